@@ -1,0 +1,95 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "hiveku-relay",
+    products: [
+        .executable(name: "hiveku-relay", targets: ["hiveku-relay"]),
+        .library(name: "NIOOpenSSL", targets: ["NIOOpenSSL"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(
+            name: "COpenSSL",
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]
+        ),
+        library("NIOOpenSSL", ["COpenSSL", nioCore]),
+        library("InternetMessage", []),
+        library("SMTP", ["InternetMessage", nioCore]),
+        library("RelayCore", [crypto]),
+        library("Admission", ["RelayCore", "InternetMessage"]),
+        library("SQLiteStore", ["RelayCore", .product(name: "GRDB", package: "GRDB.swift")]),
+        library(
+            "SMTPServer",
+            [
+                "SMTP", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission", nioCore, nioPosix, logging,
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
+            ]),
+        library("Delivery", ["RelayCore", logging]),
+        library(
+            "Settings",
+            ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
+        library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        .executableTarget(
+            name: "hiveku-relay",
+            dependencies: [
+                "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
+                "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+
+        .target(
+            name: "TestSupport", dependencies: ["RelayCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests(
+            "SQLiteStoreTests",
+            ["SQLiteStore", "RelayCore", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
+        tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
+        tests("InternetMessageTests", ["InternetMessage"], exclude: ["Corpus", "Support"]),
+        tests("SMTPTests", ["SMTP", "InternetMessage", nioCore]),
+        tests("RelayCoreTests", ["RelayCore"]),
+        tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
+        tests(
+            "SESTransportTests",
+            ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
+        tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
+        tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
+    ]
+)

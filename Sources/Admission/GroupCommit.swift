@@ -1,0 +1,104 @@
+import RelayCore
+import Synchronization
+
+/// Brings submissions to the store in batches: what arrives while a batch is being synced goes into the next one.
+///
+/// So a sync is paid once for all clients that wait for it, and a client alone waits for nobody. At most one batch is under
+/// way; who submits is never blocked.
+final class GroupCommit: Sendable {
+    typealias Completion = @Sendable (Result<Void, Refusal>) -> Void
+
+    private struct Pending: Sendable {
+        var submission: Submission
+        var completion: Completion
+    }
+
+    private struct State: Sendable {
+        var waiting: [Pending] = []
+        var isRunning = false
+    }
+
+    private let store: any SubmissionStore
+    private let clock: any RelayClock
+    private let onStorageError: @Sendable (any Error) -> Void
+    private let state = Mutex(State())
+
+    /// One transaction must not hold so much that the next waits long for it.
+    static let maximumBatch = 256
+    static let maximumBatchBytes = 8 << 20
+
+    init(store: any SubmissionStore, clock: any RelayClock, onStorageError: @escaping @Sendable (any Error) -> Void) {
+        self.store = store
+        self.clock = clock
+        self.onStorageError = onStorageError
+    }
+
+    func submit(_ submission: Submission, completion: @escaping Completion) {
+        let mustStart = state.withLock { state in
+            state.waiting.append(Pending(submission: submission, completion: completion))
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        if mustStart { Task { await run() } }
+    }
+
+    private func run() async {
+        while let batch = nextBatch() { await commit(batch) }
+    }
+
+    /// Nil when nothing waits; the next to submit then starts anew.
+    private func nextBatch() -> [Pending]? {
+        state.withLock { state in
+            guard !state.waiting.isEmpty else {
+                state.isRunning = false
+                return nil
+            }
+            var count = 0
+            var bytes = 0
+            for pending in state.waiting.prefix(GroupCommit.maximumBatch) {
+                if case .inline(let body) = pending.submission.body { bytes += body.count }
+                if count > 0, bytes > GroupCommit.maximumBatchBytes { break }
+                count += 1
+            }
+            if count == state.waiting.count {
+                // The usual case hands over the array instead of copying out of it.
+                return exchange(&state.waiting, [])
+            }
+            let batch = Array(state.waiting.prefix(count))
+            state.waiting.removeFirst(count)
+            return batch
+        }
+    }
+
+    private func commit(_ batch: [Pending]) async {
+        do {
+            let outcomes = try await store.accept(batch.map(\.submission), now: clock.now())
+            for (pending, outcome) in zip(batch, outcomes) {
+                switch outcome {
+                case .accepted: pending.completion(.success(()))
+                case .refused(let refusal): pending.completion(.failure(refusal))
+                }
+            }
+        } catch {
+            if batch.count > 1, !GroupCommit.concernsAll(error) {
+                // One of them may be the cause; the others must not suffer for it.
+                for pending in batch { await commit([pending]) }
+                return
+            }
+            onStorageError(error)
+            for pending in batch { pending.completion(.failure(.storageUnavailable)) }
+        }
+    }
+
+    private static func concernsAll(_ error: any Error) -> Bool {
+        switch error as? StoreError {
+        case .full, .unavailable, .corrupt, .newerSchema: true
+        default: false
+        }
+    }
+}
+
+extension Refusal {
+    public static let storageUnavailable = Refusal(
+        .storage, "The relay can't store the message just now; send it again later")
+}

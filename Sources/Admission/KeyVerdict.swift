@@ -1,0 +1,98 @@
+import InternetMessage
+import RelayCore
+
+/// The rules that decide whether a key may be used, as one function each, so that the server and `keys check` can't differ.
+public enum KeyVerdict {
+    /// Whether what was given as password is a key by its form; `userName` only serves to name the mistake.
+    public static func key(password: [UInt8], userName: [UInt8] = []) -> Result<APIKey, Refusal> {
+        do {
+            return .success(try APIKey(parsing: password))
+        } catch {
+            return .failure(Refusal(.keyMalformed, explanation(of: error, password: password, userName: userName)))
+        }
+    }
+
+    /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for submission.
+    public static func ofUse(_ candidate: APIKey, stored: StoredKey?, client: IPAddress?, now: Timestamp) -> Refusal? {
+        guard let stored, stored.key.environment == candidate.environment, stored.accepts(candidate.digest, at: now)
+        else {
+            return unknown
+        }
+        return ofUse(stored.key, client: client, now: now)
+    }
+
+    /// As above, for a key whose secret is known to be right.
+    public static func ofUse(_ key: Key, client: IPAddress?, now: Timestamp) -> Refusal? {
+        key.refusalOfUse(at: now) ?? key.refusalOfScope(.send) ?? client.flatMap { key.refusalOfClient($0) }
+    }
+
+    /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which
+    /// gateways create on somebody's behalf; the header's From is still held to the allowlist.
+    public static func ofSender(_ path: ReversePath, key: Key) -> Refusal? {
+        guard case .mailbox(let mailbox) = path, !key.allows(domain: mailbox.domain.name) else { return nil }
+        return Refusal(
+            .senderDomain,
+            "This API key may not send from \(mailbox.domain.text); it is allowed \(allowed(key)): change the envelope sender or the key"
+        )
+    }
+
+    /// Whether the header's authors are allowed.
+    public static func ofHeader(_ summary: HeaderSummary, key: Key) -> Refusal? {
+        if !key.allows(domain: summary.from.domain.name) {
+            return Refusal(
+                .headerDomain,
+                "This API key may not send mail whose From is at \(summary.from.domain.text); it is allowed \(allowed(key))"
+            )
+        }
+        if let sender = summary.senders.first(where: { !key.allows(domain: $0.domain.name) }) {
+            return Refusal(
+                .headerDomain,
+                "This API key may not send mail whose Sender is at \(sender.domain.text); it is allowed \(allowed(key))"
+            )
+        }
+        return nil
+    }
+
+    /// Whether the key's day still has room for one email. The store decides again, with the whole message, when it accepts.
+    public static func ofDay(_ record: KeyRecord, now: Timestamp) -> Refusal? {
+        guard let cap = record.key.limits.perDay, record.usage.emailsToday >= cap else { return nil }
+        return Refusal.dayUsedUp(cap: cap, at: now)
+    }
+
+    public static let unknown = Refusal(
+        .keyUnknown,
+        "This API key is not known here: check that it is the one meant for this relay, or create a new one")
+
+    /// A few of the allowed domains: enough to see the mistake, few enough for one line.
+    private static func allowed(_ key: Key) -> String {
+        let shown = key.domains.prefix(3).map(\.description).joined(separator: ", ")
+        return key.domains.count > 3 ? "\(shown) and \(key.domains.count - 3) more" : shown
+    }
+
+    private static func explanation(of error: APIKey.Malformation, password: [UInt8], userName: [UInt8]) -> String {
+        if APIKey.resemblesKey(userName), !APIKey.resemblesKey(password) {
+            return "The API key stands in the user name; put it into the password, the user name is 'apikey'"
+        }
+        switch error {
+        case .empty: return "The password is empty; it must be an API key"
+        case .blanks: return "There are blanks or line ends around or within the API key; remove them from the password"
+        case .prefix: return "The password is no API key: those begin with hk_live_ or hk_test_"
+        case .length(let count):
+            return count < APIKey.length
+                ? "The API key is cut off: it has \(count) of \(APIKey.length) characters"
+                : "The API key is too long: it has \(count) characters instead of \(APIKey.length)"
+        case .character: return "The API key holds a character that no key has; copy it again"
+        case .checksum: return "The API key is mistyped: its check characters do not fit; copy it again"
+        }
+    }
+}
+
+extension AddrDomain {
+    /// The domain to hold against an allowlist; nil for an address literal.
+    var name: String? {
+        switch self {
+        case .name(let name): name.text
+        case .literal: nil
+        }
+    }
+}

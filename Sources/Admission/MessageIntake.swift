@@ -1,0 +1,90 @@
+import InternetMessage
+import RelayCore
+
+/// The content of one message on its way in: prepared for SES as it arrives, counted, and held until it is taken to disk.
+///
+/// A value without I/O. Whoever drives it takes the bytes out when they get many (``takeBuffered()``) and decides at the end
+/// what becomes of them. Once the message is known to be refused nothing more is kept of it.
+public struct MessageIntake: Sendable {
+    private var preparation: MessagePreparation
+    private let maximumSize: Int
+    /// Octets of content received, as the client counts them.
+    public private(set) var received = 0
+    private var buffer: [UInt8] = []
+    private var isOverSize = false
+    private var isAbandoned = false
+    /// Octets handed out by ``takeBuffered()``.
+    public private(set) var taken = 0
+
+    /// - Parameter maximumSize: in octets of content as received.
+    public init(policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, expectedSize: Int?) {
+        preparation = MessagePreparation(policy: policy, context: context)
+        self.maximumSize = maximumSize
+        buffer.reserveCapacity(min(max(expectedSize ?? 0, 4096) + 1024, MessageIntake.chunkSize))
+    }
+
+    /// Above so many octets a message goes to the spool, piece by piece.
+    public static let inlineLimit = 128 * 1024
+    /// Octets of a piece.
+    public static let chunkSize = 128 * 1024
+
+    public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
+        received += bytes.count
+        if received > maximumSize, !isOverSize {
+            isOverSize = true
+            buffer = []
+        }
+        guard !isOverSize, !isAbandoned else { return }
+        preparation.consume(bytes, into: &buffer)
+        if preparation.rejection != nil {
+            isAbandoned = true
+            buffer = []
+        }
+    }
+
+    /// Prepared octets not yet taken out.
+    public var buffered: Int { buffer.count }
+
+    /// The store failed: the rest is only counted.
+    public mutating func abandon() {
+        isAbandoned = true
+        buffer = []
+    }
+
+    public mutating func takeBuffered() -> [UInt8] {
+        taken += buffer.count
+        return exchange(&buffer, [])
+    }
+
+    /// The content has ended. What is left of it can be taken out afterwards.
+    public mutating func finish() -> Result<HeaderSummary, Refusal> {
+        if isOverSize {
+            return .failure(Refusal(.size, "The message is larger than the \(maximumSize) octets allowed here"))
+        }
+        switch preparation.finish(into: &buffer) {
+        case .success(let summary): return .success(summary)
+        case .failure(let rejection):
+            buffer = []
+            return .failure(Refusal(rejection))
+        }
+    }
+}
+
+extension Refusal {
+    init(_ rejection: MessageRejection) {
+        let reason: RefusalReason =
+            switch rejection {
+            case .from: .headerFrom
+            case .duplicateField: .headerRepeated
+            case .headerTooLarge, .malformedHeader: .headerSyntax
+            case .lineTooLong: .lineLength
+            }
+        self.init(reason, rejection.explanation)
+    }
+}
+
+func exchange<T>(_ value: inout T, _ new: T) -> T {
+    let old = value
+    value = new
+    return old
+}

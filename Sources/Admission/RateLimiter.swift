@@ -1,0 +1,38 @@
+import RelayCore
+
+/// The token buckets of the keys in use.
+///
+/// Buckets live in the process: with several relays on one store each allows the key's rate by itself. The daily cap, which
+/// is strict, is kept in the store.
+struct RateLimiter: Sendable {
+    private struct Entry: Sendable {
+        var bucket: TokenBucket
+        var limits: SendingLimits
+    }
+
+    private var entries: [KeyID: Entry] = [:]
+    private var additionsUntilSweep = 1024
+
+    mutating func take(_ count: Int, key: Key, now: Double, maximumWait: Double) -> TokenBucket.Answer {
+        let limits = key.limits
+        var entry = entries[key.id] ?? Entry(bucket: TokenBucket(limits: limits, at: now), limits: limits)
+        let isNew = entries[key.id] == nil
+        entry.limits = limits
+        let answer = entry.bucket.take(count, limits: limits, at: now, maximumWait: maximumWait)
+        entries[key.id] = entry
+        if isNew { sweepIfDue(now) }
+        return answer
+    }
+
+    mutating func giveBack(_ count: Int, key: Key, now: Double) {
+        entries[key.id]?.bucket.giveBack(count, limits: key.limits, at: now)
+    }
+
+    /// A full bucket is as good as none; looked for once in as many additions as there are entries.
+    private mutating func sweepIfDue(_ now: Double) {
+        additionsUntilSweep -= 1
+        guard additionsUntilSweep == 0 else { return }
+        entries = entries.filter { !$0.value.bucket.isFull(limits: $0.value.limits, at: now) }
+        additionsUntilSweep = max(1024, entries.count)
+    }
+}

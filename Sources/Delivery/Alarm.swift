@@ -1,0 +1,80 @@
+import RelayCore
+import Synchronization
+
+/// What the worker's loop sleeps by: it wakes when rung or when a moment has come. For one waiter.
+final class Alarm: Sendable {
+    private struct State {
+        /// Rung while nobody waited.
+        var isRung = false
+        var waiter: CheckedContinuation<Void, Never>?
+        var timer: Timer?
+        var timers = 0
+    }
+
+    private struct Timer {
+        var id: Int
+        var deadline: Timestamp
+        var task: Task<Void, Never>
+    }
+
+    private let clock: any RelayClock
+    private let state = Mutex(State())
+
+    init(clock: any RelayClock) { self.clock = clock }
+
+    func ring() {
+        let waiter = state.withLock { state in
+            state.isRung = state.waiter == nil
+            return state.waiter.take()
+        }
+        waiter?.resume()
+    }
+
+    /// May return early: a timer that was set for a wait that ended before is left to go off.
+    func wait(until deadline: Timestamp?) async {
+        var outdated: Task<Void, Never>?
+        await withCheckedContinuation { continuation in
+            let isRung = state.withLock { state in
+                guard !state.isRung else {
+                    state.isRung = false
+                    return true
+                }
+                state.waiter = continuation
+                if let deadline { outdated = setTimer(deadline, &state) }
+                return false
+            }
+            if isRung { continuation.resume() }
+            // Not under the lock: cancelling runs whatever the clock does on cancellation.
+            outdated?.cancel()
+        }
+    }
+
+    /// No timer outlives the loop.
+    func cancel() {
+        let timer = state.withLock { $0.timer.take() }
+        timer?.task.cancel()
+    }
+
+    /// Returns the timer that it replaces.
+    private func setTimer(_ deadline: Timestamp, _ state: inout State) -> Task<Void, Never>? {
+        let outdated = state.timer
+        if let outdated, outdated.deadline <= deadline { return nil }
+        state.timers += 1
+        let id = state.timers
+        let task = Task {
+            do { try await clock.sleep(until: deadline) } catch { return }
+            goOff(id)
+        }
+        state.timer = Timer(id: id, deadline: deadline, task: task)
+        return outdated?.task
+    }
+
+    private func goOff(_ id: Int) {
+        let isCurrent = state.withLock { state in
+            guard state.timer?.id == id else { return false }
+            state.timer = nil
+            return true
+        }
+        if isCurrent { ring() }
+    }
+}

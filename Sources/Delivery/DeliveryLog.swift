@@ -1,0 +1,89 @@
+import Logging
+import RelayCore
+
+/// What a worker writes to the log, and tells who observes it.
+///
+/// One line for each delivery that ended and each retry, but never so many that an outage of hours can't be read.
+struct DeliveryLog: Sendable {
+    private let lane: Lane
+    private let logger: Logger
+    private let observe: @Sendable (DeliveryEvent) -> Void
+
+    init(lane: Lane, logger: Logger, observe: @escaping @Sendable (DeliveryEvent) -> Void) {
+        var logger = logger
+        logger[metadataKey: "lane"] = "\(lane.rawValue)"
+        self.lane = lane
+        self.logger = logger
+        self.observe = observe
+    }
+
+    func tell(_ notes: [LaneMachine.Note]) {
+        for note in notes { tell(note) }
+    }
+
+    private func tell(_ note: LaneMachine.Note) {
+        switch note {
+        case .ended(let delivery, let settlement): ended(delivery, settlement)
+        case .retried(let delivery, let settlement, let line): retried(delivery, settlement, line)
+        case .outageEnded(let retries, let seconds):
+            logger.notice("deliveries succeed again, \(retries) retries in \(whole(seconds)) s")
+        case .slowedDown(let rate, let isNews):
+            if isNews { logger.notice("told to slow down, going on at \(tenths(rate)) emails per second") }
+            observe(.slowedDown(lane, rate: rate))
+        case .held(let cause, let alert):
+            logger.log(level: alert ? .critical : .warning, "the lane is held: \(cause)")
+            observe(.laneHeld(lane, cause))
+        case .resumed(let seconds):
+            logger.notice("the lane moves again, it was held for \(whole(seconds)) s")
+            observe(.laneResumed(lane))
+        case .storeFailed(let error):
+            logger.error("the queue can't be worked, trying again: \(error)")
+            observe(.storeFailed(lane, error))
+        case .storeRecovered(let seconds):
+            logger.notice("the queue can be worked again, after \(whole(seconds)) s")
+            observe(.storeRecovered(lane))
+        case .reclaimed(let count):
+            logger.notice("put back \(count) deliveries that nobody works on any more")
+        case .unrecorded(let count):
+            logger.error(
+                "the outcomes of \(count) deliveries can't be recorded; they will be tried again and may arrive twice")
+        }
+    }
+
+    private func ended(_ delivery: ClaimedDelivery, _ settlement: Settlement) {
+        switch settlement.result {
+        case .sent(let id): logger.info("sent", metadata: metadata(delivery, settlement, sesMessageID: id))
+        case .simulated(let id): logger.info("simulated", metadata: metadata(delivery, settlement, sesMessageID: id))
+        case .failed, .retry, .released: logger.info("failed", metadata: metadata(delivery, settlement))
+        }
+        observe(.ended(delivery, settlement))
+    }
+
+    private func retried(_ delivery: ClaimedDelivery, _ settlement: Settlement, _ line: OutageLog.Line) {
+        let level: Logger.Level = line == .each ? .notice : .debug
+        logger.log(level: level, "will be tried again", metadata: metadata(delivery, settlement))
+        if case .summary(let retries) = line {
+            logger.warning(
+                "nothing can be delivered, \(retries) retries in a row; the last because of \(settlement.reason ?? "?")"
+            )
+        }
+        observe(.retried(delivery, settlement))
+    }
+
+    private func metadata(
+        _ delivery: ClaimedDelivery, _ settlement: Settlement, sesMessageID: String? = nil
+    ) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "message": "\(delivery.message)", "key": "\(delivery.key)", "delivery": "\(delivery.id.rawValue)",
+            "recipients": "\(delivery.envelope.recipients.count)", "attempt": "\(delivery.attempts + 1)",
+        ]
+        if let sesMessageID { metadata["ses"] = "\(sesMessageID)" }
+        if let reason = settlement.reason { metadata["reason"] = "\(reason)" }
+        if case .retry(let due) = settlement.result { metadata["next"] = "\(due)" }
+        if delivery.maybeDuplicate || settlement.mayHaveBeenTaken { metadata["maybe-duplicate"] = "true" }
+        return metadata
+    }
+
+    private func whole(_ seconds: Double) -> Int { Int(min(max(seconds, 0), 1e15)) }
+    private func tenths(_ rate: Double) -> Double { (rate * 10).rounded() / 10 }
+}

@@ -1,0 +1,508 @@
+import RelayCore
+
+/// A lane's worker as a state machine: what happened comes in by events, what is to be done goes out by ``plan(at:)``.
+///
+/// A value without tasks, clock, log or store. All waiting is told as the moment at which to ask for the next plan; each
+/// answer to what a plan asked for is an event, after which a new plan is due.
+struct LaneMachine {
+    struct Claiming: Equatable {
+        var limit: Int
+        var leaseUntil: Timestamp
+        var isProbe: Bool
+    }
+
+    struct Upkeep: Equatable {
+        var extend: [DeliveryID] = []
+        var leaseUntil: Timestamp
+        var reclaim = false
+        var status: LaneStatus?
+    }
+
+    /// What is to be done, each at most once at a time except starts.
+    struct Plan {
+        var starts: [ActiveSet.Attempt] = []
+        var claim: Claiming?
+        var settle: [Settlement] = []
+        /// Ask when the next delivery falls due.
+        var look = false
+        var upkeep: Upkeep?
+        var askQuota = false
+        var cancelSenders = false
+        var isFinished = false
+        var notes: [Note] = []
+        /// When to ask for a plan again if nothing happens; nil: only something that happens can change it.
+        var wakeAt: Timestamp?
+    }
+
+    /// What is to be told.
+    enum Note {
+        case ended(ClaimedDelivery, Settlement)
+        case retried(ClaimedDelivery, Settlement, OutageLog.Line)
+        case outageEnded(retries: Int, seconds: Double)
+        case slowedDown(rate: Double, isNews: Bool)
+        case held(DeliveryOutcome.Cause, alert: Bool)
+        case resumed(afterSeconds: Double)
+        case storeFailed(any Error)
+        case storeRecovered(afterSeconds: Double)
+        case reclaimed(Int)
+        /// At shutdown: so many outcomes could not be recorded.
+        case unrecorded(Int)
+    }
+
+    private enum Phase: Equatable {
+        case running
+        /// What is under way may end.
+        case draining(until: Double)
+        /// It was told to end.
+        case cancelling(until: Double)
+        /// The last outcomes go on record.
+        case closing(until: Double)
+    }
+
+    private let lane: Lane
+    private let configuration: DeliveryConfiguration
+    private let hasQuotaSource: Bool
+
+    private var phase = Phase.running
+    private var active = ActiveSet()
+    private var governor: Governor?
+    private var hold = LaneHold()
+    private var spell = StoreSpell()
+    private var outage = OutageLog()
+    private var notes: [Note] = []
+
+    private var isClaiming = false
+    private var isLooking = false
+    private var isKeepingUp = false
+    private var isAskingQuota = false
+
+    /// Something may be due that has not been asked for.
+    private var mayHaveDue = true
+    private var nextDueAt: Timestamp?
+    private var pollAt: Double
+    private var upkeepAt: Double
+    private var quotaAt: Double
+    /// Nothing is sent before the account has told its quota, or this moment.
+    private var awaitsQuotaUntil: Double
+    private var sentSinceQuota = true
+    private var nextSlot = 0
+
+    private var since: Timestamp
+    private var recorded: LaneStatus?
+    private var recordedAt = -Double.infinity
+    private var slowedDownAt = -Double.infinity
+
+    static let upkeepInterval = 30.0
+    static let quotaPatience = 5.0
+    static let cancelTime = 1.0
+    static let closeTime = 5.0
+    /// A rate is recorded anew when it changed by this part, so often at most, in seconds.
+    static let notableChange = 0.1
+    static let statusInterval = 10.0
+    static let slowedDownInterval = 60.0
+
+    init(lane: Lane, configuration: DeliveryConfiguration, hasQuotaSource: Bool, at now: Moment) {
+        self.lane = lane
+        self.configuration = configuration
+        self.hasQuotaSource = hasQuotaSource
+        if case .account(let setting) = configuration.pacing { governor = Governor(setting: setting, at: now.seconds) }
+        since = now.time
+        pollAt = now.seconds
+        upkeepAt = now.seconds
+        quotaAt = now.seconds
+        awaitsQuotaUntil = hasQuotaSource ? now.seconds + LaneMachine.quotaPatience : -.infinity
+    }
+
+    private var isRunning: Bool { phase == .running }
+    private var isClosing: Bool { if case .closing = phase { true } else { false } }
+
+    /// What is due now, and until when nothing else is.
+    mutating func plan(at now: Moment) -> Plan {
+        var plan = Plan()
+        advancePhase(&plan, now)
+        while let attempt = startNext(in: nextSlot, at: now) {
+            plan.starts.append(attempt)
+            nextSlot += 1
+        }
+        plan.claim = beginClaim(at: now)
+        plan.look = beginLook(at: now)
+        plan.askQuota = beginAskingQuota(at: now)
+        plan.settle = beginSettling(at: now)
+        plan.upkeep = beginUpkeep(at: now)
+        plan.notes = notes
+        notes = []
+        plan.wakeAt = wakeAt(now)
+        return plan
+    }
+
+    /// Whether a plan is worth asking for after an attempt finished.
+    func needsPlan(at now: Moment) -> Bool {
+        !notes.isEmpty || !isRunning || maySettle(at: now) || claimable(at: now) > 0
+            || (active.waiting > 0 && active.underWay.count < configuration.concurrency)
+    }
+}
+
+// MARK: - Attempts
+
+extension LaneMachine {
+    /// The transport is done with an attempt. Returns what the same sender is to go on with.
+    mutating func finished(
+        _ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome, at now: Moment, random: () -> Double
+    ) -> ActiveSet.Attempt? {
+        guard let attempt = active.finished(attempt) else { return nil }
+        var pace: DeliveryOutcome.Pace?
+        if case .retry(_, let told) = outcome { pace = told }
+        let settlement = Settlement(
+            outcome, of: attempt.delivery, schedule: configuration.schedule, mayGiveUp: !hold.isHeld,
+            startedAt: attempt.startedAt.time, finishedAt: now.time, random: pace == nil ? 0 : random())
+        active.ended(attempt.claim, settlement, pace: pace)
+        sentSinceQuota = true
+        govern(outcome, sentAt: attempt.startedAt.seconds, at: now)
+        judgeLane(outcome, attempt, at: now)
+        return startNext(in: attempt.slot, at: now)
+    }
+
+    private mutating func startNext(in slot: Int, at now: Moment) -> ActiveSet.Attempt? {
+        guard mayStart else { return nil }
+        guard (governor?.delay(at: now.seconds) ?? 0) <= 0 else { return nil }
+        while let claim = active.next() {
+            guard claim.leaseUntil > now.time else {
+                // The machine slept, or its clock was put forward: somebody else may have the delivery by now.
+                giveBack(claim, at: now)
+                continue
+            }
+            governor?.take(claim.delivery.recipientCount, at: now.seconds)
+            let attempt = ActiveSet.Attempt(slot: slot, claim: claim, startedAt: now, isProbe: hold.isHeld)
+            active.started(attempt)
+            return attempt
+        }
+        return nil
+    }
+
+    /// While a lane is held, nothing waits but a probe.
+    private var mayStart: Bool {
+        isRunning && !spell.isFailing && active.waiting > 0 && active.underWay.count < configuration.concurrency
+    }
+
+    private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {
+        active.ended(claim, Settlement(releasing: claim.delivery, at: now.time))
+        hold.foundNothing()
+    }
+
+    private mutating func releaseWaiting(at now: Moment) {
+        while let claim = active.next() { giveBack(claim, at: now) }
+    }
+
+    private mutating func govern(_ outcome: DeliveryOutcome, sentAt: Double, at now: Moment) {
+        let wasCut: Bool
+        switch outcome {
+        case .sent, .simulated, .failed:
+            _ = governor?.answered(throttled: false, sentAt: sentAt, at: now.seconds)
+            return
+        case .retry(_, .throttled):
+            wasCut = governor?.answered(throttled: true, sentAt: sentAt, at: now.seconds) ?? false
+        case .retry, .laneHeld: return
+        }
+        guard wasCut, let rate = governor?.rate(at: now.seconds) else { return }
+        let isNews = now.seconds - slowedDownAt >= LaneMachine.slowedDownInterval
+        if isNews { slowedDownAt = now.seconds }
+        notes.append(.slowedDown(rate: rate, isNews: isNews))
+    }
+
+    /// What an outcome says of the lane as a whole.
+    private mutating func judgeLane(_ outcome: DeliveryOutcome, _ attempt: ActiveSet.Attempt, at now: Moment) {
+        switch outcome {
+        case .laneHeld(let cause, let alert):
+            if attempt.isProbe { return hold.probeFailed(at: now.seconds) }
+            // One that was sent before the lane moved again tells of the past.
+            guard attempt.startedAt.seconds >= hold.resumedAt, hold.begin(cause, at: now) else { return }
+            since = now.time
+            releaseWaiting(at: now)
+            notes.append(.held(cause, alert: alert))
+        case .sent, .simulated, .failed, .retry(_, .throttled):
+            // Also who refuses a message or asks for patience answers for an account that may send.
+            guard attempt.isProbe, let held = hold.held else { return }
+            hold.resume(at: now.seconds)
+            since = now.time
+            mayHaveDue = true
+            notes.append(.resumed(afterSeconds: now.seconds - held.since.seconds))
+        case .retry:
+            if attempt.isProbe { hold.probeFailed(at: now.seconds) }
+        }
+    }
+}
+
+// MARK: - Claims
+
+extension LaneMachine {
+    /// Something was put into the queue.
+    mutating func woken() { mayHaveDue = true }
+
+    mutating func claimed(_ deliveries: [ClaimedDelivery], by claim: Claiming, at now: Moment) {
+        isClaiming = false
+        storeWorked(.claim, at: now)
+        if deliveries.count >= claim.limit { mayHaveDue = true } else { pollAt = now.seconds + pollInterval }
+        active.claimed(deliveries, leaseUntil: claim.leaseUntil)
+        // Meanwhile the lane may have stopped, or the worker.
+        if !isRunning || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
+        if claim.isProbe, active.waiting == 0 { hold.foundNothing() }
+    }
+
+    mutating func claimFailed(_ error: any Error, at now: Moment) {
+        isClaiming = false
+        mayHaveDue = true
+        hold.foundNothing()
+        storeFailed(.claim, error, at: now)
+    }
+
+    mutating func looked(_ next: Timestamp?, at now: Moment) {
+        isLooking = false
+        nextDueAt = next
+        storeWorked(.look, at: now)
+    }
+
+    mutating func lookFailed(_ error: any Error, at now: Moment) {
+        isLooking = false
+        storeFailed(.look, error, at: now)
+    }
+
+    private func isDue(_ now: Moment) -> Bool { mayHaveDue || nextDueAt.map { $0 <= now.time } ?? false }
+
+    /// How many to claim now.
+    private func claimable(at now: Moment) -> Int {
+        guard isRunning, !isClaiming, isDue(now), spell.mayAsk(at: now.seconds), now.seconds >= awaitsQuotaUntil
+        else { return 0 }
+        if let held = hold.held {
+            return hold.mayProbe(at: now.seconds) && (held.isCleared || !hasQuotaSource) && active.waiting == 0 ? 1 : 0
+        }
+        let room = configuration.maxActive - active.count
+        let target = waitingTarget(at: now)
+        let waiting = governor == nil ? active.waiting : active.waitingRecipients
+        let wanted = min(room, configuration.claimBatch, target - waiting)
+        guard wanted > 0 else { return 0 }
+        // A claim costs a sync, so it waits until it is worth it, unless there is nothing else to do.
+        let isIdle = active.waiting == 0 && active.settling.isEmpty
+        return isIdle || wanted >= min(configuration.claimBatch, (target + 3) / 4) ? wanted : 0
+    }
+
+    /// How much should wait for its turn: at a limited rate a second's worth, so that a key that comes new to the queue
+    /// need not wait for what others have in here.
+    private func waitingTarget(at now: Moment) -> Int {
+        guard let rate = governor?.rate(at: now.seconds) else { return configuration.maxActive }
+        return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
+    }
+
+    private mutating func beginClaim(at now: Moment) -> Claiming? {
+        let limit = claimable(at: now)
+        guard limit > 0 else { return nil }
+        isClaiming = true
+        mayHaveDue = false
+        if let next = nextDueAt, next <= now.time { nextDueAt = nil }
+        let isProbe = hold.isHeld
+        if isProbe { hold.probing() }
+        return Claiming(limit: limit, leaseUntil: now.time + configuration.leaseTime, isProbe: isProbe)
+    }
+
+    private var pollInterval: Double { configuration.pollInterval.inSeconds }
+
+    private mutating func beginLook(at now: Moment) -> Bool {
+        guard isRunning, !isLooking, !isClaiming, !isDue(now), now.seconds >= pollAt, spell.mayAsk(at: now.seconds),
+            !hold.isHeld || hold.mayProbe(at: now.seconds)
+        else { return false }
+        isLooking = true
+        pollAt = now.seconds + pollInterval
+        return true
+    }
+}
+
+// MARK: - Records
+
+extension LaneMachine {
+    mutating func settled(at now: Moment) {
+        for ended in active.settling { tell(ended, at: now) }
+        active.settled()
+        storeWorked(.settle, at: now)
+    }
+
+    mutating func settlingFailed(_ error: any Error, at now: Moment) {
+        active.settlingFailed()
+        storeFailed(.settle, error, at: now)
+    }
+
+    mutating func keptUp(_ upkeep: Upkeep, reclaimed: Int, at now: Moment) {
+        isKeepingUp = false
+        active.extended(upkeep.extend, until: upkeep.leaseUntil)
+        if let status = upkeep.status {
+            recorded = status
+            recordedAt = now.seconds
+        }
+        if reclaimed > 0 {
+            mayHaveDue = true
+            notes.append(.reclaimed(reclaimed))
+        }
+        storeWorked(.upkeep, at: now)
+    }
+
+    mutating func upkeepFailed(_ error: any Error, at now: Moment) {
+        isKeepingUp = false
+        upkeepAt = now.seconds
+        storeFailed(.upkeep, error, at: now)
+    }
+
+    private mutating func tell(_ ended: ActiveSet.Ended, at now: Moment) {
+        switch ended.settlement.result {
+        case .retry(let due):
+            nextDueAt = nextDueAt.map { min($0, due) } ?? due
+            let line = ended.pace == .throttled ? .quiet : outage.retried(at: now.seconds)
+            notes.append(.retried(ended.delivery, ended.settlement, line))
+        case .sent, .simulated, .failed:
+            // A delivery that was given up had no answer.
+            if ended.pace == nil, let over = outage.answered(at: now.seconds) {
+                notes.append(.outageEnded(retries: over.retries, seconds: over.seconds))
+            }
+            notes.append(.ended(ended.delivery, ended.settlement))
+        case .released: mayHaveDue = true
+        }
+    }
+
+    private func maySettle(at now: Moment) -> Bool {
+        guard !active.unsettled.isEmpty, active.settling.isEmpty,
+            spell.mayAsk(at: now.seconds, inHurry: isClosing)
+        else { return false }
+        return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
+    }
+
+    private mutating func beginSettling(at now: Moment) -> [Settlement] {
+        maySettle(at: now) ? active.beginSettling().map(\.settlement) : []
+    }
+
+    private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
+        guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.seconds) else { return nil }
+        var upkeep = Upkeep(leaseUntil: now.time + configuration.leaseTime, status: statusToRecord(at: now))
+        let lease = configuration.leaseTime.inSeconds
+        if now.seconds >= upkeepAt {
+            upkeepAt = now.seconds + min(LaneMachine.upkeepInterval, lease / 4)
+            // Extended first, so that what is held here is not reclaimed, also when the clock was put forward.
+            upkeep.extend = active.leased(before: now.time + .seconds(lease * 0.6))
+            upkeep.reclaim = true
+        }
+        guard upkeep.reclaim || upkeep.status != nil else { return nil }
+        isKeepingUp = true
+        return upkeep
+    }
+
+    private func statusToRecord(at now: Moment) -> LaneStatus? {
+        let rate = governor.map { ($0.rate(at: now.seconds) * 100).rounded() / 100 }
+        let status = LaneStatus(lane: lane, heldBecause: hold.held?.cause.description, since: since, rate: rate)
+        guard let recorded, recorded.heldBecause == status.heldBecause, recorded.since == status.since else {
+            return status
+        }
+        let before = recorded.rate ?? 0
+        let isNotable = abs((rate ?? 0) - before) > before * LaneMachine.notableChange
+        return isNotable && now.seconds - recordedAt >= LaneMachine.statusInterval ? status : nil
+    }
+
+    private mutating func storeWorked(_ operation: StoreSpell.Operation, at now: Moment) {
+        if let seconds = spell.worked(operation, at: now.seconds) {
+            notes.append(.storeRecovered(afterSeconds: seconds))
+        }
+    }
+
+    /// What can't be recorded is better not sent.
+    private mutating func storeFailed(_ operation: StoreSpell.Operation, _ error: any Error, at now: Moment) {
+        if spell.failed(operation, at: now.seconds) { notes.append(.storeFailed(error)) }
+        releaseWaiting(at: now)
+    }
+}
+
+// MARK: - Quota
+
+extension LaneMachine {
+    mutating func quotaAnswered(_ quota: SendQuota?, at now: Moment) {
+        isAskingQuota = false
+        awaitsQuotaUntil = -.infinity
+        quotaAt = now.seconds + configuration.quotaInterval.inSeconds
+        sentSinceQuota = false
+        if let quota { governor?.learn(quota, at: now.seconds) }
+        guard hold.mayProbe(at: now.seconds) else { return }
+        if quota?.isUsedUp ?? false { hold.probeFailed(at: now.seconds) } else { hold.cleared() }
+    }
+
+    private mutating func beginAskingQuota(at now: Moment) -> Bool {
+        guard hasQuotaSource, isRunning, !isAskingQuota else { return false }
+        let isForProbe = hold.mayProbe(at: now.seconds) && !(hold.held?.isCleared ?? true)
+        guard isForProbe || (sentSinceQuota && !hold.isHeld && now.seconds >= quotaAt) else { return false }
+        isAskingQuota = true
+        return true
+    }
+}
+
+extension SendQuota {
+    var isUsedUp: Bool { maximum24Hours.map { sentLast24Hours >= $0 } ?? false }
+}
+
+// MARK: - Time
+
+extension LaneMachine {
+    /// The worker is to end.
+    mutating func stop(at now: Moment) {
+        guard isRunning else { return }
+        phase = .draining(until: now.seconds + configuration.drainTime.inSeconds)
+        releaseWaiting(at: now)
+    }
+
+    private mutating func advancePhase(_ plan: inout Plan, _ now: Moment) {
+        if case .draining(let until) = phase {
+            if active.underWay.isEmpty {
+                phase = .closing(until: now.seconds + LaneMachine.closeTime)
+            } else if now.seconds >= until {
+                plan.cancelSenders = true
+                phase = .cancelling(until: now.seconds + LaneMachine.cancelTime)
+            }
+        }
+        if case .cancelling(let until) = phase, active.underWay.isEmpty || now.seconds >= until {
+            abandonUnderWay(at: now)
+            phase = .closing(until: now.seconds + LaneMachine.closeTime)
+        }
+        if case .closing(let until) = phase {
+            let isDone = active.isEmpty && !isClaiming && !isKeepingUp
+            plan.isFinished = isDone || now.seconds >= until
+            if plan.isFinished, active.count > 0 { notes.append(.unrecorded(active.count)) }
+        }
+    }
+
+    /// The transport doesn't come back: nobody knows what became of these.
+    private mutating func abandonUnderWay(at now: Moment) {
+        let cause = DeliveryOutcome.Cause(
+            "shutdown", "The relay was stopped while the message was being sent.", mayHaveBeenTaken: true)
+        for attempt in active.underWay.values {
+            guard let attempt = active.finished(attempt) else { continue }
+            var settlement = Settlement(releasing: attempt.delivery, at: now.time)
+            settlement.result = .retry(at: now.time)
+            settlement.reason = cause.description
+            settlement.startedAt = attempt.startedAt.time
+            settlement.mayHaveBeenTaken = true
+            active.ended(attempt.claim, settlement, pace: .normal)
+        }
+    }
+
+    /// The nearest moment from which a plan would differ by time alone. What is due already was begun by this plan, or
+    /// waits for an event.
+    private mutating func wakeAt(_ now: Moment) -> Timestamp? {
+        var moments = [upkeepAt]
+        switch phase {
+        case .draining(let until), .cancelling(let until), .closing(let until): moments.append(until)
+        case .running:
+            if mayStart { moments.append(now.seconds + (governor?.delay(at: now.seconds) ?? 0)) }
+            if let held = hold.held { moments.append(held.probeAt) }
+            if let next = nextDueAt { moments.append(now.seconds + (next - now.time).inSeconds) }
+            moments.append(pollAt)
+            moments.append(awaitsQuotaUntil)
+            if sentSinceQuota, hasQuotaSource { moments.append(quotaAt) }
+        }
+        if spell.isFailing { moments.append(isClosing ? now.seconds + StoreSpell.firstPause : spell.retryAt) }
+        guard let nearest = moments.filter({ $0 > now.seconds }).min() else { return nil }
+        // A whole millisecond later rather than earlier, which would find nothing to do.
+        return now.time + .milliseconds(max(1, ((nearest - now.seconds) * 1000).rounded(.up)))
+    }
+}

@@ -1,0 +1,45 @@
+import RelayCore
+
+extension Settlement {
+    /// What follows from an attempt's outcome. `random`, at least 0 and below 1, scatters retries.
+    ///
+    /// `mayGiveUp` is false for attempts made while the lane is held: nothing is ever failed for that.
+    init(
+        _ outcome: DeliveryOutcome, of delivery: ClaimedDelivery, schedule: RetrySchedule, mayGiveUp: Bool = true,
+        startedAt: Timestamp, finishedAt: Timestamp, random: Double
+    ) {
+        self.init(delivery: delivery.id, result: .released, startedAt: startedAt, finishedAt: finishedAt)
+        switch outcome {
+        case .sent(let id): result = .sent(sesMessageID: id)
+        case .simulated(let id, let note):
+            result = .simulated(sesMessageID: id)
+            reason = note
+        case .failed(let cause):
+            result = .failed
+            explain(cause)
+        case .laneHeld(let cause, _): explain(cause)
+        case .retry(let cause, let pace):
+            explain(cause)
+            let due = schedule.nextAttempt(
+                after: delivery.attempts, pace: pace, acceptedAt: delivery.acceptedAt, now: finishedAt, random: random)
+            if let due {
+                result = .retry(at: due)
+            } else if mayGiveUp {
+                result = .failed
+                reason = "gave up after \(schedule.giveUpAfter.inWords): \(cause)"
+            } else {
+                result = .retry(at: finishedAt + schedule.maximum)
+            }
+        }
+    }
+
+    /// Claimed, but not tried.
+    init(releasing delivery: ClaimedDelivery, at now: Timestamp) {
+        self.init(delivery: delivery.id, result: .released, startedAt: now, finishedAt: now)
+    }
+
+    private mutating func explain(_ cause: DeliveryOutcome.Cause) {
+        reason = cause.description
+        mayHaveBeenTaken = cause.mayHaveBeenTaken
+    }
+}

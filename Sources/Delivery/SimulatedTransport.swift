@@ -1,0 +1,95 @@
+import RelayCore
+
+/// Stands in for SES where test keys send: takes every message as SES would, and touches no network.
+///
+/// Recipients at `simulator.amazonses.com` are treated as SES's mailbox simulator treats them. SES accepts those messages
+/// too and reports later by notification; here the record says what would be reported. `throttle` there is this relay's
+/// own addition: it answers as SES does when the sending rate is exceeded, twice for each delivery.
+public struct SimulatedTransport: Transport {
+    private let clock: any RelayClock
+    private let random: @Sendable () -> UInt64
+
+    static let throttledAttempts = 2
+
+    public init(clock: any RelayClock, random: @escaping @Sendable () -> UInt64 = { .random(in: .min ... .max) }) {
+        self.clock = clock
+        self.random = random
+    }
+
+    public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
+        let mailboxes = SimulatorMailbox.all(among: delivery.envelope.recipients)
+        if mailboxes.contains(.throttle), delivery.attempts < SimulatedTransport.throttledAttempts {
+            return .retry(
+                .init("TooManyRequestsException", "Maximum sending rate exceeded (simulated)."), pace: .throttled)
+        }
+        let notes = mailboxes.compactMap(\.note)
+        return .simulated(sesMessageID: messageID(), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
+    }
+
+    /// Of the form that SES gives in us-east-1: the region, the time in milliseconds, a random UUID, and zeros.
+    private func messageID() -> String {
+        let time = UInt64(0x0100) << 48 | UInt64(max(0, clock.now().milliseconds)) & 0xFFFF_FFFF_FFFF
+        let version4 = random() & ~0xF000 | 0x4000
+        let variant1 = random() & ~(0b11 << 62) | 0b10 << 62
+        var text = HexText()
+        text.append(time, digits: 16)
+        text.append(version4 >> 32, digits: 8)
+        text.append(version4 >> 16, digits: 4)
+        text.append(version4, digits: 4)
+        text.append(variant1 >> 48, digits: 4)
+        text.append(variant1, digits: 12)
+        text.append(0, digits: 6)
+        return String(decoding: text.bytes, as: UTF8.self)
+    }
+}
+
+/// The addresses of SES's mailbox simulator, each with or without a label (`bounce+42@…`).
+enum SimulatorMailbox: String, CaseIterable {
+    case success, bounce, complaint, ooto, suppressionlist, throttle
+
+    static let domain = "simulator.amazonses.com"
+
+    init?(_ recipient: String) {
+        // Nearly all addresses end here, without anything being allocated.
+        guard recipient.utf8.count > SimulatorMailbox.domain.utf8.count,
+            let at = recipient.utf8.lastIndex(of: UInt8(ascii: "@")),
+            recipient.utf8.distance(from: at, to: recipient.utf8.endIndex) == SimulatorMailbox.domain.utf8.count + 1
+        else { return nil }
+        let parts = recipient.lowercased().split(separator: "@", maxSplits: 1)
+        guard parts.count == 2, parts[1] == SimulatorMailbox.domain else { return nil }
+        self.init(rawValue: String(parts[0].prefix { $0 != "+" }))
+    }
+
+    /// Each once, in the order of the cases.
+    static func all(among recipients: [String]) -> [SimulatorMailbox] {
+        let found = recipients.compactMap { SimulatorMailbox($0) }
+        return found.isEmpty ? [] : allCases.filter(found.contains)
+    }
+
+    /// What SES would report of it later; nil where that is a delivery.
+    var note: String? {
+        switch self {
+        case .success, .throttle: nil
+        case .bounce: "SES would report a hard bounce for bounce@simulator.amazonses.com (550 5.1.1, user unknown)"
+        case .complaint: "SES would report a complaint for complaint@simulator.amazonses.com (marked as spam)"
+        case .ooto: "SES would report a delivery and pass on an out-of-office reply for ooto@simulator.amazonses.com"
+        case .suppressionlist:
+            "SES would report a hard bounce for suppressionlist@simulator.amazonses.com (on the suppression list)"
+        }
+    }
+}
+
+/// Groups of hexadecimal digits, with hyphens between them.
+private struct HexText {
+    private(set) var bytes: [UInt8] = []
+
+    init() { bytes.reserveCapacity(60) }
+
+    mutating func append(_ value: UInt64, digits: Int) {
+        if !bytes.isEmpty { bytes.append(UInt8(ascii: "-")) }
+        for i in (0..<digits).reversed() {
+            let digit = UInt8(truncatingIfNeeded: value >> UInt64(4 * i) & 0xF)
+            bytes.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        }
+    }
+}

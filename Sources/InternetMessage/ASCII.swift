@@ -1,0 +1,49 @@
+/// Classes of octets in the grammars of RFC 5321 and RFC 5322.
+extension UInt8 {
+    static let tab = UInt8(ascii: "\t")
+    static let lf: UInt8 = 0x0A
+    static let cr: UInt8 = 0x0D
+    static let space = UInt8(ascii: " ")
+    static let quote = UInt8(ascii: "\"")
+    static let backslash = UInt8(ascii: "\\")
+    static let at = UInt8(ascii: "@")
+    static let dot = UInt8(ascii: ".")
+    static let colon = UInt8(ascii: ":")
+    static let comma = UInt8(ascii: ",")
+    static let semicolon = UInt8(ascii: ";")
+    static let less = UInt8(ascii: "<")
+    static let greater = UInt8(ascii: ">")
+    static let leftParenthesis = UInt8(ascii: "(")
+    static let rightParenthesis = UInt8(ascii: ")")
+    static let leftBracket = UInt8(ascii: "[")
+    static let rightBracket = UInt8(ascii: "]")
+    static let questionMark = UInt8(ascii: "?")
+    static let equalsSign = UInt8(ascii: "=")
+
+    /// Space or horizontal tab (RFC 5234 WSP).
+    var isBlank: Bool { self == .space || self == .tab }
+
+    /// A blank, or an octet of the CRLF in a fold. Only for octets of a field whose folds are known to be well-formed.
+    var isFoldingWhiteSpace: Bool { isBlank || self == .cr || self == .lf }
+
+    /// C0 control or DEL.
+    var isControl: Bool { self < 0x20 || self == 0x7F }
+
+    /// RFC 5322 section 3.2.3.
+    var isAtomText: Bool {
+        switch self {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
+            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"),
+            UInt8(ascii: "="), UInt8(ascii: "?"), UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"),
+            UInt8(ascii: "{"), UInt8(ascii: "|"), UInt8(ascii: "}"), UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+
+    /// Lower case for A to Z, itself otherwise.
+    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
+}

@@ -1,0 +1,119 @@
+/// A domain in the one form in which two domains are compared: lower-case ASCII (A-labels for internationalised names),
+/// labels of letters, digits and inner hyphens, without trailing dot (RFC 1035 section 2.3.1, RFC 5890 section 2.3).
+///
+/// Underscores are refused: they name services in DNS, never the domain of a mailbox (RFC 5321 section 4.1.2). A last
+/// label of digits only is refused as well: such a name is an IPv4 address that lost its brackets.
+public struct DomainName: Hashable, Sendable, CustomStringConvertible {
+    /// The domain, 1 to 253 octets.
+    public let text: String
+
+    public var description: String { text }
+
+    /// Takes a domain as it stands in an address. Nil for anything but 1 or more labels of 1 to 63 letters, digits and
+    /// inner hyphens, 253 octets in all. A trailing dot is refused, since the same mailbox would have two spellings.
+    public init?(ascii bytes: some Collection<UInt8>) {
+        let count = bytes.count
+        guard count >= 1, count <= Self.maximumLength else { return nil }
+        var lowered: [UInt8] = []
+        lowered.reserveCapacity(count)
+        var labelLength = 0
+        var labelIsNumeric = true
+        for byte in bytes {
+            switch byte {
+            case UInt8(ascii: "."):
+                guard labelLength >= 1, lowered.last != UInt8(ascii: "-") else { return nil }
+                labelLength = 0
+                labelIsNumeric = true
+                lowered.append(byte)
+                continue
+            case UInt8(ascii: "a")...UInt8(ascii: "z"):
+                labelIsNumeric = false
+                lowered.append(byte)
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"):
+                labelIsNumeric = false
+                lowered.append(byte | 0x20)
+            case UInt8(ascii: "0")...UInt8(ascii: "9"):
+                lowered.append(byte)
+            case UInt8(ascii: "-"):
+                guard labelLength >= 1 else { return nil }
+                labelIsNumeric = false
+                lowered.append(byte)
+            default:
+                return nil
+            }
+            labelLength += 1
+            guard labelLength <= Self.maximumLabelLength else { return nil }
+        }
+        guard labelLength >= 1, !labelIsNumeric, lowered.last != UInt8(ascii: "-") else { return nil }
+        text = String(decoding: lowered, as: UTF8.self)
+    }
+
+    /// Takes a domain as a person writes it, in A-labels or U-labels, and keeps it in A-labels (RFC 5891).
+    ///
+    /// Letters are lowered with Unicode's simple mapping. Labels may hold letters, digits, marks and hyphens. What is
+    /// *not* done, for want of the tables: normalisation to NFC and the contextual rules of RFC 5892. A name written in
+    /// decomposed form gives an A-label that differs from the registered one, hence matches nothing: it errs towards refusal.
+    public init?(text: String) {
+        if text.utf8.allSatisfy({ $0 < 0x80 }) {
+            self.init(ascii: text.utf8)
+            return
+        }
+        var ascii: [UInt8] = []
+        var first = true
+        for label in text.unicodeScalars.split(separator: ".", omittingEmptySubsequences: false) {
+            if !first { ascii.append(UInt8(ascii: ".")) }
+            first = false
+            guard let encoded = Self.aLabel(label) else { return nil }
+            ascii += encoded
+            guard ascii.count <= Self.maximumLength else { return nil }
+        }
+        self.init(ascii: ascii)
+    }
+
+    /// Whether this is a subdomain, at any depth, of `parent` (not `parent` itself).
+    public func isSubdomain(of parent: DomainName) -> Bool {
+        let own = text.utf8
+        let suffix = parent.text.utf8
+        return own.count > suffix.count + 1
+            && own.dropLast(suffix.count).last == UInt8(ascii: ".")
+            && own.suffix(suffix.count).elementsEqual(suffix)
+    }
+
+    static let maximumLength = 253
+    static let maximumLabelLength = 63
+
+    private static func aLabel(_ label: Substring.UnicodeScalarView) -> [UInt8]? {
+        var scalars: [Unicode.Scalar] = []
+        for scalar in label {
+            guard scalars.count < maximumLabelLength else { return nil }
+            let lowered = scalar.properties.lowercaseMapping.unicodeScalars
+            // The simple mapping is one scalar; where the full one is longer (U+0130), the scalar has no U-label form.
+            guard lowered.count == 1, let only = lowered.first else { return nil }
+            scalars.append(only)
+        }
+        if scalars.allSatisfy(\.isASCII) { return scalars.map { UInt8(truncatingIfNeeded: $0.value) } }
+        guard let first = scalars.first, !isMark(first) else { return nil }
+        // "--" in third and fourth place is reserved for A-labels (RFC 5891 section 4.2.3.1).
+        if scalars.count >= 4, scalars[2] == "-", scalars[3] == "-" { return nil }
+        guard scalars.first != "-", scalars.last != "-", scalars.allSatisfy(isAllowed) else { return nil }
+        guard let encoded = Punycode.encode(scalars) else { return nil }
+        return Array("xn--".utf8) + encoded
+    }
+
+    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark: true
+        default: false
+        }
+    }
+
+    /// The categories from which RFC 5892 section 2.1 takes its letters and digits, without the full-width forms.
+    private static func isAllowed(_ scalar: Unicode.Scalar) -> Bool {
+        if scalar == "-" { return true }
+        if (0xFF00...0xFFEF).contains(scalar.value) { return false }
+        switch scalar.properties.generalCategory {
+        case .lowercaseLetter, .otherLetter, .modifierLetter, .nonspacingMark, .spacingMark, .decimalNumber: return true
+        default: return false
+        }
+    }
+}

@@ -1,0 +1,232 @@
+/// A whole header section, read once: what it says, and which of its octets go on to SES.
+struct HeaderSection {
+    private(set) var summary: HeaderSummary
+    /// The octets that are left out, in order, without overlap.
+    private(set) var removed: [Range<Int>]
+    private(set) var hasDate: Bool
+    private(set) var hasMessageID: Bool
+
+    /// Reads a section whose last line is the empty one. Lines are expected to be within the limit already.
+    ///
+    /// Parsers differ about a line that is neither a field nor a continuation: Python's ends the header there and takes
+    /// the rest for the body, others skip the line, so that two of them can find two different From fields. The same
+    /// holds for blanks before the colon (RFC 5322 section 4.5: obsolete, but not to Python's parser), for a first line
+    /// `From …` of the mbox format, and for octets that some take for line ends. All of those are refused. A continuation
+    /// line of blanks only ends the header for some; it carries nothing, so it is left out instead.
+    init(reading bytes: [UInt8]) throws(MessageRejection) {
+        var reader = HeaderReader(bytes: bytes)
+        try reader.read()
+        summary = try reader.summary()
+        removed = reader.removed
+        hasDate = reader.hasDate
+        hasMessageID = reader.messageID != nil
+    }
+}
+
+private struct HeaderReader {
+    let bytes: [UInt8]
+    private(set) var removed: [Range<Int>] = []
+    private(set) var hasDate = false
+    private(set) var messageID: Range<Int>?
+
+    private struct Field {
+        var start: Int
+        var name: Range<Int>
+        var hasBlankBeforeColon: Bool
+        var line: Int
+        var end: Int
+        /// Where the body begins, behind the colon.
+        var body: Int
+    }
+
+    private var field: Field?
+    private var seen = FieldSet()
+    private var fromCount = 0
+    private var from: Range<Int>?
+    private var senders: [(range: Range<Int>, name: String)] = []
+    private var subject: Range<Int>?
+    private var idempotencyKey: String?
+
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
+    mutating func read() throws(MessageRejection) {
+        var start = 0
+        var number = 0
+        while start < bytes.count {
+            number += 1
+            let end = try lineEnd(from: start, line: number)
+            if end == start { break }
+            if bytes[start].isBlank {
+                try continuation(start..<end, line: number)
+            } else {
+                try closeField()
+                try beginField(start..<end, line: number)
+            }
+            start = end + 2
+        }
+        try closeField()
+    }
+
+    /// The index of the CR that ends the line, after a look at each octet of it.
+    private func lineEnd(from start: Int, line: Int) throws(MessageRejection) -> Int {
+        var index = start
+        while index < bytes.count {
+            let byte = bytes[index]
+            // Ordinary octets first: this loop sees every octet of every header.
+            if byte >= 0x20, byte < 0x7F {
+                index += 1
+                continue
+            }
+            switch byte {
+            case .cr:
+                guard index + 1 < bytes.count, bytes[index + 1] == .lf else {
+                    throw Self.malformed(line, "holds a CR without LF; lines end with CRLF")
+                }
+                return index
+            case .lf:
+                throw Self.malformed(line, "holds an LF without CR; lines end with CRLF")
+            case .tab, 0x1B:
+                // ESC passes: ISO-2022-JP still stands raw in some headers, and no parser takes ESC for a line end.
+                break
+            case ..<0x20, 0x7F:
+                throw Self.malformed(line, "holds a control character")
+            case 0xC2 where index + 1 < bytes.count && bytes[index + 1] == 0x85,
+                0xE2 where index + 2 < bytes.count && bytes[index + 1] == 0x80 && bytes[index + 2] & 0xFE == 0xA8:
+                // NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR are line ends to parsers that read mail as Unicode text.
+                throw Self.malformed(line, "holds a Unicode line separator; encode the text (RFC 2047)")
+            default:
+                break
+            }
+            index += 1
+        }
+        throw Self.malformed(line, "does not end with CRLF")
+    }
+
+    private static func malformed(_ line: Int, _ what: String) -> MessageRejection {
+        .malformedHeader("Line \(line) of the header \(what)")
+    }
+
+    private mutating func continuation(_ line: Range<Int>, line number: Int) throws(MessageRejection) {
+        guard field != nil else {
+            throw Self.malformed(number, "begins with a blank, but there is no field before it to continue")
+        }
+        if bytes[line].allSatisfy(\.isBlank) { removed.append(line.lowerBound..<(line.upperBound + 2)) }
+        field?.end = line.upperBound + 2
+    }
+
+    private mutating func beginField(_ line: Range<Int>, line number: Int) throws(MessageRejection) {
+        var index = line.lowerBound
+        while index < line.upperBound, bytes[index] > 0x20, bytes[index] < 0x7F, bytes[index] != .colon { index += 1 }
+        let name = line.lowerBound..<index
+        while index < line.upperBound, bytes[index].isBlank { index += 1 }
+        guard index < line.upperBound, bytes[index] == .colon, !name.isEmpty else {
+            if number == 1, bytes[line].starts(with: "From ".utf8) {
+                throw Self.malformed(number, "is an mbox separator (From and a blank); leave it out")
+            }
+            throw Self.malformed(number, "is neither a field (Name: value) nor a continuation that begins with a blank")
+        }
+        field = Field(
+            start: line.lowerBound, name: name, hasBlankBeforeColon: index > name.upperBound, line: number,
+            end: line.upperBound + 2, body: index + 1)
+    }
+
+    private mutating func closeField() throws(MessageRejection) {
+        guard let field else { return }
+        self.field = nil
+        let name = bytes[field.name]
+        let entry = HeaderFieldTable.entry(name)
+        let role = HeaderFieldTable.isRemovedByPrefix(name) ? .removed : entry?.role
+        let isRemoved = role == .removed || role == .idempotencyKey
+        if field.hasBlankBeforeColon, !isRemoved {
+            switch role {
+            case .from, .sender, .resentSender:
+                throw .from("The \(entry?.name ?? "") field has a blank before its colon; leave the blank out")
+            default:
+                throw Self.malformed(field.line, "has a blank between the field name and the colon")
+            }
+        }
+        if let entry, let bit = entry.bit, !seen.insert(bit) { throw .duplicateField(name: entry.name) }
+        let body = field.body..<(field.end - 2)
+        switch role {
+        case .from:
+            fromCount += 1
+            from = body
+        case .sender, .resentSender: senders.append((body, entry?.name ?? ""))
+        case .subject: subject = body
+        case .date: hasDate = true
+        case .messageID: messageID = body
+        case .idempotencyKey: idempotencyKey = try key(body)
+        case .once, .removed, nil: break
+        }
+        if isRemoved {
+            while let last = removed.last, last.lowerBound >= field.start { removed.removeLast() }
+            removed.append(field.start..<field.end)
+        }
+    }
+
+    private func key(_ body: Range<Int>) throws(MessageRejection) -> String {
+        let value = trimmed(body)
+        guard (1...256).contains(value.count), value.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
+            throw .malformedHeader("The Hiveku-Idempotency-Key field must hold 1 to 256 printable ASCII characters")
+        }
+        return String(decoding: value, as: UTF8.self)
+    }
+
+    private func trimmed(_ range: Range<Int>) -> ArraySlice<UInt8> {
+        var slice = bytes[range]
+        while let first = slice.first, first.isFoldingWhiteSpace { slice.removeFirst() }
+        while let last = slice.last, last.isFoldingWhiteSpace { slice.removeLast() }
+        return slice
+    }
+
+    func summary() throws(MessageRejection) -> HeaderSummary {
+        guard let from else {
+            throw .from("The message has no From field; SES takes exactly one")
+        }
+        guard fromCount == 1 else {
+            throw .from("The message has \(fromCount) From fields; SES takes exactly one")
+        }
+        var summary = HeaderSummary(from: try MailboxField.parse(bytes[from], field: "From"))
+        for sender in senders {
+            summary.senders.append(try MailboxField.parse(bytes[sender.range], field: sender.name))
+        }
+        summary.subject = subject.map { SubjectText.display(trimmed($0)) }
+        if let messageID {
+            let value = trimmed(messageID)
+            if (1...998).contains(value.count) { summary.messageID = String(decoding: value, as: UTF8.self) }
+        }
+        summary.idempotencyKey = idempotencyKey
+        return summary
+    }
+}
+
+/// The Subject as a list or a log may show it.
+enum SubjectText {
+    static let maximumLength = 200
+    /// More than 200 characters need, with four octets each in Q encoding and the frames of the encoded words around them.
+    private static let maximumSource = 8192
+
+    static func display(_ body: ArraySlice<UInt8>) -> String {
+        var scalars = String.UnicodeScalarView()
+        var count = 0
+        // A fold is CRLF and a blank; one space of it is shown.
+        var inFold = false
+        for scalar in EncodedWord.decode(body.prefix(maximumSource)).unicodeScalars {
+            let isFold = scalar == "\r" || scalar == "\n" || scalar == "\t"
+            if inFold, isFold || scalar == " " { continue }
+            guard count < maximumLength else { break }
+            inFold = isFold
+            scalars.append(isFold ? " " : isHidden(scalar) ? "\u{FFFD}" : scalar)
+            count += 1
+        }
+        return String(scalars)
+    }
+
+    /// Controls, line separators, and what changes the direction of the text around it.
+    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x00...0x1F, 0x7F...0x9F, 0x2028...0x202E, 0x2066...0x2069: true
+        default: false
+        }
+    }
+}

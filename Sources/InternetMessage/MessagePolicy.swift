@@ -1,0 +1,87 @@
+/// What is done about lines over 998 octets without CRLF, the limit of RFC 5322 section 2.1.1 and of SES.
+public enum LongLines: String, Hashable, Sendable, CaseIterable {
+    /// CRLF and a space are inserted after 998 octets, and so on; the space counts toward the line that it begins.
+    case fold
+    case refuse
+}
+
+/// The operator's choices for ``MessagePreparation``.
+public struct PreparationPolicy: Hashable, Sendable {
+    public var longLines: LongLines
+    /// The largest header section taken, in octets with its empty line. This is also what a preparation holds in memory.
+    public var maximumHeaderSize: Int
+    /// Whether ``PreparationContext/received`` is added.
+    public var addReceived: Bool
+
+    public init(longLines: LongLines = .fold, maximumHeaderSize: Int = 256 * 1024, addReceived: Bool = true) {
+        self.longLines = longLines
+        self.maximumHeaderSize = maximumHeaderSize
+        self.addReceived = addReceived
+    }
+}
+
+/// What a preparation may add to one message. The caller makes it: no clock and no randomness in here.
+public struct PreparationContext: Hashable, Sendable {
+    /// The whole body of the Received field (RFC 5321 section 4.4), without name; may hold folds of CRLF and blank. Nil: none is added.
+    public var received: String?
+    /// The date-time of RFC 5322 section 3.3 for a message without Date.
+    public var date: String
+    /// The msg-id, `<…@…>`, for a message without Message-ID.
+    public var messageID: String
+
+    public init(received: String?, date: String, messageID: String) {
+        self.received = received
+        self.date = date
+        self.messageID = messageID
+    }
+}
+
+/// Why a message is refused. No case carries octets of the message, so that each can be logged and sent to a client.
+public enum MessageRejection: Error, Hashable, Sendable {
+    /// From, Sender, Resent-From or Resent-Sender is missing, doubled or readable in two ways; the sentence says what is wrong.
+    case from(String)
+    /// A field that SES takes once stands there twice. The name is spelt as in ``HeaderFieldTable``.
+    case duplicateField(name: String)
+    /// The header section is over the limit, in octets.
+    case headerTooLarge(limit: Int)
+    /// A line is over the limit, in octets without CRLF, and the policy is not to fold.
+    case lineTooLong(limit: Int)
+    /// The header section can be read in two ways; the sentence says in which line, and what is wrong.
+    case malformedHeader(String)
+
+    /// A plain ASCII sentence that tells the developer of the sending application what to change, without final stop.
+    public var explanation: String {
+        switch self {
+        case .from(let text), .malformedHeader(let text): text
+        case .duplicateField(let name): "The message has more than one \(name) field; SES takes one at most"
+        case .headerTooLarge(let limit): "The header section of the message is larger than \(limit) octets"
+        case .lineTooLong(let limit): "The message has a line of more than \(limit) octets; break it with CRLF"
+        }
+    }
+}
+
+/// What the header section of a prepared message says.
+public struct HeaderSummary: Hashable, Sendable {
+    /// The one mailbox of the one From field. Its domain is always a name.
+    public var from: AddrSpec
+    /// The mailboxes of Sender, Resent-From and Resent-Sender, in the order of the message. Each needs the allowlist as
+    /// `from` does: mail clients show them as the sender ("sent by", "on behalf of", "redirected by").
+    public var senders: [AddrSpec]
+    /// The Subject for lists: encoded words decoded (RFC 2047), controls replaced, at most 200 characters. Not for a decision.
+    public var subject: String?
+    /// The Message-ID as sent, trimmed; nil when the message had none, or one of more than 998 octets.
+    public var messageID: String?
+    /// The body of the field Hiveku-Idempotency-Key, 1 to 256 printable ASCII characters. The field is no longer in the message.
+    public var idempotencyKey: String?
+
+    public init(
+        from: AddrSpec, senders: [AddrSpec] = [], subject: String? = nil, messageID: String? = nil,
+        idempotencyKey: String? = nil
+    ) {
+        self.from = from
+        self.senders = senders
+        self.subject = subject
+        self.messageID = messageID
+        self.idempotencyKey = idempotencyKey
+    }
+}

@@ -1,0 +1,23 @@
+/// An entry of a key's domain allowlist: an exact domain, or `*.suffix` for its subdomains only.
+///
+/// Holds lower-case A-labels; the text that an operator typed is normalised before it gets here.
+public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
+    public let domain: String
+    public let subdomainsOnly: Bool
+
+    /// `normalised` is a domain in lower-case A-labels without a trailing dot, or `*.` and such a domain.
+    public init(normalised: String) {
+        subdomainsOnly = normalised.hasPrefix("*.")
+        domain = subdomainsOnly ? String(normalised.dropFirst(2)) : normalised
+    }
+
+    /// `candidate` in lower-case A-labels, without a trailing dot.
+    public func matches(_ candidate: String) -> Bool {
+        guard subdomainsOnly else { return candidate == domain }
+        // The dot before the suffix must be the candidate's own: `evilexample.com` is no subdomain of `example.com`.
+        return candidate.utf8.count > domain.utf8.count + 1 && candidate.hasSuffix(domain)
+            && candidate.utf8.dropLast(domain.utf8.count).last == UInt8(ascii: ".")
+    }
+
+    public var description: String { subdomainsOnly ? "*." + domain : domain }
+}

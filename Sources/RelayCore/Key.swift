@@ -1,0 +1,150 @@
+/// How fast and how much a key may send. An email is one recipient of one message, as SES counts.
+public struct SendingLimits: Hashable, Sendable {
+    /// Emails per second, above 0.
+    public var perSecond: Double
+    /// Emails that may go at once after a pause, at least 1; nil: one second's worth.
+    public var burst: Int?
+    /// Emails per UTC day; nil: no cap.
+    public var perDay: Int?
+
+    public static let defaultPerSecond = 10.0
+
+    public init(perSecond: Double = SendingLimits.defaultPerSecond, burst: Int? = nil, perDay: Int? = nil) {
+        self.perSecond = perSecond
+        self.burst = burst
+        self.perDay = perDay
+    }
+
+    /// Capacity of the token bucket in emails.
+    public var capacity: Double { burst.map(Double.init) ?? max(1, perSecond) }
+}
+
+/// An API key's rules: everything about it but its secret and its usage.
+public struct Key: Hashable, Sendable {
+    public var id: KeyID
+    public var name: String
+    public var environment: Environment
+    public var scopes: Set<Scope>
+    public var limits: SendingLimits
+    /// Domains that may be sent from; empty: any.
+    public var domains: [DomainPattern]
+    /// Networks that may use the key; empty: any.
+    public var networks: [NetworkBlock]
+    public var createdAt: Timestamp
+    public var expiresAt: Timestamp?
+    public var revokedAt: Timestamp?
+
+    public init(
+        id: KeyID, name: String, environment: Environment, scopes: Set<Scope>, limits: SendingLimits = SendingLimits(),
+        domains: [DomainPattern] = [], networks: [NetworkBlock] = [], createdAt: Timestamp, expiresAt: Timestamp? = nil,
+        revokedAt: Timestamp? = nil
+    ) {
+        self.id = id
+        self.name = name
+        self.environment = environment
+        self.scopes = scopes
+        self.limits = limits
+        self.domains = domains
+        self.networks = networks
+        self.createdAt = createdAt
+        self.expiresAt = expiresAt
+        self.revokedAt = revokedAt
+    }
+}
+
+/// The rules that need nothing but the key and what is asked of it. Each returns why not, or nil.
+extension Key {
+    /// Whether the key may be used at all.
+    public func refusalOfUse(at now: Timestamp) -> Refusal? {
+        if let revokedAt, revokedAt <= now {
+            return Refusal(.keyRevoked, "This API key has been revoked; use another one")
+        }
+        if let expiresAt, expiresAt <= now {
+            return Refusal(.keyExpired, "This API key expired at \(expiresAt); create a new one or extend it")
+        }
+        return nil
+    }
+
+    public func refusalOfScope(_ scope: Scope) -> Refusal? {
+        scopes.contains(scope)
+            ? nil
+            : Refusal(.scope, "This API key lacks the scope \(scope.rawValue); add it to the key or use another one")
+    }
+
+    public func refusalOfClient(_ client: IPAddress) -> Refusal? {
+        networks.isEmpty || networks.contains { $0.contains(client) }
+            ? nil : Refusal(.network, "This API key may not be used from \(client); add the address to its networks")
+    }
+
+    /// `domain` in lower-case A-labels; nil for an address that has none to check (a domain literal).
+    public func allows(domain: String?) -> Bool {
+        guard !domains.isEmpty else { return true }
+        guard let domain else { return false }
+        return domains.contains { $0.matches(domain) }
+    }
+}
+
+/// What the store knows of a key to authenticate with: its rules and digests.
+public struct StoredKey: Sendable {
+    public var key: Key
+    public var digest: KeyDigest
+    /// The digest before the last rotation, and when it stops working.
+    public var previous: (digest: KeyDigest, until: Timestamp)?
+
+    public init(key: Key, digest: KeyDigest, previous: (digest: KeyDigest, until: Timestamp)? = nil) {
+        self.key = key
+        self.digest = digest
+        self.previous = previous
+    }
+
+    public func accepts(_ candidate: KeyDigest, at now: Timestamp) -> Bool {
+        let current = digest.matches(candidate)
+        guard let previous else { return current }
+        // Both are always compared: the time taken must not tell which one it was.
+        let earlier = previous.digest.matches(candidate)
+        return current || (earlier && now < previous.until)
+    }
+}
+
+/// What a key has been used for. Emails count recipients, messages count acceptances.
+public struct KeyUsage: Hashable, Sendable {
+    public var lastUsedAt: Timestamp?
+    public var emailsTotal: Int
+    /// The last 30 UTC days, today included.
+    public var emails30Days: Int
+    public var emailsToday: Int
+    public var rateLimitHits: Int
+    /// Known id, but wrong secret, revoked, expired, missing scope or forbidden network.
+    public var authFailures: Int
+
+    public init(
+        lastUsedAt: Timestamp? = nil, emailsTotal: Int = 0, emails30Days: Int = 0, emailsToday: Int = 0,
+        rateLimitHits: Int = 0, authFailures: Int = 0
+    ) {
+        self.lastUsedAt = lastUsedAt
+        self.emailsTotal = emailsTotal
+        self.emails30Days = emails30Days
+        self.emailsToday = emailsToday
+        self.rateLimitHits = rateLimitHits
+        self.authFailures = authFailures
+    }
+}
+
+/// What happened to a key since the last time it was written down; deltas of the same key add up.
+public struct KeyActivity: Hashable, Sendable {
+    public var lastUsedAt: Timestamp?
+    public var rateLimitHits = 0
+    public var authFailures = 0
+
+    public init(lastUsedAt: Timestamp? = nil, rateLimitHits: Int = 0, authFailures: Int = 0) {
+        self.lastUsedAt = lastUsedAt
+        self.rateLimitHits = rateLimitHits
+        self.authFailures = authFailures
+    }
+
+    public mutating func add(_ other: KeyActivity) {
+        lastUsedAt = [lastUsedAt, other.lastUsedAt].compactMap { $0 }.max()
+        rateLimitHits += other.rateLimitHits
+        authFailures += other.authFailures
+    }
+}

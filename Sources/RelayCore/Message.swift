@@ -1,0 +1,175 @@
+/// The envelope of RFC 5321: where a message comes from and where it goes, apart from what its header says.
+public struct Envelope: Hashable, Sendable {
+    /// The reverse-path's mailbox; nil for the null reverse-path `<>`.
+    public var reversePath: String?
+    public var recipients: [String]
+
+    public init(reversePath: String?, recipients: [String]) {
+        self.reversePath = reversePath
+        self.recipients = recipients
+    }
+}
+
+/// The bytes of a message as SES will be given them.
+public enum SubmissionBody: Sendable {
+    case inline([UInt8])
+    case spooled(SpooledBody)
+
+    public var size: Int {
+        switch self {
+        case .inline(let bytes): bytes.count
+        case .spooled(let body): body.size
+        }
+    }
+}
+
+/// A body that stands in the spool, synced to disk, not yet referred to by any row.
+public struct SpooledBody: Hashable, Sendable {
+    /// Name within the spool, not a path.
+    public var name: String
+    public var size: Int
+
+    public init(name: String, size: Int) {
+        self.name = name
+        self.size = size
+    }
+}
+
+/// A message ready to be accepted: checked and prepared, all but the rules that only the store can check.
+public struct Submission: Sendable {
+    public var id: MessageID
+    public var key: KeyID
+    public var client: IPAddress
+    public var envelope: Envelope
+    /// For lists only: decoded, without controls, at most 200 characters.
+    public var subject: String?
+    public var body: SubmissionBody
+    public var acceptedAt: Timestamp
+
+    public init(
+        id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
+        acceptedAt: Timestamp
+    ) {
+        self.id = id
+        self.key = key
+        self.client = client
+        self.envelope = envelope
+        self.subject = subject
+        self.body = body
+        self.acceptedAt = acceptedAt
+    }
+}
+
+/// Test deliveries and live ones have lanes of their own: trouble with SES never delays a simulated send.
+public typealias Lane = Environment
+
+public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
+    case queued, sending, sent, simulated, failed, held
+
+    /// Whether nothing more will happen by itself.
+    public var isFinal: Bool {
+        switch self {
+        case .sent, .simulated, .failed: true
+        case .queued, .sending, .held: false
+        }
+    }
+}
+
+/// A message's state is that of its deliveries.
+public enum MessageState: String, CaseIterable, Sendable, Hashable {
+    case queued, sending, sent, simulated, failed, held
+    case partlyFailed = "partly-failed"
+
+    /// `queued` or `sending` while one of them is; `held` when that is all that is left; `partly-failed` where they ended apart.
+    public init(of deliveries: some Collection<DeliveryState>) {
+        let states = Set(deliveries)
+        if states.contains(.sending) {
+            self = .sending
+        } else if states.contains(.queued) || states.isEmpty {
+            self = .queued
+        } else if states.contains(.held) {
+            self = .held
+        } else if states.count > 1 {
+            self = .partlyFailed
+        } else if states.contains(.sent) {
+            self = .sent
+        } else if states.contains(.simulated) {
+            self = .simulated
+        } else {
+            self = .failed
+        }
+    }
+}
+
+/// A delivery's identity: one message's part for at most 50 recipients.
+public struct DeliveryID: Hashable, Sendable {
+    public var rawValue: Int64
+    public init(rawValue: Int64) { self.rawValue = rawValue }
+}
+
+/// SES takes at most 50 recipients a call (SES API v2, SendEmail, Destination).
+public let maximumRecipientsPerDelivery = 50
+
+/// A delivery that a worker holds under a lease and is to hand to the transport.
+public struct ClaimedDelivery: Sendable {
+    public var id: DeliveryID
+    public var message: MessageID
+    public var key: KeyID
+    public var lane: Lane
+    public var envelope: Envelope
+    public var size: Int
+    public var acceptedAt: Timestamp
+    /// Attempts before this one.
+    public var attempts: Int
+    public var maybeDuplicate: Bool
+
+    public init(
+        id: DeliveryID, message: MessageID, key: KeyID, lane: Lane, envelope: Envelope, size: Int,
+        acceptedAt: Timestamp,
+        attempts: Int, maybeDuplicate: Bool
+    ) {
+        self.id = id
+        self.message = message
+        self.key = key
+        self.lane = lane
+        self.envelope = envelope
+        self.size = size
+        self.acceptedAt = acceptedAt
+        self.attempts = attempts
+        self.maybeDuplicate = maybeDuplicate
+    }
+}
+
+/// How one attempt at a delivery ended, as it goes on record.
+public struct Settlement: Sendable {
+    public enum Result: Sendable, Hashable {
+        case sent(sesMessageID: String)
+        case simulated(sesMessageID: String)
+        /// Back to `queued`, due again at a time.
+        case retry(at: Timestamp)
+        case failed
+        /// Back to `queued` at once and not counted as an attempt: it was not tried, or its lane is held.
+        case released
+    }
+
+    public var delivery: DeliveryID
+    public var result: Result
+    /// Why, for retries and failures: SES's error name or the relay's own word, and a sentence with the remedy.
+    public var reason: String?
+    public var startedAt: Timestamp
+    public var finishedAt: Timestamp
+    /// SES may have taken the message although no answer came: another attempt may send it twice.
+    public var mayHaveBeenTaken: Bool
+
+    public init(
+        delivery: DeliveryID, result: Result, reason: String? = nil, startedAt: Timestamp, finishedAt: Timestamp,
+        mayHaveBeenTaken: Bool = false
+    ) {
+        self.delivery = delivery
+        self.result = result
+        self.reason = reason
+        self.startedAt = startedAt
+        self.finishedAt = finishedAt
+        self.mayHaveBeenTaken = mayHaveBeenTaken
+    }
+}

@@ -1,0 +1,78 @@
+/// The relay's id of a message: ordered by time of acceptance, unique across the relays that share a store.
+///
+/// 63 bits: 41 of milliseconds since 2020, 10 of the relay instance, 12 of a sequence. As text it is 13 characters of
+/// Crockford's base 32 in lower case, ordered as the number is.
+public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let rawValue: Int64
+
+    /// Nil for negative numbers.
+    public init?(rawValue: Int64) {
+        guard rawValue >= 0 else { return nil }
+        self.rawValue = rawValue
+    }
+
+    public static func < (a: MessageID, b: MessageID) -> Bool { a.rawValue < b.rawValue }
+
+    /// The relay instance that gave it out, 0 to 1,023.
+    public var instance: Int64 { rawValue >> 12 & (MessageIDGenerator.instances - 1) }
+
+    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+    static let textLength = 13
+
+    public init?(_ text: String) {
+        guard text.utf8.count == MessageID.textLength else { return nil }
+        var value: UInt64 = 0
+        for byte in text.utf8 {
+            // Octet by octet: Unicode's lower case makes a "k" of the KELVIN SIGN.
+            let lowered = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+            guard let digit = MessageID.alphabet.firstIndex(of: lowered), value >> 58 == 0 else { return nil }
+            value = value << 5 | UInt64(digit)
+        }
+        self.init(rawValue: Int64(bitPattern: value))
+    }
+
+    public var description: String {
+        String(unsafeUninitializedCapacity: MessageID.textLength) { buffer in
+            for i in 0..<MessageID.textLength {
+                let shift = 5 * (MessageID.textLength - 1 - i)
+                buffer[i] = MessageID.alphabet[Int(truncatingIfNeeded: rawValue >> shift & 31)]
+            }
+            return MessageID.textLength
+        }
+    }
+}
+
+/// Hands out message ids for one relay instance. Never the same twice, also when the clock steps back.
+public struct MessageIDGenerator: Sendable {
+    private let instance: Int64
+    private var last: Int64 = 0
+    private var sequence: Int64 = 0
+
+    /// 2020-01-01T00:00:00Z; 41 bits of milliseconds reach to 2089.
+    static let epoch: Int64 = 1_577_836_800_000
+    public static let instances: Int64 = 1024
+    static let sequences: Int64 = 4096
+
+    /// `instance` must be unlike that of every other live relay on the same store; it counts modulo 1,024.
+    public init(instance: Int64) { self.instance = (instance % Self.instances + Self.instances) % Self.instances }
+
+    public mutating func next(at now: Timestamp) -> MessageID {
+        let moment = min(max(now.milliseconds - Self.epoch, 0), 1 << 41 - 1)
+        if moment > last {
+            last = moment
+            sequence = 0
+        } else {
+            sequence += 1
+            if sequence == Self.sequences {
+                // More than 4,096 in a millisecond, or the clock stands still: borrow from the future.
+                last += 1
+                sequence = 0
+            }
+        }
+        guard let id = MessageID(rawValue: last << 22 | instance << 12 | sequence) else {
+            // All three parts are non-negative and `last` keeps to 41 bits until 2089.
+            preconditionFailure("a message id of 63 bits")
+        }
+        return id
+    }
+}

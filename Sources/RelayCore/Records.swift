@@ -1,0 +1,155 @@
+/// A message as `messages list` and `messages show` tell it.
+public struct MessageRecord: Sendable {
+    public struct Attempt: Sendable, Hashable {
+        public var startedAt: Timestamp
+        public var finishedAt: Timestamp
+        /// `sent`, `simulated`, `retry` or `failed`.
+        public var outcome: String
+        public var reason: String?
+
+        public init(startedAt: Timestamp, finishedAt: Timestamp, outcome: String, reason: String?) {
+            self.startedAt = startedAt
+            self.finishedAt = finishedAt
+            self.outcome = outcome
+            self.reason = reason
+        }
+    }
+
+    public struct Delivery: Sendable {
+        public var recipients: [String]
+        public var state: DeliveryState
+        public var attempts: Int
+        /// Only while it is queued.
+        public var nextAttemptAt: Timestamp?
+        public var sesMessageID: String?
+        public var reason: String?
+        public var maybeDuplicate: Bool
+        public var history: [Attempt]
+
+        public init(
+            recipients: [String], state: DeliveryState, attempts: Int, nextAttemptAt: Timestamp?, sesMessageID: String?,
+            reason: String?, maybeDuplicate: Bool, history: [Attempt]
+        ) {
+            self.recipients = recipients
+            self.state = state
+            self.attempts = attempts
+            self.nextAttemptAt = nextAttemptAt
+            self.sesMessageID = sesMessageID
+            self.reason = reason
+            self.maybeDuplicate = maybeDuplicate
+            self.history = history
+        }
+    }
+
+    public var id: MessageID
+    public var key: KeyID
+    public var environment: Environment
+    public var client: IPAddress?
+    public var reversePath: String?
+    public var subject: String?
+    public var size: Int
+    public var acceptedAt: Timestamp
+    /// Whether the bytes are still kept (see retention).
+    public var hasBody: Bool
+    public var deliveries: [Delivery]
+
+    public init(
+        id: MessageID, key: KeyID, environment: Environment, client: IPAddress?, reversePath: String?, subject: String?,
+        size: Int, acceptedAt: Timestamp, hasBody: Bool, deliveries: [Delivery]
+    ) {
+        self.id = id
+        self.key = key
+        self.environment = environment
+        self.client = client
+        self.reversePath = reversePath
+        self.subject = subject
+        self.size = size
+        self.acceptedAt = acceptedAt
+        self.hasBody = hasBody
+        self.deliveries = deliveries
+    }
+
+    public var state: MessageState { MessageState(of: deliveries.map(\.state)) }
+    public var recipients: [String] { deliveries.flatMap(\.recipients) }
+}
+
+/// Which messages are asked for. Everything given must hold.
+public struct MessageFilter: Sendable {
+    public var ids: [MessageID]?
+    public var key: KeyID?
+    public var state: MessageState?
+    public var subject: String?
+    public var since: Timestamp?
+    /// Newest first, at most so many.
+    public var limit: Int
+
+    public init(
+        ids: [MessageID]? = nil, key: KeyID? = nil, state: MessageState? = nil, subject: String? = nil,
+        since: Timestamp? = nil, limit: Int = 100
+    ) {
+        self.ids = ids
+        self.key = key
+        self.state = state
+        self.subject = subject
+        self.since = since
+        self.limit = limit
+    }
+}
+
+/// A key with its usage, as `keys list` and `keys show` tell it.
+public struct KeyRecord: Sendable {
+    public var key: Key
+    public var usage: KeyUsage
+
+    public init(key: Key, usage: KeyUsage) {
+        self.key = key
+        self.usage = usage
+    }
+}
+
+/// What a worker says of its lane, kept in the store so that `status` can read it from another process.
+public struct LaneStatus: Hashable, Sendable {
+    public var lane: Lane
+    /// Nil while the lane moves; otherwise why it is held and what to do.
+    public var heldBecause: String?
+    public var since: Timestamp
+    /// Emails per second that the worker allows itself now; nil: no limit.
+    public var rate: Double?
+
+    public init(lane: Lane, heldBecause: String?, since: Timestamp, rate: Double?) {
+        self.lane = lane
+        self.heldBecause = heldBecause
+        self.since = since
+        self.rate = rate
+    }
+}
+
+/// The queue at a glance.
+public struct QueueStatus: Sendable {
+    public struct Depth: Hashable, Sendable {
+        public var lane: Lane
+        public var state: DeliveryState
+        public var deliveries: Int
+        /// When the oldest of them was accepted.
+        public var oldest: Timestamp?
+
+        public init(lane: Lane, state: DeliveryState, deliveries: Int, oldest: Timestamp?) {
+            self.lane = lane
+            self.state = state
+            self.deliveries = deliveries
+            self.oldest = oldest
+        }
+    }
+
+    /// Deliveries that have not ended, by lane and state (`queued`, `sending`, `held`); rows of 0 left out.
+    public var depths: [Depth]
+    public var lanes: [LaneStatus]
+    /// Emails accepted in the current UTC day, by lane.
+    public var emailsToday: [Lane: Int]
+
+    public init(depths: [Depth], lanes: [LaneStatus], emailsToday: [Lane: Int]) {
+        self.depths = depths
+        self.lanes = lanes
+        self.emailsToday = emailsToday
+    }
+}

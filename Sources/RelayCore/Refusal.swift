@@ -1,0 +1,55 @@
+/// Why a submission was refused: the stable word that replies, logs and metrics share.
+///
+/// Raw values are a contract (README, table of reasons); a word once released is never given another meaning.
+public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
+    case tlsRequired = "tls-required"
+    case authRequired = "auth-required"
+    case keyUnknown = "key-unknown"
+    case keyMalformed = "key-malformed"
+    case keyRevoked = "key-revoked"
+    case keyExpired = "key-expired"
+    case scope
+    case network
+    case authThrottled = "auth-throttled"
+    case senderDomain = "sender-domain"
+    case headerDomain = "header-domain"
+    case headerFrom = "header-from"
+    case headerSyntax = "header-syntax"
+    case headerRepeated = "header-repeated"
+    case rateSecond = "rate-second"
+    case rateDay = "rate-day"
+    case recipients
+    case size
+    case address
+    case lineEnding = "line-ending"
+    case lineLength = "line-length"
+    case storage
+}
+
+/// A refusal as admission decides it, without any SMTP in it: each face (SMTP, later HTTP) has its own code for a reason.
+public struct Refusal: Error, Hashable, Sendable {
+    public var reason: RefusalReason
+    /// What is wrong and what to change, in plain ASCII words for the application's owner. Never holds a key, and no bytes
+    /// of the client's that were not checked before.
+    public var explanation: String
+    /// For limits: how long until another try can succeed.
+    public var retryAfter: Duration?
+
+    public init(_ reason: RefusalReason, _ explanation: String, retryAfter: Duration? = nil) {
+        self.reason = reason
+        self.explanation = explanation
+        self.retryAfter = retryAfter
+    }
+}
+
+extension Refusal {
+    /// The key may send no more before the next UTC day.
+    public static func dayUsedUp(cap: Int, at now: Timestamp) -> Refusal {
+        let wait = now.day.next.start - now
+        let minutes = Int((wait.wholeMilliseconds + 59_999) / 60_000)
+        return Refusal(
+            .rateDay,
+            "The API key's limit of \(cap) emails per day is reached, resets at 00:00 UTC, in \(minutes / 60) h \(minutes % 60) min",
+            retryAfter: wait)
+    }
+}

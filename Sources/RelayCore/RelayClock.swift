@@ -1,0 +1,42 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The one source of time. Injected, so that tests of limits, retries and retention take no wall time.
+public protocol RelayClock: Sendable {
+    func now() -> Timestamp
+
+    /// Seconds since some fixed moment, never stepping: what rates and time-outs are measured with.
+    func monotonicSeconds() -> Double
+
+    /// Returns once `now()` has reached `deadline`. Throws `CancellationError` when the task is cancelled.
+    func sleep(until deadline: Timestamp) async throws
+}
+
+extension RelayClock {
+    public func monotonicSeconds() -> Double { Double(now().milliseconds) / 1000 }
+}
+
+/// The machine's clocks.
+public struct SystemClock: RelayClock {
+    public init() {}
+
+    public func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    public func monotonicSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    public func sleep(until deadline: Timestamp) async throws {
+        let wait = deadline - now()
+        if wait > .zero { try await Task.sleep(for: wait) } else { try Task.checkCancellation() }
+    }
+}

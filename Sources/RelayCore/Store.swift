@@ -1,0 +1,153 @@
+/// What can go wrong with a store. The descriptions are for the operator and say what to do.
+public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The disk is full: it works again when there is space.
+    case full
+    /// The store can't be written or read just now (locked by another process, read-only, I/O error).
+    case unavailable(String)
+    /// The store's file is damaged.
+    case corrupt(String)
+    /// The store was written by a newer version of the relay.
+    case newerSchema(found: Int, known: Int)
+    case noSuchKey(KeyID)
+    case noSuchMessage(MessageID)
+    /// The message is known, but its bytes are no longer kept.
+    case bodyGone(MessageID)
+
+    public var description: String {
+        switch self {
+        case .full: "the disk that holds the database is full; free some space, the relay recovers by itself"
+        case .unavailable(let why): "the database is unavailable: \(why)"
+        case .corrupt(let why):
+            "the database is damaged (\(why)); stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
+        case .newerSchema(let found, let known):
+            "the database has schema version \(found), this relay knows up to \(known); install the newer relay again"
+        case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' shows them all"
+        case .noSuchMessage(let id): "no message has the id \(id)"
+        case .bodyGone(let id): "the bytes of message \(id) are no longer kept (see the retention settings)"
+        }
+    }
+}
+
+/// What becomes of a revoked key's deliveries that have not ended.
+public enum QueuedDisposition: String, CaseIterable, Sendable {
+    case deliver, hold, drop
+}
+
+/// Keys with their rules and usage. Every change takes effect at once in every process on the same store.
+public protocol KeyStore: Sendable {
+    func insertKey(_ key: StoredKey) async throws
+    /// Nil when there is none.
+    func storedKey(_ id: KeyID) async throws -> StoredKey?
+    func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
+    /// By creation, oldest first.
+    func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
+    /// Replaces the rules of a key (name, scopes, limits, domains, networks, expiry). Throws ``StoreError/noSuchKey(_:)``.
+    func updateKey(_ key: Key) async throws
+    /// Sets a new digest; the one before is accepted until `previousUntil`.
+    func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws
+    /// Revokes, and does with the key's unfinished deliveries what is asked, in one transaction. From its return on no
+    /// message of the key is accepted by any process. Revoking again keeps the first time.
+    func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws
+    /// Adds what happened to keys; ids that are unknown are ignored.
+    func record(_ activity: [KeyID: KeyActivity]) async throws
+    /// Those of `ids` that exist, as they stand now, with today's emails.
+    func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)]
+    /// Changes whenever another process changed the store; cheap enough to ask several times a second.
+    func changeCounter() async throws -> Int64
+}
+
+public enum Acceptance: Sendable, Hashable {
+    case accepted
+    /// Decided in the transaction itself: the key is revoked or expired, or its day is used up.
+    case refused(Refusal)
+}
+
+/// Takes messages into the durable queue.
+public protocol SubmissionStore: Sendable {
+    /// Decides on and stores a batch in one transaction, synced to disk before it returns: for each submission, in order,
+    /// whether its key still allows it, its day's cap holds, and if so the message, its deliveries (50 recipients each)
+    /// and the usage. Throws ``StoreError`` when nothing of the batch was stored.
+    func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance]
+
+    /// Begins a body too large for memory.
+    func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile
+
+    /// Removes a finished body that no row refers to, because its submission was refused.
+    func discard(_ body: SpooledBody) async
+
+    /// A number that no other live instance on this store has, for message ids.
+    var instance: Int64 { get }
+}
+
+/// A body on its way to disk. Calls come one after the other; exactly one of `finish` and `discard` is the last.
+public protocol SpoolFile: Sendable {
+    func append(_ bytes: [UInt8]) async throws
+    /// Syncs the file and its directory; from then on it may be referred to.
+    func finish() async throws -> SpooledBody
+    func discard() async
+}
+
+/// A stored body that can be read more than once, in pieces.
+public protocol StoredBody: Sendable {
+    var size: Int { get }
+    /// At most `count` bytes from `offset`; empty at the end only.
+    func read(at offset: Int, count: Int) async throws -> [UInt8]
+}
+
+/// The worker's side of the queue.
+public protocol DeliveryQueue: Sendable {
+    /// Takes due deliveries of a lane under a lease, at most `limit`, no more than one round apart between keys: each key
+    /// with due deliveries gives one in turn, oldest first, until the limit is reached.
+    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery]
+    func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
+    /// Records a batch of outcomes in one transaction, synced.
+    func settle(_ batch: [Settlement]) async throws
+    /// Puts deliveries back whose lease has run out or whose holder is known to be gone. A live delivery that may have
+    /// been sent meanwhile is marked maybe-duplicate. Returns how many.
+    func reclaimAbandoned(now: Timestamp) async throws -> Int
+    /// When the next queued delivery of the lane falls due; nil when none is queued.
+    func nextDue(lane: Lane) async throws -> Timestamp?
+    func body(of message: MessageID) async throws -> any StoredBody
+    func record(_ status: LaneStatus) async throws
+}
+
+/// The operator's side: what is known of messages, and the changes that a person may make.
+public protocol MessageRecords: Sendable {
+    /// Newest first.
+    func messages(_ filter: MessageFilter) async throws -> [MessageRecord]
+    func body(of message: MessageID) async throws -> any StoredBody
+    func queueStatus(now: Timestamp) async throws -> QueueStatus
+    /// failed → queued, due now, attempts starting anew. Returns how many deliveries changed. What an operator dropped is
+    /// sent again only when the filter names its id.
+    func retry(_ filter: MessageFilter, now: Timestamp) async throws -> Int
+    /// queued → held.
+    func hold(_ filter: MessageFilter, now: Timestamp) async throws -> Int
+    /// held → queued, due now.
+    func release(_ filter: MessageFilter, now: Timestamp) async throws -> Int
+    /// queued, held → failed with the reason ``droppedReason``.
+    func drop(_ filter: MessageFilter, now: Timestamp) async throws -> Int
+    /// Removes what the retention settings no longer keep, a bounded number at a time; returns whether more is left.
+    func prune(_ retention: Retention, now: Timestamp) async throws -> Bool
+}
+
+/// The reason on record of a delivery that an operator gave up, by `messages drop` or `keys revoke --queued drop`.
+public let droppedReason = "dropped: given up by the operator"
+
+/// How long ended messages are kept.
+public struct Retention: Hashable, Sendable {
+    /// Records of sent messages; their bodies go as soon as they are sent.
+    public var sent: Duration
+    /// Simulated sends, with bodies.
+    public var simulated: Duration
+    /// Failed messages, with bodies.
+    public var failed: Duration
+
+    public init(
+        sent: Duration = .seconds(30 * 86_400), simulated: Duration = .seconds(7 * 86_400),
+        failed: Duration = .seconds(14 * 86_400)
+    ) {
+        self.sent = sent
+        self.simulated = simulated
+        self.failed = failed
+    }
+}

@@ -1,0 +1,53 @@
+/// A key's per-second limit: a token bucket that may go into debt and hands out its future in order.
+///
+/// A pure value over time as seconds of a monotonic clock. Waiting is by reservation: whoever asks first is told the
+/// earlier moment, so that clients of one key are served in the order in which they asked, without a queue of them.
+public struct TokenBucket: Sendable {
+    private var tokens: Double
+    private var updatedAt: Double
+
+    public enum Answer: Hashable, Sendable {
+        /// Taken; go on now.
+        case go
+        /// Taken; go on after so many seconds.
+        case wait(seconds: Double)
+        /// Nothing taken: it would be allowed only after so many seconds.
+        case refuse(seconds: Double)
+    }
+
+    /// A full bucket.
+    public init(limits: SendingLimits, at now: Double) {
+        tokens = limits.capacity
+        updatedAt = now
+    }
+
+    /// Takes `count` emails. A bucket that holds at least one email admits a message for more than it holds and goes
+    /// into debt, as SES does; the debt delays those behind.
+    public mutating func take(_ count: Int, limits: SendingLimits, at now: Double, maximumWait: Double) -> Answer {
+        refill(limits, now)
+        guard tokens < 1 else {
+            tokens -= Double(count)
+            return .go
+        }
+        let wait = (1 - tokens) / limits.perSecond
+        guard wait <= maximumWait else { return .refuse(seconds: wait) }
+        tokens -= Double(count)
+        return .wait(seconds: wait)
+    }
+
+    /// Gives back what was taken for a message that was not sent after all.
+    public mutating func giveBack(_ count: Int, limits: SendingLimits, at now: Double) {
+        refill(limits, now)
+        tokens = min(limits.capacity, tokens + Double(count))
+    }
+
+    /// Whether it is as good as new, so that it need not be remembered.
+    public func isFull(limits: SendingLimits, at now: Double) -> Bool {
+        tokens + max(0, now - updatedAt) * limits.perSecond >= limits.capacity
+    }
+
+    private mutating func refill(_ limits: SendingLimits, _ now: Double) {
+        tokens = min(limits.capacity, tokens + max(0, now - updatedAt) * limits.perSecond)
+        updatedAt = max(updatedAt, now)
+    }
+}

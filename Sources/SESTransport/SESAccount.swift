@@ -1,0 +1,38 @@
+import RelayCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension SendQuota {
+    /// From the JSON that GetAccount answers with; nil when that is not in it.
+    init?(account body: [UInt8]) {
+        guard let quota = try? JSONDecoder().decode(AccountDocument.self, from: Data(body)).quota,
+            quota.maximumRate > 0, quota.maximumRate.isFinite
+        else { return nil }
+        // -1 is SES's way to say that there is no limit.
+        let daily = quota.maximum24Hours.flatMap { $0 < 0 ? nil : $0 }
+        self.init(
+            maximumRate: quota.maximumRate, maximum24Hours: daily, sentLast24Hours: max(0, quota.sentLast24Hours ?? 0))
+    }
+}
+
+private struct AccountDocument: Decodable {
+    struct Quota: Decodable {
+        var maximumRate: Double
+        var maximum24Hours: Double?
+        var sentLast24Hours: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case maximumRate = "MaxSendRate"
+            case maximum24Hours = "Max24HourSend"
+            case sentLast24Hours = "SentLast24Hours"
+        }
+    }
+
+    var quota: Quota
+
+    enum CodingKeys: String, CodingKey { case quota = "SendQuota" }
+}

@@ -1,0 +1,273 @@
+import RelayCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What SES said to a request, taken out of HTTP and JSON.
+struct SESAnswer: Sendable, Equatable {
+    var status: Int
+    /// Without namespace and URI: `MessageRejected`. Nil when the answer has none, as from a proxy.
+    var errorName: String?
+    /// For people; without controls, bounded, and without what is secret.
+    var message = ""
+    /// Of an answer to SendEmail.
+    var messageID: String?
+
+    static let messageLimit = 500
+
+    init(status: Int, errorName: String? = nil, message: String = "", messageID: String? = nil) {
+        self.status = status
+        self.errorName = errorName
+        self.message = message
+        self.messageID = messageID
+    }
+
+    /// `withholding`: texts that the request held and that the answer may repeat (a signature that does not match is
+    /// explained with the canonical request, which contains the session token).
+    init(_ answer: HTTPAnswer, withholding secrets: [String]) {
+        let body = try? JSONDecoder().decode(Body.self, from: Data(answer.body))
+        status = answer.status
+        if let name = answer.header("x-amzn-errortype") ?? body?.type ?? body?.code {
+            errorName = SESAnswer.plainName(name)
+        }
+        message = Words.bounded(
+            Words.withholding(secrets, in: body?.message ?? ""), SESAnswer.messageLimit)
+        messageID = body?.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
+    }
+
+    /// `com.amazonaws.sesv2#NotFoundException` and `NotFoundException:http://internal.amazon.com/…` mean `NotFoundException`.
+    static func plainName(_ text: String) -> String? {
+        let name = text.prefix { $0 != ":" }.split(separator: "#").last ?? ""
+        let plain = Words.bounded(name.filter { !$0.isWhitespace }, 100)
+        return plain.isEmpty ? nil : plain
+    }
+
+    /// An id goes into records and onto terminals: visible ASCII, as SES's are.
+    private static func isMessageID(_ text: String) -> Bool {
+        1...256 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
+    }
+
+    private struct Body: Decodable {
+        var messageID: String?
+        var type: String?
+        var code: String?
+        var message: String?
+
+        private enum Name: String, CodingKey {
+            case messageID = "MessageId"
+            case type = "__type"
+            case code
+            case message
+            case capitalMessage = "Message"
+        }
+
+        /// Members of another type than expected count as missing: they may be anybody's.
+        init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: Name.self)
+            let text = { (name: Name) in try? values.decode(String.self, forKey: name) }
+            messageID = text(.messageID)
+            type = text(.type)
+            code = text(.code)
+            message = text(.message) ?? text(.capitalMessage)
+        }
+    }
+}
+
+/// What follows from an answer to SendEmail. A pure function, so that the table is all there is to know of it.
+extension SESAnswer {
+    var outcome: DeliveryOutcome {
+        if 200..<300 ~= status { return acceptance }
+        switch kind {
+        case .throttled: return .retry(cause("SES takes no more just now"), pace: .throttled)
+        case .dailyQuota:
+            return .laneHeld(
+                cause("The account's sending quota for 24 hours is used up; live mail waits until SES takes it again"),
+                alert: false)
+        case .limit: return .retry(cause("A limit of the SES account is reached"), pace: .slow)
+        case .paused:
+            return .laneHeld(
+                cause(
+                    "SES has paused sending for this account; see its state in the SES console (Account dashboard, Reputation metrics) and answer AWS's case"
+                ), alert: true)
+        case .clock:
+            return .laneHeld(
+                cause("AWS refuses the time of the signature: check this machine's clock and its synchronisation"),
+                alert: true)
+        case .signature:
+            // SES's own words repeat the signed request, and are for those who write signers.
+            return .laneHeld(
+                cause(
+                    "AWS does not accept the signature: the secret access key does not belong to the access key id, or this machine's clock is wrong; check both",
+                    quoting: false), alert: true)
+        case .credentials:
+            return .laneHeld(
+                cause("AWS does not accept the credentials: they are unknown, expired or incomplete; renew them"),
+                alert: true)
+        case .denied:
+            return .laneHeld(
+                cause("The credentials may not send: allow ses:SendEmail to their user or role in IAM"), alert: true)
+        case .notVerified:
+            return .failed(
+                cause(
+                    "Verify the sender's domain or address in SES, in the region of ses.region (in SES's sandbox the recipients', too), then run 'hiveku-relay messages retry'"
+                ))
+        case .mailFromDomain:
+            return .failed(
+                cause(
+                    "The custom MAIL FROM domain of the identity is not verified: correct its MX record or let SES fall back to its own domain, then run 'hiveku-relay messages retry'"
+                ))
+        case .notFound:
+            return .failed(
+                cause(
+                    "SES does not know what the request names: check ses.configuration_set, ses.region and ses.endpoint, then run 'hiveku-relay messages retry'"
+                ))
+        case .rejected: return .failed(cause("SES refuses this message"))
+        case .redirect:
+            return .retry(
+                cause("The endpoint answers with a redirect, which SES never does: check ses.endpoint"), pace: .normal)
+        case .interrupted: return .retry(cause("SES did not get the whole request"), pace: .normal)
+        case .serverError:
+            return .retry(
+                cause(
+                    "SES could not finish the request, and may or may not have taken the message",
+                    mayHaveBeenTaken: true),
+                pace: .normal)
+        }
+    }
+
+    /// Whether other credentials could change the answer.
+    var refusesCredentials: Bool {
+        guard !(200..<300 ~= status) else { return false }
+        switch kind {
+        case .signature, .credentials, .denied: return true
+        default: return false
+        }
+    }
+
+    private var acceptance: DeliveryOutcome {
+        if let messageID { return .sent(sesMessageID: messageID) }
+        return .retry(
+            DeliveryOutcome.Cause(
+                "unreadable-answer", "SES answered with success, but without a message id that can be read",
+                mayHaveBeenTaken: true), pace: .normal)
+    }
+
+    private enum Kind {
+        case throttled, dailyQuota, limit, paused
+        case clock, signature, credentials, denied
+        case notVerified, mailFromDomain, notFound, rejected
+        case redirect, interrupted, serverError
+    }
+
+    private var kind: Kind {
+        switch errorName {
+        case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException",
+            "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "SlowDown":
+            return limitByWords ?? .throttled
+        case "LimitExceededException", "LimitExceeded":
+            return limitByWords ?? .limit
+        case "SendingPausedException", "AccountSuspendedException", "AccountSendingPausedException",
+            "ConfigurationSetSendingPausedException":
+            return .paused
+        case "MessageRejected", "MessageRejectedException":
+            return rejectionByWords ?? .rejected
+        case "MailFromDomainNotVerifiedException":
+            return .mailFromDomain
+        case "NotFoundException", "ConfigurationSetDoesNotExistException", "ConfigurationSetDoesNotExist":
+            return .notFound
+        case "BadRequestException":
+            return .rejected
+        case "RequestTimeTooSkewed", "RequestExpired":
+            return .clock
+        case "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+            "IncompleteSignatureException":
+            return isAboutTime ? .clock : .signature
+        case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidClientTokenIdException",
+            "InvalidAccessKeyId", "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenException",
+            "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NotAuthorized", "AuthFailure",
+            "OptInRequired", "SubscriptionRequiredException":
+            return .credentials
+        case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+            return .denied
+        case "RequestTimeout", "RequestTimeoutException":
+            return .interrupted
+        default:
+            return kindByStatus
+        }
+    }
+
+    /// For names that the relay does not know, and answers without one.
+    private var kindByStatus: Kind {
+        switch status {
+        case 100..<400: .redirect
+        // Whoever refuses so refuses every message: failing them for it would lose mail to a mistake in the account.
+        case 401, 403, 407: .denied
+        case 404 where errorName == nil: .notFound
+        case 408: .interrupted
+        case 429: limitByWords ?? .throttled
+        case 400..<500: limitInFirstWords ?? .rejected
+        default: .serverError
+        }
+    }
+
+    /// SES uses one error name for different limits and tells them apart in words.
+    private var limitByWords: Kind? {
+        if says("daily message quota exceeded") { return .dailyQuota }
+        return says("maximum sending rate exceeded") ? .throttled : nil
+    }
+
+    /// As above, where the message may hold foreign words further on: a quoted address must not decide about the lane.
+    private var limitInFirstWords: Kind? {
+        if begins("daily message quota exceeded") { return .dailyQuota }
+        return begins("maximum sending rate exceeded") ? .throttled : nil
+    }
+
+    private var rejectionByWords: Kind? {
+        if let limit = limitInFirstWords { return limit }
+        if begins("sending paused for this account") || begins("sending suspended for this account") { return .paused }
+        return says("email address is not verified") ? .notVerified : nil
+    }
+
+    private var isAboutTime: Bool { says("signature expired") || says("signature not yet current") }
+
+    private func says(_ words: String) -> Bool { message.lowercased().contains(words) }
+
+    private func begins(_ words: String) -> Bool { message.lowercased().hasPrefix(words) }
+
+    private func cause(
+        _ explanation: String, quoting: Bool = true, mayHaveBeenTaken: Bool = false
+    ) -> DeliveryOutcome.Cause {
+        let said = !quoting || message.isEmpty ? "HTTP status \(status)" : "SES says: \(message)"
+        return DeliveryOutcome.Cause(
+            errorName ?? "http-\(status)", "\(explanation) (\(said))", mayHaveBeenTaken: mayHaveBeenTaken)
+    }
+}
+
+extension DeliveryOutcome {
+    /// What follows when there is no answer.
+    init(_ failure: ExchangeFailure, stage: UploadProgress.Stage) {
+        let mayHaveBeenTaken = stage == .handedOver
+        let word: String
+        let explanation: String
+        switch (failure, stage) {
+        case (.timedOut, .notBegun):
+            (word, explanation) = ("timeout", "No connection to SES in time")
+        case (.timedOut, _):
+            (word, explanation) = ("timeout", "SES did not answer in time")
+        case (.cancelled, _):
+            (word, explanation) = ("interrupted", "The relay was stopped before SES answered")
+        case (.broken(let why), .notBegun):
+            (word, explanation) = ("connection-failed", "No connection to SES: \(why)")
+        case (.broken(let why), _):
+            (word, explanation) = ("connection-lost", "The connection to SES was lost: \(why)")
+        case (.body(.unreadable(let why)), _):
+            (word, explanation) = ("body-unreadable", "The stored message can't be read: \(Words.bounded(why, 300))")
+        case (.body(.wrongSize), _):
+            (word, explanation) = ("body-unreadable", "The stored message has another size than on record")
+        }
+        self = .retry(Cause(word, explanation, mayHaveBeenTaken: mayHaveBeenTaken), pace: .normal)
+    }
+}

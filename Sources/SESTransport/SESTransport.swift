@@ -1,0 +1,159 @@
+import AsyncHTTPClient
+import Crypto
+import Logging
+import NIOCore
+import NIOHTTP1
+import RelayCore
+import Synchronization
+
+/// Hands deliveries to AWS SES, API version 2.
+public final class SESTransport: Transport, QuotaSource {
+    private let configuration: SESConfiguration
+    private let credentials: any CredentialsProvider
+    private let clock: any RelayClock
+    private let logger: Logger
+    private let client: HTTPClient
+    /// Why SES last did not tell the quota, so that it is logged once and not at every look.
+    private let quotaProblem = Mutex<String?>(nil)
+
+    static let answerLimit = 256 * 1024
+    static let sendPath = "/v2/email/outbound-emails"
+    static let accountPath = "/v2/email/account"
+
+    public init(
+        configuration: SESConfiguration, credentials: any CredentialsProvider, clock: any RelayClock, logger: Logger
+    ) {
+        self.configuration = configuration
+        self.credentials = credentials
+        self.clock = clock
+        self.logger = logger
+        client = HTTPClient(
+            configuration: .aws(connectTimeout: configuration.connectTimeout, connections: configuration.concurrency))
+    }
+
+    /// Ends what runs and closes the connections. Must be called once, before the transport is given up.
+    public func shutdown() async {
+        do {
+            try await client.shutdown()
+        } catch {
+            logger.warning("the connections to SES could not be closed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
+        let content = SendEmailPayload(delivery.envelope, configurationSet: configuration.configurationSet, body: body)
+        let payload: PreparedPayload
+        do {
+            payload = try await PreparedPayload(content)
+        } catch let fault as PayloadFault {
+            return DeliveryOutcome(.body(fault), stage: .notBegun)
+        } catch {
+            return DeliveryOutcome(.cancelled, stage: .notBegun)
+        }
+        let result = await withCredentials { credentials in
+            let progress = UploadProgress()
+            var request = self.request(.POST, SESTransport.sendPath, payload.hash, credentials)
+            request.body = .stream(payload.upload(progress), length: .known(Int64(payload.length)))
+            let time = self.configuration.timeout(forLength: payload.length)
+            return await self.call(request, within: time, credentials, progress)
+        }
+        switch result {
+        case .answered(let answer, _): return answer.outcome
+        case .unanswered(let failure, let stage): return DeliveryOutcome(failure, stage: stage)
+        case .unsigned(let error):
+            let cause = DeliveryOutcome.Cause("no-credentials", Words.bounded(error.explanation, 1000))
+            return .laneHeld(cause, alert: true)
+        }
+    }
+
+    /// What SES allows the account, nil where it does not tell: many accounts' policies deny the call.
+    public func quota() async -> SendQuota? {
+        let result = await withCredentials { credentials in
+            let request = self.request(.GET, SESTransport.accountPath, SESTransport.emptyHash, credentials)
+            return await self.call(request, within: self.configuration.requestTimeout, credentials, UploadProgress())
+        }
+        let problem: String
+        switch result {
+        case .answered(let answer, let body) where answer.status == 200:
+            if let quota = SendQuota(account: body) {
+                noteQuota(problem: nil)
+                return quota
+            }
+            problem = "its answer has no quota"
+        case .answered(let answer, _): problem = answer.errorName ?? "HTTP status \(answer.status)"
+        case .unanswered(.cancelled, _): return nil
+        case .unanswered(let failure, _): problem = "SES \(failure.predicate)"
+        case .unsigned: problem = "no AWS credentials"
+        }
+        noteQuota(problem: problem)
+        return nil
+    }
+
+    private func noteQuota(problem: String?) {
+        let isNews = quotaProblem.withLock { last in
+            defer { last = problem }
+            return last != problem
+        }
+        guard isNews, let problem else { return }
+        logger.notice(
+            "SES does not tell the account's quota (GetAccount); ses.max_send_rate or the default counts",
+            metadata: ["reason": "\(problem)"])
+    }
+}
+
+/// One call: credentials, signature, answer.
+extension SESTransport {
+    private enum CallResult: Sendable {
+        case answered(SESAnswer, body: [UInt8])
+        case unanswered(ExchangeFailure, stage: UploadProgress.Stage)
+        /// There was nothing to sign with.
+        case unsigned(CredentialsError)
+    }
+
+    static let emptyHash = SigV4.hex(SHA256.hash(data: [UInt8]()))
+
+    /// Makes a call, and once again when AWS refused the credentials and their source has others by now: keys that were
+    /// rotated must not hold up the mail.
+    private func withCredentials(
+        _ call: @Sendable (AWSCredentials) async -> CallResult
+    ) async -> CallResult {
+        do {
+            let first = try await credentials.credentials()
+            let result = await call(first)
+            guard case .answered(let answer, _) = result, answer.refusesCredentials else { return result }
+            await credentials.refused(first)
+            guard let second = try? await credentials.credentials(), second != first else { return result }
+            return await call(second)
+        } catch {
+            return Task.isCancelled ? .unanswered(.cancelled, stage: .notBegun) : .unsigned(error)
+        }
+    }
+
+    private func request(
+        _ method: HTTPMethod, _ path: String, _ payloadHash: String, _ credentials: AWSCredentials
+    ) -> HTTPClientRequest {
+        let endpoint = configuration.endpoint
+        var signed = SigV4.Request(
+            method: method.rawValue, host: endpoint.host, path: endpoint.path + path, payloadHash: payloadHash)
+        if method == .POST { signed.headers = [(name: "Content-Type", value: "application/json")] }
+        var request = HTTPClientRequest(url: endpoint.origin + signed.path)
+        request.method = method
+        request.headers.add(name: "Host", value: endpoint.host)
+        request.headers.add(name: "User-Agent", value: "hiveku-relay")
+        request.headers.add(contentsOf: signed.headers)
+        request.headers.add(
+            contentsOf: SigV4.headers(
+                signing: signed, with: credentials, region: configuration.region, at: clock.now()))
+        return request
+    }
+
+    private func call(
+        _ request: HTTPClientRequest, within time: Duration, _ credentials: AWSCredentials, _ progress: UploadProgress
+    ) async -> CallResult {
+        switch await client.exchange(request, within: time, limit: SESTransport.answerLimit, clock: clock) {
+        case .success(let answer):
+            .answered(SESAnswer(answer, withholding: credentials.secrets), body: answer.body)
+        case .failure(let failure): .unanswered(failure, stage: progress.stage)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import Crypto
+import NIOCore
+import RelayCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Why the body of a request could not be produced. Nothing can have been sent by it.
+enum PayloadFault: Error, Sendable, Equatable {
+    /// The store could not give it.
+    case unreadable(String)
+    /// It has another length than it is said to have.
+    case wrongSize
+}
+
+/// The JSON of a SendEmail request, made around a stored body piece by piece.
+///
+/// It can be gone through more than once with the same result: once to compute the SHA-256 that is signed, once to send it.
+struct SendEmailPayload: Sendable, AsyncSequence {
+    typealias Element = ByteBuffer
+
+    private let beginning: [UInt8]
+    private let end = Array(#""}}}"#.utf8)
+    private let body: any StoredBody
+
+    /// Read from the store at a time; a multiple of 3, so that a piece's base64 needs no padding.
+    static let pieceSize = 192 * 1024
+
+    init(_ envelope: Envelope, configurationSet: String?, body: any StoredBody) {
+        // FromEmailAddress is left out, as it would overwrite the message's From. The header's To and Cc don't count for
+        // SES when there is a Destination.
+        var text = #"{"Destination":{"ToAddresses":["#
+        text += envelope.recipients.map(JSON.string).joined(separator: ",") + "]}"
+        if let sender = envelope.reversePath {
+            text += #","FeedbackForwardingEmailAddress":"# + JSON.string(sender)
+        }
+        if let configurationSet { text += #","ConfigurationSetName":"# + JSON.string(configurationSet) }
+        text += #","Content":{"Raw":{"Data":""#
+        beginning = Array(text.utf8)
+        self.body = body
+    }
+
+    /// Of the whole JSON, in bytes.
+    var length: Int { beginning.count + (body.size + 2) / 3 * 4 + end.count }
+
+    func makeAsyncIterator() -> Iterator { Iterator(payload: self) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        private let payload: SendEmailPayload
+        private var offset = 0
+        private var isOver = false
+
+        init(payload: SendEmailPayload) { self.payload = payload }
+
+        mutating func next() async throws -> ByteBuffer? {
+            guard !isOver else { return nil }
+            try Task.checkCancellation()
+            let isFirst = offset == 0
+            let bytes = try await payload.piece(at: offset)
+            offset += bytes.count
+            isOver = offset == payload.body.size
+            var buffer = ByteBuffer()
+            if isFirst { buffer.writeBytes(payload.beginning) }
+            buffer.writeBytes(Data(bytes).base64EncodedData())
+            if isOver { buffer.writeBytes(payload.end) }
+            return buffer
+        }
+    }
+
+    /// A full piece, or what is left. The store may give less than it is asked for.
+    private func piece(at offset: Int) async throws -> [UInt8] {
+        let wanted = Swift.min(SendEmailPayload.pieceSize, body.size - offset)
+        var bytes: [UInt8] = []
+        while bytes.count < wanted {
+            let more: [UInt8]
+            do {
+                more = try await body.read(at: offset + bytes.count, count: wanted - bytes.count)
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
+                throw PayloadFault.unreadable(String(describing: error))
+            }
+            guard !more.isEmpty, bytes.count + more.count <= wanted else { throw PayloadFault.wrongSize }
+            bytes = bytes.isEmpty ? more : bytes + more
+        }
+        return bytes
+    }
+}
+
+/// A payload whose hash is known, ready to be sent, any number of times.
+struct PreparedPayload: Sendable {
+    let hash: String
+    let length: Int
+    private let content: Content
+
+    fileprivate enum Content {
+        case whole(ByteBuffer)
+        case pieces(SendEmailPayload)
+    }
+
+    /// Payloads up to this length are made once and kept for sending; longer ones are made twice.
+    static let wholeLimit = 384 * 1024
+
+    init(_ payload: SendEmailPayload) async throws {
+        length = payload.length
+        var hasher = SHA256()
+        var whole = ByteBuffer()
+        for try await piece in payload {
+            piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
+            if length <= PreparedPayload.wholeLimit { whole.writeImmutableBuffer(piece) }
+        }
+        hash = SigV4.hex(hasher.finalize())
+        content = length <= PreparedPayload.wholeLimit ? .whole(whole) : .pieces(payload)
+    }
+
+    func upload(_ progress: UploadProgress) -> Upload { Upload(content: content, length: length, progress: progress) }
+
+    /// The payload on its way, which notes how far it has come.
+    struct Upload: Sendable, AsyncSequence {
+        typealias Element = ByteBuffer
+
+        fileprivate let content: Content
+        fileprivate let length: Int
+        fileprivate let progress: UploadProgress
+
+        func makeAsyncIterator() -> Iterator {
+            switch content {
+            case .whole(let buffer): Iterator(whole: buffer, pieces: nil, left: length, progress: progress)
+            case .pieces(let payload):
+                Iterator(whole: nil, pieces: payload.makeAsyncIterator(), left: length, progress: progress)
+            }
+        }
+
+        struct Iterator: AsyncIteratorProtocol {
+            fileprivate var whole: ByteBuffer?
+            fileprivate var pieces: SendEmailPayload.Iterator?
+            fileprivate var left: Int
+            fileprivate let progress: UploadProgress
+
+            mutating func next() async throws -> ByteBuffer? {
+                progress.began()
+                let piece: ByteBuffer?
+                if let whole {
+                    piece = whole
+                    self.whole = nil
+                } else {
+                    piece = try await pieces?.next()
+                }
+                left -= piece?.readableBytes ?? 0
+                // Before the last piece is handed over: from then on SES may have the whole request.
+                if left == 0 { progress.handedOver() }
+                return piece
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+/// Foreign text on its way into a record or a log.
+enum Words {
+    /// Without controls and line ends, at most `limit` characters.
+    static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
+        // Scalars first: one character may hold any number of them.
+        let scalars = text.unicodeScalars.prefix(limit + 1).map { isPlain($0) ? $0 : " " }
+        guard scalars.count > limit else { return String(String.UnicodeScalarView(scalars)) }
+        return String(String.UnicodeScalarView(scalars.prefix(limit - 1))) + "…"
+    }
+
+    /// `text` with every occurrence of a secret replaced.
+    static func withholding(_ secrets: [String], in text: String) -> String {
+        secrets.reduce(text) { text, secret in
+            var parts: [Substring] = []
+            var rest = text[...]
+            while let range = rest.firstRange(of: secret) {
+                parts.append(rest[..<range.lowerBound])
+                rest = rest[range.upperBound...]
+            }
+            return parts.isEmpty ? text : (parts + [rest]).joined(separator: "[withheld]")
+        }
+    }
+
+    /// BoringSSL's word for what went wrong (`CERTIFICATE_VERIFY_FAILED`), out of the description of an error, which
+    /// otherwise tells where in its source it was raised; nil for other errors.
+    static func tlsReason(in description: String) -> String? {
+        let mark = "OPENSSL_internal:"
+        guard let start = description.firstRange(of: mark)?.upperBound else { return nil }
+        let word = description[start...].prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+        return word.isEmpty ? nil : String(word)
+    }
+
+    private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
+        default: true
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import NIOCore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Takes the content of a message out of the stream behind DATA (RFC 5321 section 4.1.1.4): finds its end and removes the
+/// dots that the client stuffed (section 4.5.2).
+///
+/// Only CRLF.CRLF ends the data, and only CRLF begins a line. Bare CR, bare LF and NUL are let through and noted in
+/// ``defect``, so that the message can be read to its end and then refused: whatever another server or a mail client takes
+/// for a line end, this one and the next can't come to different conclusions about where a message stops.
+public struct DataDecoder: Sendable {
+    public enum Defect: Hashable, Sendable {
+        case bareCarriageReturn, bareLineFeed, null
+    }
+
+    private enum State {
+        /// At the beginning, or behind a CRLF.
+        case lineStart
+        /// Behind a dot at the beginning of a line, which has not been passed on.
+        case dot
+        /// Behind a dot and CR at the beginning of a line, neither passed on.
+        case dotCR
+        case line
+        /// Within a line behind a CR, which has been passed on.
+        case lineCR
+    }
+
+    private var state = State.lineStart
+    /// The first violation seen, if any.
+    public private(set) var defect: Defect?
+
+    public init() {}
+
+    /// Consumes what it can of `buffer` and hands the content to `emit` in runs as long as possible.
+    ///
+    /// - Returns: whether the end of the data was reached; what is left in `buffer` then are the client's next commands.
+    public mutating func decode(_ buffer: inout ByteBuffer, emit: (UnsafeRawBufferPointer) -> Void) -> Bool {
+        let (consumed, ended) = buffer.withUnsafeReadableBytes { decode($0, emit: emit) }
+        buffer.moveReaderIndex(forwardBy: consumed)
+        return ended
+    }
+
+    private mutating func decode(
+        _ bytes: UnsafeRawBufferPointer, emit: (UnsafeRawBufferPointer) -> Void
+    ) -> (consumed: Int, ended: Bool) {
+        guard let base = bytes.baseAddress else { return (0, false) }
+        let count = bytes.count
+        var position = 0
+        // Bytes from here to `position` are content that has not been passed on yet.
+        var runStart = 0
+        func flush(to end: Int) {
+            if end > runStart { emit(UnsafeRawBufferPointer(rebasing: bytes[runStart..<end])) }
+        }
+        while position < count {
+            switch state {
+            case .lineStart:
+                if bytes[position] == 0x2E {
+                    flush(to: position)
+                    position += 1
+                    runStart = position
+                    state = .dot
+                } else {
+                    state = .line
+                }
+
+            case .dot:
+                if bytes[position] == 0x0D {
+                    // Withheld too, until it is known whether this is the end.
+                    position += 1
+                    runStart = position
+                    state = .dotCR
+                } else {
+                    state = .line
+                }
+
+            case .dotCR:
+                if bytes[position] == 0x0A {
+                    return (position + 1, true)
+                }
+                // Not the end: the CR was content after all, and a bare one. It may lie in an earlier buffer.
+                note(.bareCarriageReturn)
+                withUnsafeBytes(of: 0x0D as UInt8) { emit($0) }
+                state = .line
+
+            case .line:
+                let rest = count - position
+                let lineFeed = memchr(base + position, 0x0A, rest).map { UnsafeRawPointer($0) - base }
+                let end = lineFeed ?? count
+                inspect(UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
+                if let lineFeed {
+                    if lineFeed > position, bytes[lineFeed - 1] == 0x0D {
+                        state = .lineStart
+                    } else {
+                        note(.bareLineFeed)
+                    }
+                    position = lineFeed + 1
+                } else {
+                    if bytes[count - 1] == 0x0D { state = .lineCR }
+                    position = count
+                }
+
+            case .lineCR:
+                if bytes[position] == 0x0A {
+                    state = .lineStart
+                    position += 1
+                } else {
+                    note(.bareCarriageReturn)
+                    state = .line
+                }
+            }
+        }
+        flush(to: count)
+        return (count, false)
+    }
+
+    /// Looks for what must not be in a line. The CR that belongs to its CRLF is its last octet.
+    private mutating func inspect(_ segment: UnsafeRawBufferPointer) {
+        guard defect == nil, let base = segment.baseAddress, !segment.isEmpty else { return }
+        let null = memchr(base, 0, segment.count).map { UnsafeRawPointer($0) - base }
+        // Only up to the NUL: what comes behind it is not the first.
+        let end = null ?? segment.count - 1
+        if memchr(base, 0x0D, end) != nil {
+            note(.bareCarriageReturn)
+        } else if null != nil {
+            note(.null)
+        }
+    }
+
+    private mutating func note(_ found: Defect) {
+        if defect == nil { defect = found }
+    }
+}

@@ -1,0 +1,114 @@
+import NIOCore
+
+/// RFC 3463 enhanced status code; its class is the reply code's first digit.
+public struct EnhancedStatus: Hashable, Sendable {
+    public var subject: UInt16
+    public var detail: UInt16
+
+    public init(_ subject: UInt16, _ detail: UInt16) {
+        self.subject = subject
+        self.detail = detail
+    }
+}
+
+/// An SMTP reply (RFC 5321 section 4.2): a code, an enhanced status (RFC 2034) and one or more lines of text.
+public struct Reply: Hashable, Sendable {
+    public var code: UInt16
+    /// Absent where RFC 2034 has none: the greeting, the answer to EHLO and HELO, and 3xx replies.
+    public var status: EnhancedStatus?
+    public var lines: [String]
+    /// The stable reason word of a refusal; written in brackets behind the text.
+    public var reason: String?
+
+    public init(_ code: UInt16, _ status: EnhancedStatus? = nil, _ lines: String..., reason: String? = nil) {
+        self.init(code, status, lines: lines, reason: reason)
+    }
+
+    public init(_ code: UInt16, _ status: EnhancedStatus?, lines: [String], reason: String? = nil) {
+        self.code = code
+        self.status = status
+        self.lines = lines
+        self.reason = reason
+    }
+
+    public var isPositive: Bool { code < 400 }
+
+    /// Text of at most so many octets goes into one line, which RFC 5321 section 4.5.3.1.5 limits to 512 in all.
+    static let maximumText = 480
+
+    /// Appends the reply in wire form.
+    ///
+    /// Octets outside printable ASCII are written as `?`: a reply never carries a control character, wherever its text is from.
+    public func write(into buffer: inout ByteBuffer) {
+        let last = lines.count - 1
+        for (index, line) in lines.enumerated() {
+            buffer.writeString(String(code))
+            buffer.writeInteger(index == last ? UInt8(ascii: " ") : UInt8(ascii: "-"))
+            if let status {
+                buffer.writeString("\(code / 100).\(status.subject).\(status.detail) ")
+            }
+            let printable = line.utf8.allSatisfy { (0x20...0x7E).contains($0) }
+            if printable && line.utf8.count <= Reply.maximumText {
+                buffer.writeString(line)
+            } else {
+                buffer.writeBytes(
+                    line.utf8.prefix(Reply.maximumText).map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") })
+            }
+            if index == last, let reason {
+                buffer.writeString(" [\(reason)]")
+            }
+            buffer.writeStaticString("\r\n")
+        }
+    }
+}
+
+extension Reply {
+    static let ok = Reply(250, EnhancedStatus(0, 0), "Ok")
+    static let senderOK = Reply(250, EnhancedStatus(1, 0), "Ok")
+    static let recipientOK = Reply(250, EnhancedStatus(1, 5), "Ok")
+    static let startMailInput = Reply(354, nil, "End data with <CR><LF>.<CR><LF>")
+    static let bye = Reply(221, EnhancedStatus(0, 0), "Bye")
+    static let readyForTLS = Reply(220, EnhancedStatus(0, 0), "Ready to start TLS")
+
+    static let tlsRequired = Reply(
+        530, EnhancedStatus(7, 0), "Must issue a STARTTLS command first", reason: "tls-required")
+    static let tlsRequiredToAuthenticate = Reply(
+        538, EnhancedStatus(7, 11),
+        "Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client",
+        reason: "tls-required")
+    static let authRequired = Reply(
+        530, EnhancedStatus(7, 0),
+        "Authentication is required: log in with the user name 'apikey' and an API key as password",
+        reason: "auth-required")
+
+    /// Closing for a reason that lies with the relay.
+    public static func shuttingDown(_ hostname: String) -> Reply {
+        Reply(421, EnhancedStatus(3, 2), "\(hostname) is shutting down, try again shortly")
+    }
+
+    public static func idleTooLong(_ hostname: String) -> Reply {
+        Reply(421, EnhancedStatus(4, 2), "\(hostname) waited too long for the client, closing the connection")
+    }
+
+    public static func authenticationTooSlow(_ hostname: String, seconds: Int) -> Reply {
+        Reply(421, EnhancedStatus(4, 2), "\(hostname) allows \(seconds) s to authenticate, closing the connection")
+    }
+
+    public static func transferTooSlow(_ hostname: String, octetsPerSecond: Int) -> Reply {
+        Reply(
+            421, EnhancedStatus(4, 2),
+            "\(hostname) wants a message to move at \(octetsPerSecond) octets a second or more, closing the connection")
+    }
+
+    public static func tooManyConnections(_ hostname: String, limit: Int, perClient: Bool) -> Reply {
+        Reply(
+            421, EnhancedStatus(4, 5),
+            perClient
+                ? "\(hostname) takes at most \(limit) connections at a time from one address; close some first"
+                : "\(hostname) takes at most \(limit) connections at a time, try again shortly")
+    }
+
+    static func tooManyErrors(_ hostname: String) -> Reply {
+        Reply(421, EnhancedStatus(7, 0), "\(hostname) has seen too many errors on this connection, closing it")
+    }
+}

@@ -1,0 +1,75 @@
+/// What a client gave to authenticate with. Holds a secret: it has no textual description.
+public struct Credentials: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    public let userName: [UInt8]
+    public let password: [UInt8]
+
+    public init(userName: [UInt8], password: [UInt8]) {
+        self.userName = userName
+        self.password = password
+    }
+
+    public var description: String { "Credentials(withheld)" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
+/// The mechanisms that are offered: PLAIN (RFC 4616) and LOGIN (never standardised; what old clients speak).
+enum SASLMechanism: String, CaseIterable, Sendable {
+    case plain = "PLAIN"
+    case login = "LOGIN"
+}
+
+/// The challenges and responses of one AUTH command (RFC 4954 section 4), as a value.
+struct SASLExchange: Sendable {
+    enum Step: Sendable {
+        /// Send `334` with this text, in base64 already.
+        case challenge(String)
+        case finished(Credentials)
+        case cancelled
+        case invalid(String)
+    }
+
+    private enum State: Sendable {
+        case plain
+        case loginUserName
+        case loginPassword(userName: [UInt8])
+    }
+
+    private var state: State
+
+    /// Begins the exchange. `initialResponse` is the command's second argument, `=` for an empty one (RFC 4954).
+    static func begin(_ mechanism: SASLMechanism, initialResponse: [UInt8]?) -> (exchange: SASLExchange, step: Step) {
+        var exchange = SASLExchange(state: mechanism == .plain ? .plain : .loginUserName)
+        guard let initialResponse else {
+            return (exchange, .challenge(mechanism == .plain ? "" : userNamePrompt))
+        }
+        // A statement of its own: within the tuple the exchange would be copied before it moves on.
+        let step = exchange.received(initialResponse == [UInt8(ascii: "=")] ? [] : initialResponse)
+        return (exchange, step)
+    }
+
+    // "Username:" and "Password:", which some clients compare to the letter.
+    private static let userNamePrompt = "VXNlcm5hbWU6"
+    private static let passwordPrompt = "UGFzc3dvcmQ6"
+
+    mutating func received(_ line: [UInt8]) -> Step {
+        if line == [UInt8(ascii: "*")] { return .cancelled }
+        guard let response = Base64.decode(line) else {
+            return .invalid("The response is not valid base64")
+        }
+        switch state {
+        case .plain:
+            // authorization identity NUL authentication identity NUL password; the first is of no use here.
+            let parts = response.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3, !parts[2].contains(0) else {
+                return .invalid("The PLAIN response must be NUL, user name, NUL, password")
+            }
+            return .finished(Credentials(userName: Array(parts[1]), password: Array(parts[2])))
+        case .loginUserName:
+            state = .loginPassword(userName: response)
+            return .challenge(SASLExchange.passwordPrompt)
+        case .loginPassword(let userName):
+            return .finished(Credentials(userName: userName, password: response))
+        }
+    }
+}

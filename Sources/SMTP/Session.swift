@@ -1,0 +1,344 @@
+import InternetMessage
+import NIOCore
+
+/// An SMTP submission session (RFC 5321, 6409, 3207, 4954) as a value: events in, actions out, no I/O, no clock.
+///
+/// Whoever drives it tells what happened and does what the returned action says. Between an action that asks for a decision
+/// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`) and the call that answers it, no command may be passed
+/// in: the driver stops reading. The same holds from `.receiveData` to ``messageFinished(_:)``.
+public struct Session: Sendable {
+    /// What does not change during a session.
+    public struct Configuration: Sendable {
+        public var hostname: String
+        /// Octets of message content.
+        public var maximumMessageSize: Int
+        public var maximumRecipients: Int
+        /// Whether STARTTLS can be had (on a plaintext connection).
+        public var offersStartTLS: Bool
+        /// Whether this client may authenticate without TLS.
+        public var allowsPlaintextAuthentication: Bool
+
+        public init(
+            hostname: String, maximumMessageSize: Int, maximumRecipients: Int, offersStartTLS: Bool,
+            allowsPlaintextAuthentication: Bool = false
+        ) {
+            self.hostname = hostname
+            self.maximumMessageSize = maximumMessageSize
+            self.maximumRecipients = maximumRecipients
+            self.offersStartTLS = offersStartTLS
+            self.allowsPlaintextAuthentication = allowsPlaintextAuthentication
+        }
+    }
+
+    public enum Action: Sendable {
+        case reply(Reply)
+        /// Send them all, then close.
+        case close([Reply])
+        /// Send, then start TLS; anything that the client sent behind the command ends the connection.
+        case startTLS(Reply)
+        /// Answer with ``authenticated()`` or ``authenticationRefused(_:)``.
+        case authenticate(Credentials)
+        /// Answer with ``senderAccepted()`` or ``senderRefused(_:)``.
+        case checkSender(ReversePath)
+        /// Answer with ``recipientAccepted()`` or ``recipientRefused(_:)``.
+        case checkRecipient(AddrSpec)
+        /// Answer with ``dataOpened()`` or ``dataRefused(_:)``.
+        case openData(recipients: Int)
+        /// Send, then take what follows as message content until its end; then call ``messageFinished(_:)``.
+        case receiveData(Reply)
+    }
+
+    /// The envelope as collected so far.
+    public struct Transaction: Sendable {
+        public var reversePath: ReversePath
+        public var recipients: [AddrSpec]
+        /// Applications name an address in To and Cc and mean one copy.
+        fileprivate var known: Set<AddrSpec>
+    }
+
+    private enum Phase {
+        case commands
+        case authenticating(SASLExchange)
+        case deciding
+        case data
+        case closed
+    }
+
+    public let configuration: Configuration
+    private var phase = Phase.commands
+    private var sender: ReversePath?
+    private var candidate: AddrSpec?
+    public private(set) var isSecure: Bool
+    public private(set) var isAuthenticated = false
+    /// The name given with EHLO or HELO.
+    public private(set) var clientName: String?
+    private var errors = 0
+    public private(set) var transaction: Transaction?
+
+    /// So many errors of the protocol and the connection is closed.
+    public static let maximumErrors = 10
+    /// Octets of a command line with its CRLF. RFC 5321 asks for 512 and more for each extension; 2,048 holds them all.
+    public static let maximumLine = 2048
+    /// Octets of a line within AUTH (RFC 4954 section 4).
+    public static let maximumAuthenticationLine = 12_288
+
+    /// - Parameter isSecure: whether the connection began under TLS (RFC 8314).
+    public init(configuration: Configuration, isSecure: Bool) {
+        self.configuration = configuration
+        self.isSecure = isSecure
+    }
+
+    /// How long the next line may be, in octets.
+    ///
+    /// An AUTH command with an initial response is subject to the longer limit too, so before authentication all lines are.
+    public var lineLimit: Int {
+        isAuthenticated ? Session.maximumLine : Session.maximumAuthenticationLine
+    }
+
+    // MARK: Events
+
+    public func connected() -> Action {
+        .reply(Reply(220, nil, "\(configuration.hostname) ESMTP Hiveku Relay"))
+    }
+
+    public mutating func received(line: ByteBuffer) -> Action {
+        switch phase {
+        case .commands:
+            switch Command.parse(line) {
+            case .valid(let command): return received(command, length: line.readableBytes)
+            case .invalid(let reply): return invalid(reply)
+            }
+        case .authenticating(var exchange):
+            return continueAuthentication(exchange.received(Array(line.readableBytesView)), exchange)
+        case .deciding, .data, .closed:
+            // The driver broke its promise to stop reading. Answering would put replies out of order.
+            return close()
+        }
+    }
+
+    public mutating func receivedTooLongLine() -> Action {
+        if case .authenticating = phase { phase = .commands }
+        return failed(.lineTooLong)
+    }
+
+    public mutating func receivedBareLineFeed() -> Action {
+        if case .authenticating = phase { phase = .commands }
+        return failed(.bareLineFeed)
+    }
+
+    /// The TLS handshake is done. All that was said before counts for nothing (RFC 3207 section 4.2).
+    public mutating func secured() {
+        self = Session(configuration: configuration, isSecure: true)
+    }
+
+    public mutating func authenticated() -> Action {
+        phase = .commands
+        isAuthenticated = true
+        return .reply(Reply(235, EnhancedStatus(7, 0), "Authentication successful"))
+    }
+
+    public mutating func authenticationRefused(_ reply: Reply) -> Action {
+        phase = .commands
+        return reply.code == 421 ? close(reply) : failed(reply)
+    }
+
+    public mutating func senderAccepted() -> Action {
+        phase = .commands
+        if let sender { transaction = Transaction(reversePath: sender, recipients: [], known: []) }
+        sender = nil
+        return .reply(.senderOK)
+    }
+
+    public mutating func senderRefused(_ reply: Reply) -> Action {
+        phase = .commands
+        sender = nil
+        return .reply(reply)
+    }
+
+    public mutating func recipientAccepted() -> Action {
+        phase = .commands
+        if let candidate, transaction?.known.insert(candidate).inserted == true {
+            transaction?.recipients.append(candidate)
+        }
+        candidate = nil
+        return .reply(.recipientOK)
+    }
+
+    public mutating func recipientRefused(_ reply: Reply) -> Action {
+        phase = .commands
+        candidate = nil
+        return .reply(reply)
+    }
+
+    public mutating func dataOpened() -> Action {
+        phase = .data
+        return .receiveData(.startMailInput)
+    }
+
+    /// DATA is refused for now; the envelope stays, so that the client may try again.
+    public mutating func dataRefused(_ reply: Reply) -> Action {
+        phase = .commands
+        return .reply(reply)
+    }
+
+    /// The content was received to its end and decided upon. Ends the transaction either way.
+    public mutating func messageFinished(_ reply: Reply) -> Action {
+        phase = .commands
+        transaction = nil
+        if reply.isPositive { errors = 0 }
+        return .reply(reply)
+    }
+
+    // MARK: Commands
+
+    private mutating func received(_ command: Command, length: Int) -> Action {
+        if case .authenticate = command {} else if length + 2 > Session.maximumLine { return failed(.lineTooLong) }
+        switch command {
+        case .hello(let extended, let client):
+            transaction = nil
+            clientName = client
+            return .reply(extended ? greetingWithExtensions : Reply(250, nil, configuration.hostname))
+        case .startTLS: return startTLS()
+        case .authenticate(let mechanism, let initialResponse): return authenticate(mechanism, initialResponse)
+        case .mail(let path, let parameters): return mail(path, parameters)
+        case .recipient(let mailbox): return recipient(mailbox)
+        case .data: return data()
+        case .reset:
+            transaction = nil
+            return .reply(.ok)
+        case .noop: return .reply(.ok)
+        case .verify:
+            return .reply(
+                Reply(252, EnhancedStatus(5, 2), "Recipients are not verified here; send the message and see"))
+        case .help:
+            return .reply(
+                Reply(
+                    214, EnhancedStatus(0, 0),
+                    "Hiveku Relay takes mail for the Hiveku email API.",
+                    "Switch on STARTTLS, log in with user name 'apikey' and an API key as password."))
+        case .quit: return close(.bye)
+        case .http: return close()
+        }
+    }
+
+    private var greetingWithExtensions: Reply {
+        var lines = [
+            configuration.hostname, "PIPELINING", "8BITMIME", "SIZE \(configuration.maximumMessageSize)",
+            "ENHANCEDSTATUSCODES",
+            "LIMITS RCPTMAX=\(configuration.maximumRecipients)",
+        ]
+        if !isSecure, configuration.offersStartTLS { lines.append("STARTTLS") }
+        if mayAuthenticate, !isAuthenticated {
+            lines.append("AUTH " + SASLMechanism.allCases.map(\.rawValue).joined(separator: " "))
+        }
+        return Reply(250, nil, lines: lines)
+    }
+
+    private var mayAuthenticate: Bool { isSecure || configuration.allowsPlaintextAuthentication }
+
+    private mutating func startTLS() -> Action {
+        guard !isSecure else { return failed(.outOfSequence("The connection is encrypted already")) }
+        guard configuration.offersStartTLS else { return failed(.notImplemented) }
+        phase = .deciding
+        return .startTLS(.readyForTLS)
+    }
+
+    private mutating func authenticate(_ mechanism: String, _ initialResponse: [UInt8]?) -> Action {
+        guard mayAuthenticate else { return failed(.tlsRequiredToAuthenticate) }
+        guard !isAuthenticated else { return failed(.outOfSequence("Already authenticated on this connection")) }
+        guard transaction == nil else { return failed(.outOfSequence("AUTH is not allowed within a mail transaction")) }
+        guard clientName != nil else { return failed(.outOfSequence("Send EHLO first")) }
+        guard let mechanism = SASLMechanism(rawValue: mechanism) else {
+            return failed(Reply(504, EnhancedStatus(5, 4), "Unknown mechanism; use PLAIN or LOGIN"))
+        }
+        let (exchange, step) = SASLExchange.begin(mechanism, initialResponse: initialResponse)
+        return continueAuthentication(step, exchange)
+    }
+
+    private mutating func continueAuthentication(_ step: SASLExchange.Step, _ exchange: SASLExchange) -> Action {
+        switch step {
+        case .challenge(let text):
+            phase = .authenticating(exchange)
+            return .reply(Reply(334, nil, text))
+        case .finished(let credentials):
+            phase = .deciding
+            return .authenticate(credentials)
+        case .cancelled:
+            phase = .commands
+            return failed(Reply(501, EnhancedStatus(7, 0), "Authentication cancelled"))
+        case .invalid(let text):
+            phase = .commands
+            return failed(Reply(501, EnhancedStatus(5, 2), text))
+        }
+    }
+
+    private mutating func mail(_ path: ReversePath, _ parameters: MailParameters) -> Action {
+        if let reply = refusalOfTransaction() { return failed(reply) }
+        guard clientName != nil else { return failed(.outOfSequence("Send EHLO first")) }
+        guard transaction == nil else { return failed(.outOfSequence("A sender was given already; RSET starts anew")) }
+        if let size = parameters.size, size > configuration.maximumMessageSize {
+            return .reply(.messageTooLarge(limit: configuration.maximumMessageSize))
+        }
+        sender = path
+        phase = .deciding
+        return .checkSender(path)
+    }
+
+    private mutating func recipient(_ mailbox: AddrSpec) -> Action {
+        if let reply = refusalOfTransaction() { return failed(reply) }
+        guard let transaction else { return failed(.outOfSequence("Send MAIL FROM:<address> first")) }
+        guard transaction.recipients.count < configuration.maximumRecipients else {
+            return .reply(
+                Reply(
+                    452, EnhancedStatus(5, 3),
+                    "A message may have \(configuration.maximumRecipients) recipients here; send the rest in another one",
+                    reason: "recipients"))
+        }
+        candidate = mailbox
+        phase = .deciding
+        return .checkRecipient(mailbox)
+    }
+
+    private mutating func data() -> Action {
+        if let reply = refusalOfTransaction() { return failed(reply) }
+        guard let transaction else { return failed(.outOfSequence("Send MAIL FROM:<address> first")) }
+        guard !transaction.recipients.isEmpty else {
+            // RFC 5321 section 4.1.1.4 allows 554 or 503; with PIPELINING the client sees why each RCPT was refused.
+            return failed(Reply(554, EnhancedStatus(5, 1), "No valid recipients"))
+        }
+        phase = .deciding
+        return .openData(recipients: transaction.recipients.count)
+    }
+
+    private func refusalOfTransaction() -> Reply? {
+        if isAuthenticated { return nil }
+        return mayAuthenticate ? .authRequired : .tlsRequired
+    }
+
+    /// A line that is no command. Within what needs TLS or authentication, that comes first.
+    private mutating func invalid(_ reply: Reply) -> Action {
+        guard reply.reason == "address" else { return failed(reply) }
+        if let first = refusalOfTransaction() { return failed(first) }
+        // A mistyped address is the message's fault, not the protocol's: a long list may have many of them.
+        return .reply(reply)
+    }
+
+    private mutating func failed(_ reply: Reply) -> Action {
+        errors += 1
+        guard errors < Session.maximumErrors else { return close(reply, .tooManyErrors(configuration.hostname)) }
+        return .reply(reply)
+    }
+
+    private mutating func close(_ replies: Reply...) -> Action {
+        phase = .closed
+        return .close(replies)
+    }
+}
+
+extension Reply {
+    static func outOfSequence(_ text: String) -> Reply { Reply(503, EnhancedStatus(5, 1), text) }
+
+    public static func messageTooLarge(limit: Int) -> Reply {
+        Reply(552, EnhancedStatus(3, 4), "The message is larger than the \(limit) octets allowed here", reason: "size")
+    }
+}

@@ -1,0 +1,90 @@
+import Admission
+import NIOCore
+import RelayCore
+
+/// Writes a large message to the spool while it arrives, one piece at a time and in order, off the event loop.
+///
+/// Belongs to one event loop; `resume` is called there whenever a piece has been written.
+final class MessageSpooler {
+    private enum Phase {
+        case idle
+        case writing
+        case failed
+    }
+
+    private let admission: Admission
+    private let id: MessageID
+    private let eventLoop: any EventLoop
+    private var file: (any SpoolFile)?
+    private var phase = Phase.idle
+    private var isDiscarded = false
+
+    init(admission: Admission, id: MessageID, eventLoop: any EventLoop) {
+        self.admission = admission
+        self.id = id
+        self.eventLoop = eventLoop
+    }
+
+    var isWriting: Bool { phase == .writing }
+    var hasFailed: Bool { phase == .failed }
+
+    /// Begins to write `piece`. Must not be called while ``isWriting``.
+    func write(_ piece: [UInt8], resume: @escaping () -> Void) {
+        precondition(phase == .idle, "one piece at a time, and none after a failure")
+        phase = .writing
+        let bound = NIOLoopBound((self, resume), eventLoop: eventLoop)
+        let (admission, id, file, eventLoop) = (admission, id, file, eventLoop)
+        Task {
+            var target = file
+            do {
+                let open = if let file { file } else { try await admission.makeSpoolFile(for: id) }
+                target = open
+                try await open.append(piece)
+                eventLoop.execute { [target] in bound.value.0.wrote(target, failed: false, bound.value.1) }
+            } catch {
+                eventLoop.execute { [target] in bound.value.0.wrote(target, failed: true, bound.value.1) }
+            }
+        }
+    }
+
+    private func wrote(_ target: (any SpoolFile)?, failed: Bool, _ resume: () -> Void) {
+        file = target
+        phase = failed ? .failed : .idle
+        if isDiscarded { discard() } else { resume() }
+    }
+
+    /// Syncs what was written; nil when that failed. Must not be called while ``isWriting``.
+    func finish(_ last: [UInt8], completion: @escaping (SpooledBody?) -> Void) {
+        guard phase == .idle, let file else {
+            completion(nil)
+            return
+        }
+        phase = .writing
+        let bound = NIOLoopBound((self, completion), eventLoop: eventLoop)
+        let eventLoop = eventLoop
+        Task {
+            var body: SpooledBody?
+            do {
+                if !last.isEmpty { try await file.append(last) }
+                body = try await file.finish()
+            } catch {
+                await file.discard()
+            }
+            eventLoop.execute { [body] in
+                let (spooler, completion) = bound.value
+                spooler.file = nil
+                spooler.phase = .idle
+                completion(body)
+            }
+        }
+    }
+
+    /// Throws away what was written, unless it is being finished: then the message is complete and goes on.
+    func discard() {
+        isDiscarded = true
+        // With a piece under way the file is with the task; `wrote` comes here again.
+        guard phase != .writing, let file else { return }
+        self.file = nil
+        Task { await file.discard() }
+    }
+}

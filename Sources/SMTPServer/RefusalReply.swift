@@ -1,0 +1,59 @@
+import RelayCore
+import SMTP
+
+/// When in the session a refusal comes; the same reason has its own code at different moments.
+enum RefusalStage {
+    case authentication
+    /// At MAIL, RCPT or DATA.
+    case envelope
+    /// At the end of data.
+    case content
+}
+
+extension Reply {
+    /// A refusal in SMTP's words: the table of replies, in one place.
+    init(_ refusal: Refusal, at stage: RefusalStage) {
+        let code: UInt16
+        let status: EnhancedStatus
+        switch refusal.reason {
+        case .tlsRequired, .authRequired:
+            (code, status) = (530, EnhancedStatus(7, 0))
+        case .keyUnknown, .keyMalformed, .scope, .network:
+            (code, status) = (535, EnhancedStatus(7, 8))
+        case .keyRevoked, .keyExpired:
+            switch stage {
+            case .authentication: (code, status) = (535, EnhancedStatus(7, 8))
+            case .envelope: (code, status) = (530, EnhancedStatus(7, 0))
+            case .content: (code, status) = (550, EnhancedStatus(7, 1))
+            }
+        case .authThrottled: (code, status) = (421, EnhancedStatus(7, 0))
+        case .senderDomain: (code, status) = (553, EnhancedStatus(7, 1))
+        case .headerDomain: (code, status) = (550, EnhancedStatus(7, 1))
+        case .headerFrom, .headerSyntax, .headerRepeated: (code, status) = (550, EnhancedStatus(6, 0))
+        case .rateSecond, .rateDay: (code, status) = (451, EnhancedStatus(7, 1))
+        case .recipients: (code, status) = (452, EnhancedStatus(5, 3))
+        case .size: (code, status) = (552, EnhancedStatus(3, 4))
+        case .address: (code, status) = (501, EnhancedStatus(1, 3))
+        case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
+        case .storage:
+            switch stage {
+            // RFC 4954 section 6: a temporary failure of the authentication itself.
+            case .authentication: (code, status) = (454, EnhancedStatus(7, 0))
+            case .envelope, .content: (code, status) = (452, EnhancedStatus(3, 1))
+            }
+        }
+        self.init(code, status, refusal.explanation, reason: refusal.reason.rawValue)
+    }
+}
+
+extension Refusal {
+    init(_ defect: DataDecoder.Defect) {
+        let what =
+            switch defect {
+            case .bareCarriageReturn: "a CR without LF"
+            case .bareLineFeed: "an LF without CR"
+            case .null: "a NUL octet"
+            }
+        self.init(.lineEnding, "The message holds \(what); end all lines with CRLF")
+    }
+}

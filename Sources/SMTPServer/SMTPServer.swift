@@ -1,0 +1,163 @@
+import Admission
+import Logging
+import NIOCore
+import NIOExtras
+import NIOOpenSSL
+import NIOPosix
+import RelayCore
+
+/// The SMTP face: listeners, and a connection handler for each client.
+public final class SMTPServer: Sendable {
+    /// A listener that is up.
+    public struct Bound: Sendable {
+        public var listener: SMTPListener
+        public var address: SocketAddress?
+    }
+
+    private let group: any EventLoopGroup
+    /// One for each listener, which is what they can see to.
+    private let quiescing: [ServerQuiescingHelper]
+    private let logger: Logger
+    public let bound: [Bound]
+
+    private init(
+        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], bound: [Bound], logger: Logger
+    ) {
+        self.group = group
+        self.quiescing = quiescing
+        self.bound = bound
+        self.logger = logger
+    }
+
+    /// Binds all `listeners`, or none.
+    ///
+    /// - Throws: ``SMTPListenError``, which names the listener.
+    public static func start(
+        _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
+        clock: any RelayClock,
+        tls: ReloadableTLSContext, group: any EventLoopGroup, logger: Logger
+    ) async throws -> SMTPServer {
+        let service = SMTPService(
+            configuration: configuration, admission: admission, clock: clock, tls: tls,
+            limiter: ConnectionLimiter(
+                maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient),
+            logger: logger)
+        var quiescing: [ServerQuiescingHelper] = []
+        var channels: [any Channel] = []
+        var bound: [Bound] = []
+        do {
+            for listener in listeners {
+                let helper = ServerQuiescingHelper(group: group)
+                let channel = try await bind(listener, service, helper, group)
+                quiescing.append(helper)
+                channels.append(channel)
+                bound.append(Bound(listener: listener, address: channel.localAddress))
+            }
+        } catch {
+            for channel in channels { try? await channel.close() }
+            throw error
+        }
+        return SMTPServer(group: group, quiescing: quiescing, bound: bound, logger: logger)
+    }
+
+    private static func bind(
+        _ listener: SMTPListener, _ service: SMTPService, _ quiescing: ServerQuiescingHelper,
+        _ group: any EventLoopGroup
+    ) async throws -> any Channel {
+        let bootstrap = ServerBootstrap(group: group)
+            // A short backlog leaves clients hanging that believe to be connected and wait for the greeting.
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
+                }
+            }
+            // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let handlers = channel.pipeline.syncOperations
+                    let isImplicitTLS = listener.security == .implicitTLS
+                    if isImplicitTLS, let tls = service.tls {
+                        try handlers.addHandler(TLSServerHandler(context: tls.current))
+                    }
+                    // A peer that is gone before it was looked at has no address; the channel closes by itself.
+                    let client = channel.remoteAddress.flatMap(IPAddress.init) ?? IPAddress(ipv4: 0)
+                    try handlers.addHandler(
+                        SMTPChannelHandler(service: service, client: client, isImplicitTLS: isImplicitTLS))
+                }
+            }
+        do {
+            switch listener.place {
+            case .descriptor(let descriptor):
+                return try await bootstrap.withBoundSocket(descriptor).get()
+            case .address(let host, let port):
+                return try await bootstrap.bind(to: resolve(host, port)).get()
+            }
+        } catch {
+            throw SMTPListenError(listener: listener, cause: "\(error)")
+        }
+    }
+
+    /// Names are looked up on a thread that may wait, not on an event loop.
+    private static func resolve(_ host: String, _ port: Int) async throws -> SocketAddress {
+        if let address = try? SocketAddress(ipAddress: host, port: port) { return address }
+        return try await NIOThreadPool.singleton.runIfActive {
+            try SocketAddress.makeAddressResolvingHost(host, port: port)
+        }
+    }
+
+    /// Stops listening, lets each connection finish the transaction it is in, and closes what is left after `limit`.
+    public func shutdown(within limit: Duration) async {
+        let loop = group.any()
+        let ends = quiescing.map { helper in
+            let promise = loop.makePromise(of: Void.self)
+            helper.initiateShutdown(promise: promise)
+            return promise.futureResult
+        }
+        let end = loop.makePromise(of: Void.self)
+        EventLoopFuture.andAllComplete(ends, on: loop).cascade(to: end)
+        let timeout = loop.scheduleTask(in: TimeAmount(limit)) { end.fail(ShutdownTimeout()) }
+        do {
+            try await end.futureResult.get()
+        } catch {
+            logger.warning("connections were cut off because their transactions took too long")
+        }
+        timeout.cancel()
+    }
+
+    private struct ShutdownTimeout: Error {}
+}
+
+/// A listener that could not be bound.
+public struct SMTPListenError: Error, CustomStringConvertible {
+    public var listener: SMTPListener
+    public var cause: String
+
+    public var description: String {
+        switch listener.place {
+        case .address(let host, let port):
+            "can't listen on \(host):\(port): \(cause)"
+        case .descriptor(let descriptor): "can't listen on the inherited socket \(descriptor): \(cause)"
+        }
+    }
+}
+
+extension IPAddress {
+    /// Nil for a Unix domain socket.
+    init?(_ address: SocketAddress) {
+        // Behind family and port stand the IPv4 address at once, the IPv6 one behind four octets of flow label (RFC 3493).
+        let (offset, length): (Int, Int)
+        switch address {
+        case .v4: (offset, length) = (4, 4)
+        case .v6: (offset, length) = (8, 16)
+        case .unixDomainSocket: return nil
+        }
+        let bytes = address.withSockAddr { pointer, size in
+            Array(UnsafeRawBufferPointer(start: pointer, count: size).dropFirst(offset).prefix(length))
+        }
+        self.init(bytes: bytes)
+    }
+}

@@ -1,0 +1,348 @@
+import Foundation
+import GRDB
+import RelayCore
+import Synchronization
+
+/// The key that was served last in each lane: where the next claim goes on, when there are more keys than it can serve.
+final class ClaimCursor: Sendable {
+    private let last = Mutex<[Lane: String]>([:])
+
+    func key(of lane: Lane) -> String { last.withLock { $0[lane] ?? "" } }
+    func served(_ key: String, in lane: Lane) { last.withLock { $0[lane] = key } }
+}
+
+extension SQLiteStore: DeliveryQueue {
+    public func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+        guard limit > 0 else { return [] }
+        let holder = instance
+        let cursor = claimCursor
+        // Looked at first without a lock: an idle lane is asked every second.
+        guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return [] }
+        return try await write { database in
+            let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: limit, now: now, in: database)
+            guard let last = keys.last else { return [] }
+            let deliveries = try QueueRow.inTurn(keys, lane: lane, limit: limit, now: now, in: database)
+            let statement = try database.cachedStatement(
+                sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
+            for delivery in deliveries {
+                try statement.execute(
+                    arguments: [holder, now.milliseconds, leaseUntil.milliseconds, delivery.id.rawValue])
+            }
+            cursor.served(last, in: lane)
+            return deliveries
+        }
+    }
+
+    public func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
+        let holder = instance
+        try await write { database in
+            let statement = try database.cachedStatement(
+                sql: "UPDATE delivery SET lease_until = ? WHERE id = ? AND state = 'sending' AND holder = ?")
+            for delivery in deliveries {
+                try statement.execute(arguments: [until.milliseconds, delivery.rawValue, holder])
+            }
+        }
+    }
+
+    public func settle(_ batch: [Settlement]) async throws {
+        let holder = instance
+        let unneeded = try await write { database in
+            var unneeded: [String] = []
+            for settlement in batch {
+                if let name = try QueueRow.settle(settlement, holder: holder, in: database) { unneeded.append(name) }
+            }
+            return unneeded
+        }
+        spool.remove(unneeded)
+    }
+
+    public func reclaimAbandoned(now: Timestamp) async throws -> Int {
+        let lock = instanceLock
+        let own = instance
+        let holders = try await read { database in
+            try Int64.fetchAll(database, sql: "SELECT DISTINCT holder FROM delivery WHERE state = 'sending'")
+        }
+        let gone = holders.filter { $0 != own && lock?.isHeld($0) == false }
+        let expired = try await read { database in
+            try Bool.fetchOne(
+                database, sql: "SELECT EXISTS (SELECT 1 FROM delivery WHERE state = 'sending' AND lease_until < ?)",
+                arguments: [now.milliseconds]) ?? false
+        }
+        guard expired || !gone.isEmpty else { return 0 }
+        return try await write { try SQLiteStore.reclaim(holders: gone, in: $0, now: now) }
+    }
+
+    /// Puts back what `holders`, who are gone, had under way, and what has an expired lease.
+    static func reclaim(holders: [Int64], in database: Database, now: Timestamp) throws -> Int {
+        let list = holders.map(String.init).joined(separator: ", ")
+        let condition = "state = 'sending' AND (lease_until < ?1 OR holder IN (\(list)))"
+        // A simulated send touches nothing outside, so it can't have happened twice. A live one may have been taken.
+        let reason = "abandoned: the relay stopped while it was being sent"
+        try database.execute(
+            sql: """
+                INSERT INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
+                SELECT id, attempts + 1, COALESCE(claimed_at, ?1), ?1, 'retry', ?2 FROM delivery WHERE \(condition)
+                """, arguments: [now.milliseconds, reason])
+        try database.execute(
+            sql: """
+                UPDATE delivery SET state = 'queued', attempts = attempts + 1, next_attempt_at = ?1, reason = ?2,
+                    maybe_duplicate = maybe_duplicate OR lane = 'live', holder = NULL, claimed_at = NULL,
+                    lease_until = NULL
+                WHERE \(condition)
+                """, arguments: [now.milliseconds, reason])
+        return database.changesCount
+    }
+
+    public func nextDue(lane: Lane) async throws -> Timestamp? {
+        try await read { database in
+            // Steps from key to key through the index, however many deliveries each has.
+            let statement = try database.cachedStatement(
+                sql: """
+                    WITH RECURSIVE queued (key) AS (
+                        SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ?1
+                        UNION ALL
+                        SELECT (SELECT MIN(key) FROM delivery
+                            WHERE state = 'queued' AND lane = ?1 AND delivery.key > queued.key)
+                        FROM queued WHERE queued.key IS NOT NULL
+                    )
+                    SELECT MIN((SELECT MIN(next_attempt_at) FROM delivery
+                        WHERE state = 'queued' AND lane = ?1 AND delivery.key = queued.key))
+                    FROM queued WHERE queued.key IS NOT NULL
+                    """)
+            return timestamp(try Int64.fetchOne(statement, arguments: [lane.rawValue]))
+        }
+    }
+
+    public func body(of message: MessageID) async throws -> any StoredBody {
+        enum Place: Sendable {
+            case unknown, gone, inline([UInt8]), spooled(String, Int)
+        }
+        let place = try await read { database -> Place in
+            guard
+                let row = try Row.fetchOne(
+                    database.cachedStatement(sql: "SELECT spooled, size FROM message WHERE id = ?"),
+                    arguments: [message.rawValue])
+            else { return .unknown }
+            if let name: String = row["spooled"] { return .spooled(name, row["size"]) }
+            let body = try Row.fetchOne(
+                database.cachedStatement(sql: "SELECT bytes FROM body WHERE message = ?"),
+                arguments: [message.rawValue])
+            return try body.map { .inline(try $0.withUnsafeData(named: "bytes") { [UInt8]($0 ?? Data()) }) } ?? .gone
+        }
+        switch place {
+        case .unknown: throw StoreError.noSuchMessage(message)
+        case .gone: throw StoreError.bodyGone(message)
+        case .inline(let bytes): return MemoryBody(bytes: bytes)
+        case .spooled(let name, let size): return try await spool.body(name, size: size)
+        }
+    }
+
+    public func record(_ status: LaneStatus) async throws {
+        try await write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO lane_status (lane, held_because, since, rate) VALUES (?, ?, ?, ?)
+                    ON CONFLICT (lane) DO UPDATE
+                    SET held_because = excluded.held_because, since = excluded.since, rate = excluded.rate
+                    """,
+                arguments: [status.lane.rawValue, status.heldBecause, status.since.milliseconds, status.rate])
+        }
+    }
+}
+
+/// The table `delivery` as the worker uses it.
+private enum QueueRow {
+    /// Keys with due deliveries, at most `limit`: those behind `cursor` first, then from the beginning.
+    static func dueKeys(
+        _ lane: Lane, after cursor: String, limit: Int, now: Timestamp, in database: Database
+    ) throws -> [String] {
+        let next = try database.cachedStatement(
+            sql: "SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ? AND key > ?")
+        let due = try database.cachedStatement(
+            sql: """
+                SELECT EXISTS (SELECT 1 FROM delivery
+                    WHERE state = 'queued' AND lane = ? AND key = ? AND next_attempt_at <= ?)
+                """)
+        var found: [String] = []
+        var wrapped = false
+        var key = cursor
+        while found.count < limit {
+            guard let candidate = try String.fetchOne(next, arguments: [lane.rawValue, key]) else {
+                if wrapped { break }
+                wrapped = true
+                key = ""
+                continue
+            }
+            if wrapped, candidate > cursor { break }
+            key = candidate
+            if try Bool.fetchOne(due, arguments: [lane.rawValue, key, now.milliseconds]) == true { found.append(key) }
+        }
+        return found
+    }
+
+    /// One delivery of each key in turn, each key's oldest first, until there are `limit`.
+    static func inTurn(
+        _ keys: [String], lane: Lane, limit: Int, now: Timestamp, in database: Database
+    ) throws -> [ClaimedDelivery] {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, maybe_duplicate,
+                    message.reverse_path, message.size, message.accepted_at
+                FROM delivery JOIN message ON message.id = delivery.message
+                WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
+                ORDER BY next_attempt_at, delivery.id LIMIT ?
+                """)
+        func fetch(_ key: String, _ count: Int) throws -> [ClaimedDelivery] {
+            try Row.fetchAll(statement, arguments: [lane.rawValue, key, now.milliseconds, count])
+                .map { try claimed($0, lane) }
+        }
+        // First everybody's even share; only what others leave goes to those with more.
+        let share = max(1, limit / keys.count)
+        var queues = try keys.map { try fetch($0, share) }
+        var rest = limit - queues.reduce(0) { $0 + $1.count }
+        for index in queues.indices where rest > 0 && queues[index].count == share {
+            let longer = try fetch(keys[index], share + rest)
+            rest -= longer.count - share
+            queues[index] = longer
+        }
+        var taken: [ClaimedDelivery] = []
+        var round = 0
+        while taken.count < limit {
+            let before = taken.count
+            for queue in queues where round < queue.count && taken.count < limit { taken.append(queue[round]) }
+            if taken.count == before { break }
+            round += 1
+        }
+        return taken
+    }
+
+    private static func claimed(_ row: Row, _ lane: Lane) throws -> ClaimedDelivery {
+        guard let message = MessageID(rawValue: row["message"]), let key = KeyID(row["key"]) else {
+            throw StoreError.corrupt("a delivery's row can't be read")
+        }
+        let recipients: String = row["recipients"]
+        return ClaimedDelivery(
+            id: DeliveryID(rawValue: row["id"]), message: message, key: key, lane: lane,
+            envelope: Envelope(
+                reversePath: row["reverse_path"], recipients: RecipientList.recipients(recipients)),
+            size: row["size"], acceptedAt: Timestamp(milliseconds: row["accepted_at"]), attempts: row["attempts"],
+            maybeDuplicate: row["maybe_duplicate"])
+    }
+
+    /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
+    static func settle(_ settlement: Settlement, holder: Int64, in database: Database) throws -> String? {
+        let id = settlement.delivery.rawValue
+        // A lease that ran out may have put it back: what was sent is still better recorded than sent again.
+        guard
+            let row = try Row.fetchOne(
+                database.cachedStatement(
+                    sql: "SELECT message, key, state, holder, attempts FROM delivery WHERE id = ?"), arguments: [id])
+        else { return nil }
+        let state: String = row["state"]
+        let current: Int64? = row["holder"]
+        let isHeldByUs = state == DeliveryState.sending.rawValue && current == holder
+        let isSent: Bool
+        switch settlement.result {
+        case .sent, .simulated: isSent = true
+        case .retry, .failed, .released: isSent = false
+        }
+        guard isHeldByUs || (isSent && state == DeliveryState.queued.rawValue) else { return nil }
+        if case .released = settlement.result {
+            try database.cachedStatement(
+                sql: """
+                    UPDATE delivery SET state = 'queued', holder = NULL, claimed_at = NULL, lease_until = NULL,
+                        maybe_duplicate = maybe_duplicate OR ?, reason = COALESCE(?, reason) WHERE id = ?
+                    """
+            ).execute(arguments: [settlement.mayHaveBeenTaken, settlement.reason, id])
+            try applyRevocation(key: row["key"], delivery: id, at: settlement.finishedAt, in: database)
+            return nil
+        }
+        let attempts: Int = row["attempts"]
+        try database.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """
+        ).execute(
+            arguments: [
+                id, attempts + 1, settlement.startedAt.milliseconds, settlement.finishedAt.milliseconds,
+                outcomeWord(settlement.result), settlement.reason,
+            ])
+        try end(settlement, id, in: database)
+        if case .retry = settlement.result {
+            try applyRevocation(key: row["key"], delivery: id, at: settlement.finishedAt, in: database)
+        }
+        if case .sent = settlement.result { return try dropBody(of: row["message"], in: database) }
+        return nil
+    }
+
+    private static func outcomeWord(_ result: Settlement.Result) -> String {
+        switch result {
+        case .sent: "sent"
+        case .simulated: "simulated"
+        case .retry: "retry"
+        case .failed: "failed"
+        case .released: "released"
+        }
+    }
+
+    private static func end(_ settlement: Settlement, _ id: Int64, in database: Database) throws {
+        var state = DeliveryState.queued
+        var sesMessageID: String?
+        var due: Timestamp?
+        switch settlement.result {
+        case .sent(let id): (state, sesMessageID) = (.sent, id)
+        case .simulated(let id): (state, sesMessageID) = (.simulated, id)
+        case .failed: state = .failed
+        case .retry(let at): due = at
+        case .released: break
+        }
+        try database.cachedStatement(
+            sql: """
+                UPDATE delivery SET state = ?, attempts = attempts + 1, next_attempt_at = COALESCE(?, next_attempt_at),
+                    ses_message_id = ?, reason = ?, maybe_duplicate = maybe_duplicate OR ?, ended_at = ?,
+                    holder = NULL, claimed_at = NULL, lease_until = NULL
+                WHERE id = ?
+                """
+        ).execute(
+            arguments: [
+                state.rawValue, due?.milliseconds, sesMessageID, settlement.reason, settlement.mayHaveBeenTaken,
+                state.isFinal ? settlement.finishedAt.milliseconds : nil, id,
+            ])
+    }
+
+    /// What was under way when its key was revoked goes back to the queue only if the queue is still to be delivered.
+    private static func applyRevocation(key: String, delivery: Int64, at now: Timestamp, in database: Database) throws {
+        let queued = try String.fetchOne(
+            database.cachedStatement(sql: "SELECT queued FROM key WHERE id = ? AND revoked_at IS NOT NULL"),
+            arguments: [key])
+        switch queued.flatMap(QueuedDisposition.init) {
+        case .hold:
+            try database.execute(
+                sql: "UPDATE delivery SET state = 'held', reason = ? WHERE id = ?",
+                arguments: [heldBecauseRevoked, delivery])
+        case .drop:
+            try database.execute(
+                sql: "UPDATE delivery SET state = 'failed', reason = ?, ended_at = ? WHERE id = ?",
+                arguments: [droppedReason, now.milliseconds, delivery])
+        case .deliver, nil: break
+        }
+    }
+
+    /// The bytes of a message go as soon as all of it is sent.
+    private static func dropBody(of message: Int64, in database: Database) throws -> String? {
+        let rest = try Bool.fetchOne(
+            database.cachedStatement(
+                sql: "SELECT EXISTS (SELECT 1 FROM delivery WHERE message = ? AND state <> 'sent')"),
+            arguments: [message])
+        guard rest == false else { return nil }
+        try database.cachedStatement(sql: "DELETE FROM body WHERE message = ?").execute(arguments: [message])
+        let name = try String.fetchOne(
+            database.cachedStatement(sql: "SELECT spooled FROM message WHERE id = ?"), arguments: [message])
+        if name != nil {
+            try database.cachedStatement(sql: "UPDATE message SET spooled = NULL WHERE id = ?")
+                .execute(arguments: [message])
+        }
+        return name
+    }
+}

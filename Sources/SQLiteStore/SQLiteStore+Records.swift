@@ -1,0 +1,274 @@
+import Foundation
+import GRDB
+import RelayCore
+
+extension SQLiteStore: MessageRecords {
+    public func messages(_ filter: MessageFilter) async throws -> [MessageRecord] {
+        try await read { database in
+            var found: [MessageRecord] = []
+            try RecordRow.forEachPage(filter, in: database) { page in
+                found += page
+                return found.count < filter.limit
+            }
+            return Array(found.prefix(filter.limit))
+        }
+    }
+
+    public func queueStatus(now: Timestamp) async throws -> QueueStatus {
+        try await read { database in
+            let depths = try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT depth.lane, state, deliveries, message.accepted_at AS oldest
+                    FROM (
+                        SELECT lane, state, COUNT(*) AS deliveries, MIN(message) AS first
+                        FROM delivery WHERE state IN ('queued', 'sending', 'held') GROUP BY lane, state
+                    ) AS depth LEFT JOIN message ON message.id = first
+                    ORDER BY depth.lane DESC, state
+                    """
+            ).compactMap { row -> QueueStatus.Depth? in
+                guard let lane = Lane(rawValue: row["lane"]), let state = DeliveryState(rawValue: row["state"]) else {
+                    return nil
+                }
+                return QueueStatus.Depth(
+                    lane: lane, state: state, deliveries: row["deliveries"], oldest: timestamp(row["oldest"]))
+            }
+            let lanes = try Row.fetchAll(
+                database, sql: "SELECT lane, held_because, since, rate FROM lane_status ORDER BY lane DESC"
+            ).compactMap { row -> LaneStatus? in
+                guard let lane = Lane(rawValue: row["lane"]) else { return nil }
+                return LaneStatus(
+                    lane: lane, heldBecause: row["held_because"], since: Timestamp(milliseconds: row["since"]),
+                    rate: row["rate"])
+            }
+            var emailsToday: [Lane: Int] = [:]
+            for row in try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT environment, SUM(emails) AS emails FROM key JOIN usage ON usage.key = key.id
+                    WHERE day = ? GROUP BY environment
+                    """, arguments: [now.day.number])
+            {
+                if let lane = Lane(rawValue: row["environment"]) { emailsToday[lane] = row["emails"] }
+            }
+            return QueueStatus(depths: depths, lanes: lanes, emailsToday: emailsToday)
+        }
+    }
+
+    public func retry(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
+        // Without its bytes a message can't be sent; what the operator gave up is taken up only by name.
+        let condition =
+            filter.ids == nil
+            ? "state = 'failed' AND reason IS NOT '\(droppedReason)'" : "state = 'failed'"
+        return try await change(filter, where: condition, needsBody: true) { database, list in
+            try database.execute(
+                sql: """
+                    UPDATE delivery SET state = 'queued', next_attempt_at = ?, ended_at = NULL, reason = NULL
+                    WHERE id IN (\(list))
+                    """, arguments: [now.milliseconds])
+        }
+    }
+
+    public func hold(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
+        try await change(filter, where: "state = 'queued'") { database, list in
+            try database.execute(
+                sql: "UPDATE delivery SET state = 'held', reason = 'held: by the operator' WHERE id IN (\(list))")
+        }
+    }
+
+    public func release(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
+        try await change(filter, where: "state = 'held'") { database, list in
+            try database.execute(
+                sql: """
+                    UPDATE delivery SET state = 'queued', next_attempt_at = ?, reason = NULL WHERE id IN (\(list))
+                    """, arguments: [now.milliseconds])
+        }
+    }
+
+    public func drop(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
+        try await change(filter, where: "state IN ('queued', 'held')") { database, list in
+            try database.execute(
+                sql: "UPDATE delivery SET state = 'failed', reason = ?, ended_at = ? WHERE id IN (\(list))",
+                arguments: [droppedReason, now.milliseconds])
+        }
+    }
+
+    /// Applies `update` to the deliveries that satisfy `condition` of the messages that satisfy `filter`, so many messages
+    /// in a transaction that a relay at work waits for none of them long. Returns how many deliveries changed.
+    private func change(
+        _ filter: MessageFilter, where condition: String, needsBody: Bool = false,
+        _ update: @escaping @Sendable (Database, String) throws -> Void
+    ) async throws -> Int {
+        if let ids = filter.ids {
+            for id in ids {
+                let exists = try await read { database in
+                    try Bool.fetchOne(
+                        database, sql: "SELECT EXISTS (SELECT 1 FROM message WHERE id = ?)", arguments: [id.rawValue])
+                }
+                guard exists == true else { throw StoreError.noSuchMessage(id) }
+            }
+        }
+        let matching = try await read { database in
+            var ids: [MessageRecord] = []
+            try RecordRow.forEachPage(filter, in: database) { page in
+                ids += page
+                return ids.count < filter.limit
+            }
+            return ids.prefix(filter.limit).map { (id: $0.id, hasBody: $0.hasBody) }
+        }
+        if needsBody, let ids = filter.ids, ids.count == 1, let only = matching.first, !only.hasBody {
+            throw StoreError.bodyGone(only.id)
+        }
+        let ids = matching.filter { !needsBody || $0.hasBody }.map(\.id.rawValue)
+        var changed = 0
+        for start in stride(from: 0, to: ids.count, by: RecordRow.pageSize) {
+            let page = ids[start..<min(start + RecordRow.pageSize, ids.count)]
+            let list = page.map(String.init).joined(separator: ",")
+            changed += try await write { database in
+                let deliveries = try Int64.fetchAll(
+                    database, sql: "SELECT id FROM delivery WHERE message IN (\(list)) AND \(condition)")
+                guard !deliveries.isEmpty else { return 0 }
+                try update(database, deliveries.map(String.init).joined(separator: ","))
+                return database.changesCount
+            }
+        }
+        return changed
+    }
+
+    public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {
+        let (removed, spooled) = try await write { database in
+            let cutoffs: [(state: DeliveryState, before: Timestamp)] = [
+                (.sent, now - retention.sent), (.simulated, now - retention.simulated),
+                (.failed, now - retention.failed),
+            ]
+            let kept = cutoffs.map {
+                "(other.state = '\($0.state.rawValue)' AND other.ended_at >= \($0.before.milliseconds))"
+            }
+            .joined(separator: " OR ")
+            var messages = Set<Int64>()
+            for cutoff in cutoffs {
+                // A message goes as a whole, when the last of its deliveries may go.
+                let ids = try Int64.fetchAll(
+                    database,
+                    sql: """
+                        SELECT message FROM delivery
+                        WHERE state = ? AND ended_at IS NOT NULL AND ended_at < ? AND NOT EXISTS (
+                            SELECT 1 FROM delivery AS other WHERE other.message = delivery.message
+                            AND (other.ended_at IS NULL OR \(kept)))
+                        LIMIT ?
+                        """, arguments: [cutoff.state.rawValue, cutoff.before.milliseconds, SQLiteStore.pruneBatch])
+                messages.formUnion(ids)
+            }
+            guard !messages.isEmpty else { return (0, [String]()) }
+            let list = messages.map(String.init).joined(separator: ",")
+            let spooled = try String.fetchAll(
+                database, sql: "SELECT spooled FROM message WHERE id IN (\(list)) AND spooled IS NOT NULL")
+            try database.execute(
+                sql: """
+                    DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE message IN (\(list)));
+                    DELETE FROM delivery WHERE message IN (\(list));
+                    DELETE FROM body WHERE message IN (\(list));
+                    DELETE FROM message WHERE id IN (\(list));
+                    """)
+            return (messages.count, spooled)
+        }
+        spool.remove(spooled)
+        return removed >= SQLiteStore.pruneBatch
+    }
+
+    static let pruneBatch = 500
+}
+
+private enum RecordRow {
+    static let pageSize = 500
+
+    /// Calls `body` with messages that satisfy the filter, newest first, until it returns false.
+    static func forEachPage(
+        _ filter: MessageFilter, in database: Database, _ body: ([MessageRecord]) throws -> Bool
+    ) throws {
+        var conditions = ["id < ?"]
+        var arguments: StatementArguments = []
+        if let ids = filter.ids {
+            conditions.append("id IN (\(ids.map { String($0.rawValue) }.joined(separator: ",")))")
+        }
+        if let key = filter.key {
+            conditions.append("key = ?")
+            arguments += [key.text]
+        }
+        if let subject = filter.subject {
+            conditions.append("subject = ?")
+            arguments += [subject]
+        }
+        if let since = filter.since {
+            conditions.append("accepted_at >= ?")
+            arguments += [since.milliseconds]
+        }
+        if let state = filter.state {
+            // What must be there for the message to have this state; the exact one is told from all its deliveries below.
+            let needed: DeliveryState? = state == .partlyFailed ? nil : DeliveryState(rawValue: state.rawValue)
+            if let needed {
+                conditions.append(
+                    "EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.id AND state = '\(needed.rawValue)')"
+                )
+            }
+        }
+        let sql = """
+            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at,
+                spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id) AS has_body
+            FROM message WHERE \(conditions.joined(separator: " AND ")) ORDER BY id DESC LIMIT \(pageSize)
+            """
+        var before = Int64.max
+        while true {
+            let rows = try Row.fetchAll(
+                database.cachedStatement(sql: sql), arguments: StatementArguments([before]) + arguments)
+            guard let last = rows.last else { return }
+            before = last["id"]
+            var page = try records(rows, in: database)
+            if let state = filter.state { page.removeAll { $0.state != state } }
+            guard try body(page), rows.count == pageSize else { return }
+        }
+    }
+
+    private static func records(_ rows: [Row], in database: Database) throws -> [MessageRecord] {
+        let list = rows.map { String($0["id"] as Int64) }.joined(separator: ",")
+        var history: [Int64: [MessageRecord.Attempt]] = [:]
+        for row in try Row.fetchAll(
+            database,
+            sql: """
+                SELECT delivery, started_at, finished_at, outcome, reason FROM attempt
+                WHERE delivery IN (SELECT id FROM delivery WHERE message IN (\(list))) ORDER BY delivery, number
+                """)
+        {
+            history[row["delivery"], default: []].append(
+                MessageRecord.Attempt(
+                    startedAt: Timestamp(milliseconds: row["started_at"]),
+                    finishedAt: Timestamp(milliseconds: row["finished_at"]), outcome: row["outcome"],
+                    reason: row["reason"]))
+        }
+        var deliveries: [Int64: [MessageRecord.Delivery]] = [:]
+        for row in try Row.fetchAll(
+            database, sql: "SELECT * FROM delivery WHERE message IN (\(list)) ORDER BY id")
+        {
+            guard let state = DeliveryState(rawValue: row["state"]) else {
+                throw StoreError.corrupt("a delivery's row can't be read")
+            }
+            let recipients: String = row["recipients"]
+            deliveries[row["message"], default: []].append(
+                MessageRecord.Delivery(
+                    recipients: RecipientList.recipients(recipients), state: state, attempts: row["attempts"],
+                    nextAttemptAt: state == .queued ? Timestamp(milliseconds: row["next_attempt_at"]) : nil,
+                    sesMessageID: row["ses_message_id"], reason: row["reason"],
+                    maybeDuplicate: row["maybe_duplicate"], history: history[row["id"]] ?? []))
+        }
+        return try rows.map { row in
+            guard let id = MessageID(rawValue: row["id"]), let key = KeyID(row["key"]),
+                let environment = Environment(rawValue: row["lane"])
+            else { throw StoreError.corrupt("a message's row can't be read") }
+            return MessageRecord(
+                id: id, key: key, environment: environment, client: bytes(row["client"]).flatMap(IPAddress.init),
+                reversePath: row["reverse_path"], subject: row["subject"], size: row["size"],
+                acceptedAt: Timestamp(milliseconds: row["accepted_at"]), hasBody: row["has_body"],
+                deliveries: deliveries[id.rawValue] ?? [])
+        }
+    }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import GRDB
+import Glibc
+import RelayCore
+
+/// The store on one SQLite database in WAL mode, with large bodies as files beside it.
+///
+/// Several processes may use the same database at a time: relays, and the commands of the operator. All writes of a process
+/// go through one connection, on a thread of its own; nothing here blocks the caller's.
+public final class SQLiteStore: Sendable {
+    /// What the process wants of the store.
+    public enum Role: Sendable {
+        /// Takes messages and delivers them: needs an instance number of its own.
+        case relay
+        /// Reads and changes records, then ends.
+        case tool
+    }
+
+    let pool: DatabasePool
+    let spool: Spool
+    let instanceLock: InstanceLock?
+    let claimCursor = ClaimCursor()
+
+    /// Number of this relay among those on the same database; 0 for tools, which accept nothing.
+    public var instance: Int64 { Int64(instanceLock?.number ?? 0) }
+
+    /// Opens the database at `path`, making it (and its directory's spool) if there is none, and migrating an older one.
+    ///
+    /// Blocks on files. A relay takes back what a former relay with its number left under way.
+    ///
+    /// - Throws: ``StoreError``.
+    public init(path: String, role: Role, now: Timestamp) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: (path as NSString).deletingLastPathComponent.isEmpty
+                    ? "." : (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
+        }
+        instanceLock = role == .relay ? try InstanceLock.acquire(beside: path) : nil
+        spool = try Spool(beside: path)
+        try SQLiteStore.create(path)
+        do {
+            pool = try SQLiteStore.open(path)
+            try Schema.prepare(pool, path: path, now: now)
+        } catch {
+            throw StoreError(error)
+        }
+        if role == .relay {
+            do {
+                _ = try pool.write { try SQLiteStore.reclaim(holders: [self.instance], in: $0, now: now) }
+                try removeOrphans(beside: path)
+            } catch {
+                throw StoreError(error)
+            }
+        }
+    }
+
+    /// Makes the file for its owner alone; SQLite gives the files beside it the same owner and permissions.
+    private static func create(_ path: String) throws {
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw StoreError.unavailable("can't open \(path): \(String(cString: strerror(errno)))")
+        }
+        defer { Glibc.close(descriptor) }
+        giveToOwnerOfDirectory(path)
+    }
+
+    /// What root makes, with a command before the relay's first start, must be the relay's afterwards.
+    static func giveToOwnerOfDirectory(_ path: String) {
+        guard geteuid() == 0 else { return }
+        var directory = stat()
+        let parent = (path as NSString).deletingLastPathComponent
+        guard stat(parent.isEmpty ? "." : parent, &directory) == 0, directory.st_uid != 0 else { return }
+        _ = chown(path, directory.st_uid, directory.st_gid)
+    }
+
+    /// How long a write waits for another process to finish its own, in seconds.
+    static let busyTimeout = 5.0
+
+    private static func open(_ path: String) throws -> DatabasePool {
+        var configuration = Configuration()
+        // Rows are written in an order that keeps them whole; checking costs a look-up an insert.
+        configuration.foreignKeysEnabled = false
+        configuration.busyMode = .timeout(busyTimeout)
+        configuration.maximumReaderCount = 4
+        configuration.label = "hiveku-relay"
+        // The statements hold mail addresses, but errors are shown to operators: without arguments.
+        configuration.publicStatementArguments = false
+        let pool = try DatabasePool(path: path, configuration: configuration)
+        // GRDB lowers `synchronous` when it opens a pool; a 250 promises that the message is on disk.
+        let synchronous = try pool.writeWithoutTransaction { database in
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            return try Int.fetchOne(database, sql: "PRAGMA synchronous")
+        }
+        guard synchronous == 2 else { throw StoreError.unavailable("SQLite does not accept synchronous=FULL") }
+        return pool
+    }
+
+    /// Closes the database. What is under way is finished first.
+    public func close() throws {
+        do {
+            try pool.close()
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
+    // MARK: Access
+
+    // GRDB's own async functions end with the task that calls them; what must be recorded must be recorded also when its
+    // task was cancelled. Hence continuations.
+
+    /// Runs `body` in an IMMEDIATE transaction, synced to disk when this returns.
+    func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { database in
+                continuation.resume(
+                    with: Result {
+                        var result: T?
+                        try database.inTransaction(.immediate) {
+                            result = try body(database)
+                            return .commit
+                        }
+                        guard let result else { throw StoreError.unavailable("the transaction gave no result") }
+                        return result
+                    }.mapError { StoreError($0) as any Error })
+            }
+        }
+    }
+
+    /// Runs `body` on a snapshot of the database.
+    func read<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            pool.asyncRead { database in
+                continuation.resume(
+                    with: Result { try body(database.get()) }.mapError { StoreError($0) as any Error })
+            }
+        }
+    }
+}
+
+extension StoreError {
+    /// What an error of SQLite, GRDB or the file system means for the relay.
+    init(_ error: any Error) {
+        switch error {
+        case let error as StoreError:
+            self = error
+        case let error as DatabaseError:
+            switch error.resultCode {
+            case .SQLITE_FULL: self = .full
+            case .SQLITE_CORRUPT, .SQLITE_NOTADB: self = .corrupt(error.message ?? "\(error.resultCode)")
+            case .SQLITE_BUSY, .SQLITE_LOCKED: self = .unavailable("another process keeps it locked")
+            case .SQLITE_READONLY: self = .unavailable("it is read-only; check the permissions and the file system")
+            case .SQLITE_CANTOPEN: self = .unavailable("it can't be opened; check the path and the permissions")
+            default:
+                self = .unavailable(error.message ?? "SQLite's error \(error.resultCode)")
+            }
+        case let error as POSIXError where error.code == .ENOSPC || error.code == .EDQUOT: self = .full
+        case let error as POSIXError:
+            self = .unavailable(String(cString: strerror(error.code.rawValue)))
+        default: self = .unavailable("\(error)")
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Foundation
+import GRDB
+import RelayCore
+
+/// The database's tables, by version (`PRAGMA user_version`).
+enum Schema {
+    static let version = migrations.count
+
+    /// Brings the database to the present version. An older one is copied first, to `<path>.v<version>`.
+    static func prepare(_ pool: DatabasePool, path: String, now: Timestamp) throws {
+        let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
+        guard found <= version else { throw StoreError.newerSchema(found: found, known: version) }
+        guard found < version else { return }
+        if found > 0 { try copy(pool, to: "\(path).v\(found)") }
+        try pool.write { database in
+            // Another process may have been faster.
+            let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+            for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
+            try database.execute(sql: "PRAGMA user_version = \(version)")
+        }
+    }
+
+    private static func copy(_ pool: DatabasePool, to path: String) throws {
+        guard !FileManager.default.fileExists(atPath: path) else { return }
+        let target = try DatabaseQueue(path: path)
+        try pool.backup(to: target)
+        try target.close()
+    }
+
+    /// Each entry leads from one version to the next. A released entry is never changed.
+    private static let migrations = [
+        // Times are milliseconds since 1970 in UTC. Lists in one column are separated by blanks.
+        """
+        CREATE TABLE key (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            environment TEXT NOT NULL CHECK (environment IN ('test', 'live')),
+            scopes TEXT NOT NULL,
+            per_second REAL NOT NULL,
+            burst INTEGER,
+            per_day INTEGER,
+            domains TEXT NOT NULL,
+            networks TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            revoked_at INTEGER,
+            -- What becomes of the queue of a revoked key: deliver, hold or drop.
+            queued TEXT NOT NULL DEFAULT 'deliver',
+            digest BLOB NOT NULL,
+            previous_digest BLOB,
+            previous_until INTEGER,
+            last_used_at INTEGER,
+            emails_total INTEGER NOT NULL DEFAULT 0,
+            rate_limit_hits INTEGER NOT NULL DEFAULT 0,
+            auth_failures INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID;
+
+        -- Emails and messages accepted, by key and UTC day (counted from 1970-01-01).
+        CREATE TABLE usage (
+            key TEXT NOT NULL,
+            day INTEGER NOT NULL,
+            emails INTEGER NOT NULL,
+            messages INTEGER NOT NULL,
+            PRIMARY KEY (key, day)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE message (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL,
+            lane TEXT NOT NULL,
+            client BLOB,
+            reverse_path TEXT,
+            subject TEXT,
+            size INTEGER NOT NULL,
+            accepted_at INTEGER NOT NULL,
+            -- Name of the body's file in the spool; null: the body is in the table body, or no longer kept.
+            spooled TEXT
+        );
+        CREATE INDEX message_by_key ON message (key);
+
+        -- Apart from its message, so that it can go earlier, and lists need not step over it.
+        CREATE TABLE body (
+            message INTEGER PRIMARY KEY,
+            bytes BLOB NOT NULL
+        );
+
+        CREATE TABLE delivery (
+            id INTEGER PRIMARY KEY,
+            message INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            lane TEXT NOT NULL,
+            recipients TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            next_attempt_at INTEGER NOT NULL,
+            -- While it is sending: who has it, since when, and until when.
+            holder INTEGER,
+            claimed_at INTEGER,
+            lease_until INTEGER,
+            ses_message_id TEXT,
+            reason TEXT,
+            maybe_duplicate INTEGER NOT NULL DEFAULT 0,
+            ended_at INTEGER
+        );
+        CREATE INDEX delivery_by_message ON delivery (message);
+        CREATE INDEX delivery_queued ON delivery (lane, key, next_attempt_at, id) WHERE state = 'queued';
+        CREATE INDEX delivery_sending ON delivery (lane, lease_until) WHERE state = 'sending';
+        CREATE INDEX delivery_held ON delivery (lane, key) WHERE state = 'held';
+        CREATE INDEX delivery_ended ON delivery (state, ended_at) WHERE ended_at IS NOT NULL;
+
+        CREATE TABLE attempt (
+            delivery INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            finished_at INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            reason TEXT,
+            PRIMARY KEY (delivery, number)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE lane_status (
+            lane TEXT PRIMARY KEY,
+            held_because TEXT,
+            since INTEGER NOT NULL,
+            rate REAL
+        ) WITHOUT ROWID;
+        """
+    ]
+}

@@ -1,0 +1,168 @@
+import Dispatch
+import Foundation
+import RelayCore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The directory of bodies too large for the database, one file each: `<database>.spool`.
+final class Spool: Sendable {
+    private let directory: String
+    /// File calls may wait for the disk; they do so on threads that are there for it.
+    private let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
+
+    init(beside path: String) throws {
+        directory = path + ".spool"
+        if mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw StoreError.unavailable("can't make \(directory): \(String(cString: strerror(errno)))")
+        }
+        SQLiteStore.giveToOwnerOfDirectory(directory)
+    }
+
+    func path(_ name: String) -> String { directory + "/" + name }
+
+    /// Runs `work`, which may block, on a thread of the spool's.
+    func perform<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async {
+                continuation.resume(with: Result(catching: work).mapError { StoreError($0) as any Error })
+            }
+        }
+    }
+
+    func make(_ name: String) async throws -> FileSpoolFile {
+        let path = path(name)
+        let descriptor = try await perform {
+            let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { throw systemError() }
+            return descriptor
+        }
+        return FileSpoolFile(spool: self, name: name, descriptor: descriptor)
+    }
+
+    func body(_ name: String, size: Int) async throws -> FileBody {
+        let path = path(name)
+        let descriptor = try await perform {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw systemError() }
+            return descriptor
+        }
+        return FileBody(spool: self, descriptor: descriptor, size: size)
+    }
+
+    /// Makes the names in the directory durable.
+    func syncDirectory() throws {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw systemError() }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw systemError() }
+    }
+
+    /// Removes files that nothing refers to any more. One that is left over after a crash goes at the next start.
+    func remove(_ names: [String]) {
+        guard !names.isEmpty else { return }
+        queue.async { [self] in removeNow(names) }
+    }
+
+    /// The same, on this thread.
+    func removeNow(_ names: [String]) {
+        for name in names { unlink(path(name)) }
+    }
+
+    func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: directory) }
+}
+
+func systemError() -> POSIXError { POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+
+/// A body being written. Calls come one after the other, as the protocol says.
+final class FileSpoolFile: SpoolFile {
+    private let spool: Spool
+    private let name: String
+    private let file: Descriptor
+
+    init(spool: Spool, name: String, descriptor: CInt) {
+        self.spool = spool
+        self.name = name
+        file = Descriptor(descriptor)
+    }
+
+    func append(_ bytes: [UInt8]) async throws {
+        let file = file
+        try await spool.perform {
+            try bytes.withUnsafeBytes { bytes in
+                var written = 0
+                while written < bytes.count {
+                    let count = write(file.number, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+                    if count < 0, errno == EINTR { continue }
+                    guard count > 0 else { throw systemError() }
+                    written += count
+                }
+            }
+        }
+    }
+
+    func finish() async throws -> SpooledBody {
+        let (file, spool) = (file, spool)
+        let size = try await spool.perform {
+            // The size too is new, so the file's metadata must be on disk as well as its data.
+            guard fsync(file.number) == 0 else { throw systemError() }
+            try spool.syncDirectory()
+            let size = lseek(file.number, 0, SEEK_END)
+            guard size >= 0 else { throw systemError() }
+            return Int(size)
+        }
+        return SpooledBody(name: name, size: size)
+    }
+
+    func discard() async { spool.remove([name]) }
+}
+
+/// Closes with its last reference.
+final class Descriptor: Sendable {
+    let number: CInt
+    init(_ number: CInt) { self.number = number }
+    deinit { close(number) }
+}
+
+/// A body that stands in the spool. Stays readable while it is open, also when its file is removed.
+final class FileBody: StoredBody {
+    let size: Int
+    private let spool: Spool
+    private let file: Descriptor
+
+    init(spool: Spool, descriptor: CInt, size: Int) {
+        self.spool = spool
+        self.size = size
+        file = Descriptor(descriptor)
+    }
+
+    func read(at offset: Int, count: Int) async throws -> [UInt8] {
+        let file = file
+        let wanted = max(0, min(count, size - offset))
+        return try await spool.perform {
+            try [UInt8](unsafeUninitializedCapacity: wanted) { buffer, filled in
+                while filled < wanted {
+                    let count = pread(
+                        file.number, buffer.baseAddress.map { $0 + filled }, wanted - filled, off_t(offset + filled))
+                    if count < 0, errno == EINTR { continue }
+                    guard count > 0 else { throw count < 0 ? systemError() : POSIXError(.EIO) }
+                    filled += count
+                }
+            }
+        }
+    }
+}
+
+/// A body of a size to have in memory.
+struct MemoryBody: StoredBody {
+    let bytes: [UInt8]
+    var size: Int { bytes.count }
+
+    func read(at offset: Int, count: Int) async throws -> [UInt8] {
+        guard offset < bytes.count else { return [] }
+        return Array(bytes[offset..<min(bytes.count, offset + count)])
+    }
+}

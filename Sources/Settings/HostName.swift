@@ -1,0 +1,33 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+enum HostName {
+    /// What `gethostname` says, with its domain or without, as the machine is set up. No look-up: at boot the DNS may not
+    /// answer yet, and the relay must start all the same.
+    static func ofThisMachine() -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
+        let name = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return isValid(name) ? name : "localhost"
+    }
+
+    /// Letters, digits and inner hyphens in labels of up to 63, 253 in all (RFC 1123 section 2.1): what may stand in a
+    /// greeting. The last label is not a number, else it would be an address gone wrong.
+    static func isValid(_ text: String) -> Bool {
+        let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard text.utf8.count <= 253, labels.allSatisfy(isLabel), let last = labels.last else { return false }
+        return !last.utf8.allSatisfy(isDigit)
+    }
+
+    private static func isLabel(_ label: Substring) -> Bool {
+        (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
+            && label.utf8.allSatisfy { isDigit($0) || isLetter($0) || $0 == UInt8(ascii: "-") }
+    }
+}
+
+func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) }

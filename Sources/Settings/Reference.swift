@@ -1,0 +1,118 @@
+import RelayCore
+
+extension RelaySettings {
+    /// All settings, in the order of `etc/relay.yaml`.
+    public static let reference: [Setting] = general + tlsSettings + submissionSettings + sesSettings + deliverySettings
+
+    /// Variables that share the settings' prefix and are none of them.
+    public static let otherVariables: [(name: String, description: String)] = [
+        (configurationVariable, "The settings file, where --config does not name it.")
+    ]
+
+    static let configurationVariable = Setting.environmentPrefix + "CONFIG"
+
+    /// The names that group settings in the file, in order.
+    static let sections: [String] = reference.reduce(into: []) { sections, setting in
+        if let section = setting.section, !sections.contains(section) { sections.append(section) }
+    }
+
+    private static let general: [Setting] = [
+        Setting(
+            "hostname", \.hostname, .hostName, unwritten: "the machine's host name",
+            "The relay's name, in the greeting and in the Received field."),
+        Setting(
+            "database", \.database, .path,
+            "The SQLite database: keys, usage and queue. Large messages lie in a directory beside it."),
+        Setting(
+            "listen", \.listen, listOf: .listener, 1...32, isDistinct: true,
+            "Where clients connect: smtp (STARTTLS), smtps (implicit TLS), or systemd for the sockets it passes on."),
+    ]
+
+    private static let tlsSettings: [Setting] = [
+        Setting(
+            "tls.certificate", \.tls.certificates, listOf: .path, 0...8, isDistinct: false,
+            "PEM files, each a certificate with its chain; several for RSA beside ECDSA."),
+        Setting(
+            "tls.private_key", \.tls.privateKeys, listOf: .path, 0...8, isDistinct: false,
+            "PEM files with the certificates' keys, in the same order."),
+        Setting("tls.minimum_version", \.tls.minimumVersion, .word, "The oldest TLS version that is spoken."),
+    ]
+
+    private static let submissionSettings: [Setting] = [
+        Setting(
+            "submission.max_message_size", \.submission.maximumMessageSize, .size(64 << 10...28 << 20),
+            "Largest message. SES takes 40 MB in base64, which 28 MiB nearly fills."),
+        Setting(
+            "submission.max_recipients", \.submission.maximumRecipients, .wholeNumber(1...1000),
+            "Most recipients of one message."),
+        Setting(
+            "submission.max_connections", \.submission.maximumConnections, .wholeNumber(1...100_000),
+            "Most connections at a time."),
+        Setting(
+            "submission.max_connections_per_client", \.submission.maximumConnectionsPerClient,
+            .wholeNumber(1...100_000),
+            "Most connections at a time from one address."),
+        Setting(
+            "submission.idle_timeout", \.submission.idleTimeout, .duration(.seconds(1), .seconds(3600)),
+            "How long a client may be silent."),
+        Setting(
+            "submission.auth_timeout", \.submission.authenticationTimeout, .duration(.seconds(1), .seconds(600)),
+            "How long a client may take from connecting until it has authenticated."),
+        Setting(
+            "submission.max_rate_delay", \.submission.maximumRateDelay, .duration(.zero, .seconds(60)),
+            "How long a client that sends faster than its key allows is slowed down before it is refused; 0s refuses at once."
+        ),
+        Setting(
+            "submission.plaintext_auth_networks", \.submission.plaintextAuthenticationNetworks, listOf: .network,
+            0...256,
+            isDistinct: true,
+            "Clients that may authenticate without TLS. Their keys cross the network readable."),
+        Setting(
+            "submission.long_lines", \.submission.longLines, .word,
+            "What becomes of messages with lines over 998 octets, which SES does not take."),
+        Setting(
+            "submission.received_header", \.submission.receivedHeader, .truth,
+            "Whether a Received field with the client's address is added."),
+    ]
+
+    private static let sesSettings: [Setting] = [
+        Setting(
+            "ses.region", \.ses.region, .optional(.region), unwritten: "none", "The AWS region. Live keys need it."),
+        Setting(
+            "ses.endpoint", \.ses.endpoint, .optional(.endpoint), unwritten: "the region's",
+            "Another place where SES is spoken: a VPC endpoint, or a simulator."),
+        Setting(
+            "ses.configuration_set", \.ses.configurationSet, .optional(.configurationSet), unwritten: "none",
+            "The SES configuration set that messages are sent with."),
+        Setting(
+            "ses.max_send_rate", \.ses.maximumSendRate, .sendRate(0.01...100_000),
+            "Emails per second to SES; auto takes the account's quota."),
+        Setting("ses.concurrency", \.ses.concurrency, .wholeNumber(1...1000), "Most calls to SES at a time."),
+        Setting(
+            "ses.credentials_file", \.ses.credentialsFile, .optional(.path), unwritten: "none",
+            "A file in the form of ~/.aws/credentials."),
+        Setting("ses.profile", \.ses.profile, .optional(.profile), unwritten: "none", "The profile in that file."),
+    ]
+
+    private static let deliverySettings: [Setting] = [
+        Setting(
+            "delivery.retry_first", \.delivery.retryFirst, .duration(.seconds(1), .seconds(86_400)),
+            "The pause before the second attempt; it doubles with each further one."),
+        Setting(
+            "delivery.retry_max", \.delivery.retryMaximum, .duration(.seconds(1), .seconds(86_400)),
+            "The longest pause between attempts."),
+        Setting(
+            "delivery.give_up_after", \.delivery.giveUpAfter, .duration(.seconds(1), .seconds(14 * 86_400)),
+            "How long delivery is tried before it has failed."),
+        Setting(
+            "retention.sent", \.retention.sent, retentionTime,
+            "Records of sent messages. Bodies go as soon as they are sent."),
+        Setting(
+            "retention.simulated", \.retention.simulated, retentionTime, "Simulated sends, with their bodies."),
+        Setting("retention.failed", \.retention.failed, retentionTime, "Failed messages, with their bodies."),
+        Setting("log.level", \.log.level, .word, "The least severe messages that are logged."),
+        Setting("log.format", \.log.format, .word, "Lines for people, or a JSON object a line."),
+    ]
+
+    private static let retentionTime = ValueKind.duration(.seconds(60), .seconds(3650 * 86_400))
+}

@@ -1,0 +1,177 @@
+import Configuration
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+extension RelaySettings {
+    /// Where the settings are when nothing says otherwise.
+    public static let defaultFile = "/etc/hiveku-relay/relay.yaml"
+
+    /// The file to load: what `--config` names, else what `HIVEKU_RELAY_CONFIG` names, else ``defaultFile`` if there is one.
+    public static func file(option: String?, environment: [String: String]) -> String? {
+        if let option { return option }
+        if let named = environment[configurationVariable], !named.isEmpty { return named }
+        // A file that is there but may not be read is a mistake to be told, not a missing file.
+        let isAbsent = access(defaultFile, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)
+        return isAbsent ? nil : defaultFile
+    }
+
+    /// Loads the settings: the environment counts before the file, the file before `defaults`.
+    ///
+    /// - Throws: ``SettingsErrors`` with every mistake there is.
+    public static func load(
+        file: String?, environment: [String: String], defaults: RelaySettings = RelaySettings()
+    ) throws(SettingsErrors) -> RelaySettings {
+        guard let file else { return try load(yaml: "", file: "", environment, defaults) }
+        let text: String
+        do throws(SettingsMistake) {
+            text = try SettingsFile.text(of: file)
+        } catch {
+            throw SettingsErrors([error] + EnvironmentSettings(environment).mistakes)
+        }
+        return try load(yaml: text, file: file, environment, defaults)
+    }
+
+    static func load(
+        yaml: String, file: String, _ environment: [String: String], _ defaults: RelaySettings = RelaySettings()
+    ) throws(SettingsErrors) -> RelaySettings {
+        let document = SettingsDocument(yaml, file: file)
+        let variables = EnvironmentSettings(environment)
+        let reader = ConfigReader(providers: [variables.provider, document.provider])
+        var settings = defaults
+        for setting in reference {
+            guard let items = reader.items(of: setting) else { continue }
+            // Objections have been noted with their places already.
+            _ = setting.assign(&settings, items)
+        }
+        let known = document.mistakes + variables.mistakes
+        let unreliable = Set(known.compactMap(\.name))
+        let contradictions = Contradiction.all.compactMap { rule -> SettingsMistake? in
+            guard unreliable.isDisjoint(with: rule.names) else { return nil }
+            return rule.mistake(in: settings) { variables.place(of: $0) ?? document.values[$0]?.place }
+        }
+        let mistakes = known + contradictions
+        guard mistakes.isEmpty else { throw SettingsErrors(mistakes.sorted(by: SettingsMistake.isBefore)) }
+        return settings
+    }
+
+    static func setting(named name: String) -> Setting? { settingsByName[name] }
+
+    private static let settingsByName = Dictionary(uniqueKeysWithValues: reference.map { ($0.name, $0) })
+}
+
+/// The settings among the environment's variables.
+struct EnvironmentSettings {
+    let provider: KeyMappingProvider<EnvironmentVariablesProvider>
+    private(set) var mistakes: [SettingsMistake] = []
+    private var names: Set<String> = []
+
+    init(_ environment: [String: String]) {
+        // Nothing of the process's other variables is of interest, and some are secret.
+        let own = environment.filter { $0.key.hasPrefix(Setting.environmentPrefix) }
+        provider = EnvironmentVariablesProvider(environmentVariables: own).prefixKeys(with: ["hiveku", "relay"])
+        let reader = ConfigReader(provider: provider)
+        let settings = Dictionary(
+            uniqueKeysWithValues: RelaySettings.reference.map { ($0.environmentVariable, $0) })
+        for variable in own.keys.sorted() where !RelaySettings.otherVariables.contains(where: { $0.name == variable }) {
+            guard let setting = settings[variable], let items = reader.items(of: setting) else {
+                let near = Spelling.nearest(
+                    to: variable.lowercased(), among: settings.keys.map { $0.lowercased() }.sorted())
+                let advice = near.map { "did you mean \($0.uppercased())?" } ?? "unset it"
+                mistakes.append(SettingsMistake(.environment(legible(variable)), nil, "is no setting; \(advice)"))
+                continue
+            }
+            names.insert(setting.name)
+            var unused = RelaySettings()
+            mistakes += setting.assign(&unused, items).map {
+                SettingsMistake(.environment(variable), setting.name, $0.problem)
+            }
+        }
+    }
+
+    /// Where the environment sets a setting; nil if it does not.
+    func place(of name: String) -> SettingsMistake.Place? {
+        guard names.contains(name), let setting = RelaySettings.setting(named: name) else { return nil }
+        return .environment(setting.environmentVariable)
+    }
+}
+
+extension SettingsDocument {
+    /// What the file holds, for swift-configuration. Values stay text: what they stand for is the settings' business, the same
+    /// for file and environment.
+    var provider: InMemoryProvider {
+        var contents: [AbsoluteConfigKey: ConfigValue] = [:]
+        for (name, written) in values {
+            let isList = RelaySettings.setting(named: name)?.isList == true
+            contents[AbsoluteConfigKey(ConfigKey(name))] = ConfigValue(
+                isList ? .stringArray(written.items) : .string(written.items.first ?? ""), isSecret: false)
+        }
+        return InMemoryProvider(name: "file", values: contents)
+    }
+}
+
+extension ConfigReader {
+    /// What is written for a setting; nil if nothing is.
+    fileprivate func items(of setting: Setting) -> [String]? {
+        guard setting.isList else { return string(forKey: ConfigKey(setting.name)).map { [$0] } }
+        // An empty variable comes as one empty item.
+        return stringArray(forKey: ConfigKey(setting.name)).map { $0 == [""] ? [] : $0 }
+    }
+}
+
+/// Settings that are right each by itself, but not together.
+private struct Contradiction {
+    /// The first of them that is set takes the blame.
+    let names: [String]
+    /// What is wrong with the one to blame; nil if all is well.
+    let problem: @Sendable (RelaySettings, _ blamed: String) -> String?
+
+    func mistake(in settings: RelaySettings, _ place: (String) -> SettingsMistake.Place?) -> SettingsMistake? {
+        for name in names {
+            guard let place = place(name) else { continue }
+            return problem(settings, name).map { SettingsMistake(place, name, $0) }
+        }
+        return nil
+    }
+
+    static let all = [
+        Contradiction(names: ["delivery.retry_max", "delivery.retry_first"]) { settings, blamed in
+            let (first, maximum) = (settings.delivery.retryFirst, settings.delivery.retryMaximum)
+            guard maximum < first else { return nil }
+            return blamed == "delivery.retry_max"
+                ? "must be at least delivery.retry_first, which is \(first.written), not \(maximum.written)"
+                : "must be at most delivery.retry_max, which is \(maximum.written), not \(first.written)"
+        },
+        Contradiction(names: ["tls.private_key", "tls.certificate"]) { settings, blamed in
+            let (certificates, keys) = (settings.tls.certificates.count, settings.tls.privateKeys.count)
+            guard certificates != keys else { return nil }
+            return blamed == "tls.private_key"
+                ? "must name a key for each certificate: \(certificates), not \(keys)"
+                : "must have a key for each certificate in tls.private_key: \(certificates), not \(keys)"
+        },
+        Contradiction(names: ["listen"]) { settings, _ in
+            var places: Set<String> = []
+            for case .address(_, let host, let port) in settings.listen where port != 0 {
+                guard places.insert("\(host):\(port)").inserted else { return "lists \(host) with port \(port) twice" }
+            }
+            return nil
+        },
+    ]
+}
+
+extension SettingsMistake {
+    /// The file's first, by line; then the environment's.
+    fileprivate static func isBefore(_ a: SettingsMistake, _ b: SettingsMistake) -> Bool {
+        switch (a.place, b.place) {
+        case (.file(_, let lineA, let columnA), .file(_, let lineB, let columnB)):
+            (lineA ?? 0, columnA ?? 0, a.problem) < (lineB ?? 0, columnB ?? 0, b.problem)
+        case (.environment(let variableA), .environment(let variableB)):
+            (variableA, a.problem) < (variableB, b.problem)
+        case (.file, .environment): true
+        case (.environment, .file): false
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import RelayCore
+
+/// Everything that an operator can set. The initial values are the defaults; ``reference`` derives their text from here.
+public struct RelaySettings: Sendable, Equatable {
+    /// The relay's own name: in the greeting and in the trace field.
+    public var hostname = HostName.ofThisMachine()
+    /// Path of the SQLite database; large bodies go to a directory beside it.
+    public var database = "/var/lib/hiveku-relay/relay.db"
+    public var listen: [Listener] = [
+        .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
+    ]
+    public var tls = TLS()
+    public var submission = Submission()
+    public var ses = SES()
+    public var delivery = Delivery()
+    public var retention = Retention()
+    public var log = Log()
+
+    /// The defaults.
+    public init() {}
+
+    /// A place to listen at. Port 0 takes any free port.
+    public enum Listener: Hashable, Sendable {
+        case address(Security, host: String, port: Int)
+        /// The sockets that systemd bound and passed on, told apart by their names `smtp` and `smtps`.
+        case inheritedSockets
+
+        public enum Security: String, Hashable, Sendable {
+            /// STARTTLS (RFC 3207).
+            case startTLS = "smtp"
+            /// TLS from the first octet (RFC 8314).
+            case implicitTLS = "smtps"
+        }
+    }
+
+    /// Certificates and keys belong together by their order; several, for RSA beside ECDSA.
+    public struct TLS: Hashable, Sendable {
+        /// Paths of PEM files, each a certificate with its chain.
+        public var certificates: [String] = []
+        /// Paths of PEM files.
+        public var privateKeys: [String] = []
+        public var minimumVersion = Version.tls12
+
+        public enum Version: String, CaseIterable, Hashable, Sendable {
+            case tls12 = "1.2"
+            case tls13 = "1.3"
+        }
+    }
+
+    /// What clients are held to.
+    public struct Submission: Hashable, Sendable {
+        /// Octets. In base64 this makes 39.1 MB of the 40 MB that SES takes, with room for the fields that are added.
+        public var maximumMessageSize = 28 << 20
+        /// Of one message. RFC 5321 section 4.5.3.1.8 asks for at least 100.
+        public var maximumRecipients = 100
+        public var maximumConnections = 1000
+        public var maximumConnectionsPerClient = 100
+        /// Between two commands. RFC 5321 section 4.5.3.2.7 asks for at least 5 minutes.
+        public var idleTimeout = Duration.seconds(300)
+        /// From connecting until authenticated.
+        public var authenticationTimeout = Duration.seconds(60)
+        /// How long the reply to DATA may be held back to keep a key to its rate.
+        public var maximumRateDelay = Duration.seconds(5)
+        /// Clients that may authenticate without TLS.
+        public var plaintextAuthenticationNetworks: [NetworkBlock] = []
+        public var longLines = LongLines.fold
+        /// Whether a Received field is added.
+        public var receivedHeader = true
+
+        /// What becomes of lines over 998 octets.
+        public enum LongLines: String, CaseIterable, Hashable, Sendable {
+            case fold, refuse
+        }
+    }
+
+    public struct SES: Hashable, Sendable {
+        public var region: String?
+        /// A URL in place of the region's own, without a slash at its end.
+        public var endpoint: String?
+        public var configurationSet: String?
+        public var maximumSendRate = SendRate.automatic
+        /// Calls to SES at the same time.
+        public var concurrency = 10
+        /// Path of a file in the form of `~/.aws/credentials`.
+        public var credentialsFile: String?
+        /// The profile in that file.
+        public var profile: String?
+
+        public enum SendRate: Hashable, Sendable {
+            /// What the account's quota says.
+            case automatic
+            /// Emails per second.
+            case fixed(Double)
+        }
+    }
+
+    public struct Delivery: Hashable, Sendable {
+        /// The pause before the second attempt; it doubles with each further one.
+        public var retryFirst = Duration.seconds(30)
+        /// The longest pause.
+        public var retryMaximum = Duration.seconds(3600)
+        public var giveUpAfter = Duration.seconds(48 * 3600)
+    }
+
+    public struct Log: Hashable, Sendable {
+        public var level = Level.info
+        public var format = Format.text
+
+        /// The raw values are those of swift-log's levels.
+        public enum Level: String, CaseIterable, Hashable, Sendable {
+            case trace, debug, info, notice, warning, error, critical
+        }
+
+        public enum Format: String, CaseIterable, Hashable, Sendable {
+            case text, json
+        }
+    }
+
+    /// What `serve --demo` runs with: unprivileged ports on the loopback address, and everything it keeps in `directory`.
+    public static func demo(directory: String) -> RelaySettings {
+        var settings = RelaySettings()
+        settings.hostname = "localhost"
+        settings.database = directory + "/relay.db"
+        settings.listen = [
+            .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
+        ]
+        return settings
+    }
+}
+
+extension RelaySettings.Listener: CustomStringConvertible {
+    /// As it is written in the settings.
+    public var description: String {
+        switch self {
+        case .address(let security, let host, let port):
+            "\(security.rawValue)://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        case .inheritedSockets: "systemd"
+        }
+    }
+}

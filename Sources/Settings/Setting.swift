@@ -1,0 +1,100 @@
+/// A row of the reference: one setting, with everything that is said and asked of it.
+///
+/// Validation, defaults, names in file and environment, and the documentation all come from these rows.
+public struct Setting: Sendable {
+    /// The dotted name, such as `submission.max_recipients`.
+    public let name: String
+    /// What it may be set to, in words.
+    public let type: String
+    /// The default as it would stand in the file, or in words where it can't.
+    public let defaultText: String
+    public let description: String
+    /// Whether it holds a list: in the environment its items are separated by commas.
+    public let isList: Bool
+    /// Whether nothing stands for the default, since that can't be written down.
+    public let acceptsEmpty: Bool
+    /// Sets it from what is written, or tells what is wrong with which item and sets nothing.
+    let assign: @Sendable (inout RelaySettings, [String]) -> [ItemProblem]
+
+    struct ItemProblem {
+        var item: Int
+        var problem: String
+    }
+
+    /// A setting of one value. `unwritten` says the default in words where it can't be written down.
+    init<Value>(
+        _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
+        unwritten: String? = nil, _ description: String
+    ) {
+        self.name = name
+        self.type = kind.expectation
+        self.defaultText = unwritten ?? kind.write(RelaySettings()[keyPath: path])
+        self.description = description
+        self.isList = false
+        self.acceptsEmpty = kind.acceptsEmpty
+        self.assign = { settings, items in
+            let text = items.first ?? ""
+            if text.isEmpty, kind.acceptsEmpty { return [] }
+            do throws(Misfit) {
+                settings[keyPath: path] = try kind.read(text)
+                return []
+            } catch {
+                return [ItemProblem(item: 0, problem: kind.problem(text, error))]
+            }
+        }
+    }
+
+    /// A setting of several values; `counts` of them, no two the same if `isDistinct`.
+    init<Value: Hashable>(
+        _ name: String, _ path: any WritableKeyPath<RelaySettings, [Value]> & Sendable, listOf kind: ValueKind<Value>,
+        _ counts: ClosedRange<Int>, isDistinct: Bool, _ description: String
+    ) {
+        self.name = name
+        self.type = "a list, each item \(kind.expectation)"
+        self.defaultText =
+            "[" + RelaySettings()[keyPath: path].map { "\"\(kind.write($0))\"" }.joined(separator: ", ") + "]"
+        self.description = description
+        self.isList = true
+        self.acceptsEmpty = counts.contains(0)
+        self.assign = { settings, items in
+            guard counts.contains(items.count) else {
+                let range = "\(counts.lowerBound) to \(counts.upperBound)"
+                return [ItemProblem(item: 0, problem: "must be a list of \(range) items, not \(items.count)")]
+            }
+            var values: [Value] = []
+            var problems: [ItemProblem] = []
+            for (index, text) in items.enumerated() {
+                do throws(Misfit) {
+                    let value = try kind.read(text)
+                    if isDistinct, values.contains(value) {
+                        problems.append(ItemProblem(item: index, problem: "lists \(echo(text)) twice"))
+                    }
+                    values.append(value)
+                } catch {
+                    problems.append(ItemProblem(item: index, problem: kind.problem(text, error)))
+                }
+            }
+            if problems.isEmpty { settings[keyPath: path] = values }
+            return problems
+        }
+    }
+
+    /// The environment variable that overrides it.
+    public var environmentVariable: String {
+        Setting.environmentPrefix + name.uppercased().replacing(".", with: "_")
+    }
+
+    static let environmentPrefix = "HIVEKU_RELAY_"
+
+    /// The part before the last dot; nil for a setting at the top.
+    var section: String? { name.lastIndex(of: ".").map { String(name[..<$0]) } }
+
+    /// The part behind the last dot.
+    var key: String { name.split(separator: ".").last.map(String.init) ?? name }
+}
+
+extension ValueKind {
+    fileprivate func problem(_ text: String, _ misfit: Misfit) -> String {
+        "must be \(expectation), not \(echo(text))" + (misfit.reason.map { ": \($0)" } ?? "")
+    }
+}

@@ -1,0 +1,66 @@
+import RelayCore
+
+/// A mistake in the settings: where it is, what is wrong and what would be right.
+public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Place: Hashable, Sendable {
+        /// Line and column count from 1; nil where the file as a whole is meant.
+        case file(String, line: Int?, column: Int?)
+        /// An environment variable.
+        case environment(String)
+    }
+
+    public var place: Place
+    /// The dotted name of the setting or section, as far as one is concerned.
+    public var name: String?
+    public var problem: String
+
+    public init(_ place: Place, _ name: String?, _ problem: String) {
+        self.place = place
+        self.name = name
+        self.problem = problem
+    }
+
+    /// `/etc/hiveku-relay/relay.yaml:12:3: submission.max_recipients: must be …`
+    public var description: String {
+        switch place {
+        case .file(let file, let line, let column):
+            let parts = [file] + [line, column].compactMap { $0.map(String.init) }
+            return parts.joined(separator: ":") + ": " + (name.map { $0 + ": " } ?? "") + problem
+        case .environment(let variable):
+            return "environment: \(variable): \(problem)"
+        }
+    }
+}
+
+/// All mistakes in the settings: those of the file in the order of its lines, then those of the environment.
+public struct SettingsErrors: Error, Hashable, Sendable, CustomStringConvertible {
+    public var mistakes: [SettingsMistake]
+
+    public init(_ mistakes: [SettingsMistake]) { self.mistakes = mistakes }
+
+    /// One line for each.
+    public var description: String { mistakes.map(\.description).joined(separator: "\n") }
+}
+
+/// A value as a message repeats it: in quotes, cut to a bearable length, and not at all where it may be a secret that got
+/// into the wrong place.
+func echo(_ text: String) -> String {
+    if text.isEmpty { return "empty" }
+    let mayBeSecret =
+        ["-----BEGIN", "hk_live_", "hk_test_"].contains { text.contains($0) }
+        || text.contains("://") && text.contains("@")
+    if mayBeSecret { return "what is there (not shown, as it may be secret)" }
+    if text.contains(where: \.isNewline) { return "a text of several lines" }
+    return "\"" + legible(text) + "\""
+}
+
+/// At most 60 characters, none of which can move a terminal's cursor.
+func legible(_ text: String) -> String {
+    let printable = text.unicodeScalars.prefix(60).map { scalar -> Character in
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: "?"
+        default: Character(scalar)
+        }
+    }
+    return String(printable) + (text.unicodeScalars.count > 60 ? "…" : "")
+}

@@ -1,0 +1,269 @@
+import RelayCore
+
+/// Why a written value is not taken: more than that it is not what was expected, or nothing.
+struct Misfit: Error {
+    var reason: String?
+
+    init(_ reason: String? = nil) { self.reason = reason }
+}
+
+/// A form that values are written in.
+struct ValueKind<Value: Sendable>: Sendable {
+    /// What would be right, to stand behind "must be".
+    let expectation: String
+    /// Whether nothing stands for the default: where the default is none, or can't be written down.
+    var acceptsEmpty = false
+    let parse: @Sendable (String) throws(Misfit) -> Value
+    let write: @Sendable (Value) -> String
+
+    /// What `text` stands for. No kind takes an empty text for a value.
+    func read(_ text: String) throws(Misfit) -> Value {
+        guard !text.isEmpty else { throw Misfit() }
+        return try parse(text)
+    }
+
+    /// Of a setting that may be unset, and is by default.
+    static func optional<Wrapped>(_ kind: ValueKind<Wrapped>) -> ValueKind where Value == Wrapped? {
+        ValueKind(
+            expectation: kind.expectation, acceptsEmpty: true,
+            parse: { text throws(Misfit) in try kind.parse(text) },
+            write: { $0.map(kind.write) ?? "" })
+    }
+}
+
+/// What `text` stands for, if that lies in `range`.
+private func bounded<Number: Comparable>(_ number: Number?, _ range: ClosedRange<Number>) throws(Misfit) -> Number {
+    guard let number, range.contains(number) else { throw Misfit() }
+    return number
+}
+
+extension ValueKind where Value == Int {
+    static func wholeNumber(_ range: ClosedRange<Int>) -> ValueKind {
+        ValueKind(
+            expectation: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+            parse: { text throws(Misfit) in
+                guard text.utf8.count <= 18, text.utf8.allSatisfy(isDigit) else { throw Misfit() }
+                return try bounded(Int(text), range)
+            },
+            write: { "\($0)" })
+    }
+
+    static func size(_ range: ClosedRange<Int>) -> ValueKind {
+        let bounds = "\(ByteSize.write(range.lowerBound)) to \(ByteSize.write(range.upperBound))"
+        return ValueKind(
+            expectation: "a size from \(bounds), such as 10 MB or 10 MiB",
+            parse: { text throws(Misfit) in try bounded(ByteSize.parse(text), range) },
+            write: ByteSize.write)
+    }
+}
+
+extension ValueKind where Value == Duration {
+    static func duration(_ lowest: Duration, _ highest: Duration) -> ValueKind {
+        ValueKind(
+            expectation: "a time from \(lowest.written) to \(highest.written), with its unit (ms, s, m, h or d)",
+            parse: { text throws(Misfit) in try bounded(Duration(written: text), lowest...highest) },
+            write: \.written)
+    }
+}
+
+extension ValueKind where Value == Bool {
+    static var truth: ValueKind {
+        ValueKind(
+            expectation: "true or false",
+            parse: { text throws(Misfit) in
+                switch text.lowercased() {
+                // What YAML 1.1 takes for truth values, and what people who know it write.
+                case "true", "yes", "on": return true
+                case "false", "no", "off": return false
+                default: throw Misfit()
+                }
+            },
+            write: { "\($0)" })
+    }
+}
+
+extension ValueKind
+where Value: CaseIterable & RawRepresentable, Value.RawValue == String, Value.AllCases: RandomAccessCollection {
+    /// One of the words that the cases are named by, all in lower case.
+    static var word: ValueKind {
+        let words = Value.allCases.map(\.rawValue)
+        return ValueKind(
+            expectation: words.dropLast().joined(separator: ", ") + " or " + (words.last ?? ""),
+            parse: { text throws(Misfit) in
+                guard let value = Value(rawValue: text.lowercased()) else { throw Misfit() }
+                return value
+            },
+            write: \.rawValue)
+    }
+}
+
+extension ValueKind where Value == RelaySettings.SES.SendRate {
+    static func sendRate(_ range: ClosedRange<Double>) -> ValueKind {
+        ValueKind(
+            expectation: "auto, or emails per second from \(plain(range.lowerBound)) to \(plain(range.upperBound))",
+            parse: { text throws(Misfit) in
+                if text == "auto" { return .automatic }
+                // Double's own reader would take hexadecimal, exponents, "inf" and "nan" too.
+                guard text.utf8.count <= 18, text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }) else {
+                    throw Misfit()
+                }
+                return .fixed(try bounded(Double(text), range))
+            },
+            write: {
+                switch $0 {
+                case .automatic: "auto"
+                case .fixed(let rate): plain(rate)
+                }
+            })
+    }
+
+    private static func plain(_ number: Double) -> String {
+        number == number.rounded() ? "\(Int(number))" : "\(number)"
+    }
+}
+
+extension ValueKind where Value == NetworkBlock {
+    static var network: ValueKind {
+        ValueKind(
+            expectation: "an IP address or CIDR block such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
+            parse: { text throws(Misfit) in
+                guard IPAddress(String(text.prefix { $0 != "/" })) != nil else { throw Misfit() }
+                do throws(NetworkBlock.ParseError) {
+                    return try NetworkBlock(text)
+                } catch {
+                    throw Misfit(error.description)
+                }
+            },
+            write: \.description)
+    }
+}
+
+extension ValueKind where Value == String {
+    /// A text that `isValid` accepts, kept as it is.
+    private static func text(_ expectation: String, _ isValid: @escaping @Sendable (String) -> Bool) -> ValueKind {
+        ValueKind(
+            expectation: expectation,
+            parse: { text throws(Misfit) in
+                guard isValid(text) else { throw Misfit() }
+                return text
+            },
+            write: { $0 })
+    }
+
+    static var hostName: ValueKind {
+        var kind = text("a host name such as relay.example.com", HostName.isValid)
+        kind.acceptsEmpty = true
+        return kind
+    }
+
+    /// Not looked at any further: whether the file is there and can be read is found out by who uses it.
+    static var path: ValueKind {
+        ValueKind(
+            expectation: "the path of a file",
+            parse: { text throws(Misfit) in
+                guard !text.contains("-----BEGIN") else { throw Misfit("give the file's name, not its content") }
+                let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+                guard isPrintable, text.utf8.count < 4096, !text.hasSuffix("/") else { throw Misfit() }
+                return text
+            },
+            write: { $0 })
+    }
+
+    /// It becomes part of a host name, so nothing but a region's form is let in.
+    static var region: ValueKind {
+        text("an AWS region such as eu-central-1") { text in
+            let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+            return parts.count >= 3 && text.utf8.count <= 32 && parts.last?.utf8.allSatisfy(isDigit) == true
+                && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { isDigit($0) || isLetter($0) && $0 >= 0x60 } }
+        }
+    }
+
+    /// As SES restricts them.
+    static var configurationSet: ValueKind {
+        text("a name of up to 64 letters, digits, hyphens and underscores") { text in
+            text.utf8.count <= 64
+                && text.utf8.allSatisfy {
+                    isDigit($0) || isLetter($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+                }
+        }
+    }
+
+    /// Whatever can stand between the brackets of a section of AWS's files.
+    static var profile: ValueKind {
+        text("the name of a profile") { text in
+            text.utf8.count <= 128
+                && text.utf8.allSatisfy {
+                    $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "[") && $0 != UInt8(ascii: "]")
+                }
+        }
+    }
+
+    /// A URL of scheme, host and port alone; a slash at its end is dropped.
+    static var endpoint: ValueKind {
+        ValueKind(
+            expectation: "a URL such as https://email.eu-central-1.amazonaws.com or http://127.0.0.1:5000",
+            parse: { text throws(Misfit) in
+                guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
+                    throw Misfit("it begins with neither https:// nor http://")
+                }
+                let url = text.hasSuffix("/") ? String(text.dropLast()) : text
+                let authority = String(url.dropFirst(scheme.count))
+                guard !authority.contains("@") else { throw Misfit("credentials don't belong into it") }
+                guard !authority.contains("/") else { throw Misfit("it may have no path") }
+                _ = try HostAndPort(authority)
+                return url
+            },
+            write: { $0 })
+    }
+}
+
+extension ValueKind where Value == RelaySettings.Listener {
+    static var listener: ValueKind {
+        ValueKind(
+            expectation: "a listener such as smtp://0.0.0.0:587 (STARTTLS), smtps://[::]:465 (implicit TLS) or systemd",
+            parse: { text throws(Misfit) in
+                if text == "systemd" { return .inheritedSockets }
+                guard let end = text.firstRange(of: "://"),
+                    let security = RelaySettings.Listener.Security(rawValue: String(text[..<end.lowerBound]))
+                else { throw Misfit("it begins with neither smtp:// nor smtps://") }
+                let place = try HostAndPort(String(text[end.upperBound...]))
+                guard let port = place.port else { throw Misfit("the port is missing") }
+                return .address(security, host: place.host, port: port)
+            },
+            write: \.description)
+    }
+}
+
+/// `host`, `host:port` or `[IPv6]:port`.
+struct HostAndPort {
+    /// Without brackets.
+    let host: String
+    let port: Int?
+
+    init(_ text: String) throws(Misfit) {
+        let bracket = text.hasPrefix("[") ? text.firstIndex(of: "]") : nil
+        let colon = text[(bracket ?? text.startIndex)...].firstIndex(of: ":")
+        let written = text[..<(colon ?? text.endIndex)]
+        if text.hasPrefix("[") {
+            host = String(written.dropFirst().dropLast())
+            guard bracket != nil, written.last == "]", host.contains(":"), IPAddress(host) != nil else {
+                throw Misfit("between the brackets must be an IPv6 address")
+            }
+        } else {
+            host = String(written)
+            guard IPAddress(host) != nil || HostName.isValid(host) else {
+                throw Misfit("the host must be an IP address or a host name")
+            }
+        }
+        guard let colon else {
+            port = nil
+            return
+        }
+        let digits = text[text.index(after: colon)...]
+        guard !digits.contains(":") else { throw Misfit("an IPv6 address must stand in brackets") }
+        guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy(isDigit), let number = Int(digits),
+            number <= 65_535
+        else { throw Misfit("the port must be a number up to 65535") }
+        port = number
+    }
+}

@@ -1,0 +1,89 @@
+import ArgumentParser
+import Foundation
+import RelayCore
+import SQLiteStore
+import Settings
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(
+        name: .customLong("config"),
+        help: ArgumentHelp(
+            "The settings file. Settings can also come from the environment: HIVEKU_RELAY_DATABASE and so on.",
+            discussion:
+                "Without it HIVEKU_RELAY_CONFIG names the file; else \(RelaySettings.defaultFile) is read if it exists.",
+            valueName: "file"))
+    var configPath: String?
+
+    /// The file to read: the one named, or the default one if it is there.
+    var path: String? {
+        RelaySettings.file(option: configPath, environment: ProcessInfo.processInfo.environment)
+    }
+
+    /// Prints every mistake and ends with status 78 when there are any.
+    func settings() throws -> RelaySettings {
+        do {
+            return try RelaySettings.load(file: path, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            printError("\(error)")
+            throw ExitCode(78)
+        }
+    }
+
+    /// The store of a relay that may be running or not.
+    func store() throws -> SQLiteStore {
+        let settings = try settings()
+        guard FileManager.default.fileExists(atPath: settings.database) || isCreatable(settings.database) else {
+            throw CommandError(
+                "there is no database at \(settings.database); start the relay first, or name its settings with --config"
+            )
+        }
+        return try SQLiteStore(path: settings.database, role: .tool, now: SystemClock().now())
+    }
+
+    private func isCreatable(_ path: String) -> Bool {
+        let directory = (path as NSString).deletingLastPathComponent
+        return FileManager.default.isWritableFile(atPath: directory.isEmpty ? "." : directory)
+    }
+}
+
+/// A failure that is told in one sentence; ends with status 1.
+struct CommandError: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+func printError(_ text: String) {
+    FileHandle.standardError.write(Data((text + "\n").utf8))
+}
+
+extension KeyID: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension MessageID: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension RelayCore.Environment: ExpressibleByArgument {}
+extension QueuedDisposition: ExpressibleByArgument {}
+extension MessageState: ExpressibleByArgument {}
+
+/// A length of time on the command line: `90d`, `24h`, `30s`.
+struct TimeSpan: ExpressibleByArgument {
+    let duration: Duration
+    let text: String
+
+    init(_ duration: Duration, _ text: String) {
+        self.duration = duration
+        self.text = text
+    }
+
+    init?(argument: String) {
+        guard let duration = Duration(written: argument), duration > .zero else { return nil }
+        self.duration = duration
+        text = argument
+    }
+
+    var defaultValueDescription: String { text }
+}

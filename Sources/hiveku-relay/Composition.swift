@@ -1,0 +1,52 @@
+import Admission
+import Delivery
+import InternetMessage
+import RelayCore
+import SMTPServer
+import Settings
+
+// The settings in the terms of each module. Modules do not know the settings, so that each can be used by itself.
+
+extension Admission.Configuration {
+    init(_ settings: RelaySettings) {
+        let submission = settings.submission
+        self.init(
+            hostname: settings.hostname, maximumMessageSize: submission.maximumMessageSize,
+            maximumRateDelay: submission.maximumRateDelay,
+            preparation: PreparationPolicy(
+                longLines: submission.longLines == .fold ? .fold : .refuse, addReceived: submission.receivedHeader))
+    }
+}
+
+extension SMTPServerConfiguration {
+    init(_ settings: RelaySettings) {
+        let submission = settings.submission
+        self.init(
+            hostname: settings.hostname, maximumMessageSize: submission.maximumMessageSize,
+            maximumRecipients: submission.maximumRecipients, maximumConnections: submission.maximumConnections,
+            maximumConnectionsPerClient: submission.maximumConnectionsPerClient, idleTimeout: submission.idleTimeout,
+            authenticationTimeout: submission.authenticationTimeout,
+            plaintextAuthenticationNetworks: submission.plaintextAuthenticationNetworks)
+    }
+}
+
+extension RetrySchedule {
+    init(_ settings: RelaySettings.Delivery) {
+        self.init(
+            first: settings.retryFirst, maximum: settings.retryMaximum, giveUpAfter: settings.giveUpAfter)
+    }
+}
+
+extension DeliveryConfiguration {
+    /// For the live lane.
+    init(_ settings: RelaySettings) {
+        let maximumRate: Double? =
+            switch settings.ses.maximumSendRate {
+            case .automatic: nil
+            case .fixed(let rate): rate
+            }
+        self.init(
+            concurrency: settings.ses.concurrency, pacing: .account(maximumRate: maximumRate),
+            schedule: RetrySchedule(settings.delivery))
+    }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import RelayCore
+
+/// A JSON document, put together by hand so that the names are those of the contract and nothing is left out when it is null.
+enum JSONValue: Encodable {
+    case string(String)
+    case integer(Int)
+    case number(Double)
+    case bool(Bool)
+    case array([JSONValue])
+    case object([String: JSONValue])
+    case null
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .string(let value): try container.encode(value)
+        case .integer(let value): try container.encode(value)
+        // 10 rather than 10.0.
+        case .number(let value):
+            if value == value.rounded(), abs(value) < 1e15 {
+                try container.encode(Int(value))
+            } else {
+                try container.encode(value)
+            }
+        case .bool(let value): try container.encode(value)
+        case .array(let values): try container.encode(values)
+        case .object(let values): try container.encode(values)
+        case .null: try container.encodeNil()
+        }
+    }
+
+    init(_ text: String?) { self = text.map { .string($0) } ?? .null }
+    init(_ number: Int?) { self = number.map { .integer($0) } ?? .null }
+    init(_ time: Timestamp?) { self = time.map { .string($0.rfc3339) } ?? .null }
+    init(_ texts: [String]) { self = .array(texts.map { .string($0) }) }
+
+    /// In one line, members by name.
+    func print() throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var data = try encoder.encode(self)
+        data.append(0x0A)
+        FileHandle.standardOutput.write(data)
+    }
+}
+
+extension JSONValue {
+    /// A key with its usage; `revealed` is the key itself, at creation and rotation only.
+    init(_ record: KeyRecord, revealed: String? = nil) {
+        let key = record.key
+        var members: [String: JSONValue] = [
+            "id": .string(key.id.text), "name": .string(key.name), "environment": .string(key.environment.rawValue),
+            "scopes": JSONValue(key.scopes.map(\.rawValue).sorted()), "per_second": .number(key.limits.perSecond),
+            "burst": .number(key.limits.capacity), "per_day": JSONValue(key.limits.perDay),
+            "domains": JSONValue(key.domains.map(\.description)),
+            "networks": JSONValue(key.networks.map(\.description)), "created_at": JSONValue(key.createdAt),
+            "expires_at": JSONValue(key.expiresAt), "revoked_at": JSONValue(key.revokedAt),
+            "last_used_at": JSONValue(record.usage.lastUsedAt), "emails_total": .integer(record.usage.emailsTotal),
+            "emails_30d": .integer(record.usage.emails30Days), "emails_today": .integer(record.usage.emailsToday),
+            "rate_limit_hits": .integer(record.usage.rateLimitHits),
+            "auth_failures": .integer(record.usage.authFailures),
+        ]
+        if let revealed { members["key"] = .string(revealed) }
+        self = .object(members)
+    }
+
+    /// A message; with its attempts where one message is shown.
+    init(_ message: MessageRecord, attempts: Bool = false) {
+        self = .object([
+            "id": .string(message.id.description), "key": .string(message.key.text),
+            "environment": .string(message.environment.rawValue), "state": .string(message.state.rawValue),
+            "from": .string(message.reversePath ?? ""), "recipients": JSONValue(message.recipients),
+            "subject": JSONValue(message.subject), "size": .integer(message.size),
+            "accepted_at": JSONValue(message.acceptedAt),
+            "deliveries": .array(message.deliveries.map { JSONValue($0, attempts: attempts) }),
+        ])
+    }
+
+    private init(_ delivery: MessageRecord.Delivery, attempts: Bool) {
+        var members: [String: JSONValue] = [
+            "recipients": JSONValue(delivery.recipients), "state": .string(delivery.state.rawValue),
+            "attempts": .integer(delivery.attempts), "next_attempt_at": JSONValue(delivery.nextAttemptAt),
+            "ses_message_id": JSONValue(delivery.sesMessageID), "reason": JSONValue(delivery.reason),
+            "maybe_duplicate": .bool(delivery.maybeDuplicate),
+        ]
+        if attempts {
+            members["history"] = .array(
+                delivery.history.map { attempt in
+                    .object([
+                        "started_at": JSONValue(attempt.startedAt), "finished_at": JSONValue(attempt.finishedAt),
+                        "outcome": .string(attempt.outcome), "reason": JSONValue(attempt.reason),
+                    ])
+                })
+        }
+        self = .object(members)
+    }
+}

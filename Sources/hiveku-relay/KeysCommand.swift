@@ -1,0 +1,464 @@
+import Admission
+import ArgumentParser
+import Foundation
+import InternetMessage
+import RelayCore
+import SQLiteStore
+import Settings
+
+struct Keys: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Create, list, change, check and revoke API keys.",
+        discussion: "Changes take effect at once, also in a relay that is running.",
+        subcommands: [
+            KeysCreate.self, KeysList.self, KeysShow.self, KeysUpdate.self, KeysRotate.self, KeysRevoke.self,
+            KeysCheck.self,
+        ])
+}
+
+struct KeysCreate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Create an API key and print it.",
+        discussion: """
+            The key is printed alone on standard output, this once: KEY=$(hiveku-relay keys create --name shop \
+            --environment live --scope email:send). Afterwards only its hash is known.
+            """)
+
+    @Option(help: "What the key is for, up to 100 characters.") var name: String
+    @Option(help: "test: sends are simulated. live: mail is sent through SES.") var environment: RelayCore.Environment
+    @OptionGroup var rules: KeyRuleOptions
+    @Flag(help: "Print the key and its rules as one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        try validateName(name)
+        try rules.validate()
+    }
+
+    func run() async throws {
+        let now = SystemClock().now()
+        var generator = SystemRandomNumberGenerator()
+        let secret = APIKey(generating: environment, using: &generator)
+        var key = Key(id: secret.id, name: name, environment: environment, scopes: [], createdAt: now)
+        try rules.apply(to: &key, now: now)
+        let store = try common.store()
+        try await store.insertKey(StoredKey(key: key, digest: secret.digest))
+        try reveal(secret, of: KeyRecord(key: key, usage: KeyUsage()), json: json)
+        if !json {
+            printError("Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown this once.")
+        }
+        if !key.scopes.contains(.send) {
+            printError("It can't send yet: hiveku-relay keys update \(key.id) --scope email:send")
+        }
+    }
+}
+
+/// The rules of a key, as `create` and `update` take them.
+struct KeyRuleOptions: ParsableArguments {
+    @Option(
+        name: .customLong("scope"),
+        help: ArgumentHelp(
+            "What the key may do: \(Scope.allCases.map(\.rawValue).joined(separator: ", ")). May be repeated.",
+            valueName: "scope"))
+    var scopes: [String] = []
+    @Option(help: "Emails per second; one recipient of one message is one email. (default: 10)") var perSecond: Double?
+    @Option(help: "Emails that may go at once after a pause. (default: one second's worth)") var burst: Int?
+    @Option(help: "Emails per UTC day. (default: no cap)") var perDay: Int?
+    @Option(
+        name: .customLong("allow-domain"),
+        help: ArgumentHelp(
+            "A domain to send from, or *.example.com for subdomains. May be repeated. (default: any)",
+            valueName: "domain"))
+    var domains: [String] = []
+    @Option(
+        name: .customLong("allow-network"),
+        help: ArgumentHelp(
+            "An address or CIDR block that may use the key. May be repeated. (default: any)", valueName: "cidr"))
+    var networks: [String] = []
+    @Option(help: "How long the key works from now on, for example 90d or 12h. (default: for ever)")
+    var expiresIn: TimeSpan?
+
+    func validate() throws {
+        _ = try parsedScopes()
+        _ = try parsedDomains()
+        _ = try parsedNetworks()
+        if let perSecond, !(perSecond > 0 && perSecond <= 1_000_000) {
+            throw ValidationError("--per-second must be above 0 and at most 1,000,000")
+        }
+        if let burst, !(1...1_000_000_000).contains(burst) { throw ValidationError("--burst must be 1 or more") }
+        if let perDay, !(1...1_000_000_000_000).contains(perDay) {
+            throw ValidationError("--per-day must be 1 or more")
+        }
+        if let expiresIn, expiresIn.duration > .seconds(100 * 365 * 86_400) {
+            throw ValidationError("--expires-in must be at most 100 years")
+        }
+    }
+
+    /// Changes what was given and leaves the rest.
+    func apply(to key: inout Key, now: Timestamp) throws {
+        if !scopes.isEmpty { key.scopes = try parsedScopes() }
+        if let perSecond { key.limits.perSecond = perSecond }
+        if let burst { key.limits.burst = burst }
+        if let perDay { key.limits.perDay = perDay }
+        if !domains.isEmpty { key.domains = try parsedDomains() }
+        if !networks.isEmpty { key.networks = try parsedNetworks() }
+        if let expiresIn { key.expiresAt = now + expiresIn.duration }
+    }
+
+    private func parsedScopes() throws -> Set<Scope> {
+        Set(
+            try scopes.map { text in
+                guard let scope = Scope(rawValue: text) else {
+                    let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw ValidationError("--scope: '\(printable(text))' is no scope; they are \(known)")
+                }
+                return scope
+            })
+    }
+
+    private func parsedDomains() throws -> [DomainPattern] {
+        try domains.map { text in
+            let isWildcard = text.hasPrefix("*.")
+            guard let domain = DomainName(text: isWildcard ? String(text.dropFirst(2)) : text) else {
+                throw ValidationError(
+                    "--allow-domain: '\(printable(text))' is no domain; write example.com, or *.example.com for its subdomains"
+                )
+            }
+            return DomainPattern(normalised: (isWildcard ? "*." : "") + domain.text)
+        }
+    }
+
+    private func parsedNetworks() throws -> [NetworkBlock] {
+        try networks.map { text in
+            do {
+                return try NetworkBlock(text)
+            } catch {
+                throw ValidationError("--allow-network: '\(printable(text))': \(error)")
+            }
+        }
+    }
+}
+
+private func validateName(_ name: String) throws {
+    guard (1...100).contains(name.count), printable(name) == name else {
+        throw ValidationError("--name must have 1 to 100 characters and no control characters")
+    }
+}
+
+/// The one time that a key is shown.
+private func reveal(_ secret: APIKey, of record: KeyRecord, json: Bool) throws {
+    if json {
+        try JSONValue(record, revealed: secret.revealed).print()
+    } else {
+        print(secret.revealed)
+    }
+}
+
+struct KeysList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List keys with their usage.",
+        discussion:
+            "The last column names what to look at: keys that are unused, failing, at their limits or about to expire.")
+
+    @Option(help: "Only keys that were not used for so long, or never and created before that.") var unused: TimeSpan?
+    @Flag(help: "Revoked keys too.") var all = false
+    @Flag(help: "Print one JSON object a line.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let now = SystemClock().now()
+        var records = try await common.store().keyRecords(includingRevoked: all, now: now)
+        if let unused {
+            let limit = now - unused.duration
+            records.removeAll { ($0.usage.lastUsedAt ?? $0.key.createdAt) >= limit }
+        }
+        if json {
+            for record in records { try JSONValue(record).print() }
+            return
+        }
+        guard !records.isEmpty else {
+            let what =
+                unused == nil
+                ? "There are no keys yet: hiveku-relay keys create --help" : "No key was unused for so long."
+            return printError(what)
+        }
+        var table = Table(
+            ["ID", "NAME", "ENV", "LIMITS", "LAST USED", "30 DAYS", "TOTAL", "LIMITED", "FAILED AUTH", "NOTE"],
+            rightAligned: [5, 6, 7, 8])
+        for record in records {
+            let (key, usage) = (record.key, record.usage)
+            table.append([
+                key.id.text, key.name, key.environment.rawValue, limits(key.limits),
+                usage.lastUsedAt.map { approximate(now - $0) + " ago" } ?? "never", String(usage.emails30Days),
+                String(usage.emailsTotal), String(usage.rateLimitHits), String(usage.authFailures),
+                notes(record, now: now).joined(separator: ", "),
+            ])
+        }
+        table.print()
+    }
+}
+
+/// `10/s`, `10/s burst 50, 1000/day`.
+private func limits(_ limits: SendingLimits) -> String {
+    var text = "\(decimal(limits.perSecond))/s"
+    if let burst = limits.burst { text += " burst \(burst)" }
+    if let perDay = limits.perDay { text += ", \(perDay)/day" }
+    return text
+}
+
+func decimal(_ value: Double) -> String {
+    value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
+}
+
+/// What an operator should look at.
+private func notes(_ record: KeyRecord, now: Timestamp) -> [String] {
+    let (key, usage) = (record.key, record.usage)
+    let day = Duration.seconds(86_400)
+    if key.revokedAt != nil { return ["revoked"] }
+    var notes: [String] = []
+    if let expiry = key.expiresAt {
+        if expiry <= now {
+            notes.append("EXPIRED")
+        } else if expiry - now < day * 14 {
+            notes.append("expires in \(approximate(expiry - now))")
+        }
+    }
+    if !key.scopes.contains(.send) { notes.append("can't send: no email:send") }
+    if let last = usage.lastUsedAt {
+        if now - last >= day * 30 { notes.append("unused for \(approximate(now - last))") }
+    } else if now - key.createdAt >= day {
+        notes.append("never used")
+    }
+    if usage.rateLimitHits > 0 { notes.append("hits its limits") }
+    if let cap = key.limits.perDay, usage.emailsToday >= cap { notes.append("day used up") }
+    if usage.authFailures > 0 { notes.append("fails to log in") }
+    return notes
+}
+
+struct KeysShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show a key's rules and usage.",
+        discussion: "The key itself can't be shown: only its hash is kept.")
+
+    @Argument(help: "The key's public id: the 8 characters behind hk_live_ or hk_test_.") var id: KeyID
+    @Flag(help: "Print one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let now = SystemClock().now()
+        guard let record = try await common.store().keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
+        if json { return try JSONValue(record).print() }
+        let (key, usage) = (record.key, record.usage)
+        func list(_ texts: [String], none: String) -> String { texts.isEmpty ? none : texts.joined(separator: ", ") }
+        var rows = [
+            ("Id", key.id.text), ("Name", key.name), ("Environment", key.environment.rawValue),
+            ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", limits(key.limits)),
+            ("Domains", list(key.domains.map(\.description), none: "any")),
+            ("Networks", list(key.networks.map(\.description), none: "any")), ("Created", key.createdAt.rfc3339),
+            ("Expires", key.expiresAt?.rfc3339 ?? "never"),
+        ]
+        if let revokedAt = key.revokedAt { rows.append(("Revoked", revokedAt.rfc3339)) }
+        rows += [
+            ("Last used", usage.lastUsedAt?.rfc3339 ?? "never"),
+            ("Emails", "\(usage.emailsToday) today, \(usage.emails30Days) in 30 days, \(usage.emailsTotal) in all"),
+            ("Limits hit", String(usage.rateLimitHits)), ("Failed authentications", String(usage.authFailures)),
+        ]
+        let notes = notes(record, now: now)
+        if !notes.isEmpty { rows.append(("Note", notes.joined(separator: ", "))) }
+        printRows(rows)
+    }
+}
+
+/// Names and values, the values aligned.
+func printRows(_ rows: [(String, String)]) {
+    let width = rows.map(\.0.count).max() ?? 0
+    for (name, value) in rows {
+        print("\(name):\(String(repeating: " ", count: width - name.count + 1))\(printable(value))")
+    }
+}
+
+struct KeysUpdate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "update", abstract: "Change a key's rules.",
+        discussion: "What is not named stays. A list that is named replaces the one before.")
+
+    @Argument(help: "The key's public id.") var id: KeyID
+    @Option(help: "A new name.") var name: String?
+    @OptionGroup var rules: KeyRuleOptions
+    @Flag(help: "Lift the daily cap.") var noPerDay = false
+    @Flag(help: "Back to a burst of one second's worth.") var noBurst = false
+    @Flag(help: "Allow any domain.") var anyDomain = false
+    @Flag(help: "Allow any network.") var anyNetwork = false
+    @Flag(help: "The key does not expire any more.") var noExpiry = false
+    @Flag(help: "Take all scopes from the key.") var noScopes = false
+    @Flag(help: "Print the key as one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if let name { try validateName(name) }
+        try rules.validate()
+        let pairs: [(Bool, Bool, String)] = [
+            (noPerDay, rules.perDay != nil, "--no-per-day and --per-day"),
+            (noBurst, rules.burst != nil, "--no-burst and --burst"),
+            (anyDomain, !rules.domains.isEmpty, "--any-domain and --allow-domain"),
+            (anyNetwork, !rules.networks.isEmpty, "--any-network and --allow-network"),
+            (noExpiry, rules.expiresIn != nil, "--no-expiry and --expires-in"),
+            (noScopes, !rules.scopes.isEmpty, "--no-scopes and --scope"),
+        ]
+        for (lift, set, names) in pairs where lift && set { throw ValidationError("\(names) exclude each other") }
+    }
+
+    func run() async throws {
+        let store = try common.store()
+        let now = SystemClock().now()
+        guard var key = try await store.storedKey(id)?.key else { throw StoreError.noSuchKey(id) }
+        if let name { key.name = name }
+        try rules.apply(to: &key, now: now)
+        if noPerDay { key.limits.perDay = nil }
+        if noBurst { key.limits.burst = nil }
+        if anyDomain { key.domains = [] }
+        if anyNetwork { key.networks = [] }
+        if noExpiry { key.expiresAt = nil }
+        if noScopes { key.scopes = [] }
+        try await store.updateKey(key)
+        if json, let record = try await store.keyRecord(id, now: now) {
+            try JSONValue(record).print()
+        } else {
+            printError("Updated the key \(id).")
+        }
+    }
+}
+
+struct KeysRotate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate", abstract: "Give a key a new secret and print it.",
+        discussion: """
+            Limits, usage and id stay. The old secret keeps working for the grace period, so that the application can be \
+            changed in peace. Another rotation within it ends the oldest secret at once.
+            """)
+
+    @Argument(help: "The key's public id.") var id: KeyID
+    @Option(help: "How long the old secret still works, for example 24h; 0s ends it at once.") var grace: String = "24h"
+    @Flag(help: "Print the key and its rules as one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    private func period() throws -> Duration {
+        guard let duration = Duration(written: grace), duration >= .zero, duration <= .seconds(365 * 86_400) else {
+            throw ValidationError("--grace must be a length of time up to 365d, for example 24h")
+        }
+        return duration
+    }
+
+    func validate() throws { _ = try period() }
+
+    func run() async throws {
+        let store = try common.store()
+        let now = SystemClock().now()
+        guard let record = try await store.keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
+        if record.key.revokedAt != nil {
+            throw CommandError("the key \(id) is revoked; a revoked key stays revoked, create a new one")
+        }
+        var generator = SystemRandomNumberGenerator()
+        let secret = APIKey(rotating: id, record.key.environment, using: &generator)
+        let end = now + (try period())
+        try await store.rotateKey(id, digest: secret.digest, previousUntil: end)
+        try reveal(secret, of: record, json: json)
+        if !json {
+            printError("The key \(id) has a new secret, shown this once. The old one works until \(end.rfc3339).")
+        }
+    }
+}
+
+struct KeysRevoke: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "revoke", abstract: "Revoke a key, at once and for good.",
+        discussion:
+            "From the moment this command returns no message of the key is accepted, on no open connection either.")
+
+    @Argument(help: "The key's public id.") var id: KeyID
+    @Option(help: "What becomes of the messages that the key has queued: deliver, hold or drop.")
+    var queued: QueuedDisposition = .deliver
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        try await common.store().revokeKey(id, queued: queued, now: SystemClock().now())
+        let rest =
+            switch queued {
+            case .deliver: "What it has queued is still delivered."
+            case .hold: "What it has queued is held: 'hiveku-relay messages release --key \(id)' sends it."
+            case .drop: "What it had queued is dropped."
+            }
+        printError("Revoked the key \(id). \(rest)")
+    }
+}
+
+struct KeysCheck: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Tell which rule would refuse a key, without sending.",
+        discussion: """
+            Exits with 0 if the key would be accepted, with 1 if not. To keep the key out of the shell's history, pass - \
+            and give it on standard input.
+            """)
+
+    @Argument(help: "The key, or - to read it from standard input.") var key: String
+    @Option(help: "An address to send from: held against the key's domains.") var from: String?
+    @Option(help: "A client's IP address: held against the key's networks.") var client: String?
+    @Flag(help: "Print one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    private func clientAddress() throws -> IPAddress? {
+        guard let client else { return nil }
+        guard let address = IPAddress(client) else {
+            throw ValidationError("--client: '\(printable(client))' is no IP address")
+        }
+        return address
+    }
+
+    func validate() throws { _ = try clientAddress() }
+
+    func run() async throws {
+        var text = Array(key.utf8)
+        if key == "-" {
+            text = Array(FileHandle.standardInput.readData(ofLength: 4096))
+            // The line's end belongs to the pipe, not to the key; any other blank would be the mistake to find.
+            if text.last == 0x0A { text.removeLast() }
+            if text.last == 0x0D { text.removeLast() }
+        }
+        let store = try common.store()
+        let (refusal, record) = try await verdict(text, store)
+        if json {
+            try JSONValue.object([
+                "accepted": .bool(refusal == nil), "reason": JSONValue(refusal?.reason.rawValue),
+                "explanation": JSONValue(refusal?.explanation), "id": JSONValue(record?.key.id.text),
+            ]).print()
+        } else if let refusal {
+            print("refused: \(refusal.explanation) [\(refusal.reason.rawValue)]")
+        } else if let record {
+            print("accepted: the key \(record.key.id) '\(printable(record.key.name))' may send")
+        }
+        if refusal != nil { throw ExitCode(1) }
+    }
+
+    private func verdict(_ text: [UInt8], _ store: SQLiteStore) async throws -> (Refusal?, KeyRecord?) {
+        let candidate: APIKey
+        switch KeyVerdict.key(password: text) {
+        case .success(let key): candidate = key
+        case .failure(let refusal): return (refusal, nil)
+        }
+        let now = SystemClock().now()
+        let stored = try await store.storedKey(candidate.id)
+        if let refusal = KeyVerdict.ofUse(candidate, stored: stored, client: try clientAddress(), now: now) {
+            return (refusal, nil)
+        }
+        guard let record = try await store.keyRecord(candidate.id, now: now) else { return (KeyVerdict.unknown, nil) }
+        if let from {
+            do {
+                let (path, _) = try SMTPPath.parsePath(Array("<\(from)>".utf8))
+                if let refusal = KeyVerdict.ofSender(path, key: record.key) { return (refusal, record) }
+            } catch {
+                return (Refusal(.address, error.explanation), record)
+            }
+        }
+        return (KeyVerdict.ofDay(record, now: now), record)
+    }
+}

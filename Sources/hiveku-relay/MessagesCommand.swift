@@ -1,0 +1,250 @@
+import ArgumentParser
+import Foundation
+import RelayCore
+import SQLiteStore
+import Settings
+
+struct Messages: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List, show, wait for and steer messages.",
+        subcommands: [
+            MessagesList.self, MessagesShow.self, MessagesWait.self, MessagesRetry.self, MessagesHold.self,
+            MessagesRelease.self, MessagesDrop.self,
+        ])
+}
+
+struct MessagesList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List messages, newest first.")
+
+    @Option(help: "Only messages of this key.") var key: KeyID?
+    @Option(help: "Only messages in this state: \(MessageState.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var state: MessageState?
+    @Option(help: "Only messages with exactly this subject.") var subject: String?
+    @Option(help: "Only messages accepted within this time, for example 1h.") var since: TimeSpan?
+    @Option(help: "At most so many.") var limit = 100
+    @Flag(help: "Print one JSON object a line.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        guard (1...1_000_000).contains(limit) else { throw ValidationError("--limit must be from 1 to 1,000,000") }
+    }
+
+    func run() async throws {
+        let now = SystemClock().now()
+        let filter = MessageFilter(
+            key: key, state: state, subject: subject, since: since.map { now - $0.duration }, limit: limit)
+        let messages = try await common.store().messages(filter)
+        if json {
+            for message in messages { try JSONValue(message).print() }
+        } else if messages.isEmpty {
+            printError("No messages.")
+        } else {
+            table(messages).print()
+        }
+    }
+}
+
+private func table(_ messages: [MessageRecord]) -> Table {
+    var table = Table(
+        ["ID", "ACCEPTED (UTC)", "KEY", "ENV", "STATE", "SIZE", "FROM", "TO", "SUBJECT"], rightAligned: [5])
+    for message in messages {
+        let recipients = message.recipients
+        let to = (recipients.first ?? "") + (recipients.count > 1 ? " +\(recipients.count - 1)" : "")
+        table.append([
+            message.id.description, brief(message.acceptedAt), message.key.text, message.environment.rawValue,
+            message.state.rawValue, String(message.size), message.reversePath ?? "<>", to,
+            String((message.subject ?? "").prefix(50)),
+        ])
+    }
+    return table
+}
+
+struct MessagesShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show a message with each attempt at delivering it.")
+
+    @Argument(help: "The message's id, as the 250 reply named it.") var id: MessageID
+    @Flag(help: "Print the bytes that SES is (or would have been) given, and nothing else.") var raw = false
+    @Flag(help: "Print one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if raw, json { throw ValidationError("--raw and --json exclude each other") }
+    }
+
+    func run() async throws {
+        let store = try common.store()
+        if raw { return try await printBytes(store) }
+        guard let message = try await store.messages(MessageFilter(ids: [id])).first else {
+            throw StoreError.noSuchMessage(id)
+        }
+        if json { return try JSONValue(message, attempts: true).print() }
+        printRows([
+            ("Id", message.id.description), ("State", message.state.rawValue),
+            ("Key", "\(message.key) (\(message.environment.rawValue))"),
+            ("Client", message.client.map { "\($0)" } ?? "-"), ("From", message.reversePath ?? "<>"),
+            ("Subject", message.subject ?? "-"), ("Size", "\(message.size) octets"),
+            ("Accepted", message.acceptedAt.rfc3339),
+            ("Body", message.hasBody ? "kept (--raw prints it)" : "no longer kept"),
+        ])
+        for (number, delivery) in message.deliveries.enumerated() { show(delivery, number + 1, of: message) }
+    }
+
+    private func show(_ delivery: MessageRecord.Delivery, _ number: Int, of message: MessageRecord) {
+        print("")
+        print("Delivery \(number) of \(message.deliveries.count): \(delivery.state.rawValue)")
+        var rows = [("  To", delivery.recipients.joined(separator: ", "))]
+        if let id = delivery.sesMessageID { rows.append(("  SES message id", id)) }
+        if let reason = delivery.reason { rows.append(("  Reason", reason)) }
+        if let next = delivery.nextAttemptAt { rows.append(("  Next attempt", next.rfc3339)) }
+        if delivery.maybeDuplicate {
+            rows.append(
+                ("  Maybe duplicate", "yes: an earlier attempt may have been sent without the relay hearing of it"))
+        }
+        printRows(rows)
+        for (index, attempt) in delivery.history.enumerated() {
+            let reason = attempt.reason.map { ": " + printable($0) } ?? ""
+            print("  Attempt \(index + 1), \(attempt.startedAt.rfc3339): \(attempt.outcome)\(reason)")
+        }
+    }
+
+    private func printBytes(_ store: SQLiteStore) async throws {
+        let body = try await store.body(of: id)
+        var offset = 0
+        while offset < body.size {
+            let piece = try await body.read(at: offset, count: 1 << 18)
+            guard !piece.isEmpty else { break }
+            FileHandle.standardOutput.write(Data(piece))
+            offset += piece.count
+        }
+    }
+}
+
+struct MessagesWait: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wait", abstract: "Wait until messages have been sent; for CI.",
+        discussion: """
+            Succeeds as soon as so many messages that match have been sent (or simulated), and prints them. Fails with \
+            status 1 when the time is up, and says what there is instead.
+            """)
+
+    @Option(help: "Only messages of this key.") var key: KeyID?
+    @Option(help: "Only messages with exactly this subject.") var subject: String?
+    @Option(help: "Only messages accepted within this time, for example 5m.") var since: TimeSpan?
+    @Option(help: "How many must have been sent.") var count = 1
+    @Option(help: "How long to wait.") var timeout: TimeSpan = TimeSpan(.seconds(10), "10s")
+    @Flag(help: "Print one JSON object a line.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        guard (1...100_000).contains(count) else { throw ValidationError("--count must be from 1 to 100,000") }
+    }
+
+    func run() async throws {
+        let store = try common.store()
+        let clock = SystemClock()
+        let start = clock.now()
+        let deadline = start + timeout.duration
+        var filter = MessageFilter(key: key, subject: subject, since: since.map { start - $0.duration }, limit: count)
+        while true {
+            var found: [MessageRecord] = []
+            for state in [MessageState.simulated, .sent] {
+                filter.state = state
+                found += try await store.messages(filter)
+            }
+            if found.count >= count { return try show(found.sorted { $0.id > $1.id }) }
+            guard clock.now() < deadline else { break }
+            try await clock.sleep(until: min(deadline, clock.now() + .milliseconds(50)))
+        }
+        throw CommandError("timed out after \(timeout.text): \(try await whatThereIs(store, filter))")
+    }
+
+    private func show(_ messages: [MessageRecord]) throws {
+        let messages = messages.prefix(count)
+        if json {
+            for message in messages { try JSONValue(message).print() }
+        } else {
+            table(Array(messages)).print()
+        }
+    }
+
+    private func whatThereIs(_ store: SQLiteStore, _ filter: MessageFilter) async throws -> String {
+        var filter = filter
+        filter.state = nil
+        filter.limit = 1000
+        let messages = try await store.messages(filter)
+        guard !messages.isEmpty else { return "no message that matches was accepted" }
+        let byState = Dictionary(grouping: messages, by: \.state).map { "\($0.value.count) \($0.key.rawValue)" }
+            .sorted()
+        let reason = messages.lazy.flatMap(\.deliveries).compactMap(\.reason).first
+        return "\(byState.joined(separator: ", "))\(reason.map { "; one of them: " + printable($0) } ?? "")"
+    }
+}
+
+/// Which messages a change is for: ids, or a key or state, but never all by mistake.
+struct MessageSelection: ParsableArguments {
+    @Argument(help: "Message ids.") var ids: [MessageID] = []
+    @Option(help: "All messages of this key.") var key: KeyID?
+    @Option(help: "All messages in this state.") var state: MessageState?
+
+    func validate() throws {
+        if ids.isEmpty, key == nil, state == nil { throw ValidationError("name messages, or --key or --state") }
+    }
+
+    var filter: MessageFilter { MessageFilter(ids: ids.isEmpty ? nil : ids, key: key, state: state, limit: .max) }
+}
+
+struct MessagesRetry: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "retry", abstract: "Send failed messages again.",
+        discussion: "What was dropped is sent again only when it is named by its id.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await common.store().retry(selection.filter, now: SystemClock().now())
+        printError("Queued \(counted(changed, "delivery", "deliveries")) again.")
+    }
+}
+
+struct MessagesHold: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hold", abstract: "Keep queued messages from being sent.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await common.store().hold(selection.filter, now: SystemClock().now())
+        printError("Held \(counted(changed, "delivery", "deliveries")).")
+    }
+}
+
+struct MessagesRelease: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "release", abstract: "Let held messages be sent.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await common.store().release(selection.filter, now: SystemClock().now())
+        printError("Released \(counted(changed, "delivery", "deliveries")).")
+    }
+}
+
+struct MessagesDrop: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drop", abstract: "Give up messages that are queued or held.",
+        discussion: "They count as failed and stay on record; 'messages retry ID' still brings one back.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await common.store().drop(selection.filter, now: SystemClock().now())
+        printError("Dropped \(counted(changed, "delivery", "deliveries")).")
+    }
+}

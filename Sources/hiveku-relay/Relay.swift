@@ -1,0 +1,321 @@
+import Admission
+import ArgumentParser
+import Delivery
+import Foundation
+import InternetMessage
+import Logging
+import NIOCore
+import NIOOpenSSL
+import NIOPosix
+import RelayCore
+import SESTransport
+import SMTPServer
+import SQLiteStore
+import ServiceLifecycle
+import Settings
+import UnixSignals
+
+/// The relay put together: the store, admission in front of it, a worker for each lane behind it, and the SMTP server.
+///
+/// This is the one place that knows all modules.
+struct Relay: Sendable {
+    private let store: SQLiteStore
+    private let services: [any Service]
+    private let manager: ServiceManager
+    private let logger: Logger
+
+    /// The longest time that transactions under way get at the end.
+    static let drainTime = Duration.seconds(30)
+
+    static func assemble(
+        settings: RelaySettings, demo: Demo?, environment: [String: String], manager: ServiceManager,
+        clock: any RelayClock, logger: Logger
+    ) async throws -> Relay {
+        let certificates: Certificates
+        do {
+            certificates = try Certificates(settings: settings, isDemo: demo != nil, now: clock.now())
+        } catch {
+            printError("\(error)")
+            throw ExitCode(78)
+        }
+        let listeners = try listeners(settings, manager)
+        let store = try SQLiteStore(path: settings.database, role: .relay, now: clock.now())
+
+        let observer = DeliveryObserver(demo: demo)
+        let ses = try transport(settings, environment, clock, logger)
+        let live = DeliveryWorker(
+            lane: .live, configuration: DeliveryConfiguration(settings), queue: store,
+            transport: ses ?? UnconfiguredTransport(), quota: ses, clock: clock, logger: logger,
+            observe: observer.observe)
+        let test = DeliveryWorker(
+            lane: .test, configuration: .simulated(schedule: RetrySchedule(settings.delivery)), queue: store,
+            transport: SimulatedTransport(clock: clock), clock: clock, logger: logger, observe: observer.observe)
+
+        let admission = Admission(
+            configuration: .init(settings), store: store, clock: clock,
+            observe: { event in
+                switch event {
+                case .accepted(let submission, let lane):
+                    logger.info(
+                        "accepted",
+                        metadata: [
+                            "message": "\(submission.id)", "key": "\(submission.key)", "client": "\(submission.client)",
+                            "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
+                        ])
+                    (lane == .live ? live : test).wake()
+                case .storageFailed(let error):
+                    logger.error("storage failed", metadata: ["error": "\(error)"])
+                }
+            })
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let server: SMTPServer
+        do {
+            server = try await SMTPServer.start(
+                listeners, configuration: .init(settings), admission: admission, clock: clock,
+                tls: certificates.context, group: group, logger: logger)
+        } catch let error as SMTPListenError {
+            throw CommandError("\(error)")
+        }
+        if let demo {
+            let key = try await demo.key(store, now: clock.now())
+            demo.welcome(
+                key,
+                addresses: server.bound.map { bound in
+                    (
+                        bound.listener.security == .startTLS ? .startTLS : .implicitTLS,
+                        "\(bound.address?.ipAddress ?? "?"):\(bound.address?.port ?? 0)"
+                    )
+                })
+        }
+        for bound in server.bound {
+            logger.notice(
+                "listening",
+                metadata: [
+                    "address": "\(bound.address?.ipAddress ?? "?"):\(bound.address?.port ?? 0)",
+                    "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
+                ])
+        }
+        return Relay(
+            store: store,
+            // Ended in reverse order: first the door is shut, then what is in the house is finished.
+            services: [
+                Upkeep(store: store, retention: settings.retention, clock: clock, logger: logger),
+                CertificateService(certificates: certificates, clock: clock, logger: logger),
+                LiveService(worker: live, transport: ses), WorkerService(worker: test),
+                AdmissionService(admission: admission),
+                SMTPService(server: server),
+                ReadinessService(manager: manager, store: store, clock: clock),
+            ], manager: manager, logger: logger)
+    }
+
+    func run() async throws {
+        let configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        var bounded = configuration
+        // Beyond the clients' and the workers' own limits something hangs; the queue on disk does not mind.
+        bounded.maximumGracefulShutdownDuration = Relay.drainTime + .seconds(30)
+        try await ServiceGroup(configuration: bounded).run()
+        try store.close()
+        logger.notice("stopped")
+    }
+
+    /// Nil where no region is set.
+    private static func transport(
+        _ settings: RelaySettings, _ environment: [String: String], _ clock: any RelayClock, _ logger: Logger
+    ) throws -> SESTransport? {
+        guard let region = settings.ses.region else { return nil }
+        do {
+            return SESTransport(
+                configuration: try SESConfiguration(
+                    region: region, endpoint: settings.ses.endpoint, configurationSet: settings.ses.configurationSet,
+                    concurrency: settings.ses.concurrency),
+                credentials: CredentialsChain(
+                    environment: environment, credentialsFile: settings.ses.credentialsFile,
+                    profile: settings.ses.profile, clock: clock, logger: logger),
+                clock: clock, logger: logger)
+        } catch {
+            printError("\(error)")
+            throw ExitCode(78)
+        }
+    }
+
+    private static func listeners(_ settings: RelaySettings, _ manager: ServiceManager) throws -> [SMTPListener] {
+        try settings.listen.flatMap { listener -> [SMTPListener] in
+            switch listener {
+            case .address(let security, let host, let port):
+                return [
+                    SMTPListener(.address(host: host, port: port), security == .startTLS ? .startTLS : .implicitTLS)
+                ]
+            case .inheritedSockets:
+                guard !manager.sockets.isEmpty else {
+                    throw CommandError(
+                        "listen: systemd, but systemd passed no sockets on; start the relay through its .socket units")
+                }
+                return try manager.sockets.map { socket in
+                    switch socket.name {
+                    case "smtp": SMTPListener(.descriptor(socket.descriptor), .startTLS)
+                    case "smtps": SMTPListener(.descriptor(socket.descriptor), .implicitTLS)
+                    default:
+                        throw CommandError(
+                            "systemd passed on a socket named '\(printable(socket.name))'; FileDescriptorName= must be smtp or smtps"
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tells of ended deliveries; the worker has logged them already.
+private struct DeliveryObserver: Sendable {
+    let demo: Demo?
+
+    var observe: @Sendable (DeliveryEvent) -> Void {
+        let demo = demo
+        return { event in
+            guard let demo, case .ended(let delivery, let settlement) = event else { return }
+            switch settlement.result {
+            case .simulated: demo.sent(delivery, "Sent (simulated)")
+            case .sent: demo.sent(delivery, "Sent")
+            case .failed: demo.sent(delivery, "Failed (\(settlement.reason ?? "no reason known"))")
+            case .retry, .released: break
+            }
+        }
+    }
+}
+
+/// Stands in for SES where no region is set: live messages wait.
+private struct UnconfiguredTransport: Transport {
+    func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
+        .laneHeld(
+            DeliveryOutcome.Cause("not-configured", "live keys need SES: set ses.region and restart the relay"),
+            alert: true)
+    }
+}
+
+// MARK: Services
+
+private struct WorkerService: Service {
+    let worker: DeliveryWorker
+
+    func run() async { await cancelWhenGracefulShutdown { await worker.run() } }
+}
+
+private struct LiveService: Service {
+    let worker: DeliveryWorker
+    let transport: SESTransport?
+
+    func run() async {
+        await cancelWhenGracefulShutdown { await worker.run() }
+        await transport?.shutdown()
+    }
+}
+
+private struct AdmissionService: Service {
+    let admission: Admission
+
+    func run() async {
+        await cancelWhenGracefulShutdown { await admission.run() }
+        await admission.flushActivity()
+    }
+}
+
+private struct SMTPService: Service {
+    let server: SMTPServer
+
+    func run() async throws {
+        try await gracefulShutdown()
+        await server.shutdown(within: Relay.drainTime)
+    }
+}
+
+/// Tells the service manager that the relay can take mail, how it stands, and that it lives.
+private struct ReadinessService: Service {
+    let manager: ServiceManager
+    let store: SQLiteStore
+    let clock: any RelayClock
+
+    func run() async {
+        manager.notify("READY=1")
+        await cancelWhenGracefulShutdown {
+            // Half the interval, as sd_watchdog_enabled(3) advises; the status is worth telling every few seconds.
+            let pause = min(manager.watchdogInterval.map { $0 / 2 } ?? .seconds(10), .seconds(10))
+            while !Task.isCancelled {
+                // A store that hangs keeps the sign of life from being sent, which is what a watchdog is for.
+                if let status = try? await store.queueStatus(now: clock.now()) {
+                    let waiting = status.depths.reduce(0) { $0 + $1.deliveries }
+                    let held = status.lanes.filter { $0.heldBecause != nil }.map { "; \($0.lane.rawValue) lane held" }
+                    manager.notify(
+                        "STATUS=\(counted(waiting, "delivery", "deliveries")) waiting\(held.joined())\nWATCHDOG=1")
+                }
+                do { try await clock.sleep(until: clock.now() + pause) } catch { break }
+            }
+        }
+        manager.notify("STOPPING=1")
+    }
+}
+
+/// Removes what the retention settings no longer keep.
+private struct Upkeep: Service {
+    let store: SQLiteStore
+    let retention: Retention
+    let clock: any RelayClock
+    let logger: Logger
+
+    func run() async {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    // A batch at a time, with room for others in between.
+                    while try await store.prune(retention, now: clock.now()), !Task.isCancelled {
+                        try await clock.sleep(until: clock.now() + .milliseconds(100))
+                    }
+                } catch is CancellationError {
+                    break
+                } catch {
+                    logger.error("removing old messages failed", metadata: ["error": "\(error)"])
+                }
+                do { try await clock.sleep(until: clock.now() + .seconds(600)) } catch { break }
+            }
+        }
+    }
+}
+
+/// Reads the certificates anew on SIGHUP and when their files have changed.
+private struct CertificateService: Service {
+    let certificates: Certificates
+    let clock: any RelayClock
+    let logger: Logger
+
+    func run() async {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for await _ in await UnixSignalsSequence(trapping: .sighup) { reload(because: "SIGHUP") }
+                }
+                group.addTask {
+                    var seen = certificates.modificationTimesAtStart
+                    while !Task.isCancelled {
+                        do { try await clock.sleep(until: clock.now() + .seconds(10)) } catch { break }
+                        let now = certificates.modificationTimes
+                        if now != seen { reload(because: "the files have changed") }
+                        seen = now
+                    }
+                }
+            }
+        }
+    }
+
+    private func reload(because reason: String) {
+        do {
+            try certificates.reload()
+            for certificate in certificates.context.current.certificates {
+                logger.notice(
+                    "certificate loaded",
+                    metadata: ["certificate": "\(certificate)", "because": "\(reason)"])
+            }
+        } catch {
+            logger.error("certificates not reloaded, the old ones stay in use", metadata: ["error": "\(error)"])
+        }
+    }
+}

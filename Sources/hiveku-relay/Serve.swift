@@ -1,0 +1,51 @@
+import ArgumentParser
+import Foundation
+import Logging
+import RelayCore
+import Settings
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the relay.",
+        discussion: """
+            Runs in the foreground until SIGTERM or SIGINT: then it stops listening, lets clients finish their messages (at \
+            most 30 s), and ends. SIGHUP reads the certificates anew.
+
+            With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \
+            test key, listens on 127.0.0.1:2587 (STARTTLS) and 127.0.0.1:2465 (TLS), and prints a line to try it with.
+            """)
+
+    @Flag(help: "Try the relay without any configuration.") var demo = false
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if demo, common.configPath != nil { throw ValidationError("--demo has its own settings; leave --config out") }
+    }
+
+    func run() async throws {
+        // A client that is gone must not end the relay: writing to it fails instead.
+        signal(SIGPIPE, SIG_IGN)
+        let environment = ProcessInfo.processInfo.environment
+        let clock = SystemClock()
+        let demo = demo ? try Demo(environment: environment) : nil
+        let settings = try demo?.settings ?? common.settings()
+        let manager = ServiceManager(
+            environment: environment, processID: ProcessInfo.processInfo.processIdentifier)
+        let log = settings.log
+        let level = demo == nil ? Logger.Level(rawValue: log.level.rawValue) ?? .info : .warning
+        let toJournal = environment["JOURNAL_STREAM"] != nil
+        LoggingSystem.bootstrap { _ in
+            RelayLogHandler(level: level, format: log.format, toJournal: toJournal, clock: clock)
+        }
+        let relay = try await Relay.assemble(
+            settings: settings, demo: demo, environment: environment, manager: manager, clock: clock,
+            logger: Logger(label: "hiveku-relay"))
+        try await relay.run()
+    }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import RelayCore
+import SQLiteStore
+
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the queue: depth, oldest message, lanes, rates.")
+
+    @Flag(help: "Print one JSON document.") var json = false
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let now = SystemClock().now()
+        let status = try await common.store().queueStatus(now: now)
+        if json { return try JSONValue(status, now: now).print() }
+        for lane in [Lane.live, .test] {
+            let known = status.lanes.first { $0.lane == lane }
+            let state =
+                known.map { known in
+                    known.heldBecause.map { "HELD since \(known.since.rfc3339): \(printable($0))" } ?? "moving"
+                } ?? "never started"
+            let rate = known?.rate.map { ", at most \(decimal(($0 * 10).rounded() / 10)) emails a second" } ?? ""
+            print("\(lane.rawValue) lane: \(state)\(rate)")
+            print("  emails accepted today: \(status.emailsToday[lane] ?? 0)")
+            let depths = status.depths.filter { $0.lane == lane }
+            if depths.isEmpty { print("  queue: empty") }
+            for depth in depths {
+                let age = depth.oldest.map { ", the oldest accepted \(approximate(now - $0)) ago" } ?? ""
+                print("  \(depth.state.rawValue): \(counted(depth.deliveries, "delivery", "deliveries"))\(age)")
+            }
+        }
+    }
+}
+
+extension JSONValue {
+    init(_ status: QueueStatus, now: Timestamp) {
+        self = .object([
+            "queue": .array(
+                status.depths.map { depth in
+                    .object([
+                        "lane": .string(depth.lane.rawValue), "state": .string(depth.state.rawValue),
+                        "deliveries": .integer(depth.deliveries), "oldest_accepted_at": JSONValue(depth.oldest),
+                        "oldest_age_seconds": depth.oldest.map { .integer(Int((now - $0).components.seconds)) }
+                            ?? .null,
+                    ])
+                }),
+            "lanes": .array(
+                status.lanes.map { lane in
+                    .object([
+                        "lane": .string(lane.lane.rawValue), "held": .bool(lane.heldBecause != nil),
+                        "held_because": JSONValue(lane.heldBecause), "since": JSONValue(lane.since),
+                        "emails_per_second": lane.rate.map { .number($0) } ?? .null,
+                    ])
+                }),
+            "emails_today": .object(
+                Dictionary(
+                    uniqueKeysWithValues: Lane.allCases.map { ($0.rawValue, .integer(status.emailsToday[$0] ?? 0)) })),
+        ])
+    }
+}

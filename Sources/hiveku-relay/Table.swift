@@ -1,0 +1,64 @@
+import RelayCore
+
+/// Columns aligned for a terminal, without colour or lines, so that it reads as well in a pipe.
+struct Table {
+    private var rows: [[String]]
+    private let rightAligned: Set<Int>
+
+    init(_ header: [String], rightAligned: Set<Int> = []) {
+        rows = [header]
+        self.rightAligned = rightAligned
+    }
+
+    mutating func append(_ row: [String]) { rows.append(row.map { printable($0) }) }
+
+    func print() {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        for row in rows {
+            var line = ""
+            for (column, text) in row.enumerated() {
+                let padding = String(repeating: " ", count: widths[column] - text.count)
+                line += rightAligned.contains(column) ? padding + text : text + padding
+                if column < row.count - 1 { line += "  " }
+            }
+            while line.last == " " { line.removeLast() }
+            Swift.print(line)
+        }
+    }
+}
+
+/// `text` without what a terminal would obey: names, subjects and reasons may come from anybody.
+func printable(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: isUnprintable) else { return text }
+    var scalars = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars { scalars.append(isUnprintable(scalar) ? "\u{FFFD}" : scalar) }
+    return String(scalars)
+}
+
+private func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .lineSeparator, .paragraphSeparator, .surrogate: true
+    case .format: (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+    default: false
+    }
+}
+
+/// `3 d`, `5 h`, `12 min`, `40 s`: the largest unit only.
+func approximate(_ duration: Duration) -> String {
+    let seconds = max(0, duration.components.seconds)
+    switch seconds {
+    case 172_800...: return "\(seconds / 86_400) d"
+    case 7_200...: return "\(seconds / 3_600) h"
+    case 120...: return "\(seconds / 60) min"
+    default: return "\(seconds) s"
+    }
+}
+
+/// `5 msgs`, `1 msg`.
+func counted(_ number: Int, _ one: String, _ many: String) -> String { "\(number) \(number == 1 ? one : many)" }
+
+/// To the second, for tables: `2026-11-24 14:33:17`.
+func brief(_ time: Timestamp?) -> String {
+    guard let time else { return "-" }
+    return String(time.rfc3339.prefix(19)).split(separator: "T").joined(separator: " ")
+}

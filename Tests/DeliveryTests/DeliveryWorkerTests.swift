@@ -1,0 +1,310 @@
+import Logging
+import RelayCore
+import Testing
+
+@testable import Delivery
+
+@Suite struct DeliveryWorkerTests {
+    /// A worker in its surroundings.
+    struct Site: Sendable {
+        let clock = ManualClock()
+        let queue = MemoryQueue()
+        let lines = Watched<[LogLines.Line]>([])
+        let events = Watched<[DeliveryEvent]>([])
+        let transport: ScriptedTransport
+        let worker: DeliveryWorker
+
+        init(
+            _ transport: ScriptedTransport, _ configuration: DeliveryConfiguration = Bench.unpaced(),
+            quota: (any QuotaSource)? = nil
+        ) {
+            self.transport = transport
+            let (lines, events) = (lines, events)
+            worker = DeliveryWorker(
+                lane: .live, configuration: configuration, queue: queue, transport: transport, quota: quota,
+                clock: clock, logger: Logger(label: "test") { _ in LogLines(lines: lines) }, random: { 0.5 },
+                observe: { event in events.change { $0.append(event) } })
+        }
+
+        /// Works while `body` runs, then is stopped and waited for. Time passes by itself only if it `flows`.
+        func working(flows: Bool = false, _ body: (Task<Void, Never>) async throws -> Void) async rethrows {
+            let run = Task { await worker.run() }
+            let time = Task { if flows { await clock.run() } }
+            try await body(run)
+            run.cancel()
+            await run.value
+            time.cancel()
+        }
+
+        func count(_ level: Logger.Level) -> Int { lines.value.count { $0.level == level } }
+    }
+
+    private func deliveries(_ ids: Range<Int64>) -> [ClaimedDelivery] { ids.map { delivery($0) } }
+
+    @Test func deliversWhatWasQueuedBefore() async {
+        let site = Site(ScriptedTransport(.done))
+        site.queue.enqueue(deliveries(1..<101))
+        await site.working { _ in
+            await site.queue.state.until { $0.count(.sent) == 100 }
+            await site.events.until { $0.count == 100 }
+        }
+        let line = site.lines.value.first { $0.metadata["message"] == "\(delivery(1).message)" }
+        #expect(line?.level == .info && line?.text == "sent")
+        #expect(line?.metadata["key"] == "AbCd0123" && line?.metadata["ses"] == "0100")
+        #expect(site.count(.info) == 100)
+    }
+
+    /// The clock stands still, so no timer can have helped.
+    @Test func wakingItDeliversWithoutPolling() async {
+        let site = Site(ScriptedTransport(.done))
+        await site.working { _ in
+            for id in 1...20 as ClosedRange<Int64> {
+                await site.clock.untilSlept()
+                site.queue.enqueue([delivery(id)])
+                site.worker.wake()
+                await site.queue.state.until { $0.count(.sent) == id }
+            }
+        }
+        #expect(site.clock.now() == start)
+    }
+
+    /// Another process doesn't wake it.
+    @Test func pollingFindsWhatNobodyToldOf() async {
+        let site = Site(ScriptedTransport(.done))
+        await site.working(flows: true) { _ in
+            await site.clock.untilSlept()
+            site.queue.enqueue(deliveries(1..<4))
+            await site.queue.state.until { $0.count(.sent) == 3 }
+        }
+    }
+
+    @Test func sendsAsManyAtATimeAsItMayAndHoldsNoMore() async {
+        let gate = Watched(0)
+        let site = Site(
+            ScriptedTransport { _, _ in
+                await gate.until { $0 > 0 }
+                gate.change { $0 -= 1 }
+                return .done
+            }, Bench.unpaced(concurrency: 4))
+        site.queue.enqueue(deliveries(1..<61))
+        await site.working { _ in
+            await site.transport.calls.until { $0.atOnce == 4 }
+            gate.change { $0 = .max }
+            await site.queue.state.until { $0.count(.sent) == 60 }
+        }
+        #expect(site.transport.calls.value.mostAtOnce == 4)
+        #expect(site.queue.state.value.mostClaimed <= 16)
+        #expect(site.transport.calls.value.begun == 60)
+    }
+
+    @Test func sendingGoesOnWhileASettlementIsSynced() async {
+        let site = Site(ScriptedTransport(.done), .init(concurrency: 2, maxActive: 12, pacing: .unlimited))
+        site.queue.state.change { $0.settlingIsBlocked = true }
+        site.queue.enqueue(deliveries(1..<13))
+        await site.working { _ in
+            await site.transport.calls.until { $0.begun == 12 && $0.atOnce == 0 }
+            site.queue.state.change { $0.settlingIsBlocked = false }
+            await site.queue.state.until { $0.count(.sent) == 12 }
+        }
+    }
+
+    @Test func aHeldLaneIsToldOnceAndMovesAgainByItself() async {
+        let isPaused = Watched(true)
+        let site = Site(ScriptedTransport { _, _ in isPaused.value ? .paused : .done }, Bench.unpaced(concurrency: 4))
+        site.queue.enqueue(deliveries(1..<41))
+        await site.working(flows: true) { _ in
+            await site.queue.state.until { $0.statuses.last?.heldBecause != nil }
+            let since = site.clock.now()
+            // Some probes later.
+            let held = site.transport.calls.value.begun
+            await site.transport.calls.until { $0.begun > held + 4 }
+            #expect(site.clock.now() - since >= .seconds(30 + 60 + 120))
+            #expect(site.queue.state.value.rows.values.allSatisfy { $0.delivery.attempts == 0 })
+            isPaused.change { $0 = false }
+            await site.queue.state.until { $0.count(.sent) == 40 && $0.statuses.last?.heldBecause == nil }
+        }
+        #expect(site.count(.critical) == 1)
+        #expect(site.lines.value.count { $0.text.contains("moves again") } == 1)
+        #expect(
+            site.queue.state.value.statuses.first { $0.heldBecause != nil }?.heldBecause?.contains("Paused") == true)
+    }
+
+    @Test func aUsedUpQuotaIsNoAlert() async {
+        let site = Site(ScriptedTransport(.usedUp))
+        site.queue.enqueue(deliveries(1..<3))
+        await site.working { _ in await site.queue.state.until { $0.statuses.last?.heldBecause != nil } }
+        #expect(site.count(.critical) == 0 && site.count(.warning) == 1)
+    }
+
+    @Test func stoppedItReleasesWhatItDidNotBeginAndRecordsTheRest() async {
+        let isOpen = Watched(false)
+        let site = Site(
+            ScriptedTransport { _, _ in
+                await isOpen.until { $0 }
+                return .done
+            }, Bench.unpaced(concurrency: 2))
+        site.queue.enqueue(deliveries(1..<21))
+        await site.working { run in
+            await site.transport.calls.until { $0.atOnce == 2 }
+            run.cancel()
+            await site.queue.state.until { $0.releases == 6 }
+            isOpen.change { $0 = true }
+        }
+        let state = site.queue.state.value
+        #expect(state.count(.sent) == 2 && state.count(.queued) == 18)
+        #expect(state.rows.values.count { $0.delivery.attempts > 0 } == 2)
+        #expect(site.clock.now() == start)
+    }
+
+    /// Whether it heeds the cancellation or not.
+    @Test(arguments: [true, false])
+    func aSendThatNeverEndsIsCutOffAtShutdown(heeds: Bool) async {
+        let never = Watched(false)
+        let clock = ManualClock()
+        let transport = ScriptedTransport { _, _ in
+            if heeds {
+                try? await clock.sleep(until: start + .seconds(1_000_000))
+                return .lost
+            }
+            await never.until { $0 }
+            return .done
+        }
+        let site = Site(transport)
+        site.queue.enqueue(deliveries(1..<2))
+        await site.working(flows: true) { _ in await site.transport.calls.until { $0.atOnce == 1 } }
+        let row = site.queue.state.value.rows[DeliveryID(rawValue: 1)]
+        #expect(row?.state == .queued && row?.delivery.attempts == 1)
+        #expect(row?.settlements.last?.mayHaveBeenTaken == true)
+        #expect(site.clock.now() >= start + .seconds(10))
+        never.change { $0 = true }
+    }
+
+    @Test func aStoreThatFailsForAWhileLosesNothingAndFillsNoLog() async {
+        let site = Site(ScriptedTransport(.done), Bench.unpaced(concurrency: 4))
+        await site.working(flows: true) { _ in
+            await site.queue.state.until { !$0.statuses.isEmpty }
+            site.queue.state.change { $0.isBroken = true }
+            site.queue.enqueue(deliveries(1..<31))
+            site.worker.wake()
+            await site.queue.state.until { $0.failures >= 5 }
+            site.queue.state.change { $0.isBroken = false }
+            await site.queue.state.until { $0.count(.sent) == 30 }
+        }
+        #expect(site.count(.error) == 1)
+        #expect(site.transport.calls.value.begun == 30)
+    }
+
+    @Test func retriesUntilItGivesUp() async {
+        var configuration = Bench.unpaced()
+        configuration.schedule = .init(first: .seconds(10), maximum: .seconds(60), giveUpAfter: .seconds(600))
+        let site = Site(ScriptedTransport(.busy), configuration)
+        site.queue.enqueue(deliveries(1..<2))
+        await site.working(flows: true) { _ in await site.queue.state.until { $0.count(.failed) == 1 } }
+        // Where the clock runs ahead of the worker, leases may run out, and what was claimed is released untried.
+        let settlements = site.queue.state.value.rows.values.flatMap(\.settlements).filter { $0.result != .released }
+        #expect(settlements.last?.reason == "gave up after 10 min: ServiceUnavailable: Later.")
+        // 10, 20, 40, then 60 s each until the time is up, or longer.
+        #expect(settlements.count >= 4 && settlements.count <= 13)
+        let pauses = zip(settlements, settlements.dropFirst()).map { ($1.startedAt - $0.finishedAt).inSeconds }
+        #expect(zip(pauses.dropLast(), [10, 20, 40, 60, 60, 60, 60, 60, 60, 60, 60]).allSatisfy { $0 >= $1 })
+    }
+
+    @Test func anOutageIsSummarised() async {
+        let isDown = Watched(true)
+        let site = Site(
+            ScriptedTransport { _, _ in isDown.value ? .busy : .done }, Bench.unpaced(concurrency: 4))
+        site.queue.enqueue(deliveries(1..<201))
+        await site.working(flows: true) { _ in
+            await site.transport.calls.until { $0.begun >= 1000 }
+            isDown.change { $0 = false }
+            await site.queue.state.until { $0.count(.sent) == 200 }
+        }
+        let retries = site.lines.value.filter { $0.text.contains("tried again") }
+        #expect(retries.count { $0.level > .debug } == 5)
+        // The last four may have been answered otherwise already.
+        #expect(retries.count >= 996)
+        let minutes = Int((site.clock.now() - start).inSeconds / 60)
+        #expect(site.count(.warning) >= 1 && site.count(.warning) <= minutes + 1)
+        #expect(site.lines.value.count { $0.text.contains("succeed again") } == 1)
+    }
+
+    @Test func theTransportReadsTheBodyFromTheQueue() async {
+        let site = Site(
+            ScriptedTransport { _, body in
+                do { _ = try await body.read(at: 0, count: 10) } catch { return .refused }
+                return .done
+            })
+        site.queue.enqueue(deliveries(1..<3))
+        await site.working { _ in await site.queue.state.until { $0.count(.sent) == 2 } }
+    }
+
+    @Test(
+        arguments: [
+            (StoreError.full, DeliveryOutcome.refused, false, "body-unreadable"),
+            (.full, .lost, true, "body-unreadable"),
+            (.bodyGone(delivery(1).message), .busy, false, "body-gone"),
+            (.noSuchMessage(delivery(1).message), .paused, false, "body-gone"),
+        ] as [(StoreError, DeliveryOutcome, Bool, String)])
+    func aBodyThatFailsDecides(error: StoreError, told: DeliveryOutcome, taken: Bool, word: String) async {
+        let queue = MemoryQueue()
+        let body = QueuedBody(of: delivery(1), in: BrokenBodies(queue: queue, error: error))
+        #expect(body.size == 100)
+        #expect(body.judge(told) == told)
+        await #expect(throws: error) { try await body.read(at: 0, count: 1) }
+        #expect(body.judge(.done) == .done)
+        switch body.judge(told) {
+        case .retry(let cause, .normal): #expect(cause.word == word && cause.mayHaveBeenTaken == taken)
+        case .failed(let cause): #expect(cause.word == word && word == "body-gone")
+        default: Issue.record("neither")
+        }
+    }
+
+    /// Throttling twice, as the simulator's mailbox does, then success: the whole way of a test key's message.
+    @Test func simulatedLane() async {
+        let clock = ManualClock()
+        let queue = MemoryQueue()
+        let worker = DeliveryWorker(
+            lane: .test, configuration: .simulated(), queue: queue, transport: SimulatedTransport(clock: clock),
+            clock: clock, logger: Logger(label: "test") { _ in LogLines(lines: Watched([])) }, random: { 0.5 })
+        queue.enqueue((1...1000).map { delivery($0, lane: .test) })
+        queue.enqueue([delivery(2000, lane: .test, recipients: ["throttle@simulator.amazonses.com"])])
+        queue.enqueue([delivery(2001, lane: .test, recipients: ["bounce@simulator.amazonses.com"])])
+        let run = Task { await worker.run() }
+        let time = Task { await clock.run() }
+        await queue.state.until { $0.count(.simulated) == 1002 }
+        run.cancel()
+        await run.value
+        time.cancel()
+        let rows = queue.state.value.rows
+        #expect(rows[DeliveryID(rawValue: 2000)]?.delivery.attempts == 3)
+        #expect(rows[DeliveryID(rawValue: 2001)]?.settlements.last?.reason?.contains("hard bounce") == true)
+        #expect(queue.state.value.mostClaimed <= 1024)
+    }
+
+    @Test func wakingBeforeAndAfterItRunsIsHarmless() async {
+        let site = Site(ScriptedTransport(.done))
+        site.worker.wake()
+        site.worker.wake()
+        await site.working { _ in await site.clock.untilSlept() }
+        site.worker.wake()
+    }
+}
+
+/// A queue whose bodies can't be read.
+struct BrokenBodies: DeliveryQueue {
+    var queue: MemoryQueue
+    var error: StoreError
+
+    func body(of message: MessageID) async throws -> any StoredBody { throw error }
+
+    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+        try await queue.claim(lane: lane, limit: limit, leaseUntil: leaseUntil, now: now)
+    }
+    func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
+        try await queue.extendLease(deliveries, until: until)
+    }
+    func settle(_ batch: [Settlement]) async throws { try await queue.settle(batch) }
+    func reclaimAbandoned(now: Timestamp) async throws -> Int { try await queue.reclaimAbandoned(now: now) }
+    func nextDue(lane: Lane) async throws -> Timestamp? { try await queue.nextDue(lane: lane) }
+    func record(_ status: LaneStatus) async throws { try await queue.record(status) }
+}

@@ -1,0 +1,276 @@
+import RelayCore
+import Testing
+
+@testable import Delivery
+
+@Suite struct GovernorTests {
+    @Test(
+        arguments: [(nil, nil, 14.0), (5, nil, 5), (nil, 200, 200), (50, 20, 20), (10, 20, 10)]
+            as [(Double?, Double?, Double)])
+    func allowedRateIsTheLowerOfSettingAndQuota(setting: Double?, quota: Double?, allowed: Double) {
+        var governor = Governor(setting: setting, at: 0)
+        if let quota { governor.learn(rate: quota, at: 0) }
+        #expect(governor.allowedRate == allowed)
+        #expect(governor.rate(at: 0) <= allowed && governor.rate(at: 0) >= 0.95 * allowed)
+    }
+
+    @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
+    func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
+        var governor = Governor(setting: allowed, at: 0)
+        var sent: [Double] = []
+        var now = 100.0
+        while now < 110 {
+            let delay = governor.delay(at: now)
+            if delay <= 0 {
+                governor.take(1, at: now)
+                sent.append(now)
+            } else {
+                now += delay + 1e-9
+                // The worker oversleeps now and then, and once for long.
+                if sent.count % 7 == 3 { now += 0.004 }
+                if sent.count == 20 { now += 2 }
+            }
+        }
+        var first = 0
+        var most = 0
+        for i in sent.indices {
+            while sent[i] - sent[first] >= 1 { first += 1 }
+            most = max(most, i - first + 1)
+        }
+        #expect(Double(most) <= max(1, allowed))
+    }
+
+    @Test func aDeliveryOfManyRecipientsDelaysWhatFollows() {
+        var governor = Governor(setting: 10, at: 0)
+        governor.take(50, at: 0)
+        let delay = governor.delay(at: 0)
+        #expect(delay > 5 && delay < 5.3)
+        let rest = governor.delay(at: delay + 0.001)
+        #expect(rest == 0)
+    }
+
+    @Test func throttledAnswersOfOneEventCutOnce() {
+        var governor = Governor(setting: 100, at: 0)
+        let full = governor.rate(at: 9)
+        // Only what was sent after a cut and answered a second later or more leads to another.
+        let answers: [(sentAt: Double, at: Double, cuts: Bool)] = [
+            (9.9, 10, true), (9.95, 10.1, false), (10.5, 10.9, false), (9.99, 11.05, false), (10.9, 11.1, true),
+        ]
+        for answer in answers {
+            let wasCut = governor.answered(throttled: true, sentAt: answer.sentAt, at: answer.at)
+            #expect(wasCut == answer.cuts, "\(answer)")
+            if answer.at == 10 { #expect(governor.rate(at: 10) < full && governor.rate(at: 10) > 0.8 * full) }
+        }
+        // Everything since the first cut was throttled: now it is halved.
+        #expect(governor.rate(at: 11.1) < 0.5 * full)
+    }
+
+    @Test func climbsBackToTheQuotaAndNeverAboveIt() {
+        var governor = Governor(setting: nil, at: 0)
+        governor.learn(rate: 40, at: 0)
+        let full = governor.rate(at: 0)
+        _ = governor.answered(throttled: true, sentAt: 0, at: 0.1)
+        var before = governor.rate(at: 0.1)
+        for second in 1...300 {
+            let rate = governor.rate(at: Double(second))
+            #expect(rate >= before && rate <= 40)
+            before = rate
+        }
+        #expect(before == full)
+    }
+
+    @Test func aNewQuotaCountsAtOnceAndTheSameOneChangesNothing() {
+        var governor = Governor(setting: nil, at: 0)
+        governor.learn(rate: 40, at: 0)
+        _ = governor.answered(throttled: true, sentAt: 0, at: 1)
+        let cut = governor.rate(at: 1)
+        governor.learn(rate: 40, at: 1)
+        #expect(governor.rate(at: 1) == cut)
+        governor.learn(rate: 80, at: 1)
+        #expect(governor.rate(at: 1) > 70)
+        governor.learn(rate: 1, at: 1)
+        #expect(governor.rate(at: 1) <= 1)
+    }
+
+    @Test(arguments: [0, -1, Double.nan, .infinity])
+    func anAbsurdQuotaDoesNotStopOrUnleashIt(rate: Double) {
+        var governor = Governor(setting: nil, at: 0)
+        governor.learn(rate: rate, at: 0)
+        #expect(governor.rate(at: 0) > 0 && governor.rate(at: 0) <= 14)
+        let delay = governor.delay(at: 1)
+        #expect(delay.isFinite)
+    }
+
+    @Test func neverStopsForGood() {
+        var governor = Governor(setting: 14, at: 0)
+        for second in 1...200 {
+            _ = governor.answered(throttled: true, sentAt: Double(second) - 0.5, at: Double(second))
+        }
+        #expect(governor.rate(at: 200) > 0.05)
+    }
+
+    /// An hour with an account whose limit changes, while the quota tells of it only minutes later. Going by the quota,
+    /// which is never exceeded, costs up to 170 s at 20 instead of 80 a second.
+    @Test func anHourWithAChangingLimit() {
+        let account = SESAccount(.anySecond, limits: [(0, 50), (1200, 20), (2400, 80)])
+        let result = simulate(account, reportEvery: 170)
+        #expect(result.accepted >= 0.9 * result.allowed)
+        #expect(result.accepted >= 0.93 * result.told)
+        #expect(Double(result.throttled) <= 0.01 * Double(result.calls), "\(result)")
+    }
+
+    /// However SES counts, and at rates where each email is a large part.
+    @Test(arguments: SESAccount.Measure.allCases)
+    func anHourOfASmallAccount(measure: SESAccount.Measure) {
+        let account = SESAccount(measure, limits: [(0, 14), (1200, 5), (2400, 10)])
+        let result = simulate(account, reportEvery: 170)
+        #expect(result.accepted >= 0.9 * result.allowed)
+        #expect(Double(result.throttled) <= 0.01 * Double(result.calls), "\(result)")
+    }
+
+    /// The setting is too high for the account, or somebody else sends through it: only throttling tells.
+    @Test(arguments: SESAccount.Measure.allCases)
+    func anHourWithALimitThatNobodyTells(measure: SESAccount.Measure) {
+        let account = SESAccount(measure, limits: [(0, 20), (1200, 35), (2400, 12)])
+        let result = simulate(account, setting: 40)
+        #expect(result.accepted >= 0.9 * result.allowed)
+        #expect(Double(result.throttled) <= 0.01 * Double(result.calls), "\(result)")
+    }
+}
+
+extension Governor {
+    mutating func learn(rate: Double, at now: Double) {
+        learn(SendQuota(maximumRate: rate, maximum24Hours: nil, sentLast24Hours: 0), at: now)
+    }
+}
+
+/// How SES might count what it lets through.
+struct SESAccount {
+    enum Measure: CaseIterable { case secondsOfTheClock, anySecond, bucket }
+
+    private let measure: Measure
+    private let limits: [(from: Double, rate: Double)]
+    private var recent: [Double] = []
+    private var head = 0
+    private var second = 0.0
+    private var inSecond = 0.0
+    private var tokens = 0.0
+    private var updatedAt = 0.0
+
+    init(_ measure: Measure, limits: [(from: Double, rate: Double)]) {
+        self.measure = measure
+        self.limits = limits
+    }
+
+    func limit(at time: Double) -> Double { limits.last { $0.from <= time }?.rate ?? 0 }
+
+    func allowed(until end: Double) -> Double {
+        zip(limits, limits.dropFirst().map(\.from) + [end]).reduce(0) { $0 + $1.0.rate * ($1.1 - $1.0.from) }
+    }
+
+    mutating func accepts(at time: Double) -> Bool {
+        let limit = limit(at: time)
+        switch measure {
+        case .secondsOfTheClock:
+            if time.rounded(.down) != second { (second, inSecond) = (time.rounded(.down), 0) }
+            guard inSecond < limit else { return false }
+            inSecond += 1
+            return true
+        case .anySecond:
+            while head < recent.count, recent[head] <= time - 1 { head += 1 }
+            if head > 4096 { recent.removeFirst(head); head = 0 }
+            guard Double(recent.count - head) < limit else { return false }
+            recent.append(time)
+            return true
+        case .bucket:
+            tokens = min(limit, tokens + (time - updatedAt) * limit)
+            updatedAt = time
+            guard tokens >= 1 else { return false }
+            tokens -= 1
+            return true
+        }
+    }
+}
+
+struct SimulatedHour {
+    /// By the account's limit, and by what was known of it when it was higher.
+    var allowed = 0.0
+    var told = 0.0
+    var calls = 0
+    var accepted = 0.0
+    var throttled = 0
+}
+
+/// Sends all the time for an hour. A request takes 5 to 45 ms to the account and as long back.
+private func simulate(
+    _ account: SESAccount, setting: Double? = nil, reportEvery: Double? = nil, seed: UInt64 = 1
+) -> SimulatedHour {
+    var account = account
+    var random = SplitMix(seed)
+    var governor = Governor(setting: setting, at: 0)
+    var onTheWay = Timeline<Double>()
+    var answers = Timeline<(sentAt: Double, throttled: Bool)>()
+    var result = SimulatedHour(allowed: account.allowed(until: 3600))
+    var now = 0.0
+    var reportAt = reportEvery == nil ? Double.infinity : 0
+    var nextSend = 0.0
+    while true {
+        let before = now
+        now = min(reportAt, nextSend, onTheWay.next, answers.next)
+        guard now < 3600 else { return result }
+        result.told += (now - before) * min(account.limit(at: now), governor.allowedRate)
+        if now == reportAt {
+            governor.learn(rate: account.limit(at: now), at: now)
+            reportAt += reportEvery ?? .infinity
+        } else if now == answers.next {
+            let answer = answers.removeFirst()
+            _ = governor.answered(throttled: answer.throttled, sentAt: answer.sentAt, at: now)
+        } else if now == onTheWay.next {
+            let sentAt = onTheWay.removeFirst()
+            let accepts = account.accepts(at: now)
+            result.calls += 1
+            if accepts { result.accepted += 1 } else { result.throttled += 1 }
+            answers.insert((sentAt, !accepts), at: now + random.uniform(0.005, 0.045))
+            continue
+        } else {
+            governor.take(1, at: now)
+            onTheWay.insert(now, at: now + random.uniform(0.005, 0.045))
+        }
+        // Woken a little late, as timers do.
+        let delay = governor.delay(at: now)
+        nextSend = delay == 0 ? now : now + delay + random.uniform(0, 0.001)
+    }
+}
+
+/// A few things that are to happen, in order of time.
+private struct Timeline<Element> {
+    private var entries: [(time: Double, element: Element)] = []
+
+    /// Latest first, so that the next is the last.
+    var next: Double { entries.last?.time ?? .infinity }
+
+    mutating func insert(_ element: Element, at time: Double) {
+        let index = entries.firstIndex { $0.time <= time } ?? entries.endIndex
+        entries.insert((time, element), at: index)
+    }
+
+    mutating func removeFirst() -> Element { entries.removeLast().element }
+}
+
+struct SplitMix: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return z ^ z >> 31
+    }
+
+    mutating func uniform(_ from: Double, _ to: Double) -> Double {
+        from + (to - from) * Double(next() >> 11) * 0x1p-53
+    }
+}

@@ -1,0 +1,666 @@
+import RelayCore
+import Testing
+
+@testable import Delivery
+
+/// A machine, and the time that a test lets pass for it.
+struct Bench {
+    var machine: LaneMachine
+    var now = Moment(time: start, seconds: 1000)
+
+    init(_ configuration: DeliveryConfiguration = unpaced(), hasQuotaSource: Bool = false) {
+        machine = LaneMachine(lane: .live, configuration: configuration, hasQuotaSource: hasQuotaSource, at: now)
+    }
+
+    static func unpaced(concurrency: Int = 2, settleBatch: Int = 1) -> DeliveryConfiguration {
+        DeliveryConfiguration(
+            concurrency: concurrency, maxActive: 4 * concurrency, settleBatch: settleBatch, pacing: .unlimited)
+    }
+
+    mutating func pass(_ seconds: Double) {
+        let milliseconds = Int64((seconds * 1000).rounded())
+        now = Moment(time: now.time + .milliseconds(milliseconds), seconds: now.seconds + seconds)
+    }
+
+    mutating func plan() -> LaneMachine.Plan { machine.plan(at: now) }
+
+    /// Answers whatever a plan asks of the store, and does so until nothing is asked any more. `due` is the queue.
+    @discardableResult
+    mutating func settleDown(due: [ClaimedDelivery] = []) -> LaneMachine.Plan {
+        var due = due
+        var whole = LaneMachine.Plan()
+        for _ in 0..<20 {
+            let plan = plan()
+            whole.starts += plan.starts
+            whole.settle += plan.settle
+            whole.notes += plan.notes
+            whole.wakeAt = plan.wakeAt
+            whole.isFinished = plan.isFinished
+            whole.cancelSenders = whole.cancelSenders || plan.cancelSenders
+            if let claim = plan.claim {
+                let taken = Array(due.prefix(claim.limit))
+                due.removeFirst(taken.count)
+                machine.claimed(taken, by: claim, at: now)
+            }
+            if plan.look { machine.looked(nil, at: now) }
+            if let upkeep = plan.upkeep {
+                whole.upkeep = upkeep
+                machine.keptUp(upkeep, reclaimed: 0, at: now)
+            }
+            if !plan.settle.isEmpty { machine.settled(at: now) }
+            if plan.askQuota { whole.askQuota = true }
+        }
+        return whole
+    }
+
+    @discardableResult
+    mutating func finish(_ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome = .done) -> ActiveSet.Attempt? {
+        machine.finished(attempt, outcome, at: now) { 0.5 }
+    }
+}
+
+private func deliveries(_ ids: Range<Int64>) -> [ClaimedDelivery] { ids.map { delivery($0) } }
+
+extension LaneMachine.Note {
+    var word: String {
+        switch self {
+        case .ended: "ended"
+        case .retried(_, _, let line): "retried \(line)"
+        case .outageEnded: "outageEnded"
+        case .slowedDown: "slowedDown"
+        case .held: "held"
+        case .resumed: "resumed"
+        case .storeFailed: "storeFailed"
+        case .storeRecovered: "storeRecovered"
+        case .reclaimed(let count): "reclaimed \(count)"
+        case .unrecorded(let count): "unrecorded \(count)"
+        }
+    }
+}
+
+@Suite struct LaneMachineTests {
+    // MARK: Claims
+
+    @Test func beginsByClaimingReclaimingAndTellingItsStatus() {
+        var bench = Bench()
+        let plan = bench.plan()
+        #expect(plan.claim == .init(limit: 8, leaseUntil: start + .seconds(120), isProbe: false))
+        #expect(plan.upkeep?.reclaim == true)
+        #expect(plan.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: start, rate: nil))
+        #expect(!plan.look && plan.settle.isEmpty && plan.starts.isEmpty)
+        // Everything is asked once.
+        let second = bench.plan()
+        #expect(second.claim == nil && second.upkeep == nil)
+    }
+
+    @Test func emptyQueueIsLookedAtOncePerPollInterval() {
+        var bench = Bench()
+        #expect(bench.settleDown().wakeAt == start + .seconds(1))
+        bench.pass(0.5)
+        #expect(!bench.plan().look)
+        bench.pass(0.5)
+        #expect(bench.plan().look)
+        #expect(!bench.plan().look)
+        bench.machine.looked(start + .seconds(1.2), at: bench.now)
+        let plan = bench.plan()
+        #expect(plan.claim == nil)
+        #expect(plan.wakeAt == start + .seconds(1.2))
+        bench.pass(0.2)
+        #expect(bench.plan().claim != nil)
+    }
+
+    @Test func wokenItClaimsAtOnce() {
+        var bench = Bench()
+        bench.settleDown()
+        #expect(bench.plan().claim == nil)
+        bench.machine.woken()
+        #expect(bench.plan().claim?.limit == 8)
+    }
+
+    @Test func wokenDuringAClaimItClaimsAgain() {
+        var bench = Bench()
+        let claim = bench.plan().claim
+        bench.machine.woken()
+        #expect(bench.plan().claim == nil)
+        if let claim { bench.machine.claimed([], by: claim, at: bench.now) }
+        #expect(bench.plan().claim != nil)
+    }
+
+    @Test func holdsNoMoreThanItMay() {
+        var bench = Bench(.init(concurrency: 2, maxActive: 6, pacing: .unlimited))
+        let plan = bench.settleDown(due: deliveries(1..<100))
+        #expect(plan.starts.map(\.delivery.id.rawValue) == [1, 2])
+        #expect(bench.plan().claim == nil)
+        // A sender takes the next by itself; what is not on record counts.
+        let next = bench.finish(plan.starts[0])
+        #expect(next?.delivery.id.rawValue == 3 && next?.slot == plan.starts[0].slot)
+        let settle = bench.plan()
+        #expect(settle.settle.count == 1 && settle.claim == nil)
+        // One is no reason for a claim while others wait; two are.
+        bench.machine.settled(at: bench.now)
+        #expect(bench.plan().claim == nil)
+        bench.finish(plan.starts[1])
+        bench.settleDown(due: deliveries(100..<200))
+        #expect(bench.machine.needsPlan(at: bench.now) == false)
+    }
+
+    @Test func neverMoreThanConcurrencyAtOnce() {
+        var bench = Bench(Bench.unpaced(concurrency: 3))
+        var underWay = bench.settleDown(due: deliveries(1..<50)).starts
+        var ids = underWay.map(\.delivery.id.rawValue)
+        for _ in 0..<20 {
+            #expect(underWay.count == 3)
+            if let next = bench.finish(underWay.removeFirst()) { underWay.append(next) }
+            underWay += bench.settleDown(due: deliveries(Int64(ids.count + 1000)..<2000)).starts
+            ids.append(underWay.last?.delivery.id.rawValue ?? 0)
+        }
+        #expect(Set(ids).count == ids.count)
+    }
+
+    @Test func aLeaseThatRanOutIsNotUsed() {
+        var bench = Bench(.init(concurrency: 1, pacing: .unlimited))
+        let first = bench.settleDown(due: deliveries(1..<4)).starts[0]
+        // The machine slept for an hour.
+        bench.now.time = bench.now.time + .seconds(3600)
+        #expect(bench.finish(first) == nil)
+        let results = bench.plan().settle.map(\.result)
+        #expect(results == [.sent(sesMessageID: "0100"), .released, .released])
+    }
+
+    @Test func leasesAreExtendedBeforeTheyEnd() {
+        var bench = Bench(.init(concurrency: 1, pacing: .unlimited))
+        bench.settleDown(due: deliveries(1..<4))
+        for second in stride(from: 30, through: 600, by: 30) {
+            bench.pass(30)
+            let upkeep = bench.settleDown().upkeep
+            #expect(upkeep?.reclaim == true)
+            let isDue = second % 60 == 0
+            #expect(upkeep?.extend.count == (isDue ? 3 : 0), "\(second)")
+            #expect(upkeep?.leaseUntil == bench.now.time + .seconds(120))
+        }
+        #expect(bench.settleDown().settle.isEmpty)
+    }
+
+    @Test func whatIsUnderWayIsNotStartedAgainWhenItsLeaseRanOut() {
+        var bench = Bench(Bench.unpaced(concurrency: 2))
+        bench.settleDown(due: deliveries(1..<2))
+        bench.machine.woken()
+        #expect(bench.settleDown(due: deliveries(1..<3)).starts.map(\.delivery.id.rawValue) == [2])
+    }
+
+    // MARK: Settlements
+
+    @Test func outcomesThatComeWhileOthersAreSyncedGoTogether() {
+        var bench = Bench(Bench.unpaced(concurrency: 4))
+        let starts = bench.settleDown(due: deliveries(1..<5)).starts
+        bench.finish(starts[0])
+        #expect(bench.plan().settle.map(\.delivery.rawValue) == [1])
+        for attempt in starts[1...] { bench.finish(attempt) }
+        #expect(bench.plan().settle.isEmpty)
+        bench.machine.settled(at: bench.now)
+        let plan = bench.plan()
+        #expect(plan.settle.map(\.delivery.rawValue) == [2, 3, 4])
+        #expect(plan.notes.map(\.word) == ["ended"])
+    }
+
+    @Test func settlesInLargeBatchesWhereAskedTo() {
+        var bench = Bench(.init(concurrency: 1, maxActive: 8, settleBatch: 3, pacing: .unlimited))
+        var attempt = bench.settleDown(due: deliveries(1..<9)).starts.first
+        var batches: [Int] = []
+        while let current = attempt {
+            attempt = bench.finish(current)
+            batches.append(bench.plan().settle.count)
+            bench.machine.settled(at: bench.now)
+        }
+        // Once nothing waits for its turn, outcomes wait for nothing either.
+        #expect(batches == [0, 0, 3, 0, 0, 3, 1, 1])
+    }
+
+    @Test func aRetryIsClaimedWhenItIsDueWithoutAPoll() {
+        var bench = Bench(.init(pacing: .unlimited, pollInterval: .seconds(100)))
+        let first = bench.settleDown(due: deliveries(1..<2)).starts[0]
+        bench.finish(first, .throttled)
+        #expect(bench.settleDown().wakeAt == start + .seconds(1.5))
+        bench.pass(1.4)
+        #expect(bench.plan().claim == nil)
+        bench.pass(0.1)
+        let plan = bench.plan()
+        #expect(plan.claim != nil && !plan.look)
+    }
+
+    // MARK: Pacing
+
+    @Test func claimsASecondsWorthAndStartsAtTheRate() {
+        var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
+        #expect(bench.plan().claim?.limit == 10)
+        bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
+        var queue = deliveries(1..<1000)
+        var started: [Double] = []
+        for _ in 0..<400 {
+            for attempt in bench.settleDown(due: Array(queue.prefix(20))).starts {
+                started.append(bench.now.seconds)
+                queue.removeAll { $0.id == attempt.delivery.id }
+                bench.finish(attempt)
+            }
+            bench.pass(0.025)
+        }
+        #expect(started.count >= 93 && started.count <= 100)
+    }
+
+    @Test func wakesWhenTheGovernorAllowsTheNext() {
+        var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
+        let plan = bench.settleDown(due: deliveries(1..<100))
+        #expect(plan.starts.count == 1)
+        let wait = (plan.wakeAt.map { $0 - start } ?? .zero).inSeconds
+        #expect(wait > 0.07 && wait < 0.11)
+    }
+
+    @Test func throttlingSlowsDownAndIsToldOncePerMinute() {
+        var bench = Bench(.init(concurrency: 4, pacing: .account(maximumRate: 100)))
+        let before = bench.settleDown().upkeep?.status?.rate ?? 0
+        var news = 0
+        for second in 1...30 {
+            bench.machine.woken()
+            for attempt in bench.settleDown(due: deliveries(Int64(second * 10)..<Int64(second * 10 + 1))).starts {
+                bench.pass(0.1)
+                bench.finish(attempt, .throttled)
+            }
+            bench.pass(1.5)
+            let notes = bench.settleDown().notes
+            for case .slowedDown(let rate, let isNews) in notes {
+                #expect(rate < before)
+                if isNews { news += 1 }
+            }
+            #expect(!notes.map(\.word).contains("retried each"))
+        }
+        #expect(news == 1)
+    }
+
+    @Test func nothingIsSentBeforeTheQuotaIsKnownOrLongAwaited() {
+        var bench = Bench(.init(pacing: .account(maximumRate: nil)), hasQuotaSource: true)
+        var plan = bench.plan()
+        #expect(plan.askQuota && plan.claim == nil)
+        plan = bench.plan()
+        #expect(!plan.askQuota)
+        #expect(plan.wakeAt == start + .seconds(5))
+        bench.machine.quotaAnswered(.init(maximumRate: 1, maximum24Hours: 200, sentLast24Hours: 0), at: bench.now)
+        #expect(bench.plan().claim?.limit == 1)
+
+        bench = Bench(.init(pacing: .account(maximumRate: nil)), hasQuotaSource: true)
+        bench.settleDown()
+        bench.pass(5)
+        #expect(bench.plan().claim?.limit == 14)
+    }
+
+    @Test func quotaIsAskedForOnceAMinuteWhileThereIsSomethingToSend() {
+        var bench = Bench(.init(pacing: .account(maximumRate: nil)), hasQuotaSource: true)
+        bench.settleDown()
+        bench.machine.quotaAnswered(nil, at: bench.now)
+        bench.pass(100)
+        #expect(!bench.settleDown().askQuota)
+        bench.machine.woken()
+        let attempt = bench.settleDown(due: deliveries(1..<2)).starts[0]
+        bench.finish(attempt)
+        #expect(bench.settleDown().askQuota)
+        bench.machine.quotaAnswered(nil, at: bench.now)
+        bench.machine.woken()
+        bench.pass(1)
+        bench.finish(bench.settleDown(due: deliveries(2..<3)).starts[0])
+        #expect(!bench.settleDown().askQuota)
+        bench.pass(59)
+        #expect(bench.settleDown().askQuota)
+    }
+
+    @Test func statusIsRecordedWhenTheRateChangesNotablyButNotOften() {
+        var bench = Bench(.init(concurrency: 4, pacing: .account(maximumRate: 100)))
+        var rates: [Double] = [bench.settleDown().upkeep?.status?.rate ?? 0]
+        bench.pass(1)
+        bench.machine.woken()
+        bench.finish(bench.settleDown(due: deliveries(1..<2)).starts[0], .throttled)
+        for _ in 0..<60 {
+            bench.pass(1)
+            if let rate = bench.settleDown().upkeep?.status?.rate { rates.append(rate) }
+        }
+        // Full, cut (told 10 s later), full again.
+        #expect(rates.count >= 1 && rates.count <= 3)
+        #expect(rates.first == 96)
+    }
+}
+
+@Suite struct LaneHoldingTests {
+    /// Two under way, some waiting; the first answers that nothing can be sent.
+    private func heldBench(
+        _ outcome: DeliveryOutcome = .paused, hasQuotaSource: Bool = false
+    ) -> (bench: Bench, other: ActiveSet.Attempt, plan: LaneMachine.Plan) {
+        var bench = Bench(Bench.unpaced(concurrency: 2), hasQuotaSource: hasQuotaSource)
+        bench.settleDown()
+        if hasQuotaSource { bench.machine.quotaAnswered(nil, at: bench.now) }
+        bench.machine.woken()
+        let starts = bench.settleDown(due: deliveries(1..<5)).starts
+        bench.finish(starts[0], outcome)
+        let plan = bench.settleDown()
+        return (bench, starts[1], plan)
+    }
+
+    /// Starts a probe and returns it.
+    private func probe(_ bench: inout Bench, _ id: Int64) throws -> ActiveSet.Attempt {
+        let starts = bench.settleDown(due: deliveries(id..<id + 1)).starts
+        #expect(starts.count == 1 && starts[0].isProbe)
+        return try #require(starts.first)
+    }
+
+    @Test func stopsAndReleases() {
+        var (bench, other, plan) = heldBench()
+        #expect(plan.settle.map(\.result) == [.released, .released, .released])
+        #expect(plan.settle.map(\.delivery.rawValue) == [1, 3, 4])
+        #expect(plan.notes.map(\.word) == ["held"])
+        #expect(plan.upkeep?.status?.heldBecause == "SendingPausedException: Paused.")
+        // What else was under way is released too, and not told again.
+        bench.finish(other, .paused)
+        let after = bench.settleDown()
+        #expect(after.settle.map(\.result) == [.released] && after.notes.isEmpty)
+        bench.machine.woken()
+        bench.pass(29)
+        #expect(bench.plan().claim == nil)
+    }
+
+    @Test func whatSucceedsStillDoesNotResumeIt() {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .done)
+        #expect(bench.settleDown().notes.map(\.word) == ["ended"])
+        #expect(bench.plan().claim == nil)
+    }
+
+    @Test func probesEverLessOften() throws {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .paused)
+        for (seconds, id) in zip([30.0, 60, 120, 240, 300, 300], 10...) {
+            bench.pass(seconds - 1)
+            #expect(bench.settleDown(due: deliveries(5..<9)).starts.isEmpty)
+            bench.pass(1)
+            let attempt = try probe(&bench, Int64(id))
+            // One at a time.
+            #expect(bench.settleDown(due: deliveries(50..<59)).starts.isEmpty)
+            bench.finish(attempt, .paused)
+            let plan = bench.settleDown()
+            #expect(plan.settle.map(\.result) == [.released])
+            #expect(plan.notes.isEmpty)
+        }
+    }
+
+    @Test(arguments: [.done, .refused, .throttled] as [DeliveryOutcome])
+    func anAnswerAboutTheMessageResumes(outcome: DeliveryOutcome) throws {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .paused)
+        bench.pass(30)
+        bench.finish(try probe(&bench, 10), outcome)
+        let plan = bench.settleDown(due: deliveries(1..<5))
+        #expect(plan.notes.map(\.word).contains("resumed"))
+        #expect(plan.starts.count == 2 && !plan.starts[0].isProbe)
+        #expect(plan.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: bench.now.time, rate: nil))
+    }
+
+    @Test(arguments: [.busy, .lost, .limited] as [DeliveryOutcome])
+    func aProbeThatFailsOtherwiseLeavesItHeldAndIsNotGivenUp(outcome: DeliveryOutcome) throws {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .paused)
+        bench.pass(200_000)
+        let old = delivery(10, attempts: 60)
+        let attempt = try #require(bench.settleDown(due: [old]).starts.first)
+        bench.finish(attempt, outcome)
+        let settle = bench.settleDown(due: deliveries(20..<30))
+        guard case .retry = settle.settle[0].result else {
+            Issue.record("\(settle.settle)")
+            return
+        }
+        #expect(settle.starts.isEmpty)
+    }
+
+    @Test func withNothingToProbeWithItWaitsForSomething() throws {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .paused)
+        bench.settleDown()
+        bench.pass(30)
+        #expect(bench.settleDown().starts.isEmpty)
+        #expect(bench.settleDown().starts.isEmpty)
+        bench.machine.woken()
+        bench.finish(try probe(&bench, 10), .done)
+        #expect(bench.settleDown().notes.map(\.word).contains("resumed"))
+    }
+
+    @Test func theQuotaIsConsultedBeforeAProbe() throws {
+        var (bench, other, plan) = heldBench(.usedUp, hasQuotaSource: true)
+        #expect(plan.notes.map(\.word) == ["held"])
+        bench.finish(other, .usedUp)
+        bench.pass(30)
+        let used = SendQuota(maximumRate: 14, maximum24Hours: 200, sentLast24Hours: 200)
+        #expect(bench.settleDown(due: deliveries(5..<9)).askQuota)
+        bench.machine.quotaAnswered(used, at: bench.now)
+        plan = bench.settleDown(due: deliveries(5..<9))
+        #expect(plan.starts.isEmpty && !plan.askQuota)
+        bench.pass(60)
+        #expect(bench.settleDown().askQuota)
+        bench.machine.quotaAnswered(.init(maximumRate: 14, maximum24Hours: 200, sentLast24Hours: 150), at: bench.now)
+        bench.finish(try probe(&bench, 10), .done)
+        #expect(bench.settleDown(due: deliveries(5..<9)).starts.count == 2)
+    }
+
+    @Test func aLaneThatFlapsIsProbedNoMoreOftenThanBefore() throws {
+        var (bench, other, _) = heldBench()
+        bench.finish(other, .paused)
+        for (seconds, id) in zip([30.0, 60, 120], 10...) {
+            bench.pass(seconds)
+            bench.finish(try probe(&bench, Int64(id)), seconds == 120 ? .done : .paused)
+        }
+        let starts = bench.settleDown(due: deliveries(20..<21)).starts
+        bench.pass(5)
+        bench.finish(starts[0], .paused)
+        bench.settleDown()
+        bench.pass(119)
+        #expect(bench.settleDown(due: deliveries(30..<40)).starts.isEmpty)
+        bench.pass(1)
+        bench.finish(try probe(&bench, 40), .done)
+        // After it moved for long, it begins anew.
+        bench.pass(400)
+        bench.machine.woken()
+        bench.finish(bench.settleDown(due: deliveries(50..<51)).starts[0], .paused)
+        bench.settleDown()
+        bench.pass(30)
+        _ = try probe(&bench, 60)
+    }
+
+    @Test func anAnswerFromBeforeTheLaneMovedAgainDoesNotStopIt() throws {
+        var (bench, other, _) = heldBench()
+        bench.pass(30)
+        bench.finish(try probe(&bench, 10), .done)
+        bench.pass(1)
+        bench.finish(other, .paused)
+        let plan = bench.settleDown(due: deliveries(20..<21))
+        #expect(plan.settle.contains { $0.delivery.rawValue == 2 && $0.result == .released })
+        #expect(plan.starts.count == 1)
+    }
+}
+
+@Suite struct StoreFailureTests {
+    @Test func outcomesAreKeptUntilTheStoreIsBack() throws {
+        var bench = Bench(Bench.unpaced(concurrency: 2))
+        let starts = bench.settleDown(due: deliveries(1..<5)).starts
+        let next = bench.finish(starts[0])
+        let third = try #require(next)
+        #expect(bench.plan().settle.count == 1)
+        bench.machine.settlingFailed(StoreError.full, at: bench.now)
+        var plan = bench.plan()
+        #expect(plan.notes.map(\.word) == ["storeFailed"])
+        #expect(plan.settle.isEmpty && plan.claim == nil)
+        // What can't be recorded is not sent; what is under way may end.
+        #expect(bench.finish(starts[1]) == nil)
+        var pauses: [Double] = []
+        var last = bench.now.seconds
+        for _ in 0..<200 {
+            bench.pass(0.5)
+            plan = bench.plan()
+            guard !plan.settle.isEmpty else { continue }
+            // Two that were sent and one that was not.
+            #expect(plan.settle.count == 3)
+            #expect(plan.starts.isEmpty)
+            pauses.append(bench.now.seconds - last)
+            last = bench.now.seconds
+            bench.machine.settlingFailed(StoreError.full, at: bench.now)
+            if plan.claim != nil { bench.machine.claimFailed(StoreError.full, at: bench.now) }
+            #expect(bench.plan().notes.isEmpty)
+        }
+        #expect(pauses.prefix(6) == [1, 2, 4, 8, 16, 30])
+        bench.finish(third)
+        bench.pass(30)
+        plan = bench.plan()
+        #expect(plan.settle.count == 4)
+        bench.machine.settled(at: bench.now)
+        if let claim = plan.claim { bench.machine.claimed([], by: claim, at: bench.now) }
+        let notes = bench.settleDown(due: deliveries(3..<5)).notes.map(\.word)
+        #expect(notes.filter { $0 == "ended" }.count == 3)
+        #expect(notes.filter { $0 == "storeRecovered" }.count == 1)
+    }
+
+    /// A full disk can still be read: that must not count as recovery, with an alternating log.
+    @Test func aSpellLastsUntilWhatFailedWorksAgain() {
+        var spell = StoreSpell()
+        let steps: [(operation: StoreSpell.Operation, works: Bool, at: Double, begins: Bool, lasted: Double?)] = [
+            (.look, true, 0, false, nil), (.claim, false, 1, true, nil), (.settle, false, 1.1, false, nil),
+            (.look, true, 2, false, nil), (.claim, true, 3, false, nil), (.settle, false, 4, false, nil),
+            (.upkeep, true, 5, false, nil), (.settle, true, 9, false, 8), (.settle, true, 10, false, nil),
+            (.look, false, 11, true, nil), (.claim, true, 13, false, 2),
+        ]
+        for step in steps {
+            if step.works {
+                let lasted = spell.worked(step.operation, at: step.at)
+                #expect(lasted == step.lasted, "\(step)")
+            } else {
+                let begins = spell.failed(step.operation, at: step.at)
+                #expect(begins == step.begins, "\(step)")
+            }
+        }
+        #expect(!spell.isFailing)
+    }
+
+    @Test func everyFailedOperationIsAskedAgain() throws {
+        var bench = Bench()
+        let plan = bench.plan()
+        bench.machine.claimFailed(StoreError.full, at: bench.now)
+        bench.machine.upkeepFailed(StoreError.full, at: bench.now)
+        #expect(plan.claim != nil && plan.upkeep != nil)
+        let after = bench.plan()
+        #expect(after.notes.map(\.word) == ["storeFailed"])
+        #expect(after.wakeAt == start + .seconds(1))
+        bench.pass(1)
+        let again = bench.plan()
+        #expect(again.claim != nil && again.upkeep?.reclaim == true && again.upkeep?.status != nil)
+    }
+}
+
+@Suite struct ShutdownTests {
+    private func stopped(due: Range<Int64> = 1..<6) -> (bench: Bench, starts: [ActiveSet.Attempt]) {
+        var bench = Bench(Bench.unpaced(concurrency: 2))
+        let starts = bench.settleDown(due: deliveries(due)).starts
+        bench.machine.stop(at: bench.now)
+        return (bench, starts)
+    }
+
+    @Test func idleItEndsAtOnce() {
+        var bench = Bench()
+        bench.settleDown()
+        bench.machine.stop(at: bench.now)
+        #expect(bench.plan().isFinished)
+    }
+
+    @Test func releasesWhatWaitsAndLetsTheRestEnd() {
+        var (bench, starts) = stopped()
+        var plan = bench.settleDown(due: deliveries(10..<20))
+        #expect(plan.settle.map(\.delivery.rawValue) == [3, 4, 5])
+        #expect(plan.settle.allSatisfy { $0.result == .released })
+        #expect(plan.starts.isEmpty && !plan.isFinished && plan.wakeAt == start + .seconds(10))
+        bench.pass(9)
+        for attempt in starts { #expect(bench.finish(attempt, .done) == nil) }
+        plan = bench.settleDown()
+        #expect(plan.settle.count == 2 && plan.isFinished && !plan.cancelSenders)
+    }
+
+    @Test func cancelsWhatDoesNotEnd() {
+        var (bench, starts) = stopped()
+        bench.settleDown()
+        bench.pass(10)
+        #expect(bench.settleDown().cancelSenders)
+        // One heeds it.
+        bench.finish(starts[0], .lost)
+        #expect(bench.settleDown().settle.map(\.mayHaveBeenTaken) == [true])
+        bench.pass(1)
+        let plan = bench.settleDown()
+        #expect(plan.settle.map(\.result) == [.retry(at: bench.now.time)])
+        #expect(plan.settle.map(\.mayHaveBeenTaken) == [true])
+        #expect(plan.isFinished)
+        // Its answer comes too late.
+        #expect(bench.finish(starts[1], .done) == nil)
+        #expect(bench.plan().settle.isEmpty)
+    }
+
+    @Test func aClaimThatComesBackIsReleased() throws {
+        var bench = Bench()
+        let begun = bench.plan()
+        let claim = try #require(begun.claim)
+        if let upkeep = begun.upkeep { bench.machine.keptUp(upkeep, reclaimed: 0, at: bench.now) }
+        bench.machine.stop(at: bench.now)
+        #expect(!bench.plan().isFinished)
+        bench.machine.claimed(deliveries(1..<4), by: claim, at: bench.now)
+        let plan = bench.settleDown()
+        #expect(plan.settle.map(\.result) == [.released, .released, .released] && plan.starts.isEmpty)
+        #expect(plan.isFinished)
+    }
+
+    @Test func aStoreThatFailsIsNotWaitedForForever() {
+        var (bench, starts) = stopped(due: 1..<3)
+        for attempt in starts { bench.finish(attempt) }
+        var tries = 0
+        for _ in 0..<60 {
+            let plan = bench.plan()
+            if plan.upkeep != nil { bench.machine.upkeepFailed(StoreError.full, at: bench.now) }
+            if !plan.settle.isEmpty {
+                tries += 1
+                bench.machine.settlingFailed(StoreError.full, at: bench.now)
+            }
+            if plan.isFinished {
+                #expect(plan.notes.map(\.word).contains("unrecorded 2"))
+                #expect(tries >= 4 && tries <= 6)
+                return
+            }
+            bench.pass(0.25)
+        }
+        Issue.record("not finished")
+    }
+}
+
+@Suite struct OutageLogTests {
+    @Test func sixHoursAreReadable() {
+        var log = OutageLog()
+        var lines: [OutageLog.Line] = []
+        for tenth in 0..<216_000 { lines.append(log.retried(at: Double(tenth) / 10)) }
+        #expect(lines.prefix(7) == [.each, .each, .each, .each, .each, .summary(retries: 6), .quiet])
+        #expect(lines.count { $0 != .quiet } == 5 + 360)
+        let over = log.answered(at: 21_600)
+        #expect(over?.retries == 216_000 && over?.seconds == 21_600)
+        let again = log.answered(at: 21_601)
+        #expect(again == nil)
+        let line = log.retried(at: 21_602)
+        #expect(line == .each)
+    }
+
+    @Test func retriesBetweenSuccessesHaveTheirOwnLines() {
+        var log = OutageLog()
+        for second in 0..<100 {
+            let line = log.retried(at: Double(second))
+            #expect(line == .each)
+            if second % 3 == 0 {
+                let over = log.answered(at: Double(second))
+                #expect(over == nil)
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import RelayCore
+import Testing
+
+@testable import Delivery
+
+@Suite struct SimulatedTransportTests {
+    /// A body that nobody may read.
+    struct Unread: StoredBody {
+        let size = 100
+        func read(at offset: Int, count: Int) async throws -> [UInt8] { throw StoreError.full }
+    }
+
+    private func outcome(_ recipients: [String], attempts: Int = 0) async -> DeliveryOutcome {
+        let random = Watched(SplitMix(1))
+        let transport = SimulatedTransport(clock: ManualClock()) { random.change { $0.next() } }
+        let claimed = delivery(1, lane: .test, recipients: recipients, attempts: attempts)
+        return await transport.send(claimed, body: Unread())
+    }
+
+    @Test func messageIDHasTheFormOfSES() async throws {
+        guard case .simulated(let id, nil) = await outcome(["b@example.net"]) else {
+            Issue.record("not simulated")
+            return
+        }
+        let parts = id.split(separator: "-", omittingEmptySubsequences: false)
+        #expect(parts.map(\.count) == [16, 8, 4, 4, 4, 12, 6])
+        #expect(id.allSatisfy { "0123456789abcdef-".contains($0) })
+        #expect(UInt64(parts[0], radix: 16) == 0x0100 << 48 | UInt64(start.milliseconds))
+        let variant = try #require(parts[4].first)
+        #expect(parts[3].first == "4" && "89ab".contains(variant))
+        #expect(parts[6] == "000000")
+    }
+
+    @Test func messageIDsDiffer() async {
+        let transport = SimulatedTransport(clock: ManualClock())
+        var outcomes: Set<DeliveryOutcome> = []
+        for id in 0..<100 as Range<Int64> { outcomes.insert(await transport.send(delivery(id), body: Unread())) }
+        #expect(outcomes.count == 100)
+    }
+
+    @Test(
+        arguments: [
+            ("success@simulator.amazonses.com", nil), ("success+x@simulator.amazonses.com", nil),
+            ("bounce@simulator.amazonses.com", "hard bounce for bounce@"),
+            ("bounce+label@simulator.amazonses.com", "hard bounce for bounce@"),
+            ("BOUNCE@Simulator.AmazonSES.com", "hard bounce for bounce@"),
+            ("complaint@simulator.amazonses.com", "complaint"), ("ooto+1+2@simulator.amazonses.com", "out-of-office"),
+            ("suppressionlist@simulator.amazonses.com", "suppression list"), ("other@simulator.amazonses.com", nil),
+            ("bounce@simulator.amazonses.com.example.net", nil), ("bounce@notsimulator.amazonses.com", nil),
+            ("bouncer@simulator.amazonses.com", nil), ("bounce@example.net", nil), ("", nil), ("@", nil),
+            ("@simulator.amazonses.com", nil), ("simulator.amazonses.com", nil), ("bounce", nil),
+        ] as [(String, String?)])
+    func mailboxes(recipient: String, note: String?) async {
+        guard case .simulated(_, let told) = await outcome([recipient]) else {
+            Issue.record("not simulated")
+            return
+        }
+        #expect((told == nil) == (note == nil))
+        if let note { #expect(told?.contains(note) == true) }
+    }
+
+    @Test func severalMailboxesAreToldOnceEach() async {
+        let recipients = ["ooto", "bounce+1", "bounce+2", "success"].map { $0 + "@simulator.amazonses.com" }
+        guard case .simulated(_, let note?) = await outcome(recipients + ["b@example.net"]) else {
+            Issue.record("no note")
+            return
+        }
+        #expect(note.split(separator: ";").count == 2)
+    }
+
+    @Test(arguments: [(0, true), (1, true), (2, false), (3, false)])
+    func throttlesTwice(attempts: Int, isThrottled: Bool) async {
+        let outcome = await outcome(["b@example.net", "throttle+x@simulator.amazonses.com"], attempts: attempts)
+        if case .retry(_, let pace) = outcome {
+            #expect(isThrottled && pace == .throttled)
+        } else {
+            #expect(!isThrottled)
+        }
+    }
+}

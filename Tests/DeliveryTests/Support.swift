@@ -1,0 +1,321 @@
+import Logging
+import RelayCore
+import Synchronization
+
+@testable import Delivery
+
+let start = Timestamp(milliseconds: 1_795_000_000_000)
+
+func delivery(
+    _ id: Int64, lane: Lane = .live, recipients: [String] = ["b@example.net"], acceptedAt: Timestamp = start,
+    attempts: Int = 0
+) -> ClaimedDelivery {
+    guard let message = MessageID(rawValue: id), let key = KeyID("AbCd0123") else { preconditionFailure("valid ids") }
+    return ClaimedDelivery(
+        id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
+        envelope: Envelope(reversePath: "a@example.com", recipients: recipients), size: 100, acceptedAt: acceptedAt,
+        attempts: attempts, maybeDuplicate: false)
+}
+
+/// Time that moves only when told to.
+final class ManualClock: RelayClock {
+    private typealias Sleeper = CheckedContinuation<Void, any Error>
+
+    private struct State {
+        var now = start
+        var sleepers: [Int: (deadline: Timestamp, continuation: Sleeper)] = [:]
+        var nextID = 0
+        var cancelled: Set<Int> = []
+        var watchers: [CheckedContinuation<Void, Never>] = []
+
+        /// Those who are to be woken.
+        mutating func advance(to time: Timestamp) -> [Sleeper] {
+            now = max(now, time)
+            let due = sleepers.filter { $0.value.deadline <= now }
+            for id in due.keys { sleepers[id] = nil }
+            return due.values.map(\.continuation)
+        }
+    }
+
+    /// Nobody is resumed under the lock: resuming a task waits while it is being cancelled, and that waits for the lock.
+    private let state = Mutex(State())
+
+    func now() -> Timestamp { state.withLock { $0.now } }
+
+    func sleep(until deadline: Timestamp) async throws {
+        let id = state.withLock { state in
+            state.nextID += 1
+            return state.nextID
+        }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in begin(id, deadline, continuation) }
+        } onCancel: {
+            let sleeper = state.withLock { state in
+                let sleeper = state.sleepers.removeValue(forKey: id)
+                if sleeper == nil { state.cancelled.insert(id) }
+                return sleeper
+            }
+            sleeper?.continuation.resume(throwing: CancellationError())
+        }
+    }
+
+    private func begin(_ id: Int, _ deadline: Timestamp, _ continuation: Sleeper) {
+        enum Answer { case cancelled, over, asleep(watchers: [CheckedContinuation<Void, Never>]) }
+        let answer: Answer = state.withLock { state in
+            if state.cancelled.remove(id) != nil { return .cancelled }
+            if state.now >= deadline { return .over }
+            state.sleepers[id] = (deadline, continuation)
+            return .asleep(watchers: exchange(&state.watchers, with: []))
+        }
+        switch answer {
+        case .cancelled: continuation.resume(throwing: CancellationError())
+        case .over: continuation.resume()
+        case .asleep(let watchers): for watcher in watchers { watcher.resume() }
+        }
+    }
+
+    /// Until somebody sleeps.
+    func untilSlept() async {
+        await withCheckedContinuation { continuation in
+            let isAsleep = state.withLock { state in
+                if state.sleepers.isEmpty { state.watchers.append(continuation) }
+                return !state.sleepers.isEmpty
+            }
+            if isAsleep { continuation.resume() }
+        }
+    }
+
+    /// Moves to where the next sleeper wakes, again and again, until the task that this runs in is cancelled.
+    func run() async {
+        while !Task.isCancelled {
+            await untilSlept()
+            let woken = state.withLock { state in
+                state.sleepers.values.map(\.deadline).min().map { state.advance(to: $0) } ?? []
+            }
+            for sleeper in woken { sleeper.resume() }
+            await Task.yield()
+        }
+    }
+}
+
+/// A value that can be waited for.
+final class Watched<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value
+        var watchers: [(condition: @Sendable (Value) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+
+        static func tell(_ state: inout State) {
+            let value = state.value
+            state.watchers.removeAll { watcher in
+                guard watcher.condition(value) else { return false }
+                watcher.continuation.resume()
+                return true
+            }
+        }
+    }
+
+    private let state: Mutex<State>
+
+    init(_ value: Value) { state = Mutex(State(value: value)) }
+
+    var value: Value { state.withLock { $0.value } }
+
+    func change<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+        try state.withLock { state in
+            // Also when `body` throws.
+            defer { State.tell(&state) }
+            return try body(&state.value)
+        }
+    }
+
+    func until(_ condition: @escaping @Sendable (Value) -> Bool) async {
+        await withCheckedContinuation { continuation in
+            state.withLock { state in
+                if condition(state.value) {
+                    continuation.resume()
+                } else {
+                    state.watchers.append((condition, continuation))
+                }
+            }
+        }
+    }
+}
+
+/// The queue as the store keeps it, in memory.
+final class MemoryQueue: DeliveryQueue {
+    struct Row: Sendable {
+        var delivery: ClaimedDelivery
+        var state = DeliveryState.queued
+        var due: Timestamp
+        var leaseUntil: Timestamp?
+        var settlements: [Settlement] = []
+    }
+
+    struct State: Sendable {
+        var rows: [DeliveryID: Row] = [:]
+        var batches: [Int] = []
+        var statuses: [LaneStatus] = []
+        var mostClaimed = 0
+        var isBroken = false
+        var failures = 0
+        var settlingIsBlocked = false
+
+        func count(_ state: DeliveryState) -> Int { rows.values.count { $0.state == state } }
+        var releases: Int { rows.values.reduce(0) { $0 + $1.settlements.count { $0.result == .released } } }
+    }
+
+    let state = Watched(State())
+
+    func enqueue(_ deliveries: [ClaimedDelivery]) {
+        state.change { state in
+            for delivery in deliveries { state.rows[delivery.id] = Row(delivery: delivery, due: delivery.acceptedAt) }
+        }
+    }
+
+    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+        try state.change { state in
+            try check(&state)
+            let due = state.rows.values.filter { $0.state == .queued && $0.due <= now }
+            let taken = due.sorted { $0.delivery.id.rawValue < $1.delivery.id.rawValue }.prefix(limit)
+            for row in taken {
+                state.rows[row.delivery.id]?.state = .sending
+                state.rows[row.delivery.id]?.leaseUntil = leaseUntil
+            }
+            state.mostClaimed = max(state.mostClaimed, state.count(.sending))
+            return taken.map(\.delivery)
+        }
+    }
+
+    func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
+        try state.change { state in
+            try check(&state)
+            for id in deliveries where state.rows[id]?.state == .sending { state.rows[id]?.leaseUntil = until }
+        }
+    }
+
+    func settle(_ batch: [Settlement]) async throws {
+        await state.until { !$0.settlingIsBlocked }
+        try state.change { state in
+            try check(&state)
+            state.batches.append(batch.count)
+            for settlement in batch { settle(settlement, &state) }
+        }
+    }
+
+    func reclaimAbandoned(now: Timestamp) async throws -> Int {
+        try state.change { state in
+            try check(&state)
+            let abandoned = state.rows.values.filter { $0.state == .sending && $0.leaseUntil.map { $0 <= now } ?? true }
+            for row in abandoned { state.rows[row.delivery.id]?.state = .queued }
+            return abandoned.count
+        }
+    }
+
+    func nextDue(lane: Lane) async throws -> Timestamp? {
+        try state.change { state in
+            try check(&state)
+            return state.rows.values.filter { $0.state == .queued }.map(\.due).min()
+        }
+    }
+
+    func body(of message: MessageID) async throws -> any StoredBody {
+        try state.change { try check(&$0) }
+        return MemoryBody(bytes: Array("Subject: x\r\n\r\n".utf8))
+    }
+
+    func record(_ status: LaneStatus) async throws {
+        try state.change { state in
+            try check(&state)
+            state.statuses.append(status)
+        }
+    }
+
+    private func check(_ state: inout State) throws {
+        guard state.isBroken else { return }
+        state.failures += 1
+        throw StoreError.full
+    }
+
+    private func settle(_ settlement: Settlement, _ state: inout State) {
+        guard var row = state.rows[settlement.delivery] else { return }
+        row.settlements.append(settlement)
+        if settlement.result != .released { row.delivery.attempts += 1 }
+        switch settlement.result {
+        case .sent: row.state = .sent
+        case .simulated: row.state = .simulated
+        case .failed: row.state = .failed
+        case .released: row.state = .queued
+        case .retry(let due): (row.state, row.due) = (.queued, due)
+        }
+        state.rows[settlement.delivery] = row
+    }
+}
+
+struct MemoryBody: StoredBody {
+    var bytes: [UInt8]
+    var size: Int { bytes.count }
+    func read(at offset: Int, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(offset).prefix(count)) }
+}
+
+/// Answers as a test says, and counts.
+final class ScriptedTransport: Transport {
+    struct Calls: Sendable {
+        var begun = 0
+        var atOnce = 0
+        var mostAtOnce = 0
+    }
+
+    let calls = Watched(Calls())
+    private let answer: @Sendable (ClaimedDelivery, any StoredBody) async -> DeliveryOutcome
+
+    init(_ answer: @escaping @Sendable (ClaimedDelivery, any StoredBody) async -> DeliveryOutcome) {
+        self.answer = answer
+    }
+
+    convenience init(_ outcome: DeliveryOutcome) { self.init { _, _ in outcome } }
+
+    func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
+        calls.change { calls in
+            calls.begun += 1
+            calls.atOnce += 1
+            calls.mostAtOnce = max(calls.mostAtOnce, calls.atOnce)
+        }
+        defer { calls.change { $0.atOnce -= 1 } }
+        return await answer(delivery, body)
+    }
+}
+
+/// Keeps what is logged.
+struct LogLines: LogHandler {
+    struct Line: Sendable {
+        var level: Logger.Level
+        var text: String
+        var metadata: Logger.Metadata
+    }
+
+    let lines: Watched<[Line]>
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.debug
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        lines.change { $0.append(Line(level: event.level, text: "\(event.message)", metadata: all)) }
+    }
+}
+
+extension DeliveryOutcome {
+    static let done = DeliveryOutcome.sent(sesMessageID: "0100")
+    static let refused = DeliveryOutcome.failed(.init("MessageRejected", "No."))
+    static let busy = DeliveryOutcome.retry(.init("ServiceUnavailable", "Later."), pace: .normal)
+    static let lost = DeliveryOutcome.retry(
+        .init("connection-lost", "No answer.", mayHaveBeenTaken: true), pace: .normal)
+    static let throttled = DeliveryOutcome.retry(.init("TooManyRequestsException", "Slower."), pace: .throttled)
+    static let limited = DeliveryOutcome.retry(.init("LimitExceededException", "Much later."), pace: .slow)
+    static let paused = DeliveryOutcome.laneHeld(.init("SendingPausedException", "Paused."), alert: true)
+    static let usedUp = DeliveryOutcome.laneHeld(.init("daily-quota", "Used up."), alert: false)
+}

@@ -1,0 +1,192 @@
+"""A relay under test: the program itself, started with settings of its own, and asked through its own commands."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("HIVEKU_RELAY_BINARY", str(ROOT / ".build/debug/hiveku-relay"))
+
+# How long anything may take before a test fails rather than hangs. Not a measure of speed.
+DEADLINE = 60
+
+
+def clean_environment(extra=None):
+    """The environment without what would change the relay's settings or where it finds AWS credentials."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HIVEKU_RELAY_", "AWS_"))}
+    env.update(extra or {})
+    return env
+
+
+def self_signed(directory, name="relay", kind="ec"):
+    """A certificate for localhost and its key, made for this run."""
+    certificate, key = Path(directory) / f"{name}.pem", Path(directory) / f"{name}.key"
+    algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else ["-newkey", "rsa:2048"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", *algorithm, "-keyout", key, "-out", certificate, "-days", "30",
+         "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True)
+    return certificate, key
+
+
+class Relay:
+    def __init__(self, directory, settings=None, environment=None):
+        self.directory = Path(directory)
+        self.environment = environment or {}
+        self.certificate, self.key_file = self_signed(self.directory)
+        self.config = self.directory / "relay.yaml"
+        self.process = None
+        self.log = []
+        self.write_settings(settings or {})
+
+    def write_settings(self, settings):
+        tree = {
+            "hostname": "relay.example.com",
+            "database": str(self.directory / "relay.db"),
+            "listen": ["smtp://127.0.0.1:0", "smtps://127.0.0.1:0"],
+            "tls": {"certificate": [str(self.certificate)], "private_key": [str(self.key_file)]},
+        }
+        for name, value in settings.items():
+            section, _, leaf = name.partition(".")
+            if leaf:
+                tree.setdefault(section, {})[leaf] = value
+            else:
+                tree[section] = value
+        # JSON is YAML.
+        self.config.write_text(json.dumps(tree, indent=2))
+
+    # -- the process
+
+    def start(self):
+        assert self.process is None
+        self.ports = {}
+        self.ready = threading.Event()
+        self.process = subprocess.Popen(
+            [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            env=clean_environment(self.environment), text=True)
+        self.reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
+        self.reader.start()
+        if not self.ready.wait(DEADLINE) or len(self.ports) < 2:
+            self.process.kill()
+            raise RuntimeError("the relay did not start:\n" + "".join(self.log))
+        return self
+
+    def _read_log(self, process):
+        for line in process.stderr:
+            self.log.append(line)
+            match = re.search(r" listening address=127\.0\.0\.1:(\d+) tls=(\w+)", line)
+            if match:
+                self.ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])
+                if len(self.ports) == 2:
+                    self.ready.set()
+        self.ready.set()
+
+    def stop(self, sig=signal.SIGTERM):
+        """Ends the relay and returns its exit status."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        process.send_signal(sig)
+        try:
+            status = process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        self.reader.join(DEADLINE)
+        return status
+
+    def log_text(self):
+        return "".join(self.log)
+
+    # -- its commands
+
+    def run(self, *arguments, check=True, input=None, environment=None):
+        result = subprocess.run(
+            [BINARY, *arguments, "--config", str(self.config)], capture_output=True, text=True, timeout=DEADLINE,
+            input=input, env=clean_environment({**self.environment, **(environment or {})}))
+        if check:
+            assert result.returncode == 0, f"{arguments}: {result.returncode}\n{result.stdout}{result.stderr}"
+        return result
+
+    def json(self, *arguments, **options):
+        """The objects that a command prints, one a line."""
+        return [json.loads(line) for line in self.run(*arguments, "--json", **options).stdout.splitlines()]
+
+    def create_key(self, environment="test", scopes=("email:send",), **options):
+        arguments = ["keys", "create", "--name", options.pop("name", "test key"), "--environment", environment]
+        for scope in scopes:
+            arguments += ["--scope", scope]
+        for name, value in options.items():
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                arguments += ["--" + name.replace("_", "-"), str(item)]
+        return self.run(*arguments).stdout.strip()
+
+    def message(self, message_id):
+        return self.json("messages", "show", message_id)[0]
+
+    def raw(self, message_id):
+        result = subprocess.run(
+            [BINARY, "messages", "show", message_id, "--raw", "--config", str(self.config)], capture_output=True,
+            timeout=DEADLINE, env=clean_environment(self.environment))
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def wait_until(self, condition, what):
+        """Until `condition` returns something true, which is returned."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"not within {DEADLINE} s: {what}\n{self.log_text()}")
+
+    def wait_for_state(self, message_id, *states):
+        return self.wait_until(
+            lambda: next((m for m in [self.message(message_id)] if m["state"] in states), None),
+            f"message {message_id} in state {' or '.join(states)}")
+
+
+def key_id(key):
+    return key[8:16]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_sent(received, sent, key, expect_received=True):
+    """Asserts that `received`, what SES is given, is `sent` with only what the contract adds and removes.
+
+    `sent` is the content as the client sent it, with CRLF.
+    """
+    head, _, body = received.partition(b"\r\n\r\n")
+    if expect_received:
+        trace = re.match(
+            rb"Received: from [^\r\n]+ \(\[[^\]]+\]\)\r\n by relay\.example\.com \(Hiveku Relay\) with E?SMTPS?A\r\n"
+            rb" id [0-9a-z]{13} \(key " + key_id(key).encode() + rb"\);\r\n [A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} "
+            rb"\d{4} \d\d:\d\d:\d\d \+0000(\r\n|$)", head)
+        assert trace, head[:300]
+        head = head[trace.end():]
+    sent_head, _, sent_body = sent.partition(b"\r\n\r\n")
+    removed = re.compile(rb"(?im)^(bcc|return-path|x-ses-[^:]*|resent-bcc|hiveku-idempotency-key)\s*:.*(\r\n[ \t].*)*(\r\n|\Z)")
+    expected = removed.sub(b"", sent_head + b"\r\n")[:-2] if sent_head else b""
+    if not re.search(rb"(?im)^date:", sent_head):
+        match = re.search(rb"\r\nDate: [^\r\n]+", head)
+        assert match, "no Date added"
+        head = head[:match.start()] + head[match.end():]
+    if not re.search(rb"(?im)^message-id:", sent_head):
+        match = re.search(rb"\r\nMessage-ID: <[^\r\n]+@relay\.example\.com>", head)
+        assert match, "no Message-ID added"
+        head = head[:match.start()] + head[match.end():]
+    assert head == expected
+    assert body == sent_body

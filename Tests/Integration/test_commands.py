@@ -1,0 +1,207 @@
+"""The commands: what they print, for people and as JSON, and how they end."""
+
+import json
+import re
+
+import pytest
+
+from relay import key_id
+from submit import submit
+
+KEY_NAMES = {
+    "id", "name", "environment", "scopes", "per_second", "burst", "per_day", "domains", "networks", "created_at",
+    "expires_at", "revoked_at", "last_used_at", "emails_total", "emails_30d", "emails_today", "rate_limit_hits",
+    "auth_failures"}
+MESSAGE_NAMES = {
+    "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "deliveries"}
+DELIVERY_NAMES = {
+    "recipients", "state", "attempts", "next_attempt_at", "ses_message_id", "reason", "maybe_duplicate"}
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+MESSAGE = b"From: from@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
+
+
+def test_a_key_from_creation_to_revocation(relay):
+    result = relay.run(
+        "keys", "create", "--name", "shop", "--environment", "live", "--scope", "email:send", "--scope", "email:batch",
+        "--per-second", "2.5", "--burst", "7", "--per-day", "100", "--allow-domain", "Example.COM", "--allow-domain",
+        "*.bücher.example", "--allow-network", "192.0.2.0/24", "--allow-network", "2001:db8::/32", "--expires-in", "90d")
+    key = result.stdout.strip()
+    assert re.fullmatch(r"hk_live_[0-9A-Za-z]{40}", key)
+    assert result.stdout == key + "\n"
+    assert key not in result.stderr
+    record = relay.json("keys", "show", key_id(key))[0]
+    assert set(record) == KEY_NAMES
+    assert record["domains"] == ["example.com", "*.xn--bcher-kva.example"]
+    assert record["networks"] == ["192.0.2.0/24", "2001:db8::/32"]
+    assert (record["per_second"], record["burst"], record["per_day"]) == (2.5, 7, 100)
+    assert re.fullmatch(TIME, record["expires_at"]) and record["last_used_at"] is None
+    relay.run("keys", "update", key_id(key), "--no-per-day", "--any-domain", "--any-network", "--no-expiry", "--name", "new")
+    record = relay.json("keys", "show", key_id(key))[0]
+    assert (record["per_day"], record["domains"], record["networks"], record["expires_at"]) == (None, [], [], None)
+    assert record["name"] == "new" and record["per_second"] == 2.5
+    assert relay.run("keys", "check", key).stdout.startswith("accepted")
+    second = relay.run("keys", "rotate", key_id(key), "--grace", "0s").stdout.strip()
+    assert second != key and key_id(second) == key_id(key)
+    assert "[key-unknown]" in relay.run("keys", "check", key, check=False).stdout
+    assert relay.run("keys", "check", "-", input=second + "\n").returncode == 0
+    relay.run("keys", "revoke", key_id(key))
+    assert "[key-revoked]" in relay.run("keys", "check", second, check=False).stdout
+    assert key_id(key) not in [k["id"] for k in relay.json("keys", "list")]
+    assert key_id(key) in [k["id"] for k in relay.json("keys", "list", "--all")]
+    assert relay.run("keys", "rotate", key_id(key), check=False).returncode == 1
+
+
+def test_creation_as_json_holds_the_key(relay):
+    created = relay.json("keys", "create", "--name", "x", "--environment", "test", "--scope", "email:send")[0]
+    assert set(created) == KEY_NAMES | {"key"}
+    assert relay.run("keys", "check", created["key"]).returncode == 0
+
+
+def test_a_key_without_scope_is_warned_about(relay):
+    result = relay.run("keys", "create", "--name", "x", "--environment", "test")
+    assert "--scope email:send" in result.stderr
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--allow-network", "192.0.2.7/24"], "write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address"),
+    (["--allow-network", "192.0.2.0/33"], "from 0 to 32"),
+    (["--allow-network", "example.com"], "not an IP address or CIDR block"),
+    (["--allow-domain", "no_domain"], "is no domain"),
+    (["--allow-domain", "*.*.example.com"], "is no domain"),
+    (["--scope", "email:everything"], "email:send, email:batch, email:domains, email:templates, email:webhooks"),
+    (["--per-second", "0"], "--per-second must be above 0"),
+    (["--per-day", "0"], "--per-day must be 1 or more"),
+    (["--expires-in", "soon"], "--expires-in"),
+])
+def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, words):
+    result = relay.run("keys", "create", "--name", "x", "--environment", "test", *arguments, check=False)
+    assert result.returncode == 64
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_table_of_keys_names_what_to_look_at(relay):
+    never = relay.create_key(name="never used")
+    scopeless = relay.create_key(scopes=(), name="scopeless")
+    expiring = relay.create_key(name="expiring", expires_in="5d")
+    lines = {line[:8]: line for line in relay.run("keys", "list").stdout.splitlines()}
+    assert list(lines)[0].startswith("ID")
+    assert "can't send: no email:send" in lines[key_id(scopeless)]
+    assert re.search(r"expires in (4|5) d", lines[key_id(expiring)])
+    assert " never " in lines[key_id(never)]
+    unused = [k["id"] for k in relay.json("keys", "list", "--unused", "1h")]
+    assert key_id(never) not in unused
+
+
+def test_messages_listed_shown_and_waited_for(relay):
+    key = relay.create_key()
+    message_id = submit(relay, key, MESSAGE, ["a@example.net", "b@example.net"])
+    waited = relay.json("messages", "wait", "--key", key_id(key), "--subject", "hello")
+    assert [m["id"] for m in waited] == [message_id]
+    listed = relay.json("messages", "list", "--key", key_id(key), "--state", "simulated", "--since", "1h")
+    assert [m["id"] for m in listed] == [message_id]
+    message = listed[0]
+    assert set(message) == MESSAGE_NAMES and set(message["deliveries"][0]) == DELIVERY_NAMES
+    assert message["from"] == "from@example.com" and message["subject"] == "hello"
+    assert re.fullmatch(TIME, message["accepted_at"])
+    shown = relay.message(message_id)
+    assert shown["deliveries"][0]["history"][0]["outcome"] == "simulated"
+    text = relay.run("messages", "show", message_id).stdout
+    assert "a@example.net, b@example.net" in text and "simulated" in text
+    assert message_id in relay.run("messages", "list", "--key", key_id(key)).stdout
+
+
+def test_waiting_in_vain_says_what_there_is(relay):
+    key = relay.create_key()
+    result = relay.run("messages", "wait", "--key", key_id(key), "--timeout", "100ms", check=False)
+    assert result.returncode == 1 and "no message that matches was accepted" in result.stderr
+    relay.run("messages", "list")
+    submit(relay, key, MESSAGE)
+    result = relay.run("messages", "wait", "--key", key_id(key), "--count", "2", "--timeout", "200ms", check=False)
+    assert result.returncode == 1 and re.search(r"1 (simulated|queued|sending)", result.stderr)
+
+
+def test_simulator_addresses(relay):
+    key = relay.create_key(per_second=100)
+    for mailbox in ["success", "bounce", "complaint", "ooto", "suppressionlist"]:
+        message_id = submit(relay, key, MESSAGE, [f"{mailbox}+label@simulator.amazonses.com"])
+        message = relay.wait_for_state(message_id, "simulated")
+        assert (message["deliveries"][0]["reason"] is None) == (mailbox == "success")
+    message_id = submit(relay, key, MESSAGE, ["throttle@simulator.amazonses.com"])
+    message = relay.wait_for_state(message_id, "simulated")
+    assert [a["outcome"] for a in message["deliveries"][0]["history"]] == ["retry", "retry", "simulated"]
+
+
+def test_steering_messages(relay):
+    key = relay.create_key(per_second=100)
+    message_id = submit(relay, key, MESSAGE)
+    relay.wait_for_state(message_id, "simulated")
+    # What has ended is not changed by hold, release, drop.
+    for command in ["hold", "release", "drop", "retry"]:
+        assert " 0 deliveries" in relay.run("messages", command, message_id).stderr
+    assert relay.run("messages", "drop", check=False).returncode == 64
+    assert relay.run("messages", "show", "0000000000000", check=False).returncode == 1
+
+
+def test_status(relay):
+    status = relay.json("status")[0]
+    assert set(status) == {"queue", "lanes", "emails_today"}
+    assert set(status["emails_today"]) == {"live", "test"}
+    assert "test lane: moving" in relay.run("status").stdout
+
+
+def test_config_check_names_every_mistake(own_relay):
+    relay = own_relay(start=False)
+    assert "no mistakes" in relay.run("config", "check").stdout
+    relay.config.write_text("hostnme: x\nsubmission:\n  max_recipients: many\n  idle_timeout: 0s\n")
+    result = relay.run("config", "check", check=False)
+    assert result.returncode == 78
+    assert [line.split(":")[1] for line in result.stderr.splitlines()] == ["1", "3", "4"]
+    document = json.loads(relay.run("config", "check", "--json", check=False).stdout)
+    assert document["ok"] is False and len(document["mistakes"]) == 3
+    assert document["mistakes"][1]["setting"] == "submission.max_recipients" and document["mistakes"][1]["line"] == 3
+    # Every command refuses to work with such a file, in the same words.
+    for command in [["serve"], ["keys", "list"], ["status"]]:
+        other = relay.run(*command, check=False)
+        assert (other.returncode, other.stderr) == (78, result.stderr)
+
+
+def test_serving_without_certificates_says_what_to_set(own_relay):
+    relay = own_relay(start=False)
+    relay.config.write_text(f"database: {relay.directory}/relay.db\n")
+    result = relay.run("serve", check=False)
+    assert result.returncode == 78 and "tls.certificate" in result.stderr
+    relay.config.write_text(
+        f"database: {relay.directory}/relay.db\ntls:\n  certificate: [/nowhere.pem]\n  private_key: [/nowhere.key]\n")
+    result = relay.run("serve", check=False)
+    assert result.returncode == 78 and "/nowhere.pem" in result.stderr
+    assert relay.run("config", "check", check=False).returncode == 78
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["keys", "show"], ["keys", "show", "too-long-for-an-id"], ["serve", "--what"]])
+def test_wrong_usage_is_64(relay, arguments):
+    assert relay.run(*arguments, check=False).returncode == 64
+
+
+def test_an_unknown_key_is_1(relay):
+    result = relay.run("keys", "show", "AAAAAAAA", check=False)
+    assert result.returncode == 1 and "no key has the id AAAAAAAA" in result.stderr
+
+
+def test_every_command_teaches(relay):
+    import subprocess
+    from relay import BINARY
+    for command in [[], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "show"], ["keys", "update"],
+                    ["keys", "rotate"], ["keys", "revoke"], ["keys", "check"], ["messages"], ["messages", "list"],
+                    ["messages", "show"], ["messages", "wait"], ["messages", "retry"], ["messages", "hold"],
+                    ["messages", "release"], ["messages", "drop"], ["status"], ["config", "check"]]:
+        result = subprocess.run([BINARY, *command, "--help"], capture_output=True, text=True)
+        assert result.returncode == 0 and "OVERVIEW" in result.stdout
+
+
+def test_no_key_is_in_the_log(relay):
+    key = relay.create_key()
+    submit(relay, key, MESSAGE)
+    text = relay.log_text()
+    assert "accepted" in text and key_id(key) in text
+    assert key not in text and key[16:42] not in text

@@ -1,0 +1,197 @@
+"""Plays the dialogues of the folder `dialogues` with a relay, over real connections, and compares each reply to the letter.
+
+A dialogue is a text file of lines:
+
+    # …              a comment
+    @set NAME VALUE  a setting, in JSON; the relay is started for this dialogue alone then
+    @key NAME …      a key, with options of `keys create`; {NAME} is the key in what follows, {NAME.id} its id
+    @unknown NAME    a key of the right form that nobody issued
+    @run …           a command of the relay's, which must succeed
+    @check NAME …    `keys check` with this key (or its text in quotes); the next refusal's reason word must be what it names
+    @connect KIND    a connection to smtp (STARTTLS) or smtps; the one before is left
+    @tls             the handshake behind a reply to STARTTLS
+    @auth NAME       AUTH PLAIN with a key, and its 235
+    @another KIND    a connection beside the one before, which stays open
+    @many N          N octets of text in lines, @long N a line of N octets
+    @close           the relay must close the connection now
+    C: …             a line to send; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
+    C= …             the same without CRLF
+    S: …             the line that must come next
+    S~ …             the same as a regular expression
+
+In what is sent, {plain USER KEY} is the response of AUTH PLAIN, {base64 TEXT} base64.
+"""
+
+import base64
+import json
+import re
+import secrets
+import shlex
+import socket
+import ssl
+import zlib
+from pathlib import Path
+
+import pytest
+
+from relay import DEADLINE, key_id
+
+DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.txt"))
+
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def unissued_key():
+    text = "hk_test_" + "".join(secrets.choice(BASE62) for _ in range(34))
+    value, check = zlib.crc32(text.encode()), ""
+    for _ in range(6):
+        value, digit = divmod(value, 62)
+        check = BASE62[digit] + check
+    return text + check
+
+
+class Player:
+    def __init__(self, relay):
+        self.relay = relay
+        self.keys = {}
+        self.others = []
+        self.socket = None
+        self.buffer = b""
+        self.expected_reason = None
+
+    def connect(self, kind):
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = socket.create_connection(("127.0.0.1", self.relay.ports[kind]), timeout=DEADLINE)
+        self.buffer = b""
+        if kind == "smtps":
+            self.tls()
+
+    def tls(self):
+        assert self.buffer == b"", "plaintext behind the reply to STARTTLS"
+        context = ssl.create_default_context(cafile=str(self.relay.certificate))
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            assert data, f"the relay closed the connection; before that: {self.buffer!r}"
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line.decode("ascii")
+
+    def substitute(self, text):
+        def value(match):
+            words = match[1].split(" ")
+            if words[0] == "plain":
+                key = self.keys.get(words[2], words[2])
+                return base64.b64encode(f"\0{words[1]}\0{key}".encode()).decode()
+            if words[0] == "base64":
+                text = match[1][len("base64 "):]
+                return base64.b64encode(self.keys.get(text, text).encode()).decode()
+            if words[0].endswith(".id"):
+                return key_id(self.keys[words[0][:-3]])
+            return self.keys[words[0]]
+        return re.sub(r"\{([a-z][^{}]*)\}", value, text)
+
+    def octets(self, text):
+        return re.sub(
+            rb"\\(x[0-9a-fA-F]{2}|[rnt0\\])",
+            lambda m: bytes([int(m[1][1:], 16)]) if m[1][:1] == b"x" else
+            {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}[m[1]],
+            self.substitute(text).encode())
+
+    def directive(self, words):
+        name, arguments = words[0], words[1:]
+        if name == "key":
+            options = [self.substitute(word) for word in arguments[1:]]
+            if "--scope" not in options and "--no-scope" not in options:
+                options += ["--scope", "email:send"]
+            options = [o for o in options if o != "--no-scope"]
+            environment = [] if "--environment" in options else ["--environment", "test"]
+            self.keys[arguments[0]] = self.relay.run(
+                "keys", "create", "--name", arguments[0], *environment, *options).stdout.strip()
+        elif name == "unknown":
+            self.keys[arguments[0]] = unissued_key()
+        elif name == "run":
+            self.relay.run(*[self.substitute(word) for word in arguments])
+        elif name == "check":
+            key = self.keys.get(arguments[0], arguments[0])
+            result = self.relay.run("keys", "check", key, *arguments[1:], "--json", check=False)
+            self.expected_reason = json.loads(result.stdout)["reason"]
+            assert result.returncode == (1 if self.expected_reason else 0)
+        elif name == "connect":
+            self.connect(arguments[0])
+        elif name == "another":
+            self.others.append(self.socket)
+            self.socket = None
+            self.connect(arguments[0])
+        elif name == "many":
+            self.send((b"x" * 62 + b"\r\n") * (int(arguments[0]) // 64))
+        elif name == "long":
+            self.send(b"x" * int(arguments[0]) + b"\r\n")
+        elif name == "tls":
+            self.tls()
+        elif name == "auth":
+            self.send(self.octets("AUTH PLAIN {plain apikey %s}" % arguments[0]) + b"\r\n")
+            assert self.line() == "235 2.7.0 Authentication successful"
+        elif name == "close":
+            assert self.buffer == b"", f"left over: {self.buffer!r}"
+            try:
+                assert self.socket.recv(100) == b""
+            except (ConnectionResetError, ssl.SSLEOFError):
+                pass  # closed all the same
+        else:
+            raise AssertionError(f"unknown directive @{name}")
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def play(self, line):
+        if line.startswith("@"):
+            return self.directive(shlex.split(line[1:]))
+        kind, rest = line[:2], line[3:]
+        if kind == "C:":
+            return self.send(self.octets(rest) + b"\r\n")
+        if kind == "C=":
+            return self.send(self.octets(rest))
+        reply = self.line()
+        if kind == "S:":
+            assert reply == self.substitute(rest)
+        elif kind == "S~":
+            assert re.fullmatch(rest, reply), f"{reply!r} is not {rest!r}"
+        else:
+            raise AssertionError(f"what is this: {line!r}")
+        if self.expected_reason is not None and reply[0] in "45":
+            assert reply.endswith(f"[{self.expected_reason}]"), f"keys check says {self.expected_reason}"
+            self.expected_reason = None
+
+
+@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
+def test_dialogue(path, own_relay, relay):
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    settings = {}
+    for line in lines:
+        if line.startswith("@set "):
+            _, name, value = line.split(" ", 2)
+            settings[name] = json.loads(value)
+    player = Player(own_relay(settings) if settings else relay)
+    for number, line in enumerate(lines, 1):
+        if line.startswith("@set "):
+            continue
+        try:
+            player.play(line)
+        except Exception as error:
+            raise AssertionError(f"{path.name}, at '{line}': {error}") from error
+
+
+def test_every_reason_word_is_provoked():
+    """Each refusal that the README lists is read off a real connection by one of the dialogues, or by the test named here."""
+    elsewhere = {"storage"}  # test_faults.py: it needs a disk that is full
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    words = set(re.findall(r"^\| `([a-z-]+)` \|", readme, re.M))
+    assert len(words) > 15
+    played = "\n".join(path.read_text() for path in DIALOGUES)
+    provoked = set(re.findall(r"\[([a-z-]+)\\?\]$", played, re.M))
+    assert words - elsewhere <= provoked, f"not provoked: {words - elsewhere - provoked}"

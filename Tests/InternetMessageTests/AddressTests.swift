@@ -1,0 +1,308 @@
+import Testing
+
+@testable import InternetMessage
+
+@Suite("Addresses")
+struct AddressTests {
+    private static let noDots =
+        "The local part of the address begins or ends with a dot or has two dots in a row"
+    private static let noHost =
+        "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
+    private static let badLiteral = "The address literal is neither [a.b.c.d] nor [IPv6:...]"
+    private static let tooLong =
+        "The address is too long: at most 64 octets before the @, 253 behind it and 256 in all"
+    private static let nonASCII =
+        "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+
+    private static func explanation(_ parse: () throws -> Void) -> String? {
+        do {
+            try parse()
+            return nil
+        } catch let error as AddressError {
+            return error.explanation
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test(
+        "Mailboxes have one form each",
+        arguments: [
+            ("user@example.com", "user@example.com"), ("User@EXAMPLE.Com", "User@example.com"),
+            ("a@b", "a@b"), ("first.last+tag@sub.example.com", "first.last+tag@sub.example.com"),
+            ("!#$%&'*+-/=?^_`{|}~@example.com", "!#$%&'*+-/=?^_`{|}~@example.com"),
+            (#""user"@example.com"#, "user@example.com"), (#""us\\er"@example.com"#, "user@example.com"),
+            (#""a b"@example.com"#, #""a b"@example.com"#), (#""a@b"@example.com"#, #""a@b"@example.com"#),
+            (#""a.b"@example.com"#, "a.b@example.com"), (#""a..b"@example.com"#, #""a..b"@example.com"#),
+            (#"".a"@example.com"#, #"".a"@example.com"#), (#""a."@example.com"#, #""a."@example.com"#),
+            (#""\\\""@example.com"#, #""\""@example.com"#), (#""\\\\"@example.com"#, #""\\"@example.com"#),
+            (#""\\ "@example.com"#, #"" "@example.com"#),
+            ("a@xn--bcher-kva.example", "a@xn--bcher-kva.example"), ("a@1.example", "a@1.example"),
+            ("a@3com.example", "a@3com.example"), ("a@b-c.example", "a@b-c.example"),
+            ("a@[192.0.2.1]", "a@[192.0.2.1]"), ("a@[IPv6:::1]", "a@[IPv6:::1]"),
+            ("a@[ipv6:2001:DB8::1]", "a@[IPv6:2001:db8::1]"),
+            ("a@[IPv6:::ffff:192.0.2.1]", "a@[IPv6:::ffff:192.0.2.1]"),
+        ])
+    func forms(text: String, expected: String) throws {
+        let mailbox = try AddrSpec(parsing: octets(text))
+        #expect(mailbox.text == expected)
+        #expect(mailbox.description == expected)
+        #expect(try AddrSpec(parsing: expected.utf8) == mailbox)
+    }
+
+    @Test(
+        "What is wrong is said",
+        arguments: [
+            ("", "The address has nothing before the @"), ("user", "The address has no @domain"),
+            ("@example.com", "The address has nothing before the @"),
+            ("user@", "The address has no domain behind the @"),
+            ("us er@example.com", "The local part of the address holds a character that needs quotes"),
+            ("us,er@example.com", "The local part of the address holds a character that needs quotes"),
+            ("us(x)er@example.com", "The local part of the address holds a character that needs quotes"),
+            (".user@example.com", noDots), ("user.@example.com", noDots), ("us..er@example.com", noDots),
+            (".@example.com", noDots),
+            ("user@example.com ", "There is text behind the address"),
+            ("user@example.com,", "There is text behind the address"),
+            ("user@@example.com", "The address has no domain behind the @"),
+            ("user@example.com@evil.example", "There is text behind the address"),
+            ("<user@example.com>", "The address has nothing before the @"),
+            ("user@example.com.", "The domain of the address ends with a dot"),
+            ("user@.example.com", noHost), ("user@example..com", noHost), ("user@-a.example", noHost),
+            ("user@a-.example", noHost),
+            ("user@a_b.example", noHost), ("user@192.0.2.1", noHost), ("user@example.1", noHost),
+            ("user@a!b.example", noHost),
+            (#""user@example.com"#, "A quoted local part has no closing quote"),
+            (#""user\\"#, "A quoted local part has no closing quote"),
+            (#"""@example.com"#, "The address has nothing before the @"),
+            (#""user"x@example.com"#, "The local part of the address holds a character that needs quotes"),
+            (#"us"er"@example.com"#, "The local part of the address holds a character that needs quotes"),
+            (#"us\0er@example.com"#, "The address holds a control character"),
+            (#"user@exam\r\nple.com"#, "The address holds a control character"),
+            (#""us\ter"@example.com"#, "The address holds a control character"),
+            (#"j\u{F6}rg@example.com"#, nonASCII), (#"user@b\u{FC}cher.example"#, nonASCII), (#"\u{F6}\0"#, nonASCII),
+            (#"\{65*a}@example.com"#, tooLong), (#"a@\{64*abc.}c"#, tooLong), (#""\{63*a}"@example.com"#, tooLong),
+            (#"\{300*a}"#, tooLong),
+            ("a@[]", badLiteral), ("a@[192.0.2]", badLiteral), ("a@[192.0.2.256]", badLiteral),
+            ("a@[192.0.02.1]", badLiteral),
+            ("a@[192.0.2.1", "An address literal has no closing bracket"), ("a@[IPv6:]", badLiteral),
+            ("a@[2001:db8::1]", badLiteral), ("a@[IPv6:1:2:3:4:5:6:7]", badLiteral), ("a@[example.com]", badLiteral),
+            ("a@[192.0.2.1]x", "There is text behind the address"),
+        ])
+    func errors(text: String, expected: String) {
+        #expect(Self.explanation { _ = try AddrSpec(parsing: octets(text)) } == expected)
+    }
+
+    @Test(
+        "IPv6 literals",
+        arguments: [
+            ("::", true), ("::1", true), ("1::", true), ("1:2:3:4:5:6:7:8", true), ("1::8", true),
+            ("1:2:3:4:5:6:7::", true),
+            ("::2:3:4:5:6:7:8", true), ("1:2:3:4:5:6:192.0.2.1", true), ("::192.0.2.1", true), ("1::192.0.2.1", true),
+            ("::ffff:192.0.2.1", true), ("ABCD:ef01::", true), ("1:2:3::7:8", true),
+            ("", false), (":", false), (":::", false), ("1", false), ("1:", false), (":1", false),
+            ("1:2:3:4:5:6:7", false),
+            ("1:2:3:4:5:6:7:8:9", false), ("1::2::3", false), ("12345::", false), ("g::", false),
+            ("1:2:3:4:5:6:7:8::", false),
+            ("1:2:3:4:5:6:7:192.0.2.1", false), (":192.0.2.1", false), ("192.0.2.1", false), ("192.0.2.1::", false),
+            ("::192.0.2.1:1", false), ("::1%eth0", false), ("1:::2", false), (":1::", false), ("::1:", false),
+        ])
+    func ipv6(text: String, isValid: Bool) {
+        let mailbox = try? AddrSpec(parsing: "a@[IPv6:\(text)]".utf8)
+        #expect((mailbox != nil) == isValid)
+        #expect(mailbox?.domainName == nil)
+    }
+
+    @Test("Equal mailboxes are equal, and only they")
+    func equality() throws {
+        let a = try AddrSpec(parsing: "user@Example.com".utf8)
+        #expect(a == (try AddrSpec(parsing: "\"user\"@EXAMPLE.COM".utf8)))
+        #expect(a != (try AddrSpec(parsing: "User@example.com".utf8)))
+        #expect(a.domainName?.text == "example.com")
+    }
+
+    @Test("The longest address, and one octet more")
+    func lengths() throws {
+        let local = String(repeating: "a", count: 64)
+        // The path may have 256 octets, brackets included.
+        for (last, isTaken) in [(60, true), (61, true), (62, false)] {
+            let domain = [63, 63, last].map { String(repeating: "b", count: $0) }.joined(separator: ".")
+            let path = "<\(local)@\(domain)>"
+            #expect(path.utf8.count == 195 + last)
+            let explanation = Self.explanation {
+                let mailbox = try SMTPPath.parseForwardPath(Array(path.utf8)).mailbox
+                #expect(mailbox.text == "\(local)@\(domain)")
+            }
+            #expect(explanation == (isTaken ? nil : Self.tooLong))
+        }
+    }
+
+    @Test("Random octets get an answer")
+    func random() {
+        var generator = SeededGenerator(seed: 31)
+        let alphabet = Array(#"ab.@"\<>[]:,( )1-I6pv"#.utf8) + [0, 13, 10, 200]
+        for _ in 0..<20_000 {
+            let bytes = (0..<Int.random(in: 0...20, using: &generator)).map { _ in
+                alphabet.randomElement(using: &generator) ?? 0
+            }
+            guard let mailbox = try? AddrSpec(parsing: bytes) else { continue }
+            #expect((try? AddrSpec(parsing: mailbox.text.utf8)) == mailbox)
+        }
+    }
+}
+
+@Suite("Paths")
+struct SMTPPathTests {
+    @Test(
+        "Paths and what is behind them",
+        arguments: [
+            ("<user@example.com>", "user@example.com", ""),
+            ("<user@example.com> SIZE=1", "user@example.com", " SIZE=1"),
+            ("<>", "", ""), ("<> BODY=8BITMIME", "", " BODY=8BITMIME"),
+            ("<@a.example:user@example.com>", "user@example.com", ""),
+            ("<@a.example,@b.example:user@example.com> x", "user@example.com", " x"),
+            ("<@[192.0.2.1]:user@example.com>", "user@example.com", ""),
+            (#"<"a>b"@example.com> x"#, #""a>b"@example.com"#, " x"),
+            (#"<"a\\"> "@example.com>"#, #""a\"> "@example.com"#, ""),
+        ])
+    func paths(text: String, expected: String, rest: String) throws {
+        let (path, behind) = try SMTPPath.parsePath(octets(text))
+        #expect(path.text == expected)
+        #expect(InternetMessageTests.text(behind) == rest)
+    }
+
+    @Test(
+        "What is wrong with them",
+        arguments: [
+            ("", "The address is missing"),
+            ("user@example.com", "The address must stand in angle brackets, as in <user@example.com>"),
+            (" <user@example.com>", "The address must stand in angle brackets, as in <user@example.com>"),
+            ("<user@example.com", "The address has no closing angle bracket"),
+            (#"<"user@example.com>"#, "A quoted local part has no closing quote"),
+            ("<user@example.com>x", "Only a space and parameters may follow the closing angle bracket of the address"),
+            (
+                #"<user@example.com>\tx"#,
+                "Only a space and parameters may follow the closing angle bracket of the address"
+            ),
+            ("<user@example.com >", "The domain of the address is followed by a character that no domain holds"),
+            ("<user@example.com:25>", "The domain of the address is followed by a character that no domain holds"),
+            ("<user>", "The address has no @domain"), ("<<user@example.com>", "The address has nothing before the @"),
+            ("<user@example.com>>", "Only a space and parameters may follow the closing angle bracket of the address"),
+            ("<@a.example>", "The source route of the address is malformed"),
+            ("<@a.example,:user@example.com>", "The source route of the address is malformed"),
+            ("<@a.example,b.example:user@example.com>", "The source route of the address is malformed"),
+            ("<@:user@example.com>", "The address has no domain behind the @"),
+            ("<@a.example:>", "The address has nothing before the @"),
+            (#"<us\0er@example.com>"#, "The address holds a control character"),
+            (
+                #"<user@ex\u{E4}mple.com>"#,
+                "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+            ),
+            (
+                #"\u{E4}"#,
+                "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+            ),
+            (
+                #"<\{300*a}@example.com>"#,
+                "The address is too long: at most 64 octets before the @, 253 behind it and 256 in all"
+            ),
+        ])
+    func errors(text: String, expected: String) {
+        do {
+            let (path, _) = try SMTPPath.parsePath(octets(text))
+            Issue.record("\(path) was accepted")
+        } catch {
+            #expect(error.explanation == expected)
+        }
+    }
+
+    @Test("No recipient is the null address")
+    func nullRecipient() {
+        #expect(throws: AddressError.syntax("A recipient can't be the null address <>")) {
+            try SMTPPath.parseForwardPath(Array("<>".utf8))
+        }
+    }
+}
+
+@Suite("Domain names")
+struct DomainNameTests {
+    @Test(
+        "Names as they stand in addresses",
+        arguments: [
+            ("example.com", "example.com"), ("EXAMPLE.Com", "example.com"), ("localhost", "localhost"),
+            ("a.b.c.d.e", "a.b.c.d.e"),
+            ("1.2.3.4a", "1.2.3.4a"), ("3com.com", "3com.com"), ("a--b.example", "a--b.example"), ("a.1-1", "a.1-1"),
+            ("xn--p1ai", "xn--p1ai"),
+            ("", nil), (".", nil), ("a.", nil), (".a", nil), ("a..b", nil), ("-a", nil), ("a-", nil), ("a-.b", nil),
+            ("a.-b", nil),
+            ("a_b", nil), ("a b", nil), ("1.2.3.4", nil), ("a.1", nil), ("123", nil), ("a@b", nil), ("a/b", nil),
+            ("*.a", nil),
+            (String(repeating: "a", count: 63), String(repeating: "a", count: 63)),
+            (String(repeating: "a", count: 64), nil),
+            (String(repeating: "a.", count: 126) + "b", String(repeating: "a.", count: 126) + "b"),
+            (String(repeating: "a.", count: 126) + "bc", nil),
+        ] as [(String, String?)])
+    func ascii(text: String, expected: String?) {
+        #expect(DomainName(ascii: text.utf8)?.text == expected)
+        #expect(DomainName(text: text)?.text == expected)
+    }
+
+    @Test(
+        "Names as a person writes them",
+        arguments: [
+            ("b\u{FC}cher.example", "xn--bcher-kva.example"), ("B\u{DC}CHER.Example", "xn--bcher-kva.example"),
+            ("fa\u{DF}.de", "xn--fa-hia.de"), ("москва.рф", "xn--80adxhks.xn--p1ai"),
+            ("МОСКВА.РФ", "xn--80adxhks.xn--p1ai"),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah"), ("ελλάς.gr", "xn--hxarsa0b.gr"),
+            // No letters: an emoji, a full-width letter, another full stop, a zero-width joiner, a mark in front.
+            ("\u{1F600}.example", nil), ("\u{FF45}xample.com", nil), ("a\u{3002}example", nil),
+            ("\u{FC}a\u{200D}b.example", nil),
+            ("\u{301}a.example", nil), ("a\u{202E}b.example", nil), ("a\u{2044}b.example", nil),
+            // Reserved, empty or badly placed.
+            ("xn--\u{FC}.example", nil), ("\u{FC}b--c.example", nil), ("\u{FC}--c.example", "xn----c-goa.example"),
+            ("-\u{FC}.example", nil), ("\u{FC}-.example", nil), ("\u{FC}..example", nil), (".\u{FC}", nil),
+            ("\u{FC}.", nil),
+            ("\u{130}.example", nil), ("\u{FC} x.example", nil), ("\u{FC}.example/x", nil),
+            (String(repeating: "\u{FC}", count: 64) + ".example", nil),
+        ] as [(String, String?)])
+    func text(text: String, expected: String?) {
+        #expect(DomainName(text: text)?.text == expected)
+    }
+
+    @Test(
+        "Subdomains",
+        arguments: [
+            ("a.example.com", true), ("a.b.example.com", true), ("example.com", false), ("evilexample.com", false),
+            ("example.com.evil.test", false), ("com", false), ("a-example.com", false),
+        ])
+    func subdomains(text: String, expected: Bool) throws {
+        let parent = try #require(DomainName(text: "example.com"))
+        #expect(try #require(DomainName(text: text)).isSubdomain(of: parent) == expected)
+    }
+
+    /// RFC 3492, section 7.1, and a few short ones.
+    @Test(
+        "Punycode",
+        arguments: [
+            ("ليهمابتكلموشعربي؟", "egbpdaj6bu4bxfgehfvwxn"), ("他们为什么不说中文", "ihqwcrb4cv8a8dqg056pqjye"),
+            ("他們爲什麽不說中文", "ihqwctvzc91f659drss3x8bo0yb"), ("Pročprostěnemluvíčesky", "Proprostnemluvesky-uyb24dma41a"),
+            ("למההםפשוטלאמדבריםעברית", "4dbcagdahymbxekheh6e0a7fei0b"),
+            ("यहलोगहिन्दीक्योंनहींबोलसकतेहैं", "i1baa7eci9glrd9b2ae1bj0hfcgg6iyaf8o0a1dig0cd"),
+            ("なぜみんな日本語を話してくれないのか", "n8jok5ay5dzabd5bym9f0cm5685rrjetr6pdxa"),
+            (
+                "세계의모든사람들이한국어를이해한다면얼마나좋을까",
+                "989aomsvi5e83db1d2a355cv1e0vak1dwrv93d5xbh15a0dt30a5jpsd879ccm6fea98c"
+            ),
+            ("почемужеонинеговорятпорусски", "b1abfaaepdrnnbgefbadotcwatmq2g4l"),
+            ("PorquénopuedensimplementehablarenEspañol", "PorqunopuedensimplementehablarenEspaol-fmd56a"),
+            ("TạisaohọkhôngthểchỉnóitiếngViệt", "TisaohkhngthchnitingVit-kjcr8268qyxafd2f1b9g"),
+            ("3年B組金八先生", "3B-ww4c5e180e575a65lsy2b"),
+            ("安室奈美恵-with-SUPER-MONKEYS", "-with-SUPER-MONKEYS-pc58ag80a8qai00g7n9n"),
+            ("Hello-Another-Way-それぞれの場所", "Hello-Another-Way--fc4qua05auwb3674vfr0b"),
+            ("ひとつ屋根の下2", "2-u9tlzr9756bt3uc0v"), ("MajiでKoiする5秒前", "MajiKoi5-783gue6qz075azm5e"),
+            ("パフィーdeルンバ", "de-jg4avhby1noc0d"), ("そのスピードで", "d9juau41awczczp"), ("-> $1.00 <-", "-> $1.00 <--"),
+            ("\u{FC}", "tda"), ("b\u{FC}cher", "bcher-kva"), ("\u{1F600}", "e28h"), ("", ""),
+        ])
+    func punycode(text: String, expected: String) {
+        #expect(Punycode.encode(Array(text.unicodeScalars)).map { InternetMessageTests.text($0) } == expected)
+    }
+}

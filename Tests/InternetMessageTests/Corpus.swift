@@ -1,0 +1,149 @@
+import Foundation
+import InternetMessage
+import Testing
+
+/// A case of the corpus; `Corpus/FORMAT.md` describes the files.
+struct CorpusCase: Sendable, CustomTestStringConvertible {
+    enum Verdict: Equatable, Sendable {
+        case accepted(from: String, senders: [String])
+        /// The kind of the rejection, and what its explanation must hold.
+        case refused(kind: String, part: String)
+    }
+
+    var file: String
+    var name: String
+    /// The message with its body.
+    var message: [UInt8]
+    var verdict: Verdict
+
+    var testDescription: String { "\(file): \(name)" }
+}
+
+enum Corpus {
+    struct FormatError: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Corpus")
+
+    static let files = ["fields", "syntax", "octets", "encoded-words", "clients"]
+
+    /// All cases; a file that can't be read or understood throws.
+    static let cases = Result { try files.flatMap(read) }
+
+    private static func read(_ file: String) throws -> [CorpusCase] {
+        let data = try Data(contentsOf: folder.appendingPathComponent(file + ".txt"))
+        var cases: [CorpusCase] = []
+        var name: Substring?
+        var message: [UInt8] = []
+        var isRaw = false
+        for (index, line) in String(decoding: data, as: UTF8.self).split(
+            separator: "\n", omittingEmptySubsequences: false
+        )
+        .enumerated() {
+            let problem = { (what: String) in FormatError(description: "\(file).txt:\(index + 1): \(what)") }
+            if line.hasPrefix("== ") {
+                guard name == nil else { throw problem("the case before has no verdict") }
+                name = line.dropFirst(3)
+                message = []
+                isRaw = false
+            } else if line == "raw" {
+                isRaw = true
+            } else if line.hasPrefix("|") {
+                let content = line.dropFirst(2)
+                message += content.hasSuffix("\\.") ? octets(content.dropLast(2)) : octets(content) + [0x0D, 0x0A]
+            } else if line.hasPrefix("=> ") {
+                guard let title = name else { throw problem("a verdict without a case") }
+                guard let verdict = verdict(line.dropFirst(3)) else { throw problem("no such verdict") }
+                if !isRaw { message += octets(#"\r\nHello.\r\n"#) }
+                cases.append(CorpusCase(file: file, name: String(title), message: message, verdict: verdict))
+                name = nil
+            } else if !line.isEmpty, !line.hasPrefix("#") {
+                throw problem("not a line of a case")
+            }
+        }
+        guard name == nil else { throw FormatError(description: "\(file).txt: the last case has no verdict") }
+        return cases
+    }
+
+    private static func verdict(_ line: Substring) -> CorpusCase.Verdict? {
+        let parts = line.split(separator: " ", maxSplits: 1)
+        guard let kind = parts.first else { return nil }
+        let rest = parts.count == 2 ? String(parts[1]) : ""
+        switch kind {
+        case "accepted":
+            guard rest.hasPrefix("from="), rest.hasSuffix("]"),
+                let bracket = rest.range(of: " senders=[", options: .backwards)
+            else { return nil }
+            let senders = rest[bracket.upperBound...].dropLast().split(separator: ", ").map(String.init)
+            return .accepted(from: String(rest[..<bracket.lowerBound].dropFirst(5)), senders: senders)
+        case "from", "malformed", "duplicate", "too-large", "line-too-long":
+            return .refused(kind: String(kind), part: rest)
+        default: return nil
+        }
+    }
+}
+
+extension MessageRejection {
+    /// As the corpus names it.
+    var kind: String {
+        switch self {
+        case .from: "from"
+        case .malformedHeader: "malformed"
+        case .duplicateField: "duplicate"
+        case .headerTooLarge: "too-large"
+        case .lineTooLong: "line-too-long"
+        }
+    }
+}
+
+@Suite("Hostile headers")
+struct CorpusTests {
+    @Test("The corpus is as large as it is said to be, and no name stands twice")
+    func corpus() throws {
+        let cases = try Corpus.cases.get()
+        #expect(cases.count >= 160)
+        #expect(Set(cases.map(\.testDescription)).count == cases.count)
+    }
+
+    @Test("Every case gets its verdict, whole and octet by octet", arguments: try Corpus.cases.get())
+    func verdict(_ test: CorpusCase) {
+        let whole = prepare([test.message])
+        switch (whole.result, test.verdict) {
+        case (.success(let summary), .accepted(let from, let senders)):
+            #expect(summary.from.text == from)
+            #expect(summary.senders.map(\.text) == senders)
+        case (.failure(let rejection), .refused(let kind, let part)):
+            #expect(rejection.kind == kind, "\(rejection.explanation)")
+            #expect(
+                part.isEmpty || rejection.explanation.lowercased().contains(part.lowercased()),
+                "\(rejection.explanation)")
+            #expect(rejection.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) })
+        case (let result, _): Issue.record("\(result)")
+        }
+        #expect(prepare(test.message.map { [$0] }).result == whole.result)
+        if whole.rejection == nil { #expect(prepare(test.message.map { [$0] }).output == whole.output) }
+    }
+
+    @Test("No explanation carries octets of the message")
+    func explanationsAreOurs() throws {
+        for test in try Corpus.cases.get() {
+            let rejection = prepare([test.message]).rejection
+            for word in ["evil", "good.example", "ceo"] {
+                #expect(rejection?.explanation.contains(word) != true, "\(test.testDescription)")
+            }
+        }
+    }
+
+    @Test("What was accepted is accepted again, with the same senders")
+    func idempotent() throws {
+        for test in try Corpus.cases.get() {
+            let once = prepare([test.message])
+            guard once.rejection == nil else { continue }
+            let twice = prepare([once.output])
+            #expect(twice.output == once.output, "\(test.testDescription)")
+            #expect(twice.summary?.from == once.summary?.from)
+            #expect(twice.summary?.senders == once.summary?.senders)
+        }
+    }
+}

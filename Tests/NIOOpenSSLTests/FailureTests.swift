@@ -1,0 +1,249 @@
+import NIOCore
+import NIOEmbedded
+import NIOOpenSSL
+import Testing
+
+/// Handshakes that fail, and what the operator gets to read of them.
+@Suite struct FailureTests {
+    /// Drives both sides until one gives up.
+    private func fail(
+        _ options: TLSClient.Options, against context: TLSServerContext
+    ) throws -> (error: TLSError, client: TLSClient) {
+        let server = try EmbeddedServer(context)
+        let client = try TLSClient(options)
+        try server.exchange(with: client)
+        let error = try #require(server.application.errors.first)
+        #expect(server.application.story == ["<error \(error.code)>", "<inactive>"])
+        #expect(!server.handler.isHandshakeComplete)
+        #expect(context.liveConnections == 0)
+        return (error, client)
+    }
+
+    @Test func `A client of TLS 1.2 is told from a server of TLS 1.3 only`() throws {
+        let (error, client) = try self.fail(.only(.tls12), against: selfSignedContext(minimumVersion: .tls13))
+        #expect(error.code == .handshakeFailed)
+        #expect(
+            error.description
+                == "handshake failed: no protocol version in common (client offered TLS 1.2 at most)")
+        #expect(client.alert == 70)  // protocol_version
+    }
+
+    @Test(arguments: [(Int32(0x0301), "TLS 1.0"), (0x0302, "TLS 1.1")])
+    func `A client of an older version is told`(version: Int32, name: String) throws {
+        var options = TLSClient.Options(versions: version...version)
+        options.ciphers = "ALL:@SECLEVEL=0"
+        let (error, client) = try self.fail(options, against: selfSignedContext())
+        #expect(
+            error.description == "handshake failed: no protocol version in common (client offered \(name) at most)")
+        #expect(client.alert == 70)
+    }
+
+    @Test(arguments: TLSVersion.allCases)
+    func `A client that does not trust the certificate says so`(version: TLSVersion) throws {
+        var options = TLSClient.Options.only(version)
+        options.trusted = []
+        let (error, client) = try self.fail(options, against: selfSignedContext())
+        #expect(error.code == .alertReceived)
+        #expect(error.alert == 48)
+        #expect(
+            error.description == "handshake failed: the client sent alert 48 (unknown CA): "
+                + "it does not trust this server's certificate")
+        #expect(client.failure == "certificate verify failed")
+    }
+
+    @Test func `A client that finds the certificate expired says so`() throws {
+        let identity = try TLSIdentity.selfSigned(hostnames: ["mail.example"], now: testTime - 86_400 * 1_000)
+        guard case .bytes(let certificate, _) = identity.certificateChain else {
+            Issue.record("a self-signed certificate is in memory")
+            return
+        }
+        var options = TLSClient.Options()
+        options.trusted = certificate
+        let context = try TLSServerContext(TLSConfiguration(identities: [identity]))
+        let (error, _) = try self.fail(options, against: context)
+        #expect(error.alert == 45)
+        #expect(error.description.hasSuffix("alert 45 (certificate expired): this server's certificate has expired"))
+    }
+
+    @Test func `No cipher suite in common`() throws {
+        var options = TLSClient.Options.only(.tls12)
+        options.ciphers = "AES128-SHA:DHE-RSA-AES128-GCM-SHA256"
+        let (error, client) = try self.fail(options, against: selfSignedContext())
+        #expect(error.code == .handshakeFailed)
+        #expect(error.description.hasPrefix("handshake failed: no cipher suite in common (the client offered none"))
+        #expect(client.alert == 40)  // handshake_failure
+    }
+
+    @Test func `A client that takes RSA only, where there is ECDSA only`() throws {
+        var options = TLSClient.Options.only(.tls13)
+        options.signatureAlgorithms = "rsa_pss_rsae_sha256"
+        let modern = try self.fail(options, against: selfSignedContext())
+        #expect(
+            modern.error.description
+                == "handshake failed: no signature algorithm in common that fits a certificate here")
+        options.versions = TLSClient.Options.only(.tls12).versions
+        let older = try self.fail(options, against: selfSignedContext())
+        #expect(older.error.description.hasPrefix("handshake failed: no "))
+        #expect(older.error.description.hasSuffix("fits a certificate here)"))
+    }
+
+    @Test func `No group in common`() throws {
+        var options = TLSClient.Options.only(.tls13)
+        options.groups = "P-521"
+        let (error, _) = try self.fail(options, against: selfSignedContext())
+        #expect(error.description == "handshake failed: no key exchange group in common")
+    }
+
+    // MARK: - What is no TLS at all
+
+    @Test(
+        arguments: [
+            ("GET / HTTP/1.1\r\nHost: mail.example\r\n\r\n", "the client sent a plain-text HTTP request, not TLS"),
+            ("POST / HTTP/1.1\r\n", "the client sent a plain-text HTTP request, not TLS"),
+            ("CONNECT mail.example:443 HTTP/1.1\r\n", "the client sent a plain-text HTTP request, not TLS"),
+            ("EHLO client.example\r\n", "the client sent something that is not TLS (plain text?)"),
+            ("QUIT\r\n", "the client sent something that is not TLS (plain text?)"),
+            ("\r\n\r\n\r\n", "the client sent something that is not TLS (plain text?)"),
+            ("\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", "the client sent something that is not TLS (plain text?)"),
+            ("\u{16}\u{3}\u{1}\u{7F}\u{7F}", "the client sent something that is not TLS (plain text?)"),
+        ])
+    func `Plain text is called that`(text: String, explanation: String) throws {
+        for piece in [Int.max, 1] {
+            let server = try EmbeddedServer()
+            server.deliver(ByteBuffer(string: text), piece: piece)
+            #expect(server.application.story == ["<error handshakeFailed>", "<inactive>"])
+            #expect(server.application.errors.map(\.description) == ["handshake failed: " + explanation])
+        }
+    }
+
+    @Test func `A first record that is no ClientHello`() throws {
+        let server = try EmbeddedServer()
+        server.deliver(ByteBuffer(bytes: [23, 3, 3, 0, 1, 0]))  // application data
+        #expect(server.application.errors.map(\.code) == [.handshakeFailed])
+        #expect(try #require(try server.takeOutput()).readableBytesView.first == 21)  // an alert
+    }
+
+    /// Any octet of a ClientHello may be wrong: that ends in a handshake or in an error, never in silence with more
+    /// than the whole of it delivered, and never in a crash.
+    @Test func `A damaged ClientHello is refused or harmless`() throws {
+        let context = try selfSignedContext()
+        let client = try TLSClient()
+        client.advance()
+        let hello = Array(try #require(client.takeOutput()).readableBytesView)
+        for index in hello.indices {
+            for mask in [UInt8(0xFF), 0x01, 0x80] {
+                var damaged = hello
+                damaged[index] ^= mask
+                let server = try EmbeddedServer(context)
+                server.deliver(ByteBuffer(bytes: damaged))
+                let answered = try server.takeOutput() != nil
+                // Another length makes the server wait for the rest of it; an SSL 2 record (its first bit) has one too.
+                let mayWait = (3...8).contains(index) || index == 0 && mask & 0x80 != 0
+                #expect(answered || !server.application.errors.isEmpty || mayWait, "octet \(index) ^ \(mask)")
+                server.disconnect()
+                #expect(server.application.errors.count == 1)
+            }
+        }
+        #expect(context.liveConnections == 0)
+    }
+
+    // MARK: - Clients that leave
+
+    @Test func `A client that leaves before its handshake is complete`() throws {
+        let nothing = try EmbeddedServer()
+        nothing.disconnect()
+        #expect(
+            nothing.application.errors.map(\.description)
+                == ["handshake failed: the client closed the connection without sending anything"])
+        #expect(nothing.application.story == ["<error handshakeFailed>", "<inactive>"])
+
+        let client = try TLSClient()
+        client.advance()
+        var hello = try #require(client.takeOutput())
+        let part = try EmbeddedServer()
+        part.deliver(try hello.take(40))
+        part.disconnect()
+        #expect(
+            part.application.errors.map(\.description)
+                == ["handshake failed: the client closed the connection before its ClientHello was complete"])
+
+        let other = try TLSClient()
+        other.advance()
+        let whole = try EmbeddedServer()
+        whole.deliverOutput(of: other)
+        whole.disconnect()
+        #expect(
+            whole.application.errors.map(\.description)
+                == ["handshake failed: the client closed the connection in the middle of the handshake"])
+    }
+
+    @Test func `Nothing is delivered after an error`() throws {
+        let server = try EmbeddedServer()
+        server.deliver("EHLO client.example\r\n")
+        let story = server.application.story
+        server.deliver("MAIL FROM:<>\r\n")
+        server.disconnect()
+        #expect(server.application.story == story)
+    }
+
+    @Test func `The application may close on an error`() throws {
+        let server = try EmbeddedServer()
+        server.application.onError = { $0.close(promise: nil) }
+        server.deliver("EHLO client.example\r\n")
+        #expect(server.application.story == ["<error handshakeFailed>", "<inactive>"])
+    }
+
+    // MARK: - The queue of errors
+
+    @Test(arguments: TLSVersion.allCases)
+    func `A bad peer does not break another on the same thread`(version: TLSVersion) throws {
+        let context = try selfSignedContext()
+        let server = try EmbeddedServer(context)
+        let client = try TLSClient(.only(version))
+        var round = 0
+        func misbehave() throws {
+            let bad = try EmbeddedServer(context)
+            bad.deliver(round % 2 == 0 ? "EHLO bad.example\r\n" : "GET / HTTP/1.1\r\n")
+            #expect(bad.application.errors.count == 1)
+            leaveErrorInQueue()
+            round += 1
+        }
+        for _ in 0..<4 {
+            client.advance()
+            try misbehave()
+            server.deliverOutput(of: client)
+            if let ciphertext = try server.takeOutput() { client.receive(ciphertext) }
+        }
+        try #require(client.isEstablished && server.handler.isHandshakeComplete)
+        client.write("still here")
+        let ciphertext = try #require(client.takeOutput())
+        try misbehave()
+        server.deliver(ciphertext, piece: 5)
+        try misbehave()
+        server.write("so am I")
+        server.flush()
+        try misbehave()
+        server.close(.all)
+        client.receive(try #require(try server.takeOutput()))
+        client.advance()
+        #expect(server.application.story == ["<handshakeCompleted>", "still here", "<inactive>"])
+        #expect(client.receivedText == "so am I" && client.hasReceivedCloseNotify)
+    }
+
+    @Test func `Errors know where they were made and codes have names`() throws {
+        let server = try EmbeddedServer()
+        let log = Log()
+        server.close(.all)
+        let promise = server.channel.eventLoop.makePromise(of: Void.self)
+        server.channel.write(ByteBuffer(string: "late"), promise: promise)
+        promise.futureResult.whenFailure { error in
+            guard let error = error as? TLSError else { return }
+            log.append("\(error.file) \(error.line > 0) \(error.code) \(error)", .success(()))
+        }
+        #expect(
+            log.entries == [
+                "NIOOpenSSL/TLSServerHandler.swift true closed cannot write: the TLS connection is closed"
+            ])
+        #expect(TLSError.Code.protocolViolation.description == "protocolViolation")
+    }
+}

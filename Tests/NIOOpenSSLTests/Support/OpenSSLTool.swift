@@ -1,0 +1,77 @@
+import Dispatch
+import Foundation
+
+/// Debian's `openssl` command.
+enum OpenSSLTool {
+    struct Outcome {
+        var status: Int32
+        /// Standard output and standard error as they came.
+        var output: String
+    }
+
+    struct Failure: Error {
+        var arguments: [String]
+        var outcome: Outcome
+    }
+
+    /// Runs it with `input` as its standard input, and ends it if it does not end by itself.
+    static func run(_ arguments: [String], input: String = "", in directory: TemporaryDirectory? = nil) async throws
+        -> Outcome
+    {
+        let files = try TemporaryDirectory()
+        let output = try files.write([], to: "output")
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["openssl"] + arguments
+        process.currentDirectoryURL = (directory ?? files).url
+        process.standardInput = try FileHandle(
+            forReadingFrom: URL(filePath: files.write(Array(input.utf8), to: "input")))
+        let sink = try FileHandle(forWritingTo: URL(filePath: output))
+        process.standardOutput = sink
+        process.standardError = sink
+        let bound = DispatchWorkItem { if process.isRunning { process.terminate() } }
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do {
+                try process.run()
+                DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: bound)
+            } catch {
+                process.terminationHandler = nil
+                continuation.resume(throwing: error)
+            }
+        }
+        bound.cancel()
+        let text = String(decoding: try Data(contentsOf: URL(filePath: output)), as: UTF8.self)
+        return Outcome(status: process.terminationStatus, output: text)
+    }
+
+    /// Runs it and throws what it said if it failed.
+    static func succeed(_ arguments: [String], in directory: TemporaryDirectory) async throws {
+        let outcome = try await Self.run(arguments, in: directory)
+        guard outcome.status == 0 else { throw Failure(arguments: arguments, outcome: outcome) }
+    }
+}
+
+/// A directory that goes when nobody needs it any more.
+final class TemporaryDirectory: Sendable {
+    let url: URL
+
+    init() throws {
+        self.url = FileManager.default.temporaryDirectory.appending(path: "NIOOpenSSLTests-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(
+            at: self.url, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+
+    deinit { try? FileManager.default.removeItem(at: self.url) }
+
+    func path(_ name: String) -> String { self.url.appending(path: name).path }
+
+    /// - Returns: the path of the file.
+    @discardableResult
+    func write(_ bytes: [UInt8], to name: String) throws -> String {
+        try Data(bytes).write(to: URL(filePath: self.path(name)))
+        return self.path(name)
+    }
+
+    func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: self.path(name)))) }
+}

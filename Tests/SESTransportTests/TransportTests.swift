@@ -1,0 +1,413 @@
+import Crypto
+import Foundation
+import Logging
+import NIOCore
+import RelayCore
+import Synchronization
+import Testing
+
+@testable import SESTransport
+
+/// Gives one set of credentials after the other, changing when one is refused.
+private actor Rotating: CredentialsProvider {
+    private var sets: [AWSCredentials]
+
+    init(_ sets: [AWSCredentials]) { self.sets = sets }
+
+    func credentials() throws(CredentialsError) -> AWSCredentials {
+        guard let first = sets.first else { throw CredentialsError("no AWS credentials anywhere") }
+        return first
+    }
+
+    func refused(_ credentials: AWSCredentials) {
+        if sets.count > 1 { sets.removeFirst() }
+    }
+}
+
+/// A body whose second reading waits for a gate: the request is begun, and does not end.
+private final class GatedBody: StoredBody {
+    let size: Int
+    private let read = Mutex(0)
+    let reached = Gate()
+    let gate = Gate()
+
+    init(size: Int) { self.size = size }
+
+    func read(at offset: Int, count: Int) async -> [UInt8] {
+        let before = read.withLock { read in
+            defer { read += count }
+            return read
+        }
+        if before > size {
+            await reached.open()
+            await gate.passed()
+        }
+        return [UInt8](repeating: 0x61, count: count)
+    }
+}
+
+@Suite struct SESTransportTests {
+    private let clock = TestClock()
+
+    private func withTransport<Result>(
+        to url: String, set: String? = nil, credentials: (any CredentialsProvider)? = nil,
+        _ body: (SESTransport) async throws -> Result
+    ) async throws -> Result {
+        let configuration = try SESConfiguration(
+            region: "eu-west-1", endpoint: url, configurationSet: set, concurrency: 4)
+        let transport = SESTransport(
+            configuration: configuration, credentials: try credentials ?? StaticCredentials(.example(token: "session")),
+            clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        do {
+            let result = try await body(transport)
+            await transport.shutdown()
+            return result
+        } catch {
+            await transport.shutdown()
+            throw error
+        }
+    }
+
+    /// What becomes of one small message at a server that behaves so. `passing`: time that passes once it has it.
+    private func outcome(
+        passing time: Duration? = nil, _ whole: @escaping @Sendable (Received, Int) -> Reaction
+    ) async throws -> DeliveryOutcome {
+        try await StandIn.with(whole: whole) { server in
+            try await withTransport(to: server.url) { transport in
+                async let outcome = transport.send(try .example(), body: MemoryBody(noise(2000)))
+                if let time {
+                    await server.received(1)
+                    clock.advance(by: time)
+                }
+                return try await outcome
+            }
+        }
+    }
+
+    private func expectSigned(_ request: Received, token: String? = "session") throws {
+        var signed = SigV4.Request(
+            method: request.method, host: try #require(request.header("Host")), path: request.path,
+            payloadHash: SigV4.hex(SHA256.hash(data: request.body)))
+        if let type = request.header("Content-Type") { signed.headers = [(name: "Content-Type", value: type)] }
+        let expected = SigV4.headers(
+            signing: signed, with: try .example(token: token), region: "eu-west-1", at: clock.now())
+        for field in expected { #expect(request.header(field.name) == field.value) }
+    }
+
+    private func raw(_ request: Received) throws -> Data {
+        struct Document: Decodable {
+            struct Content: Decodable { var Raw: Raw }
+            struct Raw: Decodable { var Data: String }
+            var Content: Content
+        }
+        let document = try JSONDecoder().decode(Document.self, from: Data(request.body))
+        return try #require(Data(base64Encoded: document.Content.Raw.Data))
+    }
+
+    @Test func sendsTheStoredBytesSigned() async throws {
+        try await StandIn.with(whole: { _, _ in .taken("0100-one") }) { server in
+            let body = MemoryBody(Array("From: ä\r\n\r\n".utf8) + noise(1000))
+            let outcome = try await withTransport(to: server.url, set: "set") { transport in
+                await transport.send(try .example(to: ["ann@example.org", "bob@example.net"]), body: body)
+            }
+            #expect(outcome == .sent(sesMessageID: "0100-one"))
+            let request = try #require(server.requests.first)
+            #expect(server.requests.count == 1)
+            #expect(request.method == "POST")
+            #expect(request.path == "/v2/email/outbound-emails")
+            #expect(request.header("Host") == "127.0.0.1:\(server.port)")
+            #expect(request.header("Content-Type") == "application/json")
+            #expect(request.header("Content-Length") == "\(request.body.count)")
+            #expect(request.header("Transfer-Encoding") == nil)
+            try expectSigned(request)
+            #expect(try raw(request) == Data(body.bytes))
+            let text = String(decoding: request.body, as: UTF8.self)
+            #expect(text.contains(#""ToAddresses":["ann@example.org","bob@example.net"]"#))
+            #expect(text.contains(#""FeedbackForwardingEmailAddress":"bounces@example.com""#))
+            #expect(text.contains(#""ConfigurationSetName":"set""#))
+        }
+    }
+
+    @Test func streamsALargeBodyInPieces() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            let body = MemoryBody(noise(25 << 20))
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(from: nil), body: body)
+            }
+            #expect(outcome == .sent(sesMessageID: "0100-example"))
+            let request = try #require(server.requests.first)
+            #expect(request.header("Content-Length") == "\(request.body.count)")
+            #expect(request.header("Transfer-Encoding") == nil)
+            try expectSigned(request)
+            #expect(try raw(request) == Data(body.bytes))
+            let reads = body.readsSoFar
+            #expect(reads.allSatisfy { $0.count <= SendEmailPayload.pieceSize })
+            #expect(reads.map(\.count).reduce(0, +) == 2 * body.size)
+        }
+    }
+
+    @Test func usesAConnectionAgain() async throws {
+        try await StandIn.with(whole: { _, n in .taken("id-\(n)") }) { server in
+            try await withTransport(to: server.url) { transport in
+                for n in 1...5 {
+                    let outcome = await transport.send(try .example(), body: MemoryBody(noise(n)))
+                    #expect(outcome == .sent(sesMessageID: "id-\(n)"))
+                }
+            }
+        }
+    }
+
+    @Test func tellsThrottlingFromRefusal() async throws {
+        let throttled = try await outcome { _, _ in
+            .refusal(
+                429, "TooManyRequestsException:http://internal.amazon.com/coral/", "Maximum sending rate exceeded.")
+        }
+        #expect(AnswerTests.Verdict(throttled) == .throttled)
+        let refused = try await outcome { _, _ in .refusal(400, "MessageRejected", "Email address is not verified.") }
+        #expect(AnswerTests.Verdict(refused) == .failed)
+        let quota = try await outcome { _, _ in
+            .answer(400, [:], #"{"__type":"x#LimitExceededException","message":"Daily message quota exceeded."}"#)
+        }
+        #expect(AnswerTests.Verdict(quota) == .held(alert: false))
+    }
+
+    @Test func followsNoRedirect() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { elsewhere in
+            let url = elsewhere.url
+            for status in [303, 307] {
+                let outcome = try await outcome { _, _ in .answer(status, ["Location": url]) }
+                #expect(AnswerTests.Verdict(outcome) == .again)
+            }
+            #expect(elsewhere.requests.isEmpty)
+        }
+    }
+
+    @Test func doesNotKnowAfterAServerErrorOrABrokenAnswer() async throws {
+        for reaction in [
+            Reaction.answer(500), .answer(503, [:], "<html>"), .answer(200, [:], "{"), .answer(200, [:], ""),
+        ] {
+            let outcome = try await outcome { _, _ in reaction }
+            #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
+        }
+    }
+
+    @Test func doesNotKnowAfterSilence() async throws {
+        for reaction in [Reaction.silence, .headOnly(200)] {
+            let outcome = try await outcome(passing: .seconds(60)) { _, _ in reaction }
+            #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
+            #expect(outcome.cause?.word == "timeout")
+        }
+    }
+
+    @Test func doesNotKnowWhenTheConnectionEndsAfterTheRequest() async throws {
+        let outcome = try await outcome { _, _ in .cut }
+        #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
+        #expect(outcome.cause?.word == "connection-lost")
+    }
+
+    @Test func knowsWhenTheConnectionEndsWithinTheRequest() async throws {
+        try await StandIn.with(atHead: { _ in .cut }, whole: { _, _ in .taken() }) { server in
+            let body = GatedBody(size: 2 << 20)
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(), body: body)
+            }
+            await body.gate.open()
+            #expect(AnswerTests.Verdict(outcome) == .again)
+            #expect(outcome.cause?.word == "connection-lost")
+        }
+    }
+
+    @Test func takesARefusalThatComesBeforeTheBodyIsSent() async throws {
+        let early: @Sendable (Received) -> Reaction? = { _ in .refusal(400, "BadRequestException", "too large") }
+        try await StandIn.with(atHead: early, whole: { _, _ in .taken() }) { server in
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(), body: MemoryBody(noise(3 << 20)))
+            }
+            #expect(AnswerTests.Verdict(outcome) == .failed)
+        }
+    }
+
+    @Test func knowsThatNothingWasSentWithoutAConnection() async throws {
+        let server = try await StandIn.start(whole: { _, _ in .taken() })
+        await server.stop()
+        let refused = try await withTransport(to: server.url) { transport in
+            await transport.send(try .example(), body: MemoryBody(noise(9)))
+        }
+        #expect(AnswerTests.Verdict(refused) == .again)
+        #expect(refused.cause?.word == "connection-failed")
+    }
+
+    @Test func knowsThatNothingWasSentWithoutAHandshake() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            // The server speaks no TLS.
+            let outcome = try await withTransport(to: "https://127.0.0.1:\(server.port)") { transport in
+                await transport.send(try .example(), body: MemoryBody(noise(9)))
+            }
+            #expect(AnswerTests.Verdict(outcome) == .again)
+            #expect(outcome.cause?.word == "connection-failed")
+            #expect(outcome.cause?.explanation == "No connection to SES: TLS failed: WRONG_VERSION_NUMBER")
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test func tellsAnUnreadableBody() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            try await withTransport(to: server.url) { transport in
+                for body in [MemoryBody(noise(900), failsAt: 500), MemoryBody(noise(900), claiming: 1000)] {
+                    let outcome = await transport.send(try .example(), body: body)
+                    #expect(AnswerTests.Verdict(outcome) == .again)
+                    #expect(outcome.cause?.word == "body-unreadable")
+                }
+            }
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test func holdsTheLaneWithoutCredentials() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            let outcome = try await withTransport(to: server.url, credentials: Rotating([])) { transport in
+                #expect(await transport.quota() == nil)
+                return await transport.send(try .example(), body: MemoryBody(noise(9)))
+            }
+            #expect(AnswerTests.Verdict(outcome) == .held(alert: true))
+            #expect(outcome.cause == DeliveryOutcome.Cause("no-credentials", "no AWS credentials anywhere"))
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test func triesOnceMoreWithRotatedCredentials() async throws {
+        let rotating = Rotating([try .example("AKIAOLD"), try .example("AKIANEW")])
+        let answer: @Sendable (Received, Int) -> Reaction = { request, _ in
+            request.header("Authorization")?.contains("AKIANEW") == true
+                ? .taken() : .refusal(403, "UnrecognizedClientException")
+        }
+        try await StandIn.with(whole: answer) { server in
+            let outcome = try await withTransport(to: server.url, credentials: rotating) { transport in
+                await transport.send(try .example(), body: MemoryBody(noise(1 << 20)))
+            }
+            #expect(outcome == .sent(sesMessageID: "0100-example"))
+            #expect(server.requests.count == 2)
+        }
+    }
+
+    @Test func doesNotTryAgainWithTheSameCredentials() async throws {
+        try await StandIn.with(whole: { _, _ in .refusal(403, "ExpiredTokenException") }) { server in
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(), body: MemoryBody(noise(9)))
+            }
+            #expect(AnswerTests.Verdict(outcome) == .held(alert: true))
+            #expect(server.requests.count == 1)
+        }
+    }
+
+    @Test func repeatsNoSecret() async throws {
+        let outcome = try await outcome { request, _ in
+            .refusal(400, "BadRequestException", "you sent \(request.header("X-Amz-Security-Token") ?? "nothing")")
+        }
+        #expect(outcome.cause?.explanation.contains("you sent [withheld]") == true)
+    }
+
+    @Test func endsWhenItIsCancelledAfterTheRequest() async throws {
+        try await StandIn.with(whole: { _, _ in .silence }) { server in
+            try await withTransport(to: server.url) { transport in
+                let sending = Task { await transport.send(try .example(), body: MemoryBody(noise(9))) }
+                await server.received(1)
+                sending.cancel()
+                let outcome = try await sending.value
+                #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
+                #expect(outcome.cause?.word == "interrupted")
+            }
+        }
+    }
+
+    @Test func endsWhenItIsCancelledWithinTheRequest() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            try await withTransport(to: server.url) { transport in
+                let body = GatedBody(size: 2 << 20)
+                let sending = Task { await transport.send(try .example(), body: body) }
+                await body.reached.passed()
+                sending.cancel()
+                let outcome = try await sending.value
+                await body.gate.open()
+                #expect(AnswerTests.Verdict(outcome) == .again)
+                #expect(outcome.cause?.word == "interrupted")
+            }
+        }
+    }
+
+    @Test func endsAtOnceWhenItIsCancelledBefore() async throws {
+        try await StandIn.with(whole: { _, _ in .taken() }) { server in
+            try await withTransport(to: server.url) { transport in
+                let sending = Task {
+                    withUnsafeCurrentTask { $0?.cancel() }
+                    return await transport.send(try .example(), body: MemoryBody(noise(9)))
+                }
+                let outcome = try await sending.value
+                #expect(AnswerTests.Verdict(outcome) == .again)
+                #expect(server.requests.isEmpty)
+            }
+        }
+    }
+
+    @Test func endsWhatRunsAtShutdown() async throws {
+        try await StandIn.with(whole: { _, _ in .silence }) { server in
+            let sending = try await withTransport(to: server.url) { transport in
+                let sending = Task { await transport.send(try .example(), body: MemoryBody(noise(9))) }
+                await server.received(1)
+                return sending
+            }
+            let outcome = try await sending.value
+            #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
+        }
+    }
+}
+
+@Suite struct QuotaTests {
+    private func quota(_ reaction: Reaction, passing time: Duration? = nil) async throws -> SendQuota? {
+        try await StandIn.with(whole: { _, _ in reaction }) { server in
+            let clock = TestClock()
+            let transport = SESTransport(
+                configuration: try SESConfiguration(region: "eu-west-1", endpoint: server.url),
+                credentials: StaticCredentials(try .example()), clock: clock,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            async let answer = transport.quota()
+            if let time {
+                await server.received(1)
+                clock.advance(by: time)
+            }
+            let quota = await answer
+            await transport.shutdown()
+            #expect(server.requests.map(\.method) == ["GET"])
+            #expect(server.requests.map(\.path) == ["/v2/email/account"])
+            return quota
+        }
+    }
+
+    @Test(
+        arguments: [
+            (
+                #"{"SendQuota":{"Max24HourSend":50000.0,"MaxSendRate":14.0,"SentLast24Hours":12.0},"SendingEnabled":true}"#,
+                SendQuota(maximumRate: 14, maximum24Hours: 50000, sentLast24Hours: 12)
+            ),
+            (
+                #"{"SendQuota":{"Max24HourSend":-1,"MaxSendRate":500,"SentLast24Hours":1e6}}"#,
+                SendQuota(maximumRate: 500, maximum24Hours: nil, sentLast24Hours: 1e6)
+            ),
+            (#"{"SendQuota":{"MaxSendRate":1}}"#, SendQuota(maximumRate: 1, maximum24Hours: nil, sentLast24Hours: 0)),
+            (#"{"SendQuota":{"MaxSendRate":0,"Max24HourSend":200}}"#, nil),
+            (#"{"SendQuota":{}}"#, nil), ("{}", nil), ("", nil), ("[1]", nil),
+        ] as [(String, SendQuota?)])
+    func isReadFromTheAccount(body: String, expected: SendQuota?) async throws {
+        #expect(try await quota(.answer(200, [:], body)) == expected)
+    }
+
+    @Test func isNilWhereItIsNotTold() async throws {
+        for reaction in [
+            Reaction.refusal(403, "AccessDeniedException"), .answer(404, [:], "<html>"), .answer(500), .cut,
+            .refusal(429, "TooManyRequestsException"),
+        ] {
+            #expect(try await quota(reaction) == nil)
+        }
+        #expect(try await quota(.silence, passing: .seconds(60)) == nil)
+    }
+}

@@ -1,0 +1,186 @@
+import NIOCore
+import Testing
+
+@testable import SMTP
+
+@Suite("Commands")
+struct CommandTests {
+    private static let noAngle =
+        "501 5.1.7 The address must stand in angle brackets, as in <user@example.com> [address]"
+    private static let nonASCII =
+        "553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]"
+    private static let unknown = "500 5.5.2 Unknown command"
+    private static let control = "501 5.5.4 A command must not hold control characters"
+    private static let unknownParameter =
+        "555 5.5.4 A parameter of MAIL is not supported; supported are SIZE, BODY and AUTH"
+    private static let recipientParameter =
+        "555 5.5.4 No parameters of RCPT are supported, delivery status notifications neither"
+    private static let noArgument = "501 5.5.4 This command takes no argument"
+
+    @Test(
+        "Verbs",
+        arguments: [
+            ("EHLO client.example.com", "EHLO client.example.com"), ("ehlo client", "EHLO client"),
+            ("HELO client", "HELO client"), ("EhLo  client  ", "EHLO client"),
+            ("EHLO [192.0.2.1]", "EHLO [192.0.2.1]"), ("EHLO [IPv6:2001:db8::1]", "EHLO [IPv6:2001:db8::1]"),
+            // Nothing that could look like something else in a trace field.
+            ("EHLO my pc", "EHLO my?pc"), ("EHLO a(b)c;d", "EHLO a?b?c?d"), (#"EHLO a<b>"c""#, "EHLO a?b??c?"),
+            (#"EHLO b\u{FC}cher"#, "EHLO b??cher"), ("EHLO my_pc", "EHLO my_pc"),
+            ("EHLO", "501 5.5.4 Say the client's name: EHLO client.example.com"),
+            ("HELO ", "501 5.5.4 Say the client's name: HELO client.example.com"),
+            ("EHLO " + String(repeating: "a", count: 255), "EHLO " + String(repeating: "a", count: 255)),
+            ("EHLO " + String(repeating: "a", count: 256), "501 5.5.4 Say the client's name: EHLO client.example.com"),
+            ("STARTTLS", "STARTTLS"), ("starttls ", "STARTTLS"), ("STARTTLS now", noArgument),
+            ("DATA", "DATA"), ("Data", "DATA"), ("DATA <x>", noArgument),
+            ("RSET", "RSET"), ("RSET x", noArgument), ("QUIT", "QUIT"), ("quit", "QUIT"), ("QUIT now", noArgument),
+            ("NOOP", "NOOP"), ("NOOP anything goes", "NOOP"), ("HELP", "HELP"), ("HELP MAIL", "HELP"),
+            ("VRFY user", "VRFY"), ("VRFY", "501 5.5.4 VRFY needs an address"),
+            ("EXPN list", "502 5.5.1 Command not implemented"), ("BDAT 10 LAST", "502 5.5.1 Command not implemented"),
+            ("", unknown), (" ", unknown), (" EHLO x", unknown), ("EHLOX x", unknown), ("EHL x", unknown),
+            ("STARTTLSX", unknown), ("STARTTLSSTARTTLS", unknown), (#"MAIL\tFROM:<a@b.example>"#, unknown),
+            (#"\u{16}\u{3}\u{1}"#, unknown), ("Subject: hello", unknown), (#"\u{E9}HLO x"#, unknown),
+            (#"EHLO a\tb"#, control), (#"NOOP \0"#, control), (#"QUIT\r"#, unknown), (#"NOOP x\r"#, control),
+            (#"MAIL FROM:<a@b.example>\u{7F}"#, control), (#"\0EHLO x"#, control),
+            ("GET / HTTP/1.1", "HTTP"), ("POST /x HTTP/1.1", "HTTP"), ("get /", "HTTP"),
+            ("CONNECT a:25 HTTP/1.1", "HTTP"),
+            ("PRI * HTTP/2.0", "HTTP"), ("OPTIONS * HTTP/1.1", "HTTP"), ("DELETE /", "HTTP"), ("PUT /", "HTTP"),
+            ("HEAD /", "HTTP"), ("PATCH /", "HTTP"), ("TRACE /", "HTTP"), (#"GET /\u{1}"#, "HTTP"), ("GETX /", unknown),
+        ])
+    func verbs(line: String, expected: String) {
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+    }
+
+    @Test(
+        "AUTH",
+        arguments: [
+            ("AUTH PLAIN", "AUTH PLAIN without initial response"),
+            ("auth login", "AUTH LOGIN without initial response"),
+            ("AUTH PLAIN AGEAYg==", "AUTH PLAIN 'AGEAYg=='"), ("AUTH PLAIN   AGEAYg==  ", "AUTH PLAIN 'AGEAYg=='"),
+            ("AUTH LOGIN =", "AUTH LOGIN '='"), ("AUTH LOGIN a b", "AUTH LOGIN 'a b'"),
+            ("AUTH XOAUTH2 x", "AUTH XOAUTH2 'x'"), ("AUTH PLAIN ", "AUTH PLAIN without initial response"),
+            ("AUTH", "501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN"),
+            ("AUTH ABCDEFGHIJKLMNOPQRSTU", "501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN"),
+            ("AUTH=PLAIN", unknown),
+        ])
+    func auth(line: String, expected: String) {
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+    }
+
+    @Test(
+        "MAIL",
+        arguments: [
+            ("MAIL FROM:<a@b.example>", "MAIL <a@b.example>"), ("mail from:<a@B.Example>", "MAIL <a@b.example>"),
+            ("MAIL From: <A@b.example>", "MAIL <A@b.example>"), ("MAIL  FROM:<a@b.example>  ", "MAIL <a@b.example>"),
+            ("MAIL FROM:<>", "MAIL <>"), ("MAIL FROM: <> SIZE=1", "MAIL <> of 1 octets"),
+            ("MAIL FROM:<a@b.example> SIZE=0", "MAIL <a@b.example> of 0 octets"),
+            ("MAIL FROM:<a@b.example> size=12345", "MAIL <a@b.example> of 12345 octets"),
+            ("MAIL FROM:<a@b.example>  SIZE=12  BODY=8BITMIME", "MAIL <a@b.example> of 12 octets"),
+            ("MAIL FROM:<a@b.example> BODY=7bit", "MAIL <a@b.example>"),
+            ("MAIL FROM:<a@b.example> AUTH=<>", "MAIL <a@b.example>"),
+            ("MAIL FROM:<a@b.example> AUTH=a+40b.example SIZE=7", "MAIL <a@b.example> of 7 octets"),
+            ("MAIL FROM:<a@b.example> SIZE=999999999999999999", "MAIL <a@b.example> of 999999999999999999 octets"),
+            ("MAIL FROM:<a@b.example> SIZE=9999999999999999999", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> SIZE=", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> SIZE", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> SIZE=-1", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> SIZE=1k", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> SIZE=1=2", "501 5.5.4 SIZE= takes a number of octets"),
+            ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
+            ("MAIL FROM:<a@b.example> BODY", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
+            ("MAIL FROM:<a@b.example> SMTPUTF8", unknownParameter),
+            ("MAIL FROM:<a@b.example> RET=FULL", unknownParameter),
+            ("MAIL FROM:<a@b.example> AUTH=", unknownParameter), ("MAIL FROM:<a@b.example> AUTH", unknownParameter),
+            ("MAIL FROM:<a@b.example> =", unknownParameter), (#"MAIL FROM:<a@b.example> \u{E9}=1"#, unknownParameter),
+            ("MAIL FROM:<a@b.example> foo", unknownParameter),
+            ("MAIL", "501 5.5.4 Write MAIL FROM:<address>"),
+            ("MAIL a@b.example", "501 5.5.4 Write MAIL FROM:<address>"),
+            ("MAIL FROM <a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
+            ("MAIL FROM :<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
+            ("MAIL TO:<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
+            ("MAIL FROM:", "501 5.1.7 The address is missing [address]"),
+            ("MAIL FROM:a@b.example", noAngle), ("MAIL FROM:a@b.example SIZE=1", noAngle),
+            ("MAIL FROM:<@relay.example,@other.example:a@b.example>", "MAIL <a@b.example>"),
+            ("MAIL FROM:<@relay.example:>", "501 5.1.7 The address has nothing before the @ [address]"),
+            (
+                "MAIL FROM:<@relay.example a@b.example>",
+                "501 5.1.7 The source route of the address is malformed [address]"
+            ),
+            (#"MAIL FROM:<"a b"@c.example>"#, #"MAIL <"a b"@c.example>"#),
+            (#"MAIL FROM:<"a\\"> <b"@c.example> SIZE=5"#, #"MAIL <"a\"> <b"@c.example> of 5 octets"#),
+            (#"MAIL FROM:<"plain"@c.example>"#, "MAIL <plain@c.example>"),
+            ("MAIL FROM:<user@[192.0.2.1]>", "MAIL <user@[192.0.2.1]>"),
+            (#"MAIL FROM:<J\u{F6}rg@b.example>"#, nonASCII), (#"MAIL FROM:<a@b\u{FC}cher.example>"#, nonASCII),
+            (#"MAIL FROM:J\u{F6}rg@b.example"#, nonASCII),
+            (
+                "MAIL FROM:<a@b.example>SIZE=1",
+                "501 5.1.7 Only a space and parameters may follow the closing angle bracket of the address [address]"
+            ),
+            ("MAIL FROM:<a@b.example", "501 5.1.7 The address has no closing angle bracket [address]"),
+            ("MAIL FROM:<a>", "501 5.1.7 The address has no @domain [address]"),
+            (
+                "MAIL FROM:<a b@c.example>",
+                "501 5.1.7 The local part of the address holds a character that needs quotes [address]"
+            ),
+            ("MAIL FROM:< a@c.example>", "501 5.1.7 The address has nothing before the @ [address]"),
+            ("MAIL FROM:<a@c.example.>", "501 5.1.7 The domain of the address ends with a dot [address]"),
+            (
+                "MAIL FROM:<a..b@c.example>",
+                "501 5.1.7 The local part of the address begins or ends with a dot or has two dots in a row [address]"
+            ),
+            (
+                "MAIL FROM:<" + String(repeating: "a", count: 65) + "@b.example>",
+                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 behind it and 256 in all [address]"
+            ),
+        ])
+    func mail(line: String, expected: String) {
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+    }
+
+    @Test(
+        "RCPT",
+        arguments: [
+            ("RCPT TO:<a@b.example>", "RCPT <a@b.example>"), ("rcpt to: <a@b.example> ", "RCPT <a@b.example>"),
+            ("RCPT TO:<@relay.example:a@b.example>", "RCPT <a@b.example>"),
+            (#"RCPT TO:<"a@b"@c.example>"#, #"RCPT <"a@b"@c.example>"#),
+            ("RCPT TO:<a@[IPv6:2001:DB8::1]>", "RCPT <a@[IPv6:2001:db8::1]>"),
+            ("RCPT TO:<a@b.example> NOTIFY=NEVER", recipientParameter), ("RCPT TO:<a@b.example> x", recipientParameter),
+            ("RCPT TO:<>", "501 5.1.3 A recipient can't be the null address <> [address]"),
+            ("RCPT TO:", "501 5.1.3 The address is missing [address]"),
+            ("RCPT TO:<postmaster>", "501 5.1.3 The address has no @domain [address]"),
+            (
+                "RCPT TO:a@b.example",
+                "501 5.1.3 The address must stand in angle brackets, as in <user@example.com> [address]"
+            ),
+            (
+                "RCPT TO:<a@b_c.example>",
+                "501 5.1.3 The domain of the address is not a host name of letters, digits, inner hyphens and dots [address]"
+            ),
+            (#"RCPT TO:<J\u{F6}rg@b.example>"#, nonASCII),
+            ("RCPT FROM:<a@b.example>", "501 5.5.4 Write RCPT TO:<address>"),
+            ("RCPT", "501 5.5.4 Write RCPT TO:<address>"),
+            (
+                "RCPT TO:<a@b.example>,<c@d.example>",
+                "501 5.1.3 Only a space and parameters may follow the closing angle bracket of the address [address]"
+            ),
+        ])
+    func recipients(line: String, expected: String) {
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+    }
+
+    @Test("Octets that are no UTF-8 are an answer, not a trap")
+    func rawOctets() {
+        var generator = SeededGenerator(seed: 21)
+        let starts = ["", "MAIL FROM:<", "RCPT TO:<", "EHLO ", "AUTH PLAIN ", "MAIL FROM:<a@b.example> SIZE="].map {
+            Array($0.utf8)
+        }
+        for round in 0..<3000 {
+            let tail = (0..<Int.random(in: 0...40, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
+            let line = starts[round % starts.count] + tail
+            if case .invalid(let reply) = Command.parse(ByteBuffer(bytes: line)) {
+                #expect((500...555).contains(reply.code))
+            }
+        }
+    }
+}

@@ -1,0 +1,834 @@
+import InternetMessage
+import NIOCore
+import Testing
+
+@testable import SMTP
+
+/// A session written down as it is spoken: `>` what the client sends, `!` what the driver tells, `<` what is to be done
+/// about it, all of it and in order. `#` begins a remark.
+struct Dialogue: Sendable, CustomTestStringConvertible {
+    enum Start: Sendable {
+        /// Before any command.
+        case plaintext, secure
+        /// Behind EHLO and AUTH.
+        case authenticated
+    }
+
+    let name: String
+    var start = Start.plaintext
+    var offersStartTLS = true
+    var allowsPlaintextAuthentication = false
+    let script: String
+
+    init(_ name: String, _ start: Start, _ script: String) {
+        self.name = name
+        self.start = start
+        self.script = script
+    }
+
+    /// Begins before TLS.
+    init(_ name: String, offersStartTLS: Bool = true, allowsPlaintextAuthentication: Bool = false, _ script: String) {
+        self.name = name
+        self.offersStartTLS = offersStartTLS
+        self.allowsPlaintextAuthentication = allowsPlaintextAuthentication
+        self.script = script
+    }
+
+    init(_ name: String, _ script: String) { self.init(name, .plaintext, script) }
+
+    var testDescription: String { name }
+
+    private func session() -> Session {
+        let configuration = Session.Configuration(
+            hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: offersStartTLS,
+            allowsPlaintextAuthentication: allowsPlaintextAuthentication)
+        var session = Session(configuration: configuration, isSecure: start != .plaintext)
+        if start == .authenticated {
+            _ = session.received(line: buffer("EHLO client.test"))
+            _ = session.received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
+            _ = session.authenticated()
+        }
+        return session
+    }
+
+    private static func perform(_ event: Substring, on session: inout Session) -> Session.Action? {
+        switch event {
+        case "connected": return session.connected()
+        case "secured":
+            session.secured()
+            return nil
+        case "too long line": return session.receivedTooLongLine()
+        case "bare LF": return session.receivedBareLineFeed()
+        case "authenticated": return session.authenticated()
+        case "authentication refused":
+            return session.authenticationRefused(
+                Reply(535, EnhancedStatus(7, 8), "No such key", reason: "key-unknown"))
+        case "authentication throttled":
+            return session.authenticationRefused(
+                Reply(421, EnhancedStatus(7, 0), "Too many", reason: "auth-throttled"))
+        case "sender accepted": return session.senderAccepted()
+        case "sender refused":
+            return session.senderRefused(Reply(553, EnhancedStatus(7, 1), "Not yours", reason: "sender-domain"))
+        case "recipient accepted": return session.recipientAccepted()
+        case "recipient refused":
+            return session.recipientRefused(Reply(530, EnhancedStatus(7, 0), "Revoked", reason: "key-revoked"))
+        case "data opened": return session.dataOpened()
+        case "data refused":
+            return session.dataRefused(
+                Reply(451, EnhancedStatus(7, 1), "Slow down, retry in 7 s", reason: "rate-second"))
+        case "message accepted":
+            return session.messageFinished(Reply(250, EnhancedStatus(0, 0), "Ok: queued as 1"))
+        case "message refused":
+            return session.messageFinished(Reply(550, EnhancedStatus(6, 0), "No From", reason: "header-from"))
+        default: return .reply(Reply(999, nil, "the test names no such event: \(event)"))
+        }
+    }
+
+    /// Speaks it. Returns where it went another way, if it did.
+    func run() -> String? {
+        var session = session()
+        var pending: [String] = []
+        var last = ""
+        for raw in script.split(separator: "\n") where !raw.hasPrefix("#") {
+            let line = raw.dropFirst(2)
+            if raw.hasPrefix("<") {
+                guard !pending.isEmpty else { return "nothing more is done about '\(last)', expected: \(line)" }
+                let actual = pending.removeFirst()
+                guard actual == line else { return "about '\(last)' is done: \(actual)\nexpected: \(line)" }
+                continue
+            }
+            guard pending.isEmpty else { return "about '\(last)' is done also: \(pending)" }
+            last = String(raw)
+            let action =
+                raw.hasPrefix(">")
+                ? session.received(line: buffer(String(line))) : Self.perform(line, on: &session)
+            pending = action?.rendered ?? []
+        }
+        return pending.isEmpty ? nil : "about '\(last)' is done also: \(pending)"
+    }
+}
+
+@Suite("Session")
+struct SessionTests {
+    private static func check(_ dialogue: Dialogue) {
+        if let problem = dialogue.run() { Issue.record(Comment(rawValue: problem)) }
+    }
+
+    @Test(
+        "Before TLS",
+        arguments: [
+            Dialogue(
+                "greeting and EHLO",
+                """
+                ! connected
+                < 220 relay.test ESMTP Hiveku Relay
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 STARTTLS
+                > HELO client.test
+                < 250 relay.test
+                > QUIT
+                < 221 2.0.0 Bye
+                < close
+                """),
+            Dialogue(
+                "all that needs TLS says so, whatever its form",
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 STARTTLS
+                > MAIL FROM:<a@sender.test>
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > MAIL FROM:a@sender.test
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > MAIL FROM:<a@sender.test> SIZE=999999
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > RCPT TO:<b@recipient.test>
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > DATA
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                """),
+            Dialogue(
+                "AUTH, with and without the secret already in it",
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 STARTTLS
+                > AUTH PLAIN
+                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                > AUTH LOGIN
+                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                > AUTH CRAM-MD5
+                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                """),
+            Dialogue(
+                "what needs no TLS",
+                """
+                > NOOP
+                < 250 2.0.0 Ok
+                > RSET
+                < 250 2.0.0 Ok
+                > VRFY someone
+                < 252 2.5.2 Recipients are not verified here; send the message and see
+                > HELP
+                < 214-2.0.0 Hiveku Relay takes mail for the Hiveku email API.
+                < 214 2.0.0 Switch on STARTTLS, log in with user name 'apikey' and an API key as password.
+                > EXPN list
+                < 502 5.5.1 Command not implemented
+                > QUIT
+                < 221 2.0.0 Bye
+                < close
+                """),
+            Dialogue(
+                "STARTTLS, and all that was said before is forgotten",
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 STARTTLS
+                > STARTTLS
+                < 220 2.0.0 Ready to start TLS
+                < start TLS
+                ! secured
+                > AUTH PLAIN
+                < 503 5.5.1 Send EHLO first
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 AUTH PLAIN LOGIN
+                > STARTTLS
+                < 503 5.5.1 The connection is encrypted already
+                > MAIL FROM:<a@sender.test>
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                """),
+            Dialogue(
+                "a command between STARTTLS and the handshake was injected",
+                """
+                > STARTTLS
+                < 220 2.0.0 Ready to start TLS
+                < start TLS
+                > NOOP
+                < close
+                """),
+            Dialogue(
+                "a port without TLS", offersStartTLS: false,
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250 LIMITS RCPTMAX=3
+                > STARTTLS
+                < 502 5.5.1 Command not implemented
+                """),
+            Dialogue(
+                "a network that may authenticate in the clear", allowsPlaintextAuthentication: true,
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250-STARTTLS
+                < 250 AUTH PLAIN LOGIN
+                > MAIL FROM:<a@sender.test>
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < authenticate 'apikey' with 'sesame'
+                ! authenticated
+                < 235 2.7.0 Authentication successful
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                # TLS forgets the authentication and the envelope.
+                > STARTTLS
+                < 220 2.0.0 Ready to start TLS
+                < start TLS
+                ! secured
+                > RCPT TO:<b@recipient.test>
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                """),
+        ])
+    func beforeTLS(_ dialogue: Dialogue) { Self.check(dialogue) }
+
+    @Test(
+        "Authentication",
+        arguments: [
+            Dialogue(
+                "all that needs it says so", .secure,
+                """
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250-LIMITS RCPTMAX=3
+                < 250 AUTH PLAIN LOGIN
+                > MAIL FROM:<a@sender.test>
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                > RCPT TO:b@recipient.test
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                > DATA
+                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                """),
+            Dialogue(
+                "PLAIN in two steps; AUTH is not offered again", .secure,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH plain
+                < 334 \("")
+                > AGFwaWtleQBzZXNhbWU=
+                < authenticate 'apikey' with 'sesame'
+                ! authenticated
+                < 235 2.7.0 Authentication successful
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < 503 5.5.1 Already authenticated on this connection
+                > EHLO client.test
+                < 250-relay.test
+                < 250-PIPELINING
+                < 250-8BITMIME
+                < 250-SIZE 1000
+                < 250-ENHANCEDSTATUSCODES
+                < 250 LIMITS RCPTMAX=3
+                > STARTTLS
+                < 503 5.5.1 The connection is encrypted already
+                """),
+            Dialogue(
+                "LOGIN in three steps, and in two", .secure,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH LOGIN
+                < 334 VXNlcm5hbWU6
+                > YXBpa2V5
+                < 334 UGFzc3dvcmQ6
+                > c2VzYW1l
+                < authenticate 'apikey' with 'sesame'
+                ! authentication refused
+                < 535 5.7.8 No such key [key-unknown]
+                > AUTH LOGIN YXBpa2V5
+                < 334 UGFzc3dvcmQ6
+                > c2VzYW1l
+                < authenticate 'apikey' with 'sesame'
+                ! authenticated
+                < 235 2.7.0 Authentication successful
+                """),
+            Dialogue(
+                "cancelled, malformed, unknown", .secure,
+                """
+                > AUTH PLAIN
+                < 503 5.5.1 Send EHLO first
+                > HELO client.test
+                < 250 relay.test
+                > AUTH PLAIN
+                < 334 \("")
+                > *
+                < 501 5.7.0 Authentication cancelled
+                > AUTH LOGIN
+                < 334 VXNlcm5hbWU6
+                > not base64
+                < 501 5.5.2 The response is not valid base64
+                > AUTH PLAIN YXBpa2V5
+                < 501 5.5.2 The PLAIN response must be NUL, user name, NUL, password
+                > AUTH PLAIN =
+                < 501 5.5.2 The PLAIN response must be NUL, user name, NUL, password
+                > AUTH CRAM-MD5
+                < 504 5.5.4 Unknown mechanism; use PLAIN or LOGIN
+                > AUTH
+                < 501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN
+                # The exchange is over: this is a command again.
+                > NOOP
+                < 250 2.0.0 Ok
+                """),
+            Dialogue(
+                "a command within the exchange is a response", .secure,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH LOGIN
+                < 334 VXNlcm5hbWU6
+                > QUIT
+                < 334 UGFzc3dvcmQ6
+                > RSET
+                < authenticate 'AB\u{13}' with 'E!\u{13}'
+                """),
+            Dialogue(
+                "a bad line ends the exchange", .secure,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH LOGIN
+                < 334 VXNlcm5hbWU6
+                ! too long line
+                < 500 5.5.2 The command line is too long
+                > NOOP
+                < 250 2.0.0 Ok
+                > AUTH LOGIN
+                < 334 VXNlcm5hbWU6
+                ! bare LF
+                < 500 5.5.2 Lines must end with CRLF, not with LF alone [line-ending]
+                > NOOP
+                < 250 2.0.0 Ok
+                """),
+            Dialogue(
+                "throttled", .secure,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < authenticate 'apikey' with 'sesame'
+                ! authentication throttled
+                < 421 4.7.0 Too many [auth-throttled]
+                < close
+                > NOOP
+                < close
+                """),
+            Dialogue(
+                "not within a transaction", allowsPlaintextAuthentication: true,
+                """
+                > HELO client.test
+                < 250 relay.test
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < authenticate 'apikey' with 'sesame'
+                ! authenticated
+                < 235 2.7.0 Authentication successful
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                < 503 5.5.1 Already authenticated on this connection
+                """),
+        ])
+    func authentication(_ dialogue: Dialogue) { Self.check(dialogue) }
+
+    @Test(
+        "Transactions",
+        arguments: [
+            Dialogue(
+                "two messages on one connection", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test> SIZE=1000
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > DATA
+                < open data for 1
+                ! data opened
+                < 354 End data with <CR><LF>.<CR><LF>
+                < receive data
+                ! message accepted
+                < 250 2.0.0 Ok: queued as 1
+                > MAIL FROM:<>
+                < check sender <>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<c@recipient.test>
+                < check recipient <c@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > DATA
+                < open data for 1
+                ! data opened
+                < 354 End data with <CR><LF>.<CR><LF>
+                < receive data
+                ! message refused
+                < 550 5.6.0 No From [header-from]
+                # A refused message has ended its transaction too.
+                > DATA
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > QUIT
+                < 221 2.0.0 Bye
+                < close
+                """),
+            Dialogue(
+                "out of order", .authenticated,
+                """
+                > RCPT TO:<b@recipient.test>
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > DATA
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > MAIL FROM:<a@sender.test>
+                < 503 5.5.1 A sender was given already; RSET starts anew
+                > DATA
+                < 554 5.5.1 No valid recipients
+                # The sender given first still stands.
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                """),
+            Dialogue(
+                "RSET and EHLO start anew", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RSET
+                < 250 2.0.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > HELO client.test
+                < 250 relay.test
+                > DATA
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                # The authentication outlives both.
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                """),
+            Dialogue(
+                "a refused sender is none", .authenticated,
+                """
+                > MAIL FROM:<a@other.test>
+                < check sender <a@other.test>
+                ! sender refused
+                < 553 5.7.1 Not yours [sender-domain]
+                > RCPT TO:<b@recipient.test>
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                """),
+            Dialogue(
+                "a refused recipient is none", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient refused
+                < 530 5.7.0 Revoked [key-revoked]
+                > DATA
+                < 554 5.5.1 No valid recipients
+                """),
+            Dialogue(
+                "recipients over the limit; those before stand", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b1@recipient.test>
+                < check recipient <b1@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > RCPT TO:<b2@recipient.test>
+                < check recipient <b2@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > RCPT TO:<b3@recipient.test>
+                < check recipient <b3@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > RCPT TO:<b4@recipient.test>
+                < 452 4.5.3 A message may have 3 recipients here; send the rest in another one [recipients]
+                > DATA
+                < open data for 3
+                """),
+            Dialogue(
+                "a recipient given again counts once", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > RCPT TO:<"b"@RECIPIENT.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > RCPT TO:<@relay.test:b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                # Only the recipient's own host may ignore the case of a local part.
+                > RCPT TO:<B@recipient.test>
+                < check recipient <B@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > DATA
+                < open data for 2
+                """),
+            Dialogue(
+                "SIZE over the limit", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test> SIZE=1001
+                < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
+                > RCPT TO:<b@recipient.test>
+                < 503 5.5.1 Send MAIL FROM:<address> first
+                > MAIL FROM:<a@sender.test> SIZE=999999999999999999
+                < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
+                > MAIL FROM:<a@sender.test> SIZE=1000
+                < check sender <a@sender.test>
+                """),
+            Dialogue(
+                "addresses that are none", .authenticated,
+                """
+                > MAIL FROM:a@sender.test
+                < 501 5.1.7 The address must stand in angle brackets, as in <user@example.com> [address]
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<J\u{F6}rg@recipient.test>
+                < 553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]
+                > RCPT TO:<b@@recipient.test>
+                < 501 5.1.3 The address has no domain behind the @ [address]
+                > RCPT TO:<>
+                < 501 5.1.3 A recipient can't be the null address <> [address]
+                > RCPT TO:<b@recipient.test> NOTIFY=NEVER
+                < 555 5.5.4 No parameters of RCPT are supported, delivery status notifications neither
+                """),
+            Dialogue(
+                "DATA refused for now keeps the envelope", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                ! sender accepted
+                < 250 2.1.0 Ok
+                > RCPT TO:<b@recipient.test>
+                < check recipient <b@recipient.test>
+                ! recipient accepted
+                < 250 2.1.5 Ok
+                > DATA
+                < open data for 1
+                ! data refused
+                < 451 4.7.1 Slow down, retry in 7 s [rate-second]
+                > DATA
+                < open data for 1
+                ! data opened
+                < 354 End data with <CR><LF>.<CR><LF>
+                < receive data
+                """),
+            Dialogue(
+                "a line while a decision is pending, or in the data, breaks the promise", .authenticated,
+                """
+                > MAIL FROM:<a@sender.test>
+                < check sender <a@sender.test>
+                > RCPT TO:<b@recipient.test>
+                < close
+                > NOOP
+                < close
+                """),
+        ])
+    func transactions(_ dialogue: Dialogue) { Self.check(dialogue) }
+
+    private static func repeated(_ line: String, _ reply: String, count: Int = 9) -> String {
+        String(repeating: "> \(line)\n< \(reply)\n", count: count)
+    }
+
+    private static let tooMany = "421 4.7.0 relay.test has seen too many errors on this connection, closing it"
+
+    @Test(
+        "Errors",
+        arguments: [
+            Dialogue(
+                "the tenth is the last",
+                repeated("FOO", "500 5.5.2 Unknown command")
+                    + """
+                    > FOO
+                    < 500 5.5.2 Unknown command
+                    < \(tooMany)
+                    < close
+                    > NOOP
+                    < close
+                    """),
+            Dialogue(
+                "of every kind, together",
+                """
+                > FOO
+                < 500 5.5.2 Unknown command
+                > MAIL FROM:<a@sender.test>
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > AUTH PLAIN
+                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                > EHLO
+                < 501 5.5.4 Say the client's name: EHLO client.example.com
+                ! too long line
+                < 500 5.5.2 The command line is too long
+                ! bare LF
+                < 500 5.5.2 Lines must end with CRLF, not with LF alone [line-ending]
+                > EXPN list
+                < 502 5.5.1 Command not implemented
+                > DATA now
+                < 501 5.5.4 This command takes no argument
+                > NOOP
+                < 250 2.0.0 Ok
+                > RCPT TO:b
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > VRFY
+                < 501 5.5.4 VRFY needs an address
+                < \(tooMany)
+                < close
+                """),
+            Dialogue(
+                "failed authentications count", .secure,
+                "> HELO client.test\n< 250 relay.test\n"
+                    + String(
+                        repeating: """
+                            > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                            < authenticate 'apikey' with 'sesame'
+                            ! authentication refused
+                            < 535 5.7.8 No such key [key-unknown]
+
+                            """, count: 9)
+                        + """
+                        > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+                        < authenticate 'apikey' with 'sesame'
+                        ! authentication refused
+                        < 535 5.7.8 No such key [key-unknown]
+                        < \(tooMany)
+                        < close
+                        """),
+            Dialogue(
+                "an accepted message starts the count anew", .authenticated,
+                repeated("FOO", "500 5.5.2 Unknown command")
+                    + """
+                    > MAIL FROM:<a@sender.test>
+                    < check sender <a@sender.test>
+                    ! sender accepted
+                    < 250 2.1.0 Ok
+                    > RCPT TO:<b@recipient.test>
+                    < check recipient <b@recipient.test>
+                    ! recipient accepted
+                    < 250 2.1.5 Ok
+                    > DATA
+                    < open data for 1
+                    ! data opened
+                    < 354 End data with <CR><LF>.<CR><LF>
+                    < receive data
+                    ! message accepted
+                    < 250 2.0.0 Ok: queued as 1
+
+                    """
+                    + repeated("FOO", "500 5.5.2 Unknown command")
+                        + """
+                        > FOO
+                        < 500 5.5.2 Unknown command
+                        < \(tooMany)
+                        < close
+                        """),
+            Dialogue(
+                "mistyped addresses and full envelopes are no errors of the protocol", .authenticated,
+                "> MAIL FROM:<a@sender.test>\n< check sender <a@sender.test>\n! sender accepted\n< 250 2.1.0 Ok\n"
+                    + repeated("RCPT TO:<b>", "501 5.1.3 The address has no @domain [address]", count: 30)
+                    + "> NOOP\n< 250 2.0.0 Ok"),
+            Dialogue(
+                "HTTP gets no answer",
+                """
+                > GET / HTTP/1.1
+                < close
+                > Host: relay.test
+                < close
+                """),
+            Dialogue("HTTP under TLS neither", .authenticated, "> POST /v1/email/send HTTP/1.1\n< close"),
+        ])
+    func errors(_ dialogue: Dialogue) { Self.check(dialogue) }
+
+    @Test("The longest line depends on whether the client may still send a secret")
+    func lineLimits() {
+        var session = Session(
+            configuration: Session.Configuration(
+                hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: true),
+            isSecure: true)
+        #expect(session.lineLimit == 12_288)
+        _ = session.received(line: buffer("EHLO client.test"))
+        // Only AUTH may use it.
+        let long = buffer("NOOP " + String(repeating: "x", count: 2042))
+        #expect(long.readableBytes + 2 == 2049)
+        #expect(session.received(line: long).rendered == ["500 5.5.2 The command line is too long"])
+        #expect(
+            session.received(line: buffer("NOOP " + String(repeating: "x", count: 2041))).rendered == ["250 2.0.0 Ok"])
+        let secret = String(repeating: "QUJD", count: 2500)
+        #expect(
+            session.received(line: buffer("AUTH LOGIN \(secret)")).rendered == ["334 UGFzc3dvcmQ6"])
+        #expect(session.lineLimit == 12_288)
+        guard case .authenticate(let credentials) = session.received(line: buffer(secret)) else {
+            Issue.record("the exchange should be complete")
+            return
+        }
+        #expect(credentials.password.count == 7500)
+        _ = session.authenticated()
+        #expect(session.lineLimit == 2048)
+        #expect(session.isAuthenticated && session.isSecure && session.clientName == "client.test")
+    }
+
+    @Test("The envelope is what was collected, in its order")
+    func envelope() {
+        var session = Session(
+            configuration: Session.Configuration(
+                hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: true,
+                allowsPlaintextAuthentication: true),
+            isSecure: false)
+        _ = session.received(line: buffer("EHLO client.test"))
+        _ = session.received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
+        _ = session.authenticated()
+        #expect(session.transaction == nil)
+        _ = session.received(line: buffer("MAIL FROM:<a@sender.test>"))
+        #expect(session.transaction == nil)
+        _ = session.senderAccepted()
+        for recipient in ["c@x.test", "b@x.test", "c@x.test"] {
+            _ = session.received(line: buffer("RCPT TO:<\(recipient)>"))
+            _ = session.recipientAccepted()
+        }
+        #expect(session.transaction?.reversePath.text == "a@sender.test")
+        #expect(session.transaction?.recipients.map(\.text) == ["c@x.test", "b@x.test"])
+        session.secured()
+        #expect(session.transaction == nil && session.clientName == nil && !session.isAuthenticated && session.isSecure)
+    }
+}

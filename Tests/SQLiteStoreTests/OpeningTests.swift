@@ -1,0 +1,44 @@
+import Foundation
+import GRDB
+import RelayCore
+import SQLiteStore
+import TestSupport
+import Testing
+
+@Suite struct OpeningTests {
+    @Test func everythingIsSyncedBeforeACommitReturns() throws {
+        // The store refuses to open otherwise; here it is asked from outside that it runs in WAL mode.
+        let fixture = try StoreFixture()
+        let queue = try DatabaseQueue(path: fixture.path)
+        #expect(try queue.read { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
+    }
+
+    @Test func aNewerSchemaIsRefused() throws {
+        let fixture = try StoreFixture()
+        try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
+        #expect(throws: StoreError.newerSchema(found: 99, known: 1)) {
+            try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
+        }
+    }
+
+    @Test func whatIsNoDatabaseIsRefused() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        try Data(repeating: 0x41, count: 8192).write(to: URL(fileURLWithPath: path))
+        do {
+            _ = try SQLiteStore(path: path, role: .tool, now: Sample.now)
+            Issue.record("opened")
+        } catch StoreError.corrupt {
+        } catch { Issue.record("\(error)") }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8192)
+    }
+
+    @Test func aPathThatCannotBeMadeSaysSo() {
+        do {
+            _ = try SQLiteStore(path: "/proc/nowhere/relay.db", role: .relay, now: Sample.now)
+            Issue.record("opened")
+        } catch {
+            #expect("\(error)".contains("/proc/nowhere"))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Foundation
+import Testing
+
+@testable import Settings
+
+/// Each file of `Fixtures` has one kind of mistake; beside it stands what is said about it, a mistake a line.
+@Suite struct FixtureTests {
+    static let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures")
+
+    static func fixtures() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: directory.path).filter { $0.hasSuffix(".yaml") }.sorted()
+    }
+
+    @Test func thereAreFixtures() throws { #expect(try Self.fixtures().count >= 25) }
+
+    @Test(arguments: try fixtures())
+    func messages(fixture: String) throws {
+        let file = Self.directory.appending(path: fixture)
+        let expected = try String(
+            contentsOf: file.deletingPathExtension().appendingPathExtension("expected"), encoding: .utf8)
+        let errors = #expect(throws: SettingsErrors.self) {
+            try RelaySettings.load(file: file.path, environment: [:])
+        }
+        let said = (errors?.description ?? "").replacing(Self.directory.path + "/", with: "")
+        #expect(said + "\n" == expected)
+    }
+
+    @Test func unreadableFiles() throws {
+        let missing = Self.directory.appending(path: "none-such.yaml").path
+        #expect(
+            throws: SettingsErrors([
+                SettingsMistake(
+                    .file(missing, line: nil, column: nil), nil, "can't be opened: No such file or directory")
+            ])
+        ) {
+            try RelaySettings.load(file: missing, environment: [:])
+        }
+        let directory = Self.directory.path
+        #expect(
+            throws: SettingsErrors([
+                SettingsMistake(.file(directory, line: nil, column: nil), nil, "can't be read: Is a directory")
+            ])
+        ) {
+            try RelaySettings.load(file: directory, environment: [:])
+        }
+    }
+
+    @Test func aFileThatNeverEndsIsGivenUp() {
+        let errors = #expect(throws: SettingsErrors.self) {
+            try RelaySettings.load(file: "/dev/zero", environment: [:])
+        }
+        #expect(errors?.description == "/dev/zero: is larger than 256 KiB: no settings file")
+    }
+
+    /// Neither the parser's recursion nor the walk may be driven into the end of the stack.
+    @Test(arguments: ["[", "{ a: ", "- ", "listen: [[", "tls: {"])
+    func deepNesting(opening: String) {
+        #expect(mistakes(yaml: String(repeating: opening, count: 20_000)).count == 1)
+    }
+
+    @Test(arguments: ["\u{FEFF}database: /a\n", "database: /a\r\nhostname: a\r\n"])
+    func otherEditorsFiles(text: String) throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).yaml")
+        try text.write(to: file, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(at: file) }
+        #expect(try RelaySettings.load(file: file.path, environment: [:]).database == "/a")
+    }
+
+    @Test func theEnvironmentIsJudgedAlsoWhenTheFileIsMissing() {
+        let errors = #expect(throws: SettingsErrors.self) {
+            try RelaySettings.load(file: "/none/such", environment: ["HIVEKU_RELAY_LOG_LEVEL": "x"])
+        }
+        #expect(errors?.mistakes.count == 2)
+    }
+}

@@ -1,0 +1,285 @@
+import RelayCore
+import Testing
+
+@testable import Settings
+
+/// What load says about some settings: nothing when it takes them.
+func mistakes(
+    yaml: String = "", file: String = "relay.yaml", environment: [String: String] = [:]
+) -> [String] {
+    do throws(SettingsErrors) {
+        _ = try RelaySettings.load(yaml: yaml, file: file, environment)
+        return []
+    } catch {
+        return error.mistakes.map(\.description)
+    }
+}
+
+@Suite struct LoadTests {
+    @Test func nothingWrittenGivesTheDefaults() throws {
+        #expect(try RelaySettings.load(file: nil, environment: [:]) == RelaySettings())
+        #expect(try RelaySettings.load(yaml: "# nothing\n", file: "f", [:]) == RelaySettings())
+        #expect(try RelaySettings.load(yaml: "submission:\nses: ~\n", file: "f", [:]) == RelaySettings())
+    }
+
+    @Test func defaultsOfTheContract() {
+        let settings = RelaySettings()
+        #expect(settings.database == "/var/lib/hiveku-relay/relay.db")
+        #expect(settings.listen.map(\.description) == ["smtp://0.0.0.0:587", "smtps://0.0.0.0:465"])
+        #expect(settings.submission.maximumMessageSize == 28 * 1024 * 1024)
+        #expect(settings.submission.idleTimeout == .seconds(300))
+        #expect(settings.submission.authenticationTimeout == .seconds(60))
+        #expect(settings.submission.maximumRateDelay == .seconds(5))
+        #expect(settings.delivery.retryFirst == .seconds(30))
+        #expect(settings.delivery.retryMaximum == .seconds(3600))
+        #expect(settings.delivery.giveUpAfter == .seconds(172_800))
+        #expect(settings.retention == Retention())
+    }
+
+    /// Every setting at a value that is not its default, so that a row with another setting's key path is found out.
+    static let everySetting = """
+        hostname: mail.example.com
+        database: relay.db
+        listen: [ "smtp://[::1]:2587", "smtps://mail.example.com:0", systemd ]
+        tls:
+          certificate: [ /a.pem, /b.pem ]
+          private_key: [ /a.key, /b.key ]
+          minimum_version: 1.3
+        submission:
+          max_message_size: 10 MB
+          max_recipients: 50
+          max_connections: 2000
+          max_connections_per_client: 20
+          idle_timeout: 10 min
+          auth_timeout: 30s
+          max_rate_delay: 1500ms
+          plaintext_auth_networks: [ 127.0.0.1, "2001:db8::/32" ]
+          long_lines: refuse
+          received_header: no
+        ses:
+          region: us-gov-west-1
+          endpoint: http://127.0.0.1:5000/
+          configuration_set: transactional_1
+          max_send_rate: 14.5
+          concurrency: 4
+          credentials_file: /run/credentials/aws
+          profile: relay
+        delivery:
+          retry_first: 1m
+          retry_max: 2h
+          give_up_after: 1d
+        retention:
+          sent: 60d
+          simulated: 1d
+          failed: 3d
+        log:
+          level: DEBUG
+          format: json
+
+        """
+
+    static func everySettingLoaded() throws -> RelaySettings {
+        var settings = RelaySettings()
+        settings.hostname = "mail.example.com"
+        settings.database = "relay.db"
+        settings.listen = [
+            .address(.startTLS, host: "::1", port: 2587),
+            .address(.implicitTLS, host: "mail.example.com", port: 0), .inheritedSockets,
+        ]
+        settings.tls.certificates = ["/a.pem", "/b.pem"]
+        settings.tls.privateKeys = ["/a.key", "/b.key"]
+        settings.tls.minimumVersion = .tls13
+        settings.submission.maximumMessageSize = 10_000_000
+        settings.submission.maximumRecipients = 50
+        settings.submission.maximumConnections = 2000
+        settings.submission.maximumConnectionsPerClient = 20
+        settings.submission.idleTimeout = .seconds(600)
+        settings.submission.authenticationTimeout = .seconds(30)
+        settings.submission.maximumRateDelay = .milliseconds(1500)
+        settings.submission.plaintextAuthenticationNetworks = [
+            try NetworkBlock("127.0.0.1"), try NetworkBlock("2001:db8::/32"),
+        ]
+        settings.submission.longLines = .refuse
+        settings.submission.receivedHeader = false
+        settings.ses.region = "us-gov-west-1"
+        settings.ses.endpoint = "http://127.0.0.1:5000"
+        settings.ses.configurationSet = "transactional_1"
+        settings.ses.maximumSendRate = .fixed(14.5)
+        settings.ses.concurrency = 4
+        settings.ses.credentialsFile = "/run/credentials/aws"
+        settings.ses.profile = "relay"
+        settings.delivery.retryFirst = .seconds(60)
+        settings.delivery.retryMaximum = .seconds(7200)
+        settings.delivery.giveUpAfter = .seconds(86_400)
+        settings.retention = Retention(
+            sent: .seconds(60 * 86_400), simulated: .seconds(86_400), failed: .seconds(3 * 86_400))
+        settings.log.level = .debug
+        settings.log.format = .json
+        return settings
+    }
+
+    @Test func everySettingFromTheFile() throws {
+        #expect(try RelaySettings.load(yaml: Self.everySetting, file: "f", [:]) == Self.everySettingLoaded())
+    }
+
+    @Test func everySettingFromTheEnvironmentOverTheFile() throws {
+        let environment = [
+            "HIVEKU_RELAY_HOSTNAME": "mail.example.com",
+            "HIVEKU_RELAY_DATABASE": "relay.db",
+            "HIVEKU_RELAY_LISTEN": "smtp://[::1]:2587, smtps://mail.example.com:0,systemd",
+            "HIVEKU_RELAY_TLS_CERTIFICATE": "/a.pem,/b.pem",
+            "HIVEKU_RELAY_TLS_PRIVATE_KEY": "/a.key,/b.key",
+            "HIVEKU_RELAY_TLS_MINIMUM_VERSION": "1.3",
+            "HIVEKU_RELAY_SUBMISSION_MAX_MESSAGE_SIZE": "10 MB",
+            "HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS": "50",
+            "HIVEKU_RELAY_SUBMISSION_MAX_CONNECTIONS": "2000",
+            "HIVEKU_RELAY_SUBMISSION_MAX_CONNECTIONS_PER_CLIENT": "20",
+            "HIVEKU_RELAY_SUBMISSION_IDLE_TIMEOUT": "10 min",
+            "HIVEKU_RELAY_SUBMISSION_AUTH_TIMEOUT": "30s",
+            "HIVEKU_RELAY_SUBMISSION_MAX_RATE_DELAY": "1500ms",
+            "HIVEKU_RELAY_SUBMISSION_PLAINTEXT_AUTH_NETWORKS": "127.0.0.1,2001:db8::/32",
+            "HIVEKU_RELAY_SUBMISSION_LONG_LINES": "refuse",
+            "HIVEKU_RELAY_SUBMISSION_RECEIVED_HEADER": "false",
+            "HIVEKU_RELAY_SES_REGION": "us-gov-west-1",
+            "HIVEKU_RELAY_SES_ENDPOINT": "http://127.0.0.1:5000",
+            "HIVEKU_RELAY_SES_CONFIGURATION_SET": "transactional_1",
+            "HIVEKU_RELAY_SES_MAX_SEND_RATE": "14.5",
+            "HIVEKU_RELAY_SES_CONCURRENCY": "4",
+            "HIVEKU_RELAY_SES_CREDENTIALS_FILE": "/run/credentials/aws",
+            "HIVEKU_RELAY_SES_PROFILE": "relay",
+            "HIVEKU_RELAY_DELIVERY_RETRY_FIRST": "1m",
+            "HIVEKU_RELAY_DELIVERY_RETRY_MAX": "2h",
+            "HIVEKU_RELAY_DELIVERY_GIVE_UP_AFTER": "1d",
+            "HIVEKU_RELAY_RETENTION_SENT": "60d",
+            "HIVEKU_RELAY_RETENTION_SIMULATED": "1d",
+            "HIVEKU_RELAY_RETENTION_FAILED": "3d",
+            "HIVEKU_RELAY_LOG_LEVEL": "debug",
+            "HIVEKU_RELAY_LOG_FORMAT": "json",
+        ]
+        #expect(Set(environment.keys) == Set(RelaySettings.reference.map(\.environmentVariable)))
+        let file = "hostname: other.example.com\nlisten: systemd\nlog: { level: error }\nses: { region: eu-west-1 }\n"
+        #expect(try RelaySettings.load(yaml: file, file: "f", environment) == Self.everySettingLoaded())
+    }
+
+    @Test func environmentOverFileOverDefault() throws {
+        let file = "submission:\n  max_recipients: 20\n  max_connections: 30\n"
+        let settings = try RelaySettings.load(
+            yaml: file, file: "f", ["HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS": "10", "PATH": "/bin"])
+        #expect(settings.submission.maximumRecipients == 10)
+        #expect(settings.submission.maximumConnections == 30)
+        #expect(settings.submission.maximumConnectionsPerClient == 100)
+    }
+
+    @Test func emptyVariablesUnsetWhatMayBeUnset() throws {
+        let file = "ses:\n  region: eu-west-1\ntls:\n  certificate: /a\n  private_key: /b\n"
+        let environment = [
+            "HIVEKU_RELAY_SES_REGION": "", "HIVEKU_RELAY_TLS_CERTIFICATE": "", "HIVEKU_RELAY_TLS_PRIVATE_KEY": "",
+            "HIVEKU_RELAY_CONFIG": "",
+        ]
+        #expect(try RelaySettings.load(yaml: file, file: "f", environment) == RelaySettings())
+    }
+
+    @Test func oneItemNeedsNoList() throws {
+        let settings = try RelaySettings.load(yaml: "listen: systemd\n", file: "f", [:])
+        #expect(settings.listen == [.inheritedSockets])
+    }
+
+    @Test func otherDefaultsCanBeGiven() throws {
+        let demo = RelaySettings.demo(directory: "./state")
+        #expect(demo.database == "./state/relay.db")
+        #expect(demo.hostname == "localhost")
+        #expect(demo.listen.map(\.description) == ["smtp://127.0.0.1:2587", "smtps://127.0.0.1:2465"])
+        let environment = ["HIVEKU_RELAY_LOG_LEVEL": "debug", "HIVEKU_RELAY_HOSTNAME": ""]
+        let settings = try RelaySettings.load(file: nil, environment: environment, defaults: demo)
+        var expected = demo
+        expected.log.level = .debug
+        #expect(settings == expected)
+    }
+
+    @Test func fileToLoad() {
+        #expect(RelaySettings.file(option: "/a", environment: ["HIVEKU_RELAY_CONFIG": "/b"]) == "/a")
+        #expect(RelaySettings.file(option: nil, environment: ["HIVEKU_RELAY_CONFIG": "/b"]) == "/b")
+    }
+
+    @Test func everyWrittenListenerIsReadBack() throws {
+        for listener in try Self.everySettingLoaded().listen + RelaySettings().listen {
+            #expect(try ValueKind.listener.parse(listener.description) == listener)
+        }
+    }
+}
+
+@Suite struct EnvironmentMistakeTests {
+    @Test(arguments: [
+        (
+            "HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "many",
+            "must be a whole number from 1 to 1000, not \"many\""
+        ),
+        ("HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "", "must be a whole number from 1 to 1000, not empty"),
+        (
+            "HIVEKU_RELAY_LOG_LEVEL", "verbose",
+            "must be trace, debug, info, notice, warning, error or critical, not \"verbose\""
+        ),
+        ("HIVEKU_RELAY_LISTEN", "", "must be a list of 1 to 32 items, not 0"),
+        ("HIVEKU_RELAY_TLS_CERTIFICATE", "/a.pem,", "must be the path of a file, not empty"),
+        (
+            "HIVEKU_RELAY_SUBMISION_MAX_RECIPIENTS", "5",
+            "is no setting; did you mean HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS?"
+        ),
+        ("HIVEKU_RELAY_API_TOKEN", "secret", "is no setting; unset it"),
+    ])
+    func message(variable: String, value: String, problem: String) {
+        #expect(mistakes(environment: [variable: value]).first == "environment: \(variable): \(problem)")
+    }
+
+    @Test func everyItemThatIsWrong() {
+        let found = mistakes(environment: ["HIVEKU_RELAY_SUBMISSION_PLAINTEXT_AUTH_NETWORKS": "10.0.0.0/33,10.0.0.1,x"])
+        #expect(found.count == 2)
+    }
+
+    @Test func contradictionsNameTheVariable() {
+        let found = mistakes(
+            yaml: "delivery:\n  retry_first: 1h\n", environment: ["HIVEKU_RELAY_DELIVERY_RETRY_MAX": "10m"])
+        #expect(
+            found == [
+                "environment: HIVEKU_RELAY_DELIVERY_RETRY_MAX: must be at least delivery.retry_first, which is 1h, not 10m"
+            ])
+    }
+
+    @Test func afterThoseOfTheFile() {
+        let found = mistakes(
+            yaml: "databse: /a\n",
+            environment: [
+                "HIVEKU_RELAY_LOG_LEVEL": "x", "HIVEKU_RELAY_DATABASE": "/", "HIVEKU_RELAY_ZZ": "", "HOME": "/",
+            ])
+        #expect(
+            found.map { $0.prefix { $0 != " " } + $0.drop { $0 != " " }.dropFirst().prefix { $0 != " " } } == [
+                "relay.yaml:1:1:databse:", "environment:HIVEKU_RELAY_DATABASE:", "environment:HIVEKU_RELAY_LOG_LEVEL:",
+                "environment:HIVEKU_RELAY_ZZ:",
+            ])
+    }
+}
+
+/// What got into the wrong place must not get into the messages as well.
+@Suite struct SecrecyTests {
+    static let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvSECRET\n-----END PRIVATE KEY-----"
+
+    @Test(arguments: [
+        ("HIVEKU_RELAY_TLS_PRIVATE_KEY", pem),
+        ("HIVEKU_RELAY_TLS_PRIVATE_KEY", pem.replacing("\n", with: "")),
+        ("HIVEKU_RELAY_SES_ENDPOINT", "https://user:SECRET@example.com"),
+        ("HIVEKU_RELAY_SES_REGION", "hk_live_SECRET"),
+        ("HIVEKU_RELAY_SES_SECRET_ACCESS_KEY", "SECRET"),
+        ("HIVEKU_RELAY_DATABASE", "first line\nSECRET"),
+    ])
+    func notRepeated(variable: String, value: String) {
+        let found = mistakes(environment: [variable: value])
+        #expect(!found.isEmpty)
+        #expect(
+            !found.joined().contains("SECRET\n") && !found.joined().replacing(variable, with: "").contains("SECRET"))
+    }
+
+    @Test func noControlCharactersAndNoLongTexts() {
+        #expect(echo("a\u{1B}[2Jb\u{202E}") == "\"a?[2Jb?\"")
+        #expect(echo(String(repeating: "x", count: 100_000)).count == 63)
+    }
+}
