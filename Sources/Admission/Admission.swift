@@ -14,16 +14,19 @@ public final class Admission: Sendable {
         /// How long a submission may be held back until the key's rate allows it.
         public var maximumRateDelay: Duration
         public var preparation: PreparationPolicy
+        /// Whether a message that is sent again is recognised; a key can opt out.
+        public var detectsRepeats: Bool
         public var throttle: AuthenticationThrottle.Configuration
 
         public init(
             hostname: String, maximumMessageSize: Int, maximumRateDelay: Duration, preparation: PreparationPolicy,
-            throttle: AuthenticationThrottle.Configuration = .init()
+            detectsRepeats: Bool = true, throttle: AuthenticationThrottle.Configuration = .init()
         ) {
             self.hostname = hostname
             self.maximumMessageSize = maximumMessageSize
             self.maximumRateDelay = maximumRateDelay
             self.preparation = preparation
+            self.detectsRepeats = detectsRepeats
             self.throttle = throttle
         }
     }
@@ -31,6 +34,8 @@ public final class Admission: Sendable {
     /// What happened, for whoever logs, counts, or wakes the worker.
     public enum Event: Sendable {
         case accepted(Submission, Lane)
+        /// A client sent again what is in the queue already.
+        case repeated(Submission, of: MessageID)
         case storageFailed(any Error)
     }
 
@@ -200,8 +205,18 @@ public final class Admission: Sendable {
             received: received, date: date, messageID: "<\(id).\(grant.id)@\(configuration.hostname)>")
         let intake = MessageIntake(
             policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
-            expectedSize: expectedSize)
+            expectedSize: expectedSize, hashesBody: configuration.detectsRepeats && grant.key.detectsRepeats)
         return (id, intake)
+    }
+
+    /// What tells a finished message when it is sent again; nil when it has no id of the client's, or nobody asks.
+    public func fingerprint(
+        _ summary: HeaderSummary, _ intake: MessageIntake, _ envelope: Envelope, _ grant: Grant
+    ) -> Fingerprint? {
+        guard let bodyHash = intake.finishedBodyHash else { return nil }
+        if let key = summary.idempotencyKey { return Fingerprint(key: grant.id, idempotencyKey: key) }
+        guard let messageID = summary.messageID else { return nil }
+        return Fingerprint(key: grant.id, messageID: messageID, envelope: envelope, bodyHash: bodyHash)
     }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
@@ -225,6 +240,12 @@ public final class Admission: Sendable {
     ) {
         commits.submit(submission) { [self] result in
             switch result {
+            case .success(let first) where first != submission.id:
+                // Queued once already: the rate was not used, and these bytes are not needed.
+                cancel(reservation, grant)
+                if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
+                completion(.success(first))
+                observe(.repeated(submission, of: first))
             case .success:
                 completion(.success(submission.id))
                 observe(.accepted(submission, grant.key.environment))

@@ -6,7 +6,8 @@ import Synchronization
 /// So a sync is paid once for all clients that wait for it, and a client alone waits for nobody. At most one batch is under
 /// way; who submits is never blocked.
 final class GroupCommit: Sendable {
-    typealias Completion = @Sendable (Result<Void, Refusal>) -> Void
+    /// Called with the id under which the message is in the queue: its own, or that of the one it repeats.
+    typealias Completion = @Sendable (Result<MessageID, Refusal>) -> Void
 
     private struct Pending: Sendable {
         var submission: Submission
@@ -75,7 +76,8 @@ final class GroupCommit: Sendable {
             let outcomes = try await store.accept(batch.map(\.submission), now: clock.now())
             for (pending, outcome) in zip(batch, outcomes) {
                 switch outcome {
-                case .accepted: pending.completion(.success(()))
+                case .accepted: pending.completion(.success(pending.submission.id))
+                case .repeated(let first): pending.completion(.success(first))
                 case .refused(let refusal): pending.completion(.failure(refusal))
                 }
             }

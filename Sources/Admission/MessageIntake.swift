@@ -16,10 +16,19 @@ public struct MessageIntake: Sendable {
     /// Octets handed out by ``takeBuffered()``.
     public private(set) var taken = 0
 
-    /// - Parameter maximumSize: in octets of content as received.
-    public init(policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, expectedSize: Int?) {
+    /// Of the prepared body; nil when nobody asks.
+    private var bodyHash: BodyHash?
+
+    /// - Parameters:
+    ///   - maximumSize: in octets of content as received.
+    ///   - hashesBody: whether ``finishedBodyHash`` is wanted.
+    public init(
+        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, expectedSize: Int?,
+        hashesBody: Bool = false
+    ) {
         preparation = MessagePreparation(policy: policy, context: context)
         self.maximumSize = maximumSize
+        bodyHash = hashesBody ? BodyHash() : nil
         buffer.reserveCapacity(min(max(expectedSize ?? 0, 4096) + 1024, MessageIntake.chunkSize))
     }
 
@@ -35,12 +44,25 @@ public struct MessageIntake: Sendable {
             buffer = []
         }
         guard !isOverSize, !isAbandoned else { return }
+        let before = buffer.count
+        let wasInHeader = preparation.headerSize == nil
         preparation.consume(bytes, into: &buffer)
+        hashBody(from: before, wasInHeader)
         if preparation.rejection != nil {
             isAbandoned = true
             buffer = []
         }
     }
+
+    private mutating func hashBody(from before: Int, _ wasInHeader: Bool) {
+        guard bodyHash != nil, let headerSize = preparation.headerSize else { return }
+        let start = wasInHeader ? before + headerSize : before
+        guard start < buffer.count else { return }
+        buffer.withUnsafeBytes { bodyHash?.update(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+    }
+
+    /// SHA-256 of the prepared body; nil when nobody asked. To be read once the message has been finished.
+    public var finishedBodyHash: [UInt8]? { bodyHash?.finished() }
 
     /// Prepared octets not yet taken out.
     public var buffered: Int { buffer.count }
@@ -61,7 +83,11 @@ public struct MessageIntake: Sendable {
         if isOverSize {
             return .failure(Refusal(.size, "The message is larger than the \(maximumSize) octets allowed here"))
         }
-        switch preparation.finish(into: &buffer) {
+        let before = buffer.count
+        let wasInHeader = preparation.headerSize == nil
+        let end = preparation.finish(into: &buffer)
+        hashBody(from: before, wasInHeader)
+        switch end {
         case .success(let summary): return .success(summary)
         case .failure(let rejection):
             buffer = []

@@ -49,10 +49,10 @@ public struct RetrySchedule: Hashable, Sendable {
     /// first attempt, however long it had to wait for it (the lane was held, or an operator had it sent again), and
     /// never because the account's rate was exceeded, which says nothing about the message.
     public func nextAttempt(
-        after attempts: Int, pace: DeliveryOutcome.Pace, acceptedAt: Timestamp, now: Timestamp, random: Double
+        after attempts: Int, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {
         let due = now + pause(after: attempts, pace: pace, random: random)
-        let deadline = acceptedAt + giveUpAfter
+        let deadline = queuedSince + giveUpAfter
         if pace == .throttled { return due }
         if now < deadline { return min(due, deadline) }
         return attempts == 0 ? due : nil

@@ -21,7 +21,8 @@ extension Settlement {
         case .retry(let cause, let pace):
             explain(cause)
             let due = schedule.nextAttempt(
-                after: delivery.attempts, pace: pace, acceptedAt: delivery.acceptedAt, now: finishedAt, random: random)
+                after: delivery.attempts, pace: pace, queuedSince: delivery.queuedSince, now: finishedAt, random: random
+            )
             if let due {
                 result = .retry(at: due)
             } else if mayGiveUp {

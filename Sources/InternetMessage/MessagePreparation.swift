@@ -31,6 +31,9 @@ public struct MessagePreparation: Sendable {
     /// What the header section says, as soon as it has ended and found good. The body may still be refused.
     public private(set) var summary: HeaderSummary?
 
+    /// Octets of the new header section with its empty line, as soon as it was put out: where the body begins in the output.
+    public private(set) var headerSize: Int?
+
     public init(policy: PreparationPolicy, context: PreparationContext) {
         self.policy = policy
         self.context = context
@@ -138,6 +141,7 @@ public struct MessagePreparation: Sendable {
         } catch {
             return refuse(error)
         }
+        let start = output.count
         if policy.addReceived, let received = context.received { Self.append("Received", received, to: &output) }
         var index = 0
         for range in section.removed {
@@ -149,6 +153,7 @@ public struct MessagePreparation: Sendable {
         if !section.hasMessageID { Self.append("Message-ID", context.messageID, to: &output) }
         output.append(contentsOf: [.cr, .lf])
         header = []
+        headerSize = output.count - start
         summary = section.summary
     }
 

@@ -30,6 +30,8 @@ public struct Key: Hashable, Sendable {
     public var domains: [DomainPattern]
     /// Networks that may use the key; empty: any.
     public var networks: [NetworkBlock]
+    /// Whether a message that is sent again is recognised and queued once.
+    public var detectsRepeats = true
     public var createdAt: Timestamp
     public var expiresAt: Timestamp?
     public var revokedAt: Timestamp?

@@ -45,10 +45,12 @@ public struct Submission: Sendable {
     public var subject: String?
     public var body: SubmissionBody
     public var acceptedAt: Timestamp
+    /// What tells that it is the same message again; nil: nothing does, or nobody asks.
+    public var fingerprint: Fingerprint?
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
-        acceptedAt: Timestamp
+        acceptedAt: Timestamp, fingerprint: Fingerprint? = nil
     ) {
         self.id = id
         self.key = key
@@ -57,6 +59,7 @@ public struct Submission: Sendable {
         self.subject = subject
         self.body = body
         self.acceptedAt = acceptedAt
+        self.fingerprint = fingerprint
     }
 }
 
@@ -118,15 +121,16 @@ public struct ClaimedDelivery: Sendable {
     public var lane: Lane
     public var envelope: Envelope
     public var size: Int
-    public var acceptedAt: Timestamp
+    /// When it was accepted or, later, put back into the queue by an operator: the time after which it is given up counts
+    /// from here.
+    public var queuedSince: Timestamp
     /// Attempts before this one.
     public var attempts: Int
     public var maybeDuplicate: Bool
 
     public init(
         id: DeliveryID, message: MessageID, key: KeyID, lane: Lane, envelope: Envelope, size: Int,
-        acceptedAt: Timestamp,
-        attempts: Int, maybeDuplicate: Bool
+        queuedSince: Timestamp, attempts: Int, maybeDuplicate: Bool
     ) {
         self.id = id
         self.message = message
@@ -134,7 +138,7 @@ public struct ClaimedDelivery: Sendable {
         self.lane = lane
         self.envelope = envelope
         self.size = size
-        self.acceptedAt = acceptedAt
+        self.queuedSince = queuedSince
         self.attempts = attempts
         self.maybeDuplicate = maybeDuplicate
     }

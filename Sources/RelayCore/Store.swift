@@ -58,6 +58,8 @@ public protocol KeyStore: Sendable {
 
 public enum Acceptance: Sendable, Hashable {
     case accepted
+    /// It is in the queue already, under this id: the client sent it before, within ``Fingerprint/memory``.
+    case repeated(MessageID)
     /// Decided in the transaction itself: the key is revoked or expired, or its day is used up.
     case refused(Refusal)
 }

@@ -378,9 +378,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             return messageFinished(.failure(refusal), reception.id)
         }
         let last = reception.intake.takeBuffered()
+        let envelope = Envelope(transaction)
         var submission = Submission(
-            id: reception.id, key: grant.id, client: client, envelope: Envelope(transaction), subject: summary.subject,
-            body: .inline(last), acceptedAt: service.clock.now())
+            id: reception.id, key: grant.id, client: client, envelope: envelope, subject: summary.subject,
+            body: .inline(last), acceptedAt: service.clock.now(),
+            fingerprint: service.admission.fingerprint(summary, reception.intake, envelope, grant))
         guard let spooler = reception.spooler else { return submit(submission, reservation, grant) }
         spooler.finish(last) { [self] body in
             guard let body else {
@@ -419,7 +421,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func messageFinished(_ result: Result<MessageID, Refusal>, _ id: MessageID) {
         reservation = nil
         switch result {
-        case .success:
+        case .success(let id):
             guard mode == .waiting else { return }
             mode = .commands
             perform(session.messageFinished(Reply(250, EnhancedStatus(0, 0), "Ok: queued as \(id)")))

@@ -7,14 +7,15 @@ extension SQLiteStore: KeyStore {
             try database.cachedStatement(
                 sql: """
                     INSERT INTO key (id, name, environment, scopes, per_second, burst, per_day, domains, networks,
-                        created_at, expires_at, revoked_at, digest, previous_digest, previous_until)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        detects_repeats, created_at, expires_at, revoked_at, digest, previous_digest, previous_until)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """
             ).execute(
                 arguments: [
                     key.key.id.text, key.key.name, key.key.environment.rawValue, KeyRow.scopes(key.key),
                     key.key.limits.perSecond, key.key.limits.burst, key.key.limits.perDay, KeyRow.domains(key.key),
-                    KeyRow.networks(key.key), key.key.createdAt.milliseconds, key.key.expiresAt?.milliseconds,
+                    KeyRow.networks(key.key), key.key.detectsRepeats, key.key.createdAt.milliseconds,
+                    key.key.expiresAt?.milliseconds,
                     key.key.revokedAt?.milliseconds, key.digest.data, key.previous?.digest.data,
                     key.previous?.until.milliseconds,
                 ])
@@ -48,12 +49,13 @@ extension SQLiteStore: KeyStore {
             try database.cachedStatement(
                 sql: """
                     UPDATE key SET name = ?, scopes = ?, per_second = ?, burst = ?, per_day = ?, domains = ?,
-                        networks = ?, expires_at = ? WHERE id = ?
+                        networks = ?, detects_repeats = ?, expires_at = ? WHERE id = ?
                     """
             ).execute(
                 arguments: [
                     key.name, KeyRow.scopes(key), key.limits.perSecond, key.limits.burst, key.limits.perDay,
-                    KeyRow.domains(key), KeyRow.networks(key), key.expiresAt?.milliseconds, key.id.text,
+                    KeyRow.domains(key), KeyRow.networks(key), key.detectsRepeats, key.expiresAt?.milliseconds,
+                    key.id.text,
                 ])
             guard database.changesCount == 1 else { throw StoreError.noSuchKey(key.id) }
         }
@@ -146,7 +148,8 @@ let heldBecauseRevoked =
 /// A row of the table `key`, to and from the domain's type.
 enum KeyRow {
     static let columns = """
-        id, name, environment, scopes, per_second, burst, per_day, domains, networks, created_at, expires_at, revoked_at
+        id, name, environment, scopes, per_second, burst, per_day, domains, networks, detects_repeats, created_at, expires_at,
+        revoked_at
         """
 
     static func scopes(_ key: Key) -> String { key.scopes.map(\.rawValue).sorted().joined(separator: " ") }
@@ -162,7 +165,7 @@ enum KeyRow {
         let scopes: String = row["scopes"]
         let domains: String = row["domains"]
         let networks: String = row["networks"]
-        return Key(
+        var key = Key(
             id: id, name: row["name"], environment: environment,
             scopes: Set(scopes.split(separator: " ").compactMap { Scope(rawValue: String($0)) }),
             limits: SendingLimits(perSecond: row["per_second"], burst: row["burst"], perDay: row["per_day"]),
@@ -177,6 +180,8 @@ enum KeyRow {
             },
             createdAt: Timestamp(milliseconds: row["created_at"]), expiresAt: timestamp(row["expires_at"]),
             revokedAt: timestamp(row["revoked_at"]))
+        key.detectsRepeats = row["detects_repeats"]
+        return key
     }
 
     static func storedKey(_ row: Row) throws -> StoredKey {

@@ -187,7 +187,7 @@ private enum QueueRow {
         let statement = try database.cachedStatement(
             sql: """
                 SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, maybe_duplicate,
-                    message.reverse_path, message.size, message.accepted_at
+                    queued_since, message.reverse_path, message.size
                 FROM delivery JOIN message ON message.id = delivery.message
                 WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
                 ORDER BY next_attempt_at, delivery.id LIMIT ?
@@ -225,7 +225,7 @@ private enum QueueRow {
             id: DeliveryID(rawValue: row["id"]), message: message, key: key, lane: lane,
             envelope: Envelope(
                 reversePath: row["reverse_path"], recipients: RecipientList.recipients(recipients)),
-            size: row["size"], acceptedAt: Timestamp(milliseconds: row["accepted_at"]), attempts: row["attempts"],
+            size: row["size"], queuedSince: Timestamp(milliseconds: row["queued_since"]), attempts: row["attempts"],
             maybeDuplicate: row["maybe_duplicate"])
     }
 

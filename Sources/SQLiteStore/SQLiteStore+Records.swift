@@ -63,7 +63,8 @@ extension SQLiteStore: MessageRecords {
         return try await change(filter, where: condition, needsBody: true) { database, list in
             try database.execute(
                 sql: """
-                    UPDATE delivery SET state = 'queued', next_attempt_at = ?, ended_at = NULL, reason = NULL
+                    UPDATE delivery SET state = 'queued', next_attempt_at = ?1, queued_since = ?1, ended_at = NULL,
+                        reason = NULL
                     WHERE id IN (\(list))
                     """, arguments: [now.milliseconds])
         }
@@ -80,7 +81,7 @@ extension SQLiteStore: MessageRecords {
         try await change(filter, where: "state = 'held'") { database, list in
             try database.execute(
                 sql: """
-                    UPDATE delivery SET state = 'queued', next_attempt_at = ?, reason = NULL WHERE id IN (\(list))
+                    UPDATE delivery SET state = 'queued', next_attempt_at = ?1, queued_since = ?1, reason = NULL WHERE id IN (\(list))
                     """, arguments: [now.milliseconds])
         }
     }
@@ -173,7 +174,13 @@ extension SQLiteStore: MessageRecords {
             return (messages.count, spooled)
         }
         spool.remove(spooled)
-        return removed >= SQLiteStore.pruneBatch
+        let forgotten = try await write { database in
+            try database.execute(
+                sql: "DELETE FROM repeat WHERE message IN (SELECT message FROM repeat WHERE message < ? LIMIT ?)",
+                arguments: [MessageID.first(at: now - Fingerprint.memory), SQLiteStore.pruneBatch])
+            return database.changesCount
+        }
+        return max(removed, forgotten) >= SQLiteStore.pruneBatch
     }
 
     static let pruneBatch = 500

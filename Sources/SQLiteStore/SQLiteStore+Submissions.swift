@@ -51,6 +51,7 @@ private struct AcceptanceLedger {
             return .refused(Refusal(.keyRevoked, "This API key no longer exists; use another one"))
         }
         if let refusal = entry.key.refusalOfUse(at: now) { return .refused(refusal) }
+        if let first = try firstOfRepeat(submission, entry.key, in: database) { return .repeated(first) }
         let emails = submission.envelope.recipients.count
         if let cap = entry.key.limits.perDay, entry.emailsToday + entry.emails + emails > cap {
             return .refused(Refusal.dayUsedUp(cap: cap, at: now))
@@ -60,6 +61,24 @@ private struct AcceptanceLedger {
         entry.messages += 1
         entries[submission.key] = entry
         return .accepted
+    }
+
+    /// The message that this one repeats. One that has failed is no reason to refuse another try.
+    private func firstOfRepeat(
+        _ submission: Submission, _ key: Key, in database: Database
+    ) throws -> MessageID? {
+        guard let fingerprint = submission.fingerprint, key.detectsRepeats else { return nil }
+        let first = try Int64.fetchOne(
+            database.cachedStatement(
+                sql: """
+                    SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS (
+                        SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')
+                    """),
+            arguments: [Data(fingerprint.bytes), MessageID.first(at: now - Fingerprint.memory)])
+        if let first { return MessageID(rawValue: first) }
+        try database.cachedStatement(sql: "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
+            .execute(arguments: [Data(fingerprint.bytes), submission.id.rawValue])
+        return nil
     }
 
     private mutating func entry(of id: KeyID, in database: Database) throws -> Entry? {
@@ -96,8 +115,8 @@ private struct AcceptanceLedger {
         }
         let statement = try database.cachedStatement(
             sql: """
-                INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at)
-                VALUES (?, ?, ?, ?, 'queued', ?)
+                INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
+                VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)
                 """)
         let recipients = submission.envelope.recipients
         for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {

@@ -41,6 +41,7 @@ enum Schema {
             per_day INTEGER,
             domains TEXT NOT NULL,
             networks TEXT NOT NULL,
+            detects_repeats INTEGER NOT NULL DEFAULT 1,
             created_at INTEGER NOT NULL,
             expires_at INTEGER,
             revoked_at INTEGER,
@@ -93,6 +94,8 @@ enum Schema {
             state TEXT NOT NULL,
             attempts INTEGER NOT NULL DEFAULT 0,
             next_attempt_at INTEGER NOT NULL,
+            -- When it was accepted, or put back into the queue by an operator: it is given up so long after that.
+            queued_since INTEGER NOT NULL,
             -- While it is sending: who has it, since when, and until when.
             holder INTEGER,
             claimed_at INTEGER,
@@ -117,6 +120,13 @@ enum Schema {
             reason TEXT,
             PRIMARY KEY (delivery, number)
         ) WITHOUT ROWID;
+
+        -- What tells that a message is the same again, for a day. The first index finds it, the second lets it go.
+        CREATE TABLE repeat (
+            fingerprint BLOB PRIMARY KEY,
+            message INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX repeat_by_message ON repeat (message);
 
         CREATE TABLE lane_status (
             lane TEXT PRIMARY KEY,

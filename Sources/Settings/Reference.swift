@@ -73,6 +73,9 @@ extension RelaySettings {
         Setting(
             "submission.received_header", \.submission.receivedHeader, .truth,
             "Whether a Received field with the client's address is added."),
+        Setting(
+            "submission.detect_repeats", \.submission.detectsRepeats, .truth,
+            "Whether a message that a client sends again within a day is answered 250 and queued once."),
     ]
 
     private static let sesSettings: [Setting] = [

@@ -66,6 +66,8 @@ public struct RelaySettings: Sendable, Equatable {
         public var longLines = LongLines.fold
         /// Whether a Received field is added.
         public var receivedHeader = true
+        /// Whether a message that a client sends again within a day is queued once.
+        public var detectsRepeats = true
 
         /// What becomes of lines over 998 octets.
         public enum LongLines: String, CaseIterable, Hashable, Sendable {

@@ -75,6 +75,10 @@ struct KeyRuleOptions: ParsableArguments {
         help: ArgumentHelp(
             "An address or CIDR block that may use the key. May be repeated. (default: any)", valueName: "cidr"))
     var networks: [String] = []
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether a message that is sent again within a day is queued once. (default: yes)")
+    var detectRepeats: Bool?
     @Option(help: "How long the key works from now on, for example 90d or 12h. (default: for ever)")
     var expiresIn: TimeSpan?
 
@@ -102,6 +106,7 @@ struct KeyRuleOptions: ParsableArguments {
         if let perDay { key.limits.perDay = perDay }
         if !domains.isEmpty { key.domains = try parsedDomains() }
         if !networks.isEmpty { key.networks = try parsedNetworks() }
+        if let detectRepeats { key.detectsRepeats = detectRepeats }
         if let expiresIn { key.expiresAt = now + expiresIn.duration }
     }
 
@@ -254,7 +259,8 @@ struct KeysShow: AsyncParsableCommand {
             ("Id", key.id.text), ("Name", key.name), ("Environment", key.environment.rawValue),
             ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", limits(key.limits)),
             ("Domains", list(key.domains.map(\.description), none: "any")),
-            ("Networks", list(key.networks.map(\.description), none: "any")), ("Created", key.createdAt.rfc3339),
+            ("Networks", list(key.networks.map(\.description), none: "any")),
+            ("Repeats", key.detectsRepeats ? "queued once" : "queued again"), ("Created", key.createdAt.rfc3339),
             ("Expires", key.expiresAt?.rfc3339 ?? "never"),
         ]
         if let revokedAt = key.revokedAt { rows.append(("Revoked", revokedAt.rfc3339)) }

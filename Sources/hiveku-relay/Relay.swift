@@ -63,6 +63,12 @@ struct Relay: Sendable {
                             "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
                         ])
                     (lane == .live ? live : test).wake()
+                case .repeated(let submission, let first):
+                    logger.info(
+                        "repeated",
+                        metadata: [
+                            "message": "\(first)", "key": "\(submission.key)", "client": "\(submission.client)",
+                        ])
                 case .storageFailed(let error):
                     logger.error("storage failed", metadata: ["error": "\(error)"])
                 }

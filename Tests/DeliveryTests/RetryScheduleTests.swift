@@ -49,7 +49,7 @@ import Testing
         ] as [(DeliveryOutcome.Pace, Int, Double, Double?)])
     func givesUp(pace: DeliveryOutcome.Pace, attempts: Int, endedAfter: Double, due: Double?) {
         let next = RetrySchedule().nextAttempt(
-            after: attempts, pace: pace, acceptedAt: start, now: start + .seconds(endedAfter), random: 0.5)
+            after: attempts, pace: pace, queuedSince: start, now: start + .seconds(endedAfter), random: 0.5)
         #expect(next == due.map { start + .seconds($0) })
     }
 
@@ -58,7 +58,7 @@ import Testing
         let schedule = RetrySchedule()
         var now = start
         var attempts = 0
-        while let next = schedule.nextAttempt(after: attempts, pace: .normal, acceptedAt: start, now: now, random: 0.5)
+        while let next = schedule.nextAttempt(after: attempts, pace: .normal, queuedSince: start, now: now, random: 0.5)
         {
             #expect(next > now)
             now = next

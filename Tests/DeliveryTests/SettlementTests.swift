@@ -45,7 +45,7 @@ import Testing
     ])
     func settles(_ example: Case) {
         let claimed = delivery(
-            7, acceptedAt: start - .seconds(example.acceptedBefore), attempts: example.attempts)
+            7, queuedSince: start - .seconds(example.acceptedBefore), attempts: example.attempts)
         let settlement = Settlement(
             example.outcome, of: claimed, schedule: RetrySchedule(), mayGiveUp: example.mayGiveUp,
             startedAt: start - .seconds(1), finishedAt: start, random: 0.5)

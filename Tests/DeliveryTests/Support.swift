@@ -7,13 +7,13 @@ import Synchronization
 let start = Timestamp(milliseconds: 1_795_000_000_000)
 
 func delivery(
-    _ id: Int64, lane: Lane = .live, recipients: [String] = ["b@example.net"], acceptedAt: Timestamp = start,
+    _ id: Int64, lane: Lane = .live, recipients: [String] = ["b@example.net"], queuedSince: Timestamp = start,
     attempts: Int = 0
 ) -> ClaimedDelivery {
     guard let message = MessageID(rawValue: id), let key = KeyID("AbCd0123") else { preconditionFailure("valid ids") }
     return ClaimedDelivery(
         id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
-        envelope: Envelope(reversePath: "a@example.com", recipients: recipients), size: 100, acceptedAt: acceptedAt,
+        envelope: Envelope(reversePath: "a@example.com", recipients: recipients), size: 100, queuedSince: queuedSince,
         attempts: attempts, maybeDuplicate: false)
 }
 
@@ -168,7 +168,7 @@ final class MemoryQueue: DeliveryQueue {
 
     func enqueue(_ deliveries: [ClaimedDelivery]) {
         state.change { state in
-            for delivery in deliveries { state.rows[delivery.id] = Row(delivery: delivery, due: delivery.acceptedAt) }
+            for delivery in deliveries { state.rows[delivery.id] = Row(delivery: delivery, due: delivery.queuedSince) }
         }
     }
 

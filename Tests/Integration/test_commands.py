@@ -9,7 +9,7 @@ from relay import key_id
 from submit import submit
 
 KEY_NAMES = {
-    "id", "name", "environment", "scopes", "per_second", "burst", "per_day", "domains", "networks", "created_at",
+    "id", "name", "environment", "scopes", "per_second", "burst", "per_day", "domains", "networks", "detect_repeats", "created_at",
     "expires_at", "revoked_at", "last_used_at", "emails_total", "emails_30d", "emails_today", "rate_limit_hits",
     "auth_failures"}
 MESSAGE_NAMES = {

@@ -13,6 +13,8 @@ A dialogue is a text file of lines:
     @auth NAME       AUTH PLAIN with a key, and its 235
     @another KIND    a connection beside the one before, which stays open
     @many N          N octets of text in lines, @long N a line of N octets
+    @id NAME TEXT    a line that begins with TEXT; what follows is {NAME} from now on
+    @other NAME TEXT the same, and what follows is not {NAME}
     @close           the relay must close the connection now
     C: …             a line to send; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
     C= …             the same without CRLF
@@ -127,6 +129,13 @@ class Player:
             self.others.append(self.socket)
             self.socket = None
             self.connect(arguments[0])
+        elif name in ("id", "other"):
+            reply, start = self.line(), " ".join(arguments[1:]) + " "
+            assert reply.startswith(start), reply
+            if name == "id":
+                self.keys[arguments[0]] = reply[len(start):]
+            else:
+                assert reply[len(start):] != self.keys[arguments[0]], "queued as a repeat"
         elif name == "many":
             self.send((b"x" * 62 + b"\r\n") * (int(arguments[0]) // 64))
         elif name == "long":

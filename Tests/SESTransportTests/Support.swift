@@ -143,7 +143,7 @@ extension ClaimedDelivery {
             id: DeliveryID(rawValue: 1), message: try #require(MessageID(rawValue: 1)),
             key: try #require(KeyID("Ab3dE6gH")), lane: .live,
             envelope: Envelope(reversePath: sender, recipients: recipients), size: size,
-            acceptedAt: Timestamp(milliseconds: 1_795_530_797_042), attempts: 0, maybeDuplicate: false)
+            queuedSince: Timestamp(milliseconds: 1_795_530_797_042), attempts: 0, maybeDuplicate: false)
     }
 }
 
@@ -159,4 +159,29 @@ func noise(_ count: Int) -> [UInt8] {
         }
         initialized = count
     }
+}
+
+/// A port of the loopback address where nobody listens, and where nobody else can begin to while this lives: a port that a
+/// server has let go of is soon another's.
+final class RefusingPort {
+    let number: UInt16
+    private let descriptor: CInt
+
+    init() throws {
+        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let descriptor = descriptor
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        try #require(isBound)
+        number = UInt16(bigEndian: address.sin_port)
+    }
+
+    deinit { close(descriptor) }
 }

@@ -228,9 +228,8 @@ private final class GatedBody: StoredBody {
     }
 
     @Test func knowsThatNothingWasSentWithoutAConnection() async throws {
-        let server = try await StandIn.start(whole: { _, _ in .taken() })
-        await server.stop()
-        let refused = try await withTransport(to: server.url) { transport in
+        let port = try RefusingPort()
+        let refused = try await withTransport(to: "http://127.0.0.1:\(port.number)") { transport in
             await transport.send(try .example(), body: MemoryBody(noise(9)))
         }
         #expect(AnswerTests.Verdict(refused) == .again)

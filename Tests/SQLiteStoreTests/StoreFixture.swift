@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import RelayCore
 import SQLiteStore
 import TestSupport
@@ -54,6 +55,11 @@ final class StoreFixture {
             deliveries.map {
                 Settlement(delivery: $0.id, result: result, reason: reason, startedAt: time, finishedAt: time)
             })
+    }
+
+    /// Rows of a table, asked from outside.
+    func count(_ table: String) throws -> Int {
+        try DatabaseQueue(path: path).read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table)") ?? -1 }
     }
 
     func message(_ id: MessageID) async throws -> MessageRecord {

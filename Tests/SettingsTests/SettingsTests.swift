@@ -56,6 +56,7 @@ func mistakes(
           plaintext_auth_networks: [ 127.0.0.1, "2001:db8::/32" ]
           long_lines: refuse
           received_header: no
+          detect_repeats: no
         ses:
           region: us-gov-west-1
           endpoint: http://127.0.0.1:5000/
@@ -101,6 +102,7 @@ func mistakes(
         ]
         settings.submission.longLines = .refuse
         settings.submission.receivedHeader = false
+        settings.submission.detectsRepeats = false
         settings.ses.region = "us-gov-west-1"
         settings.ses.endpoint = "http://127.0.0.1:5000"
         settings.ses.configurationSet = "transactional_1"
@@ -140,6 +142,7 @@ func mistakes(
             "HIVEKU_RELAY_SUBMISSION_PLAINTEXT_AUTH_NETWORKS": "127.0.0.1,2001:db8::/32",
             "HIVEKU_RELAY_SUBMISSION_LONG_LINES": "refuse",
             "HIVEKU_RELAY_SUBMISSION_RECEIVED_HEADER": "false",
+            "HIVEKU_RELAY_SUBMISSION_DETECT_REPEATS": "false",
             "HIVEKU_RELAY_SES_REGION": "us-gov-west-1",
             "HIVEKU_RELAY_SES_ENDPOINT": "http://127.0.0.1:5000",
             "HIVEKU_RELAY_SES_CONFIGURATION_SET": "transactional_1",

@@ -1,0 +1,44 @@
+import Crypto
+
+/// Tells a message that a client sends again, because it lost the 250, from another one: 128 bits of SHA-256.
+///
+/// Made of the key and either the idempotency key that the client named, or Message-ID, envelope and a hash of the body. What
+/// a repeat is allowed to change (trace fields, dates) is left out.
+public struct Fingerprint: Hashable, Sendable {
+    public let bytes: [UInt8]
+
+    /// How long a message is known again after it was accepted.
+    public static let memory = Duration.seconds(86_400)
+
+    private static let length = 16
+
+    public init(key: KeyID, idempotencyKey: String) {
+        self.init(["idempotency-key", key.text, idempotencyKey])
+    }
+
+    public init(key: KeyID, messageID: String, envelope: Envelope, bodyHash: [UInt8]) {
+        self.init(
+            ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients, last: bodyHash)
+    }
+
+    private init(_ parts: [String], last: [UInt8] = []) {
+        var hash = SHA256()
+        for part in parts {
+            hash.update(data: Array(part.utf8))
+            // No part holds a NUL, so no two lists of parts look alike.
+            hash.update(data: [0])
+        }
+        hash.update(data: last)
+        bytes = Array(hash.finalize().prefix(Fingerprint.length))
+    }
+}
+
+/// Hashes a body as it comes.
+public struct BodyHash: Sendable {
+    private var hash = SHA256()
+
+    public init() {}
+
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
+    public func finished() -> [UInt8] { Array(hash.finalize()) }
+}

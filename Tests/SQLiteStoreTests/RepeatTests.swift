@@ -1,0 +1,99 @@
+import RelayCore
+import SQLiteStore
+import TestSupport
+import Testing
+
+@Suite struct RepeatTests {
+    private func fingerprint(_ key: KeyID, _ text: String = "order-42") -> Fingerprint {
+        Fingerprint(key: key, idempotencyKey: text)
+    }
+
+    private func submit(
+        _ fixture: StoreFixture, _ key: KeyID, _ fingerprint: Fingerprint?, at time: Timestamp = Sample.now
+    ) async throws -> (id: MessageID, outcome: Acceptance) {
+        var submission = Sample.submission(fixture.id(at: time), key: key, at: time)
+        submission.fingerprint = fingerprint
+        return (submission.id, try await fixture.store.accept([submission], now: time)[0])
+    }
+
+    @Test func aRepeatIsQueuedAndCountedOnce() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let first = try await submit(fixture, key, fingerprint(key))
+        #expect(first.outcome == .accepted)
+        #expect(try await submit(fixture, key, fingerprint(key)).outcome == .repeated(first.id))
+        #expect(try await submit(fixture, key, fingerprint(key, "order-43")).outcome == .accepted)
+        #expect(try await submit(fixture, key, nil).outcome == .accepted)
+        #expect(try await fixture.store.messages(MessageFilter()).count == 3)
+        #expect(try await fixture.store.keyRecord(key, now: Sample.now)?.usage.emailsTotal == 3)
+    }
+
+    @Test func aRepeatInTheSameBatchIsSeen() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        var batch = (0..<3).map { _ in Sample.submission(fixture.id(), key: key) }
+        for index in batch.indices { batch[index].fingerprint = fingerprint(key) }
+        #expect(
+            try await fixture.store.accept(batch, now: Sample.now)
+                == [.accepted, .repeated(batch[0].id), .repeated(batch[0].id)])
+    }
+
+    @Test func itIsRememberedAcrossARestartAndForADay() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let first = try await submit(fixture, key, fingerprint(key))
+        try fixture.store.close()
+        let again = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+        var submission = Sample.submission(fixture.id(), key: key)
+        submission.fingerprint = fingerprint(key)
+        let almost = Sample.now + Fingerprint.memory
+        #expect(try await again.accept([submission], now: almost) == [.repeated(first.id)])
+        #expect(try await again.accept([submission], now: almost + .milliseconds(1)) == [.accepted])
+    }
+
+    @Test func ofAnotherKeyItIsAnotherMessage() async throws {
+        let fixture = try StoreFixture()
+        let (a, b) = (try await fixture.key(), try await fixture.key())
+        #expect(try await submit(fixture, a, fingerprint(a)).outcome == .accepted)
+        #expect(try await submit(fixture, b, fingerprint(b)).outcome == .accepted)
+    }
+
+    @Test func aKeyCanOptOut() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key { $0.detectsRepeats = false }
+        #expect(try await submit(fixture, key, fingerprint(key)).outcome == .accepted)
+        #expect(try await submit(fixture, key, fingerprint(key)).outcome == .accepted)
+    }
+
+    @Test func whatHasFailedMayBeTriedAgain() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        _ = try await submit(fixture, key, fingerprint(key))
+        try await fixture.settle(try await fixture.claim(), .failed, reason: "MessageRejected: no")
+        let second = try await submit(fixture, key, fingerprint(key))
+        #expect(second.outcome == .accepted)
+        #expect(try await submit(fixture, key, fingerprint(key)).outcome == .repeated(second.id))
+    }
+
+    @Test func aRefusedMessageIsNotRemembered() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key { $0.limits.perDay = 1 }
+        #expect(try await submit(fixture, key, nil).outcome == .accepted)
+        guard case .refused = try await submit(fixture, key, fingerprint(key)).outcome else {
+            Issue.record("accepted beyond the cap")
+            return
+        }
+        let tomorrow = Sample.now.day.next.start
+        #expect(try await submit(fixture, key, fingerprint(key), at: tomorrow).outcome == .accepted)
+    }
+
+    @Test func forgottenOnesAreRemoved() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        _ = try await submit(fixture, key, fingerprint(key))
+        _ = try await fixture.store.prune(Retention(), now: Sample.now + Fingerprint.memory)
+        #expect(try fixture.count("repeat") == 1)
+        _ = try await fixture.store.prune(Retention(), now: Sample.now + Fingerprint.memory + .milliseconds(1))
+        #expect(try fixture.count("repeat") == 0)
+    }
+}
