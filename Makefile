@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
-APT_RUN := libssl-dev libsqlite3-dev swaks
+APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
 
 .PHONY: run build release test test-swift test-integration lint format deps-run deps-test clean

@@ -109,6 +109,12 @@ extension SESAnswer {
         case .denied:
             return .laneHeld(
                 cause("The credentials may not send: allow ses:SendEmail to their user or role in IAM"), alert: true)
+        case .identityDenied:
+            // One key's domain must not hold everybody's mail; nor is it lost to a gap in a policy.
+            return .retry(
+                cause(
+                    "The credentials may not send for this sender's identity: allow ses:SendEmail on it in IAM, or verify it in this account"
+                ), pace: .slow)
         case .notVerified:
             return .failed(
                 cause(
@@ -142,7 +148,7 @@ extension SESAnswer {
     var refusesCredentials: Bool {
         guard !(200..<300 ~= status) else { return false }
         switch kind {
-        case .signature, .credentials, .denied: return true
+        case .signature, .credentials, .denied, .identityDenied: return true
         default: return false
         }
     }
@@ -157,7 +163,7 @@ extension SESAnswer {
 
     private enum Kind {
         case throttled, dailyQuota, limit, paused
-        case clock, signature, credentials, denied
+        case clock, signature, credentials, denied, identityDenied
         case notVerified, mailFromDomain, notFound, rejected
         case redirect, interrupted, serverError
     }
@@ -191,7 +197,7 @@ extension SESAnswer {
             "OptInRequired", "SubscriptionRequiredException":
             return .credentials
         case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-            return .denied
+            return says(":identity/") ? .identityDenied : .denied
         case "RequestTimeout", "RequestTimeoutException":
             return .interrupted
         default:

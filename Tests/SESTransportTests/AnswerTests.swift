@@ -75,6 +75,11 @@ import Testing
         Row(403, "RequestTimeTooSkewed", "", .held(alert: true), "machine's clock"),
         Row(403, "AccessDenied", "", .held(alert: true), "ses:SendEmail"),
         Row(403, "AccessDeniedException", "User is not authorized", .held(alert: true), "ses:SendEmail"),
+        // It names one sender's identity: that one waits, the others go on.
+        Row(
+            403, "AccessDeniedException",
+            "User: arn:aws:iam::1:user/r is not authorized to perform: ses:SendEmail on resource: arn:aws:ses:eu-west-1:1:identity/example.com",
+            .retry(.slow, mayHaveBeenTaken: false), "allow ses:SendEmail on it"),
         Row(403, nil, "", .held(alert: true)),
         Row(401, nil, "", .held(alert: true)),
         Row(403, "SomethingNew", "", .held(alert: true)),
