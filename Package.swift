@@ -82,14 +82,15 @@ let package = Package(
             "SQLiteStoreTests",
             ["SQLiteStore", "RelayCore", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
-        tests("InternetMessageTests", ["InternetMessage"], exclude: ["Corpus", "Support"]),
-        tests("SMTPTests", ["SMTP", "InternetMessage", nioCore]),
-        tests("RelayCoreTests", ["RelayCore"]),
+        tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
+        tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
+        tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
         tests(
             "SESTransportTests",
             ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
         tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
+        tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )

@@ -20,7 +20,6 @@ extension SQLiteStore: DeliveryQueue {
         guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return [] }
         return try await write { database in
             let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: limit, now: now, in: database)
-            guard let last = keys.last else { return [] }
             let deliveries = try QueueRow.inTurn(keys, lane: lane, limit: limit, now: now, in: database)
             let statement = try database.cachedStatement(
                 sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
@@ -28,7 +27,8 @@ extension SQLiteStore: DeliveryQueue {
                 try statement.execute(
                     arguments: [holder, now.milliseconds, leaseUntil.milliseconds, delivery.id.rawValue])
             }
-            cursor.served(last, in: lane)
+            // The next claim goes on behind who came last, also in the middle of a round.
+            if let last = deliveries.last { cursor.served(last.key.text, in: lane) }
             return deliveries
         }
     }
@@ -190,20 +190,24 @@ private enum QueueRow {
                     queued_since, message.reverse_path, message.size
                 FROM delivery JOIN message ON message.id = delivery.message
                 WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
-                ORDER BY next_attempt_at, delivery.id LIMIT ?
+                ORDER BY next_attempt_at, delivery.id LIMIT ? OFFSET ?
                 """)
-        func fetch(_ key: String, _ count: Int) throws -> [ClaimedDelivery] {
-            try Row.fetchAll(statement, arguments: [lane.rawValue, key, now.milliseconds, count])
-                .map { try claimed($0, lane) }
-        }
-        // First everybody's even share; only what others leave goes to those with more.
-        let share = max(1, limit / keys.count)
-        var queues = try keys.map { try fetch($0, share) }
-        var rest = limit - queues.reduce(0) { $0 + $1.count }
-        for index in queues.indices where rest > 0 && queues[index].count == share {
-            let longer = try fetch(keys[index], share + rest)
-            rest -= longer.count - share
-            queues[index] = longer
+        var queues = Array(repeating: [ClaimedDelivery](), count: keys.count)
+        var open = Array(keys.indices)
+        var rest = limit
+        // First everybody's even share; what some leave is shared evenly by those who have more, until nothing is left.
+        while rest > 0, !open.isEmpty {
+            let share = max(1, rest / open.count)
+            open = try open.filter { index in
+                guard rest > 0 else { return true }
+                let more = try Row.fetchAll(
+                    statement,
+                    arguments: [lane.rawValue, keys[index], now.milliseconds, share, queues[index].count]
+                ).map { try claimed($0, lane) }
+                queues[index] += more
+                rest -= more.count
+                return more.count == share
+            }
         }
         var taken: [ClaimedDelivery] = []
         var round = 0
@@ -236,7 +240,8 @@ private enum QueueRow {
         guard
             let row = try Row.fetchOne(
                 database.cachedStatement(
-                    sql: "SELECT message, key, state, holder, attempts FROM delivery WHERE id = ?"), arguments: [id])
+                    sql: "SELECT message, key, state, holder, claimed_at, attempts FROM delivery WHERE id = ?"),
+                arguments: [id])
         else { return nil }
         let state: String = row["state"]
         let current: Int64? = row["holder"]
@@ -254,7 +259,8 @@ private enum QueueRow {
                         maybe_duplicate = maybe_duplicate OR ?, reason = COALESCE(?, reason) WHERE id = ?
                     """
             ).execute(arguments: [settlement.mayHaveBeenTaken, settlement.reason, id])
-            try applyRevocation(key: row["key"], delivery: id, at: settlement.finishedAt, in: database)
+            try applyRevocation(
+                key: row["key"], delivery: id, claimedAt: row["claimed_at"], at: settlement.finishedAt, in: database)
             return nil
         }
         let attempts: Int = row["attempts"]
@@ -270,7 +276,8 @@ private enum QueueRow {
             ])
         try end(settlement, id, in: database)
         if case .retry = settlement.result {
-            try applyRevocation(key: row["key"], delivery: id, at: settlement.finishedAt, in: database)
+            try applyRevocation(
+                key: row["key"], delivery: id, claimedAt: row["claimed_at"], at: settlement.finishedAt, in: database)
         }
         if case .sent = settlement.result { return try dropBody(of: row["message"], in: database) }
         return nil
@@ -312,10 +319,14 @@ private enum QueueRow {
     }
 
     /// What was under way when its key was revoked goes back to the queue only if the queue is still to be delivered.
-    private static func applyRevocation(key: String, delivery: Int64, at now: Timestamp, in database: Database) throws {
+    ///
+    /// What was claimed after the revocation an operator has released since.
+    private static func applyRevocation(
+        key: String, delivery: Int64, claimedAt: Int64?, at now: Timestamp, in database: Database
+    ) throws {
         let queued = try String.fetchOne(
-            database.cachedStatement(sql: "SELECT queued FROM key WHERE id = ? AND revoked_at IS NOT NULL"),
-            arguments: [key])
+            database.cachedStatement(sql: "SELECT queued FROM key WHERE id = ? AND revoked_at >= ?"),
+            arguments: [key, claimedAt])
         switch queued.flatMap(QueuedDisposition.init) {
         case .hold:
             try database.execute(

@@ -114,6 +114,17 @@ import Testing
         #expect(try await fixture.message(underway).state == expected)
     }
 
+    @Test func whatAnOperatorReleasesOfARevokedKeyIsTriedLikeAnyOther() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let id = try await fixture.accept(key)
+        try await fixture.store.revokeKey(key, queued: .hold, now: Sample.now)
+        let later = Sample.now + .seconds(60)
+        #expect(try await fixture.store.release(MessageFilter(key: key), now: later) == 1)
+        try await fixture.settle(try await fixture.claim(at: later), .retry(at: later), reason: "ServiceUnavailable")
+        #expect(try await fixture.message(id).state == .queued)
+    }
+
     @Test(arguments: [(QueuedDisposition.deliver, MessageState.queued), (.hold, .held), (.drop, .failed)])
     func revocationTreatsWhatIsQueued(_ queued: QueuedDisposition, _ expected: MessageState) async throws {
         let fixture = try StoreFixture()

@@ -1,0 +1,71 @@
+import Delivery
+import RelayCore
+import Testing
+
+/// One sender at a time, so that the order of deliveries is that of the worker's decisions.
+@Suite struct FairnessTests {
+    /// What one key has queued: 5,000, or as many as OUTAGE_MESSAGES says.
+    static let many = number("OUTAGE_MESSAGES") ?? 5000
+
+    private static func configuration(claiming round: Int) -> DeliveryConfiguration {
+        DeliveryConfiguration(concurrency: 1, maxActive: round, settleBatch: round, pacing: .unlimited)
+    }
+
+    @Test func tenKeysWithTenMessagesEachDoNotWaitForOneWithMany() async throws {
+        let site = try await Site(keys: 11, FairnessTests.configuration(claiming: 64))
+        try await site.accept(Array(repeating: site.keys[0], count: FairnessTests.many))
+        for key in site.keys.dropFirst() { try await site.accept(Array(repeating: key, count: 10)) }
+        try await site.working {
+            while site.standIn.count < 500 { await site.clock.step(limit: site.clock.now() + .seconds(1)) }
+        }
+        let order = site.standIn.taken.map(\.key)
+        let isFair = isInTurn(order)
+        #expect(isFair)
+        // So the small ones are through after ten rounds.
+        let end = order.lastIndex { $0 != site.keys[0] } ?? .max
+        #expect(end < 11 * 10)
+    }
+
+    /// Neither claims that hold less than a round of the keys nor those that hold more and a part give anybody more.
+    @Test(arguments: [1, 2, 3, 4, 5, 7, 64])
+    func keysWithAlikeQueuesGetAlikeShares(round: Int) async throws {
+        let site = try await Site(keys: 3, FairnessTests.configuration(claiming: round))
+        for key in site.keys { try await site.accept(Array(repeating: key, count: 60)) }
+        try await site.working {
+            while site.standIn.count < 180 { await site.clock.step(limit: site.clock.now() + .seconds(1)) }
+        }
+        let isFair = isInTurn(site.standIn.taken.map(\.key))
+        #expect(isFair)
+    }
+
+    struct Arrival {
+        var configuration: DeliveryConfiguration
+        /// What the worker holds when it has all that it may claim.
+        var round: Int
+    }
+
+    /// A message that comes while a long queue is being worked waits for what is claimed already, and no longer.
+    @Test(
+        arguments: [
+            Arrival(configuration: FairnessTests.configuration(claiming: 64), round: 64),
+            // At the rate of a new account only a second's worth is held.
+            Arrival(configuration: .init(concurrency: 1, pacing: .account(maximumRate: 14)), round: 15),
+        ])
+    func whoComesLaterWaitsOneRound(arrival: Arrival) async throws {
+        let site = try await Site(keys: 11, arrival.configuration)
+        try await site.accept(Array(repeating: site.keys[0], count: 1500))
+        let after = 100
+        site.standIn.whenTaking { [site] before in
+            guard before >= after, before.isMultiple(of: after), before / after < site.keys.count else { return }
+            try await site.accept([site.keys[before / after]])
+        }
+        try await site.working {
+            while site.standIn.count < 1400 { await site.clock.step(limit: site.clock.now() + .seconds(1)) }
+        }
+        let order = site.standIn.taken.map(\.key)
+        for (index, key) in site.keys.enumerated().dropFirst() {
+            let position = try #require(order.firstIndex(of: key))
+            #expect(position - index * after <= arrival.round + 1)
+        }
+    }
+}

@@ -1,0 +1,232 @@
+import Delivery
+import Foundation
+import Logging
+import RelayCore
+import SQLiteStore
+import Synchronization
+import TestSupport
+import Testing
+
+/// Stands in for SES, and counts by itself what it took.
+final class StandIn: Transport {
+    enum Condition: Sendable {
+        case up
+        /// No connection.
+        case down
+        /// The account may not send.
+        case paused
+    }
+
+    struct State: Sendable {
+        var condition = Condition.up
+        var attempts = 0
+        /// In this order.
+        var taken: [(message: MessageID, key: KeyID)] = []
+    }
+
+    private let state = Mutex(State())
+    private let clock: SteppedClock
+    private let onTaking = Mutex<@Sendable (_ before: Int) async throws -> Void>({ _ in })
+
+    init(clock: SteppedClock) { self.clock = clock }
+
+    /// What happens while a message is being taken, with the number of those taken before.
+    func whenTaking(_ body: @escaping @Sendable (_ before: Int) async throws -> Void) {
+        onTaking.withLock { $0 = body }
+    }
+
+    var taken: [(message: MessageID, key: KeyID)] { state.withLock { $0.taken } }
+    var count: Int { state.withLock { $0.taken.count } }
+    var attempts: Int { state.withLock { $0.attempts } }
+
+    func become(_ condition: Condition) { state.withLock { $0.condition = condition } }
+
+    func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
+        await clock.during {
+            let condition = state.withLock { state in
+                state.attempts += 1
+                return state.condition
+            }
+            switch condition {
+            case .down: return .retry(.init("connection-failed", "No connection to SES."), pace: .normal)
+            case .paused:
+                return .laneHeld(.init("SendingPausedException", "SES has paused the account."), alert: true)
+            case .up: return await take(delivery, body)
+            }
+        }
+    }
+
+    private func take(_ delivery: ClaimedDelivery, _ body: any StoredBody) async -> DeliveryOutcome {
+        let bytes = (try? await body.read(at: 0, count: body.size)) ?? []
+        guard bytes == Site.body(of: delivery.message) else {
+            return .failed(.init("wrong-body", "These are not the bytes of \(delivery.message)."))
+        }
+        do {
+            try await onTaking.withLock { $0 }(count)
+        } catch {
+            return .failed(.init("test", "\(error)"))
+        }
+        state.withLock { $0.taken.append((delivery.message, delivery.key)) }
+        return .sent(sesMessageID: "ses-\(delivery.message)")
+    }
+}
+
+/// The store as the worker's queue, which tells the clock what is under way and keeps who was claimed.
+final class WatchedQueue: DeliveryQueue {
+    let store: SQLiteStore
+    private let clock: SteppedClock
+    private let keys = Mutex<[[KeyID]]>([])
+
+    init(store: SQLiteStore, clock: SteppedClock) {
+        self.store = store
+        self.clock = clock
+    }
+
+    /// The keys of each claim's deliveries, in order.
+    var claims: [[KeyID]] { keys.withLock { $0 } }
+
+    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+        try await clock.during {
+            let claimed = try await store.claim(lane: lane, limit: limit, leaseUntil: leaseUntil, now: now)
+            if !claimed.isEmpty { keys.withLock { $0.append(claimed.map(\.key)) } }
+            return claimed
+        }
+    }
+
+    func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
+        try await clock.during { try await store.extendLease(deliveries, until: until) }
+    }
+
+    func settle(_ batch: [Settlement]) async throws { try await clock.during { try await store.settle(batch) } }
+
+    func reclaimAbandoned(now: Timestamp) async throws -> Int {
+        try await clock.during { try await store.reclaimAbandoned(now: now) }
+    }
+
+    func nextDue(lane: Lane) async throws -> Timestamp? {
+        try await clock.during { try await store.nextDue(lane: lane) }
+    }
+
+    func body(of message: MessageID) async throws -> any StoredBody {
+        try await clock.during { try await store.body(of: message) }
+    }
+
+    func record(_ status: LaneStatus) async throws { try await clock.during { try await store.record(status) } }
+}
+
+/// A worker on a store on disk, with keys whose messages go to the stand-in.
+final class Site: Sendable {
+    let clock = SteppedClock()
+    let store: SQLiteStore
+    let queue: WatchedQueue
+    let standIn: StandIn
+    let worker: DeliveryWorker
+    let log = CollectedLog()
+    let keys: [KeyID]
+
+    private let directory: TemporaryDirectory
+    private let ids = Mutex(MessageIDGenerator(instance: 0))
+
+    init(keys count: Int, _ configuration: DeliveryConfiguration) async throws {
+        directory = try TemporaryDirectory()
+        store = try SQLiteStore(path: directory.file("relay.db"), role: .relay, now: clock.now())
+        var keys: [KeyID] = []
+        for index in 0..<count {
+            let (secret, stored) = Sample.key(.live, name: "key \(index)")
+            try await store.insertKey(stored)
+            keys.append(secret.id)
+        }
+        self.keys = keys
+        queue = WatchedQueue(store: store, clock: clock)
+        standIn = StandIn(clock: clock)
+        let log = log
+        let generator = Mutex(SeededGenerator(seed: 1))
+        worker = DeliveryWorker(
+            lane: .live, configuration: configuration, queue: queue, transport: standIn, clock: clock,
+            logger: Logger(label: "test") { _ in CollectingHandler(log: log) },
+            random: { generator.withLock { .random(in: 0..<1, using: &$0) } })
+    }
+
+    static func body(of message: MessageID) -> [UInt8] { Array("Subject: \(message)\r\n\r\n\(message)\r\n".utf8) }
+
+    /// Puts messages of these keys into the queue, as the relay does.
+    @discardableResult
+    func accept(_ keys: some Collection<KeyID>) async throws -> [MessageID] {
+        let now = clock.now()
+        let submissions = keys.map { key in
+            let id = ids.withLock { $0.next(at: now) }
+            return Sample.submission(id, key: key, body: Site.body(of: id), at: now)
+        }
+        for start in stride(from: 0, to: submissions.count, by: 250) {
+            let batch = Array(submissions[start..<min(start + 250, submissions.count)])
+            let outcomes = try await store.accept(batch, now: now)
+            let refused = outcomes.count { $0 != .accepted }
+            #expect(refused == 0)
+        }
+        worker.wake()
+        return submissions.map(\.id)
+    }
+
+    /// Works while `body` runs, then is stopped and waited for.
+    func working(_ body: () async throws -> Void) async throws {
+        let run = Task { await worker.run() }
+        let result: Result<Void, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        run.cancel()
+        await run.value
+        standIn.whenTaking { _ in }
+        try result.get()
+    }
+
+    /// Lets time pass until nothing is queued, at most so long.
+    func drain(within limit: Duration, stride: Duration) async throws {
+        let end = clock.now() + limit
+        while try await !store.queueStatus(now: clock.now()).depths.isEmpty, clock.now() < end {
+            await clock.run(until: clock.now() + .seconds(60), stride: stride)
+        }
+    }
+}
+
+/// What was logged at level info and above.
+final class CollectedLog: Sendable {
+    struct Line: Sendable {
+        var level: Logger.Level
+        var text: String
+    }
+
+    private let collected = Mutex<[Line]>([])
+
+    var lines: [Line] { collected.withLock { $0 } }
+    func append(_ line: Line) { collected.withLock { $0.append(line) } }
+}
+
+struct CollectingHandler: LogHandler {
+    let log: CollectedLog
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) { log.append(.init(level: event.level, text: "\(event.message)")) }
+}
+
+/// A number from the environment, for the long forms of tests.
+func number(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
+
+/// Whether keys are served strictly in turn: nobody before one who had less so far and has more to come.
+func isInTurn(_ order: some Collection<KeyID>) -> Bool {
+    var left: [KeyID: Int] = [:]
+    for key in order { left[key, default: 0] += 1 }
+    var had = left.mapValues { _ in 0 }
+    for key in order {
+        guard let mine = had[key], !left.contains(where: { $0.value > 0 && had[$0.key, default: 0] < mine }) else {
+            return false
+        }
+        had[key] = mine + 1
+        left[key, default: 0] -= 1
+    }
+    return true
+}
