@@ -112,6 +112,13 @@ public final class Admission: Sendable {
         return .success(grant)
     }
 
+    /// How long a face is to hold back the answer to an authentication that failed: guessing is to be slow.
+    public func delay(of refusal: Refusal, client: IPAddress) -> Duration {
+        // Where the store is to blame, nobody was guessing.
+        if refusal.reason == .storage { return .zero }
+        return .seconds(state.withLock { $0.throttle.delay(for: client, at: clock.monotonicSeconds()) })
+    }
+
     private func failed(_ id: KeyID?, _ client: IPAddress) {
         state.withLock { state in
             state.throttle.failed(client, at: clock.monotonicSeconds())
@@ -220,13 +227,11 @@ public final class Admission: Sendable {
     }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
-        do {
-            return try await store.makeSpoolFile(for: id)
-        } catch {
-            observe(.storageFailed(error))
-            throw error
-        }
+        try await store.makeSpoolFile(for: id)
     }
+
+    /// The spool failed under a message on its way in.
+    public func storageFailed(_ error: any Error) { observe(.storageFailed(error)) }
 
     public func refusalOfHeader(_ summary: HeaderSummary, _ grant: Grant) -> Refusal? {
         KeyVerdict.ofHeader(summary, key: grant.key)

@@ -1,11 +1,17 @@
 import RelayCore
 
-/// Shuts the door for a while on networks that guess keys: a /32 of IPv4, a /64 of IPv6.
+/// Slows down networks that guess keys, a /32 of IPv4 or a /64 of IPv6, and then shuts the door on them for a while.
 ///
-/// A pure value over seconds of a monotonic clock. A network whose last authentication succeeded is never hindered by what
-/// others there try. Memory is bounded: when the table is full, the entries that are over go first, then the oldest half.
+/// A pure value over seconds of a monotonic clock. A success takes back all that was held against a network, so one whose
+/// last authentication succeeded is never hindered. Memory is bounded: of more networks than are to be remembered, those
+/// go that failed the longest time ago.
 public struct AuthenticationThrottle: Sendable {
     public struct Configuration: Sendable {
+        /// Failures within the window that are answered at once: people mistype.
+        public var freeFailures = 2
+        /// Seconds by which the next answer is held back; each further one twice as long, up to ``longestDelay``.
+        public var firstDelay = 0.125
+        public var longestDelay = 1.0
         /// Failures within the window that shut the door.
         public var maximumFailures = 10
         /// Seconds until a failure is forgotten, and for which the door stays shut.
@@ -22,42 +28,63 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     private let configuration: Configuration
-    private var entries: [IPAddress: Entry] = [:]
+    /// Two generations: when the younger one is full it becomes the older one, and what was older is forgotten. So nothing
+    /// is ever searched or sorted, whatever comes in.
+    private var younger: [IPAddress: Entry] = [:]
+    private var older: [IPAddress: Entry] = [:]
 
     public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
     /// Seconds for which the client must wait; nil when it may try.
     public func wait(for client: IPAddress, at now: Double) -> Double? {
-        guard let entry = entries[network(of: client)], entry.failures >= configuration.maximumFailures else {
+        guard let entry = entry(of: client, at: now), entry.failures >= configuration.maximumFailures else {
             return nil
         }
-        let rest = entry.since + configuration.window - now
-        return rest > 0 ? rest : nil
+        return entry.since + configuration.window - now
+    }
+
+    /// Seconds by which the answer to a failure, already counted, is to be held back.
+    public func delay(for client: IPAddress, at now: Double) -> Double {
+        let failures = entry(of: client, at: now)?.failures ?? 0
+        var delay = failures > configuration.freeFailures ? configuration.firstDelay : 0
+        var doublings = failures - configuration.freeFailures - 1
+        while doublings > 0, delay < configuration.longestDelay {
+            delay *= 2
+            doublings -= 1
+        }
+        return min(delay, configuration.longestDelay)
     }
 
     public mutating func failed(_ client: IPAddress, at now: Double) {
         let network = network(of: client)
-        if let entry = entries[network], now - entry.since < configuration.window {
-            // The window moves on only when the door shuts, so that it stays shut for all of it.
-            let failures = entry.failures + 1
-            entries[network] = Entry(
-                failures: failures, since: failures >= configuration.maximumFailures ? now : entry.since)
-        } else {
-            if entries.count >= configuration.maximumEntries { makeRoom(at: now) }
-            entries[network] = Entry(failures: 1, since: now)
+        var entry = entry(of: client, at: now) ?? Entry(failures: 0, since: now)
+        entry.failures += 1
+        // The window moves on only when the door shuts, so that it stays shut for all of it.
+        if entry.failures >= configuration.maximumFailures { entry.since = now }
+        older[network] = nil
+        younger[network] = entry
+        if younger.count >= configuration.maximumEntries / 2 {
+            older = younger
+            younger = [:]
         }
     }
 
-    public mutating func succeeded(_ client: IPAddress) { entries[network(of: client)] = nil }
+    public mutating func succeeded(_ client: IPAddress) {
+        let network = network(of: client)
+        younger[network] = nil
+        older[network] = nil
+    }
 
-    public var count: Int { entries.count }
+    public var count: Int { younger.count + older.count }
 
     private func network(of client: IPAddress) -> IPAddress { client.isIPv4 ? client : client.prefix(64) }
 
-    private mutating func makeRoom(at now: Double) {
-        entries = entries.filter { now - $0.value.since < configuration.window }
-        guard entries.count >= configuration.maximumEntries else { return }
-        let median = entries.values.map(\.since).sorted()[entries.count / 2]
-        entries = entries.filter { $0.value.since > median }
+    /// Nil once it is forgotten.
+    private func entry(of client: IPAddress, at now: Double) -> Entry? {
+        let network = network(of: client)
+        guard let entry = younger[network] ?? older[network], now - entry.since < configuration.window else {
+            return nil
+        }
+        return entry
     }
 }

@@ -35,6 +35,9 @@ final class ConnectionLimiter: Sendable {
         }
     }
 
+    /// Connections admitted and not released.
+    var count: Int { state.withLock { $0.total } }
+
     func released(_ client: IPAddress) {
         state.withLock { state in
             state.total -= 1

@@ -42,6 +42,7 @@ final class MessageSpooler {
                 try await open.append(piece)
                 eventLoop.execute { [target] in bound.value.0.wrote(target, failed: false, bound.value.1) }
             } catch {
+                admission.storageFailed(error)
                 eventLoop.execute { [target] in bound.value.0.wrote(target, failed: true, bound.value.1) }
             }
         }
@@ -50,7 +51,10 @@ final class MessageSpooler {
     private func wrote(_ target: (any SpoolFile)?, failed: Bool, _ resume: () -> Void) {
         file = target
         phase = failed ? .failed : .idle
-        if isDiscarded { discard() } else { resume() }
+        if isDiscarded { return discard() }
+        // A disk that is full gets its space back at once, not when the client has sent the rest.
+        if failed { discard() }
+        resume()
     }
 
     /// Syncs what was written; nil when that failed. Must not be called while ``isWriting``.
@@ -61,13 +65,14 @@ final class MessageSpooler {
         }
         phase = .writing
         let bound = NIOLoopBound((self, completion), eventLoop: eventLoop)
-        let eventLoop = eventLoop
+        let (admission, eventLoop) = (admission, eventLoop)
         Task {
             var body: SpooledBody?
             do {
                 if !last.isEmpty { try await file.append(last) }
                 body = try await file.finish()
             } catch {
+                admission.storageFailed(error)
                 await file.discard()
             }
             eventLoop.execute { [body] in

@@ -15,13 +15,17 @@ struct SMTPService: Sendable {
     /// Nil: TLS is not to be had (tests of the plaintext dialogue only).
     var tls: ReloadableTLSContext?
     var limiter: ConnectionLimiter
+    var shutdown = ShutdownNotice()
     var logger: Logger
 }
 
 /// One connection: drives the ``SMTP/Session`` with what arrives, and does what it says.
 ///
-/// Reads are asked for one at a time, never while a decision is awaited, so what a client can pipeline into memory is what
-/// one read delivers. Replies are gathered until there is nothing more to process, then go out in one write.
+/// Reads are asked for one at a time, never while a decision is awaited nor while the client leaves replies unread, so what
+/// a client can pipeline into memory is what one read delivers. Replies are gathered until there is nothing more to
+/// process, or ``repliesPerWrite`` octets of them, then go out in one write.
+///
+/// Time is the event loop's own, so that tests can move it.
 final class SMTPChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -40,8 +44,14 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         var decoder = DataDecoder()
         var intake: MessageIntake
         var spooler: MessageSpooler?
+        /// When the speed of the client was last looked at, and how much was there then.
         var windowStart: NIODeadline
         var receivedAtWindowStart = 0
+
+        mutating func startWindow(at now: NIODeadline) {
+            windowStart = now
+            receivedAtWindowStart = intake.received
+        }
     }
 
     private let service: SMTPService
@@ -57,15 +67,24 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var grant: Grant?
     private var reception: Reception?
     private var reservation: Admission.Reservation?
-    private var declaredSize: Int?
     private var isAdmitted = false
     private var isProcessing = false
+    /// Whether the channel takes more replies; what it does not take yet, the client has not read.
+    private var isWritable = true
+    /// The client has said that it sends nothing more.
+    private var hasInputEnded = false
     private var isQuiescing = false
+    /// When a connection that has not come to its end in a shutdown is cut off.
+    private var cutOffAt: NIODeadline?
 
     private var connectedAt = NIODeadline.uptimeNanoseconds(0)
     private var lastCommandAt = NIODeadline.uptimeNanoseconds(0)
     private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
     private var hold: Scheduled<Void>?
+
+    /// Octets of replies that are gathered at most: one read may hold thousands of commands.
+    static let repliesPerWrite = 16 * 1024
 
     init(service: SMTPService, client: IPAddress, isImplicitTLS: Bool) {
         self.service = service
@@ -83,6 +102,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     private var hostname: String { service.configuration.hostname }
 
+    private var now: NIODeadline { context?.eventLoop.now ?? lastCommandAt }
+
+    /// Octets that this connection holds in buffers.
+    var buffered: Int { inbound.capacity + outbound.capacity + (reception?.intake.buffered ?? 0) }
+
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -90,6 +114,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelActive(context: ChannelHandlerContext) {
+        guard mode != .closed else { return }
         switch service.limiter.admit(client) {
         case .admitted:
             isAdmitted = true
@@ -106,8 +131,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             }
             return
         }
-        connectedAt = .now()
+        connectedAt = now
         lastCommandAt = connectedAt
+        // Accepted while the listener was being closed, too late to be told.
+        if service.shutdown.limit != nil { return quiesce() }
         armTimer()
         if !isImplicitTLS {
             perform(session.connected())
@@ -125,25 +152,46 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard mode != .closed else { return }
         var data = unwrapInboundIn(data)
-        if inbound.readableBytes == 0 { inbound = data } else { inbound.writeBuffer(&data) }
+        if inbound.readableBytes == 0 {
+            inbound = data
+        } else {
+            // Else a client whose reads all end within a line would make it grow for ever.
+            inbound.discardReadBytes()
+            inbound.writeBuffer(&data)
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         process()
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        isWritable = context.channel.isWritable
+        if isWritable { process() }
+        context.fireChannelWritabilityChanged()
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case let event as TLSEvent: tlsEvent(event)
-        case is ChannelShouldQuiesceEvent:
-            isQuiescing = true
-            if mode == .commands, session.transaction == nil { shutDown() }
+        case is ChannelShouldQuiesceEvent: quiesce()
         default:
             context.fireUserInboundEventTriggered(event)
         }
     }
 
+    /// The server is shutting down: a transaction may be finished, within the limit; nothing new may begin.
+    private func quiesce() {
+        guard !isQuiescing, mode != .closed else { return }
+        isQuiescing = true
+        cutOffAt = service.shutdown.limit.map { now + $0 }
+        if isBetweenTransactions { shutDown() } else { armTimer() }
+    }
+
+    private var isBetweenTransactions: Bool { mode == .commands && session.transaction == nil }
+
     private func tlsEvent(_ event: TLSEvent) {
+        guard mode != .closed else { return }
         switch event {
         case .handshakeCompleted(let info):
             service.logger.debug(
@@ -160,47 +208,66 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 grant = nil
             }
         case .closeNotifyReceived:
-            // The client has said all it will. What it is still owed is written; then the connection ends.
-            if mode != .waiting { close() } else { isQuiescing = true }
+            // The client has said all it will. What came before is worked off when the read is complete, and what it is
+            // owed is written; then the connection ends.
+            hasInputEnded = true
+            // Nobody is there to send the content, or to be slowed down.
+            if hold != nil { close() }
         }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        service.logger.debug("connection failed", metadata: ["client": "\(client)", "error": "\(error)"])
+        guard mode != .closed else { return }
+        // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of.
+        let level: Logger.Level =
+            switch (error as? TLSError)?.code {
+            case nil, .closed?, .truncated?: .debug
+            default: .info
+            }
+        service.logger.log(
+            level: level, "connection failed", metadata: ["client": "\(client)", "error": "\(error)"])
         close()
     }
 
     // MARK: Processing
 
-    /// Works off what has arrived, as far as it goes.
+    /// Works off what has arrived, as far as it goes, and asks for more.
     private func process() {
         guard !isProcessing else { return }
         isProcessing = true
-        loop: while true {
-            switch mode {
-            case .commands:
-                switch lines.next(from: &inbound, limit: session.lineLimit) {
-                case .line(let line):
-                    lastCommandAt = .now()
-                    perform(session.received(line: line))
-                case .tooLong: perform(session.receivedTooLongLine())
-                case .bareLineFeed: perform(session.receivedBareLineFeed())
-                case .needMoreData: break loop
-                }
-            case .data:
-                if !receiveContent() { break loop }
-            case .waiting, .closed:
-                break loop
-            }
-        }
+        let needsMore = workOff()
         isProcessing = false
         if inbound.readableBytes == 0 {
             // An idle connection holds no buffer.
             inbound = ByteBuffer()
         }
         flushReplies()
-        if isQuiescing, mode == .commands, session.transaction == nil { shutDown() }
-        if mode == .commands || (mode == .data && !isSpoolBehind) { context?.read() }
+        if isQuiescing, isBetweenTransactions { shutDown() }
+        if hasInputEnded, needsMore { close() }
+        if needsMore, isWritable, mode == .commands || mode == .data { context?.read() }
+    }
+
+    /// Whether it came to a point from where only more input leads on.
+    private func workOff() -> Bool {
+        while isWritable {
+            switch mode {
+            case .commands:
+                switch lines.next(from: &inbound, limit: session.lineLimit) {
+                case .line(let line):
+                    lastCommandAt = now
+                    perform(session.received(line: line))
+                case .tooLong: perform(session.receivedTooLongLine())
+                case .bareLineFeed: perform(session.receivedBareLineFeed())
+                case .needMoreData: return true
+                }
+            case .data:
+                if !receiveContent() { return !isSpoolBehind }
+            case .waiting, .closed:
+                return false
+            }
+            if outbound.readableBytes >= SMTPChannelHandler.repliesPerWrite { flushReplies() }
+        }
+        return false
     }
 
     private func perform(_ action: Session.Action) {
@@ -212,6 +279,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .checkSender(let path):
             guard let grant else { return perform(session.senderRefused(.authenticationLost)) }
             if let refusal = service.admission.refusalOfSender(path, grant) {
+                log(refusal)
                 perform(session.senderRefused(Reply(refusal, at: .envelope)))
             } else {
                 perform(session.senderAccepted())
@@ -219,6 +287,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .checkRecipient:
             guard let grant else { return perform(session.recipientRefused(.authenticationLost)) }
             if let refusal = service.admission.refusalOfUse(grant) {
+                log(refusal)
                 perform(session.recipientRefused(Reply(refusal, at: .envelope)))
             } else {
                 perform(session.recipientAccepted())
@@ -271,40 +340,53 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     private func authenticated(_ result: Result<Grant, Refusal>) {
         guard mode == .waiting else { return }
-        mode = .commands
         switch result {
         case .success(let grant):
             self.grant = grant
-            lastCommandAt = .now()
             service.logger.debug("authenticated", metadata: ["client": "\(client)", "key": "\(grant.id)"])
-            perform(session.authenticated())
+            goOn { $0.perform($0.session.authenticated()) }
         case .failure(let refusal):
             log(refusal)
-            perform(session.authenticationRefused(Reply(refusal, at: .authentication)))
+            let reply = Reply(refusal, at: .authentication)
+            goOn(after: service.admission.delay(of: refusal, client: client)) {
+                $0.perform($0.session.authenticationRefused(reply))
+            }
         }
+    }
+
+    /// A decision is there: `answer` brings it to the session, after `delay`.
+    ///
+    /// What is held back costs no thread and no task, a timer only, which goes when the client goes.
+    private func goOn(after delay: Duration = .zero, _ answer: @escaping (SMTPChannelHandler) -> Void) {
+        guard delay > .zero, let context else { return resume(answer) }
+        // Who sends nothing more gets no answer out of turn.
+        if hasInputEnded { return close() }
+        mode = .waiting
+        hold = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
+            guard let self, mode == .waiting else { return }
+            hold = nil
+            resume(answer)
+        }
+    }
+
+    private func resume(_ answer: (SMTPChannelHandler) -> Void) {
+        mode = .commands
+        lastCommandAt = now
+        answer(self)
         process()
     }
 
     // MARK: Message
 
     private func openData(_ recipients: Int) {
-        guard let grant, let context else { return perform(session.dataRefused(.authenticationLost)) }
+        guard let grant else { return perform(session.dataRefused(.authenticationLost)) }
         switch service.admission.open(recipients: recipients, grant) {
         case .now(let reservation):
             self.reservation = reservation
             perform(session.dataOpened())
         case .after(let delay, let reservation):
-            // The reply is held back: no thread, no task, a timer only.
             self.reservation = reservation
-            mode = .waiting
-            hold = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
-                guard let self, mode == .waiting else { return }
-                hold = nil
-                lastCommandAt = .now()
-                mode = .commands
-                perform(session.dataOpened())
-                process()
-            }
+            goOn(after: delay) { $0.perform($0.session.dataOpened()) }
         case .refused(let refusal):
             log(refusal)
             perform(session.dataRefused(Reply(refusal, at: .envelope)))
@@ -316,7 +398,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         let origin = Admission.Origin(
             clientName: session.clientName ?? "unknown", client: client, with: session.isSecure ? "ESMTPSA" : "ESMTPA")
         let (id, intake) = service.admission.receive(from: origin, expectedSize: nil, grant)
-        reception = Reception(id: id, intake: intake, windowStart: .now())
+        reception = Reception(id: id, intake: intake, windowStart: now)
         mode = .data
         armTimer()
     }
@@ -358,6 +440,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if reception?.spooler?.hasFailed == true { reception?.intake.abandon() }
         switch mode {
         case .data:
+            // While the disk was behind, it was not the client who was slow.
+            if let reception, reception.intake.buffered >= MessageIntake.chunkSize {
+                self.reception?.startWindow(at: now)
+            }
             spoolIfMany()
             process()
         case .waiting: endMessage()
@@ -368,14 +454,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     /// All content is here. Decides on it, and takes it to the store.
     private func endMessage() {
         guard var reception, let grant, let reservation, let transaction = session.transaction else { return close() }
+        // From here on the message does not depend on the client any more, and neither does its place.
         self.reception = nil
+        self.reservation = nil
         let summary: HeaderSummary
         switch verdict(on: &reception, grant) {
         case .success(let found): summary = found
         case .failure(let refusal):
             reception.spooler?.discard()
             service.admission.cancel(reservation, grant)
-            return messageFinished(.failure(refusal), reception.id)
+            return messageFinished(.failure(refusal))
         }
         let last = reception.intake.takeBuffered()
         let envelope = Envelope(transaction)
@@ -387,7 +475,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         spooler.finish(last) { [self] body in
             guard let body else {
                 service.admission.cancel(reservation, grant)
-                return messageFinished(.failure(.storageUnavailable), submission.id)
+                return messageFinished(.failure(.storageUnavailable))
             }
             submission.body = .spooled(body)
             submit(submission, reservation, grant)
@@ -412,54 +500,66 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        self.reservation = nil
         service.admission.submit(submission, reservation, grant) { result in
-            eventLoop.execute { bound.value.messageFinished(result, submission.id) }
+            eventLoop.execute { bound.value.messageFinished(result) }
         }
     }
 
-    private func messageFinished(_ result: Result<MessageID, Refusal>, _ id: MessageID) {
-        reservation = nil
+    private func messageFinished(_ result: Result<MessageID, Refusal>) {
+        let reply: Reply
         switch result {
-        case .success(let id):
-            guard mode == .waiting else { return }
-            mode = .commands
-            perform(session.messageFinished(Reply(250, EnhancedStatus(0, 0), "Ok: queued as \(id)")))
+        case .success(let id): reply = Reply(250, EnhancedStatus(0, 0), "Ok: queued as \(id)")
         case .failure(let refusal):
             log(refusal)
-            guard mode == .waiting else { return }
-            mode = .commands
-            perform(session.messageFinished(Reply(refusal, at: .content)))
+            reply = Reply(refusal, at: .content)
         }
-        lastCommandAt = .now()
-        process()
+        guard mode == .waiting else { return }
+        goOn { $0.perform($0.session.messageFinished(reply)) }
     }
 
     // MARK: Time
 
+    /// Sees to it that the time is looked at when something may be due.
+    ///
+    /// A timer that comes earlier is left as it is: commands move the deadline without touching it, and taking one out of
+    /// the event loop's queue costs the more the more connections there are.
     private func armTimer() {
-        timer?.cancel()
         guard let context, mode != .closed else { return }
-        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: nextDeadline) { [weak self] in
+        let deadline = nextDeadline
+        if timer != nil, timerDeadline <= deadline { return }
+        timer?.cancel()
+        timerDeadline = deadline
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in
+            self?.timer = nil
             self?.checkTime()
         }
     }
 
-    /// Looked at again when it has passed: commands move the deadline without touching the timer.
     private var nextDeadline: NIODeadline {
-        if mode == .data, let reception { return reception.windowStart + SMTPServerConfiguration.transferWindow }
-        let idle = lastCommandAt + TimeAmount(service.configuration.idleTimeout)
-        if session.isAuthenticated || mode == .waiting { return max(idle, .now() + .seconds(1)) }
-        return min(idle, connectedAt + TimeAmount(service.configuration.authenticationTimeout))
+        let deadline: NIODeadline
+        switch mode {
+        case .data where reception != nil:
+            deadline = (reception?.windowStart ?? now) + SMTPServerConfiguration.transferWindow
+        case .waiting: deadline = now + .seconds(1)
+        case .commands, .data, .closed:
+            let idle = lastCommandAt + TimeAmount(service.configuration.idleTimeout)
+            deadline = session.isAuthenticated ? idle : min(idle, authenticationDeadline)
+        }
+        return min(deadline, cutOffAt ?? deadline)
+    }
+
+    private var authenticationDeadline: NIODeadline {
+        connectedAt + TimeAmount(service.configuration.authenticationTimeout)
     }
 
     private func checkTime() {
-        let now = NIODeadline.now()
+        if mode == .closed { return }
+        let now = now
+        if let cutOffAt, now >= cutOffAt { return cutOff() }
         switch mode {
-        case .closed: return
-        case .waiting: break
+        case .closed, .waiting: break
         case .commands:
-            if !session.isAuthenticated, now >= connectedAt + TimeAmount(service.configuration.authenticationTimeout) {
+            if !session.isAuthenticated, now >= authenticationDeadline {
                 let seconds = service.configuration.authenticationTimeout.components.seconds
                 return send([.authenticationTooSlow(hostname, seconds: Int(seconds))], thenClose: true)
             }
@@ -470,22 +570,26 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             guard let reception, now >= reception.windowStart + SMTPServerConfiguration.transferWindow else { break }
             let seconds = Int((now - reception.windowStart).nanoseconds / 1_000_000_000)
             let octets = reception.intake.received - reception.receivedAtWindowStart
-            // While the disk is behind, it is not the client who is slow.
             if !isSpoolBehind, octets < seconds * SMTPServerConfiguration.minimumTransferRate {
                 let rate = SMTPServerConfiguration.minimumTransferRate
                 return send([.transferTooSlow(hostname, octetsPerSecond: rate)], thenClose: true)
             }
-            self.reception?.windowStart = now
-            self.reception?.receivedAtWindowStart = reception.intake.received
+            self.reception?.startWindow(at: now)
         }
         armTimer()
+    }
+
+    /// The time for the shutdown is over.
+    private func cutOff() {
+        service.logger.warning("connection cut off by the shutdown", metadata: ["client": "\(client)"])
+        // Of a message that the store is about to take nobody can say yet that it was not taken.
+        if mode == .waiting, hold == nil { close() } else { shutDown() }
     }
 
     // MARK: Output and end
 
     private func queue(_ reply: Reply) {
-        if mode == .closed { return }
-        reply.write(into: &outbound)
+        if mode != .closed { reply.write(into: &outbound) }
     }
 
     private func flushReplies() {
@@ -523,6 +627,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         reservation = nil
         reception?.spooler?.discard()
         reception = nil
+        inbound = ByteBuffer()
         if isAdmitted {
             isAdmitted = false
             service.limiter.released(client)

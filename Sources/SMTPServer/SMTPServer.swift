@@ -5,6 +5,7 @@ import NIOExtras
 import NIOOpenSSL
 import NIOPosix
 import RelayCore
+import Synchronization
 
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
@@ -17,16 +18,16 @@ public final class SMTPServer: Sendable {
     private let group: any EventLoopGroup
     /// One for each listener, which is what they can see to.
     private let quiescing: [ServerQuiescingHelper]
-    private let logger: Logger
+    private let notice: ShutdownNotice
     public let bound: [Bound]
 
     private init(
-        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], bound: [Bound], logger: Logger
+        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], notice: ShutdownNotice, bound: [Bound]
     ) {
         self.group = group
         self.quiescing = quiescing
+        self.notice = notice
         self.bound = bound
-        self.logger = logger
     }
 
     /// Binds all `listeners`, or none.
@@ -57,7 +58,7 @@ public final class SMTPServer: Sendable {
             for channel in channels { try? await channel.close() }
             throw error
         }
-        return SMTPServer(group: group, quiescing: quiescing, bound: bound, logger: logger)
+        return SMTPServer(group: group, quiescing: quiescing, notice: service.shutdown, bound: bound)
     }
 
     private static func bind(
@@ -70,7 +71,10 @@ public final class SMTPServer: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
+                    let handlers = channel.pipeline.syncOperations
+                    try handlers.addHandler(quiescing.makeServerChannelHandler(channel: channel))
+                    // Out of descriptors, accepting fails at once and would be tried again at once, for ever.
+                    try handlers.addHandler(AcceptBackoffHandler())
                 }
             }
             // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
@@ -110,25 +114,29 @@ public final class SMTPServer: Sendable {
     }
 
     /// Stops listening, lets each connection finish the transaction it is in, and closes what is left after `limit`.
+    ///
+    /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async {
+        notice.give(limit: TimeAmount(limit))
         let loop = group.any()
         let ends = quiescing.map { helper in
             let promise = loop.makePromise(of: Void.self)
             helper.initiateShutdown(promise: promise)
             return promise.futureResult
         }
-        let end = loop.makePromise(of: Void.self)
-        EventLoopFuture.andAllComplete(ends, on: loop).cascade(to: end)
-        let timeout = loop.scheduleTask(in: TimeAmount(limit)) { end.fail(ShutdownTimeout()) }
-        do {
-            try await end.futureResult.get()
-        } catch {
-            logger.warning("connections were cut off because their transactions took too long")
-        }
-        timeout.cancel()
+        // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
+        try? await EventLoopFuture.andAllComplete(ends, on: loop).get()
     }
+}
 
-    private struct ShutdownTimeout: Error {}
+/// Tells connections that the server is shutting down, and how long they may take.
+final class ShutdownNotice: Sendable {
+    private let state = Mutex<TimeAmount?>(nil)
+
+    /// Nil: the server is up.
+    var limit: TimeAmount? { state.withLock { $0 } }
+
+    func give(limit: TimeAmount) { state.withLock { $0 = limit } }
 }
 
 /// A listener that could not be bound.
