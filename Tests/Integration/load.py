@@ -1,0 +1,145 @@
+"""Many clients at once, quick ones: raw connections that pipeline, and note what they were answered and when they asked."""
+
+import asyncio
+import base64
+import itertools
+import re
+import ssl
+import time
+from dataclasses import dataclass, field
+
+from relay import DEADLINE
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Sent:
+    """One message as its client saw it."""
+    subject: str
+    recipients: int
+    # Just before the end of its data went out.
+    ended_at: float
+    reply: str = ""
+
+    @property
+    def id(self):
+        """The relay's id of it, when it was taken."""
+        match = re.fullmatch(r"250 2\.0\.0 Ok: queued as ([0-9a-z]{13})", self.reply)
+        return match[1] if match else None
+
+
+@dataclass
+class Ledger:
+    """What clients were told, in the order in which they were."""
+    sent: list = field(default_factory=list)
+    # What else a client was refused with, before it could send a message.
+    refusals: list = field(default_factory=list)
+
+    @property
+    def accepted(self):
+        return [message for message in self.sent if message.id]
+
+
+class Client:
+    """A connection that has authenticated."""
+
+    def __init__(self, reader, writer, ledger):
+        self.reader, self.writer, self.ledger = reader, writer, ledger
+
+    @classmethod
+    async def connect(cls, relay, key, ledger, context=None):
+        context = context or trusting(relay)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", relay.ports["smtps"], ssl=context, server_hostname="localhost")
+        client = cls(reader, writer, ledger)
+        assert (await client.reply()).startswith("220 ")
+        response = base64.b64encode(b"\0apikey\0" + key.encode()).decode()
+        client.write(f"HELO load\r\nAUTH PLAIN {response}\r\n")
+        assert (await client.reply()).startswith("250 ")
+        answer = await client.reply()
+        if not answer.startswith("235 "):
+            client.close()
+            raise PermissionError(answer)
+        return client
+
+    def write(self, text):
+        self.writer.write(text.encode())
+
+    async def reply(self):
+        """The last line of the next reply; empty when the connection is gone."""
+        while True:
+            try:
+                line = await asyncio.wait_for(self.reader.readline(), DEADLINE)
+            except (ConnectionError, ssl.SSLError):
+                line = b""
+            if line[3:4] != b"-":
+                return line.decode().rstrip("\r\n")
+
+    async def begin(self, recipients=1):
+        """Brings a message to where its data is awaited; returns whether it is."""
+        self.write(self._envelope(recipients))
+        return await self._begun(recipients)
+
+    def _envelope(self, recipients):
+        paths = "".join(f"RCPT TO:<to{i}@example.net>\r\n" for i in range(recipients))
+        return f"MAIL FROM:<from@example.com>\r\n{paths}DATA\r\n"
+
+    async def _begun(self, recipients):
+        replies = [await self.reply() for _ in range(recipients + 2)]
+        refused = next((reply for reply in replies if not reply.startswith(("250 ", "354 "))), None)
+        if refused is not None:
+            self.ledger.refusals.append(refused)
+        return refused is None
+
+    def _end(self, recipients, content=b""):
+        number = next(_numbers)
+        message = Sent(f"load {number}", recipients, 0)
+        self.ledger.sent.append(message)
+        data = (f"From: from@example.com\r\nSubject: {message.subject}\r\nMessage-ID: <load.{number}@example.com>\r\n"
+                "\r\n").encode() + (content or f"number {number}\r\n".encode())
+        self.writer.write(data)
+        message.ended_at = time.monotonic()
+        return message
+
+    async def end(self, recipients=1, content=b""):
+        """Sends a begun message and returns it with its reply."""
+        message = self._end(recipients, content)
+        self.write(".\r\n")
+        message.reply = await self.reply()
+        return message
+
+    async def send(self, recipients=1, content=b""):
+        """A message as a whole; None where it was refused before its data."""
+        return await self.end(recipients, content) if await self.begin(recipients) else None
+
+    async def send_until_refused(self, recipients=1):
+        """One message behind the other, each envelope in the same packet as the end of the message before."""
+        if not await self.begin(recipients):
+            return
+        while True:
+            message = self._end(recipients)
+            self.write(".\r\n" + self._envelope(recipients))
+            message.reply = await self.reply()
+            if not await self._begun(recipients) or not message.id:
+                return
+
+    def close(self):
+        self.writer.transport.abort()
+
+
+def trusting(relay):
+    return ssl.create_default_context(cafile=str(relay.certificate))
+
+
+async def run(*arguments):
+    """A command of the relay's while clients are at work; returns when it returned."""
+    relay, *words = arguments
+    from relay import BINARY, clean_environment
+    process = await asyncio.create_subprocess_exec(
+        BINARY, *words, "--config", str(relay.config), env=clean_environment(relay.environment),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    out, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
+    returned_at = time.monotonic()
+    assert process.returncode == 0, (words, out, errors)
+    return returned_at

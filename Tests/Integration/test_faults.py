@@ -1,0 +1,103 @@
+"""A disk that is full, a database that others keep locked, that is damaged or from the future."""
+
+import os
+import re
+import sqlite3
+import subprocess
+
+import pytest
+
+from relay import key_id
+from submit import send, session
+
+MESSAGE = b"From: from@example.com\r\n\r\nkept\r\n"
+LARGE = MESSAGE + (b"z" * 70 + b"\r\n") * 6000
+REFUSED = "4.3.1 The relay can't store the message just now; send it again later [storage]"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a few megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"can't mount a file system here: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def fill(disk):
+    """Takes all the space that is left. Removing the file gives it back."""
+    filler = disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            pass
+    return filler
+
+
+def message_id(reply):
+    code, text = reply
+    assert code == 250, reply
+    return re.search(r"queued as (\w+)", text)[1]
+
+
+@pytest.mark.parametrize("content", [MESSAGE, LARGE], ids=["small", "spooled"])
+def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, content):
+    relay = own_relay({"database": str(small_disk / "relay.db")})
+    key = relay.create_key(per_second=1_000_000)
+    with session(relay, key) as smtp:
+        accepted = [message_id(send(smtp, content))]
+        filler = fill(small_disk)
+        # SQLite may find room in what its log has already; in the end there is none.
+        for _ in range(2000):
+            reply = send(smtp, content)
+            if reply[0] != 250:
+                break
+            accepted.append(message_id(reply))
+        assert reply == (452, REFUSED)
+        # The connection and the relay go on, and so does the service, once there is space.
+        assert send(smtp, content) == (452, REFUSED)
+        filler.unlink()
+        accepted.append(message_id(relay.wait_until(
+            lambda: (reply := send(smtp, content))[0] == 250 and reply, "service again")))
+    for accepted_id in accepted:
+        relay.wait_for_state(accepted_id, "simulated")
+        assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
+    assert relay.json("keys", "show", key_id(key))[0]["emails_total"] == len(accepted)
+    assert "storage failed" in relay.log_text() and "disk that holds the database is full" in relay.log_text()
+
+
+def test_a_locked_database_refuses_and_recovers(own_relay):
+    relay = own_relay()
+    key = relay.create_key()
+    with session(relay, key) as smtp:
+        other = sqlite3.connect(relay.directory / "relay.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        # The relay waits for its turn for some seconds before it says so.
+        assert send(smtp, MESSAGE) == (452, REFUSED)
+        assert "another process keeps it locked" in relay.log_text()
+        other.execute("ROLLBACK")
+        other.close()
+        relay.wait_for_state(message_id(send(smtp, MESSAGE)), "simulated")
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda path: path.write_bytes(b"A" * 8192), "is damaged"),
+    (lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 99").connection.close(), "schema version 99"),
+], ids=["damaged", "newer"])
+def test_a_database_that_cannot_be_used_is_refused_at_start(own_relay, damage, words):
+    relay = own_relay(start=False)
+    relay.run("keys", "list")
+    for name in ["relay.db-wal", "relay.db-shm"]:
+        (relay.directory / name).unlink(missing_ok=True)
+    damage(relay.directory / "relay.db")
+    for command in [["serve"], ["keys", "list"]]:
+        result = relay.run(*command, check=False)
+        assert result.returncode == 1
+        assert words in result.stderr

@@ -1,0 +1,135 @@
+"""Revocation is instant: once `keys revoke` has returned, no message of the key is answered 250, on any connection."""
+
+import asyncio
+import time
+
+import pytest
+
+from load import Client, Ledger, run, trusting
+from relay import key_id
+from submit import submit
+
+ROUNDS = 100
+CONNECTIONS = 50
+# Of these, so many wait with their data until the revocation has returned: the case that caches get wrong.
+LURKERS = 5
+DISPOSITIONS = ["deliver", "hold", "drop"]
+# The relay's simulated sends are over at once; those to this mailbox are throttled twice, and so stay in the queue a while.
+SLOW = "throttle@simulator.amazonses.com"
+
+
+DROPPED = "dropped: given up by the operator"
+
+
+def test_a_hundred_revocations_under_load(own_relay):
+    relay = own_relay({"submission.max_connections_per_client": 1000, "log.level": "notice"})
+    began = time.monotonic()
+    accepted = late = 0
+    for number in range(ROUNDS):
+        key = relay.create_key(per_second=1_000_000, name=f"round {number}")
+        disposition = DISPOSITIONS[number % len(DISPOSITIONS)]
+        ledger, revoked_at = asyncio.run(revoke_under_load(relay, key, disposition))
+        after = [message for message in ledger.sent if message.ended_at > revoked_at]
+        assert [message for message in after if message.id] == []
+        assert len(after) >= LURKERS
+        refused = [message.reply for message in ledger.sent if not message.id]
+        assert {reply for reply in refused if not is_revocation("550 5.7.1", reply)} == set()
+        assert {reply for reply in ledger.refusals if not is_revocation("530 5.7.0", reply)} == set()
+        # Every 250 is in the queue's records, and nothing else.
+        taken = [message.id for message in ledger.accepted]
+        assert len(taken) >= CONNECTIONS and len(set(taken)) == len(taken)
+        messages = ended(relay, key)
+        assert {message["id"] for message in messages} == set(taken)
+        may_be = {"deliver": {"simulated"}, "hold": {"simulated", "held"}, "drop": {"simulated", "failed"}}[disposition]
+        assert {message["state"] for message in messages} <= may_be
+        accepted += len(taken)
+        late += len(after)
+    print(f"{ROUNDS} rounds in {time.monotonic() - began:.0f} s: {accepted} messages accepted, {late} refused that were "
+          "sent after the revocation")
+
+
+async def revoke_under_load(relay, key, disposition):
+    """The ledger of all clients, and when `keys revoke` had returned."""
+    context, ledger, revoked = trusting(relay), Ledger(), asyncio.Event()
+    clients = await asyncio.gather(*(Client.connect(relay, key, ledger, context) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(client.send() for client in clients))
+    lurkers, busy = clients[:LURKERS], clients[LURKERS:]
+    for begun in await asyncio.gather(*(client.begin() for client in lurkers)):
+        assert begun
+
+    async def lurk(client):
+        await revoked.wait()
+        await client.end()
+
+    tasks = [asyncio.create_task(client.send_until_refused()) for client in busy]
+    tasks += [asyncio.create_task(lurk(client)) for client in lurkers]
+    revoked_at = await run(relay, "keys", "revoke", key_id(key), "--queued", disposition)
+    revoked.set()
+    await asyncio.gather(*tasks)
+    for client in clients:
+        client.close()
+    with pytest.raises(PermissionError, match=r"^535 5\.7\.8 .*\[key-revoked\]$"):
+        await Client.connect(relay, key, ledger, context)
+    return ledger, revoked_at
+
+
+def is_revocation(code, reply):
+    return reply.startswith(code + " ") and reply.endswith(" [key-revoked]")
+
+
+def ended(relay, key):
+    """The messages of a key, once none of them is on its way any more."""
+    def look():
+        messages = relay.json("messages", "list", "--key", key_id(key), "--limit", "100000")
+        return messages if not {m["state"] for m in messages} & {"queued", "sending"} else None
+
+    return relay.wait_until(look, f"the end of all messages of {key_id(key)}")
+
+
+def queued(relay, key):
+    """Messages that wait for another try."""
+    content = "From: from@example.com\r\nSubject: {}\r\n\r\nwaits\r\n"
+    ids = [submit(relay, key, content.format(number).encode(), [SLOW]) for number in range(3)]
+    for message_id in ids:
+        relay.wait_until(lambda: relay.message(message_id)["deliveries"][0]["history"], "the first try")
+    return ids
+
+
+@pytest.fixture
+def patient(own_relay):
+    return own_relay()
+
+
+def test_deliver_sends_what_is_queued(patient):
+    key = patient.create_key()
+    ids = queued(patient, key)
+    patient.run("keys", "revoke", key_id(key), "--queued", "deliver")
+    assert {m["id"]: m["state"] for m in ended(patient, key)} == dict.fromkeys(ids, "simulated")
+
+
+def test_hold_keeps_what_is_queued_until_it_is_released(patient):
+    key = patient.create_key()
+    ids = queued(patient, key)
+    patient.run("keys", "revoke", key_id(key), "--queued", "hold")
+    messages = ended(patient, key)
+    # One that was on its way for the last time may have arrived.
+    held = [m["id"] for m in messages if m["state"] == "held"]
+    assert held and {m["state"] for m in messages} <= {"held", "simulated"}
+    assert "messages release" in patient.message(held[0])["deliveries"][0]["reason"]
+    patient.run("messages", "release", "--key", key_id(key))
+    assert {m["id"]: m["state"] for m in ended(patient, key)} == dict.fromkeys(ids, "simulated")
+
+
+def test_drop_gives_up_what_is_queued(patient):
+    key = patient.create_key()
+    ids = queued(patient, key)
+    patient.run("keys", "revoke", key_id(key), "--queued", "drop")
+    messages = ended(patient, key)
+    dropped = [m for m in messages if m["state"] == "failed"]
+    assert dropped and {m["state"] for m in messages} <= {"failed", "simulated"}
+    assert {m["deliveries"][0]["reason"] for m in dropped} == {DROPPED}
+    assert {m["id"] for m in messages} == set(ids)
+    # All of them together are not taken up again, one by its name is.
+    assert " 0 deliveries" in patient.run("messages", "retry", "--key", key_id(key)).stderr
+    patient.run("messages", "retry", dropped[0]["id"])
+    assert patient.wait_for_state(dropped[0]["id"], "simulated", "failed")

@@ -1,0 +1,83 @@
+"""What is told of a key's usage agrees with what it was used for, also when the relay dies."""
+
+import signal
+import smtplib
+import threading
+
+import pytest
+
+from relay import key_id
+from submit import send, session
+
+MESSAGE = b"From: from@example.com\r\n\r\ncounted\r\n"
+
+
+def usage(relay, key):
+    return relay.json("keys", "show", key_id(key))[0]
+
+
+def use(relay, key):
+    """Sends 2 messages of 3 emails, hits the rate once, fails to log in twice: smtplib tries PLAIN, then LOGIN."""
+    with session(relay, key) as smtp:
+        for recipients in [["a@example.net"], ["b@example.net", "c@example.net"]]:
+            assert send(smtp, MESSAGE, recipients)[0] == 250
+        assert send(smtp, MESSAGE)[0] == 451
+    relay.run("keys", "rotate", key_id(key), "--grace", "0s")
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        with session(relay, key):
+            pass
+
+
+SLOW = {"per_second": 0.001, "burst": 3}
+
+
+def test_exact_after_a_clean_stop(own_relay):
+    relay = own_relay({"submission.max_rate_delay": "0s"})
+    key = relay.create_key(**SLOW)
+    use(relay, key)
+    assert relay.stop() == 0
+    found = usage(relay, key)
+    assert (found["emails_total"], found["emails_today"], found["emails_30d"]) == (3, 3, 3)
+    assert (found["rate_limit_hits"], found["auth_failures"]) == (1, 2)
+    assert found["last_used_at"] is not None
+
+
+def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(own_relay):
+    relay = own_relay({"submission.max_rate_delay": "0s"})
+    key = relay.create_key(**SLOW)
+    use(relay, key)
+    # Emails are counted with the message itself; what else happened follows by itself.
+    assert usage(relay, key)["emails_total"] == 3
+    relay.wait_until(
+        lambda: (u := usage(relay, key))["rate_limit_hits"] == 1 and u["auth_failures"] == 2, "the activity on record")
+    relay.stop(signal.SIGKILL)
+    found = usage(relay, key)
+    assert (found["emails_total"], found["rate_limit_hits"], found["auth_failures"]) == (3, 1, 2)
+    listed = relay.json("messages", "list", "--key", key_id(key))
+    assert sum(len(message["recipients"]) for message in listed) == 3
+
+
+def test_one_daily_cap_for_two_relays(own_relay):
+    """50 connections to two processes on one database: exactly as many emails as the cap allows."""
+    first = own_relay({"submission.max_connections_per_client": 1000})
+    second = own_relay({"database": str(first.directory / "relay.db"), "submission.max_connections_per_client": 1000})
+    key = first.create_key(per_second=1_000_000, per_day=120)
+    replies, lock = [], threading.Lock()
+
+    def client(relay):
+        with session(relay, key) as smtp:
+            for _ in range(4):
+                code, text = send(smtp, MESSAGE)
+                with lock:
+                    replies.append((code, text))
+
+    clients = [threading.Thread(target=client, args=(relay,)) for relay in [first, second] for _ in range(25)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert len(replies) == 200
+    assert sum(code == 250 for code, _ in replies) == 120
+    assert all(code == 250 or (code == 451 and text.endswith("[rate-day]")) for code, text in replies)
+    assert usage(first, key)["emails_today"] == 120
+    assert len(first.json("messages", "list", "--key", key_id(key), "--limit", "1000")) == 120
