@@ -64,10 +64,11 @@ let package = Package(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
-                "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
+                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
                 "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -91,6 +92,7 @@ let package = Package(
             ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
         tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
+        tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )

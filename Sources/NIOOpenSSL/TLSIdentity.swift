@@ -65,6 +65,27 @@ public struct TLSCertificateInfo: Sendable, Hashable {
     public var notAfter: Int64
     /// The kind of its key: `RSA`, `EC`, `ED25519` …
     public var keyType: String
+    /// Whether it vouches for itself: clients then trust it only where they were told to.
+    public var isSelfSigned: Bool
+    /// Certificates that are sent with it, for clients to find the way to an issuer that they know.
+    public var intermediates: Int
+    /// SHA-256 of the certificate in DER, in lower-case hexadecimal.
+    public var fingerprint: String
+
+    public init(
+        source: String, commonName: String?, dnsNames: [String], notBefore: Int64, notAfter: Int64, keyType: String,
+        isSelfSigned: Bool, intermediates: Int, fingerprint: String
+    ) {
+        self.source = source
+        self.commonName = commonName
+        self.dnsNames = dnsNames
+        self.notBefore = notBefore
+        self.notAfter = notAfter
+        self.keyType = keyType
+        self.isSelfSigned = isSelfSigned
+        self.intermediates = intermediates
+        self.fingerprint = fingerprint
+    }
 }
 
 /// Why no context could be made from a ``TLSConfiguration``. The description names the file and the remedy.

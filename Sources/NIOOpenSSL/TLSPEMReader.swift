@@ -194,7 +194,7 @@ final class TLSPEMReader {
 
 extension TLSCertificateInfo {
     /// Reads what `certificate` (an `X509*`) with the key `key` says of itself.
-    init(_ certificate: OpaquePointer, key: OpaquePointer, source: String) {
+    init(_ certificate: OpaquePointer, key: OpaquePointer, source: String, intermediates: Int) {
         OpenSSLErrorQueue.clear()
         self.source = source
         self.commonName = Self.commonName(of: certificate)
@@ -204,6 +204,16 @@ extension TLSCertificateInfo {
         self.keyType = OBJ_nid2sn(EVP_PKEY_get_base_id(key)).map { String(cString: $0) } ?? "unknown"
         if self.keyType == "rsaEncryption" { self.keyType = "RSA" }
         if self.keyType == "id-ecPublicKey" { self.keyType = "EC" }
+        self.isSelfSigned = X509_get_extension_flags(certificate) & UInt32(EXFLAG_SS) != 0
+        self.intermediates = intermediates
+        self.fingerprint = Self.fingerprint(of: certificate)
+    }
+
+    private static func fingerprint(of certificate: OpaquePointer) -> String {
+        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: UInt32 = 0
+        guard X509_digest(certificate, EVP_sha256(), &digest, &count) == 1 else { return "" }
+        return digest.prefix(Int(count)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     private static func commonName(of certificate: OpaquePointer) -> String? {

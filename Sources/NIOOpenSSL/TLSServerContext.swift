@@ -125,7 +125,8 @@ public final class TLSServerContext: Sendable {
             let parts = try TLSPEMReader(identity)
             guard let own = parts.certificates.first, let key = parts.privateKey else { continue }
             let source = identity.certificateChain.name
-            let info = TLSCertificateInfo(own, key: key, source: source)
+            let info = TLSCertificateInfo(
+                own, key: key, source: source, intermediates: parts.certificates.count - 1)
             if let other = certificates.first(where: { $0.keyType == info.keyType }) {
                 throw TLSConfigurationError(
                     .sameKeyType, source: source,

@@ -11,6 +11,8 @@ public actor CredentialsChain: CredentialsProvider {
     private let logger: Logger
 
     private var held: AWSCredentials?
+    /// Where the credentials in use came from: `environment`, `file /etc/aws (profile default)`.
+    public private(set) var source: String?
     private var failure: CredentialsError?
     /// Of the sources at the last fetch.
     private var fingerprints: [FileFingerprint?] = []
@@ -132,6 +134,7 @@ public actor CredentialsChain: CredentialsProvider {
 
     private func took(_ credentials: AWSCredentials, from source: String) {
         failure = nil
+        self.source = source
         guard credentials != held else { return }
         held = credentials
         logger.info(

@@ -161,14 +161,14 @@ extension SESAnswer {
                 mayHaveBeenTaken: true), pace: .normal)
     }
 
-    private enum Kind {
+    enum Kind {
         case throttled, dailyQuota, limit, paused
         case clock, signature, credentials, denied, identityDenied
         case notVerified, mailFromDomain, notFound, rejected
         case redirect, interrupted, serverError
     }
 
-    private var kind: Kind {
+    var kind: Kind {
         switch errorName {
         case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException",
             "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "SlowDown":

@@ -8,7 +8,7 @@ import Synchronization
 
 /// Hands deliveries to AWS SES, API version 2.
 public final class SESTransport: Transport, QuotaSource {
-    private let configuration: SESConfiguration
+    let configuration: SESConfiguration
     private let credentials: any CredentialsProvider
     private let clock: any RelayClock
     private let logger: Logger
@@ -74,8 +74,8 @@ public final class SESTransport: Transport, QuotaSource {
         }
         let problem: String
         switch result {
-        case .answered(let answer, let body) where answer.status == 200:
-            if let quota = SendQuota(account: body) {
+        case .answered(let answer, let arrival) where answer.status == 200:
+            if let quota = SendQuota(account: arrival.body) {
                 noteQuota(problem: nil)
                 return quota
             }
@@ -103,18 +103,28 @@ public final class SESTransport: Transport, QuotaSource {
 
 /// One call: credentials, signature, answer.
 extension SESTransport {
-    private enum CallResult: Sendable {
-        case answered(SESAnswer, body: [UInt8])
+    enum CallResult: Sendable {
+        case answered(SESAnswer, Arrival)
         case unanswered(ExchangeFailure, stage: UploadProgress.Stage)
         /// There was nothing to sign with.
         case unsigned(CredentialsError)
+    }
+
+    /// An answer as it came in.
+    struct Arrival: Sendable {
+        var body: [UInt8]
+        /// The server's own time, as it wrote it.
+        var date: String?
+        /// By this machine's clock.
+        var askedAt: Timestamp
+        var answeredAt: Timestamp
     }
 
     static let emptyHash = SigV4.hex(SHA256.hash(data: [UInt8]()))
 
     /// Makes a call, and once again when AWS refused the credentials and their source has others by now: keys that were
     /// rotated must not hold up the mail.
-    private func withCredentials(
+    func withCredentials(
         _ call: @Sendable (AWSCredentials) async -> CallResult
     ) async -> CallResult {
         do {
@@ -129,7 +139,7 @@ extension SESTransport {
         }
     }
 
-    private func request(
+    func request(
         _ method: HTTPMethod, _ path: String, _ payloadHash: String, _ credentials: AWSCredentials
     ) -> HTTPClientRequest {
         let endpoint = configuration.endpoint
@@ -147,13 +157,17 @@ extension SESTransport {
         return request
     }
 
-    private func call(
+    func call(
         _ request: HTTPClientRequest, within time: Duration, _ credentials: AWSCredentials, _ progress: UploadProgress
     ) async -> CallResult {
+        let askedAt = clock.now()
         switch await client.exchange(request, within: time, limit: SESTransport.answerLimit, clock: clock) {
         case .success(let answer):
-            .answered(SESAnswer(answer, withholding: credentials.secrets), body: answer.body)
-        case .failure(let failure): .unanswered(failure, stage: progress.stage)
+            return .answered(
+                SESAnswer(answer, withholding: credentials.secrets),
+                Arrival(
+                    body: answer.body, date: answer.header("date"), askedAt: askedAt, answeredAt: clock.now()))
+        case .failure(let failure): return .unanswered(failure, stage: progress.stage)
         }
     }
 }

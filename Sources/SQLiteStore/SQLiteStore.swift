@@ -57,6 +57,27 @@ public final class SQLiteStore: Sendable {
         }
     }
 
+    /// Opens the database at `path` for looking only: nothing is made, migrated or written, whatever version it has.
+    ///
+    /// Blocks on files. Records can be read while ``schemaVersion()`` is ``knownSchemaVersion``.
+    ///
+    /// - Throws: ``StoreError``.
+    public init(examining path: String) throws {
+        instanceLock = nil
+        spool = Spool(alreadyBeside: path)
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(SQLiteStore.busyTimeout)
+        configuration.maximumReaderCount = 4
+        configuration.label = "hiveku-relay.examination"
+        configuration.publicStatementArguments = false
+        do {
+            pool = try DatabasePool(path: path, configuration: configuration)
+        } catch {
+            throw StoreError(error)
+        }
+    }
+
     /// Makes the file for its owner alone; SQLite gives the files beside it the same owner and permissions.
     private static func create(_ path: String) throws {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

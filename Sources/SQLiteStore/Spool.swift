@@ -22,6 +22,9 @@ final class Spool: Sendable {
         SQLiteStore.giveToOwnerOfDirectory(directory)
     }
 
+    /// Makes nothing: for looking at what is there.
+    init(alreadyBeside path: String) { directory = path + ".spool" }
+
     func path(_ name: String) -> String { directory + "/" + name }
 
     /// Runs `work`, which may block, on a thread of the spool's.

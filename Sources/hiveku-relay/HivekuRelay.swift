@@ -17,7 +17,7 @@ struct HivekuRelay: AsyncParsableCommand {
             """,
         version: relayVersion,
         subcommands: [
-            Serve.self, Keys.self, Messages.self, Status.self, ConfigCommand.self,
+            Serve.self, Keys.self, Messages.self, Status.self, ConfigCommand.self, DoctorCommand.self,
         ])
 }
 

@@ -194,7 +194,7 @@ def test_every_command_teaches(relay):
     for command in [[], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "show"], ["keys", "update"],
                     ["keys", "rotate"], ["keys", "revoke"], ["keys", "check"], ["messages"], ["messages", "list"],
                     ["messages", "show"], ["messages", "wait"], ["messages", "retry"], ["messages", "hold"],
-                    ["messages", "release"], ["messages", "drop"], ["status"], ["config", "check"]]:
+                    ["messages", "release"], ["messages", "drop"], ["status"], ["config", "check"], ["doctor"]]:
         result = subprocess.run([BINARY, *command, "--help"], capture_output=True, text=True)
         assert result.returncode == 0 and "OVERVIEW" in result.stdout
 

@@ -55,6 +55,17 @@ import Testing
         #expect(nameless.certificates.map(\.commonName) == [nil])
     }
 
+    @Test func `A certificate says who vouches for it`() async throws {
+        let material = try await Material.shared
+        let infos = try TLSServerContext(
+            TLSConfiguration(identities: [material.rsaIdentity, material.ecIdentity])
+        ).certificates
+        #expect(infos.map(\.isSelfSigned) == [true, false])
+        #expect(infos.map(\.intermediates) == [0, 1])
+        #expect(infos.allSatisfy { $0.fingerprint.count == 64 && $0.fingerprint == $0.fingerprint.lowercased() })
+        #expect(Set(infos.map(\.fingerprint)).count == 2)
+    }
+
     @Test func `An expired certificate is used, and tells when it expired`() throws {
         let identity = try TLSIdentity.selfSigned(
             hostnames: ["mail.example"], now: 1_000_000_000, validity: .seconds(86_400))

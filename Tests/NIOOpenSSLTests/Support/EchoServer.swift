@@ -51,6 +51,8 @@ final class EchoServer: Sendable {
         try await channel.close()
     }
 
+    var port: Int { get throws { try #require(try self.address().port) } }
+
     private func address() throws -> SocketAddress { try #require(self.channel.localAddress) }
 
     /// The report on the next connection that ended.

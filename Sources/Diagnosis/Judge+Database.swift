@@ -1,0 +1,124 @@
+import RelayCore
+
+/// What came of opening the database.
+public enum DatabaseSighting: Hashable, Sendable {
+    case missing
+    case failed(StoreError)
+    case opened(schema: Int, known: Int)
+}
+
+/// What SQLite's check of the whole file came to.
+public enum IntegritySighting: Hashable, Sendable {
+    /// The faults; none if the file is sound.
+    case checked([String])
+    /// Not within so long.
+    case unfinished(Duration)
+    case failed(String)
+}
+
+/// Who may do what with a file.
+public struct FileStatus: Hashable, Sendable {
+    public var path: String
+    public var owner: UInt32
+    public var group: UInt32
+    /// The permissions: the last nine bits of `st_mode`.
+    public var permissions: UInt32
+
+    public init(path: String, owner: UInt32, group: UInt32, permissions: UInt32) {
+        self.path = path
+        self.owner = owner
+        self.group = group
+        self.permissions = permissions
+    }
+}
+
+extension Judge {
+    public static func database(_ path: String, _ sighting: DatabaseSighting) -> Finding {
+        switch sighting {
+        case .missing:
+            return .problem(
+                .database, "there is no database at \(path)",
+                remedy:
+                    "start the relay, which makes it (systemctl start hiveku-relay), or name the right settings with --config"
+            )
+        case .failed(let error): return .problem(.database, "\(path): \(error)", remedy: remedy(error))
+        case .opened(let schema, let known) where schema > known:
+            return .problem(
+                .database,
+                "\(path) was written by a newer relay: its schema has version \(schema), this one knows up to \(known)",
+                remedy: "install the newer relay again")
+        case .opened(let schema, let known) where schema < known:
+            return .warning(
+                .database, "\(path) has the schema of an older relay, version \(schema) of \(known)",
+                remedy: "restart the relay, which brings it up to date and keeps a copy: systemctl restart hiveku-relay"
+            )
+        case .opened(let schema, _): return .ok(.database, "\(path) opens, its schema has version \(schema)")
+        }
+    }
+
+    public static func integrity(_ path: String, _ sighting: IntegritySighting) -> Finding {
+        let command = "sqlite3 -readonly \(shellWord(path)) 'PRAGMA quick_check'"
+        switch sighting {
+        case .checked([]): return .ok(.database, "SQLite's quick_check finds no fault in it")
+        case .checked(let faults):
+            return .problem(
+                .database, "it is damaged: \(list(faults, limit: 3))",
+                remedy: "stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover")
+        case .unfinished(let time):
+            return .skipped(
+                .database, "it is too large to be checked for damage within \(time.spelled)",
+                remedy: "at leisure: \(command)")
+        case .failed(let why):
+            return .problem(.database, "it could not be checked for damage: \(why)", remedy: "try: \(command)")
+        }
+    }
+
+    private static func remedy(_ error: StoreError) -> String {
+        switch error {
+        case .full: "free some space on its file system"
+        case .corrupt: "stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
+        default: "check that this user may read it and its directory: run doctor as the relay's user or as root"
+        }
+    }
+
+    /// The files of the database and the directory that they lie in. The directory belongs to the relay's user.
+    public static func permissions(directory: FileStatus, files: [FileStatus], user: String) -> [Finding] {
+        var findings: [Finding] = []
+        let open = files.filter { $0.permissions & 0o007 != 0 }
+        // Who may not pass through the directory gets at none of them.
+        if directory.permissions & 0o001 != 0, !open.isEmpty {
+            findings.append(
+                .warning(
+                    .database, "every user of this machine may get at \(list(open.map(\.path))), where mail is kept",
+                    remedy: "chmod o-rwx \(open.map { shellWord($0.path) }.joined(separator: " "))"))
+        }
+        let closed = files.filter { !isWritable($0, by: directory) }
+        if !closed.isEmpty {
+            findings.append(
+                .problem(
+                    .database,
+                    "the relay's user \(user), who owns \(directory.path), may not write \(list(closed.map(\.path)))",
+                    remedy: "chown \(shellWord(user)): \(closed.map { shellWord($0.path) }.joined(separator: " "))"))
+        }
+        return findings
+    }
+
+    /// Whether the owner of the directory may write the file.
+    private static func isWritable(_ file: FileStatus, by directory: FileStatus) -> Bool {
+        if directory.owner == 0 { return true }
+        if file.owner == directory.owner { return file.permissions & 0o200 != 0 }
+        return file.permissions & (file.group == directory.group ? 0o020 : 0o002) != 0
+    }
+
+    /// The file system of the database, in bytes.
+    public static func disk(_ path: String, free: Int64, total: Int64) -> Finding {
+        let share = total > 0 ? Double(free) / Double(total) * 100 : 0
+        let found = "\(size(free)) (\(Int(share)) %) are free on the file system of \(path)"
+        let remedy =
+            "free some space, or shorten retention.simulated and retention.failed, which keep bodies; when it is full, "
+            + "mail is refused with 452"
+        if free < 64_000_000 { return .problem(.disk, "only \(found)", remedy: remedy) }
+        if free < 1_000_000_000 || share < 5 { return .warning(.disk, "only \(found)", remedy: remedy) }
+        return .ok(.disk, found)
+    }
+}

@@ -1,0 +1,87 @@
+import SESTransport
+
+extension Judge {
+    /// The identities that let `domain` send: itself, and the domains above it, which SES verifies together with what is
+    /// below them. Not the top-level domain.
+    public static func identities(for domain: String) -> [String] {
+        let labels = domain.split(separator: ".")
+        guard labels.count > 1 else { return [domain] }
+        // A name has 127 labels at most; whoever goes deeper than this does not verify each level.
+        return (0..<min(labels.count - 1, 5)).map { labels[$0...].joined(separator: ".") }
+    }
+
+    /// What SES knows of a domain's identities, as far as it was asked: in the order of ``identities(for:)``, up to the first
+    /// that is verified.
+    public static func identity(
+        of domain: String, region: String,
+        _ answers: [(name: String, result: Result<SESIdentityState, SESInquiryFailure>)]
+    ) -> [Finding] {
+        for answer in answers {
+            guard case .success(let state) = answer.result, state.isVerifiedForSending else { continue }
+            let above = answer.name == domain ? "" : ", by its parent \(answer.name)"
+            return mailFrom(of: answer.name, state, region)
+                + [.ok(.identity, "\(domain) is verified for sending in \(region)\(above)")]
+        }
+        for answer in answers {
+            switch answer.result {
+            case .success(let state): return [pending(answer.name, state, region)]
+            case .failure(.notFound): continue
+            case .failure(let failure): return [unknown(domain, failure)]
+            }
+        }
+        return [
+            .problem(
+                .identity, "SES has no identity for \(domain) in \(region): mail from it fails",
+                remedy:
+                    "aws sesv2 create-email-identity --email-identity \(domain) --region \(region), then publish the "
+                    + "CNAME records that it prints; nothing, if each sending address is verified by itself")
+        ]
+    }
+
+    private static func pending(_ name: String, _ state: SESIdentityState, _ region: String) -> Finding {
+        let status = state.verification.map { " (\($0))" } ?? ""
+        return .problem(
+            .identity, "\(name) is not verified for sending in \(region)\(status): mail from it fails",
+            remedy: "publish the CNAME records that this names: aws sesv2 get-email-identity --email-identity \(name) "
+                + "--region \(region) (DkimAttributes, Tokens)")
+    }
+
+    private static func unknown(_ domain: String, _ failure: SESInquiryFailure) -> Finding {
+        switch failure {
+        case .denied(let why):
+            .skipped(
+                .identity, "the credentials may not ask about \(domain) (\(why))",
+                remedy: "allow ses:GetEmailIdentity to their user or role in IAM; the relay sends without it")
+        case .throttled:
+            .skipped(.identity, "SES had too many questions to answer about \(domain)", remedy: "run doctor again")
+        case .notFound(let why), .unexpected(let why), .noCredentials(let why), .credentialsRefused(let why),
+            .clockRefused(let why):
+            .warning(.identity, "SES did not tell about \(domain): \(why)", remedy: "run doctor again")
+        case .unreachable(let why): .warning(.identity, "SES \(why), asked about \(domain)", remedy: "run doctor again")
+        }
+    }
+
+    private static func mailFrom(of name: String, _ state: SESIdentityState, _ region: String) -> [Finding] {
+        guard let mailFrom = state.mailFrom, mailFrom.status != "SUCCESS" else { return [] }
+        let found = "the MAIL FROM domain \(mailFrom.domain) of \(name) is not set up (\(mailFrom.status))"
+        let remedy =
+            "publish its records: MX 10 feedback-smtp.\(region).amazonses.com and TXT \"v=spf1 include:amazonses.com ~all\""
+        return [
+            mailFrom.isRequired
+                ? .problem(.identity, "\(found), and SES is told to refuse mail then", remedy: remedy)
+                : .warning(.identity, "\(found); SES uses its own", remedy: remedy)
+        ]
+    }
+
+    public static func noDomains() -> Finding {
+        .skipped(
+            .identity, "no live key is held to a domain, and none has sent yet",
+            remedy: "hold keys to their domains: hiveku-relay keys update ID --allow-domain example.com")
+    }
+
+    /// Domains that were not asked about.
+    public static func notAsked(_ domains: [String], because reason: String) -> Finding {
+        .skipped(
+            .identity, "not asked about \(list(domains)): \(reason)", remedy: "look in the SES console (Identities)")
+    }
+}

@@ -1,0 +1,31 @@
+import RelayCore
+
+extension Judge {
+    static let oldestAllowed = Duration.seconds(3600)
+
+    public static func queue(_ status: QueueStatus, now: Timestamp) -> [Finding] {
+        var findings = status.lanes.compactMap { lane -> Finding? in
+            guard let reason = lane.heldBecause else { return nil }
+            return .problem(
+                .queue, "the \(lane.lane.rawValue) lane has been held for \((now - lane.since).spelled): \(reason)",
+                remedy: "do what the reason says; the lane moves again by itself while the relay runs")
+        }
+        for depth in status.depths where depth.state != .held {
+            guard let oldest = depth.oldest, now - oldest > oldestAllowed else { continue }
+            findings.append(
+                .warning(
+                    .queue,
+                    "a \(depth.lane.rawValue) message has been \(depth.state.rawValue) for \((now - oldest).spelled)",
+                    remedy:
+                        "hiveku-relay messages list --state \(depth.state.rawValue), then messages show ID tells why"))
+        }
+        guard findings.isEmpty else { return findings }
+        return [.ok(.queue, depths(status))]
+    }
+
+    private static func depths(_ status: QueueStatus) -> String {
+        guard !status.depths.isEmpty else { return "the queue is empty" }
+        let parts = status.depths.map { "\($0.deliveries) \($0.lane.rawValue) \($0.state.rawValue)" }
+        return "deliveries: \(parts.joined(separator: ", "))"
+    }
+}

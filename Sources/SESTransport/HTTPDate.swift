@@ -1,0 +1,39 @@
+import RelayCore
+
+/// The time in a Date field (RFC 9110 section 5.6.7), in the one form that is to be written:
+/// `Tue, 24 Nov 2026 14:33:17 GMT`.
+enum HTTPDate {
+    static func parse(_ text: String) -> Timestamp? {
+        let parts = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard parts.count == 6, parts[0].last == ",", parts[5] == "GMT",
+            let day = number(parts[1], 1...31), let month = months.firstIndex(of: String(parts[2])),
+            let year = number(parts[3], 1970...9999)
+        else { return nil }
+        let clock = parts[4].split(separator: ":", omittingEmptySubsequences: false)
+        // 60: a leap second.
+        guard clock.count == 3, let hour = number(clock[0], 0...23), let minute = number(clock[1], 0...59),
+            let second = number(clock[2], 0...60)
+        else { return nil }
+        let seconds = ((daysSince1970(year, month + 1, day) * 24 + hour) * 60 + minute) * 60 + second
+        return Timestamp(milliseconds: Int64(seconds) * 1000)
+    }
+
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    private static func number(_ text: Substring, _ range: ClosedRange<Int>) -> Int? {
+        guard 1...4 ~= text.utf8.count, text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let number = Int(text),
+            range.contains(number)
+        else { return nil }
+        return number
+    }
+
+    /// Years begin in March, so that the leap day ends one; an era is 400 years.
+    private static func daysSince1970(_ year: Int, _ month: Int, _ day: Int) -> Int {
+        let shifted = month > 2 ? year : year - 1
+        let (era, yearOfEra) = shifted.quotientAndRemainder(dividingBy: 400)
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+}

@@ -1,0 +1,223 @@
+import NIOHTTP1
+import RelayCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What the account may do in its region, as GetAccount tells it. Nil: SES does not say.
+public struct SESAccountState: Hashable, Sendable {
+    /// Whether mail may go to anybody; false in the sandbox.
+    public var hasProductionAccess: Bool?
+    public var isSendingEnabled: Bool?
+    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`.
+    public var enforcement: String?
+    public var quota: SendQuota?
+
+    public init(hasProductionAccess: Bool?, isSendingEnabled: Bool?, enforcement: String?, quota: SendQuota?) {
+        self.hasProductionAccess = hasProductionAccess
+        self.isSendingEnabled = isSendingEnabled
+        self.enforcement = enforcement
+        self.quota = quota
+    }
+}
+
+/// What SES knows of a domain or address to send from, as GetEmailIdentity tells it.
+public struct SESIdentityState: Hashable, Sendable {
+    /// A domain of one's own in the envelope sender, so that SPF aligns.
+    public struct MailFrom: Hashable, Sendable {
+        public var domain: String
+        /// `PENDING`, `SUCCESS`, `FAILED` or `TEMPORARY_FAILURE`.
+        public var status: String
+        /// Whether messages are refused while its MX record is not found, rather than sent with SES's own domain.
+        public var isRequired: Bool
+
+        public init(domain: String, status: String, isRequired: Bool) {
+            self.domain = domain
+            self.status = status
+            self.isRequired = isRequired
+        }
+    }
+
+    public var isVerifiedForSending: Bool
+    /// `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE` or `NOT_STARTED`.
+    public var verification: String?
+    public var mailFrom: MailFrom?
+
+    public init(isVerifiedForSending: Bool, verification: String?, mailFrom: MailFrom? = nil) {
+        self.isVerifiedForSending = isVerifiedForSending
+        self.verification = verification
+        self.mailFrom = mailFrom
+    }
+}
+
+/// Why a question to SES was not answered. The words are for the operator and hold no secret.
+public enum SESInquiryFailure: Error, Hashable, Sendable {
+    /// There is nothing to sign with.
+    case noCredentials(String)
+    /// AWS does not know or no longer accepts them, or the signature does not fit.
+    case credentialsRefused(String)
+    /// The credentials are good, but may not ask this.
+    case denied(String)
+    /// AWS refuses the time of the signature.
+    case clockRefused(String)
+    case notFound(String)
+    case throttled
+    case unreachable(String)
+    case unexpected(String)
+}
+
+/// This machine's clock against a server's.
+public struct ClockReading: Hashable, Sendable {
+    /// When the question was asked and its answer came, by this machine's clock.
+    public var askedAt: Timestamp
+    public var answeredAt: Timestamp
+    /// The server's time in between, to the second.
+    public var server: Timestamp
+
+    public init(askedAt: Timestamp, answeredAt: Timestamp, server: Timestamp) {
+        self.askedAt = askedAt
+        self.answeredAt = answeredAt
+        self.server = server
+    }
+
+    /// How far this machine's clock is ahead (below zero: behind), by no more than can be proved: the answer took its time,
+    /// and the server leaves out parts of a second.
+    public var ahead: Duration {
+        let end = server + .seconds(1)
+        if askedAt > end { return askedAt - end }
+        if answeredAt < server { return answeredAt - server }
+        return .zero
+    }
+}
+
+/// The answer to a question, and what the clocks said on the occasion.
+public struct SESInquiry<Value: Sendable>: Sendable {
+    public var result: Result<Value, SESInquiryFailure>
+    /// Nil where nothing came back, or nothing with a date.
+    public var clock: ClockReading?
+
+    public init(_ result: Result<Value, SESInquiryFailure>, clock: ClockReading? = nil) {
+        self.result = result
+        self.clock = clock
+    }
+}
+
+/// Questions that an operator's tool has. Sending asks none of them.
+extension SESTransport {
+    static let identityPath = "/v2/email/identities/"
+
+    public func account() async -> SESInquiry<SESAccountState> {
+        await ask(SESTransport.accountPath) { SESAccountState(document: $0) }
+    }
+
+    /// Of a domain in A-labels, or an address.
+    public func identity(_ name: String) async -> SESInquiry<SESIdentityState> {
+        await ask(SESTransport.identityPath + PathSegment.encoded(name)) { SESIdentityState(document: $0) }
+    }
+
+    private func ask<Value: Sendable>(
+        _ path: String, _ read: @Sendable ([UInt8]) -> Value?
+    ) async -> SESInquiry<Value> {
+        let result = await withCredentials { credentials in
+            let request = self.request(.GET, path, SESTransport.emptyHash, credentials)
+            return await self.call(request, within: self.configuration.requestTimeout, credentials, UploadProgress())
+        }
+        switch result {
+        case .unsigned(let error): return SESInquiry(.failure(.noCredentials(Words.bounded(error.explanation, 1000))))
+        case .unanswered(let failure, _): return SESInquiry(.failure(.unreachable(failure.predicate)))
+        case .answered(let answer, let arrival):
+            let clock = arrival.date.flatMap(HTTPDate.parse).map {
+                ClockReading(askedAt: arrival.askedAt, answeredAt: arrival.answeredAt, server: $0)
+            }
+            guard answer.status == 200 else { return SESInquiry(.failure(answer.inquiryFailure), clock: clock) }
+            guard let value = read(arrival.body) else {
+                return SESInquiry(.failure(.unexpected("the answer is not SES's: check ses.endpoint")), clock: clock)
+            }
+            return SESInquiry(.success(value), clock: clock)
+        }
+    }
+}
+
+extension SESAnswer {
+    /// Of an answer without success to a question.
+    var inquiryFailure: SESInquiryFailure {
+        let name = errorName ?? "HTTP status \(status)"
+        let words = message.isEmpty ? name : "\(name): \(message)"
+        switch kind {
+        case .clock: return .clockRefused(words)
+        // SES's own words repeat the signed request.
+        case .signature: return .credentialsRefused(name)
+        case .credentials: return .credentialsRefused(words)
+        case .denied: return .denied(words)
+        // Without SES's own name for it, it is the endpoint that knows no such question.
+        case .notFound: return errorName == "NotFoundException" ? .notFound(words) : .unexpected(words)
+        case .throttled, .dailyQuota, .limit: return .throttled
+        case .paused, .notVerified, .mailFromDomain, .rejected, .redirect, .interrupted, .serverError:
+            return .unexpected(words)
+        }
+    }
+}
+
+/// RFC 3986 section 3.3, kept to the characters that need no thought.
+enum PathSegment {
+    static func encoded(_ text: String) -> String {
+        text.utf8.reduce(into: "") { result, byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                result.unicodeScalars.append(Unicode.Scalar(byte))
+            default: result += "%" + SigV4.hex(CollectionOfOne(byte)).uppercased()
+            }
+        }
+    }
+}
+
+extension SESAccountState {
+    /// Nil when it is no such document at all.
+    init?(document body: [UInt8]) {
+        struct Document: Decodable {
+            var ProductionAccessEnabled: Bool?
+            var SendingEnabled: Bool?
+            var EnforcementStatus: String?
+        }
+        guard let document = try? JSONDecoder().decode(Document.self, from: Data(body)) else { return nil }
+        let quota = SendQuota(account: body)
+        self.init(
+            hasProductionAccess: document.ProductionAccessEnabled, isSendingEnabled: document.SendingEnabled,
+            enforcement: document.EnforcementStatus.map { Words.bounded($0, 40) }, quota: quota)
+        // Some other service's document may well be JSON too.
+        guard hasProductionAccess != nil || isSendingEnabled != nil || quota != nil else { return nil }
+    }
+}
+
+extension SESIdentityState {
+    /// Nil when it is no such document.
+    init?(document body: [UInt8]) {
+        struct Document: Decodable {
+            struct MailFrom: Decodable {
+                var MailFromDomain: String?
+                var MailFromDomainStatus: String?
+                var BehaviorOnMxFailure: String?
+            }
+            var VerifiedForSendingStatus: Bool?
+            var VerificationStatus: String?
+            var MailFromAttributes: MailFrom?
+        }
+        guard let document = try? JSONDecoder().decode(Document.self, from: Data(body)),
+            let isVerified = document.VerifiedForSendingStatus
+        else { return nil }
+        var mailFrom: MailFrom?
+        if let attributes = document.MailFromAttributes, let domain = attributes.MailFromDomain, !domain.isEmpty {
+            mailFrom = MailFrom(
+                domain: Words.bounded(domain, 253), status: Words.bounded(attributes.MailFromDomainStatus ?? "", 40),
+                isRequired: attributes.BehaviorOnMxFailure == "REJECT_MESSAGE")
+        }
+        self.init(
+            isVerifiedForSending: isVerified,
+            verification: document.VerificationStatus.map { Words.bounded($0, 40) }, mailFrom: mailFrom)
+    }
+}

@@ -1,0 +1,63 @@
+import Diagnosis
+import Foundation
+import NIOOpenSSL
+import RelayCore
+import Settings
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Looks at the certificates that the settings name.
+struct CertificateCheck: Sendable {
+    struct Result: Sendable {
+        var findings: [Finding]
+        /// Of those that could be loaded.
+        var fingerprints: [String] = []
+    }
+
+    let settings: RelaySettings
+    let clock: any RelayClock
+
+    func look() async -> Result {
+        let result = await within(Doctor.patience) { await onOwnThread { read() } }
+        return result ?? Result(findings: [Judge.failed(.certificate, "the files could not be read in time")])
+    }
+
+    /// Each pair by itself, so that one that is no good does not hide another.
+    private func read() -> Result {
+        let pairs = Array(zip(settings.tls.certificates, settings.tls.privateKeys))
+        guard !pairs.isEmpty else { return Result(findings: [Judge.certificateNotSet]) }
+        var result = Result(findings: [])
+        for (certificate, key) in pairs {
+            do {
+                for info in try load([(certificate, key)]) {
+                    result.fingerprints.append(info.fingerprint)
+                    result.findings += Judge.certificate(
+                        info, hostname: settings.hostname, key: (key, isReadableByAll(key)), now: clock.now())
+                }
+            } catch {
+                result.findings.append(Judge.certificate(unusable: error))
+            }
+        }
+        guard pairs.count > 1, result.fingerprints.count == pairs.count else { return result }
+        do {
+            _ = try load(pairs)
+        } catch {
+            result.findings.append(Judge.certificate(unusable: error))
+        }
+        return result
+    }
+
+    private func load(_ pairs: [(String, String)]) throws(TLSConfigurationError) -> [TLSCertificateInfo] {
+        let identities = pairs.map { TLSIdentity(certificateChain: .file($0.0), privateKey: .file($0.1)) }
+        return try TLSServerContext(TLSConfiguration(identities: identities)).certificates
+    }
+
+    private func isReadableByAll(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IROTH != 0
+    }
+}

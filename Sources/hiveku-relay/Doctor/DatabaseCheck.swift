@@ -1,0 +1,115 @@
+import Diagnosis
+import Foundation
+import RelayCore
+import SQLiteStore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Looks at the database's file, and into it. Makes and changes nothing.
+struct DatabaseCheck: Sendable {
+    let path: String
+
+    /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
+    func records() async -> SQLiteStore? {
+        let found = await within(Doctor.patience) { await open() }
+        guard case .opened(let schema, let known)? = found?.sighting, schema == known else { return nil }
+        return found?.store
+    }
+
+    func look() async -> [Finding] {
+        let late = StoreError.unavailable("no answer within \(Doctor.patience.components.seconds) seconds")
+        // Before it is opened: SQLite makes files beside it.
+        let permissions = await within(Doctor.patience) { await onOwnThread { self.permissions() } } ?? []
+        let found = await within(Doctor.patience) { await open() } ?? (nil, .failed(late))
+        let disk = await within(Doctor.patience) { await onOwnThread { self.disk() } }
+        var findings = [Judge.database(path, found.sighting)]
+        if let store = found.store { findings.append(Judge.integrity(path, await integrity(of: store))) }
+        return findings + permissions + (disk ?? [Judge.failed(.disk, "the file system does not answer")])
+    }
+
+    private func open() async -> (store: SQLiteStore?, sighting: DatabaseSighting) {
+        do {
+            let store = try await onOwnThread { Result { try existing() } }.get()
+            return (store, .opened(schema: try await store.schemaVersion(), known: SQLiteStore.knownSchemaVersion))
+        } catch is Missing {
+            return (nil, .missing)
+        } catch let error as StoreError {
+            return (nil, .failed(error))
+        } catch {
+            return (nil, .failed(.unavailable("\(error)")))
+        }
+    }
+
+    private struct Missing: Error {}
+
+    private func existing() throws -> SQLiteStore {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            let isMissing = errno == ENOENT || errno == ENOTDIR
+            throw isMissing ? Missing() : StoreError.unavailable(String(cString: strerror(errno)))
+        }
+        return try SQLiteStore(examining: path)
+    }
+
+    /// The store is used for this alone: when time is up, all that it does is broken off.
+    private func integrity(of store: SQLiteStore) async -> IntegritySighting {
+        let sighting = await within(Doctor.patience) { () -> IntegritySighting in
+            do {
+                return .checked(try await store.faults())
+            } catch {
+                return .failed("\(error)")
+            }
+        }
+        return sighting ?? .unfinished(Doctor.patience)
+    }
+
+    // MARK: Files
+
+    private var directory: String {
+        let directory = (path as NSString).deletingLastPathComponent
+        return directory.isEmpty ? "." : directory
+    }
+
+    private func permissions() -> [Finding] {
+        guard let directory = FileStatus(of: directory) else { return [] }
+        let files = ["", "-wal", "-shm", ".instances", ".spool"].compactMap { FileStatus(of: path + $0) }
+        return Judge.permissions(directory: directory, files: files, user: userName(directory.owner))
+    }
+
+    private func userName(_ id: uid_t) -> String {
+        guard let entry = getpwuid(id), let name = entry.pointee.pw_name else { return "\(id)" }
+        return String(cString: name)
+    }
+
+    /// Of the file system that the database is on, or is to be on.
+    private func disk() -> [Finding] {
+        var place = directory
+        var status = statvfs()
+        while statvfs(place, &status) != 0 {
+            let above = (place as NSString).deletingLastPathComponent
+            guard !above.isEmpty, above != place else {
+                return [Judge.failed(.disk, "\(place): \(String(cString: strerror(errno)))")]
+            }
+            place = above
+        }
+        let block = Int64(clamping: status.f_frsize)
+        return [
+            Judge.disk(
+                place, free: Int64(clamping: status.f_bavail).multipliedReportingOverflow(by: block).partialValue,
+                total: Int64(clamping: status.f_blocks).multipliedReportingOverflow(by: block).partialValue)
+        ]
+    }
+}
+
+extension FileStatus {
+    /// Nil when there is no such file.
+    fileprivate init?(of path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        self.init(path: path, owner: status.st_uid, group: status.st_gid, permissions: status.st_mode & 0o777)
+    }
+}

@@ -1,0 +1,56 @@
+import Diagnosis
+import RelayCore
+import SQLiteStore
+import Settings
+
+/// Looks at everything at the same time, each thing for so long at most, and tells it in a fixed order.
+struct Doctor: Sendable {
+    let settings: RelaySettings
+    let environment: [String: String]
+    let clock: any RelayClock
+
+    static let patience = Duration.seconds(10)
+
+    func findings() async -> [Finding] {
+        // What several of them look at.
+        let certificates = Task { await CertificateCheck(settings: settings, clock: clock).look() }
+        let records = Task { await DatabaseCheck(path: settings.database).records() }
+        let checks: [(name: String, look: @Sendable () async -> [Finding])] = [
+            ("certificate", { await certificates.value.findings }),
+            ("host name", { [await HostNameCheck.look(at: settings.hostname)] }),
+            (
+                "listeners",
+                {
+                    await ListenerCheck(settings: settings, clock: clock).look(
+                        known: await certificates.value.fingerprints)
+                }
+            ),
+            ("database", { await DatabaseCheck(path: settings.database).look() }),
+            ("queue", { await QueueCheck(records: await records.value, clock: clock).look() }),
+            ("keys", { await KeyRecordsCheck(records: await records.value, clock: clock).look() }),
+            (
+                "SES",
+                {
+                    await SESCheck(
+                        settings: settings.ses, environment: environment, records: await records.value, clock: clock
+                    ).look()
+                }
+            ),
+        ]
+        let progress = Progress(checks.map(\.name))
+        let findings = await withTaskGroup(of: (Int, [Finding]).self) { group in
+            for (index, check) in checks.enumerated() {
+                group.addTask {
+                    let findings = await check.look()
+                    progress.ended(check.name)
+                    return (index, findings)
+                }
+            }
+            var byCheck: [Int: [Finding]] = [:]
+            for await (index, findings) in group { byCheck[index] = findings }
+            return checks.indices.flatMap { byCheck[$0] ?? [] }
+        }
+        progress.clear()
+        return findings
+    }
+}

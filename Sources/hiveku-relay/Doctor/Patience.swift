@@ -1,0 +1,69 @@
+import Foundation
+import Synchronization
+
+/// What `work` comes to, or nil if that takes longer than `time`.
+///
+/// Work that does not heed its cancellation is left to itself: the command ends without it.
+func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable () async -> T) async -> T? {
+    let first = First<T?>()
+    let working = Task { first.take(await work()) }
+    let timer = Task {
+        // Cancelled when the work is done; then nobody waits any more.
+        try? await Task.sleep(for: time)
+        first.take(nil)
+    }
+    let result = await first.value
+    working.cancel()
+    timer.cancel()
+    return result
+}
+
+/// Runs what blocks, such as the resolver or a file system, on a thread of its own.
+func onOwnThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+    await withCheckedContinuation { continuation in
+        Thread.detachNewThread { continuation.resume(returning: body()) }
+    }
+}
+
+/// The first of several values, for one who waits.
+private final class First<T: Sendable>: Sendable {
+    private enum State {
+        case empty
+        case awaited(CheckedContinuation<T, Never>)
+        case taken(T)
+        case delivered
+    }
+
+    private let state = Mutex(State.empty)
+
+    func take(_ value: T) {
+        let waiter = state.withLock { state -> CheckedContinuation<T, Never>? in
+            switch state {
+            case .empty:
+                state = .taken(value)
+                return nil
+            case .awaited(let waiter):
+                state = .delivered
+                return waiter
+            case .taken, .delivered: return nil
+            }
+        }
+        waiter?.resume(returning: value)
+    }
+
+    var value: T {
+        get async {
+            await withCheckedContinuation { continuation in
+                let early = state.withLock { state -> T? in
+                    guard case .taken(let value) = state else {
+                        state = .awaited(continuation)
+                        return nil
+                    }
+                    state = .delivered
+                    return value
+                }
+                if let early { continuation.resume(returning: early) }
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+import Diagnosis
+import RelayCore
+import SQLiteStore
+
+/// Looks at what waits.
+struct QueueCheck: Sendable {
+    let records: SQLiteStore?
+    let clock: any RelayClock
+
+    func look() async -> [Finding] {
+        guard let records else { return [Judge.withoutRecords(.queue)] }
+        let now = clock.now()
+        return await answer(.queue) { Judge.queue(try await records.queueStatus(now: now), now: now) }
+    }
+}
+
+/// Looks at the keys.
+struct KeyRecordsCheck: Sendable {
+    let records: SQLiteStore?
+    let clock: any RelayClock
+
+    func look() async -> [Finding] {
+        guard let records else { return [Judge.withoutRecords(.keys)] }
+        let now = clock.now()
+        return await answer(.keys) {
+            Judge.keys(try await records.keyRecords(includingRevoked: false, now: now).map(\.key), now: now)
+        }
+    }
+}
+
+/// What `question` comes to, in time; else why not.
+private func answer(
+    _ subject: Finding.Subject, _ question: @escaping @Sendable () async throws -> [Finding]
+) async -> [Finding] {
+    let findings = await within(Doctor.patience) { () -> [Finding] in
+        do {
+            return try await question()
+        } catch {
+            return [Judge.failed(subject, "\(error)")]
+        }
+    }
+    return findings ?? [Judge.failed(subject, "the database does not answer")]
+}

@@ -1,0 +1,238 @@
+import NIOOpenSSL
+import RelayCore
+import Settings
+import Testing
+
+@testable import Diagnosis
+
+/// What stands on the machine itself.
+@Suite struct MachineTests {
+    // MARK: Certificate
+
+    private func judge(
+        _ certificate: TLSCertificateInfo, _ hostname: String = "smtp.example.com", keyIsOpen: Bool = false
+    ) -> [Finding] {
+        Judge.certificate(certificate, hostname: hostname, key: ("/tls/it's.key", keyIsOpen), now: now)
+    }
+
+    @Test func certificates() {
+        expect(judge(.example()), .ok, "smtp.example.com", "60 days", "1 intermediate certificate")
+        expect(judge(.example(to: days(14) + .seconds(1))), .ok, "valid until 2026-12-08")
+        expect(judge(.example(to: days(14))), .warning, "expires in 14 days", "certbot renew")
+        expect(judge(.example(to: .seconds(3600))), .warning, "expires in 60 minutes")
+        expect(judge(.example(to: .zero)), .problem, "expired 0 seconds ago", "renew it")
+        expect(judge(.example(to: days(-3))), .problem, "expired 3 days ago, on 2026-11-21")
+        expect(judge(.example(from: .seconds(60))), .problem, "not valid before 2026-11-24T14:34:17", "timedatectl")
+        expect(judge(.example(from: .zero)), .ok)
+        expect(judge(.example(isSelfSigned: true, intermediates: 0)), .warning, "self-signed")
+        expect(judge(.example(intermediates: 0)), .warning, "no intermediate", "fullchain.pem")
+        expect(judge(.example(names: ["mx.example.com"])), .warning, "names mx.example.com, but not", "set hostname")
+        expect(judge(.example(names: [])), .warning, "names no DNS name, but not")
+        expect(judge(.example(), keyIsOpen: true), .warning, "every user", #"chmod o-rwx '/tls/it'\''s.key'"#)
+        // Everything at once.
+        let all = judge(
+            .example(names: ["a.example"], to: days(-1), isSelfSigned: true, intermediates: 0), keyIsOpen: true)
+        #expect(all.map(\.outcome) == [.problem, .warning, .warning, .warning])
+    }
+
+    @Test(arguments: [
+        ("smtp.example.com", "smtp.example.com", true), ("SMTP.Example.com", "smtp.example.COM", true),
+        ("*.example.com", "smtp.example.com", true), ("*.example.com", "example.com", false),
+        ("*.example.com", "a.smtp.example.com", false), ("*.example.com", ".example.com", false),
+        ("*.com", "example.com", true), ("s*.example.com", "smtp.example.com", false),
+        ("example.com", "smtp.example.com", false), ("*", "smtp", false), ("", "smtp.example.com", false),
+    ])
+    func `A pattern covers names as clients compare them`(pattern: String, name: String, isCovered: Bool) {
+        #expect(Judge.covers(pattern, name) == isCovered)
+    }
+
+    @Test func `Each way in which a certificate can't be used has its remedy`() throws {
+        let error = #expect(throws: TLSConfigurationError.self) {
+            try TLSServerContext(
+                TLSConfiguration(identities: [
+                    TLSIdentity(certificateChain: .file("/nowhere.pem"), privateKey: .file("/nowhere.key"))
+                ]))
+        }
+        expect([Judge.certificate(unusable: try #require(error))], .problem, "/nowhere.pem", "run doctor as that user")
+        expect([Judge.certificateNotSet], .problem, "tls.certificate", "fullchain.pem")
+    }
+
+    // MARK: Host name
+
+    @Test func hostNames() throws {
+        let own = try ["127.0.0.1", "::1", "192.0.2.7", "2001:db8::7"].map { try #require(IPAddress($0)) }
+        func judge(_ name: String, _ addresses: String...) throws -> [Finding] {
+            [Judge.hostname(name, .addresses(try addresses.map { try #require(IPAddress($0)) }), own: own)]
+        }
+        expect(try judge("mx.example.com", "192.0.2.7"), .ok, "192.0.2.7")
+        expect(try judge("mx.example.com", "198.51.100.1", "2001:db8::7"), .ok, "198.51.100.1 and 2001:db8::7")
+        expect(try judge("mx.example.com", "198.51.100.1"), .warning, "no address of this machine", "load balancer")
+        expect(try judge("mx.example.com", "127.0.1.1"), .ok, "on this machine itself")
+        expect(try judge("mx.example.com", "::1"), .ok, "on this machine itself")
+        expect(try judge("mx", "192.0.2.7"), .warning, "fully qualified", "set hostname")
+        expect(try judge("localhost.localdomain", "127.0.0.1"), .warning, "fully qualified")
+        expect(
+            [Judge.hostname("mx.example.com", .failed("Name or service not known"), own: own)], .warning,
+            "does not resolve", "Name or service not known")
+    }
+
+    // MARK: Listeners
+
+    private func listener(_ sighting: ListenerSighting, known: [String] = ["aa", "bb"]) -> [Finding] {
+        [Judge.listener("smtp://0.0.0.0:587", sighting, known: known, now: now)]
+    }
+
+    @Test func listeners() {
+        expect(listener(.works(.example())), .ok, "answers and speaks TLS")
+        expect(listener(.works(.example(fingerprint: "cc"))), .warning, "another certificate", "systemctl restart")
+        // With files that doctor can't read, the certificate that is presented is all there is.
+        expect(listener(.works(.example(fingerprint: "cc")), known: []), .ok)
+        expect(listener(.works(.example(to: .zero)), known: []), .problem, "expired on 2026-11-24")
+        expect(
+            listener(.failed("Connection refused")), .problem, "not running", "Connection refused", "systemctl start")
+        expect(listener(.mute("no answer")), .problem, "does not answer as the relay does: no answer", "ss -ltnp")
+        expect(listener(.tlsFailed("no")), .problem, "does not speak TLS")
+        expect(listener(.withoutSTARTTLS), .problem, "STARTTLS")
+        expect(listener(.greeted("220 mx ESMTP Postfix")), .problem, "another program", "Postfix", "ss -ltnp")
+        expect(listener(.greeted("421 4.7.0 Too many")), .warning, "no connection just now", "max_connections")
+        expect(listener(.anyPort), .skipped, "any free port")
+    }
+
+    // MARK: Database
+
+    @Test func databases() {
+        func judge(_ sighting: DatabaseSighting) -> [Finding] { [Judge.database("/var/relay.db", sighting)] }
+        expect(judge(.opened(schema: 2, known: 2)), .ok, "/var/relay.db", "version 2")
+        expect(judge(.opened(schema: 1, known: 2)), .warning, "version 1 of 2", "restart the relay")
+        expect(judge(.opened(schema: 3, known: 2)), .problem, "version 3", "install the newer relay")
+        expect(judge(.missing), .problem, "no database at /var/relay.db", "start the relay")
+        expect(judge(.failed(.corrupt("x"))), .problem, "damaged", "backup")
+        expect(judge(.failed(.unavailable("Permission denied"))), .problem, "Permission denied", "as root")
+        expect(judge(.failed(.full)), .problem, "free some space")
+    }
+
+    @Test func integrity() {
+        func judge(_ sighting: IntegritySighting) -> [Finding] { [Judge.integrity("/var/my relay.db", sighting)] }
+        expect(judge(.checked([])), .ok)
+        expect(judge(.checked(["a", "b", "c", "d"])), .problem, "damaged: a, b, c and 1 more", "backup")
+        expect(
+            judge(.unfinished(.seconds(10))), .skipped, "10 seconds",
+            "sqlite3 -readonly '/var/my relay.db' 'PRAGMA quick_check'")
+        expect(judge(.failed("disk I/O error")), .problem, "disk I/O error")
+    }
+
+    /// Owner and group 100, unless said otherwise.
+    private func file(
+        _ path: String, _ permissions: UInt32, owner: UInt32 = 100, group: UInt32 = 100
+    ) -> FileStatus {
+        FileStatus(path: path, owner: owner, group: group, permissions: permissions)
+    }
+
+    @Test func permissions() {
+        func judge(_ directory: FileStatus, _ files: FileStatus...) -> [Finding] {
+            Judge.permissions(directory: directory, files: files, user: "relay")
+        }
+        let directory = file("/d", 0o755)
+        #expect(judge(directory, file("/d/db", 0o600), file("/d/db.spool", 0o700)).isEmpty)
+        expect(
+            judge(directory, file("/d/db", 0o644), file("/d/db-wal", 0o604)), .warning, "/d/db and /d/db-wal",
+            "chmod o-rwx /d/db /d/db-wal")
+        // Nobody else gets that far.
+        #expect(judge(file("/d", 0o750), file("/d/db", 0o644)).isEmpty)
+        expect(judge(directory, file("/d/db", 0o600, owner: 0, group: 0)), .problem, "relay", "chown relay: /d/db")
+        expect(judge(directory, file("/d/db", 0o400)), .problem, "may not write")
+        #expect(judge(directory, file("/d/db", 0o660, owner: 0)).isEmpty)
+        expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "may not write")
+        // Root may do everything.
+        #expect(judge(file("/d", 0o755, owner: 0, group: 0), file("/d/db", 0o600)).isEmpty)
+        #expect(
+            judge(directory, file("/d/db", 0o606, owner: 0, group: 0)).map(\.outcome) == [.warning])
+    }
+
+    @Test(arguments: [
+        (Int64(50_000_000_000), Int64(100_000_000_000), Finding.Outcome.ok, "50 GB (50 %)"),
+        (5_000_000_000, 100_000_000_000, .ok, "5.0 GB (5 %)"),
+        (4_900_000_000, 100_000_000_000, .warning, "4.9 GB (4 %)"),
+        (1_000_000_000, 2_000_000_000, .ok, "1.0 GB (50 %)"), (999_999_999, 2_000_000_000, .warning, "999 MB"),
+        (63_000_000, 100_000_000, .problem, "63 MB (63 %)"), (0, 0, .problem, "0 MB (0 %)"),
+    ])
+    func disks(free: Int64, total: Int64, outcome: Finding.Outcome, words: String) {
+        expect([Judge.disk("/var", free: free, total: total)], outcome, words)
+    }
+
+    // MARK: Queue and keys
+
+    @Test func queues() {
+        func judge(_ depths: [QueueStatus.Depth], _ lanes: [LaneStatus] = []) -> [Finding] {
+            Judge.queue(QueueStatus(depths: depths, lanes: lanes, emailsToday: [:]), now: now)
+        }
+        func depth(_ state: DeliveryState, _ age: Duration?) -> QueueStatus.Depth {
+            QueueStatus.Depth(lane: .live, state: state, deliveries: 3, oldest: age.map { now - $0 })
+        }
+        func lane(_ reason: String?) -> LaneStatus {
+            LaneStatus(lane: .live, heldBecause: reason, since: now - .seconds(7200), rate: nil)
+        }
+        expect(judge([], [lane(nil)]), .ok, "empty")
+        expect(judge([depth(.queued, .seconds(3600))]), .ok, "3 live queued")
+        expect(judge([depth(.queued, .seconds(3601))]), .warning, "60 minutes", "messages list --state queued")
+        // Held by the operator, for as long as that is wanted.
+        expect(judge([depth(.held, days(9))]), .ok, "3 live held")
+        expect(judge([depth(.queued, nil)]), .ok)
+        expect(
+            judge([], [lane("paused: answer AWS")]), .problem, "live lane has been held for 2 hours: paused: answer AWS"
+        )
+    }
+
+    @Test func keys() throws {
+        func judge(_ keys: Key...) -> [Finding] { Judge.keys(keys, now: now) }
+        expect(judge(), .warning, "no API key", "keys create")
+        expect(judge(try .example(domains: ["example.com"]), try .example("BBBBBBBB", .test)), .ok, "1 live, 1 test")
+        let open = judge(try .example())
+        expect(open, .ok, "any domain", "Ab3dE6gH")
+        let soon = judge(try .example(domains: ["a.example"], expiresAt: now + days(3)))
+        #expect(soon.map(\.outcome) == [.warning, .ok])
+        #expect(soon[0].found.contains("expires in 3 days"))
+        let ended = judge(try .example(expiresAt: now))
+        #expect(ended.map(\.outcome) == [.warning, .ok])
+        #expect(ended[0].remedy?.contains("keys revoke Ab3dE6gH") == true)
+        #expect(ended[1].found == "keys in use: 0 live, 0 test")
+    }
+
+    @Test func `What live keys send from`() throws {
+        let held = try Key.example("AAAAAAAA", domains: ["example.com", "*.example.com", "*.shop.example"])
+        let free = try Key.example("BBBBBBBB")
+        let keys = [
+            held, free, try .example("CCCCCCCC", .test, domains: ["test.example"]),
+            try .example("DDDDDDDD", domains: ["mute.example"], scopes: []),
+            try .example("EEEEEEEE", domains: ["old.example"], expiresAt: now),
+            try .example("FFFFFFFF", domains: ["gone.example"], revokedAt: now),
+        ]
+        let live = Judge.liveKeys(keys, now: now)
+        #expect(live.map(\.id) == [held.id, free.id])
+        let senders = [
+            held.id: ["a@unused.example"],
+            free.id: ["a@B.example", "c@b.example", "\"x@y\"@d.example", "a@[192.0.2.1]", "nobody", "a@example.com"],
+        ]
+        #expect(
+            Judge.domains(of: live, senders: senders) == ["example.com", "shop.example", "b.example", "d.example"])
+        #expect(Judge.domains(of: [free], senders: [:]).isEmpty)
+    }
+
+    // MARK: Settings
+
+    @Test func settings() {
+        expect(Judge.settings(file: nil, mistakes: []), .ok, "the defaults")
+        expect(Judge.settings(file: "/etc/r.yaml", mistakes: []), .ok, "/etc/r.yaml")
+        let places: [(SettingsMistake.Place, String)] = [
+            (.file("/etc/r.yaml", line: 3, column: 1), "correct line 3 of /etc/r.yaml"),
+            (.file("/etc/r.yaml", line: nil, column: nil), "--config"),
+            (.environment("HIVEKU_RELAY_X"), "unset HIVEKU_RELAY_X"),
+        ]
+        for (place, remedy) in places {
+            expect(
+                Judge.settings(file: "/etc/r.yaml", mistakes: [SettingsMistake(place, "x", "is wrong")]), .problem,
+                "is wrong", remedy)
+        }
+        #expect(Judge.withoutSettings.map(\.subject) == Array(Finding.Subject.allCases.dropFirst()))
+    }
+}

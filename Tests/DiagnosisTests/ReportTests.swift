@@ -1,0 +1,61 @@
+import Testing
+
+@testable import Diagnosis
+
+@Suite struct ReportTests {
+    private let report = Report([
+        .ok(.settings, "no mistakes"),
+        .problem(.database, "there is no database at /var/lib/hiveku-relay/relay.db", remedy: "start the relay"),
+        .skipped(.queue, "unknown", remedy: "mend it"), .skipped(.keys, "unknown", remedy: "mend it"),
+        .skipped(.ses, "unknown", remedy: "otherwise"), .warning(.clock, "late", remedy: "set it"),
+    ])
+
+    @Test func `Lines in a pipe are as long as they like`() {
+        #expect(
+            report.text(width: nil) == """
+                ok       settings  no mistakes
+                problem  database  there is no database at /var/lib/hiveku-relay/relay.db
+                                   -> start the relay
+                skipped  queue     unknown
+                                   -> mend it
+                skipped  keys      the same
+                skipped  ses       unknown
+                                   -> otherwise
+                warning  clock     late
+                                   -> set it
+
+                1 problem, 1 warning, 3 skipped
+
+                """)
+    }
+
+    @Test func `A terminal gets lines of its width`() {
+        let lines = report.text(width: 40).split(separator: "\n")
+        #expect(
+            lines[1...3] == [
+                "problem  database  there is no database",
+                "                   at",
+                // Longer than a line can be.
+                "                   /var/lib/hiveku-relay/relay.db",
+            ])
+        // Narrower than the columns: as in a pipe.
+        #expect(report.text(width: 30) == report.text(width: nil))
+    }
+
+    @Test(arguments: [
+        ([Finding](), true, "all is well"), ([.ok(.clock, "x")], true, "all is well"),
+        ([.warning(.clock, "x", remedy: "y"), .warning(.clock, "x", remedy: "y")], true, "2 warnings"),
+        ([.skipped(.clock, "x", remedy: "y")], true, "1 skipped"),
+        ([.problem(.clock, "x", remedy: "y"), .ok(.disk, "x")], false, "1 problem"),
+    ])
+    func `Warnings are no failure`(findings: [Finding], isOK: Bool, summary: String) {
+        let report = Report(findings)
+        #expect(report.isOK == isOK)
+        #expect(report.summary == summary)
+    }
+
+    @Test func rewording() {
+        let finding = Finding.warning(.clock, "a", remedy: "b").rewording { $0 + "!" }
+        #expect(finding == .warning(.clock, "a!", remedy: "b!"))
+    }
+}

@@ -1,0 +1,431 @@
+"""`doctor`: what it finds, what it says to do, and that it changes nothing."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import ses as stand_in
+from authority import issue
+from relay import BINARY, DEADLINE, clean_environment, free_port, key_id
+from ses import CREDENTIALS, REGION
+from submit import submit
+
+SUBJECTS = [
+    "settings", "certificate", "hostname", "listeners", "database", "disk", "queue", "keys", "ses", "credentials", "clock",
+    "account", "quota", "identity"]
+SES_SUBJECTS = SUBJECTS[SUBJECTS.index("ses"):]
+# The name relay.example.com does not resolve, which may take a resolver without a network its time.
+QUICK_RESOLVER = {"RES_OPTIONS": "timeout:1 attempts:1"}
+
+
+class Patient:
+    """A relay with ports, certificate and SES of its own, and what doctor says of it."""
+
+    def __init__(self, relay, ses):
+        self.relay = relay
+        self.ses = ses
+
+    def examine(self, environment=None):
+        result = self.relay.run("doctor", "--json", check=False, environment={**QUICK_RESOLVER, **(environment or {})})
+        document = json.loads(result.stdout)
+        assert set(document) == {"ok", "checks"}
+        for check in document["checks"]:
+            assert set(check) == {"name", "outcome", "found", "remedy"}
+            assert check["outcome"] in ("ok", "warning", "problem", "skipped")
+            assert bool(check["remedy"]) == (check["outcome"] != "ok"), check
+        assert list(dict.fromkeys(check["name"] for check in document["checks"])) == SUBJECTS
+        assert document["ok"] == all(check["outcome"] != "problem" for check in document["checks"])
+        assert result.returncode == (0 if document["ok"] else 1)
+        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in result.stdout + result.stderr
+        # No progress where nobody sees it.
+        assert result.stderr == ""
+        return document["checks"]
+
+
+def of(checks, name):
+    return [check for check in checks if check["name"] == name]
+
+
+def but_ok(checks):
+    """What is not ok; the host name does not resolve in these tests."""
+    return [c for c in checks if c["outcome"] != "ok" and c["name"] != "hostname"]
+
+
+def expect(checks, name, outcome, *words):
+    """That the one thing that is not ok is this; returns it."""
+    found = but_ok(checks)
+    assert [(c["name"], c["outcome"]) for c in found] == [(name, outcome)], found
+    for word in words:
+        assert word in found[0]["found"] + "\n" + found[0]["remedy"], found[0]
+    return found[0]
+
+
+@pytest.fixture
+def ses():
+    with stand_in.serving() as ses:
+        ses.verify("example.com")
+        yield ses
+
+
+@pytest.fixture
+def patient(own_relay, ses, tmp_path):
+    """Makes them: running or not, with a live key for example.com or without."""
+
+    def make(settings=None, start=True, live=True, credentials=CREDENTIALS, **certificate):
+        pem, key = issue(tmp_path, **certificate)
+        relay = own_relay(
+            {"listen": [f"smtp://127.0.0.1:{free_port()}", f"smtps://127.0.0.1:{free_port()}"],
+             "tls.certificate": [str(pem)], "tls.private_key": [str(key)],
+             "ses.region": REGION, "ses.endpoint": ses.url, **(settings or {})},
+            {"AWS_EC2_METADATA_DISABLED": "true", **credentials}, start=start)
+        relay.certificate = tmp_path / "issued.root"
+        if live:
+            relay.create_key("live", allow_domain=["example.com", "*.example.com"])
+        return Patient(relay, ses)
+
+    return make
+
+
+def test_all_is_well(patient):
+    patient = patient()
+    checks = patient.examine()
+    assert but_ok(checks) == []
+    found = {check["name"]: check["found"] for check in checks}
+    assert "relay.example.com" in found["certificate"] and "1 intermediate certificate" in found["certificate"]
+    assert len(of(checks, "listeners")) == 2 and len(of(checks, "database")) == 2
+    assert "1 live, 0 test" in found["keys"]
+    assert "environment" in found["credentials"] and "AKIDEXAMPLE" in found["credentials"]
+    assert "1200 of 50000 emails" in found["quota"] and "14 a second" in found["quota"]
+    # One domain, though two rules name it, and SES is asked once about it.
+    assert [c["found"] for c in of(checks, "identity")] == [f"example.com is verified for sending in {REGION}"]
+    # (The relay asks about the account too.)
+    assert [path for path in patient.ses.asked if "identities" in path] == ["/v2/email/identities/example.com"]
+    text = patient.relay.run("doctor", environment=QUICK_RESOLVER).stdout
+    assert re.search(r"(?m)^ok {7}certificate  /", text) and "\x1b" not in text
+
+
+def test_no_live_keys_no_questions(patient):
+    patient = patient(start=False, live=False)
+    patient.relay.create_key("test")
+    expired = patient.relay.create_key("live", expires_in="1ms")
+    scopeless = patient.relay.create_key("live", scopes=())
+    checks = patient.examine()
+    assert patient.ses.asked == []
+    assert [(c["name"], c["outcome"]) for c in but_ok(checks)] == [
+        ("listeners", "problem"), ("listeners", "problem"), ("keys", "warning"), *((name, "skipped") for name in SES_SUBJECTS)]
+    keys = of(checks, "keys")
+    assert key_id(expired) in keys[0]["found"] and "keys revoke " + key_id(expired) in keys[0]["remedy"]
+    assert key_id(scopeless) in keys[1]["found"]
+    # Said once to people.
+    text = patient.relay.run("doctor", check=False, environment=QUICK_RESOLVER).stdout
+    assert text.count("no key in use sends through SES") == 1 and text.count("the same") == len(SES_SUBJECTS) - 1
+
+
+@pytest.mark.parametrize("certificate, outcome, words", [
+    ({"days": -3}, "problem", ["expired 3 days ago", "renew it"]),
+    ({"days": 5}, "warning", ["expires in 4 days", "renew it"]),
+    ({"names": ["other.example.com", "*.relay.example.com"]}, "warning", ["other.example.com", "but not", "set hostname"]),
+    ({"chain": False}, "warning", ["no intermediate certificate", "fullchain.pem"]),
+])
+def test_certificates(patient, certificate, outcome, words):
+    expect(patient(**certificate).examine(), "certificate", outcome, *words)
+
+
+def test_a_wildcard_covers_the_host_name(patient):
+    assert but_ok(patient(names=["*.example.com"]).examine()) == []
+
+
+def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
+    patient = patient()
+    relay = patient.relay
+    other, other_key = issue(tmp_path, name="other")
+    settings = json.loads(relay.config.read_text())
+    settings["tls"]["private_key"] = [str(other_key)]
+    relay.config.write_text(json.dumps(settings))
+    expect(patient.examine(), "certificate", "problem", "does not belong to the certificate")
+    # What the relay has loaded is not what the files hold now.
+    settings["tls"]["certificate"] = [str(other)]
+    relay.config.write_text(json.dumps(settings))
+    other_key.chmod(0o644)
+    found = but_ok(patient.examine())
+    assert [(c["name"], c["outcome"]) for c in found] == [
+        ("certificate", "warning"), ("listeners", "warning"), ("listeners", "warning")]
+    assert "chmod o-rwx" in found[0]["remedy"] and "another certificate" in found[1]["found"]
+
+
+def test_self_signed(own_relay):
+    relay = own_relay({"listen": [f"smtp://127.0.0.1:{free_port()}", f"smtps://127.0.0.1:{free_port()}"],
+                       "hostname": "localhost"})
+    checks = Patient(relay, None).examine()
+    assert [c["found"] for c in of(checks, "certificate")] == [
+        f"{relay.certificate} is self-signed: only clients that were given it can verify it"]
+    assert [c["outcome"] for c in of(checks, "hostname")] == ["warning"]
+    assert of(checks, "keys")[0]["outcome"] == "warning" and "keys create" in of(checks, "keys")[0]["remedy"]
+
+
+def test_the_relay_is_not_running(patient):
+    patient = patient(start=False)
+    checks = patient.examine()
+    assert [(c["name"], c["outcome"]) for c in but_ok(checks)] == [("listeners", "problem")] * 2
+    for check in of(checks, "listeners"):
+        assert "not running" in check["found"] and "systemctl start" in check["remedy"]
+
+
+@pytest.mark.parametrize("talk, words", [
+    (b"220 mx.example.com ESMTP Postfix\r\n", "another program answers"),
+    (b"421 4.3.2 Too many connections\r\n", "takes no connection just now"),
+    (b"220-relay.example.com\r\n220 relay.example.com ESMTP Hiveku Relay\r\n", "another program"),
+    (b"x" * 5000, "does not speak SMTP"),
+    (b"", "without a word"),
+    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", "does not offer STARTTLS"),
+    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", "does not speak TLS"),
+])
+def test_somebody_else_at_the_port(patient, talk, words):
+    patient = patient(start=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def serve():
+            # The visitor may leave in a hurry.
+            with server.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(talk)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1000):
+                    pass
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        settings = json.loads(patient.relay.config.read_text())
+        settings["listen"] = [f"smtp://127.0.0.1:{server.getsockname()[1]}"]
+        patient.relay.config.write_text(json.dumps(settings))
+        check = of(patient.examine(), "listeners")[0]
+        thread.join(DEADLINE)
+    assert words in check["found"] and check["outcome"] == ("warning" if talk.startswith(b"421") else "problem")
+
+
+def test_there_is_no_database(patient):
+    patient = patient(start=False, live=False)
+    before = sorted(os.listdir(patient.relay.directory))
+    checks = patient.examine()
+    outcomes = {c["name"]: c["outcome"] for c in checks if c["name"] not in ("hostname", "listeners")}
+    assert outcomes == {
+        "settings": "ok", "certificate": "ok", "database": "problem", "disk": "ok", "queue": "skipped", "keys": "skipped",
+        **{name: "skipped" for name in SES_SUBJECTS}}
+    assert "there is no database" in of(checks, "database")[0]["found"]
+    # And there is none afterwards.
+    assert sorted(os.listdir(patient.relay.directory)) == before
+
+
+def test_a_database_that_is_none(patient):
+    patient = patient(start=False, live=False)
+    (patient.relay.directory / "relay.db").write_bytes(b"A" * 8192)
+    (patient.relay.directory / "relay.db").chmod(0o600)
+    check = of(patient.examine(), "database")[0]
+    assert check["outcome"] == "problem" and "damaged" in check["found"]
+
+
+def test_a_damaged_database(patient):
+    patient = patient(start=False)
+    path = patient.relay.directory / "relay.db"
+    subprocess.run(
+        [os.sys.executable, "-c", """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+db.execute("PRAGMA writable_schema=ON")
+# An index that says something else than its table.
+db.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX message_by_key ON message (lane)' WHERE name = 'message_by_key'")
+db.execute("UPDATE sqlite_master SET rootpage = 1 WHERE name = 'delivery_held'")
+db.commit()
+""", str(path)], check=True)
+    check = of(patient.examine(), "database")
+    assert "problem" in [c["outcome"] for c in check], check
+    assert any("damaged" in c["found"] for c in check)
+
+
+def test_permissions_of_the_database(patient):
+    patient = patient(start=False)
+    path = patient.relay.directory / "relay.db"
+    patient.relay.directory.chmod(0o755)
+    path.chmod(0o644)
+    # SQLite gives the files beside it the same permissions.
+    check = next(c for c in of(patient.examine(), "database") if c["outcome"] != "ok")
+    assert check["outcome"] == "warning" and f"chmod o-rwx {path}" in check["remedy"]
+    patient.relay.directory.chmod(0o750)
+    assert all(c["outcome"] == "ok" for c in of(patient.examine(), "database"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_database_that_the_relay_may_not_write(patient):
+    patient = patient(start=False)
+    path = patient.relay.directory / "relay.db"
+    os.chown(patient.relay.directory, 1, 1)
+    checks = of(patient.examine(), "database")
+    check = next(c for c in checks if c["outcome"] == "problem")
+    assert str(path) in check["found"] and "chown daemon: " in check["remedy"]
+
+
+def test_held_lane_and_senders_of_late(patient):
+    patient = patient({"ses.region": ""}, live=False, names=["relay.example.com", "localhost"])
+    key = patient.relay.create_key("live")
+    submit(patient.relay, key, b"From: a@Mail.Example.org\r\n\r\nx\r\n", sender="a@Mail.Example.org")
+    patient.relay.wait_until(
+        lambda: any(lane["held"] for s in patient.relay.json("status") for lane in s["lanes"]), "the live lane held")
+    checks = patient.examine()
+    assert "the live lane has been held" in of(checks, "queue")[0]["found"]
+    assert of(checks, "queue")[0]["outcome"] == "problem"
+    assert "may send from any domain" in of(checks, "keys")[0]["found"]
+    assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
+    assert "set ses.region" in of(checks, "ses")[0]["remedy"]
+    # The key is held to no domain: those that it has sent from are looked at, and the domain above counts.
+    environment = {"HIVEKU_RELAY_SES_REGION": REGION}
+    check = of(patient.examine(environment), "identity")[0]
+    assert check["outcome"] == "problem" and "no identity for mail.example.org" in check["found"]
+    patient.ses.verify("example.org")
+    check = of(patient.examine(environment), "identity")[0]
+    assert check["outcome"] == "ok" and "by its parent example.org" in check["found"]
+
+
+def test_nobody_knows_which_domains(patient):
+    patient = patient(live=False)
+    patient.relay.create_key("live")
+    expect(patient.examine(), "identity", "skipped", "--allow-domain")
+
+
+@pytest.mark.parametrize("account, name, outcome, words", [
+    ({"ProductionAccessEnabled": False}, "account", "warning", ["sandbox", "verified recipients only", "production access"]),
+    ({"SendingEnabled": False}, "account", "problem", ["paused sending", "put-account-sending-attributes"]),
+    ({"EnforcementStatus": "SHUTDOWN"}, "account", "problem", ["paused sending"]),
+    ({"EnforcementStatus": "PROBATION"}, "account", "warning", ["under review"]),
+    ({"SendQuota": {"Max24HourSend": 1000.0, "MaxSendRate": 1.0, "SentLast24Hours": 850.0}}, "quota", "warning",
+     ["nearly used up", "850 of 1000", "85 %"]),
+    ({"SendQuota": {"Max24HourSend": 200.0, "MaxSendRate": 1.0, "SentLast24Hours": 200.0}}, "quota", "problem", ["used up"]),
+])
+def test_accounts(patient, account, name, outcome, words):
+    patient = patient()
+    patient.ses.account.update(account)
+    expect(patient.examine(), name, outcome, *words)
+
+
+def test_no_limit(patient):
+    patient = patient()
+    patient.ses.account["SendQuota"]["Max24HourSend"] = -1.0
+    checks = patient.examine()
+    assert but_ok(checks) == [] and "no limit" in of(checks, "quota")[0]["found"]
+
+
+def test_identities(patient):
+    patient = patient()
+    patient.relay.create_key("live", name="second", allow_domain=["new.example.net", "unknown.example"])
+    patient.ses.verify("new.example.net", verified=False)
+    patient.ses.verify("example.com", MailFromAttributes={
+        "MailFromDomain": "bounce.example.com", "MailFromDomainStatus": "FAILED", "BehaviorOnMxFailure": "REJECT_MESSAGE"})
+    patient.ses.throttled = 1
+    found = but_ok(patient.examine())
+    assert [(c["name"], c["outcome"]) for c in found] == [("identity", "problem")] * 3
+    assert "bounce.example.com" in found[0]["found"] and f"feedback-smtp.{REGION}.amazonses.com" in found[0]["remedy"]
+    assert "new.example.net is not verified" in found[1]["found"] and "PENDING" in found[1]["found"]
+    assert "no identity for unknown.example" in found[2]["found"]
+    assert f"create-email-identity --email-identity unknown.example --region {REGION}" in found[2]["remedy"]
+
+
+def test_the_policy_denies_the_questions(patient):
+    patient = patient()
+    patient.ses.account_refusal = (403, "AccessDeniedException", "User is not authorized to perform ses:GetAccount")
+    found = but_ok(patient.examine())
+    assert [(c["name"], c["outcome"]) for c in found] == [("account", "warning"), ("quota", "skipped")]
+    assert "allow ses:GetAccount" in found[0]["remedy"]
+
+
+def test_credentials_missing(patient):
+    patient = patient(credentials={}, settings={"ses.credentials_file": "/nowhere/credentials"})
+    checks = patient.examine()
+    assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["skipped", "problem"] + ["skipped"] * 4
+    assert "/nowhere/credentials" in of(checks, "credentials")[0]["found"]
+    assert patient.ses.asked == []
+
+
+def test_credentials_from_a_file(patient, tmp_path):
+    path = tmp_path / "credentials"
+    path.write_text("[mail]\naws_access_key_id = AKIDFILE\naws_secret_access_key = wJalrXUtnFEMI-EXAMPLE\n")
+    checks = patient(credentials={}, settings={"ses.credentials_file": str(path), "ses.profile": "mail"}).examine()
+    assert but_ok(checks) == []
+    assert f"file {path} (profile mail), access key id AKIDFILE" in of(checks, "credentials")[0]["found"]
+
+
+def test_credentials_refused(patient):
+    patient = patient()
+    patient.ses.refusal = (403, "UnrecognizedClientException", "The security token included in the request is invalid.")
+    checks = patient.examine()
+    assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["ok", "problem", "ok"] + ["skipped"] * 3
+    assert "UnrecognizedClientException" in of(checks, "credentials")[0]["found"]
+    assert "access key in IAM" in of(checks, "credentials")[0]["remedy"]
+
+
+@pytest.mark.parametrize("ahead, outcome, words", [
+    (10_900, "problem", "3 hours behind"), (-10_900, "problem", "3 hours ahead of"), (90, "warning", "seconds behind"),
+    (30, "ok", "seconds behind"), (0, "ok", "agrees with")])
+def test_clocks_apart(patient, ahead, outcome, words):
+    patient = patient()
+    patient.ses.clock_ahead = ahead
+    checks = patient.examine()
+    if outcome == "ok":
+        assert but_ok(checks) == []
+    else:
+        expect(checks, "clock", outcome, "timedatectl")
+    assert words in of(checks, "clock")[0]["found"]
+
+
+def test_a_clock_that_aws_refuses(patient):
+    patient = patient()
+    patient.ses.refusal = (403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+    patient.ses.clock_ahead = 7200
+    checks = patient.examine()
+    assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["ok", "skipped", "problem"] + ["skipped"] * 3
+
+
+def test_ses_is_not_there(patient):
+    patient = patient({"ses.endpoint": f"http://127.0.0.1:{free_port()}"})
+    checks = patient.examine()
+    assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
+    assert "can't be reached" in of(checks, "ses")[0]["found"] and "curl -I http://127.0.0.1" in of(checks, "ses")[0]["remedy"]
+
+
+def test_every_mistake_in_the_settings(patient):
+    patient = patient(start=False, live=False)
+    patient.relay.config.write_text("hostnme: x\nsubmission:\n  max_recipients: many\n")
+    checks = patient.examine()
+    assert [c["outcome"] for c in checks] == ["problem"] * 2 + ["skipped"] * (len(SUBJECTS) - 1)
+    assert "line 1" in checks[0]["remedy"] and "line 3" in checks[1]["remedy"]
+
+
+def test_a_terminal_gets_lines_of_its_width(patient):
+    import fcntl
+    import pty
+    import struct
+    import termios
+    patient = patient(start=False)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 72, 0, 0))
+    process = subprocess.Popen(
+        [BINARY, "doctor", "--config", str(patient.relay.config)], stdin=subprocess.DEVNULL, stdout=follower, stderr=follower,
+        env=clean_environment({**patient.relay.environment, **QUICK_RESOLVER}))
+    os.close(follower)
+    output = b""
+    try:
+        while piece := os.read(leader, 10_000):
+            output += piece
+    except OSError:
+        # The terminal's end, when nobody has it open any more.
+        pass
+    os.close(leader)
+    assert process.wait(DEADLINE) == 1
+    progress, _, text = output.decode().rpartition("\r" + " " * 3)
+    assert "looking at: certificate, host name, listeners, database, queue, keys, SES" in progress
+    lines = output.decode().replace("\r\n", "\n").rpartition("\r")[2].splitlines()
+    assert len(lines) > 20
+    longest = max((line for line in lines if "/" not in line), key=len)
+    assert len(longest) <= 72, longest
