@@ -151,7 +151,7 @@ extension SESAnswer {
         // SES's own words repeat the signed request.
         case .signature: return .credentialsRefused(name)
         case .credentials: return .credentialsRefused(words)
-        case .denied: return .denied(words)
+        case .denied, .identityDenied: return .denied(words)
         // Without SES's own name for it, it is the endpoint that knows no such question.
         case .notFound: return errorName == "NotFoundException" ? .notFound(words) : .unexpected(words)
         case .throttled, .dailyQuota, .limit: return .throttled
