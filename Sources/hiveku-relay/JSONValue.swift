@@ -36,13 +36,25 @@ enum JSONValue: Encodable {
     init(_ texts: [String]) { self = .array(texts.map { .string($0) }) }
 
     /// In one line, members by name.
-    func print() throws {
+    func print() throws { try JSONValue.print(CollectionOfOne(self)) }
+
+    /// A line each.
+    static func print(_ values: some Sequence<JSONValue>) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var data = try encoder.encode(self)
-        data.append(0x0A)
-        FileHandle.standardOutput.write(data)
+        var lines = Data()
+        for value in values {
+            lines += try encoder.encode(value)
+            lines.append(0x0A)
+            guard lines.count >= linesAtOnce else { continue }
+            FileHandle.standardOutput.write(lines)
+            lines.removeAll(keepingCapacity: true)
+        }
+        FileHandle.standardOutput.write(lines)
     }
+
+    /// Octets that are gathered before they are written.
+    private static let linesAtOnce = 64 * 1024
 }
 
 extension JSONValue {

@@ -178,7 +178,7 @@ struct KeysList: AsyncParsableCommand {
             records.removeAll { ($0.usage.lastUsedAt ?? $0.key.createdAt) >= limit }
         }
         if json {
-            for record in records { try JSONValue(record).print() }
+            try JSONValue.print(records.lazy.map { JSONValue($0) })
             return
         }
         guard !records.isEmpty else {

@@ -36,7 +36,7 @@ struct MessagesList: AsyncParsableCommand {
             key: key, state: state, subject: subject, since: since.map { now - $0.duration }, limit: limit)
         let messages = try await common.store().messages(filter)
         if json {
-            for message in messages { try JSONValue(message).print() }
+            try JSONValue.print(messages.lazy.map { JSONValue($0) })
         } else if messages.isEmpty {
             printError("No messages.")
         } else {
@@ -163,7 +163,7 @@ struct MessagesWait: AsyncParsableCommand {
     private func show(_ messages: [MessageRecord]) throws {
         let messages = messages.prefix(count)
         if json {
-            for message in messages { try JSONValue(message).print() }
+            try JSONValue.print(messages.lazy.map { JSONValue($0) })
         } else {
             table(Array(messages)).print()
         }
