@@ -114,13 +114,15 @@ struct Relay: Sendable {
             ], manager: manager, logger: logger)
     }
 
-    func run() async throws {
-        let configuration = ServiceGroupConfiguration(
-            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        var bounded = configuration
+    /// Runs until one of the signals comes.
+    func run(until ending: UnixSignalsSequence) async throws {
+        let end = ServiceGroupConfiguration.ServiceConfiguration(
+            service: EndingService(ending: ending), successTerminationBehavior: .gracefullyShutdownGroup)
+        var configuration = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) } + [end], logger: logger)
         // Beyond the clients' and the workers' own limits something hangs; the queue on disk does not mind.
-        bounded.maximumGracefulShutdownDuration = Relay.drainTime + .seconds(30)
-        try await ServiceGroup(configuration: bounded).run()
+        configuration.maximumGracefulShutdownDuration = Relay.drainTime + .seconds(30)
+        try await ServiceGroup(configuration: configuration).run()
         try store.close()
         logger.notice("stopped")
     }
@@ -200,6 +202,15 @@ private struct UnconfiguredTransport: Transport {
 }
 
 // MARK: Services
+
+/// Returns when a signal says that it is time to end, and the others with it.
+private struct EndingService: Service {
+    let ending: UnixSignalsSequence
+
+    func run() async {
+        for await _ in ending.cancelOnGracefulShutdown() { return }
+    }
+}
 
 private struct WorkerService: Service {
     let worker: DeliveryWorker

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import RelayCore
 import Settings
+import UnixSignals
 
 #if canImport(Glibc)
     import Glibc
@@ -32,6 +33,8 @@ struct Serve: AsyncParsableCommand {
         // A client that is gone must not end the relay: writing to it fails instead.
         signal(SIGPIPE, SIG_IGN)
         let environment = ProcessInfo.processInfo.environment
+        // From the first moment on: who is told to end while it starts ends in order, too.
+        let ending = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let clock = SystemClock()
         let demo = demo ? try Demo(environment: environment) : nil
         let settings = try demo?.settings ?? common.settings()
@@ -46,6 +49,6 @@ struct Serve: AsyncParsableCommand {
         let relay = try await Relay.assemble(
             settings: settings, demo: demo, environment: environment, manager: manager, clock: clock,
             logger: Logger(label: "hiveku-relay"))
-        try await relay.run()
+        try await relay.run(until: ending)
     }
 }
