@@ -40,7 +40,7 @@ public struct AuthenticationThrottle: Sendable {
         guard let entry = entry(of: client, at: now), entry.failures >= configuration.maximumFailures else {
             return nil
         }
-        return entry.since + configuration.window - now
+        return min(entry.since + configuration.window - now, configuration.window)
     }
 
     /// Seconds by which the answer to a failure, already counted, is to be held back.

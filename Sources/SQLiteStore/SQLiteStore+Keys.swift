@@ -71,11 +71,15 @@ extension SQLiteStore: KeyStore {
     }
 
     public func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws {
-        let dropped = try await write { database -> [String] in
+        try await write { database in
             try database.execute(
-                sql: "UPDATE key SET revoked_at = COALESCE(revoked_at, ?), queued = ? WHERE id = ?",
-                arguments: [now.milliseconds, queued.rawValue, id.text])
+                sql: "UPDATE key SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?",
+                arguments: [now.milliseconds, id.text])
             guard database.changesCount == 1 else { throw StoreError.noSuchKey(id) }
+            // What is under way ends as it ends; should it come back, it is treated as what is queued now.
+            try database.execute(
+                sql: "UPDATE delivery SET on_return = ? WHERE key = ? AND state = 'sending'",
+                arguments: [queued == .deliver ? nil : queued.rawValue, id.text])
             switch queued {
             case .deliver: break
             case .hold:
@@ -90,9 +94,7 @@ extension SQLiteStore: KeyStore {
                         """,
                     arguments: [droppedReason, now.milliseconds, id.text])
             }
-            return []
         }
-        spool.remove(dropped)
     }
 
     public func record(_ activity: [KeyID: KeyActivity]) async throws {

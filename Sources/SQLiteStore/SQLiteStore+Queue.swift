@@ -85,11 +85,14 @@ extension SQLiteStore: DeliveryQueue {
                 """, arguments: [now.milliseconds, reason])
         try database.execute(
             sql: """
-                UPDATE delivery SET state = 'queued', attempts = attempts + 1, next_attempt_at = ?1, reason = ?2,
+                UPDATE delivery SET attempts = attempts + 1, next_attempt_at = ?1,
+                    state = CASE on_return WHEN 'hold' THEN 'held' WHEN 'drop' THEN 'failed' ELSE 'queued' END,
+                    reason = CASE on_return WHEN 'hold' THEN ?3 WHEN 'drop' THEN ?4 ELSE ?2 END,
+                    ended_at = CASE on_return WHEN 'drop' THEN ?1 END,
                     maybe_duplicate = maybe_duplicate OR lane = 'live', holder = NULL, claimed_at = NULL,
-                    lease_until = NULL
+                    lease_until = NULL, on_return = NULL
                 WHERE \(condition)
-                """, arguments: [now.milliseconds, reason])
+                """, arguments: [now.milliseconds, reason, heldBecauseRevoked, droppedReason])
         return database.changesCount
     }
 
@@ -240,7 +243,7 @@ private enum QueueRow {
         guard
             let row = try Row.fetchOne(
                 database.cachedStatement(
-                    sql: "SELECT message, key, state, holder, claimed_at, attempts FROM delivery WHERE id = ?"),
+                    sql: "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?"),
                 arguments: [id])
         else { return nil }
         let state: String = row["state"]
@@ -256,11 +259,11 @@ private enum QueueRow {
             try database.cachedStatement(
                 sql: """
                     UPDATE delivery SET state = 'queued', holder = NULL, claimed_at = NULL, lease_until = NULL,
-                        maybe_duplicate = maybe_duplicate OR ?, reason = COALESCE(?, reason) WHERE id = ?
+                        on_return = NULL, maybe_duplicate = maybe_duplicate OR ?, reason = COALESCE(?, reason)
+                    WHERE id = ?
                     """
             ).execute(arguments: [settlement.mayHaveBeenTaken, settlement.reason, id])
-            try applyRevocation(
-                key: row["key"], delivery: id, claimedAt: row["claimed_at"], at: settlement.finishedAt, in: database)
+            try returned(id, row["on_return"], at: settlement.finishedAt, in: database)
             return nil
         }
         let attempts: Int = row["attempts"]
@@ -276,8 +279,7 @@ private enum QueueRow {
             ])
         try end(settlement, id, in: database)
         if case .retry = settlement.result {
-            try applyRevocation(
-                key: row["key"], delivery: id, claimedAt: row["claimed_at"], at: settlement.finishedAt, in: database)
+            try returned(id, row["on_return"], at: settlement.finishedAt, in: database)
         }
         if case .sent = settlement.result { return try dropBody(of: row["message"], in: database) }
         return nil
@@ -308,7 +310,7 @@ private enum QueueRow {
             sql: """
                 UPDATE delivery SET state = ?, attempts = attempts + 1, next_attempt_at = COALESCE(?, next_attempt_at),
                     ses_message_id = ?, reason = ?, maybe_duplicate = maybe_duplicate OR ?, ended_at = ?,
-                    holder = NULL, claimed_at = NULL, lease_until = NULL
+                    holder = NULL, claimed_at = NULL, lease_until = NULL, on_return = NULL
                 WHERE id = ?
                 """
         ).execute(
@@ -318,16 +320,11 @@ private enum QueueRow {
             ])
     }
 
-    /// What was under way when its key was revoked goes back to the queue only if the queue is still to be delivered.
-    ///
-    /// What was claimed after the revocation an operator has released since.
-    private static func applyRevocation(
-        key: String, delivery: Int64, claimedAt: Int64?, at now: Timestamp, in database: Database
+    /// What was under way when its key was revoked goes back to the queue only if the queue was still to be delivered.
+    private static func returned(
+        _ delivery: Int64, _ disposition: String?, at now: Timestamp, in database: Database
     ) throws {
-        let queued = try String.fetchOne(
-            database.cachedStatement(sql: "SELECT queued FROM key WHERE id = ? AND revoked_at >= ?"),
-            arguments: [key, claimedAt])
-        switch queued.flatMap(QueuedDisposition.init) {
+        switch disposition.flatMap(QueuedDisposition.init) {
         case .hold:
             try database.execute(
                 sql: "UPDATE delivery SET state = 'held', reason = ? WHERE id = ?",

@@ -45,8 +45,6 @@ enum Schema {
             created_at INTEGER NOT NULL,
             expires_at INTEGER,
             revoked_at INTEGER,
-            -- What becomes of the queue of a revoked key: deliver, hold or drop.
-            queued TEXT NOT NULL DEFAULT 'deliver',
             digest BLOB NOT NULL,
             previous_digest BLOB,
             previous_until INTEGER,
@@ -100,6 +98,8 @@ enum Schema {
             holder INTEGER,
             claimed_at INTEGER,
             lease_until INTEGER,
+            -- Set when its key is revoked meanwhile: hold or drop, in place of another try.
+            on_return TEXT,
             ses_message_id TEXT,
             reason TEXT,
             maybe_duplicate INTEGER NOT NULL DEFAULT 0,

@@ -1,60 +1,168 @@
 import Admission
 import RelayCore
+import TestSupport
 import Testing
 
 @Suite struct ThrottleTests {
-    private let client = IPAddress(ipv4: 0xC000_0201)
+    private static let guesser = Sample.client
+    private static let other = IPAddress(ipv4: 0x0A00_0001)
 
-    private func throttle(after failures: Int, of client: IPAddress, at now: Double = 0) -> AuthenticationThrottle {
+    private func throttle(failures: Int, at now: Double = 0) -> AuthenticationThrottle {
         var throttle = AuthenticationThrottle()
-        for _ in 0..<failures { throttle.failed(client, at: now) }
+        for _ in 0..<failures { throttle.failed(ThrottleTests.guesser, at: now) }
         return throttle
     }
 
-    @Test(arguments: [(0, 0.0), (1, 0), (2, 0), (3, 0.125), (4, 0.25), (5, 0.5), (6, 1), (9, 1), (1000, 1)])
-    func answersComeLaterAndLater(failures: Int, delay: Double) {
-        #expect(throttle(after: failures, of: client).delay(for: client, at: 1) == delay)
+    // MARK: Slower
+
+    @Test(arguments: zip(0...12, [0, 0, 0, 0.125, 0.25, 0.5, 1, 1, 1, 1, 1, 1, 1]))
+    func answersGetSlower(failures: Int, delay: Double) {
+        let throttle = throttle(failures: failures)
+        #expect(throttle.delay(for: ThrottleTests.guesser, at: 0) == delay)
+        #expect(throttle.delay(for: ThrottleTests.other, at: 0) == 0)
     }
 
-    @Test func theDoorIsShutForItsWholeTimeAndThenAllIsForgotten() {
-        let throttle = throttle(after: 10, of: client, at: 100)
-        #expect(self.throttle(after: 9, of: client).wait(for: client, at: 0) == nil)
-        #expect(throttle.wait(for: client, at: 100) == 600)
-        #expect(throttle.wait(for: client, at: 699) == 1)
-        #expect(throttle.wait(for: client, at: 700) == nil)
-        #expect(throttle.delay(for: client, at: 700) == 0)
+    @Test func theCurveIsThatOfTheConfiguration() {
+        var configuration = AuthenticationThrottle.Configuration()
+        configuration.freeFailures = 0
+        configuration.firstDelay = 0.5
+        configuration.longestDelay = 3
+        var throttle = AuthenticationThrottle(configuration)
+        var delays: [Double] = []
+        for _ in 0..<5 {
+            throttle.failed(ThrottleTests.guesser, at: 0)
+            delays.append(throttle.delay(for: ThrottleTests.guesser, at: 0))
+        }
+        #expect(delays == [0.5, 1, 2, 3, 3])
     }
 
-    @Test func aSuccessTakesBackAllThatWasHeldAgainstTheNetwork() {
-        var throttle = throttle(after: 9, of: client)
-        throttle.succeeded(client)
-        #expect(throttle.delay(for: client, at: 0) == 0)
-        throttle.failed(client, at: 0)
-        #expect(throttle.wait(for: client, at: 0) == nil)
-        #expect(throttle.delay(for: client, at: 0) == 0)
+    /// A person at the keyboard, and a dialogue in a test, see them through.
+    @Test func untilTheDoorIsShutTheDelaysAddUpToSeconds() {
+        let sum = (1...10).map { throttle(failures: $0).delay(for: ThrottleTests.guesser, at: 0) }.reduce(0, +)
+        #expect(sum < 6)
     }
 
-    @Test func ofIPv6ANetworkIsOneClientOfIPv4AnAddress() throws {
-        let one = try #require(IPAddress("2001:db8:0:1::1"))
-        let same = try #require(IPAddress("2001:db8:0:1:ffff:ffff:ffff:ffff"))
-        let other = try #require(IPAddress("2001:db8:0:2::1"))
-        let throttle = throttle(after: 10, of: one)
-        #expect(throttle.wait(for: same, at: 1) != nil)
-        #expect(throttle.wait(for: other, at: 1) == nil)
-        #expect(self.throttle(after: 10, of: client).wait(for: IPAddress(ipv4: 0xC000_0202), at: 1) == nil)
+    @Test func theDelayIsForgottenWithTheWindow() {
+        let throttle = throttle(failures: 5, at: 100)
+        #expect(throttle.delay(for: ThrottleTests.guesser, at: 699.9) == 0.5)
+        #expect(throttle.delay(for: ThrottleTests.guesser, at: 700) == 0)
     }
 
-    @Test func aMillionAddressesTakeBoundedMemoryAndTheLatestAreRemembered() {
+    // MARK: Shut
+
+    @Test func theTenthFailureShutsTheDoor() {
+        #expect(throttle(failures: 9).wait(for: ThrottleTests.guesser, at: 0) == nil)
+        let throttle = throttle(failures: 10)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 599.5) == 0.5)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 600) == nil)
+        #expect(throttle.wait(for: ThrottleTests.other, at: 0) == nil)
+    }
+
+    @Test func itStaysShutForAllOfTheWindowHoweverSlowlyItCameAbout() {
         var throttle = AuthenticationThrottle()
-        let limit = AuthenticationThrottle.Configuration().maximumEntries
+        for number in 0..<10 { throttle.failed(ThrottleTests.guesser, at: Double(number) * 60) }
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 540) == 600)
+    }
+
+    @Test func failuresFarApartNeverShutIt() {
+        var throttle = AuthenticationThrottle()
+        for number in 0..<100 {
+            throttle.failed(ThrottleTests.guesser, at: Double(number) * 67)
+            #expect(throttle.wait(for: ThrottleTests.guesser, at: Double(number) * 67) == nil)
+        }
+    }
+
+    @Test func afterwardsItBeginsAnew() {
+        var throttle = throttle(failures: 12)
+        throttle.failed(ThrottleTests.guesser, at: 600)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 600) == nil)
+        #expect(throttle.delay(for: ThrottleTests.guesser, at: 600) == 0)
+    }
+
+    // MARK: Whose
+
+    @Test(arguments: [1, 5, 10, 30])
+    func aSuccessTakesAllBack(failures: Int) {
+        var throttle = throttle(failures: failures)
+        throttle.succeeded(ThrottleTests.guesser)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == nil)
+        #expect(throttle.delay(for: ThrottleTests.guesser, at: 0) == 0)
+        #expect(throttle.count == 0)
+        for _ in 0..<9 { throttle.failed(ThrottleTests.guesser, at: 1) }
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 1) == nil)
+    }
+
+    @Test(arguments: [
+        ("192.0.2.1", "192.0.2.2", false), ("::ffff:192.0.2.1", "192.0.2.1", true),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true), ("2001:db8::1", "2001:db8:0:1::1", false),
+        ("2001:db8::1", "0.0.0.0", false), ("::1", "0.0.0.1", false),
+    ])
+    func whatCountsAsOneNetwork(a: String, b: String, isOne: Bool) throws {
+        let (a, b) = (try #require(IPAddress(a)), try #require(IPAddress(b)))
+        var throttle = AuthenticationThrottle()
+        for _ in 0..<5 {
+            throttle.failed(a, at: 0)
+            throttle.failed(b, at: 0)
+        }
+        #expect((throttle.wait(for: a, at: 0) != nil) == isOne)
+        #expect(throttle.count == (isOne ? 1 : 2))
+        throttle.succeeded(a)
+        #expect(throttle.count == (isOne ? 0 : 1))
+    }
+
+    // MARK: How many
+
+    private func address(_ number: Int) -> IPAddress { IPAddress(ipv4: UInt32(truncatingIfNeeded: number)) }
+
+    @Test func aMillionAddressesTakeBoundedMemory() {
+        var throttle = AuthenticationThrottle()
         var most = 0
-        for number in 0..<1_000_000 as Range<UInt32> {
-            throttle.failed(IPAddress(ipv4: number), at: Double(number) / 100_000)
+        for number in 0..<1_000_000 {
+            throttle.failed(address(number), at: Double(number) / 1_000_000)
             most = max(most, throttle.count)
         }
-        #expect(most <= limit)
-        // One who is at it now is shut out as ever.
-        for _ in 0..<10 { throttle.failed(client, at: 11) }
-        #expect(throttle.wait(for: client, at: 11) != nil)
+        #expect(most <= 65_536)
+        // Those of the last while are known all the same.
+        for _ in 0..<9 { throttle.failed(address(999_999), at: 1) }
+        #expect(throttle.wait(for: address(999_999), at: 1) != nil)
+    }
+
+    @Test func whoFailedTheLongestTimeAgoIsForgottenFirst() {
+        var configuration = AuthenticationThrottle.Configuration()
+        configuration.maximumEntries = 8
+        configuration.freeFailures = 0
+        var throttle = AuthenticationThrottle(configuration)
+        func known(_ numbers: Range<Int>) -> [Int] { numbers.filter { throttle.delay(for: address($0), at: 0) > 0 } }
+        for number in 0..<7 { throttle.failed(address(number), at: 0) }
+        #expect(known(0..<8) == Array(0..<7))
+        // Failed again, so it is among the youngest.
+        throttle.failed(address(0), at: 0)
+        #expect(known(0..<8) == [0, 4, 5, 6])
+        for number in 8..<11 { throttle.failed(address(number), at: 0) }
+        #expect(known(0..<11) == [0, 4, 5, 6, 8, 9, 10])
+        throttle.failed(address(11), at: 0)
+        #expect(known(0..<12) == [8, 9, 10, 11])
+        #expect(throttle.count == 4)
+    }
+
+    @Test func aFailureInTheOlderHalfGoesOnCounting() {
+        var configuration = AuthenticationThrottle.Configuration()
+        configuration.maximumEntries = 4
+        var throttle = AuthenticationThrottle(configuration)
+        for number in 0..<10 {
+            throttle.failed(ThrottleTests.guesser, at: 0)
+            throttle.failed(address(number), at: 0)
+        }
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)
+        throttle.succeeded(ThrottleTests.guesser)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == nil)
+    }
+
+    /// A clock that never steps is asked for; one that does must not lock anybody out for ever, nor trap.
+    @Test func aClockThatStandsOrStepsBackIsSurvived() {
+        let throttle = throttle(failures: 10, at: 1000)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 1000) == 600)
+        #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)
     }
 }

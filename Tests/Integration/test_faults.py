@@ -63,6 +63,9 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
         assert reply == (452, REFUSED)
         # The connection and the relay go on, and so does the service, once there is space.
         assert send(smtp, content) == (452, REFUSED)
+        # What could not be written takes no space.
+        spool = small_disk / "relay.db.spool"
+        relay.wait_until(lambda: {file.name for file in spool.iterdir()} <= set(accepted), "only whole messages spooled")
         filler.unlink()
         accepted.append(message_id(relay.wait_until(
             lambda: (reply := send(smtp, content))[0] == 250 and reply, "service again")))

@@ -1,11 +1,13 @@
 """What is told of a key's usage agrees with what it was used for, also when the relay dies."""
 
+import asyncio
 import signal
 import smtplib
 import threading
 
 import pytest
 
+from load import Client, Ledger, trusting
 from relay import key_id
 from submit import send, session
 
@@ -55,6 +57,32 @@ def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(ow
     assert (found["emails_total"], found["rate_limit_hits"], found["auth_failures"]) == (3, 1, 2)
     listed = relay.json("messages", "list", "--key", key_id(key))
     assert sum(len(message["recipients"]) for message in listed) == 3
+
+
+def test_a_death_under_load_counts_what_is_in_the_queue(own_relay):
+    relay = own_relay()
+    key = relay.create_key(per_second=1_000_000)
+
+    async def send_until_killed():
+        ledger, context = Ledger(), trusting(relay)
+        clients = await asyncio.gather(*(Client.connect(relay, key, ledger, context) for _ in range(20)))
+        tasks = [asyncio.create_task(client.send_until_refused(recipients=3)) for client in clients]
+        while len(ledger.accepted) < 100:
+            await asyncio.sleep(0)
+        relay.stop(signal.SIGKILL)
+        await asyncio.gather(*tasks)
+        for client in clients:
+            client.close()
+        return ledger
+
+    ledger = asyncio.run(send_until_killed())
+    listed = relay.json("messages", "list", "--key", key_id(key), "--limit", "100000")
+    assert {message.id for message in ledger.accepted} <= {message["id"] for message in listed}
+    # What was stored and not answered any more counts too.
+    assert len(listed) <= len(ledger.sent)
+    found = usage(relay, key)
+    assert found["emails_total"] == found["emails_today"] == sum(len(message["recipients"]) for message in listed)
+    assert found["last_used_at"] >= max(message["accepted_at"] for message in listed)
 
 
 def test_one_daily_cap_for_two_relays(own_relay):

@@ -25,12 +25,9 @@ import Testing
     /// One key has half of the mail, others have less.
     static let shares = [0, 0, 0, 0, 0, 1, 1, 2, 3, 4]
 
-    @Test(arguments: Outage.allCases)
+    @Test(.timeLimit(.minutes(OutageTests.messages > 2000 ? 60 : 3)), arguments: Outage.allCases)
     func anOutageOfSixHoursLosesNothingAndSendsNothingTwice(outage: Outage) async throws {
-        // A claim outlives the steps that a worker may miss while other tests have the processors.
-        let configuration = DeliveryConfiguration(
-            pacing: .unlimited, leaseTime: OutageTests.stride * 60, pollInterval: OutageTests.stride)
-        let site = try await Site(keys: 5, configuration)
+        let site = try await Site(keys: 5, DeliveryConfiguration(pacing: .unlimited, pollInterval: OutageTests.stride))
         var accepted: Set<MessageID> = []
         var claimsBefore = 0
         try await site.working {

@@ -2,20 +2,20 @@ import RelayCore
 import Synchronization
 import TestSupport
 
-/// Time that a test moves by hand, and only while the worker has nothing under way.
+/// Time that a test moves by hand, and only while the worker has nothing to do before it moves.
 ///
 /// What a worker waits for is either time, or an answer of its queue or its transport: those tell the clock what they are
-/// doing (``during(_:)``). So a step of the clock never meets a call that is under way. It may meet a worker that is about
-/// to think, which then finds itself later by one step, as on a machine that is slow for a moment; that is made rare, and
-/// no test may depend on it.
+/// doing (``during(_:)``), and the test tells whether there is work that needs no time (``expectsWork(_:)``). So no step of
+/// the clock comes between the worker and its work, however slow the machine is.
 final class SteppedClock: RelayClock {
     private struct State {
         var underWay = 0
         var sleepers: [Int: Timestamp] = [:]
         var nextID = 0
-        var waiter: CheckedContinuation<Void, Never>?
         /// Grows with whatever happens.
         var events = 0
+        var waiter: CheckedContinuation<Void, Never>?
+        var hasWork: @Sendable () async -> Bool = { false }
     }
 
     private let manual = ManualClock()
@@ -40,8 +40,11 @@ final class SteppedClock: RelayClock {
         return try await work()
     }
 
-    /// Waits until nothing is under way, then moves on to where the first sleeper wakes, but at least by `stride` and at
-    /// most to `limit`.
+    /// Asked before each step: whether something will happen although time stands still.
+    func expectsWork(_ body: @escaping @Sendable () async -> Bool) { change { $0.hasWork = body } }
+
+    /// Waits until nothing is under way and nothing can happen, then moves on to where the first sleeper wakes, but at least
+    /// by `stride` and at most to `limit`.
     func step(atLeast stride: Duration = .zero, limit: Timestamp) async {
         let target = min(max(await untilQuiet(), now() + stride), limit)
         manual.advance(target - now())
@@ -51,43 +54,38 @@ final class SteppedClock: RelayClock {
         while now() < end { await step(atLeast: stride, limit: end) }
     }
 
-    /// Until nothing is under way, all who sleep will go on sleeping, and that stays so although everybody else had a turn.
     /// Returns when the first sleeper wakes.
     private func untilQuiet() async -> Timestamp {
         while true {
-            await untilIdle()
-            let before = state.withLock { $0.events }
-            for _ in 0..<SteppedClock.patience { await Task.yield() }
-            let wake = state.withLock { $0.events == before ? idle($0) : nil }
+            let (before, hasWork) = state.withLock { ($0.events, $0.hasWork) }
+            let mustWait = await hasWork()
+            let wake = state.withLock { !mustWait && $0.events == before ? wakeOfFirst($0) : nil }
             if let wake { return wake }
+            await untilSomethingHappens(since: before)
         }
     }
 
-    private static let patience = 50
-
-    private func untilIdle() async {
+    private func untilSomethingHappens(since events: Int) async {
         await withCheckedContinuation { continuation in
-            let isIdle = state.withLock { state in
-                if idle(state) != nil { return true }
-                state.waiter = continuation
-                return false
+            let happened = state.withLock { state in
+                if state.events == events { state.waiter = continuation }
+                return state.events != events
             }
-            if isIdle { continuation.resume() }
+            if happened { continuation.resume() }
         }
     }
 
     private func change<Value: Sendable>(_ body: (inout State) -> Value) -> Value {
         let (value, waiter) = state.withLock { state in
-            let value = body(&state)
             state.events += 1
-            return (value, idle(state) == nil ? nil : state.waiter.take())
+            return (body(&state), state.waiter.take())
         }
         waiter?.resume()
         return value
     }
 
-    /// When the first sleeper wakes; nil while something is under way.
-    private func idle(_ state: State) -> Timestamp? {
+    /// Nil while something is under way, or somebody is waking up.
+    private func wakeOfFirst(_ state: State) -> Timestamp? {
         guard state.underWay == 0, let first = state.sleepers.values.min(), first > now() else { return nil }
         return first
     }

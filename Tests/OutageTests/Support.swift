@@ -22,21 +22,24 @@ final class StandIn: Transport {
         var attempts = 0
         /// In this order.
         var taken: [(message: MessageID, key: KeyID)] = []
+        /// The last answer was that the account may not send: the worker waits for its time to ask again.
+        var isRefusing = false
+        var onTaking: @Sendable (_ before: Int) async throws -> Void = { _ in }
     }
 
     private let state = Mutex(State())
     private let clock: SteppedClock
-    private let onTaking = Mutex<@Sendable (_ before: Int) async throws -> Void>({ _ in })
 
     init(clock: SteppedClock) { self.clock = clock }
 
     /// What happens while a message is being taken, with the number of those taken before.
     func whenTaking(_ body: @escaping @Sendable (_ before: Int) async throws -> Void) {
-        onTaking.withLock { $0 = body }
+        state.withLock { $0.onTaking = body }
     }
 
     var taken: [(message: MessageID, key: KeyID)] { state.withLock { $0.taken } }
     var count: Int { state.withLock { $0.taken.count } }
+    var isRefusing: Bool { state.withLock { $0.isRefusing } }
     var attempts: Int { state.withLock { $0.attempts } }
 
     func become(_ condition: Condition) { state.withLock { $0.condition = condition } }
@@ -45,6 +48,7 @@ final class StandIn: Transport {
         await clock.during {
             let condition = state.withLock { state in
                 state.attempts += 1
+                state.isRefusing = state.condition == .paused
                 return state.condition
             }
             switch condition {
@@ -62,7 +66,8 @@ final class StandIn: Transport {
             return .failed(.init("wrong-body", "These are not the bytes of \(delivery.message)."))
         }
         do {
-            try await onTaking.withLock { $0 }(count)
+            let now = state.withLock { $0 }
+            try await now.onTaking(now.taken.count)
         } catch {
             return .failed(.init("test", "\(error)"))
         }
@@ -76,6 +81,8 @@ final class WatchedQueue: DeliveryQueue {
     let store: SQLiteStore
     private let clock: SteppedClock
     private let keys = Mutex<[[KeyID]]>([])
+    /// Claimed and not settled.
+    private let atWorker = Mutex(0)
 
     init(store: SQLiteStore, clock: SteppedClock) {
         self.store = store
@@ -89,6 +96,7 @@ final class WatchedQueue: DeliveryQueue {
         try await clock.during {
             let claimed = try await store.claim(lane: lane, limit: limit, leaseUntil: leaseUntil, now: now)
             if !claimed.isEmpty { keys.withLock { $0.append(claimed.map(\.key)) } }
+            atWorker.withLock { $0 += claimed.count }
             return claimed
         }
     }
@@ -97,7 +105,12 @@ final class WatchedQueue: DeliveryQueue {
         try await clock.during { try await store.extendLease(deliveries, until: until) }
     }
 
-    func settle(_ batch: [Settlement]) async throws { try await clock.during { try await store.settle(batch) } }
+    func settle(_ batch: [Settlement]) async throws {
+        try await clock.during {
+            try await store.settle(batch)
+            atWorker.withLock { $0 -= batch.count }
+        }
+    }
 
     func reclaimAbandoned(now: Timestamp) async throws -> Int {
         try await clock.during { try await store.reclaimAbandoned(now: now) }
@@ -112,6 +125,8 @@ final class WatchedQueue: DeliveryQueue {
     }
 
     func record(_ status: LaneStatus) async throws { try await clock.during { try await store.record(status) } }
+
+    var isAtWork: Bool { atWorker.withLock { $0 > 0 } }
 }
 
 /// A worker on a store on disk, with keys whose messages go to the stand-in.
@@ -139,6 +154,14 @@ final class Site: Sendable {
         self.keys = keys
         queue = WatchedQueue(store: store, clock: clock)
         standIn = StandIn(clock: clock)
+        if configuration.pacing == .unlimited {
+            let (queue, standIn, clock, store) = (queue, standIn, clock, store)
+            clock.expectsWork {
+                if queue.isAtWork { return true }
+                guard !standIn.isRefusing, let due = try? await store.nextDue(lane: .live) else { return false }
+                return due <= clock.now()
+            }
+        }
         let log = log
         let generator = Mutex(SeededGenerator(seed: 1))
         worker = DeliveryWorker(

@@ -1,0 +1,164 @@
+"""A stand-in for sending through SES v2: takes messages, counts them by itself, and answers as badly as a test wants.
+
+moto answers well or not at all.
+"""
+
+import base64
+import collections
+import email
+import email.policy
+import http.server
+import json
+import threading
+from dataclasses import dataclass
+
+from relay import DEADLINE
+
+SEND = "/v2/email/outbound-emails"
+ACCOUNT = "/v2/email/account"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What becomes of one SendEmail call."""
+    status: int = 200
+    error: str = None
+    message: str = ""
+    # Whether SES has the message after this, whatever it says.
+    takes: bool = True
+    # In place of what should be said.
+    body: bytes = None
+    # Held back until this is set; with `never`, the connection stays open without a word.
+    after: threading.Event = None
+    never: bool = False
+    # The connection is cut instead.
+    cuts: bool = False
+
+
+def error(status, name, message="No."):
+    return Answer(status, name, message, takes=False)
+
+
+OK = Answer()
+THROTTLE = error(429, "TooManyRequestsException", "Maximum sending rate exceeded.")
+SERVER_ERROR = error(500, "InternalServiceErrorException", "Something went wrong.")
+CUT_BEFORE_TAKING = Answer(takes=False, cuts=True)
+CUT_AFTER_TAKING = Answer(cuts=True)
+BROKEN_JSON = Answer(body=b'{"MessageId": "01')
+NEVER = Answer(never=True)
+
+
+def slow(until):
+    """Takes the message, and says so once the event is set."""
+    return Answer(after=until)
+
+
+@dataclass(frozen=True)
+class Taken:
+    subject: str
+    message_id: str
+    recipients: tuple
+    raw: bytes
+
+
+class SESStandIn:
+    """Serves while it is used as a context. `answer` is for calls for which `script` holds none."""
+
+    def __init__(self, port=0):
+        self.answer = OK
+        self.script = collections.deque()
+        # As GetAccount tells it; None: the call is denied, as it is to many accounts.
+        self.quota = {"MaxSendRate": 500.0, "Max24HourSend": -1.0, "SentLast24Hours": 0.0}
+        self.taken = []
+        self.calls = []
+        self._port = port
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def count(self, subject):
+        """How often a message with this subject was taken."""
+        return sum(taken.subject == subject for taken in self.taken)
+
+    def __enter__(self):
+        stand_in = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                stand_in._post(self)
+
+            def do_GET(self):
+                stand_in._get(self)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                # A client that was killed does not read its answer.
+                pass
+
+        self._server = Server(("127.0.0.1", self._port), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(DEADLINE)
+
+    # -- the operations
+
+    def _post(self, request):
+        document = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        with self._lock:
+            self.calls.append(request.headers.get("Authorization", ""))
+            answer = self.script.popleft() if self.script else self.answer
+            if request.path != SEND:
+                answer = error(404, "UnknownOperationException")
+            if answer.takes:
+                number = len(self.taken)
+                self.taken.append(taken(document))
+        for event in [answer.after, self._ended if answer.never else None]:
+            if event:
+                event.wait(DEADLINE)
+        if answer.cuts or answer.never:
+            request.close_connection = True
+        elif answer.error:
+            respond(request, answer.status, {"message": answer.message}, answer.error)
+        elif answer.body is not None:
+            respond(request, answer.status, answer.body)
+        else:
+            respond(request, 200, {"MessageId": f"0100018d-stand-in-{number:06}"})
+
+    def _get(self, request):
+        if request.path != ACCOUNT:
+            respond(request, 404, {"message": ""}, "UnknownOperationException")
+        elif self.quota is None:
+            respond(request, 403, {"message": "not authorized to perform: ses:GetAccount"}, "AccessDeniedException")
+        else:
+            respond(request, 200, {"SendQuota": self.quota, "SendingEnabled": True})
+
+
+def taken(document):
+    raw = base64.b64decode(document["Content"]["Raw"]["Data"], validate=True)
+    message = email.message_from_bytes(raw, policy=email.policy.SMTP)
+    return Taken(message["Subject"], message["Message-ID"], tuple(document["Destination"]["ToAddresses"]), raw)
+
+
+def respond(request, status, document, error_name=None):
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    request.send_response(status)
+    if error_name:
+        request.send_header("x-amzn-ErrorType", error_name)
+    request.send_header("Content-Type", "application/json")
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)

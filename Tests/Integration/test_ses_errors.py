@@ -1,0 +1,206 @@
+"""Whatever SES answers: no message is lost, none is sent twice unmarked, and the record says what happened and what to do."""
+
+import random
+import re
+import signal
+import threading
+
+import pytest
+
+from relay import free_port, key_id
+from ses import CREDENTIALS, REGION
+from ses_standin import (
+    BROKEN_JSON, CUT_AFTER_TAKING, OK, SERVER_ERROR, THROTTLE, SESStandIn, error, slow)
+from submit import send, session, submit
+from test_lifecycle import refuses
+
+
+@pytest.fixture
+def ses():
+    with SESStandIn() as ses:
+        yield ses
+
+
+@pytest.fixture
+def live(own_relay, ses):
+    return own_relay(settings(ses.url), CREDENTIALS)
+
+
+def settings(url):
+    return {"ses.region": REGION, "ses.endpoint": url, "delivery.retry_first": "1s"}
+
+
+def message(subject):
+    return f"From: from@example.com\r\nSubject: {subject}\r\n\r\nbody of {subject}\r\n".encode()
+
+
+def delivery(relay, message_id):
+    return relay.message(message_id)["deliveries"][0]
+
+
+def outcomes(relay, message_id):
+    return [attempt["outcome"] for attempt in delivery(relay, message_id)["history"]]
+
+
+def live_lane(relay):
+    return next((lane for lane in relay.json("status")[0]["lanes"] if lane["lane"] == "live"), None)
+
+
+def test_a_call_as_ses_wants_it(live, ses):
+    key = live.create_key("live")
+    message_id = submit(live, key, message("plain"), ["a@example.net", "b@example.net"])
+    live.wait_for_state(message_id, "sent")
+    assert [(t.subject, t.recipients) for t in ses.taken] == [("plain", ("a@example.net", "b@example.net"))]
+    assert ses.taken[0].raw.endswith(b"\r\n\r\nbody of plain\r\n")
+    assert re.match(rf"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\d{{8}}/{REGION}/ses/aws4_request,", ses.calls[0])
+    assert delivery(live, message_id)["ses_message_id"] == "0100018d-stand-in-000000"
+
+
+@pytest.mark.parametrize("answer, word, times_taken, maybe_duplicate", [
+    (THROTTLE, "TooManyRequestsException", 1, False),
+    (SERVER_ERROR, "InternalServiceErrorException", 1, True),
+    (CUT_AFTER_TAKING, "connection-lost", 2, True),
+    (BROKEN_JSON, "unreadable-answer", 2, True),
+], ids=["throttled", "server-error", "cut", "broken-json"])
+def test_what_passes_is_tried_again(live, ses, answer, word, times_taken, maybe_duplicate):
+    ses.script.append(answer)
+    message_id = submit(live, live.create_key("live"), message("again"))
+    live.wait_for_state(message_id, "sent")
+    assert outcomes(live, message_id) == ["retry", "sent"]
+    found = delivery(live, message_id)
+    assert found["history"][0]["reason"].startswith(word + ": ")
+    assert (ses.count("again"), found["maybe_duplicate"]) == (times_taken, maybe_duplicate)
+
+
+def test_an_ses_that_is_not_there_is_waited_for(own_relay):
+    port = free_port()
+    relay = own_relay(settings(f"http://127.0.0.1:{port}"), CREDENTIALS)
+    message_id = submit(relay, relay.create_key("live"), message("early"))
+    relay.wait_until(lambda: outcomes(relay, message_id), "a first try")
+    assert delivery(relay, message_id)["reason"].startswith("connection-failed: ")
+    with SESStandIn(port) as ses:
+        relay.wait_for_state(message_id, "sent")
+        assert ses.count("early") == 1
+    # Nobody can have taken it before.
+    assert not delivery(relay, message_id)["maybe_duplicate"]
+
+
+@pytest.mark.parametrize("answer, words", [
+    (error(404, "NotFoundException", "Configuration set <none> does not exist."), "ses.configuration_set"),
+    (error(400, "MessageRejected", "Email address is not verified. The following identities failed the check in region "
+                                   "EU-WEST-1: from@example.com"), "Verify the sender's domain"),
+    (error(400, "MailFromDomainNotVerifiedException"), "MX record"),
+], ids=["not-found", "not-verified", "mail-from"])
+def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, words):
+    ses.script.append(answer)
+    message_id = submit(live, live.create_key("live"), message("mended"))
+    live.wait_for_state(message_id, "failed")
+    reason = delivery(live, message_id)["reason"]
+    assert reason.startswith(answer.error + ": ") and words in reason and "hiveku-relay messages retry" in reason
+    assert f"SES says: {answer.message}" in reason
+    assert " 1 delivery" in live.run("messages", "retry", message_id).stderr
+    live.wait_for_state(message_id, "sent")
+    assert ses.count("mended") == 1
+    assert outcomes(live, message_id) == ["failed", "sent"]
+
+
+@pytest.mark.parametrize("answer, level", [
+    (error(403, "AccountSuspendedException", "Your account is suspended."), "CRITICAL"),
+    (error(400, "SendingPausedException", "Sending is paused."), "CRITICAL"),
+    (error(429, "TooManyRequestsException", "Daily message quota exceeded."), "WARNING"),
+    (error(403, "InvalidClientTokenId", "The security token included in the request is invalid."), "CRITICAL"),
+], ids=["suspended", "paused", "quota", "credentials"])
+def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, level):
+    """That it moves again by itself takes a probe after 30 s, and is tested where time is. A new start tries at once."""
+    ses.answer = answer
+    key, test_key = live.create_key("live"), live.create_key("test")
+    with session(live, key) as smtp:
+        for number in range(5):
+            assert send(smtp, message(f"held {number}"))[0] == 250
+    live.wait_until(lambda: (lane := live_lane(live)) and lane["held"], "the lane held")
+    assert answer.error in live_lane(live)["held_because"]
+    assert "HELD" in live.run("status").stdout
+    # Test keys are none of it.
+    live.wait_for_state(submit(live, test_key, message("test")), "simulated")
+    live.wait_until(
+        lambda: {m["state"] for m in live.json("messages", "list", "--key", key_id(key))} == {"queued"}, "all back")
+    held = live.json("messages", "list", "--key", key_id(key))
+    assert [m["deliveries"][0]["attempts"] for m in held] == [0] * 5
+    assert ses.taken == []
+    told = [line for line in live.log_text().splitlines() if "the lane is held" in line]
+    assert len(told) == 1 and level in told[0].upper()
+    ses.answer = OK
+    assert live.stop() == 0
+    live.start()
+    for number, found in enumerate(reversed(held)):
+        live.wait_for_state(found["id"], "sent")
+        assert ses.count(f"held {number}") == 1
+    assert not live_lane(live)["held"]
+
+
+def test_an_account_that_does_not_tell_its_quota(own_relay, ses):
+    ses.quota = None
+    relay = own_relay(settings(ses.url), CREDENTIALS)
+    message_id = submit(relay, relay.create_key("live"), message("untold"))
+    relay.wait_for_state(message_id, "sent")
+    assert "does not tell the account's quota" in relay.log_text()
+
+
+def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):
+    answered = threading.Event()
+    ses.script.append(slow(answered))
+    message_id = submit(live, live.create_key("live"), message("at the end"))
+    live.wait_until(lambda: ses.count("at the end"), "the call")
+    status = []
+    stopper = threading.Thread(target=lambda: status.append(live.stop()))
+    process = live.process
+    stopper.start()
+    # The door is shut first; then it waits.
+    live.wait_until(lambda: refuses(live.ports["smtps"]), "the door shut")
+    assert process.poll() is None
+    answered.set()
+    stopper.join()
+    assert status == [0]
+    found = live.message(message_id)
+    assert (found["state"], found["deliveries"][0]["maybe_duplicate"]) == ("sent", False)
+    assert ses.count("at the end") == 1
+
+
+def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
+    answered = threading.Event()
+    ses.script.append(slow(answered))
+    message_id = submit(live, live.create_key("live"), message("twice"))
+    live.wait_until(lambda: ses.count("twice"), "the call")
+    live.stop(signal.SIGKILL)
+    answered.set()
+    live.start()
+    live.wait_for_state(message_id, "sent")
+    assert ses.count("twice") == 2
+    assert delivery(live, message_id)["maybe_duplicate"]
+    assert outcomes(live, message_id) == ["retry", "sent"]
+    assert delivery(live, message_id)["history"][0]["reason"].startswith("abandoned: ")
+
+
+def test_a_ledger_of_bad_weather(live, ses):
+    """Many messages, every other call answered badly: each arrives, and what arrives twice is marked."""
+    answers = [THROTTLE, SERVER_ERROR, CUT_AFTER_TAKING, BROKEN_JSON]
+    ses.script.extend(random.Random(1).choices([OK] * 4 + answers, k=60))
+    keys = [live.create_key("live", per_second=1000) for _ in range(3)]
+    ledger = {}
+    for index, key in enumerate(keys):
+        with session(live, key) as smtp:
+            for number in range(20):
+                code, text = send(smtp, message(f"weather {index} {number}"))
+                assert code == 250
+                ledger[re.search(r"queued as (\w+)", text)[1]] = f"weather {index} {number}"
+
+    def ended():
+        found = [m for key in keys for m in live.json("messages", "list", "--key", key_id(key))]
+        return found if {m["state"] for m in found} == {"sent"} else None
+
+    messages = live.wait_until(ended, "all messages sent")
+    assert {m["id"]: m["subject"] for m in messages} == ledger
+    marked = {m["subject"] for m in messages if m["deliveries"][0]["maybe_duplicate"]}
+    counts = {subject: ses.count(subject) for subject in ledger.values()}
+    assert min(counts.values()) == 1
+    assert {subject for subject, count in counts.items() if count > 1} <= marked
