@@ -1,16 +1,21 @@
 # make run     build the relay and try it, without any configuration
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
+# make bench   how fast the relay takes mail, beside Postfix
+#              make bench BENCH="--work b,f --rounds 1" does a part of it
 # make lint    what CI holds the sources to
-# make deps-run, make deps-test: install what those need (Debian, Ubuntu)
+# make deps-run, make deps-test, make deps-bench: install what those need (Debian, Ubuntu)
 
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
+APT_BENCH := $(APT_RUN) gcc openssl python3
+APT_PEERS := postfix dovecot-core
+BENCH ?=
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration lint format deps-run deps-test clean
+.PHONY: run build release test test-swift test-integration bench lint format deps-run deps-test deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -32,6 +37,9 @@ test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
 	$(VENV)/bin/python -m pytest Tests/Integration
 
+bench: release deps-bench
+	python3 Benchmarks/bench.py $(BENCH)
+
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -50,6 +58,18 @@ endef
 
 deps-run:
 	$(call apt_install,$(APT_RUN))
+
+# Postfix without a configuration, so that installing it starts no mail server; and never in the place of another one. Where
+# it can't be had, the relay is measured alone.
+deps-bench:
+	$(call apt_install,$(APT_BENCH))
+	@run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	if ! dpkg-query -W -f '$${Status}' $(APT_PEERS) 2>/dev/null | grep -q 'ok installed.*ok installed'; then \
+		echo "postfix postfix/main_mailer_type select No configuration" | $$run debconf-set-selections && \
+		$$run apt-get update -q && \
+		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $(APT_PEERS) \
+		|| echo "Postfix is not installed: the relay is measured without it"; \
+	fi
 
 deps-test: $(VENV)/ready
 	@true

@@ -1,0 +1,330 @@
+"""The servers that are measured: the relay, and Postfix with Dovecot for the passwords.
+
+Each is started with state of its own in a fresh directory, tells its CPU time and memory, and how many messages it says it
+has taken.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+POSTFIX_MASTER = Path("/usr/lib/postfix/sbin/master")
+DOVECOT = Path("/usr/sbin/dovecot")
+
+# How long a server may take to start or stop.
+DEADLINE = 120
+
+
+class ServerError(Exception):
+    pass
+
+
+# -- CPU time
+
+
+class ControlGroup:
+    """Counts the CPU time of all that a server starts, what has ended included. Needs root."""
+
+    PLACES = [(Path("/sys/fs/cgroup/cpuacct"), "cpuacct.usage"), (Path("/sys/fs/cgroup"), "cpu.stat")]
+
+    def __init__(self, name):
+        self.path = None
+        if os.geteuid() != 0:
+            return
+        for root, file in self.PLACES:
+            path = root / f"hiveku-relay-benchmark-{os.getpid()}-{name}"
+            try:
+                path.mkdir()
+                if (path / file).exists():
+                    self.path, self.file = path, path / file
+                    return
+                path.rmdir()
+            except OSError:
+                pass
+
+    def enter(self):
+        """To be called in the process that is to become the server."""
+        if self.path:
+            (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def seconds(self):
+        text = self.file.read_text()
+        if self.file.name == "cpuacct.usage":
+            return int(text) / 1e9
+        return int(re.search(r"usage_usec (\d+)", text)[1]) / 1e6
+
+    def processes(self):
+        return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
+
+    def remove(self):
+        if self.path:
+            self.path.rmdir()
+
+
+def process_tree(root):
+    """`root` and its descendants, each with the fields of its /proc/PID/stat from the state on."""
+    fields = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields[int(pid)] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            pass
+    found, look = {}, [root]
+    while look:
+        pid = look.pop()
+        if pid in fields:
+            found[pid] = fields[pid]
+            look += [child for child, stat in fields.items() if int(stat[1]) == pid]
+    return found
+
+
+# -- Servers
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def make_tools(directory):
+    """The load generator, the slow disk, and a certificate (ECDSA P-256) for both servers."""
+    directory.mkdir(parents=True, exist_ok=True)
+    warnings = ["-Wall", "-Wextra", "-Werror", "-std=c11", "-O2", "-g"]
+    for target, source, rest in [("smtp-load", "smtp-load.c", ["-lssl", "-lcrypto", "-lm"]),
+                                 ("slow-sync.so", "slow-sync.c", ["-shared", "-fPIC", "-ldl"])]:
+        subprocess.run(["cc", *warnings, "-o", directory / target, HERE / "load" / source, *rest], check=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "365",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", directory / "tls.key", "-out", directory / "tls.pem"],
+        check=True, capture_output=True)
+
+
+def fill(template, target, **values):
+    """Puts values in the place of @NAME@."""
+    text = template.read_text()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    left = re.search(r"@[A-Z_]+@", text)
+    if left:
+        raise ServerError(f"{template}: nothing to put in the place of {left[0]}")
+    target.write_text(text)
+
+
+class Server:
+    """One start of a server. Its directory is made anew and stays behind."""
+
+    user = "apikey"
+
+    def __init__(self, name, directory, tools, sync_delay):
+        self.name, self.directory, self.tools = name, directory, tools
+        self.sync_delay = sync_delay
+        self.port = free_port()
+        self.process = None
+        self.processes_beside = []
+        directory.mkdir(parents=True)
+
+    def environment(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("HIVEKU_RELAY_", "AWS_", "LD_PRELOAD"))}
+        if self.sync_delay:
+            env["LD_PRELOAD"] = str(self.tools / "slow-sync.so")
+            env["SLOW_SYNC_MICROSECONDS"] = str(self.sync_delay)
+        return env
+
+    def spawn(self, command):
+        """Starts `command` in the server's group, with its output in a file."""
+
+        def prepare():
+            import resource
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            self.group.enter()
+
+        with open(self.directory / "output", "ab") as output:
+            return subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=self.environment(), preexec_fn=prepare, start_new_session=True)
+
+    def start(self):
+        """Returns the seconds from the process's start to the SMTP greeting."""
+        self.group = ControlGroup(self.name)
+        started = time.monotonic()
+        self.process = self.launch()
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE) as connection:
+                    greeting = connection.recv(1000)
+                    taken = time.monotonic() - started
+                    if greeting.startswith(b"220"):
+                        connection.sendall(b"QUIT\r\n")
+                        return taken
+                    raise ServerError(f"{self.name} greets with {greeting!r}")
+            except ConnectionError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > started + DEADLINE:
+                self.stop()
+                raise ServerError(f"{self.name} did not start; see {self.directory}/output")
+            time.sleep(0.001)
+
+    def stop(self):
+        for process in [self.process, *self.processes_beside]:
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.process, self.processes_beside = None, []
+        # Postfix's daemons end a moment after their master.
+        end = time.monotonic() + DEADLINE
+        while self.group.path and self.group.processes():
+            if time.monotonic() > end:
+                raise ServerError(f"{self.name}: processes are left over")
+            time.sleep(0.02)
+        self.group.remove()
+
+    def cpu_seconds(self):
+        if self.group.path:
+            return self.group.seconds()
+        ticks = 0
+        for process in [self.process, *self.processes_beside]:
+            # Own time, and that of ended children.
+            ticks += sum(sum(map(int, stat[11:15])) for stat in process_tree(process.pid).values())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def pss_kib(self):
+        """Memory, with what processes share counted once."""
+        pids = self.group.processes() if self.group.path else [
+            pid for process in [self.process, *self.processes_beside] for pid in process_tree(process.pid)]
+        total = 0
+        for pid in pids:
+            try:
+                total += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+            except OSError:
+                pass
+        return total
+
+
+class Relay(Server):
+    """
+    live=True: a live key without ses.region. Its messages are accepted and wait: what is measured is acceptance alone.
+    live=False: a test key. The worker sends them, simulated, while others are accepted.
+    """
+
+    def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None):
+        super().__init__(name, directory, tools, sync_delay)
+        self.binary, self.live = binary, live
+        self.database = directory / "relay.db"
+        if database:
+            shutil.copyfile(database, self.database)
+        self.config = directory / "relay.yaml"
+        self.config.write_text(f"""\
+hostname: localhost
+database: "{self.database}"
+listen: ["smtp://127.0.0.1:{self.port}"]
+tls:
+  certificate: ["{tools}/tls.pem"]
+  private_key: ["{tools}/tls.key"]
+submission:
+  max_connections: 10000
+  max_connections_per_client: 10000
+log:
+  level: {log_level}
+""")
+        self.password = self.command(
+            "keys", "create", "--name", "benchmark", "--environment", "live" if live else "test", "--scope", "email:send",
+            "--per-second", "1000000").strip()
+        self.queued_before = self.queued()
+
+    def command(self, *words):
+        result = subprocess.run(
+            [str(self.binary), *words, "--config", str(self.config)], capture_output=True, text=True,
+            env=self.environment())
+        if result.returncode != 0:
+            raise ServerError(f"hiveku-relay {' '.join(words)}: {result.stderr}")
+        return result.stdout
+
+    def launch(self):
+        return self.spawn([self.binary, "serve", "--config", self.config])
+
+    def query(self, sql):
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=DEADLINE) as database:
+            return database.execute(sql).fetchone()[0]
+
+    def queued(self):
+        return self.query("SELECT COUNT(*) FROM message")
+
+    def taken(self):
+        return self.queued() - self.queued_before
+
+    def finish(self):
+        """With a test key the work is done when the queue is empty."""
+        end = time.monotonic() + DEADLINE
+        waiting = "SELECT EXISTS (SELECT 1 FROM delivery WHERE state IN ('queued', 'sending') AND lane = 'test')"
+        while not self.live and self.query(waiting):
+            if time.monotonic() > end:
+                raise ServerError("the queue does not get empty")
+            time.sleep(0.02)
+
+
+class Postfix(Server):
+    """Accepts from who has authenticated, and holds every message, as the relay does with live=True."""
+
+    password = "benchmark-password-of-50-characters-like-an-API-key"
+
+    @staticmethod
+    def reason_against():
+        """Why it can't be measured here, or nothing."""
+        if not POSTFIX_MASTER.exists() or not DOVECOT.exists():
+            return "Postfix and Dovecot are not installed (apt-get install postfix dovecot-core)"
+        if os.geteuid() != 0:
+            return "Postfix can only be started by root"
+
+    def __init__(self, name, directory, tools, sync_delay):
+        super().__init__(name, directory, tools, sync_delay)
+        for part in ["etc", "queue", "data"]:
+            (directory / part).mkdir()
+        # Its sockets have a place of their own: their paths may have 107 characters.
+        self.sasl = Path(tempfile.mkdtemp(prefix="benchmark-sasl-"))
+        self.sasl.chmod(0o755)
+        shutil.chown(directory / "data", "postfix")
+        (self.sasl / "users").write_text(f"{self.user}:{{PLAIN}}{self.password}\n")
+        peers = HERE / "peers"
+        fill(peers / "main.cf.in", directory / "etc/main.cf", DIRECTORY=directory, TOOLS=tools, SASL=self.sasl)
+        fill(peers / "master.cf.in", directory / "etc/master.cf", PORT=self.port)
+        fill(peers / "dovecot.conf.in", self.sasl / "dovecot.conf", SASL=self.sasl)
+
+    def launch(self):
+        etc = self.directory / "etc"
+        # Makes the directories of the queue.
+        check = subprocess.run(["postfix", "-c", str(etc), "check"], capture_output=True, text=True)
+        if check.returncode != 0:
+            raise ServerError(f"postfix check: {check.stderr}")
+        self.processes_beside = [self.spawn([DOVECOT, "-F", "-c", self.sasl / "dovecot.conf"])]
+        end = time.monotonic() + DEADLINE
+        while not (self.sasl / "auth").exists():
+            if time.monotonic() > end or self.processes_beside[0].poll() is not None:
+                raise ServerError(f"Dovecot did not start; see {self.directory}/output")
+            time.sleep(0.01)
+        return self.spawn([POSTFIX_MASTER, "-c", etc, "-d"])
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.sasl)
+
+    def taken(self):
+        return sum(len(files) for _, _, files in os.walk(self.directory / "queue/hold"))
+
+    def finish(self):
+        pass
