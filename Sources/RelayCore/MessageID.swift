@@ -13,9 +13,6 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public static func < (a: MessageID, b: MessageID) -> Bool { a.rawValue < b.rawValue }
 
-    /// When it was given out, as far as the clock did not stand still or step back.
-    public var moment: Timestamp { Timestamp(milliseconds: (rawValue >> 22) + MessageIDGenerator.epoch) }
-
     /// Lower than any id that is given out at `moment` or later.
     public static func first(at moment: Timestamp) -> Int64 {
         max(0, moment.milliseconds - MessageIDGenerator.epoch) << 22

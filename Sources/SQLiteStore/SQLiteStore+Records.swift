@@ -18,14 +18,7 @@ extension SQLiteStore: MessageRecords {
         try await read { database in
             let depths = try Row.fetchAll(
                 database,
-                sql: """
-                    SELECT depth.lane, state, deliveries, message.accepted_at AS oldest
-                    FROM (
-                        SELECT lane, state, COUNT(*) AS deliveries, MIN(message) AS first
-                        FROM delivery WHERE state IN ('queued', 'sending', 'held') GROUP BY lane, state
-                    ) AS depth LEFT JOIN message ON message.id = first
-                    ORDER BY depth.lane DESC, state
-                    """
+                sql: RecordRow.depths
             ).compactMap { row -> QueueStatus.Depth? in
                 guard let lane = Lane(rawValue: row["lane"]), let state = DeliveryState(rawValue: row["state"]) else {
                     return nil
@@ -186,8 +179,22 @@ extension SQLiteStore: MessageRecords {
     static let pruneBatch = 500
 }
 
-private enum RecordRow {
+enum RecordRow {
     static let pageSize = 500
+
+    /// What has not ended, by lane and state. Asked every few seconds, so each state is counted in its own partial index: what
+    /// has ended, which is most, is not looked at. Deliveries are numbered in the order of acceptance.
+    static let depths = """
+        SELECT depth.lane, depth.state, deliveries, message.accepted_at AS oldest
+        FROM (
+            SELECT lane, 'queued' AS state, COUNT(*) AS deliveries, MIN(id) AS first
+            FROM delivery WHERE state = 'queued' GROUP BY lane
+            UNION ALL SELECT lane, 'sending', COUNT(*), MIN(id) FROM delivery WHERE state = 'sending' GROUP BY lane
+            UNION ALL SELECT lane, 'held', COUNT(*), MIN(id) FROM delivery WHERE state = 'held' GROUP BY lane
+        ) AS depth
+        LEFT JOIN delivery ON delivery.id = first LEFT JOIN message ON message.id = delivery.message
+        ORDER BY depth.lane DESC, depth.state
+        """
 
     /// Calls `body` with messages that satisfy the filter, newest first, until it returns false.
     static func forEachPage(

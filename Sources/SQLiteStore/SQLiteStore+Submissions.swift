@@ -20,13 +20,18 @@ extension SQLiteStore: SubmissionStore {
 
     /// Removes bodies in the spool that no message refers to and no live relay is writing: left over from a crash.
     func removeOrphans(beside path: String) throws {
-        let known = try pool.read { database in
-            try Set(String.fetchCursor(database, sql: "SELECT spooled FROM message WHERE spooled IS NOT NULL"))
-        }
-        let orphans = try spool.names().filter { name in
-            guard !known.contains(name), let id = MessageID(name) else { return false }
-            // Another relay's body may be in the making, between its file and its row.
-            return id.instance == instance || instanceLock?.isHeld(id.instance) == false
+        let names = try spool.names()
+        let orphans = try pool.read { database in
+            try names.filter { name in
+                guard let id = MessageID(name) else { return false }
+                // Another relay's body may be in the making, between its file and its row.
+                guard id.instance == instance || instanceLock?.isHeld(id.instance) == false else { return false }
+                // By id: there may be far more messages than files.
+                return try Bool.fetchOne(
+                    database.cachedStatement(
+                        sql: "SELECT NOT EXISTS (SELECT 1 FROM message WHERE id = ? AND spooled = ?)"),
+                    arguments: [id.rawValue, name]) ?? false
+            }
         }
         spool.removeNow(orphans)
     }
