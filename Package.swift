@@ -91,6 +91,12 @@ let package = Package(
             "SESTransportTests",
             ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
         tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
+        tests(
+            "SMTPServerTests",
+            [
+                "SMTPServer", "Admission", "InternetMessage", "NIOOpenSSL", "RelayCore", "TestSupport", nioCore,
+                nioPosix, nioEmbedded, logging, .product(name: "NIOExtras", package: "swift-nio-extras"),
+            ]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),

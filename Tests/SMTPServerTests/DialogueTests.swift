@@ -1,0 +1,160 @@
+import Logging
+import NIOCore
+import NIOOpenSSL
+import RelayCore
+import TestSupport
+import Testing
+
+@testable import SMTPServer
+
+func testTLS() throws -> ReloadableTLSContext {
+    // 2026-01-01: nobody verifies it.
+    let identity = try TLSIdentity.selfSigned(hostnames: ["relay.example.com"], now: 1_767_225_600)
+    return ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity])))
+}
+
+@Suite(.timeLimit(.minutes(1))) struct PipeliningTests {
+    private static let transaction =
+        "MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n" + Client.content(500) + ".\r\n"
+
+    /// Every decision on the way, and refusals, in one piece.
+    private func dialogue(_ key: APIKey) -> String {
+        "EHLO client.example\r\nMAIL FROM:<from@example.com>\r\n" + Client.plain("guess") + "\r\n"
+            + Client.plain(key.revealed) + "\r\n" + PipeliningTests.transaction
+            + "MAIL FROM:<from@elsewhere.example>\r\nRSET\r\nbare\nMAIL FROM:<from@example.com>\r\nRCPT TO:<x>\r\nRSET\r\n"
+            + PipeliningTests.transaction + String(repeating: "x", count: 3000) + "\r\nQUIT\r\nNOOP\r\n"
+    }
+
+    private func replies(readSize: Int) async throws -> [String] {
+        let fixture = try ServerFixture()
+        let client = try await fixture.connect()
+        await client.onWire { $0.readSize = readSize }
+        await client.send(dialogue(fixture.key))
+        let replies = try await client.remainingReplies()
+        #expect(fixture.store.accepted.count == 2)
+        #expect(fixture.openConnections == 0)
+        return replies
+    }
+
+    @Test func theRepliesAreTheSameHoweverTheOctetsArrive() async throws {
+        let whole = try await replies(readSize: .max)
+        #expect(whole.count == 21)
+        #expect(whole.last == "221 2.0.0 Bye")
+        #expect(whole.filter { $0.hasPrefix("250 2.0.0 Ok: queued as ") }.count == 2)
+        for readSize in [1, 2, 3, 7, 64, 1000] {
+            #expect(try await replies(readSize: readSize) == whole, "reads of \(readSize)")
+        }
+    }
+
+    @Test func refusalsAreLoggedWithTheirReason() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        #expect(try await client.say("MAIL FROM:<from@elsewhere.example>").hasSuffix("[sender-domain]"))
+        _ = try await client.openData()
+        await client.send("From: from@elsewhere.example\r\n\r\n.\r\n")
+        #expect(try await client.reply().hasSuffix("[header-domain]"))
+        #expect(
+            fixture.logs.entries("refused").map(\.metadata)
+                == ["sender-domain", "header-domain"].map {
+                    ["client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": $0]
+                })
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct StartTLSTests {
+    @Test func plaintextBehindStartTLSEndsTheConnection() async throws {
+        let fixture = try ServerFixture(plaintext: false, tls: testTLS())
+        let client = try await fixture.greeted()
+        await client.send("STARTTLS\r\nEHLO injected\r\n")
+        #expect(try await client.remainingReplies() == [])
+        #expect(fixture.openConnections == 0)
+        #expect(fixture.logs.entries("plaintext behind STARTTLS, connection closed").count == 1)
+    }
+
+    /// In a read of its own it goes to TLS, which it is not.
+    @Test(arguments: [10, 5, 1])
+    func soDoesPlaintextThatComesLater(readSize: Int) async throws {
+        let fixture = try ServerFixture(plaintext: false, tls: testTLS())
+        let client = try await fixture.greeted()
+        await client.onWire { $0.readSize = readSize }
+        #expect(try await client.say("STARTTLS") == "220 2.0.0 Ready to start TLS")
+        await client.onWire { $0.readSize = .max }
+        await client.send("EHLO injected\r\nAUTH PLAIN AGFwaWtleQBndWVzcw==\r\n")
+        #expect(client.isClosed)
+        let rest = try await client.pending()
+        #expect(!rest.contains("250") && !rest.contains("535"))
+        #expect(fixture.openConnections == 0)
+        let failure = try #require(fixture.logs.entries("connection failed").first)
+        #expect(failure.level == .info)
+        #expect(failure.metadata["error"]?.hasPrefix("handshake failed") == true)
+    }
+
+    @Test func authenticationNeedsTLS() async throws {
+        let fixture = try ServerFixture(plaintext: false, tls: testTLS())
+        let client = try await fixture.greeted()
+        #expect(try await client.authenticate(fixture.key).hasPrefix("538 5.7.11 "))
+        let encrypted = try await fixture.connect(implicitTLS: true)
+        #expect(try await encrypted.pending() == "")
+        await encrypted.completeHandshake()
+        #expect(try await encrypted.reply().hasPrefix("220 "))
+        try await encrypted.say("EHLO client.example")
+        #expect(try await encrypted.authenticate(fixture.key).hasPrefix("235 "))
+        #expect(try await encrypted.sendMessage().hasPrefix("250 "))
+    }
+}
+
+/// The client says `close_notify`: what came before it counts, what it is owed is written, and then the connection ends.
+@Suite(.timeLimit(.minutes(1))) struct CloseNotifyTests {
+    @Test func anIdleConnectionEndsWithoutAWord() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        await client.sendLast("")
+        #expect(try await client.remainingReplies() == [])
+        #expect(fixture.openConnections == 0)
+    }
+
+    @Test func commandsInTheSameReadAreAnswered() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        await client.sendLast("NOOP\r\nQUIT\r\n")
+        #expect(try await client.remainingReplies() == ["250 2.0.0 Ok", "221 2.0.0 Bye"])
+        let other = try await fixture.signedIn()
+        await other.sendLast("NOOP\r\nMAIL FROM:<from@example.com>\r\nRCPT")
+        #expect(try await other.remainingReplies() == ["250 2.0.0 Ok", "250 2.1.0 Ok"])
+    }
+
+    @Test(arguments: [100, 300_000])
+    func aMessageWhoseEndCameWithItIsTaken(size: Int) async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        _ = try await client.openData()
+        await client.sendLast(Client.content(size) + ".\r\nQUIT\r\n")
+        let replies = try await client.remainingReplies()
+        #expect(replies.count == 2)
+        #expect(replies.first?.hasPrefix("250 2.0.0 Ok: queued as ") == true)
+        #expect(fixture.store.accepted.count == 1)
+    }
+
+    @Test(arguments: [100, 300_000])
+    func aMessageWithoutItsEndIsNot(size: Int) async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        _ = try await client.openData()
+        await client.sendLast(Client.content(size))
+        #expect(try await client.remainingReplies() == [])
+        #expect(fixture.store.accepted.isEmpty)
+        await eventually { fixture.store.files.isEmpty }
+    }
+
+    @Test func aDecisionUnderWayIsAnswered() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.greeted()
+        fixture.store.lookUps.close()
+        await client.send(Client.plain(fixture.key.revealed) + "\r\n")
+        await fixture.store.lookUps.arrival()
+        await client.sendLast("")
+        #expect(!client.isClosed)
+        fixture.store.lookUps.open()
+        #expect(try await client.remainingReplies() == ["235 2.7.0 Authentication successful"])
+    }
+}

@@ -1,0 +1,161 @@
+import NIOCore
+import NIOExtras
+import NIOPosix
+import RelayCore
+import TestSupport
+import Testing
+
+@testable import SMTPServer
+
+@Suite(.timeLimit(.minutes(1))) struct ShutdownTests {
+    private static let bye = "421 4.3.2 relay.example.com is shutting down, try again shortly"
+
+    @Test(arguments: [
+        "greeted", "signed in", "after a message", "within AUTH", "within a line", "within the handshake",
+    ])
+    func aConnectionWithoutATransactionEndsAtOnce(state: String) async throws {
+        let fixture = try ServerFixture()
+        let client: Client
+        switch state {
+        case "greeted": client = try await fixture.greeted()
+        case "within AUTH":
+            client = try await fixture.greeted()
+            #expect(try await client.say("AUTH LOGIN").hasPrefix("334 "))
+        case "within the handshake": client = try await fixture.connect(implicitTLS: true)
+        default: client = try await fixture.signedIn()
+        }
+        if state == "after a message" { #expect(try await client.sendMessage().hasPrefix("250 ")) }
+        if state == "within a line" { await client.send("MAIL FR") }
+        await client.fire(ChannelShouldQuiesceEvent())
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.openConnections == 0)
+    }
+
+    @Test func aTransactionIsFinishedFirst() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        try await client.say("MAIL FROM:<from@example.com>")
+        await client.fire(ChannelShouldQuiesceEvent())
+        await client.fire(ChannelShouldQuiesceEvent())
+        try await client.say("RCPT TO:<to@example.net>")
+        #expect(try await client.say("DATA").hasPrefix("354 "))
+        await client.send(Client.content() + ".\r\n")
+        #expect(try await client.reply().hasPrefix("250 2.0.0 Ok: queued as "))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.store.accepted.count == 1)
+    }
+
+    @Test func aTransactionThatIsGivenUpEndsTheConnection() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        try await client.say("MAIL FROM:<from@example.com>")
+        await client.fire(ChannelShouldQuiesceEvent())
+        #expect(try await client.say("RSET") == "250 2.0.0 Ok")
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+    }
+
+    @Test func aClientInTheMiddleOfAuthenticatingIsAnsweredFirst() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.greeted()
+        fixture.store.lookUps.close()
+        await client.send(Client.plain(fixture.key.revealed) + "\r\n")
+        await fixture.store.lookUps.arrival()
+        await client.fire(ChannelShouldQuiesceEvent())
+        #expect(try await client.pending() == "")
+        fixture.store.lookUps.open()
+        #expect(try await client.remainingReplies() == ["235 2.7.0 Authentication successful", ShutdownTests.bye])
+    }
+
+    @Test func aClientThatIsHeldBackMaySendItsMessage() async throws {
+        let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
+        let client = try await fixture.signedIn()
+        #expect(try await client.sendMessage().hasPrefix("250 "))
+        await client.sendEnvelope()
+        for _ in 0..<2 { _ = try await client.reply() }
+        await client.send("DATA\r\n")
+        await client.fire(ChannelShouldQuiesceEvent())
+        #expect(try await client.pending() == "")
+        await fixture.advance(.seconds(1))
+        #expect(try await client.reply().hasPrefix("354 "))
+        await client.send(Client.content() + ".\r\n")
+        #expect(try await client.reply().hasPrefix("250 "))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+    }
+
+    // MARK: The limit
+
+    @Test(arguments: ["MAIL", "DATA", "held"])
+    func whoDoesNotComeToAnEndIsCutOff(state: String) async throws {
+        let fixture = try ServerFixture(limits: SendingLimits(perSecond: 0.25, burst: 1))
+        let client = try await fixture.signedIn()
+        if state == "held" { #expect(try await client.sendMessage().hasPrefix("250 ")) }
+        await client.sendEnvelope()
+        for _ in 0..<2 { _ = try await client.reply() }
+        if state != "MAIL" { await client.send("DATA\r\n") }
+        if state == "DATA" { #expect(try await client.reply().hasPrefix("354 ")) }
+        fixture.service.shutdown.give(limit: .seconds(3))
+        await client.fire(ChannelShouldQuiesceEvent())
+        await fixture.advance(.milliseconds(2999))
+        #expect(try await client.pending() == "")
+        await fixture.advance(.milliseconds(1))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.openConnections == 0)
+        await eventually { await client.isForgotten }
+    }
+
+    /// It may yet be taken: to say that it was not would be untrue.
+    @Test func aMessageThatTheStoreIsAboutToTakeIsNotAnswered() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        fixture.store.commits.close()
+        _ = try await client.openData()
+        await client.send(Client.content() + ".\r\n")
+        await fixture.store.commits.arrival()
+        fixture.service.shutdown.give(limit: .seconds(10))
+        await client.fire(ChannelShouldQuiesceEvent())
+        await fixture.advance(.seconds(10))
+        #expect(try await client.remainingReplies() == [])
+        fixture.store.commits.open()
+        await eventually { fixture.store.accepted.count == 1 }
+    }
+
+    @Test func aConnectionThatComesTooLateIsTurnedAway() async throws {
+        let fixture = try ServerFixture()
+        fixture.service.shutdown.give(limit: .seconds(10))
+        let client = try await fixture.connect()
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.openConnections == 0)
+    }
+
+    /// On real sockets, with no time allowed.
+    @Test func theServerWaitsForItsConnectionsAndNoLonger() async throws {
+        let fixture = try ServerFixture()
+        let server = try await SMTPServer.start(
+            [SMTPListener(.address(host: "127.0.0.1", port: 0), .startTLS)],
+            configuration: fixture.service.configuration, admission: fixture.service.admission, clock: fixture.clock,
+            tls: testTLS(), group: .singletonMultiThreadedEventLoopGroup, logger: fixture.logs.logger)
+        let address = try #require(server.bound.first?.address)
+        let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(to: address) {
+            channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+        let dialogue =
+            "EHLO client.example\r\n" + Client.plain(fixture.key.revealed) + "\r\nMAIL FROM:<from@example.com>\r\n"
+        try await channel.executeThenClose { inbound, outbound in
+            try await outbound.write(ByteBuffer(string: dialogue))
+            var text = ""
+            var isShutDown = false
+            for try await buffer in inbound {
+                text += String(buffer: buffer)
+                guard text.hasSuffix("250 2.1.0 Ok\r\n"), !isShutDown else { continue }
+                isShutDown = true
+                await server.shutdown(within: .zero)
+            }
+            #expect(isShutDown)
+            #expect(text.hasSuffix("250 2.1.0 Ok\r\n" + ShutdownTests.bye + "\r\n"))
+        }
+        #expect(fixture.logs.entries("connection cut off by the shutdown").count == 1)
+    }
+}

@@ -1,0 +1,100 @@
+import Admission
+import InternetMessage
+import NIOCore
+import NIOEmbedded
+import NIOOpenSSL
+import RelayCore
+import TestSupport
+import Testing
+
+@testable import SMTPServer
+
+/// All that a connection needs, on time that is moved by hand.
+final class ServerFixture: Sendable {
+    let clock = ManualClock()
+    let loop = NIOAsyncTestingEventLoop()
+    let store = StubStore()
+    let logs = LogRecorder()
+    let key: APIKey
+    let service: SMTPService
+
+    /// - Parameter plaintext: whether clients may authenticate without TLS, which spares most tests the handshake.
+    init(
+        limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
+        tls: ReloadableTLSContext? = nil,
+        maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20
+    ) throws {
+        let (secret, stored) = Sample.key(createdAt: clock.now()) { key in
+            key.limits = limits
+            key.domains = [DomainPattern(normalised: "example.com")]
+        }
+        key = secret
+        store.insertKey(stored)
+        let admission = Admission(
+            configuration: .init(
+                hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRateDelay: .seconds(5),
+                preparation: PreparationPolicy()),
+            store: store, clock: clock, observe: { _ in })
+        let configuration = SMTPServerConfiguration(
+            hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRecipients: 100,
+            maximumConnections: maximumConnections, maximumConnectionsPerClient: maximumConnectionsPerClient,
+            idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
+            plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])
+        service = SMTPService(
+            configuration: configuration, admission: admission, clock: clock, tls: tls,
+            limiter: ConnectionLimiter(maximum: maximumConnections, maximumPerClient: maximumConnectionsPerClient),
+            logger: logs.logger)
+    }
+
+    var openConnections: Int { service.limiter.count }
+
+    /// Both clocks; what is due on the event loop happens in its order.
+    func advance(_ duration: Duration) async {
+        clock.advance(duration)
+        await loop.advanceTime(by: TimeAmount(duration))
+    }
+
+    /// What other threads have handed to the event loop is done.
+    func settle() async { await loop.run() }
+
+    /// Timers on the event loop, which has no public way to ask for them.
+    func timers() async throws -> Int {
+        let loop = loop
+        return try await loop.executeInContext {
+            var value: Any = loop
+            for name in ["scheduledTasks", "_heap", "storage"] {
+                value = try #require(Mirror(reflecting: value).children.first { $0.label == name }).value
+            }
+            return Mirror(reflecting: value).children.count
+        }
+    }
+
+    /// A client that has connected and looked at nothing yet.
+    func connect(from address: IPAddress = Sample.client, implicitTLS: Bool = false) async throws -> Client {
+        let client = try await Client(service: service, loop: loop, address: address, implicitTLS: implicitTLS)
+        try await client.connect()
+        return client
+    }
+
+    func greeted(from address: IPAddress = Sample.client) async throws -> Client {
+        let client = try await connect(from: address)
+        #expect(try await client.reply() == "220 relay.example.com ESMTP Hiveku Relay")
+        #expect(try await client.say("EHLO client.example").hasPrefix("250-relay.example.com"))
+        return client
+    }
+
+    func signedIn() async throws -> Client {
+        let client = try await greeted()
+        #expect(try await client.authenticate(key) == "235 2.7.0 Authentication successful")
+        return client
+    }
+}
+
+/// Waits for what other threads are about to finish, such as letting go of a last reference. Nothing else may be waited for
+/// so: what never comes is found by the suite's time limit.
+func eventually(_ condition: () async throws -> Bool) async rethrows {
+    while try await !condition() {
+        if Task.isCancelled { return }
+        await Task.yield()
+    }
+}

@@ -1,0 +1,119 @@
+import RelayCore
+import Synchronization
+
+/// A store in memory, whose every step waits at a gate and fails when told to.
+final class StubStore: KeyStore, SubmissionStore {
+    struct Faults {
+        var lookUp: StoreError?
+        var commit: StoreError?
+        var makeFile: StoreError?
+        var append: StoreError?
+        var finish: StoreError?
+        /// What the store's own transaction decides.
+        var refusal: Refusal?
+    }
+
+    fileprivate struct State {
+        var keys: [KeyID: StoredKey] = [:]
+        var accepted: [Submission] = []
+        /// Octets by name: what stands in the spool.
+        var files: [String: Int] = [:]
+        var faults = Faults()
+    }
+
+    let lookUps = Gate()
+    let commits = Gate()
+    let appends = Gate()
+    let finishes = Gate()
+    fileprivate let state = Mutex(State())
+
+    let instance: Int64 = 1
+
+    var accepted: [Submission] { state.withLock { $0.accepted } }
+    var files: [String: Int] { state.withLock { $0.files } }
+    /// Files that no accepted message refers to.
+    var strayFiles: Int {
+        state.withLock { state in
+            var files = state.files
+            for submission in state.accepted {
+                if case .spooled(let body) = submission.body { files[body.name] = nil }
+            }
+            return files.count
+        }
+    }
+
+    func fail(_ change: (inout Faults) -> Void) { state.withLock { change(&$0.faults) } }
+
+    fileprivate func check(_ fault: @Sendable (Faults) -> StoreError?) throws {
+        if let error = state.withLock({ fault($0.faults) }) { throw error }
+    }
+
+    // MARK: Keys
+
+    func insertKey(_ key: StoredKey) { state.withLock { $0.keys[key.key.id] = key } }
+
+    func storedKey(_ id: KeyID) async throws -> StoredKey? {
+        await lookUps.pass()
+        try check { $0.lookUp }
+        return state.withLock { $0.keys[id] }
+    }
+
+    func record(_ activity: [KeyID: KeyActivity]) {}
+    func currentKeys(_ ids: [KeyID], now: Timestamp) -> [KeyID: (key: Key, emailsToday: Int)] { [:] }
+    func changeCounter() -> Int64 { 0 }
+
+    // The server asks for none of these.
+    func keyRecord(_ id: KeyID, now: Timestamp) -> KeyRecord? { nil }
+    func keyRecords(includingRevoked: Bool, now: Timestamp) -> [KeyRecord] { [] }
+    func updateKey(_ key: Key) throws { throw StoreError.noSuchKey(key.id) }
+    func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) throws { throw StoreError.noSuchKey(id) }
+    func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) throws { throw StoreError.noSuchKey(id) }
+
+    // MARK: Messages
+
+    func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
+        await commits.pass()
+        try check { $0.commit }
+        return state.withLock { state in
+            batch.map { submission in
+                if let refusal = state.faults.refusal { return .refused(refusal) }
+                state.accepted.append(submission)
+                return .accepted
+            }
+        }
+    }
+
+    func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
+        try check { $0.makeFile }
+        state.withLock { $0.files["\(id)"] = 0 }
+        return StubSpoolFile(store: self, name: "\(id)")
+    }
+
+    func discard(_ body: SpooledBody) async { remove(body.name) }
+
+    fileprivate func remove(_ name: String) { _ = state.withLock { $0.files.removeValue(forKey: name) } }
+}
+
+private final class StubSpoolFile: SpoolFile {
+    private let store: StubStore
+    private let name: String
+
+    init(store: StubStore, name: String) {
+        self.store = store
+        self.name = name
+    }
+
+    func append(_ bytes: [UInt8]) async throws {
+        await store.appends.pass()
+        try store.check { $0.append }
+        store.state.withLock { $0.files[name, default: 0] += bytes.count }
+    }
+
+    func finish() async throws -> SpooledBody {
+        await store.finishes.pass()
+        try store.check { $0.finish }
+        return SpooledBody(name: name, size: store.files[name] ?? 0)
+    }
+
+    func discard() async { store.remove(name) }
+}
