@@ -52,7 +52,12 @@ let package = Package(
         library("SMTP", ["InternetMessage", nioCore]),
         library("RelayCore", [crypto]),
         library("Admission", ["RelayCore", "InternetMessage"]),
-        library("SQLiteStore", ["RelayCore", .product(name: "GRDB", package: "GRDB.swift")]),
+        library(
+            "SQLiteStore",
+            [
+                "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         library(
             "SMTPServer",
             [

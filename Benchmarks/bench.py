@@ -26,6 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import delivering
 import preload
 from servers import Postfix, Relay, ServerError, make_tools
 
@@ -73,7 +74,11 @@ WORKS = {
 SPECIAL = {
     "idle": "1,000 authenticated TLS connections that do nothing: memory",
     "keys": "`keys list` with 100,000 keys: time and memory of the command",
+    "drain": "10,000 messages of 4 KB sent to a stand-in for SES that answers after 5 ms",
+    "drain-backlog": "sending with 1,000,000 messages in the queue: memory",
+    "large": "twenty messages of 25 MB under way to SES at once: memory",
 }
+DELIVERING = ["drain", "drain-backlog", "large"]
 
 
 class Bench:
@@ -231,6 +236,10 @@ class Bench:
                 if name == "keys":
                     self.add(self.run_keys(), round_number)
                     continue
+                if name in DELIVERING:
+                    for run in delivering.run(self, name):
+                        self.add(run, round_number)
+                    continue
                 servers = WORKS[name].servers if name in WORKS else ("relay", "postfix")
                 servers = [server for server in servers if server.split("-")[0] in self.options.servers]
                 # Whoever comes first in one round comes second in the next.
@@ -304,7 +313,10 @@ def measure_command(command, environment):
 
 def progress(run):
     text = f"{run['work']:10} {run['server']:15}"
-    if "messages_per_second" in run:
+    if run["work"] in DELIVERING:
+        text += "".join(f"  {name} {number(value)}" for name, value in run.items()
+                        if name not in ("work", "server", "round", "complete"))
+    elif "messages_per_second" in run:
         text += (f" {run['messages_per_second']:8.1f} messages/s {run['server_cpu_ms_per_message']:8.3f} ms CPU a message,"
                  f" others use {100 * run['other_cpu_share']:.0f} % of the machine")
     elif run["work"] == "idle":
@@ -359,6 +371,9 @@ def table(document):
             for form in ["table", "json"]:
                 keys = ["seconds", "cpu_seconds", "max_rss_mib"]
                 lines.append(f"| {form} | " + " | ".join(spread([run[form][key] for run in runs]) for key in keys) + " |")
+            continue
+        if work in DELIVERING:
+            lines += delivering.table(work, runs, spread)
             continue
         shown = list(columns(work))
         lines += ["| server | " + " | ".join(column[0] for column in shown) + " |", "|---" * (len(shown) + 1) + "|"]

@@ -59,7 +59,7 @@ def fill_keys(path, count):
     close(database)
 
 
-def fill_queue(path, count, keys=10):
+def fill_queue(path, count, keys=10, size=180):
     """`count` live messages that came within the last hour, of `keys` keys, all of them due."""
     database = connect(path)
     database.execute("BEGIN")
@@ -68,7 +68,9 @@ def fill_queue(path, count, keys=10):
     now = round(time.time() * 1000)
     accepted = [now - 3_600_000 + round(i * 3_600_000 / count) for i in range(count)]
     messages = [(moment - EPOCH_MS) << 22 | i % 4096 for i, moment in enumerate(accepted)]
-    body = b"From: sender@example.com\r\nSubject: a message that waits\r\n\r\n" + 120 * b"x" + b"\r\n"
+    head = b"From: sender@example.com\r\nSubject: a message that waits\r\n\r\n"
+    text = ((70 * b"x" + b"\r\n") * (size // 72 + 1))[:max(0, size - len(head) - 2)] + b"\r\n"
+    body = head + text.replace(b"\r\r\n", b"x\r\n")
     client = bytes([127, 0, 0, 1])
     database.executemany(
         "INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at) "

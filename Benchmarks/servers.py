@@ -100,6 +100,7 @@ def make_tools(directory):
     directory.mkdir(parents=True, exist_ok=True)
     warnings = ["-Wall", "-Wextra", "-Werror", "-std=c11", "-O2", "-g"]
     for target, source, rest in [("smtp-load", "smtp-load.c", ["-lssl", "-lcrypto", "-lm"]),
+                                 ("ses-standin", "ses-standin.c", []),
                                  ("slow-sync.so", "slow-sync.c", ["-shared", "-fPIC", "-ldl"])]:
         subprocess.run(["cc", *warnings, "-o", directory / target, HERE / "load" / source, *rest], check=True)
     subprocess.run(
@@ -138,7 +139,10 @@ class Server:
         if self.sync_delay:
             env["LD_PRELOAD"] = str(self.tools / "slow-sync.so")
             env["SLOW_SYNC_MICROSECONDS"] = str(self.sync_delay)
-        return env
+        return env | self.more_environment()
+
+    def more_environment(self):
+        return {}
 
     def spawn(self, command):
         """Starts `command` in the server's group, with its output in a file."""
@@ -220,11 +224,12 @@ class Relay(Server):
     """
     live=True: a live key without ses.region. Its messages are accepted and wait: what is measured is acceptance alone.
     live=False: a test key. The worker sends them, simulated, while others are accepted.
+    ses=(PORT, CONCURRENCY): the live ones are sent, to what answers there.
     """
 
-    def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None):
+    def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None, ses=None):
         super().__init__(name, directory, tools, sync_delay)
-        self.binary, self.live = binary, live
+        self.binary, self.live, self.ses = binary, live, ses
         self.database = directory / "relay.db"
         if database:
             shutil.copyfile(database, self.database)
@@ -242,10 +247,23 @@ submission:
 log:
   level: {log_level}
 """)
+
+        if ses:
+            with self.config.open("a") as config:
+                config.write(f"""\
+ses:
+  region: us-east-1
+  endpoint: "http://127.0.0.1:{ses[0]}"
+  concurrency: {ses[1]}
+  max_send_rate: 100000
+""")
         self.password = self.command(
             "keys", "create", "--name", "benchmark", "--environment", "live" if live else "test", "--scope", "email:send",
             "--per-second", "1000000").strip()
         self.queued_before = self.queued()
+
+    def more_environment(self):
+        return {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "benchmark"} if self.ses else {}
 
     def command(self, *words):
         result = subprocess.run(

@@ -40,11 +40,12 @@ final class GroupCommit: Sendable {
             defer { state.isRunning = true }
             return !state.isRunning
         }
-        if mustStart { Task { await run() } }
+        if mustStart { commitWaiting() }
     }
 
-    private func run() async {
-        while let batch = nextBatch() { await commit(batch) }
+    private func commitWaiting() {
+        guard let batch = nextBatch() else { return }
+        commit(batch) { [self] in commitWaiting() }
     }
 
     /// Nil when nothing waits; the next to submit then starts anew.
@@ -71,25 +72,30 @@ final class GroupCommit: Sendable {
         }
     }
 
-    private func commit(_ batch: [Pending]) async {
-        do {
-            let outcomes = try await store.accept(batch.map(\.submission), now: clock.now())
-            for (pending, outcome) in zip(batch, outcomes) {
-                switch outcome {
-                case .accepted: pending.completion(.success(pending.submission.id))
-                case .repeated(let first): pending.completion(.success(first))
-                case .refused(let refusal): pending.completion(.failure(refusal))
+    private func commit(_ batch: [Pending], then goOn: @escaping @Sendable () -> Void) {
+        store.accept(batch.map(\.submission), now: clock.now()) { [self] result in
+            switch result {
+            case .success(let outcomes):
+                for (pending, outcome) in zip(batch, outcomes) {
+                    switch outcome {
+                    case .accepted: pending.completion(.success(pending.submission.id))
+                    case .repeated(let first): pending.completion(.success(first))
+                    case .refused(let refusal): pending.completion(.failure(refusal))
+                    }
                 }
-            }
-        } catch {
-            if batch.count > 1, !GroupCommit.concernsAll(error) {
+            case .failure(let error):
                 // One of them may be the cause; the others must not suffer for it.
-                for pending in batch { await commit([pending]) }
-                return
+                if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
+                onStorageError(error)
+                for pending in batch { pending.completion(.failure(.storageUnavailable)) }
             }
-            onStorageError(error)
-            for pending in batch { pending.completion(.failure(.storageUnavailable)) }
+            goOn()
         }
+    }
+
+    private func commitOneByOne(_ batch: ArraySlice<Pending>, then goOn: @escaping @Sendable () -> Void) {
+        guard let first = batch.first else { return goOn() }
+        commit([first]) { [self] in commitOneByOne(batch.dropFirst(), then: goOn) }
     }
 
     private static func concernsAll(_ error: any Error) -> Bool {

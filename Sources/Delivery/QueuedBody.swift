@@ -1,7 +1,8 @@
 import RelayCore
 import Synchronization
 
-/// A message's bytes, fetched from the queue at the first read: a transport that reads nothing costs the store nothing.
+/// A message's bytes, fetched from the queue at the first read unless they came with the claim: a transport that reads
+/// nothing costs the store nothing.
 ///
 /// Remembers why reading failed, since that decides what becomes of the delivery, whatever the transport makes of it.
 final class QueuedBody: StoredBody {
@@ -20,6 +21,7 @@ final class QueuedBody: StoredBody {
         self.queue = queue
         message = delivery.message
         size = delivery.size
+        if let bytes = delivery.body { state.withLock { $0.body = MemoryBody(bytes: bytes) } }
     }
 
     func read(at offset: Int, count: Int) async throws -> [UInt8] {

@@ -26,9 +26,20 @@ public enum SMTPPath {
     public static func parsePath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
     ) throws(AddressError) -> (path: ReversePath, rest: Bytes.SubSequence) {
+        // Copied at once: what follows runs for each command, on a type that needs no look-up for each octet.
+        let (path, length) = try parse(Array(bytes.prefix(maximumLength + 1)))
+        let rest = bytes.dropFirst(length)
+        guard rest.isEmpty || rest.first == .space else {
+            throw .syntax("Only a space and parameters may follow the closing angle bracket of the address")
+        }
+        return (path, rest)
+    }
+
+    /// - Returns: the path, and its length in octets with its brackets.
+    private static func parse(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
         guard bytes.first == .less else {
             if bytes.isEmpty { throw .syntax("The address is missing") }
-            try AddressScanner.checkOctets(Array(bytes.prefix(maximumLength))[...])
+            try AddressScanner.checkOctets(bytes.prefix(maximumLength))
             throw .syntax("The address must stand in angle brackets, as in <user@example.com>")
         }
         // The path ends with the first '>' outside quotes; a quoted local part may hold one.
@@ -48,27 +59,21 @@ public enum SMTPPath {
                 isClosed = true
                 break
             }
-            if length > maximumLength { break }
         }
-        let octets = Array(bytes.prefix(length))
-        try AddressScanner.checkOctets(octets[...])
+        try AddressScanner.checkOctets(bytes[..<length])
         guard length <= maximumLength else { throw .tooLong }
         guard isClosed else {
             throw .syntax(
                 isQuoted ? "A quoted local part has no closing quote" : "The address has no closing angle bracket")
         }
-        let rest = bytes.dropFirst(length)
-        guard rest.isEmpty || rest.first == .space else {
-            throw .syntax("Only a space and parameters may follow the closing angle bracket of the address")
-        }
-        var scanner = AddressScanner(octets[1..<(length - 1)])
-        if scanner.isAtEnd { return (.null, rest) }
+        var scanner = AddressScanner(bytes[1..<(length - 1)])
+        if scanner.isAtEnd { return (.null, length) }
         try skipSourceRoute(&scanner)
         let mailbox = try scanner.mailbox()
         guard scanner.isAtEnd else {
             throw .syntax("The domain of the address is followed by a character that no domain holds")
         }
-        return (.mailbox(mailbox), rest)
+        return (.mailbox(mailbox), length)
     }
 
     /// Parses a Forward-path, as RCPT TO takes it: like ``parsePath(_:)``, but `<>` is refused.

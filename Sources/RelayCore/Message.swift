@@ -127,10 +127,12 @@ public struct ClaimedDelivery: Sendable {
     /// Attempts before this one.
     public var attempts: Int
     public var maybeDuplicate: Bool
+    /// The message's bytes, if the store had them at hand; else they are asked for when they are needed.
+    public var body: [UInt8]?
 
     public init(
         id: DeliveryID, message: MessageID, key: KeyID, lane: Lane, envelope: Envelope, size: Int,
-        queuedSince: Timestamp, attempts: Int, maybeDuplicate: Bool
+        queuedSince: Timestamp, attempts: Int, maybeDuplicate: Bool, body: [UInt8]? = nil
     ) {
         self.id = id
         self.message = message
@@ -141,6 +143,7 @@ public struct ClaimedDelivery: Sendable {
         self.queuedSince = queuedSince
         self.attempts = attempts
         self.maybeDuplicate = maybeDuplicate
+        self.body = body
     }
 }
 

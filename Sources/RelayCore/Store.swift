@@ -66,10 +66,14 @@ public enum Acceptance: Sendable, Hashable {
 
 /// Takes messages into the durable queue.
 public protocol SubmissionStore: Sendable {
-    /// Decides on and stores a batch in one transaction, synced to disk before it returns: for each submission, in order,
-    /// whether its key still allows it, its day's cap holds, and if so the message, its deliveries (50 recipients each)
-    /// and the usage. Throws ``StoreError`` when nothing of the batch was stored.
-    func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance]
+    /// Decides on and stores a batch in one transaction: for each submission, in order, whether its key still allows it, its
+    /// day's cap holds, and if so the message, its deliveries (50 recipients each) and the usage.
+    ///
+    /// Returns at once. `completion` is called once, on a thread of the store's, when the batch is synced to disk, or with
+    /// the ``StoreError`` for which nothing of it was stored. A completion in place of `async`: an acceptance is waited for by
+    /// an event loop, and a task between the two costs a thread's waking each way.
+    func accept(
+        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void)
 
     /// Begins a body too large for memory.
     func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile
@@ -79,6 +83,15 @@ public protocol SubmissionStore: Sendable {
 
     /// A number that no other live instance on this store has, for message ids.
     var instance: Int64 { get }
+}
+
+extension SubmissionStore {
+    /// As ``accept(_:now:completion:)``, for who has a task anyway.
+    public func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
+        try await withCheckedThrowingContinuation { continuation in
+            accept(batch, now: now) { continuation.resume(with: $0) }
+        }
+    }
 }
 
 /// A body on its way to disk. Calls come one after the other; exactly one of `finish` and `discard` is the last.
@@ -96,10 +109,24 @@ public protocol StoredBody: Sendable {
     func read(at offset: Int, count: Int) async throws -> [UInt8]
 }
 
+/// A body of a size to have in memory.
+public struct MemoryBody: StoredBody {
+    private let bytes: [UInt8]
+
+    public var size: Int { bytes.count }
+
+    public init(bytes: [UInt8]) { self.bytes = bytes }
+
+    public func read(at offset: Int, count: Int) async throws -> [UInt8] {
+        guard offset < bytes.count else { return [] }
+        return offset == 0 && count >= bytes.count ? bytes : Array(bytes[offset..<min(bytes.count, offset + count)])
+    }
+}
+
 /// The worker's side of the queue.
 public protocol DeliveryQueue: Sendable {
     /// Takes due deliveries of a lane under a lease, at most `limit`, no more than one round apart between keys: each key
-    /// with due deliveries gives one in turn, oldest first, until the limit is reached.
+    /// with due deliveries gives one in turn, oldest first, until the limit is reached. May bring small bodies with them.
     func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery]
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
     /// Records a batch of outcomes in one transaction, synced.

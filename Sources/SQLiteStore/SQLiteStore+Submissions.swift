@@ -3,13 +3,16 @@ import GRDB
 import RelayCore
 
 extension SQLiteStore: SubmissionStore {
-    public func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
-        try await write { database in
-            var ledger = AcceptanceLedger(now: now)
-            let outcomes = try batch.map { try ledger.accept($0, in: database) }
-            try ledger.writeUsage(in: database)
-            return outcomes
-        }
+    public func accept(
+        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
+    ) {
+        write(
+            { database in
+                var ledger = try AcceptanceLedger(database, now: now)
+                let outcomes = try batch.map { try ledger.accept($0) }
+                try ledger.writeUsage()
+                return outcomes
+            }, completion: completion)
     }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
@@ -47,21 +50,50 @@ private struct AcceptanceLedger {
     }
 
     let now: Timestamp
+    private let database: Database
+    private let repeated: DirectStatement
+    private let remember: DirectStatement
+    private let insertMessage: DirectStatement
+    private let insertBody: DirectStatement
+    private let insertDelivery: DirectStatement
     private var entries: [KeyID: Entry] = [:]
 
-    init(now: Timestamp) { self.now = now }
+    init(_ database: Database, now: Timestamp) throws {
+        self.now = now
+        self.database = database
+        repeated = try DirectStatement(
+            database,
+            """
+            SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS (
+                SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')
+            """)
+        remember = try DirectStatement(database, "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
+        insertMessage = try DirectStatement(
+            database,
+            """
+            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        insertBody = try DirectStatement(database, "INSERT INTO body (message, bytes) VALUES (?, ?)")
+        insertDelivery = try DirectStatement(
+            database,
+            """
+            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
+            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)
+            """)
+    }
 
-    mutating func accept(_ submission: Submission, in database: Database) throws -> Acceptance {
-        guard var entry = try entry(of: submission.key, in: database) else {
+    mutating func accept(_ submission: Submission) throws -> Acceptance {
+        guard var entry = try entry(of: submission.key) else {
             return .refused(Refusal(.keyRevoked, "This API key no longer exists; use another one"))
         }
         if let refusal = entry.key.refusalOfUse(at: now) { return .refused(refusal) }
-        if let first = try firstOfRepeat(submission, entry.key, in: database) { return .repeated(first) }
+        if let first = try firstOfRepeat(submission, entry.key) { return .repeated(first) }
         let emails = submission.envelope.recipients.count
         if let cap = entry.key.limits.perDay, entry.emailsToday + entry.emails + emails > cap {
             return .refused(Refusal.dayUsedUp(cap: cap, at: now))
         }
-        try insert(submission, lane: entry.key.environment, in: database)
+        try insert(submission, lane: entry.key.environment)
         entry.emails += emails
         entry.messages += 1
         entries[submission.key] = entry
@@ -69,24 +101,18 @@ private struct AcceptanceLedger {
     }
 
     /// The message that this one repeats. One that has failed is no reason to refuse another try.
-    private func firstOfRepeat(
-        _ submission: Submission, _ key: Key, in database: Database
-    ) throws -> MessageID? {
+    private func firstOfRepeat(_ submission: Submission, _ key: Key) throws -> MessageID? {
         guard let fingerprint = submission.fingerprint, key.detectsRepeats else { return nil }
-        let first = try Int64.fetchOne(
-            database.cachedStatement(
-                sql: """
-                    SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS (
-                        SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')
-                    """),
-            arguments: [Data(fingerprint.bytes), MessageID.first(at: now - Fingerprint.memory)])
-        if let first { return MessageID(rawValue: first) }
-        try database.cachedStatement(sql: "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
-            .execute(arguments: [Data(fingerprint.bytes), submission.id.rawValue])
+        repeated.bind(fingerprint.bytes, at: 1)
+        repeated.bind(MessageID.first(at: now - Fingerprint.memory), at: 2)
+        if let first = try repeated.firstInteger() { return MessageID(rawValue: first) }
+        remember.bind(fingerprint.bytes, at: 1)
+        remember.bind(submission.id.rawValue, at: 2)
+        try remember.run()
         return nil
     }
 
-    private mutating func entry(of id: KeyID, in database: Database) throws -> Entry? {
+    private mutating func entry(of id: KeyID) throws -> Entry? {
         if let entry = entries[id] { return entry }
         let statement = try database.cachedStatement(
             sql: """
@@ -100,41 +126,39 @@ private struct AcceptanceLedger {
         return entry
     }
 
-    private func insert(_ submission: Submission, lane: Lane, in database: Database) throws {
+    private func insert(_ submission: Submission, lane: Lane) throws {
         let id = submission.id.rawValue
-        var spooled: String?
-        if case .spooled(let body) = submission.body { spooled = body.name }
-        try database.cachedStatement(
-            sql: """
-                INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(
-            arguments: [
-                id, submission.key.text, lane.rawValue, submission.client.data, submission.envelope.reversePath,
-                submission.subject, submission.body.size, submission.acceptedAt.milliseconds, spooled,
-            ])
-        if case .inline(let bytes) = submission.body {
-            try database.cachedStatement(sql: "INSERT INTO body (message, bytes) VALUES (?, ?)")
-                .execute(arguments: [id, Data(bytes)])
+        insertMessage.bind(id, at: 1)
+        insertMessage.bind(submission.key.text, at: 2)
+        insertMessage.bind(lane.rawValue, at: 3)
+        insertMessage.bind(submission.client.bytes, at: 4)
+        insertMessage.bind(submission.envelope.reversePath, at: 5)
+        insertMessage.bind(submission.subject, at: 6)
+        insertMessage.bind(Int64(submission.body.size), at: 7)
+        insertMessage.bind(submission.acceptedAt.milliseconds, at: 8)
+        switch submission.body {
+        case .inline(let bytes):
+            insertMessage.bind(nil, at: 9)
+            try insertMessage.run()
+            insertBody.bind(id, at: 1)
+            try insertBody.binding(borrowed: bytes, at: 2) { try insertBody.run() }
+        case .spooled(let body):
+            insertMessage.bind(body.name, at: 9)
+            try insertMessage.run()
         }
-        let statement = try database.cachedStatement(
-            sql: """
-                INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
-                VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)
-                """)
+        insertDelivery.bind(id, at: 1)
+        insertDelivery.bind(submission.key.text, at: 2)
+        insertDelivery.bind(lane.rawValue, at: 3)
+        insertDelivery.bind(submission.acceptedAt.milliseconds, at: 5)
         let recipients = submission.envelope.recipients
         for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {
             let part = recipients[start..<min(start + maximumRecipientsPerDelivery, recipients.count)]
-            try statement.execute(
-                arguments: [
-                    id, submission.key.text, lane.rawValue, RecipientList.text(part),
-                    submission.acceptedAt.milliseconds,
-                ])
+            insertDelivery.bind(RecipientList.text(part), at: 4)
+            try insertDelivery.run()
         }
     }
 
-    func writeUsage(in database: Database) throws {
+    func writeUsage() throws {
         for (id, entry) in entries where entry.messages > 0 {
             try database.cachedStatement(
                 sql: """

@@ -136,18 +136,26 @@ public final class SQLiteStore: Sendable {
     /// Runs `body` in an IMMEDIATE transaction, synced to disk when this returns.
     func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { database in
-                continuation.resume(
-                    with: Result {
-                        var result: T?
-                        try database.inTransaction(.immediate) {
-                            result = try body(database)
-                            return .commit
-                        }
-                        guard let result else { throw StoreError.unavailable("the transaction gave no result") }
-                        return result
-                    }.mapError { StoreError($0) as any Error })
-            }
+            write(body) { continuation.resume(with: $0) }
+        }
+    }
+
+    /// As above; `completion` is called on the writing thread.
+    func write<T: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> T,
+        completion: @escaping @Sendable (Result<T, any Error>) -> Void
+    ) {
+        pool.asyncWriteWithoutTransaction { database in
+            completion(
+                Result {
+                    var result: T?
+                    try database.inTransaction(.immediate) {
+                        result = try body(database)
+                        return .commit
+                    }
+                    guard let result else { throw StoreError.unavailable("the transaction gave no result") }
+                    return result
+                }.mapError { StoreError($0) as any Error })
         }
     }
 

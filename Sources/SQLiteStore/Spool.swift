@@ -158,14 +158,3 @@ final class FileBody: StoredBody {
         }
     }
 }
-
-/// A body of a size to have in memory.
-struct MemoryBody: StoredBody {
-    let bytes: [UInt8]
-    var size: Int { bytes.count }
-
-    func read(at offset: Int, count: Int) async throws -> [UInt8] {
-        guard offset < bytes.count else { return [] }
-        return Array(bytes[offset..<min(bytes.count, offset + count)])
-    }
-}

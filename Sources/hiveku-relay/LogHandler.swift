@@ -35,7 +35,7 @@ struct RelayLogHandler: LogHandler {
             case .text: text(event.level, event.message, all)
             case .json: json(event.level, event.message, all)
             }
-        FileHandle.standardError.write(Data(line.utf8))
+        LogOutput.standardError.write(Array(line.utf8), isUrgent: event.level >= .warning)
     }
 
     private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
@@ -44,7 +44,7 @@ struct RelayLogHandler: LogHandler {
         for (name, value) in metadata.sorted(by: { $0.key < $1.key }) {
             let text = oneLine("\(value)")
             line += " \(name)="
-            line += text.isEmpty || text.contains(where: { $0 == " " || $0 == "\"" || $0 == "=" }) ? quoted(text) : text
+            line += text.isEmpty || text.utf8.contains(where: mustBeQuoted) ? quoted(text) : text
         }
         return line + "\n"
     }
@@ -59,6 +59,10 @@ struct RelayLogHandler: LogHandler {
         // Strings and nothing else: there is nothing in it that JSON can't say.
         guard let data = try? encoder.encode(JSONValue.object(members)) else { return "" }
         return (toJournal ? "<\(level.priority)>" : "") + String(decoding: data, as: UTF8.self) + "\n"
+    }
+
+    private func mustBeQuoted(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "=")
     }
 
     private func quoted(_ text: String) -> String {

@@ -29,6 +29,8 @@ struct Table {
 
 /// `text` without what a terminal would obey: names, subjects and reasons may come from anybody.
 func printable(_ text: String) -> String {
+    // Nearly all of it is printable ASCII, which needs no tables.
+    if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
     guard text.unicodeScalars.contains(where: isUnprintable) else { return text }
     var scalars = String.UnicodeScalarView()
     for scalar in text.unicodeScalars { scalars.append(isUnprintable(scalar) ? "\u{FFFD}" : scalar) }

@@ -129,8 +129,10 @@ struct SMTPVisit: ~Copyable {
         let descriptor = socket(address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw systemFailure() }
         // Also for connecting, see socket(7).
-        var patience = timeval(tv_sec: 5, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
+        // A struct timeval of 5 s. Its Swift type is not to be had in every build: with the runtime linked in, the compiler
+        // takes it for a part of a module that cannot be imported.
+        var patience: (seconds: Int, microseconds: Int) = (5, 0)
+        let size = socklen_t(MemoryLayout.size(ofValue: patience))
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
         guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {

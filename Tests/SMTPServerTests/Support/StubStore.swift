@@ -71,8 +71,16 @@ final class StubStore: KeyStore, SubmissionStore {
 
     // MARK: Messages
 
-    func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
-        await commits.pass()
+    func accept(
+        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
+    ) {
+        Task {
+            await commits.pass()
+            completion(Result { try accept(batch) })
+        }
+    }
+
+    private func accept(_ batch: [Submission]) throws -> [Acceptance] {
         try check { $0.commit }
         return state.withLock { state in
             batch.map { submission in

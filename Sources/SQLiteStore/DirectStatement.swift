@@ -1,0 +1,89 @@
+import GRDB
+import GRDBSQLite
+
+/// A statement that runs for each message: bound and stepped through SQLite's own interface.
+///
+/// GRDB prepares and keeps it; what its arguments cost (an array, a box and a copy for each value) is left out. To be used
+/// within one call of the database's, and on no other thread.
+struct DirectStatement {
+    private let database: Database
+    private let statement: Statement
+    private var pointer: OpaquePointer { statement.sqliteStatement }
+
+    init(_ database: Database, _ sql: String) throws {
+        self.database = database
+        statement = try database.cachedStatement(sql: sql)
+    }
+
+    // Parameters are numbered from 1. Binding fails only for want of memory or for a number that the statement has not; what
+    // was not bound is null, and every column that matters is NOT NULL.
+
+    func bind(_ value: Int64, at index: CInt) { sqlite3_bind_int64(pointer, index, value) }
+
+    func bind(_ value: String?, at index: CInt) {
+        guard let value else {
+            sqlite3_bind_null(pointer, index)
+            return
+        }
+        sqlite3_bind_text(pointer, index, value, CInt(value.utf8.count), DirectStatement.copied)
+    }
+
+    func bind(_ value: [UInt8], at index: CInt) {
+        value.withUnsafeBytes { bytes in
+            _ = sqlite3_bind_blob(pointer, index, bytes.baseAddress, CInt(bytes.count), DirectStatement.copied)
+        }
+    }
+
+    /// Runs `body` with bytes bound that SQLite reads where they are.
+    func binding<T>(borrowed value: [UInt8], at index: CInt, _ body: () throws -> T) rethrows -> T {
+        try value.withUnsafeBytes { bytes in
+            defer { sqlite3_bind_null(pointer, index) }
+            if bytes.isEmpty {
+                sqlite3_bind_zeroblob(pointer, index, 0)
+            } else {
+                sqlite3_bind_blob(pointer, index, bytes.baseAddress, CInt(bytes.count), nil)
+            }
+            return try body()
+        }
+    }
+
+    /// Runs the statement to its end, as one that gives no rows.
+    func run() throws {
+        defer { sqlite3_reset(pointer) }
+        try step(expecting: SQLITE_DONE)
+    }
+
+    /// The first column of the first row as an integer; nil when there is no row.
+    func firstInteger() throws -> Int64? {
+        defer { sqlite3_reset(pointer) }
+        let code = sqlite3_step(pointer)
+        if code == SQLITE_DONE { return nil }
+        guard code == SQLITE_ROW else { throw failure(code) }
+        return sqlite3_column_int64(pointer, 0)
+    }
+
+    /// The first column of the first row as bytes; nil when there is no row, or a null.
+    func firstBytes() throws -> [UInt8]? {
+        defer { sqlite3_reset(pointer) }
+        let code = sqlite3_step(pointer)
+        if code == SQLITE_DONE { return nil }
+        guard code == SQLITE_ROW else { throw failure(code) }
+        if sqlite3_column_type(pointer, 0) == SQLITE_NULL { return nil }
+        // In this order: the conversion to a blob decides the count.
+        let start = sqlite3_column_blob(pointer, 0)
+        let count = Int(sqlite3_column_bytes(pointer, 0))
+        return [UInt8](UnsafeRawBufferPointer(start: start, count: count))
+    }
+
+    private func step(expecting expected: CInt) throws {
+        let code = sqlite3_step(pointer)
+        guard code == expected else { throw failure(code) }
+    }
+
+    private func failure(_ code: CInt) -> DatabaseError {
+        DatabaseError(resultCode: ResultCode(rawValue: code), message: database.lastErrorMessage)
+    }
+
+    /// SQLITE_TRANSIENT, a macro that Swift does not see: a destructor with the address -1.
+    private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+}
