@@ -23,6 +23,8 @@ let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "hiveku-relay",
@@ -35,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -64,14 +67,15 @@ let package = Package(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("PrometheusMetrics", [metrics]),
         library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
                 "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
+                serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
@@ -99,6 +103,7 @@ let package = Package(
             ]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
+        tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )
