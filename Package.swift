@@ -38,12 +38,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     ],
     targets: [
         .target(
@@ -68,12 +70,21 @@ let package = Package(
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
+        library(
+            "Telemetry",
+            [
+                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery", nioCore,
+                nioPosix,
+                logging, metrics, serviceLifecycle,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]),
         library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
-                "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
+                "SESTransport", "InternetMessage", "Settings", "Telemetry", nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -104,6 +115,12 @@ let package = Package(
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),
+        tests(
+            "TelemetryTests",
+            [
+                "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery",
+                "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
+            ]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )

@@ -21,17 +21,19 @@ final class GroupCommit: Sendable {
 
     private let store: any SubmissionStore
     private let clock: any RelayClock
-    private let onStorageError: @Sendable (any Error) -> Void
+    private let observe: @Sendable (Admission.Event) -> Void
     private let state = Mutex(State())
 
     /// One transaction must not hold so much that the next waits long for it.
     static let maximumBatch = 256
     static let maximumBatchBytes = 8 << 20
 
-    init(store: any SubmissionStore, clock: any RelayClock, onStorageError: @escaping @Sendable (any Error) -> Void) {
+    init(
+        store: any SubmissionStore, clock: any RelayClock, observe: @escaping @Sendable (Admission.Event) -> Void
+    ) {
         self.store = store
         self.clock = clock
-        self.onStorageError = onStorageError
+        self.observe = observe
     }
 
     func submit(_ submission: Submission, completion: @escaping Completion) {
@@ -72,8 +74,10 @@ final class GroupCommit: Sendable {
     }
 
     private func commit(_ batch: [Pending]) async {
+        let began = clock.monotonicSeconds()
         do {
             let outcomes = try await store.accept(batch.map(\.submission), now: clock.now())
+            observe(.committed(messages: batch.count, seconds: clock.monotonicSeconds() - began))
             for (pending, outcome) in zip(batch, outcomes) {
                 switch outcome {
                 case .accepted: pending.completion(.success(pending.submission.id))
@@ -87,7 +91,7 @@ final class GroupCommit: Sendable {
                 for pending in batch { await commit([pending]) }
                 return
             }
-            onStorageError(error)
+            observe(.storageFailed(error))
             for pending in batch { pending.completion(.failure(.storageUnavailable)) }
         }
     }
