@@ -4,6 +4,7 @@
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
 # make lint    what CI holds the sources to
+# make check-alerts  try each alert for Prometheus (a part of make test)
 # make deps-run, make deps-test, make deps-bench: install what those need (Debian, Ubuntu)
 
 SHELL := /bin/bash
@@ -15,7 +16,7 @@ APT_PEERS := postfix dovecot-core
 BENCH ?=
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration bench lint format deps-run deps-test deps-bench clean
+.PHONY: run build release test test-swift test-integration check-alerts bench lint format deps-run deps-test deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -36,6 +37,9 @@ test-swift: deps-test
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
 	$(VENV)/bin/python -m pytest Tests/Integration
+
+check-alerts: deps-test
+	$(VENV)/bin/python -m pytest Tests/Integration/test_alerts.py
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
@@ -71,8 +75,19 @@ deps-bench:
 		|| echo "Postfix is not installed: the relay is measured without it"; \
 	fi
 
-deps-test: $(VENV)/ready
+deps-test: $(VENV)/ready $(VENV)/bin/promtool
 	@true
+
+# promtool alone, out of Debian's prometheus (19 MB): installing that would start a server. Where it can't be had, the alerts
+# are not tried.
+$(VENV)/bin/promtool: | $(VENV)/ready
+	@if found=$$(command -v promtool); then ln -s "$$found" $@; else \
+		run=$$([ "$$(id -u)" = 0 ] || echo sudo); directory=$$(mktemp -d); \
+		( cd $$directory && { apt-get download -q prometheus || { $$run apt-get update -q && apt-get download -q prometheus; }; } && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && mv usr/bin/promtool "$(CURDIR)/$@" ) \
+		|| echo "promtool can't be had: the alerts are not tried"; \
+		rm -rf $$directory; \
+	fi
 
 $(VENV)/ready: Tests/requirements.txt
 	$(call apt_install,$(APT_TEST))

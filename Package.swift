@@ -23,6 +23,8 @@ let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
     name: "hiveku-relay",
@@ -35,12 +37,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     ],
     targets: [
         .target(
@@ -69,14 +74,24 @@ let package = Package(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("PrometheusMetrics", [metrics]),
+        library(
+            "Telemetry",
+            [
+                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery", nioCore,
+                nioPosix,
+                logging, metrics, serviceLifecycle,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]),
         library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
-                "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
+                "SESTransport", "InternetMessage", "Settings", "Telemetry", nioCore, nioPosix, logging,
+                serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
@@ -104,6 +119,13 @@ let package = Package(
             ]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
+        tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),
+        tests(
+            "TelemetryTests",
+            [
+                "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery",
+                "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
+            ]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )

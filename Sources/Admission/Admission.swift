@@ -37,6 +37,8 @@ public final class Admission: Sendable {
         /// A client sent again what is in the queue already.
         case repeated(Submission, of: MessageID)
         case storageFailed(any Error)
+        /// The store decided on so many messages in one transaction, which took so long with its sync.
+        case committed(messages: Int, seconds: Double)
     }
 
     private struct State: Sendable {
@@ -62,7 +64,7 @@ public final class Admission: Sendable {
         self.store = store
         self.clock = clock
         self.observe = observe
-        commits = GroupCommit(store: store, clock: clock) { observe(.storageFailed($0)) }
+        commits = GroupCommit(store: store, clock: clock, observe: observe)
         state = Mutex(
             State(
                 throttle: AuthenticationThrottle(configuration.throttle),
@@ -329,10 +331,6 @@ public final class Admission: Sendable {
             }
         }
     }
-}
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
 
 /// `10` rather than `10.0`.

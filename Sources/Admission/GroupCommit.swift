@@ -21,17 +21,19 @@ final class GroupCommit: Sendable {
 
     private let store: any SubmissionStore
     private let clock: any RelayClock
-    private let onStorageError: @Sendable (any Error) -> Void
+    private let observe: @Sendable (Admission.Event) -> Void
     private let state = Mutex(State())
 
     /// One transaction must not hold so much that the next waits long for it.
     static let maximumBatch = 256
     static let maximumBatchBytes = 8 << 20
 
-    init(store: any SubmissionStore, clock: any RelayClock, onStorageError: @escaping @Sendable (any Error) -> Void) {
+    init(
+        store: any SubmissionStore, clock: any RelayClock, observe: @escaping @Sendable (Admission.Event) -> Void
+    ) {
         self.store = store
         self.clock = clock
-        self.onStorageError = onStorageError
+        self.observe = observe
     }
 
     func submit(_ submission: Submission, completion: @escaping Completion) {
@@ -73,9 +75,11 @@ final class GroupCommit: Sendable {
     }
 
     private func commit(_ batch: [Pending], then goOn: @escaping @Sendable () -> Void) {
+        let began = clock.monotonicSeconds()
         store.accept(batch.map(\.submission), now: clock.now()) { [self] result in
             switch result {
             case .success(let outcomes):
+                observe(.committed(messages: batch.count, seconds: clock.monotonicSeconds() - began))
                 for (pending, outcome) in zip(batch, outcomes) {
                     switch outcome {
                     case .accepted: pending.completion(.success(pending.submission.id))
@@ -86,7 +90,7 @@ final class GroupCommit: Sendable {
             case .failure(let error):
                 // One of them may be the cause; the others must not suffer for it.
                 if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
-                onStorageError(error)
+                observe(.storageFailed(error))
                 for pending in batch { pending.completion(.failure(.storageUnavailable)) }
             }
             goOn()

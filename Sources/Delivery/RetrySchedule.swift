@@ -64,8 +64,6 @@ public struct RetrySchedule: Hashable, Sendable {
 }
 
 extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-
     /// `48 h`, `90 min`, `45 s`: in the largest unit that needs no fraction.
     var inWords: String {
         let seconds = wholeMilliseconds / 1000

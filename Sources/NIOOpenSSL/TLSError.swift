@@ -7,10 +7,13 @@ internal import COpenSSL
 public struct TLSError: Error, Sendable, CustomStringConvertible {
     /// The kinds of failure. More may follow; a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Base: Hashable, Sendable {
+        private enum Base: Hashable, Sendable, CaseIterable {
             case handshakeFailed, truncated, protocolViolation, alertReceived, closed, limitExceeded, internalFailure
         }
         private let base: Base
+
+        /// All that there are.
+        public static var all: [Code] { Base.allCases.map(Code.init) }
 
         /// The handshake came to no agreement, or the client left before its end.
         public static let handshakeFailed = Code(base: .handshakeFailed)

@@ -53,6 +53,9 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(bytes: bytes)
     }
 
+    /// 127.0.0.0/8 or ::1.
+    public var isLoopback: Bool { isIPv4 ? low >> 24 == 127 : high == 0 && low == 1 }
+
     var bitWidth: Int { isIPv4 ? 32 : 128 }
 
     public var bytes: [UInt8] {

@@ -24,6 +24,9 @@ extension Duration {
     public var wholeMilliseconds: Int64 {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
+
+    /// For measuring and reckoning, where a rounding error does not matter.
+    public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
 
 /// A UTC day, counted from 1970-01-01: the unit in which daily caps and usage are kept.

@@ -17,6 +17,7 @@ struct SMTPService: Sendable {
     var limiter: ConnectionLimiter
     var shutdown = ShutdownNotice()
     var logger: Logger
+    var observe: @Sendable (SMTPEvent) -> Void = { _ in }
 }
 
 /// One connection: drives the ``SMTP/Session`` with what arrives, and does what it says.
@@ -118,7 +119,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch service.limiter.admit(client) {
         case .admitted:
             isAdmitted = true
+            service.observe(.connected(isImplicitTLS ? .implicitTLS : .startTLS))
         case .refused(let limit, let perClient):
+            service.observe(.connectionRefused(perClient: perClient))
             service.logger.notice(
                 "connection refused",
                 metadata: ["client": "\(client)", "limit": "\(limit)", "per_client": "\(perClient)"])
@@ -194,6 +197,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard mode != .closed else { return }
         switch event {
         case .handshakeCompleted(let info):
+            service.observe(.secured(info.version, resumed: info.resumed))
             service.logger.debug(
                 "tls established",
                 metadata: [
@@ -218,6 +222,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard mode != .closed else { return }
+        if let error = error as? TLSError { service.observe(.tlsFailed(error.code)) }
         // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of.
         let level: Logger.Level =
             switch (error as? TLSError)?.code {
@@ -325,6 +330,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func authenticate(_ credentials: Credentials) {
         if let refusal = service.admission.refusalOfTrying(client: client) {
             log(refusal)
+            service.observe(.authenticated(refusal.reason))
             return perform(session.authenticationRefused(Reply(refusal, at: .authentication)))
         }
         guard let context else { return }
@@ -343,10 +349,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch result {
         case .success(let grant):
             self.grant = grant
+            service.observe(.authenticated(nil))
             service.logger.debug("authenticated", metadata: ["client": "\(client)", "key": "\(grant.id)"])
             goOn { $0.perform($0.session.authenticated()) }
         case .failure(let refusal):
             log(refusal)
+            service.observe(.authenticated(refusal.reason))
             let reply = Reply(refusal, at: .authentication)
             goOn(after: service.admission.delay(of: refusal, client: client)) {
                 $0.perform($0.session.authenticationRefused(reply))
@@ -386,6 +394,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             perform(session.dataOpened())
         case .after(let delay, let reservation):
             self.reservation = reservation
+            service.observe(.slowedDown(delay))
             goOn(after: delay) { $0.perform($0.session.dataOpened()) }
         case .refused(let refusal):
             log(refusal)
@@ -589,7 +598,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     // MARK: Output and end
 
     private func queue(_ reply: Reply) {
-        if mode != .closed { reply.write(into: &outbound) }
+        if mode != .closed { write(reply) }
+    }
+
+    private func write(_ reply: Reply) {
+        if let reason = reply.reason { service.observe(.refused(reason)) }
+        reply.write(into: &outbound)
     }
 
     private func flushReplies() {
@@ -600,7 +614,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 
     private func send(_ replies: [Reply], thenClose: Bool) {
-        for reply in replies { reply.write(into: &outbound) }
+        for reply in replies { write(reply) }
         flushReplies()
         if thenClose { close() }
     }

@@ -19,30 +19,42 @@ public final class SMTPServer: Sendable {
     /// One for each listener, which is what they can see to.
     private let quiescing: [ServerQuiescingHelper]
     private let notice: ShutdownNotice
+    private let limiter: ConnectionLimiter
+    private let channels: [any Channel]
     public let bound: [Bound]
 
     private init(
-        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], notice: ShutdownNotice, bound: [Bound]
+        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], service: SMTPService, channels: [any Channel],
+        bound: [Bound]
     ) {
         self.group = group
         self.quiescing = quiescing
-        self.notice = notice
+        notice = service.shutdown
+        limiter = service.limiter
+        self.channels = channels
         self.bound = bound
     }
 
-    /// Binds all `listeners`, or none.
+    /// Whether clients can connect: all listeners are up, and the server is not shutting down.
+    public var isListening: Bool { notice.limit == nil && channels.allSatisfy(\.isActive) }
+
+    /// Connections that are open now.
+    public var openConnections: Int { limiter.count }
+
+    /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
     ///
     /// - Throws: ``SMTPListenError``, which names the listener.
     public static func start(
         _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
         clock: any RelayClock,
-        tls: ReloadableTLSContext, group: any EventLoopGroup, logger: Logger
+        tls: ReloadableTLSContext, group: any EventLoopGroup, logger: Logger,
+        observe: @escaping @Sendable (SMTPEvent) -> Void = { _ in }
     ) async throws -> SMTPServer {
         let service = SMTPService(
             configuration: configuration, admission: admission, clock: clock, tls: tls,
             limiter: ConnectionLimiter(
                 maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient),
-            logger: logger)
+            logger: logger, observe: observe)
         var quiescing: [ServerQuiescingHelper] = []
         var channels: [any Channel] = []
         var bound: [Bound] = []
@@ -58,7 +70,7 @@ public final class SMTPServer: Sendable {
             for channel in channels { try? await channel.close() }
             throw error
         }
-        return SMTPServer(group: group, quiescing: quiescing, notice: service.shutdown, bound: bound)
+        return SMTPServer(group: group, quiescing: quiescing, service: service, channels: channels, bound: bound)
     }
 
     private static func bind(

@@ -20,16 +20,22 @@ public final class SQLiteStore: Sendable {
     let spool: Spool
     let instanceLock: InstanceLock?
     let claimCursor = ClaimCursor()
+    /// Told how many seconds the sync of a transaction took.
+    private let onSync: @Sendable (Double) -> Void
 
     /// Number of this relay among those on the same database; 0 for tools, which accept nothing.
     public var instance: Int64 { Int64(instanceLock?.number ?? 0) }
 
     /// Opens the database at `path`, making it (and its directory's spool) if there is none, and migrating an older one.
     ///
-    /// Blocks on files. A relay takes back what a former relay with its number left under way.
+    /// Blocks on files. A relay takes back what a former relay with its number left under way. `onSync` is told how many
+    /// seconds the sync of each transaction took; it must be quick.
     ///
     /// - Throws: ``StoreError``.
-    public init(path: String, role: Role, now: Timestamp) throws {
+    public init(
+        path: String, role: Role, now: Timestamp, onSync: @escaping @Sendable (Double) -> Void = { _ in }
+    ) throws {
+        self.onSync = onSync
         do {
             try FileManager.default.createDirectory(
                 atPath: (path as NSString).deletingLastPathComponent.isEmpty
@@ -64,6 +70,7 @@ public final class SQLiteStore: Sendable {
     /// - Throws: ``StoreError``.
     public init(examining path: String) throws {
         instanceLock = nil
+        onSync = { _ in }
         spool = Spool(alreadyBeside: path)
         var configuration = Configuration()
         configuration.readonly = true
@@ -128,6 +135,11 @@ public final class SQLiteStore: Sendable {
         }
     }
 
+    /// Writes what is there already, and syncs it. Throws when the store can't be written just now, as a ``StoreError``.
+    public func checkWritable() async throws {
+        try await write { try $0.execute(sql: "PRAGMA user_version = \(Schema.version)") }
+    }
+
     // MARK: Access
 
     // GRDB's own async functions end with the task that calls them; what must be recorded must be recorded also when its
@@ -145,14 +157,17 @@ public final class SQLiteStore: Sendable {
         _ body: @escaping @Sendable (Database) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
     ) {
-        pool.asyncWriteWithoutTransaction { database in
+        pool.asyncWriteWithoutTransaction { [onSync] database in
             completion(
                 Result {
                     var result: T?
+                    var ended = 0.0
                     try database.inTransaction(.immediate) {
                         result = try body(database)
+                        ended = SystemClock().monotonicSeconds()
                         return .commit
                     }
+                    onSync(SystemClock().monotonicSeconds() - ended)
                     guard let result else { throw StoreError.unavailable("the transaction gave no result") }
                     return result
                 }.mapError { StoreError($0) as any Error })

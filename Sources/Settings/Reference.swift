@@ -2,7 +2,8 @@ import RelayCore
 
 extension RelaySettings {
     /// All settings, in the order of `etc/relay.yaml`.
-    public static let reference: [Setting] = general + tlsSettings + submissionSettings + sesSettings + deliverySettings
+    public static let reference: [Setting] =
+        general + tlsSettings + submissionSettings + sesSettings + deliverySettings + metricsSettings
 
     /// Variables that share the settings' prefix and are none of them.
     public static let otherVariables: [(name: String, description: String)] = [
@@ -115,6 +116,12 @@ extension RelaySettings {
         Setting("retention.failed", \.retention.failed, retentionTime, "Failed messages, with their bodies."),
         Setting("log.level", \.log.level, .word, "The least severe messages that are logged."),
         Setting("log.format", \.log.format, .word, "Lines for people, or a JSON object a line."),
+    ]
+
+    private static let metricsSettings: [Setting] = [
+        Setting(
+            "metrics.listen", \.metrics.listen, .optional(.metricsListener), unwritten: "none",
+            "Where metrics and health are told, over HTTP, to this machine only: a loopback address or a Unix socket.")
     ]
 
     private static let retentionTime = ValueKind.duration(.seconds(60), .seconds(3650 * 86_400))

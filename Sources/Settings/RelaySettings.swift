@@ -15,6 +15,7 @@ public struct RelaySettings: Sendable, Equatable {
     public var delivery = Delivery()
     public var retention = Retention()
     public var log = Log()
+    public var metrics = Metrics()
 
     /// The defaults.
     public init() {}
@@ -118,6 +119,17 @@ public struct RelaySettings: Sendable, Equatable {
         }
     }
 
+    public struct Metrics: Hashable, Sendable {
+        /// Nil: metrics are not to be had.
+        public var listen: Listener?
+
+        /// On this machine only: what is told there is told to everyone who asks. Port 0 takes any free port.
+        public enum Listener: Hashable, Sendable {
+            case loopback(IPAddress, port: Int)
+            case unix(path: String)
+        }
+    }
+
     /// What `serve --demo` runs with: unprivileged ports on the loopback address, and everything it keeps in `directory`.
     public static func demo(directory: String) -> RelaySettings {
         var settings = RelaySettings()
@@ -137,6 +149,16 @@ extension RelaySettings.Listener: CustomStringConvertible {
         case .address(let security, let host, let port):
             "\(security.rawValue)://\(host.contains(":") ? "[\(host)]" : host):\(port)"
         case .inheritedSockets: "systemd"
+        }
+    }
+}
+
+extension RelaySettings.Metrics.Listener: CustomStringConvertible {
+    /// As it is written in the settings.
+    public var description: String {
+        switch self {
+        case .loopback(let address, let port): "\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)"
+        case .unix(let path): "unix:\(path)"
         }
     }
 }

@@ -234,6 +234,42 @@ extension ValueKind where Value == RelaySettings.Listener {
     }
 }
 
+extension ValueKind where Value == RelaySettings.Metrics.Listener {
+    static var metricsListener: ValueKind {
+        ValueKind(
+            expectation: "a loopback address with a port such as 127.0.0.1:9465, or unix: and a path",
+            parse: { text throws(Misfit) in
+                if text.hasPrefix("unix:") { return .unix(path: try socketPath(String(text.dropFirst(5)))) }
+                guard !text.contains("://") else { throw Misfit("it is written without a scheme") }
+                let place = try HostAndPort(text)
+                guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
+                    throw Misfit("a host name may come to be another machine's")
+                }
+                guard address.isLoopback else {
+                    throw Misfit(
+                        "metrics are told to anybody who asks, so only to this machine; "
+                            + "put a proxy that asks for a password before them, or an agent that sends them on")
+                }
+                guard let port = place.port else { throw Misfit("the port is missing") }
+                return .loopback(address, port: port)
+            },
+            write: \.description)
+    }
+
+    /// The longest path that fits into a `sockaddr_un`, with the octet that ends it.
+    private static let longestPath = 107
+
+    private static func socketPath(_ text: String) throws(Misfit) -> String {
+        guard text.hasPrefix("/"), !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+            throw Misfit("behind unix: must be the whole path of a file")
+        }
+        guard text.utf8.count <= longestPath else {
+            throw Misfit("the path of a socket has at most \(longestPath) octets")
+        }
+        return text
+    }
+}
+
 /// `host`, `host:port` or `[IPv6]:port`.
 struct HostAndPort {
     /// Without brackets.

@@ -4,6 +4,7 @@ import InternetMessage
 import RelayCore
 import SMTPServer
 import Settings
+import Telemetry
 
 // The settings in the terms of each module. Modules do not know the settings, so that each can be used by itself.
 
@@ -49,5 +50,15 @@ extension DeliveryConfiguration {
         self.init(
             concurrency: settings.ses.concurrency, pacing: .account(maximumRate: maximumRate),
             schedule: RetrySchedule(settings.delivery))
+    }
+}
+
+extension TelemetryListener.Place {
+    init(_ listener: RelaySettings.Metrics.Listener) {
+        self =
+            switch listener {
+            case .loopback(let address, let port): .address(host: "\(address)", port: port)
+            case .unix(let path): .unix(path: path)
+            }
     }
 }

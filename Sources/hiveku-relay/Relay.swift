@@ -13,6 +13,7 @@ import SMTPServer
 import SQLiteStore
 import ServiceLifecycle
 import Settings
+import Telemetry
 import UnixSignals
 
 /// The relay put together: the store, admission in front of it, a worker for each lane behind it, and the SMTP server.
@@ -39,13 +40,18 @@ struct Relay: Sendable {
             throw ExitCode(78)
         }
         let listeners = try listeners(settings, manager)
-        let store = try SQLiteStore(path: settings.database, role: .relay, now: clock.now())
+        // Nothing is counted that nobody can ask for.
+        let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
+        let store = try SQLiteStore(
+            path: settings.database, role: .relay, now: clock.now(), onSync: { metrics?.synced(seconds: $0) })
 
-        let observer = DeliveryObserver(demo: demo)
+        let observer = DeliveryObserver(demo: demo, metrics: metrics)
         let ses = try transport(settings, environment, clock, logger)
+        let measured = metrics.flatMap { metrics in ses.map { MeasuredTransport($0, metrics, clock: clock) } }
+        let account: (any Transport & QuotaSource)? = measured ?? ses
         let live = DeliveryWorker(
             lane: .live, configuration: DeliveryConfiguration(settings), queue: store,
-            transport: ses ?? UnconfiguredTransport(), quota: ses, clock: clock, logger: logger,
+            transport: account ?? UnconfiguredTransport(), quota: account, clock: clock, logger: logger,
             observe: observer.observe)
         let test = DeliveryWorker(
             lane: .test, configuration: .simulated(schedule: RetrySchedule(settings.delivery)), queue: store,
@@ -54,6 +60,7 @@ struct Relay: Sendable {
         let admission = Admission(
             configuration: .init(settings), store: store, clock: clock,
             observe: { event in
+                metrics?.observe(event)
                 switch event {
                 case .accepted(let submission, let lane):
                     logger.info(
@@ -71,6 +78,7 @@ struct Relay: Sendable {
                         ])
                 case .storageFailed(let error):
                     logger.error("storage failed", metadata: ["error": "\(error)"])
+                case .committed: break
                 }
             })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
@@ -78,7 +86,7 @@ struct Relay: Sendable {
         do {
             server = try await SMTPServer.start(
                 listeners, configuration: .init(settings), admission: admission, clock: clock,
-                tls: certificates.context, group: group, logger: logger)
+                tls: certificates.context, group: group, logger: logger, observe: { metrics?.observe($0) })
         } catch let error as SMTPListenError {
             throw CommandError("\(error)")
         }
@@ -101,10 +109,13 @@ struct Relay: Sendable {
                     "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
                 ])
         }
+        let telemetry = TelemetrySources(
+            store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
+            certificates: certificates.context, loops: group, clock: clock)
         return Relay(
             store: store,
-            // Ended in reverse order: first the door is shut, then what is in the house is finished.
-            services: [
+            // Ended in reverse order: first the door is shut, then what is in the house is finished. Who watches sees it all.
+            services: telemetry.listener(settings.metrics, metrics, logger) + [
                 Upkeep(store: store, retention: settings.retention, clock: clock, logger: logger),
                 CertificateService(certificates: certificates, clock: clock, logger: logger),
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
@@ -177,10 +188,12 @@ struct Relay: Sendable {
 /// Tells of ended deliveries; the worker has logged them already.
 private struct DeliveryObserver: Sendable {
     let demo: Demo?
+    let metrics: RelayMetrics?
 
     var observe: @Sendable (DeliveryEvent) -> Void {
-        let demo = demo
+        let (demo, metrics) = (demo, metrics)
         return { event in
+            metrics?.observe(event)
             guard let demo, case .ended(let delivery, let settlement) = event else { return }
             switch settlement.result {
             case .simulated: demo.sent(delivery, "Sent (simulated)")

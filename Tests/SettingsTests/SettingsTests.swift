@@ -76,6 +76,8 @@ func mistakes(
         log:
           level: DEBUG
           format: json
+        metrics:
+          listen: unix:/run/relay/metrics.sock
 
         """
 
@@ -117,6 +119,7 @@ func mistakes(
             sent: .seconds(60 * 86_400), simulated: .seconds(86_400), failed: .seconds(3 * 86_400))
         settings.log.level = .debug
         settings.log.format = .json
+        settings.metrics.listen = .unix(path: "/run/relay/metrics.sock")
         return settings
     }
 
@@ -158,6 +161,7 @@ func mistakes(
             "HIVEKU_RELAY_RETENTION_FAILED": "3d",
             "HIVEKU_RELAY_LOG_LEVEL": "debug",
             "HIVEKU_RELAY_LOG_FORMAT": "json",
+            "HIVEKU_RELAY_METRICS_LISTEN": "unix:/run/relay/metrics.sock",
         ]
         #expect(Set(environment.keys) == Set(RelaySettings.reference.map(\.environmentVariable)))
         let file = "hostname: other.example.com\nlisten: systemd\nlog: { level: error }\nses: { region: eu-west-1 }\n"
@@ -208,6 +212,25 @@ func mistakes(
         for listener in try Self.everySettingLoaded().listen + RelaySettings().listen {
             #expect(try ValueKind.listener.parse(listener.description) == listener)
         }
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:9465", "127.0.0.1:9465"), ("localhost:9465", "127.0.0.1:9465"), ("127.1.2.3:0", "127.1.2.3:0"),
+        ("[::1]:9465", "[::1]:9465"), ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"), ("unix:/run/m.sock", "unix:/run/m.sock"),
+    ])
+    func placesForMetrics(written: String, meant: String) throws {
+        let listen = try RelaySettings.load(yaml: "metrics: { listen: \"\(written)\" }", file: "f", [:]).metrics.listen
+        #expect(listen?.description == meant)
+        #expect(try listen.map { try ValueKind.metricsListener.parse($0.description) } == listen)
+    }
+
+    @Test(arguments: [
+        "0.0.0.0:1", "[::]:1", "128.0.0.1:1", "[::2]:1", "[1::1]:1", "10.0.0.1:1", "127.0.0.1", "127.0.0.1:70000",
+        "::1:1",
+        "unix:", "unix:a", "unix:/a/", "unix:/a\u{7F}", "/run/m.sock", "localhost.example.com:1",
+    ])
+    func noPlacesForMetrics(written: String) {
+        #expect(throws: Misfit.self) { try ValueKind.metricsListener.read(written) }
     }
 }
 

@@ -1,10 +1,9 @@
-import Foundation
 import Synchronization
 
 /// What `work` comes to, or nil if that takes longer than `time`.
 ///
-/// Work that does not heed its cancellation is left to itself: the command ends without it.
-func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable () async -> T) async -> T? {
+/// Work that does not heed its cancellation is left to itself: who waits goes on without it.
+public func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable () async -> T) async -> T? {
     let first = First<T?>()
     let working = Task { first.take(await work()) }
     let timer = Task {
@@ -16,13 +15,6 @@ func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable () async 
     working.cancel()
     timer.cancel()
     return result
-}
-
-/// Runs what blocks, such as the resolver or a file system, on a thread of its own.
-func onOwnThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
-    await withCheckedContinuation { continuation in
-        Thread.detachNewThread { continuation.resume(returning: body()) }
-    }
 }
 
 /// The first of several values, for one who waits.

@@ -1,0 +1,126 @@
+import PrometheusMetrics
+
+/// Every metric that the relay has, with what operators are told about it. `etc/prometheus/README.md` lists them.
+///
+/// No label has values that anybody outside could make up: no key, no address, no client, no domain.
+public enum Catalogue {
+    public static let all: [MetricDescription] = smtp + admission + delivery + state
+
+    static let connections = MetricDescription(
+        "hiveku_relay_connections_total", .counter, "Connections accepted, by how TLS begins on them.")
+    static let refusedConnections = MetricDescription(
+        "hiveku_relay_connections_refused_total", .counter,
+        "Connections refused, by the limit that was reached: that of all, or that of one client.")
+    static let handshakes = MetricDescription(
+        "hiveku_relay_tls_handshakes_total", .counter, "TLS handshakes completed, by version.")
+    static let tlsFailures = MetricDescription(
+        "hiveku_relay_tls_failures_total", .counter, "TLS connections that failed, by the kind of failure.")
+    static let authentications = MetricDescription(
+        "hiveku_relay_authentications_total", .counter,
+        "Authentications, by result: ok, or the reason word of the refusal.")
+    static let refusals = MetricDescription(
+        "hiveku_relay_refusals_total", .counter,
+        "Replies that refuse something (a connection's login, a message, a recipient), by reason word.")
+    static let rateDelays = MetricDescription(
+        "hiveku_relay_rate_delay_seconds", .histogram(buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]),
+        "How long replies to DATA were held back, to keep keys to their rates.")
+
+    private static let smtp = [
+        connections, refusedConnections, handshakes, tlsFailures, authentications, refusals, rateDelays,
+    ]
+
+    static let acceptedMessages = MetricDescription(
+        "hiveku_relay_messages_accepted_total", .counter, "Messages taken into the queue.")
+    static let acceptedEmails = MetricDescription(
+        "hiveku_relay_emails_accepted_total", .counter, "Recipients of messages taken into the queue.")
+    static let acceptedBytes = MetricDescription(
+        "hiveku_relay_accepted_bytes_total", .counter, "Octets of messages taken into the queue.")
+    static let repeatedMessages = MetricDescription(
+        "hiveku_relay_messages_repeated_total", .counter,
+        "Messages that a client sent again, answered 250 and not queued a second time.")
+    static let storageFailures = MetricDescription(
+        "hiveku_relay_storage_failures_total", .counter, "Operations that failed for the database or its disk.")
+    static let commitMessages = MetricDescription(
+        "hiveku_relay_commit_messages", .histogram(buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256]),
+        "Messages that one transaction took into the queue.")
+    static let commitSeconds = MetricDescription(
+        "hiveku_relay_commit_seconds", syncTimes, "How long a transaction that takes messages takes, from call to sync."
+    )
+    static let syncSeconds = MetricDescription(
+        "hiveku_relay_sync_seconds", syncTimes,
+        "How long the disk takes to sync a transaction, whatever it is for.")
+
+    private static let syncTimes = MetricDescription.Kind.histogram(
+        buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5])
+
+    private static let admission = [
+        acceptedMessages, acceptedEmails, acceptedBytes, repeatedMessages, storageFailures, commitMessages,
+        commitSeconds, syncSeconds,
+    ]
+
+    static let deliveries = MetricDescription(
+        "hiveku_relay_deliveries_total", .counter,
+        "Attempts at deliveries, by outcome; retried ones are tried again later.")
+    static let sentEmails = MetricDescription(
+        "hiveku_relay_emails_sent_total", .counter, "Recipients of deliveries that were sent, or simulated.")
+    static let deliveryDelays = MetricDescription(
+        "hiveku_relay_delivery_delay_seconds",
+        .histogram(buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400]),
+        "From acceptance until a delivery was sent, or simulated.")
+    static let heldLanes = MetricDescription(
+        "hiveku_relay_lane_held", .gauge, "1 while nothing of a lane can be sent (the status command says why), else 0."
+    )
+    static let slowdowns = MetricDescription(
+        "hiveku_relay_ses_slowdowns_total", .counter, "How often SES made the relay lower its rate.")
+    static let sesRequests = MetricDescription(
+        "hiveku_relay_ses_request_seconds",
+        .histogram(buckets: [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]),
+        "How long SES takes to take a message, from the first octet to its answer, by what came of it.")
+    static let sesEmails = MetricDescription(
+        "hiveku_relay_ses_emails_total", .counter,
+        "Recipients handed to SES, whatever came of it: its rate is what is used of the account's.")
+    static let sesQuotaRate = MetricDescription(
+        "hiveku_relay_ses_quota_emails_per_second", .gauge,
+        "Emails per second that the account allows; NaN until SES has told.")
+    static let sesQuotaDay = MetricDescription(
+        "hiveku_relay_ses_quota_24h_emails", .gauge,
+        "Emails in 24 hours that the account allows; +Inf without a limit, NaN until SES has told.")
+    static let sesQuotaUsed = MetricDescription(
+        "hiveku_relay_ses_quota_24h_used_emails", .gauge,
+        "Emails that the account sent in the last 24 hours, through whomever; NaN until SES has told.")
+
+    private static let delivery = [
+        deliveries, sentEmails, deliveryDelays, heldLanes, slowdowns, sesRequests, sesEmails, sesQuotaRate,
+        sesQuotaDay, sesQuotaUsed,
+    ]
+
+    static let openConnections = MetricDescription(
+        "hiveku_relay_connections_open", .gauge, "Connections that are open now.")
+    static let queueDeliveries = MetricDescription(
+        "hiveku_relay_queue_deliveries", .gauge,
+        "Deliveries that have not ended; NaN while the database is not to be read.")
+    static let queueAge = MetricDescription(
+        "hiveku_relay_queue_oldest_age_seconds", .gauge,
+        "Since when the oldest of them has been accepted; 0 where there is none.")
+    static let allowedRate = MetricDescription(
+        "hiveku_relay_ses_rate_allowed_emails_per_second", .gauge,
+        "Emails per second that the relay allows itself now; NaN until it is known.")
+    static let storeUp = MetricDescription(
+        "hiveku_relay_store_up", .gauge, "1 when the database answered the last look into the queue, else 0.")
+    static let certificateExpiry = MetricDescription(
+        "hiveku_relay_certificate_expiry_timestamp_seconds", .gauge,
+        "When the certificate that clients are shown expires, by the kind of its key.")
+    static let diskFree = MetricDescription(
+        "hiveku_relay_disk_free_bytes", .gauge, "Octets that are free for the relay where the database is.")
+    static let diskSize = MetricDescription(
+        "hiveku_relay_disk_size_bytes", .gauge, "Octets of the file system where the database is.")
+    static let build = MetricDescription("hiveku_relay_build_info", .gauge, "Always 1; the version is in its label.")
+    static let droppedSeries = MetricDescription(
+        "hiveku_relay_metrics_dropped_series", .gauge,
+        "Series that are not shown because there were too many; should be 0.")
+
+    private static let state = [
+        openConnections, queueDeliveries, queueAge, allowedRate, storeUp, certificateExpiry, diskFree, diskSize, build,
+        droppedSeries,
+    ]
+}

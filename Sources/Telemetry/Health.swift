@@ -1,0 +1,109 @@
+import RelayCore
+import Synchronization
+
+/// Whether some parts of the relay are well: each is asked, all at a time, and gets a limited time to answer.
+///
+/// A part that hangs is asked only once, however often somebody wants to know: what waits for it is bounded.
+public final class Health: Sendable {
+    public struct Part: Sendable {
+        public var name: String
+        /// For so long an answer counts: asking may cost something.
+        public var freshFor: Duration
+        /// Throws when the part is not well. What it throws is shown.
+        public var ask: @Sendable () async throws -> Void
+
+        public init(
+            _ name: String, freshFor: Duration = .zero, ask: @escaping @Sendable () async throws -> Void
+        ) {
+            self.name = name
+            self.freshFor = freshFor
+            self.ask = ask
+        }
+    }
+
+    /// How a part is; well if there is no problem.
+    public struct Finding: Hashable, Sendable {
+        public var name: String
+        public var problem: String?
+
+        public init(name: String, problem: String? = nil) {
+            self.name = name
+            self.problem = problem
+        }
+    }
+
+    /// Why a part is not well.
+    public struct Problem: Error, CustomStringConvertible {
+        public var description: String
+
+        public init(_ description: String) { self.description = description }
+    }
+
+    private enum Inquiry {
+        case underWay(Task<String?, Never>)
+        /// Somebody has waited for it as long as it is waited.
+        case overdue
+        /// Counts up to a moment of the monotonic clock.
+        case answered(problem: String?, until: Double)
+    }
+
+    private let parts: [Part]
+    private let limit: Duration
+    private let clock: any RelayClock
+    private let inquiries = Mutex<[String: Inquiry]>([:])
+
+    /// - Parameter parts: with distinct names.
+    public init(_ parts: [Part], clock: any RelayClock, limit: Duration = .seconds(5)) {
+        self.parts = parts
+        self.clock = clock
+        self.limit = limit
+    }
+
+    /// In the order of the parts.
+    public func findings() async -> [Finding] {
+        await withTaskGroup(of: (Int, Finding).self) { group in
+            for (index, part) in parts.enumerated() {
+                group.addTask { (index, Finding(name: part.name, problem: await self.problem(of: part))) }
+            }
+            var findings: [(Int, Finding)] = []
+            for await finding in group { findings.append(finding) }
+            return findings.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    private func problem(of part: Part) async -> String? {
+        switch inquiry(about: part) {
+        case .overdue: return Health.silence
+        case .answered(let problem, _): return problem
+        case .underWay(let answer):
+            if let problem = await within(limit, { await answer.value }) { return problem }
+            inquiries.withLock { inquiries in
+                if case .underWay(answer)? = inquiries[part.name] { inquiries[part.name] = .overdue }
+            }
+            answer.cancel()
+            return Health.silence
+        }
+    }
+
+    static let silence = "does not answer"
+
+    /// The one that is under way, an answer that still counts, or a new one.
+    private func inquiry(about part: Part) -> Inquiry {
+        inquiries.withLock { inquiries in
+            switch inquiries[part.name] {
+            case .underWay?, .overdue?: break
+            case .answered(_, let until)? where clock.monotonicSeconds() < until: break
+            case .answered?, nil: inquiries[part.name] = .underWay(Task { await self.ask(part) })
+            }
+            return inquiries[part.name] ?? .overdue
+        }
+    }
+
+    private func ask(_ part: Part) async -> String? {
+        var problem: String?
+        do { try await part.ask() } catch { problem = "\(error)" }
+        let until = clock.monotonicSeconds() + part.freshFor.inSeconds
+        inquiries.withLock { [problem] in $0[part.name] = .answered(problem: problem, until: until) }
+        return problem
+    }
+}

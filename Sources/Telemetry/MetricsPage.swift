@@ -1,0 +1,166 @@
+import Metrics
+import NIOOpenSSL
+import PrometheusMetrics
+import RelayCore
+import Synchronization
+
+/// The page of metrics: what has been counted, and how the relay stands at the moment in which somebody looks.
+///
+/// Counting a queue of a million takes a fifth of a second, so it is done for who looks, by one at a time, and so seldom
+/// that it takes 2 % of the time, though once a minute; in between the last count is shown.
+public final class MetricsPage: Sendable {
+    /// Where the state is found.
+    public struct Sources: Sendable {
+        public var queue: @Sendable () async throws -> QueueStatus
+        public var openConnections: @Sendable () -> Int
+        public var certificates: @Sendable () -> [TLSCertificateInfo]
+        public var disk: @Sendable () async -> DiskSpace?
+
+        public init(
+            queue: @escaping @Sendable () async throws -> QueueStatus,
+            openConnections: @escaping @Sendable () -> Int,
+            certificates: @escaping @Sendable () -> [TLSCertificateInfo],
+            disk: @escaping @Sendable () async -> DiskSpace?
+        ) {
+            self.queue = queue
+            self.openConnections = openConnections
+            self.certificates = certificates
+            self.disk = disk
+        }
+    }
+
+    private struct State {
+        /// Monotonic: when to count again.
+        var countAgainAt = -Double.infinity
+        var counting: Task<Void, Never>?
+        /// By kind of key, so that one that is no longer in use goes.
+        var expiries: [String: Meter] = [:]
+    }
+
+    private let metrics: RelayMetrics
+    private let sources: Sources
+    private let clock: any RelayClock
+    private let limit: Duration
+    private let state = Mutex(State())
+
+    private let depths: [QueueState: Meter]
+    private let ages: [QueueState: Meter]
+    private let allowedRate: Meter
+    private let storeUp: Meter
+    private let openConnections: Meter
+    private let diskFree: Meter
+    private let diskSize: Meter
+    private let droppedSeries: Meter
+
+    private struct QueueState: Hashable {
+        var lane: Lane
+        var state: DeliveryState
+
+        static let all = Lane.allCases.flatMap { lane in
+            [DeliveryState.queued, .sending, .held].map { QueueState(lane: lane, state: $0) }
+        }
+    }
+
+    /// Of the time of one core, this part may go into counting the queue.
+    static let share = 0.02
+    /// Seconds for which a count is fresh, however little it took.
+    static let shortestPause = 1.0
+    /// Seconds after which it is done again, however long it takes: who watches must see that something moves.
+    static let longestPause = 60.0
+
+    /// - Parameter limit: how long the page waits for the database.
+    public init(_ metrics: RelayMetrics, _ sources: Sources, clock: any RelayClock, limit: Duration = .seconds(5)) {
+        self.metrics = metrics
+        self.sources = sources
+        self.clock = clock
+        self.limit = limit
+        let registry = metrics.registry
+        let byState = { (metric: MetricDescription) in
+            Dictionary(
+                uniqueKeysWithValues: QueueState.all.map { state in
+                    let labels = [("lane", state.lane.rawValue), ("state", state.state.rawValue)]
+                    return (state, registry.gauge(metric, labels))
+                })
+        }
+        depths = byState(Catalogue.queueDeliveries)
+        ages = byState(Catalogue.queueAge)
+        allowedRate = registry.gauge(Catalogue.allowedRate)
+        storeUp = registry.gauge(Catalogue.storeUp)
+        openConnections = registry.gauge(Catalogue.openConnections)
+        diskFree = registry.gauge(Catalogue.diskFree)
+        diskSize = registry.gauge(Catalogue.diskSize)
+        droppedSeries = registry.gauge(Catalogue.droppedSeries)
+    }
+
+    static let contentType = PrometheusRegistry.contentType
+
+    /// The page as it is now. Comes also when the database does not answer.
+    func text() async -> String {
+        if let counting = counting() {
+            // What comes later is for who looks next.
+            if await within(limit, { await counting.value }) == nil { show(nil) }
+        }
+        openConnections.set(sources.openConnections())
+        let disk = await within(limit, sources.disk) ?? nil
+        diskFree.set(disk.map { Double($0.free) } ?? .nan)
+        diskSize.set(disk.map { Double($0.size) } ?? .nan)
+        show(sources.certificates())
+        droppedSeries.set(metrics.registry.droppedSeries)
+        return metrics.registry.exposition()
+    }
+
+    /// The count that is under way, or one that begins; nil while the last one is fresh.
+    private func counting() -> Task<Void, Never>? {
+        state.withLock { state in
+            if let counting = state.counting { return counting }
+            guard clock.monotonicSeconds() >= state.countAgainAt else { return nil }
+            let task = Task { await count() }
+            state.counting = task
+            return task
+        }
+    }
+
+    private func count() async {
+        let began = clock.monotonicSeconds()
+        show(try? await sources.queue())
+        let ended = clock.monotonicSeconds()
+        let pause = min(
+            max((ended - began) / MetricsPage.share, MetricsPage.shortestPause), MetricsPage.longestPause)
+        state.withLock { state in
+            state.counting = nil
+            state.countAgainAt = ended + pause
+        }
+    }
+
+    /// Nil: nobody knows.
+    private func show(_ status: QueueStatus?) {
+        storeUp.set(status == nil ? 0 : 1)
+        let now = clock.now()
+        for state in QueueState.all {
+            let depth = status?.depths.first { $0.lane == state.lane && $0.state == state.state }
+            let age = depth?.oldest.map { max(0, (now - $0).inSeconds) }
+            depths[state]?.set(status == nil ? .nan : Double(depth?.deliveries ?? 0))
+            ages[state]?.set(status == nil ? .nan : age ?? 0)
+        }
+        allowedRate.set(status?.lanes.first { $0.lane == .live }?.rate ?? .nan)
+    }
+
+    private func show(_ certificates: [TLSCertificateInfo]) {
+        let registry = metrics.registry
+        state.withLock { state in
+            let kinds = Set(certificates.map(\.keyType))
+            for (kind, expiry) in state.expiries where !kinds.contains(kind) {
+                expiry.destroy()
+                state.expiries[kind] = nil
+            }
+            for certificate in certificates {
+                let kind = certificate.keyType
+                let expiry =
+                    state.expiries[kind]
+                    ?? registry.gauge(Catalogue.certificateExpiry, [("key_type", kind)])
+                expiry.set(certificate.notAfter)
+                state.expiries[kind] = expiry
+            }
+        }
+    }
+}

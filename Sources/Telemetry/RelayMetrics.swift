@@ -1,0 +1,96 @@
+import Admission
+import Delivery
+import Metrics
+import PrometheusMetrics
+import RelayCore
+import SMTPServer
+
+/// What the relay counts. Told of by the observers of its modules, which know nothing of metrics.
+///
+/// Each series is there from the start, at 0, so that the first event is seen as a change; and each is found once, here:
+/// counting is an atomic addition, or for a histogram a short lock.
+public final class RelayMetrics: Sendable {
+    let registry: PrometheusRegistry
+    let delivery: DeliveryMetrics
+    private let smtp: SMTPMetrics
+    private let admission: AdmissionMetrics
+    private let syncSeconds: Recorder
+
+    public init(version: String) {
+        registry = PrometheusRegistry(Catalogue.all, maximumSeries: RelayMetrics.maximumSeries)
+        smtp = SMTPMetrics(registry)
+        admission = AdmissionMetrics(registry)
+        delivery = DeliveryMetrics(registry)
+        syncSeconds = registry.histogram(Catalogue.syncSeconds)
+        registry.gauge(Catalogue.build, [("version", version)]).set(1)
+    }
+
+    /// More than there are; in the way of a mistake, not of growth.
+    static let maximumSeries = 250
+
+    public func observe(_ event: SMTPEvent) { smtp.observe(event) }
+    public func observe(_ event: Admission.Event) { admission.observe(event) }
+    public func observe(_ event: DeliveryEvent) { delivery.observe(event) }
+    public func synced(seconds: Double) { syncSeconds.record(seconds) }
+}
+
+extension PrometheusRegistry {
+    func counter(_ metric: MetricDescription, _ labels: [(String, String)] = []) -> Counter {
+        Counter(label: metric.name, dimensions: labels, factory: self)
+    }
+
+    func gauge(_ metric: MetricDescription, _ labels: [(String, String)] = []) -> Meter {
+        Meter(label: metric.name, dimensions: labels, factory: self)
+    }
+
+    func histogram(_ metric: MetricDescription, _ labels: [(String, String)] = []) -> Recorder {
+        Recorder(label: metric.name, dimensions: labels, aggregate: true, factory: self)
+    }
+}
+
+/// One of something for each lane.
+struct ByLane<Value: Sendable>: Sendable {
+    private let live: Value
+    private let test: Value
+
+    init(_ make: (Lane, [(String, String)]) -> Value) {
+        live = make(.live, [("lane", Lane.live.rawValue)])
+        test = make(.test, [("lane", Lane.test.rawValue)])
+    }
+
+    subscript(lane: Lane) -> Value { lane == .live ? live : test }
+}
+
+private struct AdmissionMetrics: Sendable {
+    let messages: ByLane<Counter>
+    let emails: ByLane<Counter>
+    let bytes: ByLane<Counter>
+    let repeats: Counter
+    let storageFailures: Counter
+    let commitMessages: Recorder
+    let commitSeconds: Recorder
+
+    init(_ registry: PrometheusRegistry) {
+        messages = ByLane { registry.counter(Catalogue.acceptedMessages, $1) }
+        emails = ByLane { registry.counter(Catalogue.acceptedEmails, $1) }
+        bytes = ByLane { registry.counter(Catalogue.acceptedBytes, $1) }
+        repeats = registry.counter(Catalogue.repeatedMessages)
+        storageFailures = registry.counter(Catalogue.storageFailures)
+        commitMessages = registry.histogram(Catalogue.commitMessages)
+        commitSeconds = registry.histogram(Catalogue.commitSeconds)
+    }
+
+    func observe(_ event: Admission.Event) {
+        switch event {
+        case .accepted(let submission, let lane):
+            messages[lane].increment()
+            emails[lane].increment(by: submission.envelope.recipients.count)
+            bytes[lane].increment(by: submission.body.size)
+        case .repeated: repeats.increment()
+        case .storageFailed: storageFailures.increment()
+        case .committed(let messages, let seconds):
+            commitMessages.record(messages)
+            commitSeconds.record(seconds)
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+/// Where metrics and health are asked for: `/metrics`, `/healthz` and `/readyz`, over HTTP without any protection, so on
+/// this machine only.
+///
+/// Runs on event loops of its own, so that it can tell when those of the clients hang.
+public struct TelemetryListener: Service {
+    public enum Place: Hashable, Sendable, CustomStringConvertible {
+        case address(host: String, port: Int)
+        case unix(path: String)
+
+        public var description: String {
+            switch self {
+            case .address(let host, let port): "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+            case .unix(let path): "unix:\(path)"
+            }
+        }
+    }
+
+    private let place: Place
+    private let pages: TelemetryPages
+    private let logger: Logger
+
+    /// - Parameters:
+    ///   - liveness: whether the relay works; if not, it is to be started anew.
+    ///   - readiness: whether it can take mail now.
+    public init(_ place: Place, metrics: MetricsPage, liveness: Health, readiness: Health, logger: Logger) {
+        self.place = place
+        pages = TelemetryPages(metrics: metrics, liveness: liveness, readiness: readiness)
+        self.logger = logger
+    }
+
+    static let idleTimeout = TimeAmount.seconds(60)
+    static let maximumConnections = 32
+    static let maximumHeaderSize = 8 * 1024
+
+    public func run() async throws {
+        let socket: UnixSocketFile?
+        let address: BindAddress
+        switch place {
+        case .address(let host, let port):
+            socket = nil
+            address = .hostname(host, port: port)
+        case .unix(let path):
+            let file = UnixSocketFile(path)
+            if let problem = file.makeRoom() { throw TelemetryListenError(place: place, cause: problem) }
+            socket = file
+            address = .unixDomainSocket(path: path)
+        }
+        // What there is to say is said here.
+        var quiet = logger
+        quiet.logLevel = .error
+        let (pages, logger, place) = (pages, logger, place)
+        let server = Server(
+            childChannelSetup: HTTP1Channel(
+                responder: { request, writer, _ in
+                    let response = await pages.response(to: request)
+                    try await writer.write(response: response.head, body: response.body)
+                },
+                configuration: .init(
+                    idleTimeout: TelemetryListener.idleTimeout,
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: TelemetryListener.maximumHeaderSize,
+                        maxHeaderListSize: TelemetryListener.maximumHeaderSize, maxHeaderFieldCount: 100))),
+            configuration: ServerConfiguration(
+                address: address, backlog: 128,
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    TelemetryListener.maximumConnections, logger: quiet)),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port
+                let bound: Place =
+                    if case .address(let host, _) = place, let port { .address(host: host, port: port) } else { place }
+                if let problem = socket?.open() {
+                    logger.error("the metrics' socket can't be opened to others: \(problem)")
+                }
+                logger.notice("metrics to be had", metadata: ["address": "\(bound)"])
+            },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+        do {
+            try await server.run()
+        } catch {
+            throw TelemetryListenError(place: place, cause: "\(error)")
+        }
+        socket?.remove()
+    }
+}
+
+/// The listener could not be bound.
+public struct TelemetryListenError: Error, CustomStringConvertible {
+    public var place: TelemetryListener.Place
+    public var cause: String
+
+    public var description: String { "can't listen on \(place) (metrics.listen): \(cause)" }
+}
+
+/// What is answered to requests.
+struct TelemetryPages: Sendable {
+    let metrics: MetricsPage
+    let liveness: Health
+    let readiness: Health
+
+    func response(to request: Request) async -> Response {
+        guard request.method == .get || request.method == .head else {
+            return text(.methodNotAllowed, "GET is all there is here\n", [.allow: "GET, HEAD"])
+        }
+        let response: Response
+        switch request.uri.path {
+        case "/metrics":
+            response = text(.ok, await metrics.text(), [.contentType: MetricsPage.contentType])
+        case "/healthz": response = page(await liveness.findings())
+        case "/readyz": response = page(await readiness.findings())
+        default: response = text(.notFound, "There are /metrics, /healthz and /readyz\n")
+        }
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    /// A line for each part; 503 when one of them is not well.
+    private func page(_ findings: [Health.Finding]) -> Response {
+        let isWell = findings.allSatisfy { $0.problem == nil }
+        let lines = findings.map { "\($0.name): \($0.problem ?? "ok")\n" }
+        return text(isWell ? .ok : .serviceUnavailable, lines.joined())
+    }
+
+    private func text(_ status: HTTPResponse.Status, _ text: String, _ more: HTTPFields = [:]) -> Response {
+        var fields: HTTPFields = [.contentType: "text/plain; charset=utf-8", .cacheControl: "no-store"]
+        for field in more { fields[field.name] = field.value }
+        return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

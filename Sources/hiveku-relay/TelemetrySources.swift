@@ -1,0 +1,74 @@
+import Delivery
+import Logging
+import NIOCore
+import NIOOpenSSL
+import RelayCore
+import SMTPServer
+import SQLiteStore
+import ServiceLifecycle
+import Settings
+import Telemetry
+
+/// Where metrics and health come from: the parts of a relay that is put together.
+struct TelemetrySources: Sendable {
+    let store: SQLiteStore
+    /// Path of the database.
+    let database: String
+    let workers: [Lane: DeliveryWorker]
+    let server: SMTPServer
+    let certificates: ReloadableTLSContext
+    let loops: any EventLoopGroup
+    let clock: any RelayClock
+
+    /// With less than this free, a disk is full: nothing but crumbs can be stored.
+    static let fullDisk = 1 << 20
+
+    /// Whether the relay works: its event loops, its store and its workers answer.
+    var liveness: Health {
+        let loopParts = loops.makeIterator().enumerated().map { index, loop in
+            Health.Part("event loop \(index + 1)") { try await loop.submit {}.get() }
+        }
+        let workerParts = workers.sorted { $0.key.rawValue < $1.key.rawValue }.map { lane, worker in
+            Health.Part("\(lane.rawValue) worker") { await worker.comeRound() }
+        }
+        let store = store
+        return Health(
+            loopParts + [.init("store") { _ = try await store.schemaVersion() }] + workerParts, clock: clock)
+    }
+
+    /// Whether the relay can take mail.
+    var readiness: Health {
+        let (server, store, database) = (server, store, database)
+        return Health(
+            [
+                .init("listeners") {
+                    guard server.isListening else { throw Health.Problem("closed, the relay is stopping") }
+                },
+                // Costs a sync.
+                .init("store", freshFor: .seconds(1)) { try await store.checkWritable() },
+                .init("disk") {
+                    let disk = await onOwnThread { DiskSpace(of: database) }
+                    guard let disk, disk.free >= TelemetrySources.fullDisk else { throw Health.Problem("full") }
+                },
+            ], clock: clock)
+    }
+
+    /// None where metrics are not asked for.
+    func listener(
+        _ settings: RelaySettings.Metrics, _ metrics: RelayMetrics?, _ logger: Logger
+    ) -> [any Service] {
+        guard let listen = settings.listen, let metrics else { return [] }
+        let (server, store, database, certificates, clock) = (server, store, database, certificates, clock)
+        let page = MetricsPage(
+            metrics,
+            .init(
+                queue: { try await store.queueStatus(now: clock.now()) },
+                openConnections: { server.openConnections }, certificates: { certificates.current.certificates },
+                disk: { await onOwnThread { DiskSpace(of: database) } }), clock: clock)
+        return [
+            TelemetryListener(
+                TelemetryListener.Place(listen), metrics: page, liveness: liveness, readiness: readiness,
+                logger: logger)
+        ]
+    }
+}

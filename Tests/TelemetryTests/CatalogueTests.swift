@@ -1,0 +1,37 @@
+import PrometheusMetrics
+import RelayCore
+import SMTPServer
+import Testing
+
+@testable import Telemetry
+
+@Suite struct CatalogueTests {
+    @Test func namesAreThoseThatPrometheusExpects() {
+        #expect(Set(Catalogue.all.map(\.name)).count == Catalogue.all.count)
+        for metric in Catalogue.all {
+            #expect(metric.name.hasPrefix("hiveku_relay_"))
+            #expect(metric.name.hasSuffix("_total") == (metric.kind == .counter), "\(metric.name)")
+            #expect(metric.help.hasSuffix(".") && !metric.help.contains("|"), "\(metric.name)")
+        }
+    }
+
+    @Test func everySeriesIsThereFromTheStartAndThereIsRoomForThem() {
+        let metrics = RelayMetrics(version: "1")
+        let before = metrics.registry.exposition()
+        for reason in RefusalReason.allCases {
+            metrics.observe(.refused(reason.rawValue))
+            #expect(metrics.registry.exposition().contains("refusals_total{reason=\"\(reason.rawValue)\"} 1\n"))
+        }
+        let series = { (text: String) in text.split(separator: "\n").map { $0.prefix { $0 != " " } } }
+        #expect(series(metrics.registry.exposition()) == series(before))
+        #expect(metrics.registry.droppedSeries == 0)
+    }
+
+    /// A word that is none of the known ones is somebody's mistake, and becomes no series.
+    @Test func anUnknownReasonIsNoLabel() {
+        let metrics = RelayMetrics(version: "1")
+        metrics.observe(.refused("from-the-network"))
+        metrics.observe(.authenticated(.size))
+        #expect(!metrics.registry.exposition().contains("from-the-network"))
+    }
+}

@@ -1,0 +1,81 @@
+import RelayCore
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Telemetry
+
+@Suite struct HealthTests {
+    private let clock = ManualClock()
+
+    @Test func eachPartIsNamedWithWhatIsWrong() async {
+        let health = Health(
+            [.init("a") {}, .init("b") { throw Health.Problem("broken") }, .init("c") { throw StoreError.full }],
+            clock: clock)
+        let findings = await health.findings()
+        #expect(findings.map(\.name) == ["a", "b", "c"])
+        #expect(findings.map(\.problem) == [nil, "broken", StoreError.full.description])
+    }
+
+    /// A part that hangs: it is asked once, whoever looks; and is well again as soon as it answers.
+    @Test func aPartThatHangs() async {
+        let gate = Gate()
+        let health = Health(
+            [.init("hung") { await gate.pass() }, .init("well") {}], clock: clock, limit: .milliseconds(1))
+        for _ in 0..<5 {
+            #expect(await health.findings().map(\.problem) == ["does not answer", nil])
+        }
+        #expect(gate.arrivals == 1)
+        gate.open()
+        while await health.findings().first?.problem != nil { await Task.yield() }
+    }
+
+    @Test func anAnswerCountsForAWhile() async {
+        let asked = Atomic(0)
+        let health = Health(
+            [
+                .init("dear", freshFor: .seconds(1)) {
+                    if asked.add(1, ordering: .relaxed).newValue > 1 { throw Health.Problem("broken") }
+                }
+            ], clock: clock)
+        #expect(await health.findings().first?.problem == nil)
+        clock.advance(.milliseconds(999))
+        #expect(await health.findings().first?.problem == nil)
+        #expect(asked.load(ordering: .relaxed) == 1)
+        clock.advance(.milliseconds(1))
+        #expect(await health.findings().first?.problem == "broken")
+    }
+}
+
+/// Holds up who comes until it is opened.
+final class Gate: Sendable {
+    private struct State {
+        var isOpen = false
+        var arrivals = 0
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    var arrivals: Int { state.withLock { $0.arrivals } }
+
+    func pass() async {
+        await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                state.arrivals += 1
+                if !state.isOpen { state.waiting.append(continuation) }
+                return state.isOpen
+            }
+            if isOpen { continuation.resume() }
+        }
+    }
+
+    func open() {
+        let waiting = state.withLock { state in
+            state.isOpen = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+}
