@@ -1,6 +1,7 @@
 # make run     build the relay and try it, without any configuration
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
+# make faults  what must survive kill -9, bad disks, bad clients and many of them: the long form of what make test does
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
 # make lint    what CI holds the sources to
@@ -13,9 +14,10 @@ APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_BENCH := $(APT_RUN) gcc openssl python3
 APT_PEERS := postfix dovecot-core
 BENCH ?=
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
+FAULTS ?=
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration bench lint format deps-run deps-test deps-bench clean
+.PHONY: run build release test test-swift test-integration faults bench lint format deps-run deps-test deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -36,6 +38,11 @@ test-swift: deps-test
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
 	$(VENV)/bin/python -m pytest Tests/Integration
+
+# Takes about half an hour. `make faults FAULTS="-k kill"` does a part of it.
+faults: deps-test
+	$(SWIFT) build --product hiveku-relay
+	FAULTS_SIZE=full $(VENV)/bin/python -m pytest -s Tests/Integration/faults $(FAULTS)
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
