@@ -42,3 +42,13 @@ def copy(relay, directory):
 
 def is_sound(database):
     return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def content(database, relay, message_id):
+    """A message's bytes, wherever they lie."""
+    row = database.execute(
+        "SELECT spooled, bytes FROM message LEFT JOIN body ON body.message = message.id WHERE message.id = ?",
+        [number(message_id)]).fetchone()
+    assert row, f"{message_id} was acknowledged and is not in the database"
+    spooled, octets = row
+    return (relay.directory / "relay.db.spool" / spooled).read_bytes() if spooled else octets
