@@ -117,7 +117,7 @@ def test_a_disk_that_fails_refuses_loses_nothing_and_recovers(own_relay, tmp_pat
 
 
 # A write waits 5 s for its turn.
-@pytest.mark.parametrize("seconds", [size(6, 30)])
+@pytest.mark.parametrize("seconds", [size(1, 30)])
 def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
     relay = own_relay()
     key = relay.create_key()
