@@ -56,9 +56,10 @@ def test_a_crowd_beyond_the_limit_is_told_so_and_leaves_nothing(own_relay):
     key = relay.create_key(per_second=1000)
     with session(relay, key) as smtp:
         with crowd(relay, CROWD) as told:
-            assert told["greeted"] + told["refused"] + told["silent"] == CROWD
-            # A connection that is refused may be cut before what it is told has arrived.
-            assert told["greeted"] == 1000 - 1, told
+            # Who is shown out meanwhile, having no key, makes room for others.
+            assert told["greeted"] >= 1000 - 1 and told["refused"] > 0, told
+            assert told["greeted"] + told["refused"] == CROWD
+            relay.wait_until(lambda: sockets(relay) <= 2 + 1000, "no more than the limit")
             # Who is in stays in.
             for _ in range(5):
                 assert send(smtp, MESSAGE)[0] == 250
