@@ -1,22 +1,26 @@
 # make run     build the relay and try it, without any configuration
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
+# make faults  the relay killed, its disk, clock, SES and clients failing: the long form of what make test does
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
-# make deps-run, make deps-test, make deps-bench: install what those need (Debian, Ubuntu)
+# make deps-run, make deps-test, make deps-faults, make deps-bench: install what those need (Debian, Ubuntu)
 
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_BENCH := $(APT_RUN) gcc openssl python3
+APT_FAULTS := testssl.sh
 APT_PEERS := postfix dovecot-core
 BENCH ?=
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
+FAULTS ?=
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration check-alerts bench lint format deps-run deps-test deps-bench clean
+.PHONY: run build release test test-swift test-integration check-alerts faults bench lint format deps-run deps-test \
+	deps-faults deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -40,6 +44,11 @@ test-integration: deps-test
 
 check-alerts: deps-test
 	$(VENV)/bin/python -m pytest Tests/Integration/test_alerts.py
+
+# Takes about half an hour. `make faults FAULTS="-k kill"` does a part of it.
+faults: deps-faults
+	$(SWIFT) build --product hiveku-relay
+	FAULTS_SIZE=full $(VENV)/bin/python -m pytest -s Tests/Integration/faults $(FAULTS)
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
@@ -74,6 +83,9 @@ deps-bench:
 		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $(APT_PEERS) \
 		|| echo "Postfix is not installed: the relay is measured without it"; \
 	fi
+
+deps-faults: deps-test
+	$(call apt_install,$(APT_FAULTS))
 
 deps-test: $(VENV)/ready $(VENV)/bin/promtool
 	@true

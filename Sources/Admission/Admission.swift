@@ -68,7 +68,7 @@ public final class Admission: Sendable {
         state = Mutex(
             State(
                 throttle: AuthenticationThrottle(configuration.throttle),
-                ids: MessageIDGenerator(instance: store.instance)))
+                ids: MessageIDGenerator(instance: store.instance, after: store.newestMessage)))
     }
 
     // MARK: Authentication

@@ -44,6 +44,8 @@ struct DeliveryLog: Sendable {
             observe(.storeRecovered(lane))
         case .reclaimed(let count):
             logger.notice("put back \(count) deliveries that nobody works on any more")
+        case .broughtForward(let count):
+            logger.notice("the clock was put back, so \(count) deliveries that wait for a time far ahead are due now")
         case .unrecorded(let count):
             logger.error(
                 "the outcomes of \(count) deliveries can't be recorded; they will be tried again and may arrive twice")

@@ -171,9 +171,15 @@ public final class DeliveryWorker: Sendable {
     private func keepUp(_ upkeep: LaneMachine.Upkeep) async {
         do {
             if !upkeep.extend.isEmpty { try await queue.extendLease(upkeep.extend, until: upkeep.leaseUntil) }
-            let reclaimed = upkeep.reclaim ? try await queue.reclaimAbandoned(now: clock.now()) : 0
+            var (reclaimed, broughtForward) = (0, 0)
+            if upkeep.reclaim {
+                reclaimed = try await queue.reclaimAbandoned(now: clock.now())
+                broughtForward = try await queue.bringForward(lane: lane, dueAfter: upkeep.latestDue, now: clock.now())
+            }
             if let status = upkeep.status { try await queue.record(status) }
-            tellMachine { $0.keptUp(upkeep, reclaimed: reclaimed, at: $1) }
+            tellMachine { [reclaimed, broughtForward] in
+                $0.keptUp(upkeep, reclaimed: reclaimed, broughtForward: broughtForward, at: $1)
+            }
         } catch {
             tellMachine { $0.upkeepFailed(error, at: $1) }
         }

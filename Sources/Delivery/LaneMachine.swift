@@ -15,6 +15,8 @@ struct LaneMachine {
         var extend: [DeliveryID] = []
         var leaseUntil: Timestamp
         var reclaim = false
+        /// What is queued for later than this was so before the clock was put back.
+        var latestDue: Timestamp
         var status: LaneStatus?
     }
 
@@ -45,6 +47,7 @@ struct LaneMachine {
         case storeFailed(any Error)
         case storeRecovered(afterSeconds: Double)
         case reclaimed(Int)
+        case broughtForward(Int)
         /// At shutdown: so many outcomes could not be recorded.
         case unrecorded(Int)
     }
@@ -329,7 +332,7 @@ extension LaneMachine {
         storeFailed(.settle, error, at: now)
     }
 
-    mutating func keptUp(_ upkeep: Upkeep, reclaimed: Int, at now: Moment) {
+    mutating func keptUp(_ upkeep: Upkeep, reclaimed: Int, broughtForward: Int, at now: Moment) {
         isKeepingUp = false
         active.extended(upkeep.extend, until: upkeep.leaseUntil)
         if let status = upkeep.status {
@@ -339,6 +342,10 @@ extension LaneMachine {
         if reclaimed > 0 {
             mayHaveDue = true
             notes.append(.reclaimed(reclaimed))
+        }
+        if broughtForward > 0 {
+            mayHaveDue = true
+            notes.append(.broughtForward(broughtForward))
         }
         storeWorked(.upkeep, at: now)
     }
@@ -378,7 +385,9 @@ extension LaneMachine {
 
     private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
         guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.seconds) else { return nil }
-        var upkeep = Upkeep(leaseUntil: now.time + configuration.leaseTime, status: statusToRecord(at: now))
+        var upkeep = Upkeep(
+            leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + configuration.schedule.longestPause,
+            status: statusToRecord(at: now))
         let lease = configuration.leaseTime.inSeconds
         if now.seconds >= upkeepAt {
             upkeepAt = now.seconds + min(LaneMachine.upkeepInterval, lease / 4)

@@ -30,6 +30,11 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
+    /// No pause is longer.
+    public var longestPause: Duration {
+        .seconds(max(maximum.inSeconds * (1 + RetrySchedule.jitter), throttled.upperBound.inSeconds))
+    }
+
     /// The pause after an attempt that had `attempts` before it. `random` is at least 0 and below 1.
     public func pause(after attempts: Int, pace: DeliveryOutcome.Pace, random: Double) -> Duration {
         // 2^40 times a millisecond is beyond any `maximum`, and below what a Double can't hold.

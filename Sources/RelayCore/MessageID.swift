@@ -47,7 +47,8 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     }
 }
 
-/// Hands out message ids for one relay instance. Never the same twice, also when the clock steps back.
+/// Hands out message ids for one relay instance. Never the same twice, also when the clock steps back, or was put back while
+/// the relay was down.
 public struct MessageIDGenerator: Sendable {
     private let instance: Int64
     private var last: Int64 = 0
@@ -58,8 +59,16 @@ public struct MessageIDGenerator: Sendable {
     public static let instances: Int64 = 1024
     static let sequences: Int64 = 4096
 
-    /// `instance` must be unlike that of every other live relay on the same store; it counts modulo 1,024.
-    public init(instance: Int64) { self.instance = (instance % Self.instances + Self.instances) % Self.instances }
+    /// - Parameters:
+    ///   - instance: must be unlike that of every other live relay on the same store; it counts modulo 1,024.
+    ///   - newest: the newest id in the store. Those that follow are beyond it.
+    public init(instance: Int64, after newest: MessageID? = nil) {
+        self.instance = (instance % Self.instances + Self.instances) % Self.instances
+        guard let newest else { return }
+        // The next millisecond: in its own, another relay may have been the newest, and this one not the first either.
+        last = newest.rawValue >> 22 + 1
+        sequence = -1
+    }
 
     public mutating func next(at now: Timestamp) -> MessageID {
         let moment = min(max(now.milliseconds - Self.epoch, 0), 1 << 41 - 1)

@@ -83,6 +83,9 @@ public protocol SubmissionStore: Sendable {
 
     /// A number that no other live instance on this store has, for message ids.
     var instance: Int64 { get }
+
+    /// The message with the greatest id when the store was opened.
+    var newestMessage: MessageID? { get }
 }
 
 extension SubmissionStore {
@@ -138,6 +141,9 @@ public protocol DeliveryQueue: Sendable {
     func nextDue(lane: Lane) async throws -> Timestamp?
     func body(of message: MessageID) async throws -> any StoredBody
     func record(_ status: LaneStatus) async throws
+    /// Makes due at once what is queued in the lane for later than `latest`. Nothing waits for so long, unless the clock
+    /// was put back since. Returns how many.
+    func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int
 }
 
 /// The operator's side: what is known of messages, and the changes that a person may make.

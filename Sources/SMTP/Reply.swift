@@ -90,8 +90,11 @@ extension Reply {
         Reply(421, EnhancedStatus(4, 2), "\(hostname) waited too long for the client, closing the connection")
     }
 
-    public static func authenticationTooSlow(_ hostname: String, seconds: Int) -> Reply {
-        Reply(421, EnhancedStatus(4, 2), "\(hostname) allows \(seconds) s to authenticate, closing the connection")
+    public static func authenticationTooSlow(_ hostname: String, seconds: Int, isUnderStress: Bool) -> Reply {
+        Reply(
+            421, EnhancedStatus(4, 2),
+            "\(hostname) allows \(seconds) s to authenticate\(isUnderStress ? " while most connections are in use" : ""),"
+                + " closing the connection")
     }
 
     public static func transferTooSlow(_ hostname: String, octetsPerSecond: Int) -> Reply {

@@ -552,13 +552,19 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .waiting: deadline = now + .seconds(1)
         case .commands, .data, .closed:
             let idle = lastCommandAt + TimeAmount(service.configuration.idleTimeout)
-            deadline = session.isAuthenticated ? idle : min(idle, authenticationDeadline)
+            deadline = session.isAuthenticated ? idle : min(idle, authenticationDeadline, nextLookForStress)
         }
         return min(deadline, cutOffAt ?? deadline)
     }
 
     private var authenticationDeadline: NIODeadline {
         connectedAt + TimeAmount(service.configuration.authenticationTimeout)
+    }
+
+    /// Stress may begin at any time; whether it has is looked at now and then rather than told to thousands at once.
+    private var nextLookForStress: NIODeadline {
+        let interval = TimeAmount(SMTPServerConfiguration.authenticationTimeoutUnderStress)
+        return connectedAt + interval * ((now - connectedAt).nanoseconds / interval.nanoseconds + 1)
     }
 
     private func checkTime() {
@@ -568,9 +574,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch mode {
         case .closed, .waiting: break
         case .commands:
-            if !session.isAuthenticated, now >= authenticationDeadline {
-                let seconds = service.configuration.authenticationTimeout.components.seconds
-                return send([.authenticationTooSlow(hostname, seconds: Int(seconds))], thenClose: true)
+            if !session.isAuthenticated, let reply = refusalOfWaitingForKey(at: now) {
+                return send([reply], thenClose: true)
             }
             if now >= lastCommandAt + TimeAmount(service.configuration.idleTimeout) {
                 return send([.idleTooLong(hostname)], thenClose: true)
@@ -586,6 +591,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             self.reception?.startWindow(at: now)
         }
         armTimer()
+    }
+
+    /// What a client that has not authenticated is told when its time is up.
+    private func refusalOfWaitingForKey(at now: NIODeadline) -> Reply? {
+        let usual = service.configuration.authenticationTimeout
+        let isUnderStress = service.limiter.isUnderStress
+        let timeout = isUnderStress ? min(usual, SMTPServerConfiguration.authenticationTimeoutUnderStress) : usual
+        guard now >= connectedAt + TimeAmount(timeout) else { return nil }
+        return .authenticationTooSlow(
+            hostname, seconds: Int(timeout.components.seconds), isUnderStress: isUnderStress && timeout < usual)
     }
 
     /// The time for the shutdown is over.

@@ -118,6 +118,27 @@ extension SQLiteStore: DeliveryQueue {
         }
     }
 
+    public func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
+        let isLate = try await read { database in
+            try QueueRow.keys(lane, in: database).contains { key in
+                try Int64.fetchOne(
+                    database.cachedStatement(
+                        sql: """
+                            SELECT MAX(next_attempt_at) FROM delivery
+                            WHERE state = 'queued' AND lane = ? AND key = ?
+                            """), arguments: [lane.rawValue, key]) ?? 0 > latest.milliseconds
+            }
+        }
+        guard isLate else { return 0 }
+        return try await write { database in
+            try database.execute(
+                sql: """
+                    UPDATE delivery SET next_attempt_at = ? WHERE state = 'queued' AND lane = ? AND next_attempt_at > ?
+                    """, arguments: [now.milliseconds, lane.rawValue, latest.milliseconds])
+            return database.changesCount
+        }
+    }
+
     public func body(of message: MessageID) async throws -> any StoredBody {
         enum Place: Sendable {
             case unknown, gone, inline([UInt8]), spooled(String, Int)
@@ -157,6 +178,15 @@ extension SQLiteStore: DeliveryQueue {
 
 /// The table `delivery` as the worker uses it.
 private enum QueueRow {
+    /// All keys with queued deliveries, in their order: found by stepping through the index, however many they have.
+    static func keys(_ lane: Lane, in database: Database) throws -> [String] {
+        let next = try database.cachedStatement(
+            sql: "SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ? AND key > ?")
+        var found: [String] = []
+        while let key = try String.fetchOne(next, arguments: [lane.rawValue, found.last ?? ""]) { found.append(key) }
+        return found
+    }
+
     /// Keys with due deliveries, at most `limit`: those behind `cursor` first, then from the beginning.
     static func dueKeys(
         _ lane: Lane, after cursor: String, limit: Int, now: Timestamp, in database: Database

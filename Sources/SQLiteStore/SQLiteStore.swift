@@ -22,6 +22,7 @@ public final class SQLiteStore: Sendable {
     let claimCursor = ClaimCursor()
     /// Told how many seconds the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
+    public let newestMessage: MessageID?
 
     /// Number of this relay among those on the same database; 0 for tools, which accept nothing.
     public var instance: Int64 { Int64(instanceLock?.number ?? 0) }
@@ -38,8 +39,7 @@ public final class SQLiteStore: Sendable {
         self.onSync = onSync
         do {
             try FileManager.default.createDirectory(
-                atPath: (path as NSString).deletingLastPathComponent.isEmpty
-                    ? "." : (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
+                atPath: SQLiteStore.directory(of: path), withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
         } catch {
             throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
@@ -49,7 +49,9 @@ public final class SQLiteStore: Sendable {
         try SQLiteStore.create(path)
         do {
             pool = try SQLiteStore.open(path)
-            try Schema.prepare(pool, path: path, now: now)
+            try Schema.prepare(pool, path: path)
+            newestMessage = try pool.read { try Int64.fetchOne($0, sql: "SELECT MAX(id) FROM message") }
+                .flatMap(MessageID.init(rawValue:))
         } catch {
             throw StoreError(error)
         }
@@ -57,6 +59,8 @@ public final class SQLiteStore: Sendable {
             do {
                 _ = try pool.write { try SQLiteStore.reclaim(holders: [self.instance], in: $0, now: now) }
                 try removeOrphans(beside: path)
+                // Database, log and spool may be new. SQLite syncs their directory too, but does not mind when that fails.
+                try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
             } catch {
                 throw StoreError(error)
             }
@@ -71,6 +75,7 @@ public final class SQLiteStore: Sendable {
     public init(examining path: String) throws {
         instanceLock = nil
         onSync = { _ in }
+        newestMessage = nil
         spool = Spool(alreadyBeside: path)
         var configuration = Configuration()
         configuration.readonly = true
@@ -86,7 +91,7 @@ public final class SQLiteStore: Sendable {
     }
 
     /// Makes the file for its owner alone; SQLite gives the files beside it the same owner and permissions.
-    private static func create(_ path: String) throws {
+    static func create(_ path: String) throws {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw StoreError.unavailable("can't open \(path): \(String(cString: strerror(errno)))")
@@ -99,9 +104,21 @@ public final class SQLiteStore: Sendable {
     static func giveToOwnerOfDirectory(_ path: String) {
         guard geteuid() == 0 else { return }
         var directory = stat()
-        let parent = (path as NSString).deletingLastPathComponent
-        guard stat(parent.isEmpty ? "." : parent, &directory) == 0, directory.st_uid != 0 else { return }
+        guard stat(SQLiteStore.directory(of: path), &directory) == 0, directory.st_uid != 0 else { return }
         _ = chown(path, directory.st_uid, directory.st_gid)
+    }
+
+    static func directory(of path: String) -> String {
+        let directory = (path as NSString).deletingLastPathComponent
+        return directory.isEmpty ? "." : directory
+    }
+
+    /// Makes the names in a directory durable.
+    static func syncDirectory(_ path: String) throws {
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw systemError() }
+        defer { Glibc.close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw systemError() }
     }
 
     /// How long a write waits for another process to finish its own, in seconds.

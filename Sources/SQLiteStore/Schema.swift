@@ -2,33 +2,63 @@ import Foundation
 import GRDB
 import RelayCore
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The database's tables, by version (`PRAGMA user_version`).
 enum Schema {
     static let version = migrations.count
 
     /// Brings the database to the present version. An older one is copied first, to `<path>.v<version>`.
-    static func prepare(_ pool: DatabasePool, path: String, now: Timestamp) throws {
-        let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
-        guard found <= version else { throw StoreError.newerSchema(found: found, known: version) }
-        guard found < version else { return }
-        if found > 0 { try copy(pool, to: "\(path).v\(found)") }
-        try pool.write { database in
-            // Another process may have been faster.
-            let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-            for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
-            try database.execute(sql: "PRAGMA user_version = \(version)")
+    static func prepare(_ pool: DatabasePool, path: String, migrations: [String] = migrations) throws {
+        guard try pool.read({ try found($0, knowing: migrations.count) }) < migrations.count else { return }
+        try pool.writeWithoutTransaction { database in
+            // From here on nobody else writes, so that the copy holds all that the migration begins with.
+            try database.inTransaction(.immediate) {
+                // Another process may have been faster.
+                let found = try found(database, knowing: migrations.count)
+                if found > 0, found < migrations.count { try copy(pool, to: "\(path).v\(found)") }
+                for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
+                try database.execute(sql: "PRAGMA user_version = \(migrations.count)")
+                return .commit
+            }
         }
     }
 
-    private static func copy(_ pool: DatabasePool, to path: String) throws {
-        guard !FileManager.default.fileExists(atPath: path) else { return }
-        let target = try DatabaseQueue(path: path)
-        try pool.backup(to: target)
-        try target.close()
+    private static func found(_ database: Database, knowing known: Int) throws -> Int {
+        let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+        guard found <= known else { throw StoreError.newerSchema(found: found, known: known) }
+        return found
+    }
+
+    /// Makes a copy for who wants to go back, whole and synced under its name or not at all.
+    ///
+    /// One of an earlier time stays as it is; the new one then has a number behind its name.
+    private static func copy(_ pool: DatabasePool, to wanted: String) throws {
+        let names = [wanted] + (2...99).map { "\(wanted).\($0)" }
+        guard let path = names.first(where: { !FileManager.default.fileExists(atPath: $0) }) else {
+            throw StoreError.unavailable("there are 99 copies named \(wanted).2 and so on already; remove some")
+        }
+        let unfinished = "\(path).\(getpid())"
+        try SQLiteStore.create(unfinished)
+        do {
+            let target = try DatabaseQueue(path: unfinished)
+            // Not from the connection that writes, which SQLite refuses to copy from.
+            try pool.backup(to: target)
+            try target.close()
+            guard rename(unfinished, path) == 0 else { throw systemError() }
+            try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
+        } catch {
+            for suffix in ["", "-journal", "-wal", "-shm"] { unlink(unfinished + suffix) }
+            throw error
+        }
     }
 
     /// Each entry leads from one version to the next. A released entry is never changed.
-    private static let migrations = [
+    static let migrations = [
         // Times are milliseconds since 1970 in UTC. Lists in one column are separated by blanks.
         """
         CREATE TABLE key (

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import RelayCore
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -13,6 +14,8 @@ final class Spool: Sendable {
     private let directory: String
     /// File calls may wait for the disk; they do so on threads that are there for it.
     private let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
+    /// How often the directory could not be synced.
+    private let failedSyncs = Atomic(0)
 
     init(beside path: String) throws {
         directory = path + ".spool"
@@ -38,12 +41,13 @@ final class Spool: Sendable {
 
     func make(_ name: String) async throws -> FileSpoolFile {
         let path = path(name)
+        let failuresBefore = failedSyncs.load(ordering: .acquiring)
         let descriptor = try await perform {
             let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             guard descriptor >= 0 else { throw systemError() }
             return descriptor
         }
-        return FileSpoolFile(spool: self, name: name, descriptor: descriptor)
+        return FileSpoolFile(spool: self, name: name, descriptor: descriptor, failedSyncsBefore: failuresBefore)
     }
 
     func body(_ name: String, size: Int) async throws -> FileBody {
@@ -56,12 +60,18 @@ final class Spool: Sendable {
         return FileBody(spool: self, descriptor: descriptor, size: size)
     }
 
-    /// Makes the names in the directory durable.
-    func syncDirectory() throws {
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw systemError() }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw systemError() }
+    /// Makes the names in the directory durable: those made since its sync had failed `failuresBefore` times.
+    ///
+    /// After a failed sync the system takes for written what is not, and the next one succeeds without it. So a name that
+    /// was there when a sync failed, for whatever other file, is not relied on any more.
+    func syncDirectory(failuresBefore: Int) throws {
+        do {
+            try SQLiteStore.syncDirectory(directory)
+        } catch {
+            failedSyncs.add(1, ordering: .acquiringAndReleasing)
+            throw error
+        }
+        guard failedSyncs.load(ordering: .acquiring) == failuresBefore else { throw POSIXError(.EIO) }
     }
 
     /// Removes files that nothing refers to any more. One that is left over after a crash goes at the next start.
@@ -85,10 +95,12 @@ final class FileSpoolFile: SpoolFile {
     private let spool: Spool
     private let name: String
     private let file: Descriptor
+    private let failedSyncsBefore: Int
 
-    init(spool: Spool, name: String, descriptor: CInt) {
+    init(spool: Spool, name: String, descriptor: CInt, failedSyncsBefore: Int) {
         self.spool = spool
         self.name = name
+        self.failedSyncsBefore = failedSyncsBefore
         file = Descriptor(descriptor)
     }
 
@@ -108,11 +120,11 @@ final class FileSpoolFile: SpoolFile {
     }
 
     func finish() async throws -> SpooledBody {
-        let (file, spool) = (file, spool)
+        let (file, spool, failedSyncsBefore) = (file, spool, failedSyncsBefore)
         let size = try await spool.perform {
             // The size too is new, so the file's metadata must be on disk as well as its data.
             guard fsync(file.number) == 0 else { throw systemError() }
-            try spool.syncDirectory()
+            try spool.syncDirectory(failuresBefore: failedSyncsBefore)
             let size = lseek(file.number, 0, SEEK_END)
             guard size >= 0 else { throw systemError() }
             return Int(size)

@@ -305,6 +305,9 @@ struct BrokenBodies: DeliveryQueue {
     }
     func settle(_ batch: [Settlement]) async throws { try await queue.settle(batch) }
     func reclaimAbandoned(now: Timestamp) async throws -> Int { try await queue.reclaimAbandoned(now: now) }
+    func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
+        try await queue.bringForward(lane: lane, dueAfter: latest, now: now)
+    }
     func nextDue(lane: Lane) async throws -> Timestamp? { try await queue.nextDue(lane: lane) }
     func record(_ status: LaneStatus) async throws { try await queue.record(status) }
 }

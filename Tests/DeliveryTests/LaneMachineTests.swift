@@ -45,7 +45,7 @@ struct Bench {
             if plan.look { machine.looked(nil, at: now) }
             if let upkeep = plan.upkeep {
                 whole.upkeep = upkeep
-                machine.keptUp(upkeep, reclaimed: 0, at: now)
+                machine.keptUp(upkeep, reclaimed: 0, broughtForward: 0, at: now)
             }
             if !plan.settle.isEmpty { machine.settled(at: now) }
             if plan.askQuota { whole.askQuota = true }
@@ -73,6 +73,7 @@ extension LaneMachine.Note {
         case .storeFailed: "storeFailed"
         case .storeRecovered: "storeRecovered"
         case .reclaimed(let count): "reclaimed \(count)"
+        case .broughtForward(let count): "brought forward \(count)"
         case .unrecorded(let count): "unrecorded \(count)"
         }
     }
@@ -542,6 +543,21 @@ extension LaneMachine.Note {
         #expect(!spell.isFailing)
     }
 
+    @Test func whatWaitsForATimeBeforeTheClockWasPutBackIsAskedForAtOnce() throws {
+        var bench = Bench()
+        bench.settleDown()
+        bench.now.time = bench.now.time - .seconds(86_400)
+        bench.pass(30)
+        let begun = bench.plan()
+        let upkeep = try #require(begun.upkeep)
+        #expect(upkeep.latestDue == bench.now.time + .seconds(3600 * 1.2))
+        bench.machine.keptUp(upkeep, reclaimed: 0, broughtForward: 3, at: bench.now)
+        if begun.look { bench.machine.looked(start, at: bench.now) }
+        let plan = bench.plan()
+        #expect(plan.notes.map(\.word) == ["brought forward 3"])
+        #expect(plan.claim != nil)
+    }
+
     @Test func everyFailedOperationIsAskedAgain() throws {
         var bench = Bench()
         let plan = bench.plan()
@@ -606,7 +622,7 @@ extension LaneMachine.Note {
         var bench = Bench()
         let begun = bench.plan()
         let claim = try #require(begun.claim)
-        if let upkeep = begun.upkeep { bench.machine.keptUp(upkeep, reclaimed: 0, at: bench.now) }
+        if let upkeep = begun.upkeep { bench.machine.keptUp(upkeep, reclaimed: 0, broughtForward: 0, at: bench.now) }
         bench.machine.stop(at: bench.now)
         #expect(!bench.plan().isFinished)
         bench.machine.claimed(deliveries(1..<4), by: claim, at: bench.now)

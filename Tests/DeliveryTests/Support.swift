@@ -211,6 +211,15 @@ final class MemoryQueue: DeliveryQueue {
         }
     }
 
+    func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
+        try state.change { state in
+            try check(&state)
+            let late = state.rows.values.filter { $0.state == .queued && $0.due > latest }
+            for row in late { state.rows[row.delivery.id]?.due = now }
+            return late.count
+        }
+    }
+
     func nextDue(lane: Lane) async throws -> Timestamp? {
         try state.change { state in
             try check(&state)

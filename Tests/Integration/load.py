@@ -6,7 +6,7 @@ import itertools
 import re
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay import DEADLINE
 
@@ -16,11 +16,21 @@ _numbers = itertools.count()
 @dataclass
 class Sent:
     """One message as its client saw it."""
-    subject: str
+    number: int
+    key: str
     recipients: int
+    content: bytes
     # Just before the end of its data went out.
-    ended_at: float
+    ended_at: float = 0
     reply: str = ""
+
+    @property
+    def subject(self):
+        return f"load {self.number}"
+
+    @property
+    def body(self):
+        return self.content or f"number {self.number}\r\n".encode()
 
     @property
     def id(self):
@@ -44,15 +54,15 @@ class Ledger:
 class Client:
     """A connection that has authenticated."""
 
-    def __init__(self, reader, writer, ledger):
-        self.reader, self.writer, self.ledger = reader, writer, ledger
+    def __init__(self, reader, writer, key, ledger):
+        self.reader, self.writer, self.key, self.ledger = reader, writer, key, ledger
 
     @classmethod
     async def connect(cls, relay, key, ledger, context=None):
         context = context or trusting(relay)
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", relay.ports["smtps"], ssl=context, server_hostname="localhost")
-        client = cls(reader, writer, ledger)
+        client = cls(reader, writer, key, ledger)
         assert (await client.reply()).startswith("220 ")
         response = base64.b64encode(b"\0apikey\0" + key.encode()).decode()
         client.write(f"HELO load\r\nAUTH PLAIN {response}\r\n")
@@ -92,33 +102,33 @@ class Client:
             self.ledger.refusals.append(refused)
         return refused is None
 
-    def _end(self, recipients, content=b""):
-        number = next(_numbers)
-        message = Sent(f"load {number}", recipients, 0)
+    def _end(self, message):
         self.ledger.sent.append(message)
-        data = (f"From: from@example.com\r\nSubject: {message.subject}\r\nMessage-ID: <load.{number}@example.com>\r\n"
-                "\r\n").encode() + (content or f"number {number}\r\n".encode())
-        self.writer.write(data)
+        head = (f"From: from@example.com\r\nSubject: {message.subject}\r\n"
+                f"Message-ID: <load.{message.number}@example.com>\r\n\r\n")
+        self.writer.write(head.encode() + message.body)
         message.ended_at = time.monotonic()
-        return message
 
-    async def end(self, recipients=1, content=b""):
-        """Sends a begun message and returns it with its reply."""
-        message = self._end(recipients, content)
+    async def end(self, recipients=1, content=b"", again=None):
+        """Sends a begun message and returns it with its reply. `again`: as it was sent before."""
+        message = replace(again, reply="") if again else Sent(next(_numbers), self.key, recipients, content)
+        self._end(message)
         self.write(".\r\n")
         message.reply = await self.reply()
         return message
 
-    async def send(self, recipients=1, content=b""):
+    async def send(self, recipients=1, content=b"", again=None):
         """A message as a whole; None where it was refused before its data."""
-        return await self.end(recipients, content) if await self.begin(recipients) else None
+        recipients = again.recipients if again else recipients
+        return await self.end(recipients, content, again) if await self.begin(recipients) else None
 
     async def send_until_refused(self, recipients=1):
         """One message behind the other, each envelope in the same packet as the end of the message before."""
         if not await self.begin(recipients):
             return
         while True:
-            message = self._end(recipients)
+            message = Sent(next(_numbers), self.key, recipients, b"")
+            self._end(message)
             self.write(".\r\n" + self._envelope(recipients))
             message.reply = await self.reply()
             if not await self._begun(recipients) or not message.id:

@@ -40,6 +40,8 @@ class Relay:
     def __init__(self, directory, settings=None, environment=None):
         self.directory = Path(directory)
         self.environment = environment or {}
+        # What the relay is started by, such as a tracer that becomes it.
+        self.prefix = []
         self.certificate, self.key_file = self_signed(self.directory)
         self.config = self.directory / "relay.yaml"
         self.process = None
@@ -65,18 +67,22 @@ class Relay:
     # -- the process
 
     def start(self):
-        assert self.process is None
-        self.ports = {}
-        self.ready = threading.Event()
-        self.process = subprocess.Popen(
-            [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            env=clean_environment(self.environment), text=True)
-        self.reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
-        self.reader.start()
+        self.spawn()
         if not self.ready.wait(DEADLINE) or len(self.ports) < 2:
             self.process.kill()
             raise RuntimeError("the relay did not start:\n" + "".join(self.log))
         return self
+
+    def spawn(self):
+        """Starts the process without waiting for what becomes of it."""
+        assert self.process is None
+        self.ports = {}
+        self.ready = threading.Event()
+        self.process = subprocess.Popen(
+            [*self.prefix, BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            env=clean_environment(self.environment), text=True)
+        self.reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
+        self.reader.start()
 
     def _read_log(self, process):
         for line in process.stderr:

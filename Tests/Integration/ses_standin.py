@@ -5,8 +5,9 @@ moto answers well or not at all.
 
 import base64
 import collections
-import email
+import email.parser
 import email.policy
+import hashlib
 import http.server
 import json
 import threading
@@ -58,13 +59,16 @@ class Taken:
     subject: str
     message_id: str
     recipients: tuple
+    body_digest: bytes
+    # Empty where the stand-in keeps none.
     raw: bytes
 
 
 class SESStandIn:
     """Serves while it is used as a context. `answer` is for calls for which `script` holds none."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, keeps_raw=True):
+        self.keeps_raw = keeps_raw
         self.answer = OK
         self.script = collections.deque()
         # As GetAccount tells it; None: the call is denied, as it is to many accounts.
@@ -84,6 +88,7 @@ class SESStandIn:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self):
                 stand_in._post(self)
@@ -125,7 +130,7 @@ class SESStandIn:
                 answer = error(404, "UnknownOperationException")
             if answer.takes:
                 number = len(self.taken)
-                self.taken.append(taken(document))
+                self.taken.append(taken(document, self.keeps_raw))
         for event in [answer.after, self._ended if answer.never else None]:
             if event:
                 event.wait(DEADLINE)
@@ -147,10 +152,13 @@ class SESStandIn:
             respond(request, 200, {"SendQuota": self.quota, "SendingEnabled": True})
 
 
-def taken(document):
+def taken(document, keeps_raw=True):
     raw = base64.b64decode(document["Content"]["Raw"]["Data"], validate=True)
-    message = email.message_from_bytes(raw, policy=email.policy.SMTP)
-    return Taken(message["Subject"], message["Message-ID"], tuple(document["Destination"]["ToAddresses"]), raw)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    fields = email.parser.BytesHeaderParser(policy=email.policy.SMTP).parsebytes(head + b"\r\n\r\n")
+    return Taken(
+        fields["Subject"], fields["Message-ID"], tuple(document["Destination"]["ToAddresses"]),
+        hashlib.sha256(body).digest(), raw if keeps_raw else b"")
 
 
 def respond(request, status, document, error_name=None):

@@ -116,6 +116,10 @@ final class WatchedQueue: DeliveryQueue {
         try await clock.during { try await store.reclaimAbandoned(now: now) }
     }
 
+    func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
+        try await clock.during { try await store.bringForward(lane: lane, dueAfter: latest, now: now) }
+    }
+
     func nextDue(lane: Lane) async throws -> Timestamp? {
         try await clock.during { try await store.nextDue(lane: lane) }
     }

@@ -58,6 +58,28 @@ struct MessageIDTests {
         #expect(first.next(at: Self.noon) == second.next(at: Self.noon))
     }
 
+    @Test("After a restart with the clock put back, ids go on beyond the newest", arguments: [0, 1, 7] as [Int64])
+    func restart(other: Int64) {
+        var before = MessageIDGenerator(instance: other)
+        let newest = (0..<9).map { _ in before.next(at: Self.noon) }.max()
+        let again = Timestamp(milliseconds: Self.noon.milliseconds - 86_400_000)
+        var after = MessageIDGenerator(instance: 1, after: newest)
+        let ids = (0..<5000).map { _ in after.next(at: again) }
+        #expect(Set(ids).count == ids.count)
+        #expect(ids == ids.sorted())
+        #expect(ids.allSatisfy { $0 > newest ?? $0 && $0.instance == 1 })
+        // Another relay may have given out the newest, and this one others in the same millisecond.
+        #expect(ids.allSatisfy { $0.rawValue >> 22 > Self.noon.milliseconds - 1_577_836_800_000 })
+    }
+
+    @Test("Once the clock is beyond the newest again, ids tell the time")
+    func caughtUp() {
+        var before = MessageIDGenerator(instance: 0)
+        var after = MessageIDGenerator(instance: 0, after: before.next(at: Self.noon))
+        let later = Timestamp(milliseconds: Self.noon.milliseconds + 5000)
+        #expect(after.next(at: later).rawValue == MessageID.first(at: later))
+    }
+
     @Test("The parts stand where the format says")
     func layout() {
         var generator = MessageIDGenerator(instance: 1023)

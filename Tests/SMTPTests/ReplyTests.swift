@@ -64,7 +64,7 @@ struct ReplyTests {
                 "421 4.4.2 relay.test waited too long for the client, closing the connection"
             ),
             (
-                Reply.authenticationTooSlow("relay.test", seconds: 60),
+                Reply.authenticationTooSlow("relay.test", seconds: 60, isUnderStress: false),
                 "421 4.4.2 relay.test allows 60 s to authenticate, closing the connection"
             ),
             (

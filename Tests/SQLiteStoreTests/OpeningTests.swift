@@ -33,6 +33,17 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8192)
     }
 
+    @Test func theNewestMessageIsKnownToTheNextRelay() async throws {
+        let fixture = try StoreFixture()
+        #expect(fixture.store.newestMessage == nil)
+        let key = try await fixture.key()
+        for _ in 0..<2 { try await fixture.accept(key) }
+        let newest = try await fixture.accept(key, at: Sample.now + .seconds(5))
+        try await fixture.accept(key, at: Sample.now)
+        let next = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+        #expect(try #require(next.newestMessage) >= newest)
+    }
+
     @Test func aPathThatCannotBeMadeSaysSo() {
         do {
             _ = try SQLiteStore(path: "/proc/nowhere/relay.db", role: .relay, now: Sample.now)

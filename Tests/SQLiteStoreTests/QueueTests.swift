@@ -169,6 +169,36 @@ import Testing
         #expect(try await fixture.store.reclaimAbandoned(now: Sample.now + .seconds(301)) == 1)
     }
 
+    @Test func whatIsDueFarAheadIsBroughtForward() async throws {
+        let fixture = try StoreFixture()
+        let (live, test) = (try await fixture.key(.live), try await fixture.key(.test))
+        let tomorrow = Sample.now + .seconds(86_400)
+        let limit = Sample.now + .seconds(3600)
+        // Taken before the clock was put back by a day; on time; and of the other lane.
+        let late = try await fixture.accept(live, at: tomorrow)
+        let onTime = try await fixture.accept(live, at: limit)
+        try await fixture.accept(test, at: tomorrow)
+        func bringForward() async throws -> Int {
+            try await fixture.store.bringForward(lane: .live, dueAfter: limit, now: Sample.now)
+        }
+        #expect(try await fixture.claim(.live).isEmpty)
+        #expect(try await bringForward() == 1)
+        #expect(try await bringForward() == 0)
+        #expect(try await fixture.claim(.live).map(\.message) == [late])
+        #expect(try await fixture.claim(.live, at: limit).map(\.message) == [onTime])
+        #expect(try await fixture.claim(.test).isEmpty)
+    }
+
+    @Test func whatIsHeldOrUnderWayIsNotBroughtForward() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key(.live)
+        let tomorrow = Sample.now + .seconds(86_400)
+        for _ in 0..<2 { try await fixture.accept(key, at: tomorrow) }
+        #expect(try await fixture.claim(.live, limit: 1, at: tomorrow).count == 1)
+        #expect(try await fixture.store.hold(MessageFilter(), now: Sample.now) == 1)
+        #expect(try await fixture.store.bringForward(lane: .live, dueAfter: Sample.now, now: Sample.now) == 0)
+    }
+
     @Test func aRelayTakesBackFromAnotherThatIsGone() async throws {
         let fixture = try StoreFixture()
         try await fixture.accept(try await fixture.key(.live))

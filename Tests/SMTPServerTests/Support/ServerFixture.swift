@@ -22,7 +22,8 @@ final class ServerFixture: Sendable {
     init(
         limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
         tls: ReloadableTLSContext? = nil,
-        maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20
+        maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20,
+        authenticationTimeout: Duration = .seconds(60)
     ) throws {
         let (secret, stored) = Sample.key(createdAt: clock.now()) { key in
             key.limits = limits
@@ -38,7 +39,7 @@ final class ServerFixture: Sendable {
         let configuration = SMTPServerConfiguration(
             hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRecipients: 100,
             maximumConnections: maximumConnections, maximumConnectionsPerClient: maximumConnectionsPerClient,
-            idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
+            idleTimeout: .seconds(300), authenticationTimeout: authenticationTimeout,
             plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])
         service = SMTPService(
             configuration: configuration, admission: admission, clock: clock, tls: tls,

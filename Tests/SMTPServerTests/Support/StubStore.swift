@@ -28,6 +28,7 @@ final class StubStore: KeyStore, SubmissionStore {
     fileprivate let state = Mutex(State())
 
     let instance: Int64 = 1
+    let newestMessage: MessageID? = nil
 
     var accepted: [Submission] { state.withLock { $0.accepted } }
     var files: [String: Int] { state.withLock { $0.files } }

@@ -2,12 +2,16 @@
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
 from relay import key_id
+from shims import Disk
+from sizes import size
 from submit import send, session
 
 MESSAGE = b"From: from@example.com\r\n\r\nkept\r\n"
@@ -76,15 +80,58 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
     assert "storage failed" in relay.log_text() and "disk that holds the database is full" in relay.log_text()
 
 
-def test_a_locked_database_refuses_and_recovers(own_relay):
+@pytest.mark.parametrize("content", [MESSAGE, LARGE], ids=["small", "spooled"])
+@pytest.mark.parametrize("fault, words", [
+    (Disk.fails_syncs, ["storage failed", "I/O error"]),
+    (Disk.is_read_only, ["storage failed"]),
+    (Disk.is_full, ["storage failed", "disk that holds the database is full"]),
+], ids=["syncs-fail", "read-only", "full"])
+def test_a_disk_that_fails_refuses_loses_nothing_and_recovers(own_relay, tmp_path, fault, words, content):
+    disk = Disk(tmp_path, under=tmp_path / "relay0")
+    relay = own_relay(environment=disk.environment)
+    key = relay.create_key(per_second=1_000_000)
+    accepted = []
+    with session(relay, key) as smtp:
+        for _ in range(3):
+            accepted.append(message_id(send(smtp, content)))
+            fault(disk)
+            for _ in range(5):
+                assert send(smtp, content) == (452, REFUSED)
+            # The rest of the relay goes on: a client that comes now is told the same.
+            with session(relay, key, "smtp") as another:
+                assert send(another, content) == (452, REFUSED)
+            disk.is_well()
+            accepted.append(message_id(send(smtp, content)))
+        fault(disk)
+        assert send(smtp, content) == (452, REFUSED)
+        # What was acknowledged needs nothing of what failed.
+        relay.stop(signal.SIGKILL)
+        disk.is_well()
+        smtp.close()
+        smtp.quit = lambda: None
+    relay.start()
+    for accepted_id in accepted:
+        relay.wait_for_state(accepted_id, "simulated")
+        assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
+    assert [word for word in words if word not in relay.log_text()] == []
+
+
+# A write waits 5 s for its turn.
+@pytest.mark.parametrize("seconds", [size(1, 30)])
+def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
     relay = own_relay()
     key = relay.create_key()
     with session(relay, key) as smtp:
         other = sqlite3.connect(relay.directory / "relay.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        # The relay waits for its turn for some seconds before it says so.
-        assert send(smtp, MESSAGE) == (452, REFUSED)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            # The relay waits for its turn for some seconds before it says so.
+            assert send(smtp, MESSAGE) == (452, REFUSED)
         assert "another process keeps it locked" in relay.log_text()
+        # Who connects meanwhile is let in, and told the same.
+        with session(relay, key) as another:
+            assert send(another, MESSAGE) == (452, REFUSED)
         other.execute("ROLLBACK")
         other.close()
         relay.wait_for_state(message_id(send(smtp, MESSAGE)), "simulated")

@@ -1,0 +1,54 @@
+"""The relay's database as it lies on the disk, looked at without the relay (its tables: Sources/SQLiteStore/Schema.swift)."""
+
+import contextlib
+import shutil
+import sqlite3
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def number(message_id):
+    """A message's id as the database holds it."""
+    value = 0
+    for digit in message_id:
+        value = value << 5 | CROCKFORD.index(digit)
+    return value
+
+
+@contextlib.contextmanager
+def reading(path):
+    """A connection to a database that others use."""
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def copy(relay, directory):
+    """What a dead relay left, recovered in a copy, so that the relay has its own recovery still to do."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    for suffix in ["", "-wal"]:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(relay.directory / f"relay.db{suffix}", directory)
+    database = sqlite3.connect(directory / "relay.db")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def is_sound(database):
+    return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def content(database, relay, message_id):
+    """A message's bytes, wherever they lie."""
+    row = database.execute(
+        "SELECT spooled, bytes FROM message LEFT JOIN body ON body.message = message.id WHERE message.id = ?",
+        [number(message_id)]).fetchone()
+    assert row, f"{message_id} was acknowledged and is not in the database"
+    spooled, octets = row
+    return (relay.directory / "relay.db.spool" / spooled).read_bytes() if spooled else octets

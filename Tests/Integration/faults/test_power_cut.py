@@ -1,0 +1,65 @@
+"""A power cut on a disk whose syncs fail now and then: what was acknowledged is on the disk, by a sync that worked.
+
+After a failed sync the system takes the pages for written, so that the next one succeeds without them. Nothing may be
+acknowledged on the strength of that one.
+"""
+
+import asyncio
+import signal
+
+import pytest
+
+import queue_file
+from load import Client, Ledger, trusting
+from power_cut import PowerCut
+from sizes import size
+from submit import submit
+from system_calls import calls, traced
+
+CONNECTIONS = 10
+MESSAGES = size(12, 100)
+LARGE = (b"z" * 70 + b"\r\n") * 3000
+# Of each thread's syncs, from the one on, every so many-th fails. The first are of the start.
+FAILING = size([(3, 5)], [(3, 2), (3, 3), (4, 5), (5, 11)])
+
+
+@pytest.mark.parametrize("first, step", FAILING)
+def test_nothing_is_acknowledged_on_the_strength_of_a_later_sync(own_relay, tmp_path, first, step):
+    relay = own_relay({"submission.max_connections_per_client": 1000, "log.level": "notice"}, start=False)
+    key = relay.create_key(per_second=1_000_000)
+    disk = PowerCut(relay.directory)
+    traced(relay, tmp_path / "trace", "-e", f"inject=fsync,fdatasync:error=EIO:when={first}+{step}")
+    relay.start()
+    ledger = Ledger()
+    asyncio.run(load(relay, key, ledger))
+    relay.stop(signal.SIGKILL)
+    found = calls(tmp_path / "trace")
+    disk.after(found)
+
+    after = own_relay(start=False)
+    for left in ["relay.db", "relay.db.instances"]:
+        (after.directory / left).unlink(missing_ok=True)
+    disk.leave(after.directory)
+    refused = [message.reply for message in ledger.sent if not message.id]
+    assert ledger.accepted and {reply[:10] for reply in refused} <= {"452 4.3.1 "}
+    with queue_file.copy(after, tmp_path / "copy") as database:
+        assert queue_file.is_sound(database)
+        for message in ledger.accepted:
+            assert queue_file.content(database, after, message.id).endswith(b"\r\n\r\n" + message.body)
+    after.start()
+    after.wait_for_state(submit(after, key, b"From: from@example.com\r\n\r\nafterwards\r\n"), "simulated")
+    failed = [call for call in found if call.name in ("fsync", "fdatasync") and call.result != 0]
+    assert failed and refused
+    print(f"{len(ledger.accepted)} acknowledged, {len(refused)} refused, {len(failed)} syncs failed")
+
+
+async def load(relay, key, ledger):
+    context = trusting(relay)
+
+    async def work(number):
+        client = await Client.connect(relay, key, ledger, context)
+        for message in range(MESSAGES):
+            await client.send(content=LARGE if (number + message) % 5 == 0 else b"")
+        client.close()
+
+    await asyncio.gather(*(work(number) for number in range(CONNECTIONS)))

@@ -1,0 +1,161 @@
+"""An SES that does not answer, answers by half, can't be found or speaks no TLS: no message is lost or fails for it."""
+
+import socket
+import ssl
+import threading
+
+import pytest
+
+from relay import DEADLINE, free_port, self_signed
+from ses import CREDENTIALS, REGION
+from ses_standin import NEVER, SESStandIn
+from sizes import IS_FULL
+from submit import submit
+
+MESSAGE = b"From: from@example.com\r\nSubject: weather\r\n\r\nbody\r\n"
+
+
+def settings(url):
+    return {"ses.region": REGION, "ses.endpoint": url, "delivery.retry_first": "1s"}
+
+
+def delivery(relay, message_id):
+    return relay.message(message_id)["deliveries"][0]
+
+
+class Impostor:
+    """Listens where SES should be, and does with each connection what it is made with."""
+
+    def __init__(self, behave, port=0):
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
+        self.connections = 0
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        # Closing alone does not wake who waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(DEADLINE)
+        self._listener.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                try:
+                    self._behave(connection)
+                except OSError:
+                    pass
+
+
+def after_request(answer):
+    def behave(connection):
+        # The whole of a small request: what is left unread would make a reset of the close.
+        connection.settimeout(0.5)
+        try:
+            while connection.recv(65536):
+                pass
+        except TimeoutError:
+            pass
+        connection.sendall(answer)
+    return behave
+
+
+HALF_ANSWERS = {
+    "nothing": b"",
+    "half a status line": b"HTTP/1.1 20",
+    "half the fields": b"HTTP/1.1 200 OK\r\nContent-Type: applica",
+    "half the body": b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"MessageId":',
+    "no HTTP": b"220 smtp.example.com ESMTP\r\n",
+    "an endless line": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("answer", HALF_ANSWERS.values(), ids=HALF_ANSWERS)
+def test_half_an_answer(own_relay, answer):
+    port = free_port()
+    with Impostor(after_request(answer), port):
+        relay = own_relay(settings(f"http://127.0.0.1:{port}"), CREDENTIALS)
+        message_id = submit(relay, relay.create_key("live"), MESSAGE)
+        relay.wait_until(lambda: delivery(relay, message_id)["history"], "a first try")
+    with SESStandIn(port) as ses:
+        relay.wait_for_state(message_id, "sent")
+        assert ses.count("weather") == 1
+    # It may have been taken, and sent twice: that is said.
+    assert delivery(relay, message_id)["maybe_duplicate"]
+    assert delivery(relay, message_id)["history"][0]["outcome"] == "retry"
+
+
+@pytest.mark.skipif(not IS_FULL, reason="takes as long as the relay waits for an answer")
+def test_an_answer_that_never_comes(own_relay):
+    with SESStandIn() as ses:
+        ses.script.append(NEVER)
+        relay = own_relay(settings(ses.url), CREDENTIALS)
+        key = relay.create_key("live")
+        message_id = submit(relay, key, MESSAGE)
+        relay.wait_until(lambda: ses.count("weather"), "the call")
+        # Others go on beside it.
+        other = submit(relay, key, MESSAGE.replace(b"weather", b"other"))
+        relay.wait_for_state(other, "sent")
+        relay.wait_until(lambda: delivery(relay, message_id)["history"], "an end of the wait")
+        relay.wait_for_state(message_id, "sent")
+        assert ses.count("weather") == 2
+        assert delivery(relay, message_id)["maybe_duplicate"]
+        assert delivery(relay, message_id)["history"][0]["reason"].startswith("timeout")
+
+
+def test_a_certificate_that_nobody_vouches_for(own_relay, tmp_path):
+    certificate, key = self_signed(tmp_path, "impostor")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    heard = []
+
+    def behave(connection):
+        with context.wrap_socket(connection, server_side=True) as secure:
+            heard.append(secure.recv(65536))
+
+    with Impostor(behave) as impostor:
+        relay = own_relay(settings(f"https://127.0.0.1:{impostor.port}"), CREDENTIALS)
+        message_id = submit(relay, relay.create_key("live"), MESSAGE)
+        relay.wait_until(lambda: len(delivery(relay, message_id)["history"]) > 1, "a second try")
+    found = delivery(relay, message_id)
+    assert found["history"][0]["outcome"] == "retry" and "TLS" in found["reason"]
+    # Neither the message nor a signature was shown to the impostor.
+    assert not any(heard)
+    assert not found["maybe_duplicate"]
+
+
+@pytest.mark.parametrize("behave", [
+    lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    lambda connection: connection.recv(3),
+], ids=["no TLS", "closed in the handshake"])
+def test_a_handshake_that_fails(own_relay, behave):
+    with Impostor(behave) as impostor:
+        relay = own_relay(settings(f"https://127.0.0.1:{impostor.port}"), CREDENTIALS)
+        message_id = submit(relay, relay.create_key("live"), MESSAGE)
+        relay.wait_until(lambda: len(delivery(relay, message_id)["history"]) > 1, "a second try")
+    found = delivery(relay, message_id)
+    assert found["history"][0]["outcome"] == "retry"
+    assert not found["maybe_duplicate"]
+
+
+def test_a_name_that_cannot_be_found(own_relay):
+    relay = own_relay(settings("http://ses.invalid:8080"), CREDENTIALS)
+    live, test = relay.create_key("live"), relay.create_key("test")
+    message_id = submit(relay, live, MESSAGE)
+    relay.wait_until(lambda: delivery(relay, message_id)["history"], "a first try")
+    found = delivery(relay, message_id)
+    assert found["history"][0]["outcome"] == "retry" and found["reason"].startswith("connection-failed: ")
+    assert not found["maybe_duplicate"]
+    # Test keys are none of it; and the end comes as ever.
+    relay.wait_for_state(submit(relay, test, MESSAGE), "simulated")
+    assert relay.stop() == 0

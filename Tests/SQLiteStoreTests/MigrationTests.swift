@@ -1,0 +1,100 @@
+import Foundation
+import GRDB
+import RelayCore
+import TestSupport
+import Testing
+
+@testable import SQLiteStore
+
+@Suite struct MigrationTests {
+    private static let next = "ALTER TABLE key ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'"
+
+    /// The database of a fixture, as a relay opens it that knows one version more.
+    private func migrate(_ path: String, by migration: String = next) throws {
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(pool, path: path, migrations: Schema.migrations + [migration])
+        try pool.close()
+    }
+
+    private func strings(_ path: String, _ sql: String) throws -> [String] {
+        try DatabaseQueue(path: path).read { try String.fetchAll($0, sql: sql) }
+    }
+
+    private func names(in fixture: StoreFixture) throws -> Set<String> {
+        Set(try FileManager.default.contentsOfDirectory(atPath: (fixture.path as NSString).deletingLastPathComponent))
+            .subtracting(["relay.db", "relay.db-wal", "relay.db-shm", "relay.db.spool", "relay.db.instances"])
+    }
+
+    private func fixtureWithAMessage() async throws -> (StoreFixture, KeyID) {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        try await fixture.accept(key)
+        return (fixture, key)
+    }
+
+    @Test func anOlderDatabaseIsCopiedAndThenMigrated() async throws {
+        let (fixture, key) = try await fixtureWithAMessage()
+        let version = Schema.version
+        try migrate(fixture.path)
+        #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(version + 1)"])
+        #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
+        let copy = "\(fixture.path).v\(version)"
+        #expect(try names(in: fixture) == ["relay.db.v\(version)"])
+        // It holds keys and mail: as closed to others as the database.
+        let attributes = try FileManager.default.attributesOfItem(atPath: copy)
+        #expect(attributes[.posixPermissions] as? Int == 0o600)
+        #expect(try strings(copy, "PRAGMA integrity_check") == ["ok"])
+        #expect(try strings(copy, "PRAGMA user_version") == ["\(version)"])
+        // A relay of the version before works on it.
+        let before = try SQLiteStore(path: copy, role: .relay, now: Sample.now)
+        #expect(try await before.keyRecord(key, now: Sample.now)?.usage.emailsTotal == 1)
+        #expect(try await before.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
+    }
+
+    @Test func aMigratedDatabaseIsLeftAlone() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        for _ in 0..<2 { try migrate(fixture.path) }
+        #expect(try names(in: fixture).count == 1)
+    }
+
+    @Test func aNewDatabaseIsNotCopied() throws {
+        let fixture = try StoreFixture()
+        #expect(try names(in: fixture) == [])
+    }
+
+    @Test func aCopyOfAnEarlierTimeIsKept() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        let copy = "\(fixture.path).v\(Schema.version)"
+        try Data("an earlier copy".utf8).write(to: URL(fileURLWithPath: copy))
+        try migrate(fixture.path)
+        #expect(try String(contentsOfFile: copy, encoding: .utf8) == "an earlier copy")
+        #expect(try strings(copy + ".2", "PRAGMA user_version") == ["\(Schema.version)"])
+    }
+
+    @Test func withoutACopyThereIsNoMigration() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        // What is in the way can't be replaced by a file.
+        let unfinished = "\(fixture.path).v\(Schema.version).\(ProcessInfo.processInfo.processIdentifier)"
+        try FileManager.default.createDirectory(atPath: unfinished, withIntermediateDirectories: false)
+        #expect(throws: (any Error).self) { try migrate(fixture.path) }
+        #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(Schema.version)"])
+    }
+
+    @Test func aMigrationThatFailsChangesNothing() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        #expect(throws: (any Error).self) { try migrate(fixture.path, by: MigrationTests.next + "; nonsense") }
+        #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(Schema.version)"])
+        #expect(try strings(fixture.path, "SELECT name FROM pragma_table_info('key')").contains("colour") == false)
+        try migrate(fixture.path)
+        #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
+    }
+
+    @Test func aNewerDatabaseIsRefusedAndNotTouched() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        try migrate(fixture.path)
+        #expect(throws: StoreError.newerSchema(found: Schema.version + 1, known: Schema.version)) {
+            try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
+        }
+        #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
+    }
+}
