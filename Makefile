@@ -3,6 +3,9 @@
 # make release the program for a mail gateway: .build/release/hiveku-relay
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
+# make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
+# make fuzz-short: what CI does of it
+# make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
 # make lint    what CI holds the sources to
 # make deps-run, make deps-test, make deps-bench: install what those need (Debian, Ubuntu)
 
@@ -13,9 +16,10 @@ APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_BENCH := $(APT_RUN) gcc openssl python3
 APT_PEERS := postfix dovecot-core
 BENCH ?=
+FUZZ ?= -r 10000000
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration bench lint format deps-run deps-test deps-bench clean
+.PHONY: run build release test test-swift test-integration bench fuzz fuzz-short sanitize sanitize-address sanitize-thread lint format deps-run deps-test deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -39,6 +43,27 @@ test-integration: deps-test
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
+
+fuzz: deps-run
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh $(FUZZ)
+
+# Those that are built in a minute.
+fuzz-short: deps-run
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from address sasl tls
+
+# Apart from .build, since everything is built anew for it. The checks of what OpenSSL and the relay allocate by themselves count
+# without a sanitizer that allocates too.
+sanitize: sanitize-address sanitize-thread
+
+sanitize-address: deps-test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test --scratch-path .build-address --sanitize address
+
+# With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race.
+sanitize-thread: deps-test
+	$(SWIFT) build --scratch-path .build-thread --sanitize thread --build-tests
+	"$$(dirname "$$(command -v $(SWIFT))")/clang" -shared -fPIC -O1 -o .build-thread/mutex.so Tests/Sanitize/mutex.c
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
+		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -81,4 +106,4 @@ $(VENV)/ready: Tests/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf .build $(VENV) .hiveku-relay
+	rm -rf .build .build-fuzz .build-address .build-thread $(VENV) .hiveku-relay
