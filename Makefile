@@ -4,6 +4,9 @@
 # make faults  the relay killed, its disk, clock, SES and clients failing: the long form of what make test does
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
+# make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
+# make fuzz-short: what CI does of it
+# make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
 # make deps-run, make deps-test, make deps-faults, make deps-bench: install what those need (Debian, Ubuntu)
@@ -17,10 +20,11 @@ APT_FAULTS := testssl.sh
 APT_PEERS := postfix dovecot-core
 BENCH ?=
 FAULTS ?=
+FUZZ ?= -r 10000000
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration check-alerts faults bench lint format deps-run deps-test \
-	deps-faults deps-bench clean
+.PHONY: run build release test test-swift test-integration check-alerts faults fuzz fuzz-short sanitize sanitize-address \
+	sanitize-thread bench lint format deps-run deps-test deps-faults deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -52,6 +56,27 @@ faults: deps-faults
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
+
+fuzz: deps-run
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh $(FUZZ)
+
+# Those that are built in a minute.
+fuzz-short: deps-run
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from address sasl tls
+
+# Apart from .build, since everything is built anew for it. The checks of what OpenSSL and the relay allocate by themselves count
+# without a sanitizer that allocates too.
+sanitize: sanitize-address sanitize-thread
+
+sanitize-address: deps-test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test --scratch-path .build-address --sanitize address
+
+# With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race.
+sanitize-thread: deps-test
+	$(SWIFT) build --scratch-path .build-thread --sanitize thread --build-tests
+	"$$(dirname "$$(command -v $(SWIFT))")/clang" -shared -fPIC -O1 -o .build-thread/mutex.so Tests/Sanitize/mutex.c
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
+		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -108,4 +133,4 @@ $(VENV)/ready: Tests/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf .build $(VENV) .hiveku-relay
+	rm -rf .build .build-fuzz .build-address .build-thread $(VENV) .hiveku-relay

@@ -30,7 +30,15 @@ let package = Package(
     name: "hiveku-relay",
     products: [
         .executable(name: "hiveku-relay", targets: ["hiveku-relay"]),
-        .library(name: "NIOOpenSSL", targets: ["NIOOpenSSL"]),
+        .library(name: "NIOOpenSSL", targets: ["NIOOpenSSL", "COpenSSL"]),
+        .library(name: "InternetMessage", targets: ["InternetMessage"]),
+        .library(name: "SMTP", targets: ["SMTP"]),
+        .library(name: "RelayCore", targets: ["RelayCore"]),
+        .library(name: "Admission", targets: ["Admission"]),
+        .library(name: "SQLiteStore", targets: ["SQLiteStore"]),
+        .library(name: "Settings", targets: ["Settings"]),
+        .library(name: "SESTransport", targets: ["SESTransport"]),
+        .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -99,6 +107,7 @@ let package = Package(
 
         .target(
             name: "TestSupport", dependencies: ["RelayCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",
             ["SQLiteStore", "RelayCore", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
@@ -117,6 +126,13 @@ let package = Package(
                 "SMTPServer", "Admission", "InternetMessage", "NIOOpenSSL", "RelayCore", "TestSupport", nioCore,
                 nioPosix, nioEmbedded, logging, .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
+                "RelayCore", nioCore, nioEmbedded,
+            ],
+            path: "Tests/Fuzz/Properties", swiftSettings: strict),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),

@@ -84,8 +84,10 @@ struct DisplayName {
     }
 
     /// `=?utf-8?q?x?=3C?=` has two readings: that of RFC 2047, in which the word ends at the first `?=`, and that of those who
-    /// take the `?` for text and `=3C` for an octet.
+    /// take the `?` for text and `=3C` for an octet. In `=?x?q?a?=?utf-8?q?=3C?=` the second word shares its `=` with the end of
+    /// the first, and is one to those who leave a word in a charset that they don't know and look on from within it.
     private static func isEndInDoubt(_ rest: ArraySlice<UInt8>) -> Bool {
+        if rest.first == .questionMark { return true }
         let next = rest.prefix(2)
         return next.count == 2 && next.allSatisfy(\.isHexDigit)
     }

@@ -31,7 +31,9 @@ struct SESAnswer: Sendable, Equatable {
         let body = try? JSONDecoder().decode(Body.self, from: Data(answer.body))
         status = answer.status
         if let name = answer.header("x-amzn-errortype") ?? body?.type ?? body?.code {
-            errorName = SESAnswer.plainName(name)
+            // Before, lest it be cut; and behind, lest it come together when blanks are dropped.
+            errorName = SESAnswer.plainName(Words.withholding(secrets, in: name))
+                .map { Words.withholding(secrets, in: $0) }
         }
         message = Words.bounded(
             Words.withholding(secrets, in: body?.message ?? ""), SESAnswer.messageLimit)

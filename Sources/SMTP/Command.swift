@@ -84,6 +84,11 @@ extension Command {
         }
     }
 
+    /// Whether a line that is no command, for its length or its end, begins a HTTP request.
+    static func isHTTP(_ line: ByteBuffer) -> Bool {
+        if case .valid(.http) = parse(line) { true } else { false }
+    }
+
     private static func parseHello(_ argument: Bytes, extended: Bool) -> ParsedCommand {
         guard !argument.isEmpty, argument.count <= 255 else {
             return .invalid(.syntaxError("Say the client's name: \(extended ? "EHLO" : "HELO") client.example.com"))

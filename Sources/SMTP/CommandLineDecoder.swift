@@ -14,16 +14,20 @@ public struct CommandLineDecoder: Sendable {
     public enum Result: Hashable, Sendable {
         /// A line without its CRLF.
         case line(ByteBuffer)
-        /// A line that ends in a bare LF: a client that does so gets an error, not a guess.
-        case bareLineFeed
-        /// A line longer than the limit. Reported once; the rest of it is thrown away as it arrives.
-        case tooLong
+        /// A line that ends in a bare LF, without it: a client that does so gets an error, not a guess.
+        case bareLineFeed(ByteBuffer)
+        /// A line longer than the limit: its first octets. Reported once; the rest of it is thrown away as it arrives.
+        case tooLong(beginning: ByteBuffer)
         case needMoreData
     }
 
     /// Octets at the front of the buffer that are known to hold no LF.
     private var scanned = 0
-    private var discarding = false
+    /// The first octets of the line that is being thrown away.
+    private var discarded: ByteBuffer?
+
+    /// Enough to tell what kind of line it was meant to be.
+    static let beginningLength = 16
 
     public init() {}
 
@@ -38,33 +42,40 @@ public struct CommandLineDecoder: Sendable {
             }
             guard let end else {
                 scanned = buffer.readableBytes
-                if discarding {
+                if discarded != nil {
                     buffer.moveReaderIndex(forwardBy: scanned)
                     scanned = 0
                 } else if scanned >= limit {
-                    discarding = true
+                    discarded = Self.beginning(of: buffer, limit: limit)
                     continue
                 }
                 return .needMoreData
             }
             scanned = 0
-            if discarding {
-                discarding = false
+            if let beginning = discarded {
+                discarded = nil
                 buffer.moveReaderIndex(forwardBy: end + 1)
-                return .tooLong
+                return .tooLong(beginning: beginning)
             }
             guard end < limit else {
+                let beginning = Self.beginning(of: buffer, limit: limit)
                 buffer.moveReaderIndex(forwardBy: end + 1)
-                return .tooLong
+                return .tooLong(beginning: beginning)
             }
             let isTerminatedProperly =
                 end > 0 && buffer.getInteger(at: buffer.readerIndex + end - 1, as: UInt8.self) == 0x0D
             guard isTerminatedProperly, let line = buffer.readSlice(length: end - 1) else {
-                buffer.moveReaderIndex(forwardBy: end + 1)
-                return .bareLineFeed
+                let line = buffer.readSlice(length: end) ?? ByteBuffer()
+                buffer.moveReaderIndex(forwardBy: 1)
+                return .bareLineFeed(line)
             }
             buffer.moveReaderIndex(forwardBy: 2)
             return .line(line)
         }
+    }
+
+    /// A copy: a slice would keep all of the buffer in memory.
+    private static func beginning(of buffer: ByteBuffer, limit: Int) -> ByteBuffer {
+        ByteBuffer(bytes: buffer.readableBytesView.prefix(min(beginningLength, limit)))
     }
 }

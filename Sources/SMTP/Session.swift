@@ -116,12 +116,16 @@ public struct Session: Sendable {
         }
     }
 
-    public mutating func receivedTooLongLine() -> Action {
+    /// `beginning`: its first octets.
+    public mutating func receivedTooLongLine(beginning: ByteBuffer) -> Action {
+        if Command.isHTTP(beginning) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.lineTooLong)
     }
 
-    public mutating func receivedBareLineFeed() -> Action {
+    /// `line` is what stands before the LF.
+    public mutating func receivedBareLineFeed(line: ByteBuffer) -> Action {
+        if Command.isHTTP(line) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.bareLineFeed)
     }
@@ -192,7 +196,10 @@ public struct Session: Sendable {
     // MARK: Commands
 
     private mutating func received(_ command: Command, length: Int) -> Action {
-        if case .authenticate = command {} else if length + 2 > Session.maximumLine { return failed(.lineTooLong) }
+        switch command {
+        case .authenticate, .http: break
+        default: if length + 2 > Session.maximumLine { return failed(.lineTooLong) }
+        }
         switch command {
         case .hello(let extended, let client):
             transaction = nil

@@ -261,8 +261,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 case .line(let line):
                     lastCommandAt = now
                     perform(session.received(line: line))
-                case .tooLong: perform(session.receivedTooLongLine())
-                case .bareLineFeed: perform(session.receivedBareLineFeed())
+                case .tooLong(let beginning): perform(session.receivedTooLongLine(beginning: beginning))
+                case .bareLineFeed(let line): perform(session.receivedBareLineFeed(line: line))
                 case .needMoreData: return true
                 }
             case .data:

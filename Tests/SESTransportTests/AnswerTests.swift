@@ -177,6 +177,14 @@ import Testing
         #expect(answer.message.unicodeScalars.count == SESAnswer.messageLimit)
     }
 
+    @Test(arguments: ["FwoGZXIvYXdzEXAMPLETOKEN", "FwoGZXIvYX dzEXAMPLETOKEN"])
+    func withholdsInTheErrorsNameToo(name: String) {
+        let answer = SESAnswer(
+            HTTPAnswer(status: 403, headers: [(name: "x-amzn-errortype", value: "Bad\(name)")]),
+            withholding: ["FwoGZXIvYXdzEXAMPLETOKEN"])
+        #expect(answer.errorName == "Bad[withheld]")
+    }
+
     @Test func doesNotQuoteTheSignedRequest() throws {
         let answer = SESAnswer(
             status: 403, errorName: "SignatureDoesNotMatch",

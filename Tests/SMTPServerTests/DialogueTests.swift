@@ -89,6 +89,20 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(failure.metadata["error"]?.hasPrefix("handshake failed") == true)
     }
 
+    /// The line and its surplus in two reads, cut at each octet.
+    @Test(arguments: 0...25)
+    func itIsNeverACommandHoweverItIsCut(cut: Int) async throws {
+        let fixture = try ServerFixture(plaintext: false, tls: testTLS())
+        let client = try await fixture.greeted()
+        let whole = Array("STARTTLS\r\nEHLO injected\r\nMAIL FROM:<injected@example.com>\r\n".utf8)
+        await client.send(ByteBuffer(bytes: whole.prefix(cut)))
+        await client.send(ByteBuffer(bytes: whole.dropFirst(cut)))
+        #expect(client.isClosed)
+        let replies = try await client.pending()
+        #expect(!replies.contains("250") && !replies.contains("530") && !replies.contains("503"))
+        #expect(fixture.openConnections == 0)
+    }
+
     @Test func authenticationNeedsTLS() async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         let client = try await fixture.greeted()

@@ -8,8 +8,8 @@ struct CommandLineDecoderTests {
     private static func rendered(_ result: CommandLineDecoder.Result) -> String {
         switch result {
         case .line(let line): "'\(text(line.readableBytesView))'"
-        case .bareLineFeed: "bare LF"
-        case .tooLong: "too long"
+        case .bareLineFeed(let line): "bare LF '\(text(line.readableBytesView))'"
+        case .tooLong(let beginning): "too long '\(text(beginning.readableBytesView))'"
         case .needMoreData: "more"
         }
     }
@@ -36,19 +36,19 @@ struct CommandLineDecoderTests {
         ("AB\r\nCD\r\n", ["'AB'", "'CD'"], 0),
         ("AB\r\nCD", ["'AB'"], 2),
         ("AB\r\nCD\r", ["'AB'"], 3),
-        ("\n", ["bare LF"], 0),
-        ("AB\nCD\r\n", ["bare LF", "'CD'"], 0),
-        ("\n\r\n\n\r\n", ["bare LF", "''", "bare LF", "''"], 0),
+        ("\n", ["bare LF ''"], 0),
+        ("AB\nCD\r\n", ["bare LF 'AB'", "'CD'"], 0),
+        ("\n\r\n\n\r\n", ["bare LF ''", "''", "bare LF ''", "''"], 0),
         ("A\r\r\nB\r\n", ["'A\r'", "'B'"], 0),
         ("A\rB\r\n", ["'A\rB'"], 0),
         ("A\0\r\n", ["'A\0'"], 0),
         ("123456\r\nA\r\n", ["'123456'", "'A'"], 0),
-        ("1234567\r\nA\r\n", ["too long", "'A'"], 0),
-        ("12345678\r\n\r\n", ["too long", "''"], 0),
-        ("1234567\nA\r\n", ["bare LF", "'A'"], 0),
-        ("12345678\nA\r\n", ["too long", "'A'"], 0),
+        ("1234567\r\nA\r\n", ["too long '1234567\r'", "'A'"], 0),
+        ("12345678\r\n\r\n", ["too long '12345678'", "''"], 0),
+        ("1234567\nA\r\n", ["bare LF '1234567'", "'A'"], 0),
+        ("12345678\nA\r\n", ["too long '12345678'", "'A'"], 0),
         ("1234567890", [], 0),
-        ("12345678\r\r\r\n", ["too long"], 0),
+        ("12345678\r\r\r\n", ["too long '12345678'"], 0),
         ("1234567", [], 7),
     ]
 
@@ -69,7 +69,7 @@ struct CommandLineDecoderTests {
         let input = "EHLO client.example\r\nNOOP\nMAIL FROM:<someone@sender.example> SIZE=1\r\nQUIT\r\n"
         for chunks in chunkings(Array(input.utf8)) {
             let (results, left) = Self.decode(chunks, limit: 32)
-            #expect(results == ["'EHLO client.example'", "bare LF", "too long", "'QUIT'"])
+            #expect(results == ["'EHLO client.example'", "bare LF 'NOOP'", "too long 'MAIL FROM:<someo'", "'QUIT'"])
             #expect(left == 0)
         }
     }
@@ -78,7 +78,7 @@ struct CommandLineDecoderTests {
     func limit() {
         for length in 2045...2050 {
             let line = [UInt8](repeating: 0x41, count: length - 2) + [0x0D, 0x0A]
-            let expected = length <= 2048 ? "'\(text(line.dropLast(2)))'" : "too long"
+            let expected = length <= 2048 ? "'\(text(line.dropLast(2)))'" : "too long '\(text(line.prefix(16)))'"
             #expect(Self.decode([line], limit: 2048).results == [expected])
             #expect(
                 Self.decode([Array(line.prefix(2047)), Array(line.dropFirst(2047))], limit: 2048).results == [expected])
@@ -95,7 +95,7 @@ struct CommandLineDecoderTests {
             #expect(input.readableBytes < 64)
         }
         input.writeString("A\r\nQUIT\r\n")
-        #expect(decoder.next(from: &input, limit: 64) == .tooLong)
+        #expect(decoder.next(from: &input, limit: 64) == .tooLong(beginning: buffer(String(repeating: "A", count: 16))))
         #expect(decoder.next(from: &input, limit: 64) == .line(buffer("QUIT")))
         #expect(decoder.next(from: &input, limit: 64) == .needMoreData)
     }
@@ -115,7 +115,7 @@ struct CommandLineDecoderTests {
         // Raised again: what was thrown away stays so, and the line is told once.
         #expect(decoder.next(from: &input, limit: 100) == .needMoreData)
         input.writeString("0\r\nA\r\n")
-        #expect(decoder.next(from: &input, limit: 100) == .tooLong)
+        #expect(decoder.next(from: &input, limit: 100) == .tooLong(beginning: buffer("01234567")))
         #expect(decoder.next(from: &input, limit: 100) == .line(buffer("A")))
     }
 

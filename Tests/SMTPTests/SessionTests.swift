@@ -57,8 +57,10 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
         case "secured":
             session.secured()
             return nil
-        case "too long line": return session.receivedTooLongLine()
-        case "bare LF": return session.receivedBareLineFeed()
+        case "too long line": return session.receivedTooLongLine(beginning: buffer("MAIL FROM:<xxxxx"))
+        case "bare LF": return session.receivedBareLineFeed(line: buffer("NOOP"))
+        case "too long HTTP line": return session.receivedTooLongLine(beginning: buffer("POST /xxxxxxxxxx"))
+        case "HTTP line with bare LF": return session.receivedBareLineFeed(line: buffer("get / HTTP/1.1"))
         case "authenticated": return session.authenticated()
         case "authentication refused":
             return session.authenticationRefused(
@@ -776,6 +778,14 @@ struct SessionTests {
                 > Host: relay.test
                 < close
                 """),
+            Dialogue(
+                "HTTP gets none either in a line that is no command's",
+                """
+                > POST /\(String(repeating: "x", count: 3000)) HTTP/1.1
+                < close
+                """),
+            Dialogue("nor in one too long to be read", "! too long HTTP line\n< close"),
+            Dialogue("nor in one that ends in a bare LF", "! HTTP line with bare LF\n< close"),
             Dialogue("HTTP under TLS neither", .authenticated, "> POST /v1/email/send HTTP/1.1\n< close"),
         ])
     func errors(_ dialogue: Dialogue) { Self.check(dialogue) }

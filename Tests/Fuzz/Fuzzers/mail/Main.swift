@@ -1,0 +1,7 @@
+import FuzzDriver
+import MailProperties
+
+@main
+enum Main {
+    static func main() { fuzz([.data, .commands, .header, .from, .address, .sasl]) }
+}

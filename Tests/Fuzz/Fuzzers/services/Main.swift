@@ -1,0 +1,8 @@
+import FuzzDriver
+import SESProperties
+import SettingsProperties
+
+@main
+enum Main {
+    static func main() { fuzz([.settings, .answer]) }
+}

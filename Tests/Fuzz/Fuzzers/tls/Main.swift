@@ -1,0 +1,7 @@
+import FuzzDriver
+import TLSProperties
+
+@main
+enum Main {
+    static func main() { fuzz([.tls]) }
+}

@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func relay(_ name: String) -> Target.Dependency { .product(name: name, package: "hiveku-relay") }
+
+func properties(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(
+        name: name, dependencies: dependencies + [relay("FuzzSupport")], path: "Properties/\(name)",
+        swiftSettings: strict)
+}
+
+func fuzzer(_ name: String, _ properties: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: "fuzz-" + name, dependencies: ["FuzzDriver"] + properties, path: "Fuzzers/" + name,
+        swiftSettings: strict)
+}
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+
+/// What libFuzzer runs: built with its instrumentation and that of AddressSanitizer (see the Makefile), which the product's own
+/// package must not be.
+let package = Package(
+    name: "fuzz",
+    dependencies: [
+        // By name: the identity of a package at a path is the folder's name, which is anybody's choice.
+        .package(name: "hiveku-relay", path: "../.."),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        .target(name: "CLibFuzzer", path: "Fuzzers/CLibFuzzer"),
+        .target(
+            name: "FuzzDriver", dependencies: ["CLibFuzzer", relay("FuzzSupport")], path: "Fuzzers/Driver",
+            swiftSettings: strict),
+        properties("MailProperties", [relay("SMTP"), relay("InternetMessage"), nioCore]),
+        properties("TLSProperties", [relay("NIOOpenSSL"), nioCore, nioEmbedded]),
+        properties("SettingsProperties", [relay("Settings")]),
+        properties("SESProperties", [relay("SESTransport"), relay("RelayCore")]),
+        // Apart, so that the short form in CI need not build what the others stand on.
+        fuzzer("mail", ["MailProperties"]),
+        fuzzer("tls", ["TLSProperties"]),
+        fuzzer("services", ["SettingsProperties", "SESProperties"]),
+    ]
+)

@@ -1,0 +1,66 @@
+import FuzzSupport
+
+@testable import SMTP
+
+extension Property {
+    /// A text is the base64 of one thing or of none, and an exchange ends with what the client said or with an error.
+    public static let sasl = Property("sasl") { input in
+        let encoded = base64(input)
+        try require(Base64.decode(encoded) == input, "\(shown(input)) does not come back")
+        if let decoded = Base64.decode(input) {
+            try require(base64(decoded) == input, "\(shown(input)) is not the base64 of \(decoded)")
+        }
+        // The same octets as they are, and as what a client would make of them.
+        let lines = input.split(separator: 0x0A).map(Array.init)
+        for mechanism in SASLMechanism.allCases {
+            try converse(mechanism, lines)
+            try converse(mechanism, [encoded, encoded])
+        }
+    }
+
+    private static func converse(_ mechanism: SASLMechanism, _ lines: [[UInt8]]) throws {
+        var (exchange, step) = SASLExchange.begin(mechanism, initialResponse: lines.first)
+        var challenges = 0
+        for line in lines.dropFirst() {
+            guard case .challenge(let text) = step else { break }
+            try require(Base64.decode(text.utf8) != nil, "the challenge \(text) is not base64")
+            challenges += 1
+            try require(challenges <= 2, "\(mechanism) asks a third time")
+            step = exchange.received(line)
+        }
+        guard case .finished(let credentials) = step else { return }
+        switch mechanism {
+        case .plain:
+            try require(
+                !credentials.password.contains(0) && !credentials.userName.contains(0), "a NUL is part of PLAIN")
+            let response = lines.first.flatMap { Base64.decode($0) } ?? []
+            let ending = [0] + credentials.userName + [0] + credentials.password
+            try require(response.suffix(ending.count) == ending[...], "PLAIN came out as something else")
+        case .login:
+            try require(lines.count >= 2, "LOGIN ended after \(lines.count) lines")
+            let given = [credentials.userName, credentials.password]
+            // RFC 4954: a response of "=" stands for nothing.
+            let first = lines[0] == Array("=".utf8) ? [] : Base64.decode(lines[0])
+            try require([first, Base64.decode(lines[1])] == given, "LOGIN came out as something else")
+        }
+    }
+
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    /// RFC 4648 section 4, group by group.
+    private static func base64(_ bytes: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity((bytes.count + 2) / 3 * 4)
+        var start = 0
+        while start < bytes.count {
+            let count = min(3, bytes.count - start)
+            var bits = 0
+            for index in start..<(start + 3) { bits = bits << 8 | (index < bytes.count ? Int(bytes[index]) : 0) }
+            for position in 0..<4 {
+                result.append(position <= count ? alphabet[bits >> (18 - 6 * position) & 63] : 0x3D)
+            }
+            start += 3
+        }
+        return result
+    }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import FuzzSupport
+import Testing
+
+/// What libFuzzer starts from, and what it has ever found, without libFuzzer: in seconds, at each change.
+@Suite("Properties under fuzzing")
+struct ReplayTests {
+    static let properties: [Property] = [
+        .data, .commands, .header, .from, .address, .sasl, .tls, .settings, .answer,
+    ]
+
+    private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+
+    private static func files(_ folder: String, of name: String) throws -> [URL] {
+        let directory = fuzz.appending(path: "\(folder)/\(name)")
+        guard FileManager.default.fileExists(atPath: directory.path) else { return [] }
+        return try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil)
+            .sorted { $0.path < $1.path }
+    }
+
+    private static func replay(_ property: Property, _ files: [URL]) throws {
+        for file in files {
+            do {
+                try property.check(Array(Data(contentsOf: file)))
+            } catch {
+                Issue.record("\(property.name)/\(file.lastPathComponent): \(error)")
+            }
+        }
+    }
+
+    @Test("Holds for all of its corpus", arguments: properties.map(\.name))
+    func corpus(name: String) throws {
+        let property = try #require(Self.properties.first { $0.name == name })
+        let files = try Self.files("Corpus", of: name)
+        #expect(files.count >= 5)
+        try Self.replay(property, files)
+    }
+
+    @Test("Holds for what it once did not hold for", arguments: properties.map(\.name))
+    func failures(name: String) throws {
+        let property = try #require(Self.properties.first { $0.name == name })
+        try Self.replay(property, Self.files("Failures", of: name))
+    }
+
+    @Test("Each corpus is one of a property")
+    func strayFolders() throws {
+        let names = Set(Self.properties.map(\.name))
+        for folder in ["Corpus", "Failures"] {
+            let found = try FileManager.default.contentsOfDirectory(atPath: Self.fuzz.appending(path: folder).path)
+            #expect(Set(found.filter { !$0.hasPrefix(".") && $0 != "README.md" }).isSubset(of: names))
+        }
+    }
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Holds the properties against what libFuzzer makes up, under AddressSanitizer, one after the other.
+#
+#   run.sh [-r RUNS] [-s SECONDS] [PROPERTY...]     without names: all of them
+#
+# What is found goes to Failures/PROPERTY, which 'make test' replays from then on. The corpora grow in .build-fuzz; those in the
+# repository stay small and are written by hand.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+fuzz=Tests/Fuzz
+build=.build-fuzz
+
+declare -A product=(
+    [data]=fuzz-mail [commands]=fuzz-mail [header]=fuzz-mail [from]=fuzz-mail [address]=fuzz-mail [sasl]=fuzz-mail
+    [tls]=fuzz-tls [settings]=fuzz-services [answer]=fuzz-services
+)
+# Octets of an input at most: long enough for what each can do wrong, and for the limits that each has.
+declare -A length=(
+    [data]=96 [commands]=2500 [header]=2500 [from]=160 [address]=300 [sasl]=128 [tls]=1024 [settings]=1024 [answer]=512
+)
+
+limits=()
+while getopts r:s: option; do
+    case $option in
+        r) limits+=("-runs=$OPTARG") ;;
+        s) limits+=("-max_total_time=$OPTARG") ;;
+        *) exit 64 ;;
+    esac
+done
+shift $((OPTIND - 1))
+properties=("$@")
+[ $# -gt 0 ] || properties=(data commands header from address sasl tls settings answer)
+
+for name in "${properties[@]}"; do
+    [ -n "${product[$name]:-}" ] || { echo "there is no property $name; there are: ${!product[*]}" >&2; exit 64; }
+done
+for wanted in $(for name in "${properties[@]}"; do echo "${product[$name]}"; done | sort -u); do
+    ${SWIFT:-swift} build --package-path $fuzz --scratch-path $build -c release --product "$wanted" \
+        --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link -Xswiftc -enable-testing
+done
+
+# A short memory of what was allocated where: the inputs are kept, and tell it again with a longer one.
+export ASAN_OPTIONS=malloc_context_size=1:quarantine_size_mb=8:detect_stack_use_after_return=0
+failed=()
+for name in "${properties[@]}"; do
+    grown=$build/corpus/$name
+    mkdir -p "$grown" "$fuzz/Failures/$name"
+    seeds=("$fuzz/Corpus/$name" "$fuzz/Failures/$name")
+    [ "$name" != settings ] || seeds+=(Tests/SettingsTests/Fixtures etc)
+    options=("-max_len=${length[$name]}" -timeout=30 -rss_limit_mb=2048 -print_final_stats=1 "${limits[@]}")
+    [ ! -f "$fuzz/Dictionaries/$name.dict" ] || options+=("-dict=$fuzz/Dictionaries/$name.dict")
+    if ! FUZZ_PROPERTY=$name "$build/release/${product[$name]}" "${options[@]}" -artifact_prefix="$fuzz/Failures/$name/" \
+        "$grown" "${seeds[@]}" >"$build/$name.log" 2>&1; then
+        failed+=("$name")
+        grep -a -A 20 -m 1 'Fatal error\|ERROR: ' "$build/$name.log" || tail -n 20 "$build/$name.log"
+    fi
+    rmdir --ignore-fail-on-non-empty "$fuzz/Failures/$name"
+    echo "$name: $(grep -a 'number_of_executed_units' "$build/$name.log" | awk '{ print $2 }') runs," \
+        "$(grep -a -o 'cov: [0-9]*' "$build/$name.log" | tail -n 1)"
+done
+[ ${#failed[@]} = 0 ] || { echo "does not hold: ${failed[*]}; the input is in $fuzz/Failures" >&2; exit 1; }
