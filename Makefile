@@ -38,7 +38,7 @@ release: deps-run
 documents:
 	debian/manual.py $(PROGRAM) etc/relay.yaml $(DOCUMENTS)/man
 	mkdir -p $(addprefix $(DOCUMENTS)/,bash zsh fish)
-	$(PROGRAM) --generate-completion-script bash > $(DOCUMENTS)/bash/hiveku-relay
+	$(PROGRAM) --generate-completion-script bash | sed '1{/^#!/d}' > $(DOCUMENTS)/bash/hiveku-relay
 	$(PROGRAM) --generate-completion-script zsh > $(DOCUMENTS)/zsh/_hiveku-relay
 	$(PROGRAM) --generate-completion-script fish > $(DOCUMENTS)/fish/hiveku-relay.fish
 
