@@ -2,6 +2,7 @@
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
 # make faults  the relay killed, its disk, clock, SES and clients failing: the long form of what make test does
+# make deb     a Debian package of it, in .build/package/; make test-deb installs, upgrades and removes that (as root)
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
@@ -9,7 +10,7 @@
 # make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
-# make deps-run, make deps-test, make deps-faults, make deps-bench: install what those need (Debian, Ubuntu)
+# make deps-run, make deps-test, make deps-faults, make deps-bench, make deps-deb: install what those need (Debian, Ubuntu)
 
 SHELL := /bin/bash
 SWIFT ?= swift
@@ -21,10 +22,9 @@ APT_PEERS := postfix dovecot-core
 BENCH ?=
 FAULTS ?=
 FUZZ ?= -r 10000000
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration check-alerts faults fuzz fuzz-short sanitize sanitize-address \
-	sanitize-thread bench lint format deps-run deps-test deps-faults deps-bench clean
+.PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
+	sanitize sanitize-address sanitize-thread bench lint format deps-run deps-test deps-faults deps-bench deps-deb clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -34,6 +34,24 @@ build: deps-run
 
 release: deps-run
 	$(SWIFT) build -c release --static-swift-stdlib --product hiveku-relay
+
+# From the program's own definitions, so that they say what it does.
+documents:
+	debian/manual.py $(PROGRAM) etc/relay.yaml $(DOCUMENTS)/man
+	mkdir -p $(addprefix $(DOCUMENTS)/,bash zsh fish)
+	$(PROGRAM) --generate-completion-script bash | sed '1{/^#!/d}' > $(DOCUMENTS)/bash/hiveku-relay
+	$(PROGRAM) --generate-completion-script zsh > $(DOCUMENTS)/zsh/_hiveku-relay
+	$(PROGRAM) --generate-completion-script fish > $(DOCUMENTS)/fish/hiveku-relay.fish
+
+# The program is built before debhelper, which takes away the home directory that SwiftPM keeps its caches in.
+deb: deps-deb release
+	mkdir -p $(PACKAGE)
+	rm -f $(PACKAGE)/hiveku-relay*
+	dpkg-buildpackage --build=binary --no-sign --no-pre-clean \
+		--buildinfo-option=-u$(PACKAGE) --buildinfo-file=$(PACKAGE)/hiveku-relay.buildinfo \
+		--changes-option=-u$(PACKAGE) --changes-file=$(PACKAGE)/hiveku-relay.changes
+	lintian --fail-on error,warning $(PACKAGE)/hiveku-relay.changes
+	@ls -l $(PACKAGE)/*.deb
 
 test: deps-test test-swift test-integration
 
@@ -53,6 +71,11 @@ check-alerts: deps-test
 faults: deps-faults
 	$(SWIFT) build --product hiveku-relay
 	FAULTS_SIZE=full $(VENV)/bin/python -m pytest -s Tests/Integration/faults $(FAULTS)
+
+# A machine of its own: a minimal Debian with systemd, made with debootstrap and unshare.
+test-deb: deb deps-test
+	$(call apt_install,$(APT_TEST_DEB))
+	$(VENV)/bin/python -m pytest -x Tests/Package
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
@@ -111,6 +134,9 @@ deps-bench:
 
 deps-faults: deps-test
 	$(call apt_install,$(APT_FAULTS))
+
+deps-deb:
+	$(call apt_install,$(APT_DEB))
 
 deps-test: $(VENV)/ready $(VENV)/bin/promtool
 	@true

@@ -23,7 +23,13 @@ enum SettingsFile {
             SettingsMistake(.file(path, line: nil, column: nil), nil, problem)
         }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw mistake("can't be opened: \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else {
+            // The file is not for everybody, and the commands are often tried as somebody else first.
+            let error = errno
+            let advice =
+                error == EACCES ? "; commands are run as root or as the relay's user, who must be able to read it" : ""
+            throw mistake("can't be opened: \(String(cString: strerror(error)))\(advice)")
+        }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)

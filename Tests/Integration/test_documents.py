@@ -1,29 +1,112 @@
-"""What SECURITY.md names as shown by a test is there to show it."""
+"""Man pages and completions, as the program's definitions make them, and that the package's lists agree with the tree."""
 
+import json
+import os
 import re
-from pathlib import Path
+import subprocess
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+
+from relay import BINARY, DEADLINE, ROOT, clean_environment
 
 
-def test_the_threat_model_names_tests_that_exist():
-    rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")]
-    properties = "\n".join(path.read_text() for path in (ROOT / "Tests/Fuzz/Properties").rglob("*.swift"))
-    named = 0
-    for row in rows:
-        shown = row.rstrip(" |").rpartition("|")[2]
-        if shown.strip() == "shown by":
-            continue
-        # A file, then what of it in parentheses; or a property by its name alone.
-        for path, functions in re.findall(r"`([\w./-]+\.\w+)`(?: \(([^)]*)\))?", shown):
-            where = ROOT / path if path.startswith("systemd/") else ROOT / "Tests" / path
-            assert where.is_file(), f"{path}: {row}"
-            for function in re.findall(r"`(\w+)`", functions):
-                assert re.search(rf"\b(def|func) {function}\b", where.read_text()), f"{path}: no {function}: {row}"
-            named += 1
-        for words in re.findall(r"propert(?:y|ies) ((?:`[a-z]+`(?:, | and )?)+)", shown):
-            for name in re.findall(r"`([a-z]+)`", words):
-                assert f'Property("{name}")' in properties, f"no property {name}: {row}"
-                named += 1
-        assert "`" in shown, f"shown by nothing: {row}"
-    assert named > 40
+def ran(*command):
+    result = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=DEADLINE, cwd=ROOT,
+        env={**clean_environment(), "LC_ALL": "C.UTF-8"})
+    assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
+    return result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("documents")
+    ran("make", "documents", f"PROGRAM={BINARY}", f"DOCUMENTS={directory}")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def root():
+    return json.loads(ran(BINARY, "--experimental-dump-help")[0])["command"]
+
+
+def rendered(page):
+    """As plain text, without the line breaks that a width makes."""
+    text = ran("mandoc", "-T", "utf8", "-O", "width=1000", page)[0]
+    return re.sub(".\b", "", text)
+
+
+def leaves(command, words=()):
+    words += (command["commandName"],)
+    below = [c for c in command.get("subcommands", []) if c["commandName"] != "help"]
+    return [leaf for c in below for leaf in leaves(c, words)] if below else [(words, command)]
+
+
+def test_the_pages_are_without_faults(documents):
+    pages = sorted((documents / "man").iterdir())
+    assert {page.name for page in pages} == {
+        "hiveku-relay.1", "hiveku-relay.yaml.5",
+        *(f"hiveku-relay-{name}.1" for name in ("serve", "keys", "messages", "status", "config", "doctor"))}
+    for page in pages:
+        assert ran("mandoc", "-T", "lint", "-W", "warning", page) == ("", "")
+        assert ran("groff", "-man", "-K", "utf8", "-T", "utf8", "-ww", "-z", page) == ("", ""), page
+
+
+def test_every_command_and_option_is_on_its_page(documents, root):
+    for words, command in leaves(root):
+        text = rendered(documents / f"man/hiveku-relay-{words[1]}.1")
+        # What it is for, on a line of its own, and the options behind it.
+        synopsis = re.search(rf"^\s+{re.escape(' '.join(words))}(?=\s|$).*$", text, re.M)
+        assert synopsis, words
+        assert command["abstract"] in text
+        described = text.split("\n" + " ".join(words) + "\n")[-1] if len(words) > 2 else text
+        for argument in command["arguments"]:
+            name = argument.get("preferredName", {}).get("name")
+            if name in ("help", "version"):
+                continue
+            typed = f"--{name}" if name else argument["valueName"].upper()
+            assert typed in synopsis[0], (words, typed)
+            assert re.search(rf"^\s+{re.escape(typed)}\b", described, re.M), (words, typed)
+            assert argument["abstract"] in described, (words, typed)
+
+
+def test_every_setting_is_in_the_manual_with_its_default(documents):
+    text = rendered(documents / "man/hiveku-relay.yaml.5")
+    section, names = None, []
+    for line in (ROOT / "etc/relay.yaml").read_text().splitlines():
+        if heading := re.match(r"(\w+):$", line):
+            section = heading[1] + "."
+        if setting := re.match(r"\s*#(\w+):\s*(.*)$", line):
+            name = (section or "") + setting[1]
+            names.append(name)
+            tag = name + (f" = {setting[2]}" if setting[2] else "")
+            assert re.search(rf"^\s+{re.escape(tag)}$", text, re.M), tag
+    assert len(names) > 25
+
+
+def test_the_completions_can_be_read_by_their_shells(documents, root):
+    for shell, file in (("bash", "bash/hiveku-relay"), ("zsh", "zsh/_hiveku-relay"), ("fish", "fish/hiveku-relay.fish")):
+        assert ran(shell, "-n", documents / file) == ("", "")
+        text = (documents / file).read_text()
+        for words, _ in leaves(root):
+            assert words[-1] in text, (shell, words)
+
+
+def test_bash_completes_commands_and_options(documents):
+    script = """
+        source "$1"
+        COMP_LINE="hiveku-relay keys re" COMP_POINT=20 COMP_WORDS=(hiveku-relay keys re) COMP_CWORD=2 COMP_TYPE=9
+        _hiveku-relay hiveku-relay re keys
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    assert ran("bash", "-c", script, "bash", documents / "bash/hiveku-relay")[0].split() == ["revoke"]
+
+
+def test_the_package_is_for_this_version_and_has_every_file():
+    entry = re.match(r"hiveku-relay \((\S+)\) ", (ROOT / "debian/changelog").read_text())
+    assert entry[1] == ran(BINARY, "--version")[0].strip()
+    installed = {line.split()[0] for line in (ROOT / "debian/hiveku-relay.install").read_text().splitlines()}
+    expected = {f"{folder}/{name}" for folder in ("systemd", "etc") for name in os.listdir(ROOT / folder)}
+    assert expected <= installed
+    for script in (ROOT / "debian").glob("*.post*"):
+        ran("sh", "-n", script)

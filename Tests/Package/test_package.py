@@ -1,0 +1,368 @@
+"""The life of a relay on a mail gateway: installed, configured, used, upgraded with mail in its queue, removed.
+
+The tests are the chapters of one story and run in their order; the machine is the one of machine.py, with systemd, the units as
+they are shipped and their sandbox.
+"""
+
+import os
+import re
+import shutil
+import smtplib
+import ssl
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from machine import CACHE, Machine, said
+from relay import self_signed
+from ses import REGION
+from ses_standin import SESStandIn
+
+STATE, SETTINGS = "/var/lib/hiveku-relay", "/etc/hiveku-relay"
+UNITS = ["hiveku-relay.service", "hiveku-relay-smtp.socket", "hiveku-relay-smtps.socket"]
+MESSAGE = b"From: Shop <shop@example.com>\r\nTo: to@example.net\r\nSubject: %s\r\n\r\nHello.\r\n"
+AWS_SECRET = "wJalrXUtnFEMI-EXAMPLE"
+
+
+def package():
+    named = os.environ.get("HIVEKU_RELAY_PACKAGE")
+    found = [Path(named)] if named else [
+        path for path in CACHE.glob("hiveku-relay_*.deb") if said("dpkg-deb", "-f", path, "Package") == "hiveku-relay"]
+    assert len(found) == 1, f"{found}; make deb makes it"
+    return found[0]
+
+
+def older(newer, directory):
+    """The same package under an older version."""
+    tree = directory / "older"
+    subprocess.run(["dpkg-deb", "-R", newer, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: (.*)$", r"Version: \1~older", control.read_text()))
+    path = directory / "older.deb"
+    subprocess.run(["dpkg-deb", "-Znone", "-b", tree, path], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
+    return path
+
+
+@pytest.fixture(scope="module")
+def machine():
+    with tempfile.TemporaryDirectory(prefix="hiveku-relay-machine-") as directory:
+        machine = Machine(directory)
+        for name, deb in (("newer.deb", package()), ("older.deb", older(package(), Path(directory)))):
+            shutil.copy(deb, machine.path(f"/root/{name}"))
+        try:
+            yield machine
+        finally:
+            machine.halt()
+
+
+@pytest.fixture(scope="module")
+def story():
+    """What a chapter leaves for those after it."""
+    return {}
+
+
+class Gateway:
+    """The relay on the machine, as its operator and its clients see it."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def relay(self, *arguments, **options):
+        return self.machine.run("hiveku-relay", *arguments, **options)
+
+    def create_key(self, environment, *rules, **options):
+        return self.relay(
+            "keys", "create", "--name", "shop", "--environment", environment, "--scope", "email:send", *rules,
+            **options).stdout.strip()
+
+    def send(self, key, subject, kind="smtp"):
+        """The id under which it was queued."""
+        context = ssl.create_default_context(cafile=self.machine.path(f"{SETTINGS}/tls/relay.pem"))
+        with self.machine.network():
+            if kind == "smtps":
+                client = smtplib.SMTP_SSL("localhost", 465, timeout=60, context=context)
+            else:
+                client = smtplib.SMTP("localhost", 587, timeout=60)
+        with client:
+            if kind == "smtp":
+                client.starttls(context=context)
+            client.login("apikey", key)
+            for step in (
+                    lambda: client.mail("shop@example.com"), lambda: client.rcpt("to@example.net"),
+                    lambda: client.data(MESSAGE % subject.encode())):
+                code, text = step()
+                if code != 250:
+                    raise smtplib.SMTPResponseException(code, text)
+        return re.search(rb"queued as (\w+)", text)[1].decode()
+
+    def state(self, message):
+        return re.search(r'"state"\s*:\s*"([^"]+)"', self.relay("messages", "show", message, "--json").stdout)[1]
+
+    def wait_for(self, message, state):
+        self.machine.wait_until(lambda: self.state(message) == state, f"{message} to be {state}")
+
+    def unit(self, name, *properties):
+        text = self.machine.said("systemctl", "show", name, "--property", ",".join(properties))
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def is_active(self):
+        return [self.machine.run("systemctl", "is-active", unit, check=False).stdout.strip() for unit in UNITS]
+
+    def journal(self):
+        return self.machine.said("journalctl", "--no-pager", "--output=cat", "--unit=hiveku-relay.service")
+
+    def state_files(self):
+        return self.machine.said("sh", "-c", f"stat -c '%a %U:%G %n' {STATE} {STATE}/*").splitlines()
+
+    def certificate_served(self):
+        with self.machine.network():
+            return ssl.get_server_certificate(("localhost", 465), timeout=60)
+
+    def set_certificate(self):
+        """As README.md says; what it was named by its authority."""
+        with tempfile.TemporaryDirectory() as directory:
+            certificate, key = self_signed(directory)
+            shutil.copy(certificate, self.machine.path("/root/fullchain.pem"))
+            shutil.copy(key, self.machine.path("/root/privkey.pem"))
+            text = certificate.read_text()
+        self.machine.run("install", "-d", "-m", "750", "-g", "hiveku-relay", f"{SETTINGS}/tls")
+        for source, target in (("fullchain.pem", "relay.pem"), ("privkey.pem", "relay.key")):
+            self.machine.run("install", "-m", "640", "-g", "hiveku-relay", f"/root/{source}", f"{SETTINGS}/tls/{target}")
+        return text
+
+    def change_settings(self, **settings):
+        """Takes the # from in front of settings and writes values behind them."""
+        path = self.machine.path(f"{SETTINGS}/relay.yaml")
+        text = path.read_text()
+        for name, value in settings.items():
+            text, count = re.subn(rf"(?m)^( *)#?{name}:.*$", rf"\1{name}: {value}", text)
+            assert count == 1, name
+        path.write_text(text)
+
+
+@pytest.fixture
+def gateway(machine):
+    return Gateway(machine)
+
+
+def test_it_is_installed_with_what_it_needs(machine):
+    machine.prepare("apt-get update -q && apt-get install -q -y --no-install-recommends /root/older.deb")
+    machine.boot()
+    assert machine.said("dpkg", "--verify", "hiveku-relay") == ""
+    assert re.fullmatch(r"\d+\.\d+\.\d+", machine.said("hiveku-relay", "--version"))
+    assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE, "/usr/bin/hiveku-relay") == [
+        "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay", "755 root:root"]
+    user = machine.said("getent", "passwd", "hiveku-relay").split(":")
+    assert user[5:] == [STATE, "/usr/sbin/nologin"] and int(user[2]) < 1000
+    # Beside the settings nothing is the administrator's to edit.
+    assert machine.said("dpkg-query", "-W", "-f", "${Conffiles}", "hiveku-relay").split()[0::2] == [f"{SETTINGS}/relay.yaml"]
+
+
+def test_it_waits_until_it_is_configured(machine, gateway):
+    for unit in UNITS:
+        assert machine.run("systemctl", "is-enabled", unit, check=False).stdout.strip() == "disabled"
+    assert gateway.is_active() == ["inactive"] * 3
+    assert machine.said("systemctl", "--failed", "--quiet") == ""
+    # Who starts it all the same is told what is missing, once.
+    assert machine.run("systemctl", "start", "hiveku-relay.service", check=False).returncode != 0
+    assert gateway.unit("hiveku-relay.service", "ExecMainStatus", "NRestarts") == {"ExecMainStatus": "78", "NRestarts": "0"}
+    assert "tls.certificate and tls.private_key are not set" in gateway.journal()
+
+
+def test_a_client_does_not_start_it_over_and_over(machine, gateway):
+    # The sockets have been opened for it. A client that comes now wakes the service, which can't take it.
+    with machine.network(), pytest.raises(OSError):
+        smtplib.SMTP("localhost", 587, timeout=120)
+    assert gateway.unit("hiveku-relay-smtp.socket", "Result")["Result"] == "trigger-limit-hit"
+    with machine.network(), pytest.raises(ConnectionRefusedError):
+        smtplib.SMTP("localhost", 587, timeout=120)
+    machine.run("systemctl", "stop", *UNITS)
+    machine.run("systemctl", "reset-failed")
+
+
+def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, story):
+    story["test key"] = gateway.create_key("test")
+    story["live key"] = gateway.create_key("live", user="hiveku-relay")
+    owners = {line.split()[1] for line in gateway.state_files()}
+    assert owners == {"hiveku-relay:hiveku-relay"}, gateway.state_files()
+    for user in (None, "hiveku-relay"):
+        assert len(gateway.relay("keys", "list", "--json", user=user).stdout.splitlines()) == 2
+    # Others learn that they are others.
+    refused = gateway.relay("keys", "list", user="nobody", check=False)
+    assert refused.returncode == 78 and "Permission denied; commands are run as root" in refused.stderr
+    assert f"{SETTINGS}/relay.yaml" in refused.stderr
+
+
+def test_it_is_configured_and_started(machine, gateway):
+    assert gateway.relay("config", "check", check=False).returncode == 78
+    gateway.set_certificate()
+    gateway.change_settings(
+        hostname="relay.example.com", certificate=f"[{SETTINGS}/tls/relay.pem]", private_key=f"[{SETTINGS}/tls/relay.key]")
+    for user in (None, "hiveku-relay"):
+        gateway.relay("config", "check", user=user)
+    # The sockets and their start at boot come with it.
+    machine.run("systemctl", "enable", "--now", "hiveku-relay.service")
+    assert gateway.is_active() == ["active"] * 3
+    for unit in UNITS:
+        assert machine.said("systemctl", "is-enabled", unit) == "enabled"
+    assert machine.stat(STATE) == ["750 hiveku-relay:hiveku-relay"]
+    assert machine.stat(SETTINGS) == ["750 root:hiveku-relay"]
+    assert "mode is different" not in machine.said("journalctl", "--no-pager")
+
+
+@pytest.mark.parametrize("kind", ["smtp", "smtps"])
+def test_a_message_is_sent(gateway, story, kind):
+    message = gateway.send(story["test key"], f"Hello {kind}", kind)
+    gateway.wait_for(message, "simulated")
+    assert b"Hello." in gateway.relay("messages", "show", message, "--raw").stdout.encode()
+    assert f"message={message}" in gateway.journal()
+
+
+def test_swaks_as_the_readme_has_it(machine, story):
+    with machine.network():
+        result = subprocess.run(
+            ["swaks", "--server", "localhost", "--port", "587", "--tls", "--auth", "PLAIN", "--auth-user", "apikey",
+             "--auth-password", story["test key"], "--from", "shop@example.com", "--to", "to@example.net"],
+            capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0 and "250 2.0.0 Ok: queued as" in result.stdout, result.stdout + result.stderr
+
+
+def test_commands_of_root_leave_nothing_that_the_relay_cant_use(machine, gateway, story):
+    waiting = threading.Thread(
+        target=lambda: gateway.relay("messages", "wait", "--subject", "Late", "--timeout", "60s"))
+    waiting.start()
+    created = gateway.create_key("test", "--per-day", "1")
+    owners = {line.split()[1] for line in gateway.state_files()}
+    assert owners == {"hiveku-relay:hiveku-relay"}, gateway.state_files()
+    message = gateway.send(created, "Late")
+    waiting.join(120)
+    assert not waiting.is_alive()
+    gateway.wait_for(message, "simulated")
+    # And with the relay stopped, when a command of root's is the only one to use the database.
+    machine.run("systemctl", "stop", "hiveku-relay.service")
+    gateway.create_key("test")
+    owners = {line.split()[1] for line in gateway.state_files()}
+    assert owners == {"hiveku-relay:hiveku-relay"}, gateway.state_files()
+    machine.run("systemctl", "start", "hiveku-relay.service")
+    gateway.wait_for(gateway.send(story["test key"], "After a stop"), "simulated")
+
+
+def test_the_reason_why_a_message_was_refused_can_be_found(gateway, machine):
+    key = gateway.create_key("test", "--allow-domain", "example.org")
+    with pytest.raises(smtplib.SMTPResponseException, match="sender-domain"):
+        gateway.send(key, "Refused")
+    machine.wait_until(lambda: "sender-domain" in gateway.journal(), "the refusal in the journal")
+    checked = gateway.relay("keys", "check", "-", "--from", "shop@example.com", input=key, check=False)
+    assert checked.returncode == 1 and "example.com" in checked.stdout + checked.stderr
+
+
+def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
+    before = gateway.unit("hiveku-relay.service", "MainPID")
+    certificate = gateway.set_certificate()
+    machine.wait_until(lambda: gateway.certificate_served().strip() == certificate.strip(), "the new certificate")
+    assert gateway.unit("hiveku-relay.service", "MainPID") == before
+    assert "certificate loaded" in gateway.journal()
+    gateway.send(story["test key"], "Under the new certificate")
+
+
+def test_an_upgrade_keeps_the_queue_and_turns_nobody_away(machine, gateway, story):
+    # No region is set, so these wait.
+    story["queued"] = [gateway.send(story["live key"], f"Queued {number}") for number in range(20)]
+    gateway.change_settings(long_lines="refuse")
+    before = gateway.unit("hiveku-relay.service", "MainPID", "ExecMainStartTimestampMonotonic")
+    sent, failures, upgraded = [], [], threading.Event()
+
+    def keep_sending():
+        while not upgraded.is_set():
+            try:
+                sent.append(gateway.send(story["test key"], f"Meanwhile {len(sent)}"))
+            except (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException) as error:
+                # A connection that the old relay ended in order: 421, then closed. The client would come again.
+                failures.append(error)
+            except OSError as error:
+                failures.append(error)
+                return
+
+    client = threading.Thread(target=keep_sending)
+    client.start()
+    machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
+    upgraded.set()
+    client.join(120)
+    assert not client.is_alive()
+    assert [e for e in failures if isinstance(e, ConnectionRefusedError)] == []
+
+    assert "older" not in machine.said("dpkg-query", "-W", "-f", "${Version}", "hiveku-relay")
+    after = gateway.unit("hiveku-relay.service", "MainPID", "ExecMainStartTimestampMonotonic")
+    assert int(after["MainPID"]) not in (0, int(before["MainPID"]))
+    assert gateway.is_active() == ["active"] * 3
+    assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE) == [
+        "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay"]
+    assert "long_lines: refuse" in machine.path(f"{SETTINGS}/relay.yaml").read_text()
+    for message in story["queued"]:
+        assert gateway.state(message) in ("queued", "sending")
+    assert sent
+    for message in sent:
+        gateway.wait_for(message, "simulated")
+
+
+def test_what_was_queued_before_leaves_after_it(machine, gateway, story):
+    machine.path(f"{SETTINGS}/aws-credentials").write_text(
+        f"[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {AWS_SECRET}\n")
+    machine.run("chgrp", "hiveku-relay", f"{SETTINGS}/aws-credentials")
+    machine.run("chmod", "640", f"{SETTINGS}/aws-credentials")
+    with machine.network():
+        server = SESStandIn()
+        server.__enter__()
+    try:
+        gateway.change_settings(
+            region=REGION, endpoint=server.url, credentials_file=f"{SETTINGS}/aws-credentials")
+        gateway.relay("config", "check")
+        machine.run("systemctl", "restart", "hiveku-relay.service")
+        for message in story["queued"]:
+            gateway.wait_for(message, "sent")
+        assert sorted(taken.subject for taken in server.taken) == sorted(f"Queued {number}" for number in range(20))
+        assert AWS_SECRET not in machine.said("journalctl", "--no-pager")
+    finally:
+        server.__exit__(None, None, None)
+
+
+def test_removal_keeps_what_is_the_operators(machine, gateway):
+    machine.run("apt-get", "remove", "-q", "-y", "hiveku-relay")
+    for unit in UNITS:
+        assert machine.run("systemctl", "is-active", unit, check=False).stdout.strip() == "inactive"
+    with machine.network(), pytest.raises(ConnectionRefusedError):
+        smtplib.SMTP("localhost", 587, timeout=60)
+    assert machine.path(f"{STATE}/relay.db").exists() and machine.path(f"{SETTINGS}/relay.yaml").exists()
+
+
+def test_installed_again_it_goes_on(machine, gateway, story):
+    machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
+    machine.run("systemctl", "start", "hiveku-relay.service")
+    assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE) == [
+        "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay"]
+    gateway.wait_for(gateway.send(story["test key"], "Back again"), "simulated")
+
+
+def test_purging_leaves_the_user_and_what_the_package_did_not_bring(machine, gateway):
+    machine.run("apt-get", "purge", "-q", "-y", "hiveku-relay")
+    assert not machine.path(STATE).exists()
+    assert not machine.path(f"{SETTINGS}/relay.yaml").exists()
+    assert machine.path(f"{SETTINGS}/tls/relay.key").exists()
+    assert machine.run("getent", "passwd", "hiveku-relay", check=False).returncode == 0
+    assert "hiveku-relay" not in machine.said("sh", "-c", "find /etc/systemd /var/lib/systemd /usr/lib/systemd -name '*hiveku*'")
+    assert machine.run("dpkg-query", "-W", "hiveku-relay", check=False).returncode != 0
+    machine.run("rm", "-r", SETTINGS)
+
+
+def test_installed_on_a_running_machine_it_waits_as_well(machine, gateway):
+    machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
+    assert gateway.is_active() == ["inactive"] * 3
+    assert machine.said("systemctl", "--failed", "--quiet") == ""
+    assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE) == [
+        "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay"]
+    machine.run("apt-get", "purge", "-q", "-y", "hiveku-relay")
+    assert not machine.path(SETTINGS).exists()
