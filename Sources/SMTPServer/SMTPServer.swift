@@ -16,17 +16,22 @@ public final class SMTPServer: Sendable {
     }
 
     private let group: any EventLoopGroup
+    private let listeners: [any Channel]
     /// One for each listener, which is what they can see to.
     private let quiescing: [ServerQuiescingHelper]
-    private let notice: ShutdownNotice
+    private let service: SMTPService
+    private let configuration: CurrentConfiguration
     public let bound: [Bound]
 
     private init(
-        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], notice: ShutdownNotice, bound: [Bound]
+        group: any EventLoopGroup, listeners: [any Channel], quiescing: [ServerQuiescingHelper], service: SMTPService,
+        configuration: CurrentConfiguration, bound: [Bound]
     ) {
         self.group = group
+        self.listeners = listeners
         self.quiescing = quiescing
-        self.notice = notice
+        self.service = service
+        self.configuration = configuration
         self.bound = bound
     }
 
@@ -43,13 +48,14 @@ public final class SMTPServer: Sendable {
             limiter: ConnectionLimiter(
                 maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient),
             logger: logger)
+        let current = CurrentConfiguration(configuration)
         var quiescing: [ServerQuiescingHelper] = []
         var channels: [any Channel] = []
         var bound: [Bound] = []
         do {
             for listener in listeners {
                 let helper = ServerQuiescingHelper(group: group)
-                let channel = try await bind(listener, service, helper, group)
+                let channel = try await bind(listener, service, current, helper, group)
                 quiescing.append(helper)
                 channels.append(channel)
                 bound.append(Bound(listener: listener, address: channel.localAddress))
@@ -58,12 +64,22 @@ public final class SMTPServer: Sendable {
             for channel in channels { try? await channel.close() }
             throw error
         }
-        return SMTPServer(group: group, quiescing: quiescing, notice: service.shutdown, bound: bound)
+        return SMTPServer(
+            group: group, listeners: channels, quiescing: quiescing, service: service, configuration: current,
+            bound: bound)
+    }
+
+    /// What clients are held to from now on. A connection keeps what held when it was made, so that what the client was
+    /// told stays true; the number of connections is limited anew at once.
+    public func reconfigure(_ configuration: SMTPServerConfiguration) {
+        self.configuration.value = configuration
+        service.limiter.change(
+            maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient)
     }
 
     private static func bind(
-        _ listener: SMTPListener, _ service: SMTPService, _ quiescing: ServerQuiescingHelper,
-        _ group: any EventLoopGroup
+        _ listener: SMTPListener, _ service: SMTPService, _ configuration: CurrentConfiguration,
+        _ quiescing: ServerQuiescingHelper, _ group: any EventLoopGroup
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
             // A short backlog leaves clients hanging that believe to be connected and wait for the greeting.
@@ -83,6 +99,8 @@ public final class SMTPServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handlers = channel.pipeline.syncOperations
+                    var service = service
+                    service.configuration = configuration.value
                     let isImplicitTLS = listener.security == .implicitTLS
                     if isImplicitTLS, let tls = service.tls {
                         try handlers.addHandler(TLSServerHandler(context: tls.current))
@@ -117,7 +135,8 @@ public final class SMTPServer: Sendable {
     ///
     /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async {
-        notice.give(limit: TimeAmount(limit))
+        await stopAccepting()
+        service.shutdown.give(limit: TimeAmount(limit))
         let loop = group.any()
         let ends = quiescing.map { helper in
             let promise = loop.makePromise(of: Void.self)
@@ -126,6 +145,30 @@ public final class SMTPServer: Sendable {
         }
         // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
         try? await EventLoopFuture.andAllComplete(ends, on: loop).get()
+    }
+}
+
+extension SMTPServer {
+    /// Leaves what has not been accepted yet to who holds the socket next, and sees what has been accepted through to its
+    /// handler. A listener that is closed while it hands over a connection would hang up on it.
+    private func stopAccepting() async {
+        for listener in listeners { try? await listener.setOption(.autoRead, value: false).get() }
+        // A new connection goes from the listener's loop to its own and back.
+        for _ in 0..<2 {
+            for loop in group.makeIterator() { try? await loop.submit {}.get() }
+        }
+    }
+}
+
+/// What new connections are held to; it may change while the server runs.
+private final class CurrentConfiguration: Sendable {
+    private let state: Mutex<SMTPServerConfiguration>
+
+    init(_ configuration: SMTPServerConfiguration) { state = Mutex(configuration) }
+
+    var value: SMTPServerConfiguration {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
     }
 }
 

@@ -22,7 +22,8 @@ final class ServerFixture: Sendable {
     init(
         limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
         tls: ReloadableTLSContext? = nil,
-        maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20
+        maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20,
+        maximumRecipients: Int = 100
     ) throws {
         let (secret, stored) = Sample.key(createdAt: clock.now()) { key in
             key.limits = limits
@@ -36,7 +37,8 @@ final class ServerFixture: Sendable {
                 preparation: PreparationPolicy()),
             store: store, clock: clock, observe: { _ in })
         let configuration = SMTPServerConfiguration(
-            hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRecipients: 100,
+            hostname: "relay.example.com", maximumMessageSize: maximumMessageSize,
+            maximumRecipients: maximumRecipients,
             maximumConnections: maximumConnections, maximumConnectionsPerClient: maximumConnectionsPerClient,
             idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
             plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])
