@@ -129,7 +129,8 @@ struct SMTPVisit: ~Copyable {
         let descriptor = socket(address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw systemFailure() }
         // Also for connecting, see socket(7).
-        var patience = timeval(tv_sec: 5, tv_usec: 0)
+        var patience = timeval()
+        patience.tv_sec = 5
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
