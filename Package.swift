@@ -60,6 +60,7 @@ let package = Package(
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         library("Delivery", ["RelayCore", logging]),
+        library("Supervision", ["RelayCore", nioCore, logging]),
         library(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
@@ -69,7 +70,7 @@ let package = Package(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
-                "SESTransport", "InternetMessage", "Settings", nioCore, nioPosix, logging,
+                "SESTransport", "InternetMessage", "Settings", "Supervision", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -86,6 +87,7 @@ let package = Package(
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
+        tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
         tests(
             "SESTransportTests",

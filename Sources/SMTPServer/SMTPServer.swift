@@ -7,6 +7,12 @@ import NIOPosix
 import RelayCore
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
     /// A listener that is up.
@@ -91,6 +97,7 @@ public final class SMTPServer: Sendable {
                     try handlers.addHandler(quiescing.makeServerChannelHandler(channel: channel))
                     // Out of descriptors, accepting fails at once and would be tried again at once, for ever.
                     try handlers.addHandler(AcceptBackoffHandler())
+                    try handlers.addHandler(AcceptFailureLog(logger: service.logger))
                 }
             }
             // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
@@ -157,6 +164,28 @@ extension SMTPServer {
         for _ in 0..<2 {
             for loop in group.makeIterator() { try? await loop.submit {}.get() }
         }
+    }
+}
+
+/// Says that clients can't be taken in, once a minute while it lasts.
+private final class AcceptFailureLog: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+
+    private let logger: Logger
+    private var toldAt: NIODeadline?
+
+    init(logger: Logger) { self.logger = logger }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let now = context.eventLoop.now
+        if let error = error as? IOError, toldAt.map({ now - $0 >= .seconds(60) }) ?? true {
+            toldAt = now
+            let remedy =
+                error.errnoCode == EMFILE
+                ? "raise LimitNOFILE= of the service, or lower submission.max_connections" : "clients wait meanwhile"
+            logger.error("can't take in connections", metadata: ["error": "\(error)", "remedy": "\(remedy)"])
+        }
+        context.fireErrorCaught(error)
     }
 }
 
