@@ -3,6 +3,7 @@
 # make release the program for a mail gateway: .build/release/hiveku-relay
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
+# make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
 # make lint    what CI holds the sources to
 # make deps-run, make deps-test, make deps-bench: install what those need (Debian, Ubuntu)
 
@@ -13,9 +14,10 @@ APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_BENCH := $(APT_RUN) gcc openssl python3
 APT_PEERS := postfix dovecot-core
 BENCH ?=
+DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email python3 python3-venv
 
-.PHONY: run build release test test-swift test-integration bench lint format deps-run deps-test deps-bench clean
+.PHONY: run build release test test-swift test-integration bench docs lint format deps-run deps-test deps-bench clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -39,6 +41,12 @@ test-integration: deps-test
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
+
+# A link that leads nowhere is an error. One call for all modules makes one site.
+docs: deps-run
+	HIVEKU_RELAY_DOCS=1 $(SWIFT) package --allow-writing-to-directory .build/docs generate-documentation \
+		$(addprefix --target ,$(DOCUMENTED)) --enable-experimental-combined-documentation \
+		--warnings-as-errors --transform-for-static-hosting --output-path .build/docs
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -71,8 +79,15 @@ deps-bench:
 		|| echo "Postfix is not installed: the relay is measured without it"; \
 	fi
 
-deps-test: $(VENV)/ready
+deps-test: $(VENV)/ready $(VENV)/fail2ban
 	@true
+
+# Unpacked, not installed: the package would start its service. The tests want its filters' interpreter only.
+$(VENV)/fail2ban: $(VENV)/ready
+	cd $(VENV) && rm -f fail2ban_*.deb; \
+	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
+	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
 $(VENV)/ready: Tests/requirements.txt
 	$(call apt_install,$(APT_TEST))

@@ -104,3 +104,8 @@ let package = Package(
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )
+
+// For `make docs` only: who builds the relay need not fetch what renders its documentation.
+if Context.environment["HIVEKU_RELAY_DOCS"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}
