@@ -8,7 +8,8 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
     /// The kinds of failure. More may follow; a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable {
-            case handshakeFailed, notBegun, truncated, protocolViolation, alertReceived, closed, limitExceeded, internalFailure
+            case handshakeFailed, notBegun, truncated, protocolViolation, alertReceived, closed, limitExceeded
+            case internalFailure
         }
         private let base: Base
 

@@ -51,7 +51,8 @@ struct MessageSelection: ParsableArguments {
             let batch = Array(messages[steered..<min(steered + Steering.batch, messages.count)])
             do {
                 changed += try await store.steer(steering, batch, now: SystemClock().now())
-            } catch where steered > 0 {
+            } catch {
+                guard steered > 0 else { throw error }
                 progress.clear()
                 let rest = grouped(messages.count - steered)
                 throw CommandError("\(error) (\(grouped(steered)) messages are \(done), \(rest) are not: try again)")

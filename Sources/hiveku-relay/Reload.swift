@@ -79,7 +79,8 @@ struct ReloadService: Service {
             use(try certificates.read(revision.settings.tls), because: "SIGHUP")
         } catch {
             logger.error(
-                "certificates not reloaded, everything stays as it was, the settings too", metadata: ["error": "\(error)"])
+                "certificates not reloaded, everything stays as it was, the settings too",
+                metadata: ["error": "\(error)"])
             return
         }
         settings.value = revision.settings

@@ -145,7 +145,7 @@ def caught(regex, lines, directory):
     assert result.returncode == 0, result.stdout + result.stderr
     found = re.search(r"^Lines: (\d+) lines, \d+ ignored, (\d+) matched, (\d+) missed", result.stdout, re.MULTILINE)
     assert found and int(found[1]) == len(lines), result.stdout
-    matched = re.findall(r"^\|  (.*)$", result.stdout.partition("Matched line(s):")[2], re.MULTILINE)
+    matched = re.findall(r"^\|  (.*)$", result.stdout.partition("Matched line(s):")[2].partition("\n`-")[0], re.MULTILINE)
     return [line for line in matched if line], result.stdout
 
 
