@@ -8,6 +8,7 @@
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
 # make fuzz-short: what CI does of it
 # make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
+# make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
 # make deps-run, make deps-test, make deps-faults, make deps-bench, make deps-deb: install what those need (Debian, Ubuntu)
@@ -22,9 +23,17 @@ APT_PEERS := postfix dovecot-core
 BENCH ?=
 FAULTS ?=
 FUZZ ?= -r 10000000
+DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace fish groff-base mandoc zsh python3 python3-venv
+APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
+APT_TEST_DEB := debootstrap
+# The program that the man pages and completions are made from, and where they go.
+PROGRAM ?= .build/debug/hiveku-relay
+DOCUMENTS ?= .build/documents
+PACKAGE := .build/package
 
 .PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
-	sanitize sanitize-address sanitize-thread bench lint format deps-run deps-test deps-faults deps-bench deps-deb clean
+	sanitize sanitize-address sanitize-thread bench docs lint format deps-run deps-test deps-faults deps-bench deps-deb clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -101,6 +110,12 @@ sanitize-thread: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
 		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build
 
+# A link that leads nowhere is an error. One call for all modules makes one site.
+docs: deps-run
+	HIVEKU_RELAY_DOCS=1 $(SWIFT) package --allow-writing-to-directory .build/docs generate-documentation \
+		$(addprefix --target ,$(DOCUMENTED)) --enable-experimental-combined-documentation \
+		--warnings-as-errors --transform-for-static-hosting --output-path .build/docs
+
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -138,7 +153,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban
 	@true
 
 # promtool alone, out of Debian's prometheus (19 MB): installing that would start a server. Where it can't be had, the alerts
@@ -151,6 +166,13 @@ $(VENV)/bin/promtool: | $(VENV)/ready
 		|| echo "promtool can't be had: the alerts are not tried"; \
 		rm -rf $$directory; \
 	fi
+
+# Unpacked, not installed: the package would start its service. The tests want its filters' interpreter only.
+$(VENV)/fail2ban: $(VENV)/ready
+	cd $(VENV) && rm -f fail2ban_*.deb; \
+	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
+	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
 $(VENV)/ready: Tests/requirements.txt
 	$(call apt_install,$(APT_TEST))

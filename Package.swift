@@ -78,6 +78,7 @@ let package = Package(
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         library("Delivery", ["RelayCore", logging]),
+        library("Supervision", ["RelayCore", nioCore, logging]),
         library(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
@@ -97,7 +98,7 @@ let package = Package(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
-                "SESTransport", "InternetMessage", "Settings", "Telemetry", nioCore, nioPosix, logging,
+                "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -115,6 +116,7 @@ let package = Package(
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
+        tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
         tests(
             "SESTransportTests",
@@ -145,3 +147,8 @@ let package = Package(
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
 )
+
+// For `make docs` only: who builds the relay need not fetch what renders its documentation.
+if Context.environment["HIVEKU_RELAY_DOCS"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}

@@ -49,7 +49,7 @@ public final class Admission: Sendable {
         var ids: MessageIDGenerator
     }
 
-    public let configuration: Configuration
+    private let currentConfiguration: Mutex<Configuration>
     private let store: any KeyStore & SubmissionStore
     private let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
@@ -60,7 +60,7 @@ public final class Admission: Sendable {
         configuration: Configuration, store: any KeyStore & SubmissionStore, clock: any RelayClock,
         observe: @escaping @Sendable (Event) -> Void
     ) {
-        self.configuration = configuration
+        currentConfiguration = Mutex(configuration)
         self.store = store
         self.clock = clock
         self.observe = observe
@@ -69,6 +69,13 @@ public final class Admission: Sendable {
             State(
                 throttle: AuthenticationThrottle(configuration.throttle),
                 ids: MessageIDGenerator(instance: store.instance, after: store.newestMessage)))
+    }
+
+    private var configuration: Configuration { currentConfiguration.withLock { $0 } }
+
+    /// Other settings from now on, for messages that begin. The throttle keeps those that it began with.
+    public func reconfigure(_ configuration: Configuration) {
+        currentConfiguration.withLock { $0 = configuration }
     }
 
     // MARK: Authentication
@@ -155,10 +162,10 @@ public final class Admission: Sendable {
         let key = grant.key
         if let refusal = key.refusalOfUse(at: clock.now()) { return .refused(refusal) }
         let reservation = Reservation(emails: recipients)
+        let maximumWait = configuration.maximumRateDelay.inSeconds
         return state.withLock { state in
             let answer = state.limiter.take(
-                recipients, key: key, now: clock.monotonicSeconds(),
-                maximumWait: configuration.maximumRateDelay.inSeconds)
+                recipients, key: key, now: clock.monotonicSeconds(), maximumWait: maximumWait)
             switch answer {
             case .go: return .now(reservation)
             case .wait(let seconds):
@@ -202,6 +209,7 @@ public final class Admission: Sendable {
     public func receive(from origin: Origin, expectedSize: Int?, _ grant: Grant) -> (
         id: MessageID, intake: MessageIntake
     ) {
+        let configuration = configuration
         let now = clock.now()
         let id = state.withLock { $0.ids.next(at: now) }
         let date = now.rfc5322

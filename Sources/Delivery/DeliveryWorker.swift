@@ -26,6 +26,7 @@ public final class DeliveryWorker: Sendable {
     private let plansMade = Atomic(0)
     private let isWoken = Atomic(false)
     private let isStopped = Atomic(false)
+    private let nextTurn = Mutex<[@Sendable () -> Void]>([])
 
     /// - Parameters:
     ///   - quota: where the account's rate is asked for; used with ``DeliveryConfiguration/Pacing-swift.enum/account(maximumRate:)``.
@@ -76,6 +77,17 @@ public final class DeliveryWorker: Sendable {
         }
     }
 
+    /// Calls `body` when the worker's loop comes around, which it does at once unless it hangs.
+    public func onNextTurn(_ body: @escaping @Sendable () -> Void) {
+        nextTurn.withLock { $0.append(body) }
+        alarm.ring()
+    }
+
+    /// Other settings from now on. `maximumRate`, in emails per second, counts where the lane is paced by the account.
+    public func reconfigure(schedule: RetrySchedule, maximumRate: Double?) {
+        tellMachine { $0.reconfigured(schedule: schedule, maximumRate: maximumRate, at: $1) }
+    }
+
     private func loop() async {
         while true {
             let plan = nextPlan()
@@ -83,6 +95,11 @@ public final class DeliveryWorker: Sendable {
             log.tell(plan.notes)
             if plan.isFinished { break }
             begin(plan)
+            let waiting = nextTurn.withLock { bodies in
+                defer { bodies = [] }
+                return bodies
+            }
+            for body in waiting { body() }
             await alarm.wait(until: plan.wakeAt)
         }
         alarm.cancel()

@@ -9,7 +9,7 @@ import RelayCore
 /// faster and faster until it meets the quota or is throttled again. So most of the time is spent just below the limit,
 /// wherever it is.
 public struct Governor: Sendable {
-    private let setting: Double?
+    private var setting: Double?
     private var quota: Double?
     /// What may be sent per second as far as is known.
     public private(set) var allowedRate: Double
@@ -51,6 +51,14 @@ public struct Governor: Sendable {
         self.setting = setting
         allowedRate = max(setting ?? Governor.defaultRate, Governor.minimumRate)
         updatedAt = now
+    }
+
+    /// Another setting from now on; nil: what the quota says. What was found out about the account's limit stays.
+    public mutating func limit(to setting: Double?, at now: Double) {
+        refill(now)
+        self.setting = setting
+        let known = quota.map { min(setting ?? .infinity, $0) } ?? setting
+        allowedRate = max(known ?? Governor.defaultRate, Governor.minimumRate)
     }
 
     /// What is sent per second at most, just now.

@@ -63,7 +63,7 @@ struct LaneMachine {
     }
 
     private let lane: Lane
-    private let configuration: DeliveryConfiguration
+    private var configuration: DeliveryConfiguration
     private let hasQuotaSource: Bool
 
     private var phase = Phase.running
@@ -136,6 +136,14 @@ struct LaneMachine {
         notes = []
         plan.wakeAt = wakeAt(now)
         return plan
+    }
+
+    /// Other settings from now on. A retry that has been put off keeps its moment.
+    mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
+        configuration.schedule = schedule
+        guard case .account = configuration.pacing else { return }
+        configuration.pacing = .account(maximumRate: maximumRate)
+        governor?.limit(to: maximumRate, at: now.seconds)
     }
 
     /// Whether a plan is worth asking for after an attempt finished.

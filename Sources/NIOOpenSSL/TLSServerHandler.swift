@@ -195,7 +195,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
                 case (_, nil): "the client closed the connection before its ClientHello was complete"
                 default: "the client closed the connection in the middle of the handshake"
                 }
-            context.fireErrorCaught(TLSError(.handshakeFailed, "handshake failed: " + text))
+            let code: TLSError.Code = self.handshakeInput == 0 ? .notBegun : .handshakeFailed
+            context.fireErrorCaught(TLSError(code, "handshake failed: " + text))
         }
     }
 

@@ -152,17 +152,46 @@ public protocol MessageRecords: Sendable {
     func messages(_ filter: MessageFilter) async throws -> [MessageRecord]
     func body(of message: MessageID) async throws -> any StoredBody
     func queueStatus(now: Timestamp) async throws -> QueueStatus
-    /// failed → queued, due now, attempts starting anew. Returns how many deliveries changed. What an operator dropped is
-    /// sent again only when the filter names its id.
-    func retry(_ filter: MessageFilter, now: Timestamp) async throws -> Int
-    /// queued → held.
-    func hold(_ filter: MessageFilter, now: Timestamp) async throws -> Int
-    /// held → queued, due now.
-    func release(_ filter: MessageFilter, now: Timestamp) async throws -> Int
-    /// queued, held → failed with the reason ``droppedReason``.
-    func drop(_ filter: MessageFilter, now: Timestamp) async throws -> Int
+    /// The messages that satisfy the filter and that `steering` would change something about, newest first. Throws
+    /// ``StoreError/noSuchMessage(_:)`` for an id that there is not, and ``StoreError/bodyGone(_:)`` where the one message
+    /// named can't be sent again. `progress` is told how many have been found so far.
+    func matching(
+        _ steering: Steering, _ filter: MessageFilter, progress: @Sendable (Int) -> Void
+    ) async throws -> [MessageID]
+    /// Steers these messages, at most ``Steering/batch`` of them, in one transaction: a relay at work waits for none of them
+    /// long. Returns how many deliveries changed.
+    func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int
     /// Removes what the retention settings no longer keep, a bounded number at a time; returns whether more is left.
     func prune(_ retention: Retention, now: Timestamp) async throws -> Bool
+}
+
+extension MessageRecords {
+    /// Steers all that satisfy the filter, a batch at a time. Returns how many deliveries changed.
+    @discardableResult
+    public func steer(_ steering: Steering, all filter: MessageFilter, now: Timestamp) async throws -> Int {
+        let messages = try await matching(steering, filter) { _ in }
+        var changed = 0
+        for start in stride(from: 0, to: messages.count, by: Steering.batch) {
+            let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
+            changed += try await steer(steering, batch, now: now)
+        }
+        return changed
+    }
+}
+
+/// What an operator does to messages.
+public enum Steering: Hashable, Sendable {
+    /// failed → queued, due now, attempts starting anew. What an operator dropped only if `dropped`.
+    case retry(dropped: Bool)
+    /// queued → held.
+    case hold
+    /// held → queued, due now.
+    case release
+    /// queued, held → failed with the reason ``droppedReason``.
+    case drop
+
+    /// Messages steered in one transaction at most.
+    public static let batch = 500
 }
 
 /// The reason on record of a delivery that an operator gave up, by `messages drop` or `keys revoke --queued drop`.

@@ -74,7 +74,8 @@ extension Command {
         case .rcpt: return parseRecipient(argument)
         case .auth: return parseAuth(argument)
         case .starttls: return withoutArgument(argument, .startTLS)
-        case .data: return withoutArgument(argument, .data)
+        case .data:
+            return argument.isEmpty ? .valid(.data) : .invalidEnvelope(.syntaxError("This command takes no argument"))
         case .rset: return withoutArgument(argument, .reset)
         case .quit: return withoutArgument(argument, .quit)
         case .noop: return .valid(.noop)
@@ -115,34 +116,34 @@ extension Command {
 
     private static func parseMail(_ argument: Bytes) -> ParsedCommand {
         guard let path = dropping("FROM:", from: argument) else {
-            return .invalid(.syntaxError("Write MAIL FROM:<address>"))
+            return .invalidEnvelope(.syntaxError("Write MAIL FROM:<address>"))
         }
         do {
             // RFC 5321 section 3.3 forbids blanks before the path; enough clients send one that refusing helps nobody.
             let (reversePath, rest) = try SMTPPath.parsePath(trimmingBlanks(path))
             var parameters = MailParameters()
             for parameter in trimmingBlanks(rest).split(separator: 0x20) {
-                if let wrong = apply(parameter, to: &parameters) { return .invalid(wrong) }
+                if let wrong = apply(parameter, to: &parameters) { return .invalidEnvelope(wrong) }
             }
             return .valid(.mail(reversePath, parameters))
         } catch {
-            return .invalid(.badAddress(error, detail: 7))
+            return .invalidEnvelope(.badAddress(error, detail: 7))
         }
     }
 
     private static func parseRecipient(_ argument: Bytes) -> ParsedCommand {
         guard let path = dropping("TO:", from: argument) else {
-            return .invalid(.syntaxError("Write RCPT TO:<address>"))
+            return .invalidEnvelope(.syntaxError("Write RCPT TO:<address>"))
         }
         do {
             let (mailbox, rest) = try SMTPPath.parseForwardPath(trimmingBlanks(path))
             guard trimmingBlanks(rest).isEmpty else {
-                return .invalid(
+                return .invalidEnvelope(
                     .unknownParameter("No parameters of RCPT are supported, delivery status notifications neither"))
             }
             return .valid(.recipient(mailbox))
         } catch {
-            return .invalid(.badAddress(error, detail: 3))
+            return .invalidEnvelope(.badAddress(error, detail: 3))
         }
     }
 
@@ -198,6 +199,8 @@ extension Command {
 public enum ParsedCommand: Sendable {
     case valid(Command)
     case invalid(Reply)
+    /// A wrong MAIL, RCPT or DATA. Where those are not allowed at all, that is to be said first.
+    case invalidEnvelope(Reply)
 }
 
 extension Reply {

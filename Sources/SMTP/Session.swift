@@ -106,7 +106,8 @@ public struct Session: Sendable {
         case .commands:
             switch Command.parse(line) {
             case .valid(let command): return received(command, length: line.readableBytes)
-            case .invalid(let reply): return invalid(reply)
+            case .invalid(let reply): return failed(reply)
+            case .invalidEnvelope(let reply): return invalidEnvelope(reply)
             }
         case .authenticating(var exchange):
             return continueAuthentication(exchange.received(Array(line.readableBytesView)), exchange)
@@ -322,12 +323,11 @@ public struct Session: Sendable {
         return mayAuthenticate ? .authRequired : .tlsRequired
     }
 
-    /// A line that is no command. Within what needs TLS or authentication, that comes first.
-    private mutating func invalid(_ reply: Reply) -> Action {
-        guard reply.reason == "address" else { return failed(reply) }
+    /// A wrong MAIL, RCPT or DATA. That TLS or authentication is missing comes first.
+    private mutating func invalidEnvelope(_ reply: Reply) -> Action {
         if let first = refusalOfTransaction() { return failed(first) }
         // A mistyped address is the message's fault, not the protocol's: a long list may have many of them.
-        return .reply(reply)
+        return reply.reason == "address" ? .reply(reply) : failed(reply)
     }
 
     private mutating func failed(_ reply: Reply) -> Action {

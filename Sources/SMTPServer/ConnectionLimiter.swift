@@ -10,25 +10,34 @@ final class ConnectionLimiter: Sendable {
     }
 
     private struct State: Sendable {
+        var maximum: Int
+        var maximumPerClient: Int
         var total = 0
         var byClient: [IPAddress: Int] = [:]
     }
 
-    private let maximum: Int
-    private let maximumPerClient: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     init(maximum: Int, maximumPerClient: Int) {
-        self.maximum = maximum
-        self.maximumPerClient = maximumPerClient
+        state = Mutex(State(maximum: maximum, maximumPerClient: maximumPerClient))
+    }
+
+    /// Other limits from now on. Connections above them that are there already stay.
+    func change(maximum: Int, maximumPerClient: Int) {
+        state.withLock { state in
+            state.maximum = maximum
+            state.maximumPerClient = maximumPerClient
+        }
     }
 
     /// Each admitted connection must be ``released(_:)`` once.
     func admit(_ client: IPAddress) -> Verdict {
         state.withLock { state in
-            guard state.total < maximum else { return .refused(limit: maximum, perClient: false) }
+            guard state.total < state.maximum else { return .refused(limit: state.maximum, perClient: false) }
             let count = state.byClient[client, default: 0]
-            guard count < maximumPerClient else { return .refused(limit: maximumPerClient, perClient: true) }
+            guard count < state.maximumPerClient else {
+                return .refused(limit: state.maximumPerClient, perClient: true)
+            }
             state.byClient[client] = count + 1
             state.total += 1
             return .admitted

@@ -75,6 +75,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     /// The client has said that it sends nothing more.
     private var hasInputEnded = false
     private var isQuiescing = false
+    private var hasBegunTransaction = false
+    /// The reason word that the session gave last by itself in this transaction: a long list of recipients may be refused
+    /// for one reason, which is worth one line in the log.
+    private var loggedReason: String?
     /// When a connection that has not come to its end in a shutdown is cut off.
     private var cutOffAt: NIODeadline?
 
@@ -86,6 +90,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     /// Octets of replies that are gathered at most: one read may hold thousands of commands.
     static let repliesPerWrite = 16 * 1024
+    /// How long a client may be silent on its way to its first message while the server shuts down.
+    static let quietTime = TimeAmount.seconds(5)
 
     init(service: SMTPService, client: IPAddress, isImplicitTLS: Bool) {
         self.service = service
@@ -136,8 +142,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
         connectedAt = now
         lastCommandAt = connectedAt
-        // Accepted while the listener was being closed, too late to be told.
-        if service.shutdown.limit != nil { return quiesce() }
+        // Accepted while the server was being shut down, too late to be told.
+        if let limit = service.shutdown.limit {
+            isQuiescing = true
+            cutOffAt = now + limit
+        }
         armTimer()
         if !isImplicitTLS {
             perform(session.connected())
@@ -183,15 +192,20 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// The server is shutting down: a transaction may be finished, within the limit; nothing new may begin.
+    /// The server is shutting down: within the limit a transaction may be finished, and who has come to send a first message
+    /// may send it. A client of a gateway seldom tries again.
     private func quiesce() {
         guard !isQuiescing, mode != .closed else { return }
         isQuiescing = true
         cutOffAt = service.shutdown.limit.map { now + $0 }
-        if isBetweenTransactions { shutDown() } else { armTimer() }
+        if mayShutDown { shutDown() } else { armTimer() }
     }
 
-    private var isBetweenTransactions: Bool { mode == .commands && session.transaction == nil }
+    /// Whether the end of the connection takes nothing from the client.
+    private var mayShutDown: Bool {
+        mode == .commands && session.transaction == nil
+            && (hasBegunTransaction || now >= lastCommandAt + SMTPChannelHandler.quietTime)
+    }
 
     private func tlsEvent(_ event: TLSEvent) {
         guard mode != .closed else { return }
@@ -223,10 +237,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard mode != .closed else { return }
         if let error = error as? TLSError { service.observe(.tlsFailed(error.code)) }
-        // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of.
+        // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of, nor
+        // that somebody looked whether the port is open.
         let level: Logger.Level =
             switch (error as? TLSError)?.code {
-            case nil, .closed?, .truncated?: .debug
+            case nil, .closed?, .truncated?, .notBegun?: .debug
             default: .info
             }
         service.logger.log(
@@ -247,7 +262,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             inbound = ByteBuffer()
         }
         flushReplies()
-        if isQuiescing, isBetweenTransactions { shutDown() }
+        if isQuiescing, mayShutDown { shutDown() }
         if hasInputEnded, needsMore { close() }
         if needsMore, isWritable, mode == .commands || mode == .data { context?.read() }
     }
@@ -260,9 +275,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 switch lines.next(from: &inbound, limit: session.lineLimit) {
                 case .line(let line):
                     lastCommandAt = now
-                    perform(session.received(line: line))
-                case .tooLong(let beginning): perform(session.receivedTooLongLine(beginning: beginning))
-                case .bareLineFeed(let line): perform(session.receivedBareLineFeed(line: line))
+                    answer(session.received(line: line))
+                case .tooLong(let beginning): answer(session.receivedTooLongLine(beginning: beginning))
+                case .bareLineFeed(let line): answer(session.receivedBareLineFeed(line: line))
                 case .needMoreData: return true
                 }
             case .data:
@@ -273,6 +288,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             if outbound.readableBytes >= SMTPChannelHandler.repliesPerWrite { flushReplies() }
         }
         return false
+    }
+
+    /// Performs what the session made of a line. What it refuses by itself, nobody has logged yet.
+    private func answer(_ action: Session.Action) {
+        switch action {
+        case .reply(let reply): logRefusal(reply)
+        case .close(let replies): replies.first.map { logRefusal($0) }
+        default: break
+        }
+        perform(action)
     }
 
     private func perform(_ action: Session.Action) {
@@ -287,6 +312,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 log(refusal)
                 perform(session.senderRefused(Reply(refusal, at: .envelope)))
             } else {
+                hasBegunTransaction = true
+                loggedReason = nil
                 perform(session.senderAccepted())
             }
         case .checkRecipient:
@@ -552,7 +579,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .waiting: deadline = now + .seconds(1)
         case .commands, .data, .closed:
             let idle = lastCommandAt + TimeAmount(service.configuration.idleTimeout)
-            deadline = session.isAuthenticated ? idle : min(idle, authenticationDeadline, nextLookForStress)
+            let earliest = session.isAuthenticated ? idle : min(idle, authenticationDeadline, nextLookForStress)
+            let mayGetQuiet = isQuiescing && !hasBegunTransaction
+            deadline = mayGetQuiet ? min(earliest, lastCommandAt + SMTPChannelHandler.quietTime) : earliest
         }
         return min(deadline, cutOffAt ?? deadline)
     }
@@ -574,6 +603,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch mode {
         case .closed, .waiting: break
         case .commands:
+            if isQuiescing, mayShutDown { return shutDown() }
             if !session.isAuthenticated, let reply = refusalOfWaitingForKey(at: now) {
                 return send([reply], thenClose: true)
             }
@@ -663,8 +693,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    private func log(_ refusal: Refusal) {
-        var metadata: Logger.Metadata = ["client": "\(client)", "reason": "\(refusal.reason.rawValue)"]
+    private func logRefusal(_ reply: Reply) {
+        guard let reason = reply.reason, reason != loggedReason else { return }
+        loggedReason = reason
+        logRefusal(reason)
+    }
+
+    private func log(_ refusal: Refusal) { logRefusal(refusal.reason.rawValue) }
+
+    private func logRefusal(_ reason: String) {
+        var metadata: Logger.Metadata = ["client": "\(client)", "reason": "\(reason)"]
         if let grant { metadata["key"] = "\(grant.id)" }
         service.logger.notice("refused", metadata: metadata)
     }

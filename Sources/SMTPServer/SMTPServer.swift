@@ -7,6 +7,12 @@ import NIOPosix
 import RelayCore
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
     /// A listener that is up.
@@ -16,30 +22,30 @@ public final class SMTPServer: Sendable {
     }
 
     private let group: any EventLoopGroup
+    private let listeners: [any Channel]
     /// One for each listener, which is what they can see to.
     private let quiescing: [ServerQuiescingHelper]
-    private let notice: ShutdownNotice
-    private let limiter: ConnectionLimiter
-    private let channels: [any Channel]
+    private let service: SMTPService
+    private let configuration: CurrentConfiguration
     public let bound: [Bound]
 
     private init(
-        group: any EventLoopGroup, quiescing: [ServerQuiescingHelper], service: SMTPService, channels: [any Channel],
-        bound: [Bound]
+        group: any EventLoopGroup, listeners: [any Channel], quiescing: [ServerQuiescingHelper], service: SMTPService,
+        configuration: CurrentConfiguration, bound: [Bound]
     ) {
         self.group = group
+        self.listeners = listeners
         self.quiescing = quiescing
-        notice = service.shutdown
-        limiter = service.limiter
-        self.channels = channels
+        self.service = service
+        self.configuration = configuration
         self.bound = bound
     }
 
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.
-    public var isListening: Bool { notice.limit == nil && channels.allSatisfy(\.isActive) }
+    public var isListening: Bool { service.shutdown.limit == nil && listeners.allSatisfy(\.isActive) }
 
     /// Connections that are open now.
-    public var openConnections: Int { limiter.count }
+    public var openConnections: Int { service.limiter.count }
 
     /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
     ///
@@ -55,13 +61,14 @@ public final class SMTPServer: Sendable {
             limiter: ConnectionLimiter(
                 maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient),
             logger: logger, observe: observe)
+        let current = CurrentConfiguration(configuration)
         var quiescing: [ServerQuiescingHelper] = []
         var channels: [any Channel] = []
         var bound: [Bound] = []
         do {
             for listener in listeners {
                 let helper = ServerQuiescingHelper(group: group)
-                let channel = try await bind(listener, service, helper, group)
+                let channel = try await bind(listener, service, current, helper, group)
                 quiescing.append(helper)
                 channels.append(channel)
                 bound.append(Bound(listener: listener, address: channel.localAddress))
@@ -70,12 +77,22 @@ public final class SMTPServer: Sendable {
             for channel in channels { try? await channel.close() }
             throw error
         }
-        return SMTPServer(group: group, quiescing: quiescing, service: service, channels: channels, bound: bound)
+        return SMTPServer(
+            group: group, listeners: channels, quiescing: quiescing, service: service, configuration: current,
+            bound: bound)
+    }
+
+    /// What clients are held to from now on. A connection keeps what held when it was made, so that what the client was
+    /// told stays true; the number of connections is limited anew at once.
+    public func reconfigure(_ configuration: SMTPServerConfiguration) {
+        self.configuration.value = configuration
+        service.limiter.change(
+            maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient)
     }
 
     private static func bind(
-        _ listener: SMTPListener, _ service: SMTPService, _ quiescing: ServerQuiescingHelper,
-        _ group: any EventLoopGroup
+        _ listener: SMTPListener, _ service: SMTPService, _ configuration: CurrentConfiguration,
+        _ quiescing: ServerQuiescingHelper, _ group: any EventLoopGroup
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
             // A short backlog leaves clients hanging that believe to be connected and wait for the greeting.
@@ -87,6 +104,7 @@ public final class SMTPServer: Sendable {
                     try handlers.addHandler(quiescing.makeServerChannelHandler(channel: channel))
                     // Out of descriptors, accepting fails at once and would be tried again at once, for ever.
                     try handlers.addHandler(AcceptBackoffHandler())
+                    try handlers.addHandler(AcceptFailureLog(logger: service.logger))
                 }
             }
             // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
@@ -95,6 +113,8 @@ public final class SMTPServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handlers = channel.pipeline.syncOperations
+                    var service = service
+                    service.configuration = configuration.value
                     let isImplicitTLS = listener.security == .implicitTLS
                     if isImplicitTLS, let tls = service.tls {
                         try handlers.addHandler(TLSServerHandler(context: tls.current))
@@ -129,7 +149,8 @@ public final class SMTPServer: Sendable {
     ///
     /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async {
-        notice.give(limit: TimeAmount(limit))
+        await stopAccepting()
+        service.shutdown.give(limit: TimeAmount(limit))
         let loop = group.any()
         let ends = quiescing.map { helper in
             let promise = loop.makePromise(of: Void.self)
@@ -138,6 +159,52 @@ public final class SMTPServer: Sendable {
         }
         // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
         try? await EventLoopFuture.andAllComplete(ends, on: loop).get()
+    }
+}
+
+extension SMTPServer {
+    /// Leaves what has not been accepted yet to who holds the socket next, and sees what has been accepted through to its
+    /// handler. A listener that is closed while it hands over a connection would hang up on it.
+    private func stopAccepting() async {
+        for listener in listeners { try? await listener.setOption(.autoRead, value: false).get() }
+        // A new connection goes from the listener's loop to its own and back.
+        for _ in 0..<2 {
+            for loop in group.makeIterator() { try? await loop.submit {}.get() }
+        }
+    }
+}
+
+/// Says that clients can't be taken in, once a minute while it lasts.
+private final class AcceptFailureLog: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+
+    private let logger: Logger
+    private var toldAt: NIODeadline?
+
+    init(logger: Logger) { self.logger = logger }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let now = context.eventLoop.now
+        if let error = error as? IOError, toldAt.map({ now - $0 >= .seconds(60) }) ?? true {
+            toldAt = now
+            let remedy =
+                error.errnoCode == EMFILE
+                ? "raise LimitNOFILE= of the service, or lower submission.max_connections" : "clients wait meanwhile"
+            logger.error("can't take in connections", metadata: ["error": "\(error)", "remedy": "\(remedy)"])
+        }
+        context.fireErrorCaught(error)
+    }
+}
+
+/// What new connections are held to; it may change while the server runs.
+private final class CurrentConfiguration: Sendable {
+    private let state: Mutex<SMTPServerConfiguration>
+
+    init(_ configuration: SMTPServerConfiguration) { state = Mutex(configuration) }
+
+    var value: SMTPServerConfiguration {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
     }
 }
 

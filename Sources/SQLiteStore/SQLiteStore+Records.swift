@@ -48,87 +48,6 @@ extension SQLiteStore: MessageRecords {
         }
     }
 
-    public func retry(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
-        // Without its bytes a message can't be sent; what the operator gave up is taken up only by name.
-        let condition =
-            filter.ids == nil
-            ? "state = 'failed' AND reason IS NOT '\(droppedReason)'" : "state = 'failed'"
-        return try await change(filter, where: condition, needsBody: true) { database, list in
-            try database.execute(
-                sql: """
-                    UPDATE delivery SET state = 'queued', next_attempt_at = ?1, queued_since = ?1, ended_at = NULL,
-                        reason = NULL
-                    WHERE id IN (\(list))
-                    """, arguments: [now.milliseconds])
-        }
-    }
-
-    public func hold(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
-        try await change(filter, where: "state = 'queued'") { database, list in
-            try database.execute(
-                sql: "UPDATE delivery SET state = 'held', reason = 'held: by the operator' WHERE id IN (\(list))")
-        }
-    }
-
-    public func release(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
-        try await change(filter, where: "state = 'held'") { database, list in
-            try database.execute(
-                sql: """
-                    UPDATE delivery SET state = 'queued', next_attempt_at = ?1, queued_since = ?1, reason = NULL WHERE id IN (\(list))
-                    """, arguments: [now.milliseconds])
-        }
-    }
-
-    public func drop(_ filter: MessageFilter, now: Timestamp) async throws -> Int {
-        try await change(filter, where: "state IN ('queued', 'held')") { database, list in
-            try database.execute(
-                sql: "UPDATE delivery SET state = 'failed', reason = ?, ended_at = ? WHERE id IN (\(list))",
-                arguments: [droppedReason, now.milliseconds])
-        }
-    }
-
-    /// Applies `update` to the deliveries that satisfy `condition` of the messages that satisfy `filter`, so many messages
-    /// in a transaction that a relay at work waits for none of them long. Returns how many deliveries changed.
-    private func change(
-        _ filter: MessageFilter, where condition: String, needsBody: Bool = false,
-        _ update: @escaping @Sendable (Database, String) throws -> Void
-    ) async throws -> Int {
-        if let ids = filter.ids {
-            for id in ids {
-                let exists = try await read { database in
-                    try Bool.fetchOne(
-                        database, sql: "SELECT EXISTS (SELECT 1 FROM message WHERE id = ?)", arguments: [id.rawValue])
-                }
-                guard exists == true else { throw StoreError.noSuchMessage(id) }
-            }
-        }
-        let matching = try await read { database in
-            var ids: [MessageRecord] = []
-            try RecordRow.forEachPage(filter, in: database) { page in
-                ids += page
-                return ids.count < filter.limit
-            }
-            return ids.prefix(filter.limit).map { (id: $0.id, hasBody: $0.hasBody) }
-        }
-        if needsBody, let ids = filter.ids, ids.count == 1, let only = matching.first, !only.hasBody {
-            throw StoreError.bodyGone(only.id)
-        }
-        let ids = matching.filter { !needsBody || $0.hasBody }.map(\.id.rawValue)
-        var changed = 0
-        for start in stride(from: 0, to: ids.count, by: RecordRow.pageSize) {
-            let page = ids[start..<min(start + RecordRow.pageSize, ids.count)]
-            let list = page.map(String.init).joined(separator: ",")
-            changed += try await write { database in
-                let deliveries = try Int64.fetchAll(
-                    database, sql: "SELECT id FROM delivery WHERE message IN (\(list)) AND \(condition)")
-                guard !deliveries.isEmpty else { return 0 }
-                try update(database, deliveries.map(String.init).joined(separator: ","))
-                return database.changesCount
-            }
-        }
-        return changed
-    }
-
     public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {
         let (removed, spooled) = try await write { database in
             let cutoffs: [(state: DeliveryState, before: Timestamp)] = [
@@ -200,6 +119,30 @@ enum RecordRow {
     static func forEachPage(
         _ filter: MessageFilter, in database: Database, _ body: ([MessageRecord]) throws -> Bool
     ) throws {
+        let (conditions, arguments) = conditions(filter)
+        let sql = """
+            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at,
+                \(hasBody) AS has_body
+            FROM message WHERE \(conditions) ORDER BY id DESC LIMIT \(pageSize)
+            """
+        var before = Int64.max
+        while true {
+            let rows = try Row.fetchAll(
+                database.cachedStatement(sql: sql), arguments: StatementArguments([before]) + arguments)
+            guard let last = rows.last else { return }
+            before = last["id"]
+            var page = try records(rows, in: database)
+            if let state = filter.state { page.removeAll { $0.state != state } }
+            guard try body(page), rows.count == pageSize else { return }
+        }
+    }
+
+    /// Of a message whose bytes are still kept.
+    static let hasBody =
+        "(spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id))"
+
+    /// What a row of the table message must satisfy; its first argument is the id that it comes before.
+    static func conditions(_ filter: MessageFilter) -> (sql: String, arguments: StatementArguments) {
         var conditions = ["id < ?"]
         var arguments: StatementArguments = []
         if let ids = filter.ids {
@@ -226,21 +169,7 @@ enum RecordRow {
                 )
             }
         }
-        let sql = """
-            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at,
-                spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id) AS has_body
-            FROM message WHERE \(conditions.joined(separator: " AND ")) ORDER BY id DESC LIMIT \(pageSize)
-            """
-        var before = Int64.max
-        while true {
-            let rows = try Row.fetchAll(
-                database.cachedStatement(sql: sql), arguments: StatementArguments([before]) + arguments)
-            guard let last = rows.last else { return }
-            before = last["id"]
-            var page = try records(rows, in: database)
-            if let state = filter.state { page.removeAll { $0.state != state } }
-            guard try body(page), rows.count == pageSize else { return }
-        }
+        return (conditions.joined(separator: " AND "), arguments)
     }
 
     private static func records(_ rows: [Row], in database: Database) throws -> [MessageRecord] {

@@ -22,10 +22,10 @@ extension RelaySettings {
             "hostname", \.hostname, .hostName, unwritten: "the machine's host name",
             "The relay's name, in the greeting and in the Received field."),
         Setting(
-            "database", \.database, .path,
+            "database", \.database, .path, needsRestart: true,
             "The SQLite database: keys, usage and queue. Large messages lie in a directory beside it."),
         Setting(
-            "listen", \.listen, listOf: .listener, 1...32, isDistinct: true,
+            "listen", \.listen, listOf: .listener, 1...32, isDistinct: true, needsRestart: true,
             "Where clients connect: smtp (STARTTLS), smtps (implicit TLS), or systemd for the sockets it passes on."),
     ]
 
@@ -81,21 +81,27 @@ extension RelaySettings {
 
     private static let sesSettings: [Setting] = [
         Setting(
-            "ses.region", \.ses.region, .optional(.region), unwritten: "none", "The AWS region. Live keys need it."),
+            "ses.region", \.ses.region, .optional(.region), unwritten: "none", needsRestart: true,
+            "The AWS region. Live keys need it."),
         Setting(
-            "ses.endpoint", \.ses.endpoint, .optional(.endpoint), unwritten: "the region's",
+            "ses.endpoint", \.ses.endpoint, .optional(.endpoint), unwritten: "the region's", needsRestart: true,
             "Another place where SES is spoken: a VPC endpoint, or a simulator."),
         Setting(
             "ses.configuration_set", \.ses.configurationSet, .optional(.configurationSet), unwritten: "none",
+            needsRestart: true,
             "The SES configuration set that messages are sent with."),
         Setting(
             "ses.max_send_rate", \.ses.maximumSendRate, .sendRate(0.01...100_000),
             "Emails per second to SES; auto takes the account's quota."),
-        Setting("ses.concurrency", \.ses.concurrency, .wholeNumber(1...1000), "Most calls to SES at a time."),
         Setting(
-            "ses.credentials_file", \.ses.credentialsFile, .optional(.path), unwritten: "none",
+            "ses.concurrency", \.ses.concurrency, .wholeNumber(1...1000), needsRestart: true,
+            "Most calls to SES at a time."),
+        Setting(
+            "ses.credentials_file", \.ses.credentialsFile, .optional(.path), unwritten: "none", needsRestart: true,
             "A file in the form of ~/.aws/credentials."),
-        Setting("ses.profile", \.ses.profile, .optional(.profile), unwritten: "none", "The profile in that file."),
+        Setting(
+            "ses.profile", \.ses.profile, .optional(.profile), unwritten: "none", needsRestart: true,
+            "The profile in that file."),
     ]
 
     private static let deliverySettings: [Setting] = [

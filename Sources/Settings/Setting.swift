@@ -13,6 +13,12 @@ public struct Setting: Sendable {
     public let isList: Bool
     /// Whether nothing stands for the default, since that can't be written down.
     public let acceptsEmpty: Bool
+    /// Whether a relay that runs goes on with what it began with.
+    public let needsRestart: Bool
+    /// Whether two settings differ in it.
+    let differs: @Sendable (RelaySettings, RelaySettings) -> Bool
+    /// Takes it over from one into another.
+    let copy: @Sendable (_ from: RelaySettings, _ to: inout RelaySettings) -> Void
     /// Sets it from what is written, or tells what is wrong with which item and sets nothing.
     let assign: @Sendable (inout RelaySettings, [String]) -> [ItemProblem]
 
@@ -22,9 +28,9 @@ public struct Setting: Sendable {
     }
 
     /// A setting of one value. `unwritten` says the default in words where it can't be written down.
-    init<Value>(
+    init<Value: Equatable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
-        unwritten: String? = nil, _ description: String
+        unwritten: String? = nil, needsRestart: Bool = false, _ description: String
     ) {
         self.name = name
         self.type = kind.expectation
@@ -32,6 +38,9 @@ public struct Setting: Sendable {
         self.description = description
         self.isList = false
         self.acceptsEmpty = kind.acceptsEmpty
+        self.needsRestart = needsRestart
+        self.differs = { $0[keyPath: path] != $1[keyPath: path] }
+        self.copy = { $1[keyPath: path] = $0[keyPath: path] }
         self.assign = { settings, items in
             let text = items.first ?? ""
             if text.isEmpty, kind.acceptsEmpty { return [] }
@@ -47,7 +56,7 @@ public struct Setting: Sendable {
     /// A setting of several values; `counts` of them, no two the same if `isDistinct`.
     init<Value: Hashable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, [Value]> & Sendable, listOf kind: ValueKind<Value>,
-        _ counts: ClosedRange<Int>, isDistinct: Bool, _ description: String
+        _ counts: ClosedRange<Int>, isDistinct: Bool, needsRestart: Bool = false, _ description: String
     ) {
         self.name = name
         self.type = "a list, each item \(kind.expectation)"
@@ -56,6 +65,9 @@ public struct Setting: Sendable {
         self.description = description
         self.isList = true
         self.acceptsEmpty = counts.contains(0)
+        self.needsRestart = needsRestart
+        self.differs = { $0[keyPath: path] != $1[keyPath: path] }
+        self.copy = { $1[keyPath: path] = $0[keyPath: path] }
         self.assign = { settings, items in
             guard counts.contains(items.count) else {
                 let range = "\(counts.lowerBound) to \(counts.upperBound)"

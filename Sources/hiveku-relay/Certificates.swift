@@ -2,48 +2,91 @@ import Foundation
 import NIOOpenSSL
 import RelayCore
 import Settings
+import Synchronization
 
 /// The relay's TLS identity: from the files that the settings name, or self-signed for the demo.
-struct Certificates: Sendable {
+final class Certificates: Sendable {
+    /// Certificates that were read and are fit for use.
+    struct Reading: Sendable {
+        fileprivate let tls: RelaySettings.TLS
+        fileprivate let configuration: TLSConfiguration
+        fileprivate let context: TLSServerContext
+        /// Of the files before they were read: what changed since then has not been seen.
+        fileprivate let modificationTimes: [Date?]
+
+        var certificates: [TLSCertificateInfo] { context.certificates }
+    }
+
     let context: ReloadableTLSContext
-    private let configuration: TLSConfiguration
-    private let paths: [String]
-    /// Of the files before they were read: what changed since then has not been seen.
-    let modificationTimesAtStart: [Date?]
+    private let inUse: Mutex<Reading>
 
     /// - Throws: ``CertificateMistake``.
     init(settings: RelaySettings, isDemo: Bool, now: Timestamp) throws(CertificateMistake) {
-        paths = settings.tls.certificates + settings.tls.privateKeys
-        modificationTimesAtStart = Certificates.modificationTimes(paths)
-        do {
-            var identities = zip(settings.tls.certificates, settings.tls.privateKeys).map { certificate, key in
-                TLSIdentity(certificateChain: .file(certificate), privateKey: .file(key))
-            }
-            if identities.isEmpty {
-                guard isDemo else { throw CertificateMistake.notSet }
+        var identities = Certificates.identities(settings.tls)
+        if identities.isEmpty {
+            guard isDemo else { throw CertificateMistake.notSet }
+            do {
                 identities = [
                     try TLSIdentity.selfSigned(
                         hostnames: ["localhost", "127.0.0.1", "::1"], now: now.milliseconds / 1000)
                 ]
+            } catch {
+                throw CertificateMistake(description: "\(error)")
             }
-            configuration = TLSConfiguration(
-                identities: identities, minimumVersion: settings.tls.minimumVersion == .tls13 ? .tls13 : .tls12)
-            context = ReloadableTLSContext(try TLSServerContext(configuration))
-        } catch let error as CertificateMistake {
-            throw error
+        }
+        let reading = try Certificates.read(settings.tls, identities, ticketKeys: nil)
+        context = ReloadableTLSContext(reading.context)
+        inUse = Mutex(reading)
+    }
+
+    /// Reads what `tls` names; those in use stay until ``use(_:)``. Blocks on files.
+    func read(_ tls: RelaySettings.TLS) throws(CertificateMistake) -> Reading {
+        let identities = Certificates.identities(tls)
+        guard !identities.isEmpty else { throw CertificateMistake.notSet }
+        return try Certificates.read(tls, identities, ticketKeys: context.current.ticketKeys)
+    }
+
+    /// Reads the files in use anew.
+    func readAgain() throws(CertificateMistake) -> Reading {
+        let last = inUse.withLock { $0 }
+        return try Certificates.read(
+            last.tls, last.configuration.identities, ticketKeys: context.current.ticketKeys)
+    }
+
+    /// For connections from now on.
+    func use(_ reading: Reading) {
+        inUse.withLock { $0 = reading }
+        context.current = reading.context
+    }
+
+    /// Of the files that those in use were read from.
+    var modificationTimes: [Date?] { Certificates.modificationTimes(inUse.withLock { $0.tls }) }
+
+    var modificationTimesAtReading: [Date?] { inUse.withLock { $0.modificationTimes } }
+
+    private static func identities(_ tls: RelaySettings.TLS) -> [TLSIdentity] {
+        zip(tls.certificates, tls.privateKeys).map { certificate, key in
+            TLSIdentity(certificateChain: .file(certificate), privateKey: .file(key))
+        }
+    }
+
+    private static func read(
+        _ tls: RelaySettings.TLS, _ identities: [TLSIdentity], ticketKeys: TLSTicketKeys?
+    ) throws(CertificateMistake) -> Reading {
+        let times = modificationTimes(tls)
+        let configuration = TLSConfiguration(
+            identities: identities, minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12)
+        do {
+            let context = try TLSServerContext(configuration, ticketKeys: ticketKeys)
+            return Reading(tls: tls, configuration: configuration, context: context, modificationTimes: times)
         } catch {
             throw CertificateMistake(description: "\(error)")
         }
     }
 
-    /// Those in use stay when the new ones are no good.
-    func reload() throws { try context.reload(configuration) }
-
-    var modificationTimes: [Date?] { Certificates.modificationTimes(paths) }
-
     /// A file that is gone for a moment (it is being replaced) has none.
-    private static func modificationTimes(_ paths: [String]) -> [Date?] {
-        paths.map { path in
+    private static func modificationTimes(_ tls: RelaySettings.TLS) -> [Date?] {
+        (tls.certificates + tls.privateKeys).map { path in
             (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
         }
     }

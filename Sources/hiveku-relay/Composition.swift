@@ -39,16 +39,21 @@ extension RetrySchedule {
     }
 }
 
+extension RelaySettings.SES {
+    /// Emails per second; nil: what the account's quota says.
+    var maximumRate: Double? {
+        switch maximumSendRate {
+        case .automatic: nil
+        case .fixed(let rate): rate
+        }
+    }
+}
+
 extension DeliveryConfiguration {
     /// For the live lane.
     init(_ settings: RelaySettings) {
-        let maximumRate: Double? =
-            switch settings.ses.maximumSendRate {
-            case .automatic: nil
-            case .fixed(let rate): rate
-            }
         self.init(
-            concurrency: settings.ses.concurrency, pacing: .account(maximumRate: maximumRate),
+            concurrency: settings.ses.concurrency, pacing: .account(maximumRate: settings.ses.maximumRate),
             schedule: RetrySchedule(settings.delivery))
     }
 }

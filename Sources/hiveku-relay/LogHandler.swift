@@ -6,19 +6,24 @@ import Synchronization
 
 /// Writes log lines to standard error: for people or as JSON, and for journald where it listens.
 struct RelayLogHandler: LogHandler {
-    var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
-    private let format: RelaySettings.Log.Format
+    private let settings: LogSettings
+    /// Where a logger has a level of its own.
+    private var ownLevel: Logger.Level?
     private let toJournal: Bool
     private let clock: any RelayClock
 
     /// - Parameter toJournal: the journal puts a time to each line by itself and reads the severity from a prefix
     ///   (sd-daemon(3)).
-    init(level: Logger.Level, format: RelaySettings.Log.Format, toJournal: Bool, clock: any RelayClock) {
-        logLevel = level
-        self.format = format
+    init(settings: LogSettings, toJournal: Bool, clock: any RelayClock) {
+        self.settings = settings
         self.toJournal = toJournal
         self.clock = clock
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? settings.level }
+        set { ownLevel = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -31,7 +36,7 @@ struct RelayLogHandler: LogHandler {
         if let own = event.metadata { all.merge(own) { _, new in new } }
         if let error = event.error { all["error"] = "\(error)" }
         let line =
-            switch format {
+            switch settings.format {
             case .text: text(event.level, event.message, all)
             case .json: json(event.level, event.message, all)
             }
@@ -51,6 +56,8 @@ struct RelayLogHandler: LogHandler {
 
     private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
         var members = metadata.mapValues { JSONValue.string("\($0)") }
+        // The name that logs have for the text; the id of a message must not be lost to it.
+        members["message_id"] = members["message"]
         members["level"] = .string(level.rawValue)
         members["message"] = .string("\(message)")
         if !toJournal { members["time"] = JSONValue(clock.now()) }
@@ -71,6 +78,27 @@ struct RelayLogHandler: LogHandler {
 
     /// What comes from outside must not look like another line.
     private func oneLine(_ text: String) -> String { printable(text) }
+}
+
+/// What all loggers go by; it may change while the relay runs.
+final class LogSettings: Sendable {
+    private let state: Mutex<(level: Logger.Level, format: RelaySettings.Log.Format)>
+
+    /// - Parameter level: in place of the settings' own.
+    init(_ settings: RelaySettings.Log, level: Logger.Level? = nil) {
+        state = Mutex((level ?? LogSettings.level(settings), settings.format))
+    }
+
+    var level: Logger.Level { state.withLock { $0.level } }
+    var format: RelaySettings.Log.Format { state.withLock { $0.format } }
+
+    func use(_ settings: RelaySettings.Log) {
+        state.withLock { $0 = (LogSettings.level(settings), settings.format) }
+    }
+
+    private static func level(_ settings: RelaySettings.Log) -> Logger.Level {
+        Logger.Level(rawValue: settings.level.rawValue) ?? .info
+    }
 }
 
 extension Logger.Level {

@@ -13,6 +13,7 @@ import SMTPServer
 import SQLiteStore
 import ServiceLifecycle
 import Settings
+import Supervision
 import Telemetry
 import UnixSignals
 
@@ -29,8 +30,9 @@ struct Relay: Sendable {
     static let drainTime = Duration.seconds(30)
 
     static func assemble(
-        settings: RelaySettings, demo: Demo?, environment: [String: String], manager: ServiceManager,
-        clock: any RelayClock, logger: Logger
+        settings: RelaySettings, rereading: (@Sendable () throws(SettingsErrors) -> RelaySettings)?, demo: Demo?,
+        environment: [String: String], manager: ServiceManager, hangups: UnixSignalsSequence, clock: any RelayClock,
+        log: LogSettings, logger: Logger
     ) async throws -> Relay {
         let certificates: Certificates
         do {
@@ -109,6 +111,11 @@ struct Relay: Sendable {
                     "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
                 ])
         }
+        let current = CurrentSettings(settings)
+        let followers = SettingsFollowers(admission: admission, server: server, live: live, test: test, log: log)
+        let watchdog = Watchdog(
+            group: group, lanes: [("live", live), ("test", test)], store: store, callsSES: ses != nil,
+            interval: manager.watchdogInterval, clock: clock, logger: logger)
         let telemetry = TelemetrySources(
             store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
             certificates: certificates.context, loops: group, clock: clock)
@@ -116,12 +123,14 @@ struct Relay: Sendable {
             store: store,
             // Ended in reverse order: first the door is shut, then what is in the house is finished. Who watches sees it all.
             services: telemetry.listener(settings.metrics, metrics, logger) + [
-                Upkeep(store: store, retention: settings.retention, clock: clock, logger: logger),
-                CertificateService(certificates: certificates, clock: clock, logger: logger),
+                Upkeep(store: store, settings: current, clock: clock, logger: logger),
+                ReloadService(
+                    settings: current, read: rereading, certificates: certificates, followers: followers,
+                    hangups: hangups, clock: clock, logger: logger),
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),
                 SMTPService(server: server),
-                ReadinessService(manager: manager, store: store, clock: clock),
+                SupervisionService(manager: manager, watchdog: watchdog, store: store, clock: clock),
             ], manager: manager, logger: logger)
     }
 
@@ -259,36 +268,10 @@ private struct SMTPService: Service {
     }
 }
 
-/// Tells the service manager that the relay can take mail, how it stands, and that it lives.
-private struct ReadinessService: Service {
-    let manager: ServiceManager
-    let store: SQLiteStore
-    let clock: any RelayClock
-
-    func run() async {
-        manager.notify("READY=1")
-        await cancelWhenGracefulShutdown {
-            // Half the interval, as sd_watchdog_enabled(3) advises; the status is worth telling every few seconds.
-            let pause = min(manager.watchdogInterval.map { $0 / 2 } ?? .seconds(10), .seconds(10))
-            while !Task.isCancelled {
-                // A store that hangs keeps the sign of life from being sent, which is what a watchdog is for.
-                if let status = try? await store.queueStatus(now: clock.now()) {
-                    let waiting = status.depths.reduce(0) { $0 + $1.deliveries }
-                    let held = status.lanes.filter { $0.heldBecause != nil }.map { "; \($0.lane.rawValue) lane held" }
-                    manager.notify(
-                        "STATUS=\(counted(waiting, "delivery", "deliveries")) waiting\(held.joined())\nWATCHDOG=1")
-                }
-                do { try await clock.sleep(until: clock.now() + pause) } catch { break }
-            }
-        }
-        manager.notify("STOPPING=1")
-    }
-}
-
 /// Removes what the retention settings no longer keep.
 private struct Upkeep: Service {
     let store: SQLiteStore
-    let retention: Retention
+    let settings: CurrentSettings
     let clock: any RelayClock
     let logger: Logger
 
@@ -297,7 +280,7 @@ private struct Upkeep: Service {
             while !Task.isCancelled {
                 do {
                     // A batch at a time, with room for others in between.
-                    while try await store.prune(retention, now: clock.now()), !Task.isCancelled {
+                    while try await store.prune(settings.value.retention, now: clock.now()), !Task.isCancelled {
                         try await clock.sleep(until: clock.now() + .milliseconds(100))
                     }
                 } catch is CancellationError {
@@ -307,45 +290,6 @@ private struct Upkeep: Service {
                 }
                 do { try await clock.sleep(until: clock.now() + .seconds(600)) } catch { break }
             }
-        }
-    }
-}
-
-/// Reads the certificates anew on SIGHUP and when their files have changed.
-private struct CertificateService: Service {
-    let certificates: Certificates
-    let clock: any RelayClock
-    let logger: Logger
-
-    func run() async {
-        await cancelWhenGracefulShutdown {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    for await _ in await UnixSignalsSequence(trapping: .sighup) { reload(because: "SIGHUP") }
-                }
-                group.addTask {
-                    var seen = certificates.modificationTimesAtStart
-                    while !Task.isCancelled {
-                        do { try await clock.sleep(until: clock.now() + .seconds(10)) } catch { break }
-                        let now = certificates.modificationTimes
-                        if now != seen { reload(because: "the files have changed") }
-                        seen = now
-                    }
-                }
-            }
-        }
-    }
-
-    private func reload(because reason: String) {
-        do {
-            try certificates.reload()
-            for certificate in certificates.context.current.certificates {
-                logger.notice(
-                    "certificate loaded",
-                    metadata: ["certificate": "\(certificate)", "because": "\(reason)"])
-            }
-        } catch {
-            logger.error("certificates not reloaded, the old ones stay in use", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -16,7 +16,8 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the relay.",
         discussion: """
             Runs in the foreground until SIGTERM or SIGINT: then it stops listening, lets clients finish their messages (at \
-            most 30 s), and ends. SIGHUP reads the certificates anew.
+            most 30 s), and ends. SIGHUP reads settings and certificates anew; the log says what changed, and what takes a \
+            restart.
 
             With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \
             test key, listens on 127.0.0.1:2587 (STARTTLS) and 127.0.0.1:2465 (TLS), and prints a line to try it with.
@@ -35,20 +36,32 @@ struct Serve: AsyncParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         // From the first moment on: who is told to end while it starts ends in order, too.
         let ending = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let clock = SystemClock()
         let demo = demo ? try Demo(environment: environment) : nil
         let settings = try demo?.settings ?? common.settings()
         let manager = ServiceManager(
             environment: environment, processID: ProcessInfo.processInfo.processIdentifier)
-        let log = settings.log
-        let level = demo == nil ? Logger.Level(rawValue: log.level.rawValue) ?? .info : .warning
-        let toJournal = environment["JOURNAL_STREAM"] != nil
+        let log = LogSettings(settings.log, level: demo == nil ? nil : .warning)
+        let toJournal = ServiceManager.readsStandardError(environment)
         LoggingSystem.bootstrap { _ in
-            RelayLogHandler(level: level, format: log.format, toJournal: toJournal, clock: clock)
+            RelayLogHandler(settings: log, toJournal: toJournal, clock: clock)
         }
         let relay = try await Relay.assemble(
-            settings: settings, demo: demo, environment: environment, manager: manager, clock: clock,
+            settings: settings, rereading: demo == nil ? rereading(environment) : nil, demo: demo,
+            environment: environment, manager: manager, hangups: hangups, clock: clock, log: log,
             logger: Logger(label: "hiveku-relay"))
         try await relay.run(until: ending)
+    }
+
+    /// Reads the settings as they were read at the start.
+    private func rereading(
+        _ environment: [String: String]
+    ) -> @Sendable () throws(SettingsErrors) -> RelaySettings {
+        let option = common.configPath
+        return { () throws(SettingsErrors) in
+            try RelaySettings.load(
+                file: RelaySettings.file(option: option, environment: environment), environment: environment)
+        }
     }
 }

@@ -39,8 +39,19 @@ struct ServiceManager: Sendable {
         }
     }
 
+    /// Whether the journal reads what goes to standard error. The variable outlives a redirection, so it names the stream that
+    /// it means (systemd.exec(5)).
+    static func readsStandardError(_ environment: [String: String]) -> Bool {
+        var status = stat()
+        guard let stream = environment["JOURNAL_STREAM"], fstat(STDERR_FILENO, &status) == 0 else { return false }
+        return stream == "\(status.st_dev):\(status.st_ino)"
+    }
+
     /// Says `state`, such as `READY=1`, if anybody listens. Never fails: the service works without being watched.
-    func notify(_ state: String) {
+    ///
+    /// - Parameter waits: whether it must be heard. Else a service manager that does not come to listening is left alone: it
+    ///   would hold up a thread that mail needs, and hears the next sign of life.
+    func notify(_ state: String, waits: Bool = false) {
         guard let address else { return }
         var target = sockaddr_un()
         target.sun_family = sa_family_t(AF_UNIX)
@@ -57,9 +68,10 @@ struct ServiceManager: Sendable {
         defer { close(descriptor) }
         let length = socklen_t(MemoryLayout<sa_family_t>.size + path.count)
         let bytes = Array(state.utf8)
+        let flags = CInt(MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT))
         _ = withUnsafePointer(to: &target) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                sendto(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL), address, length)
+                sendto(descriptor, bytes, bytes.count, flags, address, length)
             }
         }
     }

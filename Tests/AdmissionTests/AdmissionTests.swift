@@ -222,6 +222,37 @@ extension Result where Failure == Refusal {
         }
     }
 
+    @Test func otherSettingsCountForTheNextMessage() async throws {
+        let fixture = try AdmissionFixture()
+        let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
+        let grant = try await fixture.authenticate(key).get()
+        guard case .now = fixture.admission.open(recipients: 1, grant),
+            case .after = fixture.admission.open(recipients: 1, grant)
+        else {
+            Issue.record("neither taken nor slowed down")
+            return
+        }
+        let origin = Admission.Origin(clientName: "client", client: Sample.client, with: "ESMTPSA")
+        var (_, before) = fixture.admission.receive(from: origin, expectedSize: nil, grant)
+        fixture.admission.reconfigure(
+            .init(
+                hostname: "other.example.com", maximumMessageSize: 100, maximumRateDelay: .zero,
+                preparation: PreparationPolicy()))
+        guard case .refused(let refusal) = fixture.admission.open(recipients: 1, grant) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(refusal.reason == .rateSecond)
+        var (_, after) = fixture.admission.receive(from: origin, expectedSize: nil, grant)
+        let message = Array(("From: from@example.com\r\n\r\n" + String(repeating: "x", count: 100)).utf8)
+        message.withUnsafeBytes { before.consume($0) }
+        message.withUnsafeBytes { after.consume($0) }
+        #expect(throws: Never.self) { try before.finish().get() }
+        #expect(throws: Refusal.self) { try after.finish().get() }
+        let content = String(decoding: before.takeBuffered(), as: UTF8.self)
+        #expect(content.contains("by relay.example.com "))
+    }
+
     @Test func aMessageForMoreThanTheBucketHoldsGoesIntoDebt() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 10) }

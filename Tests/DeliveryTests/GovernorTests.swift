@@ -14,6 +14,27 @@ import Testing
         #expect(governor.rate(at: 0) <= allowed && governor.rate(at: 0) >= 0.95 * allowed)
     }
 
+    @Test(
+        arguments: [(nil, nil, 14.0), (5, nil, 5), (nil, 200, 200), (50, 20, 20), (10, 20, 10), (0, nil, 0.1)]
+            as [(Double?, Double?, Double)])
+    func anotherSettingCountsFromThenOn(setting: Double?, quota: Double?, allowed: Double) {
+        var governor = Governor(setting: 30, at: 0)
+        if let quota { governor.learn(rate: quota, at: 0) }
+        governor.limit(to: setting, at: 1)
+        #expect(governor.allowedRate == allowed)
+    }
+
+    @Test func whatWasFoundOutAboutTheAccountOutlivesAnotherSetting() {
+        var governor = Governor(setting: 100, at: 0)
+        let wasCut = governor.answered(throttled: true, sentAt: 0, at: 0)
+        #expect(wasCut)
+        let cut = governor.rate(at: 0)
+        governor.limit(to: 200, at: 0)
+        #expect(governor.rate(at: 0) == cut)
+        governor.limit(to: 10, at: 0)
+        #expect(governor.rate(at: 0) < 10)
+    }
+
     @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
     func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
         var governor = Governor(setting: allowed, at: 0)

@@ -653,6 +653,31 @@ extension LaneMachine.Note {
     }
 }
 
+/// Settings that change while the worker runs.
+@Suite struct ReconfigurationTests {
+    private static let schedule = RetrySchedule(
+        first: .seconds(7), maximum: .seconds(7), giveUpAfter: .seconds(1000))
+
+    @Test func theNextRetryIsPutOffByTheNewSchedule() throws {
+        var bench = Bench()
+        let plan = bench.settleDown(due: [delivery(1)])
+        bench.machine.reconfigured(schedule: Self.schedule, maximumRate: 1, at: bench.now)
+        bench.finish(try #require(plan.starts.first), .retry(.init("x", "y"), pace: .normal))
+        let settlement = try #require(bench.settleDown().settle.first)
+        #expect(settlement.result == .retry(at: bench.now.time + .seconds(7)))
+    }
+
+    @Test func aPacedLaneTakesTheNewRateAndOneWithoutPaceHasNone() {
+        for (pacing, rate) in [(DeliveryConfiguration.Pacing.account(maximumRate: 50), 4.8), (.unlimited, nil)] {
+            var bench = Bench(DeliveryConfiguration(pacing: pacing))
+            bench.settleDown()
+            bench.machine.reconfigured(schedule: Self.schedule, maximumRate: 5, at: bench.now)
+            bench.pass(40)
+            #expect(bench.settleDown().upkeep?.status?.rate == rate)
+        }
+    }
+}
+
 @Suite struct OutageLogTests {
     @Test func sixHoursAreReadable() {
         var log = OutageLog()

@@ -7,8 +7,8 @@ import ssl
 import subprocess
 import threading
 
-from relay import DEADLINE, clean_environment, key_id, self_signed
-from submit import send, session, submit
+from relay import DEADLINE, key_id, self_signed
+from submit import send, session
 
 MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
 
@@ -137,50 +137,6 @@ def test_rsa_beside_ecdsa(own_relay):
         text = subprocess.run(
             ["openssl", "x509", "-noout", "-text"], input=result.stdout, capture_output=True, check=True).stdout.decode()
         assert f"Public Key Algorithm: {kind}" in text
-
-
-def test_readiness_and_status_are_told_to_systemd(own_relay, tmp_path):
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(path)
-        manager.settimeout(DEADLINE)
-        relay = own_relay(environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"})
-        assert manager.recv(1000) == b"READY=1"
-        assert manager.recv(1000) == b"STATUS=0 deliveries waiting\nWATCHDOG=1"
-        assert manager.recv(1000) == b"STATUS=0 deliveries waiting\nWATCHDOG=1"
-        assert relay.stop() == 0
-        while (last := manager.recv(1000)).startswith(b"STATUS"):
-            pass
-        assert last == b"STOPPING=1"
-
-
-def test_inherited_sockets(own_relay):
-    """As systemd's .socket units pass them on."""
-    relay = own_relay(start=False)
-    relay.write_settings({"listen": ["systemd"]})
-    listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in ["smtp", "smtps"]}
-    import os
-
-    descriptors = [listener.fileno() for listener in listeners.values()]
-
-    # LISTEN_PID must be the relay's own, which is known only behind the fork: a shell sets it and becomes the relay.
-    from relay import BINARY
-    for listener in listeners.values():
-        os.set_inheritable(listener.fileno(), True)
-    script = (f'exec {descriptors[0]}<&{descriptors[0]} 3<&{descriptors[0]} 4<&{descriptors[1]}; '
-              'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:smtps exec "$@"')
-    process = subprocess.Popen(
-        ["bash", "-c", script, "bash", BINARY, "serve", "--config", str(relay.config)], pass_fds=descriptors,
-        env=clean_environment(), stderr=subprocess.PIPE, text=True)
-    try:
-        relay.ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
-        key = relay.create_key()
-        assert submit(relay, key, MESSAGE)
-    finally:
-        process.terminate()
-        assert process.wait(DEADLINE) == 0, process.stderr.read()
-        for listener in listeners.values():
-            listener.close()
 
 
 def test_a_port_in_use_is_said(own_relay):

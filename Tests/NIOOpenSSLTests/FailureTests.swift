@@ -155,7 +155,7 @@ import Testing
         #expect(
             nothing.application.errors.map(\.description)
                 == ["handshake failed: the client closed the connection without sending anything"])
-        #expect(nothing.application.story == ["<error handshakeFailed>", "<inactive>"])
+        #expect(nothing.application.story == ["<error notBegun>", "<inactive>"])
 
         let client = try TLSClient()
         client.advance()

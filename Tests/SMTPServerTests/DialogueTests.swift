@@ -61,6 +61,29 @@ func testTLS() throws -> ReloadableTLSContext {
     }
 }
 
+@Suite(.timeLimit(.minutes(1))) struct LogTests {
+    @Test func whatTheDialogueItselfRefusesIsLoggedOncePerTransaction() async throws {
+        let fixture = try ServerFixture(maximumRecipients: 2)
+        let client = try await fixture.greeted()
+        for _ in 0..<2 { #expect(try await client.say("MAIL FROM:<from@example.com>").hasSuffix("[auth-required]")) }
+        #expect(try await client.authenticate(fixture.key).hasPrefix("235 "))
+        for _ in 0..<2 {
+            try await client.say("MAIL FROM:<from@example.com>")
+            for i in 0..<4 { try await client.say("RCPT TO:<to\(i)@example.net>") }
+            try await client.say("RSET")
+        }
+        #expect(try await client.say("RCPT TO:<to").hasSuffix("[address]"))
+        let key = "\(fixture.key.id)"
+        #expect(
+            fixture.logs.entries("refused").map(\.metadata) == [
+                ["client": "192.0.2.7", "reason": "auth-required"],
+                ["client": "192.0.2.7", "key": key, "reason": "recipients"],
+                ["client": "192.0.2.7", "key": key, "reason": "recipients"],
+                ["client": "192.0.2.7", "key": key, "reason": "address"],
+            ])
+    }
+}
+
 @Suite(.timeLimit(.minutes(1))) struct StartTLSTests {
     @Test func plaintextBehindStartTLSEndsTheConnection() async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())

@@ -26,6 +26,16 @@ import Testing
         #expect(try await fixture.connect().reply().hasPrefix("421 "))
     }
 
+    @Test func otherLimitsCountAtOnceAndCutNobodyOff() async throws {
+        let fixture = try ServerFixture()
+        let clients = [try await fixture.greeted(), try await fixture.greeted()]
+        fixture.service.limiter.change(maximum: 100, maximumPerClient: 1)
+        #expect(try await fixture.connect().reply().hasPrefix("421 4.4.5 relay.example.com takes at most 1 "))
+        for client in clients { #expect(try await client.say("NOOP") == "250 2.0.0 Ok") }
+        fixture.service.limiter.change(maximum: 100, maximumPerClient: 3)
+        _ = try await fixture.greeted()
+    }
+
     @Test func connectionsAreLimitedInTotal() async throws {
         let fixture = try ServerFixture(maximumConnections: 2)
         let first = try await fixture.greeted()

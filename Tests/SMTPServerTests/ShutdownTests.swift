@@ -10,10 +10,8 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct ShutdownTests {
     private static let bye = "421 4.3.2 relay.example.com is shutting down, try again shortly"
 
-    @Test(arguments: [
-        "greeted", "signed in", "after a message", "within AUTH", "within a line", "within the handshake",
-    ])
-    func aConnectionWithoutATransactionEndsAtOnce(state: String) async throws {
+    @Test(arguments: ["greeted", "signed in", "within AUTH", "within a line", "within the handshake"])
+    func whoHasJustComeMaySendAMessageButMustNotBeSilent(state: String) async throws {
         let fixture = try ServerFixture()
         let client: Client
         switch state {
@@ -24,11 +22,39 @@ import Testing
         case "within the handshake": client = try await fixture.connect(implicitTLS: true)
         default: client = try await fixture.signedIn()
         }
-        if state == "after a message" { #expect(try await client.sendMessage().hasPrefix("250 ")) }
         if state == "within a line" { await client.send("MAIL FR") }
+        fixture.service.shutdown.give(limit: .seconds(30))
+        await fixture.advance(.seconds(3))
+        await client.fire(ChannelShouldQuiesceEvent())
+        await fixture.advance(.milliseconds(1999))
+        #expect(try await client.pending() == "")
+        await fixture.advance(.milliseconds(1))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.openConnections == 0)
+    }
+
+    @Test(arguments: ["silent", "after a message"])
+    func whoIsIdleOrHasSentAMessageIsSentAwayAtOnce(state: String) async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        if state == "silent" { await fixture.advance(.seconds(5)) }
+        if state == "after a message" { #expect(try await client.sendMessage().hasPrefix("250 ")) }
         await client.fire(ChannelShouldQuiesceEvent())
         #expect(try await client.remainingReplies() == [ShutdownTests.bye])
         #expect(fixture.openConnections == 0)
+    }
+
+    @Test func aFirstMessageIsTakenDuringTheShutdown() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.greeted()
+        fixture.service.shutdown.give(limit: .seconds(30))
+        await client.fire(ChannelShouldQuiesceEvent())
+        await fixture.advance(.seconds(4))
+        #expect(try await client.authenticate(fixture.key).hasPrefix("235 "))
+        await fixture.advance(.seconds(4))
+        #expect(try await client.sendMessage().hasPrefix("250 2.0.0 Ok: queued as "))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        #expect(fixture.store.accepted.count == 1)
     }
 
     @Test func aTransactionIsFinishedFirst() async throws {
@@ -63,7 +89,9 @@ import Testing
         await client.fire(ChannelShouldQuiesceEvent())
         #expect(try await client.pending() == "")
         fixture.store.lookUps.open()
-        #expect(try await client.remainingReplies() == ["235 2.7.0 Authentication successful", ShutdownTests.bye])
+        #expect(try await client.reply() == "235 2.7.0 Authentication successful")
+        #expect(try await client.sendMessage().hasPrefix("250 "))
+        #expect(try await client.remainingReplies() == [ShutdownTests.bye])
     }
 
     @Test func aClientThatIsHeldBackMaySendItsMessage() async throws {
@@ -119,11 +147,19 @@ import Testing
         await eventually { fixture.store.accepted.count == 1 }
     }
 
-    @Test func aConnectionThatComesTooLateIsTurnedAway() async throws {
+    @Test func aConnectionThatWasAcceptedAtTheLastMomentMaySendItsMessage() async throws {
         let fixture = try ServerFixture()
         fixture.service.shutdown.give(limit: .seconds(10))
-        let client = try await fixture.connect()
+        let client = try await fixture.signedIn()
+        #expect(try await client.sendMessage().hasPrefix("250 "))
         #expect(try await client.remainingReplies() == [ShutdownTests.bye])
+        let slow = try await fixture.signedIn()
+        for _ in 0..<3 {
+            await fixture.advance(.seconds(3))
+            #expect(try await slow.say("NOOP") == "250 2.0.0 Ok")
+        }
+        await fixture.advance(.seconds(1))
+        #expect(try await slow.remainingReplies() == [ShutdownTests.bye])
         #expect(fixture.openConnections == 0)
     }
 

@@ -63,7 +63,7 @@ extension Session.Action {
 extension ParsedCommand {
     var rendered: String {
         switch self {
-        case .invalid(let reply): reply.wireLines.joined(separator: " | ")
+        case .invalid(let reply), .invalidEnvelope(let reply): reply.wireLines.joined(separator: " | ")
         case .valid(let command): command.rendered
         }
     }

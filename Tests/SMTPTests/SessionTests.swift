@@ -155,9 +155,15 @@ struct SessionTests {
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
                 > MAIL FROM:<a@sender.test> SIZE=999999
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > MAIL FROM:<a@sender.test> RET=HDRS
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > MAIL a@sender.test
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
                 > RCPT TO:<b@recipient.test>
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
-                > DATA
+                > RCPT TO:<b@recipient.test> NOTIFY=NEVER
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                > DATA now
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
                 """),
             Dialogue(
@@ -708,7 +714,7 @@ struct SessionTests {
                 > EXPN list
                 < 502 5.5.1 Command not implemented
                 > DATA now
-                < 501 5.5.4 This command takes no argument
+                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
                 > NOOP
                 < 250 2.0.0 Ok
                 > RCPT TO:b

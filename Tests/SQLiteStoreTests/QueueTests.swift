@@ -113,7 +113,7 @@ import Testing
         let message = try await fixture.message(id)
         #expect(message.state == .partlyFailed)
         #expect(message.hasBody)
-        #expect(try await fixture.store.retry(MessageFilter(ids: [id]), now: Sample.now) == 1)
+        #expect(try await fixture.steer(.retry(dropped: true), MessageFilter(ids: [id])) == 1)
         #expect(try await fixture.claim(.live).map(\.envelope.recipients.count) == [10])
     }
 

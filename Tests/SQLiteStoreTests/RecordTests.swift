@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import RelayCore
+import Synchronization
 import TestSupport
 import Testing
 
@@ -43,24 +44,45 @@ import Testing
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
         let id = try await fixture.accept(key)
-        let store = fixture.store
         let one = MessageFilter(ids: [id])
-        #expect(try await store.hold(one, now: Sample.now) == 1)
+        #expect(try await fixture.steer(.hold, one) == 1)
         #expect(try await fixture.claim(.live).isEmpty)
-        #expect(try await store.release(one, now: Sample.now) == 1)
-        #expect(try await store.drop(one, now: Sample.now) == 1)
+        #expect(try await fixture.steer(.release, one) == 1)
+        #expect(try await fixture.steer(.drop, one) == 1)
         #expect(try await fixture.message(id).deliveries.first?.reason == droppedReason)
         // Dropped on purpose: a retry of all that failed does not bring it back, one by name does.
-        #expect(try await store.retry(MessageFilter(key: key, limit: .max), now: Sample.now) == 0)
-        #expect(try await store.retry(one, now: Sample.now) == 1)
+        #expect(try await fixture.steer(.retry(dropped: false), MessageFilter(key: key, limit: .max)) == 0)
+        #expect(try await fixture.steer(.retry(dropped: true), one) == 1)
         #expect(try await fixture.claim(.live).count == 1)
+    }
+
+    /// More than a page, of which every other one is meant.
+    @Test func manyAreSteeredByTheirState() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key(.live)
+        var batch: [Submission] = []
+        for _ in 0..<1100 { batch.append(Sample.submission(fixture.id(), key: key)) }
+        _ = try await fixture.store.accept(batch, now: Sample.now)
+        let odd = batch.enumerated().filter { !$0.offset.isMultiple(of: 2) }.map(\.element.id)
+        #expect(try await fixture.steer(.hold, MessageFilter(ids: odd, limit: .max)) == 550)
+        let held = MessageFilter(key: key, state: .held, limit: .max)
+        let found = Mutex<[Int]>([])
+        let matching = try await fixture.store.matching(.drop, held) { count in found.withLock { $0.append(count) } }
+        #expect(matching == odd.sorted { $0 > $1 })
+        #expect(found.withLock { $0 } == [500, 550])
+        #expect(try await fixture.store.matching(.retry(dropped: true), held) { _ in }.isEmpty)
+        #expect(try await fixture.steer(.drop, held) == 550)
+        let rest = try await fixture.store.matching(.hold, MessageFilter(key: key, limit: .max)) { _ in }
+        #expect(rest.count == 550 && Set(rest).isDisjoint(with: odd))
+        // What has been steered meanwhile, by somebody else, is left as it is.
+        #expect(try await fixture.store.steer(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
     }
 
     @Test func anUnknownMessageIsAnError() async throws {
         let fixture = try StoreFixture()
         let id = fixture.id()
         await #expect(throws: StoreError.noSuchMessage(id)) {
-            try await fixture.store.hold(MessageFilter(ids: [id]), now: Sample.now)
+            try await fixture.steer(.hold, MessageFilter(ids: [id]))
         }
         await #expect(throws: StoreError.noSuchMessage(id)) { try await fixture.store.body(of: id) }
     }
@@ -70,7 +92,7 @@ import Testing
         let id = try await fixture.accept(try await fixture.key(.live))
         try await fixture.settle(try await fixture.claim(.live), .sent(sesMessageID: "ses-1"))
         await #expect(throws: StoreError.bodyGone(id)) {
-            try await fixture.store.retry(MessageFilter(ids: [id]), now: Sample.now)
+            try await fixture.steer(.retry(dropped: true), MessageFilter(ids: [id]))
         }
     }
 
@@ -80,7 +102,7 @@ import Testing
         try await fixture.accept(live, recipients: Sample.recipients(3), at: Sample.now - .seconds(100))
         try await fixture.accept(live)
         let held = try await fixture.accept(test)
-        _ = try await fixture.store.hold(MessageFilter(ids: [held]), now: Sample.now)
+        _ = try await fixture.steer(.hold, MessageFilter(ids: [held]))
         try await fixture.store.record(
             LaneStatus(lane: .live, heldBecause: "AccountSuspendedException: paused", since: Sample.now, rate: 14))
         let status = try await fixture.store.queueStatus(now: Sample.now)

@@ -57,6 +57,12 @@ final class StoreFixture {
             })
     }
 
+    /// As a command does it; returns how many deliveries changed.
+    @discardableResult
+    func steer(_ steering: Steering, _ filter: MessageFilter, at time: Timestamp = Sample.now) async throws -> Int {
+        try await store.steer(steering, all: filter, now: time)
+    }
+
     /// Rows of a table, asked from outside.
     func count(_ table: String) throws -> Int {
         try DatabaseQueue(path: path).read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table)") ?? -1 }

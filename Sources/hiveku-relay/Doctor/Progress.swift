@@ -1,19 +1,12 @@
-import Foundation
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
-/// Says in one line of the terminal what is still being looked at; nothing where standard error is no terminal.
+/// Says what is still being looked at.
 final class Progress: Sendable {
-    private let isShown = isatty(STDERR_FILENO) == 1
-    private let state: Mutex<(waiting: [String], shown: Int)>
+    private let line = ProgressLine()
+    private let waiting: Mutex<[String]>
 
     init(_ names: [String]) {
-        state = Mutex((names, 0))
+        waiting = Mutex(names)
         show { _ in }
     }
 
@@ -22,14 +15,9 @@ final class Progress: Sendable {
     func clear() { show { $0 = [] } }
 
     private func show(_ change: (inout [String]) -> Void) {
-        guard isShown else { return }
-        state.withLock { state in
-            change(&state.waiting)
-            let text = state.waiting.isEmpty ? "" : "looking at: " + state.waiting.joined(separator: ", ")
-            // Blanks over what was longer before, and back to the beginning of the line.
-            let rest = String(repeating: " ", count: max(0, state.shown - text.count))
-            FileHandle.standardError.write(Data("\r\(text)\(rest)\r".utf8))
-            state.shown = text.count
+        waiting.withLock { waiting in
+            change(&waiting)
+            line.show(waiting.isEmpty ? "" : "looking at: " + waiting.joined(separator: ", "))
         }
     }
 }

@@ -23,7 +23,7 @@ final class ServerFixture: Sendable {
         limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
         tls: ReloadableTLSContext? = nil,
         maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20,
-        authenticationTimeout: Duration = .seconds(60)
+        authenticationTimeout: Duration = .seconds(60), maximumRecipients: Int = 100
     ) throws {
         let (secret, stored) = Sample.key(createdAt: clock.now()) { key in
             key.limits = limits
@@ -37,7 +37,8 @@ final class ServerFixture: Sendable {
                 preparation: PreparationPolicy()),
             store: store, clock: clock, observe: { _ in })
         let configuration = SMTPServerConfiguration(
-            hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRecipients: 100,
+            hostname: "relay.example.com", maximumMessageSize: maximumMessageSize,
+            maximumRecipients: maximumRecipients,
             maximumConnections: maximumConnections, maximumConnectionsPerClient: maximumConnectionsPerClient,
             idleTimeout: .seconds(300), authenticationTimeout: authenticationTimeout,
             plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])

@@ -1,0 +1,135 @@
+import ArgumentParser
+import Foundation
+import RelayCore
+import SQLiteStore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Which messages a change is for: ids, or a key or state, but never all by mistake.
+struct MessageSelection: ParsableArguments {
+    @Argument(help: "Message ids.") var ids: [MessageID] = []
+    @Option(help: "All messages of this key.") var key: KeyID?
+    @Option(help: "All messages in this state.") var state: MessageState?
+    @Flag(help: "Don't ask. It is asked on a terminal only, where --key or --state select more than one message.")
+    var yes = false
+
+    func validate() throws {
+        if ids.isEmpty, key == nil, state == nil { throw ValidationError("name messages, or --key or --state") }
+    }
+
+    private var filter: MessageFilter {
+        MessageFilter(ids: ids.isEmpty ? nil : ids, key: key, state: state, limit: .max)
+    }
+
+    /// Whether somebody is to be asked before so many are changed. A script has said what it wants, and nobody would answer.
+    private func mustAsk(_ count: Int) -> Bool {
+        ids.isEmpty && count > 1 && !yes && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1
+    }
+
+    /// Steers what is selected, a batch at a time, and returns how many deliveries changed.
+    ///
+    /// - Parameters:
+    ///   - question: such as `Drop`, before the number of messages.
+    ///   - done: such as `dropped`.
+    func steer(_ steering: Steering, _ store: SQLiteStore, question: String, done: String) async throws -> Int {
+        let progress = ProgressLine()
+        defer { progress.clear() }
+        let messages = try await store.matching(steering, filter) { found in
+            progress.show("looking for messages: \(grouped(found))")
+        }
+        progress.clear()
+        if mustAsk(messages.count), !confirms("\(question) \(grouped(messages.count)) messages?") {
+            printError("Nothing was changed.")
+            throw ExitCode(1)
+        }
+        var (changed, steered) = (0, 0)
+        while steered < messages.count {
+            let batch = Array(messages[steered..<min(steered + Steering.batch, messages.count)])
+            do {
+                changed += try await store.steer(steering, batch, now: SystemClock().now())
+            } catch {
+                guard steered > 0 else { throw error }
+                progress.clear()
+                let rest = grouped(messages.count - steered)
+                throw CommandError("\(error) (\(grouped(steered)) messages are \(done), \(rest) are not: try again)")
+            }
+            steered += batch.count
+            progress.show("\(done): \(grouped(steered)) of \(grouped(messages.count)) messages")
+        }
+        return changed
+    }
+
+    private func confirms(_ question: String) -> Bool {
+        FileHandle.standardError.write(Data("\(question) [y/N] ".utf8))
+        let answer = readLine()?.trimmingCharacters(in: .whitespaces).lowercased()
+        return answer == "y" || answer == "yes"
+    }
+}
+
+struct MessagesRetry: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "retry", abstract: "Send failed messages again.",
+        discussion: "What was dropped is sent again only when it is named by its id.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await selection.steer(
+            .retry(dropped: !selection.ids.isEmpty), common.store(), question: "Send again", done: "queued again")
+        printError("Queued \(counted(changed, "delivery", "deliveries")) again.")
+    }
+}
+
+struct MessagesHold: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hold", abstract: "Keep queued messages from being sent.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await selection.steer(.hold, common.store(), question: "Hold", done: "held")
+        printError("Held \(counted(changed, "delivery", "deliveries")).")
+    }
+}
+
+struct MessagesRelease: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "release", abstract: "Let held messages be sent.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await selection.steer(.release, common.store(), question: "Release", done: "released")
+        printError("Released \(counted(changed, "delivery", "deliveries")).")
+    }
+}
+
+struct MessagesDrop: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drop", abstract: "Give up messages that are queued or held.",
+        discussion: "They count as failed and stay on record; 'messages retry ID' still brings one back.")
+
+    @OptionGroup var selection: MessageSelection
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let changed = try await selection.steer(.drop, common.store(), question: "Drop", done: "dropped")
+        printError("Dropped \(counted(changed, "delivery", "deliveries")).")
+    }
+}
+
+/// `12,345`.
+private func grouped(_ number: Int) -> String {
+    let digits = String(number)
+    return digits.enumerated().map { index, digit in
+        let isBoundary = index > 0 && (digits.count - index).isMultiple(of: 3)
+        return (isBoundary ? "," : "") + String(digit)
+    }.joined()
+}

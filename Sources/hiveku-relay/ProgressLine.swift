@@ -1,0 +1,26 @@
+import Foundation
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// One line of the terminal that says how far a command is; nothing where standard error is no terminal.
+final class ProgressLine: Sendable {
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private let shown = Mutex(0)
+
+    func show(_ text: String) {
+        guard isShown else { return }
+        shown.withLock { shown in
+            // Blanks over what was longer before, and back to the beginning of the line.
+            let rest = String(repeating: " ", count: max(0, shown - text.count))
+            FileHandle.standardError.write(Data("\r\(text)\(rest)\r".utf8))
+            shown = text.count
+        }
+    }
+
+    func clear() { show("") }
+}

@@ -1,0 +1,131 @@
+import Admission
+import Delivery
+import Logging
+import NIOOpenSSL
+import RelayCore
+import SMTPServer
+import ServiceLifecycle
+import Settings
+import Synchronization
+import UnixSignals
+
+/// The settings that the relay runs with; what follows them looks here whenever it needs one.
+final class CurrentSettings: Sendable {
+    private let state: Mutex<RelaySettings>
+
+    init(_ settings: RelaySettings) { state = Mutex(settings) }
+
+    var value: RelaySettings {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
+/// The parts of a running relay that are told when the settings change.
+struct SettingsFollowers: Sendable {
+    let admission: Admission
+    let server: SMTPServer
+    let live: DeliveryWorker
+    let test: DeliveryWorker
+    let log: LogSettings
+
+    func follow(_ settings: RelaySettings) {
+        admission.reconfigure(.init(settings))
+        server.reconfigure(.init(settings))
+        let schedule = RetrySchedule(settings.delivery)
+        live.reconfigure(schedule: schedule, maximumRate: settings.ses.maximumRate)
+        test.reconfigure(schedule: schedule, maximumRate: nil)
+        log.use(settings.log)
+    }
+}
+
+/// Reads settings and certificates anew on SIGHUP, and certificates also when their files have changed.
+///
+/// All or nothing: with a mistake anywhere, everything stays as it was. What can't change while the relay runs is named.
+struct ReloadService: Service {
+    let settings: CurrentSettings
+    /// Nil for the demo, whose settings are its own.
+    let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
+    let certificates: Certificates
+    let followers: SettingsFollowers
+    let hangups: UnixSignalsSequence
+    let clock: any RelayClock
+    let logger: Logger
+
+    func run() async {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for await _ in hangups { reload() }
+                }
+                group.addTask { await watchFiles() }
+            }
+        }
+    }
+
+    private func reload() {
+        guard let read else { return reloadCertificates(because: "SIGHUP") }
+        let found: RelaySettings
+        do {
+            found = try read()
+        } catch {
+            for mistake in error.mistakes {
+                logger.error("settings not reloaded, everything stays as it was", metadata: ["error": "\(mistake)"])
+            }
+            return
+        }
+        let revision = settings.value.revised(by: found)
+        do {
+            use(try certificates.read(revision.settings.tls), because: "SIGHUP")
+        } catch {
+            logger.error(
+                "certificates not reloaded, everything stays as it was, the settings too",
+                metadata: ["error": "\(error)"])
+            return
+        }
+        settings.value = revision.settings
+        followers.follow(revision.settings)
+        tell(revision)
+    }
+
+    private func tell(_ revision: RelaySettings.Revision) {
+        if revision.changed.isEmpty {
+            logger.notice("settings read, none has changed that can change now")
+        } else {
+            logger.notice("settings changed", metadata: ["settings": "\(revision.changed.joined(separator: ", "))"])
+        }
+        if !revision.awaitingRestart.isEmpty {
+            logger.warning(
+                "settings that differ take effect when the relay is restarted",
+                metadata: ["settings": "\(revision.awaitingRestart.joined(separator: ", "))"])
+        }
+    }
+
+    private func watchFiles() async {
+        var tried = certificates.modificationTimesAtReading
+        while !Task.isCancelled {
+            do { try await clock.sleep(until: clock.now() + .seconds(10)) } catch { break }
+            let now = certificates.modificationTimes
+            // Files that are no good are told once, not until somebody replaces them.
+            guard now != certificates.modificationTimesAtReading, now != tried else { continue }
+            tried = now
+            reloadCertificates(because: "the files have changed")
+        }
+    }
+
+    private func reloadCertificates(because reason: String) {
+        do {
+            use(try certificates.readAgain(), because: reason)
+        } catch {
+            logger.error("certificates not reloaded, the old ones stay in use", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func use(_ reading: Certificates.Reading, because reason: String) {
+        certificates.use(reading)
+        for certificate in reading.certificates {
+            logger.notice(
+                "certificate loaded", metadata: ["certificate": "\(certificate)", "because": "\(reason)"])
+        }
+    }
+}

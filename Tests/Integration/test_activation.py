@@ -1,0 +1,113 @@
+"""Sockets that systemd holds: a restart turns nobody away."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from relay import BINARY, DEADLINE, clean_environment
+from submit import send, session, submit
+
+MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
+# LISTEN_PID must be the relay's own, which is known only behind the fork: a shell sets it and becomes the relay.
+BECOME_RELAY = 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:smtps exec "$@"'
+
+
+class Activation:
+    """Holds the listening sockets, as systemd's .socket units do, and starts relays on them."""
+
+    def __init__(self, relay):
+        self.relay = relay
+        relay.write_settings({"listen": ["systemd"]})
+        self.sockets = {name: socket.create_server(("127.0.0.1", 0), backlog=4096) for name in ["smtp", "smtps"]}
+        relay.ports = {name: held.getsockname()[1] for name, held in self.sockets.items()}
+        self.process = None
+
+    def start(self):
+        descriptors = [held.fileno() for held in self.sockets.values()]
+        with open(self.relay.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["bash", "-c", BECOME_RELAY, "bash", *map(str, descriptors), BINARY, "serve", "--config",
+                 str(self.relay.config)],
+                pass_fds=descriptors, env=clean_environment(), stderr=log, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(DEADLINE)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+    def log_text(self):
+        return (self.relay.directory / "log").read_text()
+
+
+@pytest.fixture
+def activation(own_relay):
+    activation = Activation(own_relay(start=False))
+    yield activation
+    if activation.process is not None:
+        assert activation.stop() == 0, activation.log_text()
+    for held in activation.sockets.values():
+        held.close()
+
+
+def test_inherited_sockets(activation):
+    activation.start()
+    key = activation.relay.create_key()
+    assert submit(activation.relay, key, MESSAGE)
+
+
+def test_a_client_that_comes_while_no_relay_runs_waits(activation):
+    key = activation.relay.create_key()
+    replies = []
+    client = threading.Thread(target=lambda: replies.append(submit(activation.relay, key, MESSAGE)))
+    client.start()
+    activation.start()
+    client.join(DEADLINE)
+    assert len(replies) == 1
+
+
+def test_a_restart_under_load_turns_nobody_away(activation):
+    relay = activation.relay
+    key = relay.create_key(per_second=1_000_000)
+    activation.start()
+    accepted, failures = [], []
+    over = threading.Event()
+
+    def work(kind):
+        while not over.is_set():
+            try:
+                with session(relay, key, kind) as smtp:
+                    # From here on the relay may say good-bye by itself: the message is what counts.
+                    smtp.quit = lambda: None
+                    code, text = send(smtp, MESSAGE)
+                assert code == 250, (code, text)
+                accepted.append(text)
+            except Exception as error:
+                failures.append(error)
+
+    clients = [threading.Thread(target=work, args=(kind,)) for kind in ["smtp", "smtps"] * 4]
+    for client in clients:
+        client.start()
+    try:
+        for restarts_left in [3, 2, 1, 0]:
+            before = len(accepted)
+            relay.wait_until(lambda: len(accepted) >= before + 20 or failures, "the load to be under way")
+            assert not failures, failures
+            if restarts_left:
+                assert activation.stop() == 0, activation.log_text()
+                activation.start()
+    finally:
+        over.set()
+        for client in clients:
+            client.join(DEADLINE)
+    assert not failures, failures
+    # Every message once, in the queue that all of them worked on.
+    assert len(set(accepted)) == len(accepted)
+    assert relay.json("keys", "list")[0]["emails_total"] == len(accepted)

@@ -1,0 +1,161 @@
+"""Settings that change while the relay runs: what is said to have changed has changed, for those who connect then."""
+
+import re
+import signal
+import smtplib
+import socket
+import ssl
+
+from relay import DEADLINE, self_signed
+from submit import send, session, submit
+
+MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
+
+
+def reload(relay, words):
+    """Asks for it, and returns what the log said from then on, once `words` are in it."""
+    before = len(relay.log)
+    relay.process.send_signal(signal.SIGHUP)
+    relay.wait_until(lambda: words in "".join(relay.log[before:]), f"'{words}' in the log")
+    return "".join(relay.log[before:])
+
+
+def change(relay, settings, words="settings changed"):
+    relay.write_settings(settings)
+    return reload(relay, words)
+
+
+def greeting(relay, kind="smtp"):
+    with smtplib.SMTP("localhost", relay.ports[kind], timeout=DEADLINE) as smtp:
+        smtp.ehlo()
+        return smtp.ehlo_resp.decode()
+
+
+def test_what_clients_are_held_to_changes_for_new_connections(own_relay):
+    relay = own_relay({"submission.max_rate_delay": "5s"})
+    key = relay.create_key(per_second=1, burst=1)
+    with session(relay, key) as old:
+        log = change(relay, {
+            "hostname": "other.example.com", "submission.max_message_size": "64 KiB", "submission.max_recipients": 2,
+            "submission.max_rate_delay": "0s", "submission.received_header": False})
+        assert ('settings="hostname, submission.max_message_size, submission.max_recipients, submission.max_rate_delay, '
+                'submission.received_header"') in log
+        told = greeting(relay)
+        assert told.startswith("other.example.com") and "SIZE 65536" in told and "RCPTMAX=2" in told
+        # A connection keeps what it was told.
+        assert send(old, MESSAGE, [f"to{i}@example.net" for i in range(3)])[0] == 250
+    other = relay.create_key(per_second=1, burst=1)
+    with session(relay, other) as smtp:
+        assert send(smtp, MESSAGE, [f"to{i}@example.net" for i in range(3)])[0] == 452
+        smtp.rset()
+        code, text = send(smtp, MESSAGE)
+        assert code == 250
+        message_id = re.search(r"queued as (\w+)", text)[1]
+        # Nobody is slowed down any more, but refused.
+        assert send(smtp, MESSAGE)[0] == 451
+    relay.wait_for_state(message_id, "simulated")
+    assert b"Received:" not in relay.raw(message_id) and b"@other.example.com>" in relay.raw(message_id)
+
+
+def test_limits_of_connections_and_time(own_relay):
+    relay = own_relay()
+    change(relay, {"submission.max_connections_per_client": 1, "submission.auth_timeout": "1s"})
+    with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as first:
+        assert first.recv(1000).startswith(b"220 ")
+        with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as second:
+            assert second.recv(1000).startswith(b"421 ")
+        assert b"1 s to authenticate" in first.recv(1000)
+
+
+def test_plaintext_networks(own_relay):
+    relay = own_relay()
+    assert "AUTH" not in greeting(relay)
+    change(relay, {"submission.plaintext_auth_networks": ["127.0.0.0/8"]})
+    assert "AUTH PLAIN LOGIN" in greeting(relay)
+    change(relay, {})
+    assert "AUTH" not in greeting(relay)
+
+
+def test_the_log(own_relay):
+    relay = own_relay()
+    key = relay.create_key()
+    # Told as the last thing.
+    change(relay, {"log.level": "error"}, "certificate loaded")
+    quiet = submit(relay, key, MESSAGE)
+    relay.wait_for_state(quiet, "simulated")
+    log = change(relay, {"log.level": "debug", "log.format": "json"}, '"message":"settings changed"')
+    assert '"settings":"log.level, log.format"' in log
+    loud = submit(relay, key, MESSAGE)
+    relay.wait_for_state(loud, "simulated")
+    relay.wait_until(lambda: '"message":"authenticated"' in relay.log_text(), "a line of debug level")
+    assert quiet not in relay.log_text() and loud in relay.log_text()
+
+
+def test_certificates_of_other_names_and_the_least_version(own_relay):
+    relay = own_relay()
+    certificate, key_file = self_signed(relay.directory, "second")
+    log = change(relay, {
+        "tls.certificate": [str(certificate)], "tls.private_key": [str(key_file)], "tls.minimum_version": "1.3"})
+    assert 'settings="tls.certificate, tls.private_key, tls.minimum_version"' in log and "second" in log
+    context = ssl.create_default_context(cafile=str(certificate))
+    with socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as secure:
+            assert secure.version() == "TLSv1.3"
+    # The new files are the ones that are watched.
+    third, third_key = self_signed(relay.directory, "third")
+    third_key.replace(key_file)
+    third.replace(certificate)
+    before = len(relay.log)
+    relay.wait_until(
+        lambda: 'because="the files have changed"' in "".join(relay.log[before:]), "the change to be seen")
+
+
+def test_retries_follow_the_new_schedule(own_relay):
+    relay = own_relay({"delivery.retry_first": "1h"})
+    key = relay.create_key("live")
+    # Without a region live mail waits; the schedule shows in the test lane, whose simulator throttles, and in what is kept.
+    log = change(relay, {"delivery.retry_first": "1s", "retention.simulated": "60s", "ses.max_send_rate": 5})
+    assert 'settings="ses.max_send_rate, delivery.retry_first, retention.simulated"' in log
+    relay.wait_until(
+        lambda: any(lane["emails_per_second"] == 4.8 for lane in relay.json("status")[0]["lanes"]),
+        "the new rate in the status")
+    assert key
+
+
+def test_what_takes_a_restart_is_named_and_stays(own_relay):
+    relay = own_relay()
+    ports = dict(relay.ports)
+    log = change(
+        relay, {"listen": ["smtp://127.0.0.1:0"], "ses.region": "eu-west-1", "submission.max_recipients": 9},
+        "take effect when the relay is restarted")
+    assert 'settings="listen, ses.region"' in log and "settings=submission.max_recipients" in log
+    assert "RCPTMAX=9" in greeting(relay)
+    # Named again as long as it is so.
+    log = reload(relay, "take effect when the relay is restarted")
+    assert "none has changed that can change now" in log and "warning" in log
+    assert relay.ports == ports
+
+
+def test_a_bad_file_changes_nothing_and_is_told(own_relay):
+    relay = own_relay()
+    log = change(relay, {
+        "hostname": "other.example.com", "hostnme": "x", "submission.max_recipients": "many"}, "max_recipients")
+    assert log.count("settings not reloaded, everything stays as it was") == 2 and "hostnme" in log
+    log = change(relay, {
+        "hostname": "other.example.com", "tls.certificate": [str(relay.directory / "nowhere.pem")]},
+        "certificates not reloaded")
+    assert "nowhere.pem" in log
+    assert greeting(relay).startswith("relay.example.com")
+    relay.config.unlink()
+    log = reload(relay, "settings not reloaded")
+    assert "can't be opened" in log
+    assert greeting(relay).startswith("relay.example.com")
+
+
+def test_a_signal_at_the_very_start_does_no_harm(own_relay):
+    relay = own_relay(start=False)
+    relay.start()
+    for _ in range(20):
+        relay.process.send_signal(signal.SIGHUP)
+    reload(relay, "none has changed that can change now")
+    assert relay.stop() == 0

@@ -1,0 +1,151 @@
+"""Commands that change many messages: they ask on a terminal, show how far they are there, and do neither in a script."""
+
+import os
+import pty
+import sqlite3
+import subprocess
+
+import pytest
+
+from relay import BINARY, DEADLINE, clean_environment, key_id
+
+
+@pytest.fixture
+def queue(own_relay):
+    """A relay that does not run, with 1,200 messages in its queue."""
+    relay = own_relay(start=False)
+    relay.key = key_id(relay.create_key("live"))
+    database = sqlite3.connect(relay.directory / "relay.db")
+    with database:
+        for number in range(1, 1201):
+            database.execute(
+                "INSERT INTO message (id, key, lane, reverse_path, size, accepted_at) VALUES (?, ?, 'live', 'a@b.c', 1, 0)",
+                [number << 24, relay.key])
+            database.execute("INSERT INTO body (message, bytes) VALUES (?, x'00')", [number << 24])
+            database.execute(
+                "INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)"
+                " VALUES (?, ?, 'live', 'to@example.net', 'queued', 0, 0)", [number << 24, relay.key])
+    database.close()
+    return relay
+
+
+def states(relay):
+    database = sqlite3.connect(relay.directory / "relay.db")
+    try:
+        return dict(database.execute("SELECT state, COUNT(*) FROM delivery GROUP BY state"))
+    finally:
+        database.close()
+
+
+class Terminal:
+    """A command with somebody at a terminal before it."""
+
+    def __init__(self, relay, *arguments, **redirected):
+        self.master, slave = pty.openpty()
+        streams = {"stdin": slave, "stdout": slave, "stderr": slave, **redirected}
+        self.process = subprocess.Popen(
+            [BINARY, *arguments, "--config", str(relay.config)], env=clean_environment(), **streams)
+        os.close(slave)
+        self.text = ""
+
+    def read(self):
+        try:
+            piece = os.read(self.master, 4096).decode()
+        except OSError:
+            piece = ""
+        self.text += piece
+        return piece
+
+    def wait_for(self, words):
+        while words not in self.text:
+            assert self.read(), f"ended without '{words}': {self.text}"
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def end(self):
+        while self.read():
+            pass
+        os.close(self.master)
+        return self.process.wait(DEADLINE)
+
+
+@pytest.mark.parametrize("command, question, done, state", [
+    ("drop", "Drop 1,200 messages? [y/N]", "dropped: 500 of 1,200 messages", "failed"),
+    ("hold", "Hold 1,200 messages? [y/N]", "held: 1,000 of 1,200 messages", "held"),
+])
+def test_many_are_changed_when_somebody_says_yes(queue, command, question, done, state):
+    terminal = Terminal(queue, "messages", command, "--state", "queued")
+    terminal.wait_for(question)
+    assert states(queue) == {"queued": 1200}
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert done in terminal.text and "1200 deliveries" in terminal.text
+    assert states(queue) == {state: 1200}
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n", "\x04"])
+def test_anything_else_changes_nothing(queue, answer):
+    terminal = Terminal(queue, "messages", "drop", "--key", queue.key)
+    terminal.wait_for("[y/N]")
+    terminal.type(answer)
+    assert terminal.end() == 1
+    assert "Nothing was changed." in terminal.text
+    assert states(queue) == {"queued": 1200}
+
+
+def test_nobody_is_asked_who_says_yes_beforehand(queue):
+    terminal = Terminal(queue, "messages", "drop", "--state", "queued", "--yes")
+    assert terminal.end() == 0
+    assert "[y/N]" not in terminal.text and states(queue) == {"failed": 1200}
+
+
+def test_nor_who_names_the_messages(queue):
+    ids = [message["id"] for message in queue.json("messages", "list", "--limit", "2")]
+    terminal = Terminal(queue, "messages", "drop", *ids)
+    assert terminal.end() == 0
+    assert "[y/N]" not in terminal.text and states(queue) == {"queued": 1198, "failed": 2}
+
+
+def test_one_message_is_not_worth_a_question(queue):
+    listed = queue.json("messages", "list", "--limit", "1")
+    queue.run("messages", "hold", listed[0]["id"])
+    terminal = Terminal(queue, "messages", "release", "--state", "held")
+    assert terminal.end() == 0
+    assert "[y/N]" not in terminal.text and states(queue) == {"queued": 1200}
+
+
+def test_a_script_is_not_asked_and_sees_no_progress(queue):
+    """It has said what it wants, and would hang."""
+    result = queue.run("messages", "drop", "--state", "queued")
+    assert result.stderr == "Dropped 1200 deliveries.\n" and result.stdout == ""
+    # Named one by one only: see 'messages retry --help'.
+    assert queue.run("messages", "retry", "--state", "failed").stderr == "Queued 0 deliveries again.\n"
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stderr"])
+def test_nor_is_one_whose_question_nobody_could_see_or_answer(queue, stream):
+    terminal = Terminal(queue, "messages", "hold", "--state", "queued", **{stream: subprocess.DEVNULL})
+    assert terminal.end() == 0
+    assert states(queue) == {"held": 1200}
+
+
+def test_failed_ones_are_sent_again(queue):
+    database = sqlite3.connect(queue.directory / "relay.db")
+    with database:
+        database.execute("UPDATE delivery SET state = 'failed', reason = 'MessageRejected: no', ended_at = 1")
+    database.close()
+    terminal = Terminal(queue, "messages", "retry", "--state", "failed")
+    terminal.wait_for("Send again 1,200 messages? [y/N]")
+    terminal.type("YES\n")
+    assert terminal.end() == 0
+    assert "queued again: 1,000 of 1,200 messages" in terminal.text
+    assert states(queue) == {"queued": 1200}
+
+
+def test_the_doctor_shows_what_it_looks_at_on_a_terminal_only(queue):
+    terminal = Terminal(queue, "doctor")
+    terminal.end()
+    assert "looking at: " in terminal.text
+    result = queue.run("doctor", check=False)
+    assert "looking at" not in result.stderr + result.stdout

@@ -1,0 +1,72 @@
+import RelayCore
+import Testing
+
+@testable import Settings
+
+@Suite struct RevisionTests {
+    /// Another value than the default for every setting.
+    private static let other = """
+        hostname: other.example.com
+        database: /elsewhere/relay.db
+        listen: ["smtp://127.0.0.1:2525"]
+        tls: { certificate: [a.pem], private_key: [a.key], minimum_version: "1.3" }
+        submission:
+          max_message_size: 1 MiB
+          max_recipients: 7
+          max_connections: 8
+          max_connections_per_client: 9
+          idle_timeout: 10s
+          auth_timeout: 11s
+          max_rate_delay: 12s
+          plaintext_auth_networks: [192.0.2.0/24]
+          long_lines: refuse
+          received_header: false
+          detect_repeats: false
+        ses:
+          region: eu-west-1
+          endpoint: https://ses.example.com
+          configuration_set: set
+          max_send_rate: 13
+          concurrency: 14
+          credentials_file: /etc/aws
+          profile: relay
+        delivery: { retry_first: 15s, retry_max: 16m, give_up_after: 17h }
+        retention: { sent: 18d, simulated: 19d, failed: 20d }
+        log: { level: debug, format: json }
+        """
+    private static let fixed: Set = [
+        "database", "listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
+        "ses.credentials_file", "ses.profile",
+    ]
+
+    @Test func everySettingChangesOrIsNamed() throws {
+        let names = RelaySettings.reference.map(\.name)
+        let before = RelaySettings()
+        let read = try RelaySettings.load(yaml: Self.other, file: "f", [:])
+        let revision = before.revised(by: read)
+        #expect(revision.changed == names.filter { !Self.fixed.contains($0) })
+        #expect(revision.awaitingRestart == names.filter { Self.fixed.contains($0) })
+        var expected = read
+        expected.database = before.database
+        expected.listen = before.listen
+        expected.ses = before.ses
+        expected.ses.maximumSendRate = .fixed(13)
+        #expect(revision.settings == expected)
+    }
+
+    @Test func theSameSettingsChangeNothing() throws {
+        let settings = try RelaySettings.load(yaml: Self.other, file: "f", [:])
+        let revision = settings.revised(by: settings)
+        #expect(revision.settings == settings)
+        #expect(revision.changed.isEmpty && revision.awaitingRestart.isEmpty)
+    }
+
+    /// What awaits a restart is named at each reading until it is as it runs again.
+    @Test func whatAwaitsARestartIsNamedAgain() throws {
+        let read = try RelaySettings.load(yaml: Self.other, file: "f", [:])
+        let first = RelaySettings().revised(by: read)
+        let second = first.settings.revised(by: read)
+        #expect(second.changed.isEmpty && second.awaitingRestart == first.awaitingRestart)
+        #expect(first.settings.revised(by: RelaySettings()).awaitingRestart.isEmpty)
+    }
+}

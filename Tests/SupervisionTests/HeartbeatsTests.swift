@@ -1,0 +1,64 @@
+import Supervision
+import Testing
+
+@Suite struct HeartbeatsTests {
+    private static let parts = [Heartbeats.Part("loop", patience: 15), Heartbeats.Part("store", patience: 120)]
+
+    struct Step: Sendable, CustomTestStringConvertible {
+        var at: Double
+        var answers: [Int] = []
+        var asked: [Int]
+        var silent: [String]
+        var testDescription: String { "at \(at)" }
+    }
+
+    /// Answers come before the look; the look judges first and asks then.
+    @Test(arguments: [
+        (
+            "all answer",
+            [
+                Step(at: 0, asked: [0, 1], silent: []), Step(at: 7, answers: [0, 1], asked: [0, 1], silent: []),
+                Step(at: 14, answers: [1, 0], asked: [0, 1], silent: []),
+            ]
+        ),
+        (
+            "one is asked once and is late only past its patience",
+            [
+                Step(at: 0, asked: [0, 1], silent: []), Step(at: 7, answers: [1], asked: [1], silent: []),
+                Step(at: 15, answers: [1], asked: [1], silent: []),
+                Step(at: 15.1, answers: [1], asked: [1], silent: ["loop"]),
+                Step(at: 60, answers: [1], asked: [1], silent: ["loop"]),
+                Step(at: 67, answers: [0, 1], asked: [0, 1], silent: []),
+            ]
+        ),
+        (
+            "each has its own patience",
+            [
+                Step(at: 0, asked: [0, 1], silent: []), Step(at: 120, asked: [], silent: ["loop"]),
+                Step(at: 121, asked: [], silent: ["loop", "store"]),
+                Step(at: 122, answers: [0], asked: [0], silent: ["store"]),
+            ]
+        ),
+        (
+            "after a long sleep, who answers on waking is not late",
+            [
+                Step(at: 0, asked: [0, 1], silent: []), Step(at: 36_000, answers: [0, 1], asked: [0, 1], silent: []),
+            ]
+        ),
+    ])
+    func whoIsSilent(name: String, steps: [Step]) {
+        var heartbeats = Heartbeats(HeartbeatsTests.parts)
+        for step in steps {
+            for part in step.answers { heartbeats.answered(part) }
+            #expect(heartbeats.silences(at: step.at).map(\.name) == step.silent, "\(name), at \(step.at)")
+            #expect(heartbeats.ask(at: step.at) == step.asked, "\(name), at \(step.at)")
+        }
+    }
+
+    @Test func aSilenceTellsHowLongItLasts() {
+        var heartbeats = Heartbeats(HeartbeatsTests.parts)
+        _ = heartbeats.ask(at: 100)
+        heartbeats.answered(1)
+        #expect(heartbeats.silences(at: 116.5) == [.init(name: "loop", seconds: 16.5)])
+    }
+}
