@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import GRDB
 import Glibc
@@ -57,6 +58,7 @@ public final class SQLiteStore: Sendable {
         }
         if role == .relay {
             do {
+                try SQLiteStore.lookThrough(path)
                 _ = try pool.write { try SQLiteStore.reclaim(holders: [self.instance], in: $0, now: now) }
                 try removeOrphans(beside: path)
                 // Database, log and spool may be new. SQLite syncs their directory too, but does not mind when that fails.
@@ -77,12 +79,8 @@ public final class SQLiteStore: Sendable {
         onSync = { _ in }
         newestMessage = nil
         spool = Spool(alreadyBeside: path)
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(SQLiteStore.busyTimeout)
+        var configuration = SQLiteStore.readOnly(label: "hiveku-relay.examination")
         configuration.maximumReaderCount = 4
-        configuration.label = "hiveku-relay.examination"
-        configuration.publicStatementArguments = false
         do {
             pool = try DatabasePool(path: path, configuration: configuration)
         } catch {
@@ -141,6 +139,35 @@ public final class SQLiteStore: Sendable {
         }
         guard synchronous == 2 else { throw StoreError.unavailable("SQLite does not accept synchronous=FULL") }
         return pool
+    }
+
+    /// Looks for damage as far as it comes within ``lookTime``, which is through all of a database that is not very large.
+    ///
+    /// Damage elsewhere is found by `doctor`, or when it is met.
+    private static func lookThrough(_ path: String) throws {
+        // A connection of its own, so that nothing else is broken off with it. It closes with its last reference.
+        let queue = try DatabaseQueue(path: path, configuration: readOnly(label: "hiveku-relay.look"))
+        let end = DispatchWorkItem { [weak queue] in queue?.interrupt() }
+        DispatchQueue.global().asyncAfter(deadline: .now() + lookTime, execute: end)
+        defer { end.cancel() }
+        do {
+            let said = try queue.read { try String.fetchAll($0, sql: "PRAGMA quick_check(1)") }
+            guard said == ["ok"] else { throw StoreError.corrupt(said.joined(separator: "; ")) }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT {
+            // As far as it came, it is sound.
+        }
+    }
+
+    /// A start is not to take notably longer for the look, in seconds.
+    static let lookTime = 1.0
+
+    private static func readOnly(label: String) -> Configuration {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(busyTimeout)
+        configuration.label = label
+        configuration.publicStatementArguments = false
+        return configuration
     }
 
     /// Closes the database. What is under way is finished first.

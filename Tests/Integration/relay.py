@@ -145,15 +145,15 @@ class Relay:
         assert result.returncode == 0, result.stderr
         return result.stdout
 
-    def wait_until(self, condition, what):
+    def wait_until(self, condition, what, deadline=DEADLINE):
         """Until `condition` returns something true, which is returned."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + deadline
         while time.monotonic() < end:
             found = condition()
             if found:
                 return found
             time.sleep(0.02)
-        raise AssertionError(f"not within {DEADLINE} s: {what}\n{self.log_text()}")
+        raise AssertionError(f"not within {deadline} s: {what}\n{self.log_text()}")
 
     def wait_for_state(self, message_id, *states):
         return self.wait_until(

@@ -131,9 +131,10 @@ class SESStandIn:
             if answer.takes:
                 number = len(self.taken)
                 self.taken.append(taken(document, self.keeps_raw))
-        for event in [answer.after, self._ended if answer.never else None]:
-            if event:
-                event.wait(DEADLINE)
+        if answer.after:
+            answer.after.wait(DEADLINE)
+        if answer.never:
+            self._ended.wait()
         if answer.cuts or answer.never:
             request.close_connection = True
         elif answer.error:

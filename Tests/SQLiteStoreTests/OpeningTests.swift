@@ -33,6 +33,28 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8192)
     }
 
+    @Test func damageWithinIsRefusedToARelay() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        for _ in 0..<9 { try await fixture.accept(key, body: Array(repeating: 0x78, count: 900)) }
+        try fixture.store.close()
+        // All that is in the log goes into the database itself.
+        try await DatabaseQueue(path: fixture.path).writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+        let url = URL(fileURLWithPath: fixture.path)
+        let sound = try Data(contentsOf: url)
+        let page = 4096
+        #expect(sound.count > 10 * page)
+        // The second page is a table's root, and no page of so new a database is free.
+        try (sound.prefix(page) + Data(repeating: 0x41, count: page) + sound.dropFirst(2 * page)).write(to: url)
+        do {
+            _ = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+            Issue.record("opened")
+        } catch StoreError.corrupt {
+        } catch { Issue.record("\(error)") }
+        try sound.write(to: url)
+        _ = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+    }
+
     @Test func theNewestMessageIsKnownToTheNextRelay() async throws {
         let fixture = try StoreFixture()
         #expect(fixture.store.newestMessage == nil)

@@ -106,7 +106,8 @@ def test_an_answer_that_never_comes(own_relay):
         # Others go on beside it.
         other = submit(relay, key, MESSAGE.replace(b"weather", b"other"))
         relay.wait_for_state(other, "sent")
-        relay.wait_until(lambda: delivery(relay, message_id)["history"], "an end of the wait")
+        # The relay waits for a minute.
+        relay.wait_until(lambda: delivery(relay, message_id)["history"], "an end of the wait", 2 * DEADLINE)
         relay.wait_for_state(message_id, "sent")
         assert ses.count("weather") == 2
         assert delivery(relay, message_id)["maybe_duplicate"]

@@ -1,5 +1,6 @@
 """A disk that is full, a database that others keep locked, that is damaged or from the future."""
 
+import contextlib
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 from relay import key_id
 from shims import Disk
 from sizes import size
-from submit import send, session
+from submit import send, session, submit
 
 MESSAGE = b"From: from@example.com\r\n\r\nkept\r\n"
 LARGE = MESSAGE + (b"z" * 70 + b"\r\n") * 6000
@@ -151,3 +152,34 @@ def test_a_database_that_cannot_be_used_is_refused_at_start(own_relay, damage, w
         result = relay.run(*command, check=False)
         assert result.returncode == 1
         assert words in result.stderr
+
+
+def test_damage_within_the_database_is_refused_at_start(own_relay):
+    """In each page in turn; only in one that is free it does no harm."""
+    relay = own_relay(start=False)
+    key = relay.create_key(per_second=1000)
+    relay.start()
+    for number in range(20):
+        submit(relay, key, MESSAGE + b"x" * 70 * number + b"\r\n")
+    assert relay.stop() == 0
+    path = relay.directory / "relay.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        free, = database.execute("PRAGMA freelist_count").fetchone()
+    sound = path.read_bytes()
+    length = int.from_bytes(sound[16:18], "big")
+    harmless = 0
+    pages = range(1, len(sound) // length, size(4, 1))
+    for page in pages:
+        path.write_bytes(sound[:page * length] + b"A" * length + sound[(page + 1) * length:])
+        for name in ["relay.db-wal", "relay.db-shm"]:
+            (relay.directory / name).unlink(missing_ok=True)
+        try:
+            relay.start()
+        except RuntimeError as error:
+            assert "is damaged" in str(error) and "restore a backup" in str(error)
+        else:
+            harmless += 1
+            relay.wait_for_state(submit(relay, key, MESSAGE), "simulated")
+        relay.log.clear()
+        relay.stop(signal.SIGKILL)
+    assert harmless <= free < len(pages)
