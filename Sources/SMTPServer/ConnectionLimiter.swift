@@ -48,7 +48,7 @@ final class ConnectionLimiter: Sendable {
     var count: Int { state.withLock { $0.total } }
 
     /// Whether over 80 % of all places are taken: who has not shown a key yet must then be quick about it.
-    var isUnderStress: Bool { state.withLock { $0.total * 5 > maximum * 4 } }
+    var isUnderStress: Bool { state.withLock { $0.total * 5 > $0.maximum * 4 } }
 
     func released(_ client: IPAddress) {
         state.withLock { state in

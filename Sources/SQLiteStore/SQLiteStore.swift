@@ -159,7 +159,7 @@ public final class SQLiteStore: Sendable {
     }
 
     /// A start is not to take notably longer for the look, in seconds.
-    static let lookTime = 1.0
+    static let lookTime = 0.3
 
     private static func readOnly(label: String) -> Configuration {
         var configuration = Configuration()

@@ -195,7 +195,7 @@ import Testing
         let tomorrow = Sample.now + .seconds(86_400)
         for _ in 0..<2 { try await fixture.accept(key, at: tomorrow) }
         #expect(try await fixture.claim(.live, limit: 1, at: tomorrow).count == 1)
-        #expect(try await fixture.store.hold(MessageFilter(), now: Sample.now) == 1)
+        #expect(try await fixture.steer(.hold, MessageFilter()) == 1)
         #expect(try await fixture.store.bringForward(lane: .live, dueAfter: Sample.now, now: Sample.now) == 0)
     }
 
