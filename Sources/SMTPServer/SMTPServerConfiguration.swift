@@ -17,7 +17,7 @@ public struct SMTPServerConfiguration: Sendable {
     /// Clients that may authenticate without TLS.
     public var plaintextAuthenticationNetworks: [NetworkBlock]
 
-    /// The least speed of a message in octets a second, measured over ``transferWindow``.
+    /// The least speed of a message in octets a second, measured over `transferWindow`.
     public static let minimumTransferRate = 500
     static let transferWindow = TimeAmount.seconds(60)
 

@@ -28,7 +28,7 @@ public final class SQLiteStore: Sendable {
     ///
     /// Blocks on files. A relay takes back what a former relay with its number left under way.
     ///
-    /// - Throws: ``StoreError``.
+    /// - Throws: `StoreError`.
     public init(path: String, role: Role, now: Timestamp) throws {
         do {
             try FileManager.default.createDirectory(
@@ -61,7 +61,7 @@ public final class SQLiteStore: Sendable {
     ///
     /// Blocks on files. Records can be read while ``schemaVersion()`` is ``knownSchemaVersion``.
     ///
-    /// - Throws: ``StoreError``.
+    /// - Throws: `StoreError`.
     public init(examining path: String) throws {
         instanceLock = nil
         spool = Spool(alreadyBeside: path)
