@@ -4,7 +4,7 @@ import Synchronization
 
 /// Takes what is due in one lane from the queue, hands it to the transport, and records what became of it.
 ///
-/// What to do is decided by ``LaneMachine``, a value behind a lock; here it is done. One loop asks it for a plan and begins
+/// What to do is decided by `LaneMachine`, a value behind a lock; here it is done. One loop asks it for a plan and begins
 /// what the plan says: claims, settlements and the like go on beside each other, each at most once at a time, and their
 /// answers ring for the next plan. A sender that is done with one delivery takes the next by itself, without the loop.
 public final class DeliveryWorker: Sendable {

@@ -40,7 +40,7 @@ public struct PreparationContext: Hashable, Sendable {
 public enum MessageRejection: Error, Hashable, Sendable {
     /// From, Sender, Resent-From or Resent-Sender is missing, doubled or readable in two ways; the sentence says what is wrong.
     case from(String)
-    /// A field that SES takes once stands there twice. The name is spelt as in ``HeaderFieldTable``.
+    /// A field that SES takes once stands there twice. The name is spelt as in `HeaderFieldTable`.
     case duplicateField(name: String)
     /// The header section is over the limit, in octets.
     case headerTooLarge(limit: Int)

@@ -11,7 +11,7 @@ public struct SESConfiguration: Sendable {
     public let configurationSet: String?
     /// Requests at a time, and so connections.
     public let concurrency: Int
-    /// For connecting, sending a small message and its answer; larger ones get longer, by ``slowestUpload``.
+    /// For connecting, sending a small message and its answer; larger ones get longer, by `slowestUpload`.
     public let requestTimeout: Duration
     public let connectTimeout: Duration
 

@@ -20,7 +20,7 @@ public struct SMTPServerConfiguration: Sendable {
     /// The same while most connections are in use, where it is shorter.
     static let authenticationTimeoutUnderStress = Duration.seconds(10)
 
-    /// The least speed of a message in octets a second, measured over ``transferWindow``.
+    /// The least speed of a message in octets a second, measured over `transferWindow`.
     public static let minimumTransferRate = 500
     static let transferWindow = TimeAmount.seconds(60)
 

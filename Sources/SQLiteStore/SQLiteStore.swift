@@ -33,7 +33,7 @@ public final class SQLiteStore: Sendable {
     /// Blocks on files. A relay takes back what a former relay with its number left under way. `onSync` is told how many
     /// seconds the sync of each transaction took; it must be quick.
     ///
-    /// - Throws: ``StoreError``.
+    /// - Throws: `StoreError`.
     public init(
         path: String, role: Role, now: Timestamp, onSync: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws {
@@ -73,7 +73,7 @@ public final class SQLiteStore: Sendable {
     ///
     /// Blocks on files. Records can be read while ``schemaVersion()`` is ``knownSchemaVersion``.
     ///
-    /// - Throws: ``StoreError``.
+    /// - Throws: `StoreError`.
     public init(examining path: String) throws {
         instanceLock = nil
         onSync = { _ in }
