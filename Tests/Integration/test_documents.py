@@ -105,7 +105,9 @@ def test_bash_completes_commands_and_options(documents):
 def test_the_package_is_for_this_version_and_has_every_file():
     entry = re.match(r"hiveku-relay \((\S+)\) ", (ROOT / "debian/changelog").read_text())
     assert entry[1] == ran(BINARY, "--version")[0].strip()
-    installed = {line.split()[0] for line in (ROOT / "debian/hiveku-relay.install").read_text().splitlines()}
+    installed = {
+        line.split()[0] for kind in ("install", "examples")
+        for line in (ROOT / f"debian/hiveku-relay.{kind}").read_text().splitlines()}
     expected = {f"{folder}/{name}" for folder in ("systemd", "etc") for name in os.listdir(ROOT / folder)}
     assert expected <= installed
     for script in (ROOT / "debian").glob("*.post*"):
