@@ -182,3 +182,5 @@ $(VENV)/ready: Tests/requirements.txt
 
 clean:
 	rm -rf .build .build-fuzz .build-address .build-thread $(VENV) .hiveku-relay
+	rm -rf debian/.debhelper debian/documents debian/hiveku-relay debian/files debian/*.debhelper debian/*.substvars \
+		debian/debhelper-build-stamp
