@@ -155,6 +155,11 @@ class Relay:
             time.sleep(0.02)
         raise AssertionError(f"not within {deadline} s: {what}\n{self.log_text()}")
 
+    def wait_for_log(self, *texts):
+        """Lines are written a moment after what they tell of."""
+        for text in texts:
+            self.wait_until(lambda: text in self.log_text(), f"{text!r} in the log")
+
     def wait_for_state(self, message_id, *states):
         return self.wait_until(
             lambda: next((m for m in [self.message(message_id)] if m["state"] in states), None),

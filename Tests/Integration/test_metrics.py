@@ -18,7 +18,7 @@ from relay import DEADLINE, ROOT, key_id
 from ses import CREDENTIALS, REGION
 from ses_standin import SESStandIn
 from submit import send, session, submit
-from test_faults import fill, small_disk  # noqa: F401
+from small_disk import fill, small_disk  # noqa: F401
 
 MESSAGE = b"From: from@example.com\r\nSubject: counted\r\n\r\nbody\r\n"
 

@@ -127,6 +127,7 @@ def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, le
     held = live.json("messages", "list", "--key", key_id(key))
     assert [m["deliveries"][0]["attempts"] for m in held] == [0] * 5
     assert ses.taken == []
+    live.wait_for_log("the lane is held")
     told = [line for line in live.log_text().splitlines() if "the lane is held" in line]
     assert len(told) == 1 and level in told[0].upper()
     ses.answer = OK
@@ -143,7 +144,7 @@ def test_an_account_that_does_not_tell_its_quota(own_relay, ses):
     relay = own_relay(settings(ses.url), CREDENTIALS)
     message_id = submit(relay, relay.create_key("live"), message("untold"))
     relay.wait_for_state(message_id, "sent")
-    assert "does not tell the account's quota" in relay.log_text()
+    relay.wait_for_log("does not tell the account's quota")
 
 
 def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):

@@ -36,7 +36,7 @@ import Testing
         """
     private static let fixed: Set = [
         "database", "listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
-        "ses.credentials_file", "ses.profile",
+        "ses.credentials_file", "ses.profile", "metrics.listen",
     ]
 
     @Test func everySettingChangesOrIsNamed() throws {

@@ -1,16 +1,15 @@
 """A disk that is full, a database that others keep locked, that is damaged or from the future."""
 
 import contextlib
-import os
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 
 import pytest
 
 from relay import key_id
+from small_disk import fill, small_disk  # noqa: F401
 from shims import Disk
 from sizes import size
 from submit import send, session, submit
@@ -18,32 +17,6 @@ from submit import send, session, submit
 MESSAGE = b"From: from@example.com\r\n\r\nkept\r\n"
 LARGE = MESSAGE + (b"z" * 70 + b"\r\n") * 6000
 REFUSED = "4.3.1 The relay can't store the message just now; send it again later [storage]"
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of a few megabytes."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"can't mount a file system here: {mounted.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-def fill(disk):
-    """Takes all the space that is left. Removing the file gives it back."""
-    filler = disk / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-        except OSError:
-            pass
-    return filler
 
 
 def message_id(reply):
@@ -78,7 +51,7 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
         relay.wait_for_state(accepted_id, "simulated")
         assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
     assert relay.json("keys", "show", key_id(key))[0]["emails_total"] == len(accepted)
-    assert "storage failed" in relay.log_text() and "disk that holds the database is full" in relay.log_text()
+    relay.wait_for_log("storage failed", "disk that holds the database is full")
 
 
 @pytest.mark.parametrize("content", [MESSAGE, LARGE], ids=["small", "spooled"])
@@ -129,7 +102,7 @@ def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
         while time.monotonic() < until:
             # The relay waits for its turn for some seconds before it says so.
             assert send(smtp, MESSAGE) == (452, REFUSED)
-        assert "another process keeps it locked" in relay.log_text()
+        relay.wait_for_log("another process keeps it locked")
         # Who connects meanwhile is let in, and told the same.
         with session(relay, key) as another:
             assert send(another, MESSAGE) == (452, REFUSED)
