@@ -73,7 +73,8 @@ public protocol SubmissionStore: Sendable {
     /// the ``StoreError`` for which nothing of it was stored. A completion in place of `async`: an acceptance is waited for by
     /// an event loop, and a task between the two costs a thread's waking each way.
     func accept(
-        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void)
+        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
+    )
 
     /// Begins a body too large for memory.
     func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile

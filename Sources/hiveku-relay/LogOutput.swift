@@ -63,7 +63,9 @@ final class LogOutput: Sendable {
             defer { state = State() }
             return (state.lines, state.lost)
         }
-        if lost > 0 { lines += Array("\(lost) log lines were lost: they came faster than they could be written\n".utf8) }
+        if lost > 0 {
+            lines += Array("\(lost) log lines were lost: they came faster than they could be written\n".utf8)
+        }
         lines.withUnsafeBytes { bytes in
             var written = 0
             while written < bytes.count {
