@@ -24,7 +24,7 @@ BENCH ?=
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace fish groff-base mandoc zsh python3 python3-venv
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.

@@ -1,0 +1,466 @@
+"""What README.md and docs/ tell to type does what they say: each command is run, or is named here with why it is not."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from relay import BINARY, DEADLINE, ROOT, clean_environment, key_id
+from submit import session, submit
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Commands of these programs must be run here or be in NOT_RUN.
+PROGRAMS = ("hiveku-relay", "sqlite3", "swaks", "make")
+
+# Blocks that are run whole, in their order, by the tests at the end of this file.
+SCRIPTS = {("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving house")}
+
+# Run one by one: what the output says. They succeed, but for doctor, which tells by its status what it found.
+RUN = {
+    "hiveku-relay config check": r"",
+    "hiveku-relay doctor": r"ok +database",
+    "hiveku-relay doctor --json": r'"name":"database","outcome":"ok"',
+    "hiveku-relay keys create --name shop --environment test --scope email:send": r"^hk_test_\w{40}\n",
+    "KEY=$(hiveku-relay keys create --name shop --environment live --scope email:send --allow-domain example.com --per-day 50000)":
+        r"^Created the live key \w{8} 'shop'",
+    "hiveku-relay keys create --name wordpress --environment test --scope email:send --allow-domain example.com "
+    "--allow-network 192.0.2.0/24": r"^hk_test_\w{40}\n",
+    "hiveku-relay keys create --name scanner --environment live --scope email:send --allow-domain example.com "
+    "--allow-network 192.0.2.10 --per-day 500": r"^hk_live_\w{40}\n",
+    "hiveku-relay keys list": r"readme",
+    "swaks --server relay.example.com:587 --tls --auth PLAIN --auth-user apikey --from shop@example.com --to you@example.net":
+        r"250 2\.0\.0 .*queued as",
+    "swaks --server relay.example.com:587 --tls --tls-verify --auth PLAIN --auth-user apikey --from shop@example.com "
+    "--to you@example.net": r"250 2\.0\.0 .*queued as",
+    "hiveku-relay messages list --since 1h": r"Order 42",
+    "hiveku-relay messages show ID": r"Order 42",
+    "hiveku-relay messages show ID --raw": r"(?m)^Subject: Order 42\r?$",
+    'hiveku-relay messages wait --key ID --subject "Order 42" --timeout 10s --json': r'"simulated"',
+    "hiveku-relay status": r"queue: ",
+    "hiveku-relay status --json": r'^\{.*"lane"',
+}
+
+NOT_RUN = {
+    "make run": "builds the relay; test_lifecycle.py starts serve --demo",
+    "make test": "is what runs this",
+    "make deb": "builds for minutes; make test-deb installs what it makes",
+    "make release": "builds for minutes; make deb does it too",
+}
+
+# What the pages call things, and what they are here. Owners are this user's, who may not give files away.
+SUBSTITUTES = [
+    ("hiveku-relay:hiveku-relay", f"{os.getuid()}:{os.getgid()}"),
+    ("-o hiveku-relay -g hiveku-relay ", ""),
+    ("/var/backups/hiveku-relay", "{backups}"),
+    ("/var/lib/hiveku-relay", "{state}"),
+    ("relay.example.com:587", "localhost:{port}"),
+]
+
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
+
+
+def section_of(text, position):
+    headings = [m for m in re.finditer(r"^##+ (.*)$", text, re.M) if m.start() < position]
+    return headings[-1][1] if headings else ""
+
+
+def blocks(*languages):
+    """(page, section, lines) of each fenced block."""
+    for page in PAGES:
+        text = page.read_text()
+        for fence in FENCE.finditer(text):
+            if fence[2] in languages:
+                body = re.sub(rf"(?m)^{fence[1]}", "", fence[3]).replace("\\\n", " ")
+                yield page.name, section_of(text, fence.start()), body.splitlines()
+
+
+def commands():
+    for page, section, lines in blocks("sh", "console"):
+        for line in lines:
+            line = re.sub(r"^[$#] ", "", line.strip())
+            if line and not line.startswith("#"):
+                yield page, section, line
+
+
+def script(page, section):
+    return [line for p, s, line in commands() if (p, s) == (page, section)]
+
+
+def prose():
+    """Each page's name and its text without fenced blocks."""
+    for page in PAGES:
+        yield page.name, FENCE.sub("", page.read_text())
+
+
+def program(line):
+    return re.sub(r"^\w+=\$\(", "", line).split()[0]
+
+
+def substituted(line, **values):
+    for written, meant in SUBSTITUTES:
+        if written in line:
+            line = line.replace(written, meant.format_map(values))
+    assert not re.search(r"(?<![\w.])/(var|etc|usr)/(?!.*pytest-)", line), f"would touch this machine: {line}"
+    return line
+
+
+def shell(line, relay, directory, input=None):
+    path = Path(directory) / "bin"
+    path.mkdir(exist_ok=True)
+    if not (path / "hiveku-relay").exists():
+        (path / "hiveku-relay").symlink_to(BINARY)
+    environment = clean_environment({
+        **relay.environment, "HIVEKU_RELAY_CONFIG": str(relay.config), "SSL_CERT_FILE": str(relay.certificate)})
+    environment["PATH"] = f"{path}:{environment['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=DEADLINE, input=input, env=environment, cwd=directory)
+
+
+# -- each command
+
+def test_every_command_is_run_or_has_a_reason_not_to():
+    typed = {(page, section, line) for page, section, line in commands() if program(line) in PROGRAMS}
+    alone = {line for page, section, line in typed if (page, section) not in SCRIPTS}
+    assert alone == RUN.keys() | NOT_RUN.keys()
+    assert SCRIPTS <= {(page, section) for page, section, _ in typed}
+    # No program hides behind another.
+    for _, section, line in commands():
+        hidden = [word for word in PROGRAMS if re.search(rf"(?:[|;&(]|-- )\s*{word} ", line) and program(line) not in PROGRAMS]
+        assert not hidden, line
+
+
+@pytest.fixture(scope="module")
+def shown(relay):
+    """A key and a message for the commands to show."""
+    key = relay.create_key(name="readme")
+    message = submit(relay, key, b"From: a@example.com\r\nTo: to@example.net\r\nSubject: Order 42\r\n\r\nHello.\r\n")
+    relay.wait_for_state(message, "simulated")
+    return key, message
+
+
+@pytest.mark.parametrize("line", RUN)
+def test_command(relay, shown, tmp_path, line):
+    key, message = shown
+    output = RUN[line]
+    identity = key_id(key) if "--key ID" in line else message
+    typed = substituted(re.sub(r"\bID\b", identity, line), port=relay.ports["smtp"])
+    # swaks asks for the password.
+    result = shell(typed, relay, tmp_path, input=f"{key}\n" if line.startswith("swaks") else None)
+    assert result.returncode in ((0, 1) if "doctor" in line else (0,)), result.stdout + result.stderr
+    assert re.search(output, (result.stdout + result.stderr).strip()), result.stdout + result.stderr
+
+
+# -- what is named exists
+
+@pytest.fixture(scope="module")
+def options():
+    """The options of each command, by its words."""
+    dump = json.loads(subprocess.run(
+        [BINARY, "--experimental-dump-help"], capture_output=True, check=True, timeout=DEADLINE).stdout)
+    found = {}
+
+    def walk(command, words):
+        names = {f"--{n['name']}" for a in command.get("arguments", []) for n in a.get("names", []) if n["kind"] == "long"}
+        found[words] = names
+        for below in command.get("subcommands", []):
+            walk(below, (*words, below["commandName"]))
+
+    walk(dump["command"], ())
+    return found
+
+
+def test_every_command_and_option_named_exists(options):
+    spans = [(page, span) for page, text in prose() for span in re.findall(r"`([^`\n]+)`", text)]
+    spans += [(page, line) for page, _, line in commands() if program(line) == "hiveku-relay"]
+    checked = 0
+    for page, span in spans:
+        words = re.sub(r"^\w+=\$\(", "", span).rstrip(")").split()
+        explicit = words[0] == "hiveku-relay" and len(words) > 1
+        if explicit:
+            words = words[1:]
+        named = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if words[0].startswith("--") and not explicit:
+            # An option by itself.
+            assert any(words[0] in names for names in options.values()), f"{page}: no option {words[0]}"
+            checked += 1
+        elif explicit or (words[0],) in options:
+            depth = 0
+            while depth < len(words) and tuple(words[: depth + 1]) in options:
+                depth += 1
+            command = tuple(words[:depth])
+            assert command or not words[0].isalpha(), f"{page}: no such command: {span}"
+            below = [other for other in options if len(other) == depth + 1 and other[:depth] == command]
+            assert not (below and len(words) > depth), f"{page}: no such command: {span}"
+            assert named <= options[command], f"{page}: {span}: no option {named - options[command]}"
+            checked += 1
+    assert checked > 60
+
+
+def settings():
+    section = None
+    for line in (ROOT / "etc/relay.yaml").read_text().splitlines():
+        if heading := re.match(r"(\w+):$", line):
+            section = heading[1]
+        elif setting := re.match(r"( *)#(\w+):", line):
+            yield f"{section}.{setting[2]}" if setting[1] else setting[2]
+
+
+def test_every_setting_named_exists():
+    known = set(settings())
+    assert len(known) > 30
+    files = ("db", "db-wal", "db-shm", "ini", "py", "rb", "properties", "yaml", "md", "service", "socket", "pem", "json", "php")
+    named = 0
+    for page, text in prose():
+        for span in re.findall(r"`([a-z_]+\.[a-z_-]+)(?:: [^`]*)?`", text):
+            if span.partition(".")[2] not in files:
+                assert span in known, f"{page}: no setting {span}"
+                named += 1
+        for variable in re.findall(r"`HIVEKU_RELAY_(\w+)", text):
+            assert variable in {name.upper().replace(".", "_") for name in known} | {"CONFIG"}, f"{page}: {variable}"
+    assert named > 20
+    for page, _, lines in blocks("yaml"):
+        section = None
+        for line in lines:
+            indent, name = re.match(r"( *)(\w+):", line).groups()
+            if not indent:
+                section = name
+                assert name in known | {other.partition(".")[0] for other in known}, f"{page}: {name}"
+            else:
+                assert f"{section}.{name}" in known, f"{page}: no setting {section}.{name}"
+
+
+def slug(heading):
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_links_lead_somewhere():
+    links = 0
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            if "://" in target:
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in map(slug, re.findall(r"^#+ (.*)$", file.read_text(), re.M)), f"{page.name}: {target}"
+            links += 1
+    assert links > 10
+
+
+def test_no_page_has_a_key_in_it():
+    for page in PAGES:
+        assert not re.search(r"hk_(live|test)_\w{8}", page.read_text()), page.name
+
+
+# -- what is to be pasted
+
+def pasted(section, language, number=0):
+    return [lines for page, s, lines in blocks(language) if (page, s) == ("applications.md", section)][number]
+
+
+def test_msmtp_as_configured(relay, shown, tmp_path):
+    key, _ = shown
+    (tmp_path / "key").write_text(key + "\n")
+    text = "\n".join(pasted("PHP `mail()`, over msmtp", "")) + "\n"
+    for written, meant in [
+            ("relay.example.com", "localhost"), ("port 587", f"port {relay.ports['smtp']}"), ("/etc/hiveku-api-key", tmp_path / "key"),
+            ("/etc/ssl/certs/ca-certificates.crt", relay.certificate)]:
+        assert written in text
+        text = text.replace(written, str(meant))
+    (tmp_path / "msmtprc").write_text(text)
+    (tmp_path / "msmtprc").chmod(0o600)
+    # As PHP calls it: the recipients are in the message, and there need not be a From.
+    path = re.search(r'"/usr/bin/(msmtp .*)"', "\n".join(pasted("PHP `mail()`, over msmtp", "ini")))[1]
+    result = subprocess.run(
+        f"{path} -C {tmp_path}/msmtprc", shell=True, input="To: to@example.net\nSubject: over msmtp\n\nHello.\n", text=True,
+        capture_output=True, timeout=DEADLINE, env=clean_environment())
+    assert result.returncode == 0, result.stderr
+    message = relay.json("messages", "list", "--subject", "over msmtp")[0]
+    assert b"\r\nFrom: shop@example.com\r\n" in relay.raw(message["id"])
+
+
+def test_django_as_configured(relay, shown):
+    """With what Django makes of its settings."""
+    key, _ = shown
+    values = {}
+    environment = {"os": type("os", (), {"environ": {"HIVEKU_API_KEY": key}})}
+    exec("\n".join(pasted("Django", "python")), environment, values)
+    assert values["EMAIL_USE_TLS"] and values["EMAIL_PORT"] == 587 and values["EMAIL_TIMEOUT"] >= 60
+    with session(relay, values["EMAIL_HOST_PASSWORD"], "smtp") as smtp:
+        assert smtp.user == values["EMAIL_HOST_USER"]
+
+
+# -- backup, loss and restore
+
+BODY = b"".join(b"%075d\r\n" % n for n in range(6000))
+
+
+@pytest.fixture
+def house(own_relay, tmp_path):
+    """A relay whose live messages wait, since SES is not set: one in the database, one in the spool; and its directory."""
+    state = tmp_path / "state"
+    state.mkdir()
+    relay = own_relay({"database": str(state / "relay.db")})
+    key = relay.create_key("live")
+    head = b"From: a@example.com\r\nTo: to@example.net\r\nMessage-ID: <%d@example.com>\r\n\r\n"
+    relay.key = key
+    relay.sent = [submit(relay, key, head % n + body) for n, body in enumerate([b"Small.\r\n", BODY])]
+    relay.state = state
+    assert [path.name for path in (state / "relay.db.spool").iterdir()] == [relay.sent[1]]
+    return relay
+
+
+def follow(relay, lines, directory, **values):
+    """Types `lines`, and does to the relay what systemctl would."""
+    for line in lines:
+        if line.startswith("systemctl"):
+            verb = line.split()[1]
+            # Who starts a service that runs, or stops one that does not, has what he wants.
+            if verb in ("stop", "disable"):
+                assert relay.stop() in (0, None), relay.log_text()
+            elif relay.process is None:
+                assert verb in ("start", "enable"), line
+                relay.start()
+            continue
+        result = shell(substituted(line, state=relay.state, **values), relay, directory)
+        assert result.returncode in ((0, 1) if "doctor" in line else (0,)), f"{line}\n{result.stdout}{result.stderr}"
+        yield line, result
+
+
+def back_up(relay, directory):
+    """Runs the script for cron and returns the directory that it made."""
+    text = "\n".join(substituted(line, state=relay.state, backups=directory / "backups") for line in script("operating.md", "Backup"))
+    result = shell(text, relay, directory)
+    assert result.returncode == 0 and result.stdout.endswith("\nok\n"), result.stdout + result.stderr
+    (backup,) = (directory / "backups").iterdir()
+    assert backup.stat().st_mode & 0o077 == 0
+    return backup
+
+
+def restore(relay, backup, directory):
+    lines = [line.replace("2026-11-25-031500", backup.name) for line in script("operating.md", "Restore")]
+    # Up to where somebody has to decide about each message.
+    until = next(n for n, line in enumerate(lines) if line.startswith("hiveku-relay messages release"))
+    outputs = dict(
+        (line, result.stdout) for line, result in follow(relay, lines[:until], directory, backups=backup.parent))
+    return lines[until:], outputs
+
+
+def test_a_restored_queue_is_whole_and_held(house, tmp_path):
+    backup = back_up(house, tmp_path)
+    # One is accepted later, and one revoked: neither is known to the backup.
+    submit(house, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nLater.\r\n")
+    house.run("keys", "revoke", key_id(house.key))
+    house.stop(signal.SIGKILL)
+    (house.state / "relay.db").write_bytes(b"lost")
+    rest, outputs = restore(house, backup, tmp_path)
+    assert {m["id"]: m["state"] for m in house.json("messages", "list")} == {m: "held" for m in house.sent}
+    assert all(m in outputs["hiveku-relay messages list --state held"] for m in house.sent)
+    assert house.raw(house.sent[1]).endswith(BODY)
+    assert (house.state / "relay.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state.lost").is_dir()
+    # The key works as it did at the backup, as the page warns.
+    submit(house, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nNew.\r\n")
+    for line in rest:
+        assert shell(re.sub(r"\bID\b", house.sent[1], line), house, tmp_path).returncode == 0, line
+    assert [house.message(m)["state"] for m in house.sent] == ["failed", "queued"]
+
+
+def test_a_message_under_way_at_the_backup_is_held_too(house, tmp_path):
+    """`messages hold` takes what is queued; hence the start and stop before it."""
+    backup = back_up(house, tmp_path)
+    changed = subprocess.run(
+        ["sqlite3", str(backup / "relay.db"),
+         "UPDATE delivery SET state = 'sending', holder = 0, claimed_at = 0, lease_until = 9e15; SELECT changes()"],
+        capture_output=True, text=True, timeout=DEADLINE)
+    assert changed.stdout == "2\n", changed.stderr
+    restore(house, backup, tmp_path)
+    assert {house.message(m)["state"] for m in house.sent} == {"held"}
+
+
+def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
+    """Also where messages arrive between the copies of the database and of the spool."""
+    key = house.create_key("live", per_second=1_000_000)
+    text = script("operating.md", "Backup")
+    accepted = []
+
+    def more(count):
+        with session(house, key) as smtp:
+            for _ in range(count):
+                n = len(accepted)
+                smtp.sendmail(
+                    "a@example.com", ["to@example.net"],
+                    b"From: a@example.com\r\nTo: to@example.net\r\nMessage-ID: <l%d@example.com>\r\n\r\n" % n + BODY)
+                accepted.append(n)
+
+    more(3)
+    # The script up to its first copy, then up to its second, and messages after each.
+    prelude = []
+    for line in text:
+        prelude.append(substituted(line, state=house.state, backups=tmp_path / "backups"))
+        if line.startswith(("sqlite3 /var", "tar")):
+            result = shell("\n".join(prelude), house, tmp_path)
+            assert result.returncode == 0, result.stderr
+            (made,) = (tmp_path / "backups").iterdir()
+            prelude = [f"to={made}"]
+            more(3)
+    (backup,) = (tmp_path / "backups").iterdir()
+    restore(house, backup, tmp_path)
+    listed = house.json("messages", "list")
+    assert len(listed) == 2 + 3
+    for message in listed:
+        assert message["state"] == "held" and (message["size"] < 1000 or house.raw(message["id"]).endswith(BODY))
+    # What came between the copies has a body and no row, and goes at the start.
+    assert len(list((house.state / "relay.db.spool").iterdir())) == 1 + 3
+
+
+def test_a_backup_comes_to_an_end_while_the_database_is_written(house, tmp_path):
+    """SQLite's backup begins again when another process has written, unless it stays at one moment."""
+    house.stop()
+    database = sqlite3.connect(house.state / "relay.db", isolation_level=None)
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute("CREATE TABLE filler (bytes)")
+    with database:
+        database.executemany("INSERT INTO filler VALUES (zeroblob(4000))", [()] * 20_000)
+    ended = threading.Event()
+
+    def write():
+        other = sqlite3.connect(house.state / "relay.db", isolation_level=None)
+        other.execute("PRAGMA synchronous = OFF")
+        while not ended.wait(0.002):
+            other.execute("UPDATE key SET last_used_at = COALESCE(last_used_at, 0) + 1")
+        other.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        back_up(house, tmp_path)
+    finally:
+        ended.set()
+        writer.join()
+        database.close()
+
+
+def test_the_queue_moves_house(house, own_relay, tmp_path):
+    """The new relay has the old one's keys, queue and bodies."""
+    new = own_relay(start=False)
+    new.state = tmp_path / "new"
+    tree = json.loads(new.config.read_text())
+    tree["database"] = str(new.state / "relay.db")
+    new.config.write_text(json.dumps(tree))
+    lines = script("operating.md", "Moving house")
+    there = next(n for n, line in enumerate(lines) if not line.startswith("systemctl disable"))
+    list(follow(house, lines[:there], tmp_path))
+    subprocess.run(["cp", "-a", house.state, new.state], check=True)
+    list(follow(new, lines[there:], tmp_path))
+    assert {new.message(m)["state"] for m in house.sent} <= {"queued", "sending"}
+    assert new.raw(house.sent[1]).endswith(BODY)
+    submit(new, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nAt the new place.\r\n")
