@@ -23,7 +23,6 @@ public final class DeliveryWorker: Sendable {
 
     private let state: Mutex<State>
     private let alarm: Alarm
-    private let plansMade = Atomic(0)
     private let isWoken = Atomic(false)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
@@ -67,14 +66,11 @@ public final class DeliveryWorker: Sendable {
         if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
     }
 
-    /// Returns once the loop has come round, with whatever is to be done then: a sign that it lives. Or when the task is
-    /// cancelled.
+    /// Returns once the loop has come round: a sign that it lives. Or when the task is cancelled.
     public func comeRound() async {
-        let before = plansMade.load(ordering: .acquiring)
-        alarm.ring()
-        while plansMade.load(ordering: .acquiring) == before {
-            do { try await clock.sleep(until: clock.now() + .milliseconds(10)) } catch { return }
-        }
+        let (turns, turn) = AsyncStream.makeStream(of: Void.self)
+        onNextTurn { turn.finish() }
+        for await _ in turns {}
     }
 
     /// Calls `body` when the worker's loop comes around, which it does at once unless it hangs.
@@ -91,7 +87,6 @@ public final class DeliveryWorker: Sendable {
     private func loop() async {
         while true {
             let plan = nextPlan()
-            plansMade.add(1, ordering: .releasing)
             log.tell(plan.notes)
             if plan.isFinished { break }
             begin(plan)

@@ -126,7 +126,7 @@ extension RelaySettings {
 
     private static let metricsSettings: [Setting] = [
         Setting(
-            "metrics.listen", \.metrics.listen, .optional(.metricsListener), unwritten: "none",
+            "metrics.listen", \.metrics.listen, .optional(.metricsListener), unwritten: "none", needsRestart: true,
             "Where metrics and health are told, over HTTP, to this machine only: a loopback address or a Unix socket.")
     ]
 

@@ -33,6 +33,7 @@ import Testing
         delivery: { retry_first: 15s, retry_max: 16m, give_up_after: 17h }
         retention: { sent: 18d, simulated: 19d, failed: 20d }
         log: { level: debug, format: json }
+        metrics: { listen: "127.0.0.1:9465" }
         """
     private static let fixed: Set = [
         "database", "listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
@@ -49,6 +50,7 @@ import Testing
         var expected = read
         expected.database = before.database
         expected.listen = before.listen
+        expected.metrics = before.metrics
         expected.ses = before.ses
         expected.ses.maximumSendRate = .fixed(13)
         #expect(revision.settings == expected)
