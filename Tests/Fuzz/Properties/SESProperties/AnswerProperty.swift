@@ -45,21 +45,25 @@ extension Property {
     }
 
     private static func checkWords(_ words: String, _ what: String, _ input: [UInt8]) throws {
-        try require(words.unicodeScalars.count <= 1200, "\(what) is too long: \(shown(input))")
         try require(!words.contains(secret), "\(what) holds the secret: \(shown(input))")
+        try checkForm(words, what, input)
+    }
+
+    private static func checkForm(_ words: String, _ what: String, _ input: [UInt8]) throws {
+        try require(words.unicodeScalars.count <= 1200, "\(what) is too long: \(shown(input))")
         try require(
             words.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) },
             "\(what) moves the cursor: \(shown(input))")
     }
 
-    /// The other documents that come over HTTP.
+    /// The other documents that come over HTTP, with an answer of success: whoever gives it knows the request anyway.
     private static func checkDocuments(_ body: [UInt8], _ input: [UInt8]) throws {
         if let quota = SendQuota(account: body) {
             try require(quota.maximumRate > 0 && quota.maximumRate.isFinite, "no rate: \(shown(input))")
             try require(quota.maximum24Hours ?? 0 >= 0 && quota.sentLast24Hours >= 0, "no quota: \(shown(input))")
         }
-        try checkWords(SESAccountState(document: body)?.enforcement ?? "", "the state", input)
-        try checkWords(SESIdentityState(document: body)?.mailFrom?.domain ?? "", "the domain", input)
+        try checkForm(SESAccountState(document: body)?.enforcement ?? "", "the state", input)
+        try checkForm(SESIdentityState(document: body)?.mailFrom?.domain ?? "", "the domain", input)
         switch CredentialsDocument.answer(body, from: "the endpoint") {
         case .found, .absent: break
         // Here the body is the secret.
