@@ -7,12 +7,6 @@ import NIOPosix
 import RelayCore
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
     /// A listener that is up.
@@ -102,9 +96,7 @@ public final class SMTPServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let handlers = channel.pipeline.syncOperations
                     try handlers.addHandler(quiescing.makeServerChannelHandler(channel: channel))
-                    // Out of descriptors, accepting fails at once and would be tried again at once, for ever.
-                    try handlers.addHandler(AcceptBackoffHandler())
-                    try handlers.addHandler(AcceptFailureLog(logger: service.logger))
+                    try handlers.addHandler(AcceptPause(logger: service.logger))
                 }
             }
             // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
@@ -166,33 +158,11 @@ extension SMTPServer {
     /// Leaves what has not been accepted yet to who holds the socket next, and sees what has been accepted through to its
     /// handler. A listener that is closed while it hands over a connection would hang up on it.
     private func stopAccepting() async {
-        for listener in listeners { try? await listener.setOption(.autoRead, value: false).get() }
+        for listener in listeners { try? await listener.triggerUserOutboundEvent(AcceptPause.Stop()).get() }
         // A new connection goes from the listener's loop to its own and back.
         for _ in 0..<2 {
             for loop in group.makeIterator() { try? await loop.submit {}.get() }
         }
-    }
-}
-
-/// Says that clients can't be taken in, once a minute while it lasts.
-private final class AcceptFailureLog: ChannelInboundHandler {
-    typealias InboundIn = any Channel
-
-    private let logger: Logger
-    private var toldAt: NIODeadline?
-
-    init(logger: Logger) { self.logger = logger }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        let now = context.eventLoop.now
-        if let error = error as? IOError, toldAt.map({ now - $0 >= .seconds(60) }) ?? true {
-            toldAt = now
-            let remedy =
-                error.errnoCode == EMFILE
-                ? "raise LimitNOFILE= of the service, or lower submission.max_connections" : "clients wait meanwhile"
-            logger.error("can't take in connections", metadata: ["error": "\(error)", "remedy": "\(remedy)"])
-        }
-        context.fireErrorCaught(error)
     }
 }
 

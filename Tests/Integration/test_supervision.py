@@ -174,7 +174,7 @@ def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
         try:
             relay.wait_until(lambda: "can't take in connections" in relay.log_text(), "a word in the log")
             assert "LimitNOFILE" in relay.log_text()
-            # Trying again without a pause would take a processor.
+            # Trying again without a pause takes a processor: each of these two seconds whole.
             before = cpu_seconds(process)
             for _ in range(20):
                 # Who is connected is served.
