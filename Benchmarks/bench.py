@@ -28,7 +28,7 @@ from pathlib import Path
 
 import delivering
 import preload
-from servers import Postfix, Relay, ServerError, make_tools
+from servers import Floor, Postfix, Relay, ServerError, make_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,7 +48,7 @@ class Load:
 class Work:
     title: str
     load: Load
-    servers: tuple = ("relay", "postfix")
+    servers: tuple = ("relay", "postfix", "floor")
     sync_delay: int = 0  # microseconds
     queue: int = 0  # messages that wait before the work begins
     # Which latencies say most about it.
@@ -98,6 +98,8 @@ class Bench:
         delay = work.sync_delay or self.options.sync_delay
         if name == "postfix":
             return Postfix(name, directory, self.tools, delay)
+        if name == "floor":
+            return Floor(name, directory, self.tools, delay)
         variant = name.removeprefix("relay").removeprefix("-")
         return Relay(
             name, directory, self.tools, delay, self.options.binary, live=variant != "draining",
@@ -383,14 +385,15 @@ def table(document):
         for name, own in by_server.items():
             cells = [show(own) for _, show, _ in shown] if own else ["no complete run"] * len(shown)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        if len(servers) == 2 and all(by_server.values()):
-            first, second = by_server.values()
+        measured = [name for name in servers if by_server[name]]
+        for other in measured[1:]:
+            first, second = by_server[measured[0]], by_server[other]
             cells = []
             for _, _, value in shown:
                 ratio = value and statistics.median(map(value, second)) and (
                     statistics.median(map(value, first)) / statistics.median(map(value, second)))
                 cells.append(f"{ratio:.2f}" if ratio else "")
-            lines.append(f"| {servers[0]} / {servers[1]} | " + " | ".join(cells) + " |")
+            lines.append(f"| {measured[0]} / {other} | " + " | ".join(cells) + " |")
     return "\n".join(lines[1:])
 
 
@@ -418,7 +421,8 @@ def read_options():
     works = [*WORKS, *SPECIAL]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=names(works), default=works, metavar="NAMES", help="works, separated by commas")
-    parser.add_argument("--servers", type=names(["relay", "postfix"]), default=["relay", "postfix"], metavar="NAMES")
+    parser.add_argument("--servers", type=names(["relay", "postfix", "floor"]), default=["relay", "postfix", "floor"],
+                        metavar="NAMES", help="of relay, postfix and floor (all): floor does nothing but take octets and sync them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the messages of each work (1)")
     parser.add_argument("--sync-delay", type=delay, default=0, metavar="TIME", help="make each flush so much slower: 2ms")

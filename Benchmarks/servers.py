@@ -1,4 +1,4 @@
-"""The servers that are measured: the relay, and Postfix with Dovecot for the passwords.
+"""The servers that are measured: the relay, Postfix with Dovecot for the passwords, and what is the least that one can do.
 
 Each is started with state of its own in a fresh directory, tells its CPU time and memory, and how many messages it says it
 has taken.
@@ -101,6 +101,7 @@ def make_tools(directory):
     warnings = ["-Wall", "-Wextra", "-Werror", "-std=c11", "-O2", "-g"]
     for target, source, rest in [("smtp-load", "smtp-load.c", ["-lssl", "-lcrypto", "-lm"]),
                                  ("ses-standin", "ses-standin.c", []),
+                                 ("floor", "floor.c", ["-lssl", "-lcrypto", "-lpthread"]),
                                  ("slow-sync.so", "slow-sync.c", ["-shared", "-fPIC", "-ldl"])]:
         subprocess.run(["cc", *warnings, "-o", directory / target, HERE / "load" / source, *rest], check=True)
     subprocess.run(
@@ -294,6 +295,23 @@ ses:
             if time.monotonic() > end:
                 raise ServerError("the queue does not get empty")
             time.sleep(0.02)
+
+
+class Floor(Server):
+    """What the kernel, OpenSSL and the sync cost, and nothing else: no server can do with less."""
+
+    password = "benchmark-password-of-50-characters-like-an-API-key"
+
+    def launch(self):
+        return self.spawn([self.tools / "floor", self.port, self.tools / "tls.pem", self.tools / "tls.key",
+                           self.directory / "journal"])
+
+    def taken(self):
+        """It tells at its end."""
+        return int((self.directory / "output").read_text().split()[-1])
+
+    def finish(self):
+        pass
 
 
 class Postfix(Server):

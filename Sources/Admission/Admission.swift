@@ -91,18 +91,27 @@ public final class Admission: Sendable {
         }
     }
 
-    public func authenticate(userName: [UInt8], password: [UInt8], client: IPAddress) async -> Result<Grant, Refusal> {
-        let candidate: APIKey
+    /// `completion` is called once: here, or on a thread of the store's.
+    public func authenticate(
+        userName: [UInt8], password: [UInt8], client: IPAddress,
+        completion: @escaping @Sendable (Result<Grant, Refusal>) -> Void
+    ) {
         switch KeyVerdict.key(password: password, userName: userName) {
-        case .success(let key): candidate = key
+        case .success(let candidate):
+            store.storedKey(candidate.id) { [self] in completion(decide(on: candidate, found: $0, client)) }
         case .failure(let refusal):
             // A malformed key is a slip, not a guess at a secret, but it must not be free to try either.
             failed(nil, client)
-            return .failure(refusal)
+            completion(.failure(refusal))
         }
+    }
+
+    private func decide(on candidate: APIKey, found: Result<StoredKey?, any Error>, _ client: IPAddress)
+        -> Result<Grant, Refusal>
+    {
         let stored: StoredKey?
         do {
-            stored = try await store.storedKey(candidate.id)
+            stored = try found.get()
         } catch {
             observe(.storageFailed(error))
             return .failure(Refusal(.storage, "The relay can't look up the API key just now; try again later"))

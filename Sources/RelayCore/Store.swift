@@ -36,8 +36,9 @@ public enum QueuedDisposition: String, CaseIterable, Sendable {
 /// Keys with their rules and usage. Every change takes effect at once in every process on the same store.
 public protocol KeyStore: Sendable {
     func insertKey(_ key: StoredKey) async throws
-    /// Nil when there is none.
-    func storedKey(_ id: KeyID) async throws -> StoredKey?
+    /// Looks a key up; nil when there is none. Returns at once. `completion` is called once, on a thread of the store's, with
+    /// the key or a ``StoreError``.
+    func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void)
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// By creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
@@ -54,6 +55,14 @@ public protocol KeyStore: Sendable {
     func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)]
     /// Changes whenever another process changed the store; cheap enough to ask several times a second.
     func changeCounter() async throws -> Int64
+}
+
+extension KeyStore {
+    public func storedKey(_ id: KeyID) async throws -> StoredKey? {
+        try await withCheckedThrowingContinuation { continuation in
+            storedKey(id) { continuation.resume(with: $0) }
+        }
+    }
 }
 
 public enum Acceptance: Sendable, Hashable {

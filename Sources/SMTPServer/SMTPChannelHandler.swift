@@ -362,11 +362,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
         guard let context else { return }
         mode = .waiting
-        let (eventLoop, admission, client) = (context.eventLoop, service.admission, client)
+        let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        Task {
-            let result = await admission.authenticate(
-                userName: credentials.userName, password: credentials.password, client: client)
+        service.admission.authenticate(
+            userName: credentials.userName, password: credentials.password, client: client
+        ) { result in
             eventLoop.execute { bound.value.authenticated(result) }
         }
     }

@@ -22,13 +22,14 @@ extension SQLiteStore: KeyStore {
         }
     }
 
-    public func storedKey(_ id: KeyID) async throws -> StoredKey? {
-        try await read { database in
-            try Row.fetchOne(
-                database.cachedStatement(
-                    sql: "SELECT \(KeyRow.columns), digest, previous_digest, previous_until FROM key WHERE id = ?"),
-                arguments: [id.text]
-            ).map(KeyRow.storedKey)
+    public func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void) {
+        // One statement is a snapshot of its own and needs no transaction around it.
+        lookUps.asyncUnsafeRead { database in
+            completion(
+                Result {
+                    try Row.fetchOne(database.get().cachedStatement(sql: KeyRow.lookUp), arguments: [id.text])
+                        .map(KeyRow.storedKey)
+                }.mapError { StoreError($0) as any Error })
         }
     }
 
@@ -153,6 +154,8 @@ enum KeyRow {
         id, name, environment, scopes, per_second, burst, per_day, domains, networks, detects_repeats, created_at, expires_at,
         revoked_at
         """
+
+    static let lookUp = "SELECT \(columns), digest, previous_digest, previous_until FROM key WHERE id = ?"
 
     static func scopes(_ key: Key) -> String { key.scopes.map(\.rawValue).sorted().joined(separator: " ") }
     static func domains(_ key: Key) -> String { key.domains.map(\.description).joined(separator: " ") }

@@ -386,3 +386,11 @@ extension NetworkBlock {
         try! self.init("\(host)")  // a literal of the test, known to be an address
     }
 }
+
+extension Admission {
+    func authenticate(userName: [UInt8], password: [UInt8], client: IPAddress) async -> Result<Grant, Refusal> {
+        await withCheckedContinuation { continuation in
+            authenticate(userName: userName, password: password, client: client) { continuation.resume(returning: $0) }
+        }
+    }
+}

@@ -155,3 +155,11 @@ import Testing
         await eventually { grant == nil && admission == nil }
     }
 }
+
+extension Admission {
+    func authenticate(userName: [UInt8], password: [UInt8], client: IPAddress) async -> Result<Grant, Refusal> {
+        await withCheckedContinuation { continuation in
+            authenticate(userName: userName, password: password, client: client) { continuation.resume(returning: $0) }
+        }
+    }
+}

@@ -1,9 +1,10 @@
 import Foundation
 import GRDB
 import RelayCore
-import SQLiteStore
 import TestSupport
 import Testing
+
+@testable import SQLiteStore
 
 @Suite struct OpeningTests {
     @Test func everythingIsSyncedBeforeACommitReturns() throws {
@@ -42,7 +43,7 @@ import Testing
         try await DatabaseQueue(path: fixture.path).writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
         let url = URL(fileURLWithPath: fixture.path)
         let sound = try Data(contentsOf: url)
-        let page = 4096
+        let page = SQLiteStore.pageSize
         #expect(sound.count > 10 * page)
         // The second page is a table's root, and no page of so new a database is free.
         try (sound.prefix(page) + Data(repeating: 0x41, count: page) + sound.dropFirst(2 * page)).write(to: url)

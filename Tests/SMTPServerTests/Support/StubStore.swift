@@ -53,10 +53,15 @@ final class StubStore: KeyStore, SubmissionStore {
 
     func insertKey(_ key: StoredKey) { state.withLock { $0.keys[key.key.id] = key } }
 
-    func storedKey(_ id: KeyID) async throws -> StoredKey? {
-        await lookUps.pass()
-        try check { $0.lookUp }
-        return state.withLock { $0.keys[id] }
+    func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void) {
+        Task {
+            await lookUps.pass()
+            completion(
+                Result {
+                    try check { $0.lookUp }
+                    return state.withLock { $0.keys[id] }
+                })
+        }
     }
 
     func record(_ activity: [KeyID: KeyActivity]) {}
