@@ -26,7 +26,7 @@ struct ContainerCredentials: CredentialsSource {
             return .absent("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not in the environment")
         case .failure(let error): return .failed(error.explanation)
         }
-        var request = HTTPClientRequest(url: url)
+        var request = HTTPRequest(url: url)
         request.headers.add(name: "Accept", value: "application/json")
         switch authorization() {
         case .success(let token?): request.headers.add(name: "Authorization", value: token)
@@ -36,7 +36,7 @@ struct ContainerCredentials: CredentialsSource {
         return await fetch(request)
     }
 
-    private func fetch(_ request: HTTPClientRequest) async -> SourceAnswer {
+    private func fetch(_ request: HTTPRequest) async -> SourceAnswer {
         await service.withClient { client in
             switch await service.ask(request, with: client) {
             case .failure(let failure): .failed("the \(name) \(failure.predicate)")

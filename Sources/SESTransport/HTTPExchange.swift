@@ -23,50 +23,67 @@ enum ExchangeFailure: Error, Sendable, Equatable {
     case body(PayloadFault)
 }
 
+/// What is to be asked.
+struct HTTPRequest: Sendable {
+    var url: String
+    var method = HTTPMethod.GET
+    var headers = HTTPHeaders()
+    var body: HTTPClient.Body?
+
+    init(url: String) { self.url = url }
+}
+
 extension HTTPClient {
     /// Sends `request` and reads the answer to its end, at most `limit` bytes, within `time` altogether.
     ///
-    /// AsyncHTTPClient's own deadline ends with the head of the answer; this one covers the body too.
+    /// Through AsyncHTTPClient's futures: its asynchronous functions go from the event loop to a task and back for the
+    /// request's body, and again for the answer's head and body, which took longer than SES's answer does at its best.
     func exchange(
-        _ request: HTTPClientRequest, within time: Duration, limit: Int, clock: any RelayClock
+        _ request: HTTPRequest, within time: Duration, limit: Int, deadlines: Deadlines
     ) async -> Result<HTTPAnswer, ExchangeFailure> {
-        let deadline = clock.now() + time
-        return await withTaskGroup(of: Result<HTTPAnswer, ExchangeFailure>.self) { group in
-            group.addTask { await self.answer(to: request, limit: limit) }
-            group.addTask {
-                let isOver = (try? await clock.sleep(until: deadline)) != nil
-                return .failure(isOver ? .timedOut : .cancelled)
+        do {
+            let request = try Request(
+                url: request.url, method: request.method, headers: request.headers, body: request.body)
+            let task = execute(
+                request: request, delegate: ResponseAccumulator(request: request, maxBodySize: limit))
+            let number = deadlines.begin(within: time) { task.fail(reason: ExchangeFailure.timedOut) }
+            defer { deadlines.ended(number) }
+            let response = try await withTaskCancellationHandler {
+                try await task.get()
+            } onCancel: {
+                task.cancel()
             }
-            var result = await group.next() ?? .failure(.cancelled)
-            group.cancelAll()
-            // An answer that came in just before the end counts: without it a message that was taken is sent twice.
-            for await other in group {
-                if case .success = other { result = other }
-            }
-            return result
+            return .success(HTTPAnswer(response))
+        } catch {
+            return .failure(ExchangeFailure(error))
         }
     }
+}
 
-    private func answer(to request: HTTPClientRequest, limit: Int) async -> Result<HTTPAnswer, ExchangeFailure> {
-        do {
-            let response = try await execute(request, deadline: .distantFuture)
-            let body = try await response.body.collect(upTo: limit)
-            return .success(
-                HTTPAnswer(
-                    status: Int(response.status.code),
-                    headers: response.headers.map { (name: $0.name, value: $0.value) },
-                    body: Array(body.readableBytesView)))
-        } catch let fault as PayloadFault {
-            return .failure(.body(fault))
-        } catch is CancellationError {
-            return .failure(.cancelled)
-        } catch let error as HTTPClientError {
-            // The full description of some of these errors repeats header fields.
-            return .failure(.broken(Words.bounded(error.shortDescription, 200)))
-        } catch {
+extension HTTPAnswer {
+    init(_ response: HTTPClient.Response) {
+        status = Int(response.status.code)
+        headers = response.headers.map { (name: $0.name, value: $0.value) }
+        body = response.body.map { Array($0.readableBytesView) } ?? []
+    }
+}
+
+extension ExchangeFailure {
+    init(_ error: any Error) {
+        switch error {
+        case let failure as ExchangeFailure: self = failure
+        case let fault as PayloadFault: self = .body(fault)
+        case is CancellationError: self = .cancelled
+        case let error as HTTPClientError where error == .cancelled: self = .cancelled
+        // The full description of some of these errors repeats header fields.
+        case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))
+        default:
             let description = String(describing: error)
-            if let reason = Words.tlsReason(in: description) { return .failure(.broken("TLS failed: \(reason)")) }
-            return .failure(.broken(Words.bounded(description, 200)))
+            if let reason = Words.tlsReason(in: description) {
+                self = .broken("TLS failed: \(reason)")
+            } else {
+                self = .broken(Words.bounded(description, 200))
+            }
         }
     }
 }
@@ -78,6 +95,8 @@ extension HTTPClient.Configuration {
             redirectConfiguration: .disallow,
             timeout: Timeout(connect: .milliseconds(connectTimeout.wholeMilliseconds)))
         configuration.httpVersion = .http1Only
+        // Nobody looks at spans.
+        configuration.tracing.tracer = nil
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
         // Below what load balancers allow an idle connection, so that few requests meet one that is being closed.
         configuration.connectionPool.idleTimeout = .seconds(20)

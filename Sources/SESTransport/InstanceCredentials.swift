@@ -53,7 +53,7 @@ struct InstanceCredentials: CredentialsSource {
     private func text(
         _ method: HTTPMethod, _ url: String, _ header: (name: String, value: String), _ client: HTTPClient
     ) async -> Result<String, CredentialsError> {
-        var request = HTTPClientRequest(url: url)
+        var request = HTTPRequest(url: url)
         request.method = method
         request.headers.add(name: header.name, value: header.value)
         switch await service.ask(request, with: client) {

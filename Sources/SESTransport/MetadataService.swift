@@ -28,11 +28,12 @@ struct MetadataService: Sendable {
     }
 
     /// Asks again, a little later, when there is no answer or it is 5xx.
-    func ask(_ request: HTTPClientRequest, with client: HTTPClient) async -> Result<HTTPAnswer, ExchangeFailure> {
+    func ask(_ request: HTTPRequest, with client: HTTPClient) async -> Result<HTTPAnswer, ExchangeFailure> {
+        let deadlines = Deadlines(clock: clock)
         var pause = Duration.milliseconds(100)
         for _ in 1..<attempts {
             let result = await client.exchange(
-                request, within: timeout, limit: MetadataService.answerLimit, clock: clock)
+                request, within: timeout, limit: MetadataService.answerLimit, deadlines: deadlines)
             switch result {
             case .success(let answer) where answer.status < 500: return result
             case .failure(.cancelled): return result
@@ -41,7 +42,7 @@ struct MetadataService: Sendable {
             guard (try? await clock.sleep(until: clock.now() + pause)) != nil else { return .failure(.cancelled) }
             pause += pause
         }
-        return await client.exchange(request, within: timeout, limit: MetadataService.answerLimit, clock: clock)
+        return await client.exchange(request, within: timeout, limit: MetadataService.answerLimit, deadlines: deadlines)
     }
 }
 

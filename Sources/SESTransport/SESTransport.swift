@@ -13,6 +13,7 @@ public final class SESTransport: Transport, QuotaSource {
     private let clock: any RelayClock
     private let logger: Logger
     private let client: HTTPClient
+    private let deadlines: Deadlines
     /// Why SES last did not tell the quota, so that it is logged once and not at every look.
     private let quotaProblem = Mutex<String?>(nil)
 
@@ -27,6 +28,7 @@ public final class SESTransport: Transport, QuotaSource {
         self.credentials = credentials
         self.clock = clock
         self.logger = logger
+        deadlines = Deadlines(clock: clock)
         client = HTTPClient(
             configuration: .aws(connectTimeout: configuration.connectTimeout, connections: configuration.concurrency))
     }
@@ -53,7 +55,7 @@ public final class SESTransport: Transport, QuotaSource {
         let result = await withCredentials { credentials in
             let progress = UploadProgress()
             var request = self.request(.POST, SESTransport.sendPath, payload.hash, credentials)
-            request.body = .stream(payload.upload(progress), length: .known(Int64(payload.length)))
+            request.body = payload.upload(progress, on: self.client.eventLoopGroup)
             let time = self.configuration.timeout(forLength: payload.length)
             return await self.call(request, within: time, credentials, progress)
         }
@@ -141,12 +143,12 @@ extension SESTransport {
 
     func request(
         _ method: HTTPMethod, _ path: String, _ payloadHash: String, _ credentials: AWSCredentials
-    ) -> HTTPClientRequest {
+    ) -> HTTPRequest {
         let endpoint = configuration.endpoint
         var signed = SigV4.Request(
             method: method.rawValue, host: endpoint.host, path: endpoint.path + path, payloadHash: payloadHash)
         if method == .POST { signed.headers = [(name: "Content-Type", value: "application/json")] }
-        var request = HTTPClientRequest(url: endpoint.origin + signed.path)
+        var request = HTTPRequest(url: endpoint.origin + signed.path)
         request.method = method
         request.headers.add(name: "Host", value: endpoint.host)
         request.headers.add(name: "User-Agent", value: "hiveku-relay")
@@ -158,10 +160,10 @@ extension SESTransport {
     }
 
     func call(
-        _ request: HTTPClientRequest, within time: Duration, _ credentials: AWSCredentials, _ progress: UploadProgress
+        _ request: HTTPRequest, within time: Duration, _ credentials: AWSCredentials, _ progress: UploadProgress
     ) async -> CallResult {
         let askedAt = clock.now()
-        switch await client.exchange(request, within: time, limit: SESTransport.answerLimit, clock: clock) {
+        switch await client.exchange(request, within: time, limit: SESTransport.answerLimit, deadlines: deadlines) {
         case .success(let answer):
             return .answered(
                 SESAnswer(answer, withholding: credentials.secrets),

@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import Crypto
 import NIOCore
 import RelayCore
@@ -116,43 +117,28 @@ struct PreparedPayload: Sendable {
         content = length <= PreparedPayload.wholeLimit ? .whole(whole) : .pieces(payload)
     }
 
-    func upload(_ progress: UploadProgress) -> Upload { Upload(content: content, length: length, progress: progress) }
-
-    /// The payload on its way, which notes how far it has come.
-    struct Upload: Sendable, AsyncSequence {
-        typealias Element = ByteBuffer
-
-        fileprivate let content: Content
-        fileprivate let length: Int
-        fileprivate let progress: UploadProgress
-
-        func makeAsyncIterator() -> Iterator {
+    /// The payload as the body of a request, which tells `progress` how far it has come.
+    ///
+    /// AsyncHTTPClient asks for it once a connection stands and the request's head is on its way.
+    func upload(_ progress: UploadProgress, on group: any EventLoopGroup) -> HTTPClient.Body {
+        .stream(contentLength: Int64(length)) { writer in
             switch content {
-            case .whole(let buffer): Iterator(whole: buffer, pieces: nil, left: length, progress: progress)
+            case .whole(let buffer):
+                // Before it is handed over: from then on SES may have the whole request.
+                progress.handedOver()
+                return writer.write(.byteBuffer(buffer))
             case .pieces(let payload):
-                Iterator(whole: nil, pieces: payload.makeAsyncIterator(), left: length, progress: progress)
-            }
-        }
-
-        struct Iterator: AsyncIteratorProtocol {
-            fileprivate var whole: ByteBuffer?
-            fileprivate var pieces: SendEmailPayload.Iterator?
-            fileprivate var left: Int
-            fileprivate let progress: UploadProgress
-
-            mutating func next() async throws -> ByteBuffer? {
-                progress.began()
-                let piece: ByteBuffer?
-                if let whole {
-                    piece = whole
-                    self.whole = nil
-                } else {
-                    piece = try await pieces?.next()
+                let isWritten = group.any().makePromise(of: Void.self)
+                isWritten.completeWithTask {
+                    progress.began()
+                    var left = length
+                    for try await piece in payload {
+                        left -= piece.readableBytes
+                        if left == 0 { progress.handedOver() }
+                        try await writer.write(.byteBuffer(piece)).get()
+                    }
                 }
-                left -= piece?.readableBytes ?? 0
-                // Before the last piece is handed over: from then on SES may have the whole request.
-                if left == 0 { progress.handedOver() }
-                return piece
+                return isWritten.futureResult
             }
         }
     }

@@ -53,7 +53,7 @@ import Testing
         #expect(refused.cause?.word == "MessageRejected")
         #expect(await transport.quota() == nil)
 
-        var creation = HTTPClientRequest(url: url + "/v2/email/identities")
+        var creation = HTTPRequest(url: url + "/v2/email/identities")
         creation.method = .POST
         // It takes the region from the signature's scope, and nothing else.
         creation.headers.add(
@@ -61,7 +61,7 @@ import Testing
             value:
                 "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261124/eu-west-1/ses/aws4_request, SignedHeaders=host, Signature=0"
         )
-        creation.body = .bytes(ByteBuffer(string: #"{"EmailIdentity":"example.com"}"#))
+        creation.body = .string(#"{"EmailIdentity":"example.com"}"#)
         #expect(try await ask(creation).status == 200)
 
         let outcome = await transport.send(delivery, body: MemoryBody(message))
@@ -87,13 +87,13 @@ import Testing
             struct SES: Decodable { var RawMessage: [Record] }
             var ses: SES
         }
-        let answer = try await ask(HTTPClientRequest(url: url + "/moto-api/data.json"))
+        let answer = try await ask(HTTPRequest(url: url + "/moto-api/data.json"))
         return try JSONDecoder().decode(Document.self, from: Data(answer.body)).ses.RawMessage
     }
 
-    private func ask(_ request: HTTPClientRequest) async throws -> HTTPAnswer {
+    private func ask(_ request: HTTPRequest) async throws -> HTTPAnswer {
         try await HTTPClient.withHTTPClient { client in
-            try await client.exchange(request, within: .seconds(30), limit: 16 << 20, clock: SystemClock()).get()
+            try await client.exchange(request, within: .seconds(30), limit: 16 << 20, deadlines: Deadlines(clock: SystemClock())).get()
         }
     }
 }

@@ -1,0 +1,70 @@
+import RelayCore
+import Synchronization
+
+/// Ends calls that take too long, with one timer for all of them.
+///
+/// Nearly every call ends long before its deadline. A timer for each would cost as many changes of threads as the call.
+final class Deadlines: Sendable {
+    private struct Call {
+        var deadline: Timestamp
+        var end: @Sendable () -> Void
+    }
+
+    private struct State {
+        var calls: [Int: Call] = [:]
+        var count = 0
+        var timer: Timer?
+    }
+
+    private struct Timer {
+        var at: Timestamp
+        var task: Task<Void, Never>
+    }
+
+    private let clock: any RelayClock
+    private let state = Mutex(State())
+
+    init(clock: any RelayClock) { self.clock = clock }
+
+    deinit { state.withLock { $0.timer }?.task.cancel() }
+
+    /// Calls `end` once, unless ``ended(_:)`` is told the number that this returns within `time`.
+    func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
+        let deadline = clock.now() + time
+        let (number, outdated) = state.withLock { state in
+            state.count += 1
+            state.calls[state.count] = Call(deadline: deadline, end: end)
+            return (state.count, setTimer(for: deadline, &state))
+        }
+        // Not under the lock: cancelling runs whatever the clock does on cancellation.
+        outdated?.task.cancel()
+        return number
+    }
+
+    func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
+
+    /// Returns the timer that it replaces. One that is set for an earlier moment does: it sets the next when it goes off.
+    private func setTimer(for deadline: Timestamp, _ state: inout State) -> Timer? {
+        let outdated = state.timer
+        if let outdated, outdated.at <= deadline { return nil }
+        let task = Task { [weak self, clock] in
+            guard (try? await clock.sleep(until: deadline)) != nil else { return }
+            self?.goOff(at: deadline)
+        }
+        state.timer = Timer(at: deadline, task: task)
+        return outdated
+    }
+
+    private func goOff(at moment: Timestamp) {
+        let now = clock.now()
+        let overdue = state.withLock { state -> [Call] in
+            guard state.timer?.at == moment else { return [] }
+            state.timer = nil
+            let overdue = state.calls.filter { $0.value.deadline <= now }
+            for number in overdue.keys { state.calls[number] = nil }
+            if let next = state.calls.values.map(\.deadline).min() { _ = setTimer(for: next, &state) }
+            return Array(overdue.values)
+        }
+        for call in overdue { call.end() }
+    }
+}
