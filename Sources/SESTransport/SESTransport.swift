@@ -29,7 +29,9 @@ public final class SESTransport: Transport, QuotaSource {
         self.clock = clock
         self.logger = logger
         deadlines = Deadlines(clock: clock)
+        // All on one of the event loops: a request, its connection and its answer then need no other thread.
         client = HTTPClient(
+            eventLoopGroupProvider: .shared(HTTPClient.defaultEventLoopGroup.next()),
             configuration: .aws(connectTimeout: configuration.connectTimeout, connections: configuration.concurrency))
     }
 
