@@ -17,6 +17,9 @@ enum YAMLText {
     /// What the keys are really called that were renamed to get past Yams.
     typealias RenamedKeys = [Position: String]
 
+    /// What Yams calls a key that is no scalar.
+    private static let keyWithoutText = "<uncovertable>"
+
     /// Parses one document.
     ///
     /// Yams gives up at the first key that is there twice, and would hide every other mistake. So one of the two gets a
@@ -31,6 +34,12 @@ enum YAMLText {
             do {
                 return (try Yams.compose(yaml: text, .basic, .default, .utf8), renamedKeys)
             } catch YamlError.duplicatedKeysInMapping(let names, let context) {
+                // Yams orders keys by what they say, and those that are lists or mappings by chance, so that it may name any.
+                guard !names.contains(keyWithoutText) else {
+                    throw SettingsMistake(
+                        .file(file, line: nil, column: nil), nil,
+                        "has a list or a mapping as a key, more than once; keys are words")
+                }
                 let position = Position(context.mark)
                 guard let name = names.first, renamedKeys.count < 100,
                     let renamed = rename(name, at: position, in: text, number: renamedKeys.count)
