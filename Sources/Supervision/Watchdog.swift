@@ -45,10 +45,7 @@ public final class Watchdog: Sendable {
         self.clock = clock
         self.logger = logger
         let heartbeats = Heartbeats(
-            parts.map { part in
-                let (seconds, attoseconds) = part.patience.components
-                return Heartbeats.Part(part.name, patience: Double(seconds) + Double(attoseconds) / 1e18)
-            })
+            parts.map { Heartbeats.Part($0.name, patience: $0.patience.inSeconds) })
         state = Mutex(State(heartbeats: heartbeats))
     }
 
