@@ -104,12 +104,13 @@ sanitize-address: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ASAN_OPTIONS=detect_leaks=0 \
 		$(SWIFT) test --scratch-path .build-address --sanitize address --skip LeakTests
 
-# With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race.
+# With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race. Without
+# MemoryTests too, which look at one event loop and take longer under it than they are given.
 sanitize-thread: deps-test
 	$(SWIFT) build --scratch-path .build-thread --sanitize thread --build-tests
 	"$$(dirname "$$(command -v $(SWIFT))")/clang" -shared -fPIC -O1 -o .build-thread/mutex.so Tests/Sanitize/mutex.c
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
-		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build --skip LeakTests
+		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build --skip LeakTests --skip MemoryTests
 
 # A link that leads nowhere is an error; a parameter whose name says all needs no line. One call for all modules makes one site.
 docs: deps-run

@@ -122,7 +122,7 @@ extension Result where Failure == Refusal {
     @Test func aWrongSecretForAKnownIdIsUnknownAndCounted() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
-        var generator = SystemRandomNumberGenerator()
+        var generator = SeededGenerator.next()
         let forged = APIKey(rotating: key.id, .test, using: &generator)
         #expect(await fixture.authenticate(forged).reason == .keyUnknown)
         // A live key with the id of a test key is no key either.

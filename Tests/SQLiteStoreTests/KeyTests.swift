@@ -36,7 +36,7 @@ import Testing
         let fixture = try StoreFixture()
         let (old, stored) = Sample.key()
         try await fixture.store.insertKey(stored)
-        var generator = SystemRandomNumberGenerator()
+        var generator = SeededGenerator.next()
         let new = APIKey(rotating: old.id, .test, using: &generator)
         let end = Sample.now + .seconds(60)
         try await fixture.store.rotateKey(old.id, digest: new.digest, previousUntil: end)

@@ -10,7 +10,7 @@ public enum Sample {
         _ environment: Environment = .test, name: String = "sample", createdAt: Timestamp = now,
         configure: (inout Key) -> Void = { _ in }
     ) -> (secret: APIKey, stored: StoredKey) {
-        var generator = SystemRandomNumberGenerator()
+        var generator = SeededGenerator.next()
         let secret = APIKey(generating: environment, using: &generator)
         var key = Key(id: secret.id, name: name, environment: environment, scopes: [.send], createdAt: createdAt)
         configure(&key)

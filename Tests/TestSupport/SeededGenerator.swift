@@ -1,8 +1,19 @@
+import Synchronization
+
 /// SplitMix64: the same numbers on every run and every machine, so that a failure can be repeated.
 public struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 
     public init(seed: UInt64) { state = seed }
+
+    private static let numbers = Atomic<UInt64>(1)
+
+    /// Another one at each call of a run, for what must differ from test to test.
+    ///
+    /// Not the system's: it has no stored property, hence no address, and ThreadSanitizer looks up the one that is handed on.
+    public static func next() -> SeededGenerator {
+        SeededGenerator(seed: numbers.add(1, ordering: .relaxed).newValue &* 0x2545_F491_4F6C_DD1D)
+    }
 
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
