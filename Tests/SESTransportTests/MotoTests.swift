@@ -93,7 +93,9 @@ import Testing
 
     private func ask(_ request: HTTPRequest) async throws -> HTTPAnswer {
         try await HTTPClient.withHTTPClient { client in
-            try await client.exchange(request, within: .seconds(30), limit: 16 << 20, deadlines: Deadlines(clock: SystemClock())).get()
+            try await client.exchange(
+                request, within: .seconds(30), limit: 16 << 20, deadlines: Deadlines(clock: SystemClock())
+            ).get()
         }
     }
 }
