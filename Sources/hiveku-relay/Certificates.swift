@@ -86,7 +86,7 @@ final class Certificates: Sendable {
             let context = try TLSServerContext(configuration, ticketKeys: ticketKeys)
             return Reading(tls: tls, configuration: configuration, context: context, modificationTimes: times)
         } catch {
-            throw CertificateMistake(description: "\(error)")
+            throw CertificateMistake(error)
         }
     }
 

@@ -300,6 +300,9 @@ def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
         found = gateway.relay("doctor", check=False).stdout
         assert f"the relay's user hiveku-relay may not read {SETTINGS}/tls/relay.key" in found, found
         assert f"may not read {SETTINGS}/tls/relay.pem" not in found, found
+        machine.run("systemctl", "reload", "hiveku-relay.service")
+        machine.wait_until(
+            lambda: "Permission denied; the relay runs as the user hiveku-relay" in gateway.journal(), "the reason")
     finally:
         machine.run("chmod", "640", f"{SETTINGS}/tls/relay.key")
     assert "may not read" not in gateway.relay("doctor", check=False).stdout
