@@ -29,8 +29,9 @@ extension Judge {
 
     public static let certificateNotSet = Finding.problem(
         .certificate, "tls.certificate and tls.private_key are not set, but clients log in under TLS only",
-        remedy: "name PEM files in the settings, for example certbot's /etc/letsencrypt/live/NAME/fullchain.pem and "
-            + "privkey.pem; where the service's unit names them (HIVEKU_RELAY_TLS_CERTIFICATE), nothing")
+        remedy: "name PEM files in the settings that the relay's user may read, such as "
+            + "/etc/hiveku-relay/tls/fullchain.pem and privkey.pem (the README has a hook by which certbot puts them there); "
+            + "where the service's unit names them (HIVEKU_RELAY_TLS_CERTIFICATE), nothing")
 
     static let expiryWarning = Duration.seconds(14 * 86_400)
 

@@ -199,7 +199,7 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// Writes what is there already, and syncs it. Throws when the store can't be written just now, as a ``StoreError``.
+    /// Writes what is there already, and syncs it. Throws when the store can't be written just now, as a `StoreError`.
     public func checkWritable() async throws {
         try await write { try $0.execute(sql: "PRAGMA user_version = \(Schema.version)") }
     }

@@ -4,6 +4,12 @@ import RelayCore
 import Settings
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The relay's TLS identity: from the files that the settings name, or self-signed for the demo.
 final class Certificates: Sendable {
     /// Certificates that were read and are fit for use.
@@ -31,7 +37,7 @@ final class Certificates: Sendable {
                         hostnames: ["localhost", "127.0.0.1", "::1"], now: now.milliseconds / 1000)
                 ]
             } catch {
-                throw CertificateMistake(description: "\(error)")
+                throw CertificateMistake(error)
             }
         }
         let reading = try Certificates.read(settings.tls, identities, ticketKeys: nil)
@@ -80,7 +86,7 @@ final class Certificates: Sendable {
             let context = try TLSServerContext(configuration, ticketKeys: ticketKeys)
             return Reading(tls: tls, configuration: configuration, context: context, modificationTimes: times)
         } catch {
-            throw CertificateMistake(description: "\(error)")
+            throw CertificateMistake(error)
         }
     }
 
@@ -96,8 +102,17 @@ final class Certificates: Sendable {
 struct CertificateMistake: Error, CustomStringConvertible {
     let description: String
 
+    init(description: String) { self.description = description }
+
+    init(_ error: TLSConfigurationError) {
+        let isDenied = error.description.hasSuffix(String(cString: strerror(EACCES)))
+        let user =
+            "; the relay runs as the user \(NSUserName()), who must be able to read it and pass through its directories"
+        description = "\(error)" + (isDenied ? user : "")
+    }
+
     static let notSet = CertificateMistake(
         description:
-            "tls.certificate and tls.private_key are not set, but clients log in under TLS only: name PEM files, "
-            + "for example certbot's /etc/letsencrypt/live/NAME/fullchain.pem and privkey.pem")
+            "tls.certificate and tls.private_key are not set, but clients log in under TLS only: name PEM files "
+            + "that the relay's user may read, such as /etc/hiveku-relay/tls/fullchain.pem and privkey.pem")
 }

@@ -1,5 +1,11 @@
 import ArgumentParser
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 @main
 struct HivekuRelay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,6 +25,12 @@ struct HivekuRelay: AsyncParsableCommand {
         subcommands: [
             Serve.self, Keys.self, Messages.self, Status.self, ConfigCommand.self, DoctorCommand.self,
         ])
+
+    static func main() async {
+        // Dispatch tells syslog, as an error, of every thread whose priority it may not raise, which as no user but root it may.
+        setenv("LIBDISPATCH_LOG", "NO", 0)
+        await main(nil)
+    }
 }
 
 let relayVersion = "0.1.0"

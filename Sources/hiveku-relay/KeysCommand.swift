@@ -387,7 +387,12 @@ struct KeysRevoke: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        try await common.store().revokeKey(id, queued: queued, now: SystemClock().now())
+        let store = try common.store()
+        if queued == .drop {
+            try await dropQueued(store)
+        } else {
+            try await store.revokeKey(id, queued: queued, now: SystemClock().now())
+        }
         let rest =
             switch queued {
             case .deliver: "What it has queued is still delivered."
@@ -395,6 +400,14 @@ struct KeysRevoke: AsyncParsableCommand {
             case .drop: "What it had queued is dropped."
             }
         printError("Revoked the key \(id). \(rest)")
+    }
+
+    /// Revoked first, so that nothing is added to what is then looked up for the log.
+    private func dropQueued(_ store: SQLiteStore) async throws {
+        try await store.revokeKey(id, queued: .deliver, now: SystemClock().now())
+        let queued = try await store.matching(.drop, MessageFilter(key: id, limit: .max)) { _ in }
+        try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
+        await DropLog(try common.settings().log).write(queued, of: store)
     }
 }
 

@@ -4,20 +4,26 @@ import RelayCore
 import Settings
 import Synchronization
 
-/// Writes log lines to standard error: for people or as JSON, and for journald where it listens.
+/// Writes log lines: for people or as JSON, to standard error, for journald where it listens, or to the system's log.
 struct RelayLogHandler: LogHandler {
+    enum Destination: Sendable {
+        case standardError
+        /// The journal puts a time to each line by itself and reads the severity from a prefix (sd-daemon(3)).
+        case journal
+        /// For commands, which tell people something else on standard error.
+        case systemLog
+    }
+
     var metadata: Logger.Metadata = [:]
     private let settings: LogSettings
     /// Where a logger has a level of its own.
     private var ownLevel: Logger.Level?
-    private let toJournal: Bool
+    private let destination: Destination
     private let clock: any RelayClock
 
-    /// - Parameter toJournal: the journal puts a time to each line by itself and reads the severity from a prefix
-    ///   (sd-daemon(3)).
-    init(settings: LogSettings, toJournal: Bool, clock: any RelayClock) {
+    init(settings: LogSettings, to destination: Destination, clock: any RelayClock) {
         self.settings = settings
-        self.toJournal = toJournal
+        self.destination = destination
         self.clock = clock
     }
 
@@ -40,18 +46,29 @@ struct RelayLogHandler: LogHandler {
             case .text: text(event.level, event.message, all)
             case .json: json(event.level, event.message, all)
             }
-        LogOutput.standardError.write(Array(line.utf8), isUrgent: event.level >= .warning)
+        switch destination {
+        case .standardError: write(line, event.level)
+        case .journal: write("<\(event.level.priority)>\(line)", event.level)
+        case .systemLog: SystemLog.write(line, priority: event.level.priority)
+        }
     }
 
+    private func write(_ line: String, _ level: Logger.Level) {
+        LogOutput.standardError.write(Array((line + "\n").utf8), isUrgent: level >= .warning)
+    }
+
+    /// Elsewhere each line gets its time from who takes it.
+    private var hasTime: Bool { destination == .standardError }
+
     private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
-        var line = toJournal ? "<\(level.priority)>" : "\(clock.now().rfc3339) \(level.rawValue) "
+        var line = hasTime ? "\(clock.now().rfc3339) \(level.rawValue) " : ""
         line += oneLine("\(message)")
         for (name, value) in metadata.sorted(by: { $0.key < $1.key }) {
             let text = oneLine("\(value)")
             line += " \(name)="
             line += text.isEmpty || text.utf8.contains(where: mustBeQuoted) ? quoted(text) : text
         }
-        return line + "\n"
+        return line
     }
 
     private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
@@ -60,12 +77,12 @@ struct RelayLogHandler: LogHandler {
         members["message_id"] = members["message"]
         members["level"] = .string(level.rawValue)
         members["message"] = .string("\(message)")
-        if !toJournal { members["time"] = JSONValue(clock.now()) }
+        if hasTime { members["time"] = JSONValue(clock.now()) }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Strings and nothing else: there is nothing in it that JSON can't say.
         guard let data = try? encoder.encode(JSONValue.object(members)) else { return "" }
-        return (toJournal ? "<\(level.priority)>" : "") + String(decoding: data, as: UTF8.self) + "\n"
+        return String(decoding: data, as: UTF8.self)
     }
 
     private func mustBeQuoted(_ byte: UInt8) -> Bool {

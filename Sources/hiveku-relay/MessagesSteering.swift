@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import RelayCore
 import SQLiteStore
+import Settings
 
 #if canImport(Glibc)
     import Glibc
@@ -35,7 +36,10 @@ struct MessageSelection: ParsableArguments {
     /// - Parameters:
     ///   - question: such as `Drop`, before the number of messages.
     ///   - done: such as `dropped`.
-    func steer(_ steering: Steering, _ store: SQLiteStore, question: String, done: String) async throws -> Int {
+    ///   - log: told of the messages of each batch, once they are steered.
+    func steer(
+        _ steering: Steering, _ store: SQLiteStore, question: String, done: String, log: DropLog? = nil
+    ) async throws -> Int {
         let progress = ProgressLine()
         defer { progress.clear() }
         let messages = try await store.matching(steering, filter) { found in
@@ -58,6 +62,7 @@ struct MessageSelection: ParsableArguments {
                 throw CommandError("\(error) (\(grouped(steered)) messages are \(done), \(rest) are not: try again)")
             }
             steered += batch.count
+            await log?.write(batch, of: store)
             progress.show("\(done): \(grouped(steered)) of \(grouped(messages.count)) messages")
         }
         return changed
@@ -114,13 +119,17 @@ struct MessagesRelease: AsyncParsableCommand {
 struct MessagesDrop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop", abstract: "Give up messages that are queued or held.",
-        discussion: "They count as failed and stay on record; 'messages retry ID' still brings one back.")
+        discussion: """
+            They count as failed and stay on record; 'messages retry ID' still brings one back. The system's log gets a line \
+            for each: 'journalctl -t hiveku-relay' has them among those of the relay.
+            """)
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await selection.steer(.drop, common.store(), question: "Drop", done: "dropped")
+        let log = DropLog(try common.settings().log)
+        let changed = try await selection.steer(.drop, common.store(), question: "Drop", done: "dropped", log: log)
         printError("Dropped \(counted(changed, "delivery", "deliveries")).")
     }
 }

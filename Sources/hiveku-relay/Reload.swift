@@ -125,7 +125,13 @@ struct ReloadService: Service {
         certificates.use(reading)
         for certificate in reading.certificates {
             logger.notice(
-                "certificate loaded", metadata: ["certificate": "\(certificate)", "because": "\(reason)"])
+                "certificate loaded",
+                metadata: [
+                    "file": "\(certificate.source)", "names": "\(certificate.dnsNames.joined(separator: ","))",
+                    "until": "\(Timestamp(milliseconds: certificate.notAfter * 1000))",
+                    "sha256": "\(certificate.fingerprint)",
+                    "because": "\(reason)",
+                ])
         }
     }
 }

@@ -43,9 +43,10 @@ struct Serve: AsyncParsableCommand {
         let manager = ServiceManager(
             environment: environment, processID: ProcessInfo.processInfo.processIdentifier)
         let log = LogSettings(settings.log, level: demo == nil ? nil : .warning)
-        let toJournal = ServiceManager.readsStandardError(environment)
+        let destination: RelayLogHandler.Destination =
+            ServiceManager.readsStandardError(environment) ? .journal : .standardError
         LoggingSystem.bootstrap { _ in
-            RelayLogHandler(settings: log, toJournal: toJournal, clock: clock)
+            RelayLogHandler(settings: log, to: destination, clock: clock)
         }
         let relay = try await Relay.assemble(
             settings: settings, rereading: demo == nil ? rereading(environment) : nil, demo: demo,

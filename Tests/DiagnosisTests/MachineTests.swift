@@ -149,6 +149,25 @@ import Testing
             judge(directory, file("/d/db", 0o606, owner: 0, group: 0)).map(\.outcome) == [.warning])
     }
 
+    @Test func `What the relay's user may not read is found`() {
+        func judge(_ file: FileStatus, _ directories: FileStatus..., groups: [UInt32] = [100]) -> [Finding] {
+            let reader = Account(name: "relay", id: 100, groups: groups)
+            return [Judge.reach(.certificate, file, through: directories, by: reader)].compactMap(\.self)
+        }
+        let (directory, key) = (file("/tls", 0o750, owner: 0), file("/tls/key", 0o640, owner: 0))
+        #expect(judge(key, directory).isEmpty)
+        #expect(judge(file("/tls/key", 0o644, owner: 0, group: 0), file("/tls", 0o711, owner: 0, group: 0)).isEmpty)
+        #expect(judge(key, directory, groups: [7, 100]).isEmpty)
+        expect(
+            judge(key, directory, groups: [7]), .warning, "may not read /tls/key: /tls is closed", "-o relay /tls/key")
+        expect(judge(file("/tls/key", 0o600, owner: 0), directory), .warning, "relay may not read /tls/key")
+        expect(judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls is closed")
+        // Who owns a file gets what is its owner's, and no more.
+        expect(judge(file("/tls/key", 0o077)), .warning, "may not read")
+        let root = Account(name: "root", id: 0, groups: [0])
+        #expect(Judge.reach(.certificate, file("/k", 0o000), through: [], by: root) == nil)
+    }
+
     @Test(arguments: [
         (Int64(50_000_000_000), Int64(100_000_000_000), Finding.Outcome.ok, "50 GB (50 %)"),
         (5_000_000_000, 100_000_000_000, .ok, "5.0 GB (5 %)"),

@@ -260,6 +260,22 @@ def test_the_reason_why_a_message_was_refused_can_be_found(gateway, machine):
     assert checked.returncode == 1 and "example.com" in checked.stdout + checked.stderr
 
 
+def test_the_journal_has_the_end_of_messages_that_were_dropped(gateway, machine):
+    key = gateway.create_key("live")
+    # No region is set, so these wait.
+    one, other = gateway.send(key, "Dropped"), gateway.send(key, "Dropped with its key")
+    gateway.relay("messages", "drop", one)
+    gateway.relay("keys", "revoke", key[8:16], "--queued", "drop")
+    for message in (one, other):
+        def lines():
+            journal = machine.said("journalctl", "--no-pager", "--output=cat", "--identifier=hiveku-relay")
+            return [line for line in journal.splitlines() if f"message={message}" in line]
+        machine.wait_until(lambda: len(lines()) >= 2, "the end of the message")
+        first, last = lines()
+        assert first.startswith("accepted ") and last.startswith("failed "), (first, last)
+        assert f"key={key[8:16]}" in last and 'reason="dropped: given up by the operator"' in last
+
+
 def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
     before = gateway.unit("hiveku-relay.service", "MainPID")
     certificate = gateway.set_certificate()
@@ -267,6 +283,35 @@ def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
     assert gateway.unit("hiveku-relay.service", "MainPID") == before
     assert "certificate loaded" in gateway.journal()
     gateway.send(story["test key"], "Under the new certificate")
+
+
+def test_a_reload_takes_settings_and_certificate_at_once(machine, gateway):
+    before = gateway.unit("hiveku-relay.service", "MainPID")
+    certificate = gateway.set_certificate()
+    machine.run("systemctl", "reload", "hiveku-relay.service")
+    machine.wait_until(lambda: "because=SIGHUP" in gateway.journal(), "the new certificate")
+    assert gateway.certificate_served().strip() == certificate.strip()
+    assert gateway.unit("hiveku-relay.service", "MainPID") == before
+
+
+def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
+    machine.run("chmod", "600", f"{SETTINGS}/tls/relay.key")
+    try:
+        found = gateway.relay("doctor", check=False).stdout
+        assert f"the relay's user hiveku-relay may not read {SETTINGS}/tls/relay.key" in found, found
+        assert f"may not read {SETTINGS}/tls/relay.pem" not in found, found
+        machine.run("systemctl", "reload", "hiveku-relay.service")
+        machine.wait_until(
+            lambda: "Permission denied; the relay runs as the user hiveku-relay" in gateway.journal(), "the reason")
+    finally:
+        machine.run("chmod", "640", f"{SETTINGS}/tls/relay.key")
+    assert "may not read" not in gateway.relay("doctor", check=False).stdout
+
+
+def test_the_journal_is_without_errors_that_are_none(machine):
+    errors = machine.said("journalctl", "--no-pager", "--output=cat", "--identifier=hiveku-relay", "--priority=err")
+    # Dispatch's own.
+    assert "thread priority" not in errors
 
 
 def test_an_upgrade_keeps_the_queue_and_turns_nobody_away(machine, gateway, story):

@@ -42,6 +42,10 @@ struct CertificateCheck: Sendable {
                 result.findings.append(Judge.certificate(unusable: error))
             }
         }
+        if let reach = ReachCheck(database: settings.database) {
+            let files = settings.tls.certificates + settings.tls.privateKeys
+            result.findings += files.compactMap { reach.look(.certificate, at: $0) }
+        }
         guard pairs.count > 1, result.fingerprints.count == pairs.count else { return result }
         do {
             _ = try load(pairs)

@@ -107,7 +107,7 @@ struct DatabaseCheck: Sendable {
 
 extension FileStatus {
     /// Nil when there is no such file.
-    fileprivate init?(of path: String) {
+    init?(of path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
         self.init(path: path, owner: status.st_uid, group: status.st_gid, permissions: status.st_mode & 0o777)

@@ -32,7 +32,8 @@ struct Doctor: Sendable {
                 "SES",
                 {
                     await SESCheck(
-                        settings: settings.ses, environment: environment, records: await records.value, clock: clock
+                        settings: settings.ses, environment: environment, records: await records.value,
+                        reach: ReachCheck(database: settings.database), clock: clock
                     ).look()
                 }
             ),

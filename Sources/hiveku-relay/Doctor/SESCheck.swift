@@ -10,6 +10,7 @@ struct SESCheck: Sendable {
     let settings: RelaySettings.SES
     let environment: [String: String]
     let records: SQLiteStore?
+    let reach: ReachCheck?
     let clock: any RelayClock
 
     func look() async -> [Finding] {
@@ -61,7 +62,10 @@ struct SESCheck: Sendable {
             let transport = SESTransport(configuration: configuration, credentials: chain, clock: clock, logger: logger)
             let origin = CredentialsOrigin(
                 source: await chain.source ?? "environment", accessKeyID: credentials.accessKeyID)
-            let findings = await ask(transport, configuration.region, origin, domains)
+            var findings = await ask(transport, configuration.region, origin, domains)
+            if let file = settings.credentialsFile, let finding = reach?.look(.credentials, at: file) {
+                findings.append(finding)
+            }
             await transport.shutdown()
             return findings
         }

@@ -1,0 +1,56 @@
+import Diagnosis
+import Foundation
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Looks whether the relay's user, who owns the directory of the database, may read what the settings name.
+struct ReachCheck: Sendable {
+    private let user: Account
+
+    /// Nil when there is no such directory yet.
+    init?(database: String) {
+        let directory = (database as NSString).deletingLastPathComponent
+        guard let status = FileStatus(of: directory.isEmpty ? "." : directory) else { return nil }
+        user = Account(owner: status)
+    }
+
+    func look(_ subject: Finding.Subject, at path: String) -> Finding? {
+        let path = URL(fileURLWithPath: path).path
+        // Of a link, also the way to where it leads: certbot's are such.
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        let directories = ReachCheck.directories(path) + ReachCheck.directories(String(cString: real))
+        guard let file = FileStatus(of: path) else { return nil }
+        return Judge.reach(subject, file, through: directories.compactMap { FileStatus(of: $0) }, by: user)
+    }
+
+    /// Outermost first.
+    private static func directories(_ path: String) -> [String] {
+        var directories: [String] = []
+        var place = (path as NSString).deletingLastPathComponent
+        while place.count > 1 {
+            directories.append(place)
+            place = (place as NSString).deletingLastPathComponent
+        }
+        return directories.reversed()
+    }
+}
+
+extension Account {
+    fileprivate init(owner status: FileStatus) {
+        guard let entry = getpwuid(status.owner), let name = entry.pointee.pw_name else {
+            self.init(name: "\(status.owner)", id: status.owner, groups: [status.group])
+            return
+        }
+        var count: CInt = 64
+        var groups = [gid_t](repeating: 0, count: Int(count))
+        if getgrouplist(name, entry.pointee.pw_gid, &groups, &count) < 0 { count = 0 }
+        self.init(
+            name: String(cString: name), id: status.owner,
+            groups: [entry.pointee.pw_gid] + groups.prefix(Int(max(count, 0))))
+    }
+}
