@@ -5,22 +5,27 @@
 # make deb     a Debian package of it, in .build/package/; make test-deb installs, upgrades and removes that (as root)
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
+# make bench-micro: how long the relay's parts take by themselves
+# make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
 # make fuzz-short: what CI does of it
 # make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
 # make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
-# make deps-run, make deps-test, make deps-faults, make deps-bench, make deps-deb: install what those need (Debian, Ubuntu)
+# make deps-run, make deps-test, make deps-faults, make deps-bench, make deps-instructions, make deps-deb: install what those
+#              need (Debian, Ubuntu)
 
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
 APT_BENCH := $(APT_RUN) gcc openssl python3
+APT_INSTRUCTIONS := $(APT_RUN) python3 valgrind
 APT_FAULTS := testssl.sh
 APT_PEERS := postfix dovecot-core
 BENCH ?=
+BENCHMARKS := Benchmarks/.build
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
@@ -33,7 +38,8 @@ DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
 .PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
-	sanitize sanitize-address sanitize-thread bench docs lint format deps-run deps-test deps-faults deps-bench deps-deb clean
+	sanitize sanitize-address sanitize-thread bench bench-micro bench-instructions docs lint format \
+	deps-run deps-test deps-faults deps-bench deps-instructions deps-deb clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -89,6 +95,15 @@ test-deb: deb deps-test
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
 
+# The store's files go where TMPDIR says: to a real disk, as it syncs them.
+bench-micro: deps-run
+	mkdir -p $(BENCHMARKS)
+	TMPDIR="$(CURDIR)/$(BENCHMARKS)" $(SWIFT) package --package-path Benchmarks benchmark --target Micro --no-progress $(BENCH)
+
+bench-instructions: deps-instructions
+	$(SWIFT) build --package-path Benchmarks -c release --product once
+	Benchmarks/instructions.py $(BENCH)
+
 fuzz: deps-run
 	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh $(FUZZ)
 
@@ -118,11 +133,14 @@ docs: deps-run
 		$(addprefix --target ,$(DOCUMENTED)) --enable-experimental-combined-documentation \
 		--warnings-as-errors --disable-parameters-and-returns-validation --transform-for-static-hosting --output-path .build/docs
 
+# Not all of Benchmarks, which holds a build.
+SWIFT_SOURCES := Package.swift Sources Tests $(addprefix Benchmarks/,Package.swift Micro Once Workloads)
+
 lint:
-	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive --parallel $(SWIFT_SOURCES)
 
 format:
-	$(SWIFT) format format --in-place --recursive --parallel Package.swift Sources Tests
+	$(SWIFT) format format --in-place --recursive --parallel $(SWIFT_SOURCES)
 
 # Installs only what is missing, so that a prepared machine needs neither root nor network.
 define apt_install
@@ -148,6 +166,9 @@ deps-bench:
 		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends $(APT_PEERS) \
 		|| echo "Postfix is not installed: the relay is measured without it"; \
 	fi
+
+deps-instructions:
+	$(call apt_install,$(APT_INSTRUCTIONS))
 
 deps-faults: deps-test
 	$(call apt_install,$(APT_FAULTS))
@@ -183,6 +204,6 @@ $(VENV)/ready: Tests/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf .build .build-fuzz .build-address .build-thread $(VENV) .hiveku-relay
+	rm -rf .build .build-fuzz .build-address .build-thread $(BENCHMARKS) $(VENV) .hiveku-relay
 	rm -rf debian/.debhelper debian/documents debian/hiveku-relay debian/files debian/*.debhelper debian/*.substvars \
 		debian/debhelper-build-stamp

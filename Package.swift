@@ -39,6 +39,7 @@ let package = Package(
         .library(name: "Settings", targets: ["Settings"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
+        .library(name: "TestSupport", targets: ["TestSupport"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),

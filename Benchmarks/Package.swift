@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func relay(_ name: String) -> Target.Dependency { .product(name: name, package: "hiveku-relay") }
+
+/// The relay's parts by themselves. A package of its own, so that who builds the relay need not fetch what measures it.
+let package = Package(
+    name: "benchmarks",
+    dependencies: [
+        // By name: the identity of a package at a path is the folder's name, which is anybody's choice.
+        .package(name: "hiveku-relay", path: ".."),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // Without traits: the counters of allocations and retains replace malloc and parts of the Swift runtime.
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+    ],
+    targets: [
+        .target(
+            name: "Workloads",
+            dependencies: [
+                relay("InternetMessage"), relay("SMTP"), relay("RelayCore"), relay("Admission"), relay("SQLiteStore"),
+                relay("NIOOpenSSL"), relay("TestSupport"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ], path: "Workloads", swiftSettings: strict),
+        // Times, with percentiles.
+        .executableTarget(
+            name: "Micro", dependencies: ["Workloads", .product(name: "Benchmark", package: "benchmark")],
+            path: "Micro", swiftSettings: strict,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+        // One workload, so many times, for valgrind; which does not get over Swift's debugging information, of DWARF 5.
+        .executableTarget(
+            name: "once", dependencies: ["Workloads"], path: "Once", swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-debug"])]),
+    ]
+)
