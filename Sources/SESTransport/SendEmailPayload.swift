@@ -128,9 +128,10 @@ struct PreparedPayload: Sendable {
                 progress.handedOver()
                 return writer.write(.byteBuffer(buffer))
             case .pieces(let payload):
+                // Here, not in the task, which may begin after the connection's end is known.
+                progress.began()
                 let isWritten = group.any().makePromise(of: Void.self)
                 isWritten.completeWithTask {
-                    progress.began()
                     var left = length
                     for try await piece in payload {
                         left -= piece.readableBytes
