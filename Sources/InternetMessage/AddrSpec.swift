@@ -16,10 +16,13 @@ public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
         if case .name(let name) = domain { name } else { nil }
     }
 
+    /// The longest mailbox in octets: what fits between the brackets of a path.
+    public static let maximumLength = SMTPPath.maximumLength - 2
+
     /// Parses a whole mailbox, `local@domain`, without angle brackets or display name.
     public init(parsing bytes: some Collection<UInt8>) throws(AddressError) {
         // Bounded before it is copied; whatever is longer is too long, whatever it holds.
-        guard bytes.count <= SMTPPath.maximumLength else { throw .tooLong }
+        guard bytes.count <= AddrSpec.maximumLength else { throw .tooLong }
         let octets = Array(bytes)
         try AddressScanner.checkOctets(octets[...])
         var scanner = AddressScanner(octets[...])
@@ -62,7 +65,7 @@ public enum AddressError: Error, Hashable, Sendable {
         switch self {
         case .nonASCII: "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
         case .syntax(let text): text
-        case .tooLong: "The address is too long: at most 64 octets before the @, 253 behind it and 256 in all"
+        case .tooLong: "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
         }
     }
 }

@@ -11,7 +11,7 @@ struct AddressTests {
         "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
     private static let badLiteral = "The address literal is neither [a.b.c.d] nor [IPv6:...]"
     private static let tooLong =
-        "The address is too long: at most 64 octets before the @, 253 behind it and 256 in all"
+        "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
     private static let nonASCII =
         "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
 
@@ -134,6 +134,8 @@ struct AddressTests {
                 #expect(mailbox.text == "\(local)@\(domain)")
             }
             #expect(explanation == (isTaken ? nil : Self.tooLong))
+            // Without a path too: what may stand in a header is what may be sent to.
+            #expect(Self.explanation { _ = try AddrSpec(parsing: "\(local)@\(domain)".utf8) } == explanation)
         }
     }
 
@@ -204,7 +206,7 @@ struct SMTPPathTests {
             ),
             (
                 #"<\{300*a}@example.com>"#,
-                "The address is too long: at most 64 octets before the @, 253 behind it and 256 in all"
+                "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
             ),
         ])
     func errors(text: String, expected: String) {

@@ -130,7 +130,7 @@ struct CommandTests {
             ),
             (
                 "MAIL FROM:<" + String(repeating: "a", count: 65) + "@b.example>",
-                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 behind it and 256 in all [address]"
+                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 behind it and 254 in all [address]"
             ),
         ])
     func mail(line: String, expected: String) {

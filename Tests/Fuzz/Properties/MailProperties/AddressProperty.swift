@@ -28,7 +28,7 @@ extension Property {
     private static func checkForm(_ mailbox: AddrSpec) throws {
         let text = mailbox.text
         try require(text.utf8.allSatisfy { (0x20...0x7E).contains($0) }, "\(text.debugDescription) holds a control")
-        try require(text.utf8.count <= SMTPPath.maximumLength, "\(text) is too long")
+        try require(text.utf8.count <= AddrSpec.maximumLength, "\(text) is too long")
         let again = try AddrSpec(parsing: text.utf8)
         try require(again == mailbox && again.text == text, "\(text) becomes \(again)")
     }
