@@ -402,9 +402,10 @@ struct KeysRevoke: AsyncParsableCommand {
         printError("Revoked the key \(id). \(rest)")
     }
 
-    /// Revoked first, so that nothing is added to what is then looked up for the log.
+    /// Revoked and held first: while it is looked up for the log what will be dropped, nothing is added and nothing is sent.
+    /// An interruption leaves it held.
     private func dropQueued(_ store: SQLiteStore) async throws {
-        try await store.revokeKey(id, queued: .deliver, now: SystemClock().now())
+        try await store.revokeKey(id, queued: .hold, now: SystemClock().now())
         let queued = try await store.matching(.drop, MessageFilter(key: id, limit: .max)) { _ in }
         try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
         await DropLog(try common.settings().log).write(queued, of: store)
