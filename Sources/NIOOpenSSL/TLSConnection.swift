@@ -249,15 +249,15 @@ final class TLSConnection {
 
     private func drainedFailure() -> TLSError {
         let all = OpenSSLErrorQueue.drain()
-        // What the ciphers below say of the same failure explains nothing to anybody.
+        // What the ciphers below say of the same failure explains nothing to anybody, unless TLS itself has no word for it.
         let entries = all.contains(where: \.isTLS) ? all.filter(\.isTLS) : all
         let prefix = self.handshakeComplete ? "TLS failed: " : "handshake failed: "
         let code: TLSError.Code = self.handshakeComplete ? .protocolViolation : .handshakeFailed
         guard let first = entries.first else {
             return TLSError(.internalFailure, prefix + "OpenSSL gave no reason")
         }
-        for entry in entries where entry.isTLS && entry.reason >= SSL_AD_REASON_OFFSET {
-            let alert = UInt8(truncatingIfNeeded: entry.reason - SSL_AD_REASON_OFFSET)
+        for entry in entries where entry.isTLS {
+            guard let alert = UInt8(exactly: Int(entry.reason) - Int(SSL_AD_REASON_OFFSET)) else { continue }
             return TLSError(.alertReceived, prefix + Self.describe(alert: alert), alert: alert)
         }
         if first.isTLS, let text = self.describe(reason: first.reason) { return TLSError(code, prefix + text) }

@@ -75,8 +75,9 @@ enum OpenSSLErrorQueue {
         var code: UInt
         var text: String
 
-        /// Whether the error comes from the TLS part of OpenSSL, so that `reason` is one of `SSL_R_…`.
-        var isTLS: Bool { COpenSSL_ERR_GET_LIB(self.code) == ERR_LIB_SSL }
+        /// Whether the error comes from the TLS part of OpenSSL and says what it is: `reason` is one of `SSL_R_…`, or tells an alert.
+        /// Reasons that all parts share ("internal error") have flags in their upper bits.
+        var isTLS: Bool { COpenSSL_ERR_GET_LIB(self.code) == ERR_LIB_SSL && self.reason < 1 << ERR_RFLAGS_OFFSET }
         var reason: Int32 { COpenSSL_ERR_GET_REASON(self.code) }
     }
 
