@@ -5,6 +5,7 @@
 # make deb     a Debian package of it, in .build/package/; make test-deb installs, upgrades and removes that (as root)
 # make bench   how fast the relay takes mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
+# make bench-storeless: the relay without its store, for BENCH="--servers relay,storeless"
 # make bench-micro: how long the relay's parts take by themselves
 # make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
@@ -19,7 +20,8 @@
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
-APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks
+# swaks, and below git-email, with what they need for TLS and only recommend.
+APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks libnet-ssleay-perl
 APT_BENCH := $(APT_RUN) gcc openssl python3
 APT_INSTRUCTIONS := $(APT_RUN) python3 valgrind
 APT_FAULTS := testssl.sh
@@ -29,7 +31,8 @@ BENCHMARKS := Benchmarks/.build
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -38,7 +41,7 @@ DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
 .PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
-	sanitize sanitize-address sanitize-thread bench bench-micro bench-instructions docs lint format \
+	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
 	deps-run deps-test deps-faults deps-bench deps-instructions deps-deb clean
 
 run: build
@@ -95,6 +98,9 @@ test-deb: deb deps-test
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
 
+bench-storeless: deps-run
+	$(SWIFT) build --package-path Benchmarks -c release --product storeless
+
 # The store's files go where TMPDIR says: to a real disk, as it syncs them.
 bench-micro: deps-run
 	mkdir -p $(BENCHMARKS)
@@ -134,7 +140,7 @@ docs: deps-run
 		--warnings-as-errors --disable-parameters-and-returns-validation --transform-for-static-hosting --output-path .build/docs
 
 # Not all of Benchmarks, which holds a build.
-SWIFT_SOURCES := Package.swift Sources Tests $(addprefix Benchmarks/,Package.swift Micro Once Workloads)
+SWIFT_SOURCES := Package.swift Sources Tests $(addprefix Benchmarks/,Package.swift Micro Once Storeless Workloads)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel $(SWIFT_SOURCES)
