@@ -31,7 +31,7 @@ BENCHMARKS := Benchmarks/.build
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl \
 	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
@@ -42,7 +42,7 @@ PACKAGE := .build/package
 
 .PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
 	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
-	deps-run deps-test deps-faults deps-bench deps-instructions deps-deb clean
+	deps-run deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -185,6 +185,10 @@ deps-deb:
 deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban
 	@true
 
+# Looked at each time: the list may be longer than when the virtual environment was made.
+deps-test-packages:
+	$(call apt_install,$(APT_TEST))
+
 # promtool alone, out of Debian's prometheus (19 MB): installing that would start a server. Where it can't be had, the alerts
 # are not tried.
 $(VENV)/bin/promtool: | $(VENV)/ready
@@ -203,8 +207,7 @@ $(VENV)/fail2ban: $(VENV)/ready
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
 	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
-$(VENV)/ready: Tests/requirements.txt
-	$(call apt_install,$(APT_TEST))
+$(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r Tests/requirements.txt
 	@touch $@
