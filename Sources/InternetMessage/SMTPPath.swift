@@ -23,20 +23,22 @@ public enum SMTPPath {
     ///
     /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C asks. A bare address without
     /// brackets is refused. So is `<postmaster>`: SES delivers only to an address with a domain.
+    @inlinable
     public static func parsePath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
     ) throws(AddressError) -> (path: ReversePath, rest: Bytes.SubSequence) {
-        // Copied at once: what follows runs for each command, on a type that needs no look-up for each octet.
+        // Copied at once, and inlinable: this runs for each command, on types that need no look-up for each octet.
         let (path, length) = try parse(Array(bytes.prefix(maximumLength + 1)))
         let rest = bytes.dropFirst(length)
-        guard rest.isEmpty || rest.first == .space else {
+        guard rest.isEmpty || rest.first == UInt8(ascii: " ") else {
             throw .syntax("Only a space and parameters may follow the closing angle bracket of the address")
         }
         return (path, rest)
     }
 
     /// - Returns: the path, and its length in octets with its brackets.
-    private static func parse(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
+    @usableFromInline
+    static func parse(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
         guard bytes.first == .less else {
             if bytes.isEmpty { throw .syntax("The address is missing") }
             try AddressScanner.checkOctets(bytes.prefix(maximumLength))
@@ -77,6 +79,7 @@ public enum SMTPPath {
     }
 
     /// Parses a Forward-path, as RCPT TO takes it: like ``parsePath(_:)``, but `<>` is refused.
+    @inlinable
     public static func parseForwardPath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
     ) throws(AddressError) -> (mailbox: AddrSpec, rest: Bytes.SubSequence) {

@@ -22,14 +22,15 @@ public struct Fingerprint: Hashable, Sendable {
     }
 
     private init(_ parts: [String], last: [UInt8] = []) {
-        var hash = SHA256()
+        var octets: [UInt8] = []
+        octets.reserveCapacity(parts.reduce(last.count) { $0 + $1.utf8.count + 1 })
         for part in parts {
-            hash.update(data: Array(part.utf8))
+            octets.append(contentsOf: part.utf8)
             // No part holds a NUL, so no two lists of parts look alike.
-            hash.update(data: [0])
+            octets.append(0)
         }
-        hash.update(data: last)
-        bytes = Array(hash.finalize().prefix(Fingerprint.length))
+        octets.append(contentsOf: last)
+        bytes = SHA256.hash(data: octets).withUnsafeBytes { Array($0.prefix(Fingerprint.length)) }
     }
 }
 
@@ -40,5 +41,5 @@ public struct BodyHash: Sendable {
     public init() {}
 
     public mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
-    public func finished() -> [UInt8] { Array(hash.finalize()) }
+    public func finished() -> [UInt8] { hash.finalize().withUnsafeBytes { Array($0) } }
 }

@@ -77,29 +77,88 @@ public struct CivilTime: Hashable, Sendable {
         year = Int(yearOfEra + era * 400) + (month <= 2 ? 1 : 0)
     }
 
-    static let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    static let dayNames = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    static let monthNames: [StaticString] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    static let dayNames: [StaticString] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
 }
 
 extension Timestamp: CustomStringConvertible {
     /// RFC 3339 in UTC with milliseconds: `2026-11-24T14:33:17.042Z`.
     public var rfc3339: String {
         let c = CivilTime(self)
-        return "\(pad(c.year, 4))-\(pad(c.month, 2))-\(pad(c.day, 2))T"
-            + "\(pad(c.hour, 2)):\(pad(c.minute, 2)):\(pad(c.second, 2)).\(pad(c.millisecond, 3))Z"
+        return String(unsafeUninitializedCapacity: 40) { buffer in
+            var text = TextWriter(buffer)
+            text.write(c.year, width: 4)
+            text.write("-")
+            text.write(c.month, width: 2)
+            text.write("-")
+            text.write(c.day, width: 2)
+            text.write("T")
+            text.write(clock: c)
+            text.write(".")
+            text.write(c.millisecond, width: 3)
+            text.write("Z")
+            return text.count
+        }
     }
 
     /// RFC 5322 section 3.3 date-time in UTC: `Tue, 24 Nov 2026 14:33:17 +0000`.
     public var rfc5322: String {
         let c = CivilTime(self)
-        return "\(CivilTime.dayNames[c.weekday]), \(c.day) \(CivilTime.monthNames[c.month - 1]) \(pad(c.year, 4)) "
-            + "\(pad(c.hour, 2)):\(pad(c.minute, 2)):\(pad(c.second, 2)) +0000"
+        return String(unsafeUninitializedCapacity: 48) { buffer in
+            var text = TextWriter(buffer)
+            text.write(CivilTime.dayNames[c.weekday])
+            text.write(", ")
+            text.write(c.day, width: 1)
+            text.write(" ")
+            text.write(CivilTime.monthNames[c.month - 1])
+            text.write(" ")
+            text.write(c.year, width: 4)
+            text.write(" ")
+            text.write(clock: c)
+            text.write(" +0000")
+            return text.count
+        }
     }
 
     public var description: String { rfc3339 }
 }
 
-private func pad(_ value: Int, _ width: Int) -> String {
-    let digits = String(value)
-    return digits.utf8.count >= width ? digits : String(repeating: "0", count: width - digits.utf8.count) + digits
+/// Writes a time's text where it is to stand: each message has one or two, and a String for each number costs more than all else.
+private struct TextWriter {
+    private let buffer: UnsafeMutableBufferPointer<UInt8>
+    private(set) var count = 0
+
+    init(_ buffer: UnsafeMutableBufferPointer<UInt8>) { self.buffer = buffer }
+
+    mutating func write(_ text: StaticString) {
+        text.withUTF8Buffer { octets in
+            for octet in octets { write(octet) }
+        }
+    }
+
+    /// In at least so many digits. A year that no calendar needs has more, at most 12 with its sign.
+    mutating func write(_ number: Int, width: Int) {
+        if number < 0 { write(UInt8(ascii: "-")) }
+        write(digits: number.magnitude, width: width)
+    }
+
+    mutating func write(clock: CivilTime) {
+        write(clock.hour, width: 2)
+        write(UInt8(ascii: ":"))
+        write(clock.minute, width: 2)
+        write(UInt8(ascii: ":"))
+        write(clock.second, width: 2)
+    }
+
+    private mutating func write(digits number: UInt, width: Int) {
+        if number >= 10 || width > 1 { write(digits: number / 10, width: width - 1) }
+        write(UInt8(ascii: "0") + UInt8(number % 10))
+    }
+
+    private mutating func write(_ octet: UInt8) {
+        buffer[count] = octet
+        count += 1
+    }
 }

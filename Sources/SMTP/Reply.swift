@@ -35,6 +35,8 @@ public struct Reply: Hashable, Sendable {
 
     /// Text of at most so many octets goes into one line, which RFC 5321 section 4.5.3.1.5 limits to 512 in all.
     static let maximumText = 480
+    /// Octets of a line beside its text and the reason at most: three numbers of five digits, one of three, and what is between them.
+    private static let maximumFrame = 32
 
     /// Appends the reply in wire form.
     ///
@@ -42,22 +44,60 @@ public struct Reply: Hashable, Sendable {
     public func write(into buffer: inout ByteBuffer) {
         let last = lines.count - 1
         for (index, line) in lines.enumerated() {
-            buffer.writeString(String(code))
-            buffer.writeInteger(index == last ? UInt8(ascii: " ") : UInt8(ascii: "-"))
-            if let status {
-                buffer.writeString("\(code / 100).\(status.subject).\(status.detail) ")
+            let isLast = index == last
+            let reason = isLast ? reason : nil
+            let room = Reply.maximumFrame + min(line.utf8.count, Reply.maximumText) + (reason?.utf8.count ?? 0)
+            // At once and as octets: one octet after the other, or a String for each number, costs more than the rest of a command.
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { output in
+                var writer = OctetWriter(output)
+                writer.write(code)
+                writer.write(isLast ? UInt8(ascii: " ") : UInt8(ascii: "-"))
+                if let status {
+                    writer.write(code / 100)
+                    writer.write(UInt8(ascii: "."))
+                    writer.write(status.subject)
+                    writer.write(UInt8(ascii: "."))
+                    writer.write(status.detail)
+                    writer.write(UInt8(ascii: " "))
+                }
+                writer.write(line, limit: Reply.maximumText)
+                if let reason {
+                    writer.write(UInt8(ascii: " "))
+                    writer.write(UInt8(ascii: "["))
+                    writer.write(reason, limit: reason.utf8.count)
+                    writer.write(UInt8(ascii: "]"))
+                }
+                writer.write(UInt8(ascii: "\r"))
+                writer.write(UInt8(ascii: "\n"))
+                return writer.count
             }
-            let printable = line.utf8.allSatisfy { (0x20...0x7E).contains($0) }
-            if printable && line.utf8.count <= Reply.maximumText {
-                buffer.writeString(line)
-            } else {
-                buffer.writeBytes(
-                    line.utf8.prefix(Reply.maximumText).map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") })
-            }
-            if index == last, let reason {
-                buffer.writeString(" [\(reason)]")
-            }
-            buffer.writeStaticString("\r\n")
+        }
+    }
+}
+
+/// Puts octets one behind the other into memory that has room for them.
+private struct OctetWriter {
+    private let output: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ output: UnsafeMutableRawBufferPointer) { self.output = output }
+
+    mutating func write(_ octet: UInt8) {
+        output[count] = octet
+        count += 1
+    }
+
+    /// In decimal.
+    mutating func write(_ number: UInt16) {
+        if number >= 10 { write(number / 10) }
+        write(UInt8(ascii: "0") + UInt8(number % 10))
+    }
+
+    /// What is not printable ASCII as `?`.
+    mutating func write(_ text: String, limit: Int) {
+        var text = text
+        text.withUTF8 { octets in
+            for octet in octets.prefix(limit) { write((0x20...0x7E).contains(octet) ? octet : UInt8(ascii: "?")) }
         }
     }
 }
