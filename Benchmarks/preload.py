@@ -34,14 +34,14 @@ def key_id(number):
 def copy_keys(database, count):
     """Makes `count` keys like the one that is there, each with a digest that no key has. Returns their ids."""
     columns = [row[1] for row in database.execute("PRAGMA table_info(key)")]
-    own = {"id": "?1", "name": "?2", "digest": "?3", "last_used_at": "?4", "emails_total": "?5"}
+    own = {"id": "?1", "name": "?2", "digest": "?3", "last_used_at": "?4"}
     values = ", ".join(own.get(column, column) for column in columns)
     statement = f"INSERT INTO key ({', '.join(columns)}) SELECT {values} FROM key WHERE name = 'benchmark' LIMIT 1"
     source = random.Random(1)
     now = round(time.time() * 1000)
     ids = [key_id(number) for number in source.sample(range(62**8), count)]
     database.executemany(
-        statement, ((id, f"application {i}", source.randbytes(32), now - source.randrange(86_400_000), i)
+        statement, ((id, f"application {i}", source.randbytes(32), now - source.randrange(86_400_000))
                     for i, id in enumerate(ids)))
     return ids
 

@@ -54,25 +54,30 @@ struct DirectStatement {
     }
 
     /// The first column of the first row as an integer; nil when there is no row.
-    func firstInteger() throws -> Int64? {
-        defer { sqlite3_reset(pointer) }
-        let code = sqlite3_step(pointer)
-        if code == SQLITE_DONE { return nil }
-        guard code == SQLITE_ROW else { throw failure(code) }
-        return sqlite3_column_int64(pointer, 0)
-    }
+    func firstInteger() throws -> Int64? { try first { $0.integer(0) } ?? nil }
 
     /// The first column of the first row as bytes; nil when there is no row, or a null.
-    func firstBytes() throws -> [UInt8]? {
+    func firstBytes() throws -> [UInt8]? { try first { $0.bytes(0) } ?? nil }
+
+    /// What `body` makes of the first row; nil when there is none.
+    func first<T>(_ body: (DirectRow) throws -> T) throws -> T? {
         defer { sqlite3_reset(pointer) }
+        return try next().map(body)
+    }
+
+    /// What `body` makes of each row.
+    func rows<T>(_ body: (DirectRow) throws -> T) throws -> [T] {
+        defer { sqlite3_reset(pointer) }
+        var found: [T] = []
+        while let row = try next() { found.append(try body(row)) }
+        return found
+    }
+
+    private func next() throws -> DirectRow? {
         let code = sqlite3_step(pointer)
         if code == SQLITE_DONE { return nil }
         guard code == SQLITE_ROW else { throw failure(code) }
-        if sqlite3_column_type(pointer, 0) == SQLITE_NULL { return nil }
-        // In this order: the conversion to a blob decides the count.
-        let start = sqlite3_column_blob(pointer, 0)
-        let count = Int(sqlite3_column_bytes(pointer, 0))
-        return [UInt8](UnsafeRawBufferPointer(start: start, count: count))
+        return DirectRow(statement: pointer)
     }
 
     private func step(expecting expected: CInt) throws {
@@ -86,4 +91,30 @@ struct DirectStatement {
 
     /// SQLITE_TRANSIENT, a macro that Swift does not see: a destructor with the address -1.
     private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+}
+
+/// The row that a statement stands on. Columns are numbered from 0: a look-up by name costs more than the value.
+struct DirectRow {
+    fileprivate let statement: OpaquePointer
+
+    /// Nil: a null.
+    func integer(_ column: CInt) -> Int64? { isNull(column) ? nil : sqlite3_column_int64(statement, column) }
+
+    func real(_ column: CInt) -> Double? { isNull(column) ? nil : sqlite3_column_double(statement, column) }
+
+    func text(_ column: CInt) -> String? {
+        // In this order: the conversion decides the count.
+        guard let start = sqlite3_column_text(statement, column) else { return nil }
+        let count = Int(sqlite3_column_bytes(statement, column))
+        return String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
+    }
+
+    func bytes(_ column: CInt) -> [UInt8]? {
+        if isNull(column) { return nil }
+        // As above.
+        let start = sqlite3_column_blob(statement, column)
+        return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column))))
+    }
+
+    private func isNull(_ column: CInt) -> Bool { sqlite3_column_type(statement, column) == SQLITE_NULL }
 }

@@ -27,21 +27,22 @@ extension SQLiteStore: KeyStore {
         lookUps.asyncUnsafeRead { database in
             completion(
                 Result {
-                    try Row.fetchOne(database.get().cachedStatement(sql: KeyRow.lookUp), arguments: [id.text])
-                        .map(KeyRow.storedKey)
+                    let statement = try DirectStatement(database.get(), KeyRow.lookUp)
+                    statement.bind(id.text, at: 1)
+                    return try statement.first(KeyRow.storedKey)
                 }.mapError { StoreError($0) as any Error })
         }
     }
 
     public func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? {
         try await read { database in
-            try KeyRow.records(database, where: "id = ?", [id.text], now: now).first
+            try KeyRow.records(database, of: id, where: "id = ?4", now: now).first
         }
     }
 
     public func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord] {
         try await read { database in
-            try KeyRow.records(database, where: includingRevoked ? "1" : "revoked_at IS NULL", [], now: now)
+            try KeyRow.records(database, where: includingRevoked ? "1" : "revoked_at IS NULL", now: now)
         }
     }
 
@@ -117,17 +118,9 @@ extension SQLiteStore: KeyStore {
 
     public func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)] {
         try await read { database in
-            let statement = try database.cachedStatement(
-                sql: """
-                    SELECT \(KeyRow.columns),
-                        COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0) AS today
-                    FROM key WHERE id = ?
-                    """)
+            let statement = try DirectStatement(database, KeyRow.withEmailsToday)
             var found: [KeyID: (key: Key, emailsToday: Int)] = [:]
-            for id in ids {
-                guard let row = try Row.fetchOne(statement, arguments: [now.day.number, id.text]) else { continue }
-                found[id] = (try KeyRow.key(row), row["today"])
-            }
+            for id in ids { found[id] = try KeyRow.withEmailsToday(id, now, statement) }
             return found
         }
     }
@@ -155,76 +148,97 @@ enum KeyRow {
         revoked_at
         """
 
+    /// Of the columns that stand behind these in a query.
+    private static let next: CInt = 13
+
     static let lookUp = "SELECT \(columns), digest, previous_digest, previous_until FROM key WHERE id = ?"
+
+    static let withEmailsToday = """
+        SELECT \(columns), COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0)
+        FROM key WHERE id = ?
+        """
 
     static func scopes(_ key: Key) -> String { key.scopes.map(\.rawValue).sorted().joined(separator: " ") }
     static func domains(_ key: Key) -> String { key.domains.map(\.description).joined(separator: " ") }
     static func networks(_ key: Key) -> String { key.networks.map(\.description).joined(separator: " ") }
 
-    static func key(_ row: Row) throws -> Key {
-        let idText: String = row["id"]
-        let environmentText: String = row["environment"]
-        guard let id = KeyID(idText), let environment = Environment(rawValue: environmentText) else {
-            throw StoreError.corrupt("a key's row can't be read")
-        }
-        let scopes: String = row["scopes"]
-        let domains: String = row["domains"]
-        let networks: String = row["networks"]
+    static func key(_ row: DirectRow) throws -> Key {
+        guard let idText = row.text(0), let id = KeyID(idText), let name = row.text(1),
+            let environment = row.text(2).flatMap(Environment.init), let scopes = row.text(3),
+            let perSecond = row.real(4), let domains = row.text(7), let networks = row.text(8),
+            let createdAt = timestamp(row.integer(10))
+        else { throw StoreError.corrupt("a key's row can't be read") }
         var key = Key(
-            id: id, name: row["name"], environment: environment,
-            scopes: Set(scopes.split(separator: " ").compactMap { Scope(rawValue: String($0)) }),
-            limits: SendingLimits(perSecond: row["per_second"], burst: row["burst"], perDay: row["per_day"]),
-            domains: domains.split(separator: " ").map { DomainPattern(normalised: String($0)) },
+            id: id, name: name, environment: environment, scopes: Set(words(scopes).compactMap(Scope.init)),
+            limits: SendingLimits(
+                perSecond: perSecond, burst: row.integer(5).map(Int.init), perDay: row.integer(6).map(Int.init)),
+            domains: words(domains).map(DomainPattern.init(normalised:)),
             // A network that can't be read must not open the key to all: the row is refused.
-            networks: try networks.split(separator: " ").map { text in
+            networks: try words(networks).map { text in
                 do {
-                    return try NetworkBlock(String(text))
+                    return try NetworkBlock(text)
                 } catch {
                     throw StoreError.corrupt("a network of key \(idText) can't be read")
                 }
             },
-            createdAt: Timestamp(milliseconds: row["created_at"]), expiresAt: timestamp(row["expires_at"]),
-            revokedAt: timestamp(row["revoked_at"]))
-        key.detectsRepeats = row["detects_repeats"]
+            createdAt: createdAt, expiresAt: timestamp(row.integer(11)), revokedAt: timestamp(row.integer(12)))
+        key.detectsRepeats = row.integer(9) != 0
         return key
     }
 
-    static func storedKey(_ row: Row) throws -> StoredKey {
-        guard let digest = KeyDigest(data: row["digest"]) else {
+    private static func words(_ list: String) -> [String] { list.utf8.split(separator: 0x20).compactMap(String.init) }
+
+    static func storedKey(_ row: DirectRow) throws -> StoredKey {
+        guard let digest = row.bytes(next).flatMap(KeyDigest.init(bytes:)) else {
             throw StoreError.corrupt("a key's digest has not 32 bytes")
         }
-        let previousData: [UInt8]? = bytes(row["previous_digest"])
         var previous: (digest: KeyDigest, until: Timestamp)?
-        if let previousData, let digest = KeyDigest(bytes: previousData), let until = timestamp(row["previous_until"]) {
+        if let digest = row.bytes(next + 1).flatMap(KeyDigest.init(bytes:)),
+            let until = timestamp(row.integer(next + 2))
+        {
             previous = (digest, until)
         }
         return StoredKey(key: try key(row), digest: digest, previous: previous)
     }
 
-    /// Keys with their usage, by creation.
+    /// `statement` is ``withEmailsToday``.
+    static func withEmailsToday(
+        _ id: KeyID, _ now: Timestamp, _ statement: DirectStatement
+    ) throws -> (key: Key, emailsToday: Int)? {
+        statement.bind(now.day.number, at: 1)
+        statement.bind(id.text, at: 2)
+        return try statement.first { (try key($0), Int($0.integer(next) ?? 0)) }
+    }
+
+    /// Keys with their usage, by creation. `id` is the condition's ?4.
     static func records(
-        _ database: Database, where condition: String, _ arguments: StatementArguments, now: Timestamp
+        _ database: Database, of id: KeyID? = nil, where condition: String, now: Timestamp
     ) throws -> [KeyRecord] {
         let today = now.day.number
-        let rows = try Row.fetchCursor(
+        let statement = try DirectStatement(
             database,
-            sql: """
-                SELECT \(columns), last_used_at, emails_total, rate_limit_hits, auth_failures,
-                    COALESCE((SELECT SUM(emails) FROM usage WHERE usage.key = key.id AND day > ? AND day <= ?), 0) AS days30,
-                    COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0) AS today
-                FROM key WHERE \(condition) ORDER BY created_at, id
-                """, arguments: [today - 30, today, today] + arguments)
-        var records: [KeyRecord] = []
-        while let row = try rows.next() {
-            records.append(
-                KeyRecord(
-                    key: try key(row),
-                    usage: KeyUsage(
-                        lastUsedAt: timestamp(row["last_used_at"]), emailsTotal: row["emails_total"],
-                        emails30Days: row["days30"], emailsToday: row["today"],
-                        rateLimitHits: row["rate_limit_hits"], authFailures: row["auth_failures"])))
+            """
+            SELECT \(columns), rate_limit_hits, auth_failures, last_used_at,
+                (SELECT MAX(last_at) FROM usage WHERE usage.key = key.id),
+                (SELECT SUM(emails) FROM usage WHERE usage.key = key.id),
+                (SELECT SUM(emails) FROM usage WHERE usage.key = key.id AND day > ?1 AND day <= ?2),
+                (SELECT emails FROM usage WHERE usage.key = key.id AND day = ?3)
+            FROM key WHERE \(condition) ORDER BY created_at, id
+            """)
+        statement.bind(today - 30, at: 1)
+        statement.bind(today, at: 2)
+        statement.bind(today, at: 3)
+        if let id { statement.bind(id.text, at: 4) }
+        return try statement.rows { row in
+            func count(_ column: CInt) -> Int { Int(row.integer(next + column) ?? 0) }
+            // It authenticates, and sends on.
+            let uses = [row.integer(next + 2), row.integer(next + 3)].compactMap(timestamp)
+            return KeyRecord(
+                key: try key(row),
+                usage: KeyUsage(
+                    lastUsedAt: uses.max(), emailsTotal: count(4), emails30Days: count(5), emailsToday: count(6),
+                    rateLimitHits: count(0), authFailures: count(1)))
         }
-        return records
     }
 }
 

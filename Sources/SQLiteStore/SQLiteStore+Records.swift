@@ -1,6 +1,21 @@
 import Foundation
 import GRDB
 import RelayCore
+import Synchronization
+
+/// The last fingerprint that was looked at on the way through those that may be forgotten.
+final class ForgetCursor: Sendable {
+    private let last = Mutex(beginning)
+
+    /// Before and behind all fingerprints, which have 16 octets.
+    static let beginning = Data([0])
+    static let end = Data(repeating: 0xFF, count: 17)
+
+    var position: Data {
+        get { last.withLock { $0 } }
+        set { last.withLock { $0 = newValue } }
+    }
+}
 
 extension SQLiteStore: MessageRecords {
     public func messages(_ filter: MessageFilter) async throws -> [MessageRecord] {
@@ -86,14 +101,32 @@ extension SQLiteStore: MessageRecords {
             return (messages.count, spooled)
         }
         spool.remove(spooled)
-        let forgotten = try await write { database in
-            try database.execute(
-                sql: "DELETE FROM repeat WHERE message IN (SELECT message FROM repeat WHERE message < ? LIMIT ?)",
-                arguments: [MessageID.first(at: now - Fingerprint.memory), SQLiteStore.pruneBatch])
-            return database.changesCount
-        }
-        return max(removed, forgotten) >= SQLiteStore.pruneBatch
+        let hasMoreToForget = try await forget(olderThan: MessageID.first(at: now - Fingerprint.memory))
+        return removed >= SQLiteStore.pruneBatch || hasMoreToForget
     }
+
+    /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.
+    ///
+    /// In the order of the fingerprints, in which neighbours lie on one page: in that of the messages each one that goes would be a
+    /// page of its own.
+    private func forget(olderThan message: Int64) async throws -> Bool {
+        let start = forgetCursor.position
+        let last = try await write { database in
+            let last = try Data.fetchOne(
+                database,
+                sql: "SELECT fingerprint FROM repeat WHERE fingerprint > ? ORDER BY fingerprint LIMIT 1 OFFSET ?",
+                arguments: [start, SQLiteStore.forgetBatch - 1])
+            try database.execute(
+                sql: "DELETE FROM repeat WHERE fingerprint > ? AND fingerprint <= ? AND message < ?",
+                arguments: [start, last ?? ForgetCursor.end, message])
+            return last
+        }
+        forgetCursor.position = last ?? ForgetCursor.beginning
+        return last != nil
+    }
+
+    /// Rows that are looked at in one transaction.
+    static let forgetBatch = 5000
 
     static let pruneBatch = 500
 }

@@ -50,17 +50,18 @@ private struct AcceptanceLedger {
     }
 
     let now: Timestamp
-    private let database: Database
+    private let findKey: DirectStatement
     private let repeated: DirectStatement
     private let remember: DirectStatement
     private let insertMessage: DirectStatement
     private let insertBody: DirectStatement
     private let insertDelivery: DirectStatement
+    private let countUsage: DirectStatement
     private var entries: [KeyID: Entry] = [:]
 
     init(_ database: Database, now: Timestamp) throws {
         self.now = now
-        self.database = database
+        findKey = try DirectStatement(database, KeyRow.withEmailsToday)
         repeated = try DirectStatement(
             database,
             """
@@ -80,6 +81,14 @@ private struct AcceptanceLedger {
             """
             INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
             VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)
+            """)
+        countUsage = try DirectStatement(
+            database,
+            """
+            INSERT INTO usage (key, day, emails, messages, last_at) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (key, day) DO UPDATE
+            SET emails = emails + excluded.emails, messages = messages + excluded.messages,
+                last_at = MAX(COALESCE(last_at, 0), excluded.last_at)
             """)
     }
 
@@ -114,14 +123,8 @@ private struct AcceptanceLedger {
 
     private mutating func entry(of id: KeyID) throws -> Entry? {
         if let entry = entries[id] { return entry }
-        let statement = try database.cachedStatement(
-            sql: """
-                SELECT \(KeyRow.columns),
-                    COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0) AS today
-                FROM key WHERE id = ?
-                """)
-        guard let row = try Row.fetchOne(statement, arguments: [now.day.number, id.text]) else { return nil }
-        let entry = Entry(key: try KeyRow.key(row), emailsToday: row["today"])
+        guard let (key, emailsToday) = try KeyRow.withEmailsToday(id, now, findKey) else { return nil }
+        let entry = Entry(key: key, emailsToday: emailsToday)
         entries[id] = entry
         return entry
     }
@@ -160,19 +163,12 @@ private struct AcceptanceLedger {
 
     func writeUsage() throws {
         for (id, entry) in entries where entry.messages > 0 {
-            try database.cachedStatement(
-                sql: """
-                    INSERT INTO usage (key, day, emails, messages) VALUES (?, ?, ?, ?)
-                    ON CONFLICT (key, day) DO UPDATE
-                    SET emails = emails + excluded.emails, messages = messages + excluded.messages
-                    """
-            ).execute(arguments: [id.text, now.day.number, entry.emails, entry.messages])
-            try database.cachedStatement(
-                sql: """
-                    UPDATE key SET emails_total = emails_total + ?, last_used_at = MAX(COALESCE(last_used_at, 0), ?)
-                    WHERE id = ?
-                    """
-            ).execute(arguments: [entry.emails, now.milliseconds, id.text])
+            countUsage.bind(id.text, at: 1)
+            countUsage.bind(now.day.number, at: 2)
+            countUsage.bind(Int64(entry.emails), at: 3)
+            countUsage.bind(Int64(entry.messages), at: 4)
+            countUsage.bind(now.milliseconds, at: 5)
+            try countUsage.run()
         }
     }
 }

@@ -23,6 +23,7 @@ public final class SQLiteStore: Sendable {
     let spool: Spool
     let instanceLock: InstanceLock?
     let claimCursor = ClaimCursor()
+    let forgetCursor = ForgetCursor()
     /// Told how many seconds the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
@@ -216,7 +217,7 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// As above; `completion` is called on the writing thread.
+    /// As above; `completion` is called on the writing thread. GRDB's own transactions parse their statements each time.
     func write<T: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
@@ -224,16 +225,22 @@ public final class SQLiteStore: Sendable {
         pool.asyncWriteWithoutTransaction { [onSync] database in
             completion(
                 Result {
-                    var result: T?
-                    var ended = 0.0
-                    try database.inTransaction(.immediate) {
-                        result = try body(database)
-                        ended = SystemClock().monotonicSeconds()
-                        return .commit
+                    try database.cachedStatement(sql: "BEGIN IMMEDIATE TRANSACTION").execute()
+                    do {
+                        let result = try body(database)
+                        // Some errors make SQLite roll back by itself. What a body did after one would be no transaction.
+                        guard database.isInsideTransaction else {
+                            throw StoreError.unavailable("the transaction was rolled back")
+                        }
+                        let ended = SystemClock().monotonicSeconds()
+                        try database.cachedStatement(sql: "COMMIT TRANSACTION").execute()
+                        onSync(SystemClock().monotonicSeconds() - ended)
+                        return result
+                    } catch {
+                        // What led here says more than why this can't be undone.
+                        try? database.rollback()
+                        throw error
                     }
-                    onSync(SystemClock().monotonicSeconds() - ended)
-                    guard let result else { throw StoreError.unavailable("the transaction gave no result") }
-                    return result
                 }.mapError { StoreError($0) as any Error })
         }
     }

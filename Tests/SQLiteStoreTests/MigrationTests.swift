@@ -51,6 +51,40 @@ import Testing
         #expect(try await before.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
     }
 
+    /// What version 1 counted with the key is the sum of its days.
+    @Test func keysOfVersion1KeepTheirUsage() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(pool, path: path, migrations: Array(Schema.migrations.prefix(1)))
+        let (_, stored) = Sample.key()
+        let id = stored.key.id
+        try await pool.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO key (id, name, environment, scopes, per_second, domains, networks, created_at, digest,
+                        last_used_at, emails_total)
+                    VALUES (?, 'old', 'test', 'email:send', 10, '', '', ?, ?, ?, 7)
+                    """,
+                arguments: [
+                    id.text, Sample.now.milliseconds, Data(stored.digest.bytes), Sample.now.milliseconds,
+                ])
+            for (days, emails) in [(0, 3), (40, 4)] {
+                try database.execute(
+                    sql: "INSERT INTO usage (key, day, emails, messages) VALUES (?, ?, ?, 1)",
+                    arguments: [id.text, Sample.now.day.number - Int64(days), emails])
+            }
+        }
+        try pool.close()
+        let store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        let expected = KeyUsage(lastUsedAt: Sample.now, emailsTotal: 7, emails30Days: 3, emailsToday: 3)
+        #expect(try await store.keyRecord(id, now: Sample.now)?.usage == expected)
+        let submission = Sample.submission(MessageID(rawValue: 1 << 50)!, key: id, recipients: Sample.recipients(2))
+        #expect(try await store.accept([submission], now: Sample.now + .seconds(1)) == [.accepted])
+        let usage = try #require(try await store.keyRecord(id, now: Sample.now)?.usage)
+        #expect((usage.lastUsedAt, usage.emailsTotal) == (Sample.now + .seconds(1), 9))
+    }
+
     @Test func aMigratedDatabaseIsLeftAlone() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         for _ in 0..<2 { try migrate(fixture.path) }

@@ -17,7 +17,7 @@ import Testing
     @Test func aNewerSchemaIsRefused() throws {
         let fixture = try StoreFixture()
         try DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
-        #expect(throws: StoreError.newerSchema(found: 99, known: 1)) {
+        #expect(throws: StoreError.newerSchema(found: 99, known: Schema.version)) {
             try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
         }
     }

@@ -1,7 +1,9 @@
+import GRDB
 import RelayCore
-import SQLiteStore
 import TestSupport
 import Testing
+
+@testable import SQLiteStore
 
 @Suite struct RepeatTests {
     private func fingerprint(_ key: KeyID, _ text: String = "order-42") -> Fingerprint {
@@ -94,6 +96,26 @@ import Testing
         _ = try await fixture.store.prune(Retention(), now: Sample.now + Fingerprint.memory)
         #expect(try fixture.count("repeat") == 1)
         _ = try await fixture.store.prune(Retention(), now: Sample.now + Fingerprint.memory + .milliseconds(1))
+        #expect(try fixture.count("repeat") == 0)
+    }
+    /// Many are gone through piece by piece, and from the beginning again.
+    @Test func manyAreForgottenInPieces() async throws {
+        let fixture = try StoreFixture()
+        let first = MessageID.first(at: Sample.now)
+        try await DatabaseQueue(path: fixture.path).write { database in
+            // Every second one is too young to go.
+            try database.execute(
+                sql: """
+                    WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < ?2 - 1)
+                    INSERT INTO repeat (fingerprint, message) SELECT randomblob(16), ?1 + n % 2 * (1000 << 22) FROM number
+                    """, arguments: [first, 2 * SQLiteStore.forgetBatch + 10])
+        }
+        let now = Sample.now + Fingerprint.memory + .milliseconds(1)
+        for _ in 0..<2 { #expect(try await fixture.store.prune(Retention(), now: now)) }
+        #expect(try await !fixture.store.prune(Retention(), now: now))
+        #expect(try fixture.count("repeat") == SQLiteStore.forgetBatch + 5)
+        let later = now + .seconds(1)
+        while try await fixture.store.prune(Retention(), now: later) {}
         #expect(try fixture.count("repeat") == 0)
     }
 }

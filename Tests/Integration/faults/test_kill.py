@@ -140,7 +140,7 @@ def compare(relay, ledger, ses, keys):
         rows = database.execute(
             "SELECT subject, message.id, message.key, delivery.state, maybe_duplicate FROM message "
             "JOIN delivery ON delivery.message = message.id").fetchall()
-        totals = dict(database.execute("SELECT id, emails_total FROM key"))
+        totals = dict(database.execute("SELECT key, SUM(emails) FROM usage GROUP BY key"))
     messages = {subject: row for subject, *row in rows}
     # What was sent again was queued once.
     assert len(messages) == len(rows)
