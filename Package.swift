@@ -36,6 +36,7 @@ let package = Package(
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "Admission", targets: ["Admission"]),
         .library(name: "SQLiteStore", targets: ["SQLiteStore"]),
+        .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),

@@ -17,6 +17,7 @@ let package = Package(
         // By name: the identity of a package at a path is the folder's name, which is anybody's choice.
         .package(name: "hiveku-relay", path: ".."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         // Without traits: the counters of allocations and retains replace malloc and parts of the Swift runtime.
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
@@ -37,5 +38,12 @@ let package = Package(
         .executableTarget(
             name: "once", dependencies: ["Workloads"], path: "Once", swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-debug"])]),
+        // The relay without its store, worker and log, for bench.py.
+        .executableTarget(
+            name: "storeless",
+            dependencies: [
+                "Workloads", relay("SMTPServer"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+            ], path: "Storeless", swiftSettings: strict),
     ]
 )

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import delivering
 import preload
-from servers import Floor, Postfix, Relay, ServerError, make_tools
+from servers import Floor, Postfix, Relay, ServerError, SQLiteFloor, Storeless, make_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,7 +48,7 @@ class Load:
 class Work:
     title: str
     load: Load
-    servers: tuple = ("relay", "postfix", "floor")
+    servers: tuple = ("relay", "postfix", "floor", "floor-sqlite", "storeless")
     sync_delay: int = 0  # microseconds
     queue: int = 0  # messages that wait before the work begins
     # Which latencies say most about it.
@@ -80,6 +80,15 @@ SPECIAL = {
 }
 DELIVERING = ["drain", "drain-backlog", "large"]
 
+SERVERS = {
+    "relay": "",
+    "postfix": "",
+    "floor": "takes octets and syncs them, nothing else",
+    "floor-sqlite": "the floor with the relay's tables in SQLite in place of a file",
+    "storeless": "the relay without store, worker and log: it forgets what it takes (make bench-storeless builds it)",
+}
+USUAL_SERVERS = ["relay", "postfix", "floor"]
+
 
 class Bench:
     def __init__(self, options):
@@ -100,6 +109,10 @@ class Bench:
             return Postfix(name, directory, self.tools, delay)
         if name == "floor":
             return Floor(name, directory, self.tools, delay)
+        if name == "floor-sqlite":
+            return SQLiteFloor(name, directory, self.tools, delay, self.options.binary)
+        if name == "storeless":
+            return Storeless(name, directory, self.tools, delay)
         variant = name.removeprefix("relay").removeprefix("-")
         return Relay(
             name, directory, self.tools, delay, self.options.binary, live=variant != "draining",
@@ -243,7 +256,7 @@ class Bench:
                         self.add(run, round_number)
                     continue
                 servers = WORKS[name].servers if name in WORKS else ("relay", "postfix")
-                servers = [server for server in servers if server.split("-")[0] in self.options.servers]
+                servers = [server for server in servers if kind(server) in self.options.servers]
                 # Whoever comes first in one round comes second in the next.
                 for server in servers if round_number % 2 == 0 else reversed(servers):
                     run = self.run_idle(server) if name == "idle" else self.run(server, name, WORKS[name])
@@ -265,6 +278,11 @@ class Bench:
             "commit": commit.stdout.strip(), "log_level": self.options.log_level, "scale": self.options.scale,
             "runs": self.runs}
         self.options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def kind(server):
+    """The relay's variants, such as relay-draining, are the relay."""
+    return "relay" if server.startswith("relay-") else server
 
 
 # -- the machine
@@ -421,8 +439,10 @@ def read_options():
     works = [*WORKS, *SPECIAL]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=names(works), default=works, metavar="NAMES", help="works, separated by commas")
-    parser.add_argument("--servers", type=names(["relay", "postfix", "floor"]), default=["relay", "postfix", "floor"],
-                        metavar="NAMES", help="of relay, postfix and floor (all): floor does nothing but take octets and sync them")
+    parser.add_argument(
+        "--servers", type=names(SERVERS), default=USUAL_SERVERS, metavar="NAMES",
+        help=f"which to measure ({','.join(USUAL_SERVERS)}); "
+        + "; ".join(f"{name}: {what}" for name, what in SERVERS.items() if what))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the messages of each work (1)")
     parser.add_argument("--sync-delay", type=delay, default=0, metavar="TIME", help="make each flush so much slower: 2ms")
@@ -454,6 +474,8 @@ def main():
         return 0
     if not options.binary.exists():
         sys.exit(f"{options.binary} is missing: make release")
+    if "storeless" in options.servers and not Storeless.PROGRAM.exists():
+        sys.exit(f"{Storeless.PROGRAM} is missing: make bench-storeless")
     if "postfix" in options.servers and (reason := Postfix.reason_against()):
         print(f"without Postfix: {reason}", file=sys.stderr)
         options.servers.remove("postfix")

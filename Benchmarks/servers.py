@@ -101,7 +101,7 @@ def make_tools(directory):
     warnings = ["-Wall", "-Wextra", "-Werror", "-std=c11", "-O2", "-g"]
     for target, source, rest in [("smtp-load", "smtp-load.c", ["-lssl", "-lcrypto", "-lm"]),
                                  ("ses-standin", "ses-standin.c", []),
-                                 ("floor", "floor.c", ["-lssl", "-lcrypto", "-lpthread"]),
+                                 ("floor", "floor.c", ["-lssl", "-lcrypto", "-lpthread", "-lsqlite3"]),
                                  ("slow-sync.so", "slow-sync.c", ["-shared", "-fPIC", "-ldl"])]:
         subprocess.run(["cc", *warnings, "-o", directory / target, HERE / "load" / source, *rest], check=True)
     subprocess.run(
@@ -312,6 +312,31 @@ class Floor(Server):
 
     def finish(self):
         pass
+
+
+class SQLiteFloor(Floor):
+    """The floor, with what the relay inserts for a message in the place of its octets."""
+
+    def __init__(self, name, directory, tools, sync_delay, binary):
+        super().__init__(name, directory, tools, sync_delay)
+        self.database = Relay("tables", directory / "tables", tools, sync_delay, binary).database
+
+    def launch(self):
+        return self.spawn([self.tools / "floor", self.port, self.tools / "tls.pem", self.tools / "tls.key",
+                           self.database, "sqlite"])
+
+
+class Storeless(Floor):
+    """The relay as far as its store; nothing is kept."""
+
+    PROGRAM = HERE / ".build/release/storeless"
+
+    def launch(self):
+        return self.spawn([self.PROGRAM, self.port, self.tools / "tls.pem", self.tools / "tls.key"])
+
+    @property
+    def password(self):
+        return re.search(r"^key (\S+)$", (self.directory / "output").read_text(), re.M)[1]
 
 
 class Postfix(Server):

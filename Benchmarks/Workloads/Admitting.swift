@@ -65,36 +65,3 @@ extension Workload {
         }.get()
     }
 }
-
-/// Knows one key; takes every message at once and forgets it.
-private final class ForgetfulStore: KeyStore, SubmissionStore {
-    private let key: StoredKey
-
-    let instance: Int64 = 1
-    let newestMessage: MessageID? = nil
-
-    init(_ key: StoredKey) { self.key = key }
-
-    func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void) {
-        completion(.success(id == key.key.id ? key : nil))
-    }
-
-    func accept(
-        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
-    ) {
-        completion(.success(batch.map { _ in .accepted }))
-    }
-
-    // Nothing that is measured asks for these.
-    func insertKey(_ key: StoredKey) async throws {}
-    func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? { nil }
-    func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord] { [] }
-    func updateKey(_ key: Key) async throws {}
-    func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws {}
-    func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws {}
-    func record(_ activity: [KeyID: KeyActivity]) async throws {}
-    func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)] { [:] }
-    func changeCounter() async throws -> Int64 { 0 }
-    func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile { throw StoreError.full }
-    func discard(_ body: SpooledBody) async {}
-}

@@ -24,7 +24,7 @@ func sampleMessage() -> [UInt8] {
 }
 
 /// A test key that may send as fast as it can.
-func sampleKey() -> (secret: APIKey, stored: StoredKey) {
+public func sampleKey() -> (secret: APIKey, stored: StoredKey) {
     Sample.key(createdAt: SystemClock().now()) { $0.limits = SendingLimits(perSecond: 1_000_000_000) }
 }
 

@@ -1,11 +1,15 @@
 /* The least that a server can do for the works of the benchmark, to be measured beside the relay.
  *
  *   floor PORT CERTIFICATE KEY FILE
+ *   floor PORT CERTIFICATE KEY FILE sqlite
  *
  * STARTTLS, any password, any envelope, any content; two event loops, and a thread that appends what has come to FILE and syncs
  * it once for all that wait, before each is told 250. Nothing is parsed beyond a command's first octet, nothing checked, no
  * queue kept, no line logged, no time limited: what remains is the kernel, OpenSSL and the sync. It prints how many
  * messages it took when it is told to end.
+ *
+ * With "sqlite", FILE is a database that the relay has made, and the thread inserts what the relay inserts into it, with the
+ * relay's durability: what remains is the kernel, OpenSSL and SQLite.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +27,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LOOPS = 2, BATCH = 256, READ = 64 * 1024 };
@@ -72,7 +78,91 @@ static void say(struct connection *c, const char *reply) {
         return;
 }
 
-/* Appends all that wait, syncs, and gives each back to its loop. */
+static sqlite3 *database;
+enum { BEGIN, REPEATED, REMEMBER, MESSAGE, BODY, DELIVERY, USAGE, COMMIT, STATEMENTS };
+static sqlite3_stmt *statements[STATEMENTS];
+
+static void fail_in_database(void) {
+    fprintf(stderr, "%s\n", sqlite3_errmsg(database));
+    exit(1);
+}
+
+static void open_database(const char *path) {
+    /* The relay's, in Sources/SQLiteStore/SQLiteStore+Submissions.swift. */
+    static const char *const texts[STATEMENTS] = {
+        "BEGIN IMMEDIATE",
+        "SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS ("
+        "SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')",
+        "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)",
+        "INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled)"
+        " VALUES (?1, 'ABCDEFGHIJKLMNOP', 'live', X'7F000001', 'sender@example.com', 'Subject', ?2, ?3, NULL)",
+        "INSERT INTO body (message, bytes) VALUES (?, ?)",
+        "INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)"
+        " VALUES (?1, 'ABCDEFGHIJKLMNOP', 'live', 'recipient@example.net', 'queued', ?2, ?2)",
+        "INSERT INTO usage (key, day, emails, messages) VALUES ('ABCDEFGHIJKLMNOP', 1, ?1, ?1) ON CONFLICT (key, day)"
+        " DO UPDATE SET emails = emails + excluded.emails, messages = messages + excluded.messages",
+        "COMMIT",
+    };
+    if (sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
+        sqlite3_exec(database, "PRAGMA synchronous = FULL", NULL, NULL, NULL) != SQLITE_OK)
+        fail_in_database();
+    for (int i = 0; i < STATEMENTS; i++)
+        if (sqlite3_prepare_v3(database, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &statements[i], NULL) != SQLITE_OK)
+            fail_in_database();
+}
+
+static void step(int which) {
+    int code = sqlite3_step(statements[which]);
+    if (code != SQLITE_DONE && code != SQLITE_ROW) fail_in_database();
+    sqlite3_reset(statements[which]);
+}
+
+static void write_database(struct connection *batch) {
+    static sqlite3_int64 id = 1;
+    static unsigned char fingerprint[32];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    sqlite3_int64 milliseconds = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+    int count = 0;
+    step(BEGIN);
+    for (struct connection *c = batch; c; c = c->next) {
+        id++, count++;
+        /* Like a hash in that each comes to lie elsewhere. */
+        sqlite3_uint64 mixed = (sqlite3_uint64)id * 0x9E3779B97F4A7C15u;
+        for (int i = 0; i < 8; i++) fingerprint[i] = (unsigned char)(mixed >> (56 - 8 * i));
+        sqlite3_bind_blob(statements[REPEATED], 1, fingerprint, sizeof fingerprint, SQLITE_STATIC);
+        sqlite3_bind_int64(statements[REPEATED], 2, 0);
+        step(REPEATED);
+        sqlite3_bind_blob(statements[REMEMBER], 1, fingerprint, sizeof fingerprint, SQLITE_STATIC);
+        sqlite3_bind_int64(statements[REMEMBER], 2, id);
+        step(REMEMBER);
+        sqlite3_bind_int64(statements[MESSAGE], 1, id);
+        sqlite3_bind_int64(statements[MESSAGE], 2, (sqlite3_int64)c->length);
+        sqlite3_bind_int64(statements[MESSAGE], 3, milliseconds);
+        step(MESSAGE);
+        sqlite3_bind_int64(statements[BODY], 1, id);
+        sqlite3_bind_blob(statements[BODY], 2, c->body, (int)c->length, SQLITE_STATIC);
+        step(BODY);
+        sqlite3_bind_int64(statements[DELIVERY], 1, id);
+        sqlite3_bind_int64(statements[DELIVERY], 2, milliseconds);
+        step(DELIVERY);
+    }
+    sqlite3_bind_int64(statements[USAGE], 1, count);
+    step(USAGE);
+    step(COMMIT);
+}
+
+static void write_file(struct connection *batch) {
+    struct iovec parts[BATCH];
+    for (struct connection *c = batch; c;) {
+        int count = 0;
+        for (; c && count < BATCH; c = c->next) parts[count++] = (struct iovec){c->body, c->length};
+        if (writev(journal, parts, count) < 0) fail("writev");
+    }
+    if (fdatasync(journal) != 0) fail("fdatasync");
+}
+
+/* Writes down all that wait, durably, and gives each back to its loop. */
 static void *write_journal(void *nothing) {
     for (;;) {
         pthread_mutex_lock(&lock);
@@ -81,13 +171,10 @@ static void *write_journal(void *nothing) {
         waiting = NULL;
         waiting_end = &waiting;
         pthread_mutex_unlock(&lock);
-        struct iovec parts[BATCH];
-        for (struct connection *c = batch; c;) {
-            int count = 0;
-            for (; c && count < BATCH; c = c->next) parts[count++] = (struct iovec){c->body, c->length};
-            if (writev(journal, parts, count) < 0) fail("writev");
-        }
-        if (fdatasync(journal) != 0) fail("fdatasync");
+        if (database)
+            write_database(batch);
+        else
+            write_file(batch);
         int mustWake[LOOPS] = {0};
         while (batch) {
             struct connection *c = batch;
@@ -203,7 +290,7 @@ static void end(int signal) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return 2;
+    if (argc != 5 && !(argc == 6 && strcmp(argv[5], "sqlite") == 0)) return 2;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, end);
     context = SSL_CTX_new(TLS_server_method());
@@ -211,8 +298,12 @@ int main(int argc, char **argv) {
     if (SSL_CTX_use_certificate_chain_file(context, argv[2]) != 1 ||
         SSL_CTX_use_PrivateKey_file(context, argv[3], SSL_FILETYPE_PEM) != 1)
         fail("certificate");
-    journal = open(argv[4], O_CREAT | O_WRONLY | O_APPEND, 0600);
-    if (journal < 0) fail(argv[4]);
+    if (argc == 6) {
+        open_database(argv[4]);
+    } else {
+        journal = open(argv[4], O_CREAT | O_WRONLY | O_APPEND, 0600);
+        if (journal < 0) fail(argv[4]);
+    }
     pthread_t writer;
     pthread_create(&writer, NULL, write_journal, NULL);
     for (int i = 0; i < LOOPS; i++) {
