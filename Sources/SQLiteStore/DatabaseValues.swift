@@ -4,8 +4,6 @@ import RelayCore
 
 extension KeyDigest {
     var data: Data { Data(bytes) }
-
-    init?(data: Data) { self.init(bytes: [UInt8](data)) }
 }
 
 func bytes(_ data: Data?) -> [UInt8]? { data.map { [UInt8]($0) } }

@@ -23,6 +23,7 @@ struct TimestampTests {
             (13_574_563_200_000, "2400-02-29T00:00:00.000Z", "Tue, 29 Feb 2400 00:00:00 +0000"),
             (253_402_300_799_999, "9999-12-31T23:59:59.999Z", "Fri, 31 Dec 9999 23:59:59 +0000"),
             (-62_135_596_800_000, "0001-01-01T00:00:00.000Z", "Mon, 1 Jan 0001 00:00:00 +0000"),
+            (.max, "292278994-08-17T07:12:55.807Z", "Sun, 17 Aug 292278994 07:12:55 +0000"),
         ] as [(Int64, String, String)])
     func known(milliseconds: Int64, rfc3339: String, rfc5322: String) {
         let time = Timestamp(milliseconds: milliseconds)

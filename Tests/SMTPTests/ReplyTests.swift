@@ -26,6 +26,11 @@ struct ReplyTests {
                 Reply(452, EnhancedStatus(5, 3), "Too many", reason: "recipients"),
                 #"452 4.5.3 Too many [recipients]\r\n"#
             ),
+            // The longest that it can be beside its text, for which there must be room.
+            (
+                Reply(.max, EnhancedStatus(.max, .max), "text", reason: "reason"),
+                #"65535 655.65535.65535 text [reason]\r\n"#
+            ),
             // Nothing gets out of its line.
             (Reply(550, EnhancedStatus(6, 0), "a\r\n250 b"), #"550 5.6.0 a??250 b\r\n"#),
             (Reply(550, EnhancedStatus(6, 0), "a\0b\tc\u{7F}"), #"550 5.6.0 a?b?c?\r\n"#),
