@@ -13,7 +13,7 @@ func testTLS() throws -> ReloadableTLSContext {
     return ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity])))
 }
 
-@Suite(.timeLimit(.minutes(1))) struct PipeliningTests {
+@Suite(.timeLimit(.minutes(5))) struct PipeliningTests {
     private static let transaction =
         "MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n" + Client.content(500) + ".\r\n"
 
