@@ -95,12 +95,13 @@ static void open_database(const char *path) {
         "SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')",
         "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)",
         "INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled)"
-        " VALUES (?1, 'ABCDEFGHIJKLMNOP', 'live', X'7F000001', 'sender@example.com', 'Subject', ?2, ?3, NULL)",
+        " VALUES (?1, 'ABCDEFGH', 'live', X'7F000001', 'sender@example.com', 'Subject', ?2, ?3, NULL)",
         "INSERT INTO body (message, bytes) VALUES (?, ?)",
         "INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)"
-        " VALUES (?1, 'ABCDEFGHIJKLMNOP', 'live', 'recipient@example.net', 'queued', ?2, ?2)",
-        "INSERT INTO usage (key, day, emails, messages) VALUES ('ABCDEFGHIJKLMNOP', 1, ?1, ?1) ON CONFLICT (key, day)"
-        " DO UPDATE SET emails = emails + excluded.emails, messages = messages + excluded.messages",
+        " VALUES (?1, 'ABCDEFGH', 'live', 'recipient@example.net', 'queued', ?2, ?2)",
+        "INSERT INTO usage (key, day, emails, messages, last_at) VALUES ('ABCDEFGH', 1, ?1, ?1, ?2) ON CONFLICT (key, day)"
+        " DO UPDATE SET emails = emails + excluded.emails, messages = messages + excluded.messages,"
+        " last_at = MAX(COALESCE(last_at, 0), excluded.last_at)",
         "COMMIT",
     };
     if (sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK ||
@@ -118,8 +119,9 @@ static void step(int which) {
 }
 
 static void write_database(struct connection *batch) {
-    static sqlite3_int64 id = 1;
-    static unsigned char fingerprint[32];
+    /* As long as the relay's. */
+    static sqlite3_int64 id = (sqlite3_int64)1 << 59;
+    static unsigned char fingerprint[16];
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     sqlite3_int64 milliseconds = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
@@ -148,6 +150,7 @@ static void write_database(struct connection *batch) {
         step(DELIVERY);
     }
     sqlite3_bind_int64(statements[USAGE], 1, count);
+    sqlite3_bind_int64(statements[USAGE], 2, milliseconds);
     step(USAGE);
     step(COMMIT);
 }

@@ -138,7 +138,7 @@ private struct TextWriter {
         }
     }
 
-    /// In at least so many digits. A year that no calendar needs has more, at most 12 with its sign.
+    /// In at least so many digits. A year has at most 9, and a sign.
     mutating func write(_ number: Int, width: Int) {
         if number < 0 { write(UInt8(ascii: "-")) }
         write(digits: number.magnitude, width: width)

@@ -36,7 +36,7 @@ extension SQLiteStore: KeyStore {
 
     public func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? {
         try await read { database in
-            try KeyRow.records(database, of: id, where: "id = ?4", now: now).first
+            try KeyRow.records(database, where: "id = ?2", id, now: now).first
         }
     }
 
@@ -118,7 +118,7 @@ extension SQLiteStore: KeyStore {
 
     public func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)] {
         try await read { database in
-            let statement = try DirectStatement(database, KeyRow.withEmailsToday)
+            let statement = try DirectStatement(database, KeyRow.lookUpWithEmailsToday)
             var found: [KeyID: (key: Key, emailsToday: Int)] = [:]
             for id in ids { found[id] = try KeyRow.withEmailsToday(id, now, statement) }
             return found
@@ -153,7 +153,7 @@ enum KeyRow {
 
     static let lookUp = "SELECT \(columns), digest, previous_digest, previous_until FROM key WHERE id = ?"
 
-    static let withEmailsToday = """
+    static let lookUpWithEmailsToday = """
         SELECT \(columns), COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0)
         FROM key WHERE id = ?
         """
@@ -201,7 +201,7 @@ enum KeyRow {
         return StoredKey(key: try key(row), digest: digest, previous: previous)
     }
 
-    /// `statement` is ``withEmailsToday``.
+    /// `statement` is ``lookUpWithEmailsToday``.
     static func withEmailsToday(
         _ id: KeyID, _ now: Timestamp, _ statement: DirectStatement
     ) throws -> (key: Key, emailsToday: Int)? {
@@ -210,25 +210,22 @@ enum KeyRow {
         return try statement.first { (try key($0), Int($0.integer(next) ?? 0)) }
     }
 
-    /// Keys with their usage, by creation. `id` is the condition's ?4.
+    /// Keys with their usage, by creation. `id` is the condition's ?2, where it has one.
     static func records(
-        _ database: Database, of id: KeyID? = nil, where condition: String, now: Timestamp
+        _ database: Database, where condition: String, _ id: KeyID? = nil, now: Timestamp
     ) throws -> [KeyRecord] {
-        let today = now.day.number
         let statement = try DirectStatement(
             database,
             """
             SELECT \(columns), rate_limit_hits, auth_failures, last_used_at,
                 (SELECT MAX(last_at) FROM usage WHERE usage.key = key.id),
                 (SELECT SUM(emails) FROM usage WHERE usage.key = key.id),
-                (SELECT SUM(emails) FROM usage WHERE usage.key = key.id AND day > ?1 AND day <= ?2),
-                (SELECT emails FROM usage WHERE usage.key = key.id AND day = ?3)
+                (SELECT SUM(emails) FROM usage WHERE usage.key = key.id AND day > ?1 - 30 AND day <= ?1),
+                (SELECT emails FROM usage WHERE usage.key = key.id AND day = ?1)
             FROM key WHERE \(condition) ORDER BY created_at, id
             """)
-        statement.bind(today - 30, at: 1)
-        statement.bind(today, at: 2)
-        statement.bind(today, at: 3)
-        if let id { statement.bind(id.text, at: 4) }
+        statement.bind(now.day.number, at: 1)
+        if let id { statement.bind(id.text, at: 2) }
         return try statement.rows { row in
             func count(_ column: CInt) -> Int { Int(row.integer(next + column) ?? 0) }
             // It authenticates, and sends on.

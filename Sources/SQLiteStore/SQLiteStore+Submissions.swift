@@ -61,7 +61,7 @@ private struct AcceptanceLedger {
 
     init(_ database: Database, now: Timestamp) throws {
         self.now = now
-        findKey = try DirectStatement(database, KeyRow.withEmailsToday)
+        findKey = try DirectStatement(database, KeyRow.lookUpWithEmailsToday)
         repeated = try DirectStatement(
             database,
             """

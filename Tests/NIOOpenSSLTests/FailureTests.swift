@@ -1,7 +1,8 @@
 import NIOCore
 import NIOEmbedded
-import NIOOpenSSL
 import Testing
+
+@testable import NIOOpenSSL
 
 /// Handshakes that fail, and what the operator gets to read of them.
 @Suite struct FailureTests {
@@ -245,5 +246,17 @@ import Testing
                 "NIOOpenSSL/TLSServerHandler.swift true closed cannot write: the TLS connection is closed"
             ])
         #expect(TLSError.Code.protocolViolation.description == "protocolViolation")
+    }
+
+    /// Which failure makes OpenSSL say "internal error" depends on the processor: its codes are told apart here.
+    @Test(
+        arguments: [
+            (0x0A00_010B, true),  // SSL_R_WRONG_VERSION_NUMBER
+            (0x0A00_0418, true),  // the alert unknown_ca
+            (0x0A0C_0103, false),  // ERR_R_INTERNAL_ERROR
+            (0x1C80_006C, false),  // of a cipher
+        ] as [(UInt, Bool)])
+    func `Only the TLS part's own reasons tell what happened`(code: UInt, tells: Bool) {
+        #expect(OpenSSLErrorQueue.Entry(code: code, text: "").isTLS == tells)
     }
 }

@@ -1,8 +1,10 @@
 import Foundation
+import GRDB
 import RelayCore
-import SQLiteStore
 import TestSupport
 import Testing
+
+@testable import SQLiteStore
 
 @Suite struct SubmissionTests {
     @Test func aMessageIsThereWithItsBytesAfterReopening() async throws {
@@ -195,5 +197,17 @@ import Testing
         let again = try SQLiteStore(path: path, role: .relay, now: Sample.now)
         #expect(try FileManager.default.contentsOfDirectory(atPath: path + ".spool") == [kept.description])
         #expect(try await bytes(of: again.body(of: kept)) == [2, 3])
+    }
+
+    /// After some errors SQLite rolls back by itself. What is done then must not pass for written.
+    @Test func aTransactionThatWasRolledBackIsNoSuccess() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        await #expect(throws: StoreError.unavailable("the transaction was rolled back")) {
+            try await fixture.store.write { try $0.execute(sql: "ROLLBACK") }
+        }
+        // The next one is not hindered.
+        try await fixture.accept(key)
+        #expect(try fixture.count("message") == 1)
     }
 }
