@@ -22,6 +22,7 @@ public final class SQLiteStore: Sendable {
     let lookUps: any DatabaseReader
     let spool: Spool
     let instanceLock: InstanceLock?
+    private let turn: WriteTurn?
     let claimCursor = ClaimCursor()
     let forgetCursor = ForgetCursor()
     /// Told how many seconds the sync of a transaction took.
@@ -48,7 +49,9 @@ public final class SQLiteStore: Sendable {
         } catch {
             throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
         }
-        instanceLock = role == .relay ? try InstanceLock.acquire(beside: path) : nil
+        let locks = try LockFile(beside: path)
+        instanceLock = role == .relay ? try InstanceLock.acquire(in: locks) : nil
+        turn = WriteTurn(locks)
         spool = try Spool(beside: path)
         try SQLiteStore.create(path)
         do {
@@ -63,7 +66,11 @@ public final class SQLiteStore: Sendable {
         if role == .relay {
             do {
                 try SQLiteStore.lookThrough(path)
-                _ = try pool.write { try SQLiteStore.reclaim(holders: [self.instance], in: $0, now: now) }
+                _ = try pool.writeWithoutTransaction { database in
+                    try transaction(in: database) {
+                        try SQLiteStore.reclaim(holders: [instance], in: $0, now: now)
+                    }
+                }
                 try removeOrphans(beside: path)
                 // Database, log and spool may be new. SQLite syncs their directory too, but does not mind when that fails.
                 try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
@@ -80,6 +87,7 @@ public final class SQLiteStore: Sendable {
     /// - Throws: `StoreError`.
     public init(examining path: String) throws {
         instanceLock = nil
+        turn = nil
         onSync = { _ in }
         newestMessage = nil
         spool = Spool(alreadyBeside: path)
@@ -217,31 +225,34 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// As above; `completion` is called on the writing thread. GRDB's own transactions parse their statements each time.
+    /// As above; `completion` is called on the writing thread.
     func write<T: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
     ) {
-        pool.asyncWriteWithoutTransaction { [onSync] database in
-            completion(
-                Result {
-                    try database.cachedStatement(sql: "BEGIN IMMEDIATE TRANSACTION").execute()
-                    do {
-                        let result = try body(database)
-                        // Some errors make SQLite roll back by itself. What a body did after one would be no transaction.
-                        guard database.isInsideTransaction else {
-                            throw StoreError.unavailable("the transaction was rolled back")
-                        }
-                        let ended = SystemClock().monotonicSeconds()
-                        try database.cachedStatement(sql: "COMMIT TRANSACTION").execute()
-                        onSync(SystemClock().monotonicSeconds() - ended)
-                        return result
-                    } catch {
-                        // What led here says more than why this can't be undone.
-                        try? database.rollback()
-                        throw error
-                    }
-                }.mapError { StoreError($0) as any Error })
+        pool.asyncWriteWithoutTransaction { [self] database in
+            completion(Result { try transaction(in: database, body) }.mapError { StoreError($0) as any Error })
+        }
+    }
+
+    /// GRDB's own transactions parse their statements each time.
+    private func transaction<T>(in database: Database, _ body: (Database) throws -> T) throws -> T {
+        let begin = try database.cachedStatement(sql: "BEGIN IMMEDIATE TRANSACTION")
+        if let turn { try turn.take { try begin.execute() } } else { try begin.execute() }
+        do {
+            let result = try body(database)
+            // Some errors make SQLite roll back by itself. What a body did after one would be no transaction.
+            guard database.isInsideTransaction else {
+                throw StoreError.unavailable("the transaction was rolled back")
+            }
+            let ended = SystemClock().monotonicSeconds()
+            try database.cachedStatement(sql: "COMMIT TRANSACTION").execute()
+            onSync(SystemClock().monotonicSeconds() - ended)
+            return result
+        } catch {
+            // What led here says more than why this can't be undone.
+            try? database.rollback()
+            throw error
         }
     }
 
