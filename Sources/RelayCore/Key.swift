@@ -58,7 +58,8 @@ public struct Key: Hashable, Sendable {
 extension Key {
     /// Whether the key may be used at all.
     public func refusalOfUse(at now: Timestamp) -> Refusal? {
-        if let revokedAt, revokedAt <= now {
+        // Whenever that was. `now` may have been read before the revocation committed, and a clock may be put back.
+        if revokedAt != nil {
             return Refusal(.keyRevoked, "This API key has been revoked; use another one")
         }
         if let expiresAt, expiresAt <= now {

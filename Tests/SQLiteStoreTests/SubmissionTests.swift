@@ -127,6 +127,20 @@ import Testing
         #expect(try await fixture.message(id).state == .queued)
     }
 
+    /// A batch waits for its turn to write, and a clock may be put back: what it says may be of before the revocation.
+    @Test func whoeverComesAfterARevocationIsRefusedWhateverTheClockSays() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let tool = try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
+        try await tool.revokeKey(key, queued: .hold, now: Sample.now + .milliseconds(3))
+        let outcomes = try await fixture.store.accept([Sample.submission(fixture.id(), key: key)], now: Sample.now)
+        guard case .refused(let refusal) = outcomes[0] else {
+            Issue.record("accepted after revocation")
+            return
+        }
+        #expect(refusal.reason == .keyRevoked)
+    }
+
     @Test(arguments: [(QueuedDisposition.deliver, MessageState.queued), (.hold, .held), (.drop, .failed)])
     func revocationTreatsWhatIsQueued(_ queued: QueuedDisposition, _ expected: MessageState) async throws {
         let fixture = try StoreFixture()
