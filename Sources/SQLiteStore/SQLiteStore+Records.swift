@@ -101,7 +101,7 @@ extension SQLiteStore: MessageRecords {
             return (messages.count, spooled)
         }
         spool.remove(spooled)
-        let hasMoreToForget = try await forget(olderThan: MessageID.first(at: now - Fingerprint.memory))
+        let hasMoreToForget = try await forget(now: now)
         return removed >= SQLiteStore.pruneBatch || hasMoreToForget
     }
 
@@ -109,16 +109,24 @@ extension SQLiteStore: MessageRecords {
     ///
     /// In the order of the fingerprints, in which neighbours lie on one page: in that of the messages each one that goes would be a
     /// page of its own.
-    private func forget(olderThan message: Int64) async throws -> Bool {
+    private func forget(now: Timestamp) async throws -> Bool {
+        let oldest = now - Fingerprint.memory
         let start = forgetCursor.position
         let last = try await write { database in
             let last = try Data.fetchOne(
                 database,
                 sql: "SELECT fingerprint FROM repeat WHERE fingerprint > ? ORDER BY fingerprint LIMIT 1 OFFSET ?",
                 arguments: [start, SQLiteStore.forgetBatch - 1])
+            // Ids tell the age of a message without looking at it, unless they are ahead of the clock, which may have been put back.
             try database.execute(
-                sql: "DELETE FROM repeat WHERE fingerprint > ? AND fingerprint <= ? AND message < ?",
-                arguments: [start, last ?? ForgetCursor.end, message])
+                sql: """
+                    DELETE FROM repeat WHERE fingerprint > ? AND fingerprint <= ? AND (message < ? OR message > ? AND NOT EXISTS (
+                        SELECT 1 FROM message WHERE id = repeat.message AND accepted_at >= ?))
+                    """,
+                arguments: [
+                    start, last ?? ForgetCursor.end, MessageID.first(at: oldest),
+                    MessageID.first(at: now + Fingerprint.memory), oldest.milliseconds,
+                ])
             return last
         }
         forgetCursor.position = last ?? ForgetCursor.beginning

@@ -65,7 +65,8 @@ private struct AcceptanceLedger {
         repeated = try DirectStatement(
             database,
             """
-            SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS (
+            SELECT id FROM repeat JOIN message ON message.id = repeat.message
+            WHERE fingerprint = ? AND accepted_at BETWEEN ? AND ? AND EXISTS (
                 SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')
             """)
         remember = try DirectStatement(database, "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
@@ -110,10 +111,14 @@ private struct AcceptanceLedger {
     }
 
     /// The message that this one repeats. One that has failed is no reason to refuse another try.
+    ///
+    /// Its age is told by when it was accepted: ids never go back, so after a clock that was ahead they are ahead of it. Then a
+    /// message may also be of later than now.
     private func firstOfRepeat(_ submission: Submission, _ key: Key) throws -> MessageID? {
         guard let fingerprint = submission.fingerprint, key.detectsRepeats else { return nil }
         repeated.bind(fingerprint.bytes, at: 1)
-        repeated.bind(MessageID.first(at: now - Fingerprint.memory), at: 2)
+        repeated.bind((now - Fingerprint.memory).milliseconds, at: 2)
+        repeated.bind((now + Fingerprint.memory).milliseconds, at: 3)
         if let first = try repeated.firstInteger() { return MessageID(rawValue: first) }
         remember.bind(fingerprint.bytes, at: 1)
         remember.bind(submission.id.rawValue, at: 2)

@@ -98,6 +98,36 @@ import Testing
         _ = try await fixture.store.prune(Retention(), now: Sample.now + Fingerprint.memory + .milliseconds(1))
         #expect(try fixture.count("repeat") == 0)
     }
+
+    /// Ids never go back. After a clock that was days ahead they are ahead of it, and say nothing about a message's age.
+    @Test func aClockThatWasAheadMakesNoMemoryLonger() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        _ = try await submit(fixture, key, nil, at: Sample.now + .seconds(10 * 86_400))
+        let first = try await submit(fixture, key, fingerprint(key))
+        let almost = Sample.now + Fingerprint.memory
+        #expect(try await submit(fixture, key, fingerprint(key), at: almost).outcome == .repeated(first.id))
+        _ = try await fixture.store.prune(Retention(), now: almost)
+        #expect(try fixture.count("repeat") == 1)
+        let later = almost + .milliseconds(1)
+        _ = try await fixture.store.prune(Retention(), now: later)
+        #expect(try fixture.count("repeat") == 0)
+        #expect(try await submit(fixture, key, fingerprint(key, "order-43"), at: later).outcome == .accepted)
+        let afterwards = later + Fingerprint.memory + .milliseconds(1)
+        // Also when nobody has come around to forget it.
+        #expect(try await submit(fixture, key, fingerprint(key, "order-43"), at: afterwards).outcome == .accepted)
+    }
+
+    /// One from the time when the clock was ahead is known again, unless it would be for long.
+    @Test(arguments: [(hours: 2, isKnown: true), (hours: 240, isKnown: false)])
+    func aMessageOfLaterThanNow(_ hours: Int, isKnown: Bool) async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let ahead = try await submit(fixture, key, fingerprint(key), at: Sample.now + .seconds(hours * 3600))
+        let outcome = try await submit(fixture, key, fingerprint(key)).outcome
+        #expect(outcome == (isKnown ? .repeated(ahead.id) : .accepted))
+    }
+
     /// Many are gone through piece by piece, and from the beginning again.
     @Test func manyAreForgottenInPieces() async throws {
         let fixture = try StoreFixture()
