@@ -8,6 +8,8 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case corrupt(String)
     /// The store was written by a newer version of the relay.
     case newerSchema(found: Int, known: Int)
+    /// The store was written by an older version of the relay, and one uses it at present.
+    case olderSchemaInUse(found: Int, known: Int)
     case noSuchKey(KeyID)
     case noSuchMessage(MessageID)
     /// The message is known, but its bytes are no longer kept.
@@ -21,6 +23,8 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
             "the database is damaged (\(why)); stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
         case .newerSchema(let found, let known):
             "the database has schema version \(found), this relay knows up to \(known); install the newer relay again"
+        case .olderSchemaInUse(let found, let known):
+            "the database has schema version \(found), and an older relay is using it; stop or restart that relay, then it is migrated to version \(known)"
         case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' shows them all"
         case .noSuchMessage(let id): "no message has the id \(id)"
         case .bodyGone(let id): "the bytes of message \(id) are no longer kept (see the retention settings)"

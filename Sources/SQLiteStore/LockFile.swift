@@ -10,6 +10,7 @@ import RelayCore
 ///
 /// The octets need not exist. The system lets go of a lock with the process that holds it, however that ends.
 final class LockFile: Sendable {
+    private let path: String
     private let descriptor: CInt
 
     // Not imported from <fcntl.h>, where they hang on a macro; the same on every Linux.
@@ -18,32 +19,46 @@ final class LockFile: Sendable {
 
     /// Opens the file of the database at `path`, making it if there is none.
     init(beside path: String) throws {
-        let file = path + ".instances"
-        descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw StoreError.unavailable("can't open \(file): \(String(cString: strerror(errno)))")
-        }
-        SQLiteStore.giveToOwnerOfDirectory(file)
+        self.path = path + ".instances"
+        descriptor = try OwnedFile.open(self.path)
     }
 
     deinit { close(descriptor) }
 
-    /// Takes a lock, unless another has it: another process, or another `LockFile` of this one.
-    func take(_ octet: Int) -> Bool { apply(LockFile.setLock, F_WRLCK, octet) != nil }
-
-    func letGo(_ octet: Int) { _ = apply(LockFile.setLock, F_UNLCK, octet) }
-
-    /// Whether another has the lock; nil when the system can't say.
-    func isTaken(_ octet: Int) -> Bool? {
-        apply(LockFile.getLock, F_WRLCK, octet).map { $0.l_type != Int16(F_UNLCK) }
+    /// Takes a lock; false when another has it: another process, or another `LockFile` of this one.
+    ///
+    /// - Throws: `StoreError` when files can't be locked here.
+    func take(_ octet: Int) throws -> Bool {
+        var lock = LockFile.lock(F_WRLCK, octet..<octet + 1)
+        if fcntl(descriptor, LockFile.setLock, &lock) == 0 { return true }
+        guard errno == EAGAIN || errno == EACCES else { throw refused() }
+        return false
     }
 
-    private func apply(_ command: CInt, _ type: CInt, _ octet: Int) -> flock? {
+    func letGo(_ octet: Int) {
+        var lock = LockFile.lock(F_UNLCK, octet..<octet + 1)
+        _ = fcntl(descriptor, LockFile.setLock, &lock)
+    }
+
+    /// Whether another has one of the locks.
+    ///
+    /// - Throws: `StoreError` when the system can't say.
+    func isAnyTaken(_ octets: Range<Int>) throws -> Bool {
+        var lock = LockFile.lock(F_WRLCK, octets)
+        guard fcntl(descriptor, LockFile.getLock, &lock) == 0 else { throw refused() }
+        return lock.l_type != Int16(F_UNLCK)
+    }
+
+    private func refused() -> StoreError {
+        .unavailable("can't lock \(path): \(String(cString: strerror(errno)))")
+    }
+
+    private static func lock(_ type: CInt, _ octets: Range<Int>) -> flock {
         var lock = flock()
         lock.l_type = Int16(type)
         lock.l_whence = Int16(SEEK_SET)
-        lock.l_start = off_t(octet)
-        lock.l_len = 1
-        return fcntl(descriptor, command, &lock) == 0 ? lock : nil
+        lock.l_start = off_t(octets.lowerBound)
+        lock.l_len = off_t(octets.count)
+        return lock
     }
 }

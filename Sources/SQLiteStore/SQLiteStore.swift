@@ -50,18 +50,20 @@ public final class SQLiteStore: Sendable {
             throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
         }
         let locks = try LockFile(beside: path)
-        instanceLock = role == .relay ? try InstanceLock.acquire(in: locks) : nil
         turn = WriteTurn(locks)
         spool = try Spool(beside: path)
-        try SQLiteStore.create(path)
+        // SQLite gives the files beside it the same owner and permissions.
+        Glibc.close(try OwnedFile.open(path))
         do {
             pool = try SQLiteStore.open(path)
-            try Schema.prepare(pool, path: path)
+            try Schema.prepare(pool, path: path, relays: locks)
             newestMessage = try pool.read { try Int64.fetchOne($0, sql: "SELECT MAX(id) FROM message") }
                 .flatMap(MessageID.init(rawValue:))
         } catch {
             throw StoreError(error)
         }
+        // Not before: who migrates the database looks whether a relay has a number.
+        instanceLock = role == .relay ? try InstanceLock.acquire(in: locks) : nil
         lookUps = role == .relay ? try SQLiteStore.openForLookUps(path) : pool
         if role == .relay {
             do {
@@ -99,24 +101,6 @@ public final class SQLiteStore: Sendable {
             throw StoreError(error)
         }
         lookUps = pool
-    }
-
-    /// Makes the file for its owner alone; SQLite gives the files beside it the same owner and permissions.
-    static func create(_ path: String) throws {
-        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw StoreError.unavailable("can't open \(path): \(String(cString: strerror(errno)))")
-        }
-        defer { Glibc.close(descriptor) }
-        giveToOwnerOfDirectory(path)
-    }
-
-    /// What root makes, with a command before the relay's first start, must be the relay's afterwards.
-    static func giveToOwnerOfDirectory(_ path: String) {
-        guard geteuid() == 0 else { return }
-        var directory = stat()
-        guard stat(SQLiteStore.directory(of: path), &directory) == 0, directory.st_uid != 0 else { return }
-        _ = chown(path, directory.st_uid, directory.st_gid)
     }
 
     static func directory(of path: String) -> String {
@@ -210,7 +194,14 @@ public final class SQLiteStore: Sendable {
 
     /// Writes what is there already, and syncs it. Throws when the store can't be written just now, as a `StoreError`.
     public func checkWritable() async throws {
-        try await write { try $0.execute(sql: "PRAGMA user_version = \(Schema.version)") }
+        try await write { database in
+            // Of another version once it was migrated by a newer program: not to be undone.
+            let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+            guard version == Schema.version else {
+                throw StoreError.newerSchema(found: version, known: Schema.version)
+            }
+            try database.execute(sql: "PRAGMA user_version = \(version)")
+        }
     }
 
     // MARK: Access

@@ -13,16 +13,31 @@ enum Schema {
     static let version = migrations.count
 
     /// Brings the database to the present version. An older one is copied first, to `<path>.v<version>`.
-    static func prepare(_ pool: DatabasePool, path: String, migrations: [String] = migrations) throws {
-        guard try pool.read({ try found($0, knowing: migrations.count) }) < migrations.count else { return }
+    ///
+    /// A relay of the older version could not go on afterwards. So while one runs, which `relays` tell, nothing is changed.
+    static func prepare(
+        _ pool: DatabasePool, path: String, relays: LockFile, migrations: [String] = migrations
+    ) throws {
+        let old = try pool.read { try found($0, knowing: migrations.count) }
+        guard old < migrations.count else { return }
+        guard try old == 0 || !relays.isAnyTaken(InstanceLock.numbers) else {
+            throw StoreError.olderSchemaInUse(found: old, known: migrations.count)
+        }
         try pool.writeWithoutTransaction { database in
             // From here on nobody else writes, so that the copy holds all that the migration begins with.
             try database.inTransaction(.immediate) {
                 // Another process may have been faster.
                 let found = try found(database, knowing: migrations.count)
-                if found > 0, found < migrations.count { try copy(pool, to: "\(path).v\(found)") }
-                for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
-                try database.execute(sql: "PRAGMA user_version = \(migrations.count)")
+                guard found < migrations.count else { return .rollback }
+                let copy = found > 0 ? try copy(pool, to: "\(path).v\(found)") : nil
+                do {
+                    for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
+                    try database.execute(sql: "PRAGMA user_version = \(migrations.count)")
+                } catch {
+                    // What was not migrated needs no copy, and each further try would make another.
+                    if let copy { unlink(copy) }
+                    throw error
+                }
                 return .commit
             }
         }
@@ -36,14 +51,20 @@ enum Schema {
 
     /// Makes a copy for who wants to go back, whole and synced under its name or not at all.
     ///
-    /// One of an earlier time stays as it is; the new one then has a number behind its name.
-    private static func copy(_ pool: DatabasePool, to wanted: String) throws {
+    /// One of an earlier time stays as it is; the new one then has a number behind its name. Returns the copy's path.
+    private static func copy(_ pool: DatabasePool, to wanted: String) throws -> String {
         let names = [wanted] + (2...99).map { "\(wanted).\($0)" }
         guard let path = names.first(where: { !FileManager.default.fileExists(atPath: $0) }) else {
             throw StoreError.unavailable("there are 99 copies named \(wanted).2 and so on already; remove some")
         }
-        let unfinished = "\(path).\(getpid())"
-        try SQLiteStore.create(unfinished)
+        // What a process left that ended before it was done; only one copies at a time.
+        let unfinished = "\(wanted).unfinished"
+        let suffixes = ["", "-journal", "-wal", "-shm"]
+        for suffix in suffixes { unlink(unfinished + suffix) }
+        guard let descriptor = try OwnedFile.make(unfinished) else {
+            throw StoreError.unavailable("\(unfinished) is in the way of a copy; remove it")
+        }
+        close(descriptor)
         do {
             let target = try DatabaseQueue(path: unfinished)
             // Not from the connection that writes, which SQLite refuses to copy from.
@@ -52,9 +73,10 @@ enum Schema {
             guard rename(unfinished, path) == 0 else { throw systemError() }
             try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
         } catch {
-            for suffix in ["", "-journal", "-wal", "-shm"] { unlink(unfinished + suffix) }
+            for suffix in suffixes { unlink(unfinished + suffix) }
             throw error
         }
+        return path
     }
 
     /// Each entry leads from one version to the next. A released entry is never changed.

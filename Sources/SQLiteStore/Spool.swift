@@ -19,10 +19,7 @@ final class Spool: Sendable {
 
     init(beside path: String) throws {
         directory = path + ".spool"
-        if mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw StoreError.unavailable("can't make \(directory): \(String(cString: strerror(errno)))")
-        }
-        SQLiteStore.giveToOwnerOfDirectory(directory)
+        try OwnedFile.makeDirectory(directory)
     }
 
     /// Makes nothing: for looking at what is there.

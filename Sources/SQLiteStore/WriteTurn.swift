@@ -10,19 +10,25 @@ import Synchronization
 /// the relay's transaction to end, the relay can't begin another.
 ///
 /// Nothing but fairness depends on it; what is right is up to SQLite's lock. So nobody waits for the turn for ever: a process
-/// that was stopped while it had it is waited for once, then passed by until it has let go.
+/// that was stopped while it had it is waited for once, then passed by until it has let go. One that is not stopped has begun within
+/// SQLite's time-out, or given up.
 final class WriteTurn: Sendable {
     private let file: LockFile
     private let isPassedBy = Atomic(false)
 
     /// Behind the numbers of relays.
-    static let octet = Int(MessageIDGenerator.instances)
+    static let octet = InstanceLock.numbers.upperBound
 
-    /// How long to wait before the turn is asked for once more, in microseconds, and how often: a second in all.
-    private static let pause: UInt32 = 1000
-    private static let tries = 1000
+    /// How long to wait before the turn is asked for once more, in microseconds.
+    private static let pause = 1000
+    /// How often it is asked for.
+    private let tries: Int
 
-    init(_ file: LockFile) { self.file = file }
+    /// `patience` in seconds: longer than SQLite's time-out, or who waits for the database is taken for one that was stopped.
+    init(_ file: LockFile, patience: Double = 1.2 * SQLiteStore.busyTimeout) {
+        self.file = file
+        tries = max(1, Int(patience * 1_000_000) / WriteTurn.pause)
+    }
 
     /// Calls `begin` when it is the caller's turn. Blocks.
     func take(_ begin: () throws -> Void) rethrows {
@@ -34,12 +40,14 @@ final class WriteTurn: Sendable {
     /// Returns whether the turn is the caller's.
     private func wait() -> Bool {
         let passesBy = isPassedBy.load(ordering: .relaxed)
-        for _ in 0..<(passesBy ? 1 : WriteTurn.tries) {
-            if file.take(WriteTurn.octet) {
+        for _ in 0..<(passesBy ? 1 : tries) {
+            // Where files can't be locked, all go without turns.
+            guard let isMine = try? file.take(WriteTurn.octet) else { return false }
+            if isMine {
                 if passesBy { isPassedBy.store(false, ordering: .relaxed) }
                 return true
             }
-            if !passesBy { usleep(WriteTurn.pause) }
+            if !passesBy { usleep(UInt32(WriteTurn.pause)) }
         }
         isPassedBy.store(true, ordering: .relaxed)
         return false

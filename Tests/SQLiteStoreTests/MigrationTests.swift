@@ -12,7 +12,8 @@ import Testing
     /// The database of a fixture, as a relay opens it that knows one version more.
     private func migrate(_ path: String, by migration: String = next) throws {
         let pool = try DatabasePool(path: path)
-        try Schema.prepare(pool, path: path, migrations: Schema.migrations + [migration])
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Schema.migrations + [migration])
         try pool.close()
     }
 
@@ -25,8 +26,8 @@ import Testing
             .subtracting(["relay.db", "relay.db-wal", "relay.db-shm", "relay.db.spool", "relay.db.instances"])
     }
 
-    private func fixtureWithAMessage() async throws -> (StoreFixture, KeyID) {
-        let fixture = try StoreFixture()
+    private func fixtureWithAMessage(role: SQLiteStore.Role = .tool) async throws -> (StoreFixture, KeyID) {
+        let fixture = try StoreFixture(role: role)
         let key = try await fixture.key()
         try await fixture.accept(key)
         return (fixture, key)
@@ -56,7 +57,8 @@ import Testing
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         let pool = try DatabasePool(path: path)
-        try Schema.prepare(pool, path: path, migrations: Array(Schema.migrations.prefix(1)))
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Array(Schema.migrations.prefix(1)))
         let (_, stored) = Sample.key()
         let id = stored.key.id
         try await pool.write { database in
@@ -108,7 +110,7 @@ import Testing
     @Test func withoutACopyThereIsNoMigration() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         // What is in the way can't be replaced by a file.
-        let unfinished = "\(fixture.path).v\(Schema.version).\(ProcessInfo.processInfo.processIdentifier)"
+        let unfinished = "\(fixture.path).v\(Schema.version).unfinished"
         try FileManager.default.createDirectory(atPath: unfinished, withIntermediateDirectories: false)
         #expect(throws: (any Error).self) { try migrate(fixture.path) }
         #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(Schema.version)"])
@@ -119,6 +121,8 @@ import Testing
         #expect(throws: (any Error).self) { try migrate(fixture.path, by: MigrationTests.next + "; nonsense") }
         #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(Schema.version)"])
         #expect(try strings(fixture.path, "SELECT name FROM pragma_table_info('key')").contains("colour") == false)
+        // Each try would leave another.
+        #expect(try names(in: fixture) == [])
         try migrate(fixture.path)
         #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
     }
@@ -130,5 +134,36 @@ import Testing
             try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
         }
         #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
+    }
+
+    @Test func aCopyThatAProcessDidNotFinishIsMadeAnew() async throws {
+        let (fixture, _) = try await fixtureWithAMessage()
+        let copy = "\(fixture.path).v\(Schema.version)"
+        for suffix in ["", "-journal"] {
+            try Data("half".utf8).write(to: URL(fileURLWithPath: "\(copy).unfinished\(suffix)"))
+        }
+        try migrate(fixture.path)
+        #expect(try names(in: fixture) == ["relay.db.v\(Schema.version)"])
+        #expect(try strings(copy, "PRAGMA integrity_check") == ["ok"])
+    }
+
+    /// A command of the new program must not take the tables from under the old one's relay.
+    @Test func whatARelayUsesIsNotMigrated() async throws {
+        let (fixture, _) = try await fixtureWithAMessage(role: .relay)
+        let version = Schema.version
+        let error = StoreError.olderSchemaInUse(found: version, known: version + 1)
+        #expect(throws: error) { try migrate(fixture.path) }
+        #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(version)"])
+        #expect(try names(in: fixture) == [])
+        #expect("\(error)".contains("restart"))
+    }
+
+    @Test func aVersionThatAnotherProgramMadeIsNotUndone() async throws {
+        let fixture = try StoreFixture()
+        try await DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
+        await #expect(throws: StoreError.newerSchema(found: 99, known: Schema.version)) {
+            try await fixture.store.checkWritable()
+        }
+        #expect(try strings(fixture.path, "PRAGMA user_version") == ["99"])
     }
 }

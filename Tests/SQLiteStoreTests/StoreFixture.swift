@@ -12,10 +12,10 @@ final class StoreFixture {
     let store: SQLiteStore
     private var ids = MessageIDGenerator(instance: 0)
 
-    init() throws {
+    init(role: SQLiteStore.Role = .relay) throws {
         directory = try TemporaryDirectory()
         path = directory.file("relay.db")
-        store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        store = try SQLiteStore(path: path, role: role, now: Sample.now)
     }
 
     func id(at time: Timestamp = Sample.now) -> MessageID { ids.next(at: time) }

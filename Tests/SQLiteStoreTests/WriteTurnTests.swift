@@ -8,6 +8,10 @@ import Testing
 @testable import SQLiteStore
 
 @Suite struct WriteTurnTests {
+    private let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
     /// Writes without pause: the next transaction waits already when one ends.
     final class BusyWriter: Sendable {
         private let store: SQLiteStore
@@ -52,29 +56,32 @@ import Testing
         #expect(relay.transactions > before)
     }
 
-    @Test func whoIsStoppedWhileItIsItsTurnIsPassedBy() async throws {
-        let fixture = try StoreFixture()
-        let stopped = try LockFile(beside: fixture.path)
-        #expect(stopped.take(WriteTurn.octet))
-        for _ in 0..<3 { try await fixture.store.checkWritable() }
-        stopped.letGo(WriteTurn.octet)
-        // Once it goes on, turns are taken and let go of again.
-        try await fixture.store.checkWritable()
-        #expect(stopped.take(WriteTurn.octet))
+    @Test func aTurnIsTakenToBeginAndNoLonger() throws {
+        let (turn, others) = try turnAndOthers()
+        turn.take { #expect(isTaken(others)) }
+        #expect(!isTaken(others))
+        #expect(throws: CancellationError.self) { try turn.take { throw CancellationError() } }
+        #expect(!isTaken(others))
     }
 
-    @Test func aTurnIsTakenToBeginAndNoLonger() throws {
-        let directory = try TemporaryDirectory()
-        let (mine, others) = try (LockFile(beside: directory.file("a")), LockFile(beside: directory.file("a")))
-        let turn = WriteTurn(mine)
-        turn.take { #expect(others.isTaken(WriteTurn.octet) == true) }
-        #expect(others.isTaken(WriteTurn.octet) == false)
-        #expect(throws: CancellationError.self) { try turn.take { throw CancellationError() } }
-        #expect(others.take(WriteTurn.octet))
-        // Who passes by takes nothing, and lets go of nothing.
-        turn.take {}
-        #expect(mine.isTaken(WriteTurn.octet) == true)
+    @Test func whoIsStoppedWhileItIsItsTurnIsPassedBy() throws {
+        let (turn, others) = try turnAndOthers()
+        #expect(try others.take(WriteTurn.octet))
+        var begun = 0
+        for _ in 0..<2 { turn.take { begun += 1 } }
+        #expect(begun == 2)
+        // Who passes by lets go of nothing that is not its own.
         others.letGo(WriteTurn.octet)
-        turn.take { #expect(others.isTaken(WriteTurn.octet) == true) }
+        turn.take { #expect(isTaken(others)) }
+        #expect(!isTaken(others))
+    }
+
+    private func turnAndOthers() throws -> (WriteTurn, LockFile) {
+        let path = directory.file("relay.db")
+        return (WriteTurn(try LockFile(beside: path), patience: 0.01), try LockFile(beside: path))
+    }
+
+    private func isTaken(_ others: LockFile) -> Bool {
+        (try? others.isAnyTaken(WriteTurn.octet..<WriteTurn.octet + 1)) == true
     }
 }
