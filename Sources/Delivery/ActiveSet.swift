@@ -67,6 +67,8 @@ struct ActiveSet {
         }
         var held = Set(unsettled.map(\.delivery.id))
         held.formUnion(queue.lazy.map(\.delivery.id))
+        // What has ended is about to be so on record.
+        held.formUnion(settling.lazy.filter { $0.settlement.result.isEnd }.map(\.delivery.id))
         for delivery in deliveries where underWay[delivery.id] == nil && !held.contains(delivery.id) {
             queue.append(Claim(delivery: delivery, leaseUntil: leaseUntil))
             waitingRecipients += delivery.recipientCount
@@ -114,9 +116,9 @@ struct ActiveSet {
         settling = []
     }
 
-    /// What is held under a lease that ends before `limit`, except what is being settled.
+    /// What is held under a lease that ends before `limit`, also what is being settled: that may fail.
     func leased(before limit: Timestamp) -> [DeliveryID] {
-        let claims = queue[head...] + underWay.values.map(\.claim) + unsettled.map(\.claim)
+        let claims = queue[head...] + underWay.values.map(\.claim) + (settling + unsettled).map(\.claim)
         return claims.filter { $0.leaseUntil < limit }.map(\.delivery.id)
     }
 
@@ -125,6 +127,9 @@ struct ActiveSet {
         for i in queue.indices where extended.contains(queue[i].delivery.id) { queue[i].leaseUntil = until }
         for i in unsettled.indices where extended.contains(unsettled[i].delivery.id) {
             unsettled[i].claim.leaseUntil = until
+        }
+        for i in settling.indices where extended.contains(settling[i].delivery.id) {
+            settling[i].claim.leaseUntil = until
         }
         for id in deliveries { underWay[id]?.claim.leaseUntil = until }
     }

@@ -164,7 +164,8 @@ public final class DeliveryWorker: Sendable {
     private func claim(_ claim: LaneMachine.Claiming) async {
         do {
             let deliveries = try await queue.claim(
-                lane: lane, limit: claim.limit, leaseUntil: claim.leaseUntil, now: clock.now())
+                lane: lane, limit: claim.limit, recipients: claim.recipients, leaseUntil: claim.leaseUntil,
+                now: clock.now())
             tellMachine { $0.claimed(deliveries, by: claim, at: $1) }
         } catch {
             tellMachine { $0.claimFailed(error, at: $1) }
@@ -185,7 +186,7 @@ public final class DeliveryWorker: Sendable {
             if !upkeep.extend.isEmpty { try await queue.extendLease(upkeep.extend, until: upkeep.leaseUntil) }
             var (reclaimed, broughtForward) = (0, 0)
             if upkeep.reclaim {
-                reclaimed = try await queue.reclaimAbandoned(now: clock.now())
+                reclaimed = try await queue.reclaimAbandoned(lane: lane, now: clock.now())
                 broughtForward = try await queue.bringForward(lane: lane, dueAfter: upkeep.latestDue, now: clock.now())
             }
             if let status = upkeep.status { try await queue.record(status) }

@@ -46,10 +46,12 @@ public struct Governor: Sendable {
     /// Throttled answers within a second of a cut are about the second before it.
     static let settling = 1.0
     static let minimumRate = 0.1
+    /// Of what an operator may ask for.
+    static let leastSetting = 0.001
 
     public init(setting: Double?, at now: Double) {
         self.setting = setting
-        allowedRate = max(setting ?? Governor.defaultRate, Governor.minimumRate)
+        allowedRate = max(setting ?? Governor.defaultRate, Governor.leastSetting)
         updatedAt = now
     }
 
@@ -58,7 +60,12 @@ public struct Governor: Sendable {
         refill(now)
         self.setting = setting
         let known = quota.map { min(setting ?? .infinity, $0) } ?? setting
-        allowedRate = max(known ?? Governor.defaultRate, Governor.minimumRate)
+        allowedRate = max(known ?? Governor.defaultRate, leastRate)
+    }
+
+    /// However little is allowed, unless it is the operator who allows less.
+    private var leastRate: Double {
+        min(max(setting ?? .infinity, Governor.leastSetting), Governor.minimumRate)
     }
 
     /// What is sent per second at most, just now.
@@ -73,7 +80,7 @@ public struct Governor: Sendable {
         guard quota.maximumRate.isFinite, quota.maximumRate >= 0, quota.maximumRate != self.quota else { return }
         refill(now)
         self.quota = quota.maximumRate
-        allowedRate = max(min(setting ?? .infinity, quota.maximumRate), Governor.minimumRate)
+        allowedRate = max(min(setting ?? .infinity, quota.maximumRate), leastRate)
         climb = nil
     }
 

@@ -7,6 +7,8 @@ import RelayCore
 struct LaneMachine {
     struct Claiming: Equatable {
         var limit: Int
+        /// No more once they have so many recipients together.
+        var recipients: Int
         var leaseUntil: Timestamp
         var isProbe: Bool
     }
@@ -90,6 +92,9 @@ struct LaneMachine {
     private var sentSinceQuota = true
     private var nextSlot = 0
 
+    private let startedAt: Double
+    /// That there was, whatever the settings say by now.
+    private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
     private var recordedAt = -Double.infinity
@@ -109,6 +114,8 @@ struct LaneMachine {
         self.configuration = configuration
         self.hasQuotaSource = hasQuotaSource
         if case .account(let setting) = configuration.pacing { governor = Governor(setting: setting, at: now.seconds) }
+        startedAt = now.seconds
+        longestPause = configuration.schedule.longestPause
         since = now.time
         pollAt = now.seconds
         upkeepAt = now.seconds
@@ -141,6 +148,7 @@ struct LaneMachine {
     /// Other settings from now on. A retry that has been put off keeps its moment.
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
+        longestPause = max(longestPause, schedule.longestPause)
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
         governor?.limit(to: maximumRate, at: now.seconds)
@@ -164,13 +172,19 @@ extension LaneMachine {
         var pace: DeliveryOutcome.Pace?
         if case .retry(_, let told) = outcome { pace = told }
         let settlement = Settlement(
-            outcome, of: attempt.delivery, schedule: configuration.schedule, mayGiveUp: !hold.isHeld,
+            outcome, of: attempt.delivery, schedule: configuration.schedule, mayGiveUp: mayGiveUp(at: now),
             startedAt: attempt.startedAt.time, finishedAt: now.time, random: pace == nil ? 0 : random())
         active.ended(attempt.claim, settlement, pace: pace)
         sentSinceQuota = true
         govern(outcome, sentAt: attempt.startedAt.seconds, at: now)
         judgeLane(outcome, attempt, at: now)
         return startNext(in: attempt.slot, at: now)
+    }
+
+    /// Time during which the lane was held, or the relay not running, is no time in which a message was tried.
+    private func mayGiveUp(at now: Moment) -> Bool {
+        let movingSince = max(startedAt, hold.resumedAt)
+        return !hold.isHeld && now.seconds - movingSince >= configuration.schedule.grace.inSeconds
     }
 
     private mutating func startNext(in slot: Int, at now: Moment) -> ActiveSet.Attempt? {
@@ -252,7 +266,10 @@ extension LaneMachine {
     mutating func claimed(_ deliveries: [ClaimedDelivery], by claim: Claiming, at now: Moment) {
         isClaiming = false
         storeWorked(.claim, at: now)
-        if deliveries.count >= claim.limit { mayHaveDue = true } else { pollAt = now.seconds + pollInterval }
+        let isAll =
+            deliveries.count < claim.limit
+            && deliveries.reduce(0, { $0 + $1.recipientCount }) < claim.recipients
+        if isAll { pollAt = now.seconds + pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)
         // Meanwhile the lane may have stopped, or the worker.
         if !isRunning || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
@@ -279,7 +296,7 @@ extension LaneMachine {
 
     private func isDue(_ now: Moment) -> Bool { mayHaveDue || nextDueAt.map { $0 <= now.time } ?? false }
 
-    /// How many to claim now.
+    /// How many to claim now: recipients, where the account's rate counts those.
     private func claimable(at now: Moment) -> Int {
         guard isRunning, !isClaiming, isDue(now), spell.mayAsk(at: now.seconds), now.seconds >= awaitsQuotaUntil
         else { return 0 }
@@ -311,7 +328,9 @@ extension LaneMachine {
         if let next = nextDueAt, next <= now.time { nextDueAt = nil }
         let isProbe = hold.isHeld
         if isProbe { hold.probing() }
-        return Claiming(limit: limit, leaseUntil: now.time + configuration.leaseTime, isProbe: isProbe)
+        return Claiming(
+            limit: limit, recipients: governor == nil ? .max : limit, leaseUntil: now.time + configuration.leaseTime,
+            isProbe: isProbe)
     }
 
     private var pollInterval: Double { configuration.pollInterval.inSeconds }
@@ -394,7 +413,7 @@ extension LaneMachine {
     private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
         guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.seconds) else { return nil }
         var upkeep = Upkeep(
-            leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + configuration.schedule.longestPause,
+            leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + longestPause,
             status: statusToRecord(at: now))
         let lease = configuration.leaseTime.inSeconds
         if now.seconds >= upkeepAt {

@@ -3,7 +3,7 @@ import RelayCore
 /// When a delivery that could not be sent is tried again, and when it is given up.
 ///
 /// The time since acceptance decides on giving up, not the number of attempts: so answers that only ask for patience
-/// (`throttled`) cost a delivery nothing of its time.
+/// (`throttled`, `patient`) cost a delivery nothing of its time.
 public struct RetrySchedule: Hashable, Sendable {
     /// The pause after the first attempt; it doubles with every further one.
     public var first: Duration
@@ -30,6 +30,10 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
+    /// When the lane moves again, for so long nothing is given up: what is old by then could not be tried meanwhile, and gets
+    /// some tries more.
+    var grace: Duration { min(maximum * 2, giveUpAfter) }
+
     /// No pause is longer.
     public var longestPause: Duration {
         .seconds(max(maximum.inSeconds * (1 + RetrySchedule.jitter), throttled.upperBound.inSeconds))
@@ -41,7 +45,7 @@ public struct RetrySchedule: Hashable, Sendable {
         let doubled = Double(1 << min(max(attempts, 0), 40))
         switch pace {
         case .normal: return jittered(min(first.inSeconds * doubled, maximum.inSeconds), random)
-        case .slow: return jittered(min(slowFirst.inSeconds * doubled, maximum.inSeconds), random)
+        case .slow, .patient: return jittered(min(slowFirst.inSeconds * doubled, maximum.inSeconds), random)
         case .throttled:
             let least = throttled.lowerBound.inSeconds
             return .seconds(least + random * min(throttled.upperBound.inSeconds - least, least * doubled))
@@ -52,13 +56,13 @@ public struct RetrySchedule: Hashable, Sendable {
     ///
     /// The last attempt is made when the time is up, not up to an hour before. A delivery is never given up at its very
     /// first attempt, however long it had to wait for it (the lane was held, or an operator had it sent again), and
-    /// never because the account's rate was exceeded, which says nothing about the message.
+    /// never because the account's rate was exceeded, or for what somebody must mend: that says nothing about the message.
     public func nextAttempt(
         after attempts: Int, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {
         let due = now + pause(after: attempts, pace: pace, random: random)
         let deadline = queuedSince + giveUpAfter
-        if pace == .throttled { return due }
+        if pace == .throttled || pace == .patient { return due }
         if now < deadline { return min(due, deadline) }
         return attempts == 0 ? due : nil
     }

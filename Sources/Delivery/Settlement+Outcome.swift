@@ -3,7 +3,7 @@ import RelayCore
 extension Settlement {
     /// What follows from an attempt's outcome. `random`, at least 0 and below 1, scatters retries.
     ///
-    /// `mayGiveUp` is false for attempts made while the lane is held: nothing is ever failed for that.
+    /// `mayGiveUp` is false for attempts made while the lane is held, and for a while afterwards: nothing is ever failed for that.
     init(
         _ outcome: DeliveryOutcome, of delivery: ClaimedDelivery, schedule: RetrySchedule, mayGiveUp: Bool = true,
         startedAt: Timestamp, finishedAt: Timestamp, random: Double
@@ -29,7 +29,8 @@ extension Settlement {
                 result = .failed
                 reason = "gave up after \(schedule.giveUpAfter.inWords): \(cause)"
             } else {
-                result = .retry(at: finishedAt + schedule.maximum)
+                result = .retry(
+                    at: finishedAt + schedule.pause(after: delivery.attempts, pace: pace, random: random))
             }
         }
     }

@@ -157,6 +157,14 @@ public struct Settlement: Sendable {
         case failed
         /// Back to `queued` at once and not counted as an attempt: it was not tried, or its lane is held.
         case released
+
+        /// Whether nothing further is to be done.
+        public var isEnd: Bool {
+            switch self {
+            case .sent, .simulated, .failed: true
+            case .retry, .released: false
+            }
+        }
     }
 
     public var delivery: DeliveryID

@@ -143,14 +143,18 @@ public struct MemoryBody: StoredBody {
 /// The worker's side of the queue.
 public protocol DeliveryQueue: Sendable {
     /// Takes due deliveries of a lane under a lease, at most `limit`, no more than one round apart between keys: each key
-    /// with due deliveries gives one in turn, oldest first, until the limit is reached. May bring small bodies with them.
-    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery]
+    /// with due deliveries gives one in turn, oldest first, until the limit is reached, or they have `recipients` recipients
+    /// together, or more with the last. May bring small bodies with them.
+    func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) async throws -> [ClaimedDelivery]
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
     /// Records a batch of outcomes in one transaction, synced.
     func settle(_ batch: [Settlement]) async throws
-    /// Puts deliveries back whose lease has run out or whose holder is known to be gone. A live delivery that may have
-    /// been sent meanwhile is marked maybe-duplicate. Returns how many.
-    func reclaimAbandoned(now: Timestamp) async throws -> Int
+    /// Puts deliveries back whose lease has run out or whose holder is known to be gone; of those that this process has
+    /// itself, only the lane's, which knows what it is still at work on. A live delivery that may have been sent meanwhile is
+    /// marked maybe-duplicate. Returns how many.
+    func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int
     /// When the next queued delivery of the lane falls due; nil when none is queued.
     func nextDue(lane: Lane) async throws -> Timestamp?
     func body(of message: MessageID) async throws -> any StoredBody

@@ -21,6 +21,8 @@ public enum DeliveryOutcome: Sendable, Hashable {
         case throttled
         /// A limit that does not pass in seconds.
         case slow
+        /// As slow, and never given up: it is for somebody to mend, and says nothing about the message.
+        case patient
     }
 
     public struct Cause: Sendable, Hashable, CustomStringConvertible {

@@ -3,10 +3,12 @@ import Synchronization
 
 /// Ends calls that take too long, with one timer for all of them.
 ///
-/// Nearly every call ends long before its deadline. A timer for each would cost as many changes of threads as the call.
+/// Nearly every call ends long before its deadline. A timer for each would cost as many changes of threads as the call. Deadlines
+/// are of the clock that only goes forwards: one that is put back would let a call hang, one put forward would end it early.
 final class Deadlines: Sendable {
     private struct Call {
-        var deadline: Timestamp
+        /// Monotonic, in seconds, as all moments here.
+        var deadline: Double
         var end: @Sendable () -> Void
     }
 
@@ -17,7 +19,7 @@ final class Deadlines: Sendable {
     }
 
     private struct Timer {
-        var at: Timestamp
+        var at: Double
         var task: Task<Void, Never>
     }
 
@@ -30,7 +32,7 @@ final class Deadlines: Sendable {
 
     /// Calls `end` once, unless ``ended(_:)`` is told the number that this returns within `time`.
     func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
-        let deadline = clock.now() + time
+        let deadline = clock.monotonicSeconds() + time.inSeconds
         let (number, outdated) = state.withLock { state in
             state.count += 1
             state.calls[state.count] = Call(deadline: deadline, end: end)
@@ -44,19 +46,21 @@ final class Deadlines: Sendable {
     func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
     /// Returns the timer that it replaces. One that is set for an earlier moment does: it sets the next when it goes off.
-    private func setTimer(for deadline: Timestamp, _ state: inout State) -> Timer? {
+    private func setTimer(for deadline: Double, _ state: inout State) -> Timer? {
         let outdated = state.timer
         if let outdated, outdated.at <= deadline { return nil }
         let task = Task { [weak self, clock] in
-            guard (try? await clock.sleep(until: deadline)) != nil else { return }
+            // A whole millisecond later rather than earlier, which would find nothing to do.
+            let left = max(0, deadline - clock.monotonicSeconds()) + 0.001
+            guard (try? await clock.sleep(until: clock.now() + .seconds(left))) != nil else { return }
             self?.goOff(at: deadline)
         }
         state.timer = Timer(at: deadline, task: task)
         return outdated
     }
 
-    private func goOff(at moment: Timestamp) {
-        let now = clock.now()
+    private func goOff(at moment: Double) {
+        let now = clock.monotonicSeconds()
         let overdue = state.withLock { state -> [Call] in
             guard state.timer?.at == moment else { return [] }
             state.timer = nil

@@ -112,11 +112,11 @@ extension SESAnswer {
             return .laneHeld(
                 cause("The credentials may not send: allow ses:SendEmail to their user or role in IAM"), alert: true)
         case .identityDenied:
-            // One key's domain must not hold everybody's mail; nor is it lost to a gap in a policy.
+            // One key's domain must not hold everybody's mail; nor is it lost to a gap in a policy, however long that is open.
             return .retry(
                 cause(
                     "The credentials may not send for this sender's identity: allow ses:SendEmail on it in IAM, or verify it in this account"
-                ), pace: .slow)
+                ), pace: .patient)
         case .notVerified:
             return .failed(
                 cause(
@@ -136,6 +136,11 @@ extension SESAnswer {
         case .redirect:
             return .retry(
                 cause("The endpoint answers with a redirect, which SES never does: check ses.endpoint"), pace: .normal)
+        case .foreign:
+            return .retry(
+                cause(
+                    "The endpoint does not answer as SES does: check ses.endpoint, and proxies on the way to it"
+                ), pace: .normal)
         case .interrupted: return .retry(cause("SES did not get the whole request"), pace: .normal)
         case .serverError:
             return .retry(
@@ -167,7 +172,7 @@ extension SESAnswer {
         case throttled, dailyQuota, limit, paused
         case clock, signature, credentials, denied, identityDenied
         case notVerified, mailFromDomain, notFound, rejected
-        case redirect, interrupted, serverError
+        case redirect, foreign, interrupted, serverError
     }
 
     var kind: Kind {
@@ -200,8 +205,10 @@ extension SESAnswer {
             return .credentials
         case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
             return says(":identity/") ? .identityDenied : .denied
-        case "RequestTimeout", "RequestTimeoutException":
+        case "RequestTimeout", "RequestTimeoutException", "RequestAborted", "RequestAbortedException":
             return .interrupted
+        case "UnknownOperationException", "UnknownOperation":
+            return .foreign
         default:
             return kindByStatus
         }
@@ -213,10 +220,12 @@ extension SESAnswer {
         case 100..<400: .redirect
         // Whoever refuses so refuses every message: failing them for it would lose mail to a mistake in the account.
         case 401, 403, 407: .denied
-        case 404 where errorName == nil: .notFound
         case 408: .interrupted
+        // A proxy's limit, which no further try changes.
+        case 413: .rejected
         case 429: limitByWords ?? .throttled
-        case 400..<500: limitInFirstWords ?? .rejected
+        // SES names what it refuses a message for. Who does not is not SES, and says nothing about the message.
+        case 400..<500: limitInFirstWords ?? (errorName == nil ? .foreign : .rejected)
         default: .serverError
         }
     }

@@ -152,10 +152,9 @@ extension SESAnswer {
         case .signature: return .credentialsRefused(name)
         case .credentials: return .credentialsRefused(words)
         case .denied, .identityDenied: return .denied(words)
-        // Without SES's own name for it, it is the endpoint that knows no such question.
         case .notFound: return errorName == "NotFoundException" ? .notFound(words) : .unexpected(words)
         case .throttled, .dailyQuota, .limit: return .throttled
-        case .paused, .notVerified, .mailFromDomain, .rejected, .redirect, .interrupted, .serverError:
+        case .paused, .notVerified, .mailFromDomain, .rejected, .redirect, .foreign, .interrupted, .serverError:
             return .unexpected(words)
         }
     }

@@ -12,7 +12,9 @@ final class ClaimCursor: Sendable {
 }
 
 extension SQLiteStore: DeliveryQueue {
-    public func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+    public func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) async throws -> [ClaimedDelivery] {
         guard limit > 0 else { return [] }
         let holder = instance
         let cursor = claimCursor
@@ -20,7 +22,8 @@ extension SQLiteStore: DeliveryQueue {
         guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return [] }
         return try await write { database in
             let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: limit, now: now, in: database)
-            var deliveries = try QueueRow.inTurn(keys, lane: lane, limit: limit, now: now, in: database)
+            var deliveries = QueueRow.upTo(
+                recipients, try QueueRow.inTurn(keys, lane: lane, limit: limit, now: now, in: database))
             // A simulated send reads no body.
             if lane == .live { try QueueRow.addSmallBodies(to: &deliveries, in: database) }
             let statement = try database.cachedStatement(
@@ -58,7 +61,7 @@ extension SQLiteStore: DeliveryQueue {
         spool.remove(unneeded)
     }
 
-    public func reclaimAbandoned(now: Timestamp) async throws -> Int {
+    public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         let lock = instanceLock
         let own = instance
         let holders = try await read { database in
@@ -67,17 +70,24 @@ extension SQLiteStore: DeliveryQueue {
         let gone = holders.filter { $0 != own && lock?.isHeld($0) == false }
         let expired = try await read { database in
             try Bool.fetchOne(
-                database, sql: "SELECT EXISTS (SELECT 1 FROM delivery WHERE state = 'sending' AND lease_until < ?)",
-                arguments: [now.milliseconds]) ?? false
+                database,
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM delivery
+                        WHERE state = 'sending' AND \(QueueRow.hasExpired(lane, own: own)))
+                    """, arguments: [now.milliseconds]) ?? false
         }
         guard expired || !gone.isEmpty else { return 0 }
-        return try await write { try SQLiteStore.reclaim(holders: gone, in: $0, now: now) }
+        return try await write {
+            try SQLiteStore.reclaim(gone, orWhere: QueueRow.hasExpired(lane, own: own), in: $0, now: now)
+        }
     }
 
-    /// Puts back what `holders`, who are gone, had under way, and what has an expired lease.
-    static func reclaim(holders: [Int64], in database: Database, now: Timestamp) throws -> Int {
+    /// Puts back what `holders`, who are gone, had under way, and where a condition, over ?1 as now, is true.
+    static func reclaim(
+        _ holders: [Int64], orWhere other: String = "lease_until < ?1", in database: Database, now: Timestamp
+    ) throws -> Int {
         let list = holders.map(String.init).joined(separator: ", ")
-        let condition = "state = 'sending' AND (lease_until < ?1 OR holder IN (\(list)))"
+        let condition = "state = 'sending' AND (\(other) OR holder IN (\(list)))"
         // A simulated send touches nothing outside, so it can't have happened twice. A live one may have been taken.
         let reason = "abandoned: the relay stopped while it was being sent"
         try database.execute(
@@ -215,6 +225,21 @@ private enum QueueRow {
         return found
     }
 
+    /// Those that may be reclaimed. In the other lanes of this process leases may be about to be extended.
+    static func hasExpired(_ lane: Lane, own: Int64) -> String {
+        "(lease_until < ?1 AND (holder <> \(own) OR lane = '\(lane.rawValue)'))"
+    }
+
+    /// The first of `deliveries`, until they have so many recipients.
+    static func upTo(_ recipients: Int, _ deliveries: [ClaimedDelivery]) -> [ClaimedDelivery] {
+        var counted = 0
+        return Array(
+            deliveries.prefix { delivery in
+                defer { counted += delivery.envelope.recipients.count }
+                return counted < recipients
+            })
+    }
+
     /// One delivery of each key in turn, each key's oldest first, until there are `limit`.
     static func inTurn(
         _ keys: [String], lane: Lane, limit: Int, now: Timestamp, in database: Database
@@ -284,7 +309,7 @@ private enum QueueRow {
     /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
     static func settle(_ settlement: Settlement, holder: Int64, in database: Database) throws -> String? {
         let id = settlement.delivery.rawValue
-        // A lease that ran out may have put it back: what was sent is still better recorded than sent again.
+        // A lease that ran out may have put it back, and given it to another, or ended it with its key: what was sent is sent.
         guard
             let row = try Row.fetchOne(
                 database.cachedStatement(
@@ -299,7 +324,8 @@ private enum QueueRow {
         case .sent, .simulated: isSent = true
         case .retry, .failed, .released: isSent = false
         }
-        guard isHeldByUs || (isSent && state == DeliveryState.queued.rawValue) else { return nil }
+        let isOnRecord = state == DeliveryState.sent.rawValue || state == DeliveryState.simulated.rawValue
+        guard isHeldByUs || (isSent && !isOnRecord) else { return nil }
         if case .released = settlement.result {
             try database.cachedStatement(
                 sql: """

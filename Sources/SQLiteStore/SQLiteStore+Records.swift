@@ -64,7 +64,7 @@ extension SQLiteStore: MessageRecords {
     }
 
     public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {
-        let (removed, spooled) = try await write { database in
+        let (isMore, spooled) = try await write { database in
             let cutoffs: [(state: DeliveryState, before: Timestamp)] = [
                 (.sent, now - retention.sent), (.simulated, now - retention.simulated),
                 (.failed, now - retention.failed),
@@ -74,6 +74,7 @@ extension SQLiteStore: MessageRecords {
             }
             .joined(separator: " OR ")
             var messages = Set<Int64>()
+            var isMore = false
             for cutoff in cutoffs {
                 // A message goes as a whole, when the last of its deliveries may go.
                 let ids = try Int64.fetchAll(
@@ -85,9 +86,11 @@ extension SQLiteStore: MessageRecords {
                             AND (other.ended_at IS NULL OR \(kept)))
                         LIMIT ?
                         """, arguments: [cutoff.state.rawValue, cutoff.before.milliseconds, SQLiteStore.pruneBatch])
+                // Of one message there may be several.
+                isMore = isMore || ids.count == SQLiteStore.pruneBatch
                 messages.formUnion(ids)
             }
-            guard !messages.isEmpty else { return (0, [String]()) }
+            guard !messages.isEmpty else { return (false, [String]()) }
             let list = messages.map(String.init).joined(separator: ",")
             let spooled = try String.fetchAll(
                 database, sql: "SELECT spooled FROM message WHERE id IN (\(list)) AND spooled IS NOT NULL")
@@ -98,11 +101,11 @@ extension SQLiteStore: MessageRecords {
                     DELETE FROM body WHERE message IN (\(list));
                     DELETE FROM message WHERE id IN (\(list));
                     """)
-            return (messages.count, spooled)
+            return (isMore, spooled)
         }
         spool.remove(spooled)
         let hasMoreToForget = try await forget(now: now)
-        return removed >= SQLiteStore.pruneBatch || hasMoreToForget
+        return isMore || hasMoreToForget
     }
 
     /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.

@@ -70,7 +70,7 @@ public final class SQLiteStore: Sendable {
                 try SQLiteStore.lookThrough(path)
                 _ = try pool.writeWithoutTransaction { database in
                     try transaction(in: database) {
-                        try SQLiteStore.reclaim(holders: [instance], in: $0, now: now)
+                        try SQLiteStore.reclaim([instance], in: $0, now: now)
                     }
                 }
                 try removeOrphans(beside: path)

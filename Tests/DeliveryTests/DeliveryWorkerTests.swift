@@ -297,14 +297,19 @@ struct BrokenBodies: DeliveryQueue {
 
     func body(of message: MessageID) async throws -> any StoredBody { throw error }
 
-    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
-        try await queue.claim(lane: lane, limit: limit, leaseUntil: leaseUntil, now: now)
+    func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) async throws -> [ClaimedDelivery] {
+        try await queue.claim(
+            lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now)
     }
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
         try await queue.extendLease(deliveries, until: until)
     }
     func settle(_ batch: [Settlement]) async throws { try await queue.settle(batch) }
-    func reclaimAbandoned(now: Timestamp) async throws -> Int { try await queue.reclaimAbandoned(now: now) }
+    func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
+        try await queue.reclaimAbandoned(lane: lane, now: now)
+    }
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
         try await queue.bringForward(lane: lane, dueAfter: latest, now: now)
     }

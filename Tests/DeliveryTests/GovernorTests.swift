@@ -15,7 +15,10 @@ import Testing
     }
 
     @Test(
-        arguments: [(nil, nil, 14.0), (5, nil, 5), (nil, 200, 200), (50, 20, 20), (10, 20, 10), (0, nil, 0.1)]
+        arguments: [
+            (nil, nil, 14.0), (5, nil, 5), (nil, 200, 200), (50, 20, 20), (10, 20, 10), (0.01, nil, 0.01),
+            (0.01, 0, 0.01), (0, nil, 0.001), (nil, 0, 0.1),
+        ]
             as [(Double?, Double?, Double)])
     func anotherSettingCountsFromThenOn(setting: Double?, quota: Double?, allowed: Double) {
         var governor = Governor(setting: 30, at: 0)

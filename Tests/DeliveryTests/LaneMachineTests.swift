@@ -85,7 +85,7 @@ extension LaneMachine.Note {
     @Test func beginsByClaimingReclaimingAndTellingItsStatus() {
         var bench = Bench()
         let plan = bench.plan()
-        #expect(plan.claim == .init(limit: 8, leaseUntil: start + .seconds(120), isProbe: false))
+        #expect(plan.claim == .init(limit: 8, recipients: .max, leaseUntil: start + .seconds(120), isProbe: false))
         #expect(plan.upkeep?.reclaim == true)
         #expect(plan.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: start, rate: nil))
         #expect(!plan.look && plan.settle.isEmpty && plan.starts.isEmpty)
@@ -246,6 +246,61 @@ extension LaneMachine.Note {
             bench.pass(0.025)
         }
         #expect(started.count >= 93 && started.count <= 100)
+    }
+
+    /// What waits here is beyond the reach of who revokes a key.
+    @Test func aSecondsWorthIsCountedInRecipients() throws {
+        var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
+        let claim = try #require(bench.plan().claim)
+        #expect(claim.recipients == 10)
+        // Fewer than the limit, but enough: there may be more.
+        let six = (0..<6).map { "r\($0)@example.net" }
+        bench.machine.claimed([delivery(1, recipients: six), delivery(2, recipients: six)], by: claim, at: bench.now)
+        let plan = bench.plan()
+        #expect(plan.starts.count == 1)
+        #expect(plan.claim?.recipients == 4)
+    }
+
+    /// Of a lease that ran out while its outcome goes on record.
+    @Test func whatHasEndedIsNotClaimedAgainWhileItGoesOnRecord() throws {
+        var bench = Bench()
+        let start = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
+        bench.finish(start)
+        #expect(bench.plan().settle.count == 1)
+        bench.machine.woken()
+        let claim = try #require(bench.plan().claim)
+        bench.machine.claimed(deliveries(1..<2), by: claim, at: bench.now)
+        #expect(bench.plan().starts.isEmpty)
+    }
+
+    // MARK: Giving up
+
+    /// The relay was not running, or the lane was held: nothing could be tried meanwhile.
+    @Test(arguments: [false, true]) func whatIsOldWhenTheLaneMovesAgainGetsSomeTriesMore(wasHeld: Bool) throws {
+        var bench = Bench()
+        if wasHeld {
+            bench.pass(10_000)
+            let first = try #require(bench.settleDown(due: [delivery(1)]).starts.first)
+            bench.finish(first, .paused)
+            bench.pass(400_000)
+            let probe = try #require(bench.settleDown(due: [delivery(1)]).starts.first)
+            bench.finish(probe)
+            bench.settleDown()
+        }
+        let old = { (id: Int64) in
+            delivery(id, queuedSince: bench.now.time - .seconds(400_000), attempts: 1)
+        }
+        func end(_ id: Int64) throws -> Settlement.Result {
+            bench.machine.woken()
+            let attempt = try #require(bench.settleDown(due: [old(id)]).starts.first)
+            bench.finish(attempt, .busy)
+            return try #require(bench.settleDown().settle.first).result
+        }
+        #expect(try end(2) == .retry(at: bench.now.time + .seconds(60)))
+        bench.pass(7199)
+        #expect(try end(3) == .retry(at: bench.now.time + .seconds(60)))
+        bench.pass(2)
+        #expect(try end(4) == .failed)
     }
 
     @Test func wakesWhenTheGovernorAllowsTheNext() {
@@ -657,6 +712,15 @@ extension LaneMachine.Note {
 @Suite struct ReconfigurationTests {
     private static let schedule = RetrySchedule(
         first: .seconds(7), maximum: .seconds(7), giveUpAfter: .seconds(1000))
+
+    @Test func whatWasPutOffByTheOldScheduleIsNotLate() throws {
+        var bench = Bench()
+        let before = try #require(bench.plan().upkeep).latestDue
+        bench = Bench()
+        bench.machine.reconfigured(schedule: Self.schedule, maximumRate: nil, at: bench.now)
+        #expect(Self.schedule.longestPause < RetrySchedule().longestPause)
+        #expect(try #require(bench.plan().upkeep).latestDue == before)
+    }
 
     @Test func theNextRetryIsPutOffByTheNewSchedule() throws {
         var bench = Bench()

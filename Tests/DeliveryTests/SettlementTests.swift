@@ -39,6 +39,13 @@ import Testing
         Case(
             outcome: .busy, attempts: 50, acceptedBefore: 172_800, mayGiveUp: false,
             result: .retry(at: start + .seconds(3600)), reason: "ServiceUnavailable: Later."),
+        // Soon, while it is new; and not all at one moment.
+        Case(
+            outcome: .busy, attempts: 1, acceptedBefore: 172_800, mayGiveUp: false,
+            result: .retry(at: start + .seconds(60)), reason: "ServiceUnavailable: Later."),
+        Case(
+            outcome: .denied, attempts: 50, acceptedBefore: 999_999, result: .retry(at: start + .seconds(3600)),
+            reason: "AccessDenied: Not this identity."),
         Case(outcome: .paused, result: .released, reason: "SendingPausedException: Paused."),
         Case(
             outcome: .usedUp, attempts: 50, acceptedBefore: 999_999, result: .released, reason: "daily-quota: Used up."),

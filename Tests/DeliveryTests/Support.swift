@@ -172,11 +172,17 @@ final class MemoryQueue: DeliveryQueue {
         }
     }
 
-    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+    func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) async throws -> [ClaimedDelivery] {
         try state.change { state in
             try check(&state)
             let due = state.rows.values.filter { $0.state == .queued && $0.due <= now }
-            let taken = due.sorted { $0.delivery.id.rawValue < $1.delivery.id.rawValue }.prefix(limit)
+            var counted = 0
+            let taken = due.sorted { $0.delivery.id.rawValue < $1.delivery.id.rawValue }.prefix(limit).prefix { row in
+                defer { counted += row.delivery.envelope.recipients.count }
+                return counted < recipients
+            }
             for row in taken {
                 state.rows[row.delivery.id]?.state = .sending
                 state.rows[row.delivery.id]?.leaseUntil = leaseUntil
@@ -202,7 +208,7 @@ final class MemoryQueue: DeliveryQueue {
         }
     }
 
-    func reclaimAbandoned(now: Timestamp) async throws -> Int {
+    func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         try state.change { state in
             try check(&state)
             let abandoned = state.rows.values.filter { $0.state == .sending && $0.leaseUntil.map { $0 <= now } ?? true }
@@ -324,6 +330,7 @@ extension DeliveryOutcome {
     static let lost = DeliveryOutcome.retry(
         .init("connection-lost", "No answer.", mayHaveBeenTaken: true), pace: .normal)
     static let throttled = DeliveryOutcome.retry(.init("TooManyRequestsException", "Slower."), pace: .throttled)
+    static let denied = DeliveryOutcome.retry(.init("AccessDenied", "Not this identity."), pace: .patient)
     static let limited = DeliveryOutcome.retry(.init("LimitExceededException", "Much later."), pace: .slow)
     static let paused = DeliveryOutcome.laneHeld(.init("SendingPausedException", "Paused."), alert: true)
     static let usedUp = DeliveryOutcome.laneHeld(.init("daily-quota", "Used up."), alert: false)

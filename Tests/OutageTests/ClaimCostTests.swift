@@ -1,6 +1,7 @@
 import Delivery
 import RelayCore
 import SQLiteStore
+import TestSupport
 import Testing
 
 /// What a claim costs when much is queued. Says what it measured and asserts no time; runs when CLAIM_COST_MESSAGES says

@@ -41,7 +41,7 @@ import Testing
         case .released: result = .released
         case .retried: result = .retry(at: now)
         case .abandoned:
-            #expect(try await store.reclaimAbandoned(now: now + .seconds(61)) == 1)
+            #expect(try await store.reclaimAbandoned(lane: .test, now: now + .seconds(61)) == 1)
             return
         }
         try await store.settle([Settlement(delivery: delivery.id, result: result, startedAt: now, finishedAt: now)])
@@ -75,6 +75,21 @@ import Testing
                 finishedAt: Sample.now)
         ])
         #expect(try await delivery.state == .simulated)
+    }
+
+    /// Its lease ran out before its answer was on record: what was sent is not to be on record as dropped, nor sent by a release.
+    @Test(arguments: dispositions)
+    func whatIsSentIsSentAlsoWhenItWasTakenBack(asked: (QueuedDisposition, DeliveryState)) async throws {
+        let claimed = try await claim(at: Sample.now)
+        try await store.revokeKey(key, queued: asked.0, now: Sample.now)
+        try await end(claimed, .abandoned, at: Sample.now)
+        try await store.settle([
+            Settlement(
+                delivery: claimed.id, result: .simulated(sesMessageID: "1"), startedAt: Sample.now,
+                finishedAt: Sample.now)
+        ])
+        #expect(try await delivery.state == .simulated)
+        #expect(try await store.steer(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 0)
     }
 
     /// The last word counts.

@@ -92,9 +92,12 @@ final class WatchedQueue: DeliveryQueue {
     /// The keys of each claim's deliveries, in order.
     var claims: [[KeyID]] { keys.withLock { $0 } }
 
-    func claim(lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp) async throws -> [ClaimedDelivery] {
+    func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) async throws -> [ClaimedDelivery] {
         try await clock.during {
-            let claimed = try await store.claim(lane: lane, limit: limit, leaseUntil: leaseUntil, now: now)
+            let claimed = try await store.claim(
+                lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now)
             if !claimed.isEmpty { keys.withLock { $0.append(claimed.map(\.key)) } }
             atWorker.withLock { $0 += claimed.count }
             return claimed
@@ -112,8 +115,8 @@ final class WatchedQueue: DeliveryQueue {
         }
     }
 
-    func reclaimAbandoned(now: Timestamp) async throws -> Int {
-        try await clock.during { try await store.reclaimAbandoned(now: now) }
+    func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
+        try await clock.during { try await store.reclaimAbandoned(lane: lane, now: now) }
     }
 
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {

@@ -151,8 +151,8 @@ import Testing
         let id = try await fixture.accept(try await fixture.key(.live))
         let claimed = try await fixture.claim(.live)
         let late = Sample.now + .seconds(61)
-        #expect(try await fixture.store.reclaimAbandoned(now: Sample.now + .seconds(59)) == 0)
-        #expect(try await fixture.store.reclaimAbandoned(now: late) == 1)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now + .seconds(59)) == 0)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: late) == 1)
         #expect(try await fixture.message(id).state == .queued)
         try await fixture.settle(claimed, .sent(sesMessageID: "ses-1"), at: late)
         let message = try await fixture.message(id)
@@ -160,13 +160,57 @@ import Testing
         #expect(message.deliveries.first?.maybeDuplicate == true)
     }
 
+    /// In a lane that did not come round in time, its worker extends first what it is still at work on.
+    @Test func oneLaneTakesNothingBackFromTheOther() async throws {
+        let fixture = try StoreFixture()
+        let id = try await fixture.accept(try await fixture.key(.live))
+        #expect(try await fixture.claim(.live).count == 1)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .test, now: Sample.now + .seconds(61)) == 0)
+        #expect(try await fixture.message(id).state == .sending)
+        // Another relay's is anybody's.
+        let other = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+        #expect(try await other.reclaimAbandoned(lane: .test, now: Sample.now + .seconds(61)) == 1)
+    }
+
+    /// Also one that another relay has by now.
+    @Test func anAnswerCountsWhoeverHasTheDelivery() async throws {
+        let fixture = try StoreFixture()
+        let id = try await fixture.accept(try await fixture.key(.live))
+        let claimed = try await fixture.claim(.live)
+        let late = Sample.now + .seconds(61)
+        let other = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
+        #expect(try await other.reclaimAbandoned(lane: .live, now: late) == 1)
+        let again = try await other.claim(lane: .live, limit: 1, leaseUntil: late + .seconds(60), now: late)
+        #expect(again.count == 1)
+        try await fixture.settle(claimed, .sent(sesMessageID: "ses-1"), at: late)
+        #expect(try await fixture.message(id).state == .sent)
+        try await other.settle([
+            Settlement(delivery: again[0].id, result: .failed, reason: "no", startedAt: late, finishedAt: late)
+        ])
+        let delivery = try #require(try await fixture.message(id).deliveries.first)
+        #expect((delivery.state, delivery.sesMessageID, delivery.maybeDuplicate) == (.sent, "ses-1", true))
+    }
+
+    /// The account's rate counts recipients.
+    @Test(arguments: [(1, 1), (50, 1), (51, 2), (100, 2), (101, 3), (999, 4)])
+    func aClaimEndsWithEnoughRecipients(_ recipients: Int, _ deliveries: Int) async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key(.live)
+        for _ in 0..<4 { try await fixture.accept(key, recipients: Sample.recipients(50)) }
+        let claimed = try await fixture.store.claim(
+            lane: .live, limit: 9, recipients: recipients, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
+        #expect(claimed.count == deliveries)
+        // The others are still there.
+        #expect(try await fixture.claim(.live).count == 4 - deliveries)
+    }
+
     @Test func anExtendedLeaseHolds() async throws {
         let fixture = try StoreFixture()
         try await fixture.accept(try await fixture.key(.live))
         let claimed = try await fixture.claim(.live)
         try await fixture.store.extendLease(claimed.map(\.id), until: Sample.now + .seconds(300))
-        #expect(try await fixture.store.reclaimAbandoned(now: Sample.now + .seconds(200)) == 0)
-        #expect(try await fixture.store.reclaimAbandoned(now: Sample.now + .seconds(301)) == 1)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now + .seconds(200)) == 0)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now + .seconds(301)) == 1)
     }
 
     @Test func whatIsDueFarAheadIsBroughtForward() async throws {
@@ -208,9 +252,9 @@ import Testing
                 try await other.claim(lane: .live, limit: 1, leaseUntil: Sample.now + .seconds(900), now: Sample.now)
                     .count
                     == 1)
-            #expect(try await fixture.store.reclaimAbandoned(now: Sample.now) == 0)
+            #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now) == 0)
             try other.close()
         }
-        #expect(try await fixture.store.reclaimAbandoned(now: Sample.now) == 1)
+        #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now) == 1)
     }
 }

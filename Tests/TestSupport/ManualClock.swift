@@ -1,10 +1,12 @@
 import RelayCore
 import Synchronization
 
-/// A clock that stands still until it is moved. Sleepers wake when it reaches their moment.
+/// A clock that stands still until it is moved. Sleepers wake when so much time has passed as lay before their moment, as those of
+/// the machine's clock: also when the wall clock was put forward or back meanwhile.
 public final class ManualClock: RelayClock {
     private struct Sleeper {
-        var deadline: Timestamp
+        /// Monotonic.
+        var deadline: Double
         var continuation: CheckedContinuation<Void, any Error>
     }
 
@@ -32,7 +34,7 @@ public final class ManualClock: RelayClock {
             state.now = state.now + duration
             state.monotonic +=
                 Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-            let due = state.sleepers.filter { $0.value.deadline <= state.now }
+            let due = state.sleepers.filter { $0.value.deadline <= state.monotonic + 1e-6 }
             for id in due.keys { state.sleepers[id] = nil }
             return due.values.map(\.continuation)
         }
@@ -52,7 +54,8 @@ public final class ManualClock: RelayClock {
                 let outcome: Result<Void, any Error>? = state.withLock { state in
                     if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
                     if deadline <= state.now { return .success(()) }
-                    state.sleepers[id] = Sleeper(deadline: deadline, continuation: continuation)
+                    let wait = (deadline - state.now).inSeconds
+                    state.sleepers[id] = Sleeper(deadline: state.monotonic + wait, continuation: continuation)
                     return nil
                 }
                 if let outcome { continuation.resume(with: outcome) }
