@@ -56,7 +56,7 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     public mutating func failed(_ client: IPAddress, at now: Double) {
-        let network = network(of: client)
+        let network = client.host
         var entry = entry(of: client, at: now) ?? Entry(failures: 0, since: now)
         entry.failures += 1
         // The window moves on only when the door shuts, so that it stays shut for all of it.
@@ -70,18 +70,16 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     public mutating func succeeded(_ client: IPAddress) {
-        let network = network(of: client)
+        let network = client.host
         younger[network] = nil
         older[network] = nil
     }
 
     public var count: Int { younger.count + older.count }
 
-    private func network(of client: IPAddress) -> IPAddress { client.isIPv4 ? client : client.prefix(64) }
-
     /// Nil once it is forgotten.
     private func entry(of client: IPAddress, at now: Double) -> Entry? {
-        let network = network(of: client)
+        let network = client.host
         guard let entry = younger[network] ?? older[network], now - entry.since < configuration.window else {
             return nil
         }

@@ -67,6 +67,9 @@ public struct MessageIntake: Sendable {
     /// Prepared octets not yet taken out.
     public var buffered: Int { buffer.count }
 
+    /// Whether the message is refused already, so that nothing of it is needed any more.
+    public var keepsNothing: Bool { isOverSize || isAbandoned }
+
     /// The store failed: the rest is only counted.
     public mutating func abandon() {
         isAbandoned = true

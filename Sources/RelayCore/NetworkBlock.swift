@@ -73,6 +73,9 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// What one host has at its disposal: an IPv4 address, or an IPv6 network of /64.
+    public var host: IPAddress { isIPv4 ? self : prefix(64) }
+
     /// The address with all bits behind the first `count` cleared.
     public func prefix(_ count: Int) -> IPAddress {
         let count = min(max(count, 0), bitWidth)

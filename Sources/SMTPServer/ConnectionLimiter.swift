@@ -1,7 +1,7 @@
 import RelayCore
 import Synchronization
 
-/// Counts connections, in total and by client address, and refuses those above the limits.
+/// Counts connections, in total and by client, and refuses those above the limits.
 final class ConnectionLimiter: Sendable {
     enum Verdict: Sendable {
         case admitted
@@ -34,6 +34,7 @@ final class ConnectionLimiter: Sendable {
     func admit(_ client: IPAddress) -> Verdict {
         state.withLock { state in
             guard state.total < state.maximum else { return .refused(limit: state.maximum, perClient: false) }
+            let client = client.host
             let count = state.byClient[client, default: 0]
             guard count < state.maximumPerClient else {
                 return .refused(limit: state.maximumPerClient, perClient: true)
@@ -53,6 +54,7 @@ final class ConnectionLimiter: Sendable {
     func released(_ client: IPAddress) {
         state.withLock { state in
             state.total -= 1
+            let client = client.host
             if let count = state.byClient[client] { state.byClient[client] = count > 1 ? count - 1 : nil }
         }
     }

@@ -51,9 +51,9 @@ final class MessageSpooler {
     private func wrote(_ target: (any SpoolFile)?, failed: Bool, _ resume: () -> Void) {
         file = target
         phase = failed ? .failed : .idle
-        if isDiscarded { return discard() }
         // A disk that is full gets its space back at once, not when the client has sent the rest.
-        if failed { discard() }
+        if failed || isDiscarded { discard() }
+        // Also what is discarded comes to its end.
         resume()
     }
 

@@ -76,8 +76,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var hasInputEnded = false
     private var isQuiescing = false
     private var hasBegunTransaction = false
-    /// The reason word that the session gave last by itself in this transaction: a long list of recipients may be refused
-    /// for one reason, which is worth one line in the log.
+    /// The reason word that was given last in the envelope of this transaction: a long list of recipients may be refused for one
+    /// reason, which is worth one line in the log.
     private var loggedReason: String?
     /// When a connection that has not come to its end in a shutdown is cut off.
     private var cutOffAt: NIODeadline?
@@ -309,8 +309,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .checkSender(let path):
             guard let grant else { return perform(session.senderRefused(.authenticationLost)) }
             if let refusal = service.admission.refusalOfSender(path, grant) {
-                log(refusal)
-                perform(session.senderRefused(Reply(refusal, at: .envelope)))
+                let reply = Reply(refusal, at: .envelope)
+                logRefusal(reply)
+                perform(session.senderRefused(reply))
             } else {
                 hasBegunTransaction = true
                 loggedReason = nil
@@ -319,8 +320,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .checkRecipient:
             guard let grant else { return perform(session.recipientRefused(.authenticationLost)) }
             if let refusal = service.admission.refusalOfUse(grant) {
-                log(refusal)
-                perform(session.recipientRefused(Reply(refusal, at: .envelope)))
+                let reply = Reply(refusal, at: .envelope)
+                logRefusal(reply)
+                perform(session.recipientRefused(reply))
             } else {
                 perform(session.recipientAccepted())
             }
@@ -443,6 +445,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func receiveContent() -> Bool {
         guard reception != nil, !isSpoolBehind else { return false }
         let ended = reception?.decode(&inbound) ?? false
+        // It is refused in any case, and the rest may take its time.
+        if reception?.intake.keepsNothing == true { reception?.spooler?.discard() }
         spoolIfMany()
         if ended {
             mode = .waiting

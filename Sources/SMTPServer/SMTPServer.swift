@@ -84,13 +84,15 @@ public final class SMTPServer: Sendable {
             maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient)
     }
 
+    /// A short one leaves clients hanging that believe to be connected and wait for the greeting.
+    private static let backlog: Int32 = 4096
+
     private static func bind(
         _ listener: SMTPListener, _ service: SMTPService, _ configuration: CurrentConfiguration,
         _ quiescing: ServerQuiescingHelper, _ group: any EventLoopGroup
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
-            // A short backlog leaves clients hanging that believe to be connected and wait for the greeting.
-            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.backlog, value: backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -120,7 +122,10 @@ public final class SMTPServer: Sendable {
         do {
             switch listener.place {
             case .descriptor(let descriptor):
-                return try await bootstrap.withBoundSocket(descriptor).get()
+                let channel = try await bootstrap.withBoundSocket(descriptor).get()
+                // NIO has listened on it with a backlog of its own, before it looked at the option.
+                guard listen(descriptor, backlog) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
+                return channel
             case .address(let host, let port):
                 return try await bootstrap.bind(to: resolve(host, port)).get()
             }

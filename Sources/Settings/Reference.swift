@@ -52,7 +52,7 @@ extension RelaySettings {
         Setting(
             "submission.max_connections_per_client", \.submission.maximumConnectionsPerClient,
             .wholeNumber(1...100_000),
-            "Most connections at a time from one address."),
+            "Most connections at a time from one address (IPv6: from one /64)."),
         Setting(
             "submission.idle_timeout", \.submission.idleTimeout, .duration(.seconds(1), .seconds(3600)),
             "How long a client may be silent."),

@@ -59,6 +59,7 @@ struct ReloadService: Service {
                     for await _ in hangups { reload() }
                 }
                 group.addTask { await watchFiles() }
+                group.addTask { await rotateTicketKeys() }
             }
         }
     }
@@ -112,6 +113,21 @@ struct ReloadService: Service {
             reloadCertificates(because: "the files have changed")
         }
     }
+
+    /// Who takes a key from the relay's memory must not open with it what was recorded for weeks (RFC 5077 section 5.6). The key
+    /// before is still taken, for longer than a ticket lasts.
+    private func rotateTicketKeys() async {
+        while !Task.isCancelled {
+            do { try await clock.sleep(until: clock.now() + ReloadService.ticketKeyTime) } catch { break }
+            do {
+                try certificates.context.current.ticketKeys.rotate()
+            } catch {
+                logger.error("no new key for session tickets", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    static let ticketKeyTime = Duration.seconds(12 * 3600)
 
     private func reloadCertificates(because reason: String) {
         do {

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 
@@ -55,6 +56,21 @@ def activation(own_relay):
         assert activation.stop() == 0, activation.log_text()
     for held in activation.sockets.values():
         held.close()
+
+
+def test_the_backlog_stays(activation):
+    """As many may wait as the .socket units say, also after the relay has begun to listen, and while it restarts."""
+    def backlogs():
+        # Of a socket that listens, tcpi_sacked is its backlog (tcp_get_info in Linux).
+        return {struct.unpack_from("I", held.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)[0]
+                for held in activation.sockets.values()}
+
+    before = backlogs()
+    assert len(before) == 1 and min(before) > 1000
+    key = activation.relay.create_key()
+    activation.start()
+    submit(activation.relay, key, MESSAGE)
+    assert backlogs() == before
 
 
 def test_inherited_sockets(activation):

@@ -95,6 +95,21 @@ import Testing
     }
 }
 
+extension ConnectionLimitTests {
+    /// One host has all addresses of its network at its disposal.
+    @Test func anIPv6NetworkCountsAsOneClient() throws {
+        let limiter = ConnectionLimiter(maximum: 9, maximumPerClient: 2)
+        func isAdmitted(_ text: String) throws -> Bool {
+            if case .admitted = limiter.admit(try #require(IPAddress(text))) { true } else { false }
+        }
+        #expect(try isAdmitted("2001:db8::1") && isAdmitted("2001:db8::ffff:0:0:2"))
+        #expect(try !isAdmitted("2001:db8::3"))
+        #expect(try isAdmitted("2001:db8:0:1::3") && isAdmitted("192.0.2.1") && isAdmitted("192.0.2.2"))
+        limiter.released(try #require(IPAddress("2001:db8::1")))
+        #expect(try isAdmitted("2001:db8::3"))
+    }
+}
+
 /// What a client may make the server hold in memory.
 @Suite(.timeLimit(.minutes(1))) struct MemoryTests {
     @Test func aClientThatReadsNoRepliesIsNotReadFrom() async throws {

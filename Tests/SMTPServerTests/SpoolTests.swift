@@ -58,6 +58,20 @@ import Testing
         #expect(fixture.store.accepted.count == 1)
     }
 
+    /// Its end may be a long time coming.
+    @Test func whatIsTooLargeGivesItsSpaceBackAtOnce() async throws {
+        let fixture = try ServerFixture(maximumMessageSize: 1 << 20)
+        let client = try await fixture.signedIn()
+        _ = try await client.openData()
+        await client.send(Client.content(600_000))
+        await eventually { !fixture.store.files.isEmpty }
+        await client.send(Client.content(600_000))
+        await eventually { fixture.store.files.isEmpty }
+        await client.send(Client.content(600_000) + ".\r\n")
+        #expect(try await client.reply().hasSuffix("[size]"))
+        #expect(try await client.sendMessage().hasPrefix("250 "))
+    }
+
     @Test func aRefusedMessageLeavesNothingInTheSpool() async throws {
         let fixture = try ServerFixture(maximumMessageSize: 1 << 20)
         let client = try await fixture.signedIn()
