@@ -23,11 +23,11 @@ public final class ForgetfulStore: KeyStore, SubmissionStore {
     public func insertKey(_ key: StoredKey) async throws {}
     public func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? { nil }
     public func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord] { [] }
-    public func updateKey(_ key: Key) async throws {}
+    public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {}
     public func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws {}
     public func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws {}
     public func record(_ activity: [KeyID: KeyActivity]) async throws {}
-    public func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)] {
+    public func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey] {
         [:]
     }
     public func changeCounter() async throws -> Int64 { 0 }

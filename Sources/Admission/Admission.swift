@@ -42,7 +42,7 @@ public final class Admission: Sendable {
     }
 
     private struct State: Sendable {
-        var grants = GrantDirectory()
+        var keys = KeyDirectory()
         var limiter = RateLimiter()
         var throttle: AuthenticationThrottle
         var activity: [KeyID: KeyActivity] = [:]
@@ -121,13 +121,13 @@ public final class Admission: Sendable {
             failed(stored?.key.id, client)
             return .failure(refusal)
         }
-        guard let key = stored?.key else { return .failure(KeyVerdict.unknown) }
-        let grant = state.withLock { state in
+        guard let stored else { return .failure(KeyVerdict.unknown) }
+        let key = state.withLock { state in
             state.throttle.succeeded(client)
-            state.activity[key.id, default: KeyActivity()].add(KeyActivity(lastUsedAt: now))
-            return state.grants.grant(for: key)
+            state.activity[stored.key.id, default: KeyActivity()].add(KeyActivity(lastUsedAt: now))
+            return state.keys.use(stored)
         }
-        return .success(grant)
+        return .success(Grant(subject: key, secret: candidate.digest, client: client))
     }
 
     /// How long a face is to hold back the answer to an authentication that failed: guessing is to be slow.
@@ -147,16 +147,17 @@ public final class Admission: Sendable {
     // MARK: Envelope
 
     /// Whether the key still holds, for the early answers of a session.
-    public func refusalOfUse(_ grant: Grant) -> Refusal? { grant.key.refusalOfUse(at: clock.now()) }
+    public func refusalOfUse(_ grant: Grant) -> Refusal? { grant.refusal(at: clock.now()) }
 
     public func refusalOfSender(_ path: ReversePath, _ grant: Grant) -> Refusal? {
-        let key = grant.key
-        return key.refusalOfUse(at: clock.now()) ?? KeyVerdict.ofSender(path, key: key)
+        refusalOfUse(grant) ?? KeyVerdict.ofSender(path, key: grant.key)
     }
 
     /// Emails taken from a key's bucket for a message under way, to be given back if it is not sent.
     public struct Reservation: Sendable {
         fileprivate let emails: Int
+        /// Monotonic, in seconds.
+        fileprivate let takenAt: Double
     }
 
     public enum Opening: Sendable {
@@ -168,13 +169,13 @@ public final class Admission: Sendable {
 
     /// Whether the key's rate allows a message to so many recipients, and when.
     public func open(recipients: Int, _ grant: Grant) -> Opening {
+        if let refusal = refusalOfUse(grant) { return .refused(refusal) }
         let key = grant.key
-        if let refusal = key.refusalOfUse(at: clock.now()) { return .refused(refusal) }
-        let reservation = Reservation(emails: recipients)
         let maximumWait = configuration.maximumRateDelay.inSeconds
         return state.withLock { state in
-            let answer = state.limiter.take(
-                recipients, key: key, now: clock.monotonicSeconds(), maximumWait: maximumWait)
+            let now = clock.monotonicSeconds()
+            let reservation = Reservation(emails: recipients, takenAt: now)
+            let answer = state.limiter.take(recipients, key: key, now: now, maximumWait: maximumWait)
             switch answer {
             case .go: return .now(reservation)
             case .wait(let seconds):
@@ -182,7 +183,8 @@ public final class Admission: Sendable {
                 return .after(.seconds(seconds), reservation)
             case .refuse(let seconds):
                 state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1))
-                let wait = Int(seconds.rounded(.up))
+                // Whoever sets an emails a second of next to nothing means to stop the key.
+                let wait = Int(min(seconds, 1e9).rounded(.up))
                 return .refused(
                     Refusal(
                         .rateSecond,
@@ -194,7 +196,10 @@ public final class Admission: Sendable {
 
     public func cancel(_ reservation: Reservation, _ grant: Grant) {
         let key = grant.key
-        state.withLock { $0.limiter.giveBack(reservation.emails, key: key, now: clock.monotonicSeconds()) }
+        state.withLock {
+            $0.limiter.giveBack(
+                reservation.emails, takenAt: reservation.takenAt, key: key, now: clock.monotonicSeconds())
+        }
     }
 
     // MARK: Message
@@ -262,7 +267,9 @@ public final class Admission: Sendable {
         _ submission: Submission, _ reservation: Reservation, _ grant: Grant,
         completion: @escaping @Sendable (Result<MessageID, Refusal>) -> Void
     ) {
-        commits.submit(submission) { [self] result in
+        var submission = submission
+        submission.secret = grant.secret
+        commits.submit(submission) { [self, submission] result in
             switch result {
             case .success(let first) where first != submission.id:
                 // Queued once already: the rate was not used, and these bytes are not needed.
@@ -287,7 +294,7 @@ public final class Admission: Sendable {
 
     private func note(_ refusal: Refusal, _ grant: Grant) {
         switch refusal.reason {
-        case .keyRevoked: grant.revoke(at: clock.now())
+        case .keyRevoked: grant.subject.revoke(at: clock.now())
         case .rateDay:
             state.withLock { $0.activity[grant.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1)) }
         default: break
@@ -326,12 +333,11 @@ public final class Admission: Sendable {
 
     /// Takes over what other processes changed about the keys in use.
     public func refreshGrants() async throws {
-        let grants = state.withLock { $0.grants.inUse }
-        guard !grants.isEmpty else { return }
-        let now = clock.now()
-        let current = try await store.currentKeys(grants.map(\.id), now: now)
-        for grant in grants {
-            if let (key, _) = current[grant.id] { grant.update(key) } else { grant.revoke(at: now) }
+        let keys = state.withLock { $0.keys.inUse }
+        guard !keys.isEmpty else { return }
+        let current = try await store.currentKeys(keys.map(\.id))
+        for key in keys {
+            if let stored = current[key.id] { key.update(stored) } else { key.revoke(at: clock.now()) }
         }
     }
 

@@ -1,55 +1,70 @@
 import RelayCore
 import Synchronization
 
-/// An authenticated key as the sessions that use it see it: one object a key, kept up to date while anybody holds it.
+/// What a client has by its authentication: the use of a key, with the secret that it showed, from where it came.
 ///
-/// What it says is at most a moment old, which is enough for the early answers at MAIL, RCPT and DATA. The answer that counts,
-/// at the end of data, is given in the store's own transaction.
-public final class Grant: Sendable {
-    public let id: KeyID
-    private let current: Mutex<Key>
+/// What it says of the key is at most a moment old, which is enough for the early answers at MAIL, RCPT and DATA. The answer that
+/// counts, at the end of data, is given in the store's own transaction.
+public struct Grant: Sendable {
+    let subject: KeyInUse
+    let secret: KeyDigest
+    let client: IPAddress
 
-    init(_ key: Key) {
-        id = key.id
-        current = Mutex(key)
-    }
+    public var id: KeyID { subject.id }
+    public var key: Key { subject.stored.key }
 
-    public var key: Key { current.withLock { $0 } }
-
-    func update(_ key: Key) { current.withLock { $0 = key } }
-
-    /// The key was found revoked or gone.
-    func revoke(at now: Timestamp) {
-        current.withLock { if $0.revokedAt == nil { $0.revokedAt = now } }
+    /// Whether it still holds: the key may have been revoked since, or changed, or given another secret.
+    func refusal(at now: Timestamp) -> Refusal? {
+        subject.stored.refusalOfSending(with: secret, from: client, at: now)
     }
 }
 
-/// The grants in use, by key.
-struct GrantDirectory: Sendable {
+/// A key as the sessions that use it see it: one object a key, kept up to date while anybody holds it.
+final class KeyInUse: Sendable {
+    let id: KeyID
+    private let current: Mutex<StoredKey>
+
+    init(_ stored: StoredKey) {
+        id = stored.key.id
+        current = Mutex(stored)
+    }
+
+    var stored: StoredKey { current.withLock { $0 } }
+
+    func update(_ stored: StoredKey) { current.withLock { $0 = stored } }
+
+    /// The key was found revoked or gone.
+    func revoke(at now: Timestamp) {
+        current.withLock { if $0.key.revokedAt == nil { $0.key.revokedAt = now } }
+    }
+}
+
+/// The keys in use.
+struct KeyDirectory: Sendable {
     private struct Entry: Sendable {
-        weak var grant: Grant?
+        weak var key: KeyInUse?
     }
 
     private var entries: [KeyID: Entry] = [:]
     private var additionsUntilSweep = 1024
 
-    mutating func grant(for key: Key) -> Grant {
-        if let known = entries[key.id]?.grant {
-            known.update(key)
+    mutating func use(_ stored: StoredKey) -> KeyInUse {
+        if let known = entries[stored.key.id]?.key {
+            known.update(stored)
             return known
         }
-        let grant = Grant(key)
-        entries[key.id] = Entry(grant: grant)
+        let key = KeyInUse(stored)
+        entries[key.id] = Entry(key: key)
         additionsUntilSweep -= 1
         if additionsUntilSweep == 0 { sweep() }
-        return grant
+        return key
     }
 
-    var inUse: [Grant] { entries.values.compactMap(\.grant) }
+    var inUse: [KeyInUse] { entries.values.compactMap(\.key) }
 
     /// Forgets keys that no session uses any more; amortised over as many additions as there are entries.
     private mutating func sweep() {
-        entries = entries.filter { $0.value.grant != nil }
+        entries = entries.filter { $0.value.key != nil }
         additionsUntilSweep = max(1024, entries.count)
     }
 }

@@ -18,12 +18,7 @@ public enum KeyVerdict {
         else {
             return unknown
         }
-        return ofUse(stored.key, client: client, now: now)
-    }
-
-    /// As above, for a key whose secret is known to be right.
-    public static func ofUse(_ key: Key, client: IPAddress?, now: Timestamp) -> Refusal? {
-        key.refusalOfUse(at: now) ?? key.refusalOfScope(.send) ?? client.flatMap { key.refusalOfClient($0) }
+        return stored.key.refusalOfSending(from: client, at: now)
     }
 
     /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which

@@ -24,8 +24,8 @@ struct RateLimiter: Sendable {
         return answer
     }
 
-    mutating func giveBack(_ count: Int, key: Key, now: Double) {
-        entries[key.id]?.bucket.giveBack(count, limits: key.limits, at: now)
+    mutating func giveBack(_ count: Int, takenAt: Double, key: Key, now: Double) {
+        entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }
 
     /// A full bucket is as good as none; looked for once in as many additions as there are entries.

@@ -81,9 +81,20 @@ extension Judge {
         }
     }
 
-    /// The files of the database and the directory that they lie in. The directory belongs to the relay's user.
-    public static func permissions(directory: FileStatus, files: [FileStatus], user: String) -> [Finding] {
+    /// The files of the database, those of them that are links, and the directory that they lie in. The directory belongs to the
+    /// relay's user, who may have made the links: no advice is to be followed through them.
+    public static func permissions(
+        directory: FileStatus, files: [FileStatus], links: [String] = [], user: String
+    ) -> [Finding] {
         var findings: [Finding] = []
+        if !links.isEmpty {
+            findings.append(
+                .warning(
+                    .database, "\(list(links)) \(links.count == 1 ? "is a symbolic link" : "are symbolic links")",
+                    remedy:
+                        "see where it leads: ls -l \(links.map(shellWord).joined(separator: " ")); name the file itself "
+                        + "in the setting database"))
+        }
         let open = files.filter { $0.permissions & 0o007 != 0 }
         // Who may not pass through the directory gets at none of them.
         if directory.permissions & 0o001 != 0, !open.isEmpty {

@@ -68,6 +68,11 @@ extension Key {
         return nil
     }
 
+    /// Whether mail may be sent with it from there: all but what depends on the message.
+    public func refusalOfSending(from client: IPAddress?, at now: Timestamp) -> Refusal? {
+        refusalOfUse(at: now) ?? refusalOfScope(.send) ?? client.flatMap { refusalOfClient($0) }
+    }
+
     public func refusalOfScope(_ scope: Scope) -> Refusal? {
         scopes.contains(scope)
             ? nil
@@ -98,6 +103,18 @@ public struct StoredKey: Sendable {
         self.key = key
         self.digest = digest
         self.previous = previous
+    }
+
+    /// Whether mail may still be sent by who has shown the key's secret before: since then it may have got another.
+    ///
+    /// - Parameter secret: what was shown; nil where nobody had to.
+    public func refusalOfSending(with secret: KeyDigest?, from client: IPAddress?, at now: Timestamp) -> Refusal? {
+        if let refusal = key.refusalOfUse(at: now) { return refusal }
+        if let secret, !accepts(secret, at: now) {
+            return Refusal(
+                .keyUnknown, "This API key has been given a new secret and the old one has ended; use the new one")
+        }
+        return key.refusalOfSending(from: client, at: now)
     }
 
     public func accepts(_ candidate: KeyDigest, at now: Timestamp) -> Bool {

@@ -47,6 +47,8 @@ public struct Submission: Sendable {
     public var acceptedAt: Timestamp
     /// What tells that it is the same message again; nil: nothing does, or nobody asks.
     public var fingerprint: Fingerprint?
+    /// What the client has authenticated with, which must still hold when the message is accepted; nil where nobody had to.
+    public var secret: KeyDigest?
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,

@@ -46,8 +46,9 @@ public protocol KeyStore: Sendable {
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// By creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
-    /// Replaces the rules of a key (name, scopes, limits, domains, networks, expiry). Throws ``StoreError/noSuchKey(_:)``.
-    func updateKey(_ key: Key) async throws
+    /// Changes the rules of a key (name, scopes, limits, domains, networks, repeats, expiry) as they are at that moment. Throws
+    /// ``StoreError/noSuchKey(_:)``.
+    func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws
     /// Sets a new digest; the one before is accepted until `previousUntil`.
     func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws
     /// Revokes, and does with the key's unfinished deliveries what is asked, in one transaction. From its return on no
@@ -56,7 +57,7 @@ public protocol KeyStore: Sendable {
     /// Adds what happened to keys; ids that are unknown are ignored.
     func record(_ activity: [KeyID: KeyActivity]) async throws
     /// Those of `ids` that exist, as they stand now, with today's emails.
-    func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)]
+    func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey]
     /// Changes whenever another process changed the store; cheap enough to ask several times a second.
     func changeCounter() async throws -> Int64
 }

@@ -36,9 +36,13 @@ public struct TokenBucket: Sendable {
     }
 
     /// Gives back what was taken for a message that was not sent after all.
-    public mutating func giveBack(_ count: Int, limits: SendingLimits, at now: Double) {
+    ///
+    /// What has flowed in since is not given back once more: else places could be taken, kept and given up to send at once what was
+    /// allowed over a long time.
+    public mutating func giveBack(_ count: Int, takenAt: Double, limits: SendingLimits, at now: Double) {
         refill(limits, now)
-        tokens = min(limits.capacity, tokens + Double(count))
+        let unspent = max(0, Double(count) - max(0, now - takenAt) * limits.perSecond)
+        tokens = min(limits.capacity, tokens + unspent)
     }
 
     /// Whether it is as good as new, so that it need not be remembered.

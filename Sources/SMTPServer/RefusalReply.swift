@@ -18,9 +18,10 @@ extension Reply {
         switch refusal.reason {
         case .tlsRequired, .authRequired:
             (code, status) = (530, EnhancedStatus(7, 0))
-        case .keyUnknown, .keyMalformed, .scope, .network:
+        case .keyMalformed:
             (code, status) = (535, EnhancedStatus(7, 8))
-        case .keyRevoked, .keyExpired:
+        // The last three when the key was changed, or given a new secret, under an open session.
+        case .keyRevoked, .keyExpired, .keyUnknown, .scope, .network:
             switch stage {
             case .authentication: (code, status) = (535, EnhancedStatus(7, 8))
             case .envelope: (code, status) = (530, EnhancedStatus(7, 0))

@@ -27,9 +27,7 @@ extension SQLiteStore: KeyStore {
         lookUps.asyncUnsafeRead { database in
             completion(
                 Result {
-                    let statement = try DirectStatement(database.get(), KeyRow.lookUp)
-                    statement.bind(id.text, at: 1)
-                    return try statement.first(KeyRow.storedKey)
+                    try KeyRow.storedKey(id, in: database.get())
                 }.mapError { StoreError($0) as any Error })
         }
     }
@@ -46,8 +44,11 @@ extension SQLiteStore: KeyStore {
         }
     }
 
-    public func updateKey(_ key: Key) async throws {
+    public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {
         try await write { database in
+            // Read here, so that of two who change the key at a time neither undoes what the other did.
+            guard var key = try KeyRow.storedKey(id, in: database)?.key else { throw StoreError.noSuchKey(id) }
+            change(&key)
             try database.cachedStatement(
                 sql: """
                     UPDATE key SET name = ?, scopes = ?, per_second = ?, burst = ?, per_day = ?, domains = ?,
@@ -57,9 +58,8 @@ extension SQLiteStore: KeyStore {
                 arguments: [
                     key.name, KeyRow.scopes(key), key.limits.perSecond, key.limits.burst, key.limits.perDay,
                     KeyRow.domains(key), KeyRow.networks(key), key.detectsRepeats, key.expiresAt?.milliseconds,
-                    key.id.text,
+                    id.text,
                 ])
-            guard database.changesCount == 1 else { throw StoreError.noSuchKey(key.id) }
         }
     }
 
@@ -116,11 +116,10 @@ extension SQLiteStore: KeyStore {
         }
     }
 
-    public func currentKeys(_ ids: [KeyID], now: Timestamp) async throws -> [KeyID: (key: Key, emailsToday: Int)] {
+    public func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey] {
         try await read { database in
-            let statement = try DirectStatement(database, KeyRow.lookUpWithEmailsToday)
-            var found: [KeyID: (key: Key, emailsToday: Int)] = [:]
-            for id in ids { found[id] = try KeyRow.withEmailsToday(id, now, statement) }
+            var found: [KeyID: StoredKey] = [:]
+            for id in ids { found[id] = try KeyRow.storedKey(id, in: database) }
             return found
         }
     }
@@ -151,10 +150,12 @@ enum KeyRow {
     /// Of the columns that stand behind these in a query.
     private static let next: CInt = 13
 
-    static let lookUp = "SELECT \(columns), digest, previous_digest, previous_until FROM key WHERE id = ?"
+    private static let secrets = "digest, previous_digest, previous_until"
+
+    private static let lookUp = "SELECT \(columns), \(secrets) FROM key WHERE id = ?"
 
     static let lookUpWithEmailsToday = """
-        SELECT \(columns), COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0)
+        SELECT \(columns), \(secrets), COALESCE((SELECT emails FROM usage WHERE usage.key = key.id AND day = ?), 0)
         FROM key WHERE id = ?
         """
 
@@ -188,7 +189,13 @@ enum KeyRow {
 
     private static func words(_ list: String) -> [String] { list.utf8.split(separator: 0x20).compactMap(String.init) }
 
-    static func storedKey(_ row: DirectRow) throws -> StoredKey {
+    static func storedKey(_ id: KeyID, in database: Database) throws -> StoredKey? {
+        let statement = try DirectStatement(database, lookUp)
+        statement.bind(id.text, at: 1)
+        return try statement.first(storedKey)
+    }
+
+    private static func storedKey(_ row: DirectRow) throws -> StoredKey {
         guard let digest = row.bytes(next).flatMap(KeyDigest.init(bytes:)) else {
             throw StoreError.corrupt("a key's digest has not 32 bytes")
         }
@@ -204,10 +211,10 @@ enum KeyRow {
     /// `statement` is ``lookUpWithEmailsToday``.
     static func withEmailsToday(
         _ id: KeyID, _ now: Timestamp, _ statement: DirectStatement
-    ) throws -> (key: Key, emailsToday: Int)? {
+    ) throws -> (key: StoredKey, emailsToday: Int)? {
         statement.bind(now.day.number, at: 1)
         statement.bind(id.text, at: 2)
-        return try statement.first { (try key($0), Int($0.integer(next) ?? 0)) }
+        return try statement.first { (try storedKey($0), Int($0.integer(next + 3) ?? 0)) }
     }
 
     /// Keys with their usage, by creation. `id` is the condition's ?2, where it has one.

@@ -43,7 +43,7 @@ extension SQLiteStore: SubmissionStore {
 /// What one batch does to the keys in it: their state is read once, their usage written once.
 private struct AcceptanceLedger {
     private struct Entry {
-        var key: Key
+        var stored: StoredKey
         var emailsToday: Int
         var emails = 0
         var messages = 0
@@ -97,13 +97,16 @@ private struct AcceptanceLedger {
         guard var entry = try entry(of: submission.key) else {
             return .refused(Refusal(.keyRevoked, "This API key no longer exists; use another one"))
         }
-        if let refusal = entry.key.refusalOfUse(at: now) { return .refused(refusal) }
-        if let first = try firstOfRepeat(submission, entry.key) { return .repeated(first) }
+        let key = entry.stored.key
+        if let refusal = entry.stored.refusalOfSending(with: submission.secret, from: submission.client, at: now) {
+            return .refused(refusal)
+        }
+        if let first = try firstOfRepeat(submission, key) { return .repeated(first) }
         let emails = submission.envelope.recipients.count
-        if let cap = entry.key.limits.perDay, entry.emailsToday + entry.emails + emails > cap {
+        if let cap = key.limits.perDay, entry.emailsToday + entry.emails + emails > cap {
             return .refused(Refusal.dayUsedUp(cap: cap, at: now))
         }
-        try insert(submission, lane: entry.key.environment)
+        try insert(submission, lane: key.environment)
         entry.emails += emails
         entry.messages += 1
         entries[submission.key] = entry
@@ -128,8 +131,8 @@ private struct AcceptanceLedger {
 
     private mutating func entry(of id: KeyID) throws -> Entry? {
         if let entry = entries[id] { return entry }
-        guard let (key, emailsToday) = try KeyRow.withEmailsToday(id, now, findKey) else { return nil }
-        let entry = Entry(key: key, emailsToday: emailsToday)
+        guard let (stored, emailsToday) = try KeyRow.withEmailsToday(id, now, findKey) else { return nil }
+        let entry = Entry(stored: stored, emailsToday: emailsToday)
         entries[id] = entry
         return entry
     }

@@ -4,6 +4,12 @@ import RelayCore
 import SQLiteStore
 import Settings
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
     @Option(
@@ -38,7 +44,23 @@ struct CommonOptions: ParsableArguments {
                 "there is no database at \(settings.database); start the relay first, or name its settings with --config"
             )
         }
+        try becomeOwner(ofDirectoryOf: settings.database)
         return try SQLiteStore(path: settings.database, role: .tool, now: SystemClock().now())
+    }
+
+    /// From here on root is the relay's user: whose directory it is could have put links to other files in place of its own, and
+    /// what is made there must be the relay's.
+    private func becomeOwner(ofDirectoryOf path: String) throws {
+        let directory = (path as NSString).deletingLastPathComponent
+        var status = stat()
+        guard geteuid() == 0, stat(directory.isEmpty ? "." : directory, &status) == 0, status.st_uid != 0 else {
+            return
+        }
+        // As root, these can't be taken back. The C library sees to it that all threads follow.
+        guard setgroups(0, nil) == 0, setgid(status.st_gid) == 0, setuid(status.st_uid) == 0 else {
+            throw CommandError(
+                "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
+        }
     }
 
     private func isCreatable(_ path: String) -> Bool {
@@ -54,11 +76,19 @@ struct CommandError: Error, CustomStringConvertible {
 }
 
 func printError(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
+    Output.writeError(text + "\n")
 }
 
 extension KeyID: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    /// Of a whole key too: it is at hand when it has leaked and is to be revoked.
+    public init?(argument: String) {
+        if let key = try? APIKey(parsing: Array(argument.utf8)) { self = key.id } else { self.init(argument) }
+    }
+}
+
+/// `text` with all that may be an API key but its public id taken out: what was typed is repeated in errors.
+func withoutKeys(_ text: String) -> String {
+    text.replacing(/(hk_(?:live|test)_[0-9A-Za-z]{0,8})[0-9A-Za-z]+/) { "\($0.output.1)…" }
 }
 
 extension MessageID: ExpressibleByArgument {
@@ -74,13 +104,18 @@ struct TimeSpan: ExpressibleByArgument {
     let duration: Duration
     let text: String
 
+    /// Beyond it there is no calendar to reckon with.
+    private static let maximum = Duration.seconds(1000 * 365 * 86_400)
+
     init(_ duration: Duration, _ text: String) {
         self.duration = duration
         self.text = text
     }
 
     init?(argument: String) {
-        guard let duration = Duration(written: argument), duration > .zero else { return nil }
+        guard let duration = Duration(written: argument), duration > .zero, duration <= TimeSpan.maximum else {
+            return nil
+        }
         self.duration = duration
         text = argument
     }

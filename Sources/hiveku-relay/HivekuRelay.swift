@@ -29,7 +29,31 @@ struct HivekuRelay: AsyncParsableCommand {
     static func main() async {
         // Dispatch tells syslog, as an error, of every thread whose priority it may not raise, which as no user but root it may.
         setenv("LIBDISPATCH_LOG", "NO", 0)
-        await main(nil)
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            try Output.finish()
+        } catch {
+            end(with: error)
+        }
+    }
+
+    /// Prints what is to be said of an error, or help, and ends with its status. An argument that is wrong is repeated, which may
+    /// be a key where its id was meant.
+    private static func end(with error: any Error) -> Never {
+        let status = exitCode(for: error)
+        let message = withoutKeys(fullMessage(for: error))
+        if status.isSuccess {
+            print(message)
+            guard (try? Output.finish()) != nil else { Glibc.exit(1) }
+        } else if !message.isEmpty {
+            Output.writeError(message + "\n")
+        }
+        Glibc.exit(status.rawValue)
     }
 }
 

@@ -47,10 +47,10 @@ enum JSONValue: Encodable {
             lines += try encoder.encode(value)
             lines.append(0x0A)
             guard lines.count >= linesAtOnce else { continue }
-            FileHandle.standardOutput.write(lines)
+            try Output.write(lines)
             lines.removeAll(keepingCapacity: true)
         }
-        FileHandle.standardOutput.write(lines)
+        try Output.write(lines)
     }
 
     /// Octets that are gathered before they are written.

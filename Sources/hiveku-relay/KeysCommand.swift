@@ -40,7 +40,7 @@ struct KeysCreate: AsyncParsableCommand {
         var generator = SystemRandomNumberGenerator()
         let secret = APIKey(generating: environment, using: &generator)
         var key = Key(id: secret.id, name: name, environment: environment, scopes: [], createdAt: now)
-        try rules.apply(to: &key, now: now)
+        try rules.change(now: now)(&key)
         let store = try common.store()
         try await store.insertKey(StoredKey(key: key, digest: secret.digest))
         try reveal(secret, of: KeyRecord(key: key, usage: KeyUsage()), json: json)
@@ -86,8 +86,8 @@ struct KeyRuleOptions: ParsableArguments {
         _ = try parsedScopes()
         _ = try parsedDomains()
         _ = try parsedNetworks()
-        if let perSecond, !(perSecond > 0 && perSecond <= 1_000_000) {
-            throw ValidationError("--per-second must be above 0 and at most 1,000,000")
+        if let perSecond, !(0.0001...1_000_000).contains(perSecond) {
+            throw ValidationError("--per-second must be at least 0.0001 (about 9 a day) and at most 1,000,000")
         }
         if let burst, !(1...1_000_000_000).contains(burst) { throw ValidationError("--burst must be 1 or more") }
         if let perDay, !(1...1_000_000_000_000).contains(perDay) {
@@ -99,15 +99,22 @@ struct KeyRuleOptions: ParsableArguments {
     }
 
     /// Changes what was given and leaves the rest.
-    func apply(to key: inout Key, now: Timestamp) throws {
-        if !scopes.isEmpty { key.scopes = try parsedScopes() }
-        if let perSecond { key.limits.perSecond = perSecond }
-        if let burst { key.limits.burst = burst }
-        if let perDay { key.limits.perDay = perDay }
-        if !domains.isEmpty { key.domains = try parsedDomains() }
-        if !networks.isEmpty { key.networks = try parsedNetworks() }
-        if let detectRepeats { key.detectsRepeats = detectRepeats }
-        if let expiresIn { key.expiresAt = now + expiresIn.duration }
+    func change(now: Timestamp) throws -> @Sendable (inout Key) -> Void {
+        let scopes = scopes.isEmpty ? nil : try parsedScopes()
+        let domains = domains.isEmpty ? nil : try parsedDomains()
+        let networks = networks.isEmpty ? nil : try parsedNetworks()
+        let (perSecond, burst, perDay, detectsRepeats) = (perSecond, burst, perDay, detectRepeats)
+        let expiresAt = expiresIn.map { now + $0.duration }
+        return { key in
+            if let scopes { key.scopes = scopes }
+            if let perSecond { key.limits.perSecond = perSecond }
+            if let burst { key.limits.burst = burst }
+            if let perDay { key.limits.perDay = perDay }
+            if let domains { key.domains = domains }
+            if let networks { key.networks = networks }
+            if let detectsRepeats { key.detectsRepeats = detectsRepeats }
+            if let expiresAt { key.expiresAt = expiresAt }
+        }
     }
 
     private func parsedScopes() throws -> Set<Scope> {
@@ -148,6 +155,8 @@ private func validateName(_ name: String) throws {
     guard (1...100).contains(name.count), printable(name) == name else {
         throw ValidationError("--name must have 1 to 100 characters and no control characters")
     }
+    // A name is listed, and stored as it is.
+    guard withoutKeys(name) == name else { throw ValidationError("--name must not hold an API key") }
 }
 
 /// The one time that a key is shown.
@@ -317,16 +326,18 @@ struct KeysUpdate: AsyncParsableCommand {
     func run() async throws {
         let store = try common.store()
         let now = SystemClock().now()
-        guard var key = try await store.storedKey(id)?.key else { throw StoreError.noSuchKey(id) }
-        if let name { key.name = name }
-        try rules.apply(to: &key, now: now)
-        if noPerDay { key.limits.perDay = nil }
-        if noBurst { key.limits.burst = nil }
-        if anyDomain { key.domains = [] }
-        if anyNetwork { key.networks = [] }
-        if noExpiry { key.expiresAt = nil }
-        if noScopes { key.scopes = [] }
-        try await store.updateKey(key)
+        let change = try rules.change(now: now)
+        let (noPerDay, noBurst, anyDomain, anyNetwork) = (noPerDay, noBurst, anyDomain, anyNetwork)
+        try await store.updateKey(id) { [name, noExpiry, noScopes] key in
+            if let name { key.name = name }
+            change(&key)
+            if noPerDay { key.limits.perDay = nil }
+            if noBurst { key.limits.burst = nil }
+            if anyDomain { key.domains = [] }
+            if anyNetwork { key.networks = [] }
+            if noExpiry { key.expiresAt = nil }
+            if noScopes { key.scopes = [] }
+        }
         if json, let record = try await store.keyRecord(id, now: now) {
             try JSONValue(record).print()
         } else {
@@ -387,9 +398,10 @@ struct KeysRevoke: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let log = try common.settings().log
         let store = try common.store()
         if queued == .drop {
-            try await dropQueued(store)
+            try await dropQueued(store, log)
         } else {
             try await store.revokeKey(id, queued: queued, now: SystemClock().now())
         }
@@ -404,11 +416,11 @@ struct KeysRevoke: AsyncParsableCommand {
 
     /// Revoked and held first: while it is looked up for the log what will be dropped, nothing is added and nothing is sent.
     /// An interruption leaves it held.
-    private func dropQueued(_ store: SQLiteStore) async throws {
+    private func dropQueued(_ store: SQLiteStore, _ log: RelaySettings.Log) async throws {
         try await store.revokeKey(id, queued: .hold, now: SystemClock().now())
         let queued = try await store.matching(.drop, MessageFilter(key: id, limit: .max)) { _ in }
         try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
-        await DropLog(try common.settings().log).write(queued, of: store)
+        await DropLog(log).write(queued, of: store)
     }
 }
 

@@ -115,7 +115,7 @@ struct MessagesShow: AsyncParsableCommand {
         while offset < body.size {
             let piece = try await body.read(at: offset, count: 1 << 18)
             guard !piece.isEmpty else { break }
-            FileHandle.standardOutput.write(Data(piece))
+            try Output.write(piece)
             offset += piece.count
         }
     }

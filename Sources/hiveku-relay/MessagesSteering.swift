@@ -69,7 +69,7 @@ struct MessageSelection: ParsableArguments {
     }
 
     private func confirms(_ question: String) -> Bool {
-        FileHandle.standardError.write(Data("\(question) [y/N] ".utf8))
+        Output.writeError("\(question) [y/N] ")
         let answer = readLine()?.trimmingCharacters(in: .whitespaces).lowercased()
         return answer == "y" || answer == "yes"
     }

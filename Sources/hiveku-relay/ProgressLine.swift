@@ -17,7 +17,7 @@ final class ProgressLine: Sendable {
         shown.withLock { shown in
             // Blanks over what was longer before, and back to the beginning of the line.
             let rest = String(repeating: " ", count: max(0, shown - text.count))
-            FileHandle.standardError.write(Data("\r\(text)\(rest)\r".utf8))
+            Output.writeError("\r\(text)\(rest)\r")
             shown = text.count
         }
     }

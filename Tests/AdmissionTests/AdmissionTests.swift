@@ -327,14 +327,51 @@ extension Result where Failure == Refusal {
         let key = try await fixture.key()
         let grant = try await fixture.authenticate(key).get()
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: fixture.clock.now())
-        var rules = try #require(try await tool.storedKey(key.id)).key
-        rules.domains = [DomainPattern(normalised: "example.org")]
-        try await tool.updateKey(rules)
+        try await tool.updateKey(key.id) { $0.domains = [DomainPattern(normalised: "example.org")] }
         try await fixture.admission.refreshGrants()
         #expect(await fixture.send(grant).reason == .senderDomain)
         try await tool.revokeKey(key.id, queued: .deliver, now: fixture.clock.now())
         try await fixture.admission.refreshGrants()
         #expect(fixture.admission.refusalOfUse(grant)?.reason == .keyRevoked)
+    }
+
+    enum Change: CaseIterable, Sendable {
+        case scope, network, secret
+    }
+
+    /// All that authentication asks for must hold as long as the session is used.
+    @Test(arguments: Change.allCases) func whatIsTakenFromTheKeyIsTakenFromOpenSessions(_ change: Change) async throws {
+        let fixture = try AdmissionFixture()
+        let key = try await fixture.key()
+        let grant = try await fixture.authenticate(key).get()
+        #expect(await fixture.send(grant).reason == nil)
+        let tool = try SQLiteStore(path: fixture.path, role: .tool, now: fixture.clock.now())
+        let expected: RefusalReason
+        switch change {
+        case .scope:
+            try await tool.updateKey(key.id) { $0.scopes = [] }
+            expected = .scope
+        case .network:
+            let elsewhere = try NetworkBlock("198.51.100.0/24")
+            try await tool.updateKey(key.id) { $0.networks = [elsewhere] }
+            expected = .network
+        case .secret:
+            let other = Sample.key().secret
+            let now = fixture.clock.now()
+            try await tool.rotateKey(key.id, digest: other.digest, previousUntil: now + .seconds(60))
+            #expect(await fixture.send(grant).reason == nil)
+            fixture.clock.advance(.seconds(60))
+            expected = .keyUnknown
+        }
+        // At the end of data at once, also before the early answers know.
+        #expect(await fixture.send(grant).reason == expected)
+        try await fixture.admission.refreshGrants()
+        #expect(fixture.admission.refusalOfUse(grant)?.reason == expected)
+        guard case .refused(let refusal) = fixture.admission.open(recipients: 1, grant) else {
+            Issue.record("opened")
+            return
+        }
+        #expect(refusal.reason == expected)
     }
 
     /// The issue's ledger: 50 senders, a revocation in the middle, and not one acceptance that began after it returned.

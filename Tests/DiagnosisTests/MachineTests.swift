@@ -143,6 +143,9 @@ import Testing
         expect(judge(directory, file("/d/db", 0o400)), .problem, "may not write")
         #expect(judge(directory, file("/d/db", 0o660, owner: 0)).isEmpty)
         expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "may not write")
+        let linked = Judge.permissions(directory: directory, files: [], links: ["/d/db"], user: "relay")
+        #expect(linked.map(\.outcome) == [.warning])
+        #expect(linked.allSatisfy { !($0.remedy ?? "").contains("chown") })
         // Root may do everything.
         #expect(judge(file("/d", 0o755, owner: 0, group: 0), file("/d/db", 0o600)).isEmpty)
         #expect(

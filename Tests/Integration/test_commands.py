@@ -1,11 +1,16 @@
 """The commands: what they print, for people and as JSON, and how they end."""
 
 import json
+import os
+import pathlib
 import re
+import sqlite3
+import subprocess
+import tempfile
 
 import pytest
 
-from relay import key_id
+from relay import BINARY, clean_environment, key_id
 from submit import submit
 
 KEY_NAMES = {
@@ -69,7 +74,7 @@ def test_a_key_without_scope_is_warned_about(relay):
     (["--allow-domain", "no_domain"], "is no domain"),
     (["--allow-domain", "*.*.example.com"], "is no domain"),
     (["--scope", "email:everything"], "email:send, email:batch, email:domains, email:templates, email:webhooks"),
-    (["--per-second", "0"], "--per-second must be above 0"),
+    (["--per-second", "0"], "--per-second must be at least 0.0001"),
     (["--per-day", "0"], "--per-day must be 1 or more"),
     (["--expires-in", "soon"], "--expires-in"),
 ])
@@ -197,6 +202,73 @@ def test_every_command_teaches(relay):
                     ["messages", "release"], ["messages", "drop"], ["status"], ["config", "check"], ["doctor"]]:
         result = subprocess.run([BINARY, *command, "--help"], capture_output=True, text=True)
         assert result.returncode == 0 and "OVERVIEW" in result.stdout
+
+
+def test_a_key_in_place_of_its_id(relay):
+    """It is at hand when it has leaked; and no mistake with it repeats it."""
+    key = relay.create_key()
+    assert json.loads(relay.run("keys", "show", key, "--json").stdout)["id"] == key_id(key)
+    mistyped = key[:-1] + ("a" if key[-1] != "a" else "b")
+    for arguments in [["keys", "revoke", mistyped], ["messages", "list", "--key", mistyped], ["keys", "list", key],
+                      ["messages", "show", key], ["keys", "create", "--environment", "test", "--name", f"of {key}"]]:
+        result = relay.run(*arguments, check=False)
+        assert result.returncode == 64
+        assert key[16:42] not in result.stdout + result.stderr
+    relay.run("keys", "revoke", key)
+    assert relay.run("keys", "check", key, check=False).returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    ["keys", "create", "--environment", "test", "--name", "lost"], ["keys", "create", "--environment", "test", "--name", "lost", "--json"],
+    ["keys", "list"], ["keys", "list", "--json"], ["messages", "list", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_an_error(relay, arguments):
+    relay.create_key()
+    submit(relay, relay.create_key(), MESSAGE)
+    options = [] if arguments == ["--help"] else ["--config", str(relay.config)]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, *arguments, *options], stdout=full, stderr=subprocess.PIPE, text=True,
+                                env=clean_environment(relay.environment))
+    assert result.returncode == 1
+    if arguments != ["--help"]:
+        assert "its output can't be written: No space left on device" in result.stderr
+    # And nobody to tell it to.
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, *arguments, *options], stdout=full, stderr=full, env=clean_environment(relay.environment))
+    assert result.returncode == 1
+
+
+@pytest.fixture
+def open_directory():
+    """That everybody may pass through."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o711)
+        yield pathlib.Path(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_roots_commands_work_as_the_relays_user(own_relay, open_directory):
+    relay = own_relay(start=False)
+    state = open_directory / "state"
+    state.mkdir()
+    os.chown(state, 12345, 12345)
+    relay.write_settings({"database": str(state / "relay.db")})
+    relay.create_key()
+    assert {path.stat().st_uid for path in state.iterdir()} == {12345}
+    # Its user may have put a link in place of a file, to one that is root's alone.
+    secret = open_directory / "secret.db"
+    database = sqlite3.connect(secret)
+    database.executescript("PRAGMA user_version = 1; CREATE TABLE secret (word); INSERT INTO secret VALUES ('secret')")
+    database.close()
+    secret.chmod(0o600)
+    before = secret.read_bytes()
+    for path in state.iterdir():
+        if path.is_file():
+            path.unlink()
+    (state / "relay.db").symlink_to(secret)
+    result = relay.run("keys", "list", check=False)
+    assert result.returncode == 1 and "Permission denied" in result.stderr
+    assert secret.read_bytes() == before and secret.stat().st_uid == 0
+    assert [path.name for path in state.iterdir() if path.name.startswith("relay.db.v")] == []
 
 
 def test_no_key_is_in_the_log(relay):

@@ -7,12 +7,13 @@ import pytest
 
 from load import Client, Ledger, run, trusting
 from relay import key_id
-from submit import submit
+from submit import send, session, submit
 
 ROUNDS = 100
 CONNECTIONS = 50
 # Of these, so many wait with their data until the revocation has returned: the case that caches get wrong.
 LURKERS = 5
+QUIET = b"From: from@example.com\r\nSubject: open\r\n\r\nbody\r\n"
 DISPOSITIONS = ["deliver", "hold", "drop"]
 # The relay's simulated sends are over at once; those to this mailbox are throttled twice, and so stay in the queue a while.
 SLOW = "throttle@simulator.amazonses.com"
@@ -84,6 +85,30 @@ def ended(relay, key):
         return messages if not {m["state"] for m in messages} & {"queued", "sending"} else None
 
     return relay.wait_until(look, f"the end of all messages of {key_id(key)}")
+
+
+@pytest.mark.parametrize("command, word", [
+    (["keys", "rotate", "ID", "--grace", "0s"], "key-unknown"), (["keys", "update", "ID", "--no-scopes"], "scope"),
+    (["keys", "update", "ID", "--allow-network", "192.0.2.0/24"], "network")], ids=["secret", "scope", "network"])
+def test_what_is_taken_from_a_key_is_taken_from_open_sessions(relay, command, word):
+    key = relay.create_key()
+    with session(relay, key) as smtp:
+        assert send(smtp, QUIET)[0] == 250
+        assert smtp.mail("from@example.com")[0] == 250 and smtp.rcpt("to@example.net")[0] == 250
+        assert smtp.docmd("DATA")[0] == 354
+        relay.run(*[key_id(key) if argument == "ID" else argument for argument in command])
+        # At the end of data at once; and soon after also before.
+        smtp.send(QUIET + b".\r\n")
+        code, text = smtp.getreply()
+        assert (code, text[:6], text[-len(word) - 2:]) == (550, b"5.7.1 ", f"[{word}]".encode())
+
+        def mail():
+            smtp.rset()
+            code, text = smtp.mail("from@example.com")
+            return None if code == 250 else (code, text)
+
+        code, text = relay.wait_until(mail, "the session's early answer")
+        assert code == 530 and text.endswith(f"[{word}]".encode())
 
 
 def queued(relay, key):

@@ -7,7 +7,7 @@ import Testing
 struct TokenBucketTests {
     private enum Step {
         case take(Int, at: Double, TokenBucket.Answer)
-        case giveBack(Int, at: Double)
+        case giveBack(Int, takenAt: Double = 0, at: Double)
         case isFull(at: Double, Bool)
     }
 
@@ -80,8 +80,15 @@ struct TokenBucketTests {
             limits: SendingLimits(perSecond: 4),
             steps: [
                 .take(4, at: 0, .go), .giveBack(4, at: 0), .isFull(at: 0, true),
-                .take(8, at: 0, .go), .giveBack(8, at: 0.5), .take(4, at: 0.5, .go),
-                .take(1, at: 0.5, .wait(seconds: 0.25)),
+                .take(8, at: 0, .go), .giveBack(8, at: 0), .isFull(at: 0, true),
+            ]),
+        "what has flowed in since is not given back once more": Scenario(
+            limits: SendingLimits(perSecond: 4),
+            steps: [
+                .take(4, at: 0, .go), .take(4, at: 1, .go), .take(4, at: 2, .go),
+                // Kept for so long, the first are worth nothing, the last all.
+                .giveBack(4, takenAt: 0, at: 2), .giveBack(4, takenAt: 1, at: 2), .take(1, at: 2, .wait(seconds: 0.25)),
+                .giveBack(1, takenAt: 2, at: 2), .giveBack(4, takenAt: 2, at: 2), .isFull(at: 2, true),
             ]),
         "giving back never fills above the burst": Scenario(
             limits: SendingLimits(perSecond: 4),
@@ -110,7 +117,8 @@ struct TokenBucketTests {
                 let answer = bucket.take(
                     count, limits: scenario.limits, at: now, maximumWait: scenario.maximumWait)
                 #expect(Self.isSame(answer, expected), "step \(index): \(answer)")
-            case .giveBack(let count, let now): bucket.giveBack(count, limits: scenario.limits, at: now)
+            case .giveBack(let count, let takenAt, let now):
+                bucket.giveBack(count, takenAt: takenAt, limits: scenario.limits, at: now)
             case .isFull(let now, let expected):
                 #expect(bucket.isFull(limits: scenario.limits, at: now) == expected, "step \(index)")
             }

@@ -60,18 +60,35 @@ import Testing
         var key = stored.key
         key.name = "renamed"
         key.limits.perDay = 3
-        try await fixture.store.updateKey(key)
+        try await fixture.store.updateKey(secret.id) {
+            $0.name = "renamed"
+            $0.limits.perDay = 3
+        }
         let record = try #require(try await fixture.store.keyRecord(secret.id, now: Sample.now))
         #expect(record.key == key)
         #expect(record.usage.emailsTotal == 1)
         #expect(try await fixture.store.storedKey(secret.id)?.accepts(secret.digest, at: Sample.now) == true)
     }
 
+    /// Nobody undoes what another changes meanwhile.
+    @Test func changesAtATimeAllCount() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key { $0.limits.perDay = 0 }
+        let tools = try (0..<2).map { _ in try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now) }
+        try await withThrowingTaskGroup { group in
+            for number in 0..<20 {
+                group.addTask { try await tools[number % 2].updateKey(key) { $0.limits.perDay? += 1 } }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await fixture.store.storedKey(key)?.key.limits.perDay == 20)
+    }
+
     @Test func changesOfUnknownKeysAreErrors() async throws {
         let fixture = try StoreFixture()
-        let (secret, stored) = Sample.key()
+        let secret = Sample.key().secret
         let store = fixture.store
-        await #expect(throws: StoreError.noSuchKey(secret.id)) { try await store.updateKey(stored.key) }
+        await #expect(throws: StoreError.noSuchKey(secret.id)) { try await store.updateKey(secret.id) { _ in } }
         await #expect(throws: StoreError.noSuchKey(secret.id)) {
             try await store.rotateKey(secret.id, digest: secret.digest, previousUntil: Sample.now)
         }

@@ -76,8 +76,15 @@ struct DatabaseCheck: Sendable {
 
     private func permissions() -> [Finding] {
         guard let directory = FileStatus(of: directory) else { return [] }
-        let files = ["", "-wal", "-shm", ".instances", ".spool"].compactMap { FileStatus(of: path + $0) }
-        return Judge.permissions(directory: directory, files: files, user: userName(directory.owner))
+        let names = ["", "-wal", "-shm", ".instances", ".spool"].map { path + $0 }
+        let links = names.filter(isLink)
+        let files = names.filter { !links.contains($0) }.compactMap { FileStatus(of: $0) }
+        return Judge.permissions(directory: directory, files: files, links: links, user: userName(directory.owner))
+    }
+
+    private func isLink(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
     private func userName(_ id: uid_t) -> String {

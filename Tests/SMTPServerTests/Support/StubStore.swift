@@ -65,13 +65,13 @@ final class StubStore: KeyStore, SubmissionStore {
     }
 
     func record(_ activity: [KeyID: KeyActivity]) {}
-    func currentKeys(_ ids: [KeyID], now: Timestamp) -> [KeyID: (key: Key, emailsToday: Int)] { [:] }
+    func currentKeys(_ ids: [KeyID]) -> [KeyID: StoredKey] { [:] }
     func changeCounter() -> Int64 { 0 }
 
     // The server asks for none of these.
     func keyRecord(_ id: KeyID, now: Timestamp) -> KeyRecord? { nil }
     func keyRecords(includingRevoked: Bool, now: Timestamp) -> [KeyRecord] { [] }
-    func updateKey(_ key: Key) throws { throw StoreError.noSuchKey(key.id) }
+    func updateKey(_ id: KeyID, _ change: @Sendable (inout Key) -> Void) throws { throw StoreError.noSuchKey(id) }
     func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) throws { throw StoreError.noSuchKey(id) }
     func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) throws { throw StoreError.noSuchKey(id) }
 
