@@ -117,7 +117,8 @@ public final class Admission: Sendable {
             return .failure(Refusal(.storage, "The relay can't look up the API key just now; try again later"))
         }
         let now = clock.now()
-        if let refusal = KeyVerdict.ofUse(candidate, stored: stored, client: client, now: now) {
+        let digest = candidate.digest
+        if let refusal = KeyVerdict.ofUse(candidate, digest, stored: stored, client: client, now: now) {
             failed(stored?.key.id, client)
             return .failure(refusal)
         }
@@ -127,7 +128,7 @@ public final class Admission: Sendable {
             state.activity[stored.key.id, default: KeyActivity()].add(KeyActivity(lastUsedAt: now))
             return state.keys.use(stored)
         }
-        return .success(Grant(subject: key, secret: candidate.digest, client: client))
+        return .success(Grant(subject: key, secret: digest, client: client))
     }
 
     /// How long a face is to hold back the answer to an authentication that failed: guessing is to be slow.

@@ -14,8 +14,14 @@ public enum KeyVerdict {
 
     /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for submission.
     public static func ofUse(_ candidate: APIKey, stored: StoredKey?, client: IPAddress?, now: Timestamp) -> Refusal? {
-        guard let stored, stored.key.environment == candidate.environment, stored.accepts(candidate.digest, at: now)
-        else {
+        ofUse(candidate, candidate.digest, stored: stored, client: client, now: now)
+    }
+
+    /// As above, where the candidate's digest is at hand.
+    static func ofUse(
+        _ candidate: APIKey, _ digest: KeyDigest, stored: StoredKey?, client: IPAddress?, now: Timestamp
+    ) -> Refusal? {
+        guard let stored, stored.key.environment == candidate.environment, stored.accepts(digest, at: now) else {
             return unknown
         }
         return stored.key.refusalOfSending(from: client, at: now)
