@@ -1,11 +1,6 @@
 import Foundation
+import Glibc
 import RelayCore
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
 
 /// What the store makes is its owner's alone, and its owner is the relay: who owns the directory.
 ///

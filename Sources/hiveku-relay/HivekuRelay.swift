@@ -1,10 +1,6 @@
 import ArgumentParser
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Foundation
+import Glibc
 
 @main
 struct HivekuRelay: AsyncParsableCommand {
@@ -47,10 +43,11 @@ struct HivekuRelay: AsyncParsableCommand {
     private static func end(with error: any Error) -> Never {
         let status = exitCode(for: error)
         let message = withoutKeys(fullMessage(for: error))
+        guard !message.isEmpty else { Glibc.exit(status.rawValue) }
         if status.isSuccess {
-            print(message)
-            guard (try? Output.finish()) != nil else { Glibc.exit(1) }
-        } else if !message.isEmpty {
+            // Help that was asked for.
+            guard (try? Output.write(Data((message + "\n").utf8))) != nil else { Glibc.exit(1) }
+        } else {
             Output.writeError(message + "\n")
         }
         Glibc.exit(status.rawValue)

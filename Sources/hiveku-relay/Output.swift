@@ -1,10 +1,5 @@
 import Foundation
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// What commands print. Foundation's file handles end the process where their file can't be written.
 enum Output {
@@ -39,4 +34,9 @@ enum Output {
             return true
         }
     }
+}
+
+/// `text` with all that may be an API key but its public id taken out: what was typed is repeated in errors.
+func withoutKeys(_ text: String) -> String {
+    text.replacing(/(hk_(?:live|test)_[0-9A-Za-z]{0,8})[0-9A-Za-z]+/) { "\($0.output.1)…" }
 }

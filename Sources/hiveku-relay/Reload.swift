@@ -39,7 +39,8 @@ struct SettingsFollowers: Sendable {
     }
 }
 
-/// Reads settings and certificates anew on SIGHUP, and certificates also when their files have changed.
+/// Reads settings and certificates anew on SIGHUP, and certificates also when their files have changed; renews the key of session
+/// tickets.
 ///
 /// All or nothing: with a mistake anywhere, everything stays as it was. What can't change while the relay runs is named.
 struct ReloadService: Service {

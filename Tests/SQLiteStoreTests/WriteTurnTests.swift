@@ -1,6 +1,5 @@
 import Foundation
 import GRDB
-import Glibc
 import Synchronization
 import TestSupport
 import Testing
@@ -30,8 +29,13 @@ import Testing
             store.write(
                 { database in
                     try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
-                    // As long as with a slow disk.
-                    usleep(5000)
+                    // So much work that whoever finds the database locked now and then does so each time.
+                    _ = try Int.fetchOne(
+                        database,
+                        sql: """
+                            WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 50000)
+                            SELECT SUM(n) FROM number
+                            """)
                 },
                 completion: { [self] _ in
                     let goesOn = state.withLock { state in

@@ -29,12 +29,3 @@ public enum Sample {
 
     public static func recipients(_ count: Int) -> [String] { (0..<count).map { "r\($0)@example.net" } }
 }
-
-extension DeliveryQueue {
-    /// However many recipients they have.
-    public func claim(
-        lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
-        try await claim(lane: lane, limit: limit, recipients: .max, leaseUntil: leaseUntil, now: now)
-    }
-}
