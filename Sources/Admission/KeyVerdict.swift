@@ -30,28 +30,12 @@ public enum KeyVerdict {
     /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which
     /// gateways create on somebody's behalf; the header's From is still held to the allowlist.
     public static func ofSender(_ path: ReversePath, key: Key) -> Refusal? {
-        guard case .mailbox(let mailbox) = path, !key.allows(domain: mailbox.domain.name) else { return nil }
-        return Refusal(
-            .senderDomain,
-            "This API key may not send from \(mailbox.domain.text); it is allowed \(allowed(key)): change the envelope sender or the key"
-        )
+        key.refusal(of: path.claimedDomains)
     }
 
     /// Whether the header's authors are allowed.
     public static func ofHeader(_ summary: HeaderSummary, key: Key) -> Refusal? {
-        if !key.allows(domain: summary.from.domain.name) {
-            return Refusal(
-                .headerDomain,
-                "This API key may not send mail whose From is at \(summary.from.domain.text); it is allowed \(allowed(key))"
-            )
-        }
-        if let sender = summary.senders.first(where: { !key.allows(domain: $0.domain.name) }) {
-            return Refusal(
-                .headerDomain,
-                "This API key may not send mail whose Sender is at \(sender.domain.text); it is allowed \(allowed(key))"
-            )
-        }
-        return nil
+        key.refusal(of: summary.claimedDomains)
     }
 
     /// Whether the key's day still has room for one email. The store decides again, with the whole message, when it accepts.
@@ -63,12 +47,6 @@ public enum KeyVerdict {
     public static let unknown = Refusal(
         .keyUnknown,
         "This API key is not known here: check that it is the one meant for this relay, or create a new one")
-
-    /// A few of the allowed domains: enough to see the mistake, few enough for one line.
-    private static func allowed(_ key: Key) -> String {
-        let shown = key.domains.prefix(3).map(\.description).joined(separator: ", ")
-        return key.domains.count > 3 ? "\(shown) and \(key.domains.count - 3) more" : shown
-    }
 
     private static func explanation(of error: APIKey.Malformation, password: [UInt8], userName: [UInt8]) -> String {
         if APIKey.resemblesKey(userName), !APIKey.resemblesKey(password) {
@@ -88,12 +66,27 @@ public enum KeyVerdict {
     }
 }
 
-extension AddrDomain {
-    /// The domain to hold against an allowlist; nil for an address literal.
-    var name: String? {
+extension ReversePath {
+    /// None for the null reverse-path.
+    var claimedDomains: [ClaimedDomain] {
         switch self {
-        case .name(let name): name.text
-        case .literal: nil
+        case .null: []
+        case .mailbox(let mailbox): [ClaimedDomain(.envelope, mailbox.domain)]
+        }
+    }
+}
+
+extension HeaderSummary {
+    var claimedDomains: [ClaimedDomain] {
+        [ClaimedDomain(.from, from.domain)] + senders.map { ClaimedDomain(.sender, $0.domain) }
+    }
+}
+
+extension ClaimedDomain {
+    fileprivate init(_ place: Place, _ domain: AddrDomain) {
+        switch domain {
+        case .name(let name): self.init(place, name: name.text, text: name.text)
+        case .literal(let literal): self.init(place, name: nil, text: literal)
         }
     }
 }

@@ -107,6 +107,10 @@ extension Refusal {
             case .duplicateField: .headerRepeated
             case .headerTooLarge, .malformedHeader: .headerSyntax
             case .lineTooLong: .lineLength
+            case .address: .headerAddress
+            case .mime: .headerMIME
+            case .attachment: .attachment
+            case .loop: .loop
             }
         self.init(reason, rejection.explanation)
     }

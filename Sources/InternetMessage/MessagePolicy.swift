@@ -48,11 +48,21 @@ public enum MessageRejection: Error, Hashable, Sendable {
     case lineTooLong(limit: Int)
     /// The header section can be read in two ways; the sentence says in which line, and what is wrong.
     case malformedHeader(String)
+    /// To, Cc, Reply-To or Sender is none that SES's parser takes; the sentence names the field and what to write.
+    case address(String)
+    /// A Content-* field of the message or of a part is none that SES's parser takes; the sentence names field and part.
+    case mime(String)
+    /// An attached file's name has an ending that SES refuses; the sentence names the file and the ending.
+    case attachment(String)
+    /// The message goes around in circles; the sentence says how often it has passed.
+    case loop(String)
 
     /// A plain ASCII sentence that tells the developer of the sending application what to change, without final stop.
     public var explanation: String {
         switch self {
-        case .from(let text), .malformedHeader(let text): text
+        case .from(let text), .malformedHeader(let text), .address(let text), .mime(let text), .attachment(let text),
+            .loop(let text):
+            text
         case .duplicateField(let name): "The message has more than one \(name) field; SES takes one at most"
         case .headerTooLarge(let limit): "The header section of the message is larger than \(limit) octets"
         case .lineTooLong(let limit): "The message has a line of more than \(limit) octets; break it with CRLF"

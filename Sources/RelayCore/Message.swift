@@ -49,10 +49,15 @@ public struct Submission: Sendable {
     public var fingerprint: Fingerprint?
     /// What the client has authenticated with, which must still hold when the message is accepted; nil where nobody had to.
     public var secret: KeyDigest?
+    /// What the key must be allowed to do, decided again when the message is accepted.
+    public var scope: Scope
+    /// The domains of the envelope sender and of the header's authors, decided again when the message is accepted.
+    public var domains: [ClaimedDomain]
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
-        acceptedAt: Timestamp, fingerprint: Fingerprint? = nil
+        acceptedAt: Timestamp, fingerprint: Fingerprint? = nil, secret: KeyDigest? = nil, scope: Scope = .send,
+        domains: [ClaimedDomain] = []
     ) {
         self.id = id
         self.key = key
@@ -62,6 +67,9 @@ public struct Submission: Sendable {
         self.body = body
         self.acceptedAt = acceptedAt
         self.fingerprint = fingerprint
+        self.secret = secret
+        self.scope = scope
+        self.domains = domains
     }
 }
 

@@ -14,13 +14,23 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case senderDomain = "sender-domain"
     case headerDomain = "header-domain"
     case headerFrom = "header-from"
+    /// To, Cc, Reply-To or Sender that SES's parser refuses.
+    case headerAddress = "header-address"
+    /// A Content-* field, of the message or of a part, that SES's parser refuses.
+    case headerMIME = "header-mime"
     case headerSyntax = "header-syntax"
     case headerRepeated = "header-repeated"
+    /// A file that SES refuses for the ending of its name.
+    case attachment
+    /// The message has passed through too many servers, or through this one too often.
+    case loop
     case rateSecond = "rate-second"
     case rateDay = "rate-day"
     case recipients
     case size
     case address
+    /// A parameter of MAIL or RCPT that is not offered.
+    case parameter
     case lineEnding = "line-ending"
     case lineLength = "line-length"
     case storage

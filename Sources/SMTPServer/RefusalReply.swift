@@ -30,11 +30,15 @@ extension Reply {
         case .authThrottled: (code, status) = (421, EnhancedStatus(7, 0))
         case .senderDomain: (code, status) = (553, EnhancedStatus(7, 1))
         case .headerDomain: (code, status) = (550, EnhancedStatus(7, 1))
-        case .headerFrom, .headerSyntax, .headerRepeated: (code, status) = (550, EnhancedStatus(6, 0))
+        case .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated:
+            (code, status) = (550, EnhancedStatus(6, 0))
+        case .attachment: (code, status) = (550, EnhancedStatus(7, 1))
+        case .loop: (code, status) = (554, EnhancedStatus(4, 6))
         case .rateSecond, .rateDay: (code, status) = (451, EnhancedStatus(7, 1))
         case .recipients: (code, status) = (452, EnhancedStatus(5, 3))
         case .size: (code, status) = (552, EnhancedStatus(3, 4))
         case .address: (code, status) = (501, EnhancedStatus(1, 3))
+        case .parameter: (code, status) = (555, EnhancedStatus(5, 4))
         case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
         case .storage:
             switch stage {
