@@ -77,7 +77,7 @@ enum Corpus {
             else { return nil }
             let senders = rest[bracket.upperBound...].dropLast().split(separator: ", ").map(String.init)
             return .accepted(from: String(rest[..<bracket.lowerBound].dropFirst(5)), senders: senders)
-        case "from", "malformed", "duplicate", "too-large", "line-too-long":
+        case "from", "malformed", "duplicate", "too-large", "line-too-long", "address", "mime", "attachment", "loop":
             return .refused(kind: String(kind), part: rest)
         default: return nil
         }
@@ -93,6 +93,10 @@ extension MessageRejection {
         case .duplicateField: "duplicate"
         case .headerTooLarge: "too-large"
         case .lineTooLong: "line-too-long"
+        case .address: "address"
+        case .mime: "mime"
+        case .attachment: "attachment"
+        case .loop: "loop"
         }
     }
 }
