@@ -36,6 +36,7 @@ let package = Package(
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "Admission", targets: ["Admission"]),
         .library(name: "SQLiteStore", targets: ["SQLiteStore"]),
+        .library(name: "Listening", targets: ["Listening"]),
         .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
@@ -66,7 +67,10 @@ let package = Package(
         library("InternetMessage", []),
         library("SMTP", ["InternetMessage", nioCore]),
         library("RelayCore", [crypto]),
-        library("Admission", ["RelayCore", "InternetMessage"]),
+        library("Admission", ["RelayCore", "InternetMessage", logging]),
+        library(
+            "Listening",
+            ["RelayCore", nioCore, nioPosix, logging, .product(name: "NIOExtras", package: "swift-nio-extras")]),
         library(
             "SQLiteStore",
             [
@@ -76,7 +80,7 @@ let package = Package(
         library(
             "SMTPServer",
             [
-                "SMTP", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission", nioCore, nioPosix, logging,
+                "SMTP", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission", "Listening", nioCore, logging,
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         library("Delivery", ["RelayCore", logging]),
@@ -89,8 +93,8 @@ let package = Package(
         library(
             "Telemetry",
             [
-                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery", nioCore,
-                nioPosix,
+                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer", "Delivery",
+                nioCore, nioPosix,
                 logging, metrics, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -99,7 +103,7 @@ let package = Package(
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
-                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
+                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer", "Delivery",
                 "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -127,8 +131,8 @@ let package = Package(
         tests(
             "SMTPServerTests",
             [
-                "SMTPServer", "Admission", "InternetMessage", "NIOOpenSSL", "RelayCore", "TestSupport", nioCore,
-                nioPosix, nioEmbedded, logging, .product(name: "NIOExtras", package: "swift-nio-extras"),
+                "SMTPServer", "Listening", "Admission", "InternetMessage", "NIOOpenSSL", "RelayCore", "TestSupport",
+                nioCore, nioPosix, nioEmbedded, logging, .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         .testTarget(
             name: "FuzzTests",
@@ -143,10 +147,10 @@ let package = Package(
         tests(
             "TelemetryTests",
             [
-                "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery",
-                "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
+                "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer",
+                "Delivery", "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
             ]),
-        tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
+        tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport", logging]),
     ]
 )
 

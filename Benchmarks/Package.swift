@@ -27,7 +27,7 @@ let package = Package(
             dependencies: [
                 relay("InternetMessage"), relay("SMTP"), relay("RelayCore"), relay("Admission"), relay("SQLiteStore"),
                 relay("NIOOpenSSL"), relay("TestSupport"), .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ], path: "Workloads", swiftSettings: strict),
         // Times, with percentiles.
         .executableTarget(

@@ -25,11 +25,12 @@ enum Storeless {
         let taken = Mutex(0)
         let end = Termination()
         let (secret, stored) = sampleKey()
+        let logger = Logger(label: "storeless") { _ in SwiftLogNoOpLogHandler() }
         let admission = Admission(
             configuration: Admission.Configuration(
                 hostname: "localhost", maximumMessageSize: 28 << 20, maximumRateDelay: .seconds(5),
                 preparation: PreparationPolicy()),
-            store: ForgetfulStore(stored), clock: SystemClock()
+            store: ForgetfulStore(stored), clock: SystemClock(), logger: logger
         ) { event in
             if case .accepted = event { taken.withLock { $0 += 1 } }
         }
@@ -41,10 +42,10 @@ enum Storeless {
                 maximumConnections: 10_000,
                 maximumConnectionsPerClient: 10_000, idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
                 plaintextAuthenticationNetworks: []),
-            admission: admission, clock: SystemClock(),
+            admission: admission,
             tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
-            logger: Logger(label: "storeless") { _ in SwiftLogNoOpLogHandler() })
+            logger: logger)
         say("key \(secret.revealed)")
         await end.wait()
         say("taken \(taken.withLock { $0 })")

@@ -1,5 +1,6 @@
 import Admission
 import InternetMessage
+import Logging
 import RelayCore
 import SQLiteStore
 import TestSupport
@@ -33,35 +34,28 @@ extension Workload {
             configuration: Admission.Configuration(
                 hostname: "relay.example.com", maximumMessageSize: 1 << 20, maximumRateDelay: .seconds(5),
                 preparation: PreparationPolicy()),
-            store: store, clock: SystemClock()
+            store: store, clock: SystemClock(), logger: Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
         ) { _ in }
     }
 
     private static func authenticate(_ password: [UInt8], _ admission: Admission) async throws -> Grant {
-        try await withCheckedContinuation { continuation in
-            admission.authenticate(userName: Array("apikey".utf8), password: password, client: Sample.client) {
-                continuation.resume(returning: $0)
-            }
-        }.get()
+        try await admission.authenticate(
+            userName: Array("apikey".utf8), password: password, client: Sample.client
+        ).get()
     }
 
-    /// All that happens to a message from DATA to the 250.
+    /// All that happens to a message from MAIL to the 250.
     private static func submit(_ message: [UInt8], _ admission: Admission, _ grant: Grant) async throws {
-        let envelope = Envelope(reversePath: "orders@example.com", recipients: ["recipient@example.net"])
-        guard case .now(let reservation) = admission.open(recipients: 1, grant) else {
-            throw UnexpectedResult("the rate was used up")
-        }
         let origin = Admission.Origin(clientName: "client.example.com", client: Sample.client, with: "ESMTPSA")
-        var (id, intake) = admission.receive(from: origin, expectedSize: message.count, grant)
-        message.withUnsafeBytes { intake.consume($0) }
-        let summary = try intake.finish().get()
-        if let refusal = admission.refusalOfHeader(summary, grant) { throw refusal }
-        let submission = Submission(
-            id: id, key: grant.id, client: Sample.client, envelope: envelope, subject: summary.subject,
-            body: .inline(intake.takeBuffered()), acceptedAt: SystemClock().now(),
-            fingerprint: admission.fingerprint(summary, intake, envelope, grant))
+        var reception = try admission.begin(from: .mailbox(sampleSender), origin: origin, grant).get()
+        if let refusal = reception.add(sampleRecipient) { throw refusal }
+        guard case .now = reception.open() else { throw UnexpectedResult("the rate was used up") }
+        message.withUnsafeBytes { reception.consume($0) }
+        guard case .more = reception.next(), case .complete(let complete) = reception.finish() else {
+            throw UnexpectedResult("the message was refused, or spooled")
+        }
         _ = try await withCheckedContinuation { continuation in
-            admission.submit(submission, reservation, grant) { continuation.resume(returning: $0) }
+            admission.submit(complete) { continuation.resume(returning: $0) }
         }.get()
     }
 }

@@ -1,3 +1,4 @@
+import InternetMessage
 import RelayCore
 import SQLiteStore
 import TestSupport
@@ -21,6 +22,18 @@ func sampleMessage() -> [UInt8] {
         """
     let line = "The line of a message, of the length that most lines have in mail today.\r\n"
     return Array((header + String(repeating: line, count: 4096 / line.utf8.count)).utf8)
+}
+
+/// Addresses of the envelope. They parse: they are constants.
+let sampleSender = address("orders@example.com")
+let sampleRecipient = address("recipient@example.net")
+
+private func address(_ text: String) -> AddrSpec {
+    do {
+        return try AddrSpec(parsing: Array(text.utf8))
+    } catch {
+        preconditionFailure("\(text): \(error)")
+    }
 }
 
 /// A test key that may send as fast as it can.

@@ -1,16 +1,19 @@
 import InternetMessage
+import Logging
 import RelayCore
 import Synchronization
 
 /// Decides who may submit and what is taken: keys, limits, the header's authors, and the durable queue behind them.
 ///
-/// Knows nothing of SMTP. A face (the SMTP server; later HTTP) brings a key and a client's address, then an envelope and a
-/// message, and gets an id or a ``RelayCore/Refusal``.
+/// Knows nothing of SMTP or HTTP. A face brings a key and a client's address and gets a ``Grant``. With that it begins a
+/// ``Reception``, the course of one message. What comes of it is an id or a ``RelayCore/Refusal``. What is refused, slowed down or
+/// authenticated is counted and logged here, by reason word; a face only words the reply.
 public final class Admission: Sendable {
     public struct Configuration: Sendable {
         public var hostname: String
         /// Octets of message content.
         public var maximumMessageSize: Int
+        public var maximumRecipients: Int
         /// How long a submission may be held back until the key's rate allows it.
         public var maximumRateDelay: Duration
         public var preparation: PreparationPolicy
@@ -19,26 +22,18 @@ public final class Admission: Sendable {
         public var throttle: AuthenticationThrottle.Configuration
 
         public init(
-            hostname: String, maximumMessageSize: Int, maximumRateDelay: Duration, preparation: PreparationPolicy,
-            detectsRepeats: Bool = true, throttle: AuthenticationThrottle.Configuration = .init()
+            hostname: String, maximumMessageSize: Int, maximumRecipients: Int = 1000, maximumRateDelay: Duration,
+            preparation: PreparationPolicy, detectsRepeats: Bool = true,
+            throttle: AuthenticationThrottle.Configuration = .init()
         ) {
             self.hostname = hostname
             self.maximumMessageSize = maximumMessageSize
+            self.maximumRecipients = maximumRecipients
             self.maximumRateDelay = maximumRateDelay
             self.preparation = preparation
             self.detectsRepeats = detectsRepeats
             self.throttle = throttle
         }
-    }
-
-    /// What happened, for whoever logs, counts, or wakes the worker.
-    public enum Event: Sendable {
-        case accepted(Submission, Lane)
-        /// A client sent again what is in the queue already.
-        case repeated(Submission, of: MessageID)
-        case storageFailed(any Error)
-        /// The store decided on so many messages in one transaction, which took so long with its sync.
-        case committed(messages: Int, seconds: Double)
     }
 
     private struct State: Sendable {
@@ -51,19 +46,31 @@ public final class Admission: Sendable {
 
     private let currentConfiguration: Mutex<Configuration>
     private let store: any KeyStore & SubmissionStore
-    private let clock: any RelayClock
+    let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
     private let commits: GroupCommit
     private let state: Mutex<State>
+    private let logger: Logger
+    /// The log lines that clients cause, those of the faces too.
+    public let clientLog: ClientLog
 
+    /// - Parameter observe: is told what happens, on any thread; it must be quick.
     public init(
-        configuration: Configuration, store: any KeyStore & SubmissionStore, clock: any RelayClock,
+        configuration: Configuration, store: any KeyStore & SubmissionStore, clock: any RelayClock, logger: Logger,
         observe: @escaping @Sendable (Event) -> Void
     ) {
+        let observe: @Sendable (Event) -> Void = { event in
+            if case .storageFailed(let error) = event {
+                logger.error("storage failed", metadata: ["error": "\(error)"])
+            }
+            observe(event)
+        }
         currentConfiguration = Mutex(configuration)
         self.store = store
         self.clock = clock
+        self.logger = logger
         self.observe = observe
+        clientLog = ClientLog(logger: logger, clock: clock)
         commits = GroupCommit(store: store, clock: clock, observe: observe)
         state = Mutex(
             State(
@@ -71,7 +78,7 @@ public final class Admission: Sendable {
                 ids: MessageIDGenerator(instance: store.instance, after: store.newestMessage)))
     }
 
-    private var configuration: Configuration { currentConfiguration.withLock { $0 } }
+    var configuration: Configuration { currentConfiguration.withLock { $0 } }
 
     /// Other settings from now on, for messages that begin. The throttle keeps those that it began with.
     public func reconfigure(_ configuration: Configuration) {
@@ -80,176 +87,168 @@ public final class Admission: Sendable {
 
     // MARK: Authentication
 
-    /// Whether the client may try to authenticate at all.
-    public func refusalOfTrying(client: IPAddress) -> Refusal? {
-        let wait = state.withLock { $0.throttle.wait(for: client, at: clock.monotonicSeconds()) }
-        return wait.map { wait in
-            Refusal(
+    /// Decides who the client is. `completion` is called once: here, or on a thread of the store's.
+    public func authenticate(
+        userName: [UInt8], password: [UInt8], client: IPAddress,
+        completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
+    ) {
+        if let wait = state.withLock({ $0.throttle.wait(for: client, at: clock.monotonicSeconds()) }) {
+            let refusal = Refusal(
                 .authThrottled,
                 "Too many failed authentications from \(client); correct the API key, then try again in \(Int(wait.rounded(.up))) s",
                 retryAfter: .seconds(wait))
+            return completion(.failure(refuse(refusal, nil, client, endsConnection: true)))
         }
-    }
-
-    /// `completion` is called once: here, or on a thread of the store's.
-    public func authenticate(
-        userName: [UInt8], password: [UInt8], client: IPAddress,
-        completion: @escaping @Sendable (Result<Grant, Refusal>) -> Void
-    ) {
         switch KeyVerdict.key(password: password, userName: userName) {
         case .success(let candidate):
             store.storedKey(candidate.id) { [self] in completion(decide(on: candidate, found: $0, client)) }
         case .failure(let refusal):
-            // A malformed key is a slip, not a guess at a secret, but it must not be free to try either.
-            failed(nil, client)
-            completion(.failure(refusal))
+            failed(nil, client, isGuess: false)
+            completion(.failure(refuse(refusal, nil, client, delay: delay(client))))
         }
     }
 
     private func decide(on candidate: APIKey, found: Result<StoredKey?, any Error>, _ client: IPAddress)
-        -> Result<Grant, Refusal>
+        -> Result<Grant, AuthenticationRefusal>
     {
         let stored: StoredKey?
         do {
             stored = try found.get()
         } catch {
             observe(.storageFailed(error))
-            return .failure(Refusal(.storage, "The relay can't look up the API key just now; try again later"))
+            // Where the store is to blame, nobody was guessing.
+            let refusal = Refusal(.storage, "The relay can't look up the API key just now; try again later")
+            return .failure(refuse(refusal, nil, client))
         }
         let now = clock.now()
         let digest = candidate.digest
         if let refusal = KeyVerdict.ofUse(candidate, digest, stored: stored, client: client, now: now) {
-            failed(stored?.key.id, client)
-            return .failure(refusal)
+            let isGuess = refusal.reason == .keyUnknown && stored?.previous?.digest.matches(digest) != true
+            failed(stored?.key.id, client, isGuess: isGuess)
+            return .failure(refuse(refusal, stored?.key.id, client, delay: delay(client)))
         }
-        guard let stored else { return .failure(KeyVerdict.unknown) }
+        guard let stored else { return .failure(refuse(KeyVerdict.unknown, nil, client, delay: delay(client))) }
         let key = state.withLock { state in
             state.throttle.succeeded(client)
             state.activity[stored.key.id, default: KeyActivity()].add(KeyActivity(lastUsedAt: now))
             return state.keys.use(stored)
         }
+        observe(.authenticated(key.id, client: client))
+        logger.debug("authenticated", metadata: ["client": "\(client)", "key": "\(key.id)"])
         return .success(Grant(subject: key, secret: digest, client: client))
     }
 
-    /// How long a face is to hold back the answer to an authentication that failed: guessing is to be slow.
-    public func delay(of refusal: Refusal, client: IPAddress) -> Duration {
-        // Where the store is to blame, nobody was guessing.
-        if refusal.reason == .storage { return .zero }
-        return .seconds(state.withLock { $0.throttle.delay(for: client, at: clock.monotonicSeconds()) })
+    private func refuse(
+        _ refusal: Refusal, _ key: KeyID?, _ client: IPAddress, delay: Duration = .zero, endsConnection: Bool = false
+    ) -> AuthenticationRefusal {
+        tell(refusal, client: client, key: key)
+        observe(.authenticationRefused(refusal.reason))
+        return AuthenticationRefusal(refusal, delay: delay, endsConnection: endsConnection)
     }
 
-    private func failed(_ id: KeyID?, _ client: IPAddress) {
+    private func delay(_ client: IPAddress) -> Duration {
+        .seconds(state.withLock { $0.throttle.delay(for: client, at: clock.monotonicSeconds()) })
+    }
+
+    private func failed(_ id: KeyID?, _ client: IPAddress, isGuess: Bool) {
         state.withLock { state in
-            state.throttle.failed(client, at: clock.monotonicSeconds())
+            state.throttle.failed(client, isGuess: isGuess, at: clock.monotonicSeconds())
             if let id { state.activity[id, default: KeyActivity()].add(KeyActivity(authFailures: 1)) }
         }
     }
 
-    // MARK: Envelope
+    // MARK: What is told
 
-    /// Whether the key still holds, for the early answers of a session.
-    public func refusalOfUse(_ grant: Grant) -> Refusal? { grant.refusal(at: clock.now()) }
-
-    public func refusalOfSender(_ path: ReversePath, _ grant: Grant) -> Refusal? {
-        refusalOfUse(grant) ?? KeyVerdict.ofSender(path, key: grant.key)
+    /// Counts and logs a refusal that a client is given. Faces call it for what they decide by themselves; a refusal that comes
+    /// from here has been told already.
+    public func tell(_ refusal: Refusal, client: IPAddress, key: KeyID?) {
+        observe(.refused(refusal.reason))
+        clientLog.write(
+            .notice, "refused", client: client, kind: refusal.reason.rawValue,
+            metadata: Admission.metadata(refusal, key))
     }
 
-    /// Emails taken from a key's bucket for a message under way, to be given back if it is not sent.
-    public struct Reservation: Sendable {
-        fileprivate let emails: Int
+    private static func metadata(_ refusal: Refusal, _ key: KeyID?) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "reason": "\(refusal.reason.rawValue)", "text": "\(refusal.explanation)",
+        ]
+        if let key { metadata["key"] = "\(key)" }
+        return metadata
+    }
+
+    func tellSlowedDown(by delay: Duration) { observe(.slowedDown(delay)) }
+
+    // MARK: Rate
+
+    /// Emails taken from a key's bucket for a message under way. They go back when the last reference goes, unless the message
+    /// was sent: so no way out of a reception can forget them.
+    final class Reservation: Sendable {
+        private let admission: Admission
+        private let key: KeyInUse
+        private let emails: Int
         /// Monotonic, in seconds.
-        fileprivate let takenAt: Double
+        private let takenAt: Double
+        private let isSettled = Atomic(false)
+
+        fileprivate init(_ admission: Admission, _ key: KeyInUse, emails: Int, takenAt: Double) {
+            self.admission = admission
+            self.key = key
+            self.emails = emails
+            self.takenAt = takenAt
+        }
+
+        /// The emails were sent, or are counted elsewhere.
+        func spend() { isSettled.store(true, ordering: .relaxed) }
+
+        /// Only the first call counts, and none after ``spend()``.
+        func giveBack() {
+            guard !isSettled.exchange(true, ordering: .relaxed) else { return }
+            admission.giveBack(emails, takenAt: takenAt, key)
+        }
+
+        deinit { giveBack() }
     }
 
-    public enum Opening: Sendable {
+    enum RateAnswer {
         case now(Reservation)
-        /// The message may come after so long; the place is held.
         case after(Duration, Reservation)
         case refused(Refusal)
     }
 
     /// Whether the key's rate allows a message to so many recipients, and when.
-    public func open(recipients: Int, _ grant: Grant) -> Opening {
-        if let refusal = refusalOfUse(grant) { return .refused(refusal) }
+    func takeRate(_ emails: Int, _ grant: Grant, maximumDelay: Duration) -> RateAnswer {
         let key = grant.key
-        let maximumWait = configuration.maximumRateDelay.inSeconds
-        return state.withLock { state in
+        let (answer, now) = state.withLock { state in
             let now = clock.monotonicSeconds()
-            let reservation = Reservation(emails: recipients, takenAt: now)
-            let answer = state.limiter.take(recipients, key: key, now: now, maximumWait: maximumWait)
-            switch answer {
-            case .go: return .now(reservation)
-            case .wait(let seconds):
-                state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1))
-                return .after(.seconds(seconds), reservation)
-            case .refuse(let seconds):
-                state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1))
-                // Whoever sets an emails a second of next to nothing means to stop the key.
-                let wait = Int(min(seconds, 1e9).rounded(.up))
-                return .refused(
-                    Refusal(
-                        .rateSecond,
-                        "The API key's limit of \(decimal(key.limits.perSecond)) emails per second is reached, retry in \(wait) s",
-                        retryAfter: .seconds(wait)))
-            }
+            let answer = state.limiter.take(emails, key: key, now: now, maximumWait: maximumDelay.inSeconds)
+            if answer != .go { state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1)) }
+            return (answer, now)
+        }
+        switch answer {
+        case .go: return .now(Reservation(self, grant.subject, emails: emails, takenAt: now))
+        case .wait(let seconds):
+            return .after(.seconds(seconds), Reservation(self, grant.subject, emails: emails, takenAt: now))
+        case .refuse(let seconds):
+            // A rate of next to nothing means that the key is to send nothing.
+            let wait = Int(min(seconds, 1e9).rounded(.up))
+            return .refused(
+                Refusal(
+                    .rateSecond,
+                    "The API key's limit of \(decimal(key.limits.perSecond)) emails per second is reached, retry in \(wait) s",
+                    retryAfter: .seconds(wait)))
         }
     }
 
-    public func cancel(_ reservation: Reservation, _ grant: Grant) {
-        let key = grant.key
+    private func giveBack(_ emails: Int, takenAt: Double, _ key: KeyInUse) {
+        let key = key.stored.key
         state.withLock {
-            $0.limiter.giveBack(
-                reservation.emails, takenAt: reservation.takenAt, key: key, now: clock.monotonicSeconds())
+            $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: clock.monotonicSeconds())
         }
     }
 
     // MARK: Message
 
-    /// Where a message comes from, for its trace field (RFC 5321 section 4.4).
-    public struct Origin: Sendable {
-        /// The name that the client gave, of printable ASCII.
-        public var clientName: String
-        public var client: IPAddress
-        /// RFC 3848: `ESMTPSA` and the like.
-        public var with: String
-
-        public init(clientName: String, client: IPAddress, with: String) {
-            self.clientName = clientName
-            self.client = client
-            self.with = with
-        }
-    }
-
-    /// Begins to take a message.
-    public func receive(from origin: Origin, expectedSize: Int?, _ grant: Grant) -> (
-        id: MessageID, intake: MessageIntake
-    ) {
-        let configuration = configuration
-        let now = clock.now()
-        let id = state.withLock { $0.ids.next(at: now) }
-        let date = now.rfc5322
-        let received =
-            configuration.preparation.addReceived
-            ? "from \(origin.clientName) ([\(origin.client.isIPv4 ? "" : "IPv6:")\(origin.client)])\r\n"
-                + " by \(configuration.hostname) (Hiveku Relay) with \(origin.with)\r\n id \(id) (key \(grant.id));\r\n \(date)"
-            : nil
-        let context = PreparationContext(
-            received: received, date: date, messageID: "<\(id).\(grant.id)@\(configuration.hostname)>")
-        let intake = MessageIntake(
-            policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
-            expectedSize: expectedSize, hashesBody: configuration.detectsRepeats && grant.key.detectsRepeats)
-        return (id, intake)
-    }
-
-    /// What tells a finished message when it is sent again; nil when it has no id of the client's, or nobody asks.
-    public func fingerprint(
-        _ summary: HeaderSummary, _ intake: MessageIntake, _ envelope: Envelope, _ grant: Grant
-    ) -> Fingerprint? {
-        guard let bodyHash = intake.finishedBodyHash else { return nil }
-        if let key = summary.idempotencyKey { return Fingerprint(key: grant.id, idempotencyKey: key) }
-        guard let messageID = summary.messageID else { return nil }
-        return Fingerprint(key: grant.id, messageID: messageID, envelope: envelope, bodyHash: bodyHash)
-    }
+    func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)
@@ -258,36 +257,42 @@ public final class Admission: Sendable {
     /// The spool failed under a message on its way in.
     public func storageFailed(_ error: any Error) { observe(.storageFailed(error)) }
 
-    public func refusalOfHeader(_ summary: HeaderSummary, _ grant: Grant) -> Refusal? {
-        KeyVerdict.ofHeader(summary, key: grant.key)
-    }
-
-    /// Takes a message into the queue. `completion` is called, on any thread, once it is on disk or refused for good; a
-    /// refused message's reservation has been given back then.
+    /// Takes a message into the queue. `completion` is called, on any thread, once it is on disk or refused for good.
     public func submit(
-        _ submission: Submission, _ reservation: Reservation, _ grant: Grant,
-        completion: @escaping @Sendable (Result<MessageID, Refusal>) -> Void
+        _ message: CompleteMessage, completion: @escaping @Sendable (Result<MessageID, Refusal>) -> Void
     ) {
-        var submission = submission
-        submission.secret = grant.secret
-        commits.submit(submission) { [self, submission] result in
+        let (submission, grant) = (message.submission, message.grant)
+        commits.submit(submission) { [self] result in
             switch result {
             case .success(let first) where first != submission.id:
                 // Queued once already: the rate was not used, and these bytes are not needed.
-                cancel(reservation, grant)
+                message.reservation.giveBack()
                 if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
                 completion(.success(first))
                 observe(.repeated(submission, of: first))
+                logger.info(
+                    "repeated",
+                    metadata: [
+                        "message": "\(first)", "key": "\(submission.key)", "client": "\(submission.client)",
+                    ])
             case .success:
+                message.reservation.spend()
                 completion(.success(submission.id))
                 observe(.accepted(submission, grant.key.environment))
+                logger.info(
+                    "accepted",
+                    metadata: [
+                        "message": "\(submission.id)", "key": "\(submission.key)", "client": "\(submission.client)",
+                        "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
+                    ])
             case .failure(let refusal):
-                cancel(reservation, grant)
+                message.reservation.giveBack()
                 note(refusal, grant)
                 // After a storage error it is not known what the disk holds: the store's own cleaning decides then.
                 if refusal.reason != .storage, case .spooled(let body) = submission.body {
                     Task { await store.discard(body) }
                 }
+                tell(refusal, client: submission.client, key: submission.key)
                 completion(.failure(refusal))
             }
         }
@@ -304,8 +309,8 @@ public final class Admission: Sendable {
 
     // MARK: Upkeep
 
-    /// Keeps grants up to date with other processes' changes, and writes usage down at least once a second, until cancelled.
-    /// Call ``flushActivity()`` afterwards, when nothing submits any more.
+    /// Keeps grants up to date with other processes' changes, writes usage down at least once a second, and tells how many log
+    /// lines were left out, until cancelled. Call ``flushActivity()`` afterwards, when nothing submits any more.
     public func run() async {
         var seen: Int64?
         var rounds = 0
@@ -324,9 +329,11 @@ public final class Admission: Sendable {
             } catch {
                 // The store's own calls report what they suffer; a grant that is not refreshed is checked at end of data.
             }
+            clientLog.flush()
             rounds += 1
             if rounds.isMultiple(of: Admission.roundsPerFlush) { await flushActivity() }
         }
+        clientLog.flush()
     }
 
     static let refreshMilliseconds: Int64 = 200

@@ -1,6 +1,10 @@
 import RelayCore
 
-/// Slows down networks that guess keys, a /32 of IPv4 or a /64 of IPv6, and then shuts the door on them for a while.
+/// Slows down networks whose authentications fail, a /32 of IPv4 or a /64 of IPv6, and refuses those that guess for a while.
+///
+/// Only a guess at a secret leads to the refusal. A key whose secret is right but that may not be used, or that was cut or
+/// mistyped, only slows the answers down: many applications share one address, and one with a revoked key must not shut
+/// out the others.
 ///
 /// A pure value over seconds of a monotonic clock. A success takes back all that was held against a network, so one whose
 /// last authentication succeeded is never hindered. Memory is bounded: of more networks than are to be remembered, those
@@ -12,9 +16,9 @@ public struct AuthenticationThrottle: Sendable {
         /// Seconds by which the next answer is held back; each further one twice as long, up to ``longestDelay``.
         public var firstDelay = 0.125
         public var longestDelay = 1.0
-        /// Failures within the window that shut the door.
-        public var maximumFailures = 10
-        /// Seconds until a failure is forgotten, and for which the door stays shut.
+        /// Guesses within the window after which the network is refused.
+        public var maximumGuesses = 10
+        /// Seconds until a failure is forgotten, and for which a network is refused.
         public var window = 600.0
         /// Networks remembered at most.
         public var maximumEntries = 65_536
@@ -24,6 +28,7 @@ public struct AuthenticationThrottle: Sendable {
 
     private struct Entry: Sendable {
         var failures: Int
+        var guesses: Int
         var since: Double
     }
 
@@ -37,7 +42,7 @@ public struct AuthenticationThrottle: Sendable {
 
     /// Seconds for which the client must wait; nil when it may try.
     public func wait(for client: IPAddress, at now: Double) -> Double? {
-        guard let entry = entry(of: client, at: now), entry.failures >= configuration.maximumFailures else {
+        guard let entry = entry(of: client, at: now), entry.guesses >= configuration.maximumGuesses else {
             return nil
         }
         return min(entry.since + configuration.window - now, configuration.window)
@@ -55,12 +60,16 @@ public struct AuthenticationThrottle: Sendable {
         return min(delay, configuration.longestDelay)
     }
 
-    public mutating func failed(_ client: IPAddress, at now: Double) {
+    /// - Parameter isGuess: whether it could have been a guess at the secret of a key.
+    public mutating func failed(_ client: IPAddress, isGuess: Bool, at now: Double) {
         let network = client.host
-        var entry = entry(of: client, at: now) ?? Entry(failures: 0, since: now)
+        var entry = entry(of: client, at: now) ?? Entry(failures: 0, guesses: 0, since: now)
         entry.failures += 1
-        // The window moves on only when the door shuts, so that it stays shut for all of it.
-        if entry.failures >= configuration.maximumFailures { entry.since = now }
+        if isGuess {
+            entry.guesses += 1
+            // The window begins again only when the network gets refused, so that it is refused for all of it.
+            if entry.guesses >= configuration.maximumGuesses { entry.since = now }
+        }
         older[network] = nil
         younger[network] = entry
         if younger.count >= configuration.maximumEntries / 2 {

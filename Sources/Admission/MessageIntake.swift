@@ -13,24 +13,24 @@ public struct MessageIntake: Sendable {
     private var buffer: [UInt8] = []
     private var isOverSize = false
     private var isAbandoned = false
-    /// Octets handed out by ``takeBuffered()``.
-    public private(set) var taken = 0
 
-    /// Of the prepared body; nil when nobody asks.
-    private var bodyHash: BodyHash?
+    /// Of what tells the message when it is sent again; nil when nobody asks.
+    private var hash: ContentHash?
 
     /// - Parameters:
     ///   - maximumSize: in octets of content as received.
-    ///   - hashesBody: whether ``finishedBodyHash`` is wanted.
+    ///   - tellsRepeats: whether ``digest`` is wanted.
     public init(
-        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, expectedSize: Int?,
-        hashesBody: Bool = false
+        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, tellsRepeats: Bool = false
     ) {
         preparation = MessagePreparation(policy: policy, context: context)
         self.maximumSize = maximumSize
-        bodyHash = hashesBody ? BodyHash() : nil
-        buffer.reserveCapacity(min(max(expectedSize ?? 0, 4096) + 1024, MessageIntake.chunkSize))
+        hash = tellsRepeats ? ContentHash() : nil
+        buffer.reserveCapacity(MessageIntake.usualSize)
     }
+
+    /// Octets that most messages have at most.
+    private static let usualSize = 5120
 
     /// Above so many octets a message goes to the spool, piece by piece.
     public static let inlineLimit = 128 * 1024
@@ -47,22 +47,34 @@ public struct MessageIntake: Sendable {
         let before = buffer.count
         let wasInHeader = preparation.headerSize == nil
         preparation.consume(bytes, into: &buffer)
-        hashBody(from: before, wasInHeader)
+        hash(from: before, wasInHeader)
         if preparation.rejection != nil {
             isAbandoned = true
             buffer = []
         }
     }
 
-    private mutating func hashBody(from before: Int, _ wasInHeader: Bool) {
-        guard bodyHash != nil, let headerSize = preparation.headerSize else { return }
-        let start = wasInHeader ? before + headerSize : before
-        guard start < buffer.count else { return }
-        buffer.withUnsafeBytes { bodyHash?.update(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+    /// Takes what was appended to the buffer: of the header section the client's own fields, and the body.
+    private mutating func hash(from before: Int, _ wasInHeader: Bool) {
+        guard hash != nil, let headerSize = preparation.headerSize else { return }
+        buffer.withUnsafeBytes { buffer in
+            var start = before
+            if wasInHeader {
+                for range in preparation.ownFields {
+                    hash?.update(
+                        UnsafeRawBufferPointer(
+                            rebasing: buffer[(before + range.lowerBound)..<(before + range.upperBound)]))
+                }
+                start += headerSize
+            }
+            guard start < buffer.count else { return }
+            hash?.update(UnsafeRawBufferPointer(rebasing: buffer[start...]))
+        }
     }
 
-    /// SHA-256 of the prepared body; nil when nobody asked. To be read once the message has been finished.
-    public var finishedBodyHash: [UInt8]? { bodyHash?.finished() }
+    /// SHA-256 of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
+    /// once the message has been finished.
+    public var digest: [UInt8]? { hash?.finished() }
 
     /// Prepared octets not yet taken out.
     public var buffered: Int { buffer.count }
@@ -77,8 +89,7 @@ public struct MessageIntake: Sendable {
     }
 
     public mutating func takeBuffered() -> [UInt8] {
-        taken += buffer.count
-        return exchange(&buffer, [])
+        exchange(&buffer, [])
     }
 
     /// The content has ended. What is left of it can be taken out afterwards.
@@ -89,7 +100,7 @@ public struct MessageIntake: Sendable {
         let before = buffer.count
         let wasInHeader = preparation.headerSize == nil
         let end = preparation.finish(into: &buffer)
-        hashBody(from: before, wasInHeader)
+        hash(from: before, wasInHeader)
         switch end {
         case .success(let summary): return .success(summary)
         case .failure(let rejection):

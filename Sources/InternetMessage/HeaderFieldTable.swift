@@ -6,6 +6,8 @@ enum HeaderFieldTable {
         /// Does not reach SES.
         case removed
         case from, sender, resentSender, subject, date, messageID, idempotencyKey
+        /// Passes; says which way the message came (RFC 5321 section 4.4).
+        case received
     }
 
     struct Entry {
@@ -69,6 +71,7 @@ enum HeaderFieldTable {
         for name in removed { add(name, .removed, once: false) }
         add("Resent-From", .resentSender, once: false)
         add("Resent-Sender", .resentSender, once: false)
+        add("Received", .received, once: false)
         add("Hiveku-Idempotency-Key", .idempotencyKey, once: true)
         return entries
     }()

@@ -3,6 +3,8 @@ struct HeaderSection {
     private(set) var summary: HeaderSummary
     /// The octets that are left out, in order, without overlap.
     private(set) var removed: [Range<Int>]
+    /// The octets of trace fields (Received), in order, without overlap: what servers on the way have added.
+    private(set) var trace: [Range<Int>]
     private(set) var hasDate: Bool
     private(set) var hasMessageID: Bool
 
@@ -18,6 +20,7 @@ struct HeaderSection {
         try reader.read()
         summary = try reader.summary()
         removed = reader.removed
+        trace = reader.trace
         hasDate = reader.hasDate
         hasMessageID = reader.messageID != nil
     }
@@ -26,6 +29,7 @@ struct HeaderSection {
 private struct HeaderReader {
     let bytes: [UInt8]
     private(set) var removed: [Range<Int>] = []
+    private(set) var trace: [Range<Int>] = []
     private(set) var hasDate = false
     private(set) var messageID: Range<Int>?
 
@@ -156,6 +160,7 @@ private struct HeaderReader {
         case .date: hasDate = true
         case .messageID: messageID = body
         case .idempotencyKey: idempotencyKey = try key(body)
+        case .received: trace.append(field.start..<field.end)
         case .once, .removed, nil: break
         }
         if isRemoved {
@@ -179,6 +184,15 @@ private struct HeaderReader {
         return slice
     }
 
+    /// Whether it tells one message from another: `<left@right>` (RFC 5322 section 3.6.4), of 998 octets at most. Devices write
+    /// `<>`, or a word.
+    private static func isMessageID(_ value: ArraySlice<UInt8>) -> Bool {
+        guard (5...998).contains(value.count), value.first == .less, value.last == .greater else { return false }
+        let inner = value.dropFirst().dropLast()
+        guard let at = inner.lastIndex(of: .at), at > inner.startIndex, at < inner.endIndex - 1 else { return false }
+        return !inner.contains { $0.isFoldingWhiteSpace || $0 == .less || $0 == .greater }
+    }
+
     func summary() throws(MessageRejection) -> HeaderSummary {
         guard let from else {
             throw .from("The message has no From field; SES takes exactly one")
@@ -193,7 +207,7 @@ private struct HeaderReader {
         summary.subject = subject.map { SubjectText.display(trimmed($0)) }
         if let messageID {
             let value = trimmed(messageID)
-            if (1...998).contains(value.count) { summary.messageID = String(decoding: value, as: UTF8.self) }
+            if Self.isMessageID(value) { summary.messageID = String(decoding: value, as: UTF8.self) }
         }
         summary.idempotencyKey = idempotencyKey
         return summary

@@ -79,7 +79,7 @@ public struct HeaderSummary: Hashable, Sendable {
     public var senders: [AddrSpec]
     /// The Subject for lists: encoded words decoded (RFC 2047), controls replaced, at most 200 characters. Not for a decision.
     public var subject: String?
-    /// The Message-ID as sent, trimmed; nil when the message had none, or one of more than 998 octets.
+    /// The Message-ID as sent, trimmed; nil when the message had none, or one that is no `<left@right>` of at most 998 octets.
     public var messageID: String?
     /// The body of the field Hiveku-Idempotency-Key, 1 to 256 printable ASCII characters. The field is no longer in the message.
     public var idempotencyKey: String?

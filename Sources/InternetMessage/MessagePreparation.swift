@@ -34,6 +34,10 @@ public struct MessagePreparation: Sendable {
     /// Octets of the new header section with its empty line, as soon as it was put out: where the body begins in the output.
     public private(set) var headerSize: Int?
 
+    /// The client's own fields within the new header section, without trace fields: offsets in octets from its beginning, in
+    /// order. Known together with ``headerSize``.
+    public private(set) var ownFields: [Range<Int>] = []
+
     public init(policy: PreparationPolicy, context: PreparationContext) {
         self.policy = policy
         self.context = context
@@ -144,17 +148,32 @@ public struct MessagePreparation: Sendable {
         let start = output.count
         if policy.addReceived, let received = context.received { Self.append("Received", received, to: &output) }
         var index = 0
+        ownFields = []
         for range in section.removed {
-            output.append(contentsOf: header[index..<range.lowerBound])
+            pass(index..<range.lowerBound, section.trace, from: start, to: &output)
             index = range.upperBound
         }
-        output.append(contentsOf: header[index..<(header.count - 2)])
+        pass(index..<(header.count - 2), section.trace, from: start, to: &output)
         if !section.hasDate { Self.append("Date", context.date, to: &output) }
         if !section.hasMessageID { Self.append("Message-ID", context.messageID, to: &output) }
         output.append(contentsOf: [.cr, .lf])
         header = []
         headerSize = output.count - start
         summary = section.summary
+    }
+
+    /// Puts out fields of the message as they are, and notes where those that are no trace fields stand.
+    private mutating func pass(
+        _ fields: Range<Int>, _ trace: [Range<Int>], from start: Int, to output: inout [UInt8]
+    ) {
+        let shift = output.count - start - fields.lowerBound
+        var index = fields.lowerBound
+        for range in trace.lazy.map({ $0.clamped(to: fields) }) where !range.isEmpty {
+            if index < range.lowerBound { ownFields.append((index + shift)..<(range.lowerBound + shift)) }
+            index = range.upperBound
+        }
+        if index < fields.upperBound { ownFields.append((index + shift)..<(fields.upperBound + shift)) }
+        output.append(contentsOf: header[fields])
     }
 
     /// Adds a field. What would end it early, or is no ASCII, becomes a space: parts of the body may come from a client.

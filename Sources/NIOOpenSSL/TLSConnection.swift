@@ -260,7 +260,9 @@ final class TLSConnection {
             guard let alert = UInt8(exactly: Int(entry.reason) - Int(SSL_AD_REASON_OFFSET)) else { continue }
             return TLSError(.alertReceived, prefix + Self.describe(alert: alert), alert: alert)
         }
-        if first.isTLS, let text = self.describe(reason: first.reason) { return TLSError(code, prefix + text) }
+        if first.isTLS, let text = self.describe(reason: first.reason) {
+            return TLSError(self.isNotTLS(first.reason) ? .notTLS : code, prefix + text)
+        }
         return TLSError(code, prefix + entries.map(\.text).joined(separator: "; "))
     }
 
@@ -272,6 +274,17 @@ final class TLSConnection {
             return text + ": it does not trust this server's certificate"
         case SSL_AD_CERTIFICATE_EXPIRED: return text + ": this server's certificate has expired"
         default: return text
+        }
+    }
+
+    /// Whether the reason for which the handshake failed says that the client does not speak TLS at all.
+    private func isNotTLS(_ reason: Int32) -> Bool {
+        guard self.clientHello == nil else { return false }
+        switch reason {
+        case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST, SSL_R_WRONG_VERSION_NUMBER, SSL_R_UNKNOWN_PROTOCOL,
+            SSL_R_PACKET_LENGTH_TOO_LONG:
+            return true
+        default: return false
         }
     }
 

@@ -8,7 +8,7 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
     /// The kinds of failure. More may follow; a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable, CaseIterable {
-            case handshakeFailed, notBegun, truncated, protocolViolation, alertReceived, closed, limitExceeded
+            case handshakeFailed, notBegun, notTLS, truncated, protocolViolation, alertReceived, closed, limitExceeded
             case internalFailure
         }
         private let base: Base
@@ -20,6 +20,8 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
         public static let handshakeFailed = Code(base: .handshakeFailed)
         /// The client left without having sent anything: who looks whether a port is open does so.
         public static let notBegun = Code(base: .notBegun)
+        /// The client began with something that is not TLS, such as a command in plain text.
+        public static let notTLS = Code(base: .notTLS)
         /// The TCP stream ended (FIN or RST) without `close_notify`: what was received may have been cut off by
         /// somebody between (RFC 8446, section 6.1).
         public static let truncated = Code(base: .truncated)

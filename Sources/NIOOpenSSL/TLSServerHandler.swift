@@ -9,6 +9,9 @@ import NIOCore
 /// Writes before the end of the handshake are held back and sent after it. What is written between two flushes goes
 /// out in as few records as possible.
 ///
+/// Where the channel allows half-closure, a peer that sends FIN without `close_notify` can still be answered. The application hears
+/// of it (``TLSError/Code/truncated``, then `ChannelEvent.inputClosed`) and has to close the channel.
+///
 /// Time limits are the application's: see ``isHandshakeComplete``.
 ///
 /// It cannot be removed from a live pipeline (it is no `RemovableChannelHandler`): the application would go on in plain
@@ -168,10 +171,10 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .inputClosed? = event as? ChannelEvent, !self.closeNotifyReceived {
-            let wasOpen = self.phase != .closed
+            let wasHandshaking = self.phase == .handshaking
             self.inputEnded(context)
             context.fireUserInboundEventTriggered(event)
-            if wasOpen {
+            if wasHandshaking {
                 self.end(failing: TLSError.closed("the connection was cut off by the peer or the network"))
                 context.close(promise: nil)
             }

@@ -2,8 +2,9 @@ import Crypto
 
 /// Tells a message that a client sends again, because it lost the 250, from another one: 128 bits of SHA-256.
 ///
-/// Made of the key and either the idempotency key that the client named, or Message-ID, envelope and a hash of the body. What
-/// a repeat is allowed to change (trace fields, dates) is left out.
+/// Made of the key and either the idempotency key that the client named, or Message-ID, envelope and a hash of the client's header
+/// fields and the body. A repeat may differ from the first in its trace fields alone: two alarms with one constant Message-ID
+/// are two messages if their subjects or dates differ.
 public struct Fingerprint: Hashable, Sendable {
     public let bytes: [UInt8]
 
@@ -16,9 +17,9 @@ public struct Fingerprint: Hashable, Sendable {
         self.init(["idempotency-key", key.text, idempotencyKey])
     }
 
-    public init(key: KeyID, messageID: String, envelope: Envelope, bodyHash: [UInt8]) {
+    public init(key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8]) {
         self.init(
-            ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients, last: bodyHash)
+            ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients, last: digest)
     }
 
     private init(_ parts: [String], last: [UInt8] = []) {
@@ -34,8 +35,8 @@ public struct Fingerprint: Hashable, Sendable {
     }
 }
 
-/// Hashes a body as it comes.
-public struct BodyHash: Sendable {
+/// Hashes a message's content as it comes.
+public struct ContentHash: Sendable {
     private var hash = SHA256()
 
     public init() {}

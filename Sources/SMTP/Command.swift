@@ -139,7 +139,10 @@ extension Command {
             let (mailbox, rest) = try SMTPPath.parseForwardPath(trimmingBlanks(path))
             guard trimmingBlanks(rest).isEmpty else {
                 return .invalidEnvelope(
-                    .unknownParameter("No parameters of RCPT are supported, delivery status notifications neither"))
+                    .unknownParameter(
+                        trimmingBlanks(rest),
+                        "RCPT takes no parameters here, such as those of delivery status notifications"
+                    ))
             }
             return .valid(.recipient(mailbox))
         } catch {
@@ -165,8 +168,10 @@ extension Command {
             }
             return nil
         }
-        if equalsIgnoringCase(parts[0], "AUTH"), !value.isEmpty { return nil }
-        return .unknownParameter("A parameter of MAIL is not supported; supported are SIZE, BODY and AUTH")
+        if equalsIgnoringCase(parts[0], "AUTH") {
+            return value.isEmpty ? .syntaxError("AUTH= takes an address or <>") : nil
+        }
+        return .unknownParameter(parts[0], "MAIL takes SIZE, BODY and AUTH here")
     }
 
     private static func withoutArgument(_ argument: Bytes, _ command: Command) -> ParsedCommand {
@@ -213,7 +218,14 @@ extension Reply {
     static func syntaxError(_ text: String) -> Reply { Reply(501, EnhancedStatus(5, 4), text) }
 
     /// RFC 5321 section 4.1.1.11.
-    static func unknownParameter(_ text: String) -> Reply { Reply(555, EnhancedStatus(5, 4), text) }
+    ///
+    /// - Parameter parameter: what the client wrote; its name is told, as far as it can be one.
+    static func unknownParameter(_ parameter: some Collection<UInt8>, _ known: String) -> Reply {
+        let name = parameter.prefix { $0 > 0x20 && $0 < 0x7F && $0 != 0x3D }.prefix(40)
+        let what = name.isEmpty ? "A parameter" : "The parameter \(String(decoding: name, as: UTF8.self))"
+        return Reply(
+            555, EnhancedStatus(5, 4), "\(what) is not supported, leave it out; \(known)", reason: "parameter")
+    }
 
     /// `detail` tells a bad sender (7) from a bad recipient (3), RFC 3463 section 3.2.
     static func badAddress(_ error: AddressError, detail: UInt16) -> Reply {

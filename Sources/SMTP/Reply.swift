@@ -143,12 +143,12 @@ extension Reply {
             "\(hostname) wants a message to move at \(octetsPerSecond) octets a second or more, closing the connection")
     }
 
-    public static func tooManyConnections(_ hostname: String, limit: Int, perClient: Bool) -> Reply {
+    /// - Parameter source: the clients that the limit is for, such as "one address"; nil: all together.
+    public static func tooManyConnections(_ hostname: String, limit: Int, from source: String?) -> Reply {
         Reply(
             421, EnhancedStatus(4, 5),
-            perClient
-                ? "\(hostname) takes at most \(limit) connections at a time from one address; close some first"
-                : "\(hostname) takes at most \(limit) connections at a time, try again shortly")
+            source.map { "\(hostname) takes at most \(limit) connections at a time from \($0); close some first" }
+                ?? "\(hostname) takes at most \(limit) connections at a time, try again shortly")
     }
 
     static func tooManyErrors(_ hostname: String) -> Reply {

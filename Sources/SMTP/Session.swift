@@ -36,24 +36,32 @@ public struct Session: Sendable {
         case close([Reply])
         /// Send, then start TLS; anything that the client sent behind the command ends the connection.
         case startTLS(Reply)
-        /// Answer with ``authenticated()`` or ``authenticationRefused(_:)``.
+        /// Answer with ``authenticated()`` or ``authenticationRefused(_:thenClose:)``.
         case authenticate(Credentials)
         /// Answer with ``senderAccepted()`` or ``senderRefused(_:)``.
         case checkSender(ReversePath)
         /// Answer with ``recipientAccepted()`` or ``recipientRefused(_:)``.
         case checkRecipient(AddrSpec)
         /// Answer with ``dataOpened()`` or ``dataRefused(_:)``.
-        case openData(recipients: Int)
+        case openData
+        /// A mail transaction ended without a message (RSET, EHLO): give up what belonged to it, then send.
+        case endTransaction(Reply)
         /// Send, then take what follows as message content until its end; then call ``messageFinished(_:)``.
         case receiveData(Reply)
     }
 
-    /// The envelope as collected so far.
-    public struct Transaction: Sendable {
-        public var reversePath: ReversePath
-        public var recipients: [AddrSpec]
-        /// Applications name an address in To and Cc and mean one copy.
-        fileprivate var known: Set<AddrSpec>
+    /// How far the mail transaction has come (RFC 5321 section 3.3). Who the recipients are, the driver knows.
+    private enum Transaction: Hashable {
+        case none
+        /// MAIL was accepted, and so many RCPT.
+        case begun(recipients: Int)
+    }
+
+    private enum Authentication {
+        case missing
+        /// The last AUTH was refused with this reply.
+        case refused(Reply)
+        case done
     }
 
     private enum Phase {
@@ -66,14 +74,12 @@ public struct Session: Sendable {
 
     public let configuration: Configuration
     private var phase = Phase.commands
-    private var sender: ReversePath?
-    private var candidate: AddrSpec?
+    private var transaction = Transaction.none
     public private(set) var isSecure: Bool
-    public private(set) var isAuthenticated = false
+    private var authentication = Authentication.missing
     /// The name given with EHLO or HELO.
     public private(set) var clientName: String?
     private var errors = 0
-    public private(set) var transaction: Transaction?
 
     /// So many errors of the protocol and the connection is closed.
     public static let maximumErrors = 10
@@ -87,6 +93,11 @@ public struct Session: Sendable {
         self.configuration = configuration
         self.isSecure = isSecure
     }
+
+    public var isAuthenticated: Bool { if case .done = authentication { true } else { false } }
+
+    /// Whether MAIL was accepted, and no message or RSET has ended the transaction.
+    public var isInTransaction: Bool { transaction != .none }
 
     /// How long the next line may be, in octets.
     ///
@@ -138,40 +149,38 @@ public struct Session: Sendable {
 
     public mutating func authenticated() -> Action {
         phase = .commands
-        isAuthenticated = true
+        authentication = .done
         return .reply(Reply(235, EnhancedStatus(7, 0), "Authentication successful"))
     }
 
-    public mutating func authenticationRefused(_ reply: Reply) -> Action {
+    /// - Parameter last: closes the connection after `reply`, with this one. Some clients show no reply that comes with the end of
+    ///   the connection, so the reason must stand in `reply` too.
+    public mutating func authenticationRefused(_ reply: Reply, thenClose last: Reply? = nil) -> Action {
         phase = .commands
-        return reply.code == 421 ? close(reply) : failed(reply)
+        authentication = .refused(reply)
+        if let last { return close(reply, last) }
+        return failed(reply)
     }
 
     public mutating func senderAccepted() -> Action {
         phase = .commands
-        if let sender { transaction = Transaction(reversePath: sender, recipients: [], known: []) }
-        sender = nil
+        transaction = .begun(recipients: 0)
         return .reply(.senderOK)
     }
 
     public mutating func senderRefused(_ reply: Reply) -> Action {
         phase = .commands
-        sender = nil
         return .reply(reply)
     }
 
     public mutating func recipientAccepted() -> Action {
         phase = .commands
-        if let candidate, transaction?.known.insert(candidate).inserted == true {
-            transaction?.recipients.append(candidate)
-        }
-        candidate = nil
+        if case .begun(let recipients) = transaction { transaction = .begun(recipients: recipients + 1) }
         return .reply(.recipientOK)
     }
 
     public mutating func recipientRefused(_ reply: Reply) -> Action {
         phase = .commands
-        candidate = nil
         return .reply(reply)
     }
 
@@ -189,7 +198,7 @@ public struct Session: Sendable {
     /// The content was received to its end and decided upon. Ends the transaction either way.
     public mutating func messageFinished(_ reply: Reply) -> Action {
         phase = .commands
-        transaction = nil
+        transaction = .none
         if reply.isPositive { errors = 0 }
         return .reply(reply)
     }
@@ -203,17 +212,14 @@ public struct Session: Sendable {
         }
         switch command {
         case .hello(let extended, let client):
-            transaction = nil
             clientName = client
-            return .reply(extended ? greetingWithExtensions : Reply(250, nil, configuration.hostname))
+            return endTransaction(extended ? greetingWithExtensions : Reply(250, nil, configuration.hostname))
         case .startTLS: return startTLS()
         case .authenticate(let mechanism, let initialResponse): return authenticate(mechanism, initialResponse)
         case .mail(let path, let parameters): return mail(path, parameters)
         case .recipient(let mailbox): return recipient(mailbox)
         case .data: return data()
-        case .reset:
-            transaction = nil
-            return .reply(.ok)
+        case .reset: return endTransaction(.ok)
         case .noop: return .reply(.ok)
         case .verify:
             return .reply(
@@ -229,16 +235,23 @@ public struct Session: Sendable {
         }
     }
 
+    private mutating func endTransaction(_ reply: Reply) -> Action {
+        guard isInTransaction else { return .reply(reply) }
+        transaction = .none
+        return .endTransaction(reply)
+    }
+
     private var greetingWithExtensions: Reply {
         var lines = [
             configuration.hostname, "PIPELINING", "8BITMIME", "SIZE \(configuration.maximumMessageSize)",
             "ENHANCEDSTATUSCODES",
-            "LIMITS RCPTMAX=\(configuration.maximumRecipients)",
         ]
         if !isSecure, configuration.offersStartTLS { lines.append("STARTTLS") }
         if mayAuthenticate, !isAuthenticated {
             lines.append("AUTH " + SASLMechanism.allCases.map(\.rawValue).joined(separator: " "))
         }
+        // Last: monitoring looks for "250-STARTTLS" and "250-AUTH", with the hyphen of a line that another one follows.
+        lines.append("LIMITS RCPTMAX=\(configuration.maximumRecipients)")
         return Reply(250, nil, lines: lines)
     }
 
@@ -254,7 +267,7 @@ public struct Session: Sendable {
     private mutating func authenticate(_ mechanism: String, _ initialResponse: [UInt8]?) -> Action {
         guard mayAuthenticate else { return failed(.tlsRequiredToAuthenticate) }
         guard !isAuthenticated else { return failed(.outOfSequence("Already authenticated on this connection")) }
-        guard transaction == nil else { return failed(.outOfSequence("AUTH is not allowed within a mail transaction")) }
+        guard !isInTransaction else { return failed(.outOfSequence("AUTH is not allowed within a mail transaction")) }
         guard clientName != nil else { return failed(.outOfSequence("Send EHLO first")) }
         guard let mechanism = SASLMechanism(rawValue: mechanism) else {
             return failed(Reply(504, EnhancedStatus(5, 4), "Unknown mechanism; use PLAIN or LOGIN"))
@@ -283,44 +296,45 @@ public struct Session: Sendable {
     private mutating func mail(_ path: ReversePath, _ parameters: MailParameters) -> Action {
         if let reply = refusalOfTransaction() { return failed(reply) }
         guard clientName != nil else { return failed(.outOfSequence("Send EHLO first")) }
-        guard transaction == nil else { return failed(.outOfSequence("A sender was given already; RSET starts anew")) }
+        guard !isInTransaction else {
+            return failed(.outOfSequence("A sender was given already; RSET starts a new transaction"))
+        }
         if let size = parameters.size, size > configuration.maximumMessageSize {
             return .reply(.messageTooLarge(limit: configuration.maximumMessageSize))
         }
-        sender = path
         phase = .deciding
         return .checkSender(path)
     }
 
     private mutating func recipient(_ mailbox: AddrSpec) -> Action {
         if let reply = refusalOfTransaction() { return failed(reply) }
-        guard let transaction else { return failed(.outOfSequence("Send MAIL FROM:<address> first")) }
-        guard transaction.recipients.count < configuration.maximumRecipients else {
-            return .reply(
-                Reply(
-                    452, EnhancedStatus(5, 3),
-                    "A message may have \(configuration.maximumRecipients) recipients here; send the rest in another one",
-                    reason: "recipients"))
-        }
-        candidate = mailbox
+        guard isInTransaction else { return failed(.outOfSequence("Send MAIL FROM:<address> first")) }
         phase = .deciding
         return .checkRecipient(mailbox)
     }
 
     private mutating func data() -> Action {
         if let reply = refusalOfTransaction() { return failed(reply) }
-        guard let transaction else { return failed(.outOfSequence("Send MAIL FROM:<address> first")) }
-        guard !transaction.recipients.isEmpty else {
+        guard case .begun(let recipients) = transaction else {
+            return failed(.outOfSequence("Send MAIL FROM:<address> first"))
+        }
+        guard recipients > 0 else {
             // RFC 5321 section 4.1.1.4 allows 554 or 503; with PIPELINING the client sees why each RCPT was refused.
             return failed(Reply(554, EnhancedStatus(5, 1), "No valid recipients"))
         }
         phase = .deciding
-        return .openData(recipients: transaction.recipients.count)
+        return .openData
     }
 
     private func refusalOfTransaction() -> Reply? {
-        if isAuthenticated { return nil }
-        return mayAuthenticate ? .authRequired : .tlsRequired
+        switch authentication {
+        case .done: return nil
+        case .missing: return mayAuthenticate ? .authRequired : .tlsRequired
+        case .refused(let reply):
+            // Servers with a queue (Exim, sendmail) go on without AUTH after it was refused. A permanent refusal would make them
+            // return every message. This one makes them keep the mail until the key is corrected, and their log says why.
+            return Reply(451, EnhancedStatus(7, 0), lines: reply.lines, reason: reply.reason)
+        }
     }
 
     /// A wrong MAIL, RCPT or DATA. That TLS or authentication is missing comes first.

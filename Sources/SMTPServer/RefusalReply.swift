@@ -27,7 +27,8 @@ extension Reply {
             case .envelope: (code, status) = (530, EnhancedStatus(7, 0))
             case .content: (code, status) = (550, EnhancedStatus(7, 1))
             }
-        case .authThrottled: (code, status) = (421, EnhancedStatus(7, 0))
+        // The connection is closed with 421 behind it (``init(closing:)``).
+        case .authThrottled: (code, status) = (454, EnhancedStatus(7, 0))
         case .senderDomain: (code, status) = (553, EnhancedStatus(7, 1))
         case .headerDomain: (code, status) = (550, EnhancedStatus(7, 1))
         case .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated:
@@ -51,14 +52,22 @@ extension Reply {
     }
 }
 
+extension Reply {
+    /// The last words on a connection that ends for `refusal` (RFC 5321 section 3.8).
+    init(closing refusal: Refusal) {
+        self.init(421, EnhancedStatus(7, 0), refusal.explanation, reason: refusal.reason.rawValue)
+    }
+}
+
 extension Refusal {
     init(_ defect: DataDecoder.Defect) {
-        let what =
+        let sentence =
             switch defect {
-            case .bareCarriageReturn: "a CR without LF"
-            case .bareLineFeed: "an LF without CR"
-            case .null: "a NUL octet"
+            case .bareCarriageReturn: "The message holds a CR without LF; end all lines with CRLF"
+            case .bareLineFeed: "The message holds an LF without CR; end all lines with CRLF"
+            case .null:
+                "The message holds a NUL octet, which no mail may hold; remove it, or send binary data as a base64 attachment"
             }
-        self.init(.lineEnding, "The message holds \(what); end all lines with CRLF")
+        self.init(.lineEnding, sentence)
     }
 }

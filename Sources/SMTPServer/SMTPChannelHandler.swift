@@ -1,5 +1,6 @@
 import Admission
 import InternetMessage
+import Listening
 import Logging
 import NIOCore
 import NIOExtras
@@ -11,16 +12,17 @@ import SMTP
 struct SMTPService: Sendable {
     var configuration: SMTPServerConfiguration
     var admission: Admission
-    var clock: any RelayClock
     /// Nil: TLS is not to be had (tests of the plaintext dialogue only).
     var tls: ReloadableTLSContext?
     var limiter: ConnectionLimiter
     var shutdown = ShutdownNotice()
-    var logger: Logger
+    /// Where clients find the other kind of TLS, to be named to those that come to the wrong one.
+    var ports = PortHint()
     var observe: @Sendable (SMTPEvent) -> Void = { _ in }
 }
 
-/// One connection: drives the ``SMTP/Session`` with what arrives, and does what it says.
+/// One connection: drives the ``SMTP/Session`` with what arrives, and does what it says. What becomes of a message is decided by
+/// ``Admission/Admission/Reception``.
 ///
 /// Reads are asked for one at a time, never while a decision is awaited nor while the client leaves replies unread, so what
 /// a client can pipeline into memory is what one read delivers. Replies are gathered until there is nothing more to
@@ -31,88 +33,103 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// What the connection is doing.
     private enum Mode {
         case commands
-        case data
-        /// Somebody is deciding: the store, the clock, the spool.
-        case waiting
+        case data(IncomingMessage)
+        case waiting(Wait)
         case closed
     }
 
-    /// A message on its way in.
-    fileprivate struct Reception {
-        var id: MessageID
-        var decoder = DataDecoder()
-        var intake: MessageIntake
-        var spooler: MessageSpooler?
-        /// When the speed of the client was last looked at, and how much was there then.
-        var windowStart: NIODeadline
-        var receivedAtWindowStart = 0
+    /// What a connection that reads nothing waits for.
+    private enum Wait {
+        case authentication
+        /// The moment for the answer to an authentication.
+        case authenticationDelay(Scheduled<Void>)
+        /// The moment at which the key's rate allows the message.
+        case rateDelay(Scheduled<Void>)
+        /// The last piece of a message is on its way to the spool.
+        case spool(IncomingMessage)
+        case store
+    }
 
-        mutating func startWindow(at now: NIODeadline) {
-            windowStart = now
-            receivedAtWindowStart = intake.received
+    /// What the client may do.
+    private enum Standing {
+        case anonymous
+        case authenticated(Grant)
+        /// Within a mail transaction.
+        case sending(IncomingMessage)
+
+        var key: KeyID? {
+            switch self {
+            case .anonymous: nil
+            case .authenticated(let grant): grant.id
+            case .sending(let message): message.reception.grant.id
+            }
         }
     }
 
     private let service: SMTPService
     private let client: IPAddress
     private let isImplicitTLS: Bool
-    private let allowsPlaintextAuthentication: Bool
     private var context: ChannelHandlerContext?
     private var session: Session
     private var mode = Mode.commands
+    private var standing = Standing.anonymous
+    private var times: ConnectionTimes
     private var lines = CommandLineDecoder()
     private var inbound = ByteBuffer()
     private var outbound = ByteBuffer()
-    private var grant: Grant?
-    private var reception: Reception?
-    private var reservation: Admission.Reservation?
     private var isAdmitted = false
     private var isProcessing = false
+    /// Whether anything of the client's has been looked at.
+    private var hasSpoken = false
     /// Whether the channel takes more replies; what it does not take yet, the client has not read.
     private var isWritable = true
-    /// The client has said that it sends nothing more.
+    /// The client has said that it sends nothing more. It is still owed the replies to what it has sent.
     private var hasInputEnded = false
     private var isQuiescing = false
     private var hasBegunTransaction = false
-    /// The reason word that was given last in the envelope of this transaction: a long list of recipients may be refused for one
-    /// reason, which is worth one line in the log.
-    private var loggedReason: String?
-    /// When a connection that has not come to its end in a shutdown is cut off.
-    private var cutOffAt: NIODeadline?
-
-    private var connectedAt = NIODeadline.uptimeNanoseconds(0)
-    private var lastCommandAt = NIODeadline.uptimeNanoseconds(0)
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
-    private var hold: Scheduled<Void>?
 
     /// Octets of replies that are gathered at most: one read may hold thousands of commands.
     static let repliesPerWrite = 16 * 1024
-    /// How long a client may be silent on its way to its first message while the server shuts down.
-    static let quietTime = TimeAmount.seconds(5)
 
     init(service: SMTPService, client: IPAddress, isImplicitTLS: Bool) {
         self.service = service
         self.client = client
         self.isImplicitTLS = isImplicitTLS
         let configuration = service.configuration
-        allowsPlaintextAuthentication = configuration.plaintextAuthenticationNetworks.contains { $0.contains(client) }
+        times = ConnectionTimes(configuration.timeouts, connectedAt: .uptimeNanoseconds(0))
         session = Session(
             configuration: Session.Configuration(
                 hostname: configuration.hostname, maximumMessageSize: configuration.maximumMessageSize,
                 maximumRecipients: configuration.maximumRecipients, offersStartTLS: service.tls != nil,
-                allowsPlaintextAuthentication: allowsPlaintextAuthentication),
+                allowsPlaintextAuthentication: configuration.plaintextAuthenticationNetworks.contains {
+                    $0.contains(client)
+                }),
             isSecure: isImplicitTLS)
     }
 
     private var hostname: String { service.configuration.hostname }
 
-    private var now: NIODeadline { context?.eventLoop.now ?? lastCommandAt }
+    private var now: NIODeadline { context?.eventLoop.now ?? times.lastCommandAt }
+
+    private var log: ClientLog { service.admission.clientLog }
+
+    private var isClosed: Bool { if case .closed = mode { true } else { false } }
+
+    /// The message under way, if there is one.
+    private var message: IncomingMessage? {
+        switch (mode, standing) {
+        case (.data(let message), _), (.waiting(.spool(let message)), _), (_, .sending(let message)): message
+        default: nil
+        }
+    }
 
     /// Octets that this connection holds in buffers.
-    var buffered: Int { inbound.capacity + outbound.capacity + (reception?.intake.buffered ?? 0) }
+    var buffered: Int { inbound.capacity + outbound.capacity + (message?.reception.buffered ?? 0) }
 
     // MARK: Channel events
 
@@ -121,31 +138,13 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelActive(context: ChannelHandlerContext) {
-        guard mode != .closed else { return }
-        switch service.limiter.admit(client) {
-        case .admitted:
-            isAdmitted = true
-            service.observe(.connected(isImplicitTLS ? .implicitTLS : .startTLS))
-        case .refused(let limit, let perClient):
-            service.observe(.connectionRefused(perClient: perClient))
-            service.logger.notice(
-                "connection refused",
-                metadata: ["client": "\(client)", "limit": "\(limit)", "per_client": "\(perClient)"])
-            mode = .closed
-            if isImplicitTLS {
-                // There is no way to say so without a handshake, which is what a limit is there to save.
-                context.close(promise: nil)
-            } else {
-                send([.tooManyConnections(hostname, limit: limit, perClient: perClient)], thenClose: true)
-            }
-            return
-        }
-        connectedAt = now
-        lastCommandAt = connectedAt
+        guard !isClosed else { return }
+        guard admit() else { return }
+        times = ConnectionTimes(service.configuration.timeouts, connectedAt: now)
         // Accepted while the server was being shut down, too late to be told.
         if let limit = service.shutdown.limit {
             isQuiescing = true
-            cutOffAt = now + limit
+            times.shutdownBegan(at: now, limit: limit)
         }
         armTimer()
         if !isImplicitTLS {
@@ -155,14 +154,36 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         context.read()
     }
 
+    private func admit() -> Bool {
+        switch service.limiter.admit(client) {
+        case .admitted:
+            isAdmitted = true
+            service.observe(.connected(isImplicitTLS ? .implicitTLS : .startTLS))
+            return true
+        case .refused(let limit, let scope):
+            service.observe(.connectionRefused(scope))
+            log.write(
+                .notice, "connection refused", client: client, kind: "\(scope)",
+                metadata: ["limit": "\(limit)", "of": "\(scope)"])
+            mode = .closed
+            if isImplicitTLS {
+                // There is no way to say so without a handshake, which is what a limit is there to save.
+                context?.close(promise: nil)
+            } else {
+                let reply = Reply.tooManyConnections(hostname, limit: limit, from: scope.clients)
+                send([reply], thenClose: true)
+            }
+            return false
+        }
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
-        mode = .closed
         release()
         context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard mode != .closed else { return }
+        guard !isClosed else { return }
         var data = unwrapInboundIn(data)
         if inbound.readableBytes == 0 {
             inbound = data
@@ -187,66 +208,87 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch event {
         case let event as TLSEvent: tlsEvent(event)
         case is ChannelShouldQuiesceEvent: quiesce()
+        case ChannelEvent.inputClosed:
+            inputEnded()
+            process()
         default:
             context.fireUserInboundEventTriggered(event)
         }
     }
 
-    /// The server is shutting down: within the limit a transaction may be finished, and who has come to send a first message
-    /// may send it. A client of a gateway seldom tries again.
+    /// The server is shutting down: within the limit a transaction may be finished, and a client that has come to send a first
+    /// message may send it. A client of a gateway seldom tries again.
     private func quiesce() {
-        guard !isQuiescing, mode != .closed else { return }
+        guard !isQuiescing, !isClosed else { return }
         isQuiescing = true
-        cutOffAt = service.shutdown.limit.map { now + $0 }
+        times.shutdownBegan(at: now, limit: service.shutdown.limit)
         if mayShutDown { shutDown() } else { armTimer() }
     }
 
     /// Whether the end of the connection takes nothing from the client.
     private var mayShutDown: Bool {
-        mode == .commands && session.transaction == nil
-            && (hasBegunTransaction || now >= lastCommandAt + SMTPChannelHandler.quietTime)
+        guard case .commands = mode, !session.isInTransaction else { return false }
+        return hasBegunTransaction || times.isQuiet(at: now)
     }
 
     private func tlsEvent(_ event: TLSEvent) {
-        guard mode != .closed else { return }
+        guard !isClosed else { return }
         switch event {
         case .handshakeCompleted(let info):
             service.observe(.secured(info.version, resumed: info.resumed))
-            service.logger.debug(
-                "tls established",
+            log.write(
+                .debug, "tls established", client: client,
                 metadata: [
-                    "client": "\(client)", "version": "\(info.version)", "cipher": "\(info.cipher)",
-                    "resumed": "\(info.resumed)",
+                    "version": "\(info.version)", "cipher": "\(info.cipher)", "resumed": "\(info.resumed)",
                 ])
             if isImplicitTLS {
                 perform(session.connected())
                 flushReplies()
             } else {
+                giveUpMessage()
                 session.secured()
-                grant = nil
+                standing = .anonymous
             }
         case .closeNotifyReceived:
-            // The client has said all it will. What came before is worked off when the read is complete, and what it is
-            // owed is written; then the connection ends.
-            hasInputEnded = true
-            // Nobody is there to send the content, or to be slowed down.
-            if hold != nil { close() }
+            // What came before is worked off when the read is complete.
+            inputEnded()
         }
     }
 
+    /// The client sends nothing more.
+    private func inputEnded() {
+        guard !isClosed else { return }
+        hasInputEnded = true
+        // The content of the message can never come.
+        if case .waiting(.rateDelay) = mode, inbound.readableBytes == 0 { close() }
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard mode != .closed else { return }
-        if let error = error as? TLSError { service.observe(.tlsFailed(error.code)) }
+        guard !isClosed else { return }
+        let tlsError = error as? TLSError
+        if let tlsError { service.observe(.tlsFailed(tlsError.code)) }
         // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of, nor
         // that somebody looked whether the port is open.
         let level: Logger.Level =
-            switch (error as? TLSError)?.code {
+            switch tlsError?.code {
             case nil, .closed?, .truncated?, .notBegun?: .debug
             default: .info
             }
-        service.logger.log(
-            level: level, "connection failed", metadata: ["client": "\(client)", "error": "\(error)"])
+        log.write(
+            level, "connection failed", client: client, kind: tlsError.map { "\($0.code)" } ?? "",
+            metadata: failure(error))
+        // A client may end the connection without saying so in TLS, and wait for replies all the same (RFC 8446 section 6.1). What
+        // it sent is whole or is not taken: only CRLF.CRLF ends a message. `inputClosed` follows.
+        if tlsError?.code == .truncated { return }
         close()
+    }
+
+    private func failure(_ error: any Error) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["error": "\(error)"]
+        if isImplicitTLS, (error as? TLSError)?.code == .notTLS {
+            metadata["remedy"] = "\(service.ports.forStartTLS)"
+        }
+        return metadata
     }
 
     // MARK: Processing
@@ -264,7 +306,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         flushReplies()
         if isQuiescing, mayShutDown { shutDown() }
         if hasInputEnded, needsMore { close() }
-        if needsMore, isWritable, mode == .commands || mode == .data { context?.read() }
+        guard needsMore, isWritable else { return }
+        switch mode {
+        case .commands, .data: context?.read()
+        case .waiting, .closed: break
+        }
     }
 
     /// Whether it came to a point from where only more input leads on.
@@ -272,16 +318,21 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         while isWritable {
             switch mode {
             case .commands:
+                if !hasSpoken, inbound.readableBytes > 0 {
+                    hasSpoken = true
+                    if !session.isSecure, isTLS(inbound) { return false }
+                }
                 switch lines.next(from: &inbound, limit: session.lineLimit) {
                 case .line(let line):
-                    lastCommandAt = now
+                    times.commandReceived(at: now)
                     answer(session.received(line: line))
                 case .tooLong(let beginning): answer(session.receivedTooLongLine(beginning: beginning))
                 case .bareLineFeed(let line): answer(session.receivedBareLineFeed(line: line))
                 case .needMoreData: return true
                 }
-            case .data:
-                if !receiveContent() { return !isSpoolBehind }
+            case .data(let message):
+                if message.reception.isSpoolBehind { return false }
+                if !receiveContent(message) { return !message.reception.isSpoolBehind }
             case .waiting, .closed:
                 return false
             }
@@ -290,14 +341,38 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         return false
     }
 
-    /// Performs what the session made of a line. What it refuses by itself, nobody has logged yet.
+    /// Whether the client begins with TLS where a command is expected: a record of the handshake, version 3 (RFC 8446 section 5.1).
+    private func isTLS(_ bytes: ByteBuffer) -> Bool {
+        guard bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) == 0x16,
+            [nil, 3].contains(bytes.getInteger(at: bytes.readerIndex + 1, as: UInt8.self))
+        else { return false }
+        log.write(
+            .notice, "TLS where a command was expected, connection closed", client: client,
+            metadata: ["remedy": "\(service.ports.forImplicitTLS)"])
+        close()
+        return true
+    }
+
+    /// Performs what the session made of a line. What it refuses by itself, nobody has told yet.
     private func answer(_ action: Session.Action) {
         switch action {
-        case .reply(let reply): logRefusal(reply)
-        case .close(let replies): replies.first.map { logRefusal($0) }
+        case .reply(let reply): tell(reply)
+        case .close(let replies): replies.first.map { tell($0) }
         default: break
         }
         perform(action)
+    }
+
+    private func tell(_ reply: Reply) {
+        guard !reply.isPositive else { return }
+        let text = reply.lines.joined(separator: " ")
+        if let reason = reply.reason.flatMap(RefusalReason.init(rawValue:)) {
+            service.admission.tell(Refusal(reason, text), client: client, key: standing.key)
+        } else {
+            log.write(
+                .notice, "refused", client: client, kind: "\(reply.code)",
+                metadata: ["code": "\(reply.code)", "text": "\(text)"])
+        }
     }
 
     private func perform(_ action: Session.Action) {
@@ -306,30 +381,23 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .close(let replies): send(replies, thenClose: true)
         case .startTLS(let reply): startTLS(reply)
         case .authenticate(let credentials): authenticate(credentials)
-        case .checkSender(let path):
-            guard let grant else { return perform(session.senderRefused(.authenticationLost)) }
-            if let refusal = service.admission.refusalOfSender(path, grant) {
-                let reply = Reply(refusal, at: .envelope)
-                logRefusal(reply)
-                perform(session.senderRefused(reply))
-            } else {
-                hasBegunTransaction = true
-                loggedReason = nil
-                perform(session.senderAccepted())
+        case .checkSender(let path): checkSender(path)
+        case .checkRecipient(let mailbox):
+            guard case .sending(let message) = standing else {
+                return perform(session.recipientRefused(.authenticationLost))
             }
-        case .checkRecipient:
-            guard let grant else { return perform(session.recipientRefused(.authenticationLost)) }
-            if let refusal = service.admission.refusalOfUse(grant) {
-                let reply = Reply(refusal, at: .envelope)
-                logRefusal(reply)
-                perform(session.recipientRefused(reply))
+            if let refusal = message.reception.add(mailbox) {
+                perform(session.recipientRefused(Reply(refusal, at: .envelope)))
             } else {
                 perform(session.recipientAccepted())
             }
-        case .openData(let recipients): openData(recipients)
+        case .openData: openData()
+        case .endTransaction(let reply):
+            giveUpMessage()
+            queue(reply)
         case .receiveData(let reply):
             queue(reply)
-            beginMessage()
+            beginContent()
         }
     }
 
@@ -340,7 +408,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard inbound.readableBytes == 0 else {
             // RFC 3207 section 4.2, and CVE-2011-0411: whatever came with STARTTLS was not protected by it, and a client that
             // means well has nothing to say before the handshake.
-            service.logger.notice("plaintext behind STARTTLS, connection closed", metadata: ["client": "\(client)"])
+            log.write(.notice, "plaintext behind STARTTLS, connection closed", client: client)
             close()
             return
         }
@@ -357,13 +425,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     // MARK: Authentication
 
     private func authenticate(_ credentials: Credentials) {
-        if let refusal = service.admission.refusalOfTrying(client: client) {
-            log(refusal)
-            service.observe(.authenticated(refusal.reason))
-            return perform(session.authenticationRefused(Reply(refusal, at: .authentication)))
-        }
         guard let context else { return }
-        mode = .waiting
+        mode = .waiting(.authentication)
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         service.admission.authenticate(
@@ -373,199 +436,197 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    private func authenticated(_ result: Result<Grant, Refusal>) {
-        guard mode == .waiting else { return }
+    private func authenticated(_ result: Result<Grant, AuthenticationRefusal>) {
+        guard case .waiting = mode else { return }
         switch result {
         case .success(let grant):
-            self.grant = grant
-            service.observe(.authenticated(nil))
-            service.logger.debug("authenticated", metadata: ["client": "\(client)", "key": "\(grant.id)"])
+            standing = .authenticated(grant)
             goOn { $0.perform($0.session.authenticated()) }
-        case .failure(let refusal):
-            log(refusal)
-            service.observe(.authenticated(refusal.reason))
-            let reply = Reply(refusal, at: .authentication)
-            goOn(after: service.admission.delay(of: refusal, client: client)) {
-                $0.perform($0.session.authenticationRefused(reply))
+        case .failure(let failure):
+            let reply = Reply(failure.refusal, at: .authentication)
+            let last = failure.endsConnection ? Reply(closing: failure.refusal) : nil
+            goOn(after: failure.delay) {
+                $0.perform($0.session.authenticationRefused(reply, thenClose: last))
+            } waiting: {
+                .authenticationDelay($0)
             }
         }
     }
 
-    /// A decision is there: `answer` brings it to the session, after `delay`.
-    ///
-    /// What is held back costs no thread and no task, a timer only, which goes when the client goes.
-    private func goOn(after delay: Duration = .zero, _ answer: @escaping (SMTPChannelHandler) -> Void) {
-        guard delay > .zero, let context else { return resume(answer) }
-        // Who sends nothing more gets no answer out of turn.
-        if hasInputEnded { return close() }
-        mode = .waiting
-        hold = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
-            guard let self, mode == .waiting else { return }
-            hold = nil
-            resume(answer)
-        }
-    }
-
-    private func resume(_ answer: (SMTPChannelHandler) -> Void) {
+    /// A decision is there: `answer` brings it to the session.
+    private func goOn(_ answer: (SMTPChannelHandler) -> Void) {
         mode = .commands
-        lastCommandAt = now
+        times.commandReceived(at: now)
         answer(self)
         process()
     }
 
+    /// The same after `delay`. What is held back costs no thread and no task, a timer only, which goes when the client goes.
+    private func goOn(
+        after delay: Duration, _ answer: @escaping (SMTPChannelHandler) -> Void, waiting: (Scheduled<Void>) -> Wait
+    ) {
+        guard delay > .zero, let context else { return goOn(answer) }
+        mode = .waiting(
+            waiting(
+                context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [weak self] in
+                    guard let self, case .waiting = mode else { return }
+                    goOn(answer)
+                }))
+    }
+
     // MARK: Message
 
-    private func openData(_ recipients: Int) {
-        guard let grant else { return perform(session.dataRefused(.authenticationLost)) }
-        switch service.admission.open(recipients: recipients, grant) {
-        case .now(let reservation):
-            self.reservation = reservation
-            perform(session.dataOpened())
-        case .after(let delay, let reservation):
-            self.reservation = reservation
-            service.observe(.slowedDown(delay))
-            goOn(after: delay) { $0.perform($0.session.dataOpened()) }
-        case .refused(let refusal):
-            log(refusal)
-            perform(session.dataRefused(Reply(refusal, at: .envelope)))
+    private func checkSender(_ path: ReversePath) {
+        guard case .authenticated(let grant) = standing else {
+            return perform(session.senderRefused(.authenticationLost))
+        }
+        let origin = Admission.Origin(
+            clientName: session.clientName ?? "unknown", client: client, with: session.isSecure ? "ESMTPSA" : "ESMTPA")
+        switch service.admission.begin(from: path, origin: origin, grant) {
+        case .success(let reception):
+            hasBegunTransaction = true
+            standing = .sending(IncomingMessage(reception))
+            perform(session.senderAccepted())
+        case .failure(let refusal): perform(session.senderRefused(Reply(refusal, at: .envelope)))
         }
     }
 
-    private func beginMessage() {
-        guard let grant else { return close() }
-        let origin = Admission.Origin(
-            clientName: session.clientName ?? "unknown", client: client, with: session.isSecure ? "ESMTPSA" : "ESMTPA")
-        let (id, intake) = service.admission.receive(from: origin, expectedSize: nil, grant)
-        reception = Reception(id: id, intake: intake, windowStart: now)
-        mode = .data
+    /// The transaction has ended without a message.
+    private func giveUpMessage() {
+        guard case .sending(let message) = standing else { return }
+        message.giveUp()
+        standing = .authenticated(message.reception.grant)
+    }
+
+    private func openData() {
+        guard case .sending(let message) = standing else {
+            return perform(session.dataRefused(.authenticationLost))
+        }
+        switch message.reception.open() {
+        case .now: perform(session.dataOpened())
+        case .after(let delay):
+            // Nobody is there to send the content, or to be slowed down.
+            if hasInputEnded, inbound.readableBytes == 0 { return close() }
+            goOn(after: delay) {
+                $0.perform($0.session.dataOpened())
+            } waiting: {
+                .rateDelay($0)
+            }
+        case .refused(let refusal): perform(session.dataRefused(Reply(refusal, at: .envelope)))
+        }
+    }
+
+    private func beginContent() {
+        guard case .sending(let message) = standing else { return close() }
+        standing = .authenticated(message.reception.grant)
+        mode = .data(message)
+        times.contentResumed(at: now, received: 0)
         armTimer()
     }
 
     /// Takes what has arrived of the content; false when there is nothing to do until more arrives or is written.
-    private func receiveContent() -> Bool {
-        guard reception != nil, !isSpoolBehind else { return false }
-        let ended = reception?.decode(&inbound) ?? false
-        // It is refused in any case, and the rest may take its time.
-        if reception?.intake.keepsNothing == true { reception?.spooler?.discard() }
-        spoolIfMany()
-        if ended {
-            mode = .waiting
-            // A piece under way comes first; it calls `endMessage` when it is written.
-            if reception?.spooler?.isWriting != true { endMessage() }
-            return true
-        }
-        return false
+    private func receiveContent(_ message: IncomingMessage) -> Bool {
+        let ended = message.decoder.decode(&inbound) { message.reception.consume($0) }
+        spool(message)
+        guard ended else { return false }
+        mode = .waiting(.spool(message))
+        endMessage(message)
+        return true
     }
 
-    /// Whether the disk is slower than the client: then nothing more is read until it has caught up.
-    private var isSpoolBehind: Bool {
-        guard let reception else { return false }
-        return reception.spooler?.isWriting == true && reception.intake.buffered >= MessageIntake.chunkSize
-    }
-
-    private func spoolIfMany() {
-        guard let context, let reception, reception.intake.buffered >= MessageIntake.inlineLimit else { return }
-        let spooler =
-            reception.spooler
-            ?? MessageSpooler(admission: service.admission, id: reception.id, eventLoop: context.eventLoop)
-        self.reception?.spooler = spooler
-        if spooler.hasFailed {
-            self.reception?.intake.abandon()
-        } else if !spooler.isWriting, let piece = self.reception?.intake.takeBuffered() {
-            spooler.write(piece) { [weak self] in self?.pieceWritten() }
+    /// Does what the message wants to have done with the spool.
+    private func spool(_ message: IncomingMessage) {
+        switch message.reception.next() {
+        case .more, .hold: break
+        case .forget: message.spooler?.discard()
+        case .spool(let piece):
+            guard let context, let id = message.reception.id else { return close() }
+            let spooler =
+                message.spooler ?? MessageSpooler(admission: service.admission, id: id, eventLoop: context.eventLoop)
+            message.spooler = spooler
+            spooler.write(piece) { [weak self] in self?.pieceWritten(message, failed: spooler.hasFailed) }
         }
     }
 
-    private func pieceWritten() {
-        if reception?.spooler?.hasFailed == true { reception?.intake.abandon() }
+    private func pieceWritten(_ message: IncomingMessage, failed: Bool) {
+        let wasBehind = message.reception.isSpoolBehind
+        if failed { message.reception.spoolFailed() } else { message.reception.pieceWritten() }
         switch mode {
         case .data:
-            // While the disk was behind, it was not the client who was slow.
-            if let reception, reception.intake.buffered >= MessageIntake.chunkSize {
-                self.reception?.startWindow(at: now)
-            }
-            spoolIfMany()
+            // While the disk was behind, it was not the client that was slow.
+            if wasBehind { times.contentResumed(at: now, received: message.reception.received) }
+            spool(message)
             process()
-        case .waiting: endMessage()
-        case .commands, .closed: break
+        case .waiting(.spool): endMessage(message)
+        case .commands, .waiting, .closed: break
         }
     }
 
-    /// All content is here. Decides on it, and takes it to the store.
-    private func endMessage() {
-        guard var reception, let grant, let reservation, let transaction = session.transaction else { return close() }
-        // From here on the message does not depend on the client any more, and neither does its place.
-        self.reception = nil
-        self.reservation = nil
-        let summary: HeaderSummary
-        switch verdict(on: &reception, grant) {
-        case .success(let found): summary = found
-        case .failure(let refusal):
-            reception.spooler?.discard()
-            service.admission.cancel(reservation, grant)
-            return messageFinished(.failure(refusal))
-        }
-        let last = reception.intake.takeBuffered()
-        let envelope = Envelope(transaction)
-        var submission = Submission(
-            id: reception.id, key: grant.id, client: client, envelope: envelope, subject: summary.subject,
-            body: .inline(last), acceptedAt: service.clock.now(),
-            fingerprint: service.admission.fingerprint(summary, reception.intake, envelope, grant))
-        guard let spooler = reception.spooler else { return submit(submission, reservation, grant) }
-        spooler.finish(last) { [self] body in
-            guard let body else {
-                service.admission.cancel(reservation, grant)
-                return messageFinished(.failure(.storageUnavailable))
+    /// All content is here. Has it decided on, and takes it to the store.
+    ///
+    /// From here on the message does not depend on the client any more, unless a piece of it is still being written.
+    private func endMessage(_ message: IncomingMessage) {
+        switch message.reception.finish(defect: message.decoder.defect.map { Refusal($0) }) {
+        case .wait: break
+        case .refused(let refusal):
+            message.spooler?.discard()
+            messageFinished(.failure(refusal))
+        case .complete(let message): submit(message)
+        case .spool(let last, let incomplete):
+            mode = .waiting(.store)
+            guard let spooler = message.spooler else { return messageFinished(.failure(incomplete.spoolFailed())) }
+            spooler.finish(last) { [self] body in
+                if let body {
+                    submit(incomplete.spooled(body))
+                } else {
+                    messageFinished(.failure(incomplete.spoolFailed()))
+                }
             }
-            submission.body = .spooled(body)
-            submit(submission, reservation, grant)
         }
     }
 
-    private func verdict(on reception: inout Reception, _ grant: Grant) -> Result<HeaderSummary, Refusal> {
-        if reception.spooler?.hasFailed == true { return .failure(.storageUnavailable) }
-        // What a client can mend by sending less comes first; then what could be read in two ways.
-        let summary = reception.intake.finish()
-        if case .failure(let refusal) = summary, refusal.reason == .size { return summary }
-        if let defect = reception.decoder.defect { return .failure(Refusal(defect)) }
-        return summary.flatMap { summary in
-            service.admission.refusalOfHeader(summary, grant).map { .failure($0) } ?? .success(summary)
-        }
-    }
-
-    private func submit(_ submission: Submission, _ reservation: Admission.Reservation, _ grant: Grant) {
+    private func submit(_ message: Admission.CompleteMessage) {
         guard let context else {
             // The client is gone, but the message is whole: it is taken as if the client were waiting for the reply.
-            return service.admission.submit(submission, reservation, grant) { _ in }
+            return service.admission.submit(message) { _ in }
         }
+        if !isClosed { mode = .waiting(.store) }
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        service.admission.submit(submission, reservation, grant) { result in
+        service.admission.submit(message) { result in
             eventLoop.execute { bound.value.messageFinished(result) }
         }
     }
 
     private func messageFinished(_ result: Result<MessageID, Refusal>) {
-        let reply: Reply
-        switch result {
-        case .success(let id): reply = Reply(250, EnhancedStatus(0, 0), "Ok: queued as \(id)")
-        case .failure(let refusal):
-            log(refusal)
-            reply = Reply(refusal, at: .content)
-        }
-        guard mode == .waiting else { return }
+        let reply: Reply =
+            switch result {
+            case .success(let id): Reply(250, EnhancedStatus(0, 0), "Ok: queued as \(id)")
+            case .failure(let refusal): Reply(refusal, at: .content)
+            }
+        guard case .waiting = mode else { return }
         goOn { $0.perform($0.session.messageFinished(reply)) }
     }
 
     // MARK: Time
+
+    private var activity: ConnectionTimes.Activity {
+        switch mode {
+        case .commands, .closed: session.isAuthenticated ? .authenticated : .unauthenticated
+        case .waiting: .waiting
+        case .data(let message):
+            .content(received: message.reception.received, isDiskSlow: message.reception.isSpoolBehind)
+        }
+    }
 
     /// Sees to it that the time is looked at when something may be due.
     ///
     /// A timer that comes earlier is left as it is: commands move the deadline without touching it, and taking one out of
     /// the event loop's queue costs the more the more connections there are.
     private func armTimer() {
-        guard let context, mode != .closed else { return }
-        let deadline = nextDeadline
+        guard let context, !isClosed else { return }
+        let deadline = times.nextLook(
+            activity, awaitsFirstMessage: isQuiescing && !hasBegunTransaction, at: now)
         if timer != nil, timerDeadline <= deadline { return }
         timer?.cancel()
         timerDeadline = deadline
@@ -575,84 +636,60 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    private var nextDeadline: NIODeadline {
-        let deadline: NIODeadline
-        switch mode {
-        case .data where reception != nil:
-            deadline = (reception?.windowStart ?? now) + SMTPServerConfiguration.transferWindow
-        case .waiting: deadline = now + .seconds(1)
-        case .commands, .data, .closed:
-            let idle = lastCommandAt + TimeAmount(service.configuration.idleTimeout)
-            let earliest = session.isAuthenticated ? idle : min(idle, authenticationDeadline, nextLookForStress)
-            let mayGetQuiet = isQuiescing && !hasBegunTransaction
-            deadline = mayGetQuiet ? min(earliest, lastCommandAt + SMTPChannelHandler.quietTime) : earliest
-        }
-        return min(deadline, cutOffAt ?? deadline)
-    }
-
-    private var authenticationDeadline: NIODeadline {
-        connectedAt + TimeAmount(service.configuration.authenticationTimeout)
-    }
-
-    /// Stress may begin at any time; whether it has is looked at now and then rather than told to thousands at once.
-    private var nextLookForStress: NIODeadline {
-        let interval = TimeAmount(SMTPServerConfiguration.authenticationTimeoutUnderStress)
-        return connectedAt + interval * ((now - connectedAt).nanoseconds / interval.nanoseconds + 1)
-    }
-
     private func checkTime() {
-        if mode == .closed { return }
-        let now = now
-        if let cutOffAt, now >= cutOffAt { return cutOff() }
-        switch mode {
-        case .closed, .waiting: break
-        case .commands:
-            if isQuiescing, mayShutDown { return shutDown() }
-            if !session.isAuthenticated, let reply = refusalOfWaitingForKey(at: now) {
-                return send([reply], thenClose: true)
-            }
-            if now >= lastCommandAt + TimeAmount(service.configuration.idleTimeout) {
-                return send([.idleTooLong(hostname)], thenClose: true)
-            }
-        case .data:
-            guard let reception, now >= reception.windowStart + SMTPServerConfiguration.transferWindow else { break }
-            let seconds = Int((now - reception.windowStart).nanoseconds / 1_000_000_000)
-            let octets = reception.intake.received - reception.receivedAtWindowStart
-            if !isSpoolBehind, octets < seconds * SMTPServerConfiguration.minimumTransferRate {
-                let rate = SMTPServerConfiguration.minimumTransferRate
-                return send([.transferTooSlow(hostname, octetsPerSecond: rate)], thenClose: true)
-            }
-            self.reception?.startWindow(at: now)
+        if isClosed { return }
+        let expiry = times.expired(activity, isUnderStress: service.limiter.isUnderStress, at: now)
+        if expiry != .cutOff, isQuiescing, mayShutDown { return shutDown() }
+        switch expiry {
+        case nil: armTimer()
+        case .cutOff: cutOff()
+        case .idle: timeOut(.command, [.idleTooLong(hostname)])
+        case .authentication(let seconds, let isUnderStress):
+            timeOut(
+                isImplicitTLS && !hasSpoken ? .handshake : .authentication,
+                [.authenticationTooSlow(hostname, seconds: seconds, isUnderStress: isUnderStress)])
+        case .content: timeOutContent()
         }
-        armTimer()
     }
 
-    /// What a client that has not authenticated is told when its time is up.
-    private func refusalOfWaitingForKey(at now: NIODeadline) -> Reply? {
-        let usual = service.configuration.authenticationTimeout
-        let isUnderStress = service.limiter.isUnderStress
-        let timeout = isUnderStress ? min(usual, SMTPServerConfiguration.authenticationTimeoutUnderStress) : usual
-        guard now >= connectedAt + TimeAmount(timeout) else { return nil }
-        return .authenticationTooSlow(
-            hostname, seconds: Int(timeout.components.seconds), isUnderStress: isUnderStress && timeout < usual)
+    private func timeOutContent() {
+        var replies: [Reply] = []
+        if case .data(let message) = mode, message.decoder.defect == .bareLineFeed {
+            // A client that ends its lines with LF alone has ended its message so too, and waits for the reply to it.
+            let refusal = Refusal(
+                .lineEnding,
+                "The message has lines that end with LF alone, so its end was never seen; end all lines with CRLF")
+            service.admission.tell(refusal, client: client, key: message.reception.grant.id)
+            replies.append(Reply(refusal, at: .content))
+        }
+        replies.append(.transferTooSlow(hostname, octetsPerSecond: SMTPServerConfiguration.minimumTransferRate))
+        timeOut(.content, replies)
+    }
+
+    private func timeOut(_ kind: TimeoutKind, _ replies: [Reply]) {
+        service.observe(.timedOut(kind))
+        var metadata: Logger.Metadata = ["waited_for": "\(kind.rawValue)"]
+        if let key = standing.key { metadata["key"] = "\(key)" }
+        if kind == .handshake { metadata["remedy"] = "\(service.ports.forStartTLS)" }
+        log.write(.info, "timed out", client: client, kind: kind.rawValue, metadata: metadata)
+        send(replies, thenClose: true)
     }
 
     /// The time for the shutdown is over.
     private func cutOff() {
-        service.logger.warning("connection cut off by the shutdown", metadata: ["client": "\(client)"])
-        // Of a message that the store is about to take nobody can say yet that it was not taken.
-        if mode == .waiting, hold == nil { close() } else { shutDown() }
+        log.write(.warning, "connection cut off by the shutdown", client: client)
+        switch mode {
+        case .waiting(.store), .waiting(.spool):
+            // The store is about to take the message, so nobody can say yet that it was not taken.
+            close()
+        default: shutDown()
+        }
     }
 
     // MARK: Output and end
 
     private func queue(_ reply: Reply) {
-        if mode != .closed { write(reply) }
-    }
-
-    private func write(_ reply: Reply) {
-        if let reason = reply.reason { service.observe(.refused(reason)) }
-        reply.write(into: &outbound)
+        if !isClosed { reply.write(into: &outbound) }
     }
 
     private func flushReplies() {
@@ -663,7 +700,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 
     private func send(_ replies: [Reply], thenClose: Bool) {
-        for reply in replies { write(reply) }
+        for reply in replies { reply.write(into: &outbound) }
         flushReplies()
         if thenClose { close() }
     }
@@ -675,7 +712,6 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func close() {
         guard let context else { return }
         flushReplies()
-        mode = .closed
         release()
         context.close(promise: nil)
     }
@@ -684,37 +720,31 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func release() {
         timer?.cancel()
         timer = nil
-        hold?.cancel()
-        hold = nil
-        if let reservation, let grant { service.admission.cancel(reservation, grant) }
-        reservation = nil
-        reception?.spooler?.discard()
-        reception = nil
+        if case .waiting(.authenticationDelay(let delay)) = mode { delay.cancel() }
+        if case .waiting(.rateDelay(let delay)) = mode { delay.cancel() }
+        message?.giveUp()
+        mode = .closed
+        standing = .anonymous
         inbound = ByteBuffer()
         if isAdmitted {
             isAdmitted = false
             service.limiter.released(client)
         }
     }
-
-    private func logRefusal(_ reply: Reply) {
-        guard let reason = reply.reason, reason != loggedReason else { return }
-        loggedReason = reason
-        logRefusal(reason)
-    }
-
-    private func log(_ refusal: Refusal) { logRefusal(refusal.reason.rawValue) }
-
-    private func logRefusal(_ reason: String) {
-        var metadata: Logger.Metadata = ["client": "\(client)", "reason": "\(reason)"]
-        if let grant { metadata["key"] = "\(grant.id)" }
-        service.logger.notice("refused", metadata: metadata)
-    }
 }
 
-extension SMTPChannelHandler.Reception {
-    fileprivate mutating func decode(_ buffer: inout ByteBuffer) -> Bool {
-        decoder.decode(&buffer) { intake.consume($0) }
+/// A message on its way in over SMTP.
+private final class IncomingMessage {
+    var reception: Admission.Reception
+    var decoder = DataDecoder()
+    var spooler: MessageSpooler?
+
+    init(_ reception: Admission.Reception) { self.reception = reception }
+
+    /// Does nothing to a message that is complete.
+    func giveUp() {
+        reception.giveUp()
+        spooler?.discard()
     }
 }
 
@@ -724,13 +754,13 @@ extension Reply {
         530, EnhancedStatus(7, 0), "Authentication is required", reason: RefusalReason.authRequired.rawValue)
 }
 
-extension Envelope {
-    init(_ transaction: Session.Transaction) {
-        let reversePath: String? =
-            switch transaction.reversePath {
-            case .null: nil
-            case .mailbox(let mailbox): mailbox.text
-            }
-        self.init(reversePath: reversePath, recipients: transaction.recipients.map(\.text))
+extension ConnectionLimiter.Scope {
+    /// As a reply names them.
+    fileprivate var clients: String? {
+        switch self {
+        case .all: nil
+        case .client: "one address"
+        case .site: "one IPv6 network of /48"
+        }
     }
 }

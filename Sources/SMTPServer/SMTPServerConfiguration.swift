@@ -1,3 +1,4 @@
+import Listening
 import NIOCore
 import RelayCore
 
@@ -17,12 +18,12 @@ public struct SMTPServerConfiguration: Sendable {
     /// Clients that may authenticate without TLS.
     public var plaintextAuthenticationNetworks: [NetworkBlock]
 
-    /// The same while most connections are in use, where it is shorter.
-    static let authenticationTimeoutUnderStress = Duration.seconds(10)
-
-    /// The least speed of a message in octets a second, measured over `transferWindow`.
+    /// The least speed of a message in octets a second, measured over a minute.
     public static let minimumTransferRate = 500
-    static let transferWindow = TimeAmount.seconds(60)
+
+    var timeouts: Timeouts {
+        Timeouts(idle: TimeAmount(idleTimeout), authentication: TimeAmount(authenticationTimeout))
+    }
 
     public init(
         hostname: String, maximumMessageSize: Int, maximumRecipients: Int, maximumConnections: Int,
@@ -49,11 +50,7 @@ public struct SMTPListener: Hashable, Sendable {
         case implicitTLS
     }
 
-    public enum Place: Hashable, Sendable {
-        case address(host: String, port: Int)
-        /// A listening socket that somebody else has bound (socket activation).
-        case descriptor(CInt)
-    }
+    public typealias Place = ListenPlace
 
     public var place: Place
     public var security: Security

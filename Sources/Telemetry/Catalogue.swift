@@ -10,11 +10,14 @@ public enum Catalogue {
         "hiveku_relay_connections_total", .counter, "Connections accepted, by how TLS begins on them.")
     static let refusedConnections = MetricDescription(
         "hiveku_relay_connections_refused_total", .counter,
-        "Connections refused, by the limit that was reached: that of all, or that of one client.")
+        "Connections refused, by the limit that was reached: that of all, of one client, or of one IPv6 site.")
     static let handshakes = MetricDescription(
         "hiveku_relay_tls_handshakes_total", .counter, "TLS handshakes completed, by version.")
     static let tlsFailures = MetricDescription(
         "hiveku_relay_tls_failures_total", .counter, "TLS connections that failed, by the kind of failure.")
+    static let timeouts = MetricDescription(
+        "hiveku_relay_connection_timeouts_total", .counter,
+        "Connections closed because the client took too long, by what was waited for.")
     static let authentications = MetricDescription(
         "hiveku_relay_authentications_total", .counter,
         "Authentications, by result: ok, or the reason word of the refusal.")
@@ -26,7 +29,7 @@ public enum Catalogue {
         "How long replies to DATA were held back, to keep keys to their rates.")
 
     private static let smtp = [
-        connections, refusedConnections, handshakes, tlsFailures, authentications, refusals, rateDelays,
+        connections, refusedConnections, handshakes, tlsFailures, timeouts,
     ]
 
     static let acceptedMessages = MetricDescription(
@@ -54,7 +57,8 @@ public enum Catalogue {
         buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5])
 
     private static let admission = [
-        acceptedMessages, acceptedEmails, acceptedBytes, repeatedMessages, storageFailures, commitMessages,
+        authentications, refusals, rateDelays, acceptedMessages, acceptedEmails, acceptedBytes, repeatedMessages,
+        storageFailures, commitMessages,
         commitSeconds, syncSeconds,
     ]
 

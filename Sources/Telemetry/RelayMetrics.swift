@@ -60,37 +60,3 @@ struct ByLane<Value: Sendable>: Sendable {
 
     subscript(lane: Lane) -> Value { lane == .live ? live : test }
 }
-
-private struct AdmissionMetrics: Sendable {
-    let messages: ByLane<Counter>
-    let emails: ByLane<Counter>
-    let bytes: ByLane<Counter>
-    let repeats: Counter
-    let storageFailures: Counter
-    let commitMessages: Recorder
-    let commitSeconds: Recorder
-
-    init(_ registry: PrometheusRegistry) {
-        messages = ByLane { registry.counter(Catalogue.acceptedMessages, $1) }
-        emails = ByLane { registry.counter(Catalogue.acceptedEmails, $1) }
-        bytes = ByLane { registry.counter(Catalogue.acceptedBytes, $1) }
-        repeats = registry.counter(Catalogue.repeatedMessages)
-        storageFailures = registry.counter(Catalogue.storageFailures)
-        commitMessages = registry.histogram(Catalogue.commitMessages)
-        commitSeconds = registry.histogram(Catalogue.commitSeconds)
-    }
-
-    func observe(_ event: Admission.Event) {
-        switch event {
-        case .accepted(let submission, let lane):
-            messages[lane].increment()
-            emails[lane].increment(by: submission.envelope.recipients.count)
-            bytes[lane].increment(by: submission.body.size)
-        case .repeated: repeats.increment()
-        case .storageFailed: storageFailures.increment()
-        case .committed(let messages, let seconds):
-            commitMessages.record(messages)
-            commitSeconds.record(seconds)
-        }
-    }
-}

@@ -1,7 +1,7 @@
+import Listening
 import Metrics
 import NIOOpenSSL
 import PrometheusMetrics
-import RelayCore
 import SMTPServer
 
 /// What happens on connections.
@@ -10,12 +10,10 @@ struct SMTPMetrics: Sendable {
     private let implicitTLS: Counter
     private let overTotal: Counter
     private let overClient: Counter
+    private let overSite: Counter
     private let handshakes: [Handshake: Counter]
     private let tlsFailures: [TLSError.Code: Counter]
-    private let authenticated: Counter
-    private let failedAuthentications: [RefusalReason: Counter]
-    private let refusals: [String: Counter]
-    private let delays: Recorder
+    private let timeouts: [TimeoutKind: Counter]
 
     private struct Handshake: Hashable {
         var version: TLSVersion
@@ -27,6 +25,7 @@ struct SMTPMetrics: Sendable {
         implicitTLS = registry.counter(Catalogue.connections, [("tls", "implicit")])
         overTotal = registry.counter(Catalogue.refusedConnections, [("limit", "total")])
         overClient = registry.counter(Catalogue.refusedConnections, [("limit", "client")])
+        overSite = registry.counter(Catalogue.refusedConnections, [("limit", "site")])
         let kinds = TLSVersion.allCases.flatMap { version in
             [false, true].map { Handshake(version: version, resumed: $0) }
         }
@@ -39,35 +38,23 @@ struct SMTPMetrics: Sendable {
             uniqueKeysWithValues: TLSError.Code.all.map { code in
                 (code, registry.counter(Catalogue.tlsFailures, [("reason", "\(code)")]))
             })
-        authenticated = registry.counter(Catalogue.authentications, [("result", "ok")])
-        failedAuthentications = Dictionary(
-            uniqueKeysWithValues: SMTPMetrics.authenticationReasons.map { reason in
-                (reason, registry.counter(Catalogue.authentications, [("result", reason.rawValue)]))
+        timeouts = Dictionary(
+            uniqueKeysWithValues: TimeoutKind.allCases.map { kind in
+                (kind, registry.counter(Catalogue.timeouts, [("waited_for", kind.rawValue)]))
             })
-        refusals = Dictionary(
-            uniqueKeysWithValues: RefusalReason.allCases.map { reason in
-                (reason.rawValue, registry.counter(Catalogue.refusals, [("reason", reason.rawValue)]))
-            })
-        delays = registry.histogram(Catalogue.rateDelays)
     }
-
-    /// What an authentication may be refused for.
-    private static let authenticationReasons: [RefusalReason] = [
-        .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network, .authThrottled, .storage,
-    ]
 
     func observe(_ event: SMTPEvent) {
         switch event {
         case .connected(.startTLS): startTLS.increment()
         case .connected(.implicitTLS): implicitTLS.increment()
-        case .connectionRefused(let perClient): (perClient ? overClient : overTotal).increment()
+        case .connectionRefused(.all): overTotal.increment()
+        case .connectionRefused(.client): overClient.increment()
+        case .connectionRefused(.site): overSite.increment()
         case .secured(let version, let resumed):
             handshakes[Handshake(version: version, resumed: resumed)]?.increment()
         case .tlsFailed(let code): tlsFailures[code]?.increment()
-        case .authenticated(nil): authenticated.increment()
-        case .authenticated(let reason?): failedAuthentications[reason]?.increment()
-        case .refused(let reason): refusals[reason]?.increment()
-        case .slowedDown(let delay): delays.record(delay.inSeconds)
+        case .timedOut(let kind): timeouts[kind]?.increment()
         }
     }
 }

@@ -13,7 +13,7 @@ extension Admission.Configuration {
         let submission = settings.submission
         self.init(
             hostname: settings.hostname, maximumMessageSize: submission.maximumMessageSize,
-            maximumRateDelay: submission.maximumRateDelay,
+            maximumRecipients: submission.maximumRecipients, maximumRateDelay: submission.maximumRateDelay,
             preparation: PreparationPolicy(
                 longLines: submission.longLines == .fold ? .fold : .refuse, addReceived: submission.receivedHeader),
             detectsRepeats: submission.detectsRepeats)

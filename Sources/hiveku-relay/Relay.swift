@@ -3,6 +3,7 @@ import ArgumentParser
 import Delivery
 import Foundation
 import InternetMessage
+import Listening
 import Logging
 import NIOCore
 import NIOOpenSSL
@@ -60,36 +61,18 @@ struct Relay: Sendable {
             transport: SimulatedTransport(clock: clock), clock: clock, logger: logger, observe: observer.observe)
 
         let admission = Admission(
-            configuration: .init(settings), store: store, clock: clock,
+            configuration: .init(settings), store: store, clock: clock, logger: logger,
             observe: { event in
                 metrics?.observe(event)
-                switch event {
-                case .accepted(let submission, let lane):
-                    logger.info(
-                        "accepted",
-                        metadata: [
-                            "message": "\(submission.id)", "key": "\(submission.key)", "client": "\(submission.client)",
-                            "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
-                        ])
-                    (lane == .live ? live : test).wake()
-                case .repeated(let submission, let first):
-                    logger.info(
-                        "repeated",
-                        metadata: [
-                            "message": "\(first)", "key": "\(submission.key)", "client": "\(submission.client)",
-                        ])
-                case .storageFailed(let error):
-                    logger.error("storage failed", metadata: ["error": "\(error)"])
-                case .committed: break
-                }
+                if case .accepted(_, let lane) = event { (lane == .live ? live : test).wake() }
             })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let server: SMTPServer
         do {
             server = try await SMTPServer.start(
-                listeners, configuration: .init(settings), admission: admission, clock: clock,
+                listeners, configuration: .init(settings), admission: admission,
                 tls: certificates.context, group: group, logger: logger, observe: { metrics?.observe($0) })
-        } catch let error as SMTPListenError {
+        } catch let error as ListenError {
             throw CommandError("\(error)")
         }
         if let demo {

@@ -1,10 +1,12 @@
-import Admission
 import InternetMessage
+import Logging
 import RelayCore
 import SQLiteStore
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import Admission
 
 /// Admission on a real store, with a clock that is moved by hand.
 final class AdmissionFixture: Sendable {
@@ -26,7 +28,8 @@ final class AdmissionFixture: Sendable {
             configuration: .init(
                 hostname: "relay.example.com", maximumMessageSize: 1 << 20, maximumRateDelay: delay,
                 preparation: PreparationPolicy()),
-            store: store, clock: clock, observe: { _ in })
+            store: store, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            observe: { _ in })
     }
 
     func key(
@@ -39,47 +42,63 @@ final class AdmissionFixture: Sendable {
 
     func authenticate(
         _ key: APIKey, from client: IPAddress = Sample.client, user: String = "apikey"
-    ) async -> Result<Grant, Refusal> {
+    ) async -> Result<Grant, AuthenticationRefusal> {
         await admission.authenticate(
             userName: Array(user.utf8), password: Array(key.revealed.utf8), client: client)
     }
 
-    /// The whole way of a message, as a session goes it.
+    static let origin = Admission.Origin(clientName: "client", client: Sample.client, with: "ESMTPSA")
+
+    /// A message for so many recipients, up to its DATA.
+    func begin(_ grant: Grant, recipients: Int = 1) throws -> Admission.Reception {
+        var reception = try admission.begin(
+            from: .mailbox(address("from@example.com")), origin: AdmissionFixture.origin, grant
+        ).get()
+        for i in 0..<recipients { #expect(try reception.add(address("to\(i)@example.net")) == nil) }
+        return reception
+    }
+
+    /// What a message for so many recipients hears at its DATA. The emails that it takes stay taken.
+    func open(_ grant: Grant, recipients: Int = 1) throws -> Admission.Reception.Opening {
+        var reception = try begin(grant, recipients: recipients)
+        let opening = reception.open()
+        underWay.withLock { $0.append(reception) }
+        return opening
+    }
+
+    private let underWay = Mutex<[Admission.Reception]>([])
+
+    /// The whole way of a message.
     func send(
         _ grant: Grant, from sender: String = "from@example.com", header: String = "From: from@example.com\r\n",
-        recipients: [String] = ["to@example.net"]
+        body: String = "Hello\r\n", recipients: [String] = ["to@example.net"]
     ) async -> Result<MessageID, Refusal> {
+        let content = Array((header + "\r\n" + body).utf8)
         do {
-            let (path, _) = try SMTPPath.parsePath(Array("<\(sender)>".utf8))
-            if let refusal = admission.refusalOfSender(path, grant) { return .failure(refusal) }
+            let path: ReversePath = try sender.isEmpty ? .null : .mailbox(address(sender))
+            return try await admission.receive(
+                from: path, to: recipients.map { try address($0) }, content: pieces(content),
+                origin: AdmissionFixture.origin, grant)
         } catch {
-            return .failure(Refusal(.address, error.explanation))
+            return .failure(Refusal(.address, "\(error)"))
         }
-        let reservation: Admission.Reservation
-        switch admission.open(recipients: recipients.count, grant) {
-        case .now(let found), .after(_, let found): reservation = found
-        case .refused(let refusal): return .failure(refusal)
-        }
-        var (id, intake) = admission.receive(
-            from: .init(clientName: "client", client: Sample.client, with: "ESMTPSA"), expectedSize: nil, grant)
-        Array((header + "\r\nHello\r\n").utf8).withUnsafeBytes { intake.consume($0) }
-        switch intake.finish() {
-        case .failure(let refusal):
-            admission.cancel(reservation, grant)
-            return .failure(refusal)
-        case .success(let summary):
-            if let refusal = admission.refusalOfHeader(summary, grant) {
-                admission.cancel(reservation, grant)
-                return .failure(refusal)
+    }
+
+    private func pieces(_ content: [UInt8]) -> AsyncStream<[UInt8]> {
+        AsyncStream { continuation in
+            for start in stride(from: 0, to: content.count, by: 50_000) {
+                continuation.yield(Array(content[start..<min(start + 50_000, content.count)]))
             }
+            continuation.finish()
         }
-        let submission = Submission(
-            id: id, key: grant.id, client: Sample.client,
-            envelope: Envelope(reversePath: sender.isEmpty ? nil : sender, recipients: recipients), subject: nil,
-            body: .inline(intake.takeBuffered()), acceptedAt: clock.now())
-        return await withCheckedContinuation { continuation in
-            admission.submit(submission, reservation, grant) { continuation.resume(returning: $0) }
-        }
+    }
+}
+
+func address(_ text: String) throws -> AddrSpec { try AddrSpec(parsing: Array(text.utf8)) }
+
+extension Result where Failure == AuthenticationRefusal {
+    var reason: RefusalReason? {
+        if case .failure(let failure) = self { failure.refusal.reason } else { nil }
     }
 }
 
@@ -137,15 +156,17 @@ extension Result where Failure == Refusal {
         let key = try await fixture.key()
         let guesser = IPAddress(ipv4: 0xC633_6401)
         for _ in 0..<10 {
-            #expect(fixture.admission.refusalOfTrying(client: guesser) == nil)
-            _ = await fixture.authenticate(Sample.key().secret, from: guesser)
+            #expect(await fixture.authenticate(Sample.key().secret, from: guesser).reason == .keyUnknown)
         }
-        #expect(fixture.admission.refusalOfTrying(client: guesser)?.reason == .authThrottled)
-        #expect(fixture.admission.refusalOfTrying(client: Sample.client) == nil)
+        guard case .failure(let failure) = await fixture.authenticate(key, from: guesser) else {
+            Issue.record("the guesser is let in")
+            return
+        }
+        #expect(failure.refusal.reason == .authThrottled && failure.endsConnection)
+        #expect(await fixture.authenticate(key).reason == nil)
         fixture.clock.advance(.seconds(599))
-        #expect(fixture.admission.refusalOfTrying(client: guesser) != nil)
+        #expect(await fixture.authenticate(key, from: guesser).reason == .authThrottled)
         fixture.clock.advance(.seconds(2))
-        #expect(fixture.admission.refusalOfTrying(client: guesser) == nil)
         #expect(await fixture.authenticate(key, from: guesser).reason == nil)
     }
 
@@ -156,8 +177,37 @@ extension Result where Failure == Refusal {
             for _ in 0..<9 { _ = await fixture.authenticate(Sample.key().secret) }
             #expect(await fixture.authenticate(key).reason == nil)
         }
-        // And right after a success, however many failures follow at first.
-        #expect(fixture.admission.refusalOfTrying(client: Sample.client) == nil)
+    }
+
+    /// The secret is right, or was; or it can be none. Other applications behind the address must not suffer for that.
+    @Test func whatIsNoGuessShutsNobodyOut() async throws {
+        let fixture = try AdmissionFixture()
+        let clock = fixture.clock
+        let good = try await fixture.key()
+        let revoked = try await fixture.key()
+        try await fixture.store.revokeKey(revoked.id, queued: .deliver, now: clock.now())
+        let expired = try await fixture.key { $0.expiresAt = clock.now() }
+        let scopeless = try await fixture.key { $0.scopes = [] }
+        let elsewhere = try await fixture.key { $0.networks = [NetworkBlock(host: "198.51.100.1")] }
+        let rotated = try await fixture.key()
+        try await fixture.store.rotateKey(rotated.id, digest: Sample.key().secret.digest, previousUntil: clock.now())
+        for key in [revoked, expired, scopeless, elsewhere, rotated] {
+            for _ in 0..<11 {
+                guard case .failure(let failure) = await fixture.authenticate(key) else {
+                    Issue.record("let in")
+                    return
+                }
+                #expect(failure.refusal.reason != .authThrottled)
+            }
+        }
+        for _ in 0..<11 {
+            let mistyped = await fixture.admission.authenticate(
+                userName: [], password: Array(good.revealed.utf8.dropLast()), client: Sample.client)
+            #expect(mistyped.reason == .keyMalformed)
+        }
+        guard case .failure(let failure) = await fixture.authenticate(scopeless) else { return }
+        #expect(failure.delay == .seconds(1))
+        #expect(await fixture.authenticate(good).reason == nil)
     }
 }
 
@@ -192,10 +242,9 @@ extension Result where Failure == Refusal {
         let grant = try await fixture.authenticate(key).get()
         var waits: [Double] = []
         for _ in 0..<6 {
-            switch fixture.admission.open(recipients: 1, grant) {
+            switch try fixture.open(grant) {
             case .now: waits.append(0)
-            case .after(let delay, _):
-                waits.append(Double(delay.components.attoseconds) / 1e18 + Double(delay.components.seconds))
+            case .after(let delay): waits.append(delay.inSeconds)
             case .refused: waits.append(-1)
             }
         }
@@ -206,9 +255,8 @@ extension Result where Failure == Refusal {
         let fixture = try AdmissionFixture(maximumRateDelay: .seconds(1))
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
-        _ = fixture.admission.open(recipients: 1, grant)
-        guard case .after = fixture.admission.open(recipients: 1, grant),
-            case .refused(let refusal) = fixture.admission.open(recipients: 1, grant)
+        _ = try fixture.open(grant)
+        guard case .after = try fixture.open(grant), case .refused(let refusal) = try fixture.open(grant)
         else {
             Issue.record("neither delayed nor refused")
             return
@@ -216,7 +264,7 @@ extension Result where Failure == Refusal {
         #expect(refusal.reason == .rateSecond)
         #expect(refusal.explanation == "The API key's limit of 1 emails per second is reached, retry in 2 s")
         fixture.clock.advance(.seconds(2))
-        guard case .now = fixture.admission.open(recipients: 1, grant) else {
+        guard case .now = try fixture.open(grant) else {
             Issue.record("still not allowed after the time that was named")
             return
         }
@@ -226,39 +274,44 @@ extension Result where Failure == Refusal {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
-        guard case .now = fixture.admission.open(recipients: 1, grant),
-            case .after = fixture.admission.open(recipients: 1, grant)
-        else {
+        let large = Array(("From: from@example.com\r\n\r\n" + String(repeating: "x", count: 100)).utf8)
+        var before = try fixture.begin(grant)
+        guard case .now = before.open(), case .after = try fixture.open(grant) else {
             Issue.record("neither taken nor slowed down")
             return
         }
-        let origin = Admission.Origin(clientName: "client", client: Sample.client, with: "ESMTPSA")
-        var (_, before) = fixture.admission.receive(from: origin, expectedSize: nil, grant)
         fixture.admission.reconfigure(
             .init(
-                hostname: "other.example.com", maximumMessageSize: 100, maximumRateDelay: .zero,
+                hostname: "other.example.com", maximumMessageSize: 100, maximumRecipients: 1, maximumRateDelay: .zero,
                 preparation: PreparationPolicy()))
-        guard case .refused(let refusal) = fixture.admission.open(recipients: 1, grant) else {
+        guard case .refused(let refusal) = try fixture.open(grant) else {
             Issue.record("not refused")
             return
         }
         #expect(refusal.reason == .rateSecond)
-        var (_, after) = fixture.admission.receive(from: origin, expectedSize: nil, grant)
-        let message = Array(("From: from@example.com\r\n\r\n" + String(repeating: "x", count: 100)).utf8)
-        message.withUnsafeBytes { before.consume($0) }
-        message.withUnsafeBytes { after.consume($0) }
-        #expect(throws: Never.self) { try before.finish().get() }
-        #expect(throws: Refusal.self) { try after.finish().get() }
-        let content = String(decoding: before.takeBuffered(), as: UTF8.self)
-        #expect(content.contains("by relay.example.com "))
+        fixture.clock.advance(.seconds(10))
+        var after = try fixture.begin(grant)
+        #expect(after.add(try address("another@example.net"))?.reason == .recipients)
+        guard case .now = after.open() else {
+            Issue.record("not taken")
+            return
+        }
+        large.withUnsafeBytes { before.consume($0) }
+        large.withUnsafeBytes { after.consume($0) }
+        guard case .complete(let message) = before.finish(), case .refused(let tooLarge) = after.finish() else {
+            Issue.record("what began earlier is refused, or what begins now is not")
+            return
+        }
+        #expect(tooLarge.reason == .size)
+        guard case .inline(let body) = message.submission.body else { return }
+        #expect(String(decoding: body, as: UTF8.self).contains("by relay.example.com "))
     }
 
     @Test func aMessageForMoreThanTheBucketHoldsGoesIntoDebt() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 10) }
         let grant = try await fixture.authenticate(key).get()
-        guard case .now = fixture.admission.open(recipients: 50, grant),
-            case .after(let delay, _) = fixture.admission.open(recipients: 1, grant)
+        guard case .now = try fixture.open(grant, recipients: 50), case .after(let delay) = try fixture.open(grant)
         else {
             Issue.record("not admitted into debt")
             return
@@ -270,16 +323,16 @@ extension Result where Failure == Refusal {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
-        _ = fixture.admission.open(recipients: 1, grant)
-        guard case .after(let first, let reservation) = fixture.admission.open(recipients: 1, grant) else {
-            Issue.record("not held")
-            return
+        _ = try fixture.open(grant)
+        func wait() throws -> Duration? {
+            // It goes with the scope, and gives its place back.
+            var reception = try fixture.begin(grant)
+            guard case .after(let delay) = reception.open() else { return nil }
+            return delay
         }
-        fixture.admission.cancel(reservation, grant)
-        guard case .after(let second, _) = fixture.admission.open(recipients: 1, grant) else {
-            Issue.record("not held")
-            return
-        }
+        let first = try wait()
+        let second = try wait()
+        #expect(first != nil)
         #expect(first == second)
     }
 
@@ -316,10 +369,10 @@ extension Result where Failure == Refusal {
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: fixture.clock.now())
         try await tool.revokeKey(key.id, queued: .deliver, now: fixture.clock.now())
         // The grant has not heard of it; the store's transaction decides.
-        #expect(fixture.admission.refusalOfUse(grant) == nil)
+        #expect(grant.refusal(at: fixture.clock.now()) == nil)
         #expect(await fixture.send(grant).reason == .keyRevoked)
         // And from then on the early answers know.
-        #expect(fixture.admission.refusalOfUse(grant)?.reason == .keyRevoked)
+        #expect(grant.refusal(at: fixture.clock.now())?.reason == .keyRevoked)
     }
 
     @Test func changesOfTheRulesReachSessionsThatAreOpen() async throws {
@@ -332,7 +385,7 @@ extension Result where Failure == Refusal {
         #expect(await fixture.send(grant).reason == .senderDomain)
         try await tool.revokeKey(key.id, queued: .deliver, now: fixture.clock.now())
         try await fixture.admission.refreshGrants()
-        #expect(fixture.admission.refusalOfUse(grant)?.reason == .keyRevoked)
+        #expect(grant.refusal(at: fixture.clock.now())?.reason == .keyRevoked)
     }
 
     enum Change: CaseIterable, Sendable {
@@ -366,12 +419,8 @@ extension Result where Failure == Refusal {
         // At the end of data at once, also before the early answers know.
         #expect(await fixture.send(grant).reason == expected)
         try await fixture.admission.refreshGrants()
-        #expect(fixture.admission.refusalOfUse(grant)?.reason == expected)
-        guard case .refused(let refusal) = fixture.admission.open(recipients: 1, grant) else {
-            Issue.record("opened")
-            return
-        }
-        #expect(refusal.reason == expected)
+        #expect(grant.refusal(at: fixture.clock.now())?.reason == expected)
+        #expect(fixture.admission.begin(from: .null, origin: AdmissionFixture.origin, grant).reason == expected)
     }
 
     /// The issue's ledger: 50 senders, a revocation in the middle, and not one acceptance that began after it returned.
@@ -421,13 +470,5 @@ extension NetworkBlock {
     /// One address, given as a literal.
     init(host: StaticString) {
         try! self.init("\(host)")  // a literal of the test, known to be an address
-    }
-}
-
-extension Admission {
-    func authenticate(userName: [UInt8], password: [UInt8], client: IPAddress) async -> Result<Grant, Refusal> {
-        await withCheckedContinuation { continuation in
-            authenticate(userName: userName, password: password, client: client) { continuation.resume(returning: $0) }
-        }
     }
 }

@@ -9,7 +9,7 @@ import Testing
 
     private func throttle(failures: Int, at now: Double = 0) -> AuthenticationThrottle {
         var throttle = AuthenticationThrottle()
-        for _ in 0..<failures { throttle.failed(ThrottleTests.guesser, at: now) }
+        for _ in 0..<failures { throttle.failed(ThrottleTests.guesser, isGuess: true, at: now) }
         return throttle
     }
 
@@ -30,7 +30,7 @@ import Testing
         var throttle = AuthenticationThrottle(configuration)
         var delays: [Double] = []
         for _ in 0..<5 {
-            throttle.failed(ThrottleTests.guesser, at: 0)
+            throttle.failed(ThrottleTests.guesser, isGuess: true, at: 0)
             delays.append(throttle.delay(for: ThrottleTests.guesser, at: 0))
         }
         #expect(delays == [0.5, 1, 2, 3, 3])
@@ -61,21 +61,21 @@ import Testing
 
     @Test func itStaysShutForAllOfTheWindowHoweverSlowlyItCameAbout() {
         var throttle = AuthenticationThrottle()
-        for number in 0..<10 { throttle.failed(ThrottleTests.guesser, at: Double(number) * 60) }
+        for number in 0..<10 { throttle.failed(ThrottleTests.guesser, isGuess: true, at: Double(number) * 60) }
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 540) == 600)
     }
 
     @Test func failuresFarApartNeverShutIt() {
         var throttle = AuthenticationThrottle()
         for number in 0..<100 {
-            throttle.failed(ThrottleTests.guesser, at: Double(number) * 67)
+            throttle.failed(ThrottleTests.guesser, isGuess: true, at: Double(number) * 67)
             #expect(throttle.wait(for: ThrottleTests.guesser, at: Double(number) * 67) == nil)
         }
     }
 
     @Test func afterwardsItBeginsAnew() {
         var throttle = throttle(failures: 12)
-        throttle.failed(ThrottleTests.guesser, at: 600)
+        throttle.failed(ThrottleTests.guesser, isGuess: true, at: 600)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 600) == nil)
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 600) == 0)
     }
@@ -89,7 +89,7 @@ import Testing
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == nil)
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 0) == 0)
         #expect(throttle.count == 0)
-        for _ in 0..<9 { throttle.failed(ThrottleTests.guesser, at: 1) }
+        for _ in 0..<9 { throttle.failed(ThrottleTests.guesser, isGuess: true, at: 1) }
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 1) == nil)
     }
 
@@ -102,8 +102,8 @@ import Testing
         let (a, b) = (try #require(IPAddress(a)), try #require(IPAddress(b)))
         var throttle = AuthenticationThrottle()
         for _ in 0..<5 {
-            throttle.failed(a, at: 0)
-            throttle.failed(b, at: 0)
+            throttle.failed(a, isGuess: true, at: 0)
+            throttle.failed(b, isGuess: true, at: 0)
         }
         #expect((throttle.wait(for: a, at: 0) != nil) == isOne)
         #expect(throttle.count == (isOne ? 1 : 2))
@@ -119,12 +119,12 @@ import Testing
         var throttle = AuthenticationThrottle()
         var most = 0
         for number in 0..<1_000_000 {
-            throttle.failed(address(number), at: Double(number) / 1_000_000)
+            throttle.failed(address(number), isGuess: true, at: Double(number) / 1_000_000)
             most = max(most, throttle.count)
         }
         #expect(most <= 65_536)
         // Those of the last while are known all the same.
-        for _ in 0..<9 { throttle.failed(address(999_999), at: 1) }
+        for _ in 0..<9 { throttle.failed(address(999_999), isGuess: true, at: 1) }
         #expect(throttle.wait(for: address(999_999), at: 1) != nil)
     }
 
@@ -134,14 +134,14 @@ import Testing
         configuration.freeFailures = 0
         var throttle = AuthenticationThrottle(configuration)
         func known(_ numbers: Range<Int>) -> [Int] { numbers.filter { throttle.delay(for: address($0), at: 0) > 0 } }
-        for number in 0..<7 { throttle.failed(address(number), at: 0) }
+        for number in 0..<7 { throttle.failed(address(number), isGuess: true, at: 0) }
         #expect(known(0..<8) == Array(0..<7))
         // Failed again, so it is among the youngest.
-        throttle.failed(address(0), at: 0)
+        throttle.failed(address(0), isGuess: true, at: 0)
         #expect(known(0..<8) == [0, 4, 5, 6])
-        for number in 8..<11 { throttle.failed(address(number), at: 0) }
+        for number in 8..<11 { throttle.failed(address(number), isGuess: true, at: 0) }
         #expect(known(0..<11) == [0, 4, 5, 6, 8, 9, 10])
-        throttle.failed(address(11), at: 0)
+        throttle.failed(address(11), isGuess: true, at: 0)
         #expect(known(0..<12) == [8, 9, 10, 11])
         #expect(throttle.count == 4)
     }
@@ -151,8 +151,8 @@ import Testing
         configuration.maximumEntries = 4
         var throttle = AuthenticationThrottle(configuration)
         for number in 0..<10 {
-            throttle.failed(ThrottleTests.guesser, at: 0)
-            throttle.failed(address(number), at: 0)
+            throttle.failed(ThrottleTests.guesser, isGuess: true, at: 0)
+            throttle.failed(address(number), isGuess: true, at: 0)
         }
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)
         throttle.succeeded(ThrottleTests.guesser)

@@ -143,13 +143,28 @@ import Testing
         #expect(server.application.story == ["<handshakeCompleted>", "<error truncated>", "<inactive>"])
     }
 
-    @Test func `A half-closure without close_notify is truncated, and ends the connection`() throws {
+    @Test func `A half-closure without close_notify is truncated, and can still be answered`() throws {
         let context = try selfSignedContext()
-        let (server, _) = try connect(to: context)
+        let (server, client) = try connect(to: context)
         server.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-        #expect(
-            server.application.story
-                == ["<handshakeCompleted>", "<error truncated>", "<inputClosed>", "<inactive>"])
+        #expect(server.application.story == ["<handshakeCompleted>", "<error truncated>", "<inputClosed>"])
+        server.write("250 Ok\r\n")
+        server.flush()
+        client.receive(try #require(try server.takeOutput()))
+        client.advance()
+        #expect(client.receivedText == "250 Ok\r\n")
+        server.channel.close(promise: nil)
+        #expect(context.liveConnections == 0)
+    }
+
+    @Test func `A half-closure within the handshake ends the connection`() throws {
+        let context = try selfSignedContext()
+        let server = try EmbeddedServer(context)
+        let client = try TLSClient()
+        client.advance()
+        server.deliverOutput(of: client)
+        server.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(server.application.story == ["<error handshakeFailed>", "<inputClosed>", "<inactive>"])
         #expect(context.liveConnections == 0)
     }
 

@@ -112,7 +112,7 @@ import Testing
         for piece in [Int.max, 1] {
             let server = try EmbeddedServer()
             server.deliver(ByteBuffer(string: text), piece: piece)
-            #expect(server.application.story == ["<error handshakeFailed>", "<inactive>"])
+            #expect(server.application.story == ["<error notTLS>", "<inactive>"])
             #expect(server.application.errors.map(\.description) == ["handshake failed: " + explanation])
         }
     }
@@ -191,7 +191,7 @@ import Testing
         let server = try EmbeddedServer()
         server.application.onError = { $0.close(promise: nil) }
         server.deliver("EHLO client.example\r\n")
-        #expect(server.application.story == ["<error handshakeFailed>", "<inactive>"])
+        #expect(server.application.story == ["<error notTLS>", "<inactive>"])
     }
 
     // MARK: - The queue of errors

@@ -204,7 +204,7 @@ import Testing
         server.write("two", as: "two", log: log)
         server.close(.output, as: "output", log: log)
         server.deliver("EHLO client.example\r\n")
-        #expect(log.entries == ["output: handshakeFailed", "one: handshakeFailed", "two: handshakeFailed"])
+        #expect(log.entries == ["output: notTLS", "one: notTLS", "two: notTLS"])
         server.write("three", as: "three", log: log)
         #expect(log.entries.last == "three: closed")
     }

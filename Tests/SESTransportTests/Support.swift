@@ -5,6 +5,12 @@ import Testing
 
 @testable import SESTransport
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// A clock that stands still until a test moves it.
 ///
 /// Only the short pauses between two tries pass by themselves, at once; a time-out comes when a test wants it.

@@ -2,7 +2,7 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-@testable import SMTPServer
+@testable import Listening
 
 #if canImport(Glibc)
     import Glibc

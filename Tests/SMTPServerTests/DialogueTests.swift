@@ -53,34 +53,64 @@ func testTLS() throws -> ReloadableTLSContext {
         _ = try await client.openData()
         await client.send("From: from@elsewhere.example\r\n\r\n.\r\n")
         #expect(try await client.reply().hasSuffix("[header-domain]"))
+        let domain = "it is allowed example.com"
         #expect(
-            fixture.logs.entries("refused").map(\.metadata)
-                == ["sender-domain", "header-domain"].map {
-                    ["client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": $0]
-                })
+            fixture.logs.entries("refused").map(\.metadata) == [
+                [
+                    "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "sender-domain",
+                    "text":
+                        "This API key may not send from elsewhere.example; \(domain): change the envelope sender or the key",
+                ],
+                [
+                    "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "header-domain",
+                    "text":
+                        "This API key may not send mail whose From is at elsewhere.example; \(domain): change the From field or the key",
+                ],
+            ])
     }
 }
 
 @Suite(.timeLimit(.minutes(1))) struct LogTests {
-    @Test func whatTheDialogueItselfRefusesIsLoggedOncePerTransaction() async throws {
-        let fixture = try ServerFixture(maximumRecipients: 2)
+    @Test func whatTheDialogueItselfRefusesIsLogged() async throws {
+        let fixture = try ServerFixture(maximumRecipients: 1)
         let client = try await fixture.greeted()
-        for _ in 0..<2 { #expect(try await client.say("MAIL FROM:<from@example.com>").hasSuffix("[auth-required]")) }
+        #expect(try await client.say("MAIL FROM:<from@example.com>").hasSuffix("[auth-required]"))
+        #expect(try await client.say("AUTH CRAM-MD5").hasPrefix("504 "))
         #expect(try await client.authenticate(fixture.key).hasPrefix("235 "))
-        for _ in 0..<2 {
-            try await client.say("MAIL FROM:<from@example.com>")
-            for i in 0..<4 { try await client.say("RCPT TO:<to\(i)@example.net>") }
-            try await client.say("RSET")
-        }
+        #expect(try await client.say("MAIL FROM:<from@example.com> SMTPUTF8").hasSuffix("[parameter]"))
+        try await client.say("MAIL FROM:<from@example.com>")
+        for i in 0..<2 { try await client.say("RCPT TO:<to\(i)@example.net>") }
         #expect(try await client.say("RCPT TO:<to").hasSuffix("[address]"))
+        #expect(try await client.say("BOGUS").hasPrefix("500 "))
         let key = "\(fixture.key.id)"
+        let entries = fixture.logs.entries("refused").map(\.metadata)
         #expect(
-            fixture.logs.entries("refused").map(\.metadata) == [
-                ["client": "192.0.2.7", "reason": "auth-required"],
-                ["client": "192.0.2.7", "key": key, "reason": "recipients"],
-                ["client": "192.0.2.7", "key": key, "reason": "recipients"],
-                ["client": "192.0.2.7", "key": key, "reason": "address"],
+            entries.map { $0["reason"] ?? $0["code"] } == [
+                "auth-required", "504", "parameter", "recipients", "address", "500",
             ])
+        #expect(entries.map { $0["key"] } == [nil, nil, key, key, key, nil])
+        #expect(entries[1]["text"] == "Unknown mechanism; use PLAIN or LOGIN")
+        #expect(
+            entries[2]["text"]
+                == "The parameter SMTPUTF8 is not supported, leave it out; MAIL takes SIZE, BODY and AUTH here")
+        #expect(entries.allSatisfy { $0["client"] == "192.0.2.7" })
+    }
+
+    /// However many refusals a client causes, and however it varies them.
+    @Test func aClientCannotDrownTheLog() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        for _ in 0..<50 {
+            #expect(try await client.say("MAIL FROM:<from@elsewhere.example>").hasSuffix("[sender-domain]"))
+            #expect(try await client.say("MAIL FROM:<from").hasSuffix("[address]"))
+        }
+        #expect(fixture.logs.entries("refused").count == 9)
+        await fixture.advance(.seconds(1))
+        #expect(try await client.say("MAIL FROM:<from").hasSuffix("[address]"))
+        #expect(fixture.logs.entries("refused").count == 10)
+        let summary = try #require(fixture.logs.entries("more lines left out").first).metadata
+        #expect(summary["client"] == "192.0.2.7" && summary["count"] == "91")
+        #expect(summary["about"] == "refused address (46), refused sender-domain (45)")
     }
 }
 

@@ -1,3 +1,4 @@
+import InternetMessage
 import RelayCore
 import TestSupport
 import Testing
@@ -84,8 +85,15 @@ import Testing
         let result = await admission.authenticate(
             userName: [], password: Array(fixture.key.revealed.utf8), client: Sample.client)
         let grant = try result.get()
+        let recipient = try AddrSpec(parsing: Array("to@example.net".utf8))
+        let origin = Admission.Origin(clientName: "client", client: Sample.client, with: "ESMTPSA")
         var count = 0
-        while case .now = admission.open(recipients: 1, grant) { count += 1 }
+        var taken: [Admission.Reception] = []
+        while case .success(var reception) = admission.begin(from: .null, origin: origin, grant) {
+            guard reception.add(recipient) == nil, case .now = reception.open() else { break }
+            taken.append(reception)
+            count += 1
+        }
         return count
     }
 
@@ -153,13 +161,5 @@ import Testing
             try await expectNothingLeft(of: client, fixture)
         }
         await eventually { key == nil && admission == nil }
-    }
-}
-
-extension Admission {
-    func authenticate(userName: [UInt8], password: [UInt8], client: IPAddress) async -> Result<Grant, Refusal> {
-        await withCheckedContinuation { continuation in
-            authenticate(userName: userName, password: password, client: client) { continuation.resume(returning: $0) }
-        }
     }
 }

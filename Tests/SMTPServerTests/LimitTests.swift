@@ -1,3 +1,4 @@
+import Listening
 import NIOCore
 import RelayCore
 import TestSupport
@@ -98,7 +99,7 @@ import Testing
 extension ConnectionLimitTests {
     /// One host has all addresses of its network at its disposal.
     @Test func anIPv6NetworkCountsAsOneClient() throws {
-        let limiter = ConnectionLimiter(maximum: 9, maximumPerClient: 2)
+        let limiter = ConnectionLimiter(maximum: 12, maximumPerClient: 2)
         func isAdmitted(_ text: String) throws -> Bool {
             if case .admitted = limiter.admit(try #require(IPAddress(text))) { true } else { false }
         }
@@ -107,6 +108,18 @@ extension ConnectionLimitTests {
         #expect(try isAdmitted("2001:db8:0:1::3") && isAdmitted("192.0.2.1") && isAdmitted("192.0.2.2"))
         limiter.released(try #require(IPAddress("2001:db8::1")))
         #expect(try isAdmitted("2001:db8::3"))
+    }
+
+    /// A site has 65,536 such networks.
+    @Test func anIPv6SiteGetsAShareOfAllPlaces() throws {
+        let limiter = ConnectionLimiter(maximum: 40, maximumPerClient: 5)
+        func admit(_ text: String) throws -> ConnectionLimiter.Verdict { limiter.admit(try #require(IPAddress(text))) }
+        for i in 0..<10 { #expect(try admit("2001:db8:1:\(i)::1") == .admitted) }
+        #expect(try admit("2001:db8:1:99::1") == .refused(limit: 10, of: .site))
+        #expect(try admit("2001:db8:2::1") == .admitted)
+        limiter.released(try #require(IPAddress("2001:db8:1:3::1")))
+        #expect(try admit("2001:db8:1:99::1") == .admitted)
+        #expect(limiter.count == 11)
     }
 }
 

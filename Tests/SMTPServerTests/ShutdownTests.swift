@@ -1,3 +1,4 @@
+import Listening
 import NIOCore
 import NIOExtras
 import NIOPosix
@@ -168,7 +169,7 @@ import Testing
         let fixture = try ServerFixture()
         let server = try await SMTPServer.start(
             [SMTPListener(.address(host: "127.0.0.1", port: 0), .startTLS)],
-            configuration: fixture.service.configuration, admission: fixture.service.admission, clock: fixture.clock,
+            configuration: fixture.service.configuration, admission: fixture.service.admission,
             tls: testTLS(), group: .singletonMultiThreadedEventLoopGroup, logger: fixture.logs.logger)
         let address = try #require(server.bound.first?.address)
         let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(to: address) {

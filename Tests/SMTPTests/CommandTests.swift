@@ -12,10 +12,14 @@ struct CommandTests {
         "553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]"
     private static let unknown = "500 5.5.2 Unknown command"
     private static let control = "501 5.5.4 A command must not hold control characters"
-    private static let unknownParameter =
-        "555 5.5.4 A parameter of MAIL is not supported; supported are SIZE, BODY and AUTH"
-    private static let recipientParameter =
-        "555 5.5.4 No parameters of RCPT are supported, delivery status notifications neither"
+    private static func mailParameter(_ name: String?) -> String {
+        "555 5.5.4 \(name.map { "The parameter \($0)" } ?? "A parameter") is not supported, leave it out;"
+            + " MAIL takes SIZE, BODY and AUTH here [parameter]"
+    }
+    private static func recipientParameter(_ name: String) -> String {
+        "555 5.5.4 The parameter \(name) is not supported, leave it out;"
+            + " RCPT takes no parameters here, such as those of delivery status notifications [parameter]"
+    }
     private static let noArgument = "501 5.5.4 This command takes no argument"
 
     @Test(
@@ -88,11 +92,13 @@ struct CommandTests {
             ("MAIL FROM:<a@b.example> SIZE=1=2", "501 5.5.4 SIZE= takes a number of octets"),
             ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
             ("MAIL FROM:<a@b.example> BODY", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
-            ("MAIL FROM:<a@b.example> SMTPUTF8", unknownParameter),
-            ("MAIL FROM:<a@b.example> RET=FULL", unknownParameter),
-            ("MAIL FROM:<a@b.example> AUTH=", unknownParameter), ("MAIL FROM:<a@b.example> AUTH", unknownParameter),
-            ("MAIL FROM:<a@b.example> =", unknownParameter), (#"MAIL FROM:<a@b.example> \u{E9}=1"#, unknownParameter),
-            ("MAIL FROM:<a@b.example> foo", unknownParameter),
+            ("MAIL FROM:<a@b.example> SMTPUTF8", mailParameter("SMTPUTF8")),
+            ("MAIL FROM:<a@b.example> RET=FULL", mailParameter("RET")),
+            ("MAIL FROM:<a@b.example> AUTH=", "501 5.5.4 AUTH= takes an address or <>"),
+            ("MAIL FROM:<a@b.example> AUTH", "501 5.5.4 AUTH= takes an address or <>"),
+            ("MAIL FROM:<a@b.example> =", mailParameter(nil)),
+            (#"MAIL FROM:<a@b.example> \u{E9}=1"#, mailParameter(nil)),
+            ("MAIL FROM:<a@b.example> foo", mailParameter("foo")),
             ("MAIL", "501 5.5.4 Write MAIL FROM:<address>"),
             ("MAIL a@b.example", "501 5.5.4 Write MAIL FROM:<address>"),
             ("MAIL FROM <a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
@@ -144,7 +150,8 @@ struct CommandTests {
             ("RCPT TO:<@relay.example:a@b.example>", "RCPT <a@b.example>"),
             (#"RCPT TO:<"a@b"@c.example>"#, #"RCPT <"a@b"@c.example>"#),
             ("RCPT TO:<a@[IPv6:2001:DB8::1]>", "RCPT <a@[IPv6:2001:db8::1]>"),
-            ("RCPT TO:<a@b.example> NOTIFY=NEVER", recipientParameter), ("RCPT TO:<a@b.example> x", recipientParameter),
+            ("RCPT TO:<a@b.example> NOTIFY=NEVER", recipientParameter("NOTIFY")),
+            ("RCPT TO:<a@b.example> x", recipientParameter("x")),
             ("RCPT TO:<>", "501 5.1.3 A recipient can't be the null address <> [address]"),
             ("RCPT TO:", "501 5.1.3 The address is missing [address]"),
             ("RCPT TO:<postmaster>", "501 5.1.3 The address has no @domain [address]"),

@@ -54,7 +54,8 @@ extension Session.Action {
             ["authenticate '\(text(credentials.userName))' with '\(text(credentials.password))'"]
         case .checkSender(let path): ["check sender <\(path.text)>"]
         case .checkRecipient(let mailbox): ["check recipient <\(mailbox.text)>"]
-        case .openData(let recipients): ["open data for \(recipients)"]
+        case .openData: ["open data"]
+        case .endTransaction(let reply): ["end transaction"] + reply.wireLines
         case .receiveData(let reply): reply.wireLines + ["receive data"]
         }
     }

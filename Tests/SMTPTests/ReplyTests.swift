@@ -73,11 +73,11 @@ struct ReplyTests {
                 "421 4.4.2 relay.test allows 60 s to authenticate, closing the connection"
             ),
             (
-                Reply.tooManyConnections("relay.test", limit: 5, perClient: true),
+                Reply.tooManyConnections("relay.test", limit: 5, from: "one address"),
                 "421 4.4.5 relay.test takes at most 5 connections at a time from one address; close some first"
             ),
             (
-                Reply.tooManyConnections("relay.test", limit: 500, perClient: false),
+                Reply.tooManyConnections("relay.test", limit: 500, from: nil),
                 "421 4.4.5 relay.test takes at most 500 connections at a time, try again shortly"
             ),
             (

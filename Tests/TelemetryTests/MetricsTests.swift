@@ -1,5 +1,6 @@
 import Admission
 import Delivery
+import Listening
 import NIOOpenSSL
 import PrometheusMetrics
 import RelayCore
@@ -23,22 +24,36 @@ import Testing
     @Test(arguments: [
         (SMTPEvent.connected(.startTLS), #"connections_total{tls="starttls"} 1"#),
         (.connected(.implicitTLS), #"connections_total{tls="implicit"} 1"#),
-        (.connectionRefused(perClient: false), #"connections_refused_total{limit="total"} 1"#),
-        (.connectionRefused(perClient: true), #"connections_refused_total{limit="client"} 1"#),
+        (.connectionRefused(.all), #"connections_refused_total{limit="total"} 1"#),
+        (.connectionRefused(.client), #"connections_refused_total{limit="client"} 1"#),
+        (.connectionRefused(.site), #"connections_refused_total{limit="site"} 1"#),
         (.secured(.tls13, resumed: true), #"tls_handshakes_total{resumed="true",version="TLSv1.3"} 1"#),
         (.secured(.tls12, resumed: false), #"tls_handshakes_total{resumed="false",version="TLSv1.2"} 1"#),
         (.tlsFailed(.handshakeFailed), #"tls_failures_total{reason="handshakeFailed"} 1"#),
-        (.authenticated(nil), #"authentications_total{result="ok"} 1"#),
-        (.authenticated(.keyUnknown), #"authentications_total{result="key-unknown"} 1"#),
-        (.refused("rate-day"), #"refusals_total{reason="rate-day"} 1"#),
+        (.tlsFailed(.notTLS), #"tls_failures_total{reason="notTLS"} 1"#),
+        (.timedOut(.content), #"connection_timeouts_total{waited_for="content"} 1"#),
     ])
     func smtp(event: SMTPEvent, line: String) {
         metrics.observe(event)
         #expect(counted() == [line])
     }
 
+    @Test(arguments: [
+        (Admission.Event.authenticationRefused(.keyUnknown), #"authentications_total{result="key-unknown"} 1"#),
+        (.refused(.rateDay), #"refusals_total{reason="rate-day"} 1"#),
+    ])
+    func admission(event: Admission.Event, line: String) {
+        metrics.observe(event)
+        #expect(counted() == [line])
+    }
+
+    @Test func authentications() throws {
+        metrics.observe(.authenticated(try #require(KeyID("AAAAAAAA")), client: IPAddress(ipv4: 1)))
+        #expect(counted() == [#"authentications_total{result="ok"} 1"#])
+    }
+
     @Test func delays() {
-        metrics.observe(.slowedDown(.milliseconds(300)))
+        metrics.observe(Admission.Event.slowedDown(.milliseconds(300)))
         #expect(counted().contains(#"rate_delay_seconds_bucket{le="0.5"} 1"#))
         #expect(counted().contains("rate_delay_seconds_sum 0.3"))
     }

@@ -1,5 +1,6 @@
 import Admission
 import InternetMessage
+import Listening
 import NIOCore
 import NIOEmbedded
 import NIOOpenSSL
@@ -33,9 +34,10 @@ final class ServerFixture: Sendable {
         store.insertKey(stored)
         let admission = Admission(
             configuration: .init(
-                hostname: "relay.example.com", maximumMessageSize: maximumMessageSize, maximumRateDelay: .seconds(5),
+                hostname: "relay.example.com", maximumMessageSize: maximumMessageSize,
+                maximumRecipients: maximumRecipients, maximumRateDelay: .seconds(5),
                 preparation: PreparationPolicy()),
-            store: store, clock: clock, observe: { _ in })
+            store: store, clock: clock, logger: logs.logger, observe: { _ in })
         let configuration = SMTPServerConfiguration(
             hostname: "relay.example.com", maximumMessageSize: maximumMessageSize,
             maximumRecipients: maximumRecipients,
@@ -43,9 +45,8 @@ final class ServerFixture: Sendable {
             idleTimeout: .seconds(300), authenticationTimeout: authenticationTimeout,
             plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])
         service = SMTPService(
-            configuration: configuration, admission: admission, clock: clock, tls: tls,
-            limiter: ConnectionLimiter(maximum: maximumConnections, maximumPerClient: maximumConnectionsPerClient),
-            logger: logs.logger)
+            configuration: configuration, admission: admission, tls: tls,
+            limiter: ConnectionLimiter(maximum: maximumConnections, maximumPerClient: maximumConnectionsPerClient))
     }
 
     var openConnections: Int { service.limiter.count }

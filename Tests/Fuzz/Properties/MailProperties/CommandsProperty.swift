@@ -32,6 +32,8 @@ private struct Dialogue {
     private var session: Session
     private var lines = CommandLineDecoder()
     private var content: DataDecoder?
+    /// Accepted in this transaction.
+    private var recipients = 0
     private var inbound = ByteBuffer()
     private(set) var transcript: [UInt8] = []
     private(set) var hasEnded = false
@@ -65,7 +67,7 @@ private struct Dialogue {
         guard content?.decode(&inbound, emit: { transcript += $0 }) == true else { return false }
         content = nil
         try perform(session.messageFinished(Reply(250, EnhancedStatus(0, 0), "Ok: queued as 1")))
-        try require(session.transaction == nil, "a transaction outlives its message")
+        try require(!session.isInTransaction, "a transaction outlives its message")
         return true
     }
 
@@ -93,13 +95,20 @@ private struct Dialogue {
             try perform(isRefused(path.text.utf8) ? session.senderRefused(refusal) : session.senderAccepted())
         case .checkRecipient(let mailbox):
             try checkAccess()
-            try require(session.transaction != nil, "a recipient without a sender")
+            try require(session.isInTransaction, "a recipient without a sender")
             note("to", mailbox.text)
             let refusal = Reply(550, EnhancedStatus(1, 1), "Unknown", reason: "address")
-            try perform(isRefused(mailbox.text.utf8) ? session.recipientRefused(refusal) : session.recipientAccepted())
-        case .openData(let recipients):
+            if isRefused(mailbox.text.utf8) { return try perform(session.recipientRefused(refusal)) }
+            recipients += 1
+            try perform(session.recipientAccepted())
+        case .endTransaction(let reply):
+            try require(!session.isInTransaction, "a transaction outlives its end")
+            recipients = 0
+            try write(reply)
+        case .openData:
             try checkAccess()
-            try require((1...3).contains(recipients), "\(recipients) recipients")
+            try require(session.isInTransaction && recipients > 0, "content without a recipient")
+            recipients = 0
             try perform(session.dataOpened())
         case .receiveData(let reply):
             try write(reply)

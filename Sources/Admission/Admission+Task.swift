@@ -1,0 +1,121 @@
+import InternetMessage
+import RelayCore
+
+/// For faces that work in tasks: the whole way of a message whose content comes as a sequence.
+extension Admission {
+    public func authenticate(
+        userName: [UInt8], password: [UInt8], client: IPAddress
+    ) async -> Result<Grant, AuthenticationRefusal> {
+        await withCheckedContinuation { continuation in
+            authenticate(userName: userName, password: password, client: client) { continuation.resume(returning: $0) }
+        }
+    }
+
+    /// Takes one message. Returns the id under which it is in the queue, on disk, or why it is not.
+    ///
+    /// - Parameters:
+    ///   - recipients: at least one.
+    ///   - content: the message in pieces of any size; what is over ``MessageIntake/inlineLimit`` octets goes to the spool while
+    ///     it comes, so memory stays bounded.
+    ///   - maximumDelay: how long the key's rate may hold the message back; nil: as long as the settings allow.
+    /// - Throws: what the sequence throws, and `CancellationError`; the message is given up then.
+    public func receive<Content: AsyncSequence>(
+        from path: ReversePath, to recipients: [AddrSpec], content: Content, origin: Origin, _ grant: Grant,
+        maximumDelay: Duration? = nil
+    ) async throws -> Result<MessageID, Refusal> where Content.Element == [UInt8] {
+        var reception: Reception
+        switch begin(from: path, origin: origin, grant) {
+        case .success(let begun): reception = begun
+        case .failure(let refusal): return .failure(refusal)
+        }
+        for recipient in recipients {
+            if let refusal = reception.add(recipient) { return .failure(refusal) }
+        }
+        switch reception.open(maximumDelay: maximumDelay) {
+        case .now: break
+        case .after(let delay): try await clock.sleep(until: clock.now() + delay)
+        case .refused(let refusal): return .failure(refusal)
+        }
+        var spool = TaskSpool(admission: self)
+        do {
+            for try await piece in content {
+                piece.withUnsafeBytes { reception.consume($0) }
+                await spool.follow(&reception)
+            }
+        } catch {
+            await spool.discard()
+            throw error
+        }
+        return await finish(&reception, &spool)
+    }
+
+    private func finish(_ reception: inout Reception, _ spool: inout TaskSpool) async -> Result<MessageID, Refusal> {
+        switch reception.finish() {
+        case .wait:
+            // Pieces are written one after the other here, so none is under way.
+            await spool.discard()
+            return .failure(.storageUnavailable)
+        case .refused(let refusal):
+            await spool.discard()
+            return .failure(refusal)
+        case .complete(let message): return await submit(message)
+        case .spool(let last, let message):
+            guard let body = await spool.finish(last) else { return .failure(message.spoolFailed()) }
+            return await submit(message.spooled(body))
+        }
+    }
+
+    private func submit(_ message: CompleteMessage) async -> Result<MessageID, Refusal> {
+        await withCheckedContinuation { continuation in
+            submit(message) { continuation.resume(returning: $0) }
+        }
+    }
+}
+
+/// The spool of a message that a task receives: one piece after the other.
+private struct TaskSpool {
+    let admission: Admission
+    private var file: (any SpoolFile)?
+
+    init(admission: Admission) { self.admission = admission }
+
+    /// Does what the reception wants, until it wants more content.
+    mutating func follow(_ reception: inout Admission.Reception) async {
+        while true {
+            switch reception.next() {
+            case .more, .hold: return
+            case .forget: return await discard()
+            case .spool(let piece):
+                guard let id = reception.id else { return }
+                do {
+                    let file = if let file { file } else { try await admission.makeSpoolFile(for: id) }
+                    self.file = file
+                    try await file.append(piece)
+                    reception.pieceWritten()
+                } catch {
+                    admission.storageFailed(error)
+                    reception.spoolFailed()
+                }
+            }
+        }
+    }
+
+    /// Nil when the disk failed.
+    mutating func finish(_ last: [UInt8]) async -> SpooledBody? {
+        guard let file else { return nil }
+        self.file = nil
+        do {
+            if !last.isEmpty { try await file.append(last) }
+            return try await file.finish()
+        } catch {
+            admission.storageFailed(error)
+            await file.discard()
+            return nil
+        }
+    }
+
+    mutating func discard() async {
+        await file?.discard()
+        file = nil
+    }
+}

@@ -1,0 +1,137 @@
+import Logging
+import RelayCore
+import Synchronization
+
+/// The log lines that clients cause. However many a client causes, it gets few of them: nobody can drown the log.
+///
+/// A line goes out at once, up to ``ClientLogLimiter/direct`` of them for a client and second. Further ones are counted, and one
+/// line at the end of the second says how many there were, and about what.
+public final class ClientLog: Sendable {
+    private let logger: Logger
+    private let clock: any RelayClock
+    private let limiter = Mutex(ClientLogLimiter())
+
+    public init(logger: Logger, clock: any RelayClock) {
+        self.logger = logger
+        self.clock = clock
+    }
+
+    /// Whether lines of this level are written at all.
+    public func isEnabled(_ level: Logger.Level) -> Bool { level >= logger.logLevel }
+
+    /// - Parameters:
+    ///   - message: what happened, in a constant of the program.
+    ///   - kind: tells apart lines with one message, such as a reason word: lines that are left out are counted by both.
+    ///   - metadata: further fields; may hold what a client said, the handler of the log makes it harmless.
+    public func write(
+        _ level: Logger.Level, _ message: String, client: IPAddress, kind: String = "",
+        metadata: @autoclosure () -> Logger.Metadata = [:]
+    ) {
+        guard isEnabled(level) else { return }
+        let now = clock.monotonicSeconds()
+        let (goesOut, due) = limiter.withLock { $0.add(message, kind, client, at: now) }
+        for summary in due { write(summary) }
+        guard goesOut else { return }
+        var metadata = metadata()
+        metadata["client"] = "\(client)"
+        logger.log(level: level, "\(message)", metadata: metadata)
+    }
+
+    /// Writes the summaries of the seconds that are over. To be called about once a second.
+    public func flush() {
+        let now = clock.monotonicSeconds()
+        for summary in limiter.withLock({ $0.flush(at: now) }) { write(summary) }
+    }
+
+    private func write(_ summary: ClientLogLimiter.Summary) {
+        logger.notice(
+            "more lines left out",
+            metadata: [
+                "client": summary.client.map { "\($0)" } ?? "many clients", "count": "\(summary.count)",
+                "about": "\(summary.about.joined(separator: ", "))",
+            ])
+    }
+}
+
+/// Decides which lines about clients are written: a value over seconds of a monotonic clock, of bounded size.
+struct ClientLogLimiter: Sendable {
+    /// How many lines a client had left out in one second.
+    struct Summary: Hashable, Sendable {
+        /// Nil: of clients beyond those that are told apart.
+        var client: IPAddress?
+        var count: Int
+        /// The messages and kinds of those lines, with how many there were of each.
+        var about: [String]
+    }
+
+    private struct Window: Sendable {
+        var since: Double
+        var written = 0
+        var leftOut: [String: Int] = [:]
+    }
+
+    /// Lines of a client in a second that are written as they are; the summary is one more.
+    static let direct = 9
+    /// Seconds of a window.
+    static let window = 1.0
+    /// Clients told apart at one time.
+    static let maximumClients = 4096
+
+    private var windows: [IPAddress: Window] = [:]
+    /// Lines of clients beyond ``maximumClients``.
+    private var others = 0
+    private var othersSince = 0.0
+
+    /// Whether the line is to be written, and the summaries that are due before it.
+    mutating func add(
+        _ message: String, _ kind: String, _ client: IPAddress, at now: Double
+    ) -> (goesOut: Bool, due: [Summary]) {
+        // An IPv6 network of /64 is one host's: its addresses cost nothing.
+        let host = client.host
+        var due: [Summary] = []
+        var window = windows[host]
+        if let old = window, now - old.since >= Self.window {
+            if let summary = Self.summary(host, old) { due.append(summary) }
+            window = nil
+        }
+        if window == nil, windows[host] == nil, windows.count >= Self.maximumClients {
+            due += flush(at: now)
+            guard windows.count < Self.maximumClients else {
+                if others == 0 { othersSince = now }
+                others += 1
+                return (false, due)
+            }
+        }
+        var current = window ?? Window(since: now)
+        let goesOut = current.written < Self.direct
+        if goesOut {
+            current.written += 1
+        } else {
+            current.leftOut[kind.isEmpty ? message : "\(message) \(kind)", default: 0] += 1
+        }
+        windows[host] = current
+        return (goesOut, due)
+    }
+
+    /// The summaries of all windows that are over, which are forgotten.
+    mutating func flush(at now: Double) -> [Summary] {
+        guard !windows.isEmpty || others > 0 else { return [] }
+        var due: [Summary] = []
+        for (client, window) in windows where now - window.since >= Self.window {
+            windows[client] = nil
+            if let summary = Self.summary(client, window) { due.append(summary) }
+        }
+        if others > 0, now - othersSince >= Self.window {
+            due.append(Summary(client: nil, count: others, about: []))
+            others = 0
+        }
+        return due
+    }
+
+    private static func summary(_ client: IPAddress, _ window: Window) -> Summary? {
+        guard !window.leftOut.isEmpty else { return nil }
+        let count = window.leftOut.values.reduce(0, +)
+        let about = window.leftOut.sorted { $0.value > $1.value }.prefix(5).map { "\($0.key) (\($0.value))" }
+        return Summary(client: client, count: count, about: about)
+    }
+}

@@ -1,0 +1,346 @@
+import InternetMessage
+import RelayCore
+
+extension Admission {
+    /// Where a message comes from, for its trace field (RFC 5321 section 4.4).
+    public struct Origin: Sendable {
+        /// The name that the client gave, of printable ASCII.
+        public var clientName: String
+        public var client: IPAddress
+        /// RFC 3848: `ESMTPSA` and the like.
+        public var with: String
+
+        public init(clientName: String, client: IPAddress, with: String) {
+            self.clientName = clientName
+            self.client = client
+            self.with = with
+        }
+    }
+
+    /// Begins a message: the key still holds, and may send from there.
+    public func begin(from path: ReversePath, origin: Origin, _ grant: Grant) -> Result<Reception, Refusal> {
+        if let refusal = grant.refusal(at: clock.now()) ?? KeyVerdict.ofSender(path, key: grant.key) {
+            tell(refusal, client: origin.client, key: grant.id)
+            return .failure(refusal)
+        }
+        return .success(Reception(self, configuration, grant, origin, path))
+    }
+
+    /// The course of one message, from its envelope to what the store is given: the one way in.
+    ///
+    /// A value without I/O and tasks. A face tells it of recipients and content, and does what it answers: bring more, write a
+    /// piece to the spool, wait, refuse. At the end it alone can make a ``CompleteMessage``, and ``Admission/submit(_:completion:)``
+    /// takes nothing else. So no face can forget the limit of recipients, the key's rate, the check of the header's authors
+    /// or the fingerprint of a repeat. Each refusal that it returns has been counted and logged.
+    ///
+    /// To drop it at any point is to give the message up: what was taken from the key's rate goes back by itself.
+    public struct Reception: Sendable {
+        private enum Phase: Sendable {
+            case envelope
+            /// The key's rate allows the message.
+            case open(Reservation)
+            case content(Content)
+            case ended
+        }
+
+        /// The content on its way in.
+        private struct Content: Sendable {
+            let id: MessageID
+            let reservation: Reservation
+            var intake: MessageIntake
+            var spool = Spool.unused
+        }
+
+        private enum Spool: Sendable {
+            case unused
+            /// A piece is being written.
+            case writing
+            /// All pieces so far have been written.
+            case written
+            case failed
+        }
+
+        private let admission: Admission
+        /// What held when the message began.
+        private let configuration: Configuration
+        public let grant: Grant
+        private let origin: Origin
+        private let reversePath: ReversePath
+        private var recipients: [AddrSpec] = []
+        /// Applications name an address in To and Cc and mean one copy.
+        private var known: Set<AddrSpec> = []
+        private var phase = Phase.envelope
+
+        init(
+            _ admission: Admission, _ configuration: Configuration, _ grant: Grant, _ origin: Origin,
+            _ reversePath: ReversePath
+        ) {
+            self.admission = admission
+            self.configuration = configuration
+            self.grant = grant
+            self.origin = origin
+            self.reversePath = reversePath
+        }
+
+        private func refused(_ refusal: Refusal) -> Refusal {
+            admission.tell(refusal, client: origin.client, key: grant.id)
+            return refusal
+        }
+
+        // MARK: Envelope
+
+        /// Adds a recipient; one that is named again counts once. Those before it stand when it is refused.
+        public mutating func add(_ recipient: AddrSpec) -> Refusal? {
+            if let refusal = grant.refusal(at: admission.clock.now()) { return refused(refusal) }
+            guard !known.contains(recipient) else { return nil }
+            guard recipients.count < configuration.maximumRecipients else {
+                return refused(
+                    Refusal(
+                        .recipients,
+                        "A message may have \(configuration.maximumRecipients) recipients here; send the rest in another one"
+                    ))
+            }
+            known.insert(recipient)
+            recipients.append(recipient)
+            return nil
+        }
+
+        public enum Opening: Sendable {
+            /// Bring the content.
+            case now
+            /// Bring the content after so long, not earlier; the place is held.
+            case after(Duration)
+            /// The envelope stands: the face may ask again later.
+            case refused(Refusal)
+        }
+
+        /// Asks whether the key's rate allows the message, and when.
+        ///
+        /// - Parameter maximumDelay: how long the face can wait; nil: as long as the settings allow.
+        public mutating func open(maximumDelay: Duration? = nil) -> Opening {
+            if let refusal = grant.refusal(at: admission.clock.now()) { return .refused(refused(refusal)) }
+            let limit = maximumDelay ?? configuration.maximumRateDelay
+            switch admission.takeRate(recipients.count, grant, maximumDelay: limit) {
+            case .now(let reservation):
+                phase = .open(reservation)
+                return .now
+            case .after(let delay, let reservation):
+                phase = .open(reservation)
+                admission.tellSlowedDown(by: delay)
+                return .after(delay)
+            case .refused(let refusal): return .refused(refused(refusal))
+            }
+        }
+
+        // MARK: Content
+
+        public enum Step: Sendable {
+            /// Bring more of the content, or its end.
+            case more
+            /// Write this to the spool, then say ``Reception/pieceWritten()`` or ``Reception/spoolFailed()``. More content may
+            /// be brought meanwhile.
+            case spool([UInt8])
+            /// The disk is slower than the client: bring nothing more until the piece under way has been written.
+            case hold
+            /// The message is refused already, and what was spooled of it can go. The rest of it is only counted.
+            case forget
+        }
+
+        /// Takes the next octets of the content. Ask for the ``next()`` step after one or more of them.
+        public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
+            var content: Content
+            switch exchange(&phase, .ended) {
+            case .content(let current): content = current
+            case .open(let reservation): content = begin(reservation)
+            case .envelope, .ended: return
+            }
+            content.intake.consume(bytes)
+            phase = .content(content)
+        }
+
+        /// What is to be done next.
+        public mutating func next() -> Step {
+            var content: Content
+            switch exchange(&phase, .ended) {
+            case .content(let current): content = current
+            case .open(let reservation):
+                phase = .open(reservation)
+                return .more
+            case .envelope, .ended: return .forget
+            }
+            let step = Reception.step(&content)
+            phase = .content(content)
+            return step
+        }
+
+        private static func step(_ content: inout Content) -> Step {
+            if content.spool == .failed { content.intake.abandon() }
+            if content.intake.keepsNothing { return .forget }
+            guard content.intake.buffered >= MessageIntake.inlineLimit else { return .more }
+            guard content.spool != .writing else { return .hold }
+            content.spool = .writing
+            return .spool(content.intake.takeBuffered())
+        }
+
+        private func begin(_ reservation: Reservation) -> Content {
+            let now = admission.clock.now()
+            let id = admission.nextID(at: now)
+            let date = now.rfc5322
+            let client = origin.client
+            let received =
+                configuration.preparation.addReceived
+                ? "from \(origin.clientName) ([\(client.isIPv4 ? "" : "IPv6:")\(client)])\r\n"
+                    + " by \(configuration.hostname) (Hiveku Relay) with \(origin.with)\r\n id \(id) (key \(grant.id));\r\n \(date)"
+                : nil
+            let context = PreparationContext(
+                received: received, date: date, messageID: "<\(id).\(grant.id)@\(configuration.hostname)>")
+            let intake = MessageIntake(
+                policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
+                tellsRepeats: configuration.detectsRepeats && grant.key.detectsRepeats)
+            return Content(id: id, reservation: reservation, intake: intake)
+        }
+
+        /// The piece is in the spool. Ask for the ``next()`` step.
+        public mutating func pieceWritten() { spooled(.written) }
+
+        /// The spool failed. The message will be refused at its end. Ask for the ``next()`` step.
+        public mutating func spoolFailed() { spooled(.failed) }
+
+        private mutating func spooled(_ spool: Spool) {
+            guard case .content(var content) = exchange(&phase, .ended) else { return }
+            content.spool = spool
+            phase = .content(content)
+        }
+
+        /// Gives the message up. Does nothing to one that is finished.
+        public mutating func giveUp() {
+            switch exchange(&phase, .ended) {
+            case .open(let reservation): reservation.giveBack()
+            case .content(let content): content.reservation.giveBack()
+            case .envelope, .ended: break
+            }
+        }
+
+        /// The id that the message will have; nil before its content begins.
+        public var id: MessageID? { if case .content(let content) = phase { content.id } else { nil } }
+
+        /// Octets of content received.
+        public var received: Int { if case .content(let content) = phase { content.intake.received } else { 0 } }
+
+        /// Octets held in memory.
+        public var buffered: Int { if case .content(let content) = phase { content.intake.buffered } else { 0 } }
+
+        /// Whether the disk is slower than the client: then it is not the client who is slow.
+        public var isSpoolBehind: Bool {
+            guard case .content(let content) = phase else { return false }
+            return content.spool == .writing && content.intake.buffered >= MessageIntake.inlineLimit
+        }
+
+        // MARK: End
+
+        public enum End: Sendable {
+            /// A piece is still being written: call ``Reception/finish(defect:)`` again when it has been.
+            case wait
+            /// What was spooled can go.
+            case refused(Refusal)
+            /// To be submitted.
+            case complete(CompleteMessage)
+            /// Write the last piece to the spool, which may be empty, sync it, and tell the message what came of it.
+            case spool([UInt8], IncompleteMessage)
+        }
+
+        /// All content is here. Decides on it.
+        ///
+        /// - Parameter defect: what the face found wrong with the content by itself. A message that is too large is told so first.
+        public mutating func finish(defect: Refusal? = nil) -> End {
+            var content: Content
+            switch exchange(&phase, .ended) {
+            case .content(let current): content = current
+            case .open(let reservation): content = begin(reservation)
+            case .envelope, .ended: return .refused(refused(.storageUnavailable))
+            }
+            guard content.spool != .writing else {
+                phase = .content(content)
+                return .wait
+            }
+            switch Reception.verdict(on: &content, defect, grant.key) {
+            case .failure(let refusal):
+                content.reservation.giveBack()
+                return .refused(refused(refusal))
+            case .success(let summary):
+                let last = content.intake.takeBuffered()
+                let message = IncompleteMessage(
+                    submission: submission(content, summary, body: last), reservation: content.reservation,
+                    grant: grant,
+                    admission: admission)
+                return content.spool == .unused ? .complete(CompleteMessage(message)) : .spool(last, message)
+            }
+        }
+
+        private static func verdict(
+            on content: inout Content, _ defect: Refusal?, _ key: Key
+        ) -> Result<HeaderSummary, Refusal> {
+            if content.spool == .failed { return .failure(.storageUnavailable) }
+            // What a client can correct by sending less comes first; then what could be read in two ways.
+            let summary = content.intake.finish()
+            if case .failure(let refusal) = summary, refusal.reason == .size { return summary }
+            if let defect { return .failure(defect) }
+            return summary.flatMap { summary in
+                KeyVerdict.ofHeader(summary, key: key).map { .failure($0) } ?? .success(summary)
+            }
+        }
+
+        private func submission(_ content: Content, _ summary: HeaderSummary, body: [UInt8]) -> Submission {
+            let path: String? = if case .mailbox(let mailbox) = reversePath { mailbox.text } else { nil }
+            let envelope = Envelope(reversePath: path, recipients: recipients.map(\.text))
+            return Submission(
+                id: content.id, key: grant.id, client: origin.client, envelope: envelope, subject: summary.subject,
+                body: .inline(body), acceptedAt: admission.clock.now(),
+                fingerprint: fingerprint(content, summary, envelope), secret: grant.secret,
+                domains: reversePath.claimedDomains + summary.claimedDomains)
+        }
+
+        /// What tells the message when it is sent again; nil when it has no id of the client's, or nobody asks.
+        private func fingerprint(_ content: Content, _ summary: HeaderSummary, _ envelope: Envelope) -> Fingerprint? {
+            guard let digest = content.intake.digest else { return nil }
+            if let key = summary.idempotencyKey { return Fingerprint(key: grant.id, idempotencyKey: key) }
+            guard let messageID = summary.messageID else { return nil }
+            return Fingerprint(key: grant.id, messageID: messageID, envelope: envelope, content: digest)
+        }
+    }
+
+    /// A message that was checked, and of which a last piece is still to be spooled.
+    public struct IncompleteMessage: Sendable {
+        fileprivate var submission: Submission
+        fileprivate let reservation: Reservation
+        fileprivate let grant: Grant
+        fileprivate let admission: Admission
+
+        /// The spool is synced.
+        public func spooled(_ body: SpooledBody) -> CompleteMessage {
+            var message = self
+            message.submission.body = .spooled(body)
+            return CompleteMessage(message)
+        }
+
+        /// The last piece could not be written or synced.
+        public func spoolFailed() -> Refusal {
+            reservation.giveBack()
+            admission.tell(.storageUnavailable, client: submission.client, key: submission.key)
+            return .storageUnavailable
+        }
+    }
+
+    /// A message that has passed every check of admission. Only ``Reception`` makes one.
+    public struct CompleteMessage: Sendable {
+        let submission: Submission
+        let reservation: Reservation
+        let grant: Grant
+
+        fileprivate init(_ message: IncompleteMessage) {
+            submission = message.submission
+            reservation = message.reservation
+            grant = message.grant
+        }
+    }
+}

@@ -1,0 +1,201 @@
+import InternetMessage
+import RelayCore
+import SQLiteStore
+import TestSupport
+import Testing
+
+@testable import Admission
+
+/// The one way in: what every face is held to.
+@Suite struct ReceptionTests {
+    private static func content(_ text: String, into reception: inout Admission.Reception) {
+        Array(text.utf8).withUnsafeBytes { reception.consume($0) }
+    }
+
+    private func fixture(_ configure: (inout Key) -> Void = { _ in }) async throws -> (AdmissionFixture, Grant) {
+        let fixture = try AdmissionFixture()
+        let grant = try await fixture.authenticate(try await fixture.key(configure: configure)).get()
+        return (fixture, grant)
+    }
+
+    @Test func aRecipientGivenAgainCountsOnceAndTheOrderStays() async throws {
+        let (fixture, grant) = try await fixture()
+        var reception = try fixture.begin(grant, recipients: 0)
+        // Only the recipient's own host may ignore the case of a local part.
+        for text in ["b@example.net", "a@example.net", "b@EXAMPLE.net", "B@example.net"] {
+            #expect(reception.add(try address(text)) == nil)
+        }
+        guard case .now = reception.open() else { return }
+        Self.content("From: from@example.com\r\n\r\n", into: &reception)
+        guard case .complete(let message) = reception.finish() else {
+            Issue.record("refused")
+            return
+        }
+        #expect(message.submission.envelope.recipients == ["b@example.net", "a@example.net", "B@example.net"])
+        #expect(message.submission.envelope.reversePath == "from@example.com")
+    }
+
+    @Test func recipientsOverTheLimitAreRefusedAndThoseBeforeStand() async throws {
+        let (fixture, grant) = try await fixture()
+        fixture.admission.reconfigure(
+            .init(
+                hostname: "relay.example.com", maximumMessageSize: 1000, maximumRecipients: 2, maximumRateDelay: .zero,
+                preparation: PreparationPolicy()))
+        var reception = try fixture.begin(grant, recipients: 2)
+        #expect(
+            reception.add(try address("one-more@example.net"))
+                == Refusal(
+                    .recipients, "A message may have 2 recipients here; send the rest in another one"))
+        #expect(reception.add(try address("to0@example.net")) == nil)
+        guard case .now = reception.open() else {
+            Issue.record("those before do not stand")
+            return
+        }
+    }
+
+    @Test func theSubmissionCarriesWhatTheStoreDecidesAgain() async throws {
+        let (fixture, grant) = try await fixture { $0.domains = [DomainPattern(normalised: "example.com")] }
+        var reception = try fixture.begin(grant)
+        guard case .now = reception.open() else { return }
+        Self.content("From: a@example.com\r\nSender: b@EXAMPLE.com\r\n\r\n", into: &reception)
+        guard case .complete(let message) = reception.finish() else {
+            Issue.record("refused")
+            return
+        }
+        #expect(
+            message.submission.domains == [
+                ClaimedDomain(.envelope, name: "example.com", text: "example.com"),
+                ClaimedDomain(.from, name: "example.com", text: "example.com"),
+                ClaimedDomain(.sender, name: "example.com", text: "example.com"),
+            ])
+        #expect(message.submission.scope == .send)
+        #expect(message.submission.secret != nil)
+    }
+
+    enum WayOut: CaseIterable, Sendable {
+        case droppedWhenOpen, droppedWithContent, givenUp, refusedHeader, refusedByTheFace
+    }
+
+    /// However a message ends that is not sent, its emails go back to the key's rate.
+    @Test(arguments: WayOut.allCases) func noWayOutForgetsTheReservation(_ wayOut: WayOut) async throws {
+        let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
+        for _ in 0..<3 {
+            var reception = try fixture.begin(grant)
+            guard case .now = reception.open() else {
+                Issue.record("the place before was not given back")
+                return
+            }
+            switch wayOut {
+            case .droppedWhenOpen: break
+            case .droppedWithContent: Self.content("From: from@example.com\r\n", into: &reception)
+            case .givenUp:
+                Self.content("From: from@example.com\r\n", into: &reception)
+                reception.giveUp()
+            case .refusedHeader:
+                Self.content("Subject: nobody's\r\n\r\n", into: &reception)
+                guard case .refused(let refusal) = reception.finish() else { return }
+                #expect(refusal.reason == .headerFrom)
+            case .refusedByTheFace:
+                Self.content("From: from@example.com\r\n\r\n", into: &reception)
+                guard case .refused(let refusal) = reception.finish(defect: Refusal(.lineEnding, "An LF")) else {
+                    return
+                }
+                #expect(refusal.reason == .lineEnding)
+            }
+        }
+    }
+
+    @Test func aLargeMessageGoesToTheSpoolPieceByPiece() async throws {
+        let (fixture, grant) = try await fixture()
+        let body = String(repeating: String(repeating: "x", count: 70) + "\r\n", count: 10_000)
+        let id = try await fixture.send(grant, body: body).get()
+        let record = try #require(try await fixture.store.messages(MessageFilter(limit: 1)).first)
+        #expect(record.id == id)
+        let stored = try await fixture.store.body(of: id)
+        #expect(stored.size > body.utf8.count)
+    }
+
+    @Test func stepsOfASpooledMessage() async throws {
+        let (fixture, grant) = try await fixture()
+        var reception = try fixture.begin(grant)
+        guard case .now = reception.open() else { return }
+        guard case .more = reception.next() else {
+            Issue.record("content that has not begun is to be spooled")
+            return
+        }
+        let piece = String(repeating: String(repeating: "x", count: 70) + "\r\n", count: 2000)
+        Self.content("From: from@example.com\r\n\r\n" + piece, into: &reception)
+        guard case .spool(let first) = reception.next() else {
+            Issue.record("not spooled")
+            return
+        }
+        #expect(first.count > piece.utf8.count)
+        // While it is written more may come, up to a bound.
+        guard case .more = reception.next() else { return }
+        Self.content(piece, into: &reception)
+        guard case .hold = reception.next() else {
+            Issue.record("not held")
+            return
+        }
+        #expect(reception.isSpoolBehind)
+        guard case .wait = reception.finish() else {
+            Issue.record("finished while a piece was under way")
+            return
+        }
+        reception.pieceWritten()
+        guard case .spool(let last, let incomplete) = reception.finish() else {
+            Issue.record("no last piece")
+            return
+        }
+        #expect(last.count == piece.utf8.count)
+        let message = incomplete.spooled(SpooledBody(name: "x", size: first.count + last.count))
+        #expect(message.submission.body.size == first.count + last.count)
+    }
+
+    @Test func aSpoolThatFailsRefusesTheMessageForNow() async throws {
+        let (fixture, grant) = try await fixture()
+        var reception = try fixture.begin(grant)
+        guard case .now = reception.open() else { return }
+        Self.content("From: from@example.com\r\n\r\n" + String(repeating: "x\r\n", count: 50_000), into: &reception)
+        guard case .spool = reception.next() else { return }
+        reception.spoolFailed()
+        guard case .forget = reception.next() else {
+            Issue.record("what can't be stored is kept")
+            return
+        }
+        guard case .refused(let refusal) = reception.finish() else { return }
+        #expect(refusal == .storageUnavailable)
+    }
+
+    /// A repeat is what differs in nothing but trace fields.
+    @Test(
+        arguments: [
+            ("Subject: one\r\n", "Subject: one\r\n", true),
+            ("Subject: one\r\n", "Subject: two\r\n", false),
+            ("Date: Sat, 28 Nov 2026 12:00:00 +0000\r\n", "Date: Sat, 28 Nov 2026 12:01:00 +0000\r\n", false),
+            ("Received: by a.example; x\r\n", "Received: by b.example; y\r\nReceived: z\r\n", true),
+            ("X-Alarm: 1\r\n", "", false),
+            ("To: a@example.net\r\n", "To: b@example.net\r\n", false),
+        ])
+    func whatARepeatIs(first: String, second: String, isRepeat: Bool) async throws {
+        let (fixture, grant) = try await fixture()
+        let header = "From: from@example.com\r\nMessage-ID: <alarm@ups1>\r\n"
+        let one = try await fixture.send(grant, header: header + first).get()
+        let two = try await fixture.send(grant, header: header + second).get()
+        #expect((one == two) == isRepeat)
+    }
+
+    /// What tells one message from another is `<left@right>` (RFC 5322 section 3.6.4).
+    @Test(
+        arguments: [
+            ("<alarm@ups1>", true), ("<>", false), ("alarm", false), ("<alarm>", false), ("<@ups1>", false),
+            ("<alarm@>", false), ("<a@b> <c@d>", false), ("alarm@ups1", false),
+        ])
+    func whatAMessageIDIs(id: String, isOne: Bool) async throws {
+        let (fixture, grant) = try await fixture()
+        let header = "From: from@example.com\r\nMessage-ID: \(id)\r\n"
+        let one = try await fixture.send(grant, header: header).get()
+        let two = try await fixture.send(grant, header: header).get()
+        #expect((one == two) == isOne)
+    }
+}
