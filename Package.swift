@@ -103,7 +103,8 @@ let package = Package(
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
-                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer", "Delivery",
+                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer",
+                "Delivery",
                 "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -18,11 +18,17 @@ extension Admission {
     }
 
     /// Begins a message: the key still holds, and may send from there.
-    public func begin(from path: ReversePath, origin: Origin, _ grant: Grant) -> Result<Reception, Refusal> {
+    ///
+    /// - Parameter maximumRecipients: what the client was told earlier; nil: what the settings say now.
+    public func begin(
+        from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil
+    ) -> Result<Reception, Refusal> {
         if let refusal = grant.refusal(at: clock.now()) ?? KeyVerdict.ofSender(path, key: grant.key) {
             tell(refusal, client: origin.client, key: grant.id)
             return .failure(refusal)
         }
+        var configuration = configuration
+        if let maximumRecipients { configuration.maximumRecipients = maximumRecipients }
         return .success(Reception(self, configuration, grant, origin, path))
     }
 

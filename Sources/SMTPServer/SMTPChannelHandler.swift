@@ -482,7 +482,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
         let origin = Admission.Origin(
             clientName: session.clientName ?? "unknown", client: client, with: session.isSecure ? "ESMTPSA" : "ESMTPA")
-        switch service.admission.begin(from: path, origin: origin, grant) {
+        let begun = service.admission.begin(
+            from: path, origin: origin, grant, maximumRecipients: session.configuration.maximumRecipients)
+        switch begun {
         case .success(let reception):
             hasBegunTransaction = true
             standing = .sending(IncomingMessage(reception))
