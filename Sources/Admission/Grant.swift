@@ -15,7 +15,7 @@ public struct Grant: Sendable {
 
     /// Whether it still holds: the key may have been revoked since, or changed, or given another secret.
     func refusal(at now: Timestamp) -> Refusal? {
-        subject.stored.refusalOfSending(with: secret, from: client, at: now)
+        subject.stored.refusalOfSending(for: .send, with: secret, from: client, at: now)
     }
 }
 

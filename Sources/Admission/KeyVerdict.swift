@@ -24,7 +24,7 @@ public enum KeyVerdict {
         guard let stored, stored.key.environment == candidate.environment, stored.accepts(digest, at: now) else {
             return unknown
         }
-        return stored.key.refusalOfSending(from: client, at: now)
+        return stored.key.refusalOfSending(for: .send, from: client, at: now)
     }
 
     /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which

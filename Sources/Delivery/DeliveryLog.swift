@@ -56,7 +56,11 @@ struct DeliveryLog: Sendable {
         switch settlement.result {
         case .sent(let id): logger.info("sent", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .simulated(let id): logger.info("simulated", metadata: metadata(delivery, settlement, sesMessageID: id))
-        case .failed, .retry, .released: logger.info("failed", metadata: metadata(delivery, settlement))
+        case .failed, .retry, .released:
+            // Nobody but the operator hears of it: the client has its 250.
+            logger.warning(
+                "failed for good; once the cause is removed, 'hiveku-relay messages retry \(delivery.message)' sends it again",
+                metadata: metadata(delivery, settlement))
         }
         observe(.ended(delivery, settlement))
     }

@@ -3,7 +3,8 @@ import RelayCore
 /// When a delivery that could not be sent is tried again, and when it is given up.
 ///
 /// The time since acceptance decides on giving up, not the number of attempts: so answers that only ask for patience
-/// (`throttled`, `patient`) cost a delivery nothing of its time.
+/// (`throttled`, `patient`) cost a delivery nothing of its time. Nor do throttled ones lengthen the pauses after others, and
+/// where an operator has it sent again, the pauses begin with the shortest.
 public struct RetrySchedule: Hashable, Sendable {
     /// The pause after the first attempt; it doubles with every further one.
     public var first: Duration
@@ -39,17 +40,35 @@ public struct RetrySchedule: Hashable, Sendable {
         .seconds(max(maximum.inSeconds * (1 + RetrySchedule.jitter), throttled.upperBound.inSeconds))
     }
 
-    /// The pause after an attempt that had `attempts` before it. `random` is at least 0 and below 1.
-    public func pause(after attempts: Int, pace: DeliveryOutcome.Pace, random: Double) -> Duration {
-        // 2^40 times a millisecond is beyond any `maximum`, and below what a Double can't hold.
-        let doubled = Double(1 << min(max(attempts, 0), 40))
+    /// The pause after an attempt that had `tries` before it. `random` is at least 0 and below 1.
+    func pause(after tries: Tries, pace: DeliveryOutcome.Pace, random: Double) -> Duration {
         switch pace {
-        case .normal: return jittered(min(first.inSeconds * doubled, maximum.inSeconds), random)
-        case .slow, .patient: return jittered(min(slowFirst.inSeconds * doubled, maximum.inSeconds), random)
+        case .normal: return jittered(min(first.inSeconds * doubled(tries.pauses), maximum.inSeconds), random)
+        case .slow, .patient:
+            return jittered(min(slowFirst.inSeconds * doubled(tries.pauses), maximum.inSeconds), random)
         case .throttled:
             let least = throttled.lowerBound.inSeconds
-            return .seconds(least + random * min(throttled.upperBound.inSeconds - least, least * doubled))
+            let most = min(throttled.upperBound.inSeconds - least, least * doubled(tries.attempts))
+            return .seconds(least + random * most)
         }
+    }
+
+    /// 2^40 times a millisecond is beyond any `maximum`, and below what a Double can't hold.
+    private func doubled(_ times: Int) -> Double { Double(1 << min(max(times, 0), 40)) }
+
+    /// What was tried before.
+    struct Tries: Hashable, Sendable {
+        /// All attempts.
+        var attempts: Int
+        /// Those since it was put into the queue that lengthen the pauses.
+        var pauses: Int
+
+        init(attempts: Int, pauses: Int) {
+            self.attempts = attempts
+            self.pauses = pauses
+        }
+
+        init(before delivery: ClaimedDelivery) { self.init(attempts: delivery.attempts, pauses: delivery.pauses) }
     }
 
     /// When to try again after an attempt that ended `now`; nil: give up.
@@ -57,14 +76,14 @@ public struct RetrySchedule: Hashable, Sendable {
     /// The last attempt is made when the time is up, not up to an hour before. A delivery is never given up at its very
     /// first attempt, however long it had to wait for it (the lane was held, or an operator had it sent again), and
     /// never because the account's rate was exceeded, or for what somebody must mend: that says nothing about the message.
-    public func nextAttempt(
-        after attempts: Int, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
+    func nextAttempt(
+        after tries: Tries, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {
-        let due = now + pause(after: attempts, pace: pace, random: random)
+        let due = now + pause(after: tries, pace: pace, random: random)
         let deadline = queuedSince + giveUpAfter
         if pace == .throttled || pace == .patient { return due }
         if now < deadline { return min(due, deadline) }
-        return attempts == 0 ? due : nil
+        return tries.pauses == 0 ? due : nil
     }
 
     private func jittered(_ seconds: Double, _ random: Double) -> Duration {

@@ -20,8 +20,10 @@ extension Settlement {
         case .laneHeld(let cause, _): explain(cause)
         case .retry(let cause, let pace):
             explain(cause)
+            lengthensPause = pace != .throttled
+            let tries = RetrySchedule.Tries(before: delivery)
             let due = schedule.nextAttempt(
-                after: delivery.attempts, pace: pace, queuedSince: delivery.queuedSince, now: finishedAt, random: random
+                after: tries, pace: pace, queuedSince: delivery.queuedSince, now: finishedAt, random: random
             )
             if let due {
                 result = .retry(at: due)
@@ -30,7 +32,7 @@ extension Settlement {
                 reason = "gave up after \(schedule.giveUpAfter.inWords): \(cause)"
             } else {
                 result = .retry(
-                    at: finishedAt + schedule.pause(after: delivery.attempts, pace: pace, random: random))
+                    at: finishedAt + schedule.pause(after: tries, pace: pace, random: random))
             }
         }
     }

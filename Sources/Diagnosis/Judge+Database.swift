@@ -121,14 +121,25 @@ extension Judge {
         return file.permissions & (file.group == directory.group ? 0o020 : 0o002) != 0
     }
 
-    /// The file system of the database, in bytes.
-    public static func disk(_ path: String, free: Int64, total: Int64) -> Finding {
+    /// The file system of the database, in bytes, and what the relay keeps free on it.
+    public static func disk(_ path: String, free: Int64, total: Int64, storage: StoragePolicy) -> Finding {
         let share = total > 0 ? Double(free) / Double(total) * 100 : 0
         let found = "\(size(free)) (\(Int(share)) %) are free on the file system of \(path)"
         let remedy =
-            "free some space, or shorten retention.simulated and retention.failed, which keep bodies; when it is full, "
-            + "mail is refused with 452"
+            "free some space, or lower retention.simulated_size, retention.simulated and retention.failed, which keep bodies; "
+            + "when it is full, mail is refused with 452"
+        if free < storage.reserve {
+            return .problem(
+                .disk,
+                "only \(found), less than storage.reserve: mail from test keys and large messages are refused with 452",
+                remedy: remedy)
+        }
         if free < 64_000_000 { return .problem(.disk, "only \(found)", remedy: remedy) }
+        if free < storage.reserveTest {
+            return .warning(
+                .disk, "only \(found), less than storage.reserve_test: mail from test keys is refused with 452",
+                remedy: remedy)
+        }
         if free < 1_000_000_000 || share < 5 { return .warning(.disk, "only \(found)", remedy: remedy) }
         return .ok(.disk, found)
     }

@@ -68,9 +68,9 @@ extension Key {
         return nil
     }
 
-    /// Whether mail may be sent with it from there: all but what depends on the message.
-    public func refusalOfSending(from client: IPAddress?, at now: Timestamp) -> Refusal? {
-        refusalOfUse(at: now) ?? refusalOfScope(.send) ?? client.flatMap { refusalOfClient($0) }
+    /// Whether it may be used for what needs the scope, from there: all but what depends on the message.
+    public func refusalOfSending(for scope: Scope, from client: IPAddress?, at now: Timestamp) -> Refusal? {
+        refusalOfUse(at: now) ?? refusalOfScope(scope) ?? client.flatMap { refusalOfClient($0) }
     }
 
     public func refusalOfScope(_ scope: Scope) -> Refusal? {
@@ -107,14 +107,18 @@ public struct StoredKey: Sendable {
 
     /// Whether mail may still be sent by who has shown the key's secret before: since then it may have got another.
     ///
-    /// - Parameter secret: what was shown; nil where nobody had to.
-    public func refusalOfSending(with secret: KeyDigest?, from client: IPAddress?, at now: Timestamp) -> Refusal? {
+    /// - Parameters:
+    ///   - scope: what the key must be allowed to do.
+    ///   - secret: what was shown; nil where nobody had to.
+    public func refusalOfSending(
+        for scope: Scope, with secret: KeyDigest?, from client: IPAddress?, at now: Timestamp
+    ) -> Refusal? {
         if let refusal = key.refusalOfUse(at: now) { return refusal }
         if let secret, !accepts(secret, at: now) {
             return Refusal(
                 .keyUnknown, "This API key has been given a new secret and the old one has ended; use the new one")
         }
-        return key.refusalOfSending(from: client, at: now)
+        return key.refusalOfSending(for: scope, from: client, at: now)
     }
 
     public func accepts(_ candidate: KeyDigest, at now: Timestamp) -> Bool {

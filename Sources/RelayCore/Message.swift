@@ -136,13 +136,15 @@ public struct ClaimedDelivery: Sendable {
     public var queuedSince: Timestamp
     /// Attempts before this one.
     public var attempts: Int
+    /// Those since `queuedSince` after which the next pause was to be longer.
+    public var pauses: Int
     public var maybeDuplicate: Bool
     /// The message's bytes, if the store had them at hand; else they are asked for when they are needed.
     public var body: [UInt8]?
 
     public init(
         id: DeliveryID, message: MessageID, key: KeyID, lane: Lane, envelope: Envelope, size: Int,
-        queuedSince: Timestamp, attempts: Int, maybeDuplicate: Bool, body: [UInt8]? = nil
+        queuedSince: Timestamp, attempts: Int, pauses: Int = 0, maybeDuplicate: Bool, body: [UInt8]? = nil
     ) {
         self.id = id
         self.message = message
@@ -152,6 +154,7 @@ public struct ClaimedDelivery: Sendable {
         self.size = size
         self.queuedSince = queuedSince
         self.attempts = attempts
+        self.pauses = pauses
         self.maybeDuplicate = maybeDuplicate
         self.body = body
     }
@@ -179,16 +182,19 @@ public struct Settlement: Sendable {
 
     public var delivery: DeliveryID
     public var result: Result
-    /// Why, for retries and failures: SES's error name or the relay's own word, and a sentence with the remedy.
+    /// Why, for retries and failures: SES's error name or the relay's own word, and a sentence with the remedy. Of what was
+    /// sent, a note where there is something to know.
     public var reason: String?
     public var startedAt: Timestamp
     public var finishedAt: Timestamp
     /// SES may have taken the message although no answer came: another attempt may send it twice.
     public var mayHaveBeenTaken: Bool
+    /// Of a retry: whether the pause after the next one is longer. Not where it says nothing about the message.
+    public var lengthensPause: Bool
 
     public init(
         delivery: DeliveryID, result: Result, reason: String? = nil, startedAt: Timestamp, finishedAt: Timestamp,
-        mayHaveBeenTaken: Bool = false
+        mayHaveBeenTaken: Bool = false, lengthensPause: Bool = true
     ) {
         self.delivery = delivery
         self.result = result
@@ -196,5 +202,6 @@ public struct Settlement: Sendable {
         self.startedAt = startedAt
         self.finishedAt = finishedAt
         self.mayHaveBeenTaken = mayHaveBeenTaken
+        self.lengthensPause = lengthensPause
     }
 }

@@ -62,4 +62,15 @@ extension Refusal {
             "The API key's limit of \(cap) emails per day is reached, resets at 00:00 UTC, in \(minutes / 60) h \(minutes % 60) min",
             retryAfter: wait)
     }
+
+    /// No day has room for the message: another try can never succeed, so there is no time to wait for.
+    public static func beyondDay(cap: Int, recipients: Int) -> Refusal {
+        Refusal(
+            .rateDay,
+            "The message has \(recipients) recipients and the API key may send \(cap) emails per day, so it will never fit; send it in several messages on several days, or raise the key's limit per day"
+        )
+    }
+
+    /// The key was deleted, or its database is another one.
+    static let keyGone = Refusal(.keyRevoked, "This API key no longer exists; use another one")
 }

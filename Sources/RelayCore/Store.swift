@@ -74,14 +74,15 @@ public enum Acceptance: Sendable, Hashable {
     case accepted
     /// It is in the queue already, under this id: the client sent it before, within ``Fingerprint/memory``.
     case repeated(MessageID)
-    /// Decided in the transaction itself: the key is revoked or expired, or its day is used up.
+    /// Decided in the transaction itself, by ``AcceptanceLedger``.
     case refused(Refusal)
 }
 
 /// Takes messages into the durable queue.
 public protocol SubmissionStore: Sendable {
-    /// Decides on and stores a batch in one transaction: for each submission, in order, whether its key still allows it, its
-    /// day's cap holds, and if so the message, its deliveries (50 recipients each) and the usage.
+    /// Decides on a batch in one transaction, each submission in order, as ``AcceptanceLedger`` does, and stores what is
+    /// accepted: the message, its deliveries (50 recipients each) and the usage. A spooled body that is refused for want of
+    /// space (``RefusalReason/storage``) is removed.
     ///
     /// Returns at once. `completion` is called once, on a thread of the store's, when the batch is synced to disk, or with
     /// the ``StoreError`` for which nothing of it was stored. A completion in place of `async`: an acceptance is waited for by
@@ -96,6 +97,11 @@ public protocol SubmissionStore: Sendable {
     /// Removes a finished body that no row refers to, because its submission was refused.
     func discard(_ body: SpooledBody) async
 
+    /// Whether a message of this size would be refused for want of space (``StoragePolicy``), as far as the store knows at the
+    /// moment: for an early answer, so that it is not sent for nothing. Returns at once. The answer that counts is that of
+    /// ``accept(_:now:completion:)``.
+    func refusalOfSpace(for environment: Environment, size: Int) -> Refusal?
+
     /// A number that no other live instance on this store has, for message ids.
     var instance: Int64 { get }
 
@@ -104,6 +110,9 @@ public protocol SubmissionStore: Sendable {
 }
 
 extension SubmissionStore {
+    /// For a store that has no disk to run out of.
+    public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? { nil }
+
     /// As ``accept(_:now:completion:)``, for who has a task anyway.
     public func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
         try await withCheckedThrowingContinuation { continuation in

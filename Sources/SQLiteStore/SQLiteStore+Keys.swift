@@ -82,19 +82,8 @@ extension SQLiteStore: KeyStore {
             try database.execute(
                 sql: "UPDATE delivery SET on_return = ? WHERE key = ? AND state = 'sending'",
                 arguments: [queued == .deliver ? nil : queued.rawValue, id.text])
-            switch queued {
-            case .deliver: break
-            case .hold:
-                try database.execute(
-                    sql: "UPDATE delivery SET state = 'held', reason = ? WHERE key = ? AND state = 'queued'",
-                    arguments: [heldBecauseRevoked, id.text])
-            case .drop:
-                try database.execute(
-                    sql: """
-                        UPDATE delivery SET state = 'failed', reason = ?, ended_at = ?
-                        WHERE key = ? AND state IN ('queued', 'held')
-                        """,
-                    arguments: [droppedReason, now.milliseconds, id.text])
+            if let change = DeliveryChange(revoked: queued, at: now) {
+                try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, database)
             }
         }
     }
@@ -135,10 +124,6 @@ extension SQLiteStore: KeyStore {
         }
     }
 }
-
-/// The reason on record of a delivery that waits because its key was revoked.
-let heldBecauseRevoked =
-    "held: its key was revoked with --queued hold; 'messages release' sends it, 'messages drop' gives it up"
 
 /// A row of the table `key`, to and from the domain's type.
 enum KeyRow {
@@ -211,10 +196,12 @@ enum KeyRow {
     /// `statement` is ``lookUpWithEmailsToday``.
     static func withEmailsToday(
         _ id: KeyID, _ now: Timestamp, _ statement: DirectStatement
-    ) throws -> (key: StoredKey, emailsToday: Int)? {
+    ) throws -> KeyStanding? {
         statement.bind(now.day.number, at: 1)
         statement.bind(id.text, at: 2)
-        return try statement.first { (try storedKey($0), Int($0.integer(next + 3) ?? 0)) }
+        return try statement.first {
+            KeyStanding(stored: try storedKey($0), emailsToday: Int($0.integer(next + 3) ?? 0))
+        }
     }
 
     /// Keys with their usage, by creation. `id` is the condition's ?2, where it has one.

@@ -87,25 +87,25 @@ extension SQLiteStore: DeliveryQueue {
         _ holders: [Int64], orWhere other: String = "lease_until < ?1", in database: Database, now: Timestamp
     ) throws -> Int {
         let list = holders.map(String.init).joined(separator: ", ")
-        let condition = "state = 'sending' AND (\(other) OR holder IN (\(list)))"
-        // A simulated send touches nothing outside, so it can't have happened twice. A live one may have been taken.
-        let reason = "abandoned: the relay stopped while it was being sent"
-        try database.execute(
+        let abandoned = try Row.fetchAll(
+            database,
             sql: """
-                INSERT INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
-                SELECT id, attempts + 1, COALESCE(claimed_at, ?1), ?1, 'retry', ?2 FROM delivery WHERE \(condition)
-                """, arguments: [now.milliseconds, reason])
-        try database.execute(
-            sql: """
-                UPDATE delivery SET attempts = attempts + 1, next_attempt_at = ?1,
-                    state = CASE on_return WHEN 'hold' THEN 'held' WHEN 'drop' THEN 'failed' ELSE 'queued' END,
-                    reason = CASE on_return WHEN 'hold' THEN ?3 WHEN 'drop' THEN ?4 ELSE ?2 END,
-                    ended_at = CASE on_return WHEN 'drop' THEN ?1 END,
-                    maybe_duplicate = maybe_duplicate OR lane = 'live', holder = NULL, claimed_at = NULL,
-                    lease_until = NULL, on_return = NULL
-                WHERE \(condition)
-                """, arguments: [now.milliseconds, reason, heldBecauseRevoked, droppedReason])
-        return database.changesCount
+                SELECT id, lane, on_return, attempts, COALESCE(claimed_at, ?1) AS started_at FROM delivery
+                WHERE state = 'sending' AND (\(other) OR holder IN (\(list)))
+                """, arguments: [now.milliseconds])
+        for row in abandoned {
+            guard let lane = Lane(rawValue: row["lane"]) else {
+                throw StoreError.corrupt("a delivery's row can't be read")
+            }
+            let change = DeliveryChange(
+                abandonedIn: lane, onReturn: DeliveryRow.onReturn(row["on_return"]), at: now)
+            let id = DeliveryID(rawValue: row["id"])
+            try DeliveryRow.record(
+                change.attempt, of: id, after: row["attempts"],
+                from: Timestamp(milliseconds: row["started_at"]), to: now, in: database)
+            try DeliveryRow.apply(change, to: id, in: database)
+        }
+        return abandoned.count
     }
 
     public func nextDue(lane: Lane) async throws -> Timestamp? {
@@ -246,7 +246,7 @@ private enum QueueRow {
     ) throws -> [ClaimedDelivery] {
         let statement = try database.cachedStatement(
             sql: """
-                SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, maybe_duplicate,
+                SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate,
                     queued_since, message.reverse_path, message.size
                 FROM delivery JOIN message ON message.id = delivery.message
                 WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
@@ -303,109 +303,29 @@ private enum QueueRow {
             envelope: Envelope(
                 reversePath: row["reverse_path"], recipients: RecipientList.recipients(recipients)),
             size: row["size"], queuedSince: Timestamp(milliseconds: row["queued_since"]), attempts: row["attempts"],
-            maybeDuplicate: row["maybe_duplicate"])
+            pauses: row["pauses"], maybeDuplicate: row["maybe_duplicate"])
     }
 
     /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
     static func settle(_ settlement: Settlement, holder: Int64, in database: Database) throws -> String? {
-        let id = settlement.delivery.rawValue
-        // A lease that ran out may have put it back, and given it to another, or ended it with its key: what was sent is sent.
         guard
             let row = try Row.fetchOne(
                 database.cachedStatement(
                     sql: "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?"),
-                arguments: [id])
+                arguments: [settlement.delivery.rawValue])
         else { return nil }
-        let state: String = row["state"]
+        guard let state = DeliveryState(rawValue: row["state"]) else {
+            throw StoreError.corrupt("a delivery's row can't be read")
+        }
         let current: Int64? = row["holder"]
-        let isHeldByUs = state == DeliveryState.sending.rawValue && current == holder
-        let isSent: Bool
-        switch settlement.result {
-        case .sent, .simulated: isSent = true
-        case .retry, .failed, .released: isSent = false
-        }
-        let isOnRecord = state == DeliveryState.sent.rawValue || state == DeliveryState.simulated.rawValue
-        guard isHeldByUs || (isSent && !isOnRecord) else { return nil }
-        if case .released = settlement.result {
-            try database.cachedStatement(
-                sql: """
-                    UPDATE delivery SET state = 'queued', holder = NULL, claimed_at = NULL, lease_until = NULL,
-                        on_return = NULL, maybe_duplicate = maybe_duplicate OR ?, reason = COALESCE(?, reason)
-                    WHERE id = ?
-                    """
-            ).execute(arguments: [settlement.mayHaveBeenTaken, settlement.reason, id])
-            try returned(id, row["on_return"], at: settlement.finishedAt, in: database)
-            return nil
-        }
-        let attempts: Int = row["attempts"]
-        try database.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
-                VALUES (?, ?, ?, ?, ?, ?)
-                """
-        ).execute(
-            arguments: [
-                id, attempts + 1, settlement.startedAt.milliseconds, settlement.finishedAt.milliseconds,
-                outcomeWord(settlement.result), settlement.reason,
-            ])
-        try end(settlement, id, in: database)
-        if case .retry = settlement.result {
-            try returned(id, row["on_return"], at: settlement.finishedAt, in: database)
-        }
-        if case .sent = settlement.result { return try dropBody(of: row["message"], in: database) }
-        return nil
-    }
-
-    private static func outcomeWord(_ result: Settlement.Result) -> String {
-        switch result {
-        case .sent: "sent"
-        case .simulated: "simulated"
-        case .retry: "retry"
-        case .failed: "failed"
-        case .released: "released"
-        }
-    }
-
-    private static func end(_ settlement: Settlement, _ id: Int64, in database: Database) throws {
-        var state = DeliveryState.queued
-        var sesMessageID: String?
-        var due: Timestamp?
-        switch settlement.result {
-        case .sent(let id): (state, sesMessageID) = (.sent, id)
-        case .simulated(let id): (state, sesMessageID) = (.simulated, id)
-        case .failed: state = .failed
-        case .retry(let at): due = at
-        case .released: break
-        }
-        try database.cachedStatement(
-            sql: """
-                UPDATE delivery SET state = ?, attempts = attempts + 1, next_attempt_at = COALESCE(?, next_attempt_at),
-                    ses_message_id = ?, reason = ?, maybe_duplicate = maybe_duplicate OR ?, ended_at = ?,
-                    holder = NULL, claimed_at = NULL, lease_until = NULL, on_return = NULL
-                WHERE id = ?
-                """
-        ).execute(
-            arguments: [
-                state.rawValue, due?.milliseconds, sesMessageID, settlement.reason, settlement.mayHaveBeenTaken,
-                state.isFinal ? settlement.finishedAt.milliseconds : nil, id,
-            ])
-    }
-
-    /// What was under way when its key was revoked goes back to the queue only if the queue was still to be delivered.
-    private static func returned(
-        _ delivery: Int64, _ disposition: String?, at now: Timestamp, in database: Database
-    ) throws {
-        switch disposition.flatMap(QueuedDisposition.init) {
-        case .hold:
-            try database.execute(
-                sql: "UPDATE delivery SET state = 'held', reason = ? WHERE id = ?",
-                arguments: [heldBecauseRevoked, delivery])
-        case .drop:
-            try database.execute(
-                sql: "UPDATE delivery SET state = 'failed', reason = ?, ended_at = ? WHERE id = ?",
-                arguments: [droppedReason, now.milliseconds, delivery])
-        case .deliver, nil: break
-        }
+        let standing = DeliveryChange.Standing(
+            state: state, isHeldByReporter: current == holder, onReturn: DeliveryRow.onReturn(row["on_return"]))
+        guard let change = DeliveryChange(settling: settlement, of: standing) else { return nil }
+        try DeliveryRow.record(
+            change.attempt, of: settlement.delivery, after: row["attempts"], from: settlement.startedAt,
+            to: settlement.finishedAt, in: database)
+        try DeliveryRow.apply(change, to: settlement.delivery, in: database)
+        return change.state == .sent ? try dropBody(of: row["message"], in: database) : nil
     }
 
     /// The bytes of a message go as soon as all of it is sent.

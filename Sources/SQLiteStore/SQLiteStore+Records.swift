@@ -94,6 +94,12 @@ extension SQLiteStore: MessageRecords {
             let list = messages.map(String.init).joined(separator: ",")
             let spooled = try String.fetchAll(
                 database, sql: "SELECT spooled FROM message WHERE id IN (\(list)) AND spooled IS NOT NULL")
+            let simulated = try Int.fetchOne(
+                database,
+                sql: """
+                    SELECT SUM(size) FROM message WHERE id IN (\(list)) AND lane = 'test' AND \(RecordRow.hasBody)
+                    """)
+            if let simulated { try SimulatedBodies.add(-simulated, in: database) }
             try database.execute(
                 sql: """
                     DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE message IN (\(list)));
@@ -104,8 +110,9 @@ extension SQLiteStore: MessageRecords {
             return (isMore, spooled)
         }
         spool.remove(spooled)
+        let hasMoreSimulated = try await dropSimulated(now: now)
         let hasMoreToForget = try await forget(now: now)
-        return isMore || hasMoreToForget
+        return isMore || hasMoreSimulated || hasMoreToForget
     }
 
     /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.

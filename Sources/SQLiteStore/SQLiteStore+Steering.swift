@@ -29,13 +29,7 @@ extension SQLiteStore {
             let deliveries = try Int64.fetchAll(
                 database, sql: "SELECT id FROM delivery WHERE message IN (\(list)) AND \(steering.condition)")
             guard !deliveries.isEmpty else { return 0 }
-            let (assignments, arguments) = steering.change(at: now)
-            try database.execute(
-                sql: """
-                    UPDATE delivery SET \(assignments)
-                    WHERE id IN (\(deliveries.map(String.init).joined(separator: ",")))
-                    """, arguments: arguments)
-            return database.changesCount
+            return try DeliveryRow.apply(DeliveryChange(steering, at: now), to: deliveries, in: database)
         }
     }
 
@@ -55,30 +49,8 @@ extension SQLiteStore {
 extension Steering {
     /// Of the deliveries that it changes.
     fileprivate var condition: String {
-        switch self {
-        case .retry(dropped: true): "state = 'failed'"
-        case .retry(dropped: false): "state = 'failed' AND reason IS NOT '\(droppedReason)'"
-        case .hold: "state = 'queued'"
-        case .release: "state = 'held'"
-        case .drop: "state IN ('queued', 'held')"
-        }
-    }
-
-    /// Without its bytes a message can't be sent.
-    fileprivate var needsBody: Bool { if case .retry = self { true } else { false } }
-
-    fileprivate func change(at now: Timestamp) -> (assignments: String, arguments: StatementArguments) {
-        switch self {
-        case .retry:
-            (
-                "state = 'queued', next_attempt_at = ?1, queued_since = ?1, ended_at = NULL, reason = NULL",
-                [now.milliseconds]
-            )
-        case .hold: ("state = 'held', reason = 'held: by the operator'", [])
-        case .release:
-            ("state = 'queued', next_attempt_at = ?1, queued_since = ?1, reason = NULL", [now.milliseconds])
-        case .drop: ("state = 'failed', reason = ?, ended_at = ?", [droppedReason, now.milliseconds])
-        }
+        let isInState = DeliveryRow.isOne(of: states)
+        return sparedReason.map { "\(isInState) AND reason IS NOT '\($0)'" } ?? isInState
     }
 }
 

@@ -6,13 +6,34 @@ extension SQLiteStore: SubmissionStore {
     public func accept(
         _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
     ) {
+        let storage = storage
         write(
-            { database in
-                var ledger = try AcceptanceLedger(database, now: now)
-                let outcomes = try batch.map { try ledger.accept($0) }
-                try ledger.writeUsage()
-                return outcomes
-            }, completion: completion)
+            { [free = space.free] database in
+                var writer = try AcceptanceWriter(database, now: now, storage: storage, free: free())
+                let outcomes = try batch.map { try writer.accept($0) }
+                try writer.writeUsage()
+                return (outcomes, try writer.countTestBodies())
+            },
+            completion: { [self] result in
+                completion(result.map(\.0))
+                guard case .success(let (outcomes, testBodies)) = result else { return }
+                discardRefused(batch, outcomes)
+                if let testBodies, testBodies > storage.simulatedSize { dropSimulatedSoon() }
+            })
+    }
+
+    /// A body that there is no space for must not wait for the next start to go.
+    private func discardRefused(_ batch: [Submission], _ outcomes: [Acceptance]) {
+        for (submission, outcome) in zip(batch, outcomes) {
+            guard case .refused(let refusal) = outcome, refusal.reason == .storage,
+                case .spooled(let body) = submission.body
+            else { continue }
+            spool.remove([body.name])
+        }
+    }
+
+    public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? {
+        storage.refusal(of: environment, size: size, free: space.latest(refreshingOn: spool.queue))
     }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
@@ -40,16 +61,10 @@ extension SQLiteStore: SubmissionStore {
     }
 }
 
-/// What one batch does to the keys in it: their state is read once, their usage written once.
-private struct AcceptanceLedger {
-    private struct Entry {
-        var stored: StoredKey
-        var emailsToday: Int
-        var emails = 0
-        var messages = 0
-    }
-
-    let now: Timestamp
+/// Writes what an ``AcceptanceLedger`` decides.
+private struct AcceptanceWriter {
+    private var ledger: AcceptanceLedger
+    private let database: Database
     private let findKey: DirectStatement
     private let repeated: DirectStatement
     private let remember: DirectStatement
@@ -57,10 +72,10 @@ private struct AcceptanceLedger {
     private let insertBody: DirectStatement
     private let insertDelivery: DirectStatement
     private let countUsage: DirectStatement
-    private var entries: [KeyID: Entry] = [:]
 
-    init(_ database: Database, now: Timestamp) throws {
-        self.now = now
+    init(_ database: Database, now: Timestamp, storage: StoragePolicy, free: Int?) throws {
+        self.database = database
+        ledger = AcceptanceLedger(now: now, storage: storage, free: free)
         findKey = try DirectStatement(database, KeyRow.lookUpWithEmailsToday)
         repeated = try DirectStatement(
             database,
@@ -94,47 +109,35 @@ private struct AcceptanceLedger {
     }
 
     mutating func accept(_ submission: Submission) throws -> Acceptance {
-        guard var entry = try entry(of: submission.key) else {
-            return .refused(Refusal(.keyRevoked, "This API key no longer exists; use another one"))
+        let (now, findKey, repeated) = (ledger.now, findKey, repeated)
+        let decision = try ledger.decide(
+            on: submission, standing: { try KeyRow.withEmailsToday($0, now, findKey) },
+            firstOfRepeat: { try AcceptanceWriter.message(under: $0, now, repeated) })
+        switch decision {
+        case .refuse(let refusal): return .refused(refusal)
+        case .repeated(let first): return .repeated(first)
+        case .accept(let lane, let fingerprint):
+            if let fingerprint {
+                remember.bind(fingerprint.bytes, at: 1)
+                remember.bind(submission.id.rawValue, at: 2)
+                try remember.run()
+            }
+            try insert(submission, lane: lane)
+            return .accepted
         }
-        let key = entry.stored.key
-        if let refusal = entry.stored.refusalOfSending(with: submission.secret, from: submission.client, at: now) {
-            return .refused(refusal)
-        }
-        if let first = try firstOfRepeat(submission, key) { return .repeated(first) }
-        let emails = submission.envelope.recipients.count
-        if let cap = key.limits.perDay, entry.emailsToday + entry.emails + emails > cap {
-            return .refused(Refusal.dayUsedUp(cap: cap, at: now))
-        }
-        try insert(submission, lane: key.environment)
-        entry.emails += emails
-        entry.messages += 1
-        entries[submission.key] = entry
-        return .accepted
     }
 
-    /// The message that this one repeats. One that has failed is no reason to refuse another try.
+    /// The message under the fingerprint. One that has failed is no reason to refuse another try.
     ///
     /// Its age is told by when it was accepted: ids never go back, so after a clock that was ahead they are ahead of it. Then a
     /// message may also be of later than now.
-    private func firstOfRepeat(_ submission: Submission, _ key: Key) throws -> MessageID? {
-        guard let fingerprint = submission.fingerprint, key.detectsRepeats else { return nil }
+    private static func message(
+        under fingerprint: Fingerprint, _ now: Timestamp, _ repeated: DirectStatement
+    ) throws -> MessageID? {
         repeated.bind(fingerprint.bytes, at: 1)
         repeated.bind((now - Fingerprint.memory).milliseconds, at: 2)
         repeated.bind((now + Fingerprint.memory).milliseconds, at: 3)
-        if let first = try repeated.firstInteger() { return MessageID(rawValue: first) }
-        remember.bind(fingerprint.bytes, at: 1)
-        remember.bind(submission.id.rawValue, at: 2)
-        try remember.run()
-        return nil
-    }
-
-    private mutating func entry(of id: KeyID) throws -> Entry? {
-        if let entry = entries[id] { return entry }
-        guard let (stored, emailsToday) = try KeyRow.withEmailsToday(id, now, findKey) else { return nil }
-        let entry = Entry(stored: stored, emailsToday: emailsToday)
-        entries[id] = entry
-        return entry
+        return try repeated.firstInteger().flatMap(MessageID.init(rawValue:))
     }
 
     private func insert(_ submission: Submission, lane: Lane) throws {
@@ -170,13 +173,19 @@ private struct AcceptanceLedger {
     }
 
     func writeUsage() throws {
-        for (id, entry) in entries where entry.messages > 0 {
+        for (id, used) in ledger.usage {
             countUsage.bind(id.text, at: 1)
-            countUsage.bind(now.day.number, at: 2)
-            countUsage.bind(Int64(entry.emails), at: 3)
-            countUsage.bind(Int64(entry.messages), at: 4)
-            countUsage.bind(now.milliseconds, at: 5)
+            countUsage.bind(ledger.now.day.number, at: 2)
+            countUsage.bind(Int64(used.emails), at: 3)
+            countUsage.bind(Int64(used.messages), at: 4)
+            countUsage.bind(ledger.now.milliseconds, at: 5)
             try countUsage.run()
         }
+    }
+
+    /// What test messages' bodies take together by now; nil when the batch had none.
+    func countTestBodies() throws -> Int? {
+        guard ledger.testBodies > 0 else { return nil }
+        return try SimulatedBodies.add(ledger.testBodies, in: database)
     }
 }

@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import Glibc
 import RelayCore
+import Synchronization
 
 /// The store on one SQLite database in WAL mode, with large bodies as files beside it.
 ///
@@ -28,20 +29,36 @@ public final class SQLiteStore: Sendable {
     /// Told how many seconds the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
+    private let storagePolicy: Mutex<StoragePolicy>
+    let space: FreeSpace
+    /// Who drops simulated bodies, if anybody does.
+    let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
+
+    /// What is kept free, and how much simulated bodies may take. May change at any time.
+    public var storage: StoragePolicy {
+        get { storagePolicy.withLock { $0 } }
+        set { storagePolicy.withLock { $0 = newValue } }
+    }
 
     /// Number of this relay among those on the same database; 0 for tools, which accept nothing.
     public var instance: Int64 { Int64(instanceLock?.number ?? 0) }
 
     /// Opens the database at `path`, making it (and its directory's spool) if there is none, and migrating an older one.
     ///
-    /// Blocks on files. A relay takes back what a former relay with its number left under way. `onSync` is told how many
-    /// seconds the sync of each transaction took; it must be quick.
+    /// Blocks on files. A relay takes back what a former relay with its number left under way.
     ///
+    /// - Parameters:
+    ///   - storage: what is kept free, and how much simulated bodies may take.
+    ///   - freeSpace: in place of what the file system says is free, in octets; nil where that can't be told. May block.
+    ///   - onSync: is told how many seconds the sync of each transaction took; it must be quick.
     /// - Throws: `StoreError`.
     public init(
-        path: String, role: Role, now: Timestamp, onSync: @escaping @Sendable (Double) -> Void = { _ in }
+        path: String, role: Role, now: Timestamp, storage: StoragePolicy = .unlimited,
+        freeSpace: (@Sendable () -> Int?)? = nil, onSync: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws {
         self.onSync = onSync
+        storagePolicy = Mutex(storage)
+        space = FreeSpace(freeSpace ?? { FreeSpace.octets(at: path) })
         do {
             try FileManager.default.createDirectory(
                 atPath: SQLiteStore.directory(of: path), withIntermediateDirectories: true,
@@ -90,6 +107,8 @@ public final class SQLiteStore: Sendable {
     public init(examining path: String) throws {
         instanceLock = nil
         turn = nil
+        storagePolicy = Mutex(.unlimited)
+        space = FreeSpace { FreeSpace.octets(at: path) }
         onSync = { _ in }
         newestMessage = nil
         spool = Spool(alreadyBeside: path)

@@ -194,5 +194,23 @@ enum Schema {
         ALTER TABLE usage ADD COLUMN last_at INTEGER;
         ALTER TABLE key DROP COLUMN emails_total;
         """,
+        // Pauses are counted apart from attempts, so that they begin with the shortest again when an operator has a delivery
+        // sent again. What the bodies of test messages take together is counted, and up to where the oldest have been dropped.
+        """
+        ALTER TABLE delivery ADD COLUMN pauses INTEGER NOT NULL DEFAULT 0;
+        UPDATE delivery SET pauses = attempts WHERE ended_at IS NULL;
+
+        CREATE TABLE simulated_bodies (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            bytes INTEGER NOT NULL,
+            -- Of the ended delivery that was looked at last.
+            ended_at INTEGER NOT NULL,
+            delivery INTEGER NOT NULL
+        );
+        INSERT INTO simulated_bodies (id, bytes, ended_at, delivery)
+        SELECT 1, COALESCE(SUM(size), 0), 0, 0 FROM message
+        WHERE lane = 'test'
+            AND (spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id));
+        """,
     ]
 }

@@ -13,7 +13,7 @@ import Synchronization
 final class Spool: Sendable {
     private let directory: String
     /// File calls may wait for the disk; they do so on threads that are there for it.
-    private let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
+    let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
     /// How often the directory could not be synced.
     private let failedSyncs = Atomic(0)
 

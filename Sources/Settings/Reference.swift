@@ -119,7 +119,16 @@ extension RelaySettings {
             "Records of sent messages. Bodies go as soon as they are sent."),
         Setting(
             "retention.simulated", \.retention.simulated, retentionTime, "Simulated sends, with their bodies."),
+        Setting(
+            "retention.simulated_size", \.storage.simulatedSize, .size(1 << 20...1 << 50),
+            "What the bodies of test keys' messages may take together; the oldest are dropped first."),
         Setting("retention.failed", \.retention.failed, retentionTime, "Failed messages, with their bodies."),
+        Setting(
+            "storage.reserve", \.storage.reserve, .size(0...1 << 50),
+            "With less than this free on the disk, only small messages of live keys are taken."),
+        Setting(
+            "storage.reserve_test", \.storage.reserveTest, .size(0...1 << 50),
+            "With less than this free on the disk, mail from test keys is refused."),
         Setting("log.level", \.log.level, .word, "The least severe messages that are logged."),
         Setting("log.format", \.log.format, .word, "Lines for people, or a JSON object a line."),
     ]

@@ -14,6 +14,7 @@ public struct RelaySettings: Sendable, Equatable {
     public var ses = SES()
     public var delivery = Delivery()
     public var retention = Retention()
+    public var storage = StoragePolicy()
     public var log = Log()
     public var metrics = Metrics()
 
@@ -135,6 +136,8 @@ public struct RelaySettings: Sendable, Equatable {
         var settings = RelaySettings()
         settings.hostname = "localhost"
         settings.database = directory + "/relay.db"
+        // Nothing but test mail comes here, and it may be tried out on a small disk.
+        settings.storage = StoragePolicy(reserve: 16 << 20, reserveTest: 16 << 20, simulatedSize: 256 << 20)
         settings.listen = [
             .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
         ]

@@ -25,6 +25,8 @@ struct Demo: Sendable {
             hostname: \(demo.hostname)
             database: "\(demo.database)"
             listen: [\(demo.listen.map { "\"\($0)\"" }.joined(separator: ", "))]
+            storage: {reserve: \(demo.storage.reserve), reserve_test: \(demo.storage.reserveTest)}
+            retention: {simulated_size: \(demo.storage.simulatedSize)}
 
             """
         try Data(text.utf8).write(to: URL(fileURLWithPath: file))

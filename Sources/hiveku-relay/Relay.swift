@@ -46,7 +46,8 @@ struct Relay: Sendable {
         // Nothing is counted that nobody can ask for.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
         let store = try SQLiteStore(
-            path: settings.database, role: .relay, now: clock.now(), onSync: { metrics?.synced(seconds: $0) })
+            path: settings.database, role: .relay, now: clock.now(), storage: settings.storage,
+            onSync: { metrics?.synced(seconds: $0) })
 
         let observer = DeliveryObserver(demo: demo, metrics: metrics)
         let ses = try transport(settings, environment, clock, logger)
@@ -95,7 +96,8 @@ struct Relay: Sendable {
                 ])
         }
         let current = CurrentSettings(settings)
-        let followers = SettingsFollowers(admission: admission, server: server, live: live, test: test, log: log)
+        let followers = SettingsFollowers(
+            store: store, admission: admission, server: server, live: live, test: test, log: log)
         let watchdog = Watchdog(
             group: group, lanes: [("live", live), ("test", test)], store: store, callsSES: ses != nil,
             interval: manager.watchdogInterval, clock: clock, logger: logger)

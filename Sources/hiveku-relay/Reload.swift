@@ -4,6 +4,7 @@ import Logging
 import NIOOpenSSL
 import RelayCore
 import SMTPServer
+import SQLiteStore
 import ServiceLifecycle
 import Settings
 import Synchronization
@@ -23,6 +24,7 @@ final class CurrentSettings: Sendable {
 
 /// The parts of a running relay that are told when the settings change.
 struct SettingsFollowers: Sendable {
+    let store: SQLiteStore
     let admission: Admission
     let server: SMTPServer
     let live: DeliveryWorker
@@ -30,6 +32,7 @@ struct SettingsFollowers: Sendable {
     let log: LogSettings
 
     func follow(_ settings: RelaySettings) {
+        store.storage = settings.storage
         admission.reconfigure(.init(settings))
         server.reconfigure(.init(settings))
         let schedule = RetrySchedule(settings.delivery)

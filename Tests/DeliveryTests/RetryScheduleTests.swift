@@ -4,6 +4,18 @@ import Testing
 @testable import Delivery
 
 @Suite struct RetryScheduleTests {
+    /// Each attempt made the next pause longer.
+    private func tries(_ count: Int) -> RetrySchedule.Tries { .init(attempts: count, pauses: count) }
+
+    /// Pauses go by those attempts that lengthen them, a throttled one's by all: 10 attempts, 1 of which counts.
+    @Test(
+        arguments: [(.normal, 60), (.slow, 1800), (.patient, 1800), (.throttled, 5.5)]
+            as [(DeliveryOutcome.Pace, Double)])
+    func throttledAttemptsLengthenNoPause(pace: DeliveryOutcome.Pace, seconds: Double) {
+        let tries = RetrySchedule.Tries(attempts: 10, pauses: 1)
+        #expect(RetrySchedule().pause(after: tries, pace: pace, random: 0.5) == .seconds(seconds))
+    }
+
     /// `random` 0.5 is the pause without jitter.
     @Test(
         arguments: [
@@ -14,7 +26,7 @@ import Testing
             (.throttled, 0, 1.5), (.throttled, 1, 2), (.throttled, 3, 5), (.throttled, 4, 5.5), (.throttled, .max, 5.5),
         ] as [(DeliveryOutcome.Pace, Int, Double)])
     func pauses(pace: DeliveryOutcome.Pace, attempts: Int, seconds: Double) {
-        #expect(RetrySchedule().pause(after: attempts, pace: pace, random: 0.5) == .seconds(seconds))
+        #expect(RetrySchedule().pause(after: tries(attempts), pace: pace, random: 0.5) == .seconds(seconds))
     }
 
     @Test(
@@ -24,16 +36,16 @@ import Testing
         ] as [(DeliveryOutcome.Pace, Int, ClosedRange<Double>)])
     func jitter(pace: DeliveryOutcome.Pace, attempts: Int, bounds: ClosedRange<Double>) {
         let schedule = RetrySchedule()
-        let least = schedule.pause(after: attempts, pace: pace, random: 0).inSeconds
-        let most = schedule.pause(after: attempts, pace: pace, random: 1.0.nextDown).inSeconds
+        let least = schedule.pause(after: tries(attempts), pace: pace, random: 0).inSeconds
+        let most = schedule.pause(after: tries(attempts), pace: pace, random: 1.0.nextDown).inSeconds
         #expect(abs(least - bounds.lowerBound) < 0.001 && abs(most - bounds.upperBound) < 0.001)
     }
 
     @Test func settingsCount() {
         let schedule = RetrySchedule(first: .seconds(1), maximum: .seconds(4), giveUpAfter: .seconds(60))
-        let pauses = (0..<4).map { schedule.pause(after: $0, pace: .normal, random: 0.5) }
+        let pauses = (0..<4).map { schedule.pause(after: tries($0), pace: .normal, random: 0.5) }
         #expect(pauses == [.seconds(1), .seconds(2), .seconds(4), .seconds(4)])
-        #expect(schedule.pause(after: 0, pace: .slow, random: 0.5) == .seconds(4))
+        #expect(schedule.pause(after: tries(0), pace: .slow, random: 0.5) == .seconds(4))
     }
 
     /// Seconds after acceptance at which an attempt ended, and at which the next one is due; nil: given up.
@@ -49,7 +61,7 @@ import Testing
         ] as [(DeliveryOutcome.Pace, Int, Double, Double?)])
     func givesUp(pace: DeliveryOutcome.Pace, attempts: Int, endedAfter: Double, due: Double?) {
         let next = RetrySchedule().nextAttempt(
-            after: attempts, pace: pace, queuedSince: start, now: start + .seconds(endedAfter), random: 0.5)
+            after: tries(attempts), pace: pace, queuedSince: start, now: start + .seconds(endedAfter), random: 0.5)
         #expect(next == due.map { start + .seconds($0) })
     }
 
@@ -58,7 +70,8 @@ import Testing
         let schedule = RetrySchedule()
         var now = start
         var attempts = 0
-        while let next = schedule.nextAttempt(after: attempts, pace: .normal, queuedSince: start, now: now, random: 0.5)
+        while let next = schedule.nextAttempt(
+            after: tries(attempts), pace: .normal, queuedSince: start, now: now, random: 0.5)
         {
             #expect(next > now)
             now = next

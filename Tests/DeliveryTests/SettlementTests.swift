@@ -63,6 +63,16 @@ import Testing
         #expect(settlement.startedAt == start - .seconds(1) && settlement.finishedAt == start)
     }
 
+    /// A throttled answer says nothing about the message.
+    @Test(arguments: [
+        (DeliveryOutcome.busy, true), (.lost, true), (.limited, true), (.denied, true), (.throttled, false),
+    ])
+    func lengthensThePauses(_ outcome: DeliveryOutcome, _ lengthens: Bool) {
+        let settlement = Settlement(
+            outcome, of: delivery(7), schedule: RetrySchedule(), startedAt: start, finishedAt: start, random: 0.5)
+        #expect(settlement.lengthensPause == lengthens)
+    }
+
     @Test func givenBackUntried() {
         let settlement = Settlement(releasing: delivery(7), at: start)
         #expect(settlement.result == .released && settlement.reason == nil && !settlement.mayHaveBeenTaken)

@@ -14,7 +14,7 @@ func delivery(
     return ClaimedDelivery(
         id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
         envelope: Envelope(reversePath: "a@example.com", recipients: recipients), size: 100, queuedSince: queuedSince,
-        attempts: attempts, maybeDuplicate: false)
+        attempts: attempts, pauses: attempts, maybeDuplicate: false)
 }
 
 /// Time that moves only when told to.
@@ -255,6 +255,7 @@ final class MemoryQueue: DeliveryQueue {
         guard var row = state.rows[settlement.delivery] else { return }
         row.settlements.append(settlement)
         if settlement.result != .released { row.delivery.attempts += 1 }
+        if case .retry = settlement.result, settlement.lengthensPause { row.delivery.pauses += 1 }
         switch settlement.result {
         case .sent: row.state = .sent
         case .simulated: row.state = .simulated

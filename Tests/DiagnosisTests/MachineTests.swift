@@ -179,7 +179,18 @@ import Testing
         (63_000_000, 100_000_000, .problem, "63 MB (63 %)"), (0, 0, .problem, "0 MB (0 %)"),
     ])
     func disks(free: Int64, total: Int64, outcome: Finding.Outcome, words: String) {
-        expect([Judge.disk("/var", free: free, total: total)], outcome, words)
+        expect([Judge.disk("/var", free: free, total: total, storage: .unlimited)], outcome, words)
+    }
+
+    /// What is kept free counts as well.
+    @Test(arguments: [
+        (Int64(2_000_000_000), Finding.Outcome.ok, "2.0 GB"), (1_999_999_999, .warning, "storage.reserve_test"),
+        (1_000_000_000, .warning, "storage.reserve_test"), (999_999_999, .problem, "less than storage.reserve:"),
+        (1, .problem, "less than storage.reserve:"),
+    ])
+    func disksWithReserves(free: Int64, outcome: Finding.Outcome, words: String) {
+        let storage = StoragePolicy(reserve: 1_000_000_000, reserveTest: 2_000_000_000)
+        expect([Judge.disk("/var", free: free, total: 4_000_000_000, storage: storage)], outcome, words)
     }
 
     // MARK: Queue and keys

@@ -1,5 +1,6 @@
 """A file system that can be filled."""
 
+import contextlib
 import os
 import subprocess
 
@@ -9,20 +10,39 @@ import pytest
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of a few megabytes."""
+    with mounted(tmp_path, "6m") as path:
+        yield path
+
+
+@pytest.fixture
+def roomy_disk(tmp_path):
+    """A file system that a relay does not fill within moments."""
+    with mounted(tmp_path, "96m") as path:
+        yield path
+
+
+@contextlib.contextmanager
+def mounted(tmp_path, size):
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
     path = tmp_path / "disk"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"can't mount a file system here: {mounted.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True)
+    if mount.returncode != 0:
+        pytest.skip(f"can't mount a file system here: {mount.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def fill(disk):
-    """Takes all the space that is left. Removing the file gives it back."""
+def fill(disk, leaving=0):
+    """Takes the space that is left, but for so many octets. Removing the file gives it back."""
     filler = disk / "filler"
+    if leaving:
+        status = os.statvfs(disk)
+        filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - leaving)))
+        return filler
     with open(filler, "wb", buffering=0) as file:
         try:
             while True:

@@ -31,7 +31,8 @@ import Testing
           credentials_file: /etc/aws
           profile: relay
         delivery: { retry_first: 15s, retry_max: 16m, give_up_after: 17h }
-        retention: { sent: 18d, simulated: 19d, failed: 20d }
+        retention: { sent: 18d, simulated: 19d, simulated_size: 21 MiB, failed: 20d }
+        storage: { reserve: 22 MiB, reserve_test: 23 MiB }
         log: { level: debug, format: json }
         metrics: { listen: "127.0.0.1:9465" }
         """

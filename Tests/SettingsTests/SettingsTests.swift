@@ -69,7 +69,11 @@ func mistakes(
           retry_first: 1m
           retry_max: 2h
           give_up_after: 1d
+        storage:
+          reserve: 0
+          reserve_test: 2 GiB
         retention:
+          simulated_size: 100 MB
           sent: 60d
           simulated: 1d
           failed: 3d
@@ -117,6 +121,7 @@ func mistakes(
         settings.delivery.giveUpAfter = .seconds(86_400)
         settings.retention = Retention(
             sent: .seconds(60 * 86_400), simulated: .seconds(86_400), failed: .seconds(3 * 86_400))
+        settings.storage = StoragePolicy(reserve: 0, reserveTest: 2 << 30, simulatedSize: 100_000_000)
         settings.log.level = .debug
         settings.log.format = .json
         settings.metrics.listen = .unix(path: "/run/relay/metrics.sock")
@@ -158,7 +163,10 @@ func mistakes(
             "HIVEKU_RELAY_DELIVERY_GIVE_UP_AFTER": "1d",
             "HIVEKU_RELAY_RETENTION_SENT": "60d",
             "HIVEKU_RELAY_RETENTION_SIMULATED": "1d",
+            "HIVEKU_RELAY_RETENTION_SIMULATED_SIZE": "100 MB",
             "HIVEKU_RELAY_RETENTION_FAILED": "3d",
+            "HIVEKU_RELAY_STORAGE_RESERVE": "0",
+            "HIVEKU_RELAY_STORAGE_RESERVE_TEST": "2 GiB",
             "HIVEKU_RELAY_LOG_LEVEL": "debug",
             "HIVEKU_RELAY_LOG_FORMAT": "json",
             "HIVEKU_RELAY_METRICS_LISTEN": "unix:/run/relay/metrics.sock",

@@ -12,6 +12,7 @@ import SQLiteStore
 /// Looks at the database's file, and into it. Makes and changes nothing.
 struct DatabaseCheck: Sendable {
     let path: String
+    let storage: StoragePolicy
 
     /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
     func records() async -> SQLiteStore? {
@@ -107,7 +108,8 @@ struct DatabaseCheck: Sendable {
         return [
             Judge.disk(
                 place, free: Int64(clamping: status.f_bavail).multipliedReportingOverflow(by: block).partialValue,
-                total: Int64(clamping: status.f_blocks).multipliedReportingOverflow(by: block).partialValue)
+                total: Int64(clamping: status.f_blocks).multipliedReportingOverflow(by: block).partialValue,
+                storage: storage)
         ]
     }
 }

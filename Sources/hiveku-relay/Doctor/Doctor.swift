@@ -14,7 +14,7 @@ struct Doctor: Sendable {
     func findings() async -> [Finding] {
         // What several of them look at.
         let certificates = Task { await CertificateCheck(settings: settings, clock: clock).look() }
-        let records = Task { await DatabaseCheck(path: settings.database).records() }
+        let records = Task { await DatabaseCheck(path: settings.database, storage: settings.storage).records() }
         let checks: [(name: String, look: @Sendable () async -> [Finding])] = [
             ("certificate", { await certificates.value.findings }),
             ("host name", { [await HostNameCheck.look(at: settings.hostname)] }),
@@ -25,7 +25,7 @@ struct Doctor: Sendable {
                         known: await certificates.value.fingerprints)
                 }
             ),
-            ("database", { await DatabaseCheck(path: settings.database).look() }),
+            ("database", { await DatabaseCheck(path: settings.database, storage: settings.storage).look() }),
             ("queue", { await QueueCheck(records: await records.value, clock: clock).look() }),
             ("keys", { await KeyRecordsCheck(records: await records.value, clock: clock).look() }),
             (

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from relay import key_id
-from small_disk import fill, small_disk  # noqa: F401
+from small_disk import fill, roomy_disk, small_disk  # noqa: F401
 from shims import Disk
 from sizes import size
 from submit import send, session, submit
@@ -52,6 +52,37 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
         assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
     assert relay.json("keys", "show", key_id(key))[0]["emails_total"] == len(accepted)
     relay.wait_for_log("storage failed", "disk that holds the database is full")
+
+
+def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  # noqa: F811
+    relay = own_relay({
+        "database": str(roomy_disk / "relay.db"), "storage.reserve": "32 MiB", "storage.reserve_test": "64 MiB"})
+    test = relay.create_key(name="test", per_second=1_000_000)
+    live = relay.create_key("live", name="live", per_second=1_000_000)
+
+    def refused(smtp, content):
+        code, text = send(smtp, content)
+        assert code in (250, 452), text
+        return code == 452 and "[storage]" in text and text
+
+    with session(relay, test) as tester, session(relay, live) as sender:
+        assert not refused(tester, MESSAGE)
+        filler = fill(roomy_disk, leaving=48 << 20)
+        # The relay looks once a second.
+        text = relay.wait_until(lambda: refused(tester, MESSAGE), "test keys refused")
+        assert "short of disk space" in text and "test keys" in text
+        assert not refused(sender, MESSAGE)
+        filler.unlink()
+        filler = fill(roomy_disk, leaving=24 << 20)
+        text = relay.wait_until(lambda: refused(sender, LARGE), "large messages refused")
+        assert "up to 128 KiB" in text
+        assert not refused(sender, MESSAGE)
+        spool = roomy_disk / "relay.db.spool"
+        taken = {m["id"] for m in relay.json("messages", "list")}
+        relay.wait_until(lambda: {file.name for file in spool.iterdir()} <= taken, "no body of what was refused")
+        filler.unlink()
+        relay.wait_until(lambda: not refused(tester, MESSAGE), "test keys again")
+        assert not refused(sender, LARGE)
 
 
 @pytest.mark.parametrize("content", [MESSAGE, LARGE], ids=["small", "spooled"])

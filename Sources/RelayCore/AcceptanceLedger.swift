@@ -1,0 +1,108 @@
+/// What a store knows of a key when it is to accept its messages.
+public struct KeyStanding: Sendable {
+    public var stored: StoredKey
+    /// Emails accepted in the current UTC day.
+    public var emailsToday: Int
+
+    public init(stored: StoredKey, emailsToday: Int) {
+        self.stored = stored
+        self.emailsToday = emailsToday
+    }
+}
+
+/// Decides on a batch of submissions, one after the other, in one transaction of a store: the answers that count.
+///
+/// A store feeds it with what it knows and writes what it decides. It remembers what the batch has used up so far, so that a
+/// daily cap is exact within the batch. To be used within one transaction, and thrown away when that fails.
+public struct AcceptanceLedger: Sendable {
+    public enum Decision: Sendable, Hashable {
+        /// To be stored in the lane, under the fingerprint if there is one.
+        case accept(Lane, remembering: Fingerprint?)
+        case repeated(MessageID)
+        case refuse(Refusal)
+    }
+
+    /// What a key has used in the batch.
+    public struct Usage: Sendable, Hashable {
+        public var emails = 0
+        public var messages = 0
+
+        public init(emails: Int = 0, messages: Int = 0) {
+            self.emails = emails
+            self.messages = messages
+        }
+    }
+
+    public let now: Timestamp
+    private let storage: StoragePolicy
+    /// Octets left on the disk, as far as it is known.
+    private var free: Int?
+    private var standings: [KeyID: KeyStanding] = [:]
+
+    /// By key, without those that have used nothing.
+    public private(set) var usage: [KeyID: Usage] = [:]
+    /// Octets of the bodies accepted in the test lane.
+    public private(set) var testBodies = 0
+
+    public init(now: Timestamp, storage: StoragePolicy, free: Int?) {
+        self.now = now
+        self.storage = storage
+        self.free = free
+    }
+
+    /// Decides on a submission: revoked, expired, secret, scope, network, domains, repeat, daily cap, space; in this order.
+    ///
+    /// - Parameters:
+    ///   - standing: what is known of a key; nil when there is none. Asked once for each key of the batch.
+    ///   - firstOfRepeat: the message under a fingerprint that was accepted within ``Fingerprint/memory`` of `now`, before or
+    ///     after, and has not failed. One accepted earlier in this batch is among them.
+    public mutating func decide(
+        on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
+        firstOfRepeat: (Fingerprint) throws -> MessageID?
+    ) rethrows -> Decision {
+        guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
+        let key = standing.stored.key
+        if let refusal = standing.stored.refusal(of: submission, at: now) { return .refuse(refusal) }
+        let fingerprint = key.detectsRepeats ? submission.fingerprint : nil
+        if let fingerprint, let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
+        let emails = submission.envelope.recipients.count
+        var used = usage[submission.key] ?? Usage()
+        if let refusal = key.limits.refusalOfDay(emails, after: standing.emailsToday + used.emails, at: now) {
+            return .refuse(refusal)
+        }
+        let size = submission.body.size
+        if let refusal = storage.refusal(of: key.environment, size: size, free: free) { return .refuse(refusal) }
+        used.emails += emails
+        used.messages += 1
+        usage[submission.key] = used
+        free = free.map { max(0, $0 - size) }
+        if key.environment == .test { testBodies += size }
+        return .accept(key.environment, remembering: fingerprint)
+    }
+
+    private mutating func known(
+        _ id: KeyID, _ standing: (KeyID) throws -> KeyStanding?
+    ) rethrows -> KeyStanding? {
+        if let known = standings[id] { return known }
+        let found = try standing(id)
+        standings[id] = found
+        return found
+    }
+}
+
+extension StoredKey {
+    /// Why the key may not send this message now, all that depends on neither what it has sent nor on space.
+    fileprivate func refusal(of submission: Submission, at now: Timestamp) -> Refusal? {
+        refusalOfSending(for: submission.scope, with: submission.secret, from: submission.client, at: now)
+            ?? key.refusal(of: submission.domains)
+    }
+}
+
+extension SendingLimits {
+    /// Why the key's day has no room for so many emails; nil if it has.
+    public func refusalOfDay(_ emails: Int, after used: Int, at now: Timestamp) -> Refusal? {
+        guard let perDay, used + emails > perDay else { return nil }
+        return emails > perDay
+            ? .beyondDay(cap: perDay, recipients: emails) : .dayUsedUp(cap: perDay, at: now)
+    }
+}

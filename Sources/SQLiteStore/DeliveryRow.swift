@@ -1,0 +1,74 @@
+import GRDB
+import RelayCore
+
+/// How a ``DeliveryChange`` is written to the table `delivery`: the one place that does.
+enum DeliveryRow {
+    /// A number for each value of the change, so that a condition may go on from ?11.
+    private static let update = """
+        UPDATE delivery SET state = ?1, reason = CASE WHEN ?2 THEN ?3 ELSE reason END,
+            next_attempt_at = COALESCE(?4, next_attempt_at), queued_since = COALESCE(?5, queued_since),
+            attempts = attempts + ?6, pauses = CASE WHEN ?5 IS NULL THEN pauses + ?7 ELSE 0 END,
+            maybe_duplicate = maybe_duplicate OR ?8, ses_message_id = COALESCE(?9, ses_message_id), ended_at = ?10,
+            holder = NULL, claimed_at = NULL, lease_until = NULL, on_return = NULL
+        """
+
+    private static func arguments(_ change: DeliveryChange) -> StatementArguments {
+        let (isSet, reason): (Bool, String?) =
+            switch change.reason {
+            case .kept: (false, nil)
+            case .set(let reason): (true, reason)
+            }
+        return [
+            change.state.rawValue, isSet, reason, change.due?.milliseconds, change.queuedSince?.milliseconds,
+            change.attempt == nil ? 0 : 1, change.lengthensPause ? 1 : 0, change.mayBeDuplicate, change.sesMessageID,
+            change.endedAt?.milliseconds,
+        ]
+    }
+
+    static func apply(_ change: DeliveryChange, to delivery: DeliveryID, in database: Database) throws {
+        try database.cachedStatement(sql: update + " WHERE id = ?11")
+            .execute(arguments: arguments(change) + [delivery.rawValue])
+    }
+
+    /// Changes all of these. Returns how many there were.
+    static func apply(_ change: DeliveryChange, to deliveries: [Int64], in database: Database) throws -> Int {
+        let list = deliveries.map(String.init).joined(separator: ",")
+        try database.execute(sql: update + " WHERE id IN (\(list))", arguments: arguments(change))
+        return database.changesCount
+    }
+
+    /// Changes all of a key's that have one of the states.
+    static func apply(
+        _ change: DeliveryChange, toThoseOf key: KeyID, in states: [DeliveryState], _ database: Database
+    ) throws {
+        try database.execute(
+            sql: update + " WHERE key = ?11 AND \(isOne(of: states))", arguments: arguments(change) + [key.text])
+    }
+
+    /// Puts an attempt on record, if there was one.
+    static func record(
+        _ attempt: DeliveryChange.Attempt?, of delivery: DeliveryID, after attempts: Int, from start: Timestamp,
+        to end: Timestamp, in database: Database
+    ) throws {
+        guard let attempt else { return }
+        try database.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """
+        ).execute(
+            arguments: [
+                delivery.rawValue, attempts + 1, start.milliseconds, end.milliseconds, attempt.outcome,
+                attempt.reason,
+            ])
+    }
+
+    static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
+
+    /// A condition. Literals, so that SQLite can use the indexes over one state.
+    static func isOne(of states: [DeliveryState]) -> String {
+        states.count == 1
+            ? "state = '\(states[0].rawValue)'"
+            : "state IN (\(states.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
+    }
+}

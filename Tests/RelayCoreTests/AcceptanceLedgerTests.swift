@@ -1,0 +1,153 @@
+import RelayCore
+import TestSupport
+import Testing
+
+@Suite struct AcceptanceLedgerTests {
+    private struct Store {
+        var standings: [KeyID: KeyStanding] = [:]
+        var remembered: [Fingerprint: MessageID] = [:]
+        var lookUps = 0
+    }
+
+    /// A key against which every rule speaks, and a submission that breaks them all.
+    private struct Case {
+        var key: (secret: APIKey, stored: StoredKey)
+        var submission: Submission
+        var store = Store()
+        var free: Int? = 0
+    }
+
+    private static let id = MessageID.first(at: Sample.now)
+
+    private func worst() throws -> Case {
+        var key = Sample.key { key in
+            key.revokedAt = Sample.now
+            key.expiresAt = Sample.now
+            key.scopes = []
+            key.networks = []
+            key.domains = [.init(normalised: "other.example")]
+            key.limits.perDay = 1
+        }
+        key.stored.key.networks = [try NetworkBlock("198.51.100.0/24")]
+        let message = try #require(MessageID(rawValue: AcceptanceLedgerTests.id))
+        var submission = Sample.submission(message, key: key.secret.id)
+        var generator = SeededGenerator.next()
+        submission.secret = APIKey(generating: .test, using: &generator).digest
+        submission.domains = [
+            ClaimedDomain(.envelope, name: "a.example", text: "a.example"),
+            ClaimedDomain(.from, name: "b.example", text: "b.example"),
+        ]
+        let fingerprint = Fingerprint(key: key.secret.id, idempotencyKey: "order-42")
+        submission.fingerprint = fingerprint
+        var found = Case(key: key, submission: submission)
+        found.store.remembered = [fingerprint: message]
+        return found
+    }
+
+    private func decide(_ example: Case) -> AcceptanceLedger.Decision {
+        let standing = KeyStanding(stored: example.key.stored, emailsToday: 1)
+        var ledger = AcceptanceLedger(
+            now: Sample.now, storage: StoragePolicy(reserve: 1, reserveTest: 1), free: example.free)
+        return ledger.decide(
+            on: example.submission, standing: { $0 == example.key.secret.id ? standing : nil },
+            firstOfRepeat: { example.store.remembered[$0] })
+    }
+
+    private func reason(_ decision: AcceptanceLedger.Decision) -> RefusalReason? {
+        if case .refuse(let refusal) = decision { refusal.reason } else { nil }
+    }
+
+    /// From the worst case on, one fault is corrected after the other: the next one speaks.
+    @Test func theRulesSpeakInOrder() throws {
+        var example = try worst()
+        #expect(reason(decide(example)) == .keyRevoked)
+        example.key.stored.key.revokedAt = nil
+        #expect(reason(decide(example)) == .keyExpired)
+        example.key.stored.key.expiresAt = nil
+        #expect(reason(decide(example)) == .keyUnknown)
+        example.submission.secret = example.key.secret.digest
+        #expect(reason(decide(example)) == .scope)
+        example.key.stored.key.scopes = [.send]
+        #expect(reason(decide(example)) == .network)
+        example.key.stored.key.networks = []
+        #expect(reason(decide(example)) == .senderDomain)
+        example.key.stored.key.domains.append(.init(normalised: "a.example"))
+        #expect(reason(decide(example)) == .headerDomain)
+        example.key.stored.key.domains = []
+        #expect(decide(example) == .repeated(example.submission.id))
+        example.store.remembered = [:]
+        #expect(reason(decide(example)) == .rateDay)
+        example.key.stored.key.limits.perDay = 2
+        #expect(reason(decide(example)) == .storage)
+        example.free = nil
+        #expect(decide(example) == .accept(.test, remembering: example.submission.fingerprint))
+    }
+
+    @Test(arguments: [Scope.batch, .send])
+    func theScopeIsTheSubmissions(_ scope: Scope) throws {
+        var example = try worst()
+        example.key.stored = Sample.key { $0.scopes = [.batch] }.stored
+        example.key.stored.digest = example.key.secret.digest
+        example.submission.secret = nil
+        example.submission.fingerprint = nil
+        example.submission.scope = scope
+        example.free = nil
+        #expect(reason(decide(example)) == (scope == .batch ? nil : .scope))
+    }
+
+    @Test func aKeyThatIsGoneIsRevoked() throws {
+        var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
+        let decision = ledger.decide(
+            on: try worst().submission, standing: { _ in nil }, firstOfRepeat: { _ in nil })
+        #expect(reason(decision) == .keyRevoked)
+    }
+
+    /// Recipients of each message, and whether it is taken: a cap of 5, of which 1 is used.
+    @Test func theDaysCapIsExactWithinABatch() throws {
+        let (secret, stored) = Sample.key { $0.limits.perDay = 5 }
+        var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
+        var lookUps = 0
+        let taken = [2, 3, 1, 1, 1].enumerated().map { index, count in
+            let submission = Sample.submission(
+                MessageID(rawValue: AcceptanceLedgerTests.id + Int64(index))!, key: secret.id,
+                recipients: Sample.recipients(count))
+            return ledger.decide(
+                on: submission,
+                standing: { _ in
+                    lookUps += 1
+                    return KeyStanding(stored: stored, emailsToday: 1)
+                }, firstOfRepeat: { _ in nil }) == .accept(.test, remembering: nil)
+        }
+        #expect(taken == [true, false, true, true, false])
+        #expect(lookUps == 1)
+        #expect(ledger.usage == [secret.id: .init(emails: 4, messages: 3)])
+        #expect(ledger.testBodies == 9)
+    }
+
+    @Test func whatTheBatchTakesIsNoLongerFree() throws {
+        let (secret, stored) = Sample.key()
+        var ledger = AcceptanceLedger(
+            now: Sample.now, storage: StoragePolicy(reserve: 0, reserveTest: 100), free: 106)
+        let reasons = (0..<4).map { index in
+            reason(
+                ledger.decide(
+                    on: Sample.submission(
+                        MessageID(rawValue: AcceptanceLedgerTests.id + Int64(index))!, key: secret.id),
+                    standing: { _ in KeyStanding(stored: stored, emailsToday: 0) }, firstOfRepeat: { _ in nil }))
+        }
+        // 3 octets each.
+        #expect(reasons == [nil, nil, .storage, .storage])
+    }
+
+    /// Nobody is told to come back for what no day has room for.
+    @Test(
+        arguments: [(5, 0, 5, nil), (5, 1, 5, "resets at 00:00 UTC"), (5, 0, 6, "never fit"), (0, 0, 1, "never fit")]
+            as [(Int, Int, Int, String?)])
+    func theDay(cap: Int, used: Int, emails: Int, words: String?) throws {
+        let refusal = SendingLimits(perDay: cap).refusalOfDay(emails, after: used, at: Sample.now)
+        #expect((refusal == nil) == (words == nil))
+        guard let refusal, let words else { return }
+        #expect(refusal.reason == .rateDay && refusal.explanation.contains(words))
+        #expect((refusal.retryAfter == nil) == (words == "never fit"))
+    }
+}

@@ -1,0 +1,130 @@
+import RelayCore
+import TestSupport
+import Testing
+
+@Suite struct DeliveryChangeTests {
+    private static let later = Sample.now + .seconds(30)
+
+    private func settlement(
+        _ result: Settlement.Result, reason: String? = "why", mayHaveBeenTaken: Bool = false, lengthens: Bool = true
+    ) -> Settlement {
+        Settlement(
+            delivery: DeliveryID(rawValue: 1), result: result, reason: reason, startedAt: Sample.now,
+            finishedAt: Sample.now, mayHaveBeenTaken: mayHaveBeenTaken, lengthensPause: lengthens)
+    }
+
+    private func standing(
+        _ state: DeliveryState = .sending, isOurs: Bool = true, onReturn: QueuedDisposition = .deliver
+    ) -> DeliveryChange.Standing {
+        .init(state: state, isHeldByReporter: isOurs, onReturn: onReturn)
+    }
+
+    @Test(
+        arguments: [
+            (.sent(sesMessageID: "1"), .sent, "sent", "1"),
+            (.simulated(sesMessageID: "2"), .simulated, "simulated", "2"),
+            (.failed, .failed, "failed", nil), (.retry(at: later), .queued, "retry", nil),
+            (.released, .queued, nil, nil),
+        ] as [(Settlement.Result, DeliveryState, String?, String?)])
+    func anOutcomeIsRecorded(
+        _ result: Settlement.Result, _ state: DeliveryState, _ word: String?, _ sesMessageID: String?
+    ) throws {
+        let change = try #require(DeliveryChange(settling: settlement(result), of: standing()))
+        #expect(change.state == state)
+        #expect(change.reason == .set("why"))
+        #expect(change.attempt?.outcome == word)
+        #expect(change.sesMessageID == sesMessageID)
+        #expect(change.endedAt == (state.isFinal ? Sample.now : nil))
+        #expect(change.due == (word == "retry" ? DeliveryChangeTests.later : nil))
+        #expect(change.lengthensPause == (word == "retry"))
+        #expect(change.queuedSince == nil)
+    }
+
+    @Test func whatIsGivenBackUntriedKeepsItsReason() {
+        #expect(DeliveryChange(settling: settlement(.released, reason: nil), of: standing())?.reason == .kept)
+        #expect(
+            DeliveryChange(settling: settlement(.sent(sesMessageID: "1"), reason: nil), of: standing())?.reason
+                == .set(nil))
+    }
+
+    @Test func aThrottledRetryLengthensNoPause() {
+        let throttled = settlement(.retry(at: DeliveryChangeTests.later), lengthens: false)
+        #expect(DeliveryChange(settling: throttled, of: standing())?.lengthensPause == false)
+    }
+
+    @Test func whatMayHaveBeenTakenIsMarked() {
+        for result in [Settlement.Result.failed, .retry(at: Sample.now), .released] {
+            #expect(
+                DeliveryChange(settling: settlement(result, mayHaveBeenTaken: true), of: standing())?.mayBeDuplicate
+                    == true)
+        }
+    }
+
+    /// Who has lost the delivery may still say that it was sent, unless that is on record.
+    @Test(arguments: DeliveryState.allCases)
+    func aLateOutcome(_ state: DeliveryState) {
+        let standing = standing(state, isOurs: false)
+        let isOnRecord = state == .sent || state == .simulated
+        #expect((DeliveryChange(settling: settlement(.sent(sesMessageID: "1")), of: standing) == nil) == isOnRecord)
+        for result in [Settlement.Result.failed, .retry(at: Sample.now), .released] {
+            #expect(DeliveryChange(settling: settlement(result), of: standing) == nil)
+        }
+    }
+
+    /// What comes back of a revoked key has the fate of what was queued; what has ended has not come back.
+    @Test(
+        arguments: [(.deliver, .queued), (.hold, .held), (.drop, .failed)] as [(QueuedDisposition, DeliveryState)])
+    func aRevokedKeysReturns(_ onReturn: QueuedDisposition, _ expected: DeliveryState) throws {
+        let back: [DeliveryChange?] = [
+            DeliveryChange(
+                settling: settlement(.retry(at: DeliveryChangeTests.later)), of: standing(onReturn: onReturn)),
+            DeliveryChange(settling: settlement(.released), of: standing(onReturn: onReturn)),
+            DeliveryChange(abandonedIn: .live, onReturn: onReturn, at: Sample.now),
+        ]
+        for change in back {
+            let change = try #require(change)
+            #expect(change.state == expected)
+            #expect(change.endedAt == (expected == .failed ? Sample.now : nil))
+            if expected != .queued {
+                #expect(change.reason == DeliveryChange(revoked: onReturn, at: Sample.now)?.reason)
+            }
+        }
+        let ended = DeliveryChange(settling: settlement(.failed), of: standing(onReturn: onReturn))
+        #expect(ended?.state == .failed && ended?.reason == .set("why"))
+    }
+
+    @Test(arguments: Lane.allCases)
+    func whatIsAbandonedIsDueAtOnce(_ lane: Lane) {
+        let change = DeliveryChange(abandonedIn: lane, onReturn: .deliver, at: Sample.now)
+        #expect(change.state == .queued && change.due == Sample.now && change.attempt?.outcome == "retry")
+        #expect(change.mayBeDuplicate == (lane == .live))
+        #expect(!change.lengthensPause)
+    }
+
+    /// States that are affected, and what comes of it.
+    @Test(
+        arguments: [
+            (.retry(dropped: true), [.failed], .queued), (.retry(dropped: false), [.failed], .queued),
+            (.hold, [.queued], .held), (.release, [.held], .queued), (.drop, [.queued, .held], .failed),
+        ] as [(Steering, Set<DeliveryState>, DeliveryState)])
+    func anOperatorSteers(_ steering: Steering, _ affected: Set<DeliveryState>, _ expected: DeliveryState) {
+        #expect(Set(DeliveryState.allCases.filter { steering.affects($0, reason: "why") }) == affected)
+        let change = DeliveryChange(steering, at: Sample.now)
+        #expect(change.state == expected)
+        #expect(change.attempt == nil)
+        // Put into the queue again, it is as new: due at once, with all its time and the shortest pause.
+        #expect(change.queuedSince == (expected == .queued ? Sample.now : nil))
+        #expect(change.due == change.queuedSince)
+    }
+
+    @Test func whatWasDroppedIsSparedUnlessAskedFor() throws {
+        guard case .set(let reason) = DeliveryChange(.drop, at: Sample.now).reason else {
+            Issue.record("dropped without a reason")
+            return
+        }
+        #expect(DeliveryChange(revoked: .drop, at: Sample.now)?.reason == .set(reason))
+        #expect(!Steering.retry(dropped: false).affects(.failed, reason: reason))
+        #expect(Steering.retry(dropped: true).affects(.failed, reason: reason))
+        #expect(Steering.retry(dropped: false).affects(.failed, reason: nil))
+    }
+}
