@@ -250,6 +250,10 @@ public final class Admission: Sendable {
 
     func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
 
+    func refusalOfSpace(for environment: Environment) -> Refusal? {
+        store.refusalOfSpace(for: environment, size: 0)
+    }
+
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)
     }

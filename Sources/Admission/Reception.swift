@@ -124,7 +124,14 @@ extension Admission {
         ///
         /// - Parameter maximumDelay: how long the face can wait; nil: as long as the settings allow.
         public mutating func open(maximumDelay: Duration? = nil) -> Opening {
-            if let refusal = grant.refusal(at: admission.clock.now()) { return .refused(refused(refusal)) }
+            let now = admission.clock.now()
+            // What the store would refuse in any case is not worth sending.
+            if let refusal = grant.refusal(at: now)
+                ?? grant.key.limits.refusalOfDay(recipients.count, after: 0, at: now)
+                ?? admission.refusalOfSpace(for: grant.key.environment)
+            {
+                return .refused(refused(refusal))
+            }
             let limit = maximumDelay ?? configuration.maximumRateDelay
             switch admission.takeRate(recipients.count, grant, maximumDelay: limit) {
             case .now(let reservation):

@@ -35,6 +35,8 @@ extension Reply {
             (code, status) = (550, EnhancedStatus(6, 0))
         case .attachment: (code, status) = (550, EnhancedStatus(7, 1))
         case .loop: (code, status) = (554, EnhancedStatus(4, 6))
+        // For more recipients than any day allows there is no time at which another try can succeed.
+        case .rateDay where refusal.retryAfter == nil: (code, status) = (550, EnhancedStatus(7, 1))
         case .rateSecond, .rateDay: (code, status) = (451, EnhancedStatus(7, 1))
         case .recipients: (code, status) = (452, EnhancedStatus(5, 3))
         case .size: (code, status) = (552, EnhancedStatus(3, 4))

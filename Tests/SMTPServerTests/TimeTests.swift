@@ -153,6 +153,34 @@ import Testing
         #expect(fixture.store.accepted.isEmpty)
     }
 
+    /// It has ended its message as it ended its lines, and waits for the reply to it.
+    @Test func aClientThatEndsLinesWithLFAloneIsToldSoWhenItsTimeIsUp() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        _ = try await client.openData()
+        await client.send("From: from@example.com\n\nHello\n.\n")
+        await fixture.advance(.seconds(60))
+        #expect(
+            try await client.remainingReplies() == [
+                "550 5.6.11 The message has lines that end with LF alone, so its end was never seen; end all lines with CRLF [line-ending]",
+                TimeTests.tooSlow,
+            ])
+        #expect(fixture.logs.entries("refused").map { $0.metadata["reason"] } == ["line-ending"])
+        #expect(fixture.openConnections == 0)
+    }
+
+    /// An operator sees what a connection was closed for.
+    @Test func aConnectionThatTimesOutLeavesALine() async throws {
+        let fixture = try ServerFixture(plaintext: false, tls: testTLS())
+        _ = try await fixture.connect(implicitTLS: true)
+        _ = try await fixture.greeted()
+        await fixture.advance(.seconds(60))
+        let entries = fixture.logs.entries("timed out").map(\.metadata)
+        #expect(Set(entries.compactMap { $0["waited_for"] }) == ["handshake", "authentication"])
+        #expect(
+            entries.first { $0["waited_for"] == "handshake" }?["remedy"]?.contains("for STARTTLS use port 587") == true)
+    }
+
     /// The timer that was armed before may come in the middle of it.
     @Test func theSpeedIsLookedAtOverAFullMinute() async throws {
         let fixture = try ServerFixture()

@@ -1,0 +1,150 @@
+"""Clients that say that they send nothing more, and wait for what they are owed."""
+
+import base64
+import socket
+import ssl
+
+import pytest
+
+from relay import DEADLINE
+
+MESSAGE = b"From: from@example.com\r\nSubject: half-closed\r\n\r\nbody\r\n.\r\n"
+
+
+def login(key):
+    return b"AUTH PLAIN " + base64.b64encode(f"\0apikey\0{key}".encode()) + b"\r\n"
+
+
+class Connection:
+    """A client that sends all it has to say, then closes its half of the connection."""
+
+    def __init__(self, relay, kind):
+        self.raw = socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE)
+        self.tls = None
+        self.is_finished = False
+        if kind == "smtps":
+            context = ssl.create_default_context(cafile=str(relay.certificate))
+            # Memory, so that FIN can be sent with close_notify or without.
+            self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+            self.exchange(self.tls.do_handshake)
+
+    def exchange(self, operation):
+        while True:
+            try:
+                result = operation()
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.raw.recv(65536)
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
+
+    def flush(self):
+        """Nothing is sent after FIN: what TLS still wants to say then, it keeps."""
+        data = self.outgoing.read()
+        if data and not self.is_finished:
+            self.raw.sendall(data)
+
+    def send(self, data):
+        if self.tls:
+            self.exchange(lambda: self.tls.write(data))
+        else:
+            self.raw.sendall(data)
+
+    def finish(self, close_notify):
+        if self.tls and close_notify:
+            try:
+                self.tls.unwrap()
+            except ssl.SSLWantReadError:
+                pass
+            self.flush()
+        self.is_finished = True
+        self.raw.shutdown(socket.SHUT_WR)
+
+    def rest(self):
+        """All that the relay still says."""
+        received = b""
+        while True:
+            try:
+                data = self.exchange(lambda: self.tls.read(65536)) if self.tls else self.raw.recv(65536)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return received
+            if not data:
+                return received
+            received += data
+
+
+@pytest.fixture(params=["smtp", "smtps with close_notify", "smtps without"])
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def dialogue(own_relay, way):
+    kind = way.split()[0]
+
+    def play(relay, *pieces):
+        connection = Connection(relay, kind)
+        for piece in pieces:
+            connection.send(piece)
+        connection.finish(close_notify="with " in way)
+        return connection.rest().decode()
+
+    return play
+
+
+@pytest.fixture
+def plain_relay(own_relay):
+    return own_relay({"submission.plaintext_auth_networks": ["127.0.0.0/8"]})
+
+
+def test_the_end_of_a_message_is_answered(plain_relay, dialogue):
+    key = plain_relay.create_key()
+    said = dialogue(
+        plain_relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n",
+        MESSAGE)
+    assert "\r\n250 2.0.0 Ok: queued as " in said
+    assert said.endswith("\r\n")
+
+
+def test_a_large_message_is_answered_too(plain_relay, dialogue):
+    key = plain_relay.create_key()
+    body = b"From: from@example.com\r\n\r\n" + (b"x" * 70 + b"\r\n") * 10_000 + b".\r\n"
+    said = dialogue(
+        plain_relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n",
+        body)
+    assert "\r\n250 2.0.0 Ok: queued as " in said
+
+
+def test_quit_is_answered(plain_relay, dialogue):
+    assert dialogue(plain_relay, b"EHLO client\r\nQUIT\r\n").endswith("221 2.0.0 Bye\r\n")
+
+
+def test_a_refused_login_is_answered(plain_relay, dialogue):
+    """In its time: the answers to failures are held back."""
+    key = plain_relay.create_key(scopes=())
+    for _ in range(4):
+        assert "[scope]\r\n" in dialogue(plain_relay, b"EHLO client\r\n", login(key))
+
+
+def test_a_message_that_is_slowed_down_is_answered(own_relay, dialogue):
+    relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.0/8"]})
+    key = relay.create_key(per_second=2, burst=1)
+    for number in range(3):
+        said = dialogue(
+            relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n"
+            + MESSAGE.replace(b"half-closed", b"%d" % number))
+        assert "\r\n250 2.0.0 Ok: queued as " in said
+
+
+def test_half_a_message_is_not_taken(plain_relay, dialogue):
+    key = plain_relay.create_key()
+    said = dialogue(
+        plain_relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n",
+        MESSAGE[:-3])
+    assert said.endswith("354 End data with <CR><LF>.<CR><LF>\r\n")
+    assert plain_relay.run("messages", "list").stdout.count("queued") == 0
