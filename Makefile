@@ -182,7 +182,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/exim
 	@true
 
 # Looked at each time: the list may be longer than when the virtual environment was made.
@@ -206,6 +206,13 @@ $(VENV)/fail2ban: $(VENV)/ready
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
 	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
+
+# Unpacked too: installing it would put it in the place of the machine's mail server.
+$(VENV)/exim: $(VENV)/ready
+	cd $(VENV) && rm -f exim4-*.deb; \
+	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	apt-get download -q exim4-daemon-light exim4-base || { $$run apt-get update -q && apt-get download -q exim4-daemon-light exim4-base; }
+	cd $(VENV) && rm -rf unpacked && for package in exim4-*.deb; do dpkg -x $$package unpacked; done && touch unpacked && mv -T unpacked exim
 
 $(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)
