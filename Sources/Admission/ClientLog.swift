@@ -5,7 +5,8 @@ import Synchronization
 /// The log lines that clients cause. However many a client causes, it gets few of them: nobody can drown the log.
 ///
 /// A line goes out at once, up to ``ClientLogLimiter/direct`` of them for a client and second. Further ones are counted, and one
-/// line at the end of the second says how many there were, and about what.
+/// line at the end of the second says how many there were, and about what. Lines of level debug are all written: whoever sets that
+/// level wants to see everything.
 public final class ClientLog: Sendable {
     private let logger: Logger
     private let clock: any RelayClock
@@ -28,10 +29,12 @@ public final class ClientLog: Sendable {
         metadata: @autoclosure () -> Logger.Metadata = [:]
     ) {
         guard isEnabled(level) else { return }
-        let now = clock.monotonicSeconds()
-        let (goesOut, due) = limiter.withLock { $0.add(message, kind, client, at: now) }
-        for summary in due { write(summary) }
-        guard goesOut else { return }
+        if level >= .info {
+            let now = clock.monotonicSeconds()
+            let (goesOut, due) = limiter.withLock { $0.add(message, kind, client, at: now) }
+            for summary in due { write(summary) }
+            guard goesOut else { return }
+        }
         var metadata = metadata()
         metadata["client"] = "\(client)"
         logger.log(level: level, "\(message)", metadata: metadata)
