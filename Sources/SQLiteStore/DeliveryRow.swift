@@ -25,9 +25,29 @@ enum DeliveryRow {
         ]
     }
 
+    private static let updateOne = update + " WHERE id = ?11"
+
+    /// Runs for each attempt.
     static func apply(_ change: DeliveryChange, to delivery: DeliveryID, in database: Database) throws {
-        try database.cachedStatement(sql: update + " WHERE id = ?11")
-            .execute(arguments: arguments(change) + [delivery.rawValue])
+        let statement = try DirectStatement(database, updateOne)
+        statement.bind(change.state.rawValue, at: 1)
+        switch change.reason {
+        case .kept:
+            statement.bind(0, at: 2)
+            statement.bind(nil as String?, at: 3)
+        case .set(let reason):
+            statement.bind(1, at: 2)
+            statement.bind(reason, at: 3)
+        }
+        statement.bind(change.due?.milliseconds, at: 4)
+        statement.bind(change.queuedSince?.milliseconds, at: 5)
+        statement.bind(change.attempt == nil ? 0 : 1, at: 6)
+        statement.bind(change.lengthensPause ? 1 : 0, at: 7)
+        statement.bind(change.mayBeDuplicate ? 1 : 0, at: 8)
+        statement.bind(change.sesMessageID, at: 9)
+        statement.bind(change.endedAt?.milliseconds, at: 10)
+        statement.bind(delivery.rawValue, at: 11)
+        try statement.run()
     }
 
     /// Changes all of these. Returns how many there were.
@@ -51,17 +71,20 @@ enum DeliveryRow {
         to end: Timestamp, in database: Database
     ) throws {
         guard let attempt else { return }
-        try database.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
-                VALUES (?, ?, ?, ?, ?, ?)
-                """
-        ).execute(
-            arguments: [
-                delivery.rawValue, attempts + 1, start.milliseconds, end.milliseconds, attempt.outcome,
-                attempt.reason,
-            ])
+        let statement = try DirectStatement(database, insertAttempt)
+        statement.bind(delivery.rawValue, at: 1)
+        statement.bind(Int64(attempts + 1), at: 2)
+        statement.bind(start.milliseconds, at: 3)
+        statement.bind(end.milliseconds, at: 4)
+        statement.bind(attempt.outcome, at: 5)
+        statement.bind(attempt.reason, at: 6)
+        try statement.run()
     }
+
+    private static let insertAttempt = """
+        INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
+        VALUES (?, ?, ?, ?, ?, ?)
+        """
 
     static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
 

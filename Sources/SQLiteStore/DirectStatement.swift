@@ -20,6 +20,14 @@ struct DirectStatement {
 
     func bind(_ value: Int64, at index: CInt) { sqlite3_bind_int64(pointer, index, value) }
 
+    func bind(_ value: Int64?, at index: CInt) {
+        guard let value else {
+            sqlite3_bind_null(pointer, index)
+            return
+        }
+        bind(value, at: index)
+    }
+
     func bind(_ value: String?, at index: CInt) {
         guard let value else {
             sqlite3_bind_null(pointer, index)

@@ -308,24 +308,27 @@ private enum QueueRow {
 
     /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
     static func settle(_ settlement: Settlement, holder: Int64, in database: Database) throws -> String? {
-        guard
-            let row = try Row.fetchOne(
-                database.cachedStatement(
-                    sql: "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?"),
-                arguments: [settlement.delivery.rawValue])
-        else { return nil }
-        guard let state = DeliveryState(rawValue: row["state"]) else {
+        let statement = try DirectStatement(
+            database, "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?")
+        statement.bind(settlement.delivery.rawValue, at: 1)
+        let found = try statement.first { row in
+            (
+                message: row.integer(0), state: row.text(1).flatMap(DeliveryState.init), holder: row.integer(2),
+                onReturn: DeliveryRow.onReturn(row.text(3)), attempts: row.integer(4)
+            )
+        }
+        guard let found else { return nil }
+        guard let message = found.message, let state = found.state, let attempts = found.attempts else {
             throw StoreError.corrupt("a delivery's row can't be read")
         }
-        let current: Int64? = row["holder"]
         let standing = DeliveryChange.Standing(
-            state: state, isHeldByReporter: current == holder, onReturn: DeliveryRow.onReturn(row["on_return"]))
+            state: state, isHeldByReporter: found.holder == holder, onReturn: found.onReturn)
         guard let change = DeliveryChange(settling: settlement, of: standing) else { return nil }
         try DeliveryRow.record(
-            change.attempt, of: settlement.delivery, after: row["attempts"], from: settlement.startedAt,
+            change.attempt, of: settlement.delivery, after: Int(attempts), from: settlement.startedAt,
             to: settlement.finishedAt, in: database)
         try DeliveryRow.apply(change, to: settlement.delivery, in: database)
-        return change.state == .sent ? try dropBody(of: row["message"], in: database) : nil
+        return change.state == .sent ? try dropBody(of: message, in: database) : nil
     }
 
     /// The bytes of a message go as soon as all of it is sent.

@@ -4,6 +4,10 @@ import Synchronization
 
 /// The bodies of test keys' messages, which are bounded in all: the row of the table `simulated_bodies`.
 enum SimulatedBodies {
+    /// Octets that a relay may have accepted without having counted them. So much more than the limit can be there; and a relay
+    /// that is killed leaves so much uncounted at most.
+    static let mostUncounted = 1 << 20
+
     /// Returns what they take together by now, in octets.
     @discardableResult
     static func add(_ bytes: Int, in database: Database) throws -> Int {
@@ -82,7 +86,18 @@ extension SQLiteStore {
     /// Drops what is too much of simulated bodies, a batch. Returns whether more is to be dropped at once.
     func dropSimulated(now: Timestamp) async throws -> Bool {
         let limit = storage.simulatedSize
-        let dropping = try await write { try SimulatedBodies.drop(downTo: limit, now: now, in: $0) }
+        let dropping: SimulatedBodies.Dropping = try await withCheckedThrowingContinuation { continuation in
+            write(
+                { [self] database in
+                    let uncounted = uncountedBodies.load(ordering: .relaxed)
+                    if uncounted > 0 { try SimulatedBodies.add(uncounted, in: database) }
+                    return try SimulatedBodies.drop(downTo: limit, now: now, in: database)
+                },
+                completion: { [self] result in
+                    if case .success = result { uncountedBodies.store(0, ordering: .relaxed) }
+                    continuation.resume(with: result)
+                })
+        }
         spool.remove(dropping.spooled)
         return dropping.isUnfinished
     }

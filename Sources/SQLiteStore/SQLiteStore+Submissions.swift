@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import RelayCore
+import Synchronization
 
 extension SQLiteStore: SubmissionStore {
     public func accept(
@@ -8,18 +9,30 @@ extension SQLiteStore: SubmissionStore {
     ) {
         let storage = storage
         write(
-            { [free = space.free] database in
+            { [self, free = space.free] database in
                 var writer = try AcceptanceWriter(database, now: now, storage: storage, free: free())
                 let outcomes = try batch.map { try writer.accept($0) }
                 try writer.writeUsage()
-                return (outcomes, try writer.countTestBodies())
+                return (outcomes, try count(writer.testBodies, limit: storage.simulatedSize, in: database))
             },
             completion: { [self] result in
                 completion(result.map(\.0))
-                guard case .success(let (outcomes, testBodies)) = result else { return }
+                guard case .success(let (outcomes, count)) = result else { return }
                 discardRefused(batch, outcomes)
-                if let testBodies, testBodies > storage.simulatedSize { dropSimulatedSoon() }
+                uncountedBodies.store(count.uncounted, ordering: .relaxed)
+                if let total = count.total, total > storage.simulatedSize { dropSimulatedSoon() }
             })
+    }
+
+    /// Adds bodies of test messages to what is counted, once there are many: the row costs each transaction that touches it a page.
+    ///
+    /// - Returns: what is still to be counted, and what they take together where that was looked at.
+    private func count(
+        _ bytes: Int, limit: Int, in database: Database
+    ) throws -> (uncounted: Int, total: Int?) {
+        let uncounted = uncountedBodies.load(ordering: .relaxed) + bytes
+        guard bytes > 0, uncounted >= min(limit / 1024, SimulatedBodies.mostUncounted) else { return (uncounted, nil) }
+        return (0, try SimulatedBodies.add(uncounted, in: database))
     }
 
     /// A body that there is no space for must not wait for the next start to go.
@@ -152,7 +165,7 @@ private struct AcceptanceWriter {
         insertMessage.bind(submission.acceptedAt.milliseconds, at: 8)
         switch submission.body {
         case .inline(let bytes):
-            insertMessage.bind(nil, at: 9)
+            insertMessage.bind(nil as String?, at: 9)
             try insertMessage.run()
             insertBody.bind(id, at: 1)
             try insertBody.binding(borrowed: bytes, at: 2) { try insertBody.run() }
@@ -183,9 +196,6 @@ private struct AcceptanceWriter {
         }
     }
 
-    /// What test messages' bodies take together by now; nil when the batch had none.
-    func countTestBodies() throws -> Int? {
-        guard ledger.testBodies > 0 else { return nil }
-        return try SimulatedBodies.add(ledger.testBodies, in: database)
-    }
+    /// Octets of test messages' bodies in the batch.
+    var testBodies: Int { ledger.testBodies }
 }
