@@ -10,7 +10,9 @@ extension Settlement {
     ) {
         self.init(delivery: delivery.id, result: .released, startedAt: startedAt, finishedAt: finishedAt)
         switch outcome {
-        case .sent(let id): result = .sent(sesMessageID: id)
+        case .sent(let id, let note):
+            result = .sent(sesMessageID: id)
+            reason = note
         case .simulated(let id, let note):
             result = .simulated(sesMessageID: id)
             reason = note

@@ -22,7 +22,10 @@ public struct SimulatedTransport: Transport {
             return .retry(
                 .init("TooManyRequestsException", "Maximum sending rate exceeded (simulated)."), pace: .throttled)
         }
-        let notes = mailboxes.compactMap(\.note)
+        var notes = mailboxes.compactMap(\.note)
+        if let sender = delivery.envelope.reversePath, let obstacle = SenderIdentity.obstacle(to: sender) {
+            notes.append(SenderIdentity.note(unfit: sender, because: obstacle))
+        }
         return .simulated(sesMessageID: messageID(), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
     }
 

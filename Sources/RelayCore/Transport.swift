@@ -5,7 +5,8 @@ public protocol Transport: Sendable {
 
 /// What became of an attempt, as far as the transport knows. What follows from it is the worker's decision.
 public enum DeliveryOutcome: Sendable, Hashable {
-    case sent(sesMessageID: String)
+    /// The note says what else is to be known of it, for the record.
+    case sent(sesMessageID: String, note: String? = nil)
     /// The note says what SES would report later of such a message, where that is no delivery.
     case simulated(sesMessageID: String, note: String? = nil)
     /// Not this time.

@@ -118,9 +118,15 @@ extension SESAnswer {
                     "The credentials may not send for this sender's identity: allow ses:SendEmail on it in IAM, or verify it in this account"
                 ), pace: .patient)
         case .notVerified:
+            if let unverifiable {
+                return .failed(
+                    cause(
+                        "\(unverifiable.identity) can't be verified with SES: \(unverifiable.obstacle); change it in the application"
+                    ))
+            }
             return .failed(
                 cause(
-                    "Verify the sender's domain or address in SES, in the region of ses.region (in SES's sandbox the recipients', too), then run 'hiveku-relay messages retry'"
+                    "SES has not verified the From address: verify it or its domain in SES, in the region of ses.region (in SES's sandbox the recipients, too), then run 'hiveku-relay messages retry'"
                 ))
         case .mailFromDomain:
             return .failed(
@@ -158,6 +164,14 @@ extension SESAnswer {
         case .signature, .credentials, .denied, .identityDenied: return true
         default: return false
         }
+    }
+
+    /// One of the identities that are not verified and never can be, and why.
+    private var unverifiable: (identity: String, obstacle: String)? {
+        unverifiedIdentities?.lazy.compactMap { identity in
+            let address = String(identity.split(separator: "<").last ?? "").filter { $0 != ">" }
+            return SenderIdentity.obstacle(to: address).map { (address, $0) }
+        }.first
     }
 
     private var acceptance: DeliveryOutcome {

@@ -16,6 +16,7 @@ public final class SESTransport: Transport, QuotaSource {
     private let deadlines: Deadlines
     /// Why SES last did not tell the quota, so that it is logged once and not at every look.
     private let quotaProblem = Mutex<String?>(nil)
+    private let refusedSenders = Mutex(RefusedSenders())
 
     static let answerLimit = 256 * 1024
     static let sendPath = "/v2/email/outbound-emails"
@@ -45,28 +46,50 @@ public final class SESTransport: Transport, QuotaSource {
     }
 
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
-        let content = SendEmailPayload(delivery.envelope, configurationSet: configuration.configurationSet, body: body)
+        let feedback = refusedSenders.withLock {
+            FeedbackAddress(of: delivery.envelope, refused: $0, at: clock.monotonicSeconds())
+        }
+        let result = await send(delivery.envelope.recipients, body, feedback: feedback.address)
+        guard let sender = feedback.address, case .answered(let answer, _) = result, answer.kind == .notVerified,
+            answer.mayRefuse(sender)
+        else { return outcome(result, note: feedback.note) }
+        // Whether it is for the sender or for From shows at once, and the message does not wait for it.
+        let second = await send(delivery.envelope.recipients, body, feedback: nil)
+        if case .answered(let answer, _) = second, 200..<300 ~= answer.status {
+            refusedSenders.withLock { $0.insert(sender, at: clock.monotonicSeconds()) }
+        }
+        return outcome(second, note: FeedbackAddress(unverified: sender).note)
+    }
+
+    private func outcome(_ result: CallResult, note: String?) -> DeliveryOutcome {
+        switch result {
+        case .answered(let answer, _):
+            if case .sent(let id, nil) = answer.outcome { return .sent(sesMessageID: id, note: note) }
+            return answer.outcome
+        case .unanswered(let failure, let stage): return DeliveryOutcome(failure, stage: stage)
+        case .unsigned(let error):
+            let cause = DeliveryOutcome.Cause("no-credentials", Words.bounded(error.explanation, 1000))
+            return .laneHeld(cause, alert: true)
+        }
+    }
+
+    private func send(_ recipients: [String], _ body: any StoredBody, feedback: String?) async -> CallResult {
+        let content = SendEmailPayload(
+            recipients, feedback: feedback, configurationSet: configuration.configurationSet, body: body)
         let payload: PreparedPayload
         do {
             payload = try await PreparedPayload(content)
         } catch let fault as PayloadFault {
-            return DeliveryOutcome(.body(fault), stage: .notBegun)
+            return .unanswered(.body(fault), stage: .notBegun)
         } catch {
-            return DeliveryOutcome(.cancelled, stage: .notBegun)
+            return .unanswered(.cancelled, stage: .notBegun)
         }
-        let result = await withCredentials { credentials in
+        return await withCredentials { credentials in
             let progress = UploadProgress()
             var request = self.request(.POST, SESTransport.sendPath, payload.hash, credentials)
             request.body = payload.upload(progress, on: self.client.eventLoopGroup)
             let time = self.configuration.timeout(forLength: payload.length)
             return await self.call(request, within: time, credentials, progress)
-        }
-        switch result {
-        case .answered(let answer, _): return answer.outcome
-        case .unanswered(let failure, let stage): return DeliveryOutcome(failure, stage: stage)
-        case .unsigned(let error):
-            let cause = DeliveryOutcome.Cause("no-credentials", Words.bounded(error.explanation, 1000))
-            return .laneHeld(cause, alert: true)
         }
     }
 

@@ -30,13 +30,13 @@ struct SendEmailPayload: Sendable, AsyncSequence {
     /// Read from the store at a time; a multiple of 3, so that a piece's base64 needs no padding.
     static let pieceSize = 192 * 1024
 
-    init(_ envelope: Envelope, configurationSet: String?, body: any StoredBody) {
+    init(_ recipients: [String], feedback: String?, configurationSet: String?, body: any StoredBody) {
         // FromEmailAddress is left out, as it would overwrite the message's From. The header's To and Cc don't count for
         // SES when there is a Destination.
         var text = #"{"Destination":{"ToAddresses":["#
-        text += envelope.recipients.map(JSON.string).joined(separator: ",") + "]}"
-        if let sender = envelope.reversePath {
-            text += #","FeedbackForwardingEmailAddress":"# + JSON.string(sender)
+        text += recipients.map(JSON.string).joined(separator: ",") + "]}"
+        if let feedback {
+            text += #","FeedbackForwardingEmailAddress":"# + JSON.string(feedback)
         }
         if let configurationSet { text += #","ConfigurationSetName":"# + JSON.string(configurationSet) }
         text += #","Content":{"Raw":{"Data":""#

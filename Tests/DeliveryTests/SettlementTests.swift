@@ -16,6 +16,7 @@ import Testing
 
     @Test(arguments: [
         Case(outcome: .done, result: .sent(sesMessageID: "0100"), reason: nil),
+        Case(outcome: .sent(sesMessageID: "01", note: "n"), result: .sent(sesMessageID: "01"), reason: "n"),
         Case(outcome: .simulated(sesMessageID: "01"), result: .simulated(sesMessageID: "01"), reason: nil),
         Case(outcome: .simulated(sesMessageID: "01", note: "n"), result: .simulated(sesMessageID: "01"), reason: "n"),
         Case(outcome: .refused, result: .failed, reason: "MessageRejected: No."),

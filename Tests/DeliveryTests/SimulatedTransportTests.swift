@@ -59,6 +59,19 @@ import Testing
         if let note { #expect(told?.contains(note) == true) }
     }
 
+    /// CI sees what will become of the reports.
+    @Test(arguments: [("a@example.com", false), ("www-data@web01", true), ("a@[192.0.2.1]", true)])
+    func aSenderThatCanBeNoIdentityIsTold(_ sender: String, _ isTold: Bool) async {
+        var claimed = delivery(1, lane: .test)
+        claimed.envelope.reversePath = sender
+        let transport = SimulatedTransport(clock: ManualClock())
+        guard case .simulated(_, let note) = await transport.send(claimed, body: Unread()) else {
+            Issue.record("not simulated")
+            return
+        }
+        #expect((note?.contains(sender) == true) == isTold)
+    }
+
     @Test func severalMailboxesAreToldOnceEach() async {
         let recipients = ["ooto", "bounce+1", "bounce+2", "success"].map { $0 + "@simulator.amazonses.com" }
         guard case .simulated(_, let note?) = await outcome(recipients + ["b@example.net"]) else {

@@ -40,6 +40,11 @@ def error(status, name, message="No."):
     return Answer(status, name, message, takes=False)
 
 
+def not_verified(*identities):
+    return error(400, "MessageRejected", "Email address is not verified. The following identities failed the check in "
+                                         f"region EU-WEST-1: {', '.join(identities)}")
+
+
 OK = Answer()
 THROTTLE = error(429, "TooManyRequestsException", "Maximum sending rate exceeded.")
 SERVER_ERROR = error(500, "InternalServiceErrorException", "Something went wrong.")
@@ -62,6 +67,8 @@ class Taken:
     body_digest: bytes
     # Empty where the stand-in keeps none.
     raw: bytes
+    # FeedbackForwardingEmailAddress, if it was given.
+    feedback: str = None
 
 
 class SESStandIn:
@@ -71,6 +78,8 @@ class SESStandIn:
         self.keeps_raw = keeps_raw
         self.answer = OK
         self.script = collections.deque()
+        # Addresses that SES has not verified, to report bounces to.
+        self.unverified = set()
         # As GetAccount tells it; None: the call is denied, as it is to many accounts.
         self.quota = {"MaxSendRate": 500.0, "Max24HourSend": -1.0, "SentLast24Hours": 0.0}
         self.taken = []
@@ -126,6 +135,9 @@ class SESStandIn:
         with self._lock:
             self.calls.append(request.headers.get("Authorization", ""))
             answer = self.script.popleft() if self.script else self.answer
+            sender = document.get("FeedbackForwardingEmailAddress")
+            if sender in self.unverified:
+                answer = not_verified(sender)
             if request.path != SEND:
                 answer = error(404, "UnknownOperationException")
             if answer.takes:
@@ -159,7 +171,7 @@ def taken(document, keeps_raw=True):
     fields = email.parser.BytesHeaderParser(policy=email.policy.SMTP).parsebytes(head + b"\r\n\r\n")
     return Taken(
         fields["Subject"], fields["Message-ID"], tuple(document["Destination"]["ToAddresses"]),
-        hashlib.sha256(body).digest(), raw if keeps_raw else b"")
+        hashlib.sha256(body).digest(), raw if keeps_raw else b"", document.get("FeedbackForwardingEmailAddress"))
 
 
 def respond(request, status, document, error_name=None):

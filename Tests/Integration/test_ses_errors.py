@@ -10,7 +10,7 @@ import pytest
 from relay import free_port, key_id
 from ses import CREDENTIALS, REGION
 from ses_standin import (
-    BROKEN_JSON, CUT_AFTER_TAKING, OK, SERVER_ERROR, THROTTLE, SESStandIn, error, slow)
+    BROKEN_JSON, CUT_AFTER_TAKING, OK, SERVER_ERROR, THROTTLE, SESStandIn, error, not_verified, slow)
 from submit import send, session, submit
 from test_lifecycle import refuses
 
@@ -72,6 +72,37 @@ def test_what_passes_is_tried_again(live, ses, answer, word, times_taken, maybe_
     assert (ses.count("again"), found["maybe_duplicate"]) == (times_taken, maybe_duplicate)
 
 
+@pytest.mark.parametrize("sender", ["www-data@web01", "root@[192.0.2.7]", "cron@nas.local"])
+def test_a_sender_that_can_be_no_identity_loses_no_mail(live, ses, sender):
+    """SES would refuse the message for it, and nobody can verify such a name."""
+    ses.unverified = {sender}
+    message_id = submit(live, live.create_key("live"), message("cron"), sender=sender)
+    live.wait_for_state(message_id, "sent")
+    assert [taken.feedback for taken in ses.taken] == [None]
+    assert outcomes(live, message_id) == ["sent"]
+    note = delivery(live, message_id)["reason"]
+    assert sender in note and "From address" in note and "Return-Path" in note
+    # A test key's record says the same.
+    message_id = submit(live, live.create_key("test"), message("cron"), sender=sender)
+    live.wait_for_state(message_id, "simulated")
+    assert delivery(live, message_id)["reason"] == note
+
+
+def test_a_sender_that_is_not_verified_is_left_out(live, ses):
+    ses.unverified = {"app@other.example"}
+    key = live.create_key("live")
+    for number in range(2):
+        message_id = submit(live, key, message(f"other {number}"), sender="app@other.example")
+        live.wait_for_state(message_id, "sent")
+        assert outcomes(live, message_id) == ["sent"]
+        assert "verify that address or its domain in SES" in delivery(live, message_id)["reason"]
+    # The second one costs no second call.
+    assert ([taken.feedback for taken in ses.taken], len(ses.calls)) == ([None, None], 3)
+    message_id = submit(live, key, message("own"), sender="app@shop.example")
+    live.wait_for_state(message_id, "sent")
+    assert ses.taken[-1].feedback == "app@shop.example" and delivery(live, message_id)["reason"] is None
+
+
 def test_an_ses_that_is_not_there_is_waited_for(own_relay):
     port = free_port()
     relay = own_relay(settings(f"http://127.0.0.1:{port}"), CREDENTIALS)
@@ -85,14 +116,14 @@ def test_an_ses_that_is_not_there_is_waited_for(own_relay):
     assert not delivery(relay, message_id)["maybe_duplicate"]
 
 
-@pytest.mark.parametrize("answer, words", [
-    (error(404, "NotFoundException", "Configuration set <none> does not exist."), "ses.configuration_set"),
-    (error(400, "MessageRejected", "Email address is not verified. The following identities failed the check in region "
-                                   "EU-WEST-1: from@example.com"), "Verify the sender's domain"),
-    (error(400, "MailFromDomainNotVerifiedException"), "MX record"),
+@pytest.mark.parametrize("answer, calls, words", [
+    (error(404, "NotFoundException", "Configuration set <none> does not exist."), 1, "ses.configuration_set"),
+    # It is the envelope's sender too, without which it is tried.
+    (not_verified("from@example.com"), 2, "verify it or its domain in SES"),
+    (error(400, "MailFromDomainNotVerifiedException"), 1, "MX record"),
 ], ids=["not-found", "not-verified", "mail-from"])
-def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, words):
-    ses.script.append(answer)
+def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, calls, words):
+    ses.script.extend([answer] * calls)
     message_id = submit(live, live.create_key("live"), message("mended"))
     live.wait_for_state(message_id, "failed")
     reason = delivery(live, message_id)["reason"]

@@ -90,7 +90,9 @@ import Testing
         Row(405, nil, "", .again, "ses.endpoint"),
         Row(410, nil, "", .again, "ses.endpoint"),
         Row(400, "MailFromDomainNotVerifiedException", "", .failed, "MX"),
-        Row(400, "MessageRejected", "Email address is not verified. The following…", .failed, "Verify the sender"),
+        Row(
+            400, "MessageRejected", "Email address is not verified. The following…", .failed,
+            "verify it or its domain in SES"),
         Row(400, "MessageRejected", "Transaction failed: local address contains", .failed),
         Row(400, "MessageRejected", "\"Daily message quota exceeded\"@example.com is bad", .failed, "Daily"),
         Row(400, "MessageRejected", "No: \"sending paused for this account\"@example.com", .failed),

@@ -65,7 +65,7 @@ import Testing
         #expect(try await ask(creation).status == 200)
 
         let outcome = await transport.send(delivery, body: MemoryBody(message))
-        guard case .sent(let id) = outcome else {
+        guard case .sent(let id, nil) = outcome else {
             Issue.record("not sent: \(outcome)")
             return
         }

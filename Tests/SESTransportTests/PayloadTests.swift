@@ -41,7 +41,8 @@ import Testing
     func isTheJSONOfTheBodyWhateverItsSize(_ size: Int) async throws {
         let body = MemoryBody(noise(size), mostAtATime: 100_000)
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
-        let payload = SendEmailPayload(envelope, configurationSet: nil, body: body)
+        let payload = SendEmailPayload(
+            envelope.recipients, feedback: envelope.reversePath, configurationSet: nil, body: body)
         let all = try await bytes(payload)
         #expect(all.count == payload.length)
         let expected =
@@ -61,7 +62,9 @@ import Testing
         let envelope = Envelope(
             reversePath: "bounces@example.com",
             recipients: [#""a \"b\\"@example.org"#, "\u{1}tab\t@example.org", "ü@x"])
-        let payload = SendEmailPayload(envelope, configurationSet: "set-1", body: MemoryBody(Array("hi".utf8)))
+        let payload = SendEmailPayload(
+            envelope.recipients, feedback: envelope.reversePath, configurationSet: "set-1",
+            body: MemoryBody(Array("hi".utf8)))
         let object = try JSONSerialization.jsonObject(with: Data(try await bytes(payload))) as? [String: Any]
         let destination = object?["Destination"] as? [String: [String]]
         #expect(destination == ["ToAddresses": envelope.recipients])
@@ -74,7 +77,9 @@ import Testing
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
         for (size, passes) in [(200_000, 1), (1_000_000, 2)] {
             let body = MemoryBody(noise(size))
-            let prepared = try await PreparedPayload(SendEmailPayload(envelope, configurationSet: nil, body: body))
+            let prepared = try await PreparedPayload(
+                SendEmailPayload(envelope.recipients, feedback: envelope.reversePath, configurationSet: nil, body: body)
+            )
             _ = try await sent(prepared, UploadProgress())
             let reads = body.readsSoFar
             #expect(reads.allSatisfy { $0.count <= SendEmailPayload.pieceSize })
@@ -84,14 +89,17 @@ import Testing
 
     @Test func noticesABodyOfAnotherSize() async throws {
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
-        let short = SendEmailPayload(envelope, configurationSet: nil, body: MemoryBody([1, 2], claiming: 3))
+        let short = SendEmailPayload(
+            envelope.recipients, feedback: envelope.reversePath, configurationSet: nil,
+            body: MemoryBody([1, 2], claiming: 3))
         await #expect(throws: PayloadFault.wrongSize) { try await PreparedPayload(short) }
     }
 
     @Test func tellsProgress() async throws {
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
         let body = MemoryBody(noise(1_000_000))
-        let prepared = try await PreparedPayload(SendEmailPayload(envelope, configurationSet: nil, body: body))
+        let prepared = try await PreparedPayload(
+            SendEmailPayload(envelope.recipients, feedback: envelope.reversePath, configurationSet: nil, body: body))
         let progress = UploadProgress()
         #expect(progress.stage == .notBegun)
         var left = prepared.length

@@ -128,6 +128,141 @@ private final class GatedBody: StoredBody {
         }
     }
 
+    private func feedback(_ request: Received) throws -> String? {
+        let document = try JSONSerialization.jsonObject(with: Data(request.body)) as? [String: Any]
+        return document?["FeedbackForwardingEmailAddress"] as? String
+    }
+
+    private static func notVerified(_ identities: String) -> Reaction {
+        .refusal(
+            400, "MessageRejected",
+            "Email address is not verified. The following identities failed the check in region EU-WEST-1: \(identities)"
+        )
+    }
+
+    private func note(_ outcome: DeliveryOutcome) -> String? {
+        if case .sent(_, let note) = outcome { note } else { nil }
+    }
+
+    /// The calls that a message from this sender makes at an SES that has not verified these: the feedback addresses.
+    private func calls(
+        from sender: String?, unverified: [String]
+    ) async throws -> (feedback: [String?], outcome: DeliveryOutcome) {
+        try await StandIn.with(whole: { request, _ in
+            let text = String(decoding: request.body, as: UTF8.self)
+            let named = unverified.filter { $0.hasPrefix("From") || text.contains(":\"\($0)\"") }
+            return named.isEmpty ? .taken() : Self.notVerified(named.joined(separator: ", "))
+        }) { server in
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(from: sender), body: MemoryBody(noise(10)))
+            }
+            return (try server.requests.map { try feedback($0) }, outcome)
+        }
+    }
+
+    /// What the public DNS does not know is never tried.
+    @Test(arguments: [
+        "www-data@web01", "root@[192.0.2.7]", "root@[IPv6:2001:db8::1]", "cron@nas.local", "cron@NAS.LAN",
+        "a@b.home.arpa",
+    ])
+    func aSenderThatCanBeNoIdentityIsLeftOut(_ sender: String) async throws {
+        let (feedback, outcome) = try await calls(from: sender, unverified: [sender])
+        #expect(feedback == [nil])
+        let note = try #require(self.note(outcome))
+        #expect(note.contains(sender) && note.contains("Return-Path") && !note.contains("verify that"))
+    }
+
+    @Test(arguments: ["a@shop.example", nil]) func aSenderIsTold(_ sender: String?) async throws {
+        let (feedback, outcome) = try await calls(from: sender, unverified: [])
+        #expect(feedback == [sender])
+        #expect(outcome == .sent(sesMessageID: "0100-example"))
+    }
+
+    @Test func aSenderThatIsNotVerifiedIsLeftOutAtOnce() async throws {
+        let (feedback, outcome) = try await calls(from: "a@other.example", unverified: ["a@other.example"])
+        #expect(feedback == ["a@other.example", nil])
+        #expect(note(outcome)?.contains("verify that address or its domain") == true)
+    }
+
+    /// Then it is for From, and nothing of the sender helps.
+    @Test func aFromThatIsNotVerifiedFails() async throws {
+        let (feedback, outcome) = try await calls(from: "a@shop.example", unverified: ["From <x@shop.example>"])
+        #expect(feedback == ["a@shop.example"])
+        #expect(outcome.cause?.explanation.contains("has not verified the From address") == true)
+        let both = try await calls(from: "a@b.example", unverified: ["a@b.example", "From <x@shop.example>"])
+        #expect(both.feedback == ["a@b.example", nil])
+        #expect(both.outcome.cause?.explanation.contains("a@b.example") == false)
+        let hopeless = try await calls(from: nil, unverified: ["From <root@web01>"])
+        #expect(hopeless.outcome.cause?.explanation.hasPrefix("root@web01 can't be verified with SES") == true)
+    }
+
+    /// Where SES does not say whom it means, both are tried.
+    @Test func aRefusalWithoutNamesIsTriedWithoutTheSender() async throws {
+        try await StandIn.with(whole: { _, count in
+            count == 1 ? .refusal(400, "MessageRejected", "Email address is not verified.") : .taken()
+        }) { server in
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(from: "a@b.example"), body: MemoryBody(noise(10)))
+            }
+            #expect(note(outcome) != nil && server.requests.count == 2)
+        }
+    }
+
+    @Test func aRefusedSenderIsLeftOutForAnHour() async throws {
+        try await StandIn.with(whole: { request, _ in
+            String(decoding: request.body, as: UTF8.self).contains("a@b.example")
+                ? Self.notVerified("a@b.example") : .taken()
+        }) { server in
+            try await withTransport(to: server.url) { transport in
+                func calls(_ sender: String) async throws -> Int {
+                    let before = server.requests.count
+                    _ = await transport.send(try .example(from: sender), body: MemoryBody(noise(10)))
+                    return server.requests.count - before
+                }
+                var made: [Int] = []
+                for sender in ["a@b.example", "a@b.example", "c@b.example"] { made.append(try await calls(sender)) }
+                clock.advance(by: .seconds(3601))
+                made.append(try await calls("a@b.example"))
+                #expect(made == [2, 1, 1, 2])
+            }
+        }
+    }
+
+    @Test func refusedSendersAreBounded() {
+        var refused = RefusedSenders()
+        for number in 0..<(2 * RefusedSenders.limit) { refused.insert("a\(number)@b.example", at: 0) }
+        let known = (0..<(2 * RefusedSenders.limit)).count { refused.contains("a\($0)@b.example", at: 1) }
+        #expect(known == RefusedSenders.limit)
+        #expect(refused.contains("a\(2 * RefusedSenders.limit - 1)@b.example", at: RefusedSenders.memory - 1))
+        #expect(!refused.contains("a\(2 * RefusedSenders.limit - 1)@b.example", at: RefusedSenders.memory))
+    }
+
+    @Test(
+        arguments: [
+            ("a@b.example", ["a@b.example"]), ("a@b.example, c.example.", ["a@b.example", "c.example"]),
+            ("Ann <a@b.example>,  c@d.example", ["Ann <a@b.example>", "c@d.example"]), ("", nil), ("a@b.ex…", nil),
+        ] as [(String, [String]?)])
+    func namesOfARefusal(_ list: String, _ expected: [String]?) {
+        let answer = SESAnswer(
+            status: 400, errorName: "MessageRejected",
+            message:
+                "Email address is not verified. The following identities failed the check in region EU-WEST-1: \(list)")
+        #expect(answer.unverifiedIdentities == expected)
+    }
+
+    @Test(arguments: [
+        ("a@b.example", true), ("A@B.example", true), ("b.example", true), ("Ann <a@b.example>", true),
+        ("arn:aws:ses:eu-west-1:1:identity/b.example", true), ("x@b.example", false), ("aa@b.example", false),
+        ("other.example", false),
+    ])
+    func whomARefusalMeans(_ identity: String, _ isMeant: Bool) {
+        let answer = SESAnswer(
+            status: 400, errorName: "MessageRejected",
+            message: "Email address is not verified. The following identities failed the check in region X: \(identity)"
+        )
+        #expect(answer.mayRefuse("a@b.example") == isMeant)
+    }
+
     @Test func streamsALargeBodyInPieces() async throws {
         try await StandIn.with(whole: { _, _ in .taken() }) { server in
             let body = MemoryBody(noise(25 << 20))

@@ -28,7 +28,7 @@ extension Property {
     private static func check(_ outcome: DeliveryOutcome, of answer: SESAnswer, _ input: [UInt8]) throws {
         let isSuccess = 200..<300 ~= answer.status
         switch outcome {
-        case .sent(let id):
+        case .sent(let id, _):
             try require(isSuccess, "sent with status \(answer.status): \(shown(input))")
             try require(1...256 ~= id.utf8.count, "an id of \(id.utf8.count) octets: \(shown(input))")
             try require(id.utf8.allSatisfy { 0x21...0x7E ~= $0 }, "an id that is none: \(shown(input))")

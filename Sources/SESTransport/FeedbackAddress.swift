@@ -1,0 +1,78 @@
+import RelayCore
+
+/// What SES is told to report bounces to: the envelope's sender, where it can be an identity and SES has not refused it.
+struct FeedbackAddress: Hashable, Sendable {
+    /// FeedbackForwardingEmailAddress; nil: left out, and SES reports to From.
+    var address: String?
+    /// For the record, where there was a sender that is left out.
+    var note: String?
+
+    init(of envelope: Envelope, refused: RefusedSenders, at seconds: Double) {
+        // The null reverse-path wants no reports.
+        guard let sender = envelope.reversePath else { return }
+        if let obstacle = SenderIdentity.obstacle(to: sender) {
+            note = SenderIdentity.note(unfit: sender, because: obstacle)
+        } else if refused.contains(sender, at: seconds) {
+            self = FeedbackAddress(unverified: sender)
+        } else {
+            address = sender
+        }
+    }
+
+    /// Of a sender that SES has refused as not verified.
+    init(unverified sender: String) {
+        note =
+            "SES reports bounces to the From address, as it has not verified the envelope sender \(sender); verify that "
+            + "address or its domain in SES, in the region of ses.region, or give the application an envelope sender "
+            + "(Return-Path) at a domain that SES has verified"
+    }
+}
+
+/// The senders that SES has refused as not verified within the last hour: they are not tried each time.
+struct RefusedSenders: Sendable {
+    private var until: [String: Double] = [:]
+
+    /// In seconds.
+    static let memory = 3600.0
+    static let limit = 1000
+
+    func contains(_ sender: String, at seconds: Double) -> Bool { until[sender].map { seconds < $0 } ?? false }
+
+    mutating func insert(_ sender: String, at seconds: Double) {
+        if until.count >= RefusedSenders.limit, until[sender] == nil {
+            until = until.filter { seconds < $0.value }
+            // With so many, one that is tried again too early costs a call.
+            if until.count >= RefusedSenders.limit, let any = until.keys.first { until[any] = nil }
+        }
+        until[sender] = seconds + RefusedSenders.memory
+    }
+}
+
+extension SESAnswer {
+    /// The identities that a refusal as not verified names; nil where it names none, or not all.
+    ///
+    /// "Email address is not verified. The following identities failed the check in region EU-WEST-1: Ann <a@b>, c@d"
+    var unverifiedIdentities: [String]? {
+        let mark = "identities failed the check in region"
+        guard !message.hasSuffix("…"), let start = message.firstRange(of: mark)?.upperBound,
+            let colon = message[start...].firstIndex(of: ":")
+        else { return nil }
+        let names = message[message.index(after: colon)...].split(separator: ",").compactMap { part -> String? in
+            let name = part.drop { $0 == " " }.reversed().drop { $0 == " " || $0 == "." }.reversed()
+            return name.isEmpty ? nil : String(name)
+        }
+        return names.isEmpty ? nil : names
+    }
+
+    /// Whether the refusal may be for this sender: it names it, or its domain, or does not say what it is for.
+    func mayRefuse(_ sender: String) -> Bool {
+        guard let identities = unverifiedIdentities else { return true }
+        let sender = sender.lowercased()
+        let domain = sender.split(separator: "@").last.map(String.init) ?? sender
+        return identities.contains { identity in
+            let identity = identity.lowercased()
+            return identity == sender || identity == domain || identity.hasSuffix("<\(sender)>")
+                || identity.hasSuffix("/\(sender)") || identity.hasSuffix("/\(domain)")
+        }
+    }
+}
