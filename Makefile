@@ -32,6 +32,7 @@ FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl \
+	libmail-java libactivation-java openjdk-17-jdk-headless \
 	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
