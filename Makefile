@@ -32,7 +32,8 @@ FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl \
-	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_EXIM)
+	libmail-java libactivation-java openjdk-17-jdk-headless $(APT_EXIM) \
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
 # What Exim's program needs beside it, which is unpacked only (below).
 APT_EXIM := libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3

@@ -200,13 +200,15 @@ extension Admission {
             let id = admission.nextID(at: now)
             let date = now.rfc5322
             let client = origin.client
+            let relay = "by \(configuration.hostname) (Hiveku Relay)"
             let received =
                 configuration.preparation.addReceived
                 ? "from \(origin.clientName) ([\(client.isIPv4 ? "" : "IPv6:")\(client)])\r\n"
-                    + " by \(configuration.hostname) (Hiveku Relay) with \(origin.with)\r\n id \(id) (key \(grant.id));\r\n \(date)"
+                    + " \(relay) with \(origin.with)\r\n id \(id) (key \(grant.id));\r\n \(date)"
                 : nil
             let context = PreparationContext(
-                received: received, date: date, messageID: "<\(id).\(grant.id)@\(configuration.hostname)>")
+                received: received, date: date, messageID: "<\(id).\(grant.id)@\(configuration.hostname)>",
+                relayClause: relay)
             let intake = MessageIntake(
                 policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
                 tellsRepeats: configuration.detectsRepeats && grant.key.detectsRepeats)

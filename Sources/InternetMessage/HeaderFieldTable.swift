@@ -8,6 +8,10 @@ enum HeaderFieldTable {
         case from, sender, resentSender, subject, date, messageID, idempotencyKey
         /// Passes; says which way the message came (RFC 5321 section 4.4).
         case received
+        /// Passes; SES parses its addresses (RFC 5322 section 3.6.3).
+        case addresses
+        /// Passes; SES parses it.
+        case content(ContentField)
     }
 
     struct Entry {
@@ -63,15 +67,19 @@ enum HeaderFieldTable {
                 case "Subject": .subject
                 case "Date": .date
                 case "Message-ID": .messageID
-                default: .once
+                case "Reply-To": .addresses
+                default: ContentField(name: name.utf8).map(Role.content) ?? .once
                 }
             // From has its own answer for more than one, so it is counted, not marked.
             add(name, role, once: role != .from)
         }
         for name in removed { add(name, .removed, once: false) }
+        // Not Resent-To and Resent-Cc: nothing says that SES reads them.
+        add("To", .addresses, once: false)
+        add("Cc", .addresses, once: false)
+        add("Received", .received, once: false)
         add("Resent-From", .resentSender, once: false)
         add("Resent-Sender", .resentSender, once: false)
-        add("Received", .received, once: false)
         add("Hiveku-Idempotency-Key", .idempotencyKey, once: true)
         return entries
     }()

@@ -7,6 +7,8 @@ struct HeaderSection {
     private(set) var trace: [Range<Int>]
     private(set) var hasDate: Bool
     private(set) var hasMessageID: Bool
+    /// How the parts of the message are separated; nil for a message that is no multipart one.
+    private(set) var multipart: Multipart?
 
     /// Reads a section whose last line is the empty one. Lines are expected to be within the limit already.
     ///
@@ -15,19 +17,29 @@ struct HeaderSection {
     /// holds for blanks before the colon (RFC 5322 section 4.5: obsolete, but not to Python's parser), for a first line
     /// `From …` of the mbox format, and for octets that some take for line ends. All of those are refused. A continuation
     /// line of blanks only ends the header for some; it carries nothing, so it is left out instead.
-    init(reading bytes: [UInt8]) throws(MessageRejection) {
-        var reader = HeaderReader(bytes: bytes)
+    ///
+    /// - Parameter relayClause: What the relay's own Received fields hold; nil: those are not told apart.
+    init(
+        reading bytes: [UInt8], refusedAttachments: AttachmentEndings, relayClause: String?
+    ) throws(MessageRejection) {
+        var reader = HeaderReader(
+            bytes: bytes, contentFields: ContentFieldCheck(refusedAttachments: refusedAttachments),
+            loop: LoopCheck(relayClause: relayClause))
         try reader.read()
         summary = try reader.summary()
         removed = reader.removed
         trace = reader.trace
         hasDate = reader.hasDate
         hasMessageID = reader.messageID != nil
+        multipart = reader.multipart
     }
 }
 
 private struct HeaderReader {
     let bytes: [UInt8]
+    private let contentFields: ContentFieldCheck
+    private var loop: LoopCheck
+    private(set) var multipart: Multipart?
     private(set) var removed: [Range<Int>] = []
     private(set) var trace: [Range<Int>] = []
     private(set) var hasDate = false
@@ -51,7 +63,11 @@ private struct HeaderReader {
     private var subject: Range<Int>?
     private var idempotencyKey: String?
 
-    init(bytes: [UInt8]) { self.bytes = bytes }
+    init(bytes: [UInt8], contentFields: ContentFieldCheck, loop: LoopCheck) {
+        self.bytes = bytes
+        self.contentFields = contentFields
+        self.loop = loop
+    }
 
     mutating func read() throws(MessageRejection) {
         var start = 0
@@ -140,7 +156,7 @@ private struct HeaderReader {
         let name = bytes[field.name]
         let entry = HeaderFieldTable.entry(name)
         let role = HeaderFieldTable.isRemovedByPrefix(name) ? .removed : entry?.role
-        let isRemoved = role == .removed || role == .idempotencyKey
+        var isRemoved = role == .removed || role == .idempotencyKey
         if field.hasBlankBeforeColon, !isRemoved {
             switch role {
             case .from, .sender, .resentSender:
@@ -149,8 +165,13 @@ private struct HeaderReader {
                 throw Self.malformed(field.line, "has a blank between the field name and the colon")
             }
         }
-        if let entry, let bit = entry.bit, !seen.insert(bit) { throw .duplicateField(name: entry.name) }
         let body = field.body..<(field.end - 2)
+        if role == .addresses, try !AddressListField.holdsAddress(bytes[body], field: entry?.name ?? "") {
+            // As PHP's mail() writes it without a recipient. SES refuses it, and it says nothing.
+            isRemoved = true
+        } else if let entry, let bit = entry.bit, !seen.insert(bit) {
+            throw .duplicateField(name: entry.name)
+        }
         switch role {
         case .from:
             fromCount += 1
@@ -160,8 +181,12 @@ private struct HeaderReader {
         case .date: hasDate = true
         case .messageID: messageID = body
         case .idempotencyKey: idempotencyKey = try key(body)
-        case .received: trace.append(field.start..<field.end)
-        case .once, .removed, nil: break
+        case .received:
+            trace.append(field.start..<field.end)
+            try loop.count(bytes[body])
+        case .content(let content):
+            multipart = try contentFields.check(content, bytes[body], part: nil) ?? multipart
+        case .addresses, .once, .removed, nil: break
         }
         if isRemoved {
             while let last = removed.last, last.lowerBound >= field.start { removed.removeLast() }

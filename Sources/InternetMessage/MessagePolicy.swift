@@ -12,11 +12,17 @@ public struct PreparationPolicy: Hashable, Sendable {
     public var maximumHeaderSize: Int
     /// Whether ``PreparationContext/received`` is added.
     public var addReceived: Bool
+    /// The endings of file names that no attachment may have.
+    public var refusedAttachments: AttachmentEndings
 
-    public init(longLines: LongLines = .fold, maximumHeaderSize: Int = 256 * 1024, addReceived: Bool = true) {
+    public init(
+        longLines: LongLines = .fold, maximumHeaderSize: Int = 256 * 1024, addReceived: Bool = true,
+        refusedAttachments: AttachmentEndings = AttachmentEndings(AttachmentEndings.refusedBySES)
+    ) {
         self.longLines = longLines
         self.maximumHeaderSize = maximumHeaderSize
         self.addReceived = addReceived
+        self.refusedAttachments = refusedAttachments
     }
 }
 
@@ -28,15 +34,20 @@ public struct PreparationContext: Hashable, Sendable {
     public var date: String
     /// The msg-id, `<…@…>`, for a message without Message-ID.
     public var messageID: String
+    /// What tells the relay's own Received fields from others, such as `by relay.example (Hiveku Relay)`: with it a mail
+    /// loop is seen early. Nil: only the number of all Received fields counts.
+    public var relayClause: String?
 
-    public init(received: String?, date: String, messageID: String) {
+    public init(received: String?, date: String, messageID: String, relayClause: String? = nil) {
         self.received = received
         self.date = date
         self.messageID = messageID
+        self.relayClause = relayClause
     }
 }
 
-/// Why a message is refused. No case carries octets of the message, so that each can be logged and sent to a client.
+/// Why a message is refused. Each can be logged and sent to a client: it is printable ASCII, and what it quotes of the message
+/// is short. Only `address`, `mime` and `attachment` quote anything.
 public enum MessageRejection: Error, Hashable, Sendable {
     /// From, Sender, Resent-From or Resent-Sender is missing, doubled or readable in two ways; the sentence says what is wrong.
     case from(String)
@@ -48,7 +59,7 @@ public enum MessageRejection: Error, Hashable, Sendable {
     case lineTooLong(limit: Int)
     /// The header section can be read in two ways; the sentence says in which line, and what is wrong.
     case malformedHeader(String)
-    /// To, Cc, Reply-To or Sender is none that SES's parser takes; the sentence names the field and what to write.
+    /// To, Cc or Reply-To is none that SES's parser takes; the sentence names the field and what to write.
     case address(String)
     /// A Content-* field of the message or of a part is none that SES's parser takes; the sentence names field and part.
     case mime(String)

@@ -24,6 +24,8 @@ public struct MessagePreparation: Sendable {
     private var lineLength = 0
     private var longestLine = 0
     private var limiter = LineLimiter()
+    /// Reads the parts of a multipart message as they pass; nil for any other message.
+    private var parts: PartScanner?
 
     /// Why the message is refused, as soon as that is known; nothing is put out any more from then on.
     public private(set) var rejection: MessageRejection?
@@ -55,7 +57,15 @@ public struct MessagePreparation: Sendable {
             bytes = UnsafeRawBufferPointer(rebasing: bytes[length...])
         }
         guard phase == .body, !bytes.isEmpty else { return }
-        if !limiter.append(bytes, folding: policy.longLines == .fold, to: &output) { refuseLongLine() }
+        let start = output.count
+        if !limiter.append(bytes, folding: policy.longLines == .fold, to: &output) { return refuseLongLine() }
+        if parts != nil { scanParts(output, from: start) }
+    }
+
+    /// Reads what was put out from `start` on, as SES will.
+    private mutating func scanParts(_ output: [UInt8], from start: Int) {
+        let fault = output.withUnsafeBytes { parts?.consume(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        if let fault { refuse(fault) }
     }
 
     /// Ends the message. A message without the empty line behind the header section gets it.
@@ -68,9 +78,15 @@ public struct MessagePreparation: Sendable {
             header.append(contentsOf: [.cr, .lf])
             endHeader(into: &output)
         } else if rejection == nil, phase == .body {
-            if !limiter.finish(folding: policy.longLines == .fold, to: &output) { refuseLongLine() }
+            let start = output.count
+            if !limiter.finish(folding: policy.longLines == .fold, to: &output) {
+                refuseLongLine()
+            } else if parts != nil {
+                scanParts(output, from: start)
+            }
         }
         phase = .ended
+        if rejection == nil, let fault = parts?.finish() { refuse(fault) }
         if let rejection { return .failure(rejection) }
         // Without a rejection the header section has been read, hence summarised.
         guard let summary else { return .failure(.malformedHeader("The header section is incomplete")) }
@@ -80,6 +96,7 @@ public struct MessagePreparation: Sendable {
     private mutating func refuse(_ reason: MessageRejection) {
         rejection = reason
         header = []
+        parts = nil
     }
 
     private mutating func refuseLongLine() {
@@ -141,7 +158,8 @@ public struct MessagePreparation: Sendable {
         }
         let section: HeaderSection
         do {
-            section = try HeaderSection(reading: header)
+            section = try HeaderSection(
+                reading: header, refusedAttachments: policy.refusedAttachments, relayClause: context.relayClause)
         } catch {
             return refuse(error)
         }
@@ -160,6 +178,9 @@ public struct MessagePreparation: Sendable {
         header = []
         headerSize = output.count - start
         summary = section.summary
+        parts = section.multipart.map {
+            PartScanner($0, fields: ContentFieldCheck(refusedAttachments: policy.refusedAttachments))
+        }
     }
 
     /// Puts out fields of the message as they are, and notes where those that are no trace fields stand.

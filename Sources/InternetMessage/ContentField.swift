@@ -1,0 +1,98 @@
+/// The header fields of a message or of a part that SES parses (RFC 2045, RFC 2183).
+enum ContentField: String, CaseIterable {
+    case type = "Content-Type"
+    case disposition = "Content-Disposition"
+    case transferEncoding = "Content-Transfer-Encoding"
+
+    init?(name: some Collection<UInt8>) {
+        guard let field = Self.allCases.first(where: { $0.isNamed(name) }) else { return nil }
+        self = field
+    }
+
+    private func isNamed(_ name: some Collection<UInt8>) -> Bool {
+        name.count == rawValue.utf8.count
+            && zip(name, rawValue.utf8).allSatisfy { $0.asciiLowercased == $1.asciiLowercased }
+    }
+
+    /// The parameter that names a file.
+    fileprivate var fileNameParameter: String? {
+        switch self {
+        case .type: "name"
+        case .disposition: "filename"
+        case .transferEncoding: nil
+        }
+    }
+}
+
+/// How a multipart entity says where its parts begin (RFC 2046 section 5.1).
+struct Multipart: Hashable {
+    /// The parameter `boundary`. Nil: it is missing, and the first line that begins with two hyphens tells.
+    var boundary: [UInt8]?
+}
+
+/// Checks the Content fields of one message or part.
+struct ContentFieldCheck {
+    let refusedAttachments: AttachmentEndings
+
+    /// Checks one field, as it stands behind its colon.
+    ///
+    /// - Parameter part: The number of the part, `2.1` for the first part of the second; nil for the message itself.
+    /// - Returns: How the parts are separated, where the field says that the entity is a multipart one.
+    /// - Throws: `MessageRejection.mime` or `.attachment`.
+    func check(
+        _ field: ContentField, _ body: ArraySlice<UInt8>, part: String?
+    ) throws(MessageRejection) -> Multipart? {
+        let parameters: MIMEParameters?
+        var isMultipart = false
+        do throws(MIMEFault) {
+            (isMultipart, parameters) = try Self.parse(field, body)
+        } catch {
+            throw .mime("The \(field.rawValue) field of \(Self.place(part)) \(error.explanation)")
+        }
+        guard let parameters else { return nil }
+        if let parameter = field.fileNameParameter {
+            for candidate in parameters.candidates(for: parameter) {
+                let name = AttachmentName(candidate)
+                guard let ending = name.ending, refusedAttachments.contains(ending) else { continue }
+                throw .attachment(
+                    "SES takes no attachment that ends in .\(ending); send \(Self.place(part)), \"\(name.excerpt)\", in an "
+                        + "archive or as a link")
+            }
+        }
+        return isMultipart ? Multipart(boundary: parameters.value(of: "boundary")) : nil
+    }
+
+    private static func place(_ part: String?) -> String { part.map { "part \($0)" } ?? "the message" }
+
+    private static func parse(
+        _ field: ContentField, _ body: ArraySlice<UInt8>
+    ) throws(MIMEFault) -> (isMultipart: Bool, parameters: MIMEParameters?) {
+        var tokens = MIMETokenizer(body)
+        switch field {
+        case .type:
+            let advice = "write a type such as text/plain"
+            guard case .atom(let type) = try tokens.next() else { throw MIMEFault("names no type; \(advice)") }
+            guard try tokens.next().isSpecial(UInt8(ascii: "/")) else {
+                throw MIMEFault("has no / behind \"\(Excerpt.of(type))\"; \(advice)")
+            }
+            guard case .atom = try tokens.next() else {
+                throw MIMEFault("has no subtype behind \"\(Excerpt.of(type))/\"; \(advice)")
+            }
+            let isMultipart = type.lazy.map(\.asciiLowercased).elementsEqual("multipart".utf8)
+            return (isMultipart, try MIMEParameters(&tokens))
+        case .disposition:
+            guard case .atom = try tokens.next() else {
+                throw MIMEFault("names no disposition; write inline or attachment")
+            }
+            return (false, try MIMEParameters(&tokens))
+        case .transferEncoding:
+            // The first token is the encoding; SES's parser passes over what stands before it.
+            while true {
+                switch try tokens.next() {
+                case .atom, .end: return (false, nil)
+                case .quotedString, .special: continue
+                }
+            }
+        }
+    }
+}

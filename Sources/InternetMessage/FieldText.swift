@@ -1,0 +1,52 @@
+/// The body of a header field as text without folds.
+enum FieldText {
+    /// Takes the CRLF out of each fold (RFC 5322 section 2.2.3) and leaves its blanks. SES's parser also takes out a backslash
+    /// before a fold, and leaves that fold. Copies nothing where there is no fold.
+    static func unfolded(_ body: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard body.contains(.cr) else { return body }
+        var text: [UInt8] = []
+        text.reserveCapacity(body.count)
+        var index = body.startIndex
+        while index < body.endIndex {
+            let byte = body[index]
+            if byte == .cr, index + 1 < body.endIndex, body[index + 1] == .lf {
+                if index > body.startIndex, body[index - 1] == .backslash {
+                    text.removeLast()
+                    text.append(contentsOf: [.cr, .lf])
+                }
+                index += 2
+            } else {
+                text.append(byte)
+                index += 1
+            }
+        }
+        return text[...]
+    }
+
+    /// Without blanks and controls at either end.
+    static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var text = text
+        while let first = text.first, first <= .space { text.removeFirst() }
+        while let last = text.last, last <= .space { text.removeLast() }
+        return text
+    }
+}
+
+/// Text of a message as a reply and a log may show it: printable ASCII, and not much of it.
+enum Excerpt {
+    static let maximumLength = 40
+
+    /// Other octets become `?`, double quotes become single ones, and a longer text ends in dots.
+    static func of(_ text: some Collection<UInt8>) -> String {
+        var shown = text.prefix(maximumLength).map { byte in
+            switch byte {
+            case .quote: UInt8(ascii: "'")
+            case 0x20...0x7E: byte
+            case .tab, .cr, .lf: UInt8.space
+            default: UInt8.questionMark
+            }
+        }
+        while shown.last == .space { shown.removeLast() }
+        return String(decoding: shown, as: UTF8.self) + (text.count > maximumLength ? "..." : "")
+    }
+}

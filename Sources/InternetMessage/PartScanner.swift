@@ -1,0 +1,280 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Checks the header fields of the parts of a multipart message (RFC 2046 section 5.1) as the message passes, without keeping it.
+///
+/// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them: the boundaries of an outer multipart are looked for
+/// before those of one within it; a part without the empty line behind its header is none; a multipart without its first
+/// boundary is refused. An attached message (message/rfc822) is not read: nothing says that SES does, and it may be anybody's.
+///
+/// It holds the boundaries of the multiparts that are open, the line that is being received if it begins with a hyphen or
+/// belongs to a part's header, and at most one of each ``ContentField``. All lines are within the limit of ``LineLimiter`` already.
+struct PartScanner {
+    /// Multiparts within one another. A message that has more is refused.
+    static let maximumDepth = 64
+    /// Octets of one Content field of a part. A longer one is refused.
+    static let maximumFieldSize = 64 * 1024
+
+    /// A multipart that is open.
+    private struct Level {
+        /// Two hyphens and the boundary; nil as long as the first line that looks so has not come.
+        var delimiter: [UInt8]?
+        /// The number of the part that is being read; 0 before the first.
+        var part = 0
+    }
+
+    /// The header section of a part.
+    private struct Header {
+        /// The field that is being received, with its name and folds; nil for one that SES does not parse.
+        var field: [UInt8]?
+        var seen: [ContentField] = []
+        /// The first field that is wrong. It counts only when the section ends with an empty line.
+        var fault: MessageRejection?
+        var multipart: Multipart?
+        var isFirstLine = true
+        /// Whether its empty line has come. The CRLF before a boundary belongs to that, so only the next line tells whether this
+        /// was an empty line or the end of all multiparts within the one of that boundary.
+        var isEnded = false
+    }
+
+    private let fields: ContentFieldCheck
+    /// From the outermost to the innermost.
+    private var levels: [Level]
+    /// The header section that is being read; nil within a body.
+    private var header: Header?
+    /// The line that is being collected; its CRLF is not in it.
+    private var line: [UInt8] = []
+    private var isCollecting = false
+    private var isAtLineStart = true
+
+    init(_ multipart: Multipart, fields: ContentFieldCheck) {
+        self.fields = fields
+        levels = [Level(delimiter: Self.delimiter(multipart))]
+    }
+
+    private static func delimiter(_ multipart: Multipart) -> [UInt8]? {
+        multipart.boundary.map { [.hyphen, .hyphen] + $0 }
+    }
+
+    /// Takes the next octets of the body. Returns why the message is refused, if it is.
+    mutating func consume(_ bytes: UnsafeRawBufferPointer) -> MessageRejection? {
+        var index = 0
+        while index < bytes.count, !levels.isEmpty {
+            if !isCollecting {
+                guard let start = lineToCollect(bytes, from: index) else { return nil }
+                index = start
+                isCollecting = true
+            }
+            guard let lf = Self.find(.lf, bytes, from: index) else {
+                line.append(contentsOf: bytes[index...])
+                return nil
+            }
+            line.append(contentsOf: bytes[index..<lf])
+            index = lf + 1
+            isAtLineStart = true
+            if line.last == .cr { line.removeLast() }
+            if let fault = endLine() { return fault }
+            line.removeAll(keepingCapacity: true)
+            isCollecting = header != nil
+        }
+        return nil
+    }
+
+    /// Ends the message. Returns why it is refused, if it is.
+    mutating func finish() -> MessageRejection? {
+        guard !levels.isEmpty else { return nil }
+        if !line.isEmpty, header?.isEnded != false, let fault = endLine(isCut: true) { return fault }
+        if header?.isEnded == true, let fault = endHeader() { return fault }
+        return close(from: 0)
+    }
+
+    /// The index of the next line that begins with a hyphen. Nil: there is none yet. Nearly all octets of a message pass here.
+    private mutating func lineToCollect(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        var index = start
+        if isAtLineStart, bytes[index] == .hyphen { return index }
+        while index < bytes.count {
+            guard let hyphen = Self.find(.hyphen, bytes, from: index) else {
+                isAtLineStart = bytes[bytes.count - 1] == .lf
+                return nil
+            }
+            if hyphen > start, bytes[hyphen - 1] == .lf { return hyphen }
+            // A line has at most one hyphen that is looked at.
+            guard let lf = Self.find(.lf, bytes, from: hyphen) else {
+                isAtLineStart = false
+                return nil
+            }
+            index = lf + 1
+            if index < bytes.count, bytes[index] == .hyphen { return index }
+        }
+        isAtLineStart = true
+        return nil
+    }
+
+    private static func find(_ byte: UInt8, _ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        guard let base = bytes.baseAddress, start < bytes.count,
+            let found = memchr(base + start, CInt(byte), bytes.count - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - base
+    }
+
+    /// Takes a whole line, or the last one of the message without its end.
+    private mutating func endLine(isCut: Bool = false) -> MessageRejection? {
+        // Within a part's header only the multiparts around its own one are looked at: its own takes the line for a field.
+        let watched = header == nil ? levels.count : levels.count - 1
+        if line.first == .hyphen {
+            for depth in 0..<watched {
+                switch delimiterLine(at: depth, isCut: isCut) {
+                case .none: continue
+                case .part:
+                    if let fault = close(from: depth + 1) { return fault }
+                    levels[depth].part += 1
+                    header = Header()
+                    return nil
+                case .end:
+                    // What follows belongs to the multipart around this one.
+                    if levels[depth].part > 0 {
+                        let fault = close(from: depth + 1)
+                        levels.removeSubrange(depth...)
+                        header = nil
+                        return fault
+                    }
+                    return missingBoundary(at: depth)
+                }
+            }
+        }
+        switch header?.isEnded {
+        case nil: return nil
+        case true?: return endHeader() ?? endLine(isCut: isCut)
+        case false?:
+            endHeaderLine()
+            return nil
+        }
+    }
+
+    private enum DelimiterLine {
+        case none, part, end
+    }
+
+    private mutating func delimiterLine(at depth: Int, isCut: Bool) -> DelimiterLine {
+        let isFirst = levels[depth].part == 0
+        guard let delimiter = levels[depth].delimiter else {
+            let text = Self.withoutBlanksAtEnd(line[...])
+            guard text.count > 2, text.starts(with: [.hyphen, .hyphen]),
+                text.count <= 4 || !text.allSatisfy({ $0 == .hyphen })
+            else { return .none }
+            levels[depth].delimiter = Array(text)
+            return .part
+        }
+        guard line.starts(with: delimiter) else { return .none }
+        let rest = line[delimiter.count...]
+        if isFirst {
+            let text = Self.withoutBlanksAtEnd(line[...])
+            if text.count == delimiter.count { return .part }
+            return text.count == delimiter.count + 2 && text.suffix(2).elementsEqual([.hyphen, .hyphen]) ? .end : .none
+        }
+        // Whatever follows the two hyphens.
+        if rest.starts(with: [.hyphen, .hyphen]) { return .end }
+        return !isCut && rest.allSatisfy(\.isBlank) ? .part : .none
+    }
+
+    private static func withoutBlanksAtEnd(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        text[..<(text.lastIndex { !$0.isBlank }.map { $0 + 1 } ?? text.startIndex)]
+    }
+
+    /// Takes the innermost levels away. Those whose first boundary never came are refused.
+    private mutating func close(from depth: Int) -> MessageRejection? {
+        header = nil
+        for index in levels.indices[depth...] where levels[index].part == 0 { return missingBoundary(at: index) }
+        levels.removeSubrange(depth...)
+        return nil
+    }
+
+    private func missingBoundary(at depth: Int) -> MessageRejection {
+        let boundary = levels[depth].delimiter.map { "\"\(Excerpt.of($0))\"" } ?? "that begins with --"
+        return .mime(
+            "\(depth == 0 ? "The message" : "Part \(number(of: levels[..<depth]))") is a multipart without a first line "
+                + "\(boundary); each part must stand behind such a line")
+    }
+
+    private func number(of levels: ArraySlice<Level>) -> String {
+        levels.map { "\($0.part)" }.joined(separator: ".")
+    }
+
+    /// Leaves the header section for the body.
+    private mutating func endHeader() -> MessageRejection? {
+        guard let header else { return nil }
+        self.header = nil
+        return header.fault ?? header.multipart.flatMap { open($0) }
+    }
+
+    private mutating func endHeaderLine() {
+        guard var header else { return }
+        // Not held twice while it grows.
+        self.header = nil
+        defer { self.header = header }
+        guard !line.isEmpty else {
+            check(&header)
+            header.isEnded = true
+            return
+        }
+        if !header.isFirstLine, line.first?.isBlank == true {
+            header.field?.append(contentsOf: [.cr, .lf])
+            header.field?.append(contentsOf: line)
+        } else {
+            check(&header)
+            beginField(&header)
+        }
+        header.isFirstLine = false
+        if let count = header.field?.count, count > Self.maximumFieldSize {
+            header.field = nil
+            header.fault =
+                header.fault
+                ?? .mime(
+                    "A Content field of part \(number(of: levels[...])) is longer than \(Self.maximumFieldSize) octets")
+        }
+    }
+
+    private func beginField(_ header: inout Header) {
+        let text = FieldText.trimmed(line[...])
+        // The colon may follow in a fold, or never.
+        let name = text[..<(text.firstIndex(of: .colon) ?? text.endIndex)]
+        if ContentField(name: FieldText.trimmed(name)) != nil { header.field = Array(text) }
+    }
+
+    /// Checks the field that has ended.
+    private func check(_ header: inout Header) {
+        guard let field = header.field else { return }
+        header.field = nil
+        let colon = field.firstIndex(of: .colon)
+        // SES's parser takes a field without a colon for its own name and body.
+        let body = field[(colon.map { $0 + 1 } ?? 0)...]
+        guard let kind = ContentField(name: FieldText.trimmed(field[..<(colon ?? field.endIndex)])),
+            header.fault == nil,
+            // The first one counts.
+            !header.seen.contains(kind)
+        else { return }
+        header.seen.append(kind)
+        do throws(MessageRejection) {
+            if let multipart = try fields.check(kind, body, part: number(of: levels[...])) {
+                header.multipart = multipart
+            }
+        } catch {
+            header.fault = error
+        }
+    }
+
+    private mutating func open(_ multipart: Multipart) -> MessageRejection? {
+        guard levels.count < Self.maximumDepth else {
+            return .mime("The message has more than \(Self.maximumDepth) multiparts within one another")
+        }
+        levels.append(Level(delimiter: Self.delimiter(multipart)))
+        return nil
+    }
+}
+
+extension UInt8 {
+    fileprivate static let hyphen = UInt8(ascii: "-")
+}

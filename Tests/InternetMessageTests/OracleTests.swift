@@ -1,0 +1,208 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import InternetMessage
+
+/// Makes messages that are nearly right out of those of the corpus, always the same ones.
+private struct SESMutator {
+    private var generator = SeededGenerator(seed: 13)
+    private let messages: [[UInt8]]
+
+    private static let tokens: [[UInt8]] = [
+        "<", ">", "(", ")", "@", ",", ";", ":", "\"", "\\\\", ".", "..", " ", "\\t", "\\r\\n ", "\\r\\n\\t", "[", "]",
+        "=",
+        "/", "?", "-", "--", "*", "'", "%2E", "\\\\\"", "\\\\\\r\\n ", "a", "x.y", "@x.example", "<u@x.example>",
+        "u@x.example",
+        "u@x.example, ", "; b@x.example", "(x)", "(", "\"x y\"", "\"u\"@", "Team:", "Team: ", ":;", "@one.example:",
+        "=?utf-8?q?x?=", "\\u{F6}", "\\xE4", "\\x7F", "root", "text/plain", "; name=a", "; filename=a b",
+        "; boundary=b",
+        "; boundary=c", "; name*0=a; name*1*=%2Eexe", "; filename*=utf-8''a%2Eexe", ".exe", "\\r\\n--b\\r\\n",
+        "\\r\\n--b--\\r\\n", "\\r\\n--c\\r\\n", "\\r\\n--b\\r\\nContent-Type: text\\r\\n\\r\\n",
+        "\\r\\nContent-Disposition: inline; filename=a b\\r\\n",
+        "\\r\\nContent-Type: multipart/mixed; boundary=c\\r\\n\\r\\n",
+        "\\r\\n\\r\\n", "\\r\\nTo: ", "\\r\\nCc: ", "multipart/mixed",
+    ].map { octets($0) }
+
+    init(_ cases: [CorpusCase]) { messages = cases.map(\.message) }
+
+    private mutating func position(_ message: [UInt8]) -> Int {
+        // Not in the first line, which is From.
+        let start = (message.firstIndex(of: .lf) ?? -1) + 1
+        return Int.random(in: min(start, message.count)...message.count, using: &generator)
+    }
+
+    /// With CRLF at each line's end: anything else is refused while it is received.
+    mutating func message() -> [UInt8] {
+        while true {
+            let message = mutated()
+            let hasBareLineEnd = message.indices.contains { index in
+                switch message[index] {
+                case .cr: index + 1 == message.count || message[index + 1] != .lf
+                case .lf: index == 0 || message[index - 1] != .cr
+                default: false
+                }
+            }
+            if !hasBareLineEnd { return message }
+        }
+    }
+
+    private mutating func mutated() -> [UInt8] {
+        guard var message = messages.randomElement(using: &generator) else { return [] }
+        for _ in 0..<Int.random(in: 1...3, using: &generator) {
+            let at = position(message)
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0..<6:
+                message.insert(contentsOf: Self.tokens.randomElement(using: &generator) ?? [], at: at)
+            case 6:
+                message.removeSubrange(at..<min(message.count, at + Int.random(in: 1...4, using: &generator)))
+            case 7:
+                let piece = Array(message[at..<min(message.count, at + Int.random(in: 1...12, using: &generator))])
+                message.insert(contentsOf: piece, at: position(message))
+            default:
+                guard at + 1 < message.count else { continue }
+                message.swapAt(at, at + 1)
+            }
+        }
+        return message
+    }
+}
+
+/// JavaMail's parser, as SES is taken to use it.
+private enum Oracle {
+    struct Reading {
+        enum Verdict {
+            case taken, none
+            case refused(String)
+        }
+
+        var verdict: Verdict
+        var fileNames: [String]
+    }
+
+    private static let program = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .appendingPathComponent("Support/ReadAsSES.java")
+    private static let libraries = ["javax.mail", "javax.activation"].map { "/usr/share/java/\($0).jar" }
+
+    static func read(_ messages: [[UInt8]]) throws -> [Reading] {
+        var input = Data()
+        for message in messages {
+            withUnsafeBytes(of: UInt32(message.count).bigEndian) { input.append(contentsOf: $0) }
+            input.append(contentsOf: message)
+        }
+        let files = FileManager.default
+        let directory = files.temporaryDirectory.appendingPathComponent("oracle-\(UUID().uuidString)")
+        try files.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? files.removeItem(at: directory) }
+        // Files, not pipes: both sides may write more than a pipe holds.
+        let inputFile = directory.appendingPathComponent("input")
+        let outputFile = directory.appendingPathComponent("output")
+        try input.write(to: inputFile)
+        try Data().write(to: outputFile)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["java", "-cp", libraries.joined(separator: ":"), program.path]
+        process.standardInput = try FileHandle(forReadingFrom: inputFile)
+        process.standardOutput = try FileHandle(forWritingTo: outputFile)
+        try process.run()
+        process.waitUntilExit()
+        try #require(
+            process.terminationStatus == 0, "libmail-java and openjdk-17-jdk-headless are needed for this test")
+        return String(decoding: try Data(contentsOf: outputFile), as: UTF8.self).split(separator: "\n").map { line in
+            let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+            let verdict: Reading.Verdict =
+                switch fields[0] {
+                case "ok": .taken
+                case "none": .none
+                default: .refused(fields[0])
+                }
+            return Reading(verdict: verdict, fileNames: Array(fields.dropFirst()))
+        }
+    }
+}
+
+/// Where the relay refuses what JavaMail takes, and why it may.
+private struct Stricter {
+    /// What the explanation says.
+    var phrase: String
+    /// The line of the contract.
+    var design: String
+
+    static let all = [
+        Stricter(
+            phrase: "non-ASCII character",
+            design: "No SMTPUTF8 (SES refuses such addresses); a non-ASCII address is refused with [address]"),
+        Stricter(
+            phrase: "multiparts within one another",
+            design: "Everything is bounded: parts are checked as they stream by"),
+        Stricter(
+            phrase: "is longer than \(PartScanner.maximumFieldSize) octets",
+            design: "Everything is bounded: parts are checked as they stream by"),
+    ]
+
+    static func allows(_ rejection: MessageRejection) -> Bool {
+        all.contains { rejection.explanation.contains($0.phrase) }
+    }
+}
+
+@Suite("What SES's parser refuses")
+struct OracleTests {
+    /// Attachments aside: their endings are no matter of the parser.
+    private static let policy = PreparationPolicy(refusedAttachments: AttachmentEndings([]))
+
+    private static func concernsSES(_ rejection: MessageRejection) -> Bool {
+        switch rejection {
+        case .address, .mime: true
+        default: false
+        }
+    }
+
+    /// Holds both readings of each message against one another. Returns how many were accepted by both and refused by both.
+    private static func compare(_ messages: [[UInt8]]) throws -> (accepted: Int, refused: Int) {
+        let prepared = messages.map { prepare([$0], policy) }
+        // What SES would be given; where the relay refuses, what it was given itself.
+        let readings = try Oracle.read(zip(messages, prepared).map { $1.rejection == nil ? $1.output : $0 })
+        try #require(readings.count == messages.count)
+        var counts = (accepted: 0, refused: 0)
+        for ((message, prepared), reading) in zip(zip(messages, prepared), readings) {
+            switch (prepared.rejection, reading.verdict) {
+            case (nil, .taken): counts.accepted += 1
+            case (nil, .refused(let refusal)):
+                Issue.record("JavaMail refuses what the relay takes: \(refusal): \(text(message).debugDescription)")
+            case (let rejection?, .refused) where concernsSES(rejection): counts.refused += 1
+            case (let rejection?, .taken) where concernsSES(rejection):
+                guard !Stricter.allows(rejection) else { continue }
+                Issue.record(
+                    "JavaMail takes what the relay refuses: \(rejection.explanation): \(text(message).debugDescription)"
+                )
+            default: break
+            }
+            try checkNames(message, reading)
+        }
+        return counts
+    }
+
+    /// A file name that JavaMail reads, and whose ending SES refuses, is one that the relay refuses.
+    private static func checkNames(_ message: [UInt8], _ reading: Oracle.Reading) throws {
+        let refused = AttachmentEndings.refusedBySES.contains { ending in
+            reading.fileNames.contains { $0.lowercased().hasSuffix("." + ending) }
+        }
+        guard refused else { return }
+        #expect(prepare([message]).rejection != nil, "\(reading.fileNames) in \(text(message).debugDescription)")
+    }
+
+    @Test("JavaMail agrees with every verdict of the corpus")
+    func corpus() throws {
+        let cases = try Corpus.sesCases.get()
+        let counts = try Self.compare(cases.map(\.message))
+        #expect(counts.accepted >= 50 && counts.refused >= 60, "\(counts)")
+    }
+
+    @Test("And with that of every one of thousands of messages that are nearly right")
+    func mutations() throws {
+        var mutator = SESMutator(try Corpus.sesCases.get())
+        let counts = try Self.compare((0..<20_000).map { _ in mutator.message() })
+        // Too many of one kind would make the test empty.
+        #expect(counts.accepted > 4000 && counts.refused > 4000, "\(counts)")
+    }
+}
