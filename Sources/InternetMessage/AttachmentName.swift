@@ -127,6 +127,9 @@ public struct AttachmentEndings: Hashable, Sendable {
         self.endings = Set(endings.map { $0.lowercased() })
     }
 
+    /// Those that SES refuses, made once.
+    public static let standard = AttachmentEndings(refusedBySES)
+
     /// Whether an ending in lower case is among them.
     func contains(_ ending: String) -> Bool { endings.contains(ending) }
 
