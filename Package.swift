@@ -88,7 +88,7 @@ let package = Package(
         library(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
-        library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("SESTransport", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
             "Telemetry",
@@ -98,6 +98,7 @@ let package = Package(
                 logging, metrics, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
             ]),
         library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         .executableTarget(

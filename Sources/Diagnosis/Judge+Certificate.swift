@@ -89,10 +89,15 @@ extension Judge {
     }
 
     private static func secrecy(_ key: (path: String, isReadableByAll: Bool)) -> Finding? {
-        guard key.isReadableByAll else { return nil }
-        return .warning(
-            .certificate, "every user of this machine may read the private key \(key.path)",
-            remedy: "chmod o-rwx \(shellWord(key.path))")
+        key.isReadableByAll ? exposed(.certificate, "the private key", at: key.path) : nil
+    }
+
+    /// A file with a secret that every user may read.
+    ///
+    /// - Parameter what: what the file holds, as in "the private key".
+    public static func exposed(_ subject: Finding.Subject, _ what: String, at path: String) -> Finding {
+        .warning(
+            subject, "every user of this machine may read \(what) \(path)", remedy: "chmod o-rwx \(shellWord(path))")
     }
 
     private static func remedy(_ code: TLSConfigurationError.Code) -> String {

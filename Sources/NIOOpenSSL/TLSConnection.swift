@@ -32,8 +32,9 @@ final class TLSConnection {
     /// How much the peer may make OpenSSL answer by itself after the handshake, in octets: some 500 new keys (RFC 8446,
     /// section 4.6.3) or refused renegotiations. Who asks for more and does not read the answers fills the memory.
     static let maximumAnswers = 16_384
-    /// More than any supported cipher adds to a record: header 5, TLS 1.2 nonce 8, content type 1, tag 16.
-    private static let recordOverhead = 32
+    /// More than any supported cipher adds to a record, in octets. With authenticated encryption: header 5, TLS 1.2 nonce 8,
+    /// content type 1, tag 16. With CBC, as OpenSSL writes it: header 5, vector 16, HMAC-SHA384 48, padding 16.
+    private var recordOverhead: Int { self.context.compatibility == .modern ? 32 : 88 }
 
     private let ssl: OpaquePointer
     private let bio: ByteBufferBIO
@@ -172,7 +173,7 @@ final class TLSConnection {
     ///   arrived intact before the failure.
     func read(limit: Int) -> (ByteBuffer?, ReadResult) {
         // Plaintext is shorter than its ciphertext: part of it may be inside OpenSSL already.
-        let partial = min(self.bio.takenOfRecord, Self.maximumRecord + Self.recordOverhead)
+        let partial = min(self.bio.takenOfRecord, Self.maximumRecord + self.recordOverhead)
         let expected = self.bio.inbound.readableBytes + partial + Int(SSL_pending(self.ssl))
         guard expected > 0 else { return (nil, .needsInput) }
         let waiting = self.bio.outboundCount
@@ -222,7 +223,7 @@ final class TLSConnection {
     /// Makes room in the outbound buffer for `plaintext` octets once they are encrypted.
     func willWrite(_ plaintext: Int) {
         let records = plaintext / Self.maximumRecord + 1
-        self.bio.reserveOutbound(plaintext + records * Self.recordOverhead)
+        self.bio.reserveOutbound(plaintext + records * self.recordOverhead)
     }
 
     /// Encrypts all readable octets of `plaintext`, in records of up to 16 KiB.
@@ -300,13 +301,26 @@ final class TLSConnection {
         case SSL_R_WRONG_VERSION_NUMBER, SSL_R_UNKNOWN_PROTOCOL, SSL_R_PACKET_LENGTH_TOO_LONG:
             guard self.clientHello == nil else { return nil }
             return "the client sent something that is not TLS (plain text?)"
-        case SSL_R_NO_SHARED_CIPHER:
-            return
-                "no cipher suite in common (the client offered none with forward secrecy that fits a certificate here)"
+        case SSL_R_NO_SHARED_CIPHER: return "no cipher suite in common " + self.whyNoCipherIsShared
         case SSL_R_NO_SUITABLE_KEY_SHARE, SSL_R_NO_SHARED_GROUPS: return "no key exchange group in common"
         case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
             return "no signature algorithm in common that fits a certificate here"
         default: return nil
+        }
+    }
+
+    /// With the remedy, named as the relay's setting is: the one who reads the log has a device that can't be changed.
+    private var whyNoCipherIsShared: String {
+        switch self.context.compatibility {
+        case .modern:
+            "(the client offered none with forward secrecy and authenticated encryption that fits a certificate here; "
+                + "if it is an old device, set tls.compatibility: old-devices)"
+        case .oldDevices where !self.context.certificates.contains { $0.keyType == "RSA" }:
+            "(the client offered none that fits a certificate here; old devices need a certificate with an RSA key, "
+                + "which can be added beside the present one)"
+        case .oldDevices:
+            "(the client offered none of those that are taken from old devices; RC4, 3DES, NULL, export suites and MD5 "
+                + "are never taken)"
         }
     }
 

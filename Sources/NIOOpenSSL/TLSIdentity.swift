@@ -45,11 +45,26 @@ public struct TLSConfiguration: Sendable {
     public var identities: [TLSIdentity]
     /// The oldest version to speak. TLS 1.2 by default (RFC 8996 forbids older ones).
     public var minimumVersion: TLSVersion
+    /// Which cipher suites of TLS 1.2 are taken. TLS 1.3 has the same in either case.
+    public var compatibility: TLSCompatibility
 
-    public init(identities: [TLSIdentity], minimumVersion: TLSVersion = .tls12) {
+    public init(
+        identities: [TLSIdentity], minimumVersion: TLSVersion = .tls12, compatibility: TLSCompatibility = .modern
+    ) {
         self.identities = identities
         self.minimumVersion = minimumVersion
+        self.compatibility = compatibility
     }
+}
+
+/// How old the clients may be that a server of TLS 1.2 still talks to.
+public enum TLSCompatibility: Hashable, Sendable, CaseIterable {
+    /// Suites with forward secrecy and authenticated encryption only, as RFC 9325 section 4.2 recommends.
+    case modern
+    /// The same first, then suites with CBC and with RSA key exchange, for printers and controllers that know no others. Never
+    /// RC4, 3DES, NULL, export suites or MD5. With RSA key exchange, who gets hold of the certificate's private key can read
+    /// what was recorded before.
+    case oldDevices
 }
 
 /// What a certificate in use says of itself.

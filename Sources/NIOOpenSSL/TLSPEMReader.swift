@@ -165,6 +165,13 @@ final class TLSPEMReader {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw Self.unreadable(path, errno) }
         defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw Self.unreadable(path, errno) }
+        // Reading a directory fails by itself, with a better word.
+        guard [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) else {
+            throw TLSConfigurationError(
+                .unreadable, source: path, "cannot be read: it is a pipe, a socket or a device, not a regular file")
+        }
         var filled = 0
         while filled < storage.count {
             let count = Self.readOnce(descriptor, UnsafeMutableRawBufferPointer(rebasing: storage[filled...]))

@@ -17,6 +17,8 @@ public final class TLSServerContext: Sendable {
     public let ticketKeys: TLSTicketKeys
     /// The certificates in use, in the order of the configuration: for logs and for warnings before they expire.
     public let certificates: [TLSCertificateInfo]
+    /// Which cipher suites of TLS 1.2 are taken.
+    public let compatibility: TLSCompatibility
 
     private let live = Atomic<Int>(0)
 
@@ -25,6 +27,13 @@ public final class TLSServerContext: Sendable {
         ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
         ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
         ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305
+        """
+    /// What ``TLSCompatibility/oldDevices`` adds, the better ones first: CBC with forward secrecy, then RSA key exchange. Named one
+    /// by one, so that no alias of OpenSSL's brings in a suite that nobody has looked at.
+    private static let oldDevicesCiphers = """
+        ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:\
+        ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:\
+        AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA256:AES256-SHA256:AES128-SHA:AES256-SHA
         """
     private static let tls13Ciphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
     private static let groups = "X25519:P-256:P-384"
@@ -55,8 +64,9 @@ public final class TLSServerContext: Sendable {
         }
         self.pointer = context
         self.ticketKeys = keys
+        self.compatibility = configuration.compatibility
         do throws(TLSConfigurationError) {
-            try Self.setRules(context, configuration.minimumVersion)
+            try Self.setRules(context, configuration)
             self.certificates = try Self.use(configuration.identities, in: context)
             Self.setCallbacks(context, keys)
         } catch {
@@ -76,7 +86,7 @@ public final class TLSServerContext: Sendable {
 
     /// Everything is set here, whatever the system's openssl.cnf says: what clients get must not hang on the machine.
     private static func setRules(
-        _ context: OpaquePointer, _ minimum: TLSVersion
+        _ context: OpaquePointer, _ configuration: TLSConfiguration
     ) throws(TLSConfigurationError) {
         SSL_CTX_set_options(
             context,
@@ -101,10 +111,16 @@ public final class TLSServerContext: Sendable {
         SSL_CTX_set_timeout(context, Self.ticketLifetime)
         // 0-RTT data can be replayed: a message would be sent twice.
         SSL_CTX_set_max_early_data(context, 0)
+        let minimum = configuration.minimumVersion == .tls13 ? TLS1_3_VERSION : TLS1_2_VERSION
+        let ciphers =
+            switch configuration.compatibility {
+            case .modern: Self.tls12Ciphers
+            case .oldDevices: Self.tls12Ciphers + ":" + Self.oldDevicesCiphers
+            }
         let done =
-            COpenSSL_SSL_CTX_set_min_proto_version(context, minimum == .tls13 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1
+            COpenSSL_SSL_CTX_set_min_proto_version(context, minimum) == 1
             && COpenSSL_SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1
-            && SSL_CTX_set_cipher_list(context, Self.tls12Ciphers) == 1
+            && SSL_CTX_set_cipher_list(context, ciphers) == 1
             && SSL_CTX_set_ciphersuites(context, Self.tls13Ciphers) == 1
             && COpenSSL_SSL_CTX_set1_groups_list(context, Self.groups) == 1
             && COpenSSL_SSL_CTX_set1_sigalgs_list(context, Self.signatureAlgorithms) == 1

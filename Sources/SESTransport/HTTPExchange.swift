@@ -78,7 +78,7 @@ extension ExchangeFailure {
         // The full description of some of these errors repeats header fields.
         case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))
         default:
-            let description = String(describing: error)
+            let description = Words.connectionFailure(error) ?? String(describing: error)
             if let reason = Words.tlsReason(in: description) {
                 self = .broken("TLS failed: \(reason)")
             } else {

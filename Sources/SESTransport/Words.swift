@@ -1,3 +1,12 @@
+import NIOCore
+private import NIOPosix
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Foreign text on its way into a record or a log.
 enum Words {
     /// Without controls and line ends, at most `limit` characters.
@@ -28,6 +37,30 @@ enum Words {
         guard let start = description.firstRange(of: mark)?.upperBound else { return nil }
         let word = description[start...].prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
         return word.isEmpty ? nil : String(word)
+    }
+
+    /// The system's words for what went wrong. NIO's own description ("connection reset (error set): Connection refused) (errno:
+    /// 111)") names what NIO was doing, which is often something else.
+    private static func reason(_ error: IOError) -> String { String(cString: strerror(error.errnoCode)) }
+
+    /// Why a connection failed; nil for errors of another kind.
+    static func connectionFailure(_ error: any Error) -> String? {
+        switch error {
+        case let error as IOError: reason(error)
+        case let error as NIOConnectionError: reason(error)
+        default: nil
+        }
+    }
+
+    /// For each address that was tried, why there is no connection.
+    private static func reason(_ error: NIOConnectionError) -> String {
+        let failures = error.connectionErrors.map { failure in
+            let address = failure.target.ipAddress ?? failure.target.pathname ?? error.host
+            return "\(address): " + ((failure.error as? IOError).map(reason) ?? "\(failure.error)")
+        }
+        guard failures.isEmpty else { return failures.joined(separator: ", ") }
+        return (error.dnsAError ?? error.dnsAAAAError).map { "no address of \(error.host) is known: \($0)" }
+            ?? "no connection to \(error.host)"
     }
 
     private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {

@@ -10,8 +10,14 @@ enum OwnedFile {
     /// Opens the file at `path` for reading and writing, making it if there is none.
     static func open(_ path: String) throws -> CInt {
         if let descriptor = try make(path) { return descriptor }
-        let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
-        guard descriptor >= 0 else { throw refused("open", path) }
+        // Not blocking, so that a pipe in the file's place holds nobody up until it is found out.
+        let descriptor = try openWhatIsThere(path, O_RDWR | O_NONBLOCK)
+        do {
+            try check(descriptor, path, is: S_IFREG, "regular file")
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
         return descriptor
     }
 
@@ -27,13 +33,53 @@ enum OwnedFile {
     /// Makes the directory at `path`, if there is nothing yet.
     static func makeDirectory(_ path: String) throws {
         guard mkdir(path, 0o700) == 0 else {
-            if errno == EEXIST { return }
-            throw refused("make", path)
+            guard errno == EEXIST else { throw refused("make", path) }
+            let descriptor = try openWhatIsThere(path, O_RDONLY | O_DIRECTORY)
+            defer { Glibc.close(descriptor) }
+            return try check(descriptor, path, is: S_IFDIR, "directory")
         }
         let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else { throw refused("open", path) }
         giveToOwnerOfDirectory(descriptor, path)
         Glibc.close(descriptor)
+    }
+
+    /// Goes through a link only where root or this process's user made it, and nobody else can put another in its place: people
+    /// move a database or its spool to another disk by a link.
+    private static func openWhatIsThere(_ path: String, _ flags: CInt) throws -> CInt {
+        let descriptor = Glibc.open(path, flags | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor < 0 else { return descriptor }
+        let failure = errno
+        var (link, directory) = (stat(), stat())
+        guard lstat(path, &link) == 0, link.st_mode & S_IFMT == S_IFLNK else {
+            errno = failure
+            throw refused("open", path)
+        }
+        let isSettled =
+            stat(SQLiteStore.directory(of: path), &directory) == 0
+            && (directory.st_mode & S_IWOTH == 0 || directory.st_mode & S_ISVTX != 0)
+        guard isSettled, link.st_uid == 0 || link.st_uid == geteuid() else {
+            throw StoreError.unavailable(
+                "can't open \(path): it is a link that another user (uid \(link.st_uid)) made or can replace")
+        }
+        let followed = Glibc.open(path, flags | O_CLOEXEC)
+        guard followed >= 0 else { throw refused("open", path) }
+        return followed
+    }
+
+    /// What was opened, not what stands at the path by now: of the right kind, and not planted by another user.
+    private static func check(_ descriptor: CInt, _ path: String, is kind: mode_t, _ name: String) throws {
+        var (found, directory) = (stat(), stat())
+        guard fstat(descriptor, &found) == 0 else { throw refused("look at", path) }
+        guard found.st_mode & S_IFMT == kind else {
+            throw StoreError.unavailable("can't open \(path): it is no \(name)")
+        }
+        let isDirectorys =
+            stat(SQLiteStore.directory(of: path), &directory) == 0 && directory.st_uid == found.st_uid
+        guard isDirectorys || found.st_uid == 0 || found.st_uid == geteuid() else {
+            throw StoreError.unavailable(
+                "can't open \(path): it belongs to another user (uid \(found.st_uid)) than its directory and the relay")
+        }
     }
 
     private static func giveToOwnerOfDirectory(_ descriptor: CInt, _ path: String) {

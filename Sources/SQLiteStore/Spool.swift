@@ -40,7 +40,7 @@ final class Spool: Sendable {
         let path = path(name)
         let failuresBefore = failedSyncs.load(ordering: .acquiring)
         let descriptor = try await perform {
-            let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
             guard descriptor >= 0 else { throw systemError() }
             return descriptor
         }
@@ -50,7 +50,8 @@ final class Spool: Sendable {
     func body(_ name: String, size: Int) async throws -> FileBody {
         let path = path(name)
         let descriptor = try await perform {
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            // Only what ``make(_:)`` made is a body: no link, and no pipe that would hold up the thread.
+            let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
             guard descriptor >= 0 else { throw systemError() }
             return descriptor
         }

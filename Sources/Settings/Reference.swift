@@ -37,6 +37,9 @@ extension RelaySettings {
             "tls.private_key", \.tls.privateKeys, listOf: .path, 0...8, isDistinct: false,
             "PEM files with the certificates' keys, in the same order."),
         Setting("tls.minimum_version", \.tls.minimumVersion, .word, "The oldest TLS version that is spoken."),
+        Setting(
+            "tls.compatibility", \.tls.compatibility, .word,
+            "Which cipher suites of TLS 1.2 are taken: old-devices adds CBC and RSA key exchange."),
     ]
 
     private static let submissionSettings: [Setting] = [

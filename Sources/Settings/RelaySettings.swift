@@ -42,10 +42,19 @@ public struct RelaySettings: Sendable, Equatable {
         /// Paths of PEM files.
         public var privateKeys: [String] = []
         public var minimumVersion = Version.tls12
+        /// Which cipher suites of TLS 1.2 are taken.
+        public var compatibility = Compatibility.modern
 
         public enum Version: String, CaseIterable, Hashable, Sendable {
             case tls12 = "1.2"
             case tls13 = "1.3"
+        }
+
+        public enum Compatibility: String, CaseIterable, Hashable, Sendable {
+            /// With forward secrecy and authenticated encryption only.
+            case modern
+            /// CBC and RSA key exchange too.
+            case oldDevices = "old-devices"
         }
     }
 

@@ -22,7 +22,8 @@ enum SettingsFile {
         func mistake(_ problem: String) -> SettingsMistake {
             SettingsMistake(.file(path, line: nil, column: nil), nil, problem)
         }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Not blocking: a pipe that nobody writes to would hold up the command for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             // The file is not for everybody, and the commands are often tried as somebody else first.
             let error = errno
@@ -31,6 +32,17 @@ enum SettingsFile {
             throw mistake("can't be opened: \(String(cString: strerror(error)))\(advice)")
         }
         defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            throw mistake("can't be read: \(String(cString: strerror(errno)))")
+        }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: throw mistake("is a directory; name the file in it")
+        default:
+            throw mistake(
+                "is a pipe, a socket or a device; the settings are read again on SIGHUP, so name a regular file")
+        }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {

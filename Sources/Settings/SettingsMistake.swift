@@ -48,14 +48,15 @@ func echo(_ text: String) -> String {
     if text.isEmpty { return "empty" }
     let mayBeSecret =
         ["-----BEGIN", "hk_live_", "hk_test_"].contains { text.contains($0) }
-        || text.contains("://") && text.contains("@")
+        || text.contains("://") && text.contains("@") || LikelySecret.isIn(text)
     if mayBeSecret { return "what is there (not shown, as it may be secret)" }
     if text.contains(where: \.isNewline) { return "a text of several lines" }
     return "\"" + legible(text) + "\""
 }
 
-/// At most 60 characters, none of which can move a terminal's cursor.
+/// At most 60 characters, none of which can move a terminal's cursor, without what may be a secret.
 func legible(_ text: String) -> String {
+    let text = LikelySecret.withheld(in: text)
     let printable = text.unicodeScalars.prefix(60).map { scalar -> Character in
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: "?"

@@ -139,12 +139,13 @@ extension ValueKind where Value == NetworkBlock {
 }
 
 extension ValueKind where Value == String {
-    /// A text that `isValid` accepts, kept as it is.
+    /// A text that `isValid` accepts, kept as it is. A secret that was pasted into the wrong line would be told on, in logs and
+    /// errors and to AWS, so it is refused here.
     private static func text(_ expectation: String, _ isValid: @escaping @Sendable (String) -> Bool) -> ValueKind {
         ValueKind(
             expectation: expectation,
             parse: { text throws(Misfit) in
-                guard isValid(text) else { throw Misfit() }
+                guard isValid(text), !LikelySecret.isIn(text) else { throw Misfit() }
                 return text
             },
             write: { $0 })
@@ -162,6 +163,8 @@ extension ValueKind where Value == String {
             expectation: "the path of a file",
             parse: { text throws(Misfit) in
                 guard !text.contains("-----BEGIN") else { throw Misfit("give the file's name, not its content") }
+                // Parts of a path may look as if drawn by lot; a secret is no path by its beginning.
+                guard text.hasPrefix("/") || text.hasPrefix(".") || !LikelySecret.isIn(text) else { throw Misfit() }
                 let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
                 guard isPrintable, text.utf8.count < 4096, !text.hasSuffix("/") else { throw Misfit() }
                 return text

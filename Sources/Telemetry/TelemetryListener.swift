@@ -5,6 +5,12 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Where metrics and health are asked for: `/metrics`, `/healthz` and `/readyz`, over HTTP without any protection, so on
 /// this machine only.
 ///
@@ -35,7 +41,6 @@ public struct TelemetryListener: Service {
         self.logger = logger
     }
 
-    static let idleTimeout = TimeAmount.seconds(60)
     static let maximumConnections = 32
     static let maximumHeaderSize = 8 * 1024
 
@@ -56,6 +61,7 @@ public struct TelemetryListener: Service {
         var quiet = logger
         quiet.logLevel = .error
         let (pages, logger, place) = (pages, logger, place)
+        let places = ConnectionPlaces(TelemetryListener.maximumConnections)
         let server = Server(
             childChannelSetup: HTTP1Channel(
                 responder: { request, writer, _ in
@@ -63,14 +69,11 @@ public struct TelemetryListener: Service {
                     try await writer.write(response: response.head, body: response.body)
                 },
                 configuration: .init(
-                    idleTimeout: TelemetryListener.idleTimeout,
+                    additionalChannelHandlers: [ConnectionTimes(places)],
                     httpDecoderConfiguration: .init(
                         maxHeaderFieldSize: TelemetryListener.maximumHeaderSize,
                         maxHeaderListSize: TelemetryListener.maximumHeaderSize, maxHeaderFieldCount: 100))),
-            configuration: ServerConfiguration(
-                address: address, backlog: 128,
-                availableConnectionsDelegate: MaximumAvailableConnections(
-                    TelemetryListener.maximumConnections, logger: quiet)),
+            configuration: ServerConfiguration(address: address, backlog: 128),
             onServerRunning: { channel in
                 let port = channel.localAddress?.port
                 let bound: Place =
@@ -84,7 +87,9 @@ public struct TelemetryListener: Service {
         do {
             try await server.run()
         } catch {
-            throw TelemetryListenError(place: place, cause: "\(error)")
+            // NIO's own description has brackets and a number around the system's words.
+            let cause = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+            throw TelemetryListenError(place: place, cause: cause)
         }
         socket?.remove()
     }

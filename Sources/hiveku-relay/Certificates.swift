@@ -81,7 +81,8 @@ final class Certificates: Sendable {
     ) throws(CertificateMistake) -> Reading {
         let times = modificationTimes(tls)
         let configuration = TLSConfiguration(
-            identities: identities, minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12)
+            identities: identities, minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12,
+            compatibility: tls.compatibility == .oldDevices ? .oldDevices : .modern)
         do {
             let context = try TLSServerContext(configuration, ticketKeys: ticketKeys)
             return Reading(tls: tls, configuration: configuration, context: context, modificationTimes: times)

@@ -44,23 +44,8 @@ struct CommonOptions: ParsableArguments {
                 "there is no database at \(settings.database); start the relay first, or name its settings with --config"
             )
         }
-        try becomeOwner(ofDirectoryOf: settings.database)
+        try RelayUser.become(ownerOfDirectoryOf: settings.database)
         return try SQLiteStore(path: settings.database, role: .tool, now: SystemClock().now())
-    }
-
-    /// From here on root is the relay's user: whose directory it is could have put links to other files in place of its own, and
-    /// what is made there must be the relay's.
-    private func becomeOwner(ofDirectoryOf path: String) throws {
-        let directory = (path as NSString).deletingLastPathComponent
-        var status = stat()
-        guard geteuid() == 0, stat(directory.isEmpty ? "." : directory, &status) == 0, status.st_uid != 0 else {
-            return
-        }
-        // As root, these can't be taken back. The C library sees to it that all threads follow.
-        guard setgroups(0, nil) == 0, setgid(status.st_gid) == 0, setuid(status.st_uid) == 0 else {
-            throw CommandError(
-                "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
-        }
     }
 
     private func isCreatable(_ path: String) -> Bool {

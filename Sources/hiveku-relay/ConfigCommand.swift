@@ -1,4 +1,5 @@
 import ArgumentParser
+import Diagnosis
 import Foundation
 import NIOOpenSSL
 import RelayCore
@@ -14,20 +15,22 @@ struct ConfigCheck: AsyncParsableCommand {
         commandName: "check", abstract: "Find every mistake in the settings at once.",
         discussion: """
             Reads the file and the HIVEKU_RELAY_ variables as the relay would, and the certificates that they name. Exits \
-            with 78 if there is a mistake. A running relay is not touched.
+            with 78 if there is a mistake. Warns of files with secrets that every user may read. A running relay is not touched.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let mistakes = self.mistakes()
+        let (mistakes, warnings) = findings()
         if json {
             try JSONValue.object([
                 "ok": .bool(mistakes.isEmpty), "file": JSONValue(common.path),
                 "mistakes": .array(mistakes.map { JSONValue($0) }),
+                "warnings": .array(warnings.map { .string($0) }),
             ]).print()
         } else if mistakes.isEmpty {
+            for warning in warnings { printError("warning: \(warning)") }
             print("\(common.path ?? "no settings file, the defaults"): no mistakes")
         } else {
             for mistake in mistakes { printError("\(mistake)") }
@@ -35,19 +38,20 @@ struct ConfigCheck: AsyncParsableCommand {
         if !mistakes.isEmpty { throw ExitCode(78) }
     }
 
-    private func mistakes() -> [SettingsMistake] {
+    private func findings() -> (mistakes: [SettingsMistake], warnings: [String]) {
         let settings: RelaySettings
         do {
             settings = try RelaySettings.load(file: common.path, environment: ProcessInfo.processInfo.environment)
         } catch {
-            return error.mistakes
+            return (error.mistakes, [])
         }
         do {
             _ = try Certificates(settings: settings, isDemo: false, now: SystemClock().now())
-            return []
+            let warnings = ExposedFiles.findings(settings).map { "\($0.found); \($0.remedy ?? "")" }
+            return ([], warnings)
         } catch {
             let place = SettingsMistake.Place.file(common.path ?? "the defaults", line: nil, column: nil)
-            return [SettingsMistake(place, nil, "\(error)")]
+            return ([SettingsMistake(place, nil, "\(error)")], [])
         }
     }
 }

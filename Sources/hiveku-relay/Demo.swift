@@ -7,7 +7,7 @@ import Settings
 /// What `serve --demo` adds: settings, a test key, and words on what to do with them.
 struct Demo: Sendable {
     let settings: RelaySettings
-    private let directory: String
+    private let directory: PrivateDirectory
 
     static let directoryName = ".hiveku-relay"
     static let sender = "shop@example.com"
@@ -15,11 +15,11 @@ struct Demo: Sendable {
     /// Makes `./.hiveku-relay` with a settings file for the other commands. Settings in the environment count as well, so
     /// that the demo can be moved to other ports.
     init(environment: [String: String]) throws {
-        directory = FileManager.default.currentDirectoryPath + "/" + Demo.directoryName
-        try FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let file = directory + "/relay.yaml"
-        let demo = RelaySettings.demo(directory: directory)
+        let path = FileManager.default.currentDirectoryPath + "/" + Demo.directoryName
+        // In somebody's directory root is that one: what is made there is theirs, and root follows nothing that they prepared.
+        try RelayUser.become(ownerOfDirectoryOf: path)
+        directory = try PrivateDirectory(path)
+        let demo = RelaySettings.demo(directory: path)
         let text = """
             # Written anew by 'hiveku-relay serve --demo' at each start.
             hostname: \(demo.hostname)
@@ -29,9 +29,9 @@ struct Demo: Sendable {
             retention: {simulated_size: \(demo.storage.simulatedSize)}
 
             """
-        try Data(text.utf8).write(to: URL(fileURLWithPath: file))
+        try directory.write(Array(text.utf8), to: "relay.yaml")
         do {
-            settings = try RelaySettings.load(file: file, environment: environment)
+            settings = try RelaySettings.load(file: path + "/relay.yaml", environment: environment)
         } catch {
             printError("\(error)")
             throw ExitCode(78)
@@ -41,8 +41,8 @@ struct Demo: Sendable {
     /// The test key of the demo, made at the first start. It is kept readable beside the database, which only a demo does:
     /// so that the line to try it with can be printed at each start.
     func key(_ store: SQLiteStore, now: Timestamp) async throws -> APIKey {
-        let file = URL(fileURLWithPath: directory + "/demo-key")
-        if let text = try? Data(contentsOf: file), let key = try? APIKey(parsing: text.filter { $0 > 0x20 }),
+        if let text = directory.read("demo-key", limit: 1_000),
+            let key = try? APIKey(parsing: text.filter { $0 > 0x20 }),
             let stored = try await store.storedKey(key.id), stored.accepts(key.digest, at: now),
             stored.key.refusalOfUse(at: now) == nil
         {
@@ -54,10 +54,7 @@ struct Demo: Sendable {
             StoredKey(
                 key: Key(id: key.id, name: "demo", environment: .test, scopes: [.send], createdAt: now),
                 digest: key.digest))
-        guard
-            FileManager.default.createFile(
-                atPath: file.path, contents: Data((key.revealed + "\n").utf8), attributes: [.posixPermissions: 0o600])
-        else { throw CommandError("can't write \(file.path)") }
+        try directory.write(Array((key.revealed + "\n").utf8), to: "demo-key")
         return key
     }
 

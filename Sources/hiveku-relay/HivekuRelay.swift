@@ -1,8 +1,9 @@
 import ArgumentParser
+import Dispatch
 import Foundation
 import Glibc
+import RelayCore
 
-@main
 struct HivekuRelay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hiveku-relay",
@@ -22,27 +23,11 @@ struct HivekuRelay: AsyncParsableCommand {
             Serve.self, Keys.self, Messages.self, Status.self, ConfigCommand.self, DoctorCommand.self,
         ])
 
-    static func main() async {
-        // Dispatch tells syslog, as an error, of every thread whose priority it may not raise, which as no user but root it may.
-        setenv("LIBDISPATCH_LOG", "NO", 0)
-        do {
-            var command = try parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
-            }
-            try Output.finish()
-        } catch {
-            end(with: error)
-        }
-    }
-
     /// Prints what is to be said of an error, or help, and ends with its status. An argument that is wrong is repeated, which may
     /// be a key where its id was meant.
-    private static func end(with error: any Error) -> Never {
+    static func end(with error: any Error) -> Never {
         let status = exitCode(for: error)
-        let message = withoutKeys(fullMessage(for: error))
+        let message = LikelySecret.withheld(in: fullMessage(for: error))
         guard !message.isEmpty else { Glibc.exit(status.rawValue) }
         if status.isSuccess {
             // Help that was asked for.
@@ -51,6 +36,51 @@ struct HivekuRelay: AsyncParsableCommand {
             Output.writeError(message + "\n")
         }
         Glibc.exit(status.rawValue)
+    }
+}
+
+/// A command that root may start, and that does at once what only root can.
+protocol RootCommand: AsyncParsableCommand {
+    /// Called before there is any other thread. Afterwards the process is the relay's user.
+    mutating func leaveRoot() throws
+}
+
+/// Asynchronous code runs on other threads than the first one, which Dispatch then parks for ever with the user that it has. So root is
+/// left before: no thread may be left behind that is still root's.
+@main
+enum Program {
+    static func main() {
+        // Dispatch tells syslog, as an error, of every thread whose priority it may not raise, which as no user but root it may.
+        setenv("LIBDISPATCH_LOG", "NO", 0)
+        do {
+            let command = try prepared()
+            Task.detached { await run(command) }
+        } catch {
+            HivekuRelay.end(with: error)
+        }
+        dispatchMain()
+    }
+
+    private static func prepared() throws -> sending any ParsableCommand {
+        let command = try HivekuRelay.parseAsRoot()
+        guard var command = command as? any RootCommand else { return command }
+        try command.leaveRoot()
+        return command
+    }
+
+    private static func run(_ command: any ParsableCommand) async {
+        do {
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                var command = command
+                try command.run()
+            }
+            try Output.finish()
+            Glibc.exit(0)
+        } catch {
+            HivekuRelay.end(with: error)
+        }
     }
 }
 

@@ -156,7 +156,7 @@ private func validateName(_ name: String) throws {
         throw ValidationError("--name must have 1 to 100 characters and no control characters")
     }
     // A name is listed, and stored as it is.
-    guard withoutKeys(name) == name else { throw ValidationError("--name must not hold an API key") }
+    guard !LikelySecret.isIn(name) else { throw ValidationError("--name must not hold an API key") }
 }
 
 /// The one time that a key is shown.

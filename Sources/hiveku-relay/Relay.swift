@@ -1,6 +1,7 @@
 import Admission
 import ArgumentParser
 import Delivery
+import Diagnosis
 import Foundation
 import InternetMessage
 import Listening
@@ -31,7 +32,8 @@ struct Relay: Sendable {
     static let drainTime = Duration.seconds(30)
 
     static func assemble(
-        settings: RelaySettings, rereading: (@Sendable () throws(SettingsErrors) -> RelaySettings)?, demo: Demo?,
+        settings: RelaySettings, sockets: [SMTPListener]?,
+        rereading: (@Sendable () throws(SettingsErrors) -> RelaySettings)?, demo: Demo?,
         environment: [String: String], manager: ServiceManager, hangups: UnixSignalsSequence, clock: any RelayClock,
         log: LogSettings, logger: Logger
     ) async throws -> Relay {
@@ -42,7 +44,10 @@ struct Relay: Sendable {
             printError("\(error)")
             throw ExitCode(78)
         }
-        let listeners = try listeners(settings, manager)
+        for finding in ExposedFiles.findings(settings) {
+            logger.warning("\(finding.found)", metadata: ["remedy": "\(finding.remedy ?? "")"])
+        }
+        let listeners = try sockets ?? listeners(settings, manager)
         // Nothing is counted that nobody can ask for.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
         let store = try SQLiteStore(

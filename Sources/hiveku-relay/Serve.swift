@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import RelayCore
+import SMTPServer
 import Settings
 import UnixSignals
 
@@ -11,7 +12,7 @@ import UnixSignals
     import Musl
 #endif
 
-struct Serve: AsyncParsableCommand {
+struct Serve: RootCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the relay.",
         discussion: """
@@ -26,8 +27,36 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Try the relay without any configuration.") var demo = false
     @OptionGroup var common: CommonOptions
 
+    /// What was read and bound before the first asynchronous step.
+    private struct Start {
+        var demo: Demo?
+        var settings: RelaySettings
+        /// Nil where the server binds them itself.
+        var sockets: [SMTPListener]?
+    }
+    private var started: Start?
+
+    /// What is on the command line.
+    private enum CodingKeys: CodingKey { case demo, common }
+
     func validate() throws {
         if demo, common.configPath != nil { throw ValidationError("--demo has its own settings; leave --config out") }
+    }
+
+    mutating func leaveRoot() throws { started = try start() }
+
+    /// Root binds the sockets and becomes the relay's user. The settings are then read again, so that what this user may not read
+    /// is told now and not at the first SIGHUP.
+    private func start() throws -> Start {
+        if demo {
+            let demo = try Demo(environment: ProcessInfo.processInfo.environment)
+            return Start(demo: demo, settings: demo.settings)
+        }
+        let settings = try common.settings()
+        guard RelayUser.isAnother(thanOwnerOfDirectoryOf: settings.database) else { return Start(settings: settings) }
+        let sockets = settings.listen.contains(.inheritedSockets) ? nil : try BoundSockets.bind(settings.listen)
+        try RelayUser.become(ownerOfDirectoryOf: settings.database)
+        return Start(settings: try common.settings(), sockets: sockets)
     }
 
     func run() async throws {
@@ -38,8 +67,8 @@ struct Serve: AsyncParsableCommand {
         let ending = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let clock = SystemClock()
-        let demo = demo ? try Demo(environment: environment) : nil
-        let settings = try demo?.settings ?? common.settings()
+        let start = try started ?? start()
+        let (demo, settings) = (start.demo, start.settings)
         let manager = ServiceManager(
             environment: environment, processID: ProcessInfo.processInfo.processIdentifier)
         let log = LogSettings(settings.log, level: demo == nil ? nil : .warning)
@@ -49,7 +78,8 @@ struct Serve: AsyncParsableCommand {
             RelayLogHandler(settings: log, to: destination, clock: clock)
         }
         let relay = try await Relay.assemble(
-            settings: settings, rereading: demo == nil ? rereading(environment) : nil, demo: demo,
+            settings: settings, sockets: start.sockets, rereading: demo == nil ? rereading(environment) : nil,
+            demo: demo,
             environment: environment, manager: manager, hangups: hangups, clock: clock, log: log,
             logger: Logger(label: "hiveku-relay"))
         try await relay.run(until: ending)

@@ -351,6 +351,7 @@ def test_credentials_missing(patient):
 def test_credentials_from_a_file(patient, tmp_path):
     path = tmp_path / "credentials"
     path.write_text("[mail]\naws_access_key_id = AKIDFILE\naws_secret_access_key = wJalrXUtnFEMI-EXAMPLE\n")
+    path.chmod(0o600)
     checks = patient(credentials={}, settings={"ses.credentials_file": str(path), "ses.profile": "mail"}).examine()
     assert but_ok(checks) == []
     assert f"file {path} (profile mail), access key id AKIDFILE" in of(checks, "credentials")[0]["found"]

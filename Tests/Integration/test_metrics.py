@@ -344,3 +344,40 @@ def test_the_dashboard_names_metrics_that_there_are():
 def test_the_alerts_name_metrics_that_there_are():
     rules = (ROOT / "etc/prometheus/alerts.yaml").read_text()
     assert set(re.findall(r"hiveku_relay_\w+", rules)) <= set(documented())
+
+
+def test_who_only_sits_there_makes_room(measured):
+    """More connections than there are places, some silent and some dripping: a probe is answered, each time."""
+    relay = measured()
+    host, port = address(relay).rsplit(":", 1)
+    sitting = []
+    try:
+        for number in range(96):
+            client = socket.create_connection((host, int(port)), timeout=DEADLINE)
+            sitting.append(client)
+            if number % 3 == 1:
+                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Drip: ")
+            elif number % 3 == 2:
+                # A whole head, and a body that never comes.
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(3):
+            assert ask(relay, "/healthz")[0] == 200
+            for client in sitting[1::3]:
+                try:
+                    client.sendall(b"y")
+                except OSError:
+                    pass
+        assert scrape(relay)("store_up") == 1
+        # The first ones have gone to make room.
+        assert sitting[0].recv(1) == b""
+    finally:
+        for client in sitting:
+            client.close()
+
+
+def test_a_head_that_does_not_come_ends_the_connection(measured):
+    relay = measured()
+    host, port = address(relay).rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert client.recv(100) == b""

@@ -60,6 +60,71 @@ import Testing
         }
     }
 
+    /// What OpenSSL at its lowest level of security offers, each by itself: what old devices know.
+    static let oldSuites = [
+        "AES256-SHA256", "AES128-SHA256", "AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384",
+        "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA",
+        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA",
+    ]
+
+    @Test(arguments: oldSuites)
+    func `An old suite is taken for old devices, and by nobody else`(suite: String) async throws {
+        let arguments = ["-tls1_2", "-cipher", "\(suite):@SECLEVEL=0", "-ign_eof"]
+        try await EchoServer.with(.oldDevices) { server, _ in
+            // More than one record, and more than is reserved for one.
+            let text = (0..<5_000).map { "line \($0)\n" }.joined()
+            let outcome = try await server.client(arguments, input: text + "quit\n")
+            #expect(outcome.status == 0, "\(outcome.output)")
+            #expect(outcome.output.contains(text + "quit\n"))
+            let report = try await server.nextReport()
+            #expect(report.info?.cipher == suite)
+            #expect(report.errors.isEmpty)
+        }
+        try await EchoServer.with(.modern) { server, _ in
+            let outcome = try await server.client(arguments, input: "")
+            #expect(outcome.status != 0)
+            #expect(outcome.output.contains("alert handshake failure"), "\(outcome.output)")
+            #expect(
+                try await server.nextReport().errors == [
+                    "handshake failed: no cipher suite in common (the client offered none with forward secrecy and "
+                        + "authenticated encryption that fits a certificate here; if it is an old device, set "
+                        + "tls.compatibility: old-devices)"
+                ])
+        }
+    }
+
+    @Test(arguments: [
+        "RC4-SHA", "RC4-MD5", "DES-CBC3-SHA", "ECDHE-RSA-DES-CBC3-SHA", "NULL-SHA256", "ECDHE-RSA-NULL-SHA",
+        "ADH-AES128-SHA", "AECDH-AES128-SHA", "CAMELLIA128-SHA", "SEED-SHA", "AES128-CCM8", "DHE-RSA-AES128-SHA",
+        "PSK-AES128-CBC-SHA",
+    ])
+    func `Other suites are taken from no device`(suite: String) async throws {
+        try await EchoServer.with(.oldDevices) { server, _ in
+            let outcome = try await server.client(["-tls1_2", "-cipher", "\(suite):@SECLEVEL=0"], input: "")
+            #expect(outcome.status != 0)
+            // Some of them this OpenSSL does not even offer.
+            #expect(outcome.output.matches(of: /alert handshake failure|no cipher match|no ciphers/).count > 0)
+        }
+    }
+
+    @Test(arguments: ["-tls1_1", "-tls1"])
+    func `Nothing older than TLS 1.2, for old devices neither`(version: String) async throws {
+        try await EchoServer.with(.oldDevices) { server, _ in
+            let outcome = try await server.client([version, "-cipher", "ALL:@SECLEVEL=0"], input: "")
+            #expect(outcome.status != 0)
+            #expect(outcome.output.contains("alert protocol version"), "\(outcome.output)")
+        }
+    }
+
+    @Test func `Whoever knows better suites gets them, for all that old ones are taken`() async throws {
+        try await EchoServer.with(.oldDevices) { server, _ in
+            let offered = (ClientToolTests.oldSuites + ["ECDHE-RSA-AES256-GCM-SHA384"]).joined(separator: ":")
+            let outcome = try await server.client(["-tls1_2", "-cipher", offered, "-ign_eof"], input: "quit\n")
+            #expect(outcome.status == 0)
+            #expect(try await server.nextReport().info?.cipher == "ECDHE-RSA-AES256-GCM-SHA384")
+        }
+    }
+
     @Test func `A client that does not trust the certificate is understood`() async throws {
         let material = try await Material.shared
         try await EchoServer.with { server, directory in

@@ -156,13 +156,16 @@ import Testing
         let certificate = try directory.write(material.rsa, to: "rsa.pem")
         let large = try directory.write([UInt8](repeating: 10, count: 1_048_577), to: "large")
         let missing = directory.path("missing")
+        let pipe = directory.path("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
         let table: [(TLSPEMSource, TLSPEMSource, TLSConfigurationError.Code, String, String)] = [
             (.file(missing), .file(missing), .unreadable, missing, "No such file or directory"),
             (.file(certificate), .file(missing), .unreadable, missing, "No such file or directory"),
             (.file(directory.url.path), .file(missing), .unreadable, directory.url.path, "Is a directory"),
             (.file(large), .file(missing), .tooLarge, large, "larger than 1 MiB"),
-            (.file(certificate), .file("/dev/zero"), .tooLarge, "/dev/zero", "larger than 1 MiB"),
-            (.file(certificate), .file("/dev/null"), .noPrivateKey, "/dev/null", "no private key"),
+            (.file(certificate), .file("/dev/zero"), .unreadable, "/dev/zero", "a device, not a regular file"),
+            (.file(certificate), .file("/dev/null"), .unreadable, "/dev/null", "a device, not a regular file"),
+            (.file(certificate), .file(pipe), .unreadable, pipe, "it is a pipe"),
         ]
         for (certificate, key, code, source, part) in table {
             let error = Self.failure([TLSIdentity(certificateChain: certificate, privateKey: key)])

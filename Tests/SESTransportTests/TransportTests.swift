@@ -369,6 +369,17 @@ private final class GatedBody: StoredBody {
         }
         #expect(AnswerTests.Verdict(refused) == .again)
         #expect(refused.cause?.word == "connection-failed")
+        #expect(refused.cause?.explanation == "No connection to SES: Connection refused")
+    }
+
+    @Test func namesWhatEachAddressOfAHostAnswered() async throws {
+        let port = try RefusingPort()
+        let refused = try await withTransport(to: "http://localhost:\(port.number)") { transport in
+            await transport.send(try .example(), body: MemoryBody(noise(9)))
+        }
+        let explanation = try #require(refused.cause?.explanation)
+        #expect(explanation.contains("127.0.0.1: Connection refused"))
+        #expect(!explanation.contains("errno") && !explanation.contains("reset"), "\(explanation)")
     }
 
     @Test func knowsThatNothingWasSentWithoutAHandshake() async throws {

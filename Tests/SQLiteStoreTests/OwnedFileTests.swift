@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import RelayCore
 import TestSupport
 import Testing
 
@@ -42,6 +43,55 @@ struct OwnedFileTests {
         #expect(symlink(roots.path, directory.file("relay.db.spool")) == 0)
         _ = try SQLiteStore(path: directory.file("relay.db"), role: .tool, now: Sample.now)
         #expect(owner(roots.path) == 0)
+    }
+
+    @Test(arguments: ["relay.db", "relay.db.instances", "relay.db.spool"])
+    func aLinkOfAnotherUsersIsNotFollowed(_ name: String) throws {
+        let roots = try TemporaryDirectory()
+        let target = roots.file("target")
+        #expect(
+            name.hasSuffix("spool")
+                ? mkdir(target, 0o700) == 0 : FileManager.default.createFile(atPath: target, contents: nil))
+        #expect(symlink(target, directory.file(name)) == 0)
+        #expect(lchown(directory.file(name), 23456, 23456) == 0)
+        let error = #expect(throws: StoreError.self) {
+            try SQLiteStore(path: directory.file("relay.db"), role: .tool, now: Sample.now)
+        }
+        #expect(error.map { "\($0)" }?.contains("another user (uid 23456) made or can replace") == true)
+    }
+
+    /// As in /tmp, where others can put a file of theirs in the place before the relay's first start.
+    @Test func aFileOfAnotherUsersIsNotTaken() throws {
+        #expect(chown(directory.path, 0, 0) == 0)
+        let path = directory.file("relay.db")
+        try Data().write(to: URL(fileURLWithPath: path))
+        #expect(chown(path, 23456, 23456) == 0)
+        let error = #expect(throws: StoreError.self) { try SQLiteStore(path: path, role: .tool, now: Sample.now) }
+        #expect(error.map { "\($0)" }?.contains("belongs to another user (uid 23456)") == true)
+    }
+
+    @Test func aLinkToAnotherDiskThatTheRelaysUserMadeIsFollowed() throws {
+        let disk = try TemporaryDirectory()
+        #expect(symlink(disk.file("relay.db"), directory.file("relay.db")) == 0)
+        #expect(FileManager.default.createFile(atPath: disk.file("relay.db"), contents: nil))
+        let store = try SQLiteStore(path: directory.file("relay.db"), role: .tool, now: Sample.now)
+        try store.close()
+    }
+
+    @Test func aPipeHoldsNobodyUp() throws {
+        let path = directory.file("relay.db")
+        #expect(mkfifo(path, 0o600) == 0)
+        let error = #expect(throws: StoreError.self) { try SQLiteStore(path: path, role: .tool, now: Sample.now) }
+        #expect(error.map { "\($0)" }?.contains("it is no regular file") == true)
+    }
+
+    @Test func aLinkInTheSpoolIsNoBody() async throws {
+        let secret = directory.file("secret")
+        try Data("secret".utf8).write(to: URL(fileURLWithPath: secret))
+        let spool = try Spool(beside: directory.file("relay.db"))
+        #expect(symlink(secret, spool.path("0000000000000")) == 0)
+        await #expect(throws: StoreError.self) { try await spool.body("0000000000000", size: 6) }
+        await #expect(throws: StoreError.self) { try await spool.make("0000000000000") }
     }
 
     @Test func nothingIsMadeWhereALinkLeadsTo() throws {

@@ -38,18 +38,37 @@ import Testing
         let directory = Self.directory.path
         #expect(
             throws: SettingsErrors([
-                SettingsMistake(.file(directory, line: nil, column: nil), nil, "can't be read: Is a directory")
+                SettingsMistake(.file(directory, line: nil, column: nil), nil, "is a directory; name the file in it")
             ])
         ) {
             try RelaySettings.load(file: directory, environment: [:])
         }
     }
 
-    @Test func aFileThatNeverEndsIsGivenUp() {
+    @Test func aFileThatIsTooLargeIsGivenUp() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).yaml")
+        try Data(repeating: 0x23, count: 256 << 10 + 1).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
         let errors = #expect(throws: SettingsErrors.self) {
-            try RelaySettings.load(file: "/dev/zero", environment: [:])
+            try RelaySettings.load(file: file.path, environment: [:])
         }
-        #expect(errors?.description == "/dev/zero: is larger than 256 KiB: no settings file")
+        #expect(errors?.description == "\(file.path): is larger than 256 KiB: no settings file")
+    }
+
+    /// A pipe without a writer would block for ever, and a device may have no end.
+    @Test func aPipeAndADeviceAreRefusedAtOnce() throws {
+        let pipe = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).pipe").path
+        #expect(mkfifo(pipe, 0o600) == 0)
+        defer { unlink(pipe) }
+        for path in [pipe, "/dev/zero", "/dev/null"] {
+            let errors = #expect(throws: SettingsErrors.self) {
+                try RelaySettings.load(file: path, environment: [:])
+            }
+            #expect(
+                errors?.description
+                    == "\(path): is a pipe, a socket or a device; the settings are read again on SIGHUP, so name a regular file"
+            )
+        }
     }
 
     /// Neither the parser's recursion nor the walk may be driven into the end of the stack.

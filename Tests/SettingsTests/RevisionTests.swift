@@ -9,7 +9,7 @@ import Testing
         hostname: other.example.com
         database: /elsewhere/relay.db
         listen: ["smtp://127.0.0.1:2525"]
-        tls: { certificate: [a.pem], private_key: [a.key], minimum_version: "1.3" }
+        tls: { certificate: [a.pem], private_key: [a.key], minimum_version: "1.3", compatibility: old-devices }
         submission:
           max_message_size: 1 MiB
           max_recipients: 7

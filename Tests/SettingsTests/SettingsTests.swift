@@ -45,6 +45,7 @@ func mistakes(
           certificate: [ /a.pem, /b.pem ]
           private_key: [ /a.key, /b.key ]
           minimum_version: 1.3
+          compatibility: old-devices
         submission:
           max_message_size: 10 MB
           max_recipients: 50
@@ -96,6 +97,7 @@ func mistakes(
         settings.tls.certificates = ["/a.pem", "/b.pem"]
         settings.tls.privateKeys = ["/a.key", "/b.key"]
         settings.tls.minimumVersion = .tls13
+        settings.tls.compatibility = .oldDevices
         settings.submission.maximumMessageSize = 10_000_000
         settings.submission.maximumRecipients = 50
         settings.submission.maximumConnections = 2000
@@ -140,6 +142,7 @@ func mistakes(
             "HIVEKU_RELAY_TLS_CERTIFICATE": "/a.pem,/b.pem",
             "HIVEKU_RELAY_TLS_PRIVATE_KEY": "/a.key,/b.key",
             "HIVEKU_RELAY_TLS_MINIMUM_VERSION": "1.3",
+            "HIVEKU_RELAY_TLS_COMPATIBILITY": "old-devices",
             "HIVEKU_RELAY_SUBMISSION_MAX_MESSAGE_SIZE": "10 MB",
             "HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS": "50",
             "HIVEKU_RELAY_SUBMISSION_MAX_CONNECTIONS": "2000",

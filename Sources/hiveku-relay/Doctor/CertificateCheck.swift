@@ -4,12 +4,6 @@ import NIOOpenSSL
 import RelayCore
 import Settings
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Looks at the certificates that the settings name.
 struct CertificateCheck: Sendable {
     struct Result: Sendable {
@@ -36,7 +30,8 @@ struct CertificateCheck: Sendable {
                 for info in try load([(certificate, key)]) {
                     result.fingerprints.append(info.fingerprint)
                     result.findings += Judge.certificate(
-                        info, hostname: settings.hostname, key: (key, isReadableByAll(key)), now: clock.now())
+                        info, hostname: settings.hostname, key: (key, ExposedFiles.isReadableByAll(key)),
+                        now: clock.now())
                 }
             } catch {
                 result.findings.append(Judge.certificate(unusable: error))
@@ -58,10 +53,5 @@ struct CertificateCheck: Sendable {
     private func load(_ pairs: [(String, String)]) throws(TLSConfigurationError) -> [TLSCertificateInfo] {
         let identities = pairs.map { TLSIdentity(certificateChain: .file($0.0), privateKey: .file($0.1)) }
         return try TLSServerContext(TLSConfiguration(identities: identities)).certificates
-    }
-
-    private func isReadableByAll(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IROTH != 0
     }
 }

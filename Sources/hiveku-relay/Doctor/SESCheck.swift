@@ -13,7 +13,9 @@ struct SESCheck: Sendable {
     let reach: ReachCheck?
     let clock: any RelayClock
 
-    func look() async -> [Finding] {
+    func look() async -> [Finding] { await answers() + ExposedFiles.credentials(settings) }
+
+    private func answers() async -> [Finding] {
         let domains = await within(Doctor.patience) { await self.domains() }
         guard let domains, let domains else { return Judge.sesWithoutRecords }
         guard domains.hasLiveKeys else { return Judge.noLiveKeys }

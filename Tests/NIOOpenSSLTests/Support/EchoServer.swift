@@ -24,12 +24,15 @@ final class EchoServer: Sendable {
     }
 
     /// Runs one with an ECDSA and an RSA certificate; the directory has what verifies them in the file `trusted`.
-    static func with(_ body: (EchoServer, TemporaryDirectory) async throws -> Void) async throws {
+    static func with(
+        _ compatibility: TLSCompatibility = .modern, _ body: (EchoServer, TemporaryDirectory) async throws -> Void
+    ) async throws {
         let material = try await Material.shared
         let directory = try TemporaryDirectory()
         try directory.write(material.trusted, to: "trusted")
         let context = try TLSServerContext(
-            TLSConfiguration(identities: [material.ecIdentity, material.rsaIdentity]))
+            TLSConfiguration(
+                identities: [material.ecIdentity, material.rsaIdentity], compatibility: compatibility))
         let (reports, sink) = AsyncStream.makeStream(of: Report.self)
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelOption(.allowRemoteHalfClosure, value: true)

@@ -1,0 +1,97 @@
+/// Finds what is probably a secret in text that somebody typed: an API key of ours, however mangled, or an AWS credential.
+///
+/// Errors repeat what was typed, and a secret gets typed where a name or an id was meant. It may withhold what is none; it must not
+/// withhold what people need to find their mistake: words, host names, paths and the relay's ids stay.
+public enum LikelySecret {
+    /// Stands for what was taken out.
+    static let mark = "…"
+
+    /// Whether a part of `text` is probably a secret.
+    public static func isIn(_ text: String) -> Bool { withheld(in: text) != text }
+
+    /// `text` with each secret shortened to what may be known of it: `hk_live_` and the key's public id, or the kind of AWS key.
+    public static func withheld(in text: String) -> String {
+        var result = ""
+        var rest = text.unicodeScalars[...]
+        while let first = rest.first {
+            let run = rest.prefix { isTokenScalar($0) == isTokenScalar(first) }
+            result += isTokenScalar(first) ? withheld(token: Array(run)) : String(run)
+            rest = rest[run.endIndex...]
+        }
+        return result
+    }
+
+    // MARK: - Tokens
+
+    /// A run of letters, digits and what else API keys, AWS's secret keys and base64 are made of.
+    private static func withheld(token: [Unicode.Scalar]) -> String {
+        if let marker = endOfKeyMarker(in: token) {
+            let secret = token[marker...]
+            // What stands in lists and pages is the marker with the public id.
+            guard secret.count > APIKey.idLength else { return text(token[...]) }
+            return text(token[..<marker]) + text(secret.prefix(APIKey.idLength)) + mark
+        }
+        // AWS's secret access keys: 40 characters of base64.
+        if token.count == 40, isRandom(token[...]) { return mark }
+        var result = ""
+        var rest = token[...]
+        while let first = rest.first {
+            let part = rest.prefix { isSeparator($0) == isSeparator(first) }
+            result += withheld(part: part)
+            rest = rest[part.endIndex...]
+        }
+        return result
+    }
+
+    private static func withheld(part: ArraySlice<Unicode.Scalar>) -> String {
+        // AWS's access key ids (IAM User Guide, "IAM identifiers", unique ID prefixes).
+        let beginning = text(part.prefix(4))
+        if part.count >= 16, ["AKIA", "ASIA"].contains(beginning), part.allSatisfy({ isUpper($0) || isDigit($0) }) {
+            return beginning + mark
+        }
+        return part.count >= 20 && isRandom(part) ? mark : text(part)
+    }
+
+    /// Where the part behind `hk_live_` or `hk_test_` begins, in any case and with any separator: people retype keys.
+    private static func endOfKeyMarker(in token: [Unicode.Scalar]) -> Int? {
+        let folded = token.map { $0.properties.lowercaseMapping }
+        for start in folded.indices.dropLast(5) where folded[start] == "h" && folded[start + 1] == "k" {
+            var index = start + 2
+            while index < folded.count, isSeparator(token[index]) { index += 1 }
+            let word = folded[index...].prefix(4).joined()
+            guard word == "live" || word == "test" else { continue }
+            index += 4
+            while index < folded.count, isSeparator(token[index]) { index += 1 }
+            return index
+        }
+        return nil
+    }
+
+    /// Whether upper case, lower case and digits follow each other as in no word: on average every other character of a secret is
+    /// of another kind than the one before it; of a word made of names and years, one in five.
+    private static func isRandom(_ part: ArraySlice<Unicode.Scalar>) -> Bool {
+        let kinds = part.map { isDigit($0) ? 0 : isUpper($0) ? 1 : isSeparator($0) ? 2 : 3 }
+        guard kinds.contains(0), kinds.contains(1), kinds.contains(3) else { return false }
+        let changes = zip(kinds, kinds.dropFirst()).count { $0 != $1 }
+        return changes * 4 >= kinds.count
+    }
+
+    private static func text(_ scalars: some Sequence<Unicode.Scalar>) -> String {
+        var view = String.UnicodeScalarView()
+        view.append(contentsOf: scalars)
+        return String(view)
+    }
+
+    private static func isTokenScalar(_ scalar: Unicode.Scalar) -> Bool {
+        isDigit(scalar) || isUpper(scalar) || "a"..."z" ~= scalar || isSeparator(scalar) || scalar == "+"
+            || scalar == "="
+    }
+
+    /// What stands between words of paths and names.
+    private static func isSeparator(_ scalar: Unicode.Scalar) -> Bool {
+        scalar == "_" || scalar == "-" || scalar == "/"
+    }
+
+    private static func isDigit(_ scalar: Unicode.Scalar) -> Bool { "0"..."9" ~= scalar }
+    private static func isUpper(_ scalar: Unicode.Scalar) -> Bool { "A"..."Z" ~= scalar }
+}

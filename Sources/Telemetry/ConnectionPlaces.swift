@@ -1,0 +1,131 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+import Synchronization
+
+/// The places that the telemetry listener has for connections. Where all are taken, the connection that has waited longest for a
+/// request makes room: whoever connects only to sit there must not keep out a probe that asks.
+final class ConnectionPlaces: Sendable {
+    private struct Place {
+        let channel: any Channel
+        /// Grows with each change, so that the smallest has waited longest; nil while a request is answered.
+        var waitingSince: UInt64?
+    }
+
+    private struct State {
+        var places: [ObjectIdentifier: Place] = [:]
+        var changes: UInt64 = 0
+
+        mutating func next() -> UInt64 {
+            changes += 1
+            return changes
+        }
+    }
+
+    private let state = Mutex(State())
+    private let maximum: Int
+
+    init(_ maximum: Int) { self.maximum = maximum }
+
+    /// Takes a place for a connection, which waits for its first request.
+    ///
+    /// - Returns: whether it has one: not when all are busy with requests.
+    func take(_ channel: any Channel) -> Bool {
+        let (hasPlace, leaving) = state.withLock { state -> (Bool, (any Channel)?) in
+            var leaving: (any Channel)?
+            if state.places.count >= maximum {
+                let idle = state.places.filter { $0.value.waitingSince != nil }
+                guard let oldest = idle.min(by: { ($0.value.waitingSince ?? 0) < ($1.value.waitingSince ?? 0) }) else {
+                    return (false, nil)
+                }
+                state.places[oldest.key] = nil
+                leaving = oldest.value.channel
+            }
+            state.places[ObjectIdentifier(channel)] = Place(channel: channel, waitingSince: state.next())
+            return (true, leaving)
+        }
+        leaving?.close(promise: nil)
+        return hasPlace
+    }
+
+    func requestBegan(_ channel: any Channel) {
+        state.withLock { $0.places[ObjectIdentifier(channel)]?.waitingSince = nil }
+    }
+
+    func requestEnded(_ channel: any Channel) {
+        state.withLock { state in
+            let now = state.next()
+            state.places[ObjectIdentifier(channel)]?.waitingSince = now
+        }
+    }
+
+    func leave(_ channel: any Channel) {
+        state.withLock { $0.places[ObjectIdentifier(channel)] = nil }
+    }
+}
+
+/// Holds one connection to its times: a head comes within ``firstHead``, whatever drips in meanwhile; an answer is taken within
+/// ``answer``; between requests it may sit for ``idle``, as long as nobody else wants its place.
+final class ConnectionTimes: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    static let firstHead = TimeAmount.seconds(5)
+    static let answer = TimeAmount.seconds(30)
+    static let idle = TimeAmount.seconds(60)
+
+    private let places: ConnectionPlaces
+    private var deadline: Scheduled<Void>?
+
+    init(_ places: ConnectionPlaces) { self.places = places }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { begin(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(context)
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { end(context) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .head = unwrapInboundIn(data) {
+            places.requestBegan(context.channel)
+            close(context, in: ConnectionTimes.answer)
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) {
+            places.requestEnded(context.channel)
+            close(context, in: ConnectionTimes.idle)
+        }
+        context.write(data, promise: promise)
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard deadline == nil else { return }
+        close(context, in: ConnectionTimes.firstHead)
+        if !places.take(context.channel) { context.close(promise: nil) }
+    }
+
+    private func end(_ context: ChannelHandlerContext) {
+        deadline?.cancel()
+        places.leave(context.channel)
+    }
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        deadline?.cancel()
+        deadline = context.eventLoop.assumeIsolated().scheduleTask(in: time) { context.close(promise: nil) }
+    }
+}

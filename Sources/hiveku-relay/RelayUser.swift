@@ -1,0 +1,95 @@
+import Foundation
+import SMTPServer
+import Settings
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// From root to the user whom the relay's files belong to.
+///
+/// Whoever owns the directory of the database could have put links to other files in place of the relay's own, and what is made there
+/// must be the relay's. So whatever root starts becomes that user before it opens anything there.
+enum RelayUser {
+    /// Becomes the owner of the directory that the file at `path` is in, or of the nearest one above it that is there. Does nothing
+    /// for another user than root, or where root is the owner.
+    ///
+    /// - Returns: whether the process is now somebody else.
+    /// - Throws: `CommandError`.
+    @discardableResult
+    static func become(ownerOfDirectoryOf path: String) throws -> Bool {
+        guard let owner = owner(ofDirectoryOf: path), owner.user != 0 else { return false }
+        try become(owner.user, owner.group, directory: owner.directory)
+        return true
+    }
+
+    /// Whether ``become(ownerOfDirectoryOf:)`` will change anything.
+    static func isAnother(thanOwnerOfDirectoryOf path: String) -> Bool {
+        owner(ofDirectoryOf: path).map { $0.user != 0 } ?? false
+    }
+
+    /// Nil for a process that is not root.
+    private static func owner(ofDirectoryOf path: String) -> (directory: String, user: uid_t, group: gid_t)? {
+        guard geteuid() == 0 else { return nil }
+        var directory = (path as NSString).deletingLastPathComponent
+        var status = stat()
+        while stat(directory.isEmpty ? "." : directory, &status) != 0 {
+            guard errno == ENOENT, !directory.isEmpty, directory != "/" else { return nil }
+            directory = (directory as NSString).deletingLastPathComponent
+        }
+        return (directory.isEmpty ? "." : directory, status.st_uid, status.st_gid)
+    }
+
+    private static func become(_ user: uid_t, _ group: gid_t, directory: String) throws {
+        // With the groups that the user has by the system's list, as systemd does it: certificates are often a group's.
+        let groups = getpwuid(user).map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
+        // As root, these can't be taken back. The C library sees to it that all threads follow, but for the first one once Dispatch
+        // has parked it: commands end soon after, `serve` calls this before.
+        guard groups == 0, setgid(group) == 0, setuid(user) == 0 else {
+            throw CommandError(
+                "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
+        }
+    }
+}
+
+/// Listening sockets that root binds before it becomes the relay's user, who may not bind ports below 1024.
+enum BoundSockets {
+    /// - Returns: `listeners` with the sockets in place of the addresses.
+    /// - Throws: `CommandError` where one can't be bound.
+    static func bind(_ listeners: [RelaySettings.Listener]) throws -> [SMTPListener] {
+        try listeners.compactMap { listener in
+            guard case .address(let security, let host, let port) = listener else { return nil }
+            return SMTPListener(
+                .descriptor(try bind(listener, host, port)), security == .startTLS ? .startTLS : .implicitTLS)
+        }
+    }
+
+    private static func bind(_ listener: RelaySettings.Listener, _ host: String, _ port: Int) throws -> CInt {
+        func failure(_ why: String) -> CommandError { CommandError("can't listen on \(listener): \(why)") }
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_PASSIVE
+        var first: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, String(port), &hints, &first)
+        guard status == 0, let address = first?.pointee else { throw failure(String(cString: gai_strerror(status))) }
+        defer { freeaddrinfo(first) }
+        let descriptor = socket(
+            address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { throw failure(String(cString: strerror(errno))) }
+        var yes: CInt = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
+        guard systemBind(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
+            let why = String(cString: strerror(errno))
+            close(descriptor)
+            throw failure(why)
+        }
+        return descriptor
+    }
+}
+
+/// `bind(2)`, which the methods of the same name hide.
+private func systemBind(_ descriptor: CInt, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> CInt {
+    bind(descriptor, address, length)
+}

@@ -1,0 +1,259 @@
+"""Files that somebody else has prepared: links, pipes, files and directories of other users, and files that everybody may read."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from relay import BINARY, DEADLINE, clean_environment
+
+OTHER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def open_directory():
+    """That everybody may pass through."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o711)
+        yield pathlib.Path(path)
+
+
+def demo(directory, until=None):
+    """Starts the demo in `directory`, waits until it says `until` or has ended; its status, output and errors."""
+    process = subprocess.Popen(
+        [BINARY, "serve", "--demo"], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0,
+        env=clean_environment({"HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0"}))
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if until and until in line:
+            process.send_signal(signal.SIGTERM)
+    errors = process.stderr.read()
+    return process.wait(DEADLINE), seen, errors
+
+
+READY = "messages list"
+
+
+def test_the_demos_files_are_its_users_alone(tmp_path):
+    # Whatever the umask is (here: none).
+    status, _, errors = demo(tmp_path, READY)
+    assert status == 0, errors
+    state = tmp_path / ".hiveku-relay"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    for name in ["relay.yaml", "demo-key", "relay.db"]:
+        assert stat.S_IMODE((state / name).stat().st_mode) == 0o600, name
+    key = (state / "demo-key").read_text()
+    assert demo(tmp_path, READY)[0] == 0
+    assert (state / "demo-key").read_text() == key
+
+
+@pytest.mark.parametrize("name", ["relay.yaml", "demo-key", "relay.yaml.new", "demo-key.new"])
+def test_the_demo_writes_through_no_link(tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    state = tmp_path / ".hiveku-relay"
+    state.mkdir(mode=0o700)
+    (state / name).symlink_to(victim)
+    status, _, errors = demo(tmp_path, READY)
+    assert status == 0, errors
+    assert victim.read_text() == "untouched"
+    assert not (state / name).is_symlink()
+
+
+def test_the_demo_uses_no_directory_that_is_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".hiveku-relay").symlink_to(elsewhere)
+    status, _, errors = demo(tmp_path)
+    assert status == 1 and "it is a link or no directory" in errors
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
+    (tmp_path / ".hiveku-relay").mkdir()
+    (tmp_path / ".hiveku-relay").chmod(0o777)
+    status, _, errors = demo(tmp_path)
+    assert status == 1 and "others may write to it" in errors
+    (tmp_path / ".hiveku-relay").rmdir()
+    tmp_path.chmod(0o777)
+    status, _, errors = demo(tmp_path)
+    assert status == 1 and "every user of this machine may replace files" in errors
+    # As /tmp is.
+    tmp_path.chmod(0o1777)
+    assert demo(tmp_path, READY)[0] == 0
+
+
+@needs_root
+def test_the_demo_uses_no_directory_of_another_user(tmp_path):
+    tmp_path.chmod(0o1777)
+    state = tmp_path / ".hiveku-relay"
+    state.mkdir(mode=0o700)
+    os.chown(state, OTHER, OTHER)
+    status, _, errors = demo(tmp_path)
+    assert status == 1 and f"belongs to another user (uid {OTHER})" in errors
+    assert list(state.iterdir()) == []
+
+
+@needs_root
+def test_roots_demo_in_somebodys_directory_is_theirs(open_directory):
+    home = open_directory / "home"
+    home.mkdir()
+    os.chown(home, OTHER, OTHER)
+    secret = open_directory / "secret"
+    secret.write_text("untouched")
+    secret.chmod(0o600)
+    (home / ".hiveku-relay").mkdir(mode=0o700)
+    (home / ".hiveku-relay" / "relay.db.spool").symlink_to(open_directory)
+    for path in [home / ".hiveku-relay", home / ".hiveku-relay" / "relay.db.spool"]:
+        os.chown(path, OTHER, OTHER, follow_symlinks=False)
+    # What the link leads to is closed to that user, and so to root's demo.
+    status, _, errors = demo(home)
+    assert status == 1 and "relay.db.spool: Permission denied" in errors
+    (home / ".hiveku-relay" / "relay.db.spool").unlink()
+    status, _, errors = demo(home, READY)
+    assert status == 0, errors
+    assert {path.lstat().st_uid for path in (home / ".hiveku-relay").iterdir()} == {OTHER}
+    assert secret.read_text() == "untouched"
+
+
+@needs_root
+def test_roots_serve_becomes_the_owner_of_the_directory(own_relay, open_directory):
+    """Also on ports that only root may bind: they are bound first."""
+    relay = own_relay(start=False)
+    state = open_directory / "state"
+    state.mkdir(mode=0o750)
+    tls = open_directory / "tls"
+    tls.mkdir()
+    for path in [relay.certificate, relay.key_file]:
+        path.rename(tls / path.name)
+        os.chown(tls / path.name, OTHER, OTHER)
+    os.chown(state, OTHER, OTHER)
+    relay.config.rename(open_directory / "relay.yaml")
+    relay.config = open_directory / "relay.yaml"
+    relay.certificate, relay.key_file = tls / relay.certificate.name, tls / relay.key_file.name
+    ports = low_ports(2)
+    relay.write_settings({
+        "database": str(state / "relay.db"),
+        "listen": [f"smtp://127.0.0.1:{ports[0]}", f"smtps://127.0.0.1:{ports[1]}"]})
+    os.chmod(relay.config, 0o644)
+    relay.start()
+    assert [relay.ports["smtp"], relay.ports["smtps"]] == ports
+    # Every thread, also the first one, which Dispatch parks.
+    tasks = [(task / "status").read_text() for task in pathlib.Path(f"/proc/{relay.process.pid}/task").iterdir()]
+    assert len(tasks) > 2
+    for text in tasks:
+        for kind in ["Uid", "Gid"]:
+            assert set(re.search(rf"{kind}:\s+(.*)", text)[1].split()) == {str(OTHER)}
+    assert {path.stat().st_uid for path in state.iterdir()} == {OTHER}
+    relay.process.send_signal(signal.SIGHUP)
+    relay.wait_for_log("settings read")
+    assert relay.stop() == 0
+    # What the relay's user may not read is told at the start, not at the first SIGHUP.
+    relay.config.chmod(0o600)
+    result = relay.run("serve", check=False)
+    assert result.returncode == 78 and "Permission denied" in result.stderr
+
+
+def low_ports(count):
+    sockets = []
+    for port in range(1023, 600, -1):
+        probe = socket.socket()
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+            continue
+        sockets.append(probe)
+        if len(sockets) == count:
+            break
+    ports = [probe.getsockname()[1] for probe in sockets]
+    for probe in sockets:
+        probe.close()
+    return ports
+
+
+# -- what is no regular file
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize("command", [["config", "check"], ["keys", "list"], ["serve"], ["doctor"]])
+@pytest.mark.parametrize("what", ["pipe", "/dev/zero", "directory"])
+def test_a_settings_file_that_is_none(tmp_path, pipe, command, what):
+    path = {"pipe": pipe, "directory": tmp_path}.get(what, what)
+    result = subprocess.run(
+        [BINARY, *command, "--config", path], capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
+    # doctor tells it as one finding among others.
+    assert result.returncode == (1 if command == ["doctor"] else 78)
+    expected = "is a directory; name the file in it" if what == "directory" else "is a pipe, a socket or a device"
+    assert expected in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("setting", ["tls.certificate", "tls.private_key", "database"])
+def test_a_pipe_in_place_of_another_file(own_relay, pipe, setting):
+    relay = own_relay(start=False)
+    relay.write_settings({setting: str(pipe) if setting == "database" else [str(pipe)]})
+    result = relay.run("serve", check=False)
+    assert result.returncode == (1 if setting == "database" else 78)
+    assert re.search("regular file", result.stderr) and str(pipe) in result.stderr
+
+
+# -- secrets
+
+
+def test_a_file_with_secrets_that_everybody_may_read_is_told(own_relay):
+    relay = own_relay(start=False)
+    credentials = relay.directory / "aws"
+    credentials.write_text("[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n")
+    relay.write_settings({"ses.credentials_file": str(credentials)})
+    sentences = []
+    for path, words in [(credentials, "the AWS credentials in"), (relay.key_file, "the private key")]:
+        path.chmod(0o644)
+        sentences.append(f"every user of this machine may read {words} {path}")
+    checked = relay.run("config", "check")
+    document = relay.json("config", "check")[0]
+    doctor = relay.run("doctor", check=False)
+    relay.start()
+    for sentence in sentences:
+        assert f"warning: {sentence}; chmod o-rwx" in checked.stderr
+        assert any(sentence in warning for warning in document["warnings"])
+        assert sentence in doctor.stdout
+        relay.wait_for_log(sentence)
+    relay.stop()
+    credentials.chmod(0o640)
+    relay.key_file.chmod(0o600)
+    assert "warning" not in relay.run("config", "check").stderr
+    assert relay.json("config", "check")[0]["warnings"] == []
+
+
+KEY = "hk_live_A1b2C3d4Zq3Xv9LmT0aRk7WcY2nPf5BdHs8JgUe4iVoQ6x1M"[:48]
+MANGLED = [
+    KEY, KEY[:-3], KEY.upper(), KEY.replace("_", "-"), KEY[3:], KEY[8:] + "Q7", "x" + KEY, KEY[:20] + " " + KEY[20:],
+    KEY.replace("hk_", "hk")]
+
+
+@pytest.mark.parametrize("arguments", [
+    ["keys", "create", "--environment", "test", "--name"], ["keys", "show"], ["keys", "revoke"], ["messages", "show"],
+    ["keys", "create", "--environment", "test", "--name", "a", "--allow-domain"],
+    ["keys", "create", "--environment", "test", "--name", "a", "--scope"], ["keys", "create", "--name", "a", "--environment"],
+    ["messages", "list", "--key"], ["keys"]])
+def test_no_mangled_key_is_repeated(relay, arguments):
+    for text in MANGLED:
+        result = relay.run(*arguments, text, check=False)
+        told = (result.stdout + result.stderr).lower()
+        # Of what is behind the public id, no part.
+        assert not [i for i in range(16, 40) if KEY[i : i + 8].lower() in told], (arguments, text, told)

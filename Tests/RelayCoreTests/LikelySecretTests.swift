@@ -1,0 +1,50 @@
+import RelayCore
+import Testing
+
+@Suite struct LikelySecretTests {
+    @Test(arguments: [
+        // A key, cut, with something lost, retyped in capitals, with other separators, within a sentence.
+        ("hk_live_A1b2C3d4abcdefghijklmnopqrstuvwxyz012345", "hk_live_A1b2C3d4…"),
+        ("no key 'hk_test_A1b2C3d4abcdefghijklm' here", "no key 'hk_test_A1b2C3d4…' here"),
+        ("HK_LIVE_A1B2C3D4ABCDEFGHIJKLMNOP", "HK_LIVE_A1B2C3D4…"),
+        ("hk-live-A1b2C3d4abcdefghijkl", "hk-live-A1b2C3d4…"),
+        ("hklive_A1b2C3d4abcdefghijkl", "hklive_A1b2C3d4…"),
+        ("hk_live_A1b2C3d4_abcdefghijkl", "hk_live_A1b2C3d4…"),
+        ("xhk_live_A1b2C3d4abcdefghijkl", "xhk_live_A1b2C3d4…"),
+        // Without its beginning, and its second half after a blank.
+        ("A1b2C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "…"),
+        ("hk_live_A1b2 C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "hk_live_A1b2 …"),
+        // AWS: the documentation's examples, and a session token.
+        ("AKIAIOSFODNN7EXAMPLE", "AKIA…"), ("ASIAIOSFODNN7EXAMPLE", "ASIA…"),
+        ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "…"),
+        ("IQoJb3JpZ2luX2VjEK7aCXVzLWVhc3QtMSJHMEUCIQ==", "…"),
+    ])
+    func withheld(text: String, told: String) {
+        #expect(LikelySecret.withheld(in: text) == told)
+        #expect(LikelySecret.isIn(text))
+    }
+
+    @Test(arguments: [
+        "", "relay.example.com", "/etc/letsencrypt/live/relay.example.com/fullchain.pem", "hk_live_A1b2C3d4",
+        "A1b2C3d4",
+        "2z4k9q0x1m7ab", "submission.max_connections_per_client", "/var/lib/hiveku-relay/Relay-2026-production.db",
+        "MarketingEmails2026Production", "arn:aws:ses:eu-central-1:123456789012:configuration-set/Transactional",
+        "email.vpce-0123456789abcdef0-abcdefgh.email.eu-central-1.vpce.amazonaws.com", "2001:db8::/32",
+        "Größe überschritten",
+        "a1b2c3d4e5f60718293a4b5c6d7e8f90", "the test of hk and live words", "/home/Jane/Projects2026/relay/relay.yaml",
+    ])
+    func ordinaryTextStays(text: String) {
+        #expect(LikelySecret.withheld(in: text) == text)
+    }
+
+    @Test func everyGeneratedKeyIsFoundWhereverItIsCut() {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<200 {
+            let key = APIKey(generating: .live, using: &generator).revealed
+            for length in 20...key.count {
+                let told = LikelySecret.withheld(in: "key '\(key.prefix(length))'")
+                #expect(told == "key '\(key.prefix(16))…'")
+            }
+        }
+    }
+}
