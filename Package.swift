@@ -87,7 +87,7 @@ let package = Package(
         library("Supervision", ["RelayCore", nioCore, logging]),
         library(
             "Settings",
-            ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
+            ["InternetMessage", "RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("SESTransport", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(

@@ -55,7 +55,7 @@ struct ContentFieldCheck {
                 let name = AttachmentName(candidate)
                 guard let ending = name.ending, refusedAttachments.contains(ending) else { continue }
                 throw .attachment(
-                    "SES takes no attachment that ends in .\(ending); send \(Self.place(part)), \"\(name.excerpt)\", in an "
+                    "No attachment may end in .\(ending); send \(Self.place(part)), \"\(name.excerpt)\", in an "
                         + "archive or as a link")
             }
         }

@@ -75,6 +75,10 @@ extension RelaySettings {
             "submission.long_lines", \.submission.longLines, .word,
             "What becomes of messages with lines over 998 octets, which SES does not take."),
         Setting(
+            "submission.refused_attachments", \.submission.refusedAttachments, listOf: .attachmentEnding, 0...512,
+            isDistinct: true,
+            "Endings of file names that no attachment may have. SES refuses those of the default."),
+        Setting(
             "submission.received_header", \.submission.receivedHeader, .truth,
             "Whether a Received field with the client's address is added."),
         Setting(

@@ -1,3 +1,4 @@
+import InternetMessage
 import RelayCore
 
 /// Everything that an operator can set. The initial values are the defaults; ``reference`` derives their text from here.
@@ -75,6 +76,8 @@ public struct RelaySettings: Sendable, Equatable {
         /// Clients that may authenticate without TLS.
         public var plaintextAuthenticationNetworks: [NetworkBlock] = []
         public var longLines = LongLines.fold
+        /// Endings of attached files' names, without dot, in lower case.
+        public var refusedAttachments = AttachmentEndings.refusedBySES
         /// Whether a Received field is added.
         public var receivedHeader = true
         /// Whether a message that a client sends again within a day is queued once.

@@ -1,3 +1,4 @@
+import InternetMessage
 import RelayCore
 
 /// Why a written value is not taken: more than that it is not what was expected, or nothing.
@@ -189,6 +190,22 @@ extension ValueKind where Value == String {
                     isDigit($0) || isLetter($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
                 }
         }
+    }
+
+    /// In either case of letters, kept in lower case.
+    static var attachmentEnding: ValueKind {
+        ValueKind(
+            expectation: "the ending of a file name without its dot, such as exe",
+            parse: { text throws(Misfit) in
+                let isValid =
+                    text.utf8.count <= AttachmentEndings.maximumLength
+                    && text.utf8.allSatisfy {
+                        $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "/")
+                    }
+                guard isValid else { throw Misfit() }
+                return text.lowercased()
+            },
+            write: { $0 })
     }
 
     /// Whatever can stand between the brackets of a section of AWS's files.

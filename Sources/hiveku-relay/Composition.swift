@@ -15,7 +15,8 @@ extension Admission.Configuration {
             hostname: settings.hostname, maximumMessageSize: submission.maximumMessageSize,
             maximumRecipients: submission.maximumRecipients, maximumRateDelay: submission.maximumRateDelay,
             preparation: PreparationPolicy(
-                longLines: submission.longLines == .fold ? .fold : .refuse, addReceived: submission.receivedHeader),
+                longLines: submission.longLines == .fold ? .fold : .refuse, addReceived: submission.receivedHeader,
+                refusedAttachments: AttachmentEndings(submission.refusedAttachments)),
             detectsRepeats: submission.detectsRepeats)
     }
 }

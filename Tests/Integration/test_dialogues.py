@@ -13,6 +13,7 @@ A dialogue is a text file of lines:
     @auth NAME       AUTH PLAIN with a key, and its 235
     @another KIND    a connection beside the one before, which stays open
     @many N          N octets of text in lines, @long N a line of N octets
+    @repeat N TEXT   the same line N times
     @id NAME TEXT    a line that begins with TEXT; what follows is {NAME} from now on
     @other NAME TEXT the same, and what follows is not {NAME}
     @close           the relay must close the connection now
@@ -140,6 +141,8 @@ class Player:
             self.send((b"x" * 62 + b"\r\n") * (int(arguments[0]) // 64))
         elif name == "long":
             self.send(b"x" * int(arguments[0]) + b"\r\n")
+        elif name == "repeat":
+            self.send((" ".join(arguments[1:]).encode() + b"\r\n") * int(arguments[0]))
         elif name == "tls":
             self.tls()
         elif name == "auth":

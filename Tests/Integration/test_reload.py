@@ -57,6 +57,19 @@ def test_what_clients_are_held_to_changes_for_new_connections(own_relay):
     assert b"Received:" not in relay.raw(message_id) and b"@other.example.com>" in relay.raw(message_id)
 
 
+def test_refused_attachments(own_relay):
+    message = (b"From: from@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+               b"Content-Disposition: attachment; filename=a.zip\r\n\r\nAAAA\r\n--b--\r\n")
+    relay = own_relay({"submission.refused_attachments": ["zip"]})
+    key = relay.create_key()
+    with session(relay, key) as smtp:
+        code, text = send(smtp, message)
+        assert code == 550 and text.endswith("[attachment]")
+    change(relay, {"submission.refused_attachments": ["exe"]})
+    with session(relay, key) as smtp:
+        assert send(smtp, message)[0] == 250
+
+
 def test_limits_of_connections_and_time(own_relay):
     relay = own_relay()
     change(relay, {"submission.max_connections_per_client": 1, "submission.auth_timeout": "1s"})

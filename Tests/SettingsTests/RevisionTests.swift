@@ -20,6 +20,7 @@ import Testing
           max_rate_delay: 12s
           plaintext_auth_networks: [192.0.2.0/24]
           long_lines: refuse
+          refused_attachments: [ exe ]
           received_header: false
           detect_repeats: false
         ses:

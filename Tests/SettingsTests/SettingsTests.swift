@@ -56,6 +56,7 @@ func mistakes(
           max_rate_delay: 1500ms
           plaintext_auth_networks: [ 127.0.0.1, "2001:db8::/32" ]
           long_lines: refuse
+          refused_attachments: [ EXE, js ]
           received_header: no
           detect_repeats: no
         ses:
@@ -109,6 +110,7 @@ func mistakes(
             try NetworkBlock("127.0.0.1"), try NetworkBlock("2001:db8::/32"),
         ]
         settings.submission.longLines = .refuse
+        settings.submission.refusedAttachments = ["exe", "js"]
         settings.submission.receivedHeader = false
         settings.submission.detectsRepeats = false
         settings.ses.region = "us-gov-west-1"
@@ -152,6 +154,7 @@ func mistakes(
             "HIVEKU_RELAY_SUBMISSION_MAX_RATE_DELAY": "1500ms",
             "HIVEKU_RELAY_SUBMISSION_PLAINTEXT_AUTH_NETWORKS": "127.0.0.1,2001:db8::/32",
             "HIVEKU_RELAY_SUBMISSION_LONG_LINES": "refuse",
+            "HIVEKU_RELAY_SUBMISSION_REFUSED_ATTACHMENTS": "exe,JS",
             "HIVEKU_RELAY_SUBMISSION_RECEIVED_HEADER": "false",
             "HIVEKU_RELAY_SUBMISSION_DETECT_REPEATS": "false",
             "HIVEKU_RELAY_SES_REGION": "us-gov-west-1",
