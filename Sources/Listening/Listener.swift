@@ -16,6 +16,27 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     /// A listening socket that somebody else has bound (socket activation).
     case descriptor(CInt)
 
+    /// Nil where the system chooses it, or it has none.
+    public var port: Int? {
+        switch self {
+        case .address(_, let port): return port == 0 ? nil : port
+        case .descriptor(let descriptor):
+            var address = sockaddr_storage()
+            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let port = withUnsafeMutablePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer -> Int? in
+                    guard getsockname(descriptor, pointer, &length) == 0,
+                        [sa_family_t(AF_INET), sa_family_t(AF_INET6)].contains(pointer.pointee.sa_family)
+                    else { return nil }
+                    // Both have it in network order behind the family (RFC 3493 section 3.3).
+                    return Int(
+                        UInt16(bigEndian: UnsafeRawPointer(pointer).loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
+                }
+            }
+            return port == 0 ? nil : port
+        }
+    }
+
     public var description: String {
         switch self {
         case .address(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"

@@ -133,13 +133,7 @@ struct PortHint: Sendable {
     }
 
     private static func port(_ security: SMTPListener.Security, _ listeners: [SMTPListener]) -> Int? {
-        let ports = listeners.compactMap { listener -> Int? in
-            guard listener.security == security, case .address(_, let port) = listener.place, port != 0 else {
-                return nil
-            }
-            return port
-        }
-        return ports.first
+        listeners.lazy.compactMap { $0.security == security ? $0.place.port : nil }.first
     }
 
     var forStartTLS: String {
