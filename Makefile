@@ -10,6 +10,7 @@
 # make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
 # make fuzz-short: what CI does of it
+# make readers  other programs that read mail, against 30,000 From fields that the relay takes or refuses; FROM_SEED=7 for other ones
 # make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
 # make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
 # make lint    what CI holds the sources to
@@ -31,11 +32,13 @@ BENCHMARKS := Benchmarks/.build
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
-APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl \
-	libmail-java libactivation-java openjdk-17-jdk-headless $(APT_EXIM) \
-	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
+# Readers of mail that the checks of the header are held against, and what runs them.
+APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go libmail-java libactivation-java \
+	openjdk-17-jdk-headless
 # What Exim's program needs beside it, which is unpacked only (below).
 APT_EXIM := libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0
+APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_EXIM)
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -43,7 +46,7 @@ PROGRAM ?= .build/debug/hiveku-relay
 DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
-.PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts faults fuzz fuzz-short \
+.PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
 	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
 	deps-run deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
@@ -84,6 +87,13 @@ test-swift: deps-test
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
 	$(VENV)/bin/python -m pytest Tests/Integration
+
+# The long form of a test of InternetMessageTests, with another seed each day.
+FROM_FIELDS ?= 30000
+FROM_SEED ?= $(shell date +%Y%m%d)
+readers: deps-test
+	@echo "seed: $(FROM_SEED)"
+	FROM_FIELDS=$(FROM_FIELDS) FROM_SEED=$(FROM_SEED) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test --filter OtherReadersTests
 
 check-alerts: deps-test
 	$(VENV)/bin/python -m pytest Tests/Integration/test_alerts.py

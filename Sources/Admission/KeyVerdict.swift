@@ -77,8 +77,11 @@ extension ReversePath {
 }
 
 extension HeaderSummary {
+    /// Of all whom a reader could take for the author. A doubt about that is a domain without name, which no allowlist covers.
     var claimedDomains: [ClaimedDomain] {
         [ClaimedDomain(.from, from.domain)] + senders.map { ClaimedDomain(.sender, $0.domain) }
+            + otherAuthors.map { ClaimedDomain(.displayName, name: $0.text, text: $0.text) }
+            + (ambiguity.map { [ClaimedDomain(.unclear, name: nil, text: $0.explanation)] } ?? [])
     }
 }
 

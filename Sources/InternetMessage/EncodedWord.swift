@@ -64,6 +64,8 @@ public enum EncodedWord {
         var charset: Charset? { Charset(charsetName) }
         /// The decoded text; nil when it is damaged or the encoding is neither B nor Q.
         var octets: [UInt8]?
+        /// Whether it is base64 without its padding, of which some readers leave out the last octets.
+        var isShort: Bool
         /// The index behind the closing `?=`.
         var end: Int
     }
@@ -95,14 +97,16 @@ public enum EncodedWord {
         while let mark = bytes[index...].firstIndex(of: .questionMark) {
             if mark + 1 < bytes.endIndex, bytes[mark + 1] == .equalsSign {
                 let text = bytes[textStart..<mark]
+                let encoding = bytes[encodingAt].asciiLowercased
                 let octets: [UInt8]? =
-                    switch bytes[encodingAt].asciiLowercased {
+                    switch encoding {
                     case UInt8(ascii: "b"): base64(text)
                     case UInt8(ascii: "q"): quoted(text)
                     default: nil
                     }
                 return Word(
-                    charsetName: charset.prefix { $0 != UInt8(ascii: "*") }, octets: octets, end: mark + 2)
+                    charsetName: charset.prefix { $0 != UInt8(ascii: "*") }, octets: octets,
+                    isShort: encoding == UInt8(ascii: "b") && text.count % 4 != 0, end: mark + 2)
             }
             index = mark + 1
         }

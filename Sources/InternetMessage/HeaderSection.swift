@@ -225,9 +225,13 @@ private struct HeaderReader {
         guard fromCount == 1 else {
             throw .from("The message has \(fromCount) From fields; SES takes exactly one")
         }
-        var summary = HeaderSummary(from: try MailboxField.parse(bytes[from], field: "From"))
+        let author = try MailboxField.parse(bytes[from], field: "From")
+        var summary = HeaderSummary(from: author.address)
+        summary.add(author)
         for sender in senders {
-            summary.senders.append(try MailboxField.parse(bytes[sender.range], field: sender.name))
+            let mailbox = try MailboxField.parse(bytes[sender.range], field: sender.name)
+            summary.senders.append(mailbox.address)
+            summary.add(mailbox)
         }
         summary.subject = subject.map { SubjectText.display(trimmed($0)) }
         if let messageID {

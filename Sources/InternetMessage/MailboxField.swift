@@ -1,213 +1,228 @@
-/// Reads a field that holds exactly one mailbox (From, Sender, Resent-From, Resent-Sender), so strictly that whoever
-/// reads the same octets by whatever rules finds the same address.
+/// A field that holds exactly one mailbox (From, Sender, Resent-From, Resent-Sender): the mailbox that SES finds in it, and
+/// whom else other readers could find.
 ///
-/// Accepted, with folds and blanks between the parts:
+/// SES seems to read it as JavaMail does (`InternetAddress.parseHeader`, strict). What that takes as exactly one mailbox is
+/// taken here, with few exceptions: the address must be one that ``AddrSpec`` can hold, with a domain name, since SES sends for
+/// nothing else. JavaMail's rules, where they differ from RFC 5322 section 3.4:
 ///
-///     local@domain                              local@domain (comment)
-///     <local@domain>        "any name" <local@domain>        Any. Name =?utf-8?q?x?= (comment) <local@domain>
-///
-/// Readers of mail differ about the rest of RFC 5322: some drop comments wherever they stand and some don't know them;
-/// some split at commas before they look at quotes; some take the first `<`, some the last; some decode encoded words
-/// before they parse; some end a quoted string at an escaped quote. Hence what is refused below, always with the field's name
-/// and what to change.
+/// - before `<` anything may stand but an unclosed quote, comment or `[`, and `<`, `>`, `:`, `;`, `,` and `)` outside quotes;
+///   after `>` the same, and it is passed over;
+/// - without brackets the address ends at the first comment, and what follows is passed over;
+/// - empty elements of the list (`a@b.example,`) are passed over;
+/// - a colon is passed over behind `>`, a semicolon where an element of the list would begin;
+/// - blanks at the ends of the address are passed over, in brackets too; blanks within it are refused.
 struct MailboxField {
-    /// The longest field body taken, in octets. It bounds the work; a display name of sense is far shorter.
-    static let maximumLength = 4096
+    /// The mailbox that SES finds. Its domain is always a name.
+    var address: AddrSpec
+    /// The domains, other than the address's, of all that some reader could take for an author's address.
+    var otherAuthors: [DomainName]
+    /// Why not all authors can be known, as a sentence; nil when they are.
+    var ambiguity: String?
 
+    static func parse(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> MailboxField {
+        var parser = MailboxParser(bytes: body, field: field)
+        let address = try parser.mailbox()
+        let authors = PossibleAuthors(of: body)
+        return MailboxField(
+            address: address, otherAuthors: authors.domains.filter { $0 != address.domainName },
+            ambiguity: authors.doubt.map { "The \(field) field \($0.explanation)" })
+    }
+}
+
+private struct MailboxParser {
     private let bytes: ArraySlice<UInt8>
     private let field: String
     private var index: Int
-    private var display = DisplayName()
 
-    static func parse(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> AddrSpec {
-        var parser = MailboxField(bytes: body, field: field, index: body.startIndex)
-        return try parser.mailbox()
-    }
-
-    private init(bytes: ArraySlice<UInt8>, field: String, index: Int) {
+    init(bytes: ArraySlice<UInt8>, field: String) {
         self.bytes = bytes
         self.field = field
-        self.index = index
+        index = bytes.startIndex
     }
 
-    private func refusal(_ what: String) -> MessageRejection { .from("The \(field) field \(what)") }
-
-    private var next: UInt8? { index < bytes.endIndex ? bytes[index] : nil }
-
-    private mutating func skipBlanks() {
-        while let byte = next, byte.isFoldingWhiteSpace { index += 1 }
+    private func refusal(_ what: String) -> MessageRejection {
+        let sentence = "The \(field) field \(what)"
+        return field == "From" ? .from(sentence) : .address(sentence)
     }
 
-    private mutating func mailbox() throws(MessageRejection) -> AddrSpec {
-        guard bytes.count <= Self.maximumLength else {
-            throw refusal("is longer than \(Self.maximumLength) octets")
+    mutating func mailbox() throws(MessageRejection) -> AddrSpec {
+        guard let found = try element() else {
+            throw refusal(
+                bytes.allSatisfy(\.isFoldingWhiteSpace)
+                    ? "is empty; it must hold one address, as in Name <user@example.com>"
+                    : "has no address; it must hold one, as in Name <user@example.com>")
         }
-        for byte in bytes where byte.isControl && !byte.isFoldingWhiteSpace {
-            throw refusal("holds a control character")
+        guard try element() == nil else {
+            throw refusal("holds a comma outside quotes; SES takes one mailbox, and a name with a comma needs quotes")
         }
-        try display.addText(bytes, field: field)
-        skipBlanks()
-        guard next != nil else { throw refusal("is empty; it must hold one address, as in Name <user@example.com>") }
-        var hasWord = false
-        while let byte = next {
-            let start = index
+        return try address(found)
+    }
+
+    private struct Found {
+        var spec: ArraySlice<UInt8>
+        var isInBrackets: Bool
+    }
+
+    /// Reads up to the next comma outside quotes and comments, or to the end. Nil when nothing but blanks, comments, commas and
+    /// semicolons is left.
+    private mutating func element() throws(MessageRejection) -> Found? {
+        var start: Int?
+        var end: Int?
+        var angle: ArraySlice<UInt8>?
+        // Behind a colon, commas don't part and brackets don't count; without an address before it, the colon is a part of the address.
+        var isGroup = false
+        scan: while index < bytes.endIndex {
+            let at = index
+            let byte = bytes[index]
+            index += 1
             switch byte {
-            case .quote:
-                try quotedString()
-                if next == .at {
-                    guard !hasWord else { throw unquotedAt }
-                    return try bareAddress(from: start)
-                }
-                display.addQuoted(bytes[(start + 1)..<(index - 1)])
-                hasWord = true
+            case .space, .tab, .cr, .lf: continue
+            // JavaMail takes a backslash before a fold for a part of the fold.
+            case .backslash where index < bytes.endIndex && bytes[index] == .cr: continue
             case .leftParenthesis:
-                guard hasWord else {
-                    throw refusal("begins with a comment in parentheses; write Name <user@example.com>")
-                }
                 try comment()
+                if start != nil, end == nil { end = at }
+                continue
             case .less:
-                let address = try angleAddress()
-                try finish(address, from: start)
-                return address
-            case .at:
-                throw unquotedAt
-            case _ where byte.isAtomText || byte == .dot || byte >= 0x80:
-                while let byte = next, byte.isAtomText || byte == .dot || byte >= 0x80 { index += 1 }
-                if next == .at {
-                    guard !hasWord else { throw unquotedAt }
-                    return try bareAddress(from: start)
-                }
-                // RFC 5322 has dots in a phrase, as an obsolete form, but only behind a word. Python's parser fails otherwise.
-                guard hasWord || bytes[start] != .dot else {
-                    throw refusal("begins with a dot; put the display name in double quotes")
-                }
-                hasWord = true
-            default:
-                throw special(byte)
+                guard angle == nil else { throw refusal("has two addresses in <>; it must hold one") }
+                let content = try angleContent()
+                if !isGroup { angle = content }
+            case .quote: try skip(to: .quote, "a quote that is never closed")
+            case .leftBracket:
+                try skip(to: .rightBracket, "a [ that is never closed; put the display name in double quotes")
+            case .comma:
+                if start == nil || isGroup { continue }
+                end = end ?? at
+                break scan
+            case .semicolon:
+                guard start != nil else { continue }
+                throw group
+            case .greater: throw refusal("has a > without <")
+            case .rightParenthesis: throw refusal("has a ) without (")
+            case .colon:
+                if isGroup { throw group }
+                isGroup = true
+            default: break
             }
-            skipBlanks()
+            if start == nil { start = at }
         }
-        throw refusal("has no address; it must hold one, as in Name <user@example.com>")
+        guard let start else { return nil }
+        if let angle { return Found(spec: angle, isInBrackets: true) }
+        let spec = bytes[start..<(end ?? bytes.endIndex)]
+        if isGroup, spec.contains(.colon) { throw group }
+        return Found(spec: spec, isInBrackets: false)
     }
 
-    private var unquotedAt: MessageRejection {
-        refusal("has an @ outside the address; put the display name in double quotes, the address in <>")
+    private var group: MessageRejection {
+        refusal("holds a colon or semicolon outside quotes; groups are not taken, a name with one needs quotes")
     }
 
-    private func special(_ byte: UInt8) -> MessageRejection {
-        switch byte {
-        case .comma:
-            refusal("holds a comma outside quotes; SES takes one mailbox, and a name with a comma needs quotes")
-        case .colon, .semicolon:
-            refusal("holds a colon or semicolon outside quotes; groups are not taken, a name with one needs quotes")
-        case .greater: refusal("has a > without <")
-        case .rightParenthesis: refusal("has a ) without (")
-        default: refusal("has a bracket or backslash outside quotes; put the display name in double quotes")
-        }
-    }
-
-    /// Moves over the quoted string at the index.
-    private mutating func quotedString() throws(MessageRejection) {
-        index += 1
-        while let byte = next {
+    /// Moves behind the next `closing` that no backslash escapes.
+    private mutating func skip(to closing: UInt8, _ problem: String) throws(MessageRejection) {
+        while index < bytes.endIndex {
+            let byte = bytes[index]
             index += 1
-            if byte == .quote { return }
-            if byte == .backslash {
-                // A backslash before a fold or the end escapes different octets for different readers.
-                guard let escaped = next, !(escaped == .cr || escaped == .lf) else { break }
-                index += 1
-            }
+            if byte == closing { return }
+            if byte == .backslash, index < bytes.endIndex { index += 1 }
         }
-        throw refusal("has a quote that is never closed")
+        throw refusal("has \(problem)")
     }
 
-    /// Moves over the comment at the index. Only comments that hold nothing of an address's syntax are taken, since a
-    /// reader that knows no comments, or other rules for them, sees their content as part of the address or the name.
     private mutating func comment() throws(MessageRejection) {
-        index += 1
-        while let byte = next {
+        var depth = 1
+        while index < bytes.endIndex {
+            let byte = bytes[index]
             index += 1
             switch byte {
+            case .backslash: index = min(index + 1, bytes.endIndex)
+            case .leftParenthesis: depth += 1
             case .rightParenthesis:
-                return
-            case .at, .less, .greater, .comma, .colon, .semicolon, .quote, .backslash, .leftBracket, .rightBracket,
-                .leftParenthesis:
-                throw refusal("has a comment with a special character in it; leave the comment out")
-            default: continue
+                depth -= 1
+                if depth == 0 { return }
+            default: break
             }
         }
         throw refusal("has a ( that is never closed")
     }
 
-    /// Reads `<local@domain>` at the index.
-    private mutating func angleAddress() throws(MessageRejection) -> AddrSpec {
-        index += 1
+    /// What stands up to the next `>` outside quotes.
+    private mutating func angleContent() throws(MessageRejection) -> ArraySlice<UInt8> {
         let start = index
-        if next == .quote { try quotedString() }
-        while let byte = next, byte != .greater {
-            if byte == .less { throw refusal("has two < in it") }
+        var isQuoted = false
+        while index < bytes.endIndex {
+            let byte = bytes[index]
             index += 1
+            switch byte {
+            case .backslash: index = min(index + 1, bytes.endIndex)
+            case .quote: isQuoted.toggle()
+            case .greater where !isQuoted: return bytes[start..<(index - 1)]
+            default: break
+            }
         }
-        guard next == .greater else { throw refusal("has a < that is never closed") }
-        let content = bytes[start..<index]
-        index += 1
-        guard !content.isEmpty else { throw refusal("has an empty address <>") }
-        if content.first == .at { throw refusal("has a source route in its address; write only user@domain") }
-        if content.contains(where: \.isFoldingWhiteSpace), content.first != .quote {
-            throw refusal("has a blank or a line break inside its address")
-        }
-        return try address(content)
+        throw refusal(isQuoted ? "has a quote that is never closed" : "has a < that is never closed")
     }
 
-    /// Reads the `local@domain` that begins at `start` and ends the field, but for a comment.
-    private mutating func bareAddress(from start: Int) throws(MessageRejection) -> AddrSpec {
-        while let byte = next, !byte.isFoldingWhiteSpace, byte != .leftParenthesis {
-            if byte == .comma || byte == .semicolon || byte == .colon { throw special(byte) }
-            if byte == .less || byte == .greater { throw unquotedAt }
-            index += 1
-        }
-        let address = try address(bytes[start..<index])
-        // The comment must stand apart: "user@a.example(x)b.example" is one domain to those who drop comments.
-        if next == .leftParenthesis { throw refusal("has a comment that touches its address; leave the comment out") }
-        try finish(address, from: start)
-        return address
-    }
-
-    /// Behind the address, which began at `start`, only blanks and one comment may follow.
-    private mutating func finish(_ address: AddrSpec, from start: Int) throws(MessageRejection) {
-        let end = index
-        skipBlanks()
-        if next == .leftParenthesis {
-            try comment()
-            skipBlanks()
-        }
-        if let byte = next {
-            if byte == .comma || byte == .semicolon || byte == .colon { throw special(byte) }
-            throw refusal("has text behind its address; write Name <user@example.com>")
-        }
-        try display.check(before: bytes[..<start], behind: bytes[end...], address: address, field: field)
-    }
-
-    private func address(_ spec: ArraySlice<UInt8>) throws(MessageRejection) -> AddrSpec {
-        if EncodedWord.find(spec, from: spec.startIndex) != nil {
-            throw refusal("has an encoded word (=?...?=) in its address; only the display name may be encoded")
-        }
-        if spec.first == .quote {
-            // In quotes only what no reader takes for syntax when it overlooks the quotes.
-            let closing = spec.lastIndex(of: .quote) ?? spec.startIndex
-            guard closing > spec.startIndex + 1,
-                spec[(spec.startIndex + 1)..<closing].allSatisfy({ $0.isAtomText || $0 == .dot || $0 == .space })
-            else { throw refusal("has special characters in the quoted part before the @ of its address") }
-        }
+    private func address(_ found: Found) throws(MessageRejection) -> AddrSpec {
+        var spec = found.spec
+        while let first = spec.first, first.isFoldingWhiteSpace { spec.removeFirst() }
+        while let last = spec.last, last.isFoldingWhiteSpace { spec.removeLast() }
+        guard !spec.isEmpty else { throw refusal("has an empty address <>") }
+        if found.isInBrackets, spec.first == .at { spec = try withoutRoute(spec) }
+        // Folds may stand in a quoted local part only; a blank elsewhere is refused below.
+        if spec.contains(.lf) { spec = unfolded(spec) }
         let mailbox: AddrSpec
         do {
             mailbox = try AddrSpec(parsing: spec)
         } catch {
-            throw .from("\(field) field: \(error.explanation)")
+            if !spec.contains(.at) {
+                throw refusal(
+                    found.isInBrackets
+                        ? "has no @domain in its address"
+                        : "has no address; it must hold one, as in Name <user@example.com>"
+                )
+            }
+            if spec.contains(.less) { throw refusal("has two < in it") }
+            if spec.first != .quote, spec.contains(where: \.isFoldingWhiteSpace) {
+                throw refusal(
+                    found.isInBrackets
+                        ? "has a blank or a line break inside its address"
+                        : "has text beside its address; write Name <user@example.com>")
+            }
+            throw refusal("has an address that is none: \(error.explanation)")
         }
         guard case .name = mailbox.domain else {
             throw refusal("has an IP address behind the @; SES needs a verified domain there")
         }
         return mailbox
+    }
+
+    /// A space for each line end with all blanks behind it.
+    private func unfolded(_ spec: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var result: [UInt8] = []
+        var isInFold = false
+        for byte in spec {
+            if byte == .cr || byte == .lf {
+                isInFold = true
+            } else if !isInFold || !byte.isBlank {
+                if isInFold { result.append(.space) }
+                isInFold = false
+                result.append(byte)
+            }
+        }
+        return result[...]
+    }
+
+    /// Takes away `@a,@b:` (RFC 5322 section 4.4, obs-route).
+    private func withoutRoute(_ spec: ArraySlice<UInt8>) throws(MessageRejection) -> ArraySlice<UInt8> {
+        var hop = spec.startIndex
+        while spec[hop...].first == .at, let end = spec[hop...].firstIndex(where: { $0 == .comma || $0 == .colon }) {
+            if spec[end] == .colon {
+                let rest = spec[(end + 1)...]
+                guard rest.first != .quote else { break }
+                return rest
+            }
+            hop = end + 1
+        }
+        throw refusal("has a source route in its address; write only user@domain")
     }
 }

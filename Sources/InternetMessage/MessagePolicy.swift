@@ -49,7 +49,8 @@ public struct PreparationContext: Hashable, Sendable {
 /// Why a message is refused. Each can be logged and sent to a client: it is printable ASCII, and what it quotes of the message
 /// is short. Only `address`, `mime` and `attachment` quote anything.
 public enum MessageRejection: Error, Hashable, Sendable {
-    /// From, Sender, Resent-From or Resent-Sender is missing, doubled or readable in two ways; the sentence says what is wrong.
+    /// From is missing, doubled, or holds no mailbox or more than one; or one of From, Sender, Resent-From and Resent-Sender can be
+    /// read in two ways. The sentence says what is wrong.
     case from(String)
     /// A field that SES takes once stands there twice. The name is spelt as in `HeaderFieldTable`.
     case duplicateField(name: String)
@@ -88,6 +89,11 @@ public struct HeaderSummary: Hashable, Sendable {
     /// The mailboxes of Sender, Resent-From and Resent-Sender, in the order of the message. Each needs the allowlist as
     /// `from` does: mail clients show them as the sender ("sent by", "on behalf of", "redirected by").
     public var senders: [AddrSpec]
+    /// Further domains of which some reader of From, Sender, Resent-From or Resent-Sender could take an address for the author's,
+    /// in their display names. Each needs the allowlist too.
+    public var otherAuthors: [DomainName]
+    /// Why it can't be known whom all readers take for the author; nil when it can. No allowlist covers that.
+    public var ambiguity: MessageRejection?
     /// The Subject for lists: encoded words decoded (RFC 2047), controls replaced, at most 200 characters. Not for a decision.
     public var subject: String?
     /// The Message-ID as sent, trimmed; nil when the message had none, or one that is no `<left@right>` of at most 998 octets.
@@ -96,13 +102,21 @@ public struct HeaderSummary: Hashable, Sendable {
     public var idempotencyKey: String?
 
     public init(
-        from: AddrSpec, senders: [AddrSpec] = [], subject: String? = nil, messageID: String? = nil,
-        idempotencyKey: String? = nil
+        from: AddrSpec, senders: [AddrSpec] = [], otherAuthors: [DomainName] = [], ambiguity: MessageRejection? = nil,
+        subject: String? = nil, messageID: String? = nil, idempotencyKey: String? = nil
     ) {
         self.from = from
         self.senders = senders
+        self.otherAuthors = otherAuthors
+        self.ambiguity = ambiguity
         self.subject = subject
         self.messageID = messageID
         self.idempotencyKey = idempotencyKey
+    }
+
+    /// Adds whom readers could find in one of the fields.
+    mutating func add(_ field: MailboxField) {
+        for domain in field.otherAuthors where !otherAuthors.contains(domain) { otherAuthors.append(domain) }
+        if ambiguity == nil { ambiguity = field.ambiguity.map { .from($0) } }
     }
 }

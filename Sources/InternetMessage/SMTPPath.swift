@@ -19,10 +19,11 @@ public enum SMTPPath {
     public static let maximumLength = 256
 
     /// Parses a Reverse-path from the front of `bytes` and returns it with what is behind it: nothing, or a space and the
-    /// ESMTP parameters. `bytes` begins at the `<`; blanks before it are for the caller to skip or refuse.
+    /// ESMTP parameters. `bytes` begins at the `<`, or at a bare address; blanks before it are for the caller to skip or refuse.
     ///
-    /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C asks. A bare address without
-    /// brackets is refused. So is `<postmaster>`: SES delivers only to an address with a domain.
+    /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C asks. An address without brackets
+    /// (`user@c`) is accepted, since old devices write it, but without a route and not as the null path. `<postmaster>` is
+    /// refused: SES delivers only to an address with a domain.
     @inlinable
     public static func parsePath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
@@ -31,7 +32,7 @@ public enum SMTPPath {
         let (path, length) = try parse(Array(bytes.prefix(maximumLength + 1)))
         let rest = bytes.dropFirst(length)
         guard rest.isEmpty || rest.first == UInt8(ascii: " ") else {
-            throw .syntax("Only a space and parameters may follow the closing angle bracket of the address")
+            throw .syntax("Only a space and parameters may follow the address")
         }
         return (path, rest)
     }
@@ -39,11 +40,7 @@ public enum SMTPPath {
     /// - Returns: the path, and its length in octets with its brackets.
     @usableFromInline
     static func parse(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
-        guard bytes.first == .less else {
-            if bytes.isEmpty { throw .syntax("The address is missing") }
-            try AddressScanner.checkOctets(bytes.prefix(maximumLength))
-            throw .syntax("The address must stand in angle brackets, as in <user@example.com>")
-        }
+        guard bytes.first == .less else { return try parseBare(bytes) }
         // The path ends with the first '>' outside quotes; a quoted local part may hold one.
         var isQuoted = false
         var isEscaped = false
@@ -68,14 +65,64 @@ public enum SMTPPath {
             throw .syntax(
                 isQuoted ? "A quoted local part has no closing quote" : "The address has no closing angle bracket")
         }
-        var scanner = AddressScanner(bytes[1..<(length - 1)])
+        let content = bytes[1..<(length - 1)]
+        var scanner = AddressScanner(content)
         if scanner.isAtEnd { return (.null, length) }
-        try skipSourceRoute(&scanner)
+        do throws(AddressError) {
+            try skipSourceRoute(&scanner)
+            let mailbox = try scanner.mailbox()
+            guard scanner.isAtEnd else {
+                throw AddressError.syntax("The domain of the address is followed by a character that no domain holds")
+            }
+            return (.mailbox(mailbox), length)
+        } catch {
+            throw withBetterAdvice(error, content)
+        }
+    }
+
+    /// Parses an address without brackets, up to its end or the space before the parameters.
+    private static func parseBare(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
+        guard let first = bytes.first else { throw .syntax("The address is missing") }
+        guard first != .space, first != .tab else { throw .syntax("There is a blank before the address") }
+        guard first != .at else {
+            throw .syntax("A source route must stand in angle brackets; write <user@example.com>")
+        }
+        // A display name, as in "App <user@example.com>", would be refused for want of an @ before its blank.
+        if let bracket = bytes.firstIndex(of: .less) {
+            try AddressScanner.checkOctets(bytes[..<bracket])
+            throw nameInPath
+        }
+        // The blank that ends the address is one outside quotes.
+        var isQuoted = false
+        let end =
+            bytes.firstIndex {
+                if $0 == .quote { isQuoted.toggle() }
+                return $0 == .space && !isQuoted
+            } ?? bytes.endIndex
+        try AddressScanner.checkOctets(bytes[..<end])
+        guard end <= AddrSpec.maximumLength else { throw .tooLong }
+        var scanner = AddressScanner(bytes[..<end])
         let mailbox = try scanner.mailbox()
         guard scanner.isAtEnd else {
-            throw .syntax("The domain of the address is followed by a character that no domain holds")
+            throw .syntax(
+                scanner.next == .greater
+                    ? "The address has a closing angle bracket, but no opening one; write <user@example.com>"
+                    : "The domain of the address is followed by a character that no domain holds")
         }
-        return (.mailbox(mailbox), length)
+        return (.mailbox(mailbox), end)
+    }
+
+    private static let nameInPath = AddressError.syntax(
+        "There is a display name or a second bracket before the address; write only <user@example.com>")
+
+    /// What to say of `content`, in which `error` was found, when the cause is one of those that clients are known for.
+    private static func withBetterAdvice(_ error: AddressError, _ content: ArraySlice<UInt8>) -> AddressError {
+        guard case .syntax = error else { return error }
+        if content.contains(.less), content.first != .quote || content.contains(.space) { return nameInPath }
+        if content.first == .space || content.last == .space {
+            return .syntax("There is a blank between the address and its angle brackets; write <user@example.com>")
+        }
+        return error
     }
 
     /// Parses a Forward-path, as RCPT TO takes it: like ``parsePath(_:)``, but `<>` is refused.

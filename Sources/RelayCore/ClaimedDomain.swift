@@ -8,12 +8,16 @@ public struct ClaimedDomain: Hashable, Sendable {
         case from
         /// Sender, Resent-From or Resent-Sender.
         case sender
+        /// An address in the display name of one of these fields, which some readers take for the author's.
+        case displayName
+        /// One of these fields can be read in ways that can't be foreseen. There is no name; the text is a sentence that says why.
+        case unclear
     }
 
     public var place: Place
-    /// In lower-case A-labels; nil for an address literal, which no allowlist covers.
+    /// In lower-case A-labels; nil for an address literal and for ``Place/unclear``, which no allowlist covers.
     public var name: String?
-    /// As the message has it, for the reply: printable ASCII.
+    /// As the message has it, for the reply, or the sentence of ``Place/unclear``: printable ASCII.
     public var text: String
 
     public init(_ place: Place, name: String?, text: String) {
@@ -42,6 +46,16 @@ extension Key {
                 return Refusal(
                     .headerDomain,
                     "This API key may not send mail whose Sender is at \(domain.text); it is allowed \(allowedDomains): change or remove the Sender field, or change the key"
+                )
+            case .displayName:
+                return Refusal(
+                    .headerDomain,
+                    "Some mail programs take an address at \(domain.text) in the display name for the author, and this API key may not send as that; it is allowed \(allowedDomains): leave the address out of the name or change the key"
+                )
+            case .unclear:
+                return Refusal(
+                    .headerFrom,
+                    "This API key may send for some domains only, so all mail programs must find the same author. \(domain.text)"
                 )
             }
         }

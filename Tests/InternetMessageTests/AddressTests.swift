@@ -155,6 +155,11 @@ struct AddressTests {
 
 @Suite("Paths")
 struct SMTPPathTests {
+    private static let name =
+        "There is a display name or a second bracket before the address; write only <user@example.com>"
+    private static let blank =
+        "There is a blank between the address and its angle brackets; write <user@example.com>"
+
     @Test(
         "Paths and what is behind them",
         arguments: [
@@ -166,6 +171,10 @@ struct SMTPPathTests {
             ("<@[192.0.2.1]:user@example.com>", "user@example.com", ""),
             (#"<"a>b"@example.com> x"#, #""a>b"@example.com"#, " x"),
             (#"<"a\\"> "@example.com>"#, #""a\"> "@example.com"#, ""),
+            // Without brackets, as old devices write it.
+            ("user@example.com", "user@example.com", ""), ("user@example.com SIZE=1", "user@example.com", " SIZE=1"),
+            ("root@localhost ", "root@localhost", " "), ("a@[192.0.2.1] x", "a@[192.0.2.1]", " x"),
+            (#""a b"@example.com x"#, #""a b"@example.com"#, " x"),
         ])
     func paths(text: String, expected: String, rest: String) throws {
         let (path, behind) = try SMTPPath.parsePath(octets(text))
@@ -177,19 +186,37 @@ struct SMTPPathTests {
         "What is wrong with them",
         arguments: [
             ("", "The address is missing"),
-            ("user@example.com", "The address must stand in angle brackets, as in <user@example.com>"),
-            (" <user@example.com>", "The address must stand in angle brackets, as in <user@example.com>"),
+            (" <user@example.com>", "There is a blank before the address"),
+            ("user", "The address has no @domain"), ("user SIZE=1", "The address has no @domain"),
+            ("SIZE=1", "The address has no @domain"),
+            ("user@", "The address has no domain behind the @"),
+            ("us er@example.com", "The address has no @domain"),
+            (
+                "user@example.com>",
+                "The address has a closing angle bracket, but no opening one; write <user@example.com>"
+            ),
+            ("user@example.com,x", "The domain of the address is followed by a character that no domain holds"),
+            (
+                #"user@example.com\tx"#, "The address holds a control character"
+            ),
+            ("@a.example:user@example.com", "A source route must stand in angle brackets; write <user@example.com>"),
+            (#""user@example.com"#, "A quoted local part has no closing quote"),
+            (
+                #"\{250*a}@b.example"#,
+                "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
+            ),
+            ("App <user@example.com>", Self.name), (#""App" <user@example.com>"#, Self.name),
+            ("user@example.com <user@example.com>", Self.name), ("<App <user@example.com>>", Self.name),
+            (#"<"App" <user@example.com>>"#, Self.name),
+            ("< user@example.com >", Self.blank), ("<user@example.com >", Self.blank),
+            ("< user@example.com>", Self.blank),
             ("<user@example.com", "The address has no closing angle bracket"),
             (#"<"user@example.com>"#, "A quoted local part has no closing quote"),
-            ("<user@example.com>x", "Only a space and parameters may follow the closing angle bracket of the address"),
-            (
-                #"<user@example.com>\tx"#,
-                "Only a space and parameters may follow the closing angle bracket of the address"
-            ),
-            ("<user@example.com >", "The domain of the address is followed by a character that no domain holds"),
+            ("<user@example.com>x", "Only a space and parameters may follow the address"),
+            (#"<user@example.com>\tx"#, "Only a space and parameters may follow the address"),
             ("<user@example.com:25>", "The domain of the address is followed by a character that no domain holds"),
-            ("<user>", "The address has no @domain"), ("<<user@example.com>", "The address has nothing before the @"),
-            ("<user@example.com>>", "Only a space and parameters may follow the closing angle bracket of the address"),
+            ("<user>", "The address has no @domain"), ("<<user@example.com>", Self.name),
+            ("<user@example.com>>", "Only a space and parameters may follow the address"),
             ("<@a.example>", "The source route of the address is malformed"),
             ("<@a.example,:user@example.com>", "The source route of the address is malformed"),
             ("<@a.example,b.example:user@example.com>", "The source route of the address is malformed"),

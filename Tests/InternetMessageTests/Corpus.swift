@@ -6,6 +6,10 @@ import Testing
 struct CorpusCase: Sendable, CustomTestStringConvertible {
     enum Verdict: Equatable, Sendable {
         case accepted(from: String, senders: [String])
+        /// Accepted for a key whose domains cover these too.
+        case withOthers(from: String, senders: [String], others: [String])
+        /// Accepted for keys without domains only; what the explanation must hold.
+        case ambiguous(from: String, part: String)
         /// The kind of the rejection, and what its explanation must hold.
         case refused(kind: String, part: String)
     }
@@ -26,7 +30,7 @@ enum Corpus {
 
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Corpus")
 
-    static let files = ["fields", "syntax", "octets", "encoded-words", "clients"]
+    static let files = ["fields", "syntax", "octets", "encoded-words", "clients", "authors"]
 
     /// All cases; a file that can't be read or understood throws.
     static let cases = Result { try files.flatMap(read) }
@@ -79,7 +83,15 @@ enum Corpus {
                 let bracket = rest.range(of: " senders=[", options: .backwards)
             else { return nil }
             let senders = rest[bracket.upperBound...].dropLast().split(separator: ", ").map(String.init)
-            return .accepted(from: String(rest[..<bracket.lowerBound].dropFirst(5)), senders: senders)
+            let from = String(rest[..<bracket.lowerBound].dropFirst(5))
+            guard let others = from.range(of: " others=[") else { return .accepted(from: from, senders: senders) }
+            return .withOthers(
+                from: String(from[..<others.lowerBound]), senders: senders,
+                others: from[others.upperBound...].dropLast().split(separator: ", ").map(String.init))
+        case "ambiguous":
+            guard rest.hasPrefix("from="), let blank = rest.firstIndex(of: " ") else { return nil }
+            return .ambiguous(
+                from: String(rest[..<blank].dropFirst(5)), part: String(rest[rest.index(after: blank)...]))
         case "from", "malformed", "duplicate", "too-large", "line-too-long", "address", "mime", "attachment", "loop":
             return .refused(kind: String(kind), part: rest)
         default: return nil
@@ -122,6 +134,17 @@ struct CorpusTests {
         case (.success(let summary), .accepted(let from, let senders)):
             #expect(summary.from.text == from)
             #expect(summary.senders.map(\.text) == senders)
+            #expect(summary.otherAuthors == [])
+            #expect(summary.ambiguity == nil)
+        case (.success(let summary), .withOthers(let from, let senders, let others)):
+            #expect(summary.from.text == from)
+            #expect(summary.senders.map(\.text) == senders)
+            #expect(summary.otherAuthors.map(\.text) == others)
+            #expect(summary.ambiguity == nil)
+        case (.success(let summary), .ambiguous(let from, let part)):
+            #expect(summary.from.text == from)
+            #expect(summary.ambiguity?.explanation.contains(part) == true, "\(summary)")
+            #expect(summary.ambiguity?.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) } != false)
         case (.failure(let rejection), .refused(let kind, let part)):
             #expect(rejection.kind == kind, "\(rejection.explanation)")
             #expect(
@@ -137,9 +160,11 @@ struct CorpusTests {
     @Test("No explanation carries octets of the message")
     func explanationsAreOurs() throws {
         for test in try Corpus.cases.get() {
-            let rejection = prepare([test.message]).rejection
-            for word in ["evil", "good.example", "ceo"] {
-                #expect(rejection?.explanation.contains(word) != true, "\(test.testDescription)")
+            let prepared = prepare([test.message])
+            for rejection in [prepared.rejection, prepared.summary?.ambiguity] {
+                for word in ["evil", "good.example", "ceo"] {
+                    #expect(rejection?.explanation.contains(word) != true, "\(test.testDescription)")
+                }
             }
         }
     }
@@ -153,6 +178,8 @@ struct CorpusTests {
             #expect(twice.output == once.output, "\(test.testDescription)")
             #expect(twice.summary?.from == once.summary?.from)
             #expect(twice.summary?.senders == once.summary?.senders)
+            #expect(twice.summary?.otherAuthors == once.summary?.otherAuthors)
+            #expect(twice.summary?.ambiguity == once.summary?.ambiguity)
         }
     }
 }

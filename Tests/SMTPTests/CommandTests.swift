@@ -6,8 +6,10 @@ import Testing
 
 @Suite("Commands")
 struct CommandTests {
-    private static let noAngle =
-        "501 5.1.7 The address must stand in angle brackets, as in <user@example.com> [address]"
+    private static let name =
+        "501 5.1.7 There is a display name or a second bracket before the address; write only <user@example.com> [address]"
+    private static let blank =
+        "501 5.1.7 There is a blank between the address and its angle brackets; write <user@example.com> [address]"
     private static let nonASCII =
         "553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]"
     private static let unknown = "500 5.5.2 Unknown command"
@@ -105,7 +107,8 @@ struct CommandTests {
             ("MAIL FROM :<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
             ("MAIL TO:<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
             ("MAIL FROM:", "501 5.1.7 The address is missing [address]"),
-            ("MAIL FROM:a@b.example", noAngle), ("MAIL FROM:a@b.example SIZE=1", noAngle),
+            ("MAIL FROM:a@b.example", "MAIL <a@b.example>"),
+            ("MAIL FROM: a@b.example SIZE=1", "MAIL <a@b.example> of 1 octets"), ("MAIL FROM:< a@b.example >", blank),
             ("MAIL FROM:<@relay.example,@other.example:a@b.example>", "MAIL <a@b.example>"),
             ("MAIL FROM:<@relay.example:>", "501 5.1.7 The address has nothing before the @ [address]"),
             (
@@ -120,7 +123,7 @@ struct CommandTests {
             (#"MAIL FROM:J\u{F6}rg@b.example"#, nonASCII),
             (
                 "MAIL FROM:<a@b.example>SIZE=1",
-                "501 5.1.7 Only a space and parameters may follow the closing angle bracket of the address [address]"
+                "501 5.1.7 Only a space and parameters may follow the address [address]"
             ),
             ("MAIL FROM:<a@b.example", "501 5.1.7 The address has no closing angle bracket [address]"),
             ("MAIL FROM:<a>", "501 5.1.7 The address has no @domain [address]"),
@@ -128,7 +131,7 @@ struct CommandTests {
                 "MAIL FROM:<a b@c.example>",
                 "501 5.1.7 The local part of the address holds a character that needs quotes [address]"
             ),
-            ("MAIL FROM:< a@c.example>", "501 5.1.7 The address has nothing before the @ [address]"),
+            ("MAIL FROM:< a@c.example>", blank), ("MAIL FROM:<App <a@c.example>>", name),
             ("MAIL FROM:<a@c.example.>", "501 5.1.7 The domain of the address ends with a dot [address]"),
             (
                 "MAIL FROM:<a..b@c.example>",
@@ -155,10 +158,7 @@ struct CommandTests {
             ("RCPT TO:<>", "501 5.1.3 A recipient can't be the null address <> [address]"),
             ("RCPT TO:", "501 5.1.3 The address is missing [address]"),
             ("RCPT TO:<postmaster>", "501 5.1.3 The address has no @domain [address]"),
-            (
-                "RCPT TO:a@b.example",
-                "501 5.1.3 The address must stand in angle brackets, as in <user@example.com> [address]"
-            ),
+            ("RCPT TO:a@b.example", "RCPT <a@b.example>"), ("RCPT TO:a@b.example x", recipientParameter),
             (
                 "RCPT TO:<a@b_c.example>",
                 "501 5.1.3 The domain of the address is not a host name of letters, digits, inner hyphens and dots [address]"
@@ -168,7 +168,7 @@ struct CommandTests {
             ("RCPT", "501 5.5.4 Write RCPT TO:<address>"),
             (
                 "RCPT TO:<a@b.example>,<c@d.example>",
-                "501 5.1.3 Only a space and parameters may follow the closing angle bracket of the address [address]"
+                "501 5.1.3 Only a space and parameters may follow the address [address]"
             ),
         ])
     func recipients(line: String, expected: String) {

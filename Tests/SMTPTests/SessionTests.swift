@@ -152,7 +152,7 @@ struct SessionTests {
                 < 250 LIMITS RCPTMAX=3
                 > MAIL FROM:<a@sender.test>
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
-                > MAIL FROM:a@sender.test
+                > MAIL FROM:<App <a@sender.test>>
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
                 > MAIL FROM:<a@sender.test> SIZE=999999
                 < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
@@ -608,8 +608,8 @@ struct SessionTests {
             Dialogue(
                 "addresses that are none", .authenticated,
                 """
-                > MAIL FROM:a@sender.test
-                < 501 5.1.7 The address must stand in angle brackets, as in <user@example.com> [address]
+                > MAIL FROM:<App <a@sender.test>>
+                < 501 5.1.7 There is a display name or a second bracket before the address; write only <user@example.com> [address]
                 > MAIL FROM:<a@sender.test>
                 < check sender <a@sender.test>
                 ! sender accepted

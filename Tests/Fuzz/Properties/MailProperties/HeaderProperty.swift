@@ -21,7 +21,9 @@ extension Property {
         }
         try require(second.octets == prepared.octets, "\(shown(prepared.octets)) becomes \(shown(second.octets))")
         try require(
-            second.summary.from == prepared.summary.from && second.summary.senders == prepared.summary.senders,
+            second.summary.from == prepared.summary.from && second.summary.senders == prepared.summary.senders
+                && second.summary.otherAuthors == prepared.summary.otherAuthors
+                && second.summary.ambiguity == prepared.summary.ambiguity,
             "the sender of \(shown(prepared.octets)) changes to \(second.summary.from)")
     }
 
@@ -58,6 +60,7 @@ extension Property {
     /// By three notions of a line and four ways to read an address.
     private static func checkReaders(_ prepared: Prepared) throws {
         let own = prepared.summary.from
+        let domains = [own.domainName].compactMap { $0 } + prepared.summary.otherAuthors
         for split in [Lines.byCRLF, Lines.byCROrLF, Lines.byUnicode] {
             let lines = split(prepared.header)
             let end = lines.firstIndex(where: \.isEmpty) ?? lines.endIndex
@@ -72,8 +75,14 @@ extension Property {
             }
             try require(gone == nil, "\(gone?.name ?? "") goes on: \(shown(prepared.header))")
             for from in froms {
+                // A key with a domain allowlist may not send what is ambiguous, and all of these domains must be on its list. A
+                // domain without a dot is nobody's.
+                guard prepared.summary.ambiguity == nil else { continue }
                 for address in Readers.addresses(in: from.body) where address != own {
-                    throw Violation("\(own) was checked, some read \(address) in \(shown(from.body))")
+                    guard let domain = address.domainName, domain.text.contains(".") else { continue }
+                    try require(
+                        domains.contains(domain), "\(domains) were checked, some read \(address) in \(shown(from.body))"
+                    )
                 }
             }
         }

@@ -1,0 +1,96 @@
+/// A charset in which a display name may be encoded, such that its ASCII characters can be told for certain.
+///
+/// Only charsets that are known by name, each with exactly the escapes that it has. All others, UTF-7, UTF-16, EBCDIC, HZ and
+/// the ISO 2022 charsets with shifts among them, hide ASCII characters in other octets, or are read in different ways.
+enum HeaderCharset: Hashable {
+    case utf8
+    /// Each octet below 0x40 is the ASCII character, and each octet of 0x80 and above is a part of another one. In Shift_JIS, GBK and
+    /// Big5 an octet from 0x40 to 0x7E may be the second half of a character; it is taken for what it looks like, which errs
+    /// towards refusal, and its first half is unknown.
+    case supersetOfASCII
+    /// RFC 1468.
+    case iso2022JP
+
+    /// Stands for a character that is no ASCII, and of which no more is known. No octet of UTF-8.
+    static let unknownCharacter: UInt8 = 0xFF
+
+    init?(_ name: some Collection<UInt8>) {
+        switch String(decoding: name.map(\.asciiLowercased), as: UTF8.self) {
+        case "utf-8", "utf8": self = .utf8
+        case "iso-2022-jp": self = .iso2022JP
+        case let name where Self.supersets.contains(name): self = .supersetOfASCII
+        default: return nil
+        }
+    }
+
+    private static let supersets: Set<String> = {
+        var names: Set<String> = [
+            "us-ascii", "ascii", "ansi_x3.4-1968", "iso-8859-8-i", "iso-8859-8-e", "iso-8859-6-i", "iso-8859-6-e",
+            "latin1",
+            "windows-874", "cp874", "koi8-r", "koi8-u", "koi8-ru", "tis-620", "macintosh", "unknown-8bit", "x-unknown",
+            "shift_jis", "shift-jis", "sjis", "x-sjis", "cp932", "windows-31j", "ms932", "gb2312", "gbk", "gb18030",
+            "cp936",
+            "windows-936", "big5", "big5-hkscs", "cp950", "windows-950", "euc-jp", "euc-kr", "euc-cn", "euc-tw",
+            "cp949",
+            "windows-949", "ks_c_5601-1987", "ks_c_5601",
+        ]
+        for part in 1...16 where part != 12 {
+            names.formUnion(["iso-8859-\(part)", "iso8859-\(part)", "iso_8859-\(part)"])
+        }
+        for page in 1250...1258 { names.formUnion(["windows-\(page)", "cp\(page)"]) }
+        return names
+    }()
+
+    /// The octets of one encoded word with its ASCII characters as they are; octets of UTF-8 as they are, other characters unknown.
+    /// Nil when the octets are not text of this charset, in a way that lets readers find different ASCII characters.
+    func ascii(_ octets: [UInt8]) -> [UInt8]? {
+        switch self {
+        case .utf8: Self.isOverlong(octets) ? nil : octets
+        case .supersetOfASCII: octets.map { $0 < 0x80 ? $0 : Self.unknownCharacter }
+        case .iso2022JP: Self.ascii(ofISO2022JP: octets)
+        }
+    }
+
+    /// Overlong forms, which a lax decoder takes for ASCII.
+    static func isOverlong(_ octets: [UInt8]) -> Bool {
+        var previous: UInt8 = 0
+        for byte in octets {
+            if byte == 0xC0 || byte == 0xC1 || byte >= 0xF8 { return true }
+            if previous == 0xE0, (0x80...0x9F).contains(byte) { return true }
+            if previous == 0xF0, (0x80...0x8F).contains(byte) { return true }
+            previous = byte
+        }
+        return false
+    }
+
+    /// ASCII and JIS X 0201's Latin letters an octet a character, JIS X 0208 two; it ends as it began, in ASCII.
+    private static func ascii(ofISO2022JP octets: [UInt8]) -> [UInt8]? {
+        var result: [UInt8] = []
+        var isDouble = false
+        var isASCII = true
+        var index = 0
+        while index < octets.count {
+            let byte = octets[index]
+            if byte == 0x1B {
+                guard index + 2 < octets.count else { return nil }
+                switch (octets[index + 1], octets[index + 2]) {
+                case (0x28, 0x42): (isDouble, isASCII) = (false, true)
+                case (0x28, 0x4A): (isDouble, isASCII) = (false, false)
+                case (0x24, 0x40), (0x24, 0x42): (isDouble, isASCII) = (true, false)
+                default: return nil
+                }
+                index += 3
+            } else if isDouble {
+                guard index + 1 < octets.count, (0x21...0x7E).contains(byte), (0x21...0x7E).contains(octets[index + 1])
+                else { return nil }
+                result.append(unknownCharacter)
+                index += 2
+            } else {
+                guard byte < 0x80, byte != 0x0E, byte != 0x0F else { return nil }
+                result.append(byte)
+                index += 1
+            }
+        }
+        return isASCII ? result : nil
+    }
+}
