@@ -158,7 +158,7 @@ struct CommandTests {
             ("RCPT TO:<>", "501 5.1.3 A recipient can't be the null address <> [address]"),
             ("RCPT TO:", "501 5.1.3 The address is missing [address]"),
             ("RCPT TO:<postmaster>", "501 5.1.3 The address has no @domain [address]"),
-            ("RCPT TO:a@b.example", "RCPT <a@b.example>"), ("RCPT TO:a@b.example x", recipientParameter),
+            ("RCPT TO:a@b.example", "RCPT <a@b.example>"), ("RCPT TO:a@b.example x", recipientParameter("x")),
             (
                 "RCPT TO:<a@b_c.example>",
                 "501 5.1.3 The domain of the address is not a host name of letters, digits, inner hyphens and dots [address]"
