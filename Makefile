@@ -32,7 +32,14 @@ FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl \
-	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv \
+	ruby-mail php-cli libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic $(EXIM_LIBRARIES)
+# What Exim needs that is unpacked, not installed.
+EXIM_LIBRARIES := libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
+# Clients of the recipes in docs/applications.md that can't be installed: they would start services, or take the place of the
+# machine's mail server or its Django.
+CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
+	python3-asgiref
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -182,7 +189,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients
 	@true
 
 # Looked at each time: the list may be longer than when the virtual environment was made.
@@ -206,6 +213,13 @@ $(VENV)/fail2ban: $(VENV)/ready
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
 	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
+
+$(VENV)/clients: $(VENV)/ready
+	cd $(VENV) && rm -rf packages unpacked && mkdir packages && cd packages; \
+	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	apt-get download -q $(CLIENTS) || { $$run apt-get update -q && apt-get download -q $(CLIENTS); }
+	cd $(VENV) && for package in packages/*.deb; do dpkg -x $$package unpacked || exit 1; done
+	cd $(VENV) && rm -rf packages clients && touch unpacked && mv -T unpacked clients
 
 $(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)
