@@ -255,6 +255,8 @@ smarthost:
   self = send
 begin transports
 {place.fill(recipe("Exim as smarthost"))}
+begin retry
+* * F,2h,15m; G,16h,1h,1.5; F,4d,6h
 begin authenticators
 plain:
   driver = plaintext
@@ -314,6 +316,15 @@ def test_somebody_in_between(relay, key, tmp_path, foreign, row, attack):
             assert not attacker.has(key), attacker.received
         else:
             assert attacker.has(key), attacker.received
+
+
+def test_exim_keeps_the_mail_while_its_key_is_refused(relay, tmp_path):
+    """By `hosts_require_auth`: without it Exim goes on without AUTH, and what the relay says to that bounces the mail."""
+    key = relay.create_key()
+    relay.run("keys", "revoke", key_id(key))
+    sent, log = exim(Place(tmp_path, relay.ports["smtp"], relay.certificate, key))
+    assert not sent
+    assert " == you@example.net" in log and " ** " not in log and "Completed" not in log
 
 
 # -- monitoring
