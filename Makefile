@@ -35,10 +35,15 @@ DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 # Readers of mail that the checks of the header are held against, and what runs them.
 APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go libmail-java libactivation-java \
 	openjdk-17-jdk-headless
-# What Exim's program needs beside it, which is unpacked only (below).
-APT_EXIM := libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpcre2-8-0
+# Clients of the recipes in docs/applications.md, and what Exim needs, which is unpacked only.
+APT_CLIENTS := php-cli libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
+	libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
-	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_EXIM)
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_CLIENTS)
+# Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
+# Django.
+CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
+	python3-asgiref
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -195,7 +200,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/exim
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients
 	@true
 
 # Looked at each time: the list may be longer than when the virtual environment was made.
@@ -220,12 +225,12 @@ $(VENV)/fail2ban: $(VENV)/ready
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
 	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
-# Unpacked too: installing it would put it in the place of the machine's mail server.
-$(VENV)/exim: $(VENV)/ready
-	cd $(VENV) && rm -f exim4-*.deb; \
+$(VENV)/clients: $(VENV)/ready
+	cd $(VENV) && rm -rf packages unpacked && mkdir packages && cd packages; \
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-	apt-get download -q exim4-daemon-light exim4-base || { $$run apt-get update -q && apt-get download -q exim4-daemon-light exim4-base; }
-	cd $(VENV) && rm -rf unpacked && for package in exim4-*.deb; do dpkg -x $$package unpacked; done && touch unpacked && mv -T unpacked exim
+	apt-get download -q $(CLIENTS) || { $$run apt-get update -q && apt-get download -q $(CLIENTS); }
+	cd $(VENV) && for package in packages/*.deb; do dpkg -x $$package unpacked || exit 1; done
+	cd $(VENV) && rm -rf packages clients && touch unpacked && mv -T unpacked clients
 
 $(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)

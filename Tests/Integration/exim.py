@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay import DEADLINE, ROOT, clean_environment
 
-EXIM = ROOT / ".venv/exim/usr/sbin/exim4"
+EXIM = ROOT / ".venv/clients/usr/sbin/exim4"
 
 CONFIGURATION = """
 primary_hostname = client.example

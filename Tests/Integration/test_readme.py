@@ -215,7 +215,7 @@ def settings():
 def test_every_setting_named_exists():
     known = set(settings())
     assert len(known) > 30
-    files = ("db", "db-wal", "db-shm", "ini", "py", "rb", "properties", "yaml", "md", "service", "socket", "pem", "json", "php")
+    files = ("db", "db-wal", "db-shm", "ini", "py", "rb", "properties", "yaml", "md", "service", "socket", "pem", "json", "php", "yml", "conf", "mc", "client")
     named = 0
     for page, text in prose():
         for span in re.findall(r"`([a-z_]+\.[a-z_-]+)(?:: [^`]*)?`", text):
