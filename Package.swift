@@ -110,16 +110,19 @@ let package = Package(
 
         .target(
             name: "TestSupport", dependencies: ["RelayCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
+            swiftSettings: strict),
         .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",
-            ["SQLiteStore", "RelayCore", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
+            ["SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
-        tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
+        tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
         tests(
             "SESTransportTests",
             ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
