@@ -38,6 +38,7 @@ let package = Package(
         .library(name: "SQLiteStore", targets: ["SQLiteStore"]),
         .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
+        .library(name: "AWSClient", targets: ["AWSClient"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
@@ -84,7 +85,8 @@ let package = Package(
         library(
             "Settings",
             ["RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
-        library("SESTransport", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("AWSClient", ["RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library("SESTransport", ["AWSClient", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
             "Telemetry",
@@ -95,12 +97,13 @@ let package = Package(
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
             ]),
-        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
+        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "AWSClient", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "SMTPServer", "Delivery",
-                "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore, nioPosix, logging,
+                "AWSClient", "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore,
+                nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -123,9 +126,21 @@ let package = Package(
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
+        .target(
+            name: "AWSTestSupport", dependencies: ["AWSClient", "RelayCore", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/AWSTestSupport", swiftSettings: strict),
+        tests(
+            "AWSClientTests",
+            [
+                "AWSClient", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging,
+                asyncHTTPClient,
+            ]),
         tests(
             "SESTransportTests",
-            ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
+            [
+                "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto,
+                logging, asyncHTTPClient,
+            ]),
         tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
         tests(
             "SMTPServerTests",
@@ -137,7 +152,7 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "RelayCore", nioCore, nioEmbedded,
+                "AWSClient", "RelayCore", nioCore, nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),

@@ -1,3 +1,4 @@
+import AWSClient
 import Admission
 import ArgumentParser
 import Delivery

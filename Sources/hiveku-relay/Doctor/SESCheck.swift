@@ -1,3 +1,4 @@
+import AWSClient
 import Diagnosis
 import Logging
 import RelayCore
