@@ -223,7 +223,7 @@ $(VENV)/fail2ban: $(VENV)/ready
 	cd $(VENV) && rm -f fail2ban_*.deb; \
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
-	cd $(VENV) && rm -rf unpacked && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
+	cd $(VENV) && rm -rf unpacked fail2ban && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
 $(VENV)/clients: $(VENV)/ready
 	cd $(VENV) && rm -rf packages unpacked && mkdir packages && cd packages; \

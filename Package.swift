@@ -39,6 +39,7 @@ let package = Package(
         .library(name: "Listening", targets: ["Listening"]),
         .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
+        .library(name: "AWSClient", targets: ["AWSClient"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
@@ -88,7 +89,8 @@ let package = Package(
         library(
             "Settings",
             ["InternetMessage", "RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
-        library("SESTransport", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+        library("AWSClient", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+        library("SESTransport", ["AWSClient", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
             "Telemetry",
@@ -100,13 +102,13 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
             ]),
-        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
+        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "AWSClient", "SESTransport", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer",
-                "Delivery",
-                "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry", nioCore, nioPosix, logging,
+                "Delivery", "AWSClient", "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry",
+                nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -116,19 +118,34 @@ let package = Package(
 
         .target(
             name: "TestSupport", dependencies: ["RelayCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
+            swiftSettings: strict),
         .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",
-            ["SQLiteStore", "RelayCore", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
+            ["SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
-        tests("DeliveryTests", ["Delivery", "RelayCore", logging]),
+        tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
+        .target(
+            name: "AWSTestSupport", dependencies: ["AWSClient", "RelayCore", nioCore, nioPosix, nioHTTP1],
+            path: "Tests/AWSTestSupport", swiftSettings: strict),
+        tests(
+            "AWSClientTests",
+            [
+                "AWSClient", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging,
+                asyncHTTPClient,
+            ]),
         tests(
             "SESTransportTests",
-            ["SESTransport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto, logging, asyncHTTPClient]),
+            [
+                "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto,
+                logging, asyncHTTPClient,
+            ]),
         tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
         tests(
             "SMTPServerTests",
@@ -140,7 +157,7 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "RelayCore", nioCore, nioEmbedded,
+                "AWSClient", "RelayCore", nioCore, nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),

@@ -37,12 +37,22 @@ public enum QueuedDisposition: String, CaseIterable, Sendable {
     case deliver, hold, drop
 }
 
-/// Keys with their rules and usage. Every change takes effect at once in every process on the same store.
-public protocol KeyStore: Sendable {
-    func insertKey(_ key: StoredKey) async throws
+/// What admission asks about keys: what they are now, and what has become of them meanwhile.
+public protocol KeyDirectoryStore: Sendable {
     /// Looks a key up; nil when there is none. Returns at once. `completion` is called once, on a thread of the store's, with
     /// the key or a ``StoreError``.
     func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void)
+    /// Adds what happened to keys; ids that are unknown are ignored.
+    func record(_ activity: [KeyID: KeyActivity]) async throws
+    /// Those of `ids` that exist, as they stand now.
+    func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey]
+    /// Changes whenever another process changed the store; cheap enough to ask several times a second.
+    func changeCounter() async throws -> Int64
+}
+
+/// What operators do with keys. Every change takes effect at once in every process on the same store.
+public protocol KeyAdministration: Sendable {
+    func insertKey(_ key: StoredKey) async throws
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// By creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
@@ -54,15 +64,30 @@ public protocol KeyStore: Sendable {
     /// Revokes, and does with the key's unfinished deliveries what is asked, in one transaction. From its return on no
     /// message of the key is accepted by any process. Revoking again keeps the first time.
     func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws
-    /// Adds what happened to keys; ids that are unknown are ignored.
-    func record(_ activity: [KeyID: KeyActivity]) async throws
-    /// Those of `ids` that exist, as they stand now, with today's emails.
-    func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey]
-    /// Changes whenever another process changed the store; cheap enough to ask several times a second.
-    func changeCounter() async throws -> Int64
 }
 
-extension KeyStore {
+/// Keys with their rules and usage.
+public typealias KeyStore = KeyDirectoryStore & KeyAdministration
+
+/// All that a relay and its commands ask of a store, whatever it stands on.
+public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageRecords {
+    /// What is kept free, and how much simulated bodies may take. May change at any time.
+    var storage: StoragePolicy { get nonmutating set }
+    /// Writes what is there already, synced. Throws a ``StoreError`` when the store can't be written just now.
+    func checkWritable() async throws
+    /// Returns once the store has come around to those who write and to those who read: a sign of life, also while the
+    /// database can't be used.
+    func turn() async
+    /// The version of the tables as they are. Throws a ``StoreError`` when the store can't be read just now.
+    func schemaVersion() async throws -> Int
+    /// The envelope senders of a key's newest messages, of at most `limit` of them, each once, the latest first; the null
+    /// reverse-path is left out.
+    func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String]
+    /// What is under way is finished first.
+    func close() throws
+}
+
+extension KeyDirectoryStore {
     public func storedKey(_ id: KeyID) async throws -> StoredKey? {
         try await withCheckedThrowingContinuation { continuation in
             storedKey(id) { continuation.resume(with: $0) }

@@ -1,3 +1,4 @@
+import AWSClient
 import RelayCore
 
 #if canImport(FoundationEssentials)

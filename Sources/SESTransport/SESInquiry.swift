@@ -1,3 +1,4 @@
+import AWSClient
 import NIOHTTP1
 import RelayCore
 

@@ -1,3 +1,4 @@
+import AWSClient
 import AsyncHTTPClient
 import Crypto
 import Logging
@@ -180,7 +181,7 @@ extension SESTransport {
         request.headers.add(contentsOf: signed.headers)
         request.headers.add(
             contentsOf: SigV4.headers(
-                signing: signed, with: credentials, region: configuration.region, at: clock.now()))
+                signing: signed, with: credentials, region: configuration.region, service: "ses", at: clock.now()))
         return request
     }
 

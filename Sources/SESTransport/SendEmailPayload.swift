@@ -1,3 +1,4 @@
+import AWSClient
 import AsyncHTTPClient
 import Crypto
 import NIOCore
@@ -8,14 +9,6 @@ import RelayCore
 #else
     import Foundation
 #endif
-
-/// Why the body of a request could not be produced. Nothing can have been sent by it.
-enum PayloadFault: Error, Sendable, Equatable {
-    /// The store could not give it.
-    case unreadable(String)
-    /// It has another length than it is said to have.
-    case wrongSize
-}
 
 /// The JSON of a SendEmail request, made around a stored body piece by piece.
 ///

@@ -1,6 +1,8 @@
 import GRDB
 import RelayCore
 
+extension SQLiteStore: RelayStore {}
+
 /// What an operator's tool wants to know of the database itself.
 extension SQLiteStore {
     /// The version of the tables that this relay works with.
@@ -25,7 +27,7 @@ extension SQLiteStore {
     }
 
     /// The envelope senders of a key's newest messages, each once, the latest first; the null reverse-path is left out.
-    public func recentSenders(of key: KeyID, amongLast limit: Int = 100) async throws -> [String] {
+    public func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String] {
         let senders = try await read { database in
             try String.fetchAll(
                 database,

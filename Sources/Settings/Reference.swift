@@ -22,7 +22,7 @@ extension RelaySettings {
             "hostname", \.hostname, .hostName, unwritten: "the machine's host name",
             "The relay's name, in the greeting and in the Received field."),
         Setting(
-            "database", \.database, .path, needsRestart: true,
+            "database", \.database, .database, needsRestart: true,
             "The SQLite database: keys, usage and queue. Large messages lie in a directory beside it."),
         Setting(
             "listen", \.listen, listOf: .listener, 1...32, isDistinct: true, needsRestart: true,

@@ -48,7 +48,8 @@ func echo(_ text: String) -> String {
     if text.isEmpty { return "empty" }
     let mayBeSecret =
         ["-----BEGIN", "hk_live_", "hk_test_"].contains { text.contains($0) }
-        || text.contains("://") && text.contains("@") || LikelySecret.isIn(text)
+        || text.contains("://") && (text.contains("@") || text.lowercased().contains("password="))
+        || LikelySecret.isIn(text)
     if mayBeSecret { return "what is there (not shown, as it may be secret)" }
     if text.contains(where: \.isNewline) { return "a text of several lines" }
     return "\"" + legible(text) + "\""

@@ -159,6 +159,22 @@ extension ValueKind where Value == String {
     }
 
     /// Not looked at any further: whether the file is there and can be read is found out by who uses it.
+    /// Where the store is. What looks like a URL would otherwise become a directory with a strange name.
+    static var database: ValueKind {
+        ValueKind(
+            expectation: path.expectation,
+            parse: { text throws(Misfit) in
+                if let end = text.firstRange(of: "://")?.lowerBound {
+                    let scheme = text[..<end]
+                    // The rest may hold a password.
+                    throw Misfit(
+                        "this relay has no store for \(legible(String(scheme))):// and knows SQLite alone: give the path of its file"
+                    )
+                }
+                return try path.parse(text)
+            }, write: path.write)
+    }
+
     static var path: ValueKind {
         ValueKind(
             expectation: "the path of a file",

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import RelayCore
-import SQLiteStore
 import Settings
 
 #if canImport(Glibc)
@@ -37,7 +36,7 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// The store of a relay that may be running or not.
-    func store() throws -> SQLiteStore {
+    func store() throws -> any RelayStore {
         let settings = try settings()
         guard FileManager.default.fileExists(atPath: settings.database) || isCreatable(settings.database) else {
             throw CommandError(
@@ -45,7 +44,7 @@ struct CommonOptions: ParsableArguments {
             )
         }
         try RelayUser.become(ownerOfDirectoryOf: settings.database)
-        return try SQLiteStore(path: settings.database, role: .tool, now: SystemClock().now())
+        return try openStore(settings, for: .command, now: SystemClock().now())
     }
 
     private func isCreatable(_ path: String) -> Bool {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import RelayCore
-import SQLiteStore
 import Settings
 
 /// What `serve --demo` adds: settings, a test key, and words on what to do with them.
@@ -40,7 +39,7 @@ struct Demo: Sendable {
 
     /// The test key of the demo, made at the first start. It is kept readable beside the database, which only a demo does:
     /// so that the line to try it with can be printed at each start.
-    func key(_ store: SQLiteStore, now: Timestamp) async throws -> APIKey {
+    func key(_ store: any RelayStore, now: Timestamp) async throws -> APIKey {
         if let text = directory.read("demo-key", limit: 1_000),
             let key = try? APIKey(parsing: text.filter { $0 > 0x20 }),
             let stored = try await store.storedKey(key.id), stored.accepts(key.digest, at: now),

@@ -3,7 +3,6 @@ import ArgumentParser
 import Foundation
 import InternetMessage
 import RelayCore
-import SQLiteStore
 import Settings
 
 struct Keys: AsyncParsableCommand {
@@ -416,7 +415,7 @@ struct KeysRevoke: AsyncParsableCommand {
 
     /// Revoked and held first: while it is looked up for the log what will be dropped, nothing is added and nothing is sent.
     /// An interruption leaves it held.
-    private func dropQueued(_ store: SQLiteStore, _ log: RelaySettings.Log) async throws {
+    private func dropQueued(_ store: any RelayStore, _ log: RelaySettings.Log) async throws {
         try await store.revokeKey(id, queued: .hold, now: SystemClock().now())
         let queued = try await store.matching(.drop, MessageFilter(key: id, limit: .max)) { _ in }
         try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
@@ -471,7 +470,7 @@ struct KeysCheck: AsyncParsableCommand {
         if refusal != nil { throw ExitCode(1) }
     }
 
-    private func verdict(_ text: [UInt8], _ store: SQLiteStore) async throws -> (Refusal?, KeyRecord?) {
+    private func verdict(_ text: [UInt8], _ store: any RelayStore) async throws -> (Refusal?, KeyRecord?) {
         let candidate: APIKey
         switch KeyVerdict.key(password: text) {
         case .success(let key): candidate = key

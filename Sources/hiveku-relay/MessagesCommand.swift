@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import RelayCore
-import SQLiteStore
 import Settings
 
 struct Messages: AsyncParsableCommand {
@@ -109,7 +108,7 @@ struct MessagesShow: AsyncParsableCommand {
         }
     }
 
-    private func printBytes(_ store: SQLiteStore) async throws {
+    private func printBytes(_ store: any RelayStore) async throws {
         let body = try await store.body(of: id)
         var offset = 0
         while offset < body.size {
@@ -169,7 +168,7 @@ struct MessagesWait: AsyncParsableCommand {
         }
     }
 
-    private func whatThereIs(_ store: SQLiteStore, _ filter: MessageFilter) async throws -> String {
+    private func whatThereIs(_ store: any RelayStore, _ filter: MessageFilter) async throws -> String {
         var filter = filter
         filter.state = nil
         filter.limit = 1000

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import RelayCore
-import SQLiteStore
 import Settings
 
 #if canImport(Glibc)
@@ -38,7 +37,7 @@ struct MessageSelection: ParsableArguments {
     ///   - done: such as `dropped`.
     ///   - log: told of the messages of each batch, once they are steered.
     func steer(
-        _ steering: Steering, _ store: SQLiteStore, question: String, done: String, log: DropLog? = nil
+        _ steering: Steering, _ store: any RelayStore, question: String, done: String, log: DropLog? = nil
     ) async throws -> Int {
         let progress = ProgressLine()
         defer { progress.clear() }

@@ -1,3 +1,4 @@
+import AWSClient
 import Admission
 import ArgumentParser
 import Delivery
@@ -12,7 +13,6 @@ import NIOPosix
 import RelayCore
 import SESTransport
 import SMTPServer
-import SQLiteStore
 import ServiceLifecycle
 import Settings
 import Supervision
@@ -23,7 +23,7 @@ import UnixSignals
 ///
 /// This is the one place that knows all modules.
 struct Relay: Sendable {
-    private let store: SQLiteStore
+    private let store: any RelayStore
     private let services: [any Service]
     private let manager: ServiceManager
     private let logger: Logger
@@ -50,9 +50,8 @@ struct Relay: Sendable {
         let listeners = try sockets ?? listeners(settings, manager)
         // Nothing is counted that nobody can ask for.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
-        let store = try SQLiteStore(
-            path: settings.database, role: .relay, now: clock.now(), storage: settings.storage,
-            onSync: { metrics?.synced(seconds: $0) })
+        let store = try openStore(
+            settings, for: .relay(onSync: { metrics?.synced(seconds: $0) }), now: clock.now())
 
         let observer = DeliveryObserver(demo: demo, metrics: metrics)
         let ses = try transport(settings, environment, clock, logger)
@@ -260,7 +259,7 @@ private struct SMTPService: Service {
 
 /// Removes what the retention settings no longer keep.
 private struct Upkeep: Service {
-    let store: SQLiteStore
+    let store: any RelayStore
     let settings: CurrentSettings
     let clock: any RelayClock
     let logger: Logger

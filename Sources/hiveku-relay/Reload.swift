@@ -4,7 +4,6 @@ import Logging
 import NIOOpenSSL
 import RelayCore
 import SMTPServer
-import SQLiteStore
 import ServiceLifecycle
 import Settings
 import Synchronization
@@ -24,7 +23,7 @@ final class CurrentSettings: Sendable {
 
 /// The parts of a running relay that are told when the settings change.
 struct SettingsFollowers: Sendable {
-    let store: SQLiteStore
+    let store: any RelayStore
     let admission: Admission
     let server: SMTPServer
     let live: DeliveryWorker

@@ -1,6 +1,5 @@
 import ArgumentParser
 import RelayCore
-import SQLiteStore
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,7 +3,6 @@ import Logging
 import NIOCore
 import NIOPosix
 import RelayCore
-import SQLiteStore
 import ServiceLifecycle
 import Supervision
 
@@ -19,7 +18,8 @@ extension Watchdog {
     /// comes back, and would be no better off restarted, but without its connections. What is left is a store whose threads
     /// answer nobody.
     convenience init(
-        group: any EventLoopGroup, lanes: [(name: String, worker: DeliveryWorker)], store: SQLiteStore, callsSES: Bool,
+        group: any EventLoopGroup, lanes: [(name: String, worker: DeliveryWorker)], store: any RelayStore,
+        callsSES: Bool,
         interval: Duration?, clock: any RelayClock, logger: Logger
     ) {
         let interval = interval ?? Watchdog.usualInterval
@@ -50,7 +50,7 @@ extension Watchdog {
 struct SupervisionService: Service {
     let manager: ServiceManager
     let watchdog: Watchdog
-    let store: SQLiteStore
+    let store: any RelayStore
     let clock: any RelayClock
 
     func run() async {

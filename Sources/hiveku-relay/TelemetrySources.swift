@@ -4,14 +4,13 @@ import NIOCore
 import NIOOpenSSL
 import RelayCore
 import SMTPServer
-import SQLiteStore
 import ServiceLifecycle
 import Settings
 import Telemetry
 
 /// Where metrics and health come from: the parts of a relay that is put together.
 struct TelemetrySources: Sendable {
-    let store: SQLiteStore
+    let store: any RelayStore
     /// Path of the database.
     let database: String
     let workers: [Lane: DeliveryWorker]

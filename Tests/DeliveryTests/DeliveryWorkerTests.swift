@@ -1,5 +1,6 @@
 import Logging
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Delivery
@@ -173,8 +174,9 @@ import Testing
         site.queue.enqueue(deliveries(1..<2))
         await site.working(flows: true) { _ in await site.transport.calls.until { $0.atOnce == 1 } }
         let row = site.queue.state.value.rows[DeliveryID(rawValue: 1)]
+        let settlements = site.queue.state.value.settlements[DeliveryID(rawValue: 1)]
         #expect(row?.state == .queued && row?.delivery.attempts == 1)
-        #expect(row?.settlements.last?.mayHaveBeenTaken == true)
+        #expect(settlements?.last?.mayHaveBeenTaken == true)
         #expect(site.clock.now() >= start + .seconds(10))
         never.change { $0 = true }
     }
@@ -201,7 +203,7 @@ import Testing
         site.queue.enqueue(deliveries(1..<2))
         await site.working(flows: true) { _ in await site.queue.state.until { $0.count(.failed) == 1 } }
         // Where the clock runs ahead of the worker, leases may run out, and what was claimed is released untried.
-        let settlements = site.queue.state.value.rows.values.flatMap(\.settlements).filter { $0.result != .released }
+        let settlements = site.queue.state.value.settlements.values.flatMap { $0 }.filter { $0.result != .released }
         #expect(settlements.last?.reason == "gave up after 10 min: ServiceUnavailable: Later.")
         // 10, 20, 40, then 60 s each until the time is up, or longer.
         #expect(settlements.count >= 4 && settlements.count <= 13)
@@ -275,9 +277,9 @@ import Testing
         run.cancel()
         await run.value
         time.cancel()
-        let rows = queue.state.value.rows
+        let (rows, settlements) = (queue.state.value.rows, queue.state.value.settlements)
         #expect(rows[DeliveryID(rawValue: 2000)]?.delivery.attempts == 3)
-        #expect(rows[DeliveryID(rawValue: 2001)]?.settlements.last?.reason?.contains("hard bounce") == true)
+        #expect(settlements[DeliveryID(rawValue: 2001)]?.last?.reason?.contains("hard bounce") == true)
         #expect(queue.state.value.mostClaimed <= 1024)
     }
 

@@ -1,6 +1,7 @@
 import Logging
 import RelayCore
 import Synchronization
+import TestSupport
 
 @testable import Delivery
 
@@ -141,18 +142,11 @@ final class Watched<Value: Sendable>: Sendable {
     }
 }
 
-/// The queue as the store keeps it, in memory.
+/// The queue as every store keeps it, in memory; it breaks and blocks when told to.
 final class MemoryQueue: DeliveryQueue {
-    struct Row: Sendable {
-        var delivery: ClaimedDelivery
-        var state = DeliveryState.queued
-        var due: Timestamp
-        var leaseUntil: Timestamp?
-        var settlements: [Settlement] = []
-    }
-
     struct State: Sendable {
-        var rows: [DeliveryID: Row] = [:]
+        var tables = MemoryTables()
+        var settlements: [DeliveryID: [Settlement]] = [:]
         var batches: [Int] = []
         var statuses: [LaneStatus] = []
         var mostClaimed = 0
@@ -160,15 +154,16 @@ final class MemoryQueue: DeliveryQueue {
         var failures = 0
         var settlingIsBlocked = false
 
+        var rows: [DeliveryID: MemoryTables.Delivery] { tables.deliveries }
         func count(_ state: DeliveryState) -> Int { rows.values.count { $0.state == state } }
-        var releases: Int { rows.values.reduce(0) { $0 + $1.settlements.count { $0.result == .released } } }
+        var releases: Int { settlements.values.reduce(0) { $0 + $1.count { $0.result == .released } } }
     }
 
     let state = Watched(State())
 
     func enqueue(_ deliveries: [ClaimedDelivery]) {
         state.change { state in
-            for delivery in deliveries { state.rows[delivery.id] = Row(delivery: delivery, due: delivery.queuedSince) }
+            for delivery in deliveries { state.tables.enqueue(delivery) }
         }
     }
 
@@ -177,25 +172,17 @@ final class MemoryQueue: DeliveryQueue {
     ) async throws -> [ClaimedDelivery] {
         try state.change { state in
             try check(&state)
-            let due = state.rows.values.filter { $0.state == .queued && $0.due <= now }
-            var counted = 0
-            let taken = due.sorted { $0.delivery.id.rawValue < $1.delivery.id.rawValue }.prefix(limit).prefix { row in
-                defer { counted += row.delivery.envelope.recipients.count }
-                return counted < recipients
-            }
-            for row in taken {
-                state.rows[row.delivery.id]?.state = .sending
-                state.rows[row.delivery.id]?.leaseUntil = leaseUntil
-            }
+            let taken = state.tables.claim(
+                lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now)
             state.mostClaimed = max(state.mostClaimed, state.count(.sending))
-            return taken.map(\.delivery)
+            return taken
         }
     }
 
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
         try state.change { state in
             try check(&state)
-            for id in deliveries where state.rows[id]?.state == .sending { state.rows[id]?.leaseUntil = until }
+            state.tables.extendLease(deliveries, until: until)
         }
     }
 
@@ -204,32 +191,31 @@ final class MemoryQueue: DeliveryQueue {
         try state.change { state in
             try check(&state)
             state.batches.append(batch.count)
-            for settlement in batch { settle(settlement, &state) }
+            for settlement in batch {
+                state.settlements[settlement.delivery, default: []].append(settlement)
+                state.tables.settle(settlement)
+            }
         }
     }
 
     func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         try state.change { state in
             try check(&state)
-            let abandoned = state.rows.values.filter { $0.state == .sending && $0.leaseUntil.map { $0 <= now } ?? true }
-            for row in abandoned { state.rows[row.delivery.id]?.state = .queued }
-            return abandoned.count
+            return state.tables.reclaimAbandoned(lane: lane, now: now)
         }
     }
 
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
         try state.change { state in
             try check(&state)
-            let late = state.rows.values.filter { $0.state == .queued && $0.due > latest }
-            for row in late { state.rows[row.delivery.id]?.due = now }
-            return late.count
+            return state.tables.bringForward(lane: lane, dueAfter: latest, now: now)
         }
     }
 
     func nextDue(lane: Lane) async throws -> Timestamp? {
         try state.change { state in
             try check(&state)
-            return state.rows.values.filter { $0.state == .queued }.map(\.due).min()
+            return state.tables.nextDue(lane: lane)
         }
     }
 
@@ -250,27 +236,6 @@ final class MemoryQueue: DeliveryQueue {
         state.failures += 1
         throw StoreError.full
     }
-
-    private func settle(_ settlement: Settlement, _ state: inout State) {
-        guard var row = state.rows[settlement.delivery] else { return }
-        row.settlements.append(settlement)
-        if settlement.result != .released { row.delivery.attempts += 1 }
-        if case .retry = settlement.result, settlement.lengthensPause { row.delivery.pauses += 1 }
-        switch settlement.result {
-        case .sent: row.state = .sent
-        case .simulated: row.state = .simulated
-        case .failed: row.state = .failed
-        case .released: row.state = .queued
-        case .retry(let due): (row.state, row.due) = (.queued, due)
-        }
-        state.rows[settlement.delivery] = row
-    }
-}
-
-struct MemoryBody: StoredBody {
-    var bytes: [UInt8]
-    var size: Int { bytes.count }
-    func read(at offset: Int, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(offset).prefix(count)) }
 }
 
 /// Answers as a test says, and counts.

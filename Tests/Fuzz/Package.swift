@@ -42,7 +42,7 @@ let package = Package(
         properties("MailProperties", [relay("SMTP"), relay("InternetMessage"), nioCore]),
         properties("TLSProperties", [relay("NIOOpenSSL"), nioCore, nioEmbedded]),
         properties("SettingsProperties", [relay("Settings")]),
-        properties("SESProperties", [relay("SESTransport"), relay("RelayCore")]),
+        properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),

@@ -1,6 +1,8 @@
+import AWSTestSupport
 import RelayCore
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 /// Every row of the table: what SES says, and what the worker is told.

@@ -1,5 +1,7 @@
+import AWSTestSupport
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 @Suite struct ConfigurationTests {

@@ -1,7 +1,9 @@
+import AWSTestSupport
 import Logging
 import RelayCore
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 @Suite struct InquiryTests {

@@ -1,3 +1,4 @@
+import AWSTestSupport
 import AsyncHTTPClient
 import Foundation
 import Logging
@@ -6,6 +7,7 @@ import NIOHTTP1
 import RelayCore
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 /// Against an SES that somebody else has written.

@@ -1,3 +1,4 @@
+import AWSTestSupport
 import AsyncHTTPClient
 import Crypto
 import Foundation
@@ -7,6 +8,7 @@ import RelayCore
 import Synchronization
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 @Suite struct PayloadTests {

@@ -1,3 +1,4 @@
+import AWSTestSupport
 import Crypto
 import Foundation
 import Logging
@@ -6,6 +7,7 @@ import RelayCore
 import Synchronization
 import Testing
 
+@testable import AWSClient
 @testable import SESTransport
 
 /// Gives one set of credentials after the other, changing when one is refused.
@@ -90,7 +92,7 @@ private final class GatedBody: StoredBody {
             payloadHash: SigV4.hex(SHA256.hash(data: request.body)))
         if let type = request.header("Content-Type") { signed.headers = [(name: "Content-Type", value: type)] }
         let expected = SigV4.headers(
-            signing: signed, with: try .example(token: token), region: "eu-west-1", at: clock.now())
+            signing: signed, with: try .example(token: token), region: "eu-west-1", service: "ses", at: clock.now())
         for field in expected { #expect(request.header(field.name) == field.value) }
     }
 

@@ -86,8 +86,11 @@ import Testing
             #expect(try await fixture.store.accept([submission], now: Sample.now) == [.accepted])
         }
         let store = try SQLiteStore(examining: fixture.path)
-        #expect(try await store.recentSenders(of: key) == ["c@example.com", "a@example.com", "b@example.com"])
+        #expect(
+            try await store.recentSenders(of: key, amongLast: 100) == [
+                "c@example.com", "a@example.com", "b@example.com",
+            ])
         #expect(try await store.recentSenders(of: key, amongLast: 3) == ["c@example.com", "a@example.com"])
-        #expect(try await store.recentSenders(of: try #require(KeyID("AAAAAAAA"))).isEmpty)
+        #expect(try await store.recentSenders(of: try #require(KeyID("AAAAAAAA")), amongLast: 100).isEmpty)
     }
 }

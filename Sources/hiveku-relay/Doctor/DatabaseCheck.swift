@@ -15,7 +15,7 @@ struct DatabaseCheck: Sendable {
     let storage: StoragePolicy
 
     /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
-    func records() async -> SQLiteStore? {
+    func records() async -> (any RelayStore)? {
         let found = await within(Doctor.patience) { await open() }
         guard case .opened(let schema, let known)? = found?.sighting, schema == known else { return nil }
         return found?.store

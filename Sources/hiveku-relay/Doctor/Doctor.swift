@@ -1,6 +1,5 @@
 import Diagnosis
 import RelayCore
-import SQLiteStore
 import Settings
 
 /// Looks at everything at the same time, each thing for so long at most, and tells it in a fixed order.

@@ -1,10 +1,9 @@
 import Diagnosis
 import RelayCore
-import SQLiteStore
 
 /// Looks at what waits.
 struct QueueCheck: Sendable {
-    let records: SQLiteStore?
+    let records: (any RelayStore)?
     let clock: any RelayClock
 
     func look() async -> [Finding] {
@@ -16,7 +15,7 @@ struct QueueCheck: Sendable {
 
 /// Looks at the keys.
 struct KeyRecordsCheck: Sendable {
-    let records: SQLiteStore?
+    let records: (any RelayStore)?
     let clock: any RelayClock
 
     func look() async -> [Finding] {

@@ -1,15 +1,15 @@
+import AWSClient
 import Diagnosis
 import Logging
 import RelayCore
 import SESTransport
-import SQLiteStore
 import Settings
 
 /// Asks SES what the relay will meet with there, where there are keys that send through it.
 struct SESCheck: Sendable {
     let settings: RelaySettings.SES
     let environment: [String: String]
-    let records: SQLiteStore?
+    let records: (any RelayStore)?
     let reach: ReachCheck?
     let clock: any RelayClock
 
@@ -38,7 +38,9 @@ struct SESCheck: Sendable {
             let keys = Judge.liveKeys(
                 try await records.keyRecords(includingRevoked: false, now: now).map(\.key), now: now)
             var senders: [KeyID: [String]] = [:]
-            for key in keys where key.domains.isEmpty { senders[key.id] = try await records.recentSenders(of: key.id) }
+            for key in keys where key.domains.isEmpty {
+                senders[key.id] = try await records.recentSenders(of: key.id, amongLast: 100)
+            }
             return (!keys.isEmpty, Judge.domains(of: keys, senders: senders))
         } catch {
             return nil

@@ -1,6 +1,7 @@
 import FuzzSupport
 import RelayCore
 
+@testable import AWSClient
 @testable import SESTransport
 
 extension Property {

@@ -1,8 +1,9 @@
+import AWSTestSupport
 import Foundation
 import RelayCore
 import Testing
 
-@testable import SESTransport
+@testable import AWSClient
 
 private func service(_ clock: TestClock = TestClock()) -> MetadataService { MetadataService(clock: clock) }
 

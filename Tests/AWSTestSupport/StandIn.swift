@@ -3,20 +3,19 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
-import Testing
 
 /// What a test's server got.
-struct Received: Sendable {
-    var method: String
-    var path: String
-    var headers: HTTPHeaders
-    var body: [UInt8] = []
+package struct Received: Sendable {
+    package var method: String
+    package var path: String
+    package var headers: HTTPHeaders
+    package var body: [UInt8] = []
 
-    func header(_ name: String) -> String? { headers.first(name: name) }
+    package func header(_ name: String) -> String? { headers.first(name: name) }
 }
 
 /// What it does about it.
-enum Reaction: Sendable {
+package enum Reaction: Sendable {
     case answer(Int, [String: String] = [:], String = "{}")
     case silence
     /// The connection ends instead of an answer.
@@ -24,25 +23,27 @@ enum Reaction: Sendable {
     /// Status and header, and then no more.
     case headOnly(Int)
 
-    static func refusal(_ status: Int, _ name: String, _ message: String = "no") -> Reaction {
+    package static func refusal(_ status: Int, _ name: String, _ message: String = "no") -> Reaction {
         .answer(status, ["x-amzn-ErrorType": name], #"{"message":"\#(message)"}"#)
     }
 
-    static func taken(_ id: String = "0100-example") -> Reaction { .answer(200, [:], #"{"MessageId":"\#(id)"}"#) }
+    package static func taken(_ id: String = "0100-example") -> Reaction {
+        .answer(200, [:], #"{"MessageId":"\#(id)"}"#)
+    }
 }
 
 /// An HTTP server on the loopback interface that behaves as a test wants.
-final class StandIn: Sendable {
+package final class StandIn: Sendable {
     private let channel: any Channel
     private let log: Log
-    let port: Int
+    package let port: Int
 
-    var url: String { "http://127.0.0.1:\(port)" }
-    var requests: [Received] { log.all }
+    package var url: String { "http://127.0.0.1:\(port)" }
+    package var requests: [Received] { log.all }
 
     /// `atHead` may react before the body is there; nil: it waits for the body. `whole` reacts to the n-th whole request,
     /// counted from 1.
-    static func start(
+    package static func start(
         atHead: @escaping @Sendable (Received) -> Reaction? = { _ in nil },
         whole: @escaping @Sendable (Received, Int) -> Reaction
     ) async throws -> StandIn {
@@ -56,7 +57,8 @@ final class StandIn: Sendable {
                 }
             }
             .bind(to: SocketAddress(ipAddress: "127.0.0.1", port: 0)).get()
-        return StandIn(channel, log, try #require(channel.localAddress?.port))
+        guard let port = channel.localAddress?.port else { throw NotToBeHad() }
+        return StandIn(channel, log, port)
     }
 
     private init(_ channel: any Channel, _ log: Log, _ port: Int) {
@@ -65,13 +67,13 @@ final class StandIn: Sendable {
         self.port = port
     }
 
-    func stop() async { try? await channel.close() }
+    package func stop() async { try? await channel.close() }
 
     /// Returns once `count` whole requests have come.
-    func received(_ count: Int) async { await log.reached(count) }
+    package func received(_ count: Int) async { await log.reached(count) }
 
     /// Runs `body` and stops the server after it.
-    static func with<Result>(
+    package static func with<Result>(
         atHead: @escaping @Sendable (Received) -> Reaction? = { _ in nil },
         whole: @escaping @Sendable (Received, Int) -> Reaction,
         _ body: (StandIn) async throws -> Result

@@ -8,9 +8,9 @@ private import NIOPosix
 #endif
 
 /// Foreign text on its way into a record or a log.
-enum Words {
+package enum Words {
     /// Without controls and line ends, at most `limit` characters.
-    static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
+    package static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
         // Scalars first: one character may hold any number of them.
         let scalars = text.unicodeScalars.prefix(limit + 1).map { isPlain($0) ? $0 : " " }
         guard scalars.count > limit else { return String(String.UnicodeScalarView(scalars)) }
@@ -18,7 +18,7 @@ enum Words {
     }
 
     /// `text` with every occurrence of a secret replaced.
-    static func withholding(_ secrets: [String], in text: String) -> String {
+    package static func withholding(_ secrets: [String], in text: String) -> String {
         secrets.reduce(text) { text, secret in
             var parts: [Substring] = []
             var rest = text[...]

@@ -48,7 +48,7 @@ struct MetadataService: Sendable {
 
 extension ExchangeFailure {
     /// Completes a sentence that begins with the service's name.
-    var predicate: String {
+    package var predicate: String {
         switch self {
         case .timedOut: "does not answer"
         case .cancelled: "was not waited for"

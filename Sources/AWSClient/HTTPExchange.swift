@@ -4,16 +4,24 @@ import NIOHTTP1
 import RelayCore
 
 /// A whole answer: what the relay asks of AWS is answered in a few hundred bytes.
-struct HTTPAnswer: Sendable {
-    var status: Int
-    var headers: [(name: String, value: String)] = []
-    var body: [UInt8] = []
+package struct HTTPAnswer: Sendable {
+    package var status: Int
+    package var headers: [(name: String, value: String)] = []
+    package var body: [UInt8] = []
 
-    func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
+    package func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
+}
+
+/// Why the body of a request could not be produced. Nothing can have been sent by it.
+package enum PayloadFault: Error, Sendable, Equatable {
+    /// Where it is kept could not give it.
+    case unreadable(String)
+    /// It has another length than it is said to have.
+    case wrongSize
 }
 
 /// Why there is no answer.
-enum ExchangeFailure: Error, Sendable, Equatable {
+package enum ExchangeFailure: Error, Sendable, Equatable {
     case timedOut
     /// The task was cancelled.
     case cancelled
@@ -24,13 +32,13 @@ enum ExchangeFailure: Error, Sendable, Equatable {
 }
 
 /// What is to be asked.
-struct HTTPRequest: Sendable {
-    var url: String
-    var method = HTTPMethod.GET
-    var headers = HTTPHeaders()
-    var body: HTTPClient.Body?
+package struct HTTPRequest: Sendable {
+    package var url: String
+    package var method = HTTPMethod.GET
+    package var headers = HTTPHeaders()
+    package var body: HTTPClient.Body?
 
-    init(url: String) { self.url = url }
+    package init(url: String) { self.url = url }
 }
 
 extension HTTPClient {
@@ -38,7 +46,7 @@ extension HTTPClient {
     ///
     /// Through AsyncHTTPClient's futures: its asynchronous functions go from the event loop to a task and back for the
     /// request's body, and again for the answer's head and body, which took longer than SES's answer does at its best.
-    func exchange(
+    package func exchange(
         _ request: HTTPRequest, within time: Duration, limit: Int, deadlines: Deadlines
     ) async -> Result<HTTPAnswer, ExchangeFailure> {
         do {
@@ -90,7 +98,7 @@ extension ExchangeFailure {
 
 extension HTTPClient.Configuration {
     /// What all requests to AWS have in common: no redirects, HTTP/1.1, one attempt at a connection.
-    static func aws(connectTimeout: Duration, connections: Int) -> HTTPClient.Configuration {
+    package static func aws(connectTimeout: Duration, connections: Int) -> HTTPClient.Configuration {
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: Timeout(connect: .milliseconds(connectTimeout.wholeMilliseconds)))

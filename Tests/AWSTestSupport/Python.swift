@@ -1,15 +1,14 @@
 import Foundation
-import Testing
 
 /// Runs scripts with the Python that has botocore and moto: `python3`, or what PYTHON names.
-final class Python: Sendable {
+package final class Python: Sendable {
     struct Failed: Error, CustomStringConvertible { let description: String }
 
     private let process: Process
     private let input: FileHandle
     private let output: FileHandle
 
-    init(_ script: String) throws {
+    package init(_ script: String) throws {
         process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script]
@@ -24,7 +23,7 @@ final class Python: Sendable {
     }
 
     /// Gives the script its input and returns all that it prints.
-    static func run(_ script: String, input: Data) async throws -> Data {
+    package static func run(_ script: String, input: Data) async throws -> Data {
         let python = try Python(script)
         return try await onThread {
             try python.input.write(contentsOf: input)
@@ -39,7 +38,7 @@ final class Python: Sendable {
     }
 
     /// The next line that the script prints; nil when it has ended.
-    func line() async throws -> String? {
+    package func line() async throws -> String? {
         try await Python.onThread { [output] in
             var line = Data()
             while let byte = try output.read(upToCount: 1), !byte.isEmpty {
@@ -51,7 +50,7 @@ final class Python: Sendable {
     }
 
     /// The script sees the end of its input and ends; also when this process dies without saying so.
-    func end() async throws {
+    package func end() async throws {
         try input.close()
         try await Python.onThread { [process] in process.waitUntilExit() }
     }

@@ -1,7 +1,7 @@
 /// RFC 8259 section 7.
-enum JSON {
+package enum JSON {
     /// `text` as a JSON string, with its quotation marks.
-    static func string(_ text: String) -> String {
+    package static func string(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -1,10 +1,11 @@
+import AWSTestSupport
 import Foundation
 import Logging
 import RelayCore
 import Synchronization
 import Testing
 
-@testable import SESTransport
+@testable import AWSClient
 
 @Suite struct AWSCredentialsTests {
     @Test func tellNoSecret() throws {

@@ -1,9 +1,10 @@
+import AWSTestSupport
 import RelayCore
 import Synchronization
 import TestSupport
 import Testing
 
-@testable import SESTransport
+@testable import AWSClient
 
 @Suite struct DeadlinesTests {
     private let clock = ManualClock()

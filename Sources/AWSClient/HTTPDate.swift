@@ -2,8 +2,8 @@ import RelayCore
 
 /// The time in a Date field (RFC 9110 section 5.6.7), in the one form that is to be written:
 /// `Tue, 24 Nov 2026 14:33:17 GMT`.
-enum HTTPDate {
-    static func parse(_ text: String) -> Timestamp? {
+package enum HTTPDate {
+    package static func parse(_ text: String) -> Timestamp? {
         let parts = text.split(separator: " ", omittingEmptySubsequences: false)
         guard parts.count == 6, parts[0].last == ",", parts[5] == "GMT",
             let day = number(parts[1], 1...31), let month = months.firstIndex(of: String(parts[2])),

@@ -33,7 +33,7 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
     public func isExpired(at now: Timestamp) -> Bool { expiresAt.map { $0 <= now } ?? false }
 
     /// What must not appear in anything that is written down.
-    var secrets: [String] { [secretAccessKey] + (sessionToken.map { [$0] } ?? []) }
+    package var secrets: [String] { [secretAccessKey] + (sessionToken.map { [$0] } ?? []) }
 
     public var description: String { "AWSCredentials(\(accessKeyID), secret withheld)" }
     public var debugDescription: String { description }

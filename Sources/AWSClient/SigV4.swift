@@ -5,22 +5,33 @@ import RelayCore
 ///
 /// A function of its arguments alone. The steps and their names are those of AWS's reference ("Create a signed AWS API
 /// request"): canonical request, string to sign, signing key, signature.
-enum SigV4 {
-    struct Request {
+package enum SigV4 {
+    package struct Request {
         var method: String
         /// As the Host field has it: with the port when it is not the scheme's own.
         var host: String
         /// As it stands in the request line, that is with its segments percent-encoded once.
-        var path: String
+        package var path: String
         /// Other header fields that are to be signed.
-        var headers: [(name: String, value: String)] = []
+        package var headers: [(name: String, value: String)] = []
         /// SHA-256 of the body in lower-case hexadecimal.
         var payloadHash: String
+
+        package init(
+            method: String, host: String, path: String, headers: [(name: String, value: String)] = [],
+            payloadHash: String
+        ) {
+            self.method = method
+            self.host = host
+            self.path = path
+            self.headers = headers
+            self.payloadHash = payloadHash
+        }
     }
 
     /// The header fields to add to `request`: the date, the session token if there is one, and the signature.
-    static func headers(
-        signing request: Request, with credentials: AWSCredentials, region: String, service: String = "ses",
+    package static func headers(
+        signing request: Request, with credentials: AWSCredentials, region: String, service: String,
         at time: Timestamp
     ) -> [(name: String, value: String)] {
         let moment = timestamp(time)
@@ -50,7 +61,7 @@ enum SigV4 {
         time.rfc3339.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
     }
 
-    static func hex(_ bytes: some Sequence<UInt8>) -> String {
+    package static func hex(_ bytes: some Sequence<UInt8>) -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }

@@ -1,15 +1,17 @@
+import AWSTestSupport
 import Crypto
 import Foundation
 import RelayCore
 import Testing
 
-@testable import SESTransport
+@testable import AWSClient
 
 @Suite struct SigV4Tests {
     /// AWS's own test suite for signature version 4, `get-vanilla`.
     @Test func agreesWithAWSsTestSuite() throws {
         let request = SigV4.Request(
-            method: "GET", host: "example.amazonaws.com", path: "/", payloadHash: SESTransport.emptyHash)
+            method: "GET", host: "example.amazonaws.com", path: "/",
+            payloadHash: SigV4.hex(SHA256.hash(data: [UInt8]())))
         let time = try #require(Timestamp(iso8601: "2015-08-30T12:36:00Z"))
         let headers = SigV4.headers(
             signing: request, with: try .example(), region: "us-east-1", service: "service", at: time)
@@ -84,13 +86,14 @@ import Testing
     }
 
     private func sign(_ item: Case) throws -> [(name: String, value: String)] {
-        let endpoint = try SESEndpoint(parsing: item.url)
+        let url = try #require(URLComponents(string: item.url))
+        let host = try #require(url.host)
         let request = SigV4.Request(
-            method: item.method, host: endpoint.host, path: endpoint.path,
+            method: item.method, host: url.port.map { "\(host):\($0)" } ?? host, path: url.percentEncodedPath,
             headers: item.headers.map { (name: $0[0], value: $0[1]) },
             payloadHash: SigV4.hex(SHA256.hash(data: Array(item.payload.utf8))))
         return SigV4.headers(
-            signing: request, with: try .example(token: item.token), region: item.region,
+            signing: request, with: try .example(token: item.token), region: item.region, service: "ses",
             at: try #require(Timestamp(iso8601: "2026-11-24T14:33:17.042Z")))
     }
 

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// Nearly every call ends long before its deadline. A timer for each would cost as many changes of threads as the call. Deadlines
 /// are of the clock that only goes forwards: one that is put back would let a call hang, one put forward would end it early.
-final class Deadlines: Sendable {
+package final class Deadlines: Sendable {
     private struct Call {
         /// Monotonic, in seconds, as all moments here.
         var deadline: Double
@@ -26,7 +26,7 @@ final class Deadlines: Sendable {
     private let clock: any RelayClock
     private let state = Mutex(State())
 
-    init(clock: any RelayClock) { self.clock = clock }
+    package init(clock: any RelayClock) { self.clock = clock }
 
     deinit { state.withLock { $0.timer }?.task.cancel() }
 

@@ -1,0 +1,370 @@
+import RelayCore
+import TestSupport
+
+private let second = Duration.seconds(1)
+
+extension StoreContract {
+    static let keys = [
+        StoreContract("a key is found as it was stored, and nobody else's") { bench in
+            let (secret, stored) = Sample.key { $0.limits.perDay = 7 }
+            try await bench.store.insertKey(stored)
+            let found = try bench.unwrap(try await bench.store.storedKey(secret.id))
+            try bench.equal(found.key, stored.key)
+            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the secret is taken")
+            let other = Sample.key().secret.id
+            try bench.holds(try await bench.store.storedKey(other) == nil, "an unknown key is found")
+            try bench.equal(try await bench.store.keyRecord(other, now: Sample.now)?.key, nil)
+            try bench.equal(
+                Set(try await bench.store.currentKeys([secret.id, other]).keys), [secret.id])
+        },
+        StoreContract("a change of a key's rules stays, and an unknown key is named") { bench in
+            let id = try await bench.key()
+            try await bench.store.updateKey(id) { $0.limits.perDay = 5 }
+            try await bench.store.updateKey(id) { $0.name = "new" }
+            let key = try bench.unwrap(try await bench.store.storedKey(id)).key
+            try bench.equal(key.name, "new")
+            try bench.equal(key.limits.perDay, 5)
+            let other = Sample.key().secret
+            try await bench.fails(.noSuchKey(other.id)) { try await bench.store.updateKey(other.id) { _ in } }
+            try await bench.fails(.noSuchKey(other.id)) {
+                try await bench.store.rotateKey(other.id, digest: other.digest, previousUntil: Sample.now)
+            }
+            try await bench.fails(.noSuchKey(other.id)) {
+                try await bench.store.revokeKey(other.id, queued: .deliver, now: Sample.now)
+            }
+        },
+        StoreContract("after a rotation the old secret works until its end") { bench in
+            let (secret, stored) = Sample.key()
+            try await bench.store.insertKey(stored)
+            let new = Sample.key().secret.digest
+            try await bench.store.rotateKey(secret.id, digest: new, previousUntil: Sample.now + second)
+            let found = try bench.unwrap(try await bench.store.storedKey(secret.id))
+            try bench.holds(found.accepts(new, at: Sample.now), "the new secret is taken")
+            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the old one still is")
+            try bench.holds(!found.accepts(secret.digest, at: Sample.now + second), "and then no longer")
+        },
+        StoreContract("keys are listed by creation, with their usage") { bench in
+            let old = try await bench.key { $0.createdAt = Sample.now - second }
+            let new = try await bench.key()
+            try await bench.accept(new, recipients: 3)
+            try await bench.store.record([
+                new: KeyActivity(rateLimitHits: 2, authFailures: 1),
+                Sample.key().secret.id: KeyActivity(authFailures: 1),
+            ])
+            try await bench.store.revokeKey(old, queued: .deliver, now: Sample.now)
+            let all = try await bench.store.keyRecords(includingRevoked: true, now: Sample.now)
+            try bench.equal(all.map(\.key.id), [old, new])
+            try bench.equal(
+                all[1].usage,
+                KeyUsage(
+                    lastUsedAt: Sample.now, emailsTotal: 3, emails30Days: 3, emailsToday: 3, rateLimitHits: 2,
+                    authFailures: 1))
+            try bench.equal(
+                try await bench.store.keyRecords(includingRevoked: false, now: Sample.now).map(\.key.id), [new])
+            let later = try await bench.store.keyRecord(new, now: Sample.now + .seconds(86_400))
+            try bench.equal(later?.usage.emailsToday, 0)
+            try bench.equal(later?.usage.emails30Days, 3)
+        },
+        StoreContract("revoking again keeps the first time") { bench in
+            let id = try await bench.key()
+            for time in [Sample.now, Sample.now + second] {
+                try await bench.store.revokeKey(id, queued: .deliver, now: time)
+            }
+            try bench.equal(try await bench.store.keyRecord(id, now: Sample.now)?.key.revokedAt, Sample.now)
+        },
+    ]
+
+    static let acceptance = [
+        StoreContract("each rule refuses in the transaction itself") { bench in
+            let elsewhere = try NetworkBlock("198.51.100.0/24")
+            let rules: [(RefusalReason, @Sendable (inout Key) -> Void)] = [
+                (.keyExpired, { $0.expiresAt = Sample.now }), (.scope, { $0.scopes = [.batch] }),
+                (.network, { [elsewhere] in $0.networks = [elsewhere] }),
+                (.senderDomain, { $0.domains = [.init(normalised: "other.example")] }),
+                (.rateDay, { $0.limits.perDay = 0 }),
+            ]
+            for (reason, rule) in rules {
+                let id = try await bench.key()
+                var submission = try bench.submission(id)
+                submission.domains = [ClaimedDomain(.envelope, name: "a.example", text: "a.example")]
+                // Changed after the session began.
+                try await bench.store.updateKey(id, rule)
+                try bench.equal(try await bench.reasons([submission]), [reason])
+            }
+            let id = try await bench.key()
+            var submission = try bench.submission(id)
+            submission.secret = Sample.key().secret.digest
+            try bench.equal(try await bench.reasons([submission]), [.keyUnknown])
+            try await bench.store.revokeKey(id, queued: .deliver, now: Sample.now)
+            try bench.equal(try await bench.reasons([submission]), [.keyRevoked])
+            try bench.equal(try await bench.reasons([try bench.submission(Sample.key().secret.id)]), [.keyRevoked])
+            try bench.equal(try await bench.store.messages(MessageFilter()).count, 0)
+        },
+        StoreContract("the scope is the submission's") { bench in
+            var submission = try bench.submission(try await bench.key { $0.scopes = [.batch] })
+            submission.scope = .batch
+            try bench.equal(try await bench.reasons([submission]), [nil])
+        },
+        StoreContract("the day's cap is exact within a batch and across batches") { bench in
+            let id = try await bench.key { $0.limits.perDay = 5 }
+            let batch = try [2, 2, 2, 6, 1].map { try bench.submission(id, recipients: $0) }
+            try bench.equal(try await bench.reasons(batch), [nil, nil, .rateDay, .rateDay, nil])
+            try bench.equal(try await bench.reasons([try bench.submission(id)]), [.rateDay])
+            let midnight = Sample.now.day.next.start
+            try await bench.accept(id, recipients: 5, at: midnight)
+            try bench.equal(try await bench.store.keyRecord(id, now: midnight)?.usage.emailsTotal, 10)
+        },
+        StoreContract("a repeat is known within a batch, for a day, and not once it has failed") { bench in
+            let id = try await bench.key()
+            func again(at time: Timestamp = Sample.now) throws -> Submission {
+                var submission = try bench.submission(id, at: time)
+                submission.fingerprint = Fingerprint(key: id, idempotencyKey: "order-42")
+                return submission
+            }
+            let (first, second) = (try again(), try again())
+            try bench.equal(
+                try await bench.store.accept([first, second], now: Sample.now), [.accepted, .repeated(first.id)])
+            let end = Sample.now + Fingerprint.memory
+            try bench.equal(try await bench.store.accept([try again(at: end)], now: end), [.repeated(first.id)])
+            try await bench.settle(try await bench.claim(), .failed, reason: "no")
+            try bench.equal(try await bench.store.accept([try again()], now: Sample.now), [.accepted])
+            try await bench.store.updateKey(id) { $0.detectsRepeats = false }
+            try bench.equal(try await bench.store.accept([try again()], now: Sample.now), [.accepted])
+        },
+        StoreContract("a message is kept with its bytes, in deliveries of 50") { bench in
+            let id = try await bench.key()
+            let message = try await bench.accept(id, recipients: 101)
+            let record = try await bench.message(message)
+            try bench.equal(record.deliveries.map(\.recipients.count), [50, 50, 1])
+            try bench.equal(record.recipients, Sample.recipients(101))
+            try bench.equal(record.state, .queued)
+            try bench.equal(record.client, Sample.client)
+            let body = try await bench.store.body(of: message)
+            try bench.equal(try await body.read(at: 0, count: 100), Array("x\r\n".utf8))
+            let unknown = try bench.submission(id).id
+            try await bench.fails(.noSuchMessage(unknown)) { _ = try await bench.store.body(of: unknown) }
+        },
+        StoreContract("a spooled body is kept as well") { bench in
+            var submission = try bench.submission(try await bench.key())
+            let file = try await bench.store.makeSpoolFile(for: submission.id)
+            for _ in 0..<3 { try await file.append([UInt8](repeating: 65, count: 1000)) }
+            let body = try await file.finish()
+            try bench.equal(body.size, 3000)
+            submission.body = .spooled(body)
+            try bench.equal(try await bench.reasons([submission]), [nil])
+            let stored = try await bench.store.body(of: submission.id)
+            try bench.equal(stored.size, 3000)
+            try bench.equal(try await stored.read(at: 2999, count: 10), [65])
+        },
+    ]
+
+    static let queue = [
+        StoreContract("keys take turns, however much one has queued") { bench in
+            let (many, few) = (try await bench.key(), try await bench.key())
+            for _ in 0..<20 { try await bench.accept(many) }
+            for _ in 0..<2 { try await bench.accept(few) }
+            let claimed = try await bench.claim(limit: 6)
+            try bench.equal(claimed.count { $0.key == few }, 2)
+            try bench.equal(claimed.prefix(2).count { $0.key == few }, 1)
+            try bench.equal(Set(try await bench.claim(limit: 100).map(\.id)).count, 16)
+        },
+        StoreContract("a claim is bounded in deliveries and in recipients, and each is given once") { bench in
+            let id = try await bench.key()
+            for _ in 0..<4 { try await bench.accept(id, recipients: 3) }
+            let first = try await bench.store.claim(
+                lane: .test, limit: 9, recipients: 4, leaseUntil: Sample.now + second, now: Sample.now)
+            try bench.equal(first.map(\.envelope.recipients.count), [3, 3])
+            let rest = try await bench.claim()
+            try bench.equal(Set((first + rest).map(\.id)).count, 4)
+            try bench.equal(try await bench.claim().count, 0)
+            try bench.equal(try await bench.claim(limit: 0).count, 0)
+        },
+        StoreContract("each lane has its own, and only what is due") { bench in
+            try await bench.accept(try await bench.key(.live), at: Sample.now + second)
+            try bench.equal(try await bench.claim(.test, at: Sample.now + second).count, 0)
+            try bench.equal(try await bench.claim(.live).count, 0)
+            try bench.equal(try await bench.store.nextDue(lane: .live), Sample.now + second)
+            try bench.equal(try await bench.store.nextDue(lane: .test), nil)
+            try bench.equal(try await bench.claim(.live, at: Sample.now + second).count, 1)
+            try bench.equal(try await bench.store.nextDue(lane: .live), nil)
+        },
+        StoreContract("an outcome is on record, with every attempt") { bench in
+            let message = try await bench.accept(try await bench.key(.live))
+            let due = Sample.now + .seconds(30)
+            try await bench.settle(
+                try await bench.claim(.live), .retry(at: due), reason: "busy: no", mayHaveBeenTaken: true)
+            var found = try await bench.message(message).deliveries[0]
+            try bench.equal(found.state, .queued)
+            try bench.equal(found.nextAttemptAt, due)
+            try bench.holds(found.maybeDuplicate, "it may have been taken")
+            let claimed = try await bench.claim(.live, at: due)
+            try bench.equal(claimed.map { [$0.attempts, $0.pauses] }, [[1, 1]])
+            try await bench.settle(claimed, .sent(sesMessageID: "0100"), reason: "note", at: due)
+            found = try await bench.message(message).deliveries[0]
+            try bench.equal(found.state, .sent)
+            try bench.equal(found.sesMessageID, "0100")
+            try bench.equal(found.attempts, 2)
+            try bench.equal(found.history.map(\.outcome), ["retry", "sent"])
+            try bench.equal(found.history.map(\.reason), ["busy: no", "note"])
+            // The bytes go as soon as all of it is sent.
+            try await bench.fails(.bodyGone(message)) { _ = try await bench.store.body(of: message) }
+        },
+        StoreContract("the bytes stay until the last part is sent") { bench in
+            let message = try await bench.accept(try await bench.key(.live), recipients: 51)
+            let parts = try await bench.claim(.live)
+            try await bench.settle([parts[0]], .sent(sesMessageID: "1"))
+            try bench.holds(try await bench.message(message).hasBody, "the other part needs them")
+            try await bench.settle([parts[1]], .sent(sesMessageID: "2"))
+            try bench.holds(!(try await bench.message(message).hasBody), "nobody needs them")
+        },
+        StoreContract("what is given back is due at once and was no attempt") { bench in
+            let message = try await bench.accept(try await bench.key())
+            try await bench.settle(try await bench.claim(), .released)
+            try bench.equal(try await bench.message(message).deliveries[0].attempts, 0)
+            try bench.equal(try await bench.claim().count, 1)
+        },
+        StoreContract("a throttled attempt lengthens no pause") { bench in
+            try await bench.accept(try await bench.key())
+            try await bench.settle(try await bench.claim(), .retry(at: Sample.now), lengthensPause: false)
+            try bench.equal(try await bench.claim().map { [$0.attempts, $0.pauses] }, [[1, 0]])
+        },
+        StoreContract("what is sent is sent, whoever says so, and once") { bench in
+            let message = try await bench.accept(try await bench.key(.live))
+            let late = Sample.now + .seconds(61)
+            let claimed = try await bench.claim(.live)
+            try bench.equal(try await bench.store.reclaimAbandoned(lane: .live, now: late), 1)
+            try await bench.settle(claimed, .failed, at: late)
+            try bench.equal(try await bench.message(message).state, .queued)
+            try await bench.settle(claimed, .sent(sesMessageID: "1"), at: late)
+            try await bench.settle(claimed, .sent(sesMessageID: "2"), at: late)
+            try bench.equal(try await bench.message(message).deliveries[0].sesMessageID, "1")
+        },
+        StoreContract("a lease that has run out is taken back, one that was extended is not") { bench in
+            for lane in Lane.allCases { try await bench.accept(try await bench.key(lane)) }
+            let test = try await bench.claim(.test)
+            _ = try await bench.claim(.live)
+            let late = Sample.now + .seconds(61)
+            try await bench.store.extendLease(test.map(\.id), until: late + second)
+            try bench.equal(try await bench.store.reclaimAbandoned(lane: .test, now: late), 0)
+            try bench.equal(try await bench.store.reclaimAbandoned(lane: .live, now: late), 1)
+            let again = try await bench.claim(.live, at: late)
+            try bench.equal(again.map { [$0.attempts, $0.pauses] }, [[1, 0]])
+            try bench.equal(again.map(\.maybeDuplicate), [true])
+        },
+        StoreContract("what waits for a time too far ahead is brought forward") { bench in
+            try await bench.accept(try await bench.key())
+            try await bench.settle(try await bench.claim(), .retry(at: Sample.now + .seconds(9000)))
+            let latest = Sample.now + .seconds(4000)
+            try bench.equal(try await bench.store.bringForward(lane: .live, dueAfter: latest, now: Sample.now), 0)
+            try bench.equal(try await bench.store.bringForward(lane: .test, dueAfter: latest, now: Sample.now), 1)
+            try bench.equal(try await bench.store.nextDue(lane: .test), Sample.now)
+        },
+    ]
+
+    static let operators = [
+        StoreContract("a revoked key's queue is delivered, held or dropped, also what comes back") { bench in
+            let fates: [(QueuedDisposition, MessageState)] = [(.deliver, .queued), (.hold, .held), (.drop, .failed)]
+            for (disposition, expected) in fates {
+                let id = try await bench.key()
+                let underWay = try await bench.accept(id)
+                let claimed = try await bench.claim()
+                let waiting = try await bench.accept(id)
+                try await bench.store.revokeKey(id, queued: disposition, now: Sample.now)
+                try bench.equal(try await bench.message(waiting).state, expected)
+                try bench.equal(try await bench.message(underWay).state, .sending)
+                try await bench.settle(claimed, .retry(at: Sample.now + .seconds(9000)), reason: "busy")
+                try bench.equal(try await bench.message(underWay).state, expected)
+                // Nothing of it is in the way of the next one.
+                try await bench.store.steer(.drop, all: MessageFilter(key: id), now: Sample.now)
+            }
+        },
+        StoreContract("an operator holds, releases, drops and retries") { bench in
+            let id = try await bench.key()
+            let message = try await bench.accept(id)
+            let filter = MessageFilter(ids: [message])
+            let later = Sample.now + second
+            func steer(_ steering: Steering) async throws -> [String] {
+                let count = try await bench.store.steer(steering, all: filter, now: later)
+                let found = try await bench.message(message)
+                return ["\(count)", found.state.rawValue]
+            }
+            try bench.equal(try await steer(.release), ["0", "queued"])
+            try bench.equal(try await steer(.hold), ["1", "held"])
+            try bench.equal(try await bench.claim(at: later).count, 0)
+            try bench.equal(try await steer(.release), ["1", "queued"])
+            try await bench.settle(try await bench.claim(at: later), .retry(at: later), at: later)
+            try await bench.settle(try await bench.claim(at: later), .failed, reason: "no", at: later)
+            try bench.equal(try await steer(.retry(dropped: false)), ["1", "queued"])
+            // It is as new, but for the attempts on record.
+            let claimed = try await bench.claim(at: later)
+            try bench.equal(claimed.map { [$0.attempts, $0.pauses] }, [[2, 0]])
+            try bench.equal(claimed.map(\.queuedSince), [later])
+            try await bench.settle(claimed, .released, at: later)
+            try bench.equal(try await steer(.drop), ["1", "failed"])
+            try bench.equal(try await bench.message(message).deliveries[0].reason, droppedReason)
+            try bench.equal(try await steer(.retry(dropped: false)), ["0", "failed"])
+            try bench.equal(try await steer(.retry(dropped: true)), ["1", "queued"])
+        },
+        StoreContract("who names a message hears that it is not there, or has no bytes") { bench in
+            let id = try await bench.key(.live)
+            let unknown = try bench.submission(id).id
+            try await bench.fails(.noSuchMessage(unknown)) {
+                try await bench.store.steer(.hold, all: MessageFilter(ids: [unknown]), now: Sample.now)
+            }
+            let sent = try await bench.accept(id)
+            try await bench.settle(try await bench.claim(.live), .sent(sesMessageID: "1"))
+            try await bench.fails(.bodyGone(sent)) {
+                try await bench.store.steer(.retry(dropped: false), all: MessageFilter(ids: [sent]), now: Sample.now)
+            }
+        },
+        StoreContract("messages are found by what is asked, newest first") { bench in
+            let (a, b) = (try await bench.key(), try await bench.key(.live))
+            let old = try await bench.accept(a)
+            let new = try await bench.accept(b, at: Sample.now + second)
+            func ids(_ filter: MessageFilter) async throws -> [MessageID] {
+                try await bench.store.messages(filter).map(\.id)
+            }
+            try bench.equal(try await ids(MessageFilter()), [new, old])
+            try bench.equal(try await ids(MessageFilter(limit: 1)), [new])
+            try bench.equal(try await ids(MessageFilter(key: a)), [old])
+            try bench.equal(try await ids(MessageFilter(since: Sample.now + second)), [new])
+            try bench.equal(try await ids(MessageFilter(state: .sent)), [])
+            try bench.equal(try await ids(MessageFilter(subject: "Hello")), [new, old])
+            try bench.equal(try await ids(MessageFilter(subject: "Hallo")), [])
+        },
+        StoreContract("the queue's depth and the lanes are told") { bench in
+            let (a, b) = (try await bench.key(), try await bench.key(.live))
+            try await bench.accept(a, recipients: 2)
+            try await bench.accept(b)
+            _ = try await bench.claim(.test)
+            let lane = LaneStatus(lane: .live, heldBecause: "paused", since: Sample.now, rate: 5)
+            try await bench.store.record(lane)
+            let status = try await bench.store.queueStatus(now: Sample.now)
+            try bench.equal(
+                Set(status.depths),
+                [
+                    .init(lane: .test, state: .sending, deliveries: 1, oldest: Sample.now),
+                    .init(lane: .live, state: .queued, deliveries: 1, oldest: Sample.now),
+                ])
+            try bench.equal(status.lanes, [lane])
+            try bench.equal(status.emailsToday, [.test: 2, .live: 1])
+        },
+        StoreContract("what retention no longer keeps goes, as a whole") { bench in
+            let id = try await bench.key()
+            let message = try await bench.accept(id, recipients: 51)
+            let parts = try await bench.claim()
+            try await bench.settle([parts[0]], .simulated(sesMessageID: "1"))
+            let retention = Retention(simulated: .seconds(10))
+            func prune(after seconds: Int) async throws -> Int {
+                let now = Sample.now + .seconds(seconds)
+                while try await bench.store.prune(retention, now: now) {}
+                return try await bench.store.messages(MessageFilter()).count
+            }
+            try bench.equal(try await prune(after: 1000), 1)
+            try await bench.settle([parts[1]], .simulated(sesMessageID: "2"), at: Sample.now + .seconds(5))
+            try bench.equal(try await prune(after: 15), 1)
+            try bench.holds(try await bench.message(message).hasBody, "simulated sends keep their bytes")
+            try bench.equal(try await prune(after: 16), 0)
+        },
+    ]
+}

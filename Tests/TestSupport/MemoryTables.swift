@@ -1,0 +1,297 @@
+import RelayCore
+
+/// What a store keeps, in memory, for one process. What is decided is decided by the values of RelayCore.
+public struct MemoryTables: Sendable {
+    public struct Delivery: Sendable {
+        /// As it would be claimed now.
+        public var delivery: ClaimedDelivery
+        public var state = DeliveryState.queued
+        public var due: Timestamp
+        /// While it is under way.
+        public var claimedAt: Timestamp?
+        public var leaseUntil: Timestamp?
+        public var onReturn = QueuedDisposition.deliver
+        public var sesMessageID: String?
+        public var reason: String?
+        public var endedAt: Timestamp?
+        public var history: [MessageRecord.Attempt] = []
+
+        public init(_ delivery: ClaimedDelivery) {
+            self.delivery = delivery
+            due = delivery.queuedSince
+        }
+
+        /// `start` and `end` are those of the attempt, where there was one.
+        mutating func apply(_ change: DeliveryChange, from start: Timestamp, to end: Timestamp) {
+            state = change.state
+            if case .set(let new) = change.reason { reason = new }
+            due = change.due ?? due
+            if let since = change.queuedSince {
+                delivery.queuedSince = since
+                delivery.pauses = 0
+            } else if change.lengthensPause {
+                delivery.pauses += 1
+            }
+            if let attempt = change.attempt {
+                delivery.attempts += 1
+                history.append(
+                    .init(startedAt: start, finishedAt: end, outcome: attempt.outcome, reason: attempt.reason))
+            }
+            delivery.maybeDuplicate = delivery.maybeDuplicate || change.mayBeDuplicate
+            sesMessageID = change.sesMessageID ?? sesMessageID
+            endedAt = change.endedAt
+            (claimedAt, leaseUntil, onReturn) = (nil, nil, .deliver)
+        }
+    }
+
+    struct Message: Sendable {
+        var submission: Submission
+        var lane: Lane
+        var body: [UInt8]?
+    }
+
+    public private(set) var deliveries: [DeliveryID: Delivery] = [:]
+    var keys: [KeyID: (stored: StoredKey, usage: KeyUsage, days: [Int64: Int])] = [:]
+    private var messages: [MessageID: Message] = [:]
+    private var remembered: [Fingerprint: MessageID] = [:]
+    private var lanes: [Lane: LaneStatus] = [:]
+    private var lastKey: [Lane: String] = [:]
+    private var lastDelivery: Int64 = 0
+
+    public init() {}
+
+    /// Without a message: for tests of what comes behind the store.
+    public mutating func enqueue(_ delivery: ClaimedDelivery) { deliveries[delivery.id] = Delivery(delivery) }
+
+    // MARK: Messages
+
+    mutating func accept(
+        _ batch: [Submission], now: Timestamp, storage: StoragePolicy, free: Int?, spooled: [String: [UInt8]]
+    ) -> [Acceptance] {
+        var ledger = AcceptanceLedger(now: now, storage: storage, free: free)
+        let outcomes = batch.map { submission -> Acceptance in
+            let decision = ledger.decide(
+                on: submission,
+                standing: { id in
+                    keys[id].map { KeyStanding(stored: $0.stored, emailsToday: $0.days[now.day.number] ?? 0) }
+                }, firstOfRepeat: { message(under: $0, now) })
+            switch decision {
+            case .refuse(let refusal): return .refused(refusal)
+            case .repeated(let first): return .repeated(first)
+            case .accept(let lane, let fingerprint):
+                if let fingerprint { remembered[fingerprint] = submission.id }
+                insert(submission, lane, spooled)
+                return .accepted
+            }
+        }
+        for (id, used) in ledger.usage {
+            keys[id]?.usage.emailsTotal += used.emails
+            let before = keys[id]?.usage.lastUsedAt
+            keys[id]?.usage.lastUsedAt = max(before ?? now, now)
+            keys[id]?.days[now.day.number, default: 0] += used.emails
+        }
+        return outcomes
+    }
+
+    private func message(under fingerprint: Fingerprint, _ now: Timestamp) -> MessageID? {
+        guard let id = remembered[fingerprint], let message = messages[id] else { return nil }
+        let acceptedAt = message.submission.acceptedAt
+        let isNear = now - Fingerprint.memory <= acceptedAt && acceptedAt <= now + Fingerprint.memory
+        return isNear && parts(of: id).contains { $0.state != .failed } ? id : nil
+    }
+
+    private mutating func insert(_ submission: Submission, _ lane: Lane, _ spooled: [String: [UInt8]]) {
+        let body: [UInt8]? =
+            switch submission.body {
+            case .inline(let bytes): bytes
+            case .spooled(let body): spooled[body.name]
+            }
+        messages[submission.id] = Message(submission: submission, lane: lane, body: body)
+        let recipients = submission.envelope.recipients
+        for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {
+            lastDelivery += 1
+            let part = Array(recipients[start..<min(start + maximumRecipientsPerDelivery, recipients.count)])
+            enqueue(
+                ClaimedDelivery(
+                    id: DeliveryID(rawValue: lastDelivery), message: submission.id, key: submission.key, lane: lane,
+                    envelope: Envelope(reversePath: submission.envelope.reversePath, recipients: part),
+                    size: submission.body.size, queuedSince: submission.acceptedAt, attempts: 0,
+                    maybeDuplicate: false))
+        }
+    }
+
+    private func parts(of message: MessageID) -> [Delivery] {
+        deliveries.values.filter { $0.delivery.message == message }.sorted {
+            $0.delivery.id.rawValue < $1.delivery.id.rawValue
+        }
+    }
+
+    func body(of message: MessageID) throws -> [UInt8] {
+        guard let found = messages[message] else { throw StoreError.noSuchMessage(message) }
+        guard let body = found.body else { throw StoreError.bodyGone(message) }
+        return body
+    }
+
+    // MARK: Queue
+
+    public mutating func claim(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) -> [ClaimedDelivery] {
+        var due: [String: [Delivery]] = [:]
+        for row in deliveries.values where row.state == .queued && row.delivery.lane == lane && row.due <= now {
+            due[row.delivery.key.text, default: []].append(row)
+        }
+        for key in due.keys {
+            due[key]?.sort { ($0.due, $0.delivery.id.rawValue) < ($1.due, $1.delivery.id.rawValue) }
+        }
+        let cursor = lastKey[lane] ?? ""
+        let order = due.keys.sorted { ($0 <= cursor ? 1 : 0, $0) < ($1 <= cursor ? 1 : 0, $1) }
+        var taken: [ClaimedDelivery] = []
+        var counted = 0
+        var round = 0
+        while order.contains(where: { round < due[$0]?.count ?? 0 }) {
+            for key in order where taken.count < limit && counted < recipients {
+                guard let rows = due[key], round < rows.count else { continue }
+                taken.append(rows[round].delivery)
+                counted += rows[round].delivery.envelope.recipients.count
+                lastKey[lane] = key
+            }
+            round += 1
+        }
+        for delivery in taken {
+            deliveries[delivery.id]?.state = .sending
+            deliveries[delivery.id]?.claimedAt = now
+            deliveries[delivery.id]?.leaseUntil = leaseUntil
+        }
+        return taken
+    }
+
+    public mutating func extendLease(_ ids: [DeliveryID], until: Timestamp) {
+        for id in ids where deliveries[id]?.state == .sending { deliveries[id]?.leaseUntil = until }
+    }
+
+    public mutating func settle(_ settlement: Settlement) {
+        guard let row = deliveries[settlement.delivery] else { return }
+        let standing = DeliveryChange.Standing(state: row.state, isHeldByReporter: true, onReturn: row.onReturn)
+        guard let change = DeliveryChange(settling: settlement, of: standing) else { return }
+        deliveries[settlement.delivery]?.apply(change, from: settlement.startedAt, to: settlement.finishedAt)
+        let message = row.delivery.message
+        if change.state == .sent, parts(of: message).allSatisfy({ $0.state == .sent }) { messages[message]?.body = nil }
+    }
+
+    public mutating func reclaimAbandoned(lane: Lane, now: Timestamp) -> Int {
+        let abandoned = deliveries.values.filter { row in
+            row.state == .sending && row.delivery.lane == lane && row.leaseUntil.map { $0 < now } ?? true
+        }
+        for row in abandoned {
+            let change = DeliveryChange(abandonedIn: lane, onReturn: row.onReturn, at: now)
+            deliveries[row.delivery.id]?.apply(change, from: row.claimedAt ?? now, to: now)
+        }
+        return abandoned.count
+    }
+
+    public func nextDue(lane: Lane) -> Timestamp? {
+        deliveries.values.filter { $0.state == .queued && $0.delivery.lane == lane }.map(\.due).min()
+    }
+
+    public mutating func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) -> Int {
+        let late = deliveries.values.filter { $0.state == .queued && $0.delivery.lane == lane && $0.due > latest }
+        for row in late { deliveries[row.delivery.id]?.due = now }
+        return late.count
+    }
+
+    public mutating func record(_ status: LaneStatus) { lanes[status.lane] = status }
+
+    // MARK: Operators
+
+    mutating func revoke(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) throws {
+        guard let key = keys[id]?.stored.key else { throw StoreError.noSuchKey(id) }
+        keys[id]?.stored.key.revokedAt = key.revokedAt ?? now
+        for row in deliveries.values where row.delivery.key == id {
+            if row.state == .sending { deliveries[row.delivery.id]?.onReturn = queued }
+            guard queued.states.contains(row.state), let change = DeliveryChange(revoked: queued, at: now) else {
+                continue
+            }
+            deliveries[row.delivery.id]?.apply(change, from: now, to: now)
+        }
+    }
+
+    private func affects(_ steering: Steering, _ row: Delivery) -> Bool {
+        steering.affects(row.state, reason: row.reason)
+    }
+
+    func matching(_ steering: Steering, _ filter: MessageFilter) throws -> [MessageID] {
+        for id in filter.ids ?? [] {
+            guard let message = messages[id] else { throw StoreError.noSuchMessage(id) }
+            if steering.needsBody, message.body == nil, filter.ids?.count == 1 { throw StoreError.bodyGone(id) }
+        }
+        return Array(
+            records(filter).filter { record in
+                (record.hasBody || !steering.needsBody) && parts(of: record.id).contains { affects(steering, $0) }
+            }.map(\.id).prefix(filter.limit))
+    }
+
+    mutating func steer(_ steering: Steering, _ ids: [MessageID], now: Timestamp) -> Int {
+        let affected = ids.flatMap { parts(of: $0) }.filter { affects(steering, $0) }
+        for row in affected {
+            deliveries[row.delivery.id]?.apply(DeliveryChange(steering, at: now), from: now, to: now)
+        }
+        return affected.count
+    }
+
+    /// Newest first, as many as there are.
+    func records(_ filter: MessageFilter) -> [MessageRecord] {
+        messages.values.sorted { $0.submission.id.rawValue > $1.submission.id.rawValue }.map { message in
+            let submission = message.submission
+            return MessageRecord(
+                id: submission.id, key: submission.key, environment: message.lane, client: submission.client,
+                reversePath: submission.envelope.reversePath, subject: submission.subject, size: submission.body.size,
+                acceptedAt: submission.acceptedAt, hasBody: message.body != nil,
+                deliveries: parts(of: submission.id).map { row in
+                    MessageRecord.Delivery(
+                        recipients: row.delivery.envelope.recipients, state: row.state,
+                        attempts: row.delivery.attempts, nextAttemptAt: row.state == .queued ? row.due : nil,
+                        sesMessageID: row.sesMessageID, reason: row.reason,
+                        maybeDuplicate: row.delivery.maybeDuplicate, history: row.history)
+                })
+        }.filter { record in
+            (filter.ids.map { $0.contains(record.id) } ?? true) && (filter.key.map { $0 == record.key } ?? true)
+                && (filter.subject.map { $0 == record.subject } ?? true)
+                && (filter.since.map { record.acceptedAt >= $0 } ?? true)
+                && (filter.state.map { $0 == record.state } ?? true)
+        }
+    }
+
+    func status(now: Timestamp) -> QueueStatus {
+        var depths: [QueueStatus.Depth] = []
+        var emails: [Lane: Int] = [:]
+        for lane in [Lane.test, .live] {
+            for state in [DeliveryState.held, .queued, .sending] {
+                let rows = deliveries.values.filter { $0.delivery.lane == lane && $0.state == state }
+                guard !rows.isEmpty else { continue }
+                let oldest = rows.compactMap { messages[$0.delivery.message]?.submission.acceptedAt }.min()
+                depths.append(.init(lane: lane, state: state, deliveries: rows.count, oldest: oldest))
+            }
+            let today = keys.values.filter { $0.stored.key.environment == lane }.compactMap { $0.days[now.day.number] }
+            if !today.isEmpty { emails[lane] = today.reduce(0, +) }
+        }
+        return QueueStatus(
+            depths: depths, lanes: lanes.values.sorted { $0.lane == .test && $1.lane == .live }, emailsToday: emails)
+    }
+
+    mutating func prune(_ retention: Retention, now: Timestamp) {
+        for id in messages.keys {
+            let rows = parts(of: id)
+            let mayGo = rows.allSatisfy { row in
+                guard let endedAt = row.endedAt else { return false }
+                let kept =
+                    row.state == .sent
+                    ? retention.sent : row.state == .simulated ? retention.simulated : retention.failed
+                return endedAt < now - kept
+            }
+            guard mayGo else { continue }
+            messages[id] = nil
+            for row in rows { deliveries[row.delivery.id] = nil }
+        }
+    }
+}
