@@ -145,7 +145,7 @@ let package = Package(
             "TelemetryTests",
             [
                 "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "SMTPServer", "Delivery",
-                "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
+                "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics, serviceLifecycle,
             ]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport"]),
     ]
