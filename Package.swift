@@ -167,7 +167,7 @@ let package = Package(
             "TelemetryTests",
             [
                 "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer",
-                "Delivery", "TestSupport", nioCore, nioPosix, logging, metrics, serviceLifecycle,
+                "Delivery", "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics, serviceLifecycle,
             ]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport", logging]),
     ]
