@@ -4,8 +4,8 @@ struct AttachmentName {
 
     /// Takes the value of a parameter. Encoded words (RFC 2047) have no place in a parameter, but many clients write them
     /// there, and readers decode them.
-    init(_ value: [UInt8]) {
-        var octets = Self.decodingWords(value[...])
+    init(_ value: ArraySlice<UInt8>) {
+        var octets = Self.decodingWords(value)
         // The octets of two-octet charsets, and what Windows ignores at the end of a file name.
         octets.removeAll { $0 == 0 }
         while let last = octets.last, last <= .space || last == .dot { octets.removeLast() }
@@ -126,6 +126,9 @@ public struct AttachmentEndings: Hashable, Sendable {
     public init(_ endings: some Sequence<String>) {
         self.endings = Set(endings.map { $0.lowercased() })
     }
+
+    /// Those of ``refusedBySES``.
+    public static let ses = AttachmentEndings(refusedBySES)
 
     /// Whether an ending in lower case is among them.
     func contains(_ ending: String) -> Bool { endings.contains(ending) }
