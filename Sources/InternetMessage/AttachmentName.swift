@@ -98,10 +98,8 @@ struct AttachmentName {
             case 0x30...0x39: value = byte - 0x30 + 52
             case UInt8(ascii: "+"): value = 62
             case UInt8(ascii: "/"): value = 63
-            case .equalsSign:
-                // The end of a quantum.
-                bits = 0
-                continue
+            // What follows the padding is no text.
+            case .equalsSign: return octets
             default: continue
             }
             buffer = buffer << 6 | UInt32(value)

@@ -103,14 +103,26 @@ struct MIMEParameters {
             pieces[number] = (parameter.value, isEncoded)
         }
         var value: ArraySlice<UInt8> = []
+        var hasCharset = false
         var number = 0
         while let piece = pieces[Array("\(number)".utf8)[...]] {
+            if number == 0 { hasCharset = piece.isEncoded && Self.textStart(piece.value) != nil }
+            // SES's parser stops at an encoded piece for which no charset is known.
+            if number > 0, piece.isEncoded, !hasCharset, !isLenient { break }
             value +=
                 piece.isEncoded
                 ? Self.decoded(piece.value, hasCharset: number == 0, isLenient: isLenient) : piece.value
             number += 1
         }
         return number == 0 ? nil : value
+    }
+
+    /// Where the text begins behind charset and language; nil where these are missing.
+    private static func textStart(_ value: ArraySlice<UInt8>) -> Int? {
+        guard let first = value.firstIndex(of: apostrophe),
+            let second = value[(first + 1)...].firstIndex(of: apostrophe)
+        else { return nil }
+        return second + 1
     }
 
     /// Percent-encoded text (RFC 2231 section 4) without its charset and language. Where it is damaged: as it stands, or if
@@ -120,10 +132,8 @@ struct MIMEParameters {
     ) -> ArraySlice<UInt8> {
         var text = value
         if hasCharset {
-            if let first = text.firstIndex(of: apostrophe),
-                let second = text[(first + 1)...].firstIndex(of: apostrophe)
-            {
-                text = text[(second + 1)...]
+            if let start = textStart(value) {
+                text = value[start...]
             } else if !isLenient {
                 return value
             }

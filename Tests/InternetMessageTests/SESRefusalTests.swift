@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InternetMessage
@@ -198,5 +199,54 @@ struct SESRefusalTests {
             #expect(!reason.isEmpty)
             #expect(prepare(header + #"\r\nHello.\r\n"#).rejection == nil)
         }
+    }
+
+    /// With that, and with the two limits below, nothing is left that only the call to SES could refuse.
+    @Test("An address that the envelope may hold is one that SES's parser takes")
+    func envelope() throws {
+        var generator = SeededGenerator(seed: 7)
+        let pieces = [
+            "a", "B", "0", ".", "..", "+", "-", "_", "'", "\"", "\\", "\\\\", "\\\"", "@", " ", "(", ")", "<", ">", ",",
+            ";", ":",
+            "[", "]", "[192.0.2.1]", "[IPv6:2001:db8::1]", "x.example", "web01", "xn--a-1ga.example", "\"@",
+            "=?utf-8?q?x?=",
+        ]
+        var taken = 0
+        for _ in 0..<200_000 {
+            let local = (0..<Int.random(in: 1...4, using: &generator)).map { _ in
+                pieces.randomElement(using: &generator) ?? ""
+            }
+            let domain = pieces.randomElement(using: &generator) ?? ""
+            let quote = Bool.random(using: &generator) ? "\"" : ""
+            let text = quote + local.joined() + quote + "@" + domain
+            guard let mailbox = try? AddrSpec(parsing: Array(text.utf8)) else { continue }
+            taken += 1
+            for form in [text, mailbox.text, "<\(text)>"] {
+                #expect(try AddressListField.holdsAddress(Array(form.utf8)[...], field: "To"), "\(form)")
+            }
+        }
+        #expect(taken > 2000, "\(taken)")
+    }
+
+    @Test("The largest message that the settings allow stays below 40 MB in base64, folded wherever it can be")
+    func size() {
+        let largest = 28 << 20
+        var preparation = MessagePreparation(policy: PreparationPolicy(), context: plainContext)
+        var output: [UInt8] = []
+        let header = octets(#"From: a@b.example\r\n\r\n"#)
+        header.withUnsafeBytes { preparation.consume($0, into: &output) }
+        let chunk = [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 16)
+        var size = header.count
+        var prepared = output.count
+        while size + chunk.count <= largest {
+            output.removeAll(keepingCapacity: true)
+            chunk.withUnsafeBytes { preparation.consume($0, into: &output) }
+            size += chunk.count
+            prepared += output.count
+        }
+        #expect(preparation.rejection == nil && size > largest - chunk.count)
+        // The rest, a header of the largest size that is folded too, and the fields that are added.
+        let most = prepared + 2 * chunk.count + 4096
+        #expect((most + 2) / 3 * 4 < 40_000_000)
     }
 }
