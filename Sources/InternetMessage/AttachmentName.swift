@@ -22,10 +22,7 @@ struct AttachmentName {
     }
 
     /// The name as a reply may show it. The end of a long name is what matters.
-    var excerpt: String {
-        octets.count > Excerpt.maximumLength
-            ? "..." + Excerpt.of(octets.suffix(Excerpt.maximumLength)) : Excerpt.of(octets)
-    }
+    var excerpt: String { Excerpt.of(octets, keepsEnd: true) }
 
     /// Decodes as the most lenient reader does: damaged words too, as far as that goes. Blanks between two words go. The charset
     /// does not matter: all endings are ASCII.

@@ -94,6 +94,21 @@ struct PartScannerTests {
         #expect(rejection?.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) } == true)
         #expect((rejection?.explanation.utf8.count ?? 0) < 200)
     }
+
+    @Test(
+        "An API key that was pasted into a field is not repeated",
+        arguments: [
+            "To: hk_live_0123456789abcdef", "To: a@x.example, Key HK_Test_0123456789abcdef",
+            "Content-Type: hk_live_0123456789abcdef", "Content-Type: text/plain; name=a hk_live_0123456789abcdef",
+            "Content-Disposition: attachment; filename=hk_live_0123456789abcdef.exe",
+            "Content-Disposition: attachment; hk_live_0123456789abcdef",
+            "Content-Disposition: attachment; filename=\"hk_live_0123456789abcdef0123456789abcdef0123456789abcdef.exe\"",
+            "Content-Type: multipart/mixed; boundary=hk_live_0123456789abcdef",
+        ])
+    func keys(field: String) {
+        let rejection = Self.rejection(#"From: a@b.example\r\n"# + field + #"\r\n\r\n"#)
+        #expect(rejection?.explanation.contains("89abcdef") == false)
+    }
 }
 
 @Suite("Mail loops")
