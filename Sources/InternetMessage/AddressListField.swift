@@ -213,11 +213,11 @@ private struct AddressListReader {
                 isQuoted.toggle()
                 continue
             }
+            if isQuoted { continue }
             if byte == .dot {
                 guard index != start else { throw fault("a dot at the beginning") }
                 guard previous != .dot else { throw fault("two dots in a row") }
             }
-            if isQuoted { continue }
             if byte == .at {
                 guard index != address.startIndex else { throw fault("nothing before the @") }
                 guard previous != .dot else { throw fault("a dot before the @") }

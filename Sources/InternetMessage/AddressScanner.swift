@@ -77,6 +77,10 @@ struct AddressScanner {
         }
         guard index - start <= Self.maximumLocalPart else { throw .tooLong }
         guard !content.isEmpty else { throw .syntax("The address has nothing before the @") }
+        // SES's parser takes the quote behind two backslashes for an escaped one.
+        guard content.last != .backslash else {
+            throw .syntax("A quoted local part ends with a backslash, which SES does not take")
+        }
         return Self.canonicalLocalPart(content)
     }
 

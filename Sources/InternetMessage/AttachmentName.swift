@@ -4,8 +4,8 @@ struct AttachmentName {
 
     /// Takes the value of a parameter. Encoded words (RFC 2047) have no place in a parameter, but many clients write them
     /// there, and readers decode them.
-    init(_ value: [UInt8]) {
-        var octets = Self.decodingWords(value[...])
+    init(_ value: ArraySlice<UInt8>) {
+        var octets = Self.decodingWords(value)
         // The octets of two-octet charsets, and what Windows ignores at the end of a file name.
         octets.removeAll { $0 == 0 }
         while let last = octets.last, last <= .space || last == .dot { octets.removeLast() }
@@ -22,10 +22,7 @@ struct AttachmentName {
     }
 
     /// The name as a reply may show it. The end of a long name is what matters.
-    var excerpt: String {
-        octets.count > Excerpt.maximumLength
-            ? "..." + Excerpt.of(octets.suffix(Excerpt.maximumLength)) : Excerpt.of(octets)
-    }
+    var excerpt: String { Excerpt.of(octets, keepsEnd: true) }
 
     /// Decodes as the most lenient reader does: damaged words too, as far as that goes. Blanks between two words go. The charset
     /// does not matter: all endings are ASCII.
@@ -98,10 +95,8 @@ struct AttachmentName {
             case 0x30...0x39: value = byte - 0x30 + 52
             case UInt8(ascii: "+"): value = 62
             case UInt8(ascii: "/"): value = 63
-            case .equalsSign:
-                // The end of a quantum.
-                bits = 0
-                continue
+            // What follows the padding is no text.
+            case .equalsSign: return octets
             default: continue
             }
             buffer = buffer << 6 | UInt32(value)
@@ -127,8 +122,8 @@ public struct AttachmentEndings: Hashable, Sendable {
         self.endings = Set(endings.map { $0.lowercased() })
     }
 
-    /// Those that SES refuses, made once.
-    public static let standard = AttachmentEndings(refusedBySES)
+    /// Those of ``refusedBySES``.
+    public static let ses = AttachmentEndings(refusedBySES)
 
     /// Whether an ending in lower case is among them.
     func contains(_ ending: String) -> Bool { endings.contains(ending) }

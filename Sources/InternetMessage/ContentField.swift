@@ -59,7 +59,7 @@ struct ContentFieldCheck {
                         + "archive or as a link")
             }
         }
-        return isMultipart ? Multipart(boundary: parameters.value(of: "boundary")) : nil
+        return isMultipart ? Multipart(boundary: parameters.value(of: "boundary").map(Array.init)) : nil
     }
 
     private static func place(_ part: String?) -> String { part.map { "part \($0)" } ?? "the message" }

@@ -36,9 +36,16 @@ enum FieldText {
 enum Excerpt {
     static let maximumLength = 40
 
-    /// Other octets become `?`, double quotes become single ones, and a longer text ends in dots.
-    static func of(_ text: some Collection<UInt8>) -> String {
-        var shown = text.prefix(maximumLength).map { byte in
+    /// What an API key begins with. A key that was pasted into a field must not be repeated, cut or whole.
+    private static let keyPrefix = Array("hk_".utf8)
+
+    /// Other octets become `?`, double quotes become single ones, and a longer text is cut at its end, or at its beginning.
+    /// Empty where the text may hold an API key.
+    static func of(_ text: some Collection<UInt8>, keepsEnd: Bool = false) -> String {
+        let lowered = text.map(\.asciiLowercased)
+        guard lowered.firstRange(of: keyPrefix) == nil else { return "" }
+        let isCut = lowered.count > maximumLength
+        var shown = (keepsEnd ? Array(text.suffix(maximumLength)) : Array(text.prefix(maximumLength))).map { byte in
             switch byte {
             case .quote: UInt8(ascii: "'")
             case 0x20...0x7E: byte
@@ -47,6 +54,7 @@ enum Excerpt {
             }
         }
         while shown.last == .space { shown.removeLast() }
-        return String(decoding: shown, as: UTF8.self) + (text.count > maximumLength ? "..." : "")
+        let words = String(decoding: shown, as: UTF8.self)
+        return isCut ? (keepsEnd ? "..." + words : words + "...") : words
     }
 }

@@ -166,7 +166,7 @@ private struct HeaderReader {
             }
         }
         let body = field.body..<(field.end - 2)
-        if role == .addresses, try !AddressListField.holdsAddress(bytes[body], field: entry?.name ?? "") {
+        if role == .addresses, try !AddressListField.holdsAddress(kept(body), field: entry?.name ?? "") {
             // As PHP's mail() writes it without a recipient. SES refuses it, and it says nothing.
             isRemoved = true
         } else if let entry, let bit = entry.bit, !seen.insert(bit) {
@@ -185,13 +185,27 @@ private struct HeaderReader {
             trace.append(field.start..<field.end)
             try loop.count(bytes[body])
         case .content(let content):
-            multipart = try contentFields.check(content, bytes[body], part: nil) ?? multipart
+            multipart = try contentFields.check(content, kept(body), part: nil) ?? multipart
         case .addresses, .once, .removed, nil: break
         }
         if isRemoved {
             while let last = removed.last, last.lowerBound >= field.start { removed.removeLast() }
             removed.append(field.start..<field.end)
         }
+    }
+
+    /// The body as it goes on, without the continuation lines that are left out.
+    private func kept(_ body: Range<Int>) -> ArraySlice<UInt8> {
+        guard let last = removed.last, last.upperBound > body.lowerBound else { return bytes[body] }
+        var octets: [UInt8] = []
+        var index = body.lowerBound
+        for range in removed.drop(while: { $0.lowerBound < body.lowerBound }) {
+            octets += bytes[index..<range.lowerBound]
+            index = range.upperBound
+        }
+        // Where the last line is left out, the CRLF behind the body is that line's.
+        guard index <= body.upperBound else { return octets.dropLast(2) }
+        return (octets + bytes[index..<body.upperBound])[...]
     }
 
     private func key(_ body: Range<Int>) throws(MessageRejection) -> String {

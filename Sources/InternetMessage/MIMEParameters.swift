@@ -1,7 +1,7 @@
 /// The parameters of a Content-Type or Content-Disposition field (RFC 2045 section 5.1, RFC 2231).
 struct MIMEParameters {
-    /// As written, in order; names in lower case.
-    private var written: [(name: [UInt8], value: [UInt8])] = []
+    /// As written, in order.
+    private var written: [(name: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
 
     /// Reads the rest of a field, behind the type or the disposition.
     init(_ tokens: inout MIMETokenizer) throws(MIMEFault) {
@@ -25,29 +25,54 @@ struct MIMEParameters {
                 )
             }
             let value = try tokens.next()
-            let text: [UInt8]
+            let text: ArraySlice<UInt8>
             switch value {
-            case .atom(let atom): text = Array(atom)
-            case .quotedString(let content): text = content
+            case .atom(let atom): text = atom
+            case .quotedString(let content): text = content[...]
             case .special, .end:
                 throw MIMEFault(
                     "has no value for the parameter \"\(Excerpt.of(nameText))\"; put a value with special or non-ASCII "
                         + "characters in double quotes")
             }
-            written.append((nameText.map(\.asciiLowercased), text))
+            written.append((nameText, text))
         }
+    }
+
+    /// How a parameter is written.
+    private enum Form {
+        /// `name=value`
+        case plain
+        /// `name*=charset'language'value` (RFC 2231 section 4)
+        case encoded
+        /// `name*0=value` or `name*0*=value` (RFC 2231 section 3)
+        case piece(number: ArraySlice<UInt8>, isEncoded: Bool)
+    }
+
+    /// How `written` writes the parameter `name`, which is in lower case; nil: it is another one.
+    private static func form(_ written: ArraySlice<UInt8>, of name: String) -> Form? {
+        var index = written.startIndex
+        for byte in name.utf8 {
+            guard index < written.endIndex, written[index].asciiLowercased == byte else { return nil }
+            index += 1
+        }
+        guard index < written.endIndex else { return .plain }
+        guard written[index] == asterisk else { return nil }
+        index += 1
+        guard index < written.endIndex else { return .encoded }
+        let isEncoded = written.last == asterisk
+        return .piece(number: isEncoded ? written[index...].dropLast() : written[index...], isEncoded: isEncoded)
     }
 
     /// The value that counts: the pieces of a continued parameter joined, else the last one written. Nil where there is none, or
     /// the first piece is missing.
-    func value(of name: String) -> [UInt8]? {
-        if hasPieces(of: name) { return joined(name) }
-        var found: [UInt8]?
+    func value(of name: String) -> ArraySlice<UInt8>? {
+        var found: ArraySlice<UInt8>?
         for parameter in written {
-            if parameter.name.elementsEqual(name.utf8) {
-                found = parameter.value
-            } else if parameter.name.elementsEqual((name + "*").utf8) {
-                found = Self.decoded(parameter.value, hasCharset: true)
+            switch Self.form(parameter.name, of: name) {
+            case nil: continue
+            case .plain: found = parameter.value
+            case .encoded: found = Self.decoded(parameter.value, hasCharset: true, isLenient: false)
+            case .piece: return joined(name, isLenient: false)
             }
         }
         return found
@@ -55,37 +80,35 @@ struct MIMEParameters {
 
     /// Every text that a reader may take for the parameter: each one that is written, and the pieces joined. Damaged encodings are
     /// decoded as far as that goes.
-    func candidates(for name: String) -> [[UInt8]] {
-        var candidates: [[UInt8]] = []
+    func candidates(for name: String) -> [ArraySlice<UInt8>] {
+        var candidates: [ArraySlice<UInt8>] = []
+        var hasPieces = false
         for parameter in written {
-            if parameter.name.elementsEqual(name.utf8) {
-                candidates.append(parameter.value)
-            } else if parameter.name.elementsEqual((name + "*").utf8) {
-                candidates.append(Self.decoded(parameter.value, hasCharset: true, isLenient: true))
+            switch Self.form(parameter.name, of: name) {
+            case nil: continue
+            case .plain: candidates.append(parameter.value)
+            case .encoded: candidates.append(Self.decoded(parameter.value, hasCharset: true, isLenient: true))
+            case .piece: hasPieces = true
             }
         }
-        if hasPieces(of: name), let joined = joined(name, isLenient: true) { candidates.append(joined) }
+        if hasPieces, let joined = joined(name, isLenient: true) { candidates.append(joined) }
         return candidates
     }
 
-    private func hasPieces(of name: String) -> Bool {
-        let prefix = Array((name + "*").utf8)
-        return written.contains { $0.name.count > prefix.count && $0.name.starts(with: prefix) }
-    }
-
-    /// The pieces `name*0`, `name*1*` and so on (RFC 2231 section 3), as far as none is missing.
-    private func joined(_ name: String, isLenient: Bool = false) -> [UInt8]? {
-        let prefix = Array((name + "*").utf8)
-        // The last one of a number counts, as in the parameters without pieces.
-        var pieces: [[UInt8]: (value: [UInt8], isEncoded: Bool)] = [:]
-        for parameter in written where parameter.name.count > prefix.count && parameter.name.starts(with: prefix) {
-            let number = parameter.name[prefix.count...]
-            let isEncoded = number.last == UInt8(ascii: "*")
-            pieces[Array(isEncoded ? number.dropLast() : number)] = (parameter.value, isEncoded)
+    /// The pieces from the first on, as far as none is missing. The last one of a number counts.
+    private func joined(_ name: String, isLenient: Bool) -> ArraySlice<UInt8>? {
+        var pieces: [ArraySlice<UInt8>: (value: ArraySlice<UInt8>, isEncoded: Bool)] = [:]
+        for parameter in written {
+            guard case .piece(let number, let isEncoded)? = Self.form(parameter.name, of: name) else { continue }
+            pieces[number] = (parameter.value, isEncoded)
         }
-        var value: [UInt8] = []
+        var value: ArraySlice<UInt8> = []
+        var hasCharset = false
         var number = 0
-        while let piece = pieces[Array("\(number)".utf8)] {
+        while let piece = pieces[Array("\(number)".utf8)[...]] {
+            if number == 0 { hasCharset = piece.isEncoded && Self.textStart(piece.value) != nil }
+            // SES's parser stops at an encoded piece for which no charset is known.
+            if number > 0, piece.isEncoded, !hasCharset, !isLenient { break }
             value +=
                 piece.isEncoded
                 ? Self.decoded(piece.value, hasCharset: number == 0, isLenient: isLenient) : piece.value
@@ -94,15 +117,23 @@ struct MIMEParameters {
         return number == 0 ? nil : value
     }
 
+    /// Where the text begins behind charset and language; nil where these are missing.
+    private static func textStart(_ value: ArraySlice<UInt8>) -> Int? {
+        guard let first = value.firstIndex(of: apostrophe),
+            let second = value[(first + 1)...].firstIndex(of: apostrophe)
+        else { return nil }
+        return second + 1
+    }
+
     /// Percent-encoded text (RFC 2231 section 4) without its charset and language. Where it is damaged: as it stands, or if
     /// lenient, with what can be decoded.
-    private static func decoded(_ value: [UInt8], hasCharset: Bool, isLenient: Bool = false) -> [UInt8] {
-        var text = value[...]
+    private static func decoded(
+        _ value: ArraySlice<UInt8>, hasCharset: Bool, isLenient: Bool
+    ) -> ArraySlice<UInt8> {
+        var text = value
         if hasCharset {
-            if let first = text.firstIndex(of: apostrophe),
-                let second = text[(first + 1)...].firstIndex(of: apostrophe)
-            {
-                text = text[(second + 1)...]
+            if let start = textStart(value) {
+                text = value[start...]
             } else if !isLenient {
                 return value
             }
@@ -126,9 +157,10 @@ struct MIMEParameters {
                 return value
             }
         }
-        return octets
+        return octets[...]
     }
 
+    private static let asterisk = UInt8(ascii: "*")
     private static let apostrophe = UInt8(ascii: "'")
 
     static func hexValue(_ byte: UInt8) -> UInt8? {

@@ -17,7 +17,7 @@ public struct PreparationPolicy: Hashable, Sendable {
 
     public init(
         longLines: LongLines = .fold, maximumHeaderSize: Int = 256 * 1024, addReceived: Bool = true,
-        refusedAttachments: AttachmentEndings = .standard
+        refusedAttachments: AttachmentEndings = .ses
     ) {
         self.longLines = longLines
         self.maximumHeaderSize = maximumHeaderSize

@@ -55,6 +55,11 @@ struct PartScanner {
         levels = [Level(delimiter: Self.delimiter(multipart))]
     }
 
+    /// Octets of the message that are in memory.
+    var heldOctets: Int {
+        line.capacity + (header?.field?.capacity ?? 0) + levels.reduce(0) { $0 + ($1.delimiter?.capacity ?? 0) }
+    }
+
     private static func delimiter(_ multipart: Multipart) -> [UInt8]? {
         multipart.boundary.map { [.hyphen, .hyphen] + $0 }
     }

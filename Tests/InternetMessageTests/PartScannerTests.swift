@@ -1,0 +1,154 @@
+import Testing
+
+@testable import InternetMessage
+
+@Suite("Parts of a message")
+struct PartScannerTests {
+    private static func rejection(_ message: String) -> MessageRejection? { prepare(message).rejection }
+
+    @Test("However the message is cut, the verdict is the same", arguments: try Corpus.sesCases.get())
+    func chunks(_ test: CorpusCase) {
+        let whole = prepare([test.message])
+        for chunks in halves(test.message) { #expect(prepare(chunks).result == whole.result) }
+    }
+
+    /// Multiparts within one another; the innermost has one part, whose header is `inner`.
+    private static func nested(_ depth: Int, _ inner: String) -> [UInt8] {
+        var message = #"From: a@b.example\r\n"#
+        for level in 1...depth {
+            message += #"Content-Type: multipart/mixed; boundary=level-\#(level).\r\n\r\n--level-\#(level).\r\n"#
+        }
+        return octets(message + inner + #"\r\n\r\n"#)
+    }
+
+    @Test("As many multiparts within one another as are read, and one more")
+    func depth() {
+        let most = prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text")]).rejection
+        #expect(most?.kind == "mime")
+        let number = Array(repeating: "1", count: PartScanner.maximumDepth).joined(separator: ".")
+        #expect(most?.explanation.contains("part \(number) has no /") == true)
+        #expect(prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text/plain")]).rejection == nil)
+        let more = prepare([Self.nested(PartScanner.maximumDepth + 1, "Content-Type: text/plain")]).rejection
+        #expect(more?.explanation == "The message has more than 64 multiparts within one another")
+    }
+
+    @Test("A Content field as long as is read, and one octet more")
+    func fieldSize() {
+        let head = "Content-Type: text/plain; name=x"
+        for (extra, isTaken) in [(0, true), (1, false)] {
+            // Folds of 900 octets, each with CRLF and a blank.
+            var field = head
+            while field.utf8.count < PartScanner.maximumFieldSize - 1000 {
+                field += "\r\n " + String(repeating: " ", count: 897)
+            }
+            field +=
+                "\r\n " + String(repeating: " ", count: PartScanner.maximumFieldSize - field.utf8.count - 3 + extra)
+            let message = Array(
+                "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\(field)\r\n\r\n--b--\r\n"
+                    .utf8
+            )
+            #expect((prepare([message]).rejection == nil) == isTaken)
+        }
+    }
+
+    @Test("Any number of parts, and the number of the one that is wrong")
+    func count() {
+        let parts =
+            #"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\{5000*--b\r\n\r\nText\r\n}"#
+        #expect(Self.rejection(parts + #"--b--\r\n"#) == nil)
+        let rejection = Self.rejection(parts + #"--b\r\nContent-Type: text\r\n\r\n"#)
+        #expect(rejection?.explanation.contains("part 5001") == true)
+    }
+
+    @Test("Nothing but the part's fields is kept")
+    func memory() {
+        var scanner = PartScanner(
+            Multipart(boundary: Array("b".utf8)), fields: ContentFieldCheck(refusedAttachments: AttachmentEndings([])))
+        let field = "X-Other: " + String(repeating: "y", count: 900) + "\r\n"
+        let header = "--b\r\n" + String(repeating: field, count: 2000)
+        let chunk = Array((header + "\r\n--x\r\n-\r\nText\r\n").utf8)
+        for _ in 0..<10 { #expect(chunk.withUnsafeBytes { scanner.consume($0) } == nil) }
+        #expect(scanner.heldOctets < 4096)
+        #expect(scanner.finish() == nil)
+    }
+
+    @Test("Lines that are folded on the way are read as they go on")
+    func folded() {
+        let long = #"\{1200*x}"#
+        // The fold parts the name of the file, as SES will see it.
+        let message =
+            #"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"#
+            + #"Content-Disposition: attachment; filename="# + long + #"\r\n\r\n--b--\r\n"#
+        #expect(Self.rejection(message)?.kind == "mime")
+    }
+
+    @Test("Quoted text of the message is short and printable")
+    func excerpts() {
+        let name = #"\u{FC}\"\{100*x}.exe"#
+        let message =
+            #"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"#
+            + #"Content-Disposition: attachment; filename*=utf-8''"# + "%0D%0A" + name.replacing(#"\""#, with: "%22")
+            + #"\r\n\r\n--b--\r\n"#
+        let rejection = Self.rejection(message.replacing(#"\u{FC}"#, with: "%C3%BC"))
+        #expect(rejection?.kind == "attachment")
+        #expect(rejection?.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) } == true)
+        #expect((rejection?.explanation.utf8.count ?? 0) < 200)
+    }
+
+    @Test(
+        "An API key that was pasted into a field is not repeated",
+        arguments: [
+            "To: hk_live_0123456789abcdef", "To: a@x.example, Key HK_Test_0123456789abcdef",
+            "Content-Type: hk_live_0123456789abcdef", "Content-Type: text/plain; name=a hk_live_0123456789abcdef",
+            "Content-Disposition: attachment; filename=hk_live_0123456789abcdef.exe",
+            "Content-Disposition: attachment; hk_live_0123456789abcdef",
+            "Content-Disposition: attachment; filename=\"hk_live_0123456789abcdef0123456789abcdef0123456789abcdef.exe\"",
+            "Content-Type: multipart/mixed; boundary=hk_live_0123456789abcdef",
+        ])
+    func keys(field: String) {
+        let rejection = Self.rejection(#"From: a@b.example\r\n"# + field + #"\r\n\r\n"#)
+        #expect(rejection?.explanation.contains("89abcdef") == false)
+    }
+}
+
+@Suite("Mail loops")
+struct LoopCheckTests {
+    private static func message(own: Int, others: Int, fold: String = " ") -> [UInt8] {
+        let field =
+            #"Received: from a.example ([192.0.2.1])\r\n by"# + fold
+            + #"Relay.example (Hiveku Relay) with ESMTPSA\r\n id 1\r\n"#
+        let other = #"Received: from a.example by other.example (Postfix) with ESMTP id 1\r\n"#
+        return octets(#"From: a@b.example\r\n\{\#(own)*"# + field + #"}\{\#(others)*"# + other + #"}\r\n"#)
+    }
+
+    private static func rejection(_ message: [UInt8], clause: String? = "by relay.example (Hiveku Relay)")
+        -> MessageRejection?
+    {
+        var context = plainContext
+        context.relayClause = clause
+        return prepare([message], PreparationPolicy(), context).rejection
+    }
+
+    @Test(
+        "What has passed too often is refused",
+        arguments: [
+            (0, 0, nil), (9, 90, nil), (9, 91, "100 Received fields"), (0, 99, nil), (0, 100, "100 Received fields"),
+            (10, 0, "passed this relay 10 times"), (11, 120, "passed this relay 10 times"),
+        ] as [(Int, Int, String?)])
+    func limits(own: Int, others: Int, part: String?) {
+        let rejection = Self.rejection(Self.message(own: own, others: others))
+        #expect(rejection.map(\.kind) == part.map { _ in "loop" })
+        if let part { #expect(rejection?.explanation.contains(part) == true) }
+    }
+
+    @Test("The relay's own field is told from others by its clause, however it is folded")
+    func own() {
+        for fold in [" ", #"\r\n\t"#, "  "] {
+            #expect(Self.rejection(Self.message(own: 10, others: 0, fold: fold))?.kind == "loop")
+        }
+        let message = Self.message(own: 10, others: 0)
+        for clause in [nil, "by other.example (Hiveku Relay)", "y relay.example (Hiveku Relay)"] {
+            #expect(Self.rejection(message, clause: clause) == nil)
+        }
+    }
+}
