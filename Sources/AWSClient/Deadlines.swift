@@ -7,8 +7,7 @@ import Synchronization
 /// are of the clock that only goes forwards: one that is put back would let a call hang, one put forward would end it early.
 package final class Deadlines: Sendable {
     private struct Call {
-        /// Monotonic, in seconds, as all moments here.
-        var deadline: Double
+        var deadline: MonotonicTime
         var end: @Sendable () -> Void
     }
 
@@ -19,7 +18,7 @@ package final class Deadlines: Sendable {
     }
 
     private struct Timer {
-        var at: Double
+        var at: MonotonicTime
         var task: Task<Void, Never>
     }
 
@@ -32,7 +31,7 @@ package final class Deadlines: Sendable {
 
     /// Calls `end` once, unless ``ended(_:)`` is told the number that this returns within `time`.
     func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
-        let deadline = clock.monotonicSeconds() + time.inSeconds
+        let deadline = clock.monotonicNow() + time
         let (number, outdated) = state.withLock { state in
             state.count += 1
             state.calls[state.count] = Call(deadline: deadline, end: end)
@@ -46,12 +45,12 @@ package final class Deadlines: Sendable {
     func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
     /// Returns the timer that it replaces. One that is set for an earlier moment does: it sets the next when it goes off.
-    private func setTimer(for deadline: Double, _ state: inout State) -> Timer? {
+    private func setTimer(for deadline: MonotonicTime, _ state: inout State) -> Timer? {
         let outdated = state.timer
         if let outdated, outdated.at <= deadline { return nil }
         let task = Task { [weak self, clock] in
             // A whole millisecond later rather than earlier, which would find nothing to do.
-            let left = max(0, deadline - clock.monotonicSeconds()) + 0.001
+            let left = max(0, deadline.seconds(since: clock.monotonicNow())) + 0.001
             guard (try? await clock.sleep(until: clock.now() + .seconds(left))) != nil else { return }
             self?.goOff(at: deadline)
         }
@@ -59,8 +58,8 @@ package final class Deadlines: Sendable {
         return outdated
     }
 
-    private func goOff(at moment: Double) {
-        let now = clock.monotonicSeconds()
+    private func goOff(at moment: MonotonicTime) {
+        let now = clock.monotonicNow()
         let overdue = state.withLock { state -> [Call] in
             guard state.timer?.at == moment else { return [] }
             state.timer = nil

@@ -7,12 +7,12 @@ struct FeedbackAddress: Hashable, Sendable {
     /// For the record, where there was a sender that is left out.
     var note: String?
 
-    init(of envelope: Envelope, refused: RefusedSenders, at seconds: Double) {
+    init(of envelope: Envelope, refused: RefusedSenders, at now: MonotonicTime) {
         // The null reverse-path wants no reports.
         guard let sender = envelope.reversePath else { return }
         if let obstacle = SenderIdentity.obstacle(to: sender) {
             note = SenderIdentity.note(unfit: sender, because: obstacle)
-        } else if refused.contains(sender, at: seconds) {
+        } else if refused.contains(sender, at: now) {
             self = FeedbackAddress(unverified: sender)
         } else {
             address = sender
@@ -30,21 +30,20 @@ struct FeedbackAddress: Hashable, Sendable {
 
 /// The senders that SES has refused as not verified within the last hour: they are not tried each time.
 struct RefusedSenders: Sendable {
-    private var until: [String: Double] = [:]
+    private var until: [String: MonotonicTime] = [:]
 
-    /// In seconds.
-    static let memory = 3600.0
+    static let memory = Duration.seconds(3600)
     static let limit = 1000
 
-    func contains(_ sender: String, at seconds: Double) -> Bool { until[sender].map { seconds < $0 } ?? false }
+    func contains(_ sender: String, at now: MonotonicTime) -> Bool { until[sender].map { now < $0 } ?? false }
 
-    mutating func insert(_ sender: String, at seconds: Double) {
+    mutating func insert(_ sender: String, at now: MonotonicTime) {
         if until.count >= RefusedSenders.limit, until[sender] == nil {
-            until = until.filter { seconds < $0.value }
+            until = until.filter { now < $0.value }
             // With so many, one that is tried again too early costs a call.
             if until.count >= RefusedSenders.limit, let any = until.keys.first { until[any] = nil }
         }
-        until[sender] = seconds + RefusedSenders.memory
+        until[sender] = now + RefusedSenders.memory
     }
 }
 

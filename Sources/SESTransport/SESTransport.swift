@@ -48,7 +48,7 @@ public final class SESTransport: Transport, QuotaSource {
 
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
         let feedback = refusedSenders.withLock {
-            FeedbackAddress(of: delivery.envelope, refused: $0, at: clock.monotonicSeconds())
+            FeedbackAddress(of: delivery.envelope, refused: $0, at: clock.monotonicNow())
         }
         let result = await send(delivery.envelope.recipients, body, feedback: feedback.address)
         guard let sender = feedback.address, case .answered(let answer, _) = result, answer.kind == .notVerified,
@@ -57,7 +57,7 @@ public final class SESTransport: Transport, QuotaSource {
         // Whether it is for the sender or for From shows at once, and the message does not wait for it.
         let second = await send(delivery.envelope.recipients, body, feedback: nil)
         if case .answered(let answer, _) = second, 200..<300 ~= answer.status {
-            refusedSenders.withLock { $0.insert(sender, at: clock.monotonicSeconds()) }
+            refusedSenders.withLock { $0.insert(sender, at: clock.monotonicNow()) }
         }
         return outcome(second, note: FeedbackAddress(unverified: sender).note)
     }

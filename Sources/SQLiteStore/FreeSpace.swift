@@ -7,8 +7,7 @@ import Synchronization
 final class FreeSpace: Sendable {
     private struct Measure {
         var free: Int?
-        /// By a clock that only goes forwards, in seconds.
-        var at = -Double.infinity
+        var at = MonotonicTime.distantPast
     }
 
     private let measure: @Sendable () -> Int?
@@ -31,9 +30,9 @@ final class FreeSpace: Sendable {
 
     /// In octets, a second old at most. May block.
     func free() -> Int? {
-        let now = SystemClock().monotonicSeconds()
+        let now = SystemClock().monotonicNow()
         let known = last.withLock { $0 }
-        if now - known.at < FreeSpace.freshness { return known.free }
+        if now.seconds(since: known.at) < FreeSpace.freshness { return known.free }
         let found = measure()
         last.withLock { $0 = Measure(free: found, at: now) }
         return found
@@ -41,9 +40,9 @@ final class FreeSpace: Sendable {
 
     /// As it was known last. Never blocks: what is older than a second is asked for again on `queue`.
     func latest(refreshingOn queue: DispatchQueue) -> Int? {
-        let now = SystemClock().monotonicSeconds()
+        let now = SystemClock().monotonicNow()
         let (known, isOld) = last.withLock { last in
-            let isOld = now - last.at >= FreeSpace.freshness
+            let isOld = now.seconds(since: last.at) >= FreeSpace.freshness
             // Who comes next need not ask as well.
             if isOld { last.at = now }
             return (last.free, isOld)
