@@ -29,7 +29,7 @@ extension Workload {
         },
     ]
 
-    private static func makeAdmission(_ store: some KeyStore & SubmissionStore) -> Admission {
+    private static func makeAdmission(_ store: some KeyDirectoryStore & SubmissionStore) -> Admission {
         Admission(
             configuration: Admission.Configuration(
                 hostname: "relay.example.com", maximumMessageSize: 1 << 20, maximumRateDelay: .seconds(5),

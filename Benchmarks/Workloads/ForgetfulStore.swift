@@ -1,7 +1,7 @@
 import RelayCore
 
 /// Knows one key; takes every message at once and forgets it.
-public final class ForgetfulStore: KeyStore, SubmissionStore {
+public final class ForgetfulStore: KeyDirectoryStore, SubmissionStore {
     private let key: StoredKey
 
     public let instance: Int64 = 1
@@ -19,13 +19,6 @@ public final class ForgetfulStore: KeyStore, SubmissionStore {
         completion(.success(batch.map { _ in .accepted }))
     }
 
-    // Nothing that is measured asks for these.
-    public func insertKey(_ key: StoredKey) async throws {}
-    public func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? { nil }
-    public func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord] { [] }
-    public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {}
-    public func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws {}
-    public func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws {}
     public func record(_ activity: [KeyID: KeyActivity]) async throws {}
     public func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey] {
         [:]

@@ -45,7 +45,7 @@ public final class Admission: Sendable {
     }
 
     private let currentConfiguration: Mutex<Configuration>
-    private let store: any KeyStore & SubmissionStore
+    private let store: any KeyDirectoryStore & SubmissionStore
     let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
     private let commits: GroupCommit
@@ -56,7 +56,7 @@ public final class Admission: Sendable {
 
     /// - Parameter observe: is told what happens, on any thread; it must be quick.
     public init(
-        configuration: Configuration, store: any KeyStore & SubmissionStore, clock: any RelayClock, logger: Logger,
+        configuration: Configuration, store: any KeyDirectoryStore & SubmissionStore, clock: any RelayClock, logger: Logger,
         observe: @escaping @Sendable (Event) -> Void
     ) {
         let observe: @Sendable (Event) -> Void = { event in

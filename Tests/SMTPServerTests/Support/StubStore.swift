@@ -2,7 +2,7 @@ import RelayCore
 import Synchronization
 
 /// A store in memory, whose every step waits at a gate and fails when told to.
-final class StubStore: KeyStore, SubmissionStore {
+final class StubStore: KeyDirectoryStore, SubmissionStore {
     struct Faults {
         var lookUp: StoreError?
         var commit: StoreError?
@@ -67,13 +67,6 @@ final class StubStore: KeyStore, SubmissionStore {
     func record(_ activity: [KeyID: KeyActivity]) {}
     func currentKeys(_ ids: [KeyID]) -> [KeyID: StoredKey] { [:] }
     func changeCounter() -> Int64 { 0 }
-
-    // The server asks for none of these.
-    func keyRecord(_ id: KeyID, now: Timestamp) -> KeyRecord? { nil }
-    func keyRecords(includingRevoked: Bool, now: Timestamp) -> [KeyRecord] { [] }
-    func updateKey(_ id: KeyID, _ change: @Sendable (inout Key) -> Void) throws { throw StoreError.noSuchKey(id) }
-    func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) throws { throw StoreError.noSuchKey(id) }
-    func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) throws { throw StoreError.noSuchKey(id) }
 
     // MARK: Messages
 
