@@ -56,7 +56,8 @@ public final class Admission: Sendable {
 
     /// - Parameter observe: is told what happens, on any thread; it must be quick.
     public init(
-        configuration: Configuration, store: any KeyDirectoryStore & SubmissionStore, clock: any RelayClock, logger: Logger,
+        configuration: Configuration, store: any KeyDirectoryStore & SubmissionStore, clock: any RelayClock,
+        logger: Logger,
         observe: @escaping @Sendable (Event) -> Void
     ) {
         let observe: @Sendable (Event) -> Void = { event in

@@ -66,6 +66,6 @@ final class AcceptPause: ChannelDuplexHandler {
         let remedy =
             error.errnoCode == EMFILE
             ? "raise LimitNOFILE= of the service, or lower submission.max_connections" : "clients wait meanwhile"
-        logger.error("can't take in connections", metadata: ["error": "\(error)", "remedy": "\(remedy)"])
+        logger.error("can't take in connections", metadata: ["error": "\(error.words)", "remedy": "\(remedy)"])
     }
 }

@@ -114,7 +114,7 @@ public final class Listener: Sendable {
             }
             return Listener(channel: channel, quiescing: quiescing, group: group)
         } catch {
-            throw ListenError(place: place, cause: "\(error)")
+            throw ListenError(place: place, cause: (error as? IOError)?.words ?? "\(error)")
         }
     }
 

@@ -284,7 +284,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 
     private func failure(_ error: any Error) -> Logger.Metadata {
-        var metadata: Logger.Metadata = ["error": "\(error)"]
+        var metadata: Logger.Metadata = ["error": "\((error as? IOError)?.words ?? "\(error)")"]
         if isImplicitTLS, (error as? TLSError)?.code == .notTLS {
             metadata["remedy"] = "\(service.ports.forStartTLS)"
         }

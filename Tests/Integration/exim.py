@@ -29,7 +29,7 @@ begin transports
 relay:
   driver = smtp
   port = {port}
-  hosts_require_auth = *
+  hosts_try_auth = *
   hosts_require_tls = *
   tls_verify_certificates = {certificate}
   tls_verify_hosts = *

@@ -1,4 +1,4 @@
-"""Exim's queue outlives a key that is refused, and its log says why."""
+"""Exim goes on without AUTH after 535, unless it is told not to: its queue must outlive a key that is refused, and its log say why."""
 
 import os
 
