@@ -129,7 +129,8 @@ struct PartScanner {
     private mutating func endLine(isCut: Bool = false) -> MessageRejection? {
         // Within a part's header only the multiparts around its own one are looked at: its own takes the line for a field.
         let watched = header == nil ? levels.count : levels.count - 1
-        if line.first == .hyphen {
+        // A delimiter has two hyphens at least.
+        if line.count >= 2, line[0] == .hyphen, line[1] == .hyphen {
             for depth in 0..<watched {
                 switch delimiterLine(at: depth, isCut: isCut) {
                 case .none: continue
@@ -173,7 +174,7 @@ struct PartScanner {
             levels[depth].delimiter = Array(text)
             return .part
         }
-        guard line.starts(with: delimiter) else { return .none }
+        guard line.count >= delimiter.count, line.starts(with: delimiter) else { return .none }
         let rest = line[delimiter.count...]
         if isFirst {
             let text = Self.withoutBlanksAtEnd(line[...])
