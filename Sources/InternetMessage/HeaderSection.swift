@@ -90,14 +90,10 @@ private struct HeaderReader {
     /// The index of the CR that ends the line, after a look at each octet of it.
     private func lineEnd(from start: Int, line: Int) throws(MessageRejection) -> Int {
         var index = start
-        while index < bytes.count {
-            let byte = bytes[index]
-            // Ordinary octets first: this loop sees every octet of every header.
-            if byte >= 0x20, byte < 0x7F {
-                index += 1
-                continue
-            }
-            switch byte {
+        while true {
+            index = ordinaryEnd(from: index)
+            guard index < bytes.count else { break }
+            switch bytes[index] {
             case .cr:
                 guard index + 1 < bytes.count, bytes[index + 1] == .lf else {
                     throw Self.malformed(line, "holds a CR without LF; lines end with CRLF")
@@ -120,6 +116,15 @@ private struct HeaderReader {
             index += 1
         }
         throw Self.malformed(line, "does not end with CRLF")
+    }
+
+    /// The index of the first octet that is no printable ASCII. This loop sees every octet of every header.
+    private func ordinaryEnd(from start: Int) -> Int {
+        bytes.withUnsafeBufferPointer { bytes in
+            var index = start
+            while index < bytes.count, bytes[index] &- 0x20 < 0x5F { index += 1 }
+            return index
+        }
     }
 
     private static func malformed(_ line: Int, _ what: String) -> MessageRejection {

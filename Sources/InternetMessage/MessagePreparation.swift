@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Makes of a submitted message the one that SES is given, or says why not.
 ///
 /// Fed with the content of a message as it arrives, after dot-unstuffing and before the end of data; only the header section
@@ -110,11 +116,9 @@ public struct MessagePreparation: Sendable {
         let end = min(bytes.count, room)
         var lineStart = 0
         var index = 0
-        while index < end {
-            guard bytes[index] == .lf else {
-                index += 1
-                continue
-            }
+        while index < end, let base = bytes.baseAddress {
+            guard let found = memchr(base + index, CInt(UInt8.lf), end - index) else { break }
+            index = UnsafeRawPointer(found) - base
             let previous = index > 0 ? bytes[index - 1] : header.last
             let length = lineLength + index - lineStart
             index += 1
@@ -202,19 +206,25 @@ public struct MessagePreparation: Sendable {
         output.append(contentsOf: name.utf8)
         output.append(.colon)
         output.append(.space)
-        let octets = Array(body.utf8)
-        var index = 0
-        while index < octets.count {
-            let byte = octets[index]
-            if byte == .cr, index + 3 < octets.count, octets[index + 1] == .lf, octets[index + 2].isBlank,
-                octets[index + 3] != .cr
-            {
-                output.append(contentsOf: octets[index...(index + 2)])
-                index += 3
-                continue
+        var body = body
+        body.withUTF8 { octets in
+            let octets = UnsafeRawBufferPointer(octets)
+            var index = 0
+            while index < octets.count {
+                let run = octets[index...].prefix { $0 == .tab || ($0 >= 0x20 && $0 < 0x7F) }
+                output.append(contentsOf: UnsafeRawBufferPointer(rebasing: run))
+                index = run.endIndex
+                guard index < octets.count else { return }
+                if octets[index] == .cr, index + 3 < octets.count, octets[index + 1] == .lf, octets[index + 2].isBlank,
+                    octets[index + 3] != .cr
+                {
+                    output.append(contentsOf: [.cr, .lf, octets[index + 2]])
+                    index += 3
+                } else {
+                    output.append(.space)
+                    index += 1
+                }
             }
-            output.append(byte == .tab || (byte >= 0x20 && byte < 0x7F) ? byte : .space)
-            index += 1
         }
         output.append(contentsOf: [.cr, .lf])
     }
