@@ -73,7 +73,7 @@ extension Admission {
         private let origin: Origin
         private let reversePath: ReversePath
         private var recipients: [AddrSpec] = []
-        /// Applications name an address in To and Cc and mean one copy.
+        /// All of them, once there are many. Applications name an address in To and Cc and mean one copy.
         private var known: Set<AddrSpec> = []
         private var phase = Phase.envelope
 
@@ -98,7 +98,7 @@ extension Admission {
         /// Adds a recipient; one that is named again counts once. Those before it stand when it is refused.
         public mutating func add(_ recipient: AddrSpec) -> Refusal? {
             if let refusal = grant.refusal(at: admission.clock.now()) { return refused(refusal) }
-            guard !known.contains(recipient) else { return nil }
+            guard !isKnown(recipient) else { return nil }
             guard recipients.count < configuration.maximumRecipients else {
                 return refused(
                     Refusal(
@@ -106,10 +106,19 @@ extension Admission {
                         "A message may have \(configuration.maximumRecipients) recipients here; send the rest in another one"
                     ))
             }
-            known.insert(recipient)
             recipients.append(recipient)
+            if !known.isEmpty { known.insert(recipient) }
             return nil
         }
+
+        private mutating func isKnown(_ recipient: AddrSpec) -> Bool {
+            guard recipients.count > Reception.fewRecipients else { return recipients.contains(recipient) }
+            if known.isEmpty { known = Set(recipients) }
+            return known.contains(recipient)
+        }
+
+        /// Up to so many are looked through one by one, which costs less than to hash them.
+        private static let fewRecipients = 16
 
         public enum Opening: Sendable {
             /// Bring the content.

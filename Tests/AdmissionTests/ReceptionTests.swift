@@ -35,6 +35,20 @@ import Testing
         #expect(message.submission.envelope.reversePath == "from@example.com")
     }
 
+    /// However many there are.
+    @Test func aRepeatedRecipientIsFoundAmongMany() async throws {
+        let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1000, burst: 1000) }
+        var reception = try fixture.begin(grant, recipients: 60)
+        for i in stride(from: 0, to: 60, by: 7) { #expect(try reception.add(address("to\(i)@example.net")) == nil) }
+        guard case .now = reception.open() else { return }
+        Self.content("From: from@example.com\r\n\r\n", into: &reception)
+        guard case .complete(let message) = reception.finish() else {
+            Issue.record("refused")
+            return
+        }
+        #expect(message.submission.envelope.recipients == (0..<60).map { "to\($0)@example.net" })
+    }
+
     @Test func recipientsOverTheLimitAreRefusedAndThoseBeforeStand() async throws {
         let (fixture, grant) = try await fixture()
         fixture.admission.reconfigure(
