@@ -129,7 +129,7 @@ let package = Package(
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
-        tests("SupervisionTests", ["Supervision", "TestSupport", nioCore, nioPosix, logging]),
+        tests("SupervisionTests", ["Supervision", "RelayCore", "TestSupport", nioCore, nioPosix, logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
         .target(
             name: "AWSTestSupport", dependencies: ["AWSClient", "RelayCore", nioCore, nioPosix, nioHTTP1],

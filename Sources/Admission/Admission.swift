@@ -93,7 +93,7 @@ public final class Admission: Sendable {
         userName: [UInt8], password: [UInt8], client: IPAddress,
         completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
     ) {
-        if let wait = state.withLock({ $0.throttle.wait(for: client, at: clock.monotonicSeconds()) }) {
+        if let wait = state.withLock({ $0.throttle.wait(for: client, at: clock.monotonicNow()) }) {
             let refusal = Refusal(
                 .authThrottled,
                 "Too many failed authentications from \(client); correct the API key, then try again in \(Int(wait.rounded(.up))) s",
@@ -148,12 +148,12 @@ public final class Admission: Sendable {
     }
 
     private func delay(_ client: IPAddress) -> Duration {
-        .seconds(state.withLock { $0.throttle.delay(for: client, at: clock.monotonicSeconds()) })
+        .seconds(state.withLock { $0.throttle.delay(for: client, at: clock.monotonicNow()) })
     }
 
     private func failed(_ id: KeyID?, _ client: IPAddress, isGuess: Bool) {
         state.withLock { state in
-            state.throttle.failed(client, isGuess: isGuess, at: clock.monotonicSeconds())
+            state.throttle.failed(client, isGuess: isGuess, at: clock.monotonicNow())
             if let id { state.activity[id, default: KeyActivity()].add(KeyActivity(authFailures: 1)) }
         }
     }
@@ -187,11 +187,10 @@ public final class Admission: Sendable {
         private let admission: Admission
         private let key: KeyInUse
         private let emails: Int
-        /// Monotonic, in seconds.
-        private let takenAt: Double
+        private let takenAt: MonotonicTime
         private let isSettled = Atomic(false)
 
-        fileprivate init(_ admission: Admission, _ key: KeyInUse, emails: Int, takenAt: Double) {
+        fileprivate init(_ admission: Admission, _ key: KeyInUse, emails: Int, takenAt: MonotonicTime) {
             self.admission = admission
             self.key = key
             self.emails = emails
@@ -220,7 +219,7 @@ public final class Admission: Sendable {
     func takeRate(_ emails: Int, _ grant: Grant, maximumDelay: Duration) -> RateAnswer {
         let key = grant.key
         let (answer, now) = state.withLock { state in
-            let now = clock.monotonicSeconds()
+            let now = clock.monotonicNow()
             let answer = state.limiter.take(emails, key: key, now: now, maximumWait: maximumDelay.inSeconds)
             if answer != .go { state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1)) }
             return (answer, now)
@@ -240,10 +239,10 @@ public final class Admission: Sendable {
         }
     }
 
-    private func giveBack(_ emails: Int, takenAt: Double, _ key: KeyInUse) {
+    private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: KeyInUse) {
         let key = key.stored.key
         state.withLock {
-            $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: clock.monotonicSeconds())
+            $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: clock.monotonicNow())
         }
     }
 

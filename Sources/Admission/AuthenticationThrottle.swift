@@ -6,7 +6,7 @@ import RelayCore
 /// mistyped, only slows the answers down: many applications share one address, and one with a revoked key must not shut
 /// out the others.
 ///
-/// A pure value over seconds of a monotonic clock. A success takes back all that was held against a network, so one whose
+/// A pure value over moments of a monotonic clock. A success takes back all that was held against a network, so one whose
 /// last authentication succeeded is never hindered. Memory is bounded: of more networks than are to be remembered, those
 /// go that failed the longest time ago.
 public struct AuthenticationThrottle: Sendable {
@@ -29,7 +29,7 @@ public struct AuthenticationThrottle: Sendable {
     private struct Entry: Sendable {
         var failures: Int
         var guesses: Int
-        var since: Double
+        var since: MonotonicTime
     }
 
     private let configuration: Configuration
@@ -41,15 +41,16 @@ public struct AuthenticationThrottle: Sendable {
     public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
     /// Seconds for which the client must wait; nil when it may try.
-    public func wait(for client: IPAddress, at now: Double) -> Double? {
+    public func wait(for client: IPAddress, at now: MonotonicTime) -> Double? {
         guard let entry = entry(of: client, at: now), entry.guesses >= configuration.maximumGuesses else {
             return nil
         }
-        return min(entry.since + configuration.window - now, configuration.window)
+        return min(
+            entry.since.advanced(bySeconds: configuration.window).seconds(since: now), configuration.window)
     }
 
     /// Seconds by which the answer to a failure, already counted, is to be held back.
-    public func delay(for client: IPAddress, at now: Double) -> Double {
+    public func delay(for client: IPAddress, at now: MonotonicTime) -> Double {
         let failures = entry(of: client, at: now)?.failures ?? 0
         var delay = failures > configuration.freeFailures ? configuration.firstDelay : 0
         var doublings = failures - configuration.freeFailures - 1
@@ -61,7 +62,7 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     /// - Parameter isGuess: whether it could have been a guess at the secret of a key.
-    public mutating func failed(_ client: IPAddress, isGuess: Bool, at now: Double) {
+    public mutating func failed(_ client: IPAddress, isGuess: Bool, at now: MonotonicTime) {
         let network = client.host
         var entry = entry(of: client, at: now) ?? Entry(failures: 0, guesses: 0, since: now)
         entry.failures += 1
@@ -87,9 +88,10 @@ public struct AuthenticationThrottle: Sendable {
     public var count: Int { younger.count + older.count }
 
     /// Nil once it is forgotten.
-    private func entry(of client: IPAddress, at now: Double) -> Entry? {
+    private func entry(of client: IPAddress, at now: MonotonicTime) -> Entry? {
         let network = client.host
-        guard let entry = younger[network] ?? older[network], now - entry.since < configuration.window else {
+        guard let entry = younger[network] ?? older[network], now.seconds(since: entry.since) < configuration.window
+        else {
             return nil
         }
         return entry

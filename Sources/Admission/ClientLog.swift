@@ -30,7 +30,7 @@ public final class ClientLog: Sendable {
     ) {
         guard isEnabled(level) else { return }
         if level >= .info {
-            let now = clock.monotonicSeconds()
+            let now = clock.monotonicNow()
             let (goesOut, due) = limiter.withLock { $0.add(message, kind, client, at: now) }
             for summary in due { write(summary) }
             guard goesOut else { return }
@@ -42,7 +42,7 @@ public final class ClientLog: Sendable {
 
     /// Writes the summaries of the seconds that are over. To be called about once a second.
     public func flush() {
-        let now = clock.monotonicSeconds()
+        let now = clock.monotonicNow()
         for summary in limiter.withLock({ $0.flush(at: now) }) { write(summary) }
     }
 
@@ -56,7 +56,7 @@ public final class ClientLog: Sendable {
     }
 }
 
-/// Decides which lines about clients are written: a value over seconds of a monotonic clock, of bounded size.
+/// Decides which lines about clients are written: a value over moments of a monotonic clock, of bounded size.
 struct ClientLogLimiter: Sendable {
     /// How many lines a client had left out in one second.
     struct Summary: Hashable, Sendable {
@@ -68,7 +68,7 @@ struct ClientLogLimiter: Sendable {
     }
 
     private struct Window: Sendable {
-        var since: Double
+        var since: MonotonicTime
         var written = 0
         var leftOut: [String: Int] = [:]
     }
@@ -83,17 +83,17 @@ struct ClientLogLimiter: Sendable {
     private var windows: [IPAddress: Window] = [:]
     /// Lines of clients beyond ``maximumClients``.
     private var others = 0
-    private var othersSince = 0.0
+    private var othersSince = MonotonicTime.distantPast
 
     /// Whether the line is to be written, and the summaries that are due before it.
     mutating func add(
-        _ message: String, _ kind: String, _ client: IPAddress, at now: Double
+        _ message: String, _ kind: String, _ client: IPAddress, at now: MonotonicTime
     ) -> (goesOut: Bool, due: [Summary]) {
         // An IPv6 network of /64 is one host's: its addresses cost nothing.
         let host = client.host
         var due: [Summary] = []
         var window = windows[host]
-        if let old = window, now - old.since >= Self.window {
+        if let old = window, now.seconds(since: old.since) >= Self.window {
             if let summary = Self.summary(host, old) { due.append(summary) }
             window = nil
         }
@@ -117,14 +117,14 @@ struct ClientLogLimiter: Sendable {
     }
 
     /// The summaries of all windows that are over, which are forgotten.
-    mutating func flush(at now: Double) -> [Summary] {
+    mutating func flush(at now: MonotonicTime) -> [Summary] {
         guard !windows.isEmpty || others > 0 else { return [] }
         var due: [Summary] = []
-        for (client, window) in windows where now - window.since >= Self.window {
+        for (client, window) in windows where now.seconds(since: window.since) >= Self.window {
             windows[client] = nil
             if let summary = Self.summary(client, window) { due.append(summary) }
         }
-        if others > 0, now - othersSince >= Self.window {
+        if others > 0, now.seconds(since: othersSince) >= Self.window {
             due.append(Summary(client: nil, count: others, about: []))
             others = 0
         }

@@ -75,11 +75,11 @@ final class GroupCommit: Sendable {
     }
 
     private func commit(_ batch: [Pending], then goOn: @escaping @Sendable () -> Void) {
-        let began = clock.monotonicSeconds()
+        let began = clock.monotonicNow()
         store.accept(batch.map(\.submission), now: clock.now()) { [self] result in
             switch result {
             case .success(let outcomes):
-                observe(.committed(messages: batch.count, seconds: clock.monotonicSeconds() - began))
+                observe(.committed(messages: batch.count, seconds: clock.monotonicNow().seconds(since: began)))
                 for (pending, outcome) in zip(batch, outcomes) {
                     switch outcome {
                     case .accepted: pending.completion(.success(pending.submission.id))

@@ -13,7 +13,7 @@ struct RateLimiter: Sendable {
     private var entries: [KeyID: Entry] = [:]
     private var additionsUntilSweep = 1024
 
-    mutating func take(_ count: Int, key: Key, now: Double, maximumWait: Double) -> TokenBucket.Answer {
+    mutating func take(_ count: Int, key: Key, now: MonotonicTime, maximumWait: Double) -> TokenBucket.Answer {
         let limits = key.limits
         var entry = entries[key.id] ?? Entry(bucket: TokenBucket(limits: limits, at: now), limits: limits)
         let isNew = entries[key.id] == nil
@@ -24,12 +24,12 @@ struct RateLimiter: Sendable {
         return answer
     }
 
-    mutating func giveBack(_ count: Int, takenAt: Double, key: Key, now: Double) {
+    mutating func giveBack(_ count: Int, takenAt: MonotonicTime, key: Key, now: MonotonicTime) {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }
 
     /// A full bucket is as good as none; looked for once in as many additions as there are entries.
-    private mutating func sweepIfDue(_ now: Double) {
+    private mutating func sweepIfDue(_ now: MonotonicTime) {
         additionsUntilSweep -= 1
         guard additionsUntilSweep == 0 else { return }
         entries = entries.filter { !$0.value.bucket.isFull(limits: $0.value.limits, at: now) }

@@ -1,19 +1,18 @@
 import RelayCore
 
-/// A moment on both clocks: `time` goes on record and is compared across processes, `seconds` measures.
+/// A moment on both clocks: `time` goes on record and is compared across processes, `monotonic` measures.
 struct Moment: Sendable {
     var time: Timestamp
-    /// Monotonic.
-    var seconds: Double
+    var monotonic: MonotonicTime
 
     init(_ clock: any RelayClock) {
         time = clock.now()
-        seconds = clock.monotonicSeconds()
+        monotonic = clock.monotonicNow()
     }
 
-    init(time: Timestamp, seconds: Double) {
+    init(time: Timestamp, monotonic: MonotonicTime) {
         self.time = time
-        self.seconds = seconds
+        self.monotonic = monotonic
     }
 }
 

@@ -2,7 +2,7 @@ import RelayCore
 
 /// Keeps a lane within the rate that the account may send at, in recipients per second, as SES counts.
 ///
-/// A pure value over time as seconds of a monotonic clock. The rate comes from a setting, from the account's quota, or
+/// A pure value over moments of a monotonic clock. The rate comes from a setting, from the account's quota, or
 /// from both, then the lower one. SES answers with throttling when it is exceeded all the same, because the quota was
 /// lowered since it was asked for or because somebody else sends through the account. The rate is then cut, and climbs
 /// back along a cubic curve, as TCP CUBIC does: fast at first, slowly around the rate at which throttling set in, then
@@ -15,18 +15,18 @@ public struct Governor: Sendable {
     public private(set) var allowedRate: Double
     private var climb: Climb?
     private var tokens = 1.0
-    private var updatedAt: Double
+    private var updatedAt: MonotonicTime
 
     /// What happened since the last cut.
     private struct Climb: Sendable {
         /// The rate at which throttling set in.
         var knee: Double
-        var cutAt: Double
+        var cutAt: MonotonicTime
         var accepted = 0
         var throttled = 0
 
-        func rate(at now: Double) -> Double {
-            let distance = (now - cutAt) / Governor.recovery - 1
+        func rate(at now: MonotonicTime) -> Double {
+            let distance = now.seconds(since: cutAt) / Governor.recovery - 1
             return knee * (1 + (1 - Governor.cut) * distance * distance * distance)
         }
     }
@@ -49,14 +49,14 @@ public struct Governor: Sendable {
     /// Of what an operator may ask for.
     static let leastSetting = 0.001
 
-    public init(setting: Double?, at now: Double) {
+    public init(setting: Double?, at now: MonotonicTime) {
         self.setting = setting
         allowedRate = max(setting ?? Governor.defaultRate, Governor.leastSetting)
         updatedAt = now
     }
 
     /// Another setting from now on; nil: what the quota says. What was found out about the account's limit stays.
-    public mutating func limit(to setting: Double?, at now: Double) {
+    public mutating func limit(to setting: Double?, at now: MonotonicTime) {
         refill(now)
         self.setting = setting
         let known = quota.map { min(setting ?? .infinity, $0) } ?? setting
@@ -69,14 +69,14 @@ public struct Governor: Sendable {
     }
 
     /// What is sent per second at most, just now.
-    public func rate(at now: Double) -> Double {
+    public func rate(at now: MonotonicTime) -> Double {
         let ceiling = allowedRate * Governor.headroom
         guard let climb else { return ceiling }
         return max(min(climb.rate(at: now), ceiling), min(ceiling, Governor.minimumRate))
     }
 
     /// A quota that changed is news about the limit: what was found out about the one before is forgotten.
-    public mutating func learn(_ quota: SendQuota, at now: Double) {
+    public mutating func learn(_ quota: SendQuota, at now: MonotonicTime) {
         guard quota.maximumRate.isFinite, quota.maximumRate >= 0, quota.maximumRate != self.quota else { return }
         refill(now)
         self.quota = quota.maximumRate
@@ -85,24 +85,24 @@ public struct Governor: Sendable {
     }
 
     /// Seconds until something may be sent; 0: now.
-    public mutating func delay(at now: Double) -> Double {
+    public mutating func delay(at now: MonotonicTime) -> Double {
         refill(now)
         return tokens >= 1 ? 0 : (1 - tokens) / rate(at: now)
     }
 
     /// Something is sent now. More recipients than the bucket holds leave it in debt, which delays what follows.
-    public mutating func take(_ recipients: Int, at now: Double) {
+    public mutating func take(_ recipients: Int, at now: MonotonicTime) {
         refill(now)
         tokens -= Double(recipients)
     }
 
     /// SES answered a request that was sent at `sentAt`. Returns whether the rate was cut.
-    public mutating func answered(throttled: Bool, sentAt: Double, at now: Double) -> Bool {
+    public mutating func answered(throttled: Bool, sentAt: MonotonicTime, at now: MonotonicTime) -> Bool {
         if let cutAt = climb?.cutAt {
             // What was sent before the cut tells nothing about the rate after it.
             guard sentAt >= cutAt else { return false }
             if throttled { climb?.throttled += 1 } else { climb?.accepted += 1 }
-            guard throttled, now - cutAt >= Governor.settling else { return false }
+            guard throttled, now.seconds(since: cutAt) >= Governor.settling else { return false }
         }
         guard throttled else { return false }
         refill(now)
@@ -116,9 +116,9 @@ public struct Governor: Sendable {
         return Double(climb.accepted) / Double(climb.accepted + climb.throttled)
     }
 
-    private mutating func refill(_ now: Double) {
+    private mutating func refill(_ now: MonotonicTime) {
         let rate = rate(at: now)
-        tokens = min(1 + rate * Governor.burst, tokens + max(0, now - updatedAt) * rate)
+        tokens = min(1 + rate * Governor.burst, tokens + max(0, now.seconds(since: updatedAt)) * rate)
         updatedAt = max(updatedAt, now)
     }
 }

@@ -5,21 +5,21 @@ struct LaneHold {
     struct Held {
         var cause: DeliveryOutcome.Cause
         var since: Moment
-        var probeAt: Double
+        var probeAt: MonotonicTime
         /// Until the next probe after the coming one, if that fails too.
-        var interval: Double
+        var interval: Duration
         /// The account's quota was consulted for the coming probe, and is no reason against it.
         var isCleared = false
         var isProbing = false
     }
 
     private(set) var held: Held?
-    private var lastInterval = 0.0
-    /// Monotonic; answers to what was sent before say nothing about the lane as it is now.
-    private(set) var resumedAt = -Double.infinity
+    private var lastInterval = Duration.zero
+    /// Answers to what was sent before say nothing about the lane as it is now.
+    private(set) var resumedAt = MonotonicTime.distantPast
 
-    static let firstInterval = 30.0
-    static let maximumInterval = 300.0
+    static let firstInterval = Duration.seconds(30)
+    static let maximumInterval = Duration.seconds(300)
 
     var isHeld: Bool { held != nil }
 
@@ -27,17 +27,17 @@ struct LaneHold {
     mutating func begin(_ cause: DeliveryOutcome.Cause, at now: Moment) -> Bool {
         guard held == nil else { return false }
         // A lane that stops again soon after it moved is probed no more often than before: it would flap.
-        let flaps = now.seconds - resumedAt < LaneHold.maximumInterval
+        let flaps = now.monotonic - resumedAt < LaneHold.maximumInterval
         let interval = flaps ? max(lastInterval, LaneHold.firstInterval) : LaneHold.firstInterval
-        held = Held(cause: cause, since: now, probeAt: now.seconds + interval, interval: interval)
+        held = Held(cause: cause, since: now, probeAt: now.monotonic + interval, interval: interval)
         lengthen()
         return true
     }
 
     /// Whether it is time to try one delivery.
-    func mayProbe(at seconds: Double) -> Bool {
+    func mayProbe(at now: MonotonicTime) -> Bool {
         guard let held else { return false }
-        return !held.isProbing && seconds >= held.probeAt
+        return !held.isProbing && now >= held.probeAt
     }
 
     mutating func cleared() { held?.isCleared = true }
@@ -48,22 +48,22 @@ struct LaneHold {
     mutating func foundNothing() { held?.isProbing = false }
 
     /// The lane is still held.
-    mutating func probeFailed(at seconds: Double) {
+    mutating func probeFailed(at now: MonotonicTime) {
         guard let interval = held?.interval else { return }
         held?.isProbing = false
         held?.isCleared = false
-        held?.probeAt = seconds + interval
+        held?.probeAt = now + interval
         lengthen()
     }
 
-    mutating func resume(at seconds: Double) {
+    mutating func resume(at now: MonotonicTime) {
         held = nil
-        resumedAt = seconds
+        resumedAt = now
     }
 
     private mutating func lengthen() {
         guard let interval = held?.interval else { return }
         lastInterval = interval
-        held?.interval = min(2 * interval, LaneHold.maximumInterval)
+        held?.interval = min(interval * 2, LaneHold.maximumInterval)
     }
 }

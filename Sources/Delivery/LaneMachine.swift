@@ -57,11 +57,11 @@ struct LaneMachine {
     private enum Phase: Equatable {
         case running
         /// What is under way may end.
-        case draining(until: Double)
+        case draining(until: MonotonicTime)
         /// It was told to end.
-        case cancelling(until: Double)
+        case cancelling(until: MonotonicTime)
         /// The last outcomes go on record.
-        case closing(until: Double)
+        case closing(until: MonotonicTime)
     }
 
     private let lane: Lane
@@ -84,43 +84,45 @@ struct LaneMachine {
     /// Something may be due that has not been asked for.
     private var mayHaveDue = true
     private var nextDueAt: Timestamp?
-    private var pollAt: Double
-    private var upkeepAt: Double
-    private var quotaAt: Double
+    private var pollAt: MonotonicTime
+    private var upkeepAt: MonotonicTime
+    private var quotaAt: MonotonicTime
     /// Nothing is sent before the account has told its quota, or this moment.
-    private var awaitsQuotaUntil: Double
+    private var awaitsQuotaUntil: MonotonicTime
     private var sentSinceQuota = true
     private var nextSlot = 0
 
-    private let startedAt: Double
+    private let startedAt: MonotonicTime
     /// That there was, whatever the settings say by now.
     private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
-    private var recordedAt = -Double.infinity
-    private var slowedDownAt = -Double.infinity
+    private var recordedAt = MonotonicTime.distantPast
+    private var slowedDownAt = MonotonicTime.distantPast
 
-    static let upkeepInterval = 30.0
-    static let quotaPatience = 5.0
-    static let cancelTime = 1.0
-    static let closeTime = 5.0
-    /// A rate is recorded anew when it changed by this part, so often at most, in seconds.
+    static let upkeepInterval = Duration.seconds(30)
+    static let quotaPatience = Duration.seconds(5)
+    static let cancelTime = Duration.seconds(1)
+    static let closeTime = Duration.seconds(5)
+    /// A rate is recorded again when it changed by this part, so often at most.
     static let notableChange = 0.1
-    static let statusInterval = 10.0
-    static let slowedDownInterval = 60.0
+    static let statusInterval = Duration.seconds(10)
+    static let slowedDownInterval = Duration.seconds(60)
 
     init(lane: Lane, configuration: DeliveryConfiguration, hasQuotaSource: Bool, at now: Moment) {
         self.lane = lane
         self.configuration = configuration
         self.hasQuotaSource = hasQuotaSource
-        if case .account(let setting) = configuration.pacing { governor = Governor(setting: setting, at: now.seconds) }
-        startedAt = now.seconds
+        if case .account(let setting) = configuration.pacing {
+            governor = Governor(setting: setting, at: now.monotonic)
+        }
+        startedAt = now.monotonic
         longestPause = configuration.schedule.longestPause
         since = now.time
-        pollAt = now.seconds
-        upkeepAt = now.seconds
-        quotaAt = now.seconds
-        awaitsQuotaUntil = hasQuotaSource ? now.seconds + LaneMachine.quotaPatience : -.infinity
+        pollAt = now.monotonic
+        upkeepAt = now.monotonic
+        quotaAt = now.monotonic
+        awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaPatience : .distantPast
     }
 
     private var isRunning: Bool { phase == .running }
@@ -151,7 +153,7 @@ struct LaneMachine {
         longestPause = max(longestPause, schedule.longestPause)
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
-        governor?.limit(to: maximumRate, at: now.seconds)
+        governor?.limit(to: maximumRate, at: now.monotonic)
     }
 
     /// Whether a plan is worth asking for after an attempt finished.
@@ -176,7 +178,7 @@ extension LaneMachine {
             startedAt: attempt.startedAt.time, finishedAt: now.time, random: pace == nil ? 0 : random())
         active.ended(attempt.claim, settlement, pace: pace)
         sentSinceQuota = true
-        govern(outcome, sentAt: attempt.startedAt.seconds, at: now)
+        govern(outcome, sentAt: attempt.startedAt.monotonic, at: now)
         judgeLane(outcome, attempt, at: now)
         return startNext(in: attempt.slot, at: now)
     }
@@ -184,19 +186,19 @@ extension LaneMachine {
     /// Time during which the lane was held, or the relay not running, is no time in which a message was tried.
     private func mayGiveUp(at now: Moment) -> Bool {
         let movingSince = max(startedAt, hold.resumedAt)
-        return !hold.isHeld && now.seconds - movingSince >= configuration.schedule.grace.inSeconds
+        return !hold.isHeld && now.monotonic - movingSince >= configuration.schedule.grace
     }
 
     private mutating func startNext(in slot: Int, at now: Moment) -> ActiveSet.Attempt? {
         guard mayStart else { return nil }
-        guard (governor?.delay(at: now.seconds) ?? 0) <= 0 else { return nil }
+        guard (governor?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
         while let claim = active.next() {
             guard claim.leaseUntil > now.time else {
                 // The machine slept, or its clock was put forward: somebody else may have the delivery by now.
                 giveBack(claim, at: now)
                 continue
             }
-            governor?.take(claim.delivery.recipientCount, at: now.seconds)
+            governor?.take(claim.delivery.recipientCount, at: now.monotonic)
             let attempt = ActiveSet.Attempt(slot: slot, claim: claim, startedAt: now, isProbe: hold.isHeld)
             active.started(attempt)
             return attempt
@@ -218,19 +220,19 @@ extension LaneMachine {
         while let claim = active.next() { giveBack(claim, at: now) }
     }
 
-    private mutating func govern(_ outcome: DeliveryOutcome, sentAt: Double, at now: Moment) {
+    private mutating func govern(_ outcome: DeliveryOutcome, sentAt: MonotonicTime, at now: Moment) {
         let wasCut: Bool
         switch outcome {
         case .sent, .simulated, .failed:
-            _ = governor?.answered(throttled: false, sentAt: sentAt, at: now.seconds)
+            _ = governor?.answered(throttled: false, sentAt: sentAt, at: now.monotonic)
             return
         case .retry(_, .throttled):
-            wasCut = governor?.answered(throttled: true, sentAt: sentAt, at: now.seconds) ?? false
+            wasCut = governor?.answered(throttled: true, sentAt: sentAt, at: now.monotonic) ?? false
         case .retry, .laneHeld: return
         }
-        guard wasCut, let rate = governor?.rate(at: now.seconds) else { return }
-        let isNews = now.seconds - slowedDownAt >= LaneMachine.slowedDownInterval
-        if isNews { slowedDownAt = now.seconds }
+        guard wasCut, let rate = governor?.rate(at: now.monotonic) else { return }
+        let isNews = now.monotonic - slowedDownAt >= LaneMachine.slowedDownInterval
+        if isNews { slowedDownAt = now.monotonic }
         notes.append(.slowedDown(rate: rate, isNews: isNews))
     }
 
@@ -238,21 +240,21 @@ extension LaneMachine {
     private mutating func judgeLane(_ outcome: DeliveryOutcome, _ attempt: ActiveSet.Attempt, at now: Moment) {
         switch outcome {
         case .laneHeld(let cause, let alert):
-            if attempt.isProbe { return hold.probeFailed(at: now.seconds) }
+            if attempt.isProbe { return hold.probeFailed(at: now.monotonic) }
             // One that was sent before the lane moved again tells of the past.
-            guard attempt.startedAt.seconds >= hold.resumedAt, hold.begin(cause, at: now) else { return }
+            guard attempt.startedAt.monotonic >= hold.resumedAt, hold.begin(cause, at: now) else { return }
             since = now.time
             releaseWaiting(at: now)
             notes.append(.held(cause, alert: alert))
         case .sent, .simulated, .failed, .retry(_, .throttled):
             // Also who refuses a message or asks for patience answers for an account that may send.
             guard attempt.isProbe, let held = hold.held else { return }
-            hold.resume(at: now.seconds)
+            hold.resume(at: now.monotonic)
             since = now.time
             mayHaveDue = true
-            notes.append(.resumed(afterSeconds: now.seconds - held.since.seconds))
+            notes.append(.resumed(afterSeconds: now.monotonic.seconds(since: held.since.monotonic)))
         case .retry:
-            if attempt.isProbe { hold.probeFailed(at: now.seconds) }
+            if attempt.isProbe { hold.probeFailed(at: now.monotonic) }
         }
     }
 }
@@ -269,7 +271,7 @@ extension LaneMachine {
         let isAll =
             deliveries.count < claim.limit
             && deliveries.reduce(0, { $0 + $1.recipientCount }) < claim.recipients
-        if isAll { pollAt = now.seconds + pollInterval } else { mayHaveDue = true }
+        if isAll { pollAt = now.monotonic + configuration.pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)
         // Meanwhile the lane may have stopped, or the worker.
         if !isRunning || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
@@ -298,10 +300,11 @@ extension LaneMachine {
 
     /// How many to claim now: recipients, where the account's rate counts those.
     private func claimable(at now: Moment) -> Int {
-        guard isRunning, !isClaiming, isDue(now), spell.mayAsk(at: now.seconds), now.seconds >= awaitsQuotaUntil
+        guard isRunning, !isClaiming, isDue(now), spell.mayAsk(at: now.monotonic), now.monotonic >= awaitsQuotaUntil
         else { return 0 }
         if let held = hold.held {
-            return hold.mayProbe(at: now.seconds) && (held.isCleared || !hasQuotaSource) && active.waiting == 0 ? 1 : 0
+            return hold.mayProbe(at: now.monotonic) && (held.isCleared || !hasQuotaSource) && active.waiting == 0
+                ? 1 : 0
         }
         let room = configuration.maxActive - active.count
         let target = waitingTarget(at: now)
@@ -316,7 +319,7 @@ extension LaneMachine {
     /// How much should wait for its turn: at a limited rate a second's worth, so that a key that comes new to the queue
     /// need not wait for what others have in here.
     private func waitingTarget(at now: Moment) -> Int {
-        guard let rate = governor?.rate(at: now.seconds) else { return configuration.maxActive }
+        guard let rate = governor?.rate(at: now.monotonic) else { return configuration.maxActive }
         return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
     }
 
@@ -333,14 +336,12 @@ extension LaneMachine {
             isProbe: isProbe)
     }
 
-    private var pollInterval: Double { configuration.pollInterval.inSeconds }
-
     private mutating func beginLook(at now: Moment) -> Bool {
-        guard isRunning, !isLooking, !isClaiming, !isDue(now), now.seconds >= pollAt, spell.mayAsk(at: now.seconds),
-            !hold.isHeld || hold.mayProbe(at: now.seconds)
+        guard isRunning, !isLooking, !isClaiming, !isDue(now), now.monotonic >= pollAt, spell.mayAsk(at: now.monotonic),
+            !hold.isHeld || hold.mayProbe(at: now.monotonic)
         else { return false }
         isLooking = true
-        pollAt = now.seconds + pollInterval
+        pollAt = now.monotonic + configuration.pollInterval
         return true
     }
 }
@@ -364,7 +365,7 @@ extension LaneMachine {
         active.extended(upkeep.extend, until: upkeep.leaseUntil)
         if let status = upkeep.status {
             recorded = status
-            recordedAt = now.seconds
+            recordedAt = now.monotonic
         }
         if reclaimed > 0 {
             mayHaveDue = true
@@ -379,7 +380,7 @@ extension LaneMachine {
 
     mutating func upkeepFailed(_ error: any Error, at now: Moment) {
         isKeepingUp = false
-        upkeepAt = now.seconds
+        upkeepAt = now.monotonic
         storeFailed(.upkeep, error, at: now)
     }
 
@@ -387,11 +388,11 @@ extension LaneMachine {
         switch ended.settlement.result {
         case .retry(let due):
             nextDueAt = nextDueAt.map { min($0, due) } ?? due
-            let line = ended.pace == .throttled ? .quiet : outage.retried(at: now.seconds)
+            let line = ended.pace == .throttled ? .quiet : outage.retried(at: now.monotonic)
             notes.append(.retried(ended.delivery, ended.settlement, line))
         case .sent, .simulated, .failed:
             // A delivery that was given up had no answer.
-            if ended.pace == nil, let over = outage.answered(at: now.seconds) {
+            if ended.pace == nil, let over = outage.answered(at: now.monotonic) {
                 notes.append(.outageEnded(retries: over.retries, seconds: over.seconds))
             }
             notes.append(.ended(ended.delivery, ended.settlement))
@@ -401,7 +402,7 @@ extension LaneMachine {
 
     private func maySettle(at now: Moment) -> Bool {
         guard !active.unsettled.isEmpty, active.settling.isEmpty,
-            spell.mayAsk(at: now.seconds, inHurry: isClosing)
+            spell.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
         return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
     }
@@ -411,15 +412,14 @@ extension LaneMachine {
     }
 
     private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
-        guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.seconds) else { return nil }
+        guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.monotonic) else { return nil }
         var upkeep = Upkeep(
             leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + longestPause,
             status: statusToRecord(at: now))
-        let lease = configuration.leaseTime.inSeconds
-        if now.seconds >= upkeepAt {
-            upkeepAt = now.seconds + min(LaneMachine.upkeepInterval, lease / 4)
+        if now.monotonic >= upkeepAt {
+            upkeepAt = now.monotonic + min(LaneMachine.upkeepInterval, configuration.leaseTime / 4)
             // Extended first, so that what is held here is not reclaimed, also when the clock was put forward.
-            upkeep.extend = active.leased(before: now.time + .seconds(lease * 0.6))
+            upkeep.extend = active.leased(before: now.time + .seconds(configuration.leaseTime.inSeconds * 0.6))
             upkeep.reclaim = true
         }
         guard upkeep.reclaim || upkeep.status != nil else { return nil }
@@ -428,25 +428,25 @@ extension LaneMachine {
     }
 
     private func statusToRecord(at now: Moment) -> LaneStatus? {
-        let rate = governor.map { ($0.rate(at: now.seconds) * 100).rounded() / 100 }
+        let rate = governor.map { ($0.rate(at: now.monotonic) * 100).rounded() / 100 }
         let status = LaneStatus(lane: lane, heldBecause: hold.held?.cause.description, since: since, rate: rate)
         guard let recorded, recorded.heldBecause == status.heldBecause, recorded.since == status.since else {
             return status
         }
         let before = recorded.rate ?? 0
         let isNotable = abs((rate ?? 0) - before) > before * LaneMachine.notableChange
-        return isNotable && now.seconds - recordedAt >= LaneMachine.statusInterval ? status : nil
+        return isNotable && now.monotonic - recordedAt >= LaneMachine.statusInterval ? status : nil
     }
 
     private mutating func storeWorked(_ operation: StoreSpell.Operation, at now: Moment) {
-        if let seconds = spell.worked(operation, at: now.seconds) {
+        if let seconds = spell.worked(operation, at: now.monotonic) {
             notes.append(.storeRecovered(afterSeconds: seconds))
         }
     }
 
     /// What can't be recorded is better not sent.
     private mutating func storeFailed(_ operation: StoreSpell.Operation, _ error: any Error, at now: Moment) {
-        if spell.failed(operation, at: now.seconds) { notes.append(.storeFailed(error)) }
+        if spell.failed(operation, at: now.monotonic) { notes.append(.storeFailed(error)) }
         releaseWaiting(at: now)
     }
 }
@@ -456,18 +456,18 @@ extension LaneMachine {
 extension LaneMachine {
     mutating func quotaAnswered(_ quota: SendQuota?, at now: Moment) {
         isAskingQuota = false
-        awaitsQuotaUntil = -.infinity
-        quotaAt = now.seconds + configuration.quotaInterval.inSeconds
+        awaitsQuotaUntil = .distantPast
+        quotaAt = now.monotonic + configuration.quotaInterval
         sentSinceQuota = false
-        if let quota { governor?.learn(quota, at: now.seconds) }
-        guard hold.mayProbe(at: now.seconds) else { return }
-        if quota?.isUsedUp ?? false { hold.probeFailed(at: now.seconds) } else { hold.cleared() }
+        if let quota { governor?.learn(quota, at: now.monotonic) }
+        guard hold.mayProbe(at: now.monotonic) else { return }
+        if quota?.isUsedUp ?? false { hold.probeFailed(at: now.monotonic) } else { hold.cleared() }
     }
 
     private mutating func beginAskingQuota(at now: Moment) -> Bool {
         guard hasQuotaSource, isRunning, !isAskingQuota else { return false }
-        let isForProbe = hold.mayProbe(at: now.seconds) && !(hold.held?.isCleared ?? true)
-        guard isForProbe || (sentSinceQuota && !hold.isHeld && now.seconds >= quotaAt) else { return false }
+        let isForProbe = hold.mayProbe(at: now.monotonic) && !(hold.held?.isCleared ?? true)
+        guard isForProbe || (sentSinceQuota && !hold.isHeld && now.monotonic >= quotaAt) else { return false }
         isAskingQuota = true
         return true
     }
@@ -483,26 +483,26 @@ extension LaneMachine {
     /// The worker is to end.
     mutating func stop(at now: Moment) {
         guard isRunning else { return }
-        phase = .draining(until: now.seconds + configuration.drainTime.inSeconds)
+        phase = .draining(until: now.monotonic + configuration.drainTime)
         releaseWaiting(at: now)
     }
 
     private mutating func advancePhase(_ plan: inout Plan, _ now: Moment) {
         if case .draining(let until) = phase {
             if active.underWay.isEmpty {
-                phase = .closing(until: now.seconds + LaneMachine.closeTime)
-            } else if now.seconds >= until {
+                phase = .closing(until: now.monotonic + LaneMachine.closeTime)
+            } else if now.monotonic >= until {
                 plan.cancelSenders = true
-                phase = .cancelling(until: now.seconds + LaneMachine.cancelTime)
+                phase = .cancelling(until: now.monotonic + LaneMachine.cancelTime)
             }
         }
-        if case .cancelling(let until) = phase, active.underWay.isEmpty || now.seconds >= until {
+        if case .cancelling(let until) = phase, active.underWay.isEmpty || now.monotonic >= until {
             abandonUnderWay(at: now)
-            phase = .closing(until: now.seconds + LaneMachine.closeTime)
+            phase = .closing(until: now.monotonic + LaneMachine.closeTime)
         }
         if case .closing(let until) = phase {
             let isDone = active.isEmpty && !isClaiming && !isKeepingUp
-            plan.isFinished = isDone || now.seconds >= until
+            plan.isFinished = isDone || now.monotonic >= until
             if plan.isFinished, active.count > 0 { notes.append(.unrecorded(active.count)) }
         }
     }
@@ -529,16 +529,16 @@ extension LaneMachine {
         switch phase {
         case .draining(let until), .cancelling(let until), .closing(let until): moments.append(until)
         case .running:
-            if mayStart { moments.append(now.seconds + (governor?.delay(at: now.seconds) ?? 0)) }
+            if mayStart { moments.append(now.monotonic.advanced(bySeconds: governor?.delay(at: now.monotonic) ?? 0)) }
             if let held = hold.held { moments.append(held.probeAt) }
-            if let next = nextDueAt { moments.append(now.seconds + (next - now.time).inSeconds) }
+            if let next = nextDueAt { moments.append(now.monotonic + (next - now.time)) }
             moments.append(pollAt)
             moments.append(awaitsQuotaUntil)
             if sentSinceQuota, hasQuotaSource { moments.append(quotaAt) }
         }
-        if spell.isFailing { moments.append(isClosing ? now.seconds + StoreSpell.firstPause : spell.retryAt) }
-        guard let nearest = moments.filter({ $0 > now.seconds }).min() else { return nil }
+        if spell.isFailing { moments.append(isClosing ? now.monotonic + StoreSpell.firstPause : spell.retryAt) }
+        guard let nearest = moments.filter({ $0 > now.monotonic }).min() else { return nil }
         // A whole millisecond later rather than earlier, which would find nothing to do.
-        return now.time + .milliseconds(max(1, ((nearest - now.seconds) * 1000).rounded(.up)))
+        return now.time + .milliseconds(max(1, (nearest.seconds(since: now.monotonic) * 1000).rounded(.up)))
     }
 }

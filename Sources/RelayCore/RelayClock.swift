@@ -8,15 +8,15 @@
 public protocol RelayClock: Sendable {
     func now() -> Timestamp
 
-    /// Seconds since some fixed moment, never stepping: what rates and time-outs are measured with.
-    func monotonicSeconds() -> Double
+    /// Never steps: what rates and time-outs are measured with.
+    func monotonicNow() -> MonotonicTime
 
     /// Returns once `now()` has reached `deadline`. Throws `CancellationError` when the task is cancelled.
     func sleep(until deadline: Timestamp) async throws
 }
 
 extension RelayClock {
-    public func monotonicSeconds() -> Double { Double(now().milliseconds) / 1000 }
+    public func monotonicNow() -> MonotonicTime { MonotonicTime(seconds: Double(now().milliseconds) / 1000) }
 }
 
 /// The machine's clocks.
@@ -29,10 +29,10 @@ public struct SystemClock: RelayClock {
         return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
-    public func monotonicSeconds() -> Double {
+    public func monotonicNow() -> MonotonicTime {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+        return MonotonicTime(seconds: Double(time.tv_sec) + Double(time.tv_nsec) / 1e9)
     }
 
     public func sleep(until deadline: Timestamp) async throws {

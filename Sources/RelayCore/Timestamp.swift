@@ -26,6 +26,7 @@ extension Duration {
     }
 
     /// For measuring and reckoning, where a rounding error does not matter.
+    @inlinable
     public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
 

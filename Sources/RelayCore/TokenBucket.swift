@@ -1,10 +1,10 @@
 /// A key's per-second limit: a token bucket that may go into debt and hands out its future in order.
 ///
-/// A pure value over time as seconds of a monotonic clock. Waiting is by reservation: whoever asks first is told the
+/// A pure value over moments of a monotonic clock. Waiting is by reservation: whoever asks first is told the
 /// earlier moment, so that clients of one key are served in the order in which they asked, without a queue of them.
 public struct TokenBucket: Sendable {
     private var tokens: Double
-    private var updatedAt: Double
+    private var updatedAt: MonotonicTime
 
     public enum Answer: Hashable, Sendable {
         /// Taken; go on now.
@@ -16,14 +16,15 @@ public struct TokenBucket: Sendable {
     }
 
     /// A full bucket.
-    public init(limits: SendingLimits, at now: Double) {
+    public init(limits: SendingLimits, at now: MonotonicTime) {
         tokens = limits.capacity
         updatedAt = now
     }
 
     /// Takes `count` emails. A bucket that holds at least one email admits a message for more than it holds and goes
     /// into debt, as SES does; the debt delays those behind.
-    public mutating func take(_ count: Int, limits: SendingLimits, at now: Double, maximumWait: Double) -> Answer {
+    public mutating func take(_ count: Int, limits: SendingLimits, at now: MonotonicTime, maximumWait: Double) -> Answer
+    {
         refill(limits, now)
         guard tokens < 1 else {
             tokens -= Double(count)
@@ -39,19 +40,19 @@ public struct TokenBucket: Sendable {
     ///
     /// What has flowed in since is not given back once more: else places could be taken, kept and given up to send at once what was
     /// allowed over a long time.
-    public mutating func giveBack(_ count: Int, takenAt: Double, limits: SendingLimits, at now: Double) {
+    public mutating func giveBack(_ count: Int, takenAt: MonotonicTime, limits: SendingLimits, at now: MonotonicTime) {
         refill(limits, now)
-        let unspent = max(0, Double(count) - max(0, now - takenAt) * limits.perSecond)
+        let unspent = max(0, Double(count) - max(0, now.seconds(since: takenAt)) * limits.perSecond)
         tokens = min(limits.capacity, tokens + unspent)
     }
 
     /// Whether it is as good as new, so that it need not be remembered.
-    public func isFull(limits: SendingLimits, at now: Double) -> Bool {
-        tokens + max(0, now - updatedAt) * limits.perSecond >= limits.capacity
+    public func isFull(limits: SendingLimits, at now: MonotonicTime) -> Bool {
+        tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond >= limits.capacity
     }
 
-    private mutating func refill(_ limits: SendingLimits, _ now: Double) {
-        tokens = min(limits.capacity, tokens + max(0, now - updatedAt) * limits.perSecond)
+    private mutating func refill(_ limits: SendingLimits, _ now: MonotonicTime) {
+        tokens = min(limits.capacity, tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond)
         updatedAt = max(updatedAt, now)
     }
 }

@@ -260,9 +260,9 @@ public final class SQLiteStore: Sendable {
             guard database.isInsideTransaction else {
                 throw StoreError.unavailable("the transaction was rolled back")
             }
-            let ended = SystemClock().monotonicSeconds()
+            let ended = SystemClock().monotonicNow()
             try database.cachedStatement(sql: "COMMIT TRANSACTION").execute()
-            onSync(SystemClock().monotonicSeconds() - ended)
+            onSync(SystemClock().monotonicNow().seconds(since: ended))
             return result
         } catch {
             // What led here says more than why this can't be undone.

@@ -1,6 +1,8 @@
+import RelayCore
+
 /// Who was asked for a sign of life, and who has not answered.
 ///
-/// A pure value over seconds of a monotonic clock. A part is asked again once it has answered, so one that hangs has one
+/// A pure value over moments of a monotonic clock. A part is asked again once it has answered, so one that hangs has one
 /// question to answer however long it hangs, and a machine that slept does not make anybody late who answers on waking.
 public struct Heartbeats: Sendable {
     /// Something that must turn: an event loop, a lane of the worker, the store.
@@ -28,7 +30,7 @@ public struct Heartbeats: Sendable {
     }
 
     private let parts: [Part]
-    private var askedAt: [Double?]
+    private var askedAt: [MonotonicTime?]
 
     public init(_ parts: [Part]) {
         self.parts = parts
@@ -36,7 +38,7 @@ public struct Heartbeats: Sendable {
     }
 
     /// The numbers of the parts that are to be asked now: all that owe no answer.
-    public mutating func ask(at now: Double) -> [Int] {
+    public mutating func ask(at now: MonotonicTime) -> [Int] {
         let due = parts.indices.filter { askedAt[$0] == nil }
         for part in due { askedAt[part] = now }
         return due
@@ -45,10 +47,10 @@ public struct Heartbeats: Sendable {
     /// A part has answered, by its number.
     public mutating func answered(_ part: Int) { askedAt[part] = nil }
 
-    public func silences(at now: Double) -> [Silence] {
+    public func silences(at now: MonotonicTime) -> [Silence] {
         zip(parts, askedAt).compactMap { part, askedAt in
-            guard let askedAt, now - askedAt > part.patience else { return nil }
-            return Silence(name: part.name, seconds: now - askedAt)
+            guard let seconds = askedAt.map({ now.seconds(since: $0) }), seconds > part.patience else { return nil }
+            return Silence(name: part.name, seconds: seconds)
         }
     }
 }

@@ -51,7 +51,7 @@ public final class Watchdog: Sendable {
 
     /// Whether all have answered in time what they were asked, and asks anew. To be called now and then.
     public func check() -> Bool {
-        let now = clock.monotonicSeconds()
+        let now = clock.monotonicNow()
         let (silences, known, due) = state.withLock { state in
             let silences = state.heartbeats.silences(at: now)
             let known = state.silent

@@ -99,10 +99,11 @@ public struct MeasuredTransport<Wrapped: Transport & QuotaSource>: Transport, Qu
     }
 
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
-        let began = clock.monotonicSeconds()
+        let began = clock.monotonicNow()
         let outcome = await wrapped.send(delivery, body: body)
         metrics.called(
-            outcome, recipients: delivery.envelope.recipients.count, seconds: clock.monotonicSeconds() - began)
+            outcome, recipients: delivery.envelope.recipients.count,
+            seconds: clock.monotonicNow().seconds(since: began))
         return outcome
     }
 

@@ -43,8 +43,8 @@ public final class Health: Sendable {
         case underWay(Task<String?, Never>)
         /// Somebody has waited for it as long as it is waited.
         case overdue
-        /// Counts up to a moment of the monotonic clock.
-        case answered(problem: String?, until: Double)
+        /// Counts up to a moment.
+        case answered(problem: String?, until: MonotonicTime)
     }
 
     private let parts: [Part]
@@ -92,7 +92,7 @@ public final class Health: Sendable {
         inquiries.withLock { inquiries in
             switch inquiries[part.name] {
             case .underWay?, .overdue?: break
-            case .answered(_, let until)? where clock.monotonicSeconds() < until: break
+            case .answered(_, let until)? where clock.monotonicNow() < until: break
             case .answered?, nil: inquiries[part.name] = .underWay(Task { await self.ask(part) })
             }
             return inquiries[part.name] ?? .overdue
@@ -102,7 +102,7 @@ public final class Health: Sendable {
     private func ask(_ part: Part) async -> String? {
         var problem: String?
         do { try await part.ask() } catch { problem = "\(error)" }
-        let until = clock.monotonicSeconds() + part.freshFor.inSeconds
+        let until = clock.monotonicNow() + part.freshFor
         inquiries.withLock { [problem] in $0[part.name] = .answered(problem: problem, until: until) }
         return problem
     }

@@ -30,8 +30,7 @@ public final class MetricsPage: Sendable {
     }
 
     private struct State {
-        /// Monotonic: when to count again.
-        var countAgainAt = -Double.infinity
+        var countAgainAt = MonotonicTime.distantPast
         var counting: Task<Void, Never>?
         /// By kind of key, so that one that is no longer in use goes.
         var expiries: [String: Meter] = [:]
@@ -113,7 +112,7 @@ public final class MetricsPage: Sendable {
     private func counting() -> Task<Void, Never>? {
         state.withLock { state in
             if let counting = state.counting { return counting }
-            guard clock.monotonicSeconds() >= state.countAgainAt else { return nil }
+            guard clock.monotonicNow() >= state.countAgainAt else { return nil }
             let task = Task { await count() }
             state.counting = task
             return task
@@ -121,14 +120,14 @@ public final class MetricsPage: Sendable {
     }
 
     private func count() async {
-        let began = clock.monotonicSeconds()
+        let began = clock.monotonicNow()
         show(try? await sources.queue())
-        let ended = clock.monotonicSeconds()
+        let ended = clock.monotonicNow()
         let pause = min(
-            max((ended - began) / MetricsPage.share, MetricsPage.shortestPause), MetricsPage.longestPause)
+            max(ended.seconds(since: began) / MetricsPage.share, MetricsPage.shortestPause), MetricsPage.longestPause)
         state.withLock { state in
             state.counting = nil
-            state.countAgainAt = ended + pause
+            state.countAgainAt = ended.advanced(bySeconds: pause)
         }
     }
 

@@ -78,14 +78,14 @@ struct SupervisionService: Service {
     /// is spent on it.
     private func tellStatus() async {
         while !Task.isCancelled {
-            let began = clock.monotonicSeconds()
+            let began = clock.monotonicNow()
             if let status = try? await store.queueStatus(now: clock.now()) {
                 let waiting = status.depths.reduce(0) { $0 + $1.deliveries }
                 let held = status.lanes.filter { $0.heldBecause != nil }.map { "; \($0.lane.rawValue) lane held" }
                 manager.notify("STATUS=\(counted(waiting, "delivery", "deliveries")) waiting\(held.joined())")
             }
             // Bounded, since waiting for who keeps the database locked is in the measure too.
-            let pause = min(max(10, 100 * (clock.monotonicSeconds() - began)), 60)
+            let pause = min(max(10, 100 * clock.monotonicNow().seconds(since: began)), 60)
             do { try await clock.sleep(until: clock.now() + .seconds(pause)) } catch { break }
         }
     }

@@ -52,10 +52,10 @@ import Testing
     @Test(arguments: [3600, -3600])
     func aClockThatIsPutForwardOrBackChangesNothing(step: Int) async {
         let (deadlines, ends) = (Deadlines(clock: clock), Ends())
-        let began = clock.monotonicSeconds()
+        let began = clock.monotonicNow()
         _ = deadlines.begin(within: .seconds(60)) { ends.add(1) }
         clock.step(to: clock.now() + .seconds(step))
         #expect(await pass(.seconds(1), until: ends) == 1)
-        #expect(clock.monotonicSeconds() - began >= 60)
+        #expect(clock.monotonicNow() - began >= .seconds(60))
     }
 }

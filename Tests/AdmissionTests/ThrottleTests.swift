@@ -7,7 +7,7 @@ import Testing
     private static let guesser = Sample.client
     private static let other = IPAddress(ipv4: 0x0A00_0001)
 
-    private func throttle(failures: Int, at now: Double = 0) -> AuthenticationThrottle {
+    private func throttle(failures: Int, at now: MonotonicTime = 0) -> AuthenticationThrottle {
         var throttle = AuthenticationThrottle()
         for _ in 0..<failures { throttle.failed(ThrottleTests.guesser, isGuess: true, at: now) }
         return throttle
@@ -61,15 +61,17 @@ import Testing
 
     @Test func itStaysShutForAllOfTheWindowHoweverSlowlyItCameAbout() {
         var throttle = AuthenticationThrottle()
-        for number in 0..<10 { throttle.failed(ThrottleTests.guesser, isGuess: true, at: Double(number) * 60) }
+        for number in 0..<10 {
+            throttle.failed(ThrottleTests.guesser, isGuess: true, at: MonotonicTime(seconds: Double(number) * 60))
+        }
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 540) == 600)
     }
 
     @Test func failuresFarApartNeverShutIt() {
         var throttle = AuthenticationThrottle()
         for number in 0..<100 {
-            throttle.failed(ThrottleTests.guesser, isGuess: true, at: Double(number) * 67)
-            #expect(throttle.wait(for: ThrottleTests.guesser, at: Double(number) * 67) == nil)
+            throttle.failed(ThrottleTests.guesser, isGuess: true, at: MonotonicTime(seconds: Double(number) * 67))
+            #expect(throttle.wait(for: ThrottleTests.guesser, at: MonotonicTime(seconds: Double(number) * 67)) == nil)
         }
     }
 
@@ -119,7 +121,7 @@ import Testing
         var throttle = AuthenticationThrottle()
         var most = 0
         for number in 0..<1_000_000 {
-            throttle.failed(address(number), isGuess: true, at: Double(number) / 1_000_000)
+            throttle.failed(address(number), isGuess: true, at: MonotonicTime(seconds: Double(number) / 1_000_000))
             most = max(most, throttle.count)
         }
         #expect(most <= 65_536)

@@ -1,4 +1,5 @@
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Delivery
@@ -41,24 +42,24 @@ import Testing
     @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
     func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
         var governor = Governor(setting: allowed, at: 0)
-        var sent: [Double] = []
-        var now = 100.0
+        var sent: [MonotonicTime] = []
+        var now: MonotonicTime = 100
         while now < 110 {
             let delay = governor.delay(at: now)
             if delay <= 0 {
                 governor.take(1, at: now)
                 sent.append(now)
             } else {
-                now += delay + 1e-9
+                now = now.advanced(bySeconds: delay + 1e-9)
                 // The worker oversleeps now and then, and once for long.
-                if sent.count % 7 == 3 { now += 0.004 }
-                if sent.count == 20 { now += 2 }
+                if sent.count % 7 == 3 { now = now + .milliseconds(4) }
+                if sent.count == 20 { now = now + .seconds(2) }
             }
         }
         var first = 0
         var most = 0
         for i in sent.indices {
-            while sent[i] - sent[first] >= 1 { first += 1 }
+            while sent[i].seconds(since: sent[first]) >= 1 { first += 1 }
             most = max(most, i - first + 1)
         }
         #expect(Double(most) <= max(1, allowed))
@@ -69,7 +70,7 @@ import Testing
         governor.take(50, at: 0)
         let delay = governor.delay(at: 0)
         #expect(delay > 5 && delay < 5.3)
-        let rest = governor.delay(at: delay + 0.001)
+        let rest = governor.delay(at: MonotonicTime(seconds: delay + 0.001))
         #expect(rest == 0)
     }
 
@@ -77,7 +78,7 @@ import Testing
         var governor = Governor(setting: 100, at: 0)
         let full = governor.rate(at: 9)
         // Only what was sent after a cut and answered a second later or more leads to another.
-        let answers: [(sentAt: Double, at: Double, cuts: Bool)] = [
+        let answers: [(sentAt: MonotonicTime, at: MonotonicTime, cuts: Bool)] = [
             (9.9, 10, true), (9.95, 10.1, false), (10.5, 10.9, false), (9.99, 11.05, false), (10.9, 11.1, true),
         ]
         for answer in answers {
@@ -96,7 +97,7 @@ import Testing
         _ = governor.answered(throttled: true, sentAt: 0, at: 0.1)
         var before = governor.rate(at: 0.1)
         for second in 1...300 {
-            let rate = governor.rate(at: Double(second))
+            let rate = governor.rate(at: MonotonicTime(seconds: Double(second)))
             #expect(rate >= before && rate <= 40)
             before = rate
         }
@@ -128,7 +129,8 @@ import Testing
     @Test func neverStopsForGood() {
         var governor = Governor(setting: 14, at: 0)
         for second in 1...200 {
-            _ = governor.answered(throttled: true, sentAt: Double(second) - 0.5, at: Double(second))
+            let now = MonotonicTime(seconds: Double(second))
+            _ = governor.answered(throttled: true, sentAt: now.advanced(bySeconds: -0.5), at: now)
         }
         #expect(governor.rate(at: 200) > 0.05)
     }
@@ -163,7 +165,7 @@ import Testing
 }
 
 extension Governor {
-    mutating func learn(rate: Double, at now: Double) {
+    mutating func learn(rate: Double, at now: MonotonicTime) {
         learn(SendQuota(maximumRate: rate, maximum24Hours: nil, sentLast24Hours: 0), at: now)
     }
 }
@@ -244,11 +246,13 @@ private func simulate(
         guard now < 3600 else { return result }
         result.told += (now - before) * min(account.limit(at: now), governor.allowedRate)
         if now == reportAt {
-            governor.learn(rate: account.limit(at: now), at: now)
+            governor.learn(rate: account.limit(at: now), at: MonotonicTime(seconds: now))
             reportAt += reportEvery ?? .infinity
         } else if now == answers.next {
             let answer = answers.removeFirst()
-            _ = governor.answered(throttled: answer.throttled, sentAt: answer.sentAt, at: now)
+            _ = governor.answered(
+                throttled: answer.throttled, sentAt: MonotonicTime(seconds: answer.sentAt),
+                at: MonotonicTime(seconds: now))
         } else if now == onTheWay.next {
             let sentAt = onTheWay.removeFirst()
             let accepts = account.accepts(at: now)
@@ -257,11 +261,11 @@ private func simulate(
             answers.insert((sentAt, !accepts), at: now + random.uniform(0.005, 0.045))
             continue
         } else {
-            governor.take(1, at: now)
+            governor.take(1, at: MonotonicTime(seconds: now))
             onTheWay.insert(now, at: now + random.uniform(0.005, 0.045))
         }
         // Woken a little late, as timers do.
-        let delay = governor.delay(at: now)
+        let delay = governor.delay(at: MonotonicTime(seconds: now))
         nextSend = delay == 0 ? now : now + delay + random.uniform(0, 0.001)
     }
 }

@@ -1,4 +1,5 @@
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Delivery
@@ -6,7 +7,7 @@ import Testing
 /// A machine, and the time that a test lets pass for it.
 struct Bench {
     var machine: LaneMachine
-    var now = Moment(time: start, seconds: 1000)
+    var now = Moment(time: start, monotonic: 1000)
 
     init(_ configuration: DeliveryConfiguration = unpaced(), hasQuotaSource: Bool = false) {
         machine = LaneMachine(lane: .live, configuration: configuration, hasQuotaSource: hasQuotaSource, at: now)
@@ -19,7 +20,8 @@ struct Bench {
 
     mutating func pass(_ seconds: Double) {
         let milliseconds = Int64((seconds * 1000).rounded())
-        now = Moment(time: now.time + .milliseconds(milliseconds), seconds: now.seconds + seconds)
+        now = Moment(
+            time: now.time + .milliseconds(milliseconds), monotonic: now.monotonic.advanced(bySeconds: seconds))
     }
 
     mutating func plan() -> LaneMachine.Plan { machine.plan(at: now) }
@@ -236,10 +238,10 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim?.limit == 10)
         bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
         var queue = deliveries(1..<1000)
-        var started: [Double] = []
+        var started: [MonotonicTime] = []
         for _ in 0..<400 {
             for attempt in bench.settleDown(due: Array(queue.prefix(20))).starts {
-                started.append(bench.now.seconds)
+                started.append(bench.now.monotonic)
                 queue.removeAll { $0.id == attempt.delivery.id }
                 bench.finish(attempt)
             }
@@ -551,7 +553,7 @@ extension LaneMachine.Note {
         // What can't be recorded is not sent; what is under way may end.
         #expect(bench.finish(starts[1]) == nil)
         var pauses: [Double] = []
-        var last = bench.now.seconds
+        var last = bench.now.monotonic
         for _ in 0..<200 {
             bench.pass(0.5)
             plan = bench.plan()
@@ -559,8 +561,8 @@ extension LaneMachine.Note {
             // Two that were sent and one that was not.
             #expect(plan.settle.count == 3)
             #expect(plan.starts.isEmpty)
-            pauses.append(bench.now.seconds - last)
-            last = bench.now.seconds
+            pauses.append(bench.now.monotonic.seconds(since: last))
+            last = bench.now.monotonic
             bench.machine.settlingFailed(StoreError.full, at: bench.now)
             if plan.claim != nil { bench.machine.claimFailed(StoreError.full, at: bench.now) }
             #expect(bench.plan().notes.isEmpty)
@@ -580,12 +582,13 @@ extension LaneMachine.Note {
     /// A full disk can still be read: that must not count as recovery, with an alternating log.
     @Test func aSpellLastsUntilWhatFailedWorksAgain() {
         var spell = StoreSpell()
-        let steps: [(operation: StoreSpell.Operation, works: Bool, at: Double, begins: Bool, lasted: Double?)] = [
-            (.look, true, 0, false, nil), (.claim, false, 1, true, nil), (.settle, false, 1.1, false, nil),
-            (.look, true, 2, false, nil), (.claim, true, 3, false, nil), (.settle, false, 4, false, nil),
-            (.upkeep, true, 5, false, nil), (.settle, true, 9, false, 8), (.settle, true, 10, false, nil),
-            (.look, false, 11, true, nil), (.claim, true, 13, false, 2),
-        ]
+        let steps: [(operation: StoreSpell.Operation, works: Bool, at: MonotonicTime, begins: Bool, lasted: Double?)] =
+            [
+                (.look, true, 0, false, nil), (.claim, false, 1, true, nil), (.settle, false, 1.1, false, nil),
+                (.look, true, 2, false, nil), (.claim, true, 3, false, nil), (.settle, false, 4, false, nil),
+                (.upkeep, true, 5, false, nil), (.settle, true, 9, false, 8), (.settle, true, 10, false, nil),
+                (.look, false, 11, true, nil), (.claim, true, 13, false, 2),
+            ]
         for step in steps {
             if step.works {
                 let lasted = spell.worked(step.operation, at: step.at)
@@ -746,7 +749,7 @@ extension LaneMachine.Note {
     @Test func sixHoursAreReadable() {
         var log = OutageLog()
         var lines: [OutageLog.Line] = []
-        for tenth in 0..<216_000 { lines.append(log.retried(at: Double(tenth) / 10)) }
+        for tenth in 0..<216_000 { lines.append(log.retried(at: MonotonicTime(seconds: Double(tenth) / 10))) }
         #expect(lines.prefix(7) == [.each, .each, .each, .each, .each, .summary(retries: 6), .quiet])
         #expect(lines.count { $0 != .quiet } == 5 + 360)
         let over = log.answered(at: 21_600)
@@ -760,10 +763,10 @@ extension LaneMachine.Note {
     @Test func retriesBetweenSuccessesHaveTheirOwnLines() {
         var log = OutageLog()
         for second in 0..<100 {
-            let line = log.retried(at: Double(second))
+            let line = log.retried(at: MonotonicTime(seconds: Double(second)))
             #expect(line == .each)
             if second % 3 == 0 {
-                let over = log.answered(at: Double(second))
+                let over = log.answered(at: MonotonicTime(seconds: Double(second)))
                 #expect(over == nil)
             }
         }

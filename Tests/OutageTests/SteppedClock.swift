@@ -22,7 +22,7 @@ final class SteppedClock: RelayClock {
     private let state = Mutex(State())
 
     func now() -> Timestamp { manual.now() }
-    func monotonicSeconds() -> Double { manual.monotonicSeconds() }
+    func monotonicNow() -> MonotonicTime { manual.monotonicNow() }
 
     func sleep(until deadline: Timestamp) async throws {
         let id = change { state in

@@ -6,9 +6,9 @@ import Testing
 @Suite("Token bucket")
 struct TokenBucketTests {
     private enum Step {
-        case take(Int, at: Double, TokenBucket.Answer)
-        case giveBack(Int, takenAt: Double = 0, at: Double)
-        case isFull(at: Double, Bool)
+        case take(Int, at: MonotonicTime, TokenBucket.Answer)
+        case giveBack(Int, takenAt: MonotonicTime = 0, at: MonotonicTime)
+        case isFull(at: MonotonicTime, Bool)
     }
 
     private struct Scenario {
@@ -148,27 +148,27 @@ struct TokenBucketTests {
         let limits = SendingLimits(perSecond: 7, burst: 20)
         var bucket = TokenBucket(limits: limits, at: 0)
         var generator = SeededGenerator(seed: 11)
-        var now = 0.0
-        var moments: [(at: Double, count: Int)] = []
-        var latest = 0.0
+        var now: MonotonicTime = 0
+        var moments: [(at: MonotonicTime, count: Int)] = []
+        var latest: MonotonicTime = 0
         for _ in 0..<5000 {
-            now += Double.random(in: 0..<0.3, using: &generator)
+            now = now.advanced(bySeconds: Double.random(in: 0..<0.3, using: &generator))
             let count = Int.random(in: 1...4, using: &generator)
             switch bucket.take(count, limits: limits, at: now, maximumWait: 2) {
             case .go: moments.append((now, count))
             case .wait(let seconds):
                 #expect(seconds > 0 && seconds <= 2)
-                moments.append((now + seconds, count))
+                moments.append((now.advanced(bySeconds: seconds), count))
             case .refuse(let seconds): #expect(seconds > 2)
             }
             if let last = moments.last {
-                #expect(last.at >= latest - 1e-9)
+                #expect(last.at.seconds(since: latest) >= -1e-9)
                 latest = max(latest, last.at)
             }
         }
         let sent = moments.reduce(0) { $0 + $1.count }
         // One message's overdraft at the end may come on top.
-        #expect(Double(sent) <= 20 + 7 * latest + 4)
-        #expect(Double(sent) >= 7 * latest * 0.9)
+        #expect(Double(sent) <= 20 + 7 * latest.seconds + 4)
+        #expect(Double(sent) >= 7 * latest.seconds * 0.9)
     }
 }

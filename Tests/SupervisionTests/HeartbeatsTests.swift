@@ -1,15 +1,17 @@
+import RelayCore
 import Supervision
+import TestSupport
 import Testing
 
 @Suite struct HeartbeatsTests {
     private static let parts = [Heartbeats.Part("loop", patience: 15), Heartbeats.Part("store", patience: 120)]
 
     struct Step: Sendable, CustomTestStringConvertible {
-        var at: Double
+        var at: MonotonicTime
         var answers: [Int] = []
         var asked: [Int]
         var silent: [String]
-        var testDescription: String { "at \(at)" }
+        var testDescription: String { "at \(at.seconds)" }
     }
 
     /// Answers come before the look; the look judges first and asks then.
@@ -50,8 +52,8 @@ import Testing
         var heartbeats = Heartbeats(HeartbeatsTests.parts)
         for step in steps {
             for part in step.answers { heartbeats.answered(part) }
-            #expect(heartbeats.silences(at: step.at).map(\.name) == step.silent, "\(name), at \(step.at)")
-            #expect(heartbeats.ask(at: step.at) == step.asked, "\(name), at \(step.at)")
+            #expect(heartbeats.silences(at: step.at).map(\.name) == step.silent, "\(name), at \(step.at.seconds)")
+            #expect(heartbeats.ask(at: step.at) == step.asked, "\(name), at \(step.at.seconds)")
         }
     }
 

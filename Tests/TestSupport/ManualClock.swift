@@ -5,14 +5,13 @@ import Synchronization
 /// the machine's clock: also when the wall clock was put forward or back meanwhile.
 public final class ManualClock: RelayClock {
     private struct Sleeper {
-        /// Monotonic.
-        var deadline: Double
+        var deadline: MonotonicTime
         var continuation: CheckedContinuation<Void, any Error>
     }
 
     private struct State {
         var now: Timestamp
-        var monotonic: Double
+        var monotonic: MonotonicTime
         var sleepers: [Int: Sleeper] = [:]
         var cancelled: Set<Int> = []
         var nextID = 0
@@ -26,15 +25,14 @@ public final class ManualClock: RelayClock {
     }
 
     public func now() -> Timestamp { state.withLock { $0.now } }
-    public func monotonicSeconds() -> Double { state.withLock { $0.monotonic } }
+    public func monotonicNow() -> MonotonicTime { state.withLock { $0.monotonic } }
 
     /// Moves both clocks on.
     public func advance(_ duration: Duration) {
         let woken = state.withLock { state in
             state.now = state.now + duration
-            state.monotonic +=
-                Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-            let due = state.sleepers.filter { $0.value.deadline <= state.monotonic + 1e-6 }
+            state.monotonic = state.monotonic + duration
+            let due = state.sleepers.filter { $0.value.deadline <= state.monotonic + .microseconds(1) }
             for id in due.keys { state.sleepers[id] = nil }
             return due.values.map(\.continuation)
         }
@@ -54,7 +52,7 @@ public final class ManualClock: RelayClock {
                 let outcome: Result<Void, any Error>? = state.withLock { state in
                     if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
                     if deadline <= state.now { return .success(()) }
-                    let wait = (deadline - state.now).inSeconds
+                    let wait = deadline - state.now
                     state.sleepers[id] = Sleeper(deadline: state.monotonic + wait, continuation: continuation)
                     return nil
                 }
