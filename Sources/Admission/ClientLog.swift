@@ -4,7 +4,7 @@ import Synchronization
 
 /// The log lines that clients cause. However many a client causes, it gets few of them: nobody can drown the log.
 ///
-/// A line goes out at once, up to ``ClientLogLimiter/direct`` of them for a client and second. Further ones are counted, and one
+/// A line goes out at once, up to nine of them for a client and second. Further ones are counted, and one
 /// line at the end of the second says how many there were, and about what. Lines of level debug are all written: whoever sets that
 /// level wants to see everything.
 public final class ClientLog: Sendable {

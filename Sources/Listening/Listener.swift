@@ -55,7 +55,7 @@ public struct ListenError: Error, CustomStringConvertible {
 
 /// One place where a server takes connections, bound: what every server of the relay needs of it, whatever it speaks.
 ///
-/// Without descriptors it pauses (``AcceptPause``). It ends in two steps, so that no client that has just been accepted is hung up on:
+/// Without descriptors it pauses (`AcceptPause`). It ends in two steps, so that no client that has just been accepted is hung up on:
 /// ``stopAccepting()``, then ``quiesce()``.
 public final class Listener: Sendable {
     private let channel: any Channel

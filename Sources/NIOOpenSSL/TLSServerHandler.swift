@@ -49,6 +49,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
     private var handshakeInput = 0
     private var closeNotifyReceived = false
     private var closeNotifySent = false
+    /// The stream from the peer has ended without `close_notify`.
+    private var isInputTruncated = false
 
     private var pending: [PendingWrite] = []
     private var pendingBytes = 0
@@ -185,10 +187,11 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     /// The TCP stream from the peer has ended. Says so unless TLS had ended before it.
     private func inputEnded(_ context: ChannelHandlerContext) {
-        guard !self.closeNotifyReceived else { return }
+        guard !self.closeNotifyReceived, !self.isInputTruncated else { return }
         switch self.phase {
         case .closed: return
         case .established:
+            self.isInputTruncated = true
             context.fireErrorCaught(
                 TLSError(.truncated, "the client's connection ended without close_notify: the input may be cut off"))
         case .handshaking:

@@ -92,9 +92,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var hasBegunTransaction = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
+    /// Ends a connection whose last replies the client does not read.
+    private var lingering: Scheduled<Void>?
 
     /// Octets of replies that are gathered at most: one read may hold thousands of commands.
     static let repliesPerWrite = 16 * 1024
+    /// Octets that a client which has not authenticated may send ahead of the replies. What comes with the end of its input is read
+    /// all at once, whatever is asked for.
+    static let maximumAhead = 256 * 1024
+    /// How long a client may take to read the last replies.
+    static let lingerTime = TimeAmount.seconds(30)
 
     init(service: SMTPService, client: IPAddress, isImplicitTLS: Bool) {
         self.service = service
@@ -178,7 +185,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        lingering?.cancel()
         release()
+        leave()
         context.fireChannelInactive()
     }
 
@@ -191,6 +200,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             // Else a client whose reads all end within a line would make it grow for ever.
             inbound.discardReadBytes()
             inbound.writeBuffer(&data)
+        }
+        if inbound.readableBytes > Self.maximumAhead, !session.isAuthenticated {
+            log.write(.notice, "too much sent ahead of authentication, connection closed", client: client)
+            close(afterReplies: false)
         }
     }
 
@@ -280,7 +293,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         // A client may end the connection without saying so in TLS, and wait for replies all the same (RFC 8446 section 6.1). What
         // it sent is whole or is not taken: only CRLF.CRLF ends a message. `inputClosed` follows.
         if tlsError?.code == .truncated { return }
-        close()
+        close(afterReplies: false)
     }
 
     private func failure(_ error: any Error) -> Logger.Metadata {
@@ -683,8 +696,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         switch mode {
         case .waiting(.store), .waiting(.spool):
             // The store is about to take the message, so nobody can say yet that it was not taken.
-            close()
-        default: shutDown()
+            close(afterReplies: false)
+        default:
+            send([.shuttingDown(hostname)], thenClose: false)
+            close(afterReplies: false)
         }
     }
 
@@ -711,14 +726,27 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         send([.shuttingDown(hostname)], thenClose: true)
     }
 
-    private func close() {
+    /// Ends the connection.
+    ///
+    /// - Parameter afterReplies: whether the client first gets what it has not read yet, for which it has ``lingerTime``.
+    private func close(afterReplies: Bool = true) {
         guard let context else { return }
         flushReplies()
         release()
-        context.close(promise: nil)
+        let unsent = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
+        guard afterReplies, let unsent, unsent > 0 else {
+            leave()
+            context.close(promise: nil)
+            return
+        }
+        // Its place is taken until it has gone.
+        let (channel, loop) = (context.channel, context.eventLoop)
+        lingering = loop.assumeIsolated().scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
+        // Written when all before it has been.
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
     }
 
-    /// Gives back all that is held for this connection. Does nothing the second time.
+    /// Gives back all that is held for this connection but its place. Does nothing the second time.
     private func release() {
         timer?.cancel()
         timer = nil
@@ -728,10 +756,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         mode = .closed
         standing = .anonymous
         inbound = ByteBuffer()
-        if isAdmitted {
-            isAdmitted = false
-            service.limiter.released(client)
-        }
+    }
+
+    private func leave() {
+        guard isAdmitted else { return }
+        isAdmitted = false
+        service.limiter.released(client)
     }
 }
 

@@ -36,7 +36,7 @@ public final class SMTPServer: Sendable {
 
     /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
     ///
-    /// - Throws: ``Listening/ListenError``, which names the listener.
+    /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
         tls: ReloadableTLSContext, group: any EventLoopGroup, logger: Logger,

@@ -17,6 +17,9 @@ enum SimulatedBodies {
         return try statement.firstInteger().map { Int($0) } ?? 0
     }
 
+    /// Milliseconds within which an end is on record.
+    private static let settlingTime: Int64 = 5000
+
     struct Dropping {
         /// In the spool, to be removed.
         var spooled: [String] = []
@@ -55,10 +58,13 @@ enum SimulatedBodies {
             }
             bytes -= message["size"]
         }
+        dropping.isUnfinished = bytes > limit && ended.count == SQLiteStore.pruneBatch
+        // What ended a moment ago may not be on record yet: it must not come to lie behind the place.
+        let settled = now.milliseconds - settlingTime
+        if !dropping.isUnfinished, place.endedAt > settled { place = (settled, 0) }
         try database.execute(
             sql: "UPDATE simulated_bodies SET bytes = ?, ended_at = ?, delivery = ? WHERE id = 1",
             arguments: [max(0, bytes), place.endedAt, place.delivery])
-        dropping.isUnfinished = bytes > limit && ended.count == SQLiteStore.pruneBatch
         return dropping
     }
 

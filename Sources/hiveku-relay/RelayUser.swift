@@ -44,11 +44,18 @@ enum RelayUser {
     }
 
     private static func become(_ user: uid_t, _ group: gid_t, directory: String) throws {
+        // The user's own group, whatever group the directory has: that may be root's.
+        let entry = getpwuid(user)
+        let group = entry?.pointee.pw_gid ?? group
+        guard group != 0 else {
+            throw CommandError(
+                "can't become the owner of \(directory), who runs the relay: the group would be root's; change it with chgrp")
+        }
         // With the groups that the user has by the system's list, as systemd does it: certificates are often a group's.
-        let groups = getpwuid(user).map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
+        let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
         // As root, these can't be taken back. The C library sees to it that all threads follow, but for the first one once Dispatch
         // has parked it: commands end soon after, `serve` calls this before.
-        guard groups == 0, setgid(group) == 0, setuid(user) == 0 else {
+        guard groups == 0, setgid(group) == 0, setuid(user) == 0, getegid() == group else {
             throw CommandError(
                 "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
         }

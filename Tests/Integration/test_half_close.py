@@ -55,15 +55,23 @@ class Connection:
         else:
             self.raw.sendall(data)
 
-    def finish(self, close_notify):
-        if self.tls and close_notify:
-            try:
-                self.tls.unwrap()
-            except ssl.SSLWantReadError:
-                pass
+    def finish(self, data, close_notify):
+        """In one piece: what came behind a QUIT by itself would meet a connection that is closed, and be answered with RST."""
+        if self.tls:
+            self.tls.write(data)
+            if close_notify:
+                try:
+                    self.tls.unwrap()
+                except ssl.SSLWantReadError:
+                    pass
             self.flush()
+        else:
+            self.raw.sendall(data)
         self.is_finished = True
-        self.raw.shutdown(socket.SHUT_WR)
+        try:
+            self.raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the relay was faster
 
     def rest(self):
         """All that the relay still says."""
@@ -89,9 +97,9 @@ def dialogue(own_relay, way):
 
     def play(relay, *pieces):
         connection = Connection(relay, kind)
-        for piece in pieces:
+        for piece in pieces[:-1]:
             connection.send(piece)
-        connection.finish(close_notify="with " in way)
+        connection.finish(pieces[-1], close_notify="with " in way)
         return connection.rest().decode()
 
     return play
@@ -148,3 +156,35 @@ def test_half_a_message_is_not_taken(plain_relay, dialogue):
         MESSAGE[:-3])
     assert said.endswith("354 End data with <CR><LF>.<CR><LF>\r\n")
     assert plain_relay.run("messages", "list").stdout.count("queued") == 0
+
+
+def test_a_client_that_reads_slowly_gets_the_last_replies_too(plain_relay):
+    """The relay closes when they have been written, not while they wait for room in the client's window."""
+    count = 220_000
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(DEADLINE)
+        client.connect(("127.0.0.1", plain_relay.ports["smtp"]))
+        client.sendall(b"EHLO client\r\n" + login(plain_relay.create_key()))
+        received = b""
+        while b"235 " not in received:
+            received += client.recv(65536)
+        client.sendall(b"NOOP\r\n" * count)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+    assert received == b"250 2.0.0 Ok\r\n" * count
+
+
+def test_a_client_without_a_key_can_not_send_far_ahead(plain_relay):
+    with socket.create_connection(("127.0.0.1", plain_relay.ports["smtp"]), timeout=DEADLINE) as client:
+        try:
+            client.sendall(b"HELP\r\n" * 400_000)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+    plain_relay.wait_until(lambda: plain_relay.run("status").stdout, "an answer")
+    assert plain_relay.stop() == 0
