@@ -49,7 +49,8 @@ enum RelayUser {
         let group = entry?.pointee.pw_gid ?? group
         guard group != 0 else {
             throw CommandError(
-                "can't become the owner of \(directory), who runs the relay: the group would be root's; change it with chgrp")
+                "can't become the owner of \(directory), who runs the relay: the group would be root's; change it with chgrp"
+            )
         }
         // With the groups that the user has by the system's list, as systemd does it: certificates are often a group's.
         let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
