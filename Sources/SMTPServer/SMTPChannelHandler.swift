@@ -370,7 +370,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func answer(_ action: Session.Action) {
         switch action {
         case .reply(let reply): tell(reply)
-        case .close(let replies): replies.first.map { tell($0) }
+        case .close(let replies):
+            if let first = replies.first {
+                tell(first)
+            } else {
+                log.write(.notice, "HTTP where SMTP is spoken, connection closed", client: client)
+            }
         default: break
         }
         perform(action)
@@ -382,9 +387,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if let reason = reply.reason.flatMap(RefusalReason.init(rawValue:)) {
             service.admission.tell(Refusal(reason, text), client: client, key: standing.key)
         } else {
-            log.write(
-                .notice, "refused", client: client, kind: "\(reply.code)",
-                metadata: ["code": "\(reply.code)", "text": "\(text)"])
+            var metadata: Logger.Metadata = ["code": "\(reply.code)", "text": "\(text)"]
+            if let key = standing.key { metadata["key"] = "\(key)" }
+            log.write(.notice, "refused", client: client, kind: "\(reply.code)", metadata: metadata)
         }
     }
 

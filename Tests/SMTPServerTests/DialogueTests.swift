@@ -88,12 +88,20 @@ func testTLS() throws -> ReloadableTLSContext {
             entries.map { $0["reason"] ?? $0["code"] } == [
                 "auth-required", "504", "parameter", "recipients", "address", "500",
             ])
-        #expect(entries.map { $0["key"] } == [nil, nil, key, key, key, nil])
+        #expect(entries.map { $0["key"] } == [nil, nil, key, key, key, key])
         #expect(entries[1]["text"] == "Unknown mechanism; use PLAIN or LOGIN")
         #expect(
             entries[2]["text"]
                 == "The parameter SMTPUTF8 is not supported, leave it out; MAIL takes SIZE, BODY and AUTH here")
         #expect(entries.allSatisfy { $0["client"] == "192.0.2.7" })
+    }
+
+    @Test func aRequestOfHTTPIsLogged() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.greeted()
+        await client.send("GET / HTTP/1.1\r\n")
+        #expect(try await client.remainingReplies() == [])
+        #expect(fixture.logs.entries("HTTP where SMTP is spoken, connection closed").count == 1)
     }
 
     /// However many refusals a client causes, and however it varies them.
