@@ -58,8 +58,8 @@ public enum KeyVerdict {
         case .prefix: return "The password is no API key: those begin with hk_live_ or hk_test_"
         case .length(let count):
             return count < APIKey.length
-                ? "The API key is cut off: it has \(count) of \(APIKey.length) characters"
-                : "The API key is too long: it has \(count) characters instead of \(APIKey.length)"
+                ? "The API key is cut off: it has \(count) of \(APIKey.length) characters; copy all of it"
+                : "The API key is too long: it has \(count) characters instead of \(APIKey.length); copy the key alone"
         case .character: return "The API key holds a character that no key has; copy it again"
         case .checksum: return "The API key is mistyped: its check characters do not fit; copy it again"
         }

@@ -27,7 +27,7 @@ private struct AddressListFault: Error {
     private static let advice = #"write each address as "Name" <user@example.com>, with commas between addresses only"#
 
     init(_ what: String, number: Int, of text: ArraySlice<UInt8>) {
-        let excerpt = Excerpt.of(text)
+        let excerpt = Excerpt.of(FieldText.trimmed(text))
         self.what = "\(what) in address \(number)\(excerpt.isEmpty ? "" : " (\(excerpt))")"
     }
 

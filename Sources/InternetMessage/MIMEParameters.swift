@@ -21,7 +21,7 @@ struct MIMEParameters {
             }
             guard try tokens.next().isSpecial(.equalsSign) else {
                 throw MIMEFault(
-                    "has no = behind the parameter \"\(Excerpt.of(nameText))\"; put a value with semicolons in double quotes"
+                    "has no = behind the parameter \"\(Excerpt.of(nameText))\"; write name=value, and put a value with semicolons in double quotes"
                 )
             }
             let value = try tokens.next()
@@ -31,8 +31,8 @@ struct MIMEParameters {
             case .quotedString(let content): text = content[...]
             case .special, .end:
                 throw MIMEFault(
-                    "has no value for the parameter \"\(Excerpt.of(nameText))\"; put a value with special or non-ASCII "
-                        + "characters in double quotes")
+                    "has no value for the parameter \"\(Excerpt.of(nameText))\"; write one or leave the parameter out, "
+                        + "and put a value with special or non-ASCII characters in double quotes")
             }
             written.append((nameText, text))
         }

@@ -294,7 +294,7 @@ final class TLSConnection {
         switch reason {
         case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_NO_PROTOCOLS_AVAILABLE:
             let offered = self.clientHello.map {
-                " (client offered \(Self.name(ofVersion: $0.highestVersion)) at most)"
+                " (client offered \(Self.name(ofVersion: $0.highestVersion)) at most; switch a newer one on there)"
             }
             return "no protocol version in common" + (offered ?? "")
         case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return "the client sent a plain-text HTTP request, not TLS"

@@ -53,8 +53,8 @@ public struct Session: Sendable {
     /// How far the mail transaction has come (RFC 5321 section 3.3). Who the recipients are, the driver knows.
     private enum Transaction: Hashable {
         case none
-        /// MAIL was accepted, and so many RCPT.
-        case begun(recipients: Int)
+        /// MAIL was accepted, and so many RCPT. The last RCPT that was refused got this reply.
+        case begun(recipients: Int, refusal: Reply?)
     }
 
     private enum Authentication {
@@ -164,7 +164,7 @@ public struct Session: Sendable {
 
     public mutating func senderAccepted() -> Action {
         phase = .commands
-        transaction = .begun(recipients: 0)
+        transaction = .begun(recipients: 0, refusal: nil)
         return .reply(.senderOK)
     }
 
@@ -175,12 +175,17 @@ public struct Session: Sendable {
 
     public mutating func recipientAccepted() -> Action {
         phase = .commands
-        if case .begun(let recipients) = transaction { transaction = .begun(recipients: recipients + 1) }
+        if case .begun(let recipients, _) = transaction {
+            transaction = .begun(recipients: recipients + 1, refusal: nil)
+        }
         return .reply(.recipientOK)
     }
 
     public mutating func recipientRefused(_ reply: Reply) -> Action {
         phase = .commands
+        if case .begun(let recipients, _) = transaction {
+            transaction = .begun(recipients: recipients, refusal: reply)
+        }
         return .reply(reply)
     }
 
@@ -315,11 +320,13 @@ public struct Session: Sendable {
 
     private mutating func data() -> Action {
         if let reply = refusalOfTransaction() { return failed(reply) }
-        guard case .begun(let recipients) = transaction else {
+        guard case .begun(let recipients, let refusal) = transaction else {
             return failed(.outOfSequence("Send MAIL FROM:<address> first"))
         }
         guard recipients > 0 else {
             // RFC 5321 section 4.1.1.4 allows 554 or 503; with PIPELINING the client sees why each RCPT was refused.
+            // Where the key was the reason, that is what must be told.
+            if let refusal, refusal.code == 530 { return failed(refusal) }
             return failed(Reply(554, EnhancedStatus(5, 1), "No valid recipients"))
         }
         phase = .deciding

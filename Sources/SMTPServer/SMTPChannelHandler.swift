@@ -373,6 +373,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case .close(let replies):
             if let first = replies.first {
                 tell(first)
+                if replies.count > 1 { log.write(.notice, "too many errors, connection closed", client: client) }
             } else {
                 log.write(.notice, "HTTP where SMTP is spoken, connection closed", client: client)
             }

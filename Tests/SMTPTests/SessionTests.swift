@@ -590,8 +590,9 @@ struct SessionTests {
                 < check recipient <b@recipient.test>
                 ! recipient refused
                 < 530 5.7.0 Revoked [key-revoked]
+                # The key is the reason, here too.
                 > DATA
-                < 554 5.5.1 No valid recipients
+                < 530 5.7.0 Revoked [key-revoked]
                 """),
             Dialogue(
                 "SIZE over the limit", .authenticated,
