@@ -1,7 +1,7 @@
 import RelayCore
 
 extension Admission {
-    /// What happened, for whoever counts or wakes the worker. The log is written by ``Admission`` itself.
+    /// What happened, for observers that count or wake the worker. ``Admission`` writes the log itself.
     public enum Event: Sendable {
         case accepted(Submission, Lane)
         /// A client sent again what is in the queue already.
