@@ -5,8 +5,8 @@ import Synchronization
 /// The log lines that clients cause. However many a client causes, it gets few of them: nobody can drown the log.
 ///
 /// A line goes out at once, up to nine of them for a client and second. Further ones are counted, and one
-/// line at the end of the second says how many there were, and about what. Lines of level debug are all written: whoever sets that
-/// level wants to see everything.
+/// line at the end of the second says how many there were, and about what. Lines of level debug are all written: an operator
+/// who sets that level wants to see everything.
 public final class ClientLog: Sendable {
     private let logger: Logger
     private let clock: any RelayClock

@@ -44,6 +44,28 @@ extension UInt8 {
         }
     }
 
+    /// Of a hexadecimal digit in either case; nil for any other octet.
+    var hexValue: UInt8? {
+        switch self {
+        case 0x30...0x39: self - 0x30
+        case 0x41...0x46: self - 0x37
+        case 0x61...0x66: self - 0x57
+        default: nil
+        }
+    }
+
+    /// The six bits that the digit stands for in base64 (RFC 2045 section 6.8); nil for any other octet.
+    var base64Value: UInt8? {
+        switch self {
+        case 0x41...0x5A: self - 0x41
+        case 0x61...0x7A: self - 0x61 + 26
+        case 0x30...0x39: self - 0x30 + 52
+        case UInt8(ascii: "+"): 62
+        case UInt8(ascii: "/"): 63
+        default: nil
+        }
+    }
+
     /// Lower case for A to Z, itself otherwise.
     var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
 }

@@ -174,14 +174,10 @@ struct AddressScanner {
                 position += run
                 continue
             }
-            guard group.count <= 4, group.allSatisfy(isHexDigit) else { return false }
+            guard group.count <= 4, group.allSatisfy({ $0.hexValue != nil }) else { return false }
             count += 1
             position += 1
         }
         return gaps == 0 ? count == 8 : gaps == 1 && count <= 7
-    }
-
-    private static func isHexDigit(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte | 0x20)
     }
 }

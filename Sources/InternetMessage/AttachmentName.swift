@@ -70,8 +70,8 @@ struct AttachmentName {
         while index < text.endIndex {
             let byte = text[index]
             index += 1
-            if byte == .equalsSign, index + 1 < text.endIndex, let high = MIMEParameters.hexValue(text[index]),
-                let low = MIMEParameters.hexValue(text[index + 1])
+            if byte == .equalsSign, index + 1 < text.endIndex, let high = text[index].hexValue,
+                let low = text[index + 1].hexValue
             {
                 octets.append(high << 4 | low)
                 index += 2
@@ -88,17 +88,9 @@ struct AttachmentName {
         var buffer: UInt32 = 0
         var bits: UInt32 = 0
         for byte in text {
-            let value: UInt8
-            switch byte {
-            case 0x41...0x5A: value = byte - 0x41
-            case 0x61...0x7A: value = byte - 0x61 + 26
-            case 0x30...0x39: value = byte - 0x30 + 52
-            case UInt8(ascii: "+"): value = 62
-            case UInt8(ascii: "/"): value = 63
             // What follows the padding is no text.
-            case .equalsSign: return octets
-            default: continue
-            }
+            if byte == .equalsSign { return octets }
+            guard let value = byte.base64Value else { continue }
             buffer = buffer << 6 | UInt32(value)
             bits += 6
             if bits >= 8 {

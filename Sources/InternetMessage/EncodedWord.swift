@@ -123,7 +123,8 @@ public enum EncodedWord {
             if byte == UInt8(ascii: "_") {
                 octets.append(.space)
             } else if byte == .equalsSign {
-                guard index + 1 < text.endIndex, let high = hex(text[index]), let low = hex(text[index + 1]) else {
+                guard index + 1 < text.endIndex, let high = text[index].hexValue, let low = text[index + 1].hexValue
+                else {
                     return nil
                 }
                 octets.append(high << 4 | low)
@@ -135,15 +136,6 @@ public enum EncodedWord {
         return octets
     }
 
-    private static func hex(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x37
-        case 0x61...0x66: byte - 0x57
-        default: nil
-        }
-    }
-
     private static func base64(_ text: ArraySlice<UInt8>) -> [UInt8]? {
         var octets: [UInt8] = []
         octets.reserveCapacity(text.count / 4 * 3)
@@ -151,18 +143,11 @@ public enum EncodedWord {
         var bits = 0
         var padded = false
         for byte in text {
-            let value: UInt8
-            switch byte {
-            case 0x41...0x5A: value = byte - 0x41
-            case 0x61...0x7A: value = byte - 0x61 + 26
-            case 0x30...0x39: value = byte - 0x30 + 52
-            case UInt8(ascii: "+"): value = 62
-            case UInt8(ascii: "/"): value = 63
-            case .equalsSign:
+            if byte == .equalsSign {
                 padded = true
                 continue
-            default: return nil
             }
+            guard let value = byte.base64Value else { return nil }
             guard !padded else { return nil }
             buffer = buffer << 6 | UInt32(value)
             bits += 6

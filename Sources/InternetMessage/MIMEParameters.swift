@@ -148,7 +148,7 @@ struct MIMEParameters {
                 octets.append(byte)
                 continue
             }
-            if index + 1 < text.endIndex, let high = hexValue(text[index]), let low = hexValue(text[index + 1]) {
+            if index + 1 < text.endIndex, let high = text[index].hexValue, let low = text[index + 1].hexValue {
                 octets.append(high << 4 | low)
                 index += 2
             } else if isLenient {
@@ -162,13 +162,4 @@ struct MIMEParameters {
 
     private static let asterisk = UInt8(ascii: "*")
     private static let apostrophe = UInt8(ascii: "'")
-
-    static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x37
-        case 0x61...0x66: byte - 0x57
-        default: nil
-        }
-    }
 }

@@ -249,7 +249,7 @@ private struct DecodedField {
         if EncodedWord.find(once[...], from: 0) != nil { throw .encodedWord }
     }
 
-    /// The field as it looks to whoever decodes first. `raw` may differ from the field that was read in other places than its words.
+    /// The field as it looks to a reader that decodes first. `raw` may differ from the field that was read in other places than its words.
     func text(of raw: ArraySlice<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         var index = raw.startIndex
@@ -269,7 +269,7 @@ private struct DecodedField {
     private static func isEndInDoubt(_ rest: ArraySlice<UInt8>) -> Bool {
         if rest.first == .questionMark { return true }
         let next = rest.prefix(2)
-        return next.count == 2 && next.allSatisfy(\.isHexDigit)
+        return next.count == 2 && next.allSatisfy { $0.hexValue != nil }
     }
 }
 
@@ -359,11 +359,4 @@ extension UInt8 {
 
     /// What some reader takes for a part of a domain.
     fileprivate var isDomainText: Bool { self >= 0x80 || isAtomText || self == .dot }
-
-    fileprivate var isHexDigit: Bool {
-        switch self {
-        case 0x30...0x39, 0x41...0x46, 0x61...0x66: true
-        default: false
-        }
-    }
 }

@@ -1,6 +1,6 @@
 /// A key's per-second limit: a token bucket that may go into debt and hands out its future in order.
 ///
-/// A pure value over moments of a monotonic clock. Waiting is by reservation: whoever asks first is told the
+/// A pure value over moments of a monotonic clock. Waiting is by reservation: the message that asks first is told the
 /// earlier moment, so that clients of one key are served in the order in which they asked, without a queue of them.
 public struct TokenBucket: Sendable {
     private var tokens: Double

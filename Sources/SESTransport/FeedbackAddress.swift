@@ -19,7 +19,7 @@ struct FeedbackAddress: Hashable, Sendable {
         }
     }
 
-    /// Of a sender that SES has refused as not verified.
+    /// The note on a sender that SES has refused as not verified.
     init(unverified sender: String) {
         note =
             "SES reports bounces to the From address, as it has not verified the envelope sender \(sender); verify that "

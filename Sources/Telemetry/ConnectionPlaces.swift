@@ -4,7 +4,7 @@ import NIOHTTPTypes
 import Synchronization
 
 /// The places that the telemetry listener has for connections. Where all are taken, the connection that has waited longest for a
-/// request makes room: whoever connects only to sit there must not keep out a probe that asks.
+/// request makes room: a client that connects and asks nothing must not keep out a probe.
 final class ConnectionPlaces: Sendable {
     private struct Place {
         let channel: any Channel
