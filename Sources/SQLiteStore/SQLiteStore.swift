@@ -69,13 +69,19 @@ public final class SQLiteStore: Sendable {
             throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
         }
         let locks = try LockFile(beside: path)
-        turn = WriteTurn(locks)
+        let turn = WriteTurn(locks)
+        self.turn = turn
         spool = try Spool(beside: path)
         // SQLite gives the files beside it the same owner and permissions.
         Glibc.close(try OwnedFile.open(path))
         do {
-            pool = try SQLiteStore.open(path)
-            try Schema.prepare(pool, path: path, relays: locks)
+            // One process after the other. Of two that make a database at once, SQLite refuses one without waiting, and GRDB
+            // writes to one whose log is empty.
+            pool = try turn.take {
+                let pool = try SQLiteStore.open(path)
+                try Schema.prepare(pool, path: path, relays: locks)
+                return pool
+            }
             newestMessage = try pool.read { try Int64.fetchOne($0, sql: "SELECT MAX(id) FROM message") }
                 .flatMap(MessageID.init(rawValue:))
         } catch {

@@ -30,11 +30,11 @@ final class WriteTurn: Sendable {
         tries = max(1, Int(patience * 1_000_000) / WriteTurn.pause)
     }
 
-    /// Calls `begin` when it is the caller's turn. Blocks.
-    func take(_ begin: () throws -> Void) rethrows {
+    /// Calls `begin` when it is the caller's turn, and returns what it returns. Blocks.
+    func take<T>(_ begin: () throws -> T) rethrows -> T {
         let has = wait()
         defer { if has { file.letGo(WriteTurn.octet) } }
-        try begin()
+        return try begin()
     }
 
     /// Returns whether the turn is the caller's.

@@ -47,6 +47,22 @@ import Testing
         }
     }
 
+    /// SQLite refuses one of two that make a database at once, without waiting for the other.
+    @Test func manyOpenOneNewDatabase() throws {
+        for round in 0..<20 {
+            let path = directory.file("new\(round).db")
+            let errors = Mutex<[String]>([])
+            DispatchQueue.concurrentPerform(iterations: 6) { _ in
+                do {
+                    try SQLiteStore(path: path, role: .tool, now: Sample.now).close()
+                } catch {
+                    errors.withLock { $0.append("\(error)") }
+                }
+            }
+            #expect(errors.withLock { $0 } == [])
+        }
+    }
+
     @Test func aCommandComesToWriteWhileARelayWritesWithoutPause() async throws {
         let fixture = try StoreFixture()
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
