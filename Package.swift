@@ -78,6 +78,15 @@ let package = Package(
                 "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        library("StrictJSON", []),
+        library("MessageComposition", ["InternetMessage"]),
+        library(
+            "HTTPServer",
+            [
+                "StrictJSON", "MessageComposition", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission",
+                "Listening", nioCore, nioHTTP1, logging, crypto,
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
+            ]),
         library(
             "SMTPServer",
             [
@@ -108,6 +117,7 @@ let package = Package(
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry",
+                "StrictJSON", "HTTPServer",
                 nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -127,6 +137,14 @@ let package = Package(
             ["SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
+        tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
+        tests("MessageCompositionTests", ["MessageComposition", "InternetMessage", "TestSupport"]),
+        tests(
+            "HTTPServerTests",
+            [
+                "HTTPServer", "StrictJSON", "MessageComposition", "Listening", "Admission", "InternetMessage",
+                "NIOOpenSSL", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
+            ]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "RelayCore", "TestSupport", nioCore, nioPosix, logging]),
@@ -157,7 +175,7 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "AWSClient", "RelayCore", nioCore, nioEmbedded,
+                "AWSClient", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", nioCore, nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
