@@ -11,6 +11,14 @@ extension Admission {
         }
     }
 
+    public func authenticate(
+        _ presented: PresentedKey, for scope: Scope, client: IPAddress
+    ) async -> Result<Grant, AuthenticationRefusal> {
+        await withCheckedContinuation { continuation in
+            authenticate(presented, for: scope, client: client) { continuation.resume(returning: $0) }
+        }
+    }
+
     /// Takes one message. Returns the id under which it is in the queue, on disk, or why it is not.
     ///
     /// - Parameters:
@@ -36,6 +44,18 @@ extension Admission {
         case .after(let delay): try await clock.sleep(until: clock.now() + delay)
         case .refused(let refusal): return .failure(refusal)
         }
+        switch try await complete(&reception, content: content) {
+        case .success(let message): return await submit(message)
+        case .failure(let refusal): return .failure(refusal)
+        }
+    }
+
+    /// Brings the content of a message that is open. Returns the message, to be submitted, or why it is refused.
+    ///
+    /// - Throws: what the sequence throws; the message is given up then.
+    public func complete<Content: AsyncSequence>(
+        _ reception: inout Reception, content: Content
+    ) async throws -> Result<CompleteMessage, Refusal> where Content.Element == [UInt8] {
         var spool = TaskSpool(admission: self)
         do {
             for try await piece in content {
@@ -49,7 +69,9 @@ extension Admission {
         return await finish(&reception, &spool)
     }
 
-    private func finish(_ reception: inout Reception, _ spool: inout TaskSpool) async -> Result<MessageID, Refusal> {
+    private func finish(
+        _ reception: inout Reception, _ spool: inout TaskSpool
+    ) async -> Result<CompleteMessage, Refusal> {
         switch reception.finish() {
         case .wait:
             // Pieces are written one after the other here, so none is under way.
@@ -58,16 +80,23 @@ extension Admission {
         case .refused(let refusal):
             await spool.discard()
             return .failure(refusal)
-        case .complete(let message): return await submit(message)
+        case .complete(let message): return .success(message)
         case .spool(let last, let message):
             guard let body = await spool.finish(last) else { return .failure(message.spoolFailed()) }
-            return await submit(message.spooled(body))
+            return .success(message.spooled(body))
         }
     }
 
-    private func submit(_ message: CompleteMessage) async -> Result<MessageID, Refusal> {
+    public func submit(_ message: CompleteMessage) async -> Result<MessageID, Refusal> {
         await withCheckedContinuation { continuation in
             submit(message) { continuation.resume(returning: $0) }
+        }
+    }
+
+    /// Takes the messages of one batch into the queue, in one transaction. Returns an outcome for each.
+    public func submit(_ batch: [CompleteMessage]) async -> [Result<MessageID, Refusal>] {
+        await withCheckedContinuation { continuation in
+            submit(batch) { continuation.resume(returning: $0) }
         }
     }
 }

@@ -88,9 +88,21 @@ public final class Admission: Sendable {
 
     // MARK: Authentication
 
-    /// Decides who the client is. `completion` is called once: here, or on a thread of the store's.
+    /// Decides who the client is, and whether its key may be used for sending. `completion` is called once: here, or on a thread of
+    /// the store's.
     public func authenticate(
         userName: [UInt8], password: [UInt8], client: IPAddress,
+        completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
+    ) {
+        authenticate(
+            PresentedKey(place: .password, octets: password, userName: userName), for: .send, client: client,
+            completion: completion)
+    }
+
+    /// Decides who the client is, and whether its key may be used for `scope`. `completion` is called once: here, or on a thread of
+    /// the store's.
+    public func authenticate(
+        _ presented: PresentedKey, for scope: Scope, client: IPAddress,
         completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
     ) {
         if let wait = state.withLock({ $0.throttle.wait(for: client, at: clock.monotonicNow()) }) {
@@ -100,30 +112,29 @@ public final class Admission: Sendable {
                 retryAfter: .seconds(wait))
             return completion(.failure(refuse(refusal, nil, client, endsConnection: true)))
         }
-        switch KeyVerdict.key(password: password, userName: userName) {
+        switch KeyVerdict.key(presented) {
         case .success(let candidate):
-            store.storedKey(candidate.id) { [self] in completion(decide(on: candidate, found: $0, client)) }
+            store.storedKey(candidate.id) { [self] in completion(decide(on: candidate, for: scope, found: $0, client)) }
         case .failure(let refusal):
             failed(nil, client, isGuess: false)
             completion(.failure(refuse(refusal, nil, client, delay: delay(client))))
         }
     }
 
-    private func decide(on candidate: APIKey, found: Result<StoredKey?, any Error>, _ client: IPAddress)
-        -> Result<Grant, AuthenticationRefusal>
-    {
+    private func decide(
+        on candidate: APIKey, for scope: Scope, found: Result<StoredKey?, any Error>, _ client: IPAddress
+    ) -> Result<Grant, AuthenticationRefusal> {
         let stored: StoredKey?
         do {
             stored = try found.get()
         } catch {
             observe(.storageFailed(error))
             // Where the store is to blame, nobody was guessing.
-            let refusal = Refusal(.storage, "The relay can't look up the API key just now; try again later")
-            return .failure(refuse(refusal, nil, client))
+            return .failure(refuse(.lookUpFailed, nil, client))
         }
         let now = clock.now()
         let digest = candidate.digest
-        if let refusal = KeyVerdict.ofUse(candidate, digest, stored: stored, client: client, now: now) {
+        if let refusal = KeyVerdict.ofUse(candidate, digest, for: scope, stored: stored, client: client, now: now) {
             let isGuess = refusal.reason == .keyUnknown && stored?.previous?.digest.matches(digest) != true
             failed(stored?.key.id, client, isGuess: isGuess)
             return .failure(refuse(refusal, stored?.key.id, client, delay: delay(client)))
@@ -136,7 +147,22 @@ public final class Admission: Sendable {
         }
         observe(.authenticated(key.id, client: client))
         logger.debug("authenticated", metadata: ["client": "\(client)", "key": "\(key.id)"])
-        return .success(Grant(subject: key, secret: digest, client: client))
+        return .success(Grant(subject: key, secret: digest, client: client, scope: scope))
+    }
+
+    /// Whether a grant still holds, as the store says now: for an answer that must not go out once the key was revoked. A refusal has
+    /// been counted and logged.
+    public func confirm(_ grant: Grant) async -> Refusal? {
+        let refusal: Refusal?
+        do {
+            let stored = try await store.storedKey(grant.id)
+            refusal = stored.map { grant.refusal(by: $0, at: clock.now()) } ?? .keyGone
+        } catch {
+            observe(.storageFailed(error))
+            refusal = .lookUpFailed
+        }
+        if let refusal { tell(refusal, client: grant.client, key: grant.id) }
+        return refusal
     }
 
     private func refuse(
@@ -197,6 +223,12 @@ public final class Admission: Sendable {
             self.takenAt = takenAt
         }
 
+        /// The same emails as several reservations, so that each can go back by itself. `counts` add up to all of them.
+        fileprivate func parts(_ counts: [Int]) -> [Reservation] {
+            spend()
+            return counts.map { Reservation(admission, key, emails: $0, takenAt: takenAt) }
+        }
+
         /// The emails were sent, or are counted elsewhere.
         func spend() { isSettled.store(true, ordering: .relaxed) }
 
@@ -239,6 +271,43 @@ public final class Admission: Sendable {
         }
     }
 
+    /// Takes the emails of several messages from a key's rate at once, all or none of them: a share for each of `counts`.
+    ///
+    /// What no day has room for, and what there is no space for, is refused as well. Nothing is held back: a face that takes
+    /// batches has its clients repeat them. A refusal has been counted and logged.
+    public func takeRate(
+        forBatch counts: [Int], _ grant: Grant, client: IPAddress
+    ) -> Result<[RateShare], Refusal> {
+        let emails = counts.reduce(0, +)
+        let refusal: Refusal
+        if let early = refusalBeforeContent(emails, grant) {
+            refusal = early
+        } else {
+            switch takeRate(emails, grant, maximumDelay: .zero) {
+            case .now(let reservation), .after(_, let reservation):
+                return .success(reservation.parts(counts).map(RateShare.init))
+            case .refused(let late): refusal = late
+            }
+        }
+        tell(refusal, client: client, key: grant.id)
+        return .failure(refusal)
+    }
+
+    /// What the store would refuse in any case is not worth sending.
+    func refusalBeforeContent(_ emails: Int, _ grant: Grant) -> Refusal? {
+        let now = clock.now()
+        return grant.refusal(at: now)
+            ?? grant.key.limits.refusalOfDay(emails, after: 0, at: now)
+            ?? store.refusalOfSpace(for: grant.key.environment, size: 0)
+    }
+
+    /// How a key's rate stands: for a face that tells its clients.
+    public func rateStanding(of grant: Grant) -> RateStanding {
+        let key = grant.key
+        let available = state.withLock { $0.limiter.available(key: key, now: clock.monotonicNow()) }
+        return RateStanding(limits: key.limits, available: available)
+    }
+
     private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: KeyInUse) {
         let key = key.stored.key
         state.withLock {
@@ -249,10 +318,6 @@ public final class Admission: Sendable {
     // MARK: Message
 
     func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
-
-    func refusalOfSpace(for environment: Environment) -> Refusal? {
-        store.refusalOfSpace(for: environment, size: 0)
-    }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)
@@ -265,40 +330,69 @@ public final class Admission: Sendable {
     public func submit(
         _ message: CompleteMessage, completion: @escaping @Sendable (Result<MessageID, Refusal>) -> Void
     ) {
-        let (submission, grant) = (message.submission, message.grant)
-        commits.submit(submission) { [self] result in
-            switch result {
-            case .success(let first) where first != submission.id:
-                // Queued once already: the rate was not used, and these bytes are not needed.
-                message.reservation.giveBack()
-                if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
-                completion(.success(first))
-                observe(.repeated(submission, of: first))
-                logger.info(
-                    "repeated",
-                    metadata: [
-                        "message": "\(first)", "key": "\(submission.key)", "client": "\(submission.client)",
-                    ])
-            case .success:
-                message.reservation.spend()
-                completion(.success(submission.id))
-                observe(.accepted(submission, grant.key.environment))
-                logger.info(
-                    "accepted",
-                    metadata: [
-                        "message": "\(submission.id)", "key": "\(submission.key)", "client": "\(submission.client)",
-                        "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
-                    ])
-            case .failure(let refusal):
-                message.reservation.giveBack()
-                note(refusal, grant)
-                // After a storage error it is not known what the disk holds: the store's own cleaning decides then.
-                if refusal.reason != .storage, case .spooled(let body) = submission.body {
-                    Task { await store.discard(body) }
-                }
-                tell(refusal, client: submission.client, key: submission.key)
-                completion(.failure(refusal))
+        commits.submit([message.submission]) { [self] _, result in
+            settle(message, result)
+            completion(result)
+            report(message, result)
+        }
+    }
+
+    /// Takes the messages of one batch into the queue, in one transaction. `completion` is called, on any thread, with an outcome
+    /// for each, once all are on disk or refused for good.
+    public func submit(
+        _ batch: [CompleteMessage], completion: @escaping @Sendable ([Result<MessageID, Refusal>]) -> Void
+    ) {
+        guard !batch.isEmpty else { return completion([]) }
+        let outcomes = Mutex<[Result<MessageID, Refusal>]>([])
+        commits.submit(batch.map(\.submission)) { [self] i, result in
+            settle(batch[i], result)
+            // They come in the batch's order.
+            let all = outcomes.withLock { outcomes in
+                outcomes.append(result)
+                return outcomes
             }
+            if all.count == batch.count { completion(all) }
+            report(batch[i], result)
+        }
+    }
+
+    /// What follows from a message's outcome before the client hears of it.
+    private func settle(_ message: CompleteMessage, _ result: Result<MessageID, Refusal>) {
+        let (submission, grant) = (message.submission, message.grant)
+        switch result {
+        case .success(let first) where first != submission.id:
+            // Queued once already: the rate was not used, and these bytes are not needed.
+            message.reservation.giveBack()
+            if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
+        case .success: message.reservation.spend()
+        case .failure(let refusal):
+            message.reservation.giveBack()
+            note(refusal, grant)
+            // After a storage error it is not known what the disk holds: the store's own cleaning decides then.
+            if refusal.reason != .storage, case .spooled(let body) = submission.body {
+                Task { await store.discard(body) }
+            }
+            tell(refusal, client: submission.client, key: submission.key)
+        }
+    }
+
+    /// Tells observers and the log of a message that is in the queue. A refusal has been told already.
+    private func report(_ message: CompleteMessage, _ result: Result<MessageID, Refusal>) {
+        guard case .success(let id) = result else { return }
+        let submission = message.submission
+        if id != submission.id {
+            observe(.repeated(submission, of: id))
+            logger.info(
+                "repeated",
+                metadata: ["message": "\(id)", "key": "\(submission.key)", "client": "\(submission.client)"])
+        } else {
+            observe(.accepted(submission, message.grant.key.environment))
+            logger.info(
+                "accepted",
+                metadata: [
+                    "message": "\(id)", "key": "\(submission.key)", "client": "\(submission.client)",
+                    "recipients": "\(submission.envelope.recipients.count)", "size": "\(submission.body.size)",
+                ])
         }
     }
 

@@ -1,7 +1,7 @@
 import RelayCore
 import Synchronization
 
-/// What a client has by its authentication: the use of a key, with the secret that it showed, from where it came.
+/// What a client has by its authentication: the use of a key for one scope, with the secret that it showed, from where it came.
 ///
 /// What it says of the key is at most a moment old, which is enough for the early answers at MAIL, RCPT and DATA. The answer that
 /// counts, at the end of data, is given in the store's own transaction.
@@ -9,13 +9,18 @@ public struct Grant: Sendable {
     let subject: KeyInUse
     let secret: KeyDigest
     let client: IPAddress
+    /// What the key is used for.
+    public let scope: Scope
 
     public var id: KeyID { subject.id }
     public var key: Key { subject.stored.key }
 
     /// Whether it still holds: the key may have been revoked since, or changed, or given another secret.
-    func refusal(at now: Timestamp) -> Refusal? {
-        subject.stored.refusalOfSending(for: .send, with: secret, from: client, at: now)
+    func refusal(at now: Timestamp) -> Refusal? { refusal(by: subject.stored, at: now) }
+
+    /// The same, for the key as it was just read from the store.
+    func refusal(by stored: StoredKey, at now: Timestamp) -> Refusal? {
+        stored.refusalOfSending(for: scope, with: secret, from: client, at: now)
     }
 }
 

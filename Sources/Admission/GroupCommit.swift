@@ -6,11 +6,13 @@ import Synchronization
 /// So a sync is paid once for all clients that wait for it, and a client alone waits for nobody. At most one batch is under
 /// way; who submits is never blocked.
 final class GroupCommit: Sendable {
-    /// Called with the id under which the message is in the queue: its own, or that of the one it repeats.
-    typealias Completion = @Sendable (Result<MessageID, Refusal>) -> Void
+    /// Called for each submission, with its place among those that were brought together and the id under which the message is
+    /// in the queue: its own, or that of the one it repeats.
+    typealias Completion = @Sendable (Int, Result<MessageID, Refusal>) -> Void
 
+    /// Submissions that were brought together, and are decided on in one transaction.
     private struct Pending: Sendable {
-        var submission: Submission
+        var submissions: [Submission]
         var completion: Completion
     }
 
@@ -36,9 +38,10 @@ final class GroupCommit: Sendable {
         self.observe = observe
     }
 
-    func submit(_ submission: Submission, completion: @escaping Completion) {
+    /// - Parameter submissions: one, or those of one batch, which no transaction parts.
+    func submit(_ submissions: [Submission], completion: @escaping Completion) {
         let mustStart = state.withLock { state in
-            state.waiting.append(Pending(submission: submission, completion: completion))
+            state.waiting.append(Pending(submissions: submissions, completion: completion))
             defer { state.isRunning = true }
             return !state.isRunning
         }
@@ -58,10 +61,14 @@ final class GroupCommit: Sendable {
                 return nil
             }
             var count = 0
+            var messages = 0
             var bytes = 0
-            for pending in state.waiting.prefix(GroupCommit.maximumBatch) {
-                if case .inline(let body) = pending.submission.body { bytes += body.count }
-                if count > 0, bytes > GroupCommit.maximumBatchBytes { break }
+            for pending in state.waiting {
+                messages += pending.submissions.count
+                for submission in pending.submissions {
+                    if case .inline(let body) = submission.body { bytes += body.count }
+                }
+                if count > 0, messages > GroupCommit.maximumBatch || bytes > GroupCommit.maximumBatchBytes { break }
                 count += 1
             }
             if count == state.waiting.count {
@@ -76,22 +83,27 @@ final class GroupCommit: Sendable {
 
     private func commit(_ batch: [Pending], then goOn: @escaping @Sendable () -> Void) {
         let began = clock.monotonicNow()
-        store.accept(batch.map(\.submission), now: clock.now()) { [self] result in
+        store.accept(batch.flatMap(\.submissions), now: clock.now()) { [self] result in
             switch result {
             case .success(let outcomes):
-                observe(.committed(messages: batch.count, seconds: clock.monotonicNow().seconds(since: began)))
-                for (pending, outcome) in zip(batch, outcomes) {
-                    switch outcome {
-                    case .accepted: pending.completion(.success(pending.submission.id))
-                    case .repeated(let first): pending.completion(.success(first))
-                    case .refused(let refusal): pending.completion(.failure(refusal))
+                observe(.committed(messages: outcomes.count, seconds: clock.monotonicNow().seconds(since: began)))
+                var outcomes = outcomes[...]
+                for pending in batch {
+                    for (i, submission) in pending.submissions.enumerated() {
+                        switch outcomes.removeFirst() {
+                        case .accepted: pending.completion(i, .success(submission.id))
+                        case .repeated(let first): pending.completion(i, .success(first))
+                        case .refused(let refusal): pending.completion(i, .failure(refusal))
+                        }
                     }
                 }
             case .failure(let error):
                 // One of them may be the cause; the others must not suffer for it.
                 if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
                 observe(.storageFailed(error))
-                for pending in batch { pending.completion(.failure(.storageUnavailable)) }
+                for pending in batch {
+                    for i in pending.submissions.indices { pending.completion(i, .failure(.storageUnavailable)) }
+                }
             }
             goOn()
         }
@@ -111,6 +123,8 @@ final class GroupCommit: Sendable {
 }
 
 extension Refusal {
+    static let lookUpFailed = Refusal(.storage, "The relay can't look up the API key just now; try again later")
+
     public static let storageUnavailable = Refusal(
         .storage, "The relay can't store the message just now; send it again later")
 }

@@ -5,26 +5,32 @@ import RelayCore
 public enum KeyVerdict {
     /// Whether what was given as password is a key by its form; `userName` only serves to name the mistake.
     public static func key(password: [UInt8], userName: [UInt8] = []) -> Result<APIKey, Refusal> {
+        key(PresentedKey(place: .password, octets: password, userName: userName))
+    }
+
+    /// Whether what a client has shown is a key by its form.
+    static func key(_ presented: PresentedKey) -> Result<APIKey, Refusal> {
         do {
-            return .success(try APIKey(parsing: password))
+            return .success(try APIKey(parsing: presented.octets))
         } catch {
-            return .failure(Refusal(.keyMalformed, explanation(of: error, password: password, userName: userName)))
+            return .failure(Refusal(.keyMalformed, explanation(of: error, presented)))
         }
     }
 
     /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for submission.
     public static func ofUse(_ candidate: APIKey, stored: StoredKey?, client: IPAddress?, now: Timestamp) -> Refusal? {
-        ofUse(candidate, candidate.digest, stored: stored, client: client, now: now)
+        ofUse(candidate, candidate.digest, for: .send, stored: stored, client: client, now: now)
     }
 
     /// As above, where the candidate's digest is at hand.
     static func ofUse(
-        _ candidate: APIKey, _ digest: KeyDigest, stored: StoredKey?, client: IPAddress?, now: Timestamp
+        _ candidate: APIKey, _ digest: KeyDigest, for scope: Scope, stored: StoredKey?, client: IPAddress?,
+        now: Timestamp
     ) -> Refusal? {
         guard let stored, stored.key.environment == candidate.environment, stored.accepts(digest, at: now) else {
             return unknown
         }
-        return stored.key.refusalOfSending(for: .send, from: client, at: now)
+        return stored.key.refusalOfSending(for: scope, from: client, at: now)
     }
 
     /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which
@@ -48,14 +54,15 @@ public enum KeyVerdict {
         .keyUnknown,
         "This API key is not known here: check that it is the one meant for this relay, or create a new one")
 
-    private static func explanation(of error: APIKey.Malformation, password: [UInt8], userName: [UInt8]) -> String {
-        if APIKey.resemblesKey(userName), !APIKey.resemblesKey(password) {
+    private static func explanation(of error: APIKey.Malformation, _ presented: PresentedKey) -> String {
+        let place = presented.place.words
+        if APIKey.resemblesKey(presented.userName), !APIKey.resemblesKey(presented.octets) {
             return "The API key stands in the user name; put it into the password, the user name is 'apikey'"
         }
         switch error {
-        case .empty: return "The password is empty; it must be an API key"
-        case .blanks: return "There are blanks or line ends around or within the API key; remove them from the password"
-        case .prefix: return "The password is no API key: those begin with hk_live_ or hk_test_"
+        case .empty: return "The \(place) is empty; it must be an API key"
+        case .blanks: return "There are blanks or line ends around or within the API key; remove them from the \(place)"
+        case .prefix: return "The \(place) is no API key: those begin with hk_live_ or hk_test_"
         case .length(let count):
             return count < APIKey.length
                 ? "The API key is cut off: it has \(count) of \(APIKey.length) characters; copy all of it"

@@ -24,6 +24,11 @@ struct RateLimiter: Sendable {
         return answer
     }
 
+    /// Emails that the key may send at once; negative while it is in debt.
+    func available(key: Key, now: MonotonicTime) -> Double {
+        entries[key.id]?.bucket.available(limits: key.limits, at: now) ?? key.limits.capacity
+    }
+
     mutating func giveBack(_ count: Int, takenAt: MonotonicTime, key: Key, now: MonotonicTime) {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }

@@ -133,12 +133,7 @@ extension Admission {
         ///
         /// - Parameter maximumDelay: how long the face can wait; nil: as long as the settings allow.
         public mutating func open(maximumDelay: Duration? = nil) -> Opening {
-            let now = admission.clock.now()
-            // What the store would refuse in any case is not worth sending.
-            if let refusal = grant.refusal(at: now)
-                ?? grant.key.limits.refusalOfDay(recipients.count, after: 0, at: now)
-                ?? admission.refusalOfSpace(for: grant.key.environment)
-            {
+            if let refusal = admission.refusalBeforeContent(recipients.count, grant) {
                 return .refused(refused(refusal))
             }
             let limit = maximumDelay ?? configuration.maximumRateDelay
@@ -153,6 +148,9 @@ extension Admission {
             case .refused(let refusal): return .refused(refused(refusal))
             }
         }
+
+        /// Goes on to the content with a share of what was taken from the key's rate for a whole batch.
+        public mutating func open(with share: RateShare) { phase = .open(share.reservation) }
 
         // MARK: Content
 
@@ -320,7 +318,7 @@ extension Admission {
             return Submission(
                 id: content.id, key: grant.id, client: origin.client, envelope: envelope, subject: summary.subject,
                 body: .inline(body), acceptedAt: admission.clock.now(),
-                fingerprint: fingerprint(content, summary, envelope), secret: grant.secret,
+                fingerprint: fingerprint(content, summary, envelope), secret: grant.secret, scope: grant.scope,
                 domains: reversePath.claimedDomains + summary.claimedDomains)
         }
 
@@ -357,6 +355,8 @@ extension Admission {
 
     /// A message that has passed every check of admission. Only ``Reception`` makes one.
     public struct CompleteMessage: Sendable {
+        /// Under which it will be in the queue, unless it repeats another.
+        public var id: MessageID { submission.id }
         let submission: Submission
         let reservation: Reservation
         let grant: Grant

@@ -72,5 +72,5 @@ extension Refusal {
     }
 
     /// The key was deleted, or its database is another one.
-    static let keyGone = Refusal(.keyRevoked, "This API key no longer exists; use another one")
+    public static let keyGone = Refusal(.keyRevoked, "This API key no longer exists; use another one")
 }

@@ -48,11 +48,16 @@ public struct TokenBucket: Sendable {
 
     /// Whether it is as good as new, so that it need not be remembered.
     public func isFull(limits: SendingLimits, at now: MonotonicTime) -> Bool {
-        tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond >= limits.capacity
+        available(limits: limits, at: now) >= limits.capacity
+    }
+
+    /// Emails in the bucket; negative while it is in debt.
+    public func available(limits: SendingLimits, at now: MonotonicTime) -> Double {
+        min(limits.capacity, tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond)
     }
 
     private mutating func refill(_ limits: SendingLimits, _ now: MonotonicTime) {
-        tokens = min(limits.capacity, tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond)
+        tokens = available(limits: limits, at: now)
         updatedAt = max(updatedAt, now)
     }
 }
