@@ -42,7 +42,7 @@ let package = Package(
         .executableTarget(
             name: "storeless",
             dependencies: [
-                "Workloads", relay("SMTPServer"), .product(name: "NIOCore", package: "swift-nio"),
+                "Workloads", relay("SMTPServer"), relay("Listening"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ], path: "Storeless", swiftSettings: strict),
     ]

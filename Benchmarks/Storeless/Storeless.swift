@@ -2,6 +2,7 @@ import Admission
 import Dispatch
 import Foundation
 import InternetMessage
+import Listening
 import Logging
 import NIOCore
 import NIOOpenSSL
@@ -39,11 +40,11 @@ enum Storeless {
             [SMTPListener(.address(host: "127.0.0.1", port: port), .startTLS)],
             configuration: SMTPServerConfiguration(
                 hostname: "localhost", maximumMessageSize: 28 << 20, maximumRecipients: 1000,
-                maximumConnections: 10_000,
-                maximumConnectionsPerClient: 10_000, idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
+                idleTimeout: .seconds(300), authenticationTimeout: .seconds(60),
                 plaintextAuthenticationNetworks: []),
             admission: admission,
             tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
+            limiter: ConnectionLimiter(maximum: 10_000, maximumPerClient: 10_000), proxyNetworks: ProxyNetworks([]),
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
             logger: logger)
         say("key \(secret.revealed)")

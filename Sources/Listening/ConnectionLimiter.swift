@@ -4,7 +4,10 @@ import Synchronization
 /// Counts connections, in total and by client, and refuses those above the limits.
 ///
 /// A client is an IPv4 address or an IPv6 network of /64. Whoever has a /48 of IPv6 has 65,536 of those, so each /48 is held to
-/// a share of all connections too. One limiter may serve several servers.
+/// a share of all connections too. One limiter serves all servers of the relay.
+///
+/// Connections through a load balancer whose client is not known yet are counted apart. They take no place of the clients that are
+/// connected, so a client over the limit still gets the reply of its protocol.
 public final class ConnectionLimiter: Sendable {
     public enum Verdict: Hashable, Sendable {
         case admitted
@@ -25,14 +28,21 @@ public final class ConnectionLimiter: Sendable {
         var maximum: Int
         var maximumPerClient: Int
         var total = 0
+        var unidentified = 0
         var byClient: [IPAddress: Int] = [:]
         var bySite: [IPAddress: Int] = [:]
 
         var maximumPerSite: Int { max(maximumPerClient, maximum / ConnectionLimiter.sharePerSite) }
+        var maximumUnidentified: Int {
+            max(ConnectionLimiter.leastUnidentified, maximum / ConnectionLimiter.shareOfUnidentified)
+        }
     }
 
     /// An IPv6 network of /48 gets one in so many connections at most, or as many as one client where that is more.
     static let sharePerSite = 4
+    /// Connections whose client is not known yet: one for so many of the others at most, or ``leastUnidentified``.
+    static let shareOfUnidentified = 4
+    static let leastUnidentified = 16
 
     private let state: Mutex<State>
 
@@ -67,6 +77,21 @@ public final class ConnectionLimiter: Sendable {
             return .admitted
         }
     }
+
+    /// Takes a place for a connection whose client is not known yet. Each true must be followed by one ``identified()``.
+    public func admitUnidentified() -> Bool {
+        state.withLock { state in
+            guard state.unidentified < state.maximumUnidentified else { return false }
+            state.unidentified += 1
+            return true
+        }
+    }
+
+    /// The client of such a connection is known now, or the connection has ended.
+    public func identified() { state.withLock { $0.unidentified -= 1 } }
+
+    /// Connections whose client is not known yet.
+    public var unidentifiedCount: Int { state.withLock { $0.unidentified } }
 
     /// Connections admitted and not released.
     public var count: Int { state.withLock { $0.total } }

@@ -13,6 +13,8 @@ import RelayCore
 /// Where a server takes connections.
 public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     case address(host: String, port: Int)
+    /// The file of a Unix socket; at most 107 octets.
+    case unix(path: String)
     /// A listening socket that somebody else has bound (socket activation).
     case descriptor(CInt)
 
@@ -20,6 +22,7 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     public var port: Int? {
         switch self {
         case .address(_, let port): return port == 0 ? nil : port
+        case .unix: return nil
         case .descriptor(let descriptor):
             var address = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -40,7 +43,20 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .address(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix(let path): "unix:\(path)"
         case .descriptor(let descriptor): "the inherited socket \(descriptor)"
+        }
+    }
+
+    /// Whether connections come over a Unix socket.
+    var isUnixSocket: Bool {
+        switch self {
+        case .address: return false
+        case .unix: return true
+        case .descriptor(let descriptor):
+            var family: CInt = 0
+            var length = socklen_t(MemoryLayout<CInt>.size)
+            return getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 && family == AF_UNIX
         }
     }
 }
@@ -59,11 +75,16 @@ public struct ListenError: Error, CustomStringConvertible {
 /// ``stopAccepting()``, then ``quiesce()``.
 public final class Listener: Sendable {
     private let channel: any Channel
+    /// Nil for a socket that has no file, or whose file is somebody else's.
+    private let file: UnixSocketFile?
     private let quiescing: ServerQuiescingHelper
     private let group: any EventLoopGroup
 
-    private init(channel: any Channel, quiescing: ServerQuiescingHelper, group: any EventLoopGroup) {
+    private init(
+        channel: any Channel, file: UnixSocketFile?, quiescing: ServerQuiescingHelper, group: any EventLoopGroup
+    ) {
         self.channel = channel
+        self.file = file
         self.quiescing = quiescing
         self.group = group
     }
@@ -71,23 +92,44 @@ public final class Listener: Sendable {
     /// Where it listens: with the port that was chosen where 0 was asked for.
     public var address: SocketAddress? { channel.localAddress }
 
+    /// The same in words, for the log: `192.0.2.1:587`, `unix:/run/relay.sock`.
+    public var boundAddress: String {
+        guard let address else { return "?" }
+        if let host = address.ipAddress, let port = address.port {
+            return ListenPlace.address(host: host, port: port).description
+        }
+        return address.pathname.map { ListenPlace.unix(path: $0).description } ?? "?"
+    }
+
     public var isActive: Bool { channel.isActive }
 
     /// A short one leaves clients hanging that believe they are connected and wait for the greeting.
     private static let backlog: Int32 = 4096
 
-    /// Binds `place`. `initialize` puts the handlers of a connection into its pipeline, on its event loop. It reads when its
-    /// handlers ask for it, and stays open for replies when the client has said that it sends nothing more.
+    /// Adds the handlers of a connection to its pipeline. Called on the connection's event loop.
     ///
+    /// `client` is the address of the client: that of the connection's peer, or the one that the PROXY header gives. Nil over a Unix
+    /// socket, and for a peer that is gone already.
+    public typealias Initializer = @Sendable (_ channel: any Channel, _ client: IPAddress?) throws -> Void
+
+    /// Binds `place`. A connection reads when its handlers ask for it, and stays open for replies when the client has said that it
+    /// sends nothing more.
+    ///
+    /// The file of a Unix socket is for the relay's user and group, and goes when the listener does. One that nobody listens at is
+    /// replaced.
+    ///
+    /// - Parameters:
+    ///   - proxy: nil where connections begin with the client's first octet. Else each must begin with a PROXY header, and its
+    ///     handlers are added behind it: the channel is active then, and they are told so.
+    ///   - initialize: adds the handlers of a connection.
     /// - Throws: ``ListenError``, which names the place.
     public static func bind(
-        _ place: ListenPlace, group: any EventLoopGroup, logger: Logger,
-        initialize: @escaping @Sendable (any Channel) throws -> Void
+        _ place: ListenPlace, proxy: ProxyPolicy? = nil, group: any EventLoopGroup, logger: Logger,
+        initialize: @escaping Initializer
     ) async throws -> Listener {
         let quiescing = ServerQuiescingHelper(group: group)
-        let bootstrap = ServerBootstrap(group: group)
+        var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: backlog)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handlers = channel.pipeline.syncOperations
@@ -95,15 +137,27 @@ public final class Listener: Sendable {
                     try handlers.addHandler(AcceptPause(logger: logger))
                 }
             }
-            // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try initialize(channel) }
+                channel.eventLoop.makeCompletedFuture {
+                    guard let proxy else {
+                        return try initialize(channel, channel.remoteAddress.flatMap(IPAddress.init))
+                    }
+                    let handler = ProxyHeaderHandler(policy: proxy, initialize: initialize)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
             }
+        if !place.isUnixSocket {
+            bootstrap =
+                bootstrap
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+        }
         do {
             let channel: any Channel
+            var file: UnixSocketFile?
             switch place {
             case .descriptor(let descriptor):
                 channel = try await bootstrap.withBoundSocket(descriptor).get()
@@ -111,8 +165,19 @@ public final class Listener: Sendable {
                 guard listen(descriptor, backlog) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
             case .address(let host, let port):
                 channel = try await bootstrap.bind(to: resolve(host, port)).get()
+            case .unix(let path):
+                let own = UnixSocketFile(path)
+                if let problem = own.makeRoom() { throw ListenError(place: place, cause: problem) }
+                channel = try await bootstrap.bind(unixDomainSocketPath: path).get()
+                if let problem = own.open() {
+                    try? await channel.close()
+                    throw ListenError(place: place, cause: "the file can't be opened to the relay's group: \(problem)")
+                }
+                file = own
             }
-            return Listener(channel: channel, quiescing: quiescing, group: group)
+            return Listener(channel: channel, file: file, quiescing: quiescing, group: group)
+        } catch let error as ListenError {
+            throw error
         } catch {
             throw ListenError(place: place, cause: (error as? IOError)?.words ?? "\(error)")
         }
@@ -127,7 +192,10 @@ public final class Listener: Sendable {
     }
 
     /// For one that is not needed after all, before any connection.
-    public func close() async { try? await channel.close() }
+    public func close() async {
+        try? await channel.close()
+        file?.remove()
+    }
 
     /// Leaves what has not been accepted yet to the next holder of the socket, and waits until what has been accepted is with its
     /// handler. A listener that is closed while it hands over a connection would hang up on it.
@@ -145,5 +213,6 @@ public final class Listener: Sendable {
         quiescing.initiateShutdown(promise: promise)
         // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
         try? await promise.futureResult.get()
+        file?.remove()
     }
 }

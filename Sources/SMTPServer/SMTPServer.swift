@@ -12,6 +12,8 @@ public final class SMTPServer: Sendable {
     public struct Bound: Sendable {
         public var listener: SMTPListener
         public var address: SocketAddress?
+        /// ``address`` in words, for the log.
+        public var description: String
     }
 
     private let listeners: [Listener]
@@ -31,33 +33,39 @@ public final class SMTPServer: Sendable {
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.
     public var isListening: Bool { service.shutdown.limit == nil && listeners.allSatisfy(\.isActive) }
 
-    /// Connections that are open now.
-    public var openConnections: Int { service.limiter.count }
-
     /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
     ///
+    /// - Parameters:
+    ///   - limiter: counts the connections; shared with the relay's other servers.
+    ///   - proxyNetworks: load balancers whose PROXY headers are taken.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
-        tls: ReloadableTLSContext, group: any EventLoopGroup, logger: Logger,
+        tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
+        group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (SMTPEvent) -> Void = { _ in }
     ) async throws -> SMTPServer {
         let service = SMTPService(
-            configuration: configuration, admission: admission, tls: tls,
-            limiter: ConnectionLimiter(
-                maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient),
+            configuration: configuration, admission: admission, tls: tls, limiter: limiter,
             ports: PortHint(listeners), observe: observe)
+        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { refusal in
+            admission.clientLog.write(
+                .notice, refusal.message, client: refusal.peer, kind: refusal.kind, metadata: refusal.metadata)
+        }
         let current = CurrentConfiguration(configuration)
         var channels: [Listener] = []
         var bound: [Bound] = []
         do {
             for listener in listeners {
                 let isImplicitTLS = listener.security == .implicitTLS
-                let channel = try await Listener.bind(listener.place, group: group, logger: logger) { channel in
-                    try addHandlers(to: channel, isImplicitTLS: isImplicitTLS, service, current)
+                let channel = try await Listener.bind(
+                    listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
+                ) { channel, client in
+                    try addHandlers(to: channel, client, isImplicitTLS: isImplicitTLS, service, current)
                 }
                 channels.append(channel)
-                bound.append(Bound(listener: listener, address: channel.address))
+                bound.append(
+                    Bound(listener: listener, address: channel.address, description: channel.boundAddress))
             }
         } catch {
             for channel in channels { await channel.close() }
@@ -67,7 +75,8 @@ public final class SMTPServer: Sendable {
     }
 
     private static func addHandlers(
-        to channel: any Channel, isImplicitTLS: Bool, _ service: SMTPService, _ configuration: CurrentConfiguration
+        to channel: any Channel, _ client: IPAddress?, isImplicitTLS: Bool, _ service: SMTPService,
+        _ configuration: CurrentConfiguration
     ) throws {
         let handlers = channel.pipeline.syncOperations
         var service = service
@@ -75,18 +84,15 @@ public final class SMTPServer: Sendable {
         if isImplicitTLS, let tls = service.tls {
             try handlers.addHandler(TLSServerHandler(context: tls.current))
         }
-        // A peer that is gone before it was looked at has no address; the channel closes by itself.
-        let client = channel.remoteAddress.flatMap(IPAddress.init) ?? IPAddress(ipv4: 0)
-        try handlers.addHandler(SMTPChannelHandler(service: service, client: client, isImplicitTLS: isImplicitTLS))
+        // A peer that is gone already has no address; the channel closes by itself.
+        try handlers.addHandler(
+            SMTPChannelHandler(
+                service: service, client: client ?? IPAddress(ipv4: 0), isImplicitTLS: isImplicitTLS))
     }
 
     /// What clients are held to from now on. A connection keeps what held when it was made, so that what the client was
-    /// told stays true; the number of connections is limited by the new values at once.
-    public func reconfigure(_ configuration: SMTPServerConfiguration) {
-        self.configuration.value = configuration
-        service.limiter.change(
-            maximum: configuration.maximumConnections, maximumPerClient: configuration.maximumConnectionsPerClient)
-    }
+    /// told stays true.
+    public func reconfigure(_ configuration: SMTPServerConfiguration) { self.configuration.value = configuration }
 
     /// Stops listening, lets each connection finish the transaction it is in, and closes what is left after `limit`.
     ///

@@ -9,8 +9,6 @@ public struct SMTPServerConfiguration: Sendable {
     /// Octets of message content.
     public var maximumMessageSize: Int
     public var maximumRecipients: Int
-    public var maximumConnections: Int
-    public var maximumConnectionsPerClient: Int
     /// How long a client may take between two commands.
     public var idleTimeout: Duration
     /// How long a client may take from connecting until it has authenticated.
@@ -26,15 +24,13 @@ public struct SMTPServerConfiguration: Sendable {
     }
 
     public init(
-        hostname: String, maximumMessageSize: Int, maximumRecipients: Int, maximumConnections: Int,
-        maximumConnectionsPerClient: Int, idleTimeout: Duration, authenticationTimeout: Duration,
+        hostname: String, maximumMessageSize: Int, maximumRecipients: Int, idleTimeout: Duration,
+        authenticationTimeout: Duration,
         plaintextAuthenticationNetworks: [NetworkBlock]
     ) {
         self.hostname = hostname
         self.maximumMessageSize = maximumMessageSize
         self.maximumRecipients = maximumRecipients
-        self.maximumConnections = maximumConnections
-        self.maximumConnectionsPerClient = maximumConnectionsPerClient
         self.idleTimeout = idleTimeout
         self.authenticationTimeout = authenticationTimeout
         self.plaintextAuthenticationNetworks = plaintextAuthenticationNetworks
@@ -54,9 +50,12 @@ public struct SMTPListener: Hashable, Sendable {
 
     public var place: Place
     public var security: Security
+    /// Whether each connection must begin with a PROXY header, in front of TLS.
+    public var takesProxyHeader: Bool
 
-    public init(_ place: Place, _ security: Security) {
+    public init(_ place: Place, _ security: Security, takesProxyHeader: Bool = false) {
         self.place = place
         self.security = security
+        self.takesProxyHeader = takesProxyHeader
     }
 }

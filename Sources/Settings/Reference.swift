@@ -3,7 +3,7 @@ import RelayCore
 extension RelaySettings {
     /// All settings, in the order of `etc/relay.yaml`.
     public static let reference: [Setting] =
-        general + tlsSettings + submissionSettings + sesSettings + deliverySettings + metricsSettings
+        general + httpSettings + tlsSettings + submissionSettings + sesSettings + deliverySettings + metricsSettings
 
     /// Variables that share the settings' prefix and are none of them.
     public static let otherVariables: [(name: String, description: String)] = [
@@ -26,7 +26,21 @@ extension RelaySettings {
             "The SQLite database: keys, usage and queue. Large messages lie in a directory beside it."),
         Setting(
             "listen", \.listen, listOf: .listener, 1...32, isDistinct: true, needsRestart: true,
-            "Where clients connect: smtp (STARTTLS), smtps (implicit TLS), or systemd for the sockets it passes on."),
+            "Where SMTP clients connect: smtp (STARTTLS), smtps (implicit TLS), or systemd for the sockets it passes on; smtp+proxy "
+                + "and smtps+proxy behind a load balancer."),
+        Setting(
+            "proxy_networks", \.proxyNetworks, listOf: .network, 0...256, isDistinct: true,
+            "Load balancers whose PROXY headers are taken, at listeners with +proxy in their scheme."),
+    ]
+
+    private static let httpSettings: [Setting] = [
+        Setting(
+            "http.listen", \.http.listen, listOf: .httpListener, 0...32, isDistinct: true, needsRestart: true,
+            "Where the HTTP API is: https, https+proxy behind a load balancer, http on loopback addresses, a Unix socket, "
+                + "or systemd for the sockets it passes on."),
+        Setting(
+            "http.trusted_proxies", \.http.trustedProxies, listOf: .network, 0...256, isDistinct: true,
+            "Reverse proxies that may speak HTTP in the clear, and whose X-Forwarded-For names the client."),
     ]
 
     private static let tlsSettings: [Setting] = [

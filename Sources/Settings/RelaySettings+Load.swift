@@ -137,6 +137,16 @@ private struct Contradiction {
         return nil
     }
 
+    /// PROXY headers are taken from named load balancers only: anybody else could claim any address by one.
+    private static func missingProxyNetworks(
+        _ settings: RelaySettings, for listener: (some CustomStringConvertible)?, in name: String, _ blamed: String
+    ) -> String? {
+        guard settings.proxyNetworks.isEmpty, let listener else { return nil }
+        return blamed == name
+            ? "has \(listener), but proxy_networks names no load balancer: set it to the addresses of yours"
+            : "must name the load balancers for \(listener) in \(name)"
+    }
+
     static let all = [
         Contradiction(names: ["delivery.retry_max", "delivery.retry_first"]) { settings, blamed in
             let (first, maximum) = (settings.delivery.retryFirst, settings.delivery.retryMaximum)
@@ -154,10 +164,37 @@ private struct Contradiction {
         },
         Contradiction(names: ["listen"]) { settings, _ in
             var places: Set<String> = []
-            for case .address(_, let host, let port) in settings.listen where port != 0 {
+            for case .address(_, let host, let port, _) in settings.listen where port != 0 {
                 guard places.insert("\(host):\(port)").inserted else { return "lists \(host) with port \(port) twice" }
             }
             return nil
+        },
+        Contradiction(names: ["http.listen", "listen"]) { settings, blamed in
+            var places: Set<String> = []
+            for case .address(_, let host, let port, _) in settings.http.listen where port != 0 {
+                guard places.insert("\(host):\(port)").inserted else { return "lists \(host) with port \(port) twice" }
+            }
+            for case .address(_, let host, let port, _) in settings.listen where places.contains("\(host):\(port)") {
+                return "lists \(host) with port \(port), which \(blamed == "listen" ? "http.listen" : "listen") has too"
+            }
+            return nil
+        },
+        Contradiction(names: ["http.listen", "http.trusted_proxies"]) { settings, _ in
+            guard settings.http.trustedProxies.isEmpty else { return nil }
+            for case .address(.http, let host, let port, _) in settings.http.listen
+            where !RelaySettings.HTTP.Listener.isLoopback(host) {
+                return
+                    "has http://\(host.contains(":") ? "[\(host)]" : host):\(port), where keys would cross the network "
+                    + "readable: write https://, or name the reverse proxies in http.trusted_proxies"
+            }
+            return nil
+        },
+        Contradiction(names: ["listen", "proxy_networks"]) { settings, blamed in
+            missingProxyNetworks(settings, for: settings.listen.first(where: \.takesProxyHeader), in: "listen", blamed)
+        },
+        Contradiction(names: ["http.listen", "proxy_networks"]) { settings, blamed in
+            missingProxyNetworks(
+                settings, for: settings.http.listen.first(where: \.takesProxyHeader), in: "http.listen", blamed)
         },
     ]
 }

@@ -10,6 +10,9 @@ public struct RelaySettings: Sendable, Equatable {
     public var listen: [Listener] = [
         .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
     ]
+    /// Load balancers whose PROXY headers are taken.
+    public var proxyNetworks: [NetworkBlock] = []
+    public var http = HTTP()
     public var tls = TLS()
     public var submission = Submission()
     public var ses = SES()
@@ -24,15 +27,52 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// A place to listen at. Port 0 takes any free port.
     public enum Listener: Hashable, Sendable {
-        case address(Security, host: String, port: Int)
-        /// The sockets that systemd bound and passed on, told apart by their names `smtp` and `smtps`.
+        /// `proxy`: each connection must begin with a PROXY header.
+        case address(Security, host: String, port: Int, proxy: Bool = false)
+        /// The sockets that systemd bound and passed on, told apart by their names: the schemes of listeners, such as `smtps` and
+        /// `smtp+proxy`.
         case inheritedSockets
 
-        public enum Security: String, Hashable, Sendable {
+        /// Whether each connection must begin with a PROXY header. Of inherited sockets, their names say so.
+        public var takesProxyHeader: Bool {
+            if case .address(_, _, _, let proxy) = self { proxy } else { false }
+        }
+
+        public enum Security: String, CaseIterable, Hashable, Sendable {
             /// STARTTLS (RFC 3207).
             case startTLS = "smtp"
             /// TLS from the first octet (RFC 8314).
             case implicitTLS = "smtps"
+        }
+    }
+
+    /// The HTTP API.
+    public struct HTTP: Hashable, Sendable {
+        /// None: the HTTP API is off.
+        public var listen: [Listener] = []
+        /// Networks that may speak HTTP in the clear, and whose `X-Forwarded-For` is believed.
+        public var trustedProxies: [NetworkBlock] = []
+
+        /// A place to listen at. Port 0 takes any free port.
+        public enum Listener: Hashable, Sendable {
+            /// `proxy`: each connection must begin with a PROXY header.
+            case address(Security, host: String, port: Int, proxy: Bool = false)
+            /// The file of a Unix socket, which takes HTTP in the clear.
+            case unix(path: String)
+            /// The sockets that systemd bound and passed on, told apart by their names: the schemes of listeners, such as `https`
+            /// and `https+proxy`.
+            case inheritedSockets
+
+            /// Whether each connection must begin with a PROXY header. Of inherited sockets, their names say so.
+            public var takesProxyHeader: Bool {
+                if case .address(_, _, _, let proxy) = self { proxy } else { false }
+            }
+
+            public enum Security: String, CaseIterable, Hashable, Sendable {
+                case https
+                /// In the clear.
+                case http
+            }
         }
     }
 
@@ -153,6 +193,7 @@ public struct RelaySettings: Sendable, Equatable {
         settings.listen = [
             .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
         ]
+        settings.http.listen = [.address(.http, host: "127.0.0.1", port: 2580)]
         return settings
     }
 }
@@ -161,10 +202,32 @@ extension RelaySettings.Listener: CustomStringConvertible {
     /// As it is written in the settings.
     public var description: String {
         switch self {
-        case .address(let security, let host, let port):
-            "\(security.rawValue)://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        case .address(let security, let host, let port, let proxy):
+            ListenerText.write(security.rawValue, host, port, proxy: proxy)
         case .inheritedSockets: "systemd"
         }
+    }
+}
+
+extension RelaySettings.HTTP.Listener: CustomStringConvertible {
+    /// As it is written in the settings.
+    public var description: String {
+        switch self {
+        case .address(let security, let host, let port, let proxy):
+            ListenerText.write(security.rawValue, host, port, proxy: proxy)
+        case .unix(let path): "unix:\(path)"
+        case .inheritedSockets: "systemd"
+        }
+    }
+}
+
+/// How listeners at an address are written: `smtp+proxy://0.0.0.0:587`.
+enum ListenerText {
+    /// Behind a scheme: each connection must begin with a PROXY header.
+    static let proxySuffix = "+proxy"
+
+    static func write(_ scheme: String, _ host: String, _ port: Int, proxy: Bool) -> String {
+        "\(scheme)\(proxy ? proxySuffix : "")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 }
 

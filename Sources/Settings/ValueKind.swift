@@ -259,14 +259,65 @@ extension ValueKind where Value == RelaySettings.Listener {
             expectation: "a listener such as smtp://0.0.0.0:587 (STARTTLS), smtps://[::]:465 (implicit TLS) or systemd",
             parse: { text throws(Misfit) in
                 if text == "systemd" { return .inheritedSockets }
-                guard let end = text.firstRange(of: "://"),
-                    let security = RelaySettings.Listener.Security(rawValue: String(text[..<end.lowerBound]))
-                else { throw Misfit("it begins with neither smtp:// nor smtps://") }
-                let place = try HostAndPort(String(text[end.upperBound...]))
-                guard let port = place.port else { throw Misfit("the port is missing") }
-                return .address(security, host: place.host, port: port)
+                guard !text.hasPrefix("http") else { throw Misfit("where HTTP is taken is set in http.listen") }
+                let listener = try ListenerAddress<RelaySettings.Listener.Security>(text, "smtp:// nor smtps://")
+                return .address(
+                    listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
             },
             write: \.description)
+    }
+}
+
+extension ValueKind where Value == RelaySettings.HTTP.Listener {
+    static var httpListener: ValueKind {
+        ValueKind(
+            expectation:
+                "a listener such as https://0.0.0.0:443, http://127.0.0.1:2580, unix:/run/hiveku-relay/http.sock or systemd",
+            parse: { text throws(Misfit) in
+                if text == "systemd" { return .inheritedSockets }
+                if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
+                guard !text.hasPrefix("smtp") else { throw Misfit("where SMTP is taken is set in listen") }
+                let listener = try ListenerAddress<RelaySettings.HTTP.Listener.Security>(text, "https:// nor http://")
+                if listener.security == .http, listener.takesProxyHeader,
+                    !RelaySettings.HTTP.Listener.isLoopback(listener.host)
+                {
+                    throw Misfit("http+proxy is for loopback addresses only; take https+proxy")
+                }
+                return .address(
+                    listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
+            },
+            write: \.description)
+    }
+}
+
+extension RelaySettings.HTTP.Listener {
+    /// Whether `host` can be reached from this machine only. A host name other than localhost may come to be another machine's.
+    static func isLoopback(_ host: String) -> Bool {
+        host == "localhost" || IPAddress(host)?.isLoopback == true
+    }
+}
+
+/// A listener written as a URL: a scheme, `+proxy` where connections begin with a PROXY header, a host and a port.
+private struct ListenerAddress<Security: RawRepresentable> where Security.RawValue == String {
+    let security: Security
+    let host: String
+    let port: Int
+    let takesProxyHeader: Bool
+
+    /// - Parameter schemes: what may stand at the beginning, to be put behind "neither".
+    init(_ text: String, _ schemes: String) throws(Misfit) {
+        guard let end = text.firstRange(of: "://") else { throw Misfit("it begins with neither \(schemes)") }
+        let scheme = text[..<end.lowerBound]
+        takesProxyHeader = scheme.hasSuffix(ListenerText.proxySuffix)
+        let name = takesProxyHeader ? scheme.dropLast(ListenerText.proxySuffix.count) : scheme
+        guard let security = Security(rawValue: String(name)) else {
+            throw Misfit("it begins with neither \(schemes)")
+        }
+        self.security = security
+        let place = try HostAndPort(String(text[end.upperBound...]))
+        guard let port = place.port else { throw Misfit("the port is missing") }
+        host = place.host
+        self.port = port
     }
 }
 
@@ -275,7 +326,7 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
         ValueKind(
             expectation: "a loopback address with a port such as 127.0.0.1:9465, or unix: and a path",
             parse: { text throws(Misfit) in
-                if text.hasPrefix("unix:") { return .unix(path: try socketPath(String(text.dropFirst(5)))) }
+                if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
                 guard !text.contains("://") else { throw Misfit("it is written without a scheme") }
                 let place = try HostAndPort(text)
                 guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
@@ -291,16 +342,19 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
             },
             write: \.description)
     }
+}
 
+/// The path of a Unix socket's file.
+private enum SocketPath {
     /// The longest path that fits into a `sockaddr_un`, with the octet that ends it.
-    private static let longestPath = 107
+    static let longest = 107
 
-    private static func socketPath(_ text: String) throws(Misfit) -> String {
+    static func parse(_ text: String) throws(Misfit) -> String {
         guard text.hasPrefix("/"), !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
             throw Misfit("behind unix: must be the whole path of a file")
         }
-        guard text.utf8.count <= longestPath else {
-            throw Misfit("the path of a socket has at most \(longestPath) octets")
+        guard text.utf8.count <= longest else {
+            throw Misfit("the path of a socket has at most \(longest) octets")
         }
         return text
     }

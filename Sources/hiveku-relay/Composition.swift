@@ -26,8 +26,7 @@ extension SMTPServerConfiguration {
         let submission = settings.submission
         self.init(
             hostname: settings.hostname, maximumMessageSize: submission.maximumMessageSize,
-            maximumRecipients: submission.maximumRecipients, maximumConnections: submission.maximumConnections,
-            maximumConnectionsPerClient: submission.maximumConnectionsPerClient, idleTimeout: submission.idleTimeout,
+            maximumRecipients: submission.maximumRecipients, idleTimeout: submission.idleTimeout,
             authenticationTimeout: submission.authenticationTimeout,
             plaintextAuthenticationNetworks: submission.plaintextAuthenticationNetworks)
     }

@@ -24,6 +24,7 @@ struct Demo: Sendable {
             hostname: \(demo.hostname)
             database: "\(demo.database)"
             listen: [\(demo.listen.map { "\"\($0)\"" }.joined(separator: ", "))]
+            http: {listen: [\(demo.http.listen.map { "\"\($0)\"" }.joined(separator: ", "))]}
             storage: {reserve: \(demo.storage.reserve), reserve_test: \(demo.storage.reserveTest)}
             retention: {simulated_size: \(demo.storage.simulatedSize)}
 

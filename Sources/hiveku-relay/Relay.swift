@@ -32,7 +32,7 @@ struct Relay: Sendable {
     static let drainTime = Duration.seconds(30)
 
     static func assemble(
-        settings: RelaySettings, sockets: [SMTPListener]?,
+        settings: RelaySettings, sockets: ListenPlaces?,
         rereading: (@Sendable () throws(SettingsErrors) -> RelaySettings)?, demo: Demo?,
         environment: [String: String], manager: ServiceManager, hangups: UnixSignalsSequence, clock: any RelayClock,
         log: LogSettings, logger: Logger
@@ -47,7 +47,7 @@ struct Relay: Sendable {
         for finding in ExposedFiles.findings(settings) {
             logger.warning("\(finding.found)", metadata: ["remedy": "\(finding.remedy ?? "")"])
         }
-        let listeners = try sockets ?? listeners(settings, manager)
+        let places = try sockets ?? ListenPlaces(settings, manager, logger: logger)
         // Nothing is counted that nobody can ask for.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
         let store = try openStore(
@@ -72,11 +72,16 @@ struct Relay: Sendable {
                 if case .accepted(_, let lane) = event { (lane == .live ? live : test).wake() }
             })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let limiter = ConnectionLimiter(
+            maximum: settings.submission.maximumConnections,
+            maximumPerClient: settings.submission.maximumConnectionsPerClient)
+        let proxyNetworks = ProxyNetworks(settings.proxyNetworks)
         let server: SMTPServer
         do {
             server = try await SMTPServer.start(
-                listeners, configuration: .init(settings), admission: admission,
-                tls: certificates.context, group: group, logger: logger, observe: { metrics?.observe($0) })
+                places.smtp, configuration: .init(settings), admission: admission, tls: certificates.context,
+                limiter: limiter, proxyNetworks: proxyNetworks, group: group, logger: logger,
+                observe: { metrics?.observe($0) })
         } catch let error as ListenError {
             throw CommandError("\(error)")
         }
@@ -85,29 +90,27 @@ struct Relay: Sendable {
             demo.welcome(
                 key,
                 addresses: server.bound.map { bound in
-                    (
-                        bound.listener.security == .startTLS ? .startTLS : .implicitTLS,
-                        "\(bound.address?.ipAddress ?? "?"):\(bound.address?.port ?? 0)"
-                    )
+                    (bound.listener.security == .startTLS ? .startTLS : .implicitTLS, bound.description)
                 })
         }
         for bound in server.bound {
             logger.notice(
                 "listening",
                 metadata: [
-                    "address": "\(bound.address?.ipAddress ?? "?"):\(bound.address?.port ?? 0)",
+                    "address": "\(bound.description)",
                     "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
                 ])
         }
         let current = CurrentSettings(settings)
         let followers = SettingsFollowers(
-            store: store, admission: admission, server: server, live: live, test: test, log: log)
+            store: store, admission: admission, server: server, limiter: limiter, proxyNetworks: proxyNetworks,
+            live: live, test: test, log: log)
         let watchdog = Watchdog(
             group: group, lanes: [("live", live), ("test", test)], store: store, callsSES: ses != nil,
             interval: manager.watchdogInterval, clock: clock, logger: logger)
         let telemetry = TelemetrySources(
             store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
-            certificates: certificates.context, loops: group, clock: clock)
+            limiter: limiter, certificates: certificates.context, loops: group, clock: clock)
         return Relay(
             store: store,
             // Ended in reverse order: first the door is shut, then what is in the house is finished. Who watches sees it all.
@@ -153,32 +156,6 @@ struct Relay: Sendable {
         } catch {
             printError("\(error)")
             throw ExitCode(78)
-        }
-    }
-
-    private static func listeners(_ settings: RelaySettings, _ manager: ServiceManager) throws -> [SMTPListener] {
-        try settings.listen.flatMap { listener -> [SMTPListener] in
-            switch listener {
-            case .address(let security, let host, let port):
-                return [
-                    SMTPListener(.address(host: host, port: port), security == .startTLS ? .startTLS : .implicitTLS)
-                ]
-            case .inheritedSockets:
-                guard !manager.sockets.isEmpty else {
-                    throw CommandError(
-                        "listen: systemd, but systemd passed no sockets on; start the relay through its .socket units")
-                }
-                return try manager.sockets.map { socket in
-                    switch socket.name {
-                    case "smtp": SMTPListener(.descriptor(socket.descriptor), .startTLS)
-                    case "smtps": SMTPListener(.descriptor(socket.descriptor), .implicitTLS)
-                    default:
-                        throw CommandError(
-                            "systemd passed on a socket named '\(printable(socket.name))'; FileDescriptorName= must be smtp or smtps"
-                        )
-                    }
-                }
-            }
         }
     }
 }

@@ -1,7 +1,4 @@
 import Foundation
-import Listening
-import SMTPServer
-import Settings
 
 #if canImport(Glibc)
     import Glibc
@@ -61,44 +58,4 @@ enum RelayUser {
                 "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
         }
     }
-}
-
-/// Listening sockets that root binds before it becomes the relay's user, who may not bind ports below 1024.
-enum BoundSockets {
-    /// - Returns: `listeners` with the sockets in place of the addresses.
-    /// - Throws: `CommandError` where one can't be bound.
-    static func bind(_ listeners: [RelaySettings.Listener]) throws -> [SMTPListener] {
-        try listeners.compactMap { listener in
-            guard case .address(let security, let host, let port) = listener else { return nil }
-            return SMTPListener(
-                .descriptor(try bind(listener, host, port)), security == .startTLS ? .startTLS : .implicitTLS)
-        }
-    }
-
-    private static func bind(_ listener: RelaySettings.Listener, _ host: String, _ port: Int) throws -> CInt {
-        func failure(_ why: String) -> CommandError { CommandError("can't listen on \(listener): \(why)") }
-        var hints = addrinfo()
-        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_PASSIVE
-        var first: UnsafeMutablePointer<addrinfo>?
-        let status = getaddrinfo(host, String(port), &hints, &first)
-        guard status == 0, let address = first?.pointee else { throw failure(String(cString: gai_strerror(status))) }
-        defer { freeaddrinfo(first) }
-        let descriptor = socket(
-            address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { throw failure(String(cString: strerror(errno))) }
-        var yes: CInt = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
-        guard systemBind(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
-            let why = String(cString: strerror(errno))
-            close(descriptor)
-            throw failure(why)
-        }
-        return descriptor
-    }
-}
-
-/// `bind(2)`, which the methods of the same name hide.
-private func systemBind(_ descriptor: CInt, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> CInt {
-    bind(descriptor, address, length)
 }

@@ -1,5 +1,6 @@
 import Admission
 import Delivery
+import Listening
 import Logging
 import NIOOpenSSL
 import RelayCore
@@ -26,6 +27,8 @@ struct SettingsFollowers: Sendable {
     let store: any RelayStore
     let admission: Admission
     let server: SMTPServer
+    let limiter: ConnectionLimiter
+    let proxyNetworks: ProxyNetworks
     let live: DeliveryWorker
     let test: DeliveryWorker
     let log: LogSettings
@@ -34,6 +37,10 @@ struct SettingsFollowers: Sendable {
         store.storage = settings.storage
         admission.reconfigure(.init(settings))
         server.reconfigure(.init(settings))
+        limiter.change(
+            maximum: settings.submission.maximumConnections,
+            maximumPerClient: settings.submission.maximumConnectionsPerClient)
+        proxyNetworks.change(to: settings.proxyNetworks)
         let schedule = RetrySchedule(settings.delivery)
         live.reconfigure(schedule: schedule, maximumRate: settings.ses.maximumRate)
         test.reconfigure(schedule: schedule, maximumRate: nil)

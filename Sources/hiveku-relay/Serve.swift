@@ -2,7 +2,6 @@ import ArgumentParser
 import Foundation
 import Logging
 import RelayCore
-import SMTPServer
 import Settings
 import UnixSignals
 
@@ -32,7 +31,7 @@ struct Serve: RootCommand {
         var demo: Demo?
         var settings: RelaySettings
         /// Nil where the server binds them itself.
-        var sockets: [SMTPListener]?
+        var sockets: ListenPlaces?
     }
     private var started: Start?
 
@@ -54,7 +53,7 @@ struct Serve: RootCommand {
         }
         let settings = try common.settings()
         guard RelayUser.isAnother(thanOwnerOfDirectoryOf: settings.database) else { return Start(settings: settings) }
-        let sockets = settings.listen.contains(.inheritedSockets) ? nil : try BoundSockets.bind(settings.listen)
+        let sockets = try ListenPlaces.bound(settings)
         try RelayUser.become(ownerOfDirectoryOf: settings.database)
         return Start(settings: try common.settings(), sockets: sockets)
     }

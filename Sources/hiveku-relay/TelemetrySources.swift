@@ -1,4 +1,5 @@
 import Delivery
+import Listening
 import Logging
 import NIOCore
 import NIOOpenSSL
@@ -15,6 +16,7 @@ struct TelemetrySources: Sendable {
     let database: String
     let workers: [Lane: DeliveryWorker]
     let server: SMTPServer
+    let limiter: ConnectionLimiter
     let certificates: ReloadableTLSContext
     let loops: any EventLoopGroup
     let clock: any RelayClock
@@ -57,12 +59,12 @@ struct TelemetrySources: Sendable {
         _ settings: RelaySettings.Metrics, _ metrics: RelayMetrics?, _ logger: Logger
     ) -> [any Service] {
         guard let listen = settings.listen, let metrics else { return [] }
-        let (server, store, database, certificates, clock) = (server, store, database, certificates, clock)
+        let (limiter, store, database, certificates, clock) = (limiter, store, database, certificates, clock)
         let page = MetricsPage(
             metrics,
             .init(
                 queue: { try await store.queueStatus(now: clock.now()) },
-                openConnections: { server.openConnections }, certificates: { certificates.current.certificates },
+                openConnections: { limiter.count }, certificates: { certificates.current.certificates },
                 disk: { await onOwnThread { DiskSpace(of: database) } }), clock: clock)
         return [
             TelemetryListener(

@@ -9,6 +9,8 @@ import Testing
         hostname: other.example.com
         database: /elsewhere/relay.db
         listen: ["smtp://127.0.0.1:2525"]
+        proxy_networks: [192.0.2.7]
+        http: { listen: ["https://127.0.0.1:8443"], trusted_proxies: [192.0.2.8] }
         tls: { certificate: [a.pem], private_key: [a.key], minimum_version: "1.3", compatibility: old-devices }
         submission:
           max_message_size: 1 MiB
@@ -38,7 +40,7 @@ import Testing
         metrics: { listen: "127.0.0.1:9465" }
         """
     private static let fixed: Set = [
-        "database", "listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
+        "database", "listen", "http.listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
         "ses.credentials_file", "ses.profile", "metrics.listen",
     ]
 
@@ -52,6 +54,7 @@ import Testing
         var expected = read
         expected.database = before.database
         expected.listen = before.listen
+        expected.http.listen = before.http.listen
         expected.metrics = before.metrics
         expected.ses = before.ses
         expected.ses.maximumSendRate = .fixed(13)

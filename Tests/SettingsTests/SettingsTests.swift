@@ -26,6 +26,8 @@ func mistakes(
         let settings = RelaySettings()
         #expect(settings.database == "/var/lib/hiveku-relay/relay.db")
         #expect(settings.listen.map(\.description) == ["smtp://0.0.0.0:587", "smtps://0.0.0.0:465"])
+        #expect(settings.http.listen.isEmpty)
+        #expect(settings.proxyNetworks.isEmpty)
         #expect(settings.submission.maximumMessageSize == 28 * 1024 * 1024)
         #expect(settings.submission.idleTimeout == .seconds(300))
         #expect(settings.submission.authenticationTimeout == .seconds(60))
@@ -40,7 +42,16 @@ func mistakes(
     static let everySetting = """
         hostname: mail.example.com
         database: relay.db
-        listen: [ "smtp://[::1]:2587", "smtps://mail.example.com:0", systemd ]
+        listen: [ "smtp://[::1]:2587", "smtps://mail.example.com:0", systemd, "smtp+proxy://0.0.0.0:2588" ]
+        proxy_networks: [ 192.0.2.7, "2001:db8::/64" ]
+        http:
+          listen:
+            - https://[::]:8443
+            - https+proxy://0.0.0.0:8444
+            - http://192.0.2.1:2580
+            - unix:/run/relay/http.sock
+            - systemd
+          trusted_proxies: 192.0.2.8
         tls:
           certificate: [ /a.pem, /b.pem ]
           private_key: [ /a.key, /b.key ]
@@ -94,7 +105,14 @@ func mistakes(
         settings.listen = [
             .address(.startTLS, host: "::1", port: 2587),
             .address(.implicitTLS, host: "mail.example.com", port: 0), .inheritedSockets,
+            .address(.startTLS, host: "0.0.0.0", port: 2588, proxy: true),
         ]
+        settings.proxyNetworks = [try NetworkBlock("192.0.2.7"), try NetworkBlock("2001:db8::/64")]
+        settings.http.listen = [
+            .address(.https, host: "::", port: 8443), .address(.https, host: "0.0.0.0", port: 8444, proxy: true),
+            .address(.http, host: "192.0.2.1", port: 2580), .unix(path: "/run/relay/http.sock"), .inheritedSockets,
+        ]
+        settings.http.trustedProxies = [try NetworkBlock("192.0.2.8")]
         settings.tls.certificates = ["/a.pem", "/b.pem"]
         settings.tls.privateKeys = ["/a.key", "/b.key"]
         settings.tls.minimumVersion = .tls13
@@ -140,7 +158,11 @@ func mistakes(
         let environment = [
             "HIVEKU_RELAY_HOSTNAME": "mail.example.com",
             "HIVEKU_RELAY_DATABASE": "relay.db",
-            "HIVEKU_RELAY_LISTEN": "smtp://[::1]:2587, smtps://mail.example.com:0,systemd",
+            "HIVEKU_RELAY_LISTEN": "smtp://[::1]:2587, smtps://mail.example.com:0,systemd,smtp+proxy://0.0.0.0:2588",
+            "HIVEKU_RELAY_PROXY_NETWORKS": "192.0.2.7,2001:db8::/64",
+            "HIVEKU_RELAY_HTTP_LISTEN":
+                "https://[::]:8443,https+proxy://0.0.0.0:8444,http://192.0.2.1:2580,unix:/run/relay/http.sock,systemd",
+            "HIVEKU_RELAY_HTTP_TRUSTED_PROXIES": "192.0.2.8",
             "HIVEKU_RELAY_TLS_CERTIFICATE": "/a.pem,/b.pem",
             "HIVEKU_RELAY_TLS_PRIVATE_KEY": "/a.key,/b.key",
             "HIVEKU_RELAY_TLS_MINIMUM_VERSION": "1.3",

@@ -30,7 +30,7 @@ struct ListenerCheck: Sendable {
     }
 
     private func look(at listener: RelaySettings.Listener, known: [String]) async -> Finding {
-        guard case .address(let security, let host, let port) = listener, port != 0 else {
+        guard case .address(let security, let host, let port, _) = listener, port != 0 else {
             return Judge.listener("\(listener)", .anyPort, known: known, now: clock.now())
         }
         let hostname = settings.hostname

@@ -41,7 +41,6 @@ final class ServerFixture: Sendable {
         let configuration = SMTPServerConfiguration(
             hostname: "relay.example.com", maximumMessageSize: maximumMessageSize,
             maximumRecipients: maximumRecipients,
-            maximumConnections: maximumConnections, maximumConnectionsPerClient: maximumConnectionsPerClient,
             idleTimeout: .seconds(300), authenticationTimeout: authenticationTimeout,
             plaintextAuthenticationNetworks: plaintext ? [try NetworkBlock("0.0.0.0/0")] : [])
         service = SMTPService(

@@ -7,7 +7,7 @@ import Synchronization
 #endif
 
 /// The file of a listening Unix socket: made room for, opened to its group, and removed.
-final class UnixSocketFile: Sendable {
+public final class UnixSocketFile: Sendable {
     /// Who may write to a socket may connect to it: the relay's user and group.
     static let mode: mode_t = 0o660
 
@@ -15,10 +15,11 @@ final class UnixSocketFile: Sendable {
     /// Of the file that was bound here: another's is not removed.
     private let inode = Mutex<ino_t?>(nil)
 
-    init(_ path: String) { self.path = path }
+    /// - Parameter path: has at most 107 octets, as the system's addresses of Unix sockets have.
+    public init(_ path: String) { self.path = path }
 
     /// Removes a socket that nobody listens at any more, left over from a crash. Returns what else is in the way.
-    func makeRoom() -> String? {
+    public func makeRoom() -> String? {
         guard let found = look() else {
             return errno == ENOENT ? nil : String(cString: strerror(errno))
         }
@@ -33,13 +34,14 @@ final class UnixSocketFile: Sendable {
         return nil
     }
 
-    /// The socket has been bound. Returns what went wrong.
-    func open() -> String? {
+    /// The socket has been bound: opens it to the relay's group. Returns what went wrong.
+    public func open() -> String? {
         inode.withLock { $0 = look()?.st_ino }
         return chmod(path, UnixSocketFile.mode) == 0 ? nil : String(cString: strerror(errno))
     }
 
-    func remove() {
+    /// Removes the file, unless another has taken its place.
+    public func remove() {
         guard let own = inode.withLock({ $0 }), look()?.st_ino == own else { return }
         unlink(path)
     }

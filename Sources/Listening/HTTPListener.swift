@@ -1,0 +1,14 @@
+/// A place where HTTP is taken, and how its connections begin.
+public struct HTTPListener: Hashable, Sendable {
+    public var place: ListenPlace
+    /// Whether connections begin with TLS (https).
+    public var isTLS: Bool
+    /// Whether each connection must begin with a PROXY header, in front of TLS.
+    public var takesProxyHeader: Bool
+
+    public init(_ place: ListenPlace, isTLS: Bool, takesProxyHeader: Bool = false) {
+        self.place = place
+        self.isTLS = isTLS
+        self.takesProxyHeader = takesProxyHeader
+    }
+}

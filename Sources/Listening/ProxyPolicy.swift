@@ -1,0 +1,111 @@
+import Logging
+import NIOCore
+import RelayCore
+import Synchronization
+
+/// Whose PROXY headers are taken. It may change while the relay runs.
+public final class ProxyNetworks: Sendable {
+    private let blocks: Mutex<[NetworkBlock]>
+
+    public init(_ blocks: [NetworkBlock]) { self.blocks = Mutex(blocks) }
+
+    /// Other networks, for connections from now on.
+    public func change(to blocks: [NetworkBlock]) { self.blocks.withLock { $0 = blocks } }
+
+    public func contains(_ peer: IPAddress) -> Bool { blocks.withLock { $0.contains { $0.contains(peer) } } }
+}
+
+/// What a listener holds connections to that must begin with a PROXY header.
+public struct ProxyPolicy: Sendable {
+    /// Load balancers whose headers are taken.
+    public var networks: ProxyNetworks
+    /// Counts connections whose client is not known yet.
+    public var limiter: ConnectionLimiter
+    /// Is told of each connection that is closed before its client is known, on its event loop.
+    public var refused: @Sendable (ProxyRefusal) -> Void
+
+    public init(
+        networks: ProxyNetworks, limiter: ConnectionLimiter, refused: @escaping @Sendable (ProxyRefusal) -> Void
+    ) {
+        self.networks = networks
+        self.limiter = limiter
+        self.refused = refused
+    }
+
+    /// From connecting until the header is whole. A load balancer sends it with its first segment.
+    public static let headerTime = TimeAmount.seconds(5)
+}
+
+/// Why a connection was closed before its client was known, for the log.
+public struct ProxyRefusal: Hashable, Sendable {
+    public enum Reason: Hashable, Sendable {
+        /// The peer is in none of `proxy_networks`.
+        case network
+        case header(ProxyHeader.Defect)
+        /// The connection ended within the header.
+        case cut
+        /// No whole header within ``ProxyPolicy/headerTime``.
+        case late
+        /// Too many connections wait for their header.
+        case limit
+    }
+
+    /// The load balancer, or whoever connected in its place.
+    public var peer: IPAddress
+    public var reason: Reason
+
+    public init(peer: IPAddress, reason: Reason) {
+        self.peer = peer
+        self.reason = reason
+    }
+
+    /// What happened, in a constant of the program.
+    public var message: String {
+        switch reason {
+        case .network: "PROXY header not taken from this address, connection closed"
+        case .limit: "too many connections wait for their PROXY header, connection closed"
+        case .header, .cut, .late: "no valid PROXY header, connection closed"
+        }
+    }
+
+    /// One word that tells reasons apart.
+    public var kind: String {
+        switch reason {
+        case .network: "proxy-network"
+        case .header(let defect): "proxy-\(defect.rawValue)"
+        case .cut: "proxy-cut"
+        case .late: "proxy-late"
+        case .limit: "proxy-limit"
+        }
+    }
+
+    public var metadata: Logger.Metadata { ["reason": "\(kind)", "error": "\(error)", "remedy": "\(remedy)"] }
+
+    private var error: String {
+        switch reason {
+        case .network: "this listener takes PROXY headers from proxy_networks only, and this address is in none of them"
+        case .header(.missing): "the connection begins without a PROXY header"
+        case .header(.tooLong):
+            "the PROXY header is longer than \(ProxyHeader.maximumLineLength) octets (version 1) or "
+                + "\(ProxyHeader.maximumLength) octets (version 2)"
+        case .header(.malformed): "the PROXY header is malformed"
+        case .header(.unsupported): "the PROXY header has an unknown version, command, address family or transport"
+        case .cut: "the connection ended within the PROXY header"
+        case .late: "no PROXY header came within \(ProxyPolicy.headerTime.nanoseconds / 1_000_000_000) s"
+        case .limit: "too many connections wait for their PROXY header"
+        }
+    }
+
+    private var remedy: String {
+        switch reason {
+        case .network:
+            "if it is your load balancer, add its address to proxy_networks; if not, let it use another listener"
+        case .header(.missing), .late:
+            "make the load balancer send the header (HAProxy: send-proxy-v2; nginx: proxy_protocol on), "
+                + "or let this client use a listener without +proxy"
+        case .header: "look at the load balancer's settings for the PROXY protocol"
+        case .cut: "look why the load balancer closed the connection"
+        case .limit: "raise submission.max_connections, or look why the load balancer sends no headers"
+        }
+    }
+}

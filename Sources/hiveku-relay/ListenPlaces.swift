@@ -1,0 +1,178 @@
+import Foundation
+import Listening
+import Logging
+import SMTPServer
+import Settings
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Where the relay takes connections: what the settings say, with the sockets that systemd or root has bound.
+struct ListenPlaces: Sendable {
+    var smtp: [SMTPListener] = []
+    var http: [HTTPListener] = []
+
+    /// As the settings say, with the sockets that systemd passed on.
+    ///
+    /// - Throws: `CommandError` where systemd passed on other sockets than the settings count on.
+    init(_ settings: RelaySettings, _ manager: ServiceManager, logger: Logger) throws {
+        let inherited = try manager.sockets.map(InheritedSocket.init)
+        for listener in settings.listen {
+            switch listener {
+            case .address(let security, let host, let port, let proxy):
+                smtp.append(SMTPListener(.address(host: host, port: port), .init(security), takesProxyHeader: proxy))
+            case .inheritedSockets:
+                let sockets = inherited.compactMap(\.smtp)
+                guard !sockets.isEmpty else { throw ListenPlaces.nothingPassedOn("listen", "smtp and smtps") }
+                smtp += sockets
+            }
+        }
+        for listener in settings.http.listen {
+            switch listener {
+            case .address(let security, let host, let port, let proxy):
+                http.append(
+                    HTTPListener(
+                        .address(host: host, port: port), isTLS: security == .https, takesProxyHeader: proxy))
+            case .unix(let path): http.append(HTTPListener(.unix(path: path), isTLS: false))
+            case .inheritedSockets:
+                let sockets = inherited.compactMap(\.http)
+                guard !sockets.isEmpty else { throw ListenPlaces.nothingPassedOn("http.listen", "https and http") }
+                http += sockets
+            }
+        }
+        try ListenPlaces.checkProxyNetworks(settings, inherited)
+        // Mail goes on being taken; a client that connects there would wait for ever.
+        for socket in inherited where !isUsed(socket) {
+            logger.error(
+                "systemd passed on a socket that no listener uses",
+                metadata: [
+                    "socket": "\(socket.name)",
+                    "remedy":
+                        "\(socket.http == nil ? "listen" : "http.listen") must have systemd, or its unit be disabled",
+                ])
+        }
+    }
+
+    private init() {}
+
+    private func isUsed(_ socket: InheritedSocket) -> Bool {
+        socket.smtp.map { smtp.contains($0) } ?? socket.http.map { http.contains($0) } ?? false
+    }
+
+    /// Nobody could connect to such a socket: its every peer would be refused.
+    private static func checkProxyNetworks(_ settings: RelaySettings, _ sockets: [InheritedSocket]) throws {
+        guard settings.proxyNetworks.isEmpty, let socket = sockets.first(where: \.takesProxyHeader) else { return }
+        throw CommandError(
+            "systemd passed on a socket named \(socket.name), but proxy_networks names no load balancer: "
+                + "set it to the addresses of yours")
+    }
+
+    private static func nothingPassedOn(_ setting: String, _ names: String) -> CommandError {
+        CommandError(
+            "\(setting): systemd, but systemd passed no sockets on that are named \(names); "
+                + "start the relay through its .socket units")
+    }
+}
+
+/// A socket that systemd bound and passed on. Its name is the scheme of the listener that it takes the place of.
+private struct InheritedSocket {
+    let name: String
+    /// Nil for a socket of HTTP.
+    let smtp: SMTPListener?
+    /// Nil for a socket of SMTP.
+    let http: HTTPListener?
+
+    var takesProxyHeader: Bool { smtp?.takesProxyHeader ?? http?.takesProxyHeader ?? false }
+
+    /// - Throws: `CommandError` for a name that is no scheme.
+    init(_ socket: (descriptor: CInt, name: String)) throws {
+        name = socket.name
+        let suffix = "+proxy"
+        let takesProxyHeader = name.hasSuffix(suffix)
+        let scheme = String(takesProxyHeader ? name.dropLast(suffix.count) : name[...])
+        let place = ListenPlace.descriptor(socket.descriptor)
+        if let security = RelaySettings.Listener.Security(rawValue: scheme) {
+            smtp = SMTPListener(place, .init(security), takesProxyHeader: takesProxyHeader)
+            http = nil
+        } else if let security = RelaySettings.HTTP.Listener.Security(rawValue: scheme) {
+            smtp = nil
+            http = HTTPListener(place, isTLS: security == .https, takesProxyHeader: takesProxyHeader)
+        } else {
+            throw CommandError(
+                "systemd passed on a socket named '\(printable(name))'; FileDescriptorName= must be smtp, smtps, https or http, "
+                    + "with +proxy behind it for a load balancer's connections")
+        }
+    }
+}
+
+extension SMTPListener.Security {
+    fileprivate init(_ security: RelaySettings.Listener.Security) {
+        self =
+            switch security {
+            case .startTLS: .startTLS
+            case .implicitTLS: .implicitTLS
+            }
+    }
+}
+
+// MARK: Sockets that root binds
+
+extension ListenPlaces {
+    /// Binds the addresses of the settings, for a relay that root starts and that then becomes another user, who may not bind ports
+    /// below 1024. Unix sockets are bound by that user, whose files they are.
+    ///
+    /// - Returns: nil where systemd has bound sockets: they are inherited.
+    /// - Throws: `CommandError` where one can't be bound.
+    static func bound(_ settings: RelaySettings) throws -> ListenPlaces? {
+        guard !settings.listen.contains(.inheritedSockets), !settings.http.listen.contains(.inheritedSockets) else {
+            return nil
+        }
+        var places = ListenPlaces()
+        for case .address(let security, let host, let port, let proxy) in settings.listen {
+            let place = ListenPlace.descriptor(try bind(host, port))
+            places.smtp.append(SMTPListener(place, .init(security), takesProxyHeader: proxy))
+        }
+        for listener in settings.http.listen {
+            switch listener {
+            case .address(let security, let host, let port, let proxy):
+                let place = ListenPlace.descriptor(try bind(host, port))
+                places.http.append(HTTPListener(place, isTLS: security == .https, takesProxyHeader: proxy))
+            case .unix(let path): places.http.append(HTTPListener(.unix(path: path), isTLS: false))
+            case .inheritedSockets: break
+            }
+        }
+        return places
+    }
+
+    private static func bind(_ host: String, _ port: Int) throws -> CInt {
+        func failure(_ why: String) -> CommandError {
+            CommandError("can't listen on \(ListenPlace.address(host: host, port: port)): \(why)")
+        }
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_PASSIVE
+        var first: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, String(port), &hints, &first)
+        guard status == 0, let address = first?.pointee else { throw failure(String(cString: gai_strerror(status))) }
+        defer { freeaddrinfo(first) }
+        let descriptor = socket(
+            address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { throw failure(String(cString: strerror(errno))) }
+        var yes: CInt = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
+        guard systemBind(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
+            let why = String(cString: strerror(errno))
+            close(descriptor)
+            throw failure(why)
+        }
+        return descriptor
+    }
+}
+
+/// `bind(2)`, which the methods of the same name hide.
+private func systemBind(_ descriptor: CInt, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> CInt {
+    bind(descriptor, address, length)
+}
