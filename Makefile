@@ -38,12 +38,17 @@ APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go li
 # Clients of the recipes in docs/applications.md, and what Exim needs, which is unpacked only.
 APT_CLIENTS := php-cli libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
 	libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
+# What HAProxy needs, which is unpacked only.
+APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
-	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_CLIENTS)
+	gcc strace fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_CLIENTS) \
+	$(APT_BALANCERS)
 # Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
 # Django.
 CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
 	python3-asgiref
+# Load balancers that the PROXY protocol is tested with. Installed, they would start services.
+BALANCERS := haproxy nginx libnginx-mod-stream
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -200,7 +205,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients $(VENV)/balancers
 	@true
 
 # Looked at each time: the list may be longer than when the virtual environment was made.
@@ -225,12 +230,21 @@ $(VENV)/fail2ban: $(VENV)/ready
 	apt-get download -q fail2ban || { $$run apt-get update -q && apt-get download -q fail2ban; }
 	cd $(VENV) && rm -rf unpacked fail2ban && dpkg -x fail2ban_*.deb unpacked && touch unpacked && mv -T unpacked fail2ban
 
-$(VENV)/clients: $(VENV)/ready
+# Downloads packages and unpacks them into a directory of the virtual environment.
+define unpack
 	cd $(VENV) && rm -rf packages unpacked && mkdir packages && cd packages; \
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-	apt-get download -q $(CLIENTS) || { $$run apt-get update -q && apt-get download -q $(CLIENTS); }
+	apt-get download -q $(1) || { $$run apt-get update -q && apt-get download -q $(1); }
 	cd $(VENV) && for package in packages/*.deb; do dpkg -x $$package unpacked || exit 1; done
-	cd $(VENV) && rm -rf packages clients && touch unpacked && mv -T unpacked clients
+	cd $(VENV) && rm -rf packages $(2) && touch unpacked && mv -T unpacked $(2)
+endef
+
+$(VENV)/clients: $(VENV)/ready
+	$(call unpack,$(CLIENTS),clients)
+
+# Behind the other, which unpacks in the same place.
+$(VENV)/balancers: $(VENV)/ready | $(VENV)/clients
+	$(call unpack,$(BALANCERS),balancers)
 
 $(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)

@@ -175,9 +175,13 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "AWSClient", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", nioCore, nioEmbedded,
+                "AWSClient", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", "Listening", nioCore,
+                nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),
+        tests(
+            "ListeningTests",
+            ["Listening", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),

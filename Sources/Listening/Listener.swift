@@ -75,16 +75,11 @@ public struct ListenError: Error, CustomStringConvertible {
 /// ``stopAccepting()``, then ``quiesce()``.
 public final class Listener: Sendable {
     private let channel: any Channel
-    /// Nil for a socket that has no file, or whose file is somebody else's.
-    private let file: UnixSocketFile?
     private let quiescing: ServerQuiescingHelper
     private let group: any EventLoopGroup
 
-    private init(
-        channel: any Channel, file: UnixSocketFile?, quiescing: ServerQuiescingHelper, group: any EventLoopGroup
-    ) {
+    private init(channel: any Channel, quiescing: ServerQuiescingHelper, group: any EventLoopGroup) {
         self.channel = channel
-        self.file = file
         self.quiescing = quiescing
         self.group = group
     }
@@ -157,7 +152,6 @@ public final class Listener: Sendable {
         }
         do {
             let channel: any Channel
-            var file: UnixSocketFile?
             switch place {
             case .descriptor(let descriptor):
                 channel = try await bootstrap.withBoundSocket(descriptor).get()
@@ -166,16 +160,16 @@ public final class Listener: Sendable {
             case .address(let host, let port):
                 channel = try await bootstrap.bind(to: resolve(host, port)).get()
             case .unix(let path):
-                let own = UnixSocketFile(path)
-                if let problem = own.makeRoom() { throw ListenError(place: place, cause: problem) }
+                let file = UnixSocketFile(path)
+                if let problem = file.makeRoom() { throw ListenError(place: place, cause: problem) }
+                // NIO removes the file when the channel closes.
                 channel = try await bootstrap.bind(unixDomainSocketPath: path).get()
-                if let problem = own.open() {
+                if let problem = file.open() {
                     try? await channel.close()
                     throw ListenError(place: place, cause: "the file can't be opened to the relay's group: \(problem)")
                 }
-                file = own
             }
-            return Listener(channel: channel, file: file, quiescing: quiescing, group: group)
+            return Listener(channel: channel, quiescing: quiescing, group: group)
         } catch let error as ListenError {
             throw error
         } catch {
@@ -192,10 +186,7 @@ public final class Listener: Sendable {
     }
 
     /// For one that is not needed after all, before any connection.
-    public func close() async {
-        try? await channel.close()
-        file?.remove()
-    }
+    public func close() async { try? await channel.close() }
 
     /// Leaves what has not been accepted yet to the next holder of the socket, and waits until what has been accepted is with its
     /// handler. A listener that is closed while it hands over a connection would hang up on it.
@@ -213,6 +204,5 @@ public final class Listener: Sendable {
         quiescing.initiateShutdown(promise: promise)
         // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
         try? await promise.futureResult.get()
-        file?.remove()
     }
 }

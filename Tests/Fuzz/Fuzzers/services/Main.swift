@@ -1,8 +1,9 @@
 import FuzzDriver
+import ListeningProperties
 import SESProperties
 import SettingsProperties
 
 @main
 enum Main {
-    static func main() { fuzz([.settings, .answer]) }
+    static func main() { fuzz([.settings, .answer, .proxy]) }
 }
