@@ -1,4 +1,5 @@
 import Configuration
+import RelayCore
 
 #if canImport(Glibc)
     import Glibc

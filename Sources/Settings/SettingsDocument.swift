@@ -1,3 +1,4 @@
+import RelayCore
 import Yams
 
 /// A settings file taken apart: what is written for which setting, where, and the mistakes in its form and names.

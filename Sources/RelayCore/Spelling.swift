@@ -1,8 +1,8 @@
 /// Guesses at what was meant by a name that is none.
-enum Spelling {
+package enum Spelling {
     /// The candidate that `name` is a slip of, if one is near enough. A name that only lacks its section, or is in the wrong
     /// one, counts as near.
-    static func nearest(to name: String, among candidates: [String]) -> String? {
+    package static func nearest(to name: String, among candidates: [String]) -> String? {
         let name = String(name.lowercased().prefix(80))
         let key = lastPart(name)
         let ranked = candidates.map { candidate in
@@ -15,7 +15,7 @@ enum Spelling {
     private static func lastPart(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
 
     /// The number of letters to insert, drop, change or swap with their neighbour (optimal string alignment).
-    static func distance(_ a: String, _ b: String) -> Int {
+    package static func distance(_ a: String, _ b: String) -> Int {
         let (a, b) = (Array(a.unicodeScalars), Array(b.unicodeScalars))
         var beforeLast: [Int] = []
         var last = Array(0...b.count)

@@ -1,0 +1,257 @@
+import InternetMessage
+import MessageComposition
+import RelayCore
+import StrictJSON
+
+/// Reads the fields of an email, and gathers their mistakes.
+struct EmailReader {
+    let context: EmailRequest.Context
+    var errors = ValidationErrors()
+
+    init(_ context: EmailRequest.Context) { self.context = context }
+
+    /// The members of an object. Null says the same as leaving the field out: many a client writes it for what it does not have.
+    struct Fields {
+        let object: JSONObject
+        let pointer: JSONPointer
+
+        func value(_ name: String) -> (value: JSON, pointer: JSONPointer)? {
+            guard let value = object[name], value != .null else { return nil }
+            return (value, pointer.appending(name))
+        }
+    }
+
+    /// Nil where it is no object. Names that are not known are told.
+    mutating func object(_ value: JSON, at pointer: JSONPointer, _ names: FieldNames, _ what: String) -> Fields? {
+        guard case .object(let object) = value else {
+            errors.add("\(what) must be an object, not \(value.kind).", at: pointer)
+            return nil
+        }
+        for member in object.members where !names.known.contains(where: { member.name.utf8.elementsEqual($0.utf8) }) {
+            errors.add(names.mistake(about: member.name), at: EmailReader.place(of: member.name, in: pointer))
+        }
+        return Fields(object: object, pointer: pointer)
+    }
+
+    /// The place of a member; of one with a very long name, that of its object.
+    private static func place(of name: JSONString, in object: JSONPointer) -> JSONPointer {
+        name.utf8.count <= 256 ? object.appending(name.text) : object
+    }
+
+    // MARK: What stands beside the email
+
+    mutating func idempotencyKey(_ fields: Fields) -> IdempotencyKey? {
+        guard let text = text("idempotency_key", fields) else { return nil }
+        do throws(IdempotencyKey.Mistake) {
+            return try IdempotencyKey(text)
+        } catch {
+            errors.add(error.detail, at: fields.pointer.appending("idempotency_key"))
+            return nil
+        }
+    }
+
+    mutating func scheduledAt(_ fields: Fields) -> Timestamp? {
+        guard let text = text("scheduled_at", fields) else { return nil }
+        let pointer = fields.pointer.appending("scheduled_at")
+        guard let time = ScheduledTime.read(text) else {
+            errors.add(
+                "\"scheduled_at\" must be a date and time with its zone, such as 2026-12-01T09:00:00Z or 2026-12-01T10:00:00+01:00.",
+                at: pointer)
+            return nil
+        }
+        guard time <= context.now + ScheduledTime.horizon else {
+            errors.add("\"scheduled_at\" must be at most 30 days ahead.", at: pointer)
+            return nil
+        }
+        return time > context.now ? time : nil
+    }
+
+    mutating func tags(_ fields: Fields) -> [String] {
+        guard let (value, pointer) = fields.value("tags") else { return [] }
+        guard case .array(let elements) = value else {
+            errors.add("\"tags\" must be an array of strings, not \(value.kind).", at: pointer)
+            return []
+        }
+        guard elements.count <= EmailRequest.maximumTags else {
+            errors.add(
+                "An email can have at most \(EmailRequest.maximumTags) tags, and this one has \(elements.count).",
+                at: pointer)
+            return []
+        }
+        var tags: [String] = []
+        for (index, element) in elements.enumerated() {
+            let place = pointer.appending(index)
+            guard case .string(let string) = element else {
+                errors.add("A tag must be a string, not \(element.kind).", at: place)
+                continue
+            }
+            guard EmailRequest.tagLengths.contains(string.utf8.count), !string.holdsControl else {
+                errors.add(
+                    "A tag must be 1 to \(EmailRequest.tagLengths.upperBound) octets of UTF-8 without control characters.",
+                    at: place)
+                continue
+            }
+            let tag = string.text
+            if !tags.contains(where: { $0.utf8.elementsEqual(tag.utf8) }) { tags.append(tag) }
+        }
+        return tags
+    }
+
+    // MARK: The email
+
+    /// Nil only where there are mistakes.
+    mutating func email(_ fields: Fields) -> Email? {
+        let from = from(fields)
+        let to = mailboxes("to", fields)
+        let cc = mailboxes("cc", fields)
+        let bcc = mailboxes("bcc", fields)
+        let replyTo = mailboxes("reply_to", fields)
+        if fields.value("to") == nil {
+            errors.add("\"to\" is required: a string, or an array of strings.", at: fields.pointer.appending("to"))
+        } else if case .array([])? = fields.value("to")?.value {
+            errors.add("\"to\" must have at least one address.", at: fields.pointer.appending("to"), .recipients)
+        }
+        // As the envelope has them: each once.
+        let recipients = Set((to + cc + bcc).map(\.address)).count
+        if recipients > context.maximumRecipients {
+            errors.add(tooManyRecipients(recipients), at: fields.pointer.appending("to"), .recipients)
+        }
+        let subject = text("subject", fields)
+        if fields.value("subject") == nil {
+            errors.add("\"subject\" is required: a string.", at: fields.pointer.appending("subject"))
+        }
+        let text = text("text", fields)
+        let html = self.text("html", fields)
+        if fields.value("text") == nil, fields.value("html") == nil {
+            errors.add("\"html\", \"text\" or both are required.", at: fields.pointer.appending("text"))
+        }
+        let attachments = attachments(fields)
+        let headers = headers(fields)
+        guard let from, let subject, errors.all.isEmpty else { return nil }
+        return Email(
+            from: from, to: to, cc: cc, bcc: bcc, replyTo: replyTo, subject: subject, text: text, html: html,
+            attachments: attachments, headers: headers)
+    }
+
+    /// Nil where the field is not there, or is no string.
+    private mutating func text(_ name: String, _ fields: Fields) -> String? {
+        guard let (value, pointer) = fields.value(name) else { return nil }
+        guard case .string(let string) = value else {
+            errors.add("\"\(name)\" must be a string, not \(value.kind).", at: pointer)
+            return nil
+        }
+        return string.text
+    }
+
+    private mutating func from(_ fields: Fields) -> Mailbox? {
+        guard fields.value("from") != nil else {
+            errors.add(
+                "\"from\" is required: user@example.com or Name <user@example.com>.",
+                at: fields.pointer.appending("from"))
+            return nil
+        }
+        guard let text = text("from", fields) else { return nil }
+        return mailbox(text, at: fields.pointer.appending("from"))
+    }
+
+    private mutating func mailboxes(_ name: String, _ fields: Fields) -> [Mailbox] {
+        guard let (value, pointer) = fields.value(name) else { return [] }
+        switch value {
+        case .string(let string): return mailbox(string.text, at: pointer).map { [$0] } ?? []
+        case .array(let elements):
+            // Before each of thousands is looked at.
+            guard elements.count <= context.maximumRecipients else {
+                errors.add(tooManyRecipients(elements.count), at: pointer, .recipients)
+                return []
+            }
+            return elements.enumerated().compactMap { index, element in
+                guard case .string(let string) = element else {
+                    errors.add(
+                        "An address must be a string such as user@example.com or Name <user@example.com>, not \(element.kind).",
+                        at: pointer.appending(index))
+                    return nil
+                }
+                return mailbox(string.text, at: pointer.appending(index))
+            }
+        default:
+            errors.add("\"\(name)\" must be a string or an array of strings, not \(value.kind).", at: pointer)
+            return []
+        }
+    }
+
+    private func tooManyRecipients(_ count: Int) -> String {
+        "A message can have at most \(context.maximumRecipients) recipients, and this one has \(count); send it in several messages."
+    }
+
+    private mutating func mailbox(_ text: String, at pointer: JSONPointer) -> Mailbox? {
+        do throws(EmailRequest.MailboxMistake) {
+            return try EmailRequest.mailbox(text)
+        } catch {
+            errors.add(error.explanation + ".", at: pointer, .address)
+            return nil
+        }
+    }
+
+    private mutating func attachments(_ fields: Fields) -> [Email.Attachment] {
+        guard let (value, pointer) = fields.value("attachments") else { return [] }
+        guard case .array(let elements) = value else {
+            errors.add("\"attachments\" must be an array of objects, not \(value.kind).", at: pointer)
+            return []
+        }
+        return elements.enumerated().compactMap { index, element in
+            attachment(element, at: pointer.appending(index))
+        }
+    }
+
+    private mutating func attachment(_ value: JSON, at pointer: JSONPointer) -> Email.Attachment? {
+        guard let fields = object(value, at: pointer, FieldNames.attachment, "An attachment") else { return nil }
+        let filename = text("filename", fields)
+        if fields.value("filename") == nil {
+            errors.add("\"filename\" is required: a string.", at: pointer.appending("filename"))
+        }
+        let contentType = text("content_type", fields)
+        let contentID = text("content_id", fields)
+        guard let content = content(fields), let filename else { return nil }
+        return Email.Attachment(filename: filename, contentType: contentType, contentID: contentID, content: content)
+    }
+
+    private mutating func content(_ fields: Fields) -> Base64Text? {
+        let pointer = fields.pointer.appending("content")
+        switch fields.value("content")?.value {
+        case .string(let string):
+            if let content = Base64Text(string.utf8) { return content }
+            let isDataURL = string.utf8.starts(with: "data:".utf8)
+            errors.add(
+                isDataURL
+                    ? "\"content\" is a data: URL; send what stands behind its comma, in base64."
+                    : "\"content\" must be base64 with the alphabet of + and / (RFC 4648 section 4), padded with =.",
+                at: pointer)
+        case .none: errors.add("\"content\" is required: the file in base64.", at: pointer)
+        case .some(let value): errors.add("\"content\" must be a string in base64, not \(value.kind).", at: pointer)
+        }
+        return nil
+    }
+
+    private mutating func headers(_ fields: Fields) -> [Email.HeaderField] {
+        guard let (value, pointer) = fields.value("headers") else { return [] }
+        guard case .object(let object) = value else {
+            errors.add("\"headers\" must be an object of strings, not \(value.kind).", at: pointer)
+            return []
+        }
+        return object.members.compactMap { member in
+            guard case .string(let string) = member.value else {
+                errors.add(
+                    "The value of a header field must be a string, not \(member.value.kind).",
+                    at: EmailReader.place(of: member.name, in: pointer))
+                return nil
+            }
+            return Email.HeaderField(name: member.name.text, value: string.text)
+        }
+    }
+}
+
+extension JSONString {
+    fileprivate var holdsControl: Bool {
+        text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+    }
+}

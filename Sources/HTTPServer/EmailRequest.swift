@@ -1,0 +1,147 @@
+import InternetMessage
+import MessageComposition
+import RelayCore
+import StrictJSON
+
+/// One email as a client of the API asks for it: the body of `POST /v1/email/send`, or an item of a batch.
+struct EmailRequest: Sendable {
+    /// What is not in the document.
+    struct Context: Sendable {
+        /// The time, which `scheduled_at` is held against.
+        var now: Timestamp
+        /// Recipients of one message, in `to`, `cc` and `bcc` together.
+        var maximumRecipients: Int
+    }
+
+    var email: Email
+    /// At most ``maximumTags``, each once, in the order of the request.
+    var tags: [String]
+    /// Later than now; nil for at once.
+    var scheduledAt: Timestamp?
+    /// Nil where the client has named no key.
+    var idempotency: RequestIdempotency?
+
+    static let maximumTags = 10
+    /// In octets of UTF-8.
+    static let tagLengths = 1...256
+
+    /// Reads an email.
+    ///
+    /// - Parameters:
+    ///   - document: the body of the request.
+    ///   - header: what the header `Idempotency-Key` named.
+    /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
+    init(
+        _ document: JSON, idempotencyKey header: IdempotencyKey?, _ context: Context
+    ) throws(EmailRequestFailure) {
+        self = try EmailRequest.read(document, at: .root, context) { key, pointer, errors throws(EmailRequestFailure) in
+            if let key, let header, key != header { throw .idempotencyKeysDiffer }
+            return key ?? header
+        }
+    }
+
+    /// Reads an item of a batch.
+    ///
+    /// An item may have an idempotency key of its own, as it has when it is sent by itself, so that a client can put the emails
+    /// that it has into batches as it likes. Not beside a key of the whole batch: each would have its own opinion on what is a repeat.
+    ///
+    /// - Parameters:
+    ///   - pointer: the item's place in the document.
+    ///   - batchHasKey: whether there is an idempotency key for the whole batch.
+    init(
+        item: JSON, at pointer: JSONPointer, batchHasKey: Bool, _ context: Context
+    ) throws(EmailRequestFailure) {
+        self = try EmailRequest.read(item, at: pointer, context) { key, pointer, errors throws(EmailRequestFailure) in
+            if key != nil, batchHasKey {
+                errors.add(
+                    "The batch has an idempotency key for all of its emails; leave out either that or those of the emails.",
+                    at: pointer)
+            }
+            return key
+        }
+    }
+
+    private static func read(
+        _ document: JSON, at pointer: JSONPointer, _ context: Context,
+        key decide: (
+            _ own: IdempotencyKey?, JSONPointer, inout ValidationErrors
+        ) throws(EmailRequestFailure) -> IdempotencyKey?
+    ) throws(EmailRequestFailure) -> EmailRequest {
+        var reader = EmailReader(context)
+        guard let fields = reader.object(document, at: pointer, FieldNames.email, "An email") else {
+            throw .invalid(reader.errors.all)
+        }
+        let own = reader.idempotencyKey(fields)
+        let key = try decide(own, pointer.appending("idempotency_key"), &reader.errors)
+        let scheduledAt = reader.scheduledAt(fields)
+        let tags = reader.tags(fields)
+        guard let email = reader.email(fields), reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
+        return EmailRequest(
+            email: email, tags: tags, scheduledAt: scheduledAt,
+            idempotency: key.map {
+                RequestIdempotency(key: $0, digest: document.digest(leavingOut: "idempotency_key"))
+            })
+    }
+
+    private init(email: Email, tags: [String], scheduledAt: Timestamp?, idempotency: RequestIdempotency?) {
+        self.email = email
+        self.tags = tags
+        self.scheduledAt = scheduledAt
+        self.idempotency = idempotency
+    }
+}
+
+extension EmailRequestFailure {
+    static let idempotencyKeysDiffer = EmailRequestFailure.idempotencyKey(
+        "The header Idempotency-Key and the field idempotency_key name two different keys; send one of them, or the same in both."
+    )
+}
+
+/// The body of `POST /v1/email/batch`: an array of emails, or `{"emails": […]}`.
+struct EmailBatch: Sendable {
+    /// In the order of the request. One that fails does not stop the others.
+    var items: [Result<EmailRequest, EmailRequestFailure>]
+    /// Of the batch as a whole; the digest is that of the array, in either form of the body.
+    var idempotency: RequestIdempotency?
+
+    static let sizes = 1...100
+
+    /// - Throws: ``EmailRequestFailure`` where it is not a batch, or has too many emails or none.
+    init(
+        _ document: JSON, idempotencyKey header: IdempotencyKey?, _ context: EmailRequest.Context
+    ) throws(EmailRequestFailure) {
+        var reader = EmailReader(context)
+        var pointer = JSONPointer.root
+        var emails = document
+        var key = header
+        if case .object = document {
+            guard let fields = reader.object(document, at: .root, FieldNames.batch, "A batch") else {
+                throw .invalid(reader.errors.all)
+            }
+            if let own = reader.idempotencyKey(fields) {
+                if let header, header != own { throw .idempotencyKeysDiffer }
+                key = own
+            }
+            pointer = pointer.appending("emails")
+            emails = fields.value("emails")?.value ?? .array([])
+        }
+        guard case .array(let elements) = emails else {
+            reader.errors.add("An array of emails is expected, not \(emails.kind).", at: pointer)
+            throw .invalid(reader.errors.all)
+        }
+        if !EmailBatch.sizes.contains(elements.count) {
+            reader.errors.add(
+                "A batch must have 1 to \(EmailBatch.sizes.upperBound) emails, and this one has \(elements.count); "
+                    + (elements.isEmpty ? "put the emails into an array." : "send them in several batches."),
+                at: pointer)
+        }
+        guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
+        items = elements.enumerated().map { index, element in
+            Result { () throws(EmailRequestFailure) in
+                try EmailRequest(
+                    item: element, at: pointer.appending(index), batchHasKey: key != nil, context)
+            }
+        }
+        idempotency = key.map { RequestIdempotency(key: $0, digest: emails.digest()) }
+    }
+}

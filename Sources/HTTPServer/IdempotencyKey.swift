@@ -1,0 +1,59 @@
+/// The client's name for a request: a request that comes again under the same name is carried out once.
+///
+/// 1 to 256 printable ASCII characters, as the field `Hiveku-Idempotency-Key` of a message holds.
+struct IdempotencyKey: Hashable, Sendable {
+    let text: String
+
+    /// A sentence with its full stop: what to change.
+    struct Mistake: Error, Hashable, Sendable {
+        let detail: String
+    }
+
+    static let lengths = 1...256
+
+    /// As the member `idempotency_key` of a document has it.
+    init(_ text: some StringProtocol) throws(Mistake) {
+        guard IdempotencyKey.lengths.contains(text.utf8.count), text.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
+            throw Mistake(detail: "An idempotency key must be 1 to 256 printable ASCII characters.")
+        }
+        self.text = String(text)
+    }
+
+    /// As the header `Idempotency-Key` has it (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941 section 3.3.3
+    /// in double quotes, or the bare characters, as most clients send it. Both name the same key.
+    ///
+    /// - Parameter value: of the header, without the blanks around it.
+    init(header value: some StringProtocol) throws(Mistake) {
+        guard value.utf8.first == UInt8(ascii: "\"") else {
+            try self.init(value)
+            return
+        }
+        try self.init(try IdempotencyKey.unquoted(value))
+    }
+
+    private static func unquoted(_ value: some StringProtocol) throws(Mistake) -> String {
+        var text = ""
+        var isEscaped = false
+        var octets = value.utf8.dropFirst().makeIterator()
+        while let octet = octets.next() {
+            switch octet {
+            case _ where isEscaped:
+                guard octet == UInt8(ascii: "\"") || octet == UInt8(ascii: "\\") else { throw malformed }
+                text.unicodeScalars.append(Unicode.Scalar(octet))
+                isEscaped = false
+            case UInt8(ascii: "\\"): isEscaped = true
+            case UInt8(ascii: "\""):
+                guard octets.next() == nil else { throw malformed }
+                return text
+            case 0x20...0x7E: text.unicodeScalars.append(Unicode.Scalar(octet))
+            default: throw malformed
+            }
+        }
+        throw malformed
+    }
+
+    private static let malformed = Mistake(
+        detail:
+            #"The header Idempotency-Key begins with a double quote and must end with one; within it, write \" for a double quote and \\ for a backslash."#
+    )
+}

@@ -1,0 +1,63 @@
+import Crypto
+import StrictJSON
+
+/// What tells a repeated request from another one under the same idempotency key.
+struct RequestIdempotency: Hashable, Sendable {
+    var key: IdempotencyKey
+    /// Of the document without its idempotency key: 16 octets. See ``JSON/digest(leavingOut:)``.
+    var digest: [UInt8]
+}
+
+extension JSON {
+    /// The first 16 octets of a SHA-256 over the value: equal for two documents that say the same. White space, escapes and the
+    /// order of members make no difference; how a number is written does.
+    ///
+    /// The value is hashed piece by piece as it lies in memory, without a copy.
+    ///
+    /// - Parameter name: a member of the outermost object that does not count.
+    func digest(leavingOut name: String? = nil) -> [UInt8] {
+        var hash = DigestWriter()
+        hash.add(self, leavingOut: name)
+        return hash.finished
+    }
+}
+
+/// Gives a hash function one form of each value: a letter for its kind, how much there is of it, and its octets.
+private struct DigestWriter {
+    private var hash = SHA256()
+
+    private static let length = 16
+
+    mutating func add(_ value: JSON, leavingOut name: String? = nil) {
+        switch value {
+        case .null: add("n", 0)
+        case .bool(let value): add("b", value ? 1 : 0)
+        case .number(let number): add("d", Array(number.text.utf8)[...])
+        case .string(let string): add("s", string.utf8)
+        case .array(let elements):
+            add("a", elements.count)
+            for element in elements { add(element) }
+        case .object(let object):
+            var members = object.members
+            if let name { members.removeAll { $0.name.utf8.elementsEqual(name.utf8) } }
+            members.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            add("o", members.count)
+            for member in members {
+                add("s", member.name.utf8)
+                add(member.value)
+            }
+        }
+    }
+
+    private mutating func add(_ kind: Unicode.Scalar, _ count: Int) {
+        hash.update(data: [UInt8(ascii: kind)])
+        withUnsafeBytes(of: UInt64(count).littleEndian) { hash.update(bufferPointer: $0) }
+    }
+
+    private mutating func add(_ kind: Unicode.Scalar, _ octets: ArraySlice<UInt8>) {
+        add(kind, octets.count)
+        octets.withUnsafeBytes { hash.update(bufferPointer: $0) }
+    }
+
+    var finished: [UInt8] { hash.finalize().withUnsafeBytes { Array($0.prefix(DigestWriter.length)) } }
+}

@@ -1,0 +1,56 @@
+import StrictJSON
+
+/// A mistake in the document of a request: what to change, and where.
+struct ValidationError: Error, Hashable, Sendable {
+    /// What a mistake is about, for the reason word of the whole answer.
+    enum Kind: String, Hashable, Sendable {
+        /// The document breaks the schema.
+        case invalid
+        /// An address is wrong.
+        case address
+        /// There are too many recipients, or none.
+        case recipients
+    }
+
+    var kind: Kind
+    /// A sentence with its full stop.
+    var detail: String
+    /// Where the value stands, or would stand if it were there.
+    var pointer: JSONPointer
+
+    init(_ detail: String, at pointer: JSONPointer, _ kind: Kind = .invalid) {
+        self.kind = kind
+        self.detail = detail
+        self.pointer = pointer
+    }
+}
+
+/// Why a request with a well-formed document is refused.
+enum EmailRequestFailure: Error, Hashable, Sendable {
+    /// The document breaks the schema: every mistake, at least one, as they were found. Status 422.
+    case invalid([ValidationError])
+    /// The header and the document do not name one idempotency key. A sentence with its full stop. Status 400.
+    case idempotencyKey(String)
+
+    /// The word that tells what the mistakes are about: `address` or `recipients` where all are about that, else `invalid`.
+    var kind: ValidationError.Kind {
+        guard case .invalid(let errors) = self, let first = errors.first?.kind else { return .invalid }
+        return errors.allSatisfy { $0.kind == first } ? first : .invalid
+    }
+}
+
+/// Gathers the mistakes in a document, so that all are told at once.
+struct ValidationErrors {
+    private(set) var all: [ValidationError] = []
+
+    /// Mistakes that are told of one document: it may have 100,000 values.
+    static let limit = 100
+
+    mutating func add(_ detail: String, at pointer: JSONPointer, _ kind: ValidationError.Kind = .invalid) {
+        guard all.count <= ValidationErrors.limit else { return }
+        all.append(
+            all.count < ValidationErrors.limit
+                ? ValidationError(detail, at: pointer, kind)
+                : ValidationError("There are more mistakes than these \(ValidationErrors.limit).", at: .root))
+    }
+}
