@@ -94,12 +94,12 @@ struct Relay: Sendable {
                 })
         }
         for bound in server.bound {
-            logger.notice(
-                "listening",
-                metadata: [
-                    "address": "\(bound.description)",
-                    "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
-                ])
+            var metadata: Logger.Metadata = [
+                "address": "\(bound.description)",
+                "tls": bound.listener.security == .startTLS ? "starttls" : "implicit",
+            ]
+            if bound.listener.takesProxyHeader { metadata["proxy_header"] = "required" }
+            logger.notice("listening", metadata: metadata)
         }
         let current = CurrentSettings(settings)
         let followers = SettingsFollowers(

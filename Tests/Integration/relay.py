@@ -89,7 +89,8 @@ class Relay:
     def _read_log(self, process):
         for line in process.stderr:
             self.log.append(line)
-            match = re.search(r"listening address=127\.0\.0\.1:(\d+) tls=(\w+)", line) or re.search(
+            match = re.search(
+                r"listening address=(?:127\.0\.0\.1|\[::1\]):(\d+)(?: proxy_header=required)? tls=(\w+)", line) or re.search(
                 r'"address":"127\.0\.0\.1:(\d+)".*"message":"listening".*"tls":"(\w+)"', line)
             if match:
                 self.ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])

@@ -1,0 +1,313 @@
+"""Behind HAProxy and nginx, and behind load balancers that send what they should not: the PROXY protocol."""
+
+import base64
+import contextlib
+import re
+import signal
+import smtplib
+import socket
+import ssl
+import struct
+import urllib.request
+
+import pytest
+
+from balancers import haproxy, nginx
+from relay import DEADLINE, Relay
+from submit import send
+
+MESSAGE = b"From: from@example.com\r\nSubject: through a load balancer\r\n\r\nbody\r\n"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+PROXIED = {
+    "listen": ["smtp+proxy://127.0.0.1:0", "smtps+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"],
+    "submission.max_rate_delay": "0s"}
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    """A relay behind load balancers on this machine, which the tests of this module share."""
+    relay = Relay(tmp_path_factory.mktemp("relay"), {**PROXIED, "metrics.listen": "127.0.0.1:0"}).start()
+    yield relay
+    assert relay.stop() == 0, relay.log_text()
+
+
+@pytest.fixture(scope="module", params=["haproxy version 1", "haproxy version 2", "nginx"])
+def balancer(relay, request, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("balancer")
+    if request.param == "nginx":
+        started = nginx(directory, relay)
+    else:
+        started = haproxy(directory, relay, version=int(request.param[-1]))
+    with started as balancer:
+        yield balancer
+
+
+@contextlib.contextmanager
+def connected(relay, ports, kind, source):
+    """An SMTP client at the address `source`, under TLS."""
+    context = ssl.create_default_context(cafile=str(relay.certificate))
+    # The certificate names no IPv6 address.
+    context.check_hostname = False
+    options = {"timeout": DEADLINE, "source_address": (source, 0)}
+    address = "::1" if ":" in source else "127.0.0.1"
+    if kind == "smtps":
+        smtp = smtplib.SMTP_SSL(address, ports[kind], context=context, **options)
+    else:
+        smtp = smtplib.SMTP(address, ports[kind], **options)
+        smtp.starttls(context=context)
+    try:
+        yield smtp
+    finally:
+        smtp.close()
+
+
+def log_lines(relay, text):
+    return [line for line in relay.log if text in line]
+
+
+# -- through real load balancers
+
+@pytest.mark.parametrize("kind", ["smtp", "smtps"])
+@pytest.mark.parametrize("source", ["127.0.0.2", "127.0.0.3"])
+def test_the_client_is_known_by_its_own_address(relay, balancer, kind, source):
+    """In the Received field, in the log, and to the key's allowlist."""
+    key = relay.create_key(allow_network=f"{source}/32")
+    with connected(relay, balancer.ports, kind, source) as smtp:
+        smtp.login("apikey", key)
+        code, text = send(smtp, MESSAGE)
+        assert code == 250, text
+        smtp.quit()
+    message = re.search(r"queued as (\w+)", text)[1]
+    assert re.match(rb"Received: from \S+ \(\[" + source.encode() + rb"\]\)\r\n", relay.raw(message))
+    relay.wait_until(lambda: [line for line in log_lines(relay, message) if f"client={source}" in line], "the log's line")
+
+
+@pytest.mark.parametrize("kind", ["smtp", "smtps"])
+def test_another_clients_address_is_refused(relay, balancer, kind):
+    key = relay.create_key(allow_network="127.0.0.2/32")
+    with connected(relay, balancer.ports, kind, "127.0.0.3") as smtp:
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            smtp.login("apikey", key)
+    assert b"[network]" in refused.value.smtp_error and b"127.0.0.3" in refused.value.smtp_error
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_over_ipv6(relay, tmp_path, version):
+    key = relay.create_key(allow_network="::1")
+    with haproxy(tmp_path, relay, version, host="::1") as balancer:
+        with connected(relay, balancer.ports, "smtps", "::1") as smtp:
+            smtp.login("apikey", key)
+            code, text = send(smtp, MESSAGE)
+    assert code == 250, text
+    assert b"([IPv6:::1])" in relay.raw(re.search(r"queued as (\w+)", text)[1])
+
+
+def connections(relay):
+    """How many the relay has accepted."""
+    address = relay.wait_until(lambda: re.search(r"metrics to be had address=(\S+)", relay.log_text()), "the metrics")[1]
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=DEADLINE) as answer:
+        samples = re.findall(r"^hiveku_relay_connections_total\{.*\} (\d+)", answer.read().decode(), re.M)
+    return sum(map(int, samples))
+
+
+@pytest.mark.parametrize("check", ["", "option smtpchk EHLO health.example.com"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_health_checks_leave_no_line(relay, tmp_path, version, check):
+    written, before = len(relay.log), connections(relay)
+    with haproxy(tmp_path, relay, version, check=check, checks_every="20ms"):
+        relay.wait_until(lambda: connections(relay) > before + 8, "some health checks")
+    # Somebody who only looks whether the port is open, and somebody who leaves a line, behind which all others are written.
+    direct(relay, "smtp", b"")
+    direct(relay, "smtp", b"garbage")
+    relay.wait_until(lambda: len(relay.log) > written, "the line")
+    assert ["proxy-missing" in line for line in relay.log[written:]] == [True]
+
+
+# -- made by hand
+
+def line(source="192.0.2.7", family=4):
+    return f"PROXY TCP{family} {source} {source} 40000 587\r\n".encode()
+
+
+def block(command=0x21, kind=0x11, rest=None, length=None):
+    rest = socket.inet_aton("192.0.2.7") * 2 + struct.pack(">HH", 40000, 587) if rest is None else rest
+    return SIGNATURE + bytes([command, kind]) + struct.pack(">H", len(rest) if length is None else length) + rest
+
+
+def direct(relay, kind, *pieces):
+    """What the relay answers to octets that come without a load balancer, up to the end of the connection or of a line."""
+    with socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            connection.sendall(piece)
+        if not pieces or pieces == (b"",):
+            return b""
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while not answer.endswith(b"\n"):
+                octets = connection.recv(1000)
+                if not octets:
+                    break
+                answer += octets
+        return answer
+
+
+HEADERS = [line(), line("2001:db8::7", 6), b"PROXY UNKNOWN\r\n", block(), block(0x20, 0, b""), block(rest=block()[16:] + bytes(200))]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_and_the_first_command_in_one_segment(relay, header):
+    assert direct(relay, "smtp", header + b"QUIT\r\n").startswith(b"220 relay.example.com ")
+
+
+@pytest.mark.parametrize("header", [line(), block()])
+def test_a_header_cut_in_every_place(relay, header):
+    for cut in range(1, len(header)):
+        assert direct(relay, "smtp", header[:cut], header[cut:]).startswith(b"220 "), cut
+    assert direct(relay, "smtp", *[header[n:n + 1] for n in range(len(header))]).startswith(b"220 ")
+
+
+@pytest.mark.parametrize("header", [line(), block()])
+def test_a_header_and_the_beginning_of_tls_in_one_segment(relay, header):
+    """Implicit TLS: the client's hello comes with the header."""
+    key = relay.create_key(allow_network="192.0.2.7")
+    context = ssl.create_default_context(cafile=str(relay.certificate))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE) as connection:
+        def carry(step):
+            """Until TLS has what it needs for `step`."""
+            while True:
+                try:
+                    result = step()
+                except ssl.SSLWantReadError:
+                    result = None
+                octets = outgoing.read()
+                if octets:
+                    connection.sendall(octets)
+                if result is not None:
+                    return result
+                octets = connection.recv(16_000)
+                assert octets, "the relay closed the connection"
+                incoming.write(octets)
+
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        connection.sendall(header + outgoing.read())
+        carry(lambda: tls.do_handshake() or True)
+        assert carry(lambda: tls.read(1000)).startswith(b"220 ")
+        login = base64.b64encode(f"\0apikey\0{key}".encode())
+        carry(lambda: tls.write(b"EHLO client\r\n"))
+        assert carry(lambda: tls.read(1000)).startswith(b"250-")
+        carry(lambda: tls.write(b"AUTH PLAIN " + login + b"\r\n"))
+        assert carry(lambda: tls.read(1000)).startswith(b"235 ")
+
+
+@pytest.mark.parametrize("octets, reason", [
+    (b"EHLO client\r\n", "proxy-missing"), (b"\x16\x03\x01\x02\x00\x01", "proxy-missing"),
+    (b"GET / HTTP/1.1\r\n\r\n", "proxy-missing"), (b"PROXY TCP4 192.0.2.7\r\n", "proxy-malformed"),
+    (line().replace(b"\r\n", b"\n"), "proxy-malformed"), (b"PROXY UNKNOWN " + b"x" * 200, "proxy-too-long"),
+    (block(length=5000), "proxy-too-long"), (block(0x31), "proxy-unsupported"), (block(kind=0x51), "proxy-unsupported"),
+    (block(rest=b"x" * 11), "proxy-malformed")])
+@pytest.mark.parametrize("kind", ["smtp", "smtps"])
+def test_a_connection_without_a_good_header_is_closed(own_relay, octets, reason, kind):
+    relay = own_relay(PROXIED)
+    assert direct(relay, kind, octets) == b""
+    relay.wait_for_log(f"reason={reason}")
+    logged = log_lines(relay, reason)
+    assert len(logged) == 1 and "notice" in logged[0] and "client=127.0.0.1" in logged[0] and "remedy=" in logged[0]
+
+
+def test_a_header_that_is_cut_or_does_not_come(relay):
+    """The rest of the header has five seconds, also of a client that goes on sending."""
+    written = len(relay.log)
+    with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as cut:
+        cut.sendall(line()[:20])
+        cut.shutdown(socket.SHUT_WR)
+        assert cut.recv(1000) == b""
+    with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as silent, \
+            socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as slow:
+        slow.sendall(block(rest=bytes(1000))[:100])
+        assert silent.recv(1000) == b"" and slow.recv(1000) == b""
+    relay.wait_until(lambda: len(relay.log) >= written + 3, "the lines")
+    reasons = [re.search(r"reason=(\S+)", line)[1] for line in relay.log[written:]]
+    assert sorted(reasons) == ["proxy-cut", "proxy-late", "proxy-late"]
+
+
+def test_the_log_is_not_drowned(own_relay):
+    relay = own_relay(PROXIED)
+    for _ in range(60):
+        direct(relay, "smtp", b"garbage")
+    relay.wait_for_log("more lines left out")
+    assert len(log_lines(relay, "reason=proxy-missing")) < 60
+
+
+def test_a_peer_outside_proxy_networks_is_closed_until_they_change(own_relay):
+    relay = own_relay({**PROXIED, "proxy_networks": ["192.0.2.0/24"]})
+    for kind in ["smtp", "smtps"]:
+        assert direct(relay, kind, line()) == b""
+    relay.wait_for_log("reason=proxy-network")
+    assert "add its address to proxy_networks" in log_lines(relay, "proxy-network")[0]
+    relay.write_settings(PROXIED)
+    relay.process.send_signal(signal.SIGHUP)
+    relay.wait_for_log("settings changed settings=proxy_networks")
+    assert direct(relay, "smtp", line()).startswith(b"220 ")
+
+
+def test_limits_and_throttle_go_by_the_clients_address(own_relay):
+    relay = own_relay({**PROXIED, "submission.max_connections_per_client": 2})
+
+    def greeting(connection):
+        return connection.makefile("rb").readline()
+
+    with contextlib.ExitStack() as open_ones:
+        def connect(source):
+            connection = open_ones.enter_context(
+                socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE))
+            connection.sendall(line(source))
+            return greeting(connection)
+
+        assert [connect("192.0.2.7")[:4] for _ in range(3)] == [b"220 ", b"220 ", b"421 "]
+        assert [connect("192.0.2.8")[:4] for _ in range(3)] == [b"220 ", b"220 ", b"421 "]
+    relay.wait_for_log("client=192.0.2.7", "client=192.0.2.8")
+    assert "connection refused" in log_lines(relay, "client=192.0.2.8")[0]
+
+
+def test_listeners_with_and_without_load_balancer_beside_each_other(own_relay):
+    """A header where none is expected is what a client says, and no command."""
+    relay = own_relay({"listen": ["smtp://127.0.0.1:0", "smtps+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"]})
+    with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as connection:
+        connection.sendall(line() + b"QUIT\r\n")
+        replies = connection.makefile("rb").read().splitlines()
+    assert [reply[:3] for reply in replies] == [b"220", b"500", b"221"]
+    assert direct(relay, "smtps", b"\x16\x03\x01\x02\x00\x01") == b""
+    relay.wait_for_log("reason=proxy-missing")
+
+
+def test_a_proxied_listener_needs_proxy_networks(own_relay):
+    relay = own_relay({**PROXIED, "proxy_networks": []}, start=False)
+    result = relay.run("config", "check", check=False)
+    assert result.returncode == 78
+    assert "proxy_networks names no load balancer" in result.stderr
+
+
+def accepts(relay):
+    try:
+        socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_a_client_whose_header_comes_during_the_shutdown_is_greeted(own_relay):
+    """A load balancer that has connected a client in the last moment: it may still send its message."""
+    relay = own_relay(PROXIED)
+    with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as connection:
+        connection.sendall(line()[:20])
+        # Behind this the relay has taken in the connection.
+        assert direct(relay, "smtp", line()).startswith(b"220 ")
+        relay.process.send_signal(signal.SIGTERM)
+        relay.wait_until(lambda: not accepts(relay), "the listener to close")
+        connection.sendall(line()[20:])
+        assert connection.makefile("rb").readline().startswith(b"220 ")
+    assert relay.stop() == 0
