@@ -43,9 +43,12 @@ let package = Package(
         properties("TLSProperties", [relay("NIOOpenSSL"), nioCore, nioEmbedded]),
         properties("SettingsProperties", [relay("Settings")]),
         properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),
+        properties(
+            "HTTPProperties",
+            [relay("StrictJSON"), relay("MessageComposition"), relay("HTTPServer"), relay("RelayCore")]),
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),
-        fuzzer("services", ["SettingsProperties", "SESProperties"]),
+        fuzzer("services", ["SettingsProperties", "SESProperties", "HTTPProperties"]),
     ]
 )
