@@ -44,9 +44,12 @@ let package = Package(
         properties("SettingsProperties", [relay("Settings")]),
         properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),
         properties("ListeningProperties", [relay("Listening"), nioCore]),
+        properties(
+            "HTTPProperties",
+            [relay("StrictJSON"), relay("MessageComposition"), relay("HTTPServer"), relay("RelayCore")]),
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),
-        fuzzer("services", ["SettingsProperties", "SESProperties", "ListeningProperties"]),
+        fuzzer("services", ["SettingsProperties", "SESProperties", "ListeningProperties", "HTTPProperties"]),
     ]
 )

@@ -7,6 +7,7 @@ import Testing
 struct ReplayTests {
     static let properties: [Property] = [
         .data, .commands, .header, .from, .parts, .address, .sasl, .tls, .settings, .answer, .proxy,
+        .json, .request,
     ]
 
     private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -1,9 +1,10 @@
 import FuzzDriver
+import HTTPProperties
 import ListeningProperties
 import SESProperties
 import SettingsProperties
 
 @main
 enum Main {
-    static func main() { fuzz([.settings, .answer, .proxy]) }
+    static func main() { fuzz([.settings, .answer, .proxy, .json, .request]) }
 }

@@ -1,0 +1,623 @@
+/// What `GET /v1/openapi.json` answers: the API in OpenAPI 3.1.
+///
+/// A literal of the program, not a file beside it: the program is one file. The tests hold the document to its specification, to the
+/// words and bounds of the sources, and the server to the document.
+enum OpenAPIDocument {
+    /// JSON.
+    static let text = #"""
+        {
+          "openapi": "3.1.0",
+          "info": {
+            "title": "Hiveku Relay",
+            "version": "1",
+            "summary": "Sends email by HTTP, with the API keys, limits and queue of the SMTP relay.",
+            "description": "Every request but this document's needs an API key: `Authorization: Bearer hk_live_…`. A test key is answered like a live one, and its mail is not sent. Errors are problem documents (RFC 9457): `code` is a stable word, `detail` says what to change."
+          },
+          "servers": [{"url": "/"}],
+          "security": [{"key": []}],
+          "tags": [
+            {"name": "Sending", "description": "Emails are queued, and sent by the relay."},
+            {"name": "Messages", "description": "What became of the emails of the key."},
+            {"name": "API", "description": "The API itself."}
+          ],
+          "paths": {
+            "/v1/email/send": {
+              "post": {
+                "operationId": "sendEmail",
+                "tags": ["Sending"],
+                "summary": "Send an email",
+                "description": "The scope `email:send` is needed. The answer comes when the email is on disk.",
+                "parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}],
+                "requestBody": {
+                  "required": true,
+                  "content": {
+                    "application/json": {
+                      "schema": {"$ref": "#/components/schemas/Email"},
+                      "examples": {
+                        "text": {
+                          "summary": "Text only",
+                          "value": {
+                            "from": "Acme <hello@example.com>",
+                            "to": "ann@example.net",
+                            "subject": "Your order",
+                            "text": "Thank you for your order."
+                          }
+                        },
+                        "everything": {
+                          "summary": "Every field",
+                          "value": {
+                            "from": "Acme <hello@example.com>",
+                            "to": ["Ann <ann@example.net>", "bob@example.net"],
+                            "cc": "carol@example.net",
+                            "bcc": ["archive@example.com"],
+                            "reply_to": "support@example.com",
+                            "subject": "Your order",
+                            "html": "<p>Thank you for your order. <img src=\"cid:logo\"></p>",
+                            "text": "Thank you for your order.",
+                            "attachments": [
+                              {"filename": "terms.txt", "content": "VGhhbmtzLgo="},
+                              {"filename": "logo.png", "content": "iVBORw0KGgo=", "content_type": "image/png", "content_id": "logo"}
+                            ],
+                            "tags": ["orders"],
+                            "headers": {"X-Order": "1017"},
+                            "scheduled_at": "2026-12-01T09:00:00Z",
+                            "idempotency_key": "order-1017"
+                          }
+                        }
+                      }
+                    }
+                  }
+                },
+                "responses": {
+                  "200": {
+                    "description": "The email is queued, or waits for the time that it is scheduled at.",
+                    "headers": {
+                      "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                      "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
+                      "Idempotent-Replayed": {"$ref": "#/components/headers/IdempotentReplayed"}
+                    },
+                    "content": {
+                      "application/json": {
+                        "schema": {"$ref": "#/components/schemas/Accepted"},
+                        "example": {"messageId": "msg_06f1c4k9x2b7e", "status": "queued"}
+                      }
+                    }
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/batch": {
+              "post": {
+                "operationId": "sendBatch",
+                "tags": ["Sending"],
+                "summary": "Send up to 100 emails",
+                "description": "The scope `email:batch` is needed. Each email is checked and queued by itself; one that fails does not stop the others. As to the limits per second and per day a batch is taken as a whole or not at all, so that it can be sent again after a 429.",
+                "parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}],
+                "requestBody": {
+                  "required": true,
+                  "content": {
+                    "application/json": {
+                      "schema": {"$ref": "#/components/schemas/Batch"},
+                      "example": [
+                        {"from": "hello@example.com", "to": "ann@example.net", "subject": "Hello, Ann", "text": "Hello."},
+                        {"from": "hello@example.com", "to": "bob@example.net", "subject": "Hello, Bob", "text": "Hello."}
+                      ]
+                    }
+                  }
+                },
+                "responses": {
+                  "200": {
+                    "description": "What became of each email, in the order of the request.",
+                    "headers": {
+                      "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                      "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
+                      "Idempotent-Replayed": {"$ref": "#/components/headers/IdempotentReplayed"}
+                    },
+                    "content": {
+                      "application/json": {
+                        "schema": {"$ref": "#/components/schemas/BatchResults"},
+                        "example": {
+                          "results": [
+                            {"messageId": "msg_06f1c4k9x2b7e", "status": "queued"},
+                            {
+                              "status": "failed",
+                              "error": {
+                                "type": "urn:hiveku:relay:problem:invalid",
+                                "title": "The request breaks the schema",
+                                "status": 422,
+                                "detail": "\"subject\" is required: a string.",
+                                "code": "invalid",
+                                "errors": [{"detail": "\"subject\" is required: a string.", "pointer": "#/1/subject"}]
+                              }
+                            }
+                          ]
+                        }
+                      }
+                    }
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/messages": {
+              "get": {
+                "operationId": "listMessages",
+                "tags": ["Messages"],
+                "summary": "List the key's messages, newest first",
+                "description": "The scope `email:send` is needed. Everything that is given must hold.",
+                "parameters": [
+                  {
+                    "name": "limit", "in": "query",
+                    "description": "Messages on a page.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+                  },
+                  {
+                    "name": "cursor", "in": "query",
+                    "description": "`next_cursor` of the page before.",
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 64}
+                  },
+                  {
+                    "name": "status", "in": "query",
+                    "description": "Only messages of this status.",
+                    "schema": {"$ref": "#/components/schemas/MessageStatus"}
+                  },
+                  {
+                    "name": "tag", "in": "query",
+                    "description": "Only messages with this tag.",
+                    "schema": {"$ref": "#/components/schemas/Tag"}
+                  },
+                  {
+                    "name": "since", "in": "query",
+                    "description": "Only messages that were accepted at this time or later (RFC 3339, with a zone).",
+                    "schema": {"type": "string", "format": "date-time"},
+                    "example": "2026-11-28T00:00:00Z"
+                  }
+                ],
+                "responses": {
+                  "200": {
+                    "description": "A page of messages.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagePage"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/messages/{id}": {
+              "get": {
+                "operationId": "getMessage",
+                "tags": ["Messages"],
+                "summary": "Show one of the key's messages",
+                "description": "The scope `email:send` is needed.",
+                "parameters": [{"$ref": "#/components/parameters/MessageID"}],
+                "responses": {
+                  "200": {
+                    "description": "The message.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/NotFound"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/messages/{id}/cancel": {
+              "post": {
+                "operationId": "cancelMessage",
+                "tags": ["Messages"],
+                "summary": "Cancel a message that is not on its way yet",
+                "description": "The scope `email:send` is needed. A message that is cancelled already is answered like the first time.",
+                "parameters": [{"$ref": "#/components/parameters/MessageID"}],
+                "responses": {
+                  "200": {
+                    "description": "The message is not sent.",
+                    "content": {
+                      "application/json": {
+                        "schema": {"$ref": "#/components/schemas/Cancelled"},
+                        "example": {"messageId": "msg_06f1c4k9x2b7e", "status": "cancelled"}
+                      }
+                    }
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/NotFound"},
+                  "409": {"$ref": "#/components/responses/Conflict"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/openapi.json": {
+              "get": {
+                "operationId": "describe",
+                "tags": ["API"],
+                "summary": "This document",
+                "security": [],
+                "responses": {
+                  "200": {
+                    "description": "The API in OpenAPI 3.1.",
+                    "content": {"application/json": {"schema": {"type": "object"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"}
+                }
+              }
+            }
+          },
+          "components": {
+            "securitySchemes": {
+              "key": {"type": "http", "scheme": "bearer", "description": "An API key, `hk_live_…` or `hk_test_…`."}
+            },
+            "parameters": {
+              "IdempotencyKey": {
+                "name": "Idempotency-Key", "in": "header",
+                "description": "A name for this request: for 24 hours the same name with the same content is answered as the first time, and nothing is sent again. Bare, or in double quotes (RFC 8941); both name the same key. May also be the field `idempotency_key`; where both are sent, they must be equal.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 258, "pattern": "^[ -~]+$"},
+                "example": "order-1017"
+              },
+              "MessageID": {
+                "name": "id", "in": "path", "required": true,
+                "description": "As `messageId` has it; `msg_` may be left out.",
+                "schema": {"type": "string", "pattern": "^(msg_)?[0-9A-Za-z]{13}$"},
+                "example": "msg_06f1c4k9x2b7e"
+              }
+            },
+            "headers": {
+              "RateLimit": {
+                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds.",
+                "schema": {"type": "string"},
+                "example": "\"second\";r=9;t=1, \"day\";r=4200;t=3600"
+              },
+              "RateLimitPolicy": {
+                "description": "What the key may send, in emails: `q` in `w` seconds.",
+                "schema": {"type": "string"},
+                "example": "\"second\";q=10;w=1, \"day\";q=5000;w=86400"
+              },
+              "RetryAfter": {
+                "description": "Seconds until another try can succeed (RFC 9110 section 10.2.3).",
+                "schema": {"type": "integer", "minimum": 1},
+                "example": 1
+              },
+              "IdempotentReplayed": {
+                "description": "`true` where the request was carried out before, and this is the answer to the first one.",
+                "schema": {"type": "string", "const": "true"}
+              },
+              "WWWAuthenticate": {
+                "description": "RFC 6750 section 3.",
+                "schema": {"type": "string"},
+                "example": "Bearer realm=\"hiveku-relay\", error=\"invalid_token\""
+              }
+            },
+            "responses": {
+              "BadRequest": {
+                "description": "The body is no JSON, the two idempotency keys differ, or the request is no well-formed HTTP.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Unauthorized": {
+                "description": "There is no API key, or it is unknown, mistyped, revoked or expired.",
+                "headers": {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}},
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Forbidden": {
+                "description": "The key lacks a scope, or may not be used from this address or for this sender.",
+                "headers": {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}},
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "NotFound": {
+                "description": "The key has no such message.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Timeout": {
+                "description": "The body came too slowly.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Conflict": {
+                "description": "The message is on its way, or has ended.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "TooLarge": {
+                "description": "The body, or the message made of it, is over the limit.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "UnsupportedMediaType": {
+                "description": "The body is not `application/json`, or is compressed.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Unprocessable": {
+                "description": "The request is understood, and something in it must be changed: `errors` has every mistake in the document with its place.",
+                "content": {
+                  "application/problem+json": {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": {
+                      "type": "urn:hiveku:relay:problem:invalid",
+                      "title": "The request breaks the schema",
+                      "status": 422,
+                      "detail": "The field \"replyTo\" is not known; did you mean \"reply_to\"?",
+                      "code": "invalid",
+                      "errors": [
+                        {"detail": "The field \"replyTo\" is not known; did you mean \"reply_to\"?", "pointer": "#/replyTo"}
+                      ]
+                    }
+                  }
+                }
+              },
+              "TooManyRequests": {
+                "description": "A limit of the key is reached, or there were too many failed authentications.",
+                "headers": {
+                  "Retry-After": {"$ref": "#/components/headers/RetryAfter"},
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "HeaderTooLong": {
+                "description": "The header of the request is longer than 32 KiB.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "Unavailable": {
+                "description": "The message can't be stored just now.",
+                "headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              }
+            },
+            "schemas": {
+              "Email": {
+                "type": "object",
+                "description": "A field that is null counts as left out. A field that is not named here is refused. At least one of `html` and `text` is needed.",
+                "additionalProperties": false,
+                "required": ["from", "to", "subject"],
+                "anyOf": [
+                  {"required": ["html"], "properties": {"html": {"type": "string"}}},
+                  {"required": ["text"], "properties": {"text": {"type": "string"}}}
+                ],
+                "properties": {
+                  "from": {"$ref": "#/components/schemas/Mailbox", "description": "The sender. Its domain must be one that the key may send for."},
+                  "to": {
+                    "description": "At most as many recipients as `submission.max_recipients` says, in `to`, `cc` and `bcc` together.",
+                    "oneOf": [
+                      {"$ref": "#/components/schemas/Mailbox"},
+                      {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Mailbox"}}
+                    ]
+                  },
+                  "cc": {"$ref": "#/components/schemas/Mailboxes"},
+                  "bcc": {"$ref": "#/components/schemas/Mailboxes", "description": "Recipients that the message does not name."},
+                  "reply_to": {"$ref": "#/components/schemas/Mailboxes"},
+                  "subject": {"type": "string"},
+                  "html": {"type": ["string", "null"]},
+                  "text": {"type": ["string", "null"]},
+                  "attachments": {
+                    "type": ["array", "null"], "items": {"$ref": "#/components/schemas/Attachment"}
+                  },
+                  "tags": {
+                    "type": ["array", "null"], "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"},
+                    "description": "Words to find messages by. They are not part of the message."
+                  },
+                  "headers": {
+                    "type": ["object", "null"], "additionalProperties": {"type": "string"},
+                    "description": "Further fields of the header. What the relay or another field writes is refused: From, To, Date, MIME-Version, Received and the like."
+                  },
+                  "scheduled_at": {
+                    "type": ["string", "null"], "format": "date-time",
+                    "description": "When to send (RFC 3339, with a zone): up to 30 days ahead. A time that has passed means now."
+                  },
+                  "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey"}
+                }
+              },
+              "Mailbox": {
+                "type": "string",
+                "minLength": 3,
+                "description": "An address, or a name and an address in angle brackets. The name may be in any script.",
+                "examples": ["ann@example.net", "Ann <ann@example.net>"]
+              },
+              "Mailboxes": {
+                "oneOf": [
+                  {"$ref": "#/components/schemas/Mailbox"},
+                  {"type": "array", "items": {"$ref": "#/components/schemas/Mailbox"}},
+                  {"type": "null"}
+                ]
+              },
+              "Attachment": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["filename", "content"],
+                "properties": {
+                  "filename": {"type": "string", "minLength": 1},
+                  "content": {"type": "string", "contentEncoding": "base64", "description": "The file in base64 (RFC 4648 section 4)."},
+                  "content_type": {
+                    "type": ["string", "null"], "description": "A media type; without one, it is that of the file's ending.", "examples": ["application/pdf"]
+                  },
+                  "content_id": {
+                    "type": ["string", "null"], "description": "With one the file is inline, and `html` names it as `cid:…`.", "examples": ["logo"]
+                  }
+                }
+              },
+              "Tag": {"type": "string", "minLength": 1, "maxLength": 256, "description": "At most 256 octets of UTF-8, no control characters."},
+              "IdempotencyKey": {
+                "type": ["string", "null"], "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$",
+                "description": "As the header Idempotency-Key."
+              },
+              "Batch": {
+                "oneOf": [
+                  {"$ref": "#/components/schemas/Emails"},
+                  {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["emails"],
+                    "properties": {
+                      "emails": {"$ref": "#/components/schemas/Emails"},
+                      "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey", "description": "Of the batch as a whole. With one, the emails may have none."}
+                    }
+                  }
+                ]
+              },
+              "Emails": {"type": "array", "minItems": 1, "maxItems": 100, "items": {"$ref": "#/components/schemas/Email"}},
+              "MessageID": {"type": "string", "pattern": "^msg_[0-9a-z]{13}$"},
+              "Accepted": {
+                "type": "object",
+                "required": ["messageId", "status"],
+                "properties": {
+                  "messageId": {"$ref": "#/components/schemas/MessageID"},
+                  "status": {"enum": ["queued", "scheduled"]}
+                }
+              },
+              "Cancelled": {
+                "type": "object",
+                "required": ["messageId", "status"],
+                "properties": {
+                  "messageId": {"$ref": "#/components/schemas/MessageID"},
+                  "status": {"const": "cancelled"}
+                }
+              },
+              "BatchResults": {
+                "type": "object",
+                "required": ["results"],
+                "properties": {
+                  "results": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 100,
+                    "items": {
+                      "oneOf": [
+                        {"$ref": "#/components/schemas/Accepted"},
+                        {
+                          "type": "object",
+                          "required": ["status", "error"],
+                          "properties": {
+                            "status": {"const": "failed"},
+                            "error": {"$ref": "#/components/schemas/Problem"}
+                          }
+                        }
+                      ]
+                    }
+                  }
+                }
+              },
+              "MessageStatus": {
+                "type": "string",
+                "enum": ["queued", "scheduled", "sending", "sent", "simulated", "failed", "partly-failed", "held", "cancelled"],
+                "description": "`simulated`: accepted from a test key, and not sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it."
+              },
+              "RecipientStatus": {
+                "type": "string",
+                "enum": ["queued", "scheduled", "sending", "sent", "simulated", "failed", "held", "cancelled"]
+              },
+              "Message": {
+                "type": "object",
+                "required": ["messageId", "status", "from", "subject", "tags", "created_at", "scheduled_at", "recipients"],
+                "properties": {
+                  "messageId": {"$ref": "#/components/schemas/MessageID"},
+                  "status": {"$ref": "#/components/schemas/MessageStatus"},
+                  "from": {"type": "string", "description": "The envelope's sender; empty for none."},
+                  "subject": {"type": ["string", "null"]},
+                  "tags": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"}},
+                  "created_at": {"type": "string", "format": "date-time"},
+                  "scheduled_at": {"type": ["string", "null"], "format": "date-time"},
+                  "recipients": {
+                    "type": "array",
+                    "items": {
+                      "type": "object",
+                      "required": ["email", "status", "at", "detail"],
+                      "properties": {
+                        "email": {"type": "string"},
+                        "status": {"$ref": "#/components/schemas/RecipientStatus"},
+                        "at": {"type": ["string", "null"], "format": "date-time", "description": "Of the last change; null while nothing was tried."},
+                        "detail": {"type": ["string", "null"], "description": "Why it failed, or is tried again."}
+                      }
+                    }
+                  }
+                },
+                "examples": [
+                  {
+                    "messageId": "msg_06f1c4k9x2b7e",
+                    "status": "sent",
+                    "from": "hello@example.com",
+                    "subject": "Your order",
+                    "tags": ["orders"],
+                    "created_at": "2026-11-28T12:00:00.000Z",
+                    "scheduled_at": null,
+                    "recipients": [
+                      {"email": "ann@example.net", "status": "sent", "at": "2026-11-28T12:00:00.412Z", "detail": null}
+                    ]
+                  }
+                ]
+              },
+              "MessagePage": {
+                "type": "object",
+                "required": ["data", "next_cursor"],
+                "properties": {
+                  "data": {"type": "array", "maxItems": 100, "items": {"$ref": "#/components/schemas/Message"}},
+                  "next_cursor": {"type": ["string", "null"], "description": "For the parameter `cursor`; null on the last page."}
+                }
+              },
+              "Problem": {
+                "type": "object",
+                "description": "RFC 9457.",
+                "required": ["type", "title", "status", "detail", "code"],
+                "properties": {
+                  "type": {"type": "string", "format": "uri", "description": "`urn:hiveku:relay:problem:` and the code."},
+                  "title": {"type": "string", "description": "The same for all problems of a type."},
+                  "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                  "detail": {"type": "string", "description": "What to change."},
+                  "code": {
+                    "type": "string",
+                    "description": "A stable word. Most are those of SMTP.",
+                    "enum": [
+                      "tls-required", "auth-required", "key-unknown", "key-malformed", "key-revoked", "key-expired", "scope", "network",
+                      "auth-throttled", "sender-domain", "header-domain", "header-from", "header-address", "header-mime",
+                      "header-syntax", "header-repeated", "attachment", "loop", "rate-second", "rate-day", "recipients", "size",
+                      "address", "parameter", "line-ending", "line-length", "storage", "invalid", "idempotency-mismatch",
+                      "bad-request", "header-fields", "timeout", "not-found", "method-not-allowed", "unsupported-media-type",
+                      "conflict"
+                    ]
+                  },
+                  "errors": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 101,
+                    "description": "Every mistake in the document.",
+                    "items": {
+                      "type": "object",
+                      "required": ["detail", "pointer"],
+                      "properties": {
+                        "detail": {"type": "string", "description": "What to change."},
+                        "pointer": {"type": "string", "description": "The place: a JSON pointer as a fragment (RFC 6901 section 6)."}
+                      }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+        """#
+}

@@ -1,0 +1,131 @@
+import Foundation
+import RelayCore
+import StrictJSON
+import Testing
+
+@testable import HTTPServer
+
+@Suite("The OpenAPI document")
+struct OpenAPIDocumentTests {
+    private let document: JSON
+
+    init() throws { document = try JSON(reading: Array(OpenAPIDocument.text.utf8)) }
+
+    /// The value at a place; slashes in names are written as `~1`.
+    private func value(_ pointer: String) throws -> JSON {
+        var value = document
+        for token in pointer.split(separator: "/") {
+            let name = token.split(separator: "~1", omittingEmptySubsequences: false).joined(separator: "/")
+            guard case .object(let object) = value else { throw NoSuchPlace(pointer: pointer) }
+            value = try #require(object[name], "\(pointer): no \(name)")
+        }
+        return value
+    }
+
+    private struct NoSuchPlace: Error {
+        let pointer: String
+    }
+
+    private func strings(_ pointer: String) throws -> [String] {
+        guard case .array(let elements) = try value(pointer) else { throw NoSuchPlace(pointer: pointer) }
+        return elements.compactMap { if case .string(let string) = $0 { string.text } else { nil } }
+    }
+
+    private func names(_ pointer: String) throws -> [String] {
+        guard case .object(let object) = try value(pointer) else { throw NoSuchPlace(pointer: pointer) }
+        return object.members.map(\.name.text)
+    }
+
+    /// With Python's validator of OpenAPI; its examples with that of JSON Schema.
+    @Test("Follows its specification, and its examples follow the document")
+    func specification() throws {
+        let script = """
+            import json, sys
+            from jsonschema import Draft202012Validator
+            from openapi_spec_validator import validate
+            from referencing import Registry
+            from referencing.jsonschema import DRAFT202012
+            document = json.load(sys.stdin)
+            validate(document)
+            resource = DRAFT202012.create_resource(document)
+            registry = Registry().with_resource("urn:api", resource)
+            count = 0
+            def absolute(node):
+                if isinstance(node, dict):
+                    return {k: "urn:api" + v if k == "$ref" else absolute(v) for k, v in node.items()}
+                return [absolute(n) for n in node] if isinstance(node, list) else node
+            def look(node):
+                global count
+                if isinstance(node, list):
+                    for item in node: look(item)
+                if not isinstance(node, dict): return
+                examples = [node["example"]] if "example" in node else []
+                found = node.get("examples", {})
+                if isinstance(found, dict) and "schema" in node: examples += [e["value"] for e in found.values()]
+                schema = node.get("schema")
+                if isinstance(found, list) and "type" in node: examples, schema = found, {k: v for k, v in node.items()}
+                if isinstance(schema, dict):
+                    for example in examples:
+                        Draft202012Validator(absolute(schema), registry=registry).validate(example)
+                        count += 1
+                for key, item in node.items():
+                    if key not in ("example", "examples"): look(item)
+            look(document)
+            assert count >= 10, count
+            """
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script]
+        let input = Pipe()
+        let errors = Pipe()
+        process.standardInput = input
+        process.standardError = errors
+        try process.run()
+        try input.fileHandleForWriting.write(contentsOf: Data(document.bytes))
+        try input.fileHandleForWriting.close()
+        let words = try errors.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(String(decoding: words, as: UTF8.self))")
+    }
+
+    @Test("Has the fields and bounds that are checked")
+    func fields() throws {
+        #expect(try names("components/schemas/Email/properties") == FieldNames.email.known)
+        #expect(try names("components/schemas/Attachment/properties") == FieldNames.attachment.known)
+        #expect(try value("components/schemas/Email/properties/tags/maxItems") == JSON(EmailRequest.maximumTags))
+        #expect(try value("components/schemas/Tag/minLength") == JSON(EmailRequest.tagLengths.lowerBound))
+        #expect(try value("components/schemas/Tag/maxLength") == JSON(EmailRequest.tagLengths.upperBound))
+        #expect(try value("components/schemas/Emails/minItems") == JSON(EmailBatch.sizes.lowerBound))
+        #expect(try value("components/schemas/Emails/maxItems") == JSON(EmailBatch.sizes.upperBound))
+        #expect(
+            try value("components/schemas/IdempotencyKey/maxLength") == JSON(IdempotencyKey.lengths.upperBound))
+        #expect(
+            try value("components/schemas/Problem/properties/errors/maxItems") == JSON(ValidationErrors.limit + 1))
+    }
+
+    @Test("Knows every reason word and every state")
+    func words() throws {
+        let codes = try strings("components/schemas/Problem/properties/code/enum")
+        #expect(Set(codes).count == codes.count)
+        #expect(Set(RefusalReason.allCases.map(\.rawValue)).subtracting(codes).isEmpty)
+        let states = try strings("components/schemas/MessageStatus/enum")
+        #expect(Set(MessageState.allCases.map(\.rawValue)).subtracting(states).isEmpty)
+        let recipientStates = try strings("components/schemas/RecipientStatus/enum")
+        #expect(Set(DeliveryState.allCases.map(\.rawValue)).subtracting(recipientStates).isEmpty)
+    }
+
+    @Test("Its examples of requests are taken")
+    func examples() throws {
+        let context = EmailRequest.Context(
+            now: try #require(ScheduledTime.read("2026-11-28T12:00:00Z")), maximumRecipients: 100)
+        let send = "paths/~1v1~1email~1send/post/requestBody/content/application~1json/examples"
+        for name in try names(send) {
+            let example = try value("\(send)/\(name)/value")
+            #expect(throws: Never.self, "\(name)") { try EmailRequest(example, idempotencyKey: nil, context) }
+        }
+        let batch = try EmailBatch(
+            value("paths/~1v1~1email~1batch/post/requestBody/content/application~1json/example"), idempotencyKey: nil,
+            context)
+        for item in batch.items { #expect(throws: Never.self) { try item.get() } }
+    }
+}
