@@ -32,6 +32,7 @@ let package = Package(
         .executable(name: "hiveku-relay", targets: ["hiveku-relay"]),
         .library(name: "NIOOpenSSL", targets: ["NIOOpenSSL", "COpenSSL"]),
         .library(name: "InternetMessage", targets: ["InternetMessage"]),
+        .library(name: "MessageComposition", targets: ["MessageComposition"]),
         .library(name: "SMTP", targets: ["SMTP"]),
         .library(name: "RelayCore", targets: ["RelayCore"]),
         .library(name: "Admission", targets: ["Admission"]),

@@ -1,0 +1,206 @@
+import InternetMessage
+
+/// Writes the fields of a header (RFC 5322 section 2.2), folded to lines of 76 characters (RFC 2047 section 2) where there is a place for it.
+///
+/// A line that has no such place may be longer; what ``Email/defects()`` allows keeps it below 998 octets.
+struct FieldWriter {
+    var octets: [UInt8] = []
+    private var lineStart = 0
+
+    private static let preferredLine = 76
+
+    /// Characters of the line so far.
+    var column: Int { octets.count - lineStart }
+
+    mutating func append(_ text: String) { octets.append(contentsOf: text.utf8) }
+
+    /// Begins the next line of a field. A blank at the end of the last one becomes the one that begins it.
+    mutating func fold() {
+        if octets.last == .space { octets.removeLast() }
+        octets.append(.cr)
+        octets.append(.lf)
+        lineStart = octets.count
+        octets.append(.space)
+    }
+
+    /// Ends a field, or with nothing before it the section.
+    mutating func end() {
+        octets.append(.cr)
+        octets.append(.lf)
+        lineStart = octets.count
+    }
+
+    private mutating func begin(_ name: String) {
+        append(name)
+        append(": ")
+    }
+
+    /// Appends a word that belongs behind a blank: on this line if it fits, else on the next. `first`: nothing but the name
+    /// of the field stands before it, and no fold may.
+    private mutating func appendWord(length: Int, first: Bool) {
+        if first { return }
+        if column + 1 + length > Self.preferredLine { fold() } else { octets.append(.space) }
+    }
+
+    /// Writes a field of words in ASCII between which lines may be folded.
+    mutating func field(_ name: String, words: [String]) {
+        begin(name)
+        for (index, word) in words.enumerated() {
+            appendWord(length: word.utf8.count, first: index == 0)
+            append(word)
+        }
+        end()
+    }
+
+    // MARK: - Text
+
+    /// Writes an unstructured field (RFC 5322 section 2.2.1).
+    ///
+    /// - Parameter isVerbatim: Whether a value in ASCII stays as it is even where a reader may find an encoded word in it:
+    ///   it may have a syntax of its own.
+    mutating func field(_ name: String, text: String, isVerbatim: Bool) {
+        begin(name)
+        let start = octets.count
+        octets.append(contentsOf: text.utf8)
+        if isVerbatim { trimBlanks(from: start) }
+        let isASCII = octets[start...].allSatisfy { $0 < 0x80 }
+        let isPlain =
+            isASCII
+            && (isVerbatim
+                || (octets[start...].last?.isBlank != true && octets[start...].first?.isBlank != true
+                    && !text.holdsEncodedWordStart
+                    && (text.utf8.count <= HeaderFieldRule.maximumStretch
+                        || HeaderFieldRule.longestStretch(text) <= HeaderFieldRule.maximumStretch)))
+        if isPlain, column <= Self.preferredLine {
+            // An empty value needs no blank.
+            if octets.count == start { octets.removeLast() }
+            return end()
+        }
+        let value = octets[start...]
+        octets.removeSubrange(start...)
+        if isPlain { appendFolded(value) } else { appendEncoded(value) }
+        end()
+    }
+
+    private mutating func trimBlanks(from start: Int) {
+        while octets.count > start, octets.last?.isBlank == true { octets.removeLast() }
+        let blanks = octets[start...].prefix(while: \.isBlank).count
+        octets.removeSubrange(start..<(start + blanks))
+    }
+
+    /// Folds before single spaces only: some readers make one blank of a fold and all blanks around it.
+    private mutating func appendFolded(_ value: ArraySlice<UInt8>) {
+        var wordStart = value.startIndex
+        func wordEnd(from start: Int) -> Int {
+            var index = start
+            while index < value.endIndex, !HeaderFieldRule.isFoldingPlace(value, at: index) { index += 1 }
+            return index
+        }
+        while wordStart < value.endIndex {
+            let end = wordEnd(from: wordStart)
+            appendWord(length: end - wordStart, first: wordStart == value.startIndex)
+            octets.append(contentsOf: value[wordStart..<end])
+            wordStart = end + 1
+        }
+    }
+
+    /// Encodes the words that need it, with the blanks between them, or everything where a blank is not a single space.
+    private mutating func appendEncoded(_ value: ArraySlice<UInt8>) {
+        let words = value.split(separator: .space, omittingEmptySubsequences: false)
+        guard !words.contains(where: { $0.isEmpty || $0.contains(.tab) }) else {
+            return EncodedWordWriter.append(value, to: &self)
+        }
+        var index = 0
+        while index < words.count {
+            guard Self.needsEncoding(words[index]) else {
+                appendWord(length: words[index].count, first: index == 0)
+                octets.append(contentsOf: words[index])
+                index += 1
+                continue
+            }
+            var last = index
+            while last + 1 < words.count, Self.needsEncoding(words[last + 1]) { last += 1 }
+            if index > 0 { octets.append(.space) }
+            EncodedWordWriter.append(value[words[index].startIndex..<words[last].endIndex], to: &self)
+            index = last + 1
+        }
+    }
+
+    private static func needsEncoding(_ word: ArraySlice<UInt8>) -> Bool {
+        var previous: UInt8 = 0
+        for byte in word {
+            if byte >= 0x80 || (byte == .questionMark && previous == .equalsSign) { return true }
+            previous = byte
+        }
+        return word.count > HeaderFieldRule.maximumStretch
+    }
+
+    // MARK: - Addresses
+
+    /// Writes a field of mailboxes (RFC 5322 section 3.4).
+    mutating func field(_ name: String, mailboxes: [Mailbox]) {
+        begin(name)
+        for (index, mailbox) in mailboxes.enumerated() {
+            if index > 0 { octets.append(UInt8(ascii: ",")) }
+            append(mailbox, first: index == 0)
+        }
+        end()
+    }
+
+    private mutating func append(_ mailbox: Mailbox, first: Bool) {
+        let local = mailbox.address.localPart
+        let domain = mailbox.address.domain.text
+        let length = local.utf8.count + 1 + domain.utf8.count
+        guard let name = mailbox.displayName, !name.isEmpty else {
+            appendWord(length: length, first: first)
+            appendAddress(local, domain)
+            return
+        }
+        if !name.isASCII {
+            if !first { octets.append(.space) }
+            EncodedWordWriter.append(Array(name.utf8)[...], to: &self)
+        } else if name.utf8.allSatisfy({ $0.isAtomText }) {
+            appendWord(length: name.utf8.count, first: first)
+            append(name)
+        } else if Self.isPhrase(name) {
+            for (index, word) in name.utf8.split(separator: .space).enumerated() {
+                appendWord(length: word.count, first: first && index == 0)
+                octets.append(contentsOf: word)
+            }
+        } else {
+            appendQuotedString(name, first: first)
+        }
+        appendWord(length: length + 2, first: false)
+        octets.append(UInt8(ascii: "<"))
+        appendAddress(local, domain)
+        octets.append(UInt8(ascii: ">"))
+    }
+
+    private mutating func appendAddress(_ local: String, _ domain: String) {
+        append(local)
+        octets.append(UInt8(ascii: "@"))
+        append(domain)
+    }
+
+    /// Whether a name is one of atoms with single spaces between them.
+    private static func isPhrase(_ name: String) -> Bool {
+        var previous = UInt8.space
+        for byte in name.utf8 {
+            guard byte.isAtomText || (byte == .space && previous != .space) else { return false }
+            previous = byte
+        }
+        return previous != .space
+    }
+
+    /// Never folded within: readers differ about a fold in quotes.
+    private mutating func appendQuotedString(_ text: String, first: Bool) {
+        let escapes = text.utf8.count { $0 == .quote || $0 == .backslash }
+        appendWord(length: text.utf8.count + escapes + 2, first: first)
+        octets.append(.quote)
+        for byte in text.utf8 {
+            if byte == .quote || byte == .backslash { octets.append(.backslash) }
+            octets.append(byte)
+        }
+        octets.append(.quote)
+    }
+}

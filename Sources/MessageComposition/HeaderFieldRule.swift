@@ -1,0 +1,77 @@
+/// Which fields an application may add to the header, and with which values.
+enum HeaderFieldRule {
+    /// Octets that may stand between two places where a line can be folded: the line stays below 998 with the longest name.
+    static let maximumStretch = 900
+
+    /// Fields that other values of the email give, or that the relay or those who carry the message write.
+    private static let reserved: Set<[UInt8]> = Set(
+        [
+            "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version",
+            "received",
+            "return-path", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
+        ].map { Array($0.utf8) })
+
+    private static let reservedPrefixes = ["content-", "arc-", "resent-", "x-ses-", "hiveku-"].map { Array($0.utf8) }
+
+    /// Fields whose values have a syntax without encoded words (RFC 2369, RFC 3834, RFC 5322 section 3.6.4, RFC 8058).
+    private static let structured: Set<[UInt8]> = Set(
+        [
+            "list-unsubscribe", "list-unsubscribe-post", "list-archive", "list-help", "list-owner", "list-post",
+            "list-subscribe", "in-reply-to", "references", "auto-submitted", "precedence", "priority", "importance",
+            "sensitivity", "x-priority", "disposition-notification-to", "return-receipt-to", "errors-to", "feedback-id",
+        ].map { Array($0.utf8) })
+
+    /// What is wrong with a name in lower case; nil for a good one.
+    static func fault(inName name: [UInt8]) -> String? {
+        guard (1...Email.HeaderField.maximumNameLength).contains(name.count),
+            name.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ":") })
+        else {
+            return
+                "The name of a header must have 1 to \(Email.HeaderField.maximumNameLength) printable ASCII characters "
+                + "without blank and colon"
+        }
+        guard !reserved.contains(name), !reservedPrefixes.contains(where: { name.starts(with: $0) }) else {
+            return
+                "The relay writes this header itself; leave it out, and use the field of the email that says the same"
+        }
+        return nil
+    }
+
+    /// What is wrong with the value of the field that has this name in lower case; nil for a good one.
+    static func fault(inValue value: String, of name: [UInt8]) -> String? {
+        if value.utf8.count > Email.HeaderField.maximumValueLength {
+            return "The value of the header is longer than \(Email.HeaderField.maximumValueLength) octets; shorten it"
+        }
+        if value.holdsControl(allowsTab: true) {
+            return "The value of the header holds a line end or another control character; leave it out"
+        }
+        guard value.isASCII else {
+            return structured.contains(name)
+                ? "The value of this header takes ASCII only; write its URLs with %-escapes and its domains in their xn-- form"
+                : nil
+        }
+        if value.utf8.count > maximumStretch, longestStretch(value) > maximumStretch {
+            return
+                "The value of the header has more than \(maximumStretch) characters without a single space between them; "
+                + "a line can be folded at such spaces only"
+        }
+        return nil
+    }
+
+    /// Octets between the places where a line can be folded: a space between two octets that are no blanks.
+    static func longestStretch(_ value: String) -> Int {
+        let octets = Array(value.utf8)
+        var longest = 0
+        var start = 0
+        for index in octets.indices where isFoldingPlace(octets[...], at: index) {
+            longest = max(longest, index - start)
+            start = index + 1
+        }
+        return max(longest, octets.count - start)
+    }
+
+    static func isFoldingPlace(_ octets: ArraySlice<UInt8>, at index: Int) -> Bool {
+        octets[index] == .space && index > octets.startIndex && index + 1 < octets.endIndex
+            && !octets[index - 1].isBlank && !octets[index + 1].isBlank
+    }
+}

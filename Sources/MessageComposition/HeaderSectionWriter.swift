@@ -1,0 +1,18 @@
+/// The fields of an email's header that say who writes to whom and what about; without those that describe its content.
+enum HeaderSectionWriter {
+    /// The fields, each with its line end. The email must be without defects, but for the size of this section.
+    static func octets(of email: Email) -> [UInt8] {
+        var fields = FieldWriter()
+        append(email, to: &fields)
+        return fields.octets
+    }
+
+    static func append(_ email: Email, to fields: inout FieldWriter) {
+        fields.field("From", mailboxes: [email.from])
+        fields.field("To", mailboxes: email.to)
+        if !email.cc.isEmpty { fields.field("Cc", mailboxes: email.cc) }
+        if !email.replyTo.isEmpty { fields.field("Reply-To", mailboxes: email.replyTo) }
+        fields.field("Subject", text: email.subject, isVerbatim: false)
+        for header in email.headers { fields.field(header.name, text: header.value, isVerbatim: true) }
+    }
+}

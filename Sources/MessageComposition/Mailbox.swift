@@ -1,0 +1,205 @@
+import InternetMessage
+
+/// An address with the name of the person or service that it belongs to (RFC 5322 section 3.4).
+public struct Mailbox: Hashable, Sendable {
+    /// In Unicode, at most ``maximumNameLength`` scalars, without controls. Nil and the empty name: the address stands alone.
+    public var displayName: String?
+    /// The address in its canonical form.
+    public var address: AddrSpec
+
+    /// Takes the values as they are; ``Email/defects()`` looks at them.
+    public init(displayName: String? = nil, address: AddrSpec) {
+        self.displayName = displayName
+        self.address = address
+    }
+
+    /// Octets of a mailbox in UTF-8 that ``init(parsing:)`` takes.
+    public static let maximumLength = 2048
+    /// Unicode scalars of a display name.
+    public static let maximumNameLength = 320
+
+    /// Reads one mailbox: `user@example.com`, `Name <user@example.com>` or `"Name, with a comma" <user@example.com>`.
+    ///
+    /// The name is text in any script. It is written without RFC 2047, and each of its characters counts as itself: parentheses
+    /// are no comment. A name that holds a comma, colon, semicolon, double quote or angle bracket stands in double quotes, where
+    /// a backslash escapes a double quote and a backslash. The domain may be in Unicode; it becomes A-labels (RFC 5891). Blanks
+    /// at either end, and before the `<`, are passed over.
+    ///
+    /// - Throws: ``MailboxError``, which tells what to change. Lists and groups are refused.
+    public init(parsing text: String) throws(MailboxError) {
+        guard text.utf8.count <= Self.maximumLength else { throw .tooLong }
+        let octets = Array(text.utf8)
+        guard !text.holdsControl(allowsTab: true) else { throw .control }
+        let trimmed = Self.trimmed(octets[...])
+        guard let first = trimmed.first else { throw .empty }
+        if first == .quote {
+            let (name, rest) = try Self.quotedString(trimmed)
+            if rest.first == UInt8(ascii: "@") {
+                self.init(address: try Self.address(trimmed))
+            } else {
+                self.init(displayName: try Self.name(name[...]), address: try Self.angleAddress(Self.trimmed(rest)))
+            }
+        } else if let angle = trimmed.firstIndex(of: UInt8(ascii: "<")) {
+            let name = Self.trimmed(trimmed[..<angle])
+            if let special = name.first(where: Self.needsQuotes) {
+                throw special == UInt8(ascii: ",") ? .comma : .needsQuotes
+            }
+            self.init(displayName: try Self.name(name), address: try Self.angleAddress(trimmed[angle...]))
+        } else {
+            self.init(address: try Self.address(trimmed))
+        }
+    }
+
+    /// What makes a display name one that can't be written; nil for a good one.
+    static func fault(inName name: String) -> MailboxError? {
+        if name.holdsControl(allowsTab: false) { return .control }
+        if name.holdsEncodedWordStart { return .encodedWord }
+        // Each scalar has at least one octet, so most names need no counting.
+        if name.utf8.count > maximumNameLength, name.unicodeScalars.count > maximumNameLength { return .nameTooLong }
+        return nil
+    }
+
+    private static func name(_ octets: ArraySlice<UInt8>) throws(MailboxError) -> String? {
+        let name = String(decoding: trimmed(octets), as: UTF8.self)
+        if let fault = fault(inName: name) { throw fault }
+        return name.isEmpty ? nil : name
+    }
+
+    /// Reads the quoted string at the beginning. Returns its content and what follows it.
+    private static func quotedString(
+        _ text: ArraySlice<UInt8>
+    ) throws(MailboxError) -> (content: [UInt8], rest: ArraySlice<UInt8>) {
+        var content: [UInt8] = []
+        var index = text.startIndex + 1
+        while index < text.endIndex {
+            let byte = text[index]
+            index += 1
+            if byte == .quote { return (content, text[index...]) }
+            if byte == .backslash, index < text.endIndex {
+                content.append(text[index])
+                index += 1
+            } else {
+                content.append(byte)
+            }
+        }
+        throw .openQuote
+    }
+
+    private static func angleAddress(_ text: ArraySlice<UInt8>) throws(MailboxError) -> AddrSpec {
+        guard text.first == UInt8(ascii: "<") else { throw .noAngle }
+        guard let close = closingAngle(text) else { throw .openAngle }
+        guard close == text.endIndex - 1 else {
+            let rest = trimmed(text[(close + 1)...])
+            throw rest.first == UInt8(ascii: ",") ? .list : .textBehind
+        }
+        return try address(text[(text.startIndex + 1)..<close])
+    }
+
+    /// The first `>` outside of a quoted local part.
+    private static func closingAngle(_ text: ArraySlice<UInt8>) -> Int? {
+        var isQuoted = false
+        var index = text.startIndex + 1
+        while index < text.endIndex {
+            switch text[index] {
+            case .backslash: index += 1
+            case .quote: isQuoted.toggle()
+            case UInt8(ascii: ">") where !isQuoted: return index
+            default: break
+            }
+            index += 1
+        }
+        return nil
+    }
+
+    private static func address(_ text: ArraySlice<UInt8>) throws(MailboxError) -> AddrSpec {
+        var octets = text
+        // The domain is in Unicode where an octet behind the last @ is no ASCII. The local part never may be.
+        if let at = text.lastIndex(of: UInt8(ascii: "@")), text[at...].contains(where: { $0 >= 0x80 }) {
+            guard let domain = DomainName(text: String(decoding: text[(at + 1)...], as: UTF8.self)) else {
+                throw .domain
+            }
+            octets = text[...at] + domain.text.utf8
+        }
+        do {
+            return try AddrSpec(parsing: octets)
+        } catch {
+            // An address of which another one is a part is a list, and AddrSpec would name a character.
+            if case .syntax = error, text.first != .quote {
+                if text.contains(UInt8(ascii: ",")) { throw .list }
+                if text.contains(UInt8(ascii: ":")) && text.contains(UInt8(ascii: ";")) { throw .group }
+            }
+            throw .address(error)
+        }
+    }
+
+    private static func needsQuotes(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: ";"), UInt8(ascii: ">"), .quote: true
+        default: false
+        }
+    }
+
+    private static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var text = text
+        while text.first?.isBlank == true { text.removeFirst() }
+        while text.last?.isBlank == true { text.removeLast() }
+        return text
+    }
+}
+
+/// Why a text is no mailbox. No case carries text of the input, so that each can be logged and sent to a client.
+public enum MailboxError: Error, Hashable, Sendable {
+    /// More than ``Mailbox/maximumLength`` octets.
+    case tooLong
+    /// More than ``Mailbox/maximumNameLength`` scalars in the name.
+    case nameTooLong
+    /// Nothing but blanks.
+    case empty
+    /// A control character, a line separator, or a character that turns the direction of the text behind it.
+    case control
+    /// The name holds `=?`, with which an encoded word begins.
+    case encodedWord
+    /// A comma in a name without quotes.
+    case comma
+    /// Another character that needs quotes in a name.
+    case needsQuotes
+    /// A double quote without its closing one.
+    case openQuote
+    /// A name in double quotes without `<` behind it.
+    case noAngle
+    /// A `<` without its `>`.
+    case openAngle
+    /// Text behind the `>`.
+    case textBehind
+    /// More than one address.
+    case list
+    /// A group (RFC 5322 section 3.4).
+    case group
+    /// A domain in Unicode that has no form in A-labels.
+    case domain
+    /// The address itself.
+    case address(AddressError)
+
+    /// A plain ASCII sentence that tells what to change, without final stop.
+    public var explanation: String {
+        switch self {
+        case .tooLong: "The mailbox is longer than \(Mailbox.maximumLength) octets; shorten the name"
+        case .nameTooLong: "The name is longer than \(Mailbox.maximumNameLength) characters; shorten it"
+        case .empty: "The mailbox is empty; write user@example.com or Name <user@example.com>"
+        case .control: "The mailbox holds a line end or another control character; leave it out"
+        case .encodedWord: "The name holds =?, as an encoded word does; write the name itself in Unicode"
+        case .comma: "The name holds a comma; put the name in double quotes, and write one address only"
+        case .needsQuotes:
+            "The name holds a colon, semicolon, double quote or angle bracket; put the whole name in double quotes"
+        case .openQuote: "A double quote has no closing one"
+        case .noAngle: "The name in double quotes has no address in angle brackets behind it"
+        case .openAngle: "The address has a < without its >"
+        case .textBehind: "There is text behind the address in angle brackets; leave it out"
+        case .list: "There is more than one address; write each one as an element of its own"
+        case .group: "The mailbox is a group; write each address of it as an element of its own"
+        case .domain:
+            "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
+        case .address(let error): error.explanation
+        }
+    }
+}

@@ -1,0 +1,199 @@
+import InternetMessage
+
+/// Makes the message of an email (RFC 5322, RFC 2045 to 2047, RFC 2231), piece by piece.
+///
+/// ```swift
+/// guard email.defects().isEmpty else { … }
+/// var composer = MessageComposer(email, seed: .random(in: 0...UInt64.max))
+/// guard composer.size <= limit else { … }
+/// while let piece = composer.next() { … }
+/// ```
+///
+/// The pieces are the message from its first field to its end, with CRLF at each line's end and lines of at most 998 octets. They hold no
+/// Date and no Message-ID, which the relay adds as it does for messages from SMTP. The whole message is never in memory: a piece is
+/// made out of the email's values when it is asked for.
+///
+/// The content has this shape, of which only the levels that are needed are there:
+/// multipart/mixed ( multipart/alternative ( text/plain, multipart/related ( text/html, files with an identifier ) ), other files ).
+public struct MessageComposer: Sendable {
+    private enum Content {
+        case octets([UInt8])
+        case text(TextLines)
+        case file(Base64Lines)
+    }
+
+    /// The recipients of the envelope: those of To, Cc and Bcc, in this order, each once.
+    public let recipients: [AddrSpec]
+    /// Octets of the message, exactly: all pieces together.
+    public private(set) var size = 0
+
+    private var contents: [Content] = []
+    /// The content that the next piece begins with, and how many octets of it have been handed out, if it is one of octets.
+    private var current = 0
+    private var offset = 0
+    /// Fields and delimiters that belong before the next content.
+    private var fields = FieldWriter()
+    private let seed: UInt64
+    private var boundaries = 0
+
+    /// Octets of a piece, at most. It may have fewer.
+    public static let maximumPieceSize = 64 * 1024
+    /// Where a piece ends, at the end of the line that is being made.
+    static let pieceSize = maximumPieceSize - 256
+
+    /// Takes an email without defects (``Email/defects()``). What the message of another email would be is not defined, but it has
+    /// no other line ends than those of its fields.
+    ///
+    /// - Parameter seed: Makes the boundaries of the parts. The same email with the same seed becomes the same message.
+    ///   Boundaries are lines that neither quoted-printable nor base64 can hold, whatever the seed is.
+    public init(_ email: Email, seed: UInt64) {
+        self.seed = seed
+        recipients = Self.recipients(email)
+        fields.octets.reserveCapacity(1024)
+        HeaderSectionWriter.append(email, to: &fields)
+        fields.field("MIME-Version", words: ["1.0"])
+        addEntity(email)
+        flush()
+    }
+
+    /// The next octets of the message, 1 to ``maximumPieceSize``; nil at its end.
+    public mutating func next() -> [UInt8]? {
+        guard current < contents.count else { return nil }
+        var piece: [UInt8] = []
+        piece.reserveCapacity(min(size, Self.maximumPieceSize))
+        while current < contents.count, piece.count < Self.pieceSize {
+            let isUnfinished: Bool
+            switch contents[current] {
+            case .octets(let octets):
+                let end = min(octets.count, offset + Self.maximumPieceSize - piece.count)
+                piece.append(contentsOf: octets[offset..<end])
+                offset = end
+                isUnfinished = end < octets.count
+                // The piece is full.
+                if isUnfinished { return piece }
+            case .text(var lines):
+                // A text of one piece is copied as a whole, so it must fit.
+                if !piece.isEmpty, lines.size <= Self.maximumPieceSize, piece.count + lines.size > Self.maximumPieceSize
+                {
+                    return piece
+                }
+                isUnfinished = lines.append(upTo: Self.pieceSize, to: &piece)
+                contents[current] = .text(lines)
+            case .file(var lines):
+                isUnfinished = lines.append(upTo: Self.pieceSize, to: &piece)
+                contents[current] = .file(lines)
+            }
+            if !isUnfinished {
+                // What was handed out need not stay in memory.
+                contents[current] = .octets([])
+                current += 1
+                offset = 0
+            }
+        }
+        // Only contents without octets were left.
+        return piece.isEmpty ? nil : piece
+    }
+
+    private static func recipients(_ email: Email) -> [AddrSpec] {
+        let all = email.to + email.cc + email.bcc
+        guard all.count > 1 else { return all.map(\.address) }
+        var seen: Set<AddrSpec> = []
+        return all.map(\.address).filter { seen.insert($0).inserted }
+    }
+
+    // MARK: - Structure
+
+    private mutating func addEntity(_ email: Email) {
+        // A file with an identifier belongs to the HTML; where there is none, it is an attachment as others are.
+        let inline = email.html == nil ? [] : email.attachments.filter { $0.contentID != nil }
+        let others = email.html == nil ? email.attachments : email.attachments.filter { $0.contentID == nil }
+        guard !others.isEmpty else { return addBody(email, inline: inline) }
+        let boundary = beginMultipart("mixed")
+        beginPart(boundary, first: true)
+        addBody(email, inline: inline)
+        for file in others { addFile(file, boundary) }
+        endMultipart(boundary)
+    }
+
+    private mutating func addBody(_ email: Email, inline: [Email.Attachment]) {
+        guard let html = email.html else { return addText(email.text ?? "", "text/plain") }
+        guard let text = email.text else { return addHTML(html, inline: inline) }
+        let boundary = beginMultipart("alternative")
+        beginPart(boundary, first: true)
+        addText(text, "text/plain")
+        beginPart(boundary, first: false)
+        addHTML(html, inline: inline)
+        endMultipart(boundary)
+    }
+
+    private mutating func addHTML(_ html: String, inline: [Email.Attachment]) {
+        guard !inline.isEmpty else { return addText(html, "text/html") }
+        let boundary = beginMultipart("related", parameter: "type=\"text/html\";")
+        beginPart(boundary, first: true)
+        addText(html, "text/html")
+        for file in inline { addFile(file, boundary) }
+        endMultipart(boundary)
+    }
+
+    /// Writes the fields of a multipart entity. Returns the boundary of its parts.
+    private mutating func beginMultipart(_ subtype: String, parameter: String? = nil) -> String {
+        boundaries += 1
+        let digits = String(seed, radix: 16)
+        let boundary = "=_\(boundaries)_\(String(repeating: "0", count: 16 - digits.utf8.count))\(digits)"
+        fields.field(
+            "Content-Type",
+            words: ["multipart/\(subtype);"] + (parameter.map { [$0] } ?? []) + ["boundary=\"\(boundary)\""])
+        fields.end()
+        return boundary
+    }
+
+    private mutating func beginPart(_ boundary: String, first: Bool) {
+        // The CRLF before a delimiter belongs to it, not to the part.
+        if !first { fields.end() }
+        fields.append("--")
+        fields.append(boundary)
+        fields.end()
+    }
+
+    private mutating func endMultipart(_ boundary: String) {
+        fields.end()
+        fields.append("--")
+        fields.append(boundary)
+        fields.append("--")
+        fields.end()
+    }
+
+    private mutating func addText(_ text: String, _ type: String) {
+        let lines = TextLines(text)
+        fields.field("Content-Type", words: [type + ";", "charset=utf-8"])
+        fields.field("Content-Transfer-Encoding", words: [lines.encoding.rawValue])
+        fields.end()
+        flush()
+        contents.append(.text(lines))
+        size += lines.size
+    }
+
+    private mutating func addFile(_ file: Email.Attachment, _ boundary: String) {
+        beginPart(boundary, first: false)
+        let given = file.contentType.flatMap { try? MediaType(parsing: $0) }
+        fields.field("Content-Type", words: (given ?? MediaType(ofFile: file.filename)).words)
+        fields.field("Content-Transfer-Encoding", words: [TextLines.Encoding.base64.rawValue])
+        fields.field(
+            "Content-Disposition",
+            words: [file.contentID == nil ? "attachment;" : "inline;"] + FilenameParameter.words(file.filename))
+        if let identifier = file.contentID { fields.field("Content-ID", words: ["<\(identifier)>"]) }
+        fields.end()
+        flush()
+        let lines = Base64Lines(file.content)
+        contents.append(.file(lines))
+        size += lines.size
+    }
+
+    /// Makes a content of the fields so far.
+    private mutating func flush() {
+        guard !fields.octets.isEmpty else { return }
+        size += fields.octets.count
+        contents.append(.octets(fields.octets))
+        fields = FieldWriter()
+    }
+}

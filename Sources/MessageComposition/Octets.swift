@@ -1,0 +1,124 @@
+/// Classes of octets in RFC 2045, RFC 2047 and RFC 5322.
+extension UInt8 {
+    static let tab = UInt8(ascii: "\t")
+    static let lf: UInt8 = 0x0A
+    static let cr: UInt8 = 0x0D
+    static let space = UInt8(ascii: " ")
+    static let quote = UInt8(ascii: "\"")
+    static let backslash = UInt8(ascii: "\\")
+    static let equalsSign = UInt8(ascii: "=")
+    static let questionMark = UInt8(ascii: "?")
+
+    var isBlank: Bool { self == .space || self == .tab }
+
+    var isAlphanumeric: Bool {
+        switch self {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
+
+    /// RFC 5322 section 3.2.3.
+    var isAtomText: Bool {
+        if isAlphanumeric { return true }
+        switch self {
+        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
+            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"),
+            UInt8(ascii: "="), UInt8(ascii: "?"), UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"),
+            UInt8(ascii: "{"), UInt8(ascii: "|"), UInt8(ascii: "}"), UInt8(ascii: "~"):
+            return true
+        default: return false
+        }
+    }
+
+    /// RFC 2045 section 5.1: printable ASCII without blank and tspecials.
+    var isMIMETokenText: Bool {
+        if isAlphanumeric { return true }
+        switch self {
+        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
+            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
+            UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"), UInt8(ascii: "{"), UInt8(ascii: "|"),
+            UInt8(ascii: "}"), UInt8(ascii: "~"):
+            return true
+        default: return false
+        }
+    }
+
+    /// Lower case for A to Z, itself otherwise.
+    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
+
+    /// The digit of a value from 0 to 15 in base 16.
+    static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }
+}
+
+/// The digits of base64 (RFC 4648 section 4) by their values.
+enum Base64Digits {
+    static let all = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    /// Appends the base64 of `octets` with its padding.
+    static func append(_ octets: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
+        all.withUnsafeBufferPointer { digits in
+            var index = 0
+            while index + 3 <= octets.count {
+                let group = Int(octets[index]) << 16 | Int(octets[index + 1]) << 8 | Int(octets[index + 2])
+                output.append(digits[group >> 18])
+                output.append(digits[group >> 12 & 63])
+                output.append(digits[group >> 6 & 63])
+                output.append(digits[group & 63])
+                index += 3
+            }
+            switch octets.count - index {
+            case 1:
+                let group = Int(octets[index]) << 16
+                output.append(digits[group >> 18])
+                output.append(digits[group >> 12 & 63])
+                output.append(.equalsSign)
+                output.append(.equalsSign)
+            case 2:
+                let group = Int(octets[index]) << 16 | Int(octets[index + 1]) << 8
+                output.append(digits[group >> 18])
+                output.append(digits[group >> 12 & 63])
+                output.append(digits[group >> 6 & 63])
+                output.append(.equalsSign)
+            default: break
+            }
+        }
+    }
+}
+
+extension String {
+    var isASCII: Bool { utf8.allSatisfy { $0 < 0x80 } }
+
+    /// Whether `=?` is in it, with which an encoded word begins (RFC 2047 section 2).
+    var holdsEncodedWordStart: Bool {
+        var previous: UInt8 = 0
+        for byte in utf8 {
+            if byte == .questionMark, previous == .equalsSign { return true }
+            previous = byte
+        }
+        return false
+    }
+
+    /// Whether it holds what no name and no field of a header may hold.
+    ///
+    /// These are the controls of ASCII and Unicode (the tab only where `allowsTab` is false), U+2028 and U+2029, which some
+    /// readers take for line ends, and U+202D and U+202E, which show the characters behind them in another order.
+    func holdsControl(allowsTab: Bool) -> Bool {
+        var first: UInt8 = 0
+        var second: UInt8 = 0
+        for byte in utf8 {
+            if byte < 0x20 || byte == 0x7F {
+                if byte != .tab || !allowsTab { return true }
+            } else if second == 0xC2, byte >= 0x80, byte <= 0x9F {
+                return true
+            } else if first == 0xE2, second == 0x80, byte == 0xA8 || byte == 0xA9 || byte == 0xAD || byte == 0xAE {
+                return true
+            }
+            first = second
+            second = byte
+        }
+        return false
+    }
+}
