@@ -34,7 +34,7 @@ struct EmailReader {
     }
 
     /// The place of a member; of one with a very long name, that of its object.
-    private static func place(of name: JSONString, in object: JSONPointer) -> JSONPointer {
+    static func place(of name: JSONString, in object: JSONPointer) -> JSONPointer {
         name.utf8.count <= 256 ? object.appending(name.text) : object
     }
 
@@ -106,16 +106,7 @@ struct EmailReader {
         let cc = mailboxes("cc", fields)
         let bcc = mailboxes("bcc", fields)
         let replyTo = mailboxes("reply_to", fields)
-        if fields.value("to") == nil {
-            errors.add("\"to\" is required: a string, or an array of strings.", at: fields.pointer.appending("to"))
-        } else if case .array([])? = fields.value("to")?.value {
-            errors.add("\"to\" must have at least one address.", at: fields.pointer.appending("to"), .recipients)
-        }
-        // As the envelope has them: each once.
-        let recipients = Set((to + cc + bcc).map(\.address)).count
-        if recipients > context.maximumRecipients {
-            errors.add(tooManyRecipients(recipients), at: fields.pointer.appending("to"), .recipients)
-        }
+        checkRecipients(fields, to + cc + bcc)
         let subject = text("subject", fields)
         if fields.value("subject") == nil {
             errors.add("\"subject\" is required: a string.", at: fields.pointer.appending("subject"))
@@ -127,10 +118,33 @@ struct EmailReader {
         }
         let attachments = attachments(fields)
         let headers = headers(fields)
-        guard let from, let subject, errors.all.isEmpty else { return nil }
-        return Email(
-            from: from, to: to, cc: cc, bcc: bcc, replyTo: replyTo, subject: subject, text: text, html: html,
-            attachments: attachments, headers: headers)
+
+        // Where the author is missing, a recipient stands in, so that what else is wrong is told at once.
+        guard let author = from ?? to.first?.value else { return nil }
+        let email = Email(
+            from: author, to: to.map(\.value), cc: cc.map(\.value), bcc: bcc.map(\.value),
+            replyTo: replyTo.map(\.value), subject: subject ?? "", text: text, html: html,
+            attachments: attachments.map(\.value), headers: headers)
+        let places = EmailPlaces(
+            email: fields.pointer, to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
+            replyTo: replyTo.map(\.pointer), attachments: attachments.map(\.pointer))
+        for mistake in places.mistakes(in: email) { errors.add(afterOthers: mistake) }
+        return errors.all.isEmpty ? email : nil
+    }
+
+    /// A value that was read, and its place.
+    private typealias Placed<Value> = (value: Value, pointer: JSONPointer)
+
+    private mutating func checkRecipients(_ fields: Fields, _ recipients: [Placed<Mailbox>]) {
+        let pointer = fields.pointer.appending("to")
+        if fields.value("to") == nil {
+            errors.add("\"to\" is required: a string, or an array of strings.", at: pointer)
+        } else if case .array([])? = fields.value("to")?.value {
+            errors.add("\"to\" must have at least one address.", at: pointer, .recipients)
+        }
+        // As the envelope has them: each once.
+        let count = Set(recipients.map(\.value.address)).count
+        if count > context.maximumRecipients { errors.add(tooManyRecipients(count), at: pointer, .recipients) }
     }
 
     /// Nil where the field is not there, or is no string.
@@ -154,10 +168,10 @@ struct EmailReader {
         return mailbox(text, at: fields.pointer.appending("from"))
     }
 
-    private mutating func mailboxes(_ name: String, _ fields: Fields) -> [Mailbox] {
+    private mutating func mailboxes(_ name: String, _ fields: Fields) -> [Placed<Mailbox>] {
         guard let (value, pointer) = fields.value(name) else { return [] }
         switch value {
-        case .string(let string): return mailbox(string.text, at: pointer).map { [$0] } ?? []
+        case .string(let string): return mailbox(string.text, at: pointer).map { [($0, pointer)] } ?? []
         case .array(let elements):
             // Before each of thousands is looked at.
             guard elements.count <= context.maximumRecipients else {
@@ -171,7 +185,8 @@ struct EmailReader {
                         at: pointer.appending(index))
                     return nil
                 }
-                return mailbox(string.text, at: pointer.appending(index))
+                let place = pointer.appending(index)
+                return mailbox(string.text, at: place).map { ($0, place) }
             }
         default:
             errors.add("\"\(name)\" must be a string or an array of strings, not \(value.kind).", at: pointer)
@@ -184,22 +199,23 @@ struct EmailReader {
     }
 
     private mutating func mailbox(_ text: String, at pointer: JSONPointer) -> Mailbox? {
-        do throws(EmailRequest.MailboxMistake) {
-            return try EmailRequest.mailbox(text)
+        do throws(MailboxError) {
+            return try Mailbox(parsing: text)
         } catch {
             errors.add(error.explanation + ".", at: pointer, .address)
             return nil
         }
     }
 
-    private mutating func attachments(_ fields: Fields) -> [Email.Attachment] {
+    private mutating func attachments(_ fields: Fields) -> [Placed<Email.Attachment>] {
         guard let (value, pointer) = fields.value("attachments") else { return [] }
         guard case .array(let elements) = value else {
             errors.add("\"attachments\" must be an array of objects, not \(value.kind).", at: pointer)
             return []
         }
         return elements.enumerated().compactMap { index, element in
-            attachment(element, at: pointer.appending(index))
+            let place = pointer.appending(index)
+            return attachment(element, at: place).map { ($0, place) }
         }
     }
 

@@ -412,18 +412,20 @@ enum OpenAPIDocument {
                   "cc": {"$ref": "#/components/schemas/Mailboxes"},
                   "bcc": {"$ref": "#/components/schemas/Mailboxes", "description": "Recipients that the message does not name."},
                   "reply_to": {"$ref": "#/components/schemas/Mailboxes"},
-                  "subject": {"type": "string"},
+                  "subject": {"type": "string", "maxLength": 4096, "description": "At most 4,096 octets of UTF-8, without line ends."},
                   "html": {"type": ["string", "null"]},
                   "text": {"type": ["string", "null"]},
                   "attachments": {
-                    "type": ["array", "null"], "items": {"$ref": "#/components/schemas/Attachment"}
+                    "type": ["array", "null"], "maxItems": 100, "items": {"$ref": "#/components/schemas/Attachment"}
                   },
                   "tags": {
                     "type": ["array", "null"], "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"},
                     "description": "Words to find messages by. They are not part of the message."
                   },
                   "headers": {
-                    "type": ["object", "null"], "additionalProperties": {"type": "string"},
+                    "type": ["object", "null"], "maxProperties": 100,
+                    "propertyNames": {"minLength": 1, "maxLength": 76, "pattern": "^[!-9;-~]+$"},
+                    "additionalProperties": {"type": "string", "maxLength": 8192},
                     "description": "Further fields of the header. What the relay or another field writes is refused: From, To, Date, MIME-Version, Received and the like."
                   },
                   "scheduled_at": {
@@ -436,6 +438,7 @@ enum OpenAPIDocument {
               "Mailbox": {
                 "type": "string",
                 "minLength": 3,
+                "maxLength": 2048,
                 "description": "An address, or a name and an address in angle brackets. The name may be in any script.",
                 "examples": ["ann@example.net", "Ann <ann@example.net>"]
               },
@@ -451,13 +454,13 @@ enum OpenAPIDocument {
                 "additionalProperties": false,
                 "required": ["filename", "content"],
                 "properties": {
-                  "filename": {"type": "string", "minLength": 1},
+                  "filename": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Without a path. At most 255 octets of UTF-8."},
                   "content": {"type": "string", "contentEncoding": "base64", "description": "The file in base64 (RFC 4648 section 4)."},
                   "content_type": {
-                    "type": ["string", "null"], "description": "A media type; without one, it is that of the file's ending.", "examples": ["application/pdf"]
+                    "type": ["string", "null"], "maxLength": 255, "description": "A media type; without one, it is that of the file's ending.", "examples": ["application/pdf"]
                   },
                   "content_id": {
-                    "type": ["string", "null"], "description": "With one the file is inline, and `html` names it as `cid:…`.", "examples": ["logo"]
+                    "type": ["string", "null"], "minLength": 1, "maxLength": 200, "description": "With one the file is inline, and `html` names it as `cid:…`.", "examples": ["logo"]
                   }
                 }
               },

@@ -53,4 +53,10 @@ struct ValidationErrors {
                 ? ValidationError(detail, at: pointer, kind)
                 : ValidationError("There are more mistakes than these \(ValidationErrors.limit).", at: .root))
     }
+
+    /// Adds what was found by a second look, unless its place has a mistake already, which may be why.
+    mutating func add(afterOthers error: ValidationError) {
+        guard !all.contains(where: { $0.pointer == error.pointer }) else { return }
+        add(error.detail, at: error.pointer, error.kind)
+    }
 }

@@ -38,6 +38,16 @@ private func email(_ changes: KeyValuePairs<String, JSON?> = [:]) -> JSON {
     return .object(JSONObject(members))
 }
 
+/// What is said of `nobody` as an address.
+private var noMailbox: String {
+    do throws(MailboxError) {
+        _ = try Mailbox(parsing: "nobody")
+        return ""
+    } catch {
+        return error.explanation + "."
+    }
+}
+
 @Suite("The document of an email")
 struct EmailRequestTests {
     @Test("The least email there is")
@@ -193,22 +203,12 @@ struct EmailRequestTests {
             [
                 "#/colour The field \"colour\" is not known; leave it out. The fields are: from, to, cc, bcc, reply_to, subject, html, text, attachments, tags, headers, scheduled_at, idempotency_key.",
                 "#/tags \"tags\" must be an array of strings, not a number.",
-                "#/from \(noAddress)",
+                "#/from \(noMailbox)",
                 "#/to/0 An address must be a string such as user@example.com or Name <user@example.com>, not a number.",
                 "#/subject \"subject\" is required: a string.",
             ]
         ),
     ]
-
-    /// What reading an address says of a text that is none.
-    private static var noAddress: String {
-        do throws(EmailRequest.MailboxMistake) {
-            _ = try EmailRequest.mailbox("nobody")
-            return ""
-        } catch {
-            return error.explanation + "."
-        }
-    }
 
     @Test("All mistakes are told, each with its place", arguments: refusals.indices)
     func refusal(index: Int) {

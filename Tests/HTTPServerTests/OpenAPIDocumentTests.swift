@@ -1,4 +1,5 @@
 import Foundation
+import MessageComposition
 import RelayCore
 import StrictJSON
 import Testing
@@ -93,6 +94,19 @@ struct OpenAPIDocumentTests {
         #expect(try names("components/schemas/Email/properties") == FieldNames.email.known)
         #expect(try names("components/schemas/Attachment/properties") == FieldNames.attachment.known)
         #expect(try value("components/schemas/Email/properties/tags/maxItems") == JSON(EmailRequest.maximumTags))
+        let email = "components/schemas/Email/properties"
+        #expect(try value("\(email)/subject/maxLength") == JSON(Email.maximumSubjectLength))
+        #expect(try value("\(email)/attachments/maxItems") == JSON(Email.maximumAttachments))
+        #expect(try value("\(email)/headers/maxProperties") == JSON(Email.maximumHeaders))
+        #expect(
+            try value("\(email)/headers/propertyNames/maxLength") == JSON(Email.HeaderField.maximumNameLength))
+        #expect(
+            try value("\(email)/headers/additionalProperties/maxLength") == JSON(Email.HeaderField.maximumValueLength))
+        #expect(try value("components/schemas/Mailbox/maxLength") == JSON(Mailbox.maximumLength))
+        let attachment = "components/schemas/Attachment/properties"
+        #expect(try value("\(attachment)/filename/maxLength") == JSON(Email.Attachment.maximumFilenameLength))
+        #expect(try value("\(attachment)/content_type/maxLength") == JSON(Email.Attachment.maximumContentTypeLength))
+        #expect(try value("\(attachment)/content_id/maxLength") == JSON(Email.Attachment.maximumContentIDLength))
         #expect(try value("components/schemas/Tag/minLength") == JSON(EmailRequest.tagLengths.lowerBound))
         #expect(try value("components/schemas/Tag/maxLength") == JSON(EmailRequest.tagLengths.upperBound))
         #expect(try value("components/schemas/Emails/minItems") == JSON(EmailBatch.sizes.lowerBound))

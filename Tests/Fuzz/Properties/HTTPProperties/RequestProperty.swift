@@ -45,7 +45,7 @@ extension Property {
         try require(
             !email.to.isEmpty && recipients.count <= context.maximumRecipients, "\(recipients): \(shown(input))")
         try require(request.tags.count <= EmailRequest.maximumTags, "\(request.tags): \(shown(input))")
-        try require(email.text != nil || email.html != nil, "an email without a body: \(shown(input))")
+        try require(email.defects().isEmpty, "an email that can't be composed: \(shown(input))")
         if let time = request.scheduledAt {
             try require(
                 time > context.now && time <= context.now + ScheduledTime.horizon, "\(time): \(shown(input))")

@@ -1,0 +1,50 @@
+import MessageComposition
+import StrictJSON
+
+/// Where the values of an email stand in the document that it was read from.
+///
+/// What could not be read is not in the email, so the indices of the email are not those of the document.
+struct EmailPlaces {
+    var email: JSONPointer
+    var to: [JSONPointer]
+    var cc: [JSONPointer]
+    var bcc: [JSONPointer]
+    var replyTo: [JSONPointer]
+    var attachments: [JSONPointer]
+
+    /// What the composer has to say about the email, each with its place in the document.
+    func mistakes(in email: Email) -> [ValidationError] {
+        email.defects().map { defect in
+            let kind: ValidationError.Kind = if case .recipients = defect.place { .recipients } else { .invalid }
+            return ValidationError(defect.explanation + ".", at: pointer(of: defect.place), kind)
+        }
+    }
+
+    private func pointer(of place: EmailDefect.Place) -> JSONPointer {
+        switch place {
+        case .from: email.appending("from")
+        case .recipients: email.appending("to")
+        case .to(let index): to[index]
+        case .cc(let index): cc[index]
+        case .bcc(let index): bcc[index]
+        case .replyTo(let index): replyTo[index]
+        case .subject: email.appending("subject")
+        // As where one of the two is missed.
+        case .body, .text: email.appending("text")
+        case .html: email.appending("html")
+        case .attachments: email.appending("attachments")
+        case .attachment(let index, let value): attachments[index].appending(name(of: value))
+        case .headers: email.appending("headers")
+        case .header(let name): EmailReader.place(of: JSONString(name), in: email.appending("headers"))
+        case .headerSection: email
+        }
+    }
+
+    private func name(of value: EmailDefect.AttachmentValue) -> String {
+        switch value {
+        case .filename: "filename"
+        case .contentType: "content_type"
+        case .contentID: "content_id"
+        }
+    }
+}
