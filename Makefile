@@ -36,7 +36,7 @@ DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
 APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go libmail-java libactivation-java \
 	openjdk-17-jdk-headless
 # Clients of the recipes in docs/applications.md, and what Exim needs, which is unpacked only.
-APT_CLIENTS := php-cli libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
+APT_CLIENTS := php-cli php-curl libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
 	libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
 # What HAProxy needs, which is unpacked only.
 APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0

@@ -24,6 +24,9 @@ let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", packa
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let nioHTTPTypes: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
@@ -88,8 +91,9 @@ let package = Package(
             "HTTPServer",
             [
                 "StrictJSON", "MessageComposition", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission",
-                "Listening", nioCore, nioHTTP1, logging, crypto,
+                "Listening", nioCore, nioPosix, nioHTTP1, logging, crypto, hummingbirdCore, httpTypes, nioHTTPTypes,
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ]),
         library(
             "SMTPServer",
@@ -108,12 +112,10 @@ let package = Package(
         library(
             "Telemetry",
             [
-                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer", "Delivery",
-                nioCore, nioPosix,
+                "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer", "HTTPServer",
+                "Delivery", nioCore, nioPosix,
                 logging, metrics, serviceLifecycle,
-                .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                hummingbirdCore, httpTypes, nioHTTPTypes,
             ]),
         library("Diagnosis", ["RelayCore", "NIOOpenSSL", "AWSClient", "SESTransport", "Settings"]),
         .executableTarget(

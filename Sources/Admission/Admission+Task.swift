@@ -55,9 +55,9 @@ extension Admission {
     /// - Throws: what the sequence throws; the message is given up then.
     public func complete<Content: AsyncSequence>(
         _ reception: inout Reception, content: Content
-    ) async throws -> Result<CompleteMessage, Refusal> where Content.Element == [UInt8] {
+    ) async throws(Content.Failure) -> Result<CompleteMessage, Refusal> where Content.Element == [UInt8] {
         var spool = TaskSpool(admission: self)
-        do {
+        do throws(Content.Failure) {
             for try await piece in content {
                 piece.withUnsafeBytes { reception.consume($0) }
                 await spool.follow(&reception)

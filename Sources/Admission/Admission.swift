@@ -150,6 +150,18 @@ public final class Admission: Sendable {
         return .success(Grant(subject: key, secret: digest, client: client, scope: scope))
     }
 
+    /// The same grant again, for a client that shows the same key once more on one connection; nil where that has to be decided
+    /// anew. What a grant says of its key is at most a moment old, and the store decides on each message once more.
+    public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
+        let now = clock.now()
+        guard grant.scope == scope, grant.client == client,
+            case .success(let candidate) = KeyVerdict.key(presented), candidate.id == grant.id,
+            candidate.digest.matches(grant.secret), grant.refusal(at: now) == nil
+        else { return nil }
+        state.withLock { $0.activity[grant.id, default: KeyActivity()].add(KeyActivity(lastUsedAt: now)) }
+        return grant
+    }
+
     /// Whether a grant still holds, as the store says now: for an answer that must not go out once the key was revoked. A refusal has
     /// been counted and logged.
     public func confirm(_ grant: Grant) async -> Refusal? {
@@ -342,9 +354,16 @@ public final class Admission: Sendable {
     public func submit(
         _ batch: [CompleteMessage], completion: @escaping @Sendable ([Result<MessageID, Refusal>]) -> Void
     ) {
-        guard !batch.isEmpty else { return completion([]) }
+        guard let first = batch.first else { return completion([]) }
+        // The store decides on all of them at once, as to the daily cap.
+        let whole = SubmissionBatch(first: first.id, emails: batch.reduce(0) { $0 + $1.emails })
         let outcomes = Mutex<[Result<MessageID, Refusal>]>([])
-        commits.submit(batch.map(\.submission)) { [self] i, result in
+        let submissions = batch.map { message in
+            var submission = message.submission
+            if batch.count > 1 { submission.batch = whole }
+            return submission
+        }
+        commits.submit(submissions) { [self] i, result in
             settle(batch[i], result)
             // They come in the batch's order.
             let all = outcomes.withLock { outcomes in

@@ -15,6 +15,11 @@ public struct Grant: Sendable {
     public var id: KeyID { subject.id }
     public var key: Key { subject.stored.key }
 
+    /// To be decided by the store, as far as the grant is concerned.
+    public func cancellation(of message: MessageID) -> Cancellation {
+        Cancellation(of: message, key: id, secret: secret, scope: scope, client: client)
+    }
+
     /// Whether it still holds: the key may have been revoked since, or changed, or given another secret.
     func refusal(at now: Timestamp) -> Refusal? { refusal(by: subject.stored, at: now) }
 

@@ -373,6 +373,8 @@ extension Admission {
     public struct CompleteMessage: Sendable {
         /// Under which it will be in the queue, unless it repeats another.
         public var id: MessageID { submission.id }
+        /// Its recipients.
+        var emails: Int { submission.envelope.recipients.count }
         let submission: Submission
         let reservation: Reservation
         let grant: Grant

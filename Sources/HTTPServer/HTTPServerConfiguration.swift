@@ -4,13 +4,22 @@ import RelayCore
 public struct HTTPServerConfiguration: Sendable {
     /// Octets of a composed message.
     public var maximumMessageSize: Int
+    /// Of one email, in `to`, `cc` and `bcc` together.
     public var maximumRecipients: Int
-    /// Networks whose `X-Forwarded-For` is believed, and that may speak HTTP in the clear.
+    /// Networks that may speak HTTP in the clear, and whose `X-Forwarded-For` is believed.
     public var trustedProxies: [NetworkBlock]
+    /// A directory for large bodies while they come: files that have no name and go by themselves.
+    public var scratchDirectory: String
 
-    public init(maximumMessageSize: Int, maximumRecipients: Int, trustedProxies: [NetworkBlock] = []) {
+    public init(
+        maximumMessageSize: Int, maximumRecipients: Int, trustedProxies: [NetworkBlock] = [], scratchDirectory: String
+    ) {
         self.maximumMessageSize = maximumMessageSize
         self.maximumRecipients = maximumRecipients
         self.trustedProxies = trustedProxies
+        self.scratchDirectory = scratchDirectory
     }
+
+    /// Octets of a request's body: what a message of the largest size needs in base64, with room for the rest of the document.
+    public var maximumBodySize: Int { maximumMessageSize / 3 * 4 + (1 << 20) }
 }

@@ -58,10 +58,16 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Each admitted connection must be ``released(_:)`` once.
-    public func admit(_ client: IPAddress) -> Verdict {
+    /// Each admitted connection must be ``released(_:isShared:)`` once, with the same arguments.
+    ///
+    /// - Parameter isShared: the address is a proxy's, which connects for all of its clients: it counts in the total only.
+    public func admit(_ client: IPAddress, isShared: Bool = false) -> Verdict {
         state.withLock { state in
             guard state.total < state.maximum else { return .refused(limit: state.maximum, of: .all) }
+            guard !isShared else {
+                state.total += 1
+                return .admitted
+            }
             let host = client.host
             let count = state.byClient[host, default: 0]
             guard count < state.maximumPerClient else {
@@ -99,9 +105,10 @@ public final class ConnectionLimiter: Sendable {
     /// Whether over 80 % of all places are taken: a client that has not authenticated must then be quick about it.
     public var isUnderStress: Bool { state.withLock { $0.total * 5 > $0.maximum * 4 } }
 
-    public func released(_ client: IPAddress) {
+    public func released(_ client: IPAddress, isShared: Bool = false) {
         state.withLock { state in
             state.total -= 1
+            guard !isShared else { return }
             Self.takeOne(client.host, from: &state.byClient)
             if let site = client.site { Self.takeOne(site, from: &state.bySite) }
         }

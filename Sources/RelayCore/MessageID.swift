@@ -19,6 +19,9 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
         max(0, moment.milliseconds - MessageIDGenerator.epoch) << 22
     }
 
+    /// When it was given out, to the millisecond; a little later where many were given out at once.
+    public var moment: Timestamp { Timestamp(milliseconds: rawValue >> 22 + MessageIDGenerator.epoch) }
+
     /// The relay instance that gave it out, 0 to 1,023.
     public var instance: Int64 { rawValue >> 12 & (MessageIDGenerator.instances - 1) }
 

@@ -4,7 +4,7 @@ import PrometheusMetrics
 ///
 /// No label has values that anybody outside could make up: no key, no address, no client, no domain.
 public enum Catalogue {
-    public static let all: [MetricDescription] = smtp + admission + delivery + state
+    public static let all: [MetricDescription] = faces + admission + delivery + state
 
     static let connections = MetricDescription(
         "hiveku_relay_connections_total", .counter, "Connections accepted, by how TLS begins on them.")
@@ -18,6 +18,9 @@ public enum Catalogue {
     static let timeouts = MetricDescription(
         "hiveku_relay_connection_timeouts_total", .counter,
         "Connections closed because the client took too long, by what was waited for.")
+    static let httpRequests = MetricDescription(
+        "hiveku_relay_http_requests_total", .counter,
+        "HTTP requests answered, by what they asked for and the kind of status.")
     static let authentications = MetricDescription(
         "hiveku_relay_authentications_total", .counter,
         "Authentications, by result: ok, or the reason word of the refusal.")
@@ -28,8 +31,8 @@ public enum Catalogue {
         "hiveku_relay_rate_delay_seconds", .histogram(buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]),
         "How long replies to DATA were held back, to keep keys to their rates.")
 
-    private static let smtp = [
-        connections, refusedConnections, handshakes, tlsFailures, timeouts,
+    private static let faces = [
+        connections, refusedConnections, handshakes, tlsFailures, timeouts, httpRequests,
     ]
 
     static let acceptedMessages = MetricDescription(

@@ -1,5 +1,6 @@
 import Admission
 import Delivery
+import HTTPServer
 import Metrics
 import PrometheusMetrics
 import RelayCore
@@ -13,12 +14,15 @@ public final class RelayMetrics: Sendable {
     let registry: PrometheusRegistry
     let delivery: DeliveryMetrics
     private let smtp: SMTPMetrics
+    private let http: HTTPMetrics
     private let admission: AdmissionMetrics
     private let syncSeconds: Recorder
 
     public init(version: String) {
         registry = PrometheusRegistry(Catalogue.all, maximumSeries: RelayMetrics.maximumSeries)
-        smtp = SMTPMetrics(registry)
+        let connections = ConnectionMetrics(registry)
+        smtp = SMTPMetrics(registry, connections)
+        http = HTTPMetrics(registry, connections)
         admission = AdmissionMetrics(registry)
         delivery = DeliveryMetrics(registry)
         syncSeconds = registry.histogram(Catalogue.syncSeconds)
@@ -29,6 +33,7 @@ public final class RelayMetrics: Sendable {
     static let maximumSeries = 250
 
     public func observe(_ event: SMTPEvent) { smtp.observe(event) }
+    public func observe(_ event: HTTPEvent) { http.observe(event) }
     public func observe(_ event: Admission.Event) { admission.observe(event) }
     public func observe(_ event: DeliveryEvent) { delivery.observe(event) }
     public func synced(seconds: Double) { syncSeconds.record(seconds) }

@@ -1,5 +1,7 @@
 import Admission
 import Delivery
+import Foundation
+import HTTPServer
 import InternetMessage
 import RelayCore
 import SMTPServer
@@ -29,6 +31,16 @@ extension SMTPServerConfiguration {
             maximumRecipients: submission.maximumRecipients, idleTimeout: submission.idleTimeout,
             authenticationTimeout: submission.authenticationTimeout,
             plaintextAuthenticationNetworks: submission.plaintextAuthenticationNetworks)
+    }
+}
+
+extension HTTPServerConfiguration {
+    init(_ settings: RelaySettings) {
+        self.init(
+            maximumMessageSize: settings.submission.maximumMessageSize,
+            maximumRecipients: settings.submission.maximumRecipients, trustedProxies: settings.http.trustedProxies,
+            // Where there is room for messages there is room for these, and the service may write there.
+            scratchDirectory: (settings.database as NSString).deletingLastPathComponent)
     }
 }
 

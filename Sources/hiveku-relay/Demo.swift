@@ -52,17 +52,19 @@ struct Demo: Sendable {
         let key = APIKey(generating: .test, using: &generator)
         try await store.insertKey(
             StoredKey(
-                key: Key(id: key.id, name: "demo", environment: .test, scopes: [.send], createdAt: now),
+                key: Key(id: key.id, name: "demo", environment: .test, scopes: [.send, .batch], createdAt: now),
                 digest: key.digest))
         try directory.write(Array((key.revealed + "\n").utf8), to: "demo-key")
         return key
     }
 
-    func welcome(_ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)]) {
+    /// - Parameter api: where the HTTP API listens; nil where it does not.
+    func welcome(_ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)], api: String?) {
         print("Hiveku Relay \(relayVersion), demo. State: \(Demo.directoryName)/  Nothing leaves this machine.")
         for (security, address) in addresses {
             print("  listening on \(address)  \(security == .startTLS ? "SMTP with STARTTLS" : "SMTP over TLS")")
         }
+        if let api { print("  listening on \(api)  HTTP API") }
         if let server = addresses.first(where: { $0.0 == .startTLS })?.1 {
             print("")
             print("Send a message, in another terminal:")
@@ -70,6 +72,15 @@ struct Demo: Sendable {
             print(
                 "  swaks --server \(server) --tls --auth PLAIN --auth-user apikey --auth-password \(key.revealed) "
                     + "--from \(Demo.sender) --to you@example.net --header 'Subject: Hello from the demo'")
+        }
+        if let api {
+            print("")
+            print("The same over HTTP:")
+            print("")
+            print(
+                "  curl http://\(api)/v1/email/send -H 'Authorization: Bearer \(key.revealed)' "
+                    + "-H 'Content-Type: application/json' -d '{\"from\": \"\(Demo.sender)\", "
+                    + "\"to\": \"you@example.net\", \"subject\": \"Hello from the demo\", \"text\": \"It works.\"}'")
         }
         print("")
         print("See what became of it:")

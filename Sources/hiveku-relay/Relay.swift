@@ -4,6 +4,7 @@ import ArgumentParser
 import Delivery
 import Diagnosis
 import Foundation
+import HTTPServer
 import InternetMessage
 import Listening
 import Logging
@@ -77,11 +78,16 @@ struct Relay: Sendable {
             maximumPerClient: settings.submission.maximumConnectionsPerClient)
         let proxyNetworks = ProxyNetworks(settings.proxyNetworks)
         let server: SMTPServer
+        let web: HTTPServer
         do {
             server = try await SMTPServer.start(
                 places.smtp, configuration: .init(settings), admission: admission, tls: certificates.context,
                 limiter: limiter, proxyNetworks: proxyNetworks, group: group, logger: logger,
                 observe: { metrics?.observe($0) })
+            web = try await HTTPServer.start(
+                places.http, configuration: .init(settings), admission: admission, store: store,
+                tls: certificates.context, limiter: limiter, proxyNetworks: proxyNetworks, clock: clock, group: group,
+                logger: logger, observe: { metrics?.observe($0) })
         } catch let error as ListenError {
             throw CommandError("\(error)")
         }
@@ -91,7 +97,7 @@ struct Relay: Sendable {
                 key,
                 addresses: server.bound.map { bound in
                     (bound.listener.security == .startTLS ? .startTLS : .implicitTLS, bound.description)
-                })
+                }, api: web.bound.first?.description)
         }
         for bound in server.bound {
             var metadata: Logger.Metadata = [
@@ -101,16 +107,22 @@ struct Relay: Sendable {
             if bound.listener.takesProxyHeader { metadata["proxy_header"] = "required" }
             logger.notice("listening", metadata: metadata)
         }
+        for bound in web.bound {
+            logger.notice(
+                "listening",
+                metadata: ["address": "\(bound.description)", "http": bound.listener.isTLS ? "tls" : "clear"])
+        }
         let current = CurrentSettings(settings)
         let followers = SettingsFollowers(
-            store: store, admission: admission, server: server, limiter: limiter, proxyNetworks: proxyNetworks,
+            store: store, admission: admission, server: server, web: web, limiter: limiter,
+            proxyNetworks: proxyNetworks,
             live: live, test: test, log: log)
         let watchdog = Watchdog(
             group: group, lanes: [("live", live), ("test", test)], store: store, callsSES: ses != nil,
             interval: manager.watchdogInterval, clock: clock, logger: logger)
         let telemetry = TelemetrySources(
             store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
-            limiter: limiter, certificates: certificates.context, loops: group, clock: clock)
+            web: web, limiter: limiter, certificates: certificates.context, loops: group, clock: clock)
         return Relay(
             store: store,
             // Ended in reverse order: first the door is shut, then what is in the house is finished. Who watches sees it all.
@@ -121,7 +133,7 @@ struct Relay: Sendable {
                     hangups: hangups, clock: clock, logger: logger),
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),
-                SMTPService(server: server),
+                ServersService(smtp: server, http: web),
                 SupervisionService(manager: manager, watchdog: watchdog, store: store, clock: clock),
             ], manager: manager, logger: logger)
     }
@@ -225,12 +237,15 @@ private struct AdmissionService: Service {
     }
 }
 
-private struct SMTPService: Service {
-    let server: SMTPServer
+private struct ServersService: Service {
+    let smtp: SMTPServer
+    let http: HTTPServer
 
     func run() async throws {
         try await gracefulShutdown()
-        await server.shutdown(within: Relay.drainTime)
+        async let web: Void = http.shutdown(within: Relay.drainTime)
+        await smtp.shutdown(within: Relay.drainTime)
+        await web
     }
 }
 

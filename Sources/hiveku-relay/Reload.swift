@@ -1,5 +1,6 @@
 import Admission
 import Delivery
+import HTTPServer
 import Listening
 import Logging
 import NIOOpenSSL
@@ -27,6 +28,7 @@ struct SettingsFollowers: Sendable {
     let store: any RelayStore
     let admission: Admission
     let server: SMTPServer
+    let web: HTTPServer
     let limiter: ConnectionLimiter
     let proxyNetworks: ProxyNetworks
     let live: DeliveryWorker
@@ -37,6 +39,7 @@ struct SettingsFollowers: Sendable {
         store.storage = settings.storage
         admission.reconfigure(.init(settings))
         server.reconfigure(.init(settings))
+        web.reconfigure(.init(settings))
         limiter.change(
             maximum: settings.submission.maximumConnections,
             maximumPerClient: settings.submission.maximumConnectionsPerClient)

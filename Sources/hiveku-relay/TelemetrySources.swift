@@ -1,4 +1,5 @@
 import Delivery
+import HTTPServer
 import Listening
 import Logging
 import NIOCore
@@ -16,6 +17,7 @@ struct TelemetrySources: Sendable {
     let database: String
     let workers: [Lane: DeliveryWorker]
     let server: SMTPServer
+    let web: HTTPServer
     let limiter: ConnectionLimiter
     let certificates: ReloadableTLSContext
     let loops: any EventLoopGroup
@@ -39,11 +41,13 @@ struct TelemetrySources: Sendable {
 
     /// Whether the relay can take mail.
     var readiness: Health {
-        let (server, store, database) = (server, store, database)
+        let (server, web, store, database) = (server, web, store, database)
         return Health(
             [
                 .init("listeners") {
-                    guard server.isListening else { throw Health.Problem("closed, the relay is stopping") }
+                    guard server.isListening, web.isListening else {
+                        throw Health.Problem("closed, the relay is stopping")
+                    }
                 },
                 // Costs a sync.
                 .init("store", freshFor: .seconds(1)) { try await store.checkWritable() },

@@ -63,6 +63,8 @@ class Relay:
                 tree.setdefault(section, {})[leaf] = value
             else:
                 tree[section] = value
+        # Those that a test waits for until the relay is ready.
+        self.expected_ports = 2 + len([place for place in tree.get("http", {}).get("listen", []) if "127.0.0.1" in place])
         # JSON is YAML.
         self.config.write_text(json.dumps(tree, indent=2))
 
@@ -70,7 +72,7 @@ class Relay:
 
     def start(self):
         self.spawn()
-        if not self.ready.wait(DEADLINE) or len(self.ports) < 2:
+        if not self.ready.wait(DEADLINE) or len(self.ports) < self.expected_ports:
             self.process.kill()
             raise RuntimeError("the relay did not start:\n" + "".join(self.log))
         return self
@@ -92,10 +94,13 @@ class Relay:
             match = re.search(
                 r"listening address=(?:127\.0\.0\.1|\[::1\]):(\d+)(?: proxy_header=required)? tls=(\w+)", line) or re.search(
                 r'"address":"127\.0\.0\.1:(\d+)".*"message":"listening".*"tls":"(\w+)"', line)
+            web = re.search(r"listening address=127\.0\.0\.1:(\d+) http=(clear|tls)", line)
             if match:
                 self.ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])
-                if len(self.ports) == 2:
-                    self.ready.set()
+            elif web:
+                self.ports["http" if web[2] == "clear" else "https"] = int(web[1])
+            if len(self.ports) == self.expected_ports:
+                self.ready.set()
         self.ready.set()
 
     def stop(self, sig=signal.SIGTERM):

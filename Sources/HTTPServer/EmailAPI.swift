@@ -1,0 +1,121 @@
+import Admission
+import HTTPTypes
+import RelayCore
+import StrictJSON
+
+/// What a key can do with its emails: the resources below `/v1/email`, for one caller.
+struct EmailAPI: Sendable {
+    let service: HTTPService
+    let caller: Caller
+
+    init(_ service: HTTPService, _ caller: Caller) {
+        self.service = service
+        self.caller = caller
+    }
+
+    var key: KeyID { caller.grant.id }
+    private var scope: Scope { caller.grant.scope }
+
+    /// Adds to an answer to a send what the key may still send.
+    func submissionAnswer(_ answer: HTTPAnswer) async -> HTTPAnswer {
+        let standing = service.admission.rateStanding(of: caller.grant)
+        let now = service.clock.now()
+        var usedToday: Int?
+        if standing.limits.perDay != nil {
+            usedToday = (try? await service.store.keyRecord(key, now: now))?.usage.emailsToday
+        }
+        var answer = answer
+        RateLimitFields(standing, usedToday: usedToday, at: now).add(to: &answer.head.headerFields)
+        return answer
+    }
+
+    /// A refusal that admission has told already.
+    func answer(_ refusal: Refusal) -> HTTPAnswer { HTTPAnswer(Problem(refusal, scope: scope)) }
+
+    /// A refusal that is decided here.
+    func refuse(_ problem: Problem) -> HTTPAnswer {
+        service.tell(problem, client: caller.client, key: key)
+        return HTTPAnswer(problem)
+    }
+
+    // MARK: Messages
+
+    /// The key's messages, newest first.
+    func messages(_ parameters: some Collection<(key: Substring, value: Substring)>) async -> HTTPAnswer {
+        switch MessagesQuery.read(parameters, in: caller.grant.key.environment) {
+        case .failure(let problem): return refuse(problem)
+        case .success(let query):
+            var filter = query.filter(of: key)
+            // One more tells whether there is a next page.
+            filter.limit = query.limit + 1
+            let records: [MessageRecord]
+            do {
+                records = try await service.store.messages(filter, now: service.clock.now())
+            } catch {
+                return storageFailed(error)
+            }
+            return await confirmed {
+                let page = records.prefix(query.limit)
+                return HTTPAnswer(
+                    .ok,
+                    [
+                        "data": .array(page.map { JSON($0) }),
+                        "next_cursor": JSON(records.count > query.limit ? page.last?.id.external : nil),
+                    ])
+            }
+        }
+    }
+
+    func message(_ id: MessageID) async -> HTTPAnswer {
+        do {
+            let records = try await service.store.messages(
+                MessageFilter(ids: [id], key: key, limit: 1), now: service.clock.now())
+            return await confirmed {
+                guard let record = records.first else { return refuse(.noSuchMessage) }
+                return HTTPAnswer(.ok, JSON(record))
+            }
+        } catch {
+            return storageFailed(error)
+        }
+    }
+
+    /// Nothing that a key was refused meanwhile goes out.
+    private func confirmed(_ answer: () -> HTTPAnswer) async -> HTTPAnswer {
+        if let refusal = await service.admission.confirm(caller.grant) { return self.answer(refusal) }
+        return answer()
+    }
+
+    private func storageFailed(_ error: any Error) -> HTTPAnswer {
+        service.admission.storageFailed(error)
+        return refuse(Problem(.recordsUnavailable, scope: scope))
+    }
+
+    func cancel(_ id: MessageID) async -> HTTPAnswer {
+        do {
+            let now = service.clock.now()
+            switch try await service.store.cancel(caller.grant.cancellation(of: id), now: now) {
+            case .cancelled:
+                return HTTPAnswer(.ok, ["messageId": JSON(id.external), "status": "cancelled"])
+            case .conflict: return refuse(.onItsWay)
+            case .notFound: return refuse(.noSuchMessage)
+            case .refused(let refusal):
+                service.admission.tell(refusal, client: caller.client, key: key)
+                return answer(refusal)
+            }
+        } catch {
+            return storageFailed(error)
+        }
+    }
+}
+
+extension Problem {
+    static let noSuchMessage = Problem("not-found", .notFound, "This API key has sent no message with this id.")
+
+    static let onItsWay = Problem(
+        "conflict", .conflict, "The message is on its way or has ended already, so it can't be cancelled any more.")
+}
+
+extension Refusal {
+    static let recordsUnavailable = Refusal(
+        .storage, "The relay can't look at its records just now; try again later")
+}

@@ -1,0 +1,207 @@
+import Admission
+import InternetMessage
+import MessageComposition
+import RelayCore
+
+/// An email that was taken.
+struct SentEmail: Hashable, Sendable {
+    var id: MessageID
+    /// It waits for its time.
+    var isScheduled: Bool
+    /// It had been taken before, for the same request.
+    var isRepeat: Bool
+}
+
+/// Brings emails through admission into the queue: composed, and by the same way as messages from SMTP.
+struct EmailSender: Sendable {
+    let api: EmailAPI
+    let configuration: HTTPServerConfiguration
+
+    private var admission: Admission { api.service.admission }
+    private var grant: Grant { api.caller.grant }
+
+    /// Sends one email.
+    ///
+    /// - Parameter identity: what tells the request when it comes again; nil where nothing does.
+    func send(_ request: EmailRequest, _ identity: Idempotency?) async -> Result<SentEmail, Refusal> {
+        let message = Composition(request)
+        switch begin(message, identity) {
+        case .failure(let refusal): return .failure(refusal)
+        case .success(var reception):
+            if case .refused(let refusal) = reception.open(maximumDelay: .zero) { return .failure(refusal) }
+            switch await admission.complete(&reception, content: message.content) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let complete):
+                return await admission.submit(complete).map { sent(request, as: complete, under: $0) }
+            }
+        }
+    }
+
+    /// What became of an email of a batch.
+    enum Outcome: Sendable {
+        case sent(SentEmail)
+        case refused(Refusal)
+        /// Its part of the document is wrong.
+        case invalid(EmailRequestFailure)
+    }
+
+    /// Sends the emails of a batch, or none of them where the key's limits have no room for all. One that is wrong by itself does not
+    /// stop the others.
+    func send(_ batch: EmailBatch) async -> Result<[Outcome], Refusal> {
+        var outcomes: [Outcome?] = batch.items.map { item in
+            if case .failure(let failure) = item { .invalid(failure) } else { nil }
+        }
+        // First all that costs little, so that what can't be sent takes nothing from the key's rate.
+        var begun: [(place: Int, Composition, Admission.Reception)] = []
+        for (place, item) in batch.items.enumerated() {
+            guard case .success(let request) = item else { continue }
+            let message = Composition(request)
+            let identity =
+                batch.idempotency?.identity(of: api.key, part: place)
+                ?? request.idempotency?.identity(of: api.key, part: nil)
+            switch begin(message, identity) {
+            case .success(let reception): begun.append((place, message, reception))
+            case .failure(let refusal):
+                if refusal.concernsWholeRequest { return .failure(refusal) }
+                outcomes[place] = .refused(refusal)
+            }
+        }
+        if !begun.isEmpty {
+            switch await submit(begun) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let results): for (place, outcome) in results { outcomes[place] = outcome }
+            }
+        }
+        return .success(outcomes.compactMap { $0 })
+    }
+
+    private func submit(
+        _ begun: [(place: Int, Composition, Admission.Reception)]
+    ) async -> Result<[(place: Int, Outcome)], Refusal> {
+        let shares: [Admission.RateShare]
+        switch admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant, client: api.caller.client) {
+        case .success(let taken): shares = taken
+        case .failure(let refusal): return .failure(refusal)
+        }
+        var outcomes: [(place: Int, Outcome)] = []
+        var complete: [(place: Int, EmailRequest, Admission.CompleteMessage)] = []
+        for (entry, share) in zip(begun, shares) {
+            var (place, message, reception) = entry
+            reception.open(with: share)
+            switch await admission.complete(&reception, content: message.content) {
+            case .success(let whole): complete.append((place, message.request, whole))
+            case .failure(let refusal): outcomes.append((place, .refused(refusal)))
+            }
+        }
+        let results = await admission.submit(complete.map(\.2))
+        // What is refused to all for the key's sake is refused to the request.
+        let refusals = results.compactMap { result in if case .failure(let refusal) = result { refusal } else { nil } }
+        if refusals.count == results.count, let whole = refusals.first(where: \.concernsWholeRequest) {
+            return .failure(whole)
+        }
+        for (entry, result) in zip(complete, results) {
+            switch result {
+            case .success(let id): outcomes.append((entry.place, .sent(sent(entry.1, as: entry.2, under: id))))
+            case .failure(let refusal): outcomes.append((entry.place, .refused(refusal)))
+            }
+        }
+        return .success(outcomes)
+    }
+
+    // MARK: One message
+
+    /// The envelope of a message: sender, recipients, and what goes with it.
+    private func begin(_ message: Composition, _ identity: Idempotency?) -> Result<Admission.Reception, Refusal> {
+        let request = message.request
+        if message.size > configuration.maximumMessageSize {
+            let refusal = Refusal(
+                .size,
+                "The composed message has \(message.size) octets, and the limit is \(configuration.maximumMessageSize); send smaller or fewer attachments"
+            )
+            admission.tell(refusal, client: api.caller.client, key: grant.id)
+            return .failure(refusal)
+        }
+        let client = api.caller.client
+        let origin = Admission.Origin(
+            clientName: client.isIPv4 ? "[\(client)]" : "[IPv6:\(client)]", client: client,
+            with: api.caller.isSecure ? "HTTPS" : "HTTP")
+        let options = SubmissionOptions(tags: request.tags, scheduledAt: request.scheduledAt, idempotency: identity)
+        var reception: Admission.Reception
+        switch admission.begin(
+            from: .mailbox(request.email.from.address), origin: origin, grant,
+            maximumRecipients: configuration.maximumRecipients, options: options)
+        {
+        case .failure(let refusal): return .failure(refusal)
+        case .success(let begun): reception = begun
+        }
+        for recipient in message.recipients {
+            if let refusal = reception.add(recipient) { return .failure(refusal) }
+        }
+        return .success(reception)
+    }
+
+    private func sent(
+        _ request: EmailRequest, as message: Admission.CompleteMessage, under id: MessageID
+    ) -> SentEmail {
+        // A repeat is answered as the first time, also when the scheduled time has come since.
+        let isScheduled = request.scheduledAt.map { $0 > id.moment } ?? false
+        return SentEmail(id: id, isScheduled: isScheduled, isRepeat: id != message.id)
+    }
+}
+
+/// An email on its way into octets.
+private struct Composition: Sendable {
+    let request: EmailRequest
+    private let composer: MessageComposer
+
+    init(_ request: EmailRequest) {
+        self.request = request
+        composer = MessageComposer(request.email, seed: .random(in: .min ... .max))
+    }
+
+    var recipients: [AddrSpec] { composer.recipients }
+    /// Octets.
+    var size: Int { composer.size }
+    /// The message, piece by piece.
+    var content: ComposedContent { ComposedContent(composer: composer) }
+}
+
+/// The pieces of a composed message, as they are asked for.
+private struct ComposedContent: AsyncSequence, Sendable {
+    typealias Element = [UInt8]
+    typealias Failure = Never
+
+    let composer: MessageComposer
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        var composer: MessageComposer
+
+        mutating func next() async -> [UInt8]? { composer.next() }
+        mutating func next(isolation: isolated (any Actor)?) async -> [UInt8]? { composer.next() }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(composer: composer) }
+}
+
+extension RequestIdempotency {
+    /// For the store.
+    ///
+    /// - Parameter part: the place of the email in the batch that the idempotency key is for; nil where it is for the email.
+    func identity(of key: KeyID, part: Int?) -> Idempotency {
+        Idempotency(fingerprint: Fingerprint(key: key, request: self.key.text, part: part), content: digest)
+    }
+}
+
+extension Refusal {
+    /// Whether it is about the key or its limits, and so holds for every email of a request.
+    fileprivate var concernsWholeRequest: Bool {
+        switch reason {
+        case .tlsRequired, .authRequired, .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network,
+            .authThrottled, .rateSecond, .rateDay, .storage, .idempotencyMismatch:
+            true
+        case .senderDomain, .headerDomain, .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated,
+            .attachment, .loop, .recipients, .size, .address, .parameter, .lineEnding, .lineLength, .invalid:
+            false
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import HTTPTypes
+import RelayCore
+
+/// Whose request it is, where proxies hand it on.
+enum ForwardedClient {
+    /// The address that a request counts as coming from: the peer's, or where that is a trusted proxy the last one in
+    /// `X-Forwarded-For` that is no trusted proxy. From anybody else that field means nothing.
+    ///
+    /// Nil when a trusted proxy has sent something that is no address: to take the proxy for the client could let it into a key's
+    /// networks.
+    static func address(peer: IPAddress, _ fields: HTTPFields, trusted: [NetworkBlock]) -> IPAddress? {
+        func isTrusted(_ address: IPAddress) -> Bool { trusted.contains { $0.contains(address) } }
+        guard isTrusted(peer) else { return peer }
+        // Several fields are one list (RFC 9110 section 5.3).
+        let entries = fields[values: .xForwardedFor].flatMap {
+            $0.split(separator: ",", omittingEmptySubsequences: false)
+        }
+        for entry in entries.reversed() {
+            guard let address = IPAddress(forwarded: entry) else { return nil }
+            if !isTrusted(address) { return address }
+        }
+        return peer
+    }
+}
+
+extension IPAddress {
+    /// An entry as proxies write it: an address, an IPv6 address in brackets, or either with a port.
+    fileprivate init?(forwarded entry: Substring) {
+        let text = entry.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }.reversed()
+        var host = String(text)
+        if host.hasPrefix("[") {
+            guard let end = host.firstIndex(of: "]") else { return nil }
+            host = String(host[host.index(after: host.startIndex)..<end])
+        } else if host.utf8.count(where: { $0 == UInt8(ascii: ":") }) == 1, let colon = host.firstIndex(of: ":") {
+            host = String(host[..<colon])
+        }
+        self.init(host)
+    }
+}
+
+extension HTTPField.Name {
+    static let xForwardedFor = HTTPField.Name("X-Forwarded-For")!
+    static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
+    static let idempotentReplayed = HTTPField.Name("Idempotent-Replayed")!
+    static let rateLimit = HTTPField.Name("RateLimit")!
+    static let rateLimitPolicy = HTTPField.Name("RateLimit-Policy")!
+}

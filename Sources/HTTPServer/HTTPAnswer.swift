@@ -1,0 +1,61 @@
+import HTTPTypes
+import NIOCore
+import RelayCore
+import StrictJSON
+
+/// What a request is answered with.
+struct HTTPAnswer: Sendable {
+    var head: HTTPResponse
+    var body: ByteBuffer
+
+    init(_ status: HTTPResponse.Status, _ fields: HTTPFields = [:], contentType: String, body: ByteBuffer) {
+        var fields = fields
+        fields[.contentType] = contentType
+        fields[.contentLength] = String(body.readableBytes)
+        // Answers are about one key's mail.
+        fields[.cacheControl] = "no-store"
+        head = HTTPResponse(status: status, headerFields: fields)
+        self.body = body
+    }
+
+    init(_ status: HTTPResponse.Status, _ document: JSON, _ fields: HTTPFields = [:]) {
+        self.init(status, fields, contentType: "application/json", body: ByteBuffer(bytes: document.bytes))
+    }
+
+    init(_ problem: Problem, _ fields: HTTPFields = [:]) {
+        var fields = fields
+        if let challenge = problem.authenticate { fields[.wwwAuthenticate] = challenge.value }
+        if let wait = problem.retryAfter { fields[.retryAfter] = String(max(1, wait.secondsRoundedUp)) }
+        if let allow = problem.allow { fields[.allow] = allow }
+        self.init(
+            problem.status, fields, contentType: "application/problem+json",
+            body: ByteBuffer(bytes: JSON(problem).bytes))
+    }
+}
+
+extension JSON {
+    /// RFC 9457 section 3.
+    init(_ problem: Problem) {
+        var object = JSONObject([
+            .init("type", JSON(problem.type)), .init("title", JSON(problem.title)),
+            .init("status", JSON(problem.status.code)), .init("detail", JSON(problem.detail)),
+            .init("code", JSON(problem.code)),
+        ])
+        if !problem.mistakes.isEmpty {
+            let mistakes = problem.mistakes.map { mistake -> JSON in
+                ["detail": JSON(mistake.detail), "pointer": JSON(mistake.pointer.fragment)]
+            }
+            object.append("errors", .array(mistakes))
+        }
+        self = .object(object)
+    }
+}
+
+extension Duration {
+    var secondsRoundedUp: Int { Int(inSeconds.rounded(.up)) }
+}
+
+extension OpenAPIDocument {
+    /// The document, which is the same for everybody.
+    static let answer = HTTPAnswer(.ok, contentType: "application/json", body: ByteBuffer(string: text))
+}

@@ -1,0 +1,187 @@
+import Admission
+import HTTPTypes
+import HummingbirdCore
+import NIOCore
+import RelayCore
+import Synchronization
+
+/// One client's connection: who it is, and what each of its requests is answered with.
+final class HTTPConnection: Sendable {
+    private let service: HTTPService
+    /// Whose address the connection has.
+    private let peer: IPAddress
+    private let isSecure: Bool
+    /// What the last request was allowed. A client that shows the same key again needs no look-up.
+    private let grant = Mutex<Grant?>(nil)
+
+    init(_ service: HTTPService, peer: IPAddress, isSecure: Bool) {
+        self.service = service
+        self.peer = peer
+        self.isSecure = isSecure
+    }
+
+    /// Answers one request.
+    ///
+    /// - Throws: when the connection has ended, or ends for want of the rest of the request.
+    func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
+        let finding = Route.find(request.method, request.uri.path)
+        let answer: HTTPAnswer
+        switch await step(for: request, finding) {
+        case .answer(let early): answer = early
+        case .body(let submission):
+            if request.headers.expectsContinue {
+                try await writer.writeInformationalHead(HTTPResponse(status: .continue))
+            }
+            answer = try await self.answer(submission, request)
+        }
+        service.observe(.answered(finding.name, status: answer.head.status.code))
+        let body = request.method == .head ? ResponseBody() : ResponseBody(byteBuffer: answer.body)
+        try await writer.write(response: answer.head, body: body)
+    }
+
+    private enum Step {
+        case answer(HTTPAnswer)
+        /// The body is wanted.
+        case body(SubmissionRequest)
+    }
+
+    private func step(for request: Request, _ finding: Route.Finding) async -> Step {
+        // RFC 9112 section 3.2. A second Host is a field by itself here.
+        guard request.head.authority != nil, request.headers[.host] == nil else {
+            var answer = refuse(.host, peer)
+            answer.head.headerFields[.connection] = "close"
+            return .answer(answer)
+        }
+        let route: Route
+        switch finding {
+        case .found(let found): route = found
+        case .notFound: return .answer(refuse(.notFound, peer))
+        case .otherMethod(let allowed): return .answer(refuse(.method(allowed: allowed), peer))
+        }
+        guard let scope = route.scope else { return .answer(OpenAPIDocument.answer) }
+        let configuration = service.configuration.value
+        guard
+            let client = ForwardedClient.address(
+                peer: peer, request.headers, trusted: configuration.trustedProxies)
+        else { return .answer(refuse(.forwardedFor, peer)) }
+        let caller: Caller
+        switch await authenticate(request.headers, for: scope, client) {
+        case .success(let grant): caller = Caller(grant: grant, client: client, isSecure: isSecure)
+        case .failure(let answer): return .answer(answer.answer)
+        }
+        let api = EmailAPI(service, caller)
+        switch route {
+        case .send, .batch:
+            let submission = SubmissionRequest(isBatch: route == .batch, api: api, configuration: configuration)
+            if let problem = submission.refusal(of: request.headers) {
+                return .answer(await api.submissionAnswer(refuse(problem, client, caller.grant.id)))
+            }
+            return .body(submission)
+        case .messages: return .answer(await api.messages(request.uri.queryParameters))
+        case .message(let id): return .answer(await api.message(id))
+        case .cancel(let id): return .answer(await api.cancel(id))
+        case .openAPI: return .answer(OpenAPIDocument.answer)
+        }
+    }
+
+    // MARK: Authentication
+
+    private struct Refused: Error {
+        var answer: HTTPAnswer
+    }
+
+    private func authenticate(
+        _ fields: HTTPFields, for scope: Scope, _ client: IPAddress
+    ) async -> Result<Grant, Refused> {
+        switch BearerCredentials(fields) {
+        case .none: return .failure(Refused(answer: refuse(.noCredentials, client)))
+        case .malformed(let sentence):
+            let refusal = Refusal(.keyMalformed, sentence)
+            service.admission.tell(refusal, client: client, key: nil)
+            return .failure(Refused(answer: HTTPAnswer(Problem(refusal, scope: scope))))
+        case .token(let token):
+            let presented = PresentedKey(place: .bearerToken, octets: Array(token.utf8))
+            if let last = grant.withLock({ $0 }),
+                let renewed = service.admission.renew(last, presented, for: scope, client: client)
+            {
+                return .success(renewed)
+            }
+            switch await service.admission.authenticate(presented, for: scope, client: client) {
+            case .success(let granted):
+                grant.withLock { $0 = granted }
+                return .success(granted)
+            case .failure(let refused):
+                // Guessing must be slow.
+                if refused.delay > .zero {
+                    try? await service.clock.sleep(until: service.clock.now() + refused.delay)
+                }
+                var answer = HTTPAnswer(Problem(refused.refusal, scope: scope))
+                if refused.endsConnection { answer.head.headerFields[.connection] = "close" }
+                return .failure(Refused(answer: answer))
+            }
+        }
+    }
+
+    /// A refusal of HTTP's own, with its line in the log.
+    private func refuse(_ problem: Problem, _ client: IPAddress, _ key: KeyID? = nil) -> HTTPAnswer {
+        service.tell(problem, client: client, key: key)
+        return HTTPAnswer(problem)
+    }
+
+    // MARK: Body
+
+    private func answer(_ submission: SubmissionRequest, _ request: Request) async throws -> HTTPAnswer {
+        let length = request.headers[.contentLength].flatMap { Int($0) }
+        do {
+            let answer = try await submission.bodies.with(request.body, expecting: length) { octets in
+                await submission.answer(octets, request.headers)
+            }
+            return await submission.api.submissionAnswer(answer)
+        } catch let failure as RequestBodyStore.Failure {
+            let caller = submission.api.caller
+            let problem: Problem
+            switch failure {
+            case .tooLarge: problem = .tooLarge(submission.bodies.limit)
+            case .storage(let code):
+                service.admission.storageFailed(IOError(errnoCode: code, reason: "the body of an HTTP request"))
+                problem = Problem(.storageUnavailable, scope: caller.grant.scope)
+            }
+            return await submission.api.submissionAnswer(refuse(problem, caller.client, caller.grant.id))
+        }
+    }
+}
+
+/// Who has sent a request, and may do so.
+struct Caller: Sendable {
+    let grant: Grant
+    let client: IPAddress
+    let isSecure: Bool
+}
+
+extension Route.Finding {
+    /// For metrics.
+    fileprivate var name: String {
+        switch self {
+        case .found(let route): route.name
+        case .notFound, .otherMethod: "none"
+        }
+    }
+}
+
+extension HTTPField.Name {
+    fileprivate static let host = HTTPField.Name("Host")!
+}
+
+extension Problem {
+    fileprivate static let host = Problem(
+        "bad-request", .badRequest, "The request must have the header Host once; check the client's HTTP library.")
+
+    fileprivate static let forwardedFor = Problem(
+        "bad-request", .badRequest,
+        "The proxy has sent an X-Forwarded-For that holds something other than addresses; correct the proxy's settings."
+    )
+}
+
+extension HTTPFields {
+    fileprivate var expectsContinue: Bool { self[.expect]?.lowercased() == "100-continue" }
+}

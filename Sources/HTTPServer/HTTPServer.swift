@@ -1,0 +1,157 @@
+import Admission
+import HTTPTypes
+import HummingbirdCore
+import Listening
+import Logging
+import NIOCore
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import NIOOpenSSL
+import RelayCore
+
+/// The HTTP face: listeners, and a connection for each client. HTTP/1.1 by Hummingbird, behind the relay's own TLS.
+public final class HTTPServer: Sendable {
+    /// A listener that is up.
+    public struct Bound: Sendable {
+        public var listener: HTTPListener
+        public var address: SocketAddress?
+        /// ``address`` in words, for the log.
+        public var description: String
+    }
+
+    private let listeners: [Listener]
+    private let service: HTTPService
+    public let bound: [Bound]
+
+    private init(listeners: [Listener], service: HTTPService, bound: [Bound]) {
+        self.listeners = listeners
+        self.service = service
+        self.bound = bound
+    }
+
+    /// Whether clients can connect: all listeners are up, and the server is not shutting down.
+    public var isListening: Bool { service.shutdown.limit == nil && listeners.allSatisfy(\.isActive) }
+
+    /// Binds all `listeners`, or none. `observe` is called on any thread; it must be quick.
+    ///
+    /// - Parameters:
+    ///   - tls: needed where a listener takes TLS.
+    ///   - limiter: counts the connections; shared with the relay's other servers.
+    ///   - proxyNetworks: load balancers whose PROXY headers are taken.
+    /// - Throws: `ListenError` of `Listening`, which names the listener.
+    public static func start(
+        _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
+        store: any RelayStore, tls: ReloadableTLSContext?, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
+        clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
+        observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
+    ) async throws -> HTTPServer {
+        // What there is to say is said here.
+        var quiet = logger
+        quiet.logLevel = .critical
+        let service = HTTPService(
+            configuration: CurrentHTTPConfiguration(configuration), admission: admission, store: store, clock: clock,
+            tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
+            shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: quiet, observe: observe)
+        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { refusal in
+            admission.clientLog.write(
+                .notice, refusal.message, client: refusal.peer, kind: refusal.kind, metadata: refusal.metadata)
+        }
+        var channels: [Listener] = []
+        var bound: [Bound] = []
+        do {
+            for listener in listeners {
+                let channel = try await Listener.bind(
+                    listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
+                ) { channel, client in
+                    try addHandlers(to: channel, client, listener, service)
+                }
+                channels.append(channel)
+                bound.append(
+                    Bound(listener: listener, address: channel.address, description: channel.boundAddress))
+            }
+        } catch {
+            for channel in channels { await channel.close() }
+            throw error
+        }
+        return HTTPServer(listeners: channels, service: service, bound: bound)
+    }
+
+    /// Octets of large bodies that are in memory at a time.
+    private static let largeBodies = 48 << 20
+    /// Octets of a request's header.
+    static let maximumHeaderSize = 32 * 1024
+    static let maximumHeaderFields = 200
+    /// Octets of one read from the socket. A connection whose body comes faster than it is stored holds a few of them.
+    private static let readSize = 16 * 1024
+
+    /// Whose requests come over a Unix socket: processes on this machine.
+    private static let localPeer = IPAddress(ipv4: 0x7F00_0001)
+
+    private static func addHandlers(
+        to channel: any Channel, _ client: IPAddress?, _ listener: HTTPListener, _ service: HTTPService
+    ) throws {
+        let isTLS = listener.isTLS
+        let peer = client ?? localPeer
+        // Behind a load balancer it is the balancer who speaks in the clear, and the address is its client's.
+        guard isTLS || listener.takesProxyHeader || service.takesClearText(from: peer) else {
+            service.log.write(
+                .notice, "connection refused", client: peer, kind: "clear",
+                metadata: [
+                    "remedy": "clear HTTP is taken from this machine and from http.trusted_proxies only; use https"
+                ])
+            channel.close(promise: nil)
+            return
+        }
+        guard service.admit(channel, peer, isTLS: isTLS) else { return }
+        let connection = HTTPConnection(service, peer: peer, isSecure: isTLS)
+        let options = channel.syncOptions
+        try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readSize))
+        try options?.setOption(.maxMessagesPerRead, value: 1)
+        // Hummingbird counts on it; it holds reads back where the server does not keep up.
+        try options?.setOption(.autoRead, value: true)
+        if isTLS, let tls = service.tls {
+            try channel.pipeline.syncOperations.addHandler(TLSServerHandler(context: tls.current))
+        }
+        let http = HTTP1Channel(
+            responder: { request, writer, _ in try await connection.respond(to: request, writer) },
+            configuration: .init(
+                additionalChannelHandlers: [
+                    RequestGuard(
+                        service.timeouts, shutdown: service.shutdown, connectedAt: .now(),
+                        tell: { service.tell($0, peer, isTLS: isTLS) })
+                ],
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: maximumHeaderSize, maxHeaderListSize: maximumHeaderSize,
+                    maxHeaderFieldCount: maximumHeaderFields)))
+        http.setup(channel: channel, logger: service.logger).whenComplete { result in
+            switch result {
+            case .success(let requests):
+                let logger = service.logger
+                do {
+                    let handlers = channel.pipeline.syncOperations
+                    let codec = try handlers.handler(type: HTTP1ToHTTPServerCodec.self)
+                    try handlers.addHandler(OldVersionHandler(), position: .before(codec))
+                } catch {
+                    channel.close(promise: nil)
+                    return
+                }
+                Task { await http.handle(value: requests, logger: logger) }
+            case .failure: channel.close(promise: nil)
+            }
+        }
+    }
+
+    /// What requests are held to from now on.
+    public func reconfigure(_ configuration: HTTPServerConfiguration) { service.configuration.value = configuration }
+
+    /// Stops listening, lets each connection answer the request that it is at, and closes what is left after `limit`.
+    ///
+    /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
+    public func shutdown(within limit: Duration) async {
+        for listener in listeners { await listener.stopAccepting() }
+        service.shutdown.give(limit: TimeAmount(limit))
+        await withTaskGroup(of: Void.self) { group in
+            for listener in listeners { group.addTask { await listener.quiesce() } }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOOpenSSL
+
+/// Stands between the HTTP codec and the server, and holds the client to its times, its order and its sizes.
+///
+/// Hummingbird's own handler lets each part of a body renew its idle time, and reads a body that nobody wants to its end. Here a
+/// trickled request ends, and a response before the end of its request ends the connection. What a client sends behind a request is
+/// held back until the response is out.
+final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// What the guard tells of a connection. Told on its event loop.
+    enum Event: Sendable {
+        /// The client took too long.
+        case timedOut(HTTPConnectionState.Expiry)
+        /// What came is not HTTP/1.1, or its header is too long.
+        case unreadable(Problem)
+        /// TLS ended, or never began, otherwise than it should.
+        case tlsFailed(TLSError)
+        case secured(TLSConnectionInfo)
+    }
+
+    private let shutdown: ShutdownNotice
+    private let tell: (Event) -> Void
+    private var state: HTTPConnectionState
+    /// Parts of requests behind the one that is being answered. No more than one read of the socket brought.
+    private var kept = CircularBuffer<HTTPRequestPart>()
+    private var mustReadLater = false
+    private var hasInputEnded = false
+    private var timer: Scheduled<Void>?
+    private var timerAt = NIODeadline.distantFuture
+
+    init(
+        _ timeouts: HTTPTimeouts, shutdown: ShutdownNotice, connectedAt now: NIODeadline,
+        tell: @escaping (Event) -> Void
+    ) {
+        self.shutdown = shutdown
+        self.tell = tell
+        state = HTTPConnectionState(timeouts, connectedAt: now)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { schedule(context) }
+
+    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        kept.removeAll()
+        inputEnded(context)
+        context.fireChannelInactive()
+    }
+
+    /// The client sends nothing more. A request that is cut off must not be taken for a whole one.
+    private func inputEnded(_ context: ChannelHandlerContext) {
+        if state.isReceiving { context.fireErrorCaught(RequestCutOff()) }
+    }
+
+    /// A connection whose client is still to see the last response stays open for as long as that takes.
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard mode == .all, state.isLingering else { return context.close(mode: mode, promise: promise) }
+        guard let promise else { return }
+        context.channel.closeFuture.cascade(to: promise)
+    }
+
+    // MARK: Inbound
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = unwrapInboundIn(data)
+        switch verdict(on: part) {
+        case .pass: context.fireChannelRead(data)
+        case .keep: kept.append(part)
+        case .discard: break
+        case .close: context.close(promise: nil)
+        }
+    }
+
+    private func verdict(on part: HTTPRequestPart) -> HTTPConnectionState.Inbound {
+        switch part {
+        case .head(let head):
+            let verdict = state.headReceived(at: .now())
+            if verdict == .pass, head.headerFields.asksToClose { state.endAfterResponse() }
+            return verdict
+        case .body(let octets): return state.bodyReceived(octets.readableBytes)
+        case .end: return state.endReceived()
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // Until it is asked to read again.
+        state.reading(false, at: .now())
+        context.fireChannelReadComplete()
+        schedule(context)
+        if state.isLingering { context.read() }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        guard state.wantsInput else {
+            mustReadLater = true
+            return
+        }
+        state.reading(true, at: .now())
+        schedule(context)
+        context.read()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let error = error as? TLSError {
+            tell(.tlsFailed(error))
+            // A client may end the connection without saying so in TLS, and wait for the response all the same.
+            if error.code != .truncated { context.close(promise: nil) }
+            return
+        }
+        guard let problem = Problem(unreadable: error) else {
+            context.fireErrorCaught(error)
+            return
+        }
+        switch state.unreadable(at: .now()) {
+        case .tell:
+            tell(.unreadable(problem))
+            answer(problem, context)
+        case .wait: break
+        case .close: context.close(promise: nil)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ChannelShouldQuiesceEvent:
+            state.endAfterResponse()
+            if let limit = shutdown.limit {
+                context.eventLoop.assumeIsolated().scheduleTask(in: limit) { context.close(promise: nil) }
+            }
+        case let event as TLSEvent:
+            switch event {
+            case .handshakeCompleted(let info): tell(.secured(info))
+            // The server knows the end of a TCP stream only.
+            case .closeNotifyReceived: endInput(context)
+            }
+            return
+        case ChannelEvent.inputClosed as ChannelEvent:
+            endInput(context)
+            return
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func endInput(_ context: ChannelHandlerContext) {
+        guard !hasInputEnded else { return }
+        hasInputEnded = true
+        guard state.isBusy else { return context.close(promise: nil) }
+        inputEnded(context)
+        // With a request behind the one that is being answered, the server must not stop yet.
+        if kept.isEmpty { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+    }
+
+    // MARK: Outbound
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head) where head.status.kind == .informational:
+            guard state.wantsInput else { return drop(promise) }
+            context.write(data, promise: promise)
+        case .head(var head):
+            if head.headerFields[.connection] == "close" { state.endAfterResponse() }
+            switch state.responseBegins() {
+            case .pass: context.write(data, promise: promise)
+            case .passAsLast:
+                head.headerFields[.connection] = "close"
+                context.write(wrapOutboundOut(.head(head)), promise: promise)
+            case .drop: drop(promise)
+            }
+        case .body:
+            guard state.isResponding else { return drop(promise) }
+            context.write(data, promise: promise)
+        case .end:
+            guard state.isResponding else { return drop(promise) }
+            context.writeAndFlush(data, promise: promise)
+            responseEnded(context)
+        }
+    }
+
+    private func drop(_ promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.ioOnClosedChannel) }
+
+    private func responseEnded(_ context: ChannelHandlerContext) {
+        switch state.responseEnded(at: .now()) {
+        case .next: handOnWhatWasKept(context)
+        case .linger: context.read()
+        case .close: context.close(promise: nil)
+        }
+        schedule(context)
+    }
+
+    private func handOnWhatWasKept(_ context: ChannelHandlerContext) {
+        let parts = kept
+        kept = CircularBuffer()
+        for part in parts { channelRead(context: context, data: wrapInboundOut(part)) }
+        if !parts.isEmpty { context.fireChannelReadComplete() }
+        if hasInputEnded, !state.isBusy { return context.close(promise: nil) }
+        guard mustReadLater, state.wantsInput else { return }
+        mustReadLater = false
+        read(context: context)
+    }
+
+    /// A response of the guard's own, the last of the connection.
+    private func answer(_ problem: Problem, _ context: ChannelHandlerContext) {
+        let answer = HTTPAnswer(problem)
+        var head = answer.head
+        head.headerFields[.connection] = "close"
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        // Whatever waits for the rest of the request waits in vain.
+        context.fireErrorCaught(RequestCutOff())
+        schedule(context)
+        context.read()
+    }
+
+    // MARK: Time
+
+    /// Each request has another deadline; the timer is set again only where it would come too late.
+    private func schedule(_ context: ChannelHandlerContext) {
+        guard let deadline = state.deadline, deadline < timerAt else { return }
+        timer?.cancel()
+        timerAt = deadline
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+            timerAt = .distantFuture
+            guard context.channel.isActive else { return }
+            if let expiry = state.expired(at: .now()) {
+                tell(.timedOut(expiry))
+                if expiry == .body { answer(.tooSlow, context) } else { context.close(promise: nil) }
+            }
+            schedule(context)
+        }
+    }
+}
+
+@available(*, unavailable)
+extension RequestGuard: Sendable {}
+
+/// The connection ended, or was ended, before the end of a request.
+struct RequestCutOff: Error {}
+
+extension HTTPFields {
+    /// Whether the client says that this request is its last (RFC 9110 section 7.6.1).
+    fileprivate var asksToClose: Bool {
+        guard let value = self[.connection] else { return false }
+        return value.split(separator: ",").contains {
+            $0.drop { $0 == " " }.prefix { $0 != " " }.lowercased() == "close"
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import HTTPTypes
+import RelayCore
+
+/// What a path and a method ask for.
+enum Route: Hashable, Sendable {
+    case send
+    case batch
+    case messages
+    case message(MessageID)
+    case cancel(MessageID)
+    case openAPI
+
+    enum Finding: Hashable, Sendable {
+        case found(Route)
+        case notFound
+        /// The path is known, and knows these methods.
+        case otherMethod(allowed: String)
+    }
+
+    /// - Parameter path: of the request's target, without its query.
+    static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
+        guard let (route, isPost) = known(path) else { return .notFound }
+        switch method {
+        case .post where isPost, .get where !isPost, .head where !isPost: return .found(route)
+        default: return .otherMethod(allowed: isPost ? "POST" : "GET, HEAD")
+        }
+    }
+
+    private static func known(_ path: some StringProtocol) -> (Route, isPost: Bool)? {
+        switch path {
+        case "/v1/email/send": return (.send, true)
+        case "/v1/email/batch": return (.batch, true)
+        case "/v1/email/messages": return (.messages, false)
+        case "/v1/openapi.json": return (.openAPI, false)
+        default: break
+        }
+        let parts = path.split(separator: "/", maxSplits: 6, omittingEmptySubsequences: false)
+        guard parts.count >= 5, parts[..<4].elementsEqual(["", "v1", "email", "messages"]),
+            let id = MessageID(String(parts[4]))
+        else { return nil }
+        if parts.count == 5 { return (.message(id), false) }
+        if parts.count == 6, parts[5] == "cancel" { return (.cancel(id), true) }
+        return nil
+    }
+
+    /// The scope that a key needs for it; nil where none is needed.
+    var scope: Scope? {
+        switch self {
+        case .send, .messages, .message, .cancel: .send
+        case .batch: .batch
+        case .openAPI: nil
+        }
+    }
+
+    /// For metrics and the log: without ids.
+    var name: String {
+        switch self {
+        case .send: "send"
+        case .batch: "batch"
+        case .messages, .message: "messages"
+        case .cancel: "cancel"
+        case .openAPI: "openapi"
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import Admission
+import HTTPTypes
+import RelayCore
+import StrictJSON
+
+/// A request to send: one email, or a batch.
+struct SubmissionRequest: Sendable {
+    let isBatch: Bool
+    let api: EmailAPI
+    let configuration: HTTPServerConfiguration
+
+    var bodies: RequestBodyStore {
+        RequestBodyStore(
+            directory: configuration.scratchDirectory, limit: configuration.maximumBodySize, turns: api.service.turns)
+    }
+
+    /// Why the body is not wanted, before it is read.
+    func refusal(of fields: HTTPFields) -> Problem? {
+        guard fields.isJSON else { return .mediaType }
+        guard fields[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true,
+            fields[.transferEncoding].map({ $0.lowercased() == "chunked" }) ?? true
+        else { return .contentCoding }
+        if let length = fields[.contentLength].flatMap({ Int($0) }), length > configuration.maximumBodySize {
+            return .tooLarge(configuration.maximumBodySize)
+        }
+        return nil
+    }
+
+    /// Takes the emails that the body describes into the queue.
+    func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
+        let document: JSON
+        do throws(JSONError) {
+            document = try JSON(reading: octets)
+        } catch {
+            return api.refuse(.notJSON(error))
+        }
+        let context = EmailRequest.Context(
+            now: api.service.clock.now(), maximumRecipients: configuration.maximumRecipients)
+        do throws(EmailRequestFailure) {
+            let key = try IdempotencyKey.inHeader(fields)
+            if isBatch { return await answer(try EmailBatch(document, idempotencyKey: key, context)) }
+            return await answer(try EmailRequest(document, idempotencyKey: key, context))
+        } catch {
+            return api.refuse(Problem(error))
+        }
+    }
+
+    private var sender: EmailSender { EmailSender(api: api, configuration: configuration) }
+
+    private func answer(_ request: EmailRequest) async -> HTTPAnswer {
+        let identity = request.idempotency.map { $0.identity(of: api.key, part: nil) }
+        switch await sender.send(request, identity) {
+        case .success(let sent):
+            return HTTPAnswer(.ok, .object(JSONObject(sent.members)), replayed: sent.isRepeat)
+        case .failure(let refusal): return api.answer(refusal)
+        }
+    }
+
+    private func answer(_ batch: EmailBatch) async -> HTTPAnswer {
+        switch await sender.send(batch) {
+        case .failure(let refusal): return api.answer(refusal)
+        case .success(let outcomes):
+            let results = zip(batch.items, outcomes).map { item, outcome -> JSON in
+                switch outcome {
+                case .sent(let sent): return .object(JSONObject(sent.members))
+                case .refused(let refusal):
+                    return ["status": "failed", "error": JSON(Problem(refusal, scope: api.caller.grant.scope))]
+                case .invalid(let failure):
+                    return ["status": "failed", "error": JSON(Problem(failure))]
+                }
+            }
+            let sent = outcomes.compactMap { outcome in if case .sent(let sent) = outcome { sent } else { nil } }
+            return HTTPAnswer(
+                .ok, ["results": .array(results)], replayed: !sent.isEmpty && sent.allSatisfy(\.isRepeat))
+        }
+    }
+}
+
+extension HTTPAnswer {
+    /// - Parameter replayed: the request was carried out before, and this is its answer again.
+    fileprivate init(_ status: HTTPResponse.Status, _ document: JSON, replayed: Bool) {
+        self.init(status, document, replayed ? [.idempotentReplayed: "true"] : [:])
+    }
+}
+
+extension SentEmail {
+    /// Its answer.
+    fileprivate var members: [JSONObject.Member] {
+        [
+            .init("messageId", JSON(id.external)),
+            .init("status", JSON((isScheduled ? MessageStatus.scheduled : .queued).rawValue)),
+        ]
+    }
+}
+
+extension IdempotencyKey {
+    fileprivate static func inHeader(_ fields: HTTPFields) throws(EmailRequestFailure) -> IdempotencyKey? {
+        let values = fields[values: .idempotencyKey]
+        guard let value = values.first else { return nil }
+        guard values.count == 1 else {
+            throw .idempotencyKey("The request has the header Idempotency-Key \(values.count) times; send it once.")
+        }
+        do throws(Mistake) {
+            return try IdempotencyKey(header: value)
+        } catch {
+            throw .idempotencyKey(error.detail)
+        }
+    }
+}
+
+extension Problem {
+    fileprivate static func notJSON(_ error: JSONError) -> Problem {
+        Problem(
+            RefusalReason.invalid.rawValue, .badRequest,
+            "The body is not the JSON that is expected, at line \(error.line), column \(error.column): \(error.explanation)."
+        )
+    }
+
+    /// What is wrong with a request whose document is well-formed.
+    init(_ failure: EmailRequestFailure) {
+        switch failure {
+        case .idempotencyKey(let detail): self.init(RefusalReason.invalid.rawValue, .badRequest, detail)
+        case .invalid(let errors):
+            let detail =
+                errors.count == 1
+                ? errors[0].detail : "The request has \(errors.count) mistakes; each is described in errors."
+            self.init(
+                failure.kind.rawValue, .unprocessableContent, detail,
+                mistakes: errors.map { Mistake(detail: $0.detail, pointer: $0.pointer) })
+        }
+    }
+}
+
+extension HTTPFields {
+    /// Whether the body is said to be JSON (RFC 8259 section 11); UTF-8 is the only charset that it can have.
+    fileprivate var isJSON: Bool {
+        guard let value = self[.contentType] else { return false }
+        let type = value.prefix { $0 != ";" }.filter { $0 != " " }
+        return type.lowercased() == "application/json"
+    }
+}

@@ -1,0 +1,169 @@
+import NIOCore
+import Testing
+
+@testable import HTTPServer
+
+@Suite struct ConnectionStateTests {
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+
+    private func at(_ seconds: Int64) -> NIODeadline { start + .seconds(seconds) }
+
+    private func state() -> HTTPConnectionState { HTTPConnectionState(HTTPTimeouts(), connectedAt: start) }
+
+    /// A request with a body of so many octets, whole.
+    private func receive(_ state: inout HTTPConnectionState, at seconds: Int64, body octets: Int = 10) {
+        #expect(state.headReceived(at: at(seconds)) == .pass)
+        #expect(state.bodyReceived(octets) == .pass)
+        #expect(state.endReceived() == .pass)
+    }
+
+    private func respond(_ state: inout HTTPConnectionState, at seconds: Int64) -> HTTPConnectionState.AfterResponse {
+        _ = state.responseBegins()
+        return state.responseEnded(at: at(seconds))
+    }
+
+    // MARK: Order
+
+    @Test func oneRequestAfterTheOther() {
+        var state = state()
+        for second in 1...3 as ClosedRange<Int64> {
+            receive(&state, at: second)
+            #expect(!state.wantsInput)
+            #expect(state.responseBegins() == .pass)
+            #expect(state.isResponding)
+            #expect(state.responseEnded(at: at(second)) == .next)
+            #expect(state.wantsInput)
+        }
+    }
+
+    @Test func whatComesBehindARequestIsKept() {
+        var state = state()
+        receive(&state, at: 1)
+        #expect(state.headReceived(at: at(1)) == .keep)
+        #expect(state.bodyReceived(5) == .keep)
+        #expect(state.endReceived() == .keep)
+        let after = respond(&state, at: 1)
+        #expect(after == .next)
+        receive(&state, at: 1)
+    }
+
+    @Test func aResponseBeforeTheEndOfItsRequestIsTheLast() {
+        var state = state()
+        _ = state.headReceived(at: at(1))
+        _ = state.bodyReceived(100)
+        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseEnded(at: at(2)) == .linger)
+        #expect(state.isLingering)
+        #expect(state.responseBegins() == .drop)
+    }
+
+    @Test func aResponseThatBeginsEarlyIsTheLastAlsoWhenTheRequestEndsMeanwhile() {
+        var state = state()
+        _ = state.headReceived(at: at(1))
+        #expect(state.responseBegins() == .passAsLast)
+        _ = state.endReceived()
+        #expect(state.responseEnded(at: at(2)) == .close)
+    }
+
+    @Test func theRestOfABodyIsReadToALimit() {
+        var timeouts = HTTPTimeouts()
+        timeouts.lingerOctets = 1000
+        var state = HTTPConnectionState(timeouts, connectedAt: start)
+        _ = state.headReceived(at: at(1))
+        let after = respond(&state, at: 1)
+        #expect(after == .linger)
+        #expect(state.bodyReceived(600) == .discard)
+        #expect(state.bodyReceived(399) == .discard)
+        #expect(state.bodyReceived(1) == .close)
+        #expect(state.bodyReceived(1) == .discard)
+    }
+
+    @Test func aRequestThatIsDeclaredTheLastIs() {
+        var state = state()
+        receive(&state, at: 1)
+        state.endAfterResponse()
+        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseEnded(at: at(1)) == .close)
+    }
+
+    // MARK: What can't be read
+
+    @Test func aClientIsToldWhatCannotBeRead() {
+        var idle = state()
+        #expect(idle.unreadable(at: at(1)) == .tell)
+        var inBody = state()
+        _ = inBody.headReceived(at: at(1))
+        #expect(inBody.unreadable(at: at(1)) == .tell)
+        #expect(inBody.responseBegins() == .drop)
+    }
+
+    @Test func aWholeRequestIsAnsweredBeforeWhatCannotBeRead() {
+        var state = state()
+        receive(&state, at: 1)
+        #expect(state.unreadable(at: at(1)) == .wait)
+        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseEnded(at: at(1)) == .close)
+    }
+
+    @Test func twoResponsesToOneRequestCannotBe() {
+        var state = state()
+        _ = state.headReceived(at: at(1))
+        _ = state.responseBegins()
+        #expect(state.unreadable(at: at(1)) == .close)
+        #expect(!state.isResponding)
+    }
+
+    // MARK: Time
+
+    @Test func theFirstRequestHasAMinute() {
+        var state = state()
+        #expect(state.expired(at: at(59)) == nil)
+        #expect(state.expired(at: at(60)) == .idle)
+    }
+
+    @Test func anIdleConnectionHasSeventyFiveSeconds() {
+        var state = state()
+        receive(&state, at: 10)
+        #expect(state.deadline == nil)
+        _ = respond(&state, at: 20)
+        #expect(state.expired(at: at(94)) == nil)
+        #expect(state.expired(at: at(95)) == .idle)
+    }
+
+    /// The time of a body is renewed by what it brings, not by that it brings something.
+    @Test(
+        arguments: [
+            // Octets each second, seconds, whether it is too slow by then.
+            (1, 59, false), (1, 60, true), (499, 60, false), (499, 60 * 600, true), (500, 60 * 600, false),
+        ] as [(Int, Int64, Bool)])
+    func aBodyHasAMinuteAndASecondForEach500Octets(octets: Int, seconds: Int64, isTooSlow: Bool) {
+        var state = state()
+        _ = state.headReceived(at: start)
+        var expiry: HTTPConnectionState.Expiry?
+        for second in 1...seconds where expiry == nil {
+            _ = state.bodyReceived(octets)
+            expiry = state.expired(at: at(second))
+        }
+        #expect((expiry == .body) == isTooSlow)
+    }
+
+    @Test func aClientIsNotToBlameWhileTheRelayDoesNotRead() {
+        var state = state()
+        _ = state.headReceived(at: start)
+        state.reading(false, at: at(10))
+        #expect(state.deadline == nil)
+        #expect(state.expired(at: at(1000)) == nil)
+        state.reading(true, at: at(1000))
+        #expect(state.expired(at: at(1049)) == nil)
+        #expect(state.expired(at: at(1050)) == .body)
+        #expect(state.isLingering)
+    }
+
+    @Test func lingeringEnds() {
+        var state = state()
+        _ = state.headReceived(at: at(1))
+        _ = respond(&state, at: 2)
+        #expect(state.expired(at: at(6)) == nil)
+        #expect(state.expired(at: at(7)) == .linger)
+    }
+}

@@ -1,0 +1,65 @@
+import HTTPTypes
+import RelayCore
+import Testing
+
+@testable import HTTPServer
+
+@Suite struct FieldTests {
+    private static let key = "hk_test_" + String(repeating: "A", count: 40)
+
+    // MARK: Authorization
+
+    @Test(
+        arguments: [
+            ([], BearerCredentials.none), (["Bearer abc"], .token("abc")), (["bearer abc"], .token("abc")),
+            (["BEARER   abc"], .token("abc")), (["Bearer"], .token("")),
+            (["Bearer a b"], .token("a b")),
+        ] as [([String], BearerCredentials)])
+    func credentials(_ values: [String], _ expected: BearerCredentials) {
+        #expect(BearerCredentials(fields(.authorization, values)) == expected)
+    }
+
+    @Test(arguments: [
+        ([key], "lacks the word Bearer"), (["Basic abc"], "another scheme"), (["Bearer a", "Bearer b"], "2 times"),
+    ])
+    func mistakesAreNamed(_ values: [String], _ words: String) {
+        guard case .malformed(let sentence) = BearerCredentials(fields(.authorization, values)) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(sentence.contains(words))
+        #expect(!sentence.contains(FieldTests.key))
+    }
+
+    // MARK: X-Forwarded-For
+
+    private func proxies() throws -> [NetworkBlock] { try ["10.0.0.0/8", "fd00::/8"].map { try NetworkBlock($0) } }
+
+    @Test(arguments: [
+        // From who is no trusted proxy the field means nothing.
+        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"), ("192.0.2.1", [], "192.0.2.1"), ("10.1.1.1", [], "10.1.1.1"),
+        ("10.1.1.1", ["198.51.100.7"], "198.51.100.7"), ("10.1.1.1", ["198.51.100.7, 10.2.2.2"], "198.51.100.7"),
+        // What a client wrote stands in front.
+        ("10.1.1.1", ["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+        ("10.1.1.1", ["203.0.113.9", "198.51.100.7", "10.3.3.3"], "198.51.100.7"),
+        ("10.1.1.1", ["10.2.2.2, 10.3.3.3"], "10.1.1.1"), ("fd00::1", [" 2001:db8::1 "], "2001:db8::1"),
+        ("10.1.1.1", ["[2001:db8::1]:443"], "2001:db8::1"), ("10.1.1.1", ["198.51.100.7:5555"], "198.51.100.7"),
+        ("10.1.1.1", ["::ffff:198.51.100.7"], "198.51.100.7"),
+    ])
+    func forwardedFor(_ peer: String, _ values: [String], _ expected: String) throws {
+        let address = ForwardedClient.address(
+            peer: try #require(IPAddress(peer)), fields(.xForwardedFor, values), trusted: try proxies())
+        #expect(address == IPAddress(expected))
+    }
+
+    @Test(arguments: ["unknown", "", "198.51.100.7,", "198.51.100.7, x", "[2001:db8::1", "999.1.1.1", "_hidden"])
+    func aTrustedProxyThatSendsNoAddressIsNotTakenForTheClient(_ value: String) throws {
+        let address = ForwardedClient.address(
+            peer: try #require(IPAddress("10.1.1.1")), fields(.xForwardedFor, [value]), trusted: try proxies())
+        #expect(address == nil)
+    }
+
+    private func fields(_ name: HTTPField.Name, _ values: [String]) -> HTTPFields {
+        HTTPFields(values.map { HTTPField(name: name, value: $0) })
+    }
+}

@@ -1,0 +1,436 @@
+"""The HTTP API from outside: each row of the contract's tables, through a real connection."""
+
+import base64
+import email
+import email.policy
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from http_api import API, EMAIL, HTTP, raw, read_to_end, taken
+from relay import Relay, key_id
+from submit import submit
+from test_dialogues import unissued_key
+
+MESSAGE = b"From: from@example.com\r\nSubject: by SMTP\r\n\r\nbody\r\n"
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    relay = Relay(tmp_path_factory.mktemp("http"), {**HTTP, "submission.max_rate_delay": "0s"}).start()
+    yield relay
+    assert relay.stop() == 0, relay.log_text()
+
+
+@pytest.fixture(scope="module")
+def key(relay):
+    return relay.create_key(scopes=("email:send", "email:batch"), per_second=10000)
+
+
+@pytest.fixture
+def api(relay, key):
+    with API(relay, key) as api:
+        yield api
+
+
+def parsed(relay, message_id):
+    return email.message_from_bytes(relay.raw(message_id), policy=email.policy.default)
+
+
+# -- sending
+
+def test_the_first_mail(relay, api, key):
+    answer = api.send()
+    assert answer.json == {"messageId": answer.json["messageId"], "status": "queued"}
+    assert re.fullmatch(r"msg_[0-9a-z]{13}", answer.json["messageId"])
+    message = relay.wait_for_state(answer.json["messageId"], "simulated")
+    assert (message["key"], message["from"], message["recipients"]) == (
+        key_id(key), "from@example.com", ["to@example.net"])
+    found = parsed(relay, message["id"])
+    assert (found["From"], found["To"], found["Subject"]) == ("from@example.com", "to@example.net", "Hello")
+    assert found.get_content().replace("\r\n", "\n") == "It works.\n"
+    assert f"id {message['id']} (key {key_id(key)})" in found["Received"]
+    assert found["Date"] and found["Message-ID"]
+
+
+def test_all_fields(relay, api):
+    picture = bytes(range(256))
+    answer = api.send({
+        "from": '"Zoë \\"Z\\"" <zoe@example.com>', "to": ["Łukasz <a@example.net>", "b@example.net"],
+        "cc": "c@example.net", "bcc": ["d@example.net"], "reply_to": "Ответ <reply@example.com>",
+        "subject": "Grüße 你好 🎉", "text": "Text ü\n", "html": "<p>ü <img src='cid:pic'></p>",
+        "attachments": [
+            {"filename": "résumé.pdf", "content": base64.b64encode(b"%PDF").decode(), "content_type": "application/pdf"},
+            {"filename": "p.png", "content": base64.b64encode(picture).decode(), "content_id": "pic"}],
+        "tags": ["welcome", "näch ste"], "headers": {"List-Unsubscribe": "<https://example.com/u>", "X-Name": "Ünï"}})
+    message = relay.wait_for_state(taken(answer), "simulated")
+    assert message["recipients"] == ["a@example.net", "b@example.net", "c@example.net", "d@example.net"]
+    assert message["tags"] == ["welcome", "näch ste"]
+    raw_octets = relay.raw(message["id"])
+    assert b"d@example.net" not in raw_octets
+    found = email.message_from_bytes(raw_octets, policy=email.policy.default)
+    assert found["From"].addresses[0].display_name == 'Zoë "Z"'
+    assert [a.display_name for a in found["To"].addresses] == ["Łukasz", ""]
+    assert found["Subject"] == "Grüße 你好 🎉"
+    assert found["Reply-To"].addresses[0].display_name == "Ответ"
+    assert found["List-Unsubscribe"] == "<https://example.com/u>" and found["X-Name"] == "Ünï"
+    assert found.get_body(("plain",)).get_content().replace("\r\n", "\n") == "Text ü\n"
+    assert found.get_body(("html",)).get_content().strip() == "<p>ü <img src='cid:pic'></p>"
+    parts = {part.get_filename(): part for part in found.walk() if part.get_filename()}
+    assert parts["résumé.pdf"].get_content() == b"%PDF"
+    assert parts["p.png"].get_content() == picture and parts["p.png"]["Content-ID"] == "<pic>"
+
+
+@pytest.mark.parametrize("change, pointer, code", [
+    ({"to": None}, "#/to", "invalid"), ({"to": []}, "#/to", "recipients"), ({"from": "x"}, "#/from", "address"),
+    ({"to": ["a@b.example", "x"]}, "#/to/1", "address"), ({"to": [f"a{i}@b.example" for i in range(101)]}, "#/to", "recipients"),
+    ({"subject": 1}, "#/subject", "invalid"), ({"replyTo": "a@example.com"}, "#/replyTo", "invalid"),
+    ({"subject": "a\nb"}, "#/subject", "invalid"), ({"text": None, "html": None}, "#/text", "invalid"),
+    ({"tags": ["x"] * 11}, "#/tags", "invalid"), ({"headers": {"Date": "x"}}, "#/headers/Date", "invalid"),
+    ({"attachments": [{"filename": "a", "content": "!"}]}, "#/attachments/0/content", "invalid"),
+    ({"scheduled_at": "tomorrow"}, "#/scheduled_at", "invalid"), ({"template_id": "tpl_1"}, "#/template_id", "invalid")])
+def test_mistakes_are_named_with_their_place(relay, api, change, pointer, code):
+    email_ = {name: value for name, value in {**EMAIL, **change}.items() if value is not None}
+    answer = api.send(email_)
+    assert (answer.status, answer.code) == (422, code), answer
+    assert pointer in [error["pointer"] for error in answer.json["errors"]], answer
+    assert all(error["detail"] for error in answer.json["errors"])
+
+
+def test_all_mistakes_at_once(api):
+    answer = api.send({"from": "x", "to": ["y", "a@example.com"], "subjekt": "?", "text": 1})
+    places = [error["pointer"] for error in answer.json["errors"]]
+    assert answer.status == 422 and {"#/from", "#/to/0", "#/subjekt", "#/text"} <= set(places)
+    [hint] = [error["detail"] for error in answer.json["errors"] if error["pointer"] == "#/subjekt"]
+    assert "subject" in hint
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"nope", b'{"from": "a@example.com", "from": "b@example.com"}', b"[" * 10000, b'{"a": "\xff"}',
+    b'{"a": "\\ud800"}', b"{} {}", b"\xef\xbb\xbf{}"])
+def test_what_is_not_json(api, body):
+    answer = api.post("/v1/email/send", body)
+    assert (answer.status, answer.code) == (400, "invalid"), answer
+
+
+# -- authentication
+
+def test_no_key(relay):
+    with API(relay) as api:
+        answer = api.send()
+    assert (answer.status, answer.code) == (401, "auth-required")
+    assert answer.fields["WWW-Authenticate"] == 'Bearer realm="hiveku-relay"'
+
+
+@pytest.mark.parametrize("spoil, code", [
+    (lambda key: unissued_key(), "key-unknown"), (lambda key: key[:-1], "key-malformed"),
+    (lambda key: "secret", "key-malformed")])
+def test_a_bad_key(own_relay, spoil, code):
+    relay = own_relay(HTTP)
+    key = relay.create_key()
+    with API(relay, spoil(key)) as api:
+        answer = api.send()
+    assert (answer.status, answer.code) == (401, code)
+    assert answer.fields["WWW-Authenticate"] == 'Bearer realm="hiveku-relay", error="invalid_token"'
+    relay.wait_for_log(f"reason={code}")
+    assert key not in relay.log_text()
+
+
+def test_revoked_and_expired(relay):
+    key = relay.create_key(per_second=1000)
+    with API(relay, key) as api:
+        taken(api.send())
+        relay.run("keys", "update", key_id(key), "--expires-in", "1s")
+        answer = relay.wait_until(lambda: next((a for a in [api.send()] if a.status != 200), None), "the expiry")
+        assert (answer.status, answer.code) == (401, "key-expired")
+        relay.run("keys", "revoke", key_id(key))
+        for request in [api.send, lambda: api.get("/v1/email/messages")]:
+            answer = request()
+            assert (answer.status, answer.code) == (401, "key-revoked")
+
+
+@pytest.mark.parametrize("scopes, path, missing", [
+    ((), "send", "email:send"), (("email:batch",), "send", "email:send"), (("email:send",), "batch", "email:batch")])
+def test_a_missing_scope(relay, scopes, path, missing):
+    with API(relay, relay.create_key(scopes=scopes)) as api:
+        answer = api.post(f"/v1/email/{path}", EMAIL)
+    assert (answer.status, answer.code) == (403, "scope")
+    assert answer.fields["WWW-Authenticate"] == (
+        f'Bearer realm="hiveku-relay", error="insufficient_scope", scope="{missing}"')
+
+
+def test_a_network_that_is_not_allowed(relay):
+    with API(relay, relay.create_key(allow_network="192.0.2.0/24")) as api:
+        answer = api.send()
+    assert (answer.status, answer.code) == (403, "network")
+
+
+def test_a_domain_that_is_not_allowed(relay):
+    with API(relay, relay.create_key(allow_domain="example.org")) as api:
+        answer = api.send()
+        assert (answer.status, answer.code) == (403, "sender-domain")
+
+
+def test_guesses_are_counted_together_with_those_over_smtp(own_relay):
+    relay = own_relay(HTTP)
+    key = relay.create_key()
+    with API(relay, unissued_key()) as api:
+        codes = []
+        while "auth-throttled" not in codes:
+            answer = api.send()
+            codes.append(answer.code)
+            assert len(codes) < 100
+            if answer.fields["Connection"] == "close":
+                api.close()
+    assert answer.status == 429 and int(answer.fields["Retry-After"]) > 0
+    assert answer.fields["Connection"] == "close"
+    with pytest.raises(Exception, match="Too many failed authentications"):
+        submit(relay, key, MESSAGE)
+
+
+# -- HTTP
+
+def test_paths_and_methods(api):
+    assert (api.get("/").status, api.get("/v1/nope").code) == (404, "not-found")
+    answer = api.get("/v1/email/send")
+    assert (answer.status, answer.code, answer.fields["Allow"]) == (405, "method-not-allowed", "POST")
+    answer = api.request("HEAD", "/v1/email/messages")
+    assert answer.status == 200 and answer.octets == b"" and int(answer.fields["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("fields", [
+    {"Content_Type": "text/plain"}, {"Content_Type": "application/x-www-form-urlencoded"}, {"Content_Encoding": "gzip"}])
+def test_types_that_are_not_taken(relay, key, fields):
+    with API(relay, key) as api:
+        answer = api.send(**fields)
+    assert (answer.status, answer.code) == (415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_types_that_are_taken(api, kind):
+    taken(api.send(Content_Type=kind))
+
+
+def test_expectations_are_answered_once_key_and_length_are_accepted(relay, key):
+    body = json.dumps(EMAIL).encode()
+    head = ("POST /v1/email/send HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+            "Content-Length: {}\r\nAuthorization: Bearer {}\r\n\r\n")
+    with raw(relay) as connection:
+        connection.sendall(head.format(len(body), key).encode())
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    for length, bad in [(len(body), unissued_key()), (10**9, key)]:
+        with raw(relay) as connection:
+            connection.sendall(head.format(length, bad).encode())
+            answer = read_to_end(connection)
+            assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 413 ")) and b"\r\nConnection: close\r\n" in answer
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(relay, key):
+    with raw(relay) as connection:
+        connection.sendall((
+            "POST /v1/email/send HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n"
+            f"Authorization: Bearer {key}\r\n\r\n").encode())
+        assert b"413 " in read_to_end(connection)
+    with API(relay, key) as api:
+        answer = api.send({**EMAIL, "text": "x" * (28 << 20)})
+        assert (answer.status, answer.code) == (413, "size")
+
+
+def test_a_large_message_goes_through(relay, api):
+    content = bytes(range(256)) * 4096 * 10
+    answer = api.send({**EMAIL, "attachments": [{"filename": "a.bin", "content": base64.b64encode(content).decode()}]})
+    message = relay.wait_for_state(taken(answer), "simulated")
+    [part] = parsed(relay, message["id"]).iter_attachments()
+    assert part.get_content() == content
+
+
+# -- batch
+
+def test_a_batch(relay, api):
+    answer = api.batch([{**EMAIL, "subject": f"No. {i}"} for i in range(3)])
+    assert answer.status == 200
+    ids = [result["messageId"] for result in answer.json["results"]]
+    assert [result["status"] for result in answer.json["results"]] == ["queued"] * 3 and len(set(ids)) == 3
+    assert [relay.wait_for_state(i, "simulated")["subject"] for i in ids] == ["No. 0", "No. 1", "No. 2"]
+    assert api.batch({"emails": [EMAIL]}).json["results"][0]["status"] == "queued"
+
+
+def test_one_bad_email_does_not_stop_the_others(relay, api):
+    answer = api.batch([EMAIL, {**EMAIL, "to": "nobody"}, EMAIL])
+    first, bad, last = answer.json["results"]
+    assert answer.status == 200 and first["status"] == last["status"] == "queued"
+    assert bad["status"] == "failed" and bad["error"]["code"] == "address" and bad["error"]["status"] == 422
+    assert [error["pointer"] for error in bad["error"]["errors"]] == ["#/1/to"]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"emails": []}, {"emails": 1}, "x", [EMAIL] * 101])
+def test_batches_of_the_wrong_shape(api, body):
+    answer = api.batch(json.dumps(body))
+    assert (answer.status, answer.code) == (422, "invalid")
+
+
+def test_a_batch_is_within_the_rates_as_a_whole_or_not_at_all(relay):
+    key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000, per_day=5)
+    with API(relay, key) as api:
+        assert api.batch([EMAIL] * 3).status == 200
+        answer = api.batch([EMAIL] * 3)
+        assert (answer.status, answer.code) == (429, "rate-day") and int(answer.fields["Retry-After"]) > 0
+        assert api.batch([EMAIL] * 2).status == 200
+    assert len(relay.json("messages", "list", "--key", key_id(key))) == 5
+
+
+# -- limits
+
+def test_too_fast(relay):
+    key = relay.create_key(per_second=1, burst=2)
+    with API(relay, key) as api:
+        first = api.send()
+        assert first.fields["RateLimit-Policy"] == '"second";q=1;w=1'
+        assert first.fields["RateLimit"] == '"second";r=1;t=1'
+        answers = [api.send() for _ in range(8)]
+        refused = [answer for answer in answers if answer.status == 429]
+        assert refused and {answer.code for answer in refused} == {"rate-second"}
+        assert all(int(answer.fields["Retry-After"]) >= 1 for answer in refused)
+        assert all(answer.fields["RateLimit"].startswith('"second";r=0;t=') for answer in refused)
+
+
+def test_the_day(relay):
+    key = relay.create_key(per_day=2, per_second=100)
+    with API(relay, key) as api:
+        answer = api.send()
+        assert answer.fields["RateLimit-Policy"] == '"second";q=100;w=1, "day";q=2;w=86400'
+        assert re.search(r', "day";r=1;t=\d+$', answer.fields["RateLimit"])
+        taken(api.send())
+        answer = api.send()
+        assert (answer.status, answer.code) == (429, "rate-day")
+        assert 0 < int(answer.fields["Retry-After"]) <= 86400
+        answer = api.send({**EMAIL, "to": ["a@example.net", "b@example.net", "c@example.net"]})
+        assert (answer.status, answer.code) == (422, "rate-day") and "Retry-After" not in answer.fields
+
+
+def test_one_key_one_cap_over_both_faces(relay):
+    key = relay.create_key(per_day=3, per_second=100)
+    submit(relay, key, MESSAGE)
+    with API(relay, key) as api:
+        taken(api.send())
+        taken(api.send())
+        assert api.send().code == "rate-day"
+    with pytest.raises(AssertionError, match="rate-day"):
+        submit(relay, key, MESSAGE)
+
+
+# -- idempotency
+
+@pytest.mark.parametrize("where", ["field", "bare", "quoted"])
+def test_the_same_again_is_answered_as_the_first_time(relay, api, where):
+    key = f"order-{where}"
+
+    def send(change={}):
+        if where == "field":
+            return api.send({**EMAIL, **change, "idempotency_key": key})
+        return api.send({**EMAIL, **change}, Idempotency_Key=key if where == "bare" else f'"{key}"')
+
+    first, again = send(), send()
+    assert taken(first) == taken(again) and first.json == again.json
+    assert "Idempotent-Replayed" not in first.fields and again.fields["Idempotent-Replayed"] == "true"
+    answer = send({"subject": "another"})
+    assert (answer.status, answer.code) == (422, "idempotency-mismatch")
+
+
+def test_the_key_may_stand_in_both_places_if_it_is_the_same(api):
+    taken(api.send({**EMAIL, "idempotency_key": "both"}, Idempotency_Key="both"))
+    answer = api.send({**EMAIL, "idempotency_key": "both"}, Idempotency_Key="other")
+    assert (answer.status, answer.code) == (400, "invalid")
+
+
+def test_two_at_once_are_one(relay, key):
+    def send(_):
+        with API(relay, key) as api:
+            return taken(api.send(Idempotency_Key="at once"))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(send, range(8)))) == 1
+
+
+def test_a_batch_is_idempotent_as_a_whole(relay, api):
+    emails = [EMAIL, {**EMAIL, "to": "nobody"}, {**EMAIL, "subject": "second"}]
+    first, again = (api.batch(emails, Idempotency_Key="batch 1") for _ in range(2))
+    assert first.json == again.json and again.fields["Idempotent-Replayed"] == "true"
+    answer = api.batch(emails[:1], Idempotency_Key="batch 1")
+    assert (answer.status, answer.code) == (422, "idempotency-mismatch")
+
+
+# -- later
+
+def test_scheduled_and_cancelled(relay, api):
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    answer = api.send({**EMAIL, "scheduled_at": at})
+    assert answer.json["status"] == "scheduled"
+    message_id = taken(answer)
+    found = api.message(message_id).json
+    assert found["status"] == "scheduled" and found["scheduled_at"].startswith(at[:-1])
+    assert found["recipients"][0]["status"] == "scheduled"
+    assert message_id[4:] in [m["id"] for m in relay.json("messages", "list", "--scheduled")]
+    answer = api.post(f"/v1/email/messages/{message_id}/cancel")
+    assert answer.status == 200 and answer.json == {"messageId": message_id, "status": "cancelled"}
+    assert api.message(message_id).json["status"] == "cancelled"
+    assert api.post(f"/v1/email/messages/{message_id}/cancel").status == 200
+    assert relay.message(message_id)["state"] == "cancelled"
+
+
+def test_what_is_sent_cannot_be_cancelled(relay, api):
+    message_id = taken(api.send())
+    relay.wait_for_state(message_id, "simulated")
+    answer = api.post(f"/v1/email/messages/{message_id}/cancel")
+    assert (answer.status, answer.code) == (409, "conflict")
+
+
+def test_in_the_past_is_now(relay, api):
+    answer = api.send({**EMAIL, "scheduled_at": "2020-01-01T00:00:00Z"})
+    assert answer.json["status"] == "queued"
+    relay.wait_for_state(taken(answer), "simulated")
+
+
+# -- records
+
+def test_messages_of_a_key(relay):
+    key, other = (relay.create_key(per_second=1000) for _ in range(2))
+    with API(relay, key) as api, API(relay, other) as stranger:
+        ids = [taken(api.send({**EMAIL, "subject": f"No. {i}", "tags": [f"t{i % 2}"]})) for i in range(5)]
+        foreign = taken(stranger.send())
+        for message_id in ids:
+            relay.wait_for_state(message_id, "simulated")
+        page = api.get("/v1/email/messages?limit=2").json
+        assert [m["messageId"] for m in page["data"]] == ids[:2:-1]
+        seen = [m["messageId"] for m in page["data"]]
+        while page["next_cursor"]:
+            page = api.get(f"/v1/email/messages?limit=2&cursor={page['next_cursor']}").json
+            seen += [m["messageId"] for m in page["data"]]
+        assert seen == ids[::-1]
+        tagged = api.get("/v1/email/messages?tag=t1").json["data"]
+        assert [m["messageId"] for m in tagged] == [ids[3], ids[1]]
+        assert len(api.get("/v1/email/messages?status=sent").json["data"]) == 5
+        assert api.get("/v1/email/messages?status=failed").json == {"data": [], "next_cursor": None}
+        since = relay.message(ids[4])["accepted_at"]
+        assert [m["messageId"] for m in api.get(f"/v1/email/messages?since={since}").json["data"]][-1] == ids[4]
+        one = api.message(ids[0]).json
+        assert one["recipients"] == [{"email": "to@example.net", "status": "sent", "at": one["recipients"][0]["at"],
+                                      "detail": None}]
+        assert (one["from"], one["subject"], one["tags"]) == ("from@example.com", "No. 0", ["t0"])
+        # Ids with and without their prefix, and none of somebody else's.
+        assert api.message(ids[0][4:]).json == one
+        for path in [foreign, "msg_0000000000000"]:
+            assert (api.message(path).status, api.message(path).code) == (404, "not-found")
+        assert api.post(f"/v1/email/messages/{foreign}/cancel").status == 404
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "status=x", "since=yesterday", "color=red",
+                                   "limit=1&limit=2", "tag="])
+def test_queries_that_are_wrong(api, query):
+    answer = api.get(f"/v1/email/messages?{query}")
+    assert (answer.status, answer.code) == (422, "invalid")
