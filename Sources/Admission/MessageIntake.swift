@@ -122,6 +122,7 @@ extension Refusal {
             case .mime: .headerMIME
             case .attachment: .attachment
             case .loop: .loop
+            case .relayField: .invalid
             }
         self.init(reason, rejection.explanation)
     }

@@ -19,9 +19,13 @@ extension Admission {
 
     /// Begins a message: the key still holds, and may send from there.
     ///
-    /// - Parameter maximumRecipients: what the client was told earlier; nil: what the settings say now.
+    /// - Parameters:
+    ///   - maximumRecipients: what the client was told earlier; nil: what the settings say now.
+    ///   - options: what the face was asked for beside the message. Tags that the message's own header names are added; where
+    ///     both name a time, that of the options counts.
     public func begin(
-        from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil
+        from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil,
+        options: SubmissionOptions = SubmissionOptions()
     ) -> Result<Reception, Refusal> {
         if let refusal = grant.refusal(at: clock.now()) ?? KeyVerdict.ofSender(path, key: grant.key) {
             tell(refusal, client: origin.client, key: grant.id)
@@ -29,7 +33,7 @@ extension Admission {
         }
         var configuration = configuration
         if let maximumRecipients { configuration.maximumRecipients = maximumRecipients }
-        return .success(Reception(self, configuration, grant, origin, path))
+        return .success(Reception(self, configuration, grant, origin, path, options))
     }
 
     /// The course of one message, from its envelope to what the store is given: the one way in.
@@ -72,6 +76,7 @@ extension Admission {
         public let grant: Grant
         private let origin: Origin
         private let reversePath: ReversePath
+        private var options: SubmissionOptions
         private var recipients: [AddrSpec] = []
         /// All of them, once there are many. Applications name an address in To and Cc and mean one copy.
         private var known: Set<AddrSpec> = []
@@ -79,13 +84,14 @@ extension Admission {
 
         init(
             _ admission: Admission, _ configuration: Configuration, _ grant: Grant, _ origin: Origin,
-            _ reversePath: ReversePath
+            _ reversePath: ReversePath, _ options: SubmissionOptions
         ) {
             self.admission = admission
             self.configuration = configuration
             self.grant = grant
             self.origin = origin
             self.reversePath = reversePath
+            self.options = options
         }
 
         private func refused(_ refusal: Refusal) -> Refusal {
@@ -292,6 +298,12 @@ extension Admission {
                 content.reservation.giveBack()
                 return .refused(refused(refusal))
             case .success(let summary):
+                do {
+                    try options.add(summary, at: admission.clock.now())
+                } catch {
+                    content.reservation.giveBack()
+                    return .refused(refused(error))
+                }
                 let last = content.intake.takeBuffered()
                 let message = IncompleteMessage(
                     submission: submission(content, summary, body: last), reservation: content.reservation,
@@ -321,15 +333,19 @@ extension Admission {
                 id: content.id, key: grant.id, client: origin.client, envelope: envelope, subject: summary.subject,
                 body: .inline(body), acceptedAt: admission.clock.now(),
                 fingerprint: fingerprint(content, summary, envelope), secret: grant.secret,
-                domains: reversePath.claimedDomains + summary.claimedDomains)
+                domains: reversePath.claimedDomains + summary.claimedDomains, tags: options.tags,
+                scheduledAt: options.scheduledAt, idempotency: options.idempotency, batch: options.batch)
         }
 
-        /// What tells the message when it is sent again; nil when it has no id of the client's, or nobody asks.
+        /// What tells the message when it is sent again; nil when it has no id of the client's, nobody asks, or the client has said
+        /// by itself what tells its requests.
         private func fingerprint(_ content: Content, _ summary: HeaderSummary, _ envelope: Envelope) -> Fingerprint? {
-            guard let digest = content.intake.digest else { return nil }
+            guard options.idempotency == nil, let digest = content.intake.digest else { return nil }
             if let key = summary.idempotencyKey { return Fingerprint(key: grant.id, idempotencyKey: key) }
             guard let messageID = summary.messageID else { return nil }
-            return Fingerprint(key: grant.id, messageID: messageID, envelope: envelope, content: digest)
+            return Fingerprint(
+                key: grant.id, messageID: messageID, envelope: envelope, content: digest, tags: options.tags,
+                scheduledAt: options.scheduledAt)
         }
     }
 

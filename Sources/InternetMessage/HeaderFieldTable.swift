@@ -5,7 +5,9 @@ enum HeaderFieldTable {
         case once
         /// Does not reach SES.
         case removed
-        case from, sender, resentSender, subject, date, messageID, idempotencyKey
+        case from, sender, resentSender, subject, date, messageID
+        /// For the relay alone; does not reach SES.
+        case idempotencyKey, tags, scheduledAt
         /// Passes; says which way the message came (RFC 5321 section 4.4).
         case received
         /// Passes; SES parses its addresses (RFC 5322 section 3.6.3).
@@ -81,6 +83,8 @@ enum HeaderFieldTable {
         add("Resent-From", .resentSender, once: false)
         add("Resent-Sender", .resentSender, once: false)
         add("Hiveku-Idempotency-Key", .idempotencyKey, once: true)
+        add("Hiveku-Tags", .tags, once: true)
+        add("Hiveku-Scheduled-At", .scheduledAt, once: true)
         return entries
     }()
 

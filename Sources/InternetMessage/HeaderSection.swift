@@ -62,6 +62,8 @@ private struct HeaderReader {
     private var senders: [(range: Range<Int>, name: String)] = []
     private var subject: Range<Int>?
     private var idempotencyKey: String?
+    private var tags: [String] = []
+    private var scheduledAt: String?
 
     init(bytes: [UInt8], contentFields: ContentFieldCheck, loop: LoopCheck) {
         self.bytes = bytes
@@ -161,7 +163,11 @@ private struct HeaderReader {
         let name = bytes[field.name]
         let entry = HeaderFieldTable.entry(name)
         let role = HeaderFieldTable.isRemovedByPrefix(name) ? .removed : entry?.role
-        var isRemoved = role == .removed || role == .idempotencyKey
+        var isRemoved =
+            switch role {
+            case .removed, .idempotencyKey, .tags, .scheduledAt: true
+            default: false
+            }
         if field.hasBlankBeforeColon, !isRemoved {
             switch role {
             case .from, .sender, .resentSender:
@@ -186,6 +192,8 @@ private struct HeaderReader {
         case .date: hasDate = true
         case .messageID: messageID = body
         case .idempotencyKey: idempotencyKey = try key(body)
+        case .tags: tags = try tagList(body)
+        case .scheduledAt: scheduledAt = try time(body)
         case .received:
             trace.append(field.start..<field.end)
             try loop.count(bytes[body])
@@ -220,6 +228,40 @@ private struct HeaderReader {
         }
         return String(decoding: value, as: UTF8.self)
     }
+
+    /// The tags of a comma-separated list, with encoded words decoded (RFC 2047). Whether they may be tags is not decided here.
+    private func tagList(_ body: Range<Int>) throws(MessageRejection) -> [String] {
+        guard body.count <= HeaderReader.longestTags else {
+            throw .relayField(
+                "The Hiveku-Tags field is longer than \(HeaderReader.longestTags) octets; write fewer or shorter tags")
+        }
+        if bytes[body].allSatisfy(\.isFoldingWhiteSpace) { return [] }
+        // The list is taken apart first: an encoded word holds no comma, and may stand for one.
+        return bytes[body].split(separator: .comma, omittingEmptySubsequences: false).map { part in
+            let tag = trimmed(part.startIndex..<part.endIndex)
+            // A fold within a tag is one blank.
+            let text = EncodedWord.decode(tag).unicodeScalars.split {
+                $0 == "\r" || $0 == "\n" || $0 == "\t" || $0 == " "
+            }
+            return text.map(String.init).joined(separator: " ")
+        }
+    }
+
+    /// Ten tags of 256 octets, each of which may be written with three, in encoded words with their frames and folds.
+    private static let longestTags = 16 * 1024
+
+    private func time(_ body: Range<Int>) throws(MessageRejection) -> String {
+        let value = trimmed(body)
+        guard (1...HeaderReader.longestTime).contains(value.count), value.allSatisfy({ $0 < 0x7F }) else {
+            throw .relayField(
+                "The Hiveku-Scheduled-At field must hold a date and time, such as 2026-12-01T09:00:00Z or Tue, 1 Dec 2026 10:00:00 +0100"
+            )
+        }
+        return String(decoding: value, as: UTF8.self)
+    }
+
+    /// In octets, with a comment and folds.
+    private static let longestTime = 200
 
     private func trimmed(_ range: Range<Int>) -> ArraySlice<UInt8> {
         var slice = bytes[range]
@@ -258,6 +300,8 @@ private struct HeaderReader {
             if Self.isMessageID(value) { summary.messageID = String(decoding: value, as: UTF8.self) }
         }
         summary.idempotencyKey = idempotencyKey
+        summary.tags = tags
+        summary.scheduledAt = scheduledAt
         return summary
     }
 }

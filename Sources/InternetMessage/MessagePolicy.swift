@@ -68,13 +68,18 @@ public enum MessageRejection: Error, Hashable, Sendable {
     case attachment(String)
     /// The message goes around in circles; the sentence says how often it has passed.
     case loop(String)
+    /// A field that is meant for the relay itself can't be read; the sentence says how to write it.
+    case relayField(String)
 
     /// A plain ASCII sentence that tells the developer of the sending application what to change, without final stop.
     public var explanation: String {
         switch self {
         case .from(let text), .malformedHeader(let text), .address(let text), .mime(let text), .attachment(let text),
-            .loop(let text):
+            .loop(let text), .relayField(let text):
             text
+        // Fields for the relay itself never reach SES.
+        case .duplicateField(let name) where name.hasPrefix("Hiveku-"):
+            "The message has more than one \(name) field; write it once"
         case .duplicateField(let name): "The message has more than one \(name) field; SES takes one at most"
         case .headerTooLarge(let limit): "The header section of the message is larger than \(limit) octets"
         case .lineTooLong(let limit): "The message has a line of more than \(limit) octets; break it with CRLF"
@@ -100,10 +105,16 @@ public struct HeaderSummary: Hashable, Sendable {
     public var messageID: String?
     /// The body of the field Hiveku-Idempotency-Key, 1 to 256 printable ASCII characters. The field is no longer in the message.
     public var idempotencyKey: String?
+    /// The tags of the field Hiveku-Tags, as they stand there, decoded: any number of any length. The field is no longer in the
+    /// message.
+    public var tags: [String]
+    /// The body of the field Hiveku-Scheduled-At, trimmed: 1 to 200 ASCII characters. The field is no longer in the message.
+    public var scheduledAt: String?
 
     public init(
         from: AddrSpec, senders: [AddrSpec] = [], otherAuthors: [DomainName] = [], ambiguity: MessageRejection? = nil,
-        subject: String? = nil, messageID: String? = nil, idempotencyKey: String? = nil
+        subject: String? = nil, messageID: String? = nil, idempotencyKey: String? = nil, tags: [String] = [],
+        scheduledAt: String? = nil
     ) {
         self.from = from
         self.senders = senders
@@ -112,6 +123,8 @@ public struct HeaderSummary: Hashable, Sendable {
         self.subject = subject
         self.messageID = messageID
         self.idempotencyKey = idempotencyKey
+        self.tags = tags
+        self.scheduledAt = scheduledAt
     }
 
     /// Adds whom readers could find in one of the fields.

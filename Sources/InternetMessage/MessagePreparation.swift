@@ -9,8 +9,8 @@
 /// Fed with the content of a message as it arrives, after dot-unstuffing and before the end of data; only the header section
 /// is held in memory. What comes out, once the header section is complete and found good:
 /// - Received at the top, where RFC 5321 section 4.4 has it;
-/// - the fields of the message, octet for octet and in order, without Bcc, Resent-Bcc, Return-Path, Hiveku-Idempotency-Key and
-///   X-SES-*, and without continuation lines that hold only blanks;
+/// - the fields of the message, octet for octet and in order, without Bcc, Resent-Bcc, Return-Path, X-SES-*,
+///   Hiveku-Idempotency-Key, Hiveku-Tags and Hiveku-Scheduled-At, and without continuation lines that hold only blanks;
 /// - Date and Message-ID where missing, at the end of the section, so that the trace fields stay together at the top and the
 ///   sender's own fields stay as they were signed;
 /// - the empty line and the body, octet for octet;

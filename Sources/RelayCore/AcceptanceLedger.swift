@@ -16,7 +16,7 @@ public struct KeyStanding: Sendable {
 /// daily cap is exact within the batch. To be used within one transaction, and thrown away when that fails.
 public struct AcceptanceLedger: Sendable {
     public enum Decision: Sendable, Hashable {
-        /// To be stored in the lane, under the fingerprint if there is one.
+        /// To be stored in the lane, under the fingerprint if there is one, and under its ``Submission/idempotency``.
         case accept(Lane, remembering: Fingerprint?)
         case repeated(MessageID)
         case refuse(Refusal)
@@ -39,6 +39,28 @@ public struct AcceptanceLedger: Sendable {
     private var free: Int?
     private var standings: [KeyID: KeyStanding] = [:]
 
+    /// What was accepted before under the fingerprint of an ``Idempotency``.
+    public struct EarlierRequest: Sendable, Hashable {
+        public var message: MessageID
+        /// As in ``Idempotency/content``.
+        public var content: [UInt8]
+
+        public init(message: MessageID, content: [UInt8]) {
+            self.message = message
+            self.content = content
+        }
+    }
+
+    private enum BatchVerdict {
+        case fits
+        case refused(Refusal)
+    }
+
+    /// What was decided on the batches met so far.
+    private var batches: [MessageID: BatchVerdict] = [:]
+    /// Emails of the members of batches that are still to come, and for which the day has room.
+    private var reserved: [KeyID: Int] = [:]
+
     /// By key, without those that have used nothing.
     public private(set) var usage: [KeyID: Usage] = [:]
     /// Octets of the bodies accepted in the test lane.
@@ -55,21 +77,29 @@ public struct AcceptanceLedger: Sendable {
     /// - Parameters:
     ///   - standing: what is known of a key; nil when there is none. Asked once for each key of the batch.
     ///   - firstOfRepeat: the message under a fingerprint that was accepted within ``Fingerprint/memory`` of `now`, before or
-    ///     after, and has not failed. One accepted earlier in this batch is among them.
+    ///     after, and has neither failed nor been cancelled. One accepted earlier in this batch is among them.
+    ///   - earlierRequest: what was accepted under the fingerprint of an ``Idempotency`` within the same time, whatever became of
+    ///     it.
     public mutating func decide(
         on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
-        firstOfRepeat: (Fingerprint) throws -> MessageID?
+        firstOfRepeat: (Fingerprint) throws -> MessageID?,
+        earlierRequest: (Fingerprint) throws -> EarlierRequest?
     ) rethrows -> Decision {
+        let emails = submission.envelope.recipients.count
+        // Whatever is decided on a member, its place in the day is reserved no longer.
+        let isReserved = submission.batch.map(hasRoom) ?? false
+        defer { if isReserved { reserved[submission.key]? -= emails } }
         guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
         let key = standing.stored.key
         if let refusal = standing.stored.refusal(of: submission, at: now) { return .refuse(refusal) }
+        if let idempotency = submission.idempotency, let earlier = try earlierRequest(idempotency.fingerprint) {
+            return earlier.content == idempotency.content ? .repeated(earlier.message) : .refuse(.idempotencyMismatch)
+        }
         let fingerprint = key.detectsRepeats ? submission.fingerprint : nil
         if let fingerprint, let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
-        let emails = submission.envelope.recipients.count
         var used = usage[submission.key] ?? Usage()
-        if let refusal = key.limits.refusalOfDay(emails, after: standing.emailsToday + used.emails, at: now) {
-            return .refuse(refusal)
-        }
+        let before = standing.emailsToday + used.emails + (reserved[submission.key] ?? 0)
+        if let refusal = refusalOfDay(submission, key.limits, after: before) { return .refuse(refusal) }
         let size = submission.body.size
         if let refusal = storage.refusal(of: key.environment, size: size, free: free) { return .refuse(refusal) }
         used.emails += emails
@@ -78,6 +108,29 @@ public struct AcceptanceLedger: Sendable {
         free = free.map { max(0, $0 - size) }
         if key.environment == .test { testBodies += size }
         return .accept(key.environment, remembering: fingerprint)
+    }
+
+    /// A batch is decided on once, for all its emails, and keeps its room in the day until its last member.
+    private mutating func refusalOfDay(_ submission: Submission, _ limits: SendingLimits, after used: Int) -> Refusal? {
+        let emails = submission.envelope.recipients.count
+        guard let batch = submission.batch else { return limits.refusalOfDay(emails, after: used, at: now) }
+        switch batches[batch.first] {
+        case .fits: return nil
+        case .refused(let refusal): return refusal
+        case nil: break
+        }
+        if let refusal = limits.refusalOfDay(of: batch, after: used, at: now) {
+            batches[batch.first] = .refused(refusal)
+            return refusal
+        }
+        batches[batch.first] = .fits
+        reserved[submission.key, default: 0] += max(0, batch.emails - emails)
+        return nil
+    }
+
+    /// Whether the day has room for the batch, and its other members have a place in it.
+    private func hasRoom(_ batch: SubmissionBatch) -> Bool {
+        if case .fits = batches[batch.first] { true } else { false }
     }
 
     private mutating func known(
@@ -104,5 +157,13 @@ extension SendingLimits {
         guard let perDay, used + emails > perDay else { return nil }
         return emails > perDay
             ? .beyondDay(cap: perDay, recipients: emails) : .dayUsedUp(cap: perDay, at: now)
+    }
+
+    /// Why the key's day has no room for all emails of a batch; nil if it has.
+    public func refusalOfDay(of batch: SubmissionBatch, after used: Int, at now: Timestamp) -> Refusal? {
+        guard let perDay, used + batch.emails > perDay else { return nil }
+        return batch.emails > perDay
+            ? .batchBeyondDay(cap: perDay, emails: batch.emails)
+            : .batchBeyondRest(cap: perDay, rest: perDay - used, emails: batch.emails, at: now)
     }
 }

@@ -155,16 +155,26 @@ extension DeliveryChange {
         }
     }
 
-    /// What becomes of a delivery that ``Steering/affects(_:reason:)``.
-    public init(_ steering: Steering, at now: Timestamp) {
+    /// What becomes of a delivery that ``Steering/affects(_:reason:)``. One that is scheduled for later keeps its time.
+    public init(_ steering: Steering, scheduledAt: Timestamp?, at now: Timestamp) {
         switch steering {
         case .retry, .release:
             self.init(.queued, .set(nil), at: now)
-            due = now
-            queuedSince = now
+            let time = Schedule.wait(until: scheduledAt, at: now) ?? now
+            due = time
+            queuedSince = time
         case .hold: self.init(.held, .set("held: by the operator"), at: now)
         case .drop: self = .dropped(at: now)
         }
+    }
+}
+
+// MARK: Keys' holders
+
+extension DeliveryChange {
+    /// What becomes of a delivery that its key's holder cancels.
+    public init(cancelledAt now: Timestamp) {
+        self.init(.cancelled, .set("cancelled: by the application"), at: now)
     }
 }
 

@@ -4,7 +4,8 @@ import Crypto
 ///
 /// Made of the key and either the idempotency key that the client named, or Message-ID, envelope and a hash of the client's header
 /// fields and the body. A repeat may differ from the first in its trace fields alone: two alarms with one constant Message-ID
-/// are two messages if their subjects or dates differ.
+/// are two messages if their subjects or dates differ. So are two that differ in their tags or the time they are scheduled for: a
+/// client that lost the 250 changes neither.
 public struct Fingerprint: Hashable, Sendable {
     public let bytes: [UInt8]
 
@@ -17,9 +18,29 @@ public struct Fingerprint: Hashable, Sendable {
         self.init(["idempotency-key", key.text, idempotencyKey])
     }
 
-    public init(key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8]) {
-        self.init(
-            ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients, last: digest)
+    /// Of an email of a request over HTTP that the client gave an idempotency key. Never that of a field in a message's header.
+    ///
+    /// - Parameters:
+    ///   - request: the client's idempotency key, without NUL.
+    ///   - part: the place of the email in a batch, from 0; nil where the request holds one email.
+    public init(key: KeyID, request: String, part: Int? = nil) {
+        self.init(["request", key.text, request, part.map(String.init) ?? ""])
+    }
+
+    /// - Parameters:
+    ///   - digest: of the client's header fields and the body.
+    ///   - tags: as the client gave them, without NUL.
+    public init(
+        key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8], tags: [String] = [],
+        scheduledAt: Timestamp? = nil
+    ) {
+        var parts = ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients
+        // No recipient is empty, so what stands behind an empty part is none. Without options it is as it always was: what was
+        // remembered before is known again.
+        if !tags.isEmpty || scheduledAt != nil {
+            parts += ["", scheduledAt.map { String($0.milliseconds) } ?? ""] + tags
+        }
+        self.init(parts, last: digest)
     }
 
     private init(_ parts: [String], last: [UInt8] = []) {

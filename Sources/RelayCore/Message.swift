@@ -53,11 +53,18 @@ public struct Submission: Sendable {
     public var scope: Scope
     /// The domains of the envelope sender and of the header's authors, decided again when the message is accepted.
     public var domains: [ClaimedDomain]
+    /// What lists can be narrowed to; satisfies ``MessageTags``, none twice.
+    public var tags: [String]
+    /// When it is to be sent; nil, or a time that has passed: at once.
+    public var scheduledAt: Timestamp?
+    public var idempotency: Idempotency?
+    public var batch: SubmissionBatch?
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
         acceptedAt: Timestamp, fingerprint: Fingerprint? = nil, secret: KeyDigest? = nil, scope: Scope = .send,
-        domains: [ClaimedDomain] = []
+        domains: [ClaimedDomain] = [], tags: [String] = [], scheduledAt: Timestamp? = nil,
+        idempotency: Idempotency? = nil, batch: SubmissionBatch? = nil
     ) {
         self.id = id
         self.key = key
@@ -70,19 +77,29 @@ public struct Submission: Sendable {
         self.secret = secret
         self.scope = scope
         self.domains = domains
+        self.tags = tags
+        self.scheduledAt = scheduledAt
+        self.idempotency = idempotency
+        self.batch = batch
     }
+
+    /// When its deliveries are due, and since when the time counts after which they are given up.
+    public var due: Timestamp { waitsUntil ?? acceptedAt }
+
+    /// The time that it is scheduled for; nil: at once, also where that time had passed when it was accepted.
+    public var waitsUntil: Timestamp? { Schedule.wait(until: scheduledAt, at: acceptedAt) }
 }
 
 /// Test deliveries and live ones have lanes of their own: trouble with SES never delays a simulated send.
 public typealias Lane = Environment
 
 public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
-    case queued, sending, sent, simulated, failed, held
+    case queued, sending, sent, simulated, failed, held, cancelled
 
     /// Whether nothing more will happen by itself.
     public var isFinal: Bool {
         switch self {
-        case .sent, .simulated, .failed: true
+        case .sent, .simulated, .failed, .cancelled: true
         case .queued, .sending, .held: false
         }
     }
@@ -90,10 +107,11 @@ public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
 
 /// A message's state is that of its deliveries.
 public enum MessageState: String, CaseIterable, Sendable, Hashable {
-    case queued, sending, sent, simulated, failed, held
+    case queued, scheduled, sending, sent, simulated, failed, held, cancelled
     case partlyFailed = "partly-failed"
 
     /// `queued` or `sending` while one of them is; `held` when that is all that is left; `partly-failed` where they ended apart.
+    /// Never `scheduled`, for which more must be known: see ``MessageRecord/state``.
     public init(of deliveries: some Collection<DeliveryState>) {
         let states = Set(deliveries)
         if states.contains(.sending) {
@@ -108,6 +126,8 @@ public enum MessageState: String, CaseIterable, Sendable, Hashable {
             self = .sent
         } else if states.contains(.simulated) {
             self = .simulated
+        } else if states.contains(.cancelled) {
+            self = .cancelled
         } else {
             self = .failed
         }
@@ -131,8 +151,8 @@ public struct ClaimedDelivery: Sendable {
     public var lane: Lane
     public var envelope: Envelope
     public var size: Int
-    /// When it was accepted or, later, put back into the queue by an operator: the time after which it is given up counts
-    /// from here.
+    /// When it was accepted, or first due where it was scheduled, or, later, put back into the queue by an operator: the time
+    /// after which it is given up counts from here.
     public var queuedSince: Timestamp
     /// Attempts before this one.
     public var attempts: Int

@@ -1,7 +1,8 @@
 /// The relay's id of a message: ordered by time of acceptance, unique across the relays that share a store.
 ///
 /// 63 bits: 41 of milliseconds since 2020, 10 of the relay instance, 12 of a sequence. As text it is 13 characters of
-/// Crockford's base 32 in lower case, ordered as the number is.
+/// Crockford's base 32 in lower case, ordered as the number is. SMTP replies, logs and commands write it so; the HTTP API puts
+/// ``prefix`` in front, as the vendor's does. Both are read everywhere.
 public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: Int64
 
@@ -23,11 +24,16 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
     static let textLength = 13
+    /// In front of an id in the HTTP API.
+    public static let prefix = "msg_"
 
+    /// Reads an id with or without ``prefix``, in either case of its letters; nil for anything else.
     public init?(_ text: String) {
-        guard text.utf8.count == MessageID.textLength else { return nil }
+        let hasPrefix = text.utf8.starts(with: MessageID.prefix.utf8)
+        let digits = text.utf8.dropFirst(hasPrefix ? MessageID.prefix.utf8.count : 0)
+        guard digits.count == MessageID.textLength else { return nil }
         var value: UInt64 = 0
-        for byte in text.utf8 {
+        for byte in digits {
             // Octet by octet: Unicode's lower case makes a "k" of the KELVIN SIGN.
             let lowered = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
             guard let digit = MessageID.alphabet.firstIndex(of: lowered), value >> 58 == 0 else { return nil }
@@ -35,6 +41,9 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
         }
         self.init(rawValue: Int64(bitPattern: value))
     }
+
+    /// As the HTTP API writes it: ``prefix`` and ``description``.
+    public var external: String { MessageID.prefix + description }
 
     public var description: String {
         String(unsafeUninitializedCapacity: MessageID.textLength) { buffer in

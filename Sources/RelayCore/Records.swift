@@ -51,11 +51,18 @@ public struct MessageRecord: Sendable {
     public var acceptedAt: Timestamp
     /// Whether the bytes are still kept (see retention).
     public var hasBody: Bool
+    public var tags: [String]
+    /// The time that it was scheduled for, also when that has passed; nil: it was to be sent at once.
+    public var scheduledAt: Timestamp?
     public var deliveries: [Delivery]
+    /// That of its deliveries; `scheduled` where they wait for a time that was in the future when this was read.
+    public let state: MessageState
 
+    /// - Parameter now: when it is read.
     public init(
         id: MessageID, key: KeyID, environment: Environment, client: IPAddress?, reversePath: String?, subject: String?,
-        size: Int, acceptedAt: Timestamp, hasBody: Bool, deliveries: [Delivery]
+        size: Int, acceptedAt: Timestamp, hasBody: Bool, tags: [String] = [], scheduledAt: Timestamp? = nil,
+        deliveries: [Delivery], now: Timestamp
     ) {
         self.id = id
         self.key = key
@@ -66,17 +73,44 @@ public struct MessageRecord: Sendable {
         self.size = size
         self.acceptedAt = acceptedAt
         self.hasBody = hasBody
+        self.tags = tags
+        self.scheduledAt = scheduledAt
         self.deliveries = deliveries
+        state = MessageState(
+            of: deliveries.map { ($0.state, $0.nextAttemptAt) }, scheduledAt: scheduledAt, at: now)
     }
 
-    public var state: MessageState { MessageState(of: deliveries.map(\.state)) }
     public var recipients: [String] { deliveries.flatMap(\.recipients) }
+}
+
+extension MessageState {
+    /// As ``init(of:)``, but `scheduled` where every delivery that has not ended waits for the scheduled time, which has not
+    /// come. One that is due at another time was tried.
+    ///
+    /// - Parameter deliveries: their states, and of those that are queued when they are tried next.
+    public init(
+        of deliveries: [(state: DeliveryState, nextAttemptAt: Timestamp?)], scheduledAt: Timestamp?, at now: Timestamp
+    ) {
+        let state = MessageState(of: deliveries.map(\.state))
+        let waits = deliveries.allSatisfy { delivery in
+            delivery.state.isFinal || delivery.state == .queued && delivery.nextAttemptAt == scheduledAt
+        }
+        if state == .queued, let scheduledAt, scheduledAt > now, waits {
+            self = .scheduled
+        } else {
+            self = state
+        }
+    }
 }
 
 /// Which messages are asked for. Everything given must hold.
 public struct MessageFilter: Sendable {
     public var ids: [MessageID]?
     public var key: KeyID?
+    /// Octet for octet.
+    public var tag: String?
+    /// Only older ones: with ids below this one. Where the next page of a list begins, it is the last id of this one.
+    public var before: MessageID?
     public var state: MessageState?
     public var subject: String?
     public var since: Timestamp?
@@ -85,10 +119,12 @@ public struct MessageFilter: Sendable {
 
     public init(
         ids: [MessageID]? = nil, key: KeyID? = nil, state: MessageState? = nil, subject: String? = nil,
-        since: Timestamp? = nil, limit: Int = 100
+        tag: String? = nil, since: Timestamp? = nil, before: MessageID? = nil, limit: Int = 100
     ) {
         self.ids = ids
         self.key = key
+        self.tag = tag
+        self.before = before
         self.state = state
         self.subject = subject
         self.since = since
@@ -130,7 +166,7 @@ public struct QueueStatus: Sendable {
         public var lane: Lane
         public var state: DeliveryState
         public var deliveries: Int
-        /// When the oldest of them was accepted.
+        /// When the oldest of them was accepted, or fell due where it was scheduled for later.
         public var oldest: Timestamp?
 
         public init(lane: Lane, state: DeliveryState, deliveries: Int, oldest: Timestamp?) {
@@ -141,14 +177,34 @@ public struct QueueStatus: Sendable {
         }
     }
 
-    /// Deliveries that have not ended, by lane and state (`queued`, `sending`, `held`); rows of 0 left out.
+    /// Deliveries that wait for the time that they were scheduled for.
+    public struct Scheduled: Hashable, Sendable {
+        public var lane: Lane
+        public var deliveries: Int
+        /// When the first of them falls due.
+        public var next: Timestamp
+
+        public init(lane: Lane, deliveries: Int, next: Timestamp) {
+            self.lane = lane
+            self.deliveries = deliveries
+            self.next = next
+        }
+    }
+
+    /// Deliveries that have not ended, by lane and state (`queued`, `sending`, `held`), without those of ``scheduled``; rows of 0
+    /// left out.
     public var depths: [Depth]
+    /// By lane; rows of 0 left out.
+    public var scheduled: [Scheduled]
     public var lanes: [LaneStatus]
     /// Emails accepted in the current UTC day, by lane.
     public var emailsToday: [Lane: Int]
 
-    public init(depths: [Depth], lanes: [LaneStatus], emailsToday: [Lane: Int]) {
+    public init(
+        depths: [Depth], scheduled: [Scheduled] = [], lanes: [LaneStatus], emailsToday: [Lane: Int]
+    ) {
         self.depths = depths
+        self.scheduled = scheduled
         self.lanes = lanes
         self.emailsToday = emailsToday
     }

@@ -34,6 +34,10 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case lineEnding = "line-ending"
     case lineLength = "line-length"
     case storage
+    /// What the client asks for with the message breaks a rule of its own: tags, a time.
+    case invalid
+    /// An idempotency key that the client has used for another request.
+    case idempotencyMismatch = "idempotency-mismatch"
 }
 
 /// A refusal as admission decides it, without any SMTP in it: each face (SMTP, later HTTP) has its own code for a reason.
@@ -70,6 +74,28 @@ extension Refusal {
             "The message has \(recipients) recipients and the API key may send \(cap) emails per day, so it will never fit; send it in several messages on several days, or raise the key's limit per day"
         )
     }
+
+    /// No day has room for the batch.
+    public static func batchBeyondDay(cap: Int, emails: Int) -> Refusal {
+        Refusal(
+            .rateDay,
+            "The batch has \(emails) recipients in all and the API key may send \(cap) emails per day, so it will never fit; send it in several batches on several days, or raise the key's limit per day"
+        )
+    }
+
+    /// The batch has more emails than are left of the key's day.
+    public static func batchBeyondRest(cap: Int, rest: Int, emails: Int, at now: Timestamp) -> Refusal {
+        var refusal = dayUsedUp(cap: cap, at: now)
+        refusal.explanation =
+            "The batch has \(emails) recipients in all and the API key may send \(max(0, rest)) more emails today; send a smaller batch, or send it after 00:00 UTC"
+        return refusal
+    }
+
+    /// An idempotency key is good for one request.
+    public static let idempotencyMismatch = Refusal(
+        .idempotencyMismatch,
+        "This idempotency key was used for another request within the last 24 hours; use a new key for a new request, or repeat the first request without changes"
+    )
 
     /// The key was deleted, or its database is another one.
     static let keyGone = Refusal(.keyRevoked, "This API key no longer exists; use another one")

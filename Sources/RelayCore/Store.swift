@@ -70,7 +70,9 @@ public protocol KeyAdministration: Sendable {
 public typealias KeyStore = KeyDirectoryStore & KeyAdministration
 
 /// All that a relay and its commands ask of a store, whatever it stands on.
-public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageRecords {
+public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageCancellation,
+    MessageRecords
+{
     /// What is kept free, and how much simulated bodies may take. May change at any time.
     var storage: StoragePolicy { get nonmutating set }
     /// Writes what is there already, synced. Throws a ``StoreError`` when the store can't be written just now.
@@ -97,7 +99,7 @@ extension KeyDirectoryStore {
 
 public enum Acceptance: Sendable, Hashable {
     case accepted
-    /// It is in the queue already, under this id: the client sent it before, within ``Fingerprint/memory``.
+    /// It was accepted already, under this id: the client sent it before, within ``Fingerprint/memory``.
     case repeated(MessageID)
     /// Decided in the transaction itself, by ``AcceptanceLedger``.
     case refused(Refusal)
@@ -194,22 +196,29 @@ public protocol DeliveryQueue: Sendable {
     func nextDue(lane: Lane) async throws -> Timestamp?
     func body(of message: MessageID) async throws -> any StoredBody
     func record(_ status: LaneStatus) async throws
-    /// Makes due at once what is queued in the lane for later than `latest`. Nothing waits for so long, unless the clock
-    /// was put back since. Returns how many.
+    /// Makes due at once what is queued in the lane for later than `latest`, but for what waits for the time that it was scheduled
+    /// for. Nothing else waits for so long, unless the clock was put back since. Returns how many.
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int
+}
+
+/// What a key's holder may do with the key's messages once they are accepted.
+public protocol MessageCancellation: Sendable {
+    /// Ends a message of which nothing is on its way yet, as ``Cancellation/decide(_:owner:deliveries:at:)`` has it, in one
+    /// transaction, synced.
+    func cancel(_ cancellation: Cancellation, now: Timestamp) async throws -> CancelOutcome
 }
 
 /// The operator's side: what is known of messages, and the changes that a person may make.
 public protocol MessageRecords: Sendable {
-    /// Newest first.
-    func messages(_ filter: MessageFilter) async throws -> [MessageRecord]
+    /// Newest first. What is scheduled for later than `now` has the state ``MessageState/scheduled``.
+    func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord]
     func body(of message: MessageID) async throws -> any StoredBody
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `steering` would change something about, newest first. Throws
     /// ``StoreError/noSuchMessage(_:)`` for an id that there is not, and ``StoreError/bodyGone(_:)`` where the one message
     /// named can't be sent again. `progress` is told how many have been found so far.
     func matching(
-        _ steering: Steering, _ filter: MessageFilter, progress: @Sendable (Int) -> Void
+        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID]
     /// Steers these messages, at most ``Steering/batch`` of them, in one transaction: a relay at work waits for none of them
     /// long. Returns how many deliveries changed.
@@ -222,7 +231,7 @@ extension MessageRecords {
     /// Steers all that satisfy the filter, a batch at a time. Returns how many deliveries changed.
     @discardableResult
     public func steer(_ steering: Steering, all filter: MessageFilter, now: Timestamp) async throws -> Int {
-        let messages = try await matching(steering, filter) { _ in }
+        let messages = try await matching(steering, filter, now: now) { _ in }
         var changed = 0
         for start in stride(from: 0, to: messages.count, by: Steering.batch) {
             let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
@@ -234,11 +243,12 @@ extension MessageRecords {
 
 /// What an operator does to messages.
 public enum Steering: Hashable, Sendable {
-    /// failed → queued, due now, attempts starting anew. What an operator dropped only if `dropped`.
+    /// failed → queued, due now or at the time that it is scheduled for, attempts starting anew. What an operator dropped only if
+    /// `dropped`.
     case retry(dropped: Bool)
     /// queued → held.
     case hold
-    /// held → queued, due now.
+    /// held → queued, due now or at the time that it is scheduled for.
     case release
     /// queued, held → failed with the reason ``droppedReason``.
     case drop
@@ -256,7 +266,7 @@ public struct Retention: Hashable, Sendable {
     public var sent: Duration
     /// Simulated sends, with bodies.
     public var simulated: Duration
-    /// Failed messages, with bodies.
+    /// Failed messages and cancelled ones, with bodies.
     public var failed: Duration
 
     public init(

@@ -31,7 +31,7 @@ extension Reply {
         case .authThrottled: (code, status) = (454, EnhancedStatus(7, 0))
         case .senderDomain: (code, status) = (553, EnhancedStatus(7, 1))
         case .headerDomain: (code, status) = (550, EnhancedStatus(7, 1))
-        case .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated:
+        case .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated, .invalid:
             (code, status) = (550, EnhancedStatus(6, 0))
         case .attachment: (code, status) = (550, EnhancedStatus(7, 1))
         case .loop: (code, status) = (554, EnhancedStatus(4, 6))
@@ -43,6 +43,9 @@ extension Reply {
         case .address: (code, status) = (501, EnhancedStatus(1, 3))
         case .parameter: (code, status) = (555, EnhancedStatus(5, 4))
         case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
+        // Only a request over HTTP has a key that promises its content. Should one ever come here, nothing but another content or
+        // another key helps.
+        case .idempotencyMismatch: (code, status) = (554, EnhancedStatus(5, 0))
         case .storage:
             switch stage {
             // RFC 4954 section 6: a temporary failure of the authentication itself.

@@ -131,12 +131,13 @@ extension SQLiteStore: DeliveryQueue {
     public func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {
         let isLate = try await read { database in
             try QueueRow.keys(lane, in: database).contains { key in
-                try Int64.fetchOne(
+                try Bool.fetchOne(
                     database.cachedStatement(
                         sql: """
-                            SELECT MAX(next_attempt_at) FROM delivery
-                            WHERE state = 'queued' AND lane = ? AND key = ?
-                            """), arguments: [lane.rawValue, key]) ?? 0 > latest.milliseconds
+                            SELECT EXISTS (SELECT 1 FROM delivery
+                                WHERE state = 'queued' AND lane = ? AND key = ? AND next_attempt_at > ?
+                                AND scheduled_at IS NOT next_attempt_at)
+                            """), arguments: [lane.rawValue, key, latest.milliseconds]) ?? false
             }
         }
         guard isLate else { return 0 }
@@ -144,6 +145,7 @@ extension SQLiteStore: DeliveryQueue {
             try database.execute(
                 sql: """
                     UPDATE delivery SET next_attempt_at = ? WHERE state = 'queued' AND lane = ? AND next_attempt_at > ?
+                        AND scheduled_at IS NOT next_attempt_at
                     """, arguments: [now.milliseconds, lane.rawValue, latest.milliseconds])
             return database.changesCount
         }

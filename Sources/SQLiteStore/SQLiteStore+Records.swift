@@ -18,12 +18,17 @@ final class ForgetCursor: Sendable {
 }
 
 extension SQLiteStore: MessageRecords {
-    public func messages(_ filter: MessageFilter) async throws -> [MessageRecord] {
-        try await read { database in
+    public func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord] {
+        let search = MessageSearch(filter, now: now)
+        return try await read { database in
             var found: [MessageRecord] = []
-            try RecordRow.forEachPage(filter, in: database) { page in
-                found += page
-                return found.count < filter.limit
+            var before: Int64? = search.start
+            while let place = before, found.count < filter.limit {
+                let page = try search.page(before: place, in: database)
+                var records = try RecordRow.records(page.ids, now: now, in: database)
+                if let state = filter.state { records.removeAll { $0.state != state } }
+                found += records
+                before = page.next
             }
             return Array(found.prefix(filter.limit))
         }
@@ -31,15 +36,19 @@ extension SQLiteStore: MessageRecords {
 
     public func queueStatus(now: Timestamp) async throws -> QueueStatus {
         try await read { database in
-            let depths = try Row.fetchAll(
+            let counts = try Row.fetchAll(
                 database,
-                sql: RecordRow.depths
-            ).compactMap { row -> QueueStatus.Depth? in
-                guard let lane = Lane(rawValue: row["lane"]), let state = DeliveryState(rawValue: row["state"]) else {
-                    return nil
-                }
+                sql: RecordRow.depths, arguments: [now.milliseconds])
+            let depths = counts.compactMap { row -> QueueStatus.Depth? in
+                guard let lane = Lane(rawValue: row["lane"]), let state = DeliveryState(rawValue: row["state"]),
+                    row["deliveries"] > 0
+                else { return nil }
                 return QueueStatus.Depth(
                     lane: lane, state: state, deliveries: row["deliveries"], oldest: timestamp(row["oldest"]))
+            }
+            let scheduled = counts.compactMap { row -> QueueStatus.Scheduled? in
+                guard let lane = Lane(rawValue: row["lane"]), let next = timestamp(row["next"]) else { return nil }
+                return QueueStatus.Scheduled(lane: lane, deliveries: row["scheduled"], next: next)
             }
             let lanes = try Row.fetchAll(
                 database, sql: "SELECT lane, held_because, since, rate FROM lane_status ORDER BY lane DESC"
@@ -59,7 +68,7 @@ extension SQLiteStore: MessageRecords {
             {
                 if let lane = Lane(rawValue: row["environment"]) { emailsToday[lane] = row["emails"] }
             }
-            return QueueStatus(depths: depths, lanes: lanes, emailsToday: emailsToday)
+            return QueueStatus(depths: depths, scheduled: scheduled, lanes: lanes, emailsToday: emailsToday)
         }
     }
 
@@ -67,7 +76,7 @@ extension SQLiteStore: MessageRecords {
         let (isMore, spooled) = try await write { database in
             let cutoffs: [(state: DeliveryState, before: Timestamp)] = [
                 (.sent, now - retention.sent), (.simulated, now - retention.simulated),
-                (.failed, now - retention.failed),
+                (.failed, now - retention.failed), (.cancelled, now - retention.failed),
             ]
             let kept = cutoffs.map {
                 "(other.state = '\($0.state.rawValue)' AND other.ended_at >= \($0.before.milliseconds))"
@@ -100,6 +109,7 @@ extension SQLiteStore: MessageRecords {
                     SELECT SUM(size) FROM message WHERE id IN (\(list)) AND lane = 'test' AND \(RecordRow.hasBody)
                     """)
             if let simulated { try SimulatedBodies.add(-simulated, in: database) }
+            try RecordRow.removeTags(of: list, in: database)
             try database.execute(
                 sql: """
                     DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE message IN (\(list)));
@@ -130,8 +140,10 @@ extension SQLiteStore: MessageRecords {
             // Ids tell the age of a message without looking at it, unless they are ahead of the clock, which may have been put back.
             try database.execute(
                 sql: """
-                    DELETE FROM repeat WHERE fingerprint > ? AND fingerprint <= ? AND (message < ? OR message > ? AND NOT EXISTS (
-                        SELECT 1 FROM message WHERE id = repeat.message AND accepted_at >= ?))
+                    DELETE FROM repeat WHERE fingerprint > ?1 AND fingerprint <= ?2 AND (
+                        accepted_at IS NULL AND (message < ?3 OR message > ?4 AND NOT EXISTS (
+                            SELECT 1 FROM message WHERE id = repeat.message AND accepted_at >= ?5))
+                        OR accepted_at < ?5)
                     """,
                 arguments: [
                     start, last ?? ForgetCursor.end, MessageID.first(at: oldest),
@@ -150,81 +162,62 @@ extension SQLiteStore: MessageRecords {
 }
 
 enum RecordRow {
-    static let pageSize = 500
-
     /// What has not ended, by lane and state. Asked every few seconds, so each state is counted in its own partial index: what
-    /// has ended, which is most, is not looked at. Deliveries are numbered in the order of acceptance.
+    /// has ended, which is most, is not looked at. Deliveries are numbered in the order of acceptance, so the first that was never
+    /// scheduled is the one accepted first; those that were are as old as their time. What waits for its time at ?1 is counted
+    /// apart.
     static let depths = """
-        SELECT depth.lane, depth.state, deliveries, message.accepted_at AS oldest
+        SELECT depth.lane, depth.state, deliveries, scheduled, depth.next,
+            MIN(COALESCE(message.accepted_at, due), COALESCE(due, message.accepted_at)) AS oldest
         FROM (
-            SELECT lane, 'queued' AS state, COUNT(*) AS deliveries, MIN(id) AS first
-            FROM delivery WHERE state = 'queued' GROUP BY lane
-            UNION ALL SELECT lane, 'sending', COUNT(*), MIN(id) FROM delivery WHERE state = 'sending' GROUP BY lane
-            UNION ALL SELECT lane, 'held', COUNT(*), MIN(id) FROM delivery WHERE state = 'held' GROUP BY lane
+            SELECT lane, 'queued' AS state, COUNT(*) FILTER (WHERE NOT waits) AS deliveries,
+                MIN(id) FILTER (WHERE scheduled_at IS NULL) AS first,
+                MIN(scheduled_at) FILTER (WHERE NOT waits) AS due,
+                COUNT(*) FILTER (WHERE waits) AS scheduled, MIN(scheduled_at) FILTER (WHERE waits) AS next
+            FROM (
+                SELECT lane, id, scheduled_at,
+                    scheduled_at IS NOT NULL AND scheduled_at > ?1 AND scheduled_at = next_attempt_at AS waits
+                FROM delivery WHERE state = 'queued'
+            ) GROUP BY lane
+            UNION ALL
+            SELECT lane, 'sending', COUNT(*), MIN(id) FILTER (WHERE scheduled_at IS NULL), MIN(scheduled_at), 0, NULL
+            FROM delivery WHERE state = 'sending' GROUP BY lane
+            UNION ALL
+            SELECT lane, 'held', COUNT(*), MIN(id), NULL, 0, NULL FROM delivery WHERE state = 'held' GROUP BY lane
         ) AS depth
         LEFT JOIN delivery ON delivery.id = first LEFT JOIN message ON message.id = delivery.message
         ORDER BY depth.lane DESC, depth.state
         """
 
-    /// Calls `body` with messages that satisfy the filter, newest first, until it returns false.
-    static func forEachPage(
-        _ filter: MessageFilter, in database: Database, _ body: ([MessageRecord]) throws -> Bool
-    ) throws {
-        let (conditions, arguments) = conditions(filter)
-        let sql = """
-            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at,
-                \(hasBody) AS has_body
-            FROM message WHERE \(conditions) ORDER BY id DESC LIMIT \(pageSize)
-            """
-        var before = Int64.max
-        while true {
-            let rows = try Row.fetchAll(
-                database.cachedStatement(sql: sql), arguments: StatementArguments([before]) + arguments)
-            guard let last = rows.last else { return }
-            before = last["id"]
-            var page = try records(rows, in: database)
-            if let state = filter.state { page.removeAll { $0.state != state } }
-            guard try body(page), rows.count == pageSize else { return }
-        }
-    }
-
     /// Of a message whose bytes are still kept.
     static let hasBody =
         "(spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id))"
 
-    /// What a row of the table message must satisfy; its first argument is the id that it comes before.
-    static func conditions(_ filter: MessageFilter) -> (sql: String, arguments: StatementArguments) {
-        var conditions = ["id < ?"]
-        var arguments: StatementArguments = []
-        if let ids = filter.ids {
-            conditions.append("id IN (\(ids.map { String($0.rawValue) }.joined(separator: ",")))")
-        }
-        if let key = filter.key {
-            conditions.append("key = ?")
-            arguments += [key.text]
-        }
-        if let subject = filter.subject {
-            conditions.append("subject = ?")
-            arguments += [subject]
-        }
-        if let since = filter.since {
-            conditions.append("accepted_at >= ?")
-            arguments += [since.milliseconds]
-        }
-        if let state = filter.state {
-            // What must be there for the message to have this state; the exact one is told from all its deliveries below.
-            let needed: DeliveryState? = state == .partlyFailed ? nil : DeliveryState(rawValue: state.rawValue)
-            if let needed {
-                conditions.append(
-                    "EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.id AND state = '\(needed.rawValue)')"
-                )
+    /// Removes the rows of the tags of messages, whose ids `list` names, and whose own rows are still there.
+    static func removeTags(of list: String, in database: Database) throws {
+        let remove = try DirectStatement(database, "DELETE FROM tag WHERE key = ? AND tag = ? AND message = ?")
+        for row in try Row.fetchAll(
+            database, sql: "SELECT id, key, tags FROM message WHERE id IN (\(list)) AND tags IS NOT NULL")
+        {
+            for tag in TagList.tags(row["tags"]) {
+                remove.bind(row["key"] as String, at: 1)
+                remove.bind(tag, at: 2)
+                remove.bind(row["id"] as Int64, at: 3)
+                try remove.run()
             }
         }
-        return (conditions.joined(separator: " AND "), arguments)
     }
 
-    private static func records(_ rows: [Row], in database: Database) throws -> [MessageRecord] {
-        let list = rows.map { String($0["id"] as Int64) }.joined(separator: ",")
+    /// Those of `ids` that exist, newest first.
+    static func records(_ ids: [Int64], now: Timestamp, in database: Database) throws -> [MessageRecord] {
+        guard !ids.isEmpty else { return [] }
+        let list = ids.map(String.init).joined(separator: ",")
+        let rows = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT id, key, lane, client, reverse_path, subject, size, accepted_at, tags, \(hasBody) AS has_body
+                FROM message WHERE id IN (\(list)) ORDER BY id DESC
+                """)
         var history: [Int64: [MessageRecord.Attempt]] = [:]
         for row in try Row.fetchAll(
             database,
@@ -240,6 +233,7 @@ enum RecordRow {
                     reason: row["reason"]))
         }
         var deliveries: [Int64: [MessageRecord.Delivery]] = [:]
+        var scheduled: [Int64: Timestamp] = [:]
         for row in try Row.fetchAll(
             database, sql: "SELECT * FROM delivery WHERE message IN (\(list)) ORDER BY id")
         {
@@ -247,6 +241,7 @@ enum RecordRow {
                 throw StoreError.corrupt("a delivery's row can't be read")
             }
             let recipients: String = row["recipients"]
+            scheduled[row["message"]] = timestamp(row["scheduled_at"])
             deliveries[row["message"], default: []].append(
                 MessageRecord.Delivery(
                     recipients: RecipientList.recipients(recipients), state: state, attempts: row["attempts"],
@@ -262,7 +257,8 @@ enum RecordRow {
                 id: id, key: key, environment: environment, client: bytes(row["client"]).flatMap(IPAddress.init),
                 reversePath: row["reverse_path"], subject: row["subject"], size: row["size"],
                 acceptedAt: Timestamp(milliseconds: row["accepted_at"]), hasBody: row["has_body"],
-                deliveries: deliveries[id.rawValue] ?? [])
+                tags: TagList.tags(row["tags"]), scheduledAt: scheduled[id.rawValue],
+                deliveries: deliveries[id.rawValue] ?? [], now: now)
         }
     }
 }

@@ -68,7 +68,7 @@ enum SimulatedBodies {
         return dropping
     }
 
-    /// The next that have ended, from a place on: of both states in which a test message keeps its body.
+    /// The next that have ended, from a place on: of all states in which a test message keeps its body.
     private static let next = """
         SELECT id, message, lane, ended_at FROM (
             SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
@@ -77,6 +77,10 @@ enum SimulatedBodies {
             UNION ALL
             SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
                 WHERE state = 'failed' AND ended_at IS NOT NULL AND (ended_at, id) > (?1, ?2)
+                ORDER BY ended_at, id LIMIT ?3)
+            UNION ALL
+            SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
+                WHERE state = 'cancelled' AND ended_at IS NOT NULL AND (ended_at, id) > (?1, ?2)
                 ORDER BY ended_at, id LIMIT ?3)
         ) ORDER BY ended_at, id LIMIT ?3
         """

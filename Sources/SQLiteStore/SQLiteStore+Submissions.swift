@@ -81,6 +81,9 @@ private struct AcceptanceWriter {
     private let findKey: DirectStatement
     private let repeated: DirectStatement
     private let remember: DirectStatement
+    private let findRequest: DirectStatement
+    private let rememberRequest: DirectStatement
+    private let insertTag: DirectStatement
     private let insertMessage: DirectStatement
     private let insertBody: DirectStatement
     private let insertDelivery: DirectStatement
@@ -94,22 +97,33 @@ private struct AcceptanceWriter {
             database,
             """
             SELECT id FROM repeat JOIN message ON message.id = repeat.message
-            WHERE fingerprint = ? AND accepted_at BETWEEN ? AND ? AND EXISTS (
-                SELECT 1 FROM delivery WHERE delivery.message = repeat.message AND state <> 'failed')
+            WHERE fingerprint = ? AND message.accepted_at BETWEEN ? AND ? AND EXISTS (
+                SELECT 1 FROM delivery
+                WHERE delivery.message = repeat.message AND state <> 'failed' AND state <> 'cancelled')
             """)
+        findRequest = try DirectStatement(
+            database,
+            """
+            SELECT message, content FROM repeat
+            WHERE fingerprint = ? AND accepted_at BETWEEN ? AND ? AND content IS NOT NULL
+            """)
+        rememberRequest = try DirectStatement(
+            database,
+            "INSERT OR REPLACE INTO repeat (fingerprint, message, content, accepted_at) VALUES (?, ?, ?, ?)")
+        insertTag = try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
         remember = try DirectStatement(database, "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
         insertMessage = try DirectStatement(
             database,
             """
-            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled, tags)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         insertBody = try DirectStatement(database, "INSERT INTO body (message, bytes) VALUES (?, ?)")
         insertDelivery = try DirectStatement(
             database,
             """
-            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
-            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)
+            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at)
+            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5, ?6)
             """)
         countUsage = try DirectStatement(
             database,
@@ -122,10 +136,11 @@ private struct AcceptanceWriter {
     }
 
     mutating func accept(_ submission: Submission) throws -> Acceptance {
-        let (now, findKey, repeated) = (ledger.now, findKey, repeated)
+        let (now, findKey, repeated, findRequest) = (ledger.now, findKey, repeated, findRequest)
         let decision = try ledger.decide(
             on: submission, standing: { try KeyRow.withEmailsToday($0, now, findKey) },
-            firstOfRepeat: { try AcceptanceWriter.message(under: $0, now, repeated) })
+            firstOfRepeat: { try AcceptanceWriter.message(under: $0, now, repeated) },
+            earlierRequest: { try AcceptanceWriter.request(under: $0, now, findRequest) })
         switch decision {
         case .refuse(let refusal): return .refused(refusal)
         case .repeated(let first): return .repeated(first)
@@ -134,6 +149,13 @@ private struct AcceptanceWriter {
                 remember.bind(fingerprint.bytes, at: 1)
                 remember.bind(submission.id.rawValue, at: 2)
                 try remember.run()
+            }
+            if let idempotency = submission.idempotency {
+                rememberRequest.bind(idempotency.fingerprint.bytes, at: 1)
+                rememberRequest.bind(submission.id.rawValue, at: 2)
+                rememberRequest.bind(idempotency.content, at: 3)
+                rememberRequest.bind(now.milliseconds, at: 4)
+                try rememberRequest.run()
             }
             try insert(submission, lane: lane)
             return .accepted
@@ -153,6 +175,21 @@ private struct AcceptanceWriter {
         return try repeated.firstInteger().flatMap(MessageID.init(rawValue:))
     }
 
+    /// What was accepted under the fingerprint of an idempotency key.
+    private static func request(
+        under fingerprint: Fingerprint, _ now: Timestamp, _ find: DirectStatement
+    ) throws -> AcceptanceLedger.EarlierRequest? {
+        find.bind(fingerprint.bytes, at: 1)
+        find.bind((now - Fingerprint.memory).milliseconds, at: 2)
+        find.bind((now + Fingerprint.memory).milliseconds, at: 3)
+        return try find.first { row in
+            guard let id = row.integer(0).flatMap(MessageID.init(rawValue:)), let content = row.bytes(1) else {
+                throw StoreError.corrupt("the row of an idempotency key can't be read")
+            }
+            return AcceptanceLedger.EarlierRequest(message: id, content: content)
+        }
+    }
+
     private func insert(_ submission: Submission, lane: Lane) throws {
         let id = submission.id.rawValue
         insertMessage.bind(id, at: 1)
@@ -163,6 +200,7 @@ private struct AcceptanceWriter {
         insertMessage.bind(submission.subject, at: 6)
         insertMessage.bind(Int64(submission.body.size), at: 7)
         insertMessage.bind(submission.acceptedAt.milliseconds, at: 8)
+        insertMessage.bind(TagList.text(submission.tags), at: 10)
         switch submission.body {
         case .inline(let bytes):
             insertMessage.bind(nil as String?, at: 9)
@@ -176,12 +214,19 @@ private struct AcceptanceWriter {
         insertDelivery.bind(id, at: 1)
         insertDelivery.bind(submission.key.text, at: 2)
         insertDelivery.bind(lane.rawValue, at: 3)
-        insertDelivery.bind(submission.acceptedAt.milliseconds, at: 5)
+        insertDelivery.bind(submission.due.milliseconds, at: 5)
+        insertDelivery.bind(submission.waitsUntil?.milliseconds, at: 6)
         let recipients = submission.envelope.recipients
         for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {
             let part = recipients[start..<min(start + maximumRecipientsPerDelivery, recipients.count)]
             insertDelivery.bind(RecipientList.text(part), at: 4)
             try insertDelivery.run()
+        }
+        for tag in submission.tags {
+            insertTag.bind(submission.key.text, at: 1)
+            insertTag.bind(tag, at: 2)
+            insertTag.bind(id, at: 3)
+            try insertTag.run()
         }
     }
 

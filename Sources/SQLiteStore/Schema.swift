@@ -212,5 +212,33 @@ enum Schema {
         WHERE lane = 'test'
             AND (spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id));
         """,
+        // Tags, scheduled deliveries, cancelled ones, and requests with an idempotency key. A message that has none of this writes
+        // no row and no page more than before.
+        """
+        -- Separated by line feeds; null: none.
+        ALTER TABLE message ADD COLUMN tags TEXT;
+
+        -- A row for each tag, so that a key's messages are found by one of them, in their order.
+        CREATE TABLE tag (
+            key TEXT NOT NULL,
+            tag TEXT NOT NULL,
+            message INTEGER NOT NULL,
+            PRIMARY KEY (key, tag, message)
+        ) WITHOUT ROWID;
+
+        -- The time that it was scheduled for; stays when that has passed. While nothing was tried, next_attempt_at is the same.
+        ALTER TABLE delivery ADD COLUMN scheduled_at INTEGER;
+        DROP INDEX delivery_queued;
+        CREATE INDEX delivery_queued ON delivery (lane, key, next_attempt_at, id, scheduled_at) WHERE state = 'queued';
+
+        -- The few that a list by key and state must find among the many that were sent.
+        CREATE INDEX delivery_rare ON delivery (key, state, message)
+        WHERE state = 'held' OR state = 'failed' OR state = 'cancelled';
+
+        -- Where the fingerprint is that of a request with an idempotency key: what was asked, and when it was accepted, since
+        -- the message may be gone earlier.
+        ALTER TABLE repeat ADD COLUMN content BLOB;
+        ALTER TABLE repeat ADD COLUMN accepted_at INTEGER;
+        """,
     ]
 }

@@ -71,6 +71,7 @@ extension KeyID: ExpressibleByArgument {
 }
 
 extension MessageID: ExpressibleByArgument {
+    /// As SMTP replies and logs write it, or as the HTTP API does, with `msg_` in front.
     public init?(argument: String) { self.init(argument) }
 }
 

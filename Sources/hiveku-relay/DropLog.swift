@@ -27,7 +27,9 @@ struct DropLog {
         do {
             for start in stride(from: 0, to: messages.count, by: Steering.batch) {
                 let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
-                for message in try await store.messages(MessageFilter(ids: batch, limit: batch.count)) {
+                for message in try await store.messages(
+                    MessageFilter(ids: batch, limit: batch.count), now: SystemClock().now())
+                {
                     write(message)
                 }
             }

@@ -85,7 +85,8 @@ extension JSONValue {
             "environment": .string(message.environment.rawValue), "state": .string(message.state.rawValue),
             "from": .string(message.reversePath ?? ""), "recipients": JSONValue(message.recipients),
             "subject": JSONValue(message.subject), "size": .integer(message.size),
-            "accepted_at": JSONValue(message.acceptedAt),
+            "accepted_at": JSONValue(message.acceptedAt), "scheduled_at": JSONValue(message.scheduledAt),
+            "tags": JSONValue(message.tags),
             "deliveries": .array(message.deliveries.map { JSONValue($0, attempts: attempts) }),
         ])
     }

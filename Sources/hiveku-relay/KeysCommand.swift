@@ -417,7 +417,8 @@ struct KeysRevoke: AsyncParsableCommand {
     /// An interruption leaves it held.
     private func dropQueued(_ store: any RelayStore, _ log: RelaySettings.Log) async throws {
         try await store.revokeKey(id, queued: .hold, now: SystemClock().now())
-        let queued = try await store.matching(.drop, MessageFilter(key: id, limit: .max)) { _ in }
+        let filter = MessageFilter(key: id, limit: .max)
+        let queued = try await store.matching(.drop, filter, now: SystemClock().now()) { _ in }
         try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
         await DropLog(log).write(queued, of: store)
     }

@@ -14,11 +14,19 @@ struct Messages: AsyncParsableCommand {
 
 struct MessagesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List messages, newest first.")
+        commandName: "list", abstract: "List messages, newest first.",
+        discussion: """
+            All that is asked for must hold. A message that is scheduled is in the state 'scheduled' until its time has come, \
+            then it is queued. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists what failed of \
+            yesterday's messages with the tag 'welcome'.
+            """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
     @Option(help: "Only messages in this state: \(MessageState.allCases.map(\.rawValue).joined(separator: ", ")).")
     var state: MessageState?
+    @Flag(help: "Only messages that wait for the time they are scheduled for: the same as --state scheduled.")
+    var scheduled = false
+    @Option(help: "Only messages with this tag.") var tag: String?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
     @Option(help: "Only messages accepted within this time, for example 1h.") var since: TimeSpan?
     @Option(help: "At most so many.") var limit = 100
@@ -27,13 +35,18 @@ struct MessagesList: AsyncParsableCommand {
 
     func validate() throws {
         guard (1...1_000_000).contains(limit) else { throw ValidationError("--limit must be from 1 to 1,000,000") }
+        if scheduled, let state, state != .scheduled {
+            throw ValidationError("--scheduled and --state \(state.rawValue) exclude each other")
+        }
+        if let tag, let fault = MessageTags.fault(of: tag) { throw ValidationError("the tag \(fault)") }
     }
 
     func run() async throws {
         let now = SystemClock().now()
         let filter = MessageFilter(
-            key: key, state: state, subject: subject, since: since.map { now - $0.duration }, limit: limit)
-        let messages = try await common.store().messages(filter)
+            key: key, state: scheduled ? .scheduled : state, subject: subject, tag: tag,
+            since: since.map { now - $0.duration }, limit: limit)
+        let messages = try await common.store().messages(filter, now: now)
         if json {
             try JSONValue.print(messages.lazy.map { JSONValue($0) })
         } else if messages.isEmpty {
@@ -63,7 +76,8 @@ struct MessagesShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show a message with each attempt at delivering it.")
 
-    @Argument(help: "The message's id, as the 250 reply named it.") var id: MessageID
+    @Argument(help: "The message's id, as the 250 reply named it, or as the HTTP API did, with msg_ in front.") var id:
+        MessageID
     @Flag(help: "Print the bytes that SES is (or would have been) given, and nothing else.") var raw = false
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
@@ -75,18 +89,22 @@ struct MessagesShow: AsyncParsableCommand {
     func run() async throws {
         let store = try common.store()
         if raw { return try await printBytes(store) }
-        guard let message = try await store.messages(MessageFilter(ids: [id])).first else {
+        let filter = MessageFilter(ids: [id])
+        guard let message = try await store.messages(filter, now: SystemClock().now()).first else {
             throw StoreError.noSuchMessage(id)
         }
         if json { return try JSONValue(message, attempts: true).print() }
-        printRows([
+        var rows = [
             ("Id", message.id.description), ("State", message.state.rawValue),
             ("Key", "\(message.key) (\(message.environment.rawValue))"),
             ("Client", message.client.map { "\($0)" } ?? "-"), ("From", message.reversePath ?? "<>"),
             ("Subject", message.subject ?? "-"), ("Size", "\(message.size) octets"),
             ("Accepted", message.acceptedAt.rfc3339),
-            ("Body", message.hasBody ? "kept (--raw prints it)" : "no longer kept"),
-        ])
+        ]
+        if let time = message.scheduledAt { rows.append(("Scheduled", time.rfc3339)) }
+        if !message.tags.isEmpty { rows.append(("Tags", message.tags.joined(separator: ", "))) }
+        rows.append(("Body", message.hasBody ? "kept (--raw prints it)" : "no longer kept"))
+        printRows(rows)
         for (number, delivery) in message.deliveries.enumerated() { show(delivery, number + 1, of: message) }
     }
 
@@ -150,7 +168,7 @@ struct MessagesWait: AsyncParsableCommand {
             var found: [MessageRecord] = []
             for state in [MessageState.simulated, .sent] {
                 filter.state = state
-                found += try await store.messages(filter)
+                found += try await store.messages(filter, now: clock.now())
             }
             if found.count >= count { return try show(found.sorted { $0.id > $1.id }) }
             guard clock.now() < deadline else { break }
@@ -172,7 +190,7 @@ struct MessagesWait: AsyncParsableCommand {
         var filter = filter
         filter.state = nil
         filter.limit = 1000
-        let messages = try await store.messages(filter)
+        let messages = try await store.messages(filter, now: SystemClock().now())
         guard !messages.isEmpty else { return "no message that matches was accepted" }
         let byState = Dictionary(grouping: messages, by: \.state).map { "\($0.value.count) \($0.key.rawValue)" }
             .sorted()

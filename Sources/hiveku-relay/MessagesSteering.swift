@@ -11,7 +11,7 @@ import Settings
 
 /// Which messages a change is for: ids, or a key or state, but never all by mistake.
 struct MessageSelection: ParsableArguments {
-    @Argument(help: "Message ids.") var ids: [MessageID] = []
+    @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
     @Option(help: "All messages of this key.") var key: KeyID?
     @Option(help: "All messages in this state.") var state: MessageState?
     @Flag(help: "Don't ask. It is asked on a terminal only, where --key or --state select more than one message.")
@@ -41,7 +41,7 @@ struct MessageSelection: ParsableArguments {
     ) async throws -> Int {
         let progress = ProgressLine()
         defer { progress.clear() }
-        let messages = try await store.matching(steering, filter) { found in
+        let messages = try await store.matching(steering, filter, now: SystemClock().now()) { found in
             progress.show("looking for messages: \(grouped(found))")
         }
         progress.clear()
@@ -77,7 +77,10 @@ struct MessageSelection: ParsableArguments {
 struct MessagesRetry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "retry", abstract: "Send failed messages again.",
-        discussion: "What was dropped is sent again only when it is named by its id.")
+        discussion: """
+            What was dropped is sent again only when it is named by its id. What an application has cancelled is never sent \
+            again. A message that is scheduled for later keeps its time.
+            """)
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
@@ -91,7 +94,7 @@ struct MessagesRetry: AsyncParsableCommand {
 
 struct MessagesHold: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hold", abstract: "Keep queued messages from being sent.")
+        commandName: "hold", abstract: "Keep queued and scheduled messages from being sent.")
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
@@ -104,7 +107,8 @@ struct MessagesHold: AsyncParsableCommand {
 
 struct MessagesRelease: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "release", abstract: "Let held messages be sent.")
+        commandName: "release", abstract: "Let held messages be sent.",
+        discussion: "A message that is scheduled for later keeps its time.")
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
@@ -117,7 +121,7 @@ struct MessagesRelease: AsyncParsableCommand {
 
 struct MessagesDrop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drop", abstract: "Give up messages that are queued or held.",
+        commandName: "drop", abstract: "Give up messages that are queued, scheduled or held.",
         discussion: """
             They count as failed and stay on record; 'messages retry ID' still brings one back. The system's log gets a line \
             for each: 'journalctl -t hiveku-relay' has them among those of the relay.

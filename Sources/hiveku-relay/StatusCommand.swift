@@ -22,10 +22,16 @@ struct Status: AsyncParsableCommand {
             print("\(lane.rawValue) lane: \(state)\(rate)")
             print("  emails accepted today: \(status.emailsToday[lane] ?? 0)")
             let depths = status.depths.filter { $0.lane == lane }
-            if depths.isEmpty { print("  queue: empty") }
+            let scheduled = status.scheduled.first { $0.lane == lane }
+            if depths.isEmpty, scheduled == nil { print("  queue: empty") }
             for depth in depths {
-                let age = depth.oldest.map { ", the oldest accepted \(approximate(now - $0)) ago" } ?? ""
+                let age = depth.oldest.map { ", the oldest has waited for \(approximate(now - $0))" } ?? ""
                 print("  \(depth.state.rawValue): \(counted(depth.deliveries, "delivery", "deliveries"))\(age)")
+            }
+            if let scheduled {
+                print(
+                    "  scheduled: \(counted(scheduled.deliveries, "delivery", "deliveries")), the next at \(scheduled.next.rfc3339)"
+                )
             }
         }
     }
@@ -41,6 +47,13 @@ extension JSONValue {
                         "deliveries": .integer(depth.deliveries), "oldest_accepted_at": JSONValue(depth.oldest),
                         "oldest_age_seconds": depth.oldest.map { .integer(Int((now - $0).components.seconds)) }
                             ?? .null,
+                    ])
+                }),
+            "scheduled": .array(
+                status.scheduled.map { scheduled in
+                    .object([
+                        "lane": .string(scheduled.lane.rawValue), "deliveries": .integer(scheduled.deliveries),
+                        "next_at": JSONValue(scheduled.next),
                     ])
                 }),
             "lanes": .array(

@@ -106,6 +106,7 @@ extension MessageRejection {
         case .from: "from"
         case .malformedHeader: "malformed"
         case .duplicateField: "duplicate"
+        case .relayField: "relay"
         case .headerTooLarge: "too-large"
         case .lineTooLong: "line-too-long"
         case .address: "address"

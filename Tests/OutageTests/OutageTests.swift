@@ -2,6 +2,7 @@ import Delivery
 import Logging
 import RelayCore
 import SQLiteStore
+import TestSupport
 import Testing
 
 @Suite struct OutageTests {

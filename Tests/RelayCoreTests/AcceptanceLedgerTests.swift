@@ -6,7 +6,7 @@ import Testing
     private struct Store {
         var standings: [KeyID: KeyStanding] = [:]
         var remembered: [Fingerprint: MessageID] = [:]
-        var lookUps = 0
+        var requests: [Fingerprint: AcceptanceLedger.EarlierRequest] = [:]
     }
 
     /// A key against which every rule speaks, and a submission that breaks them all.
@@ -50,7 +50,8 @@ import Testing
             now: Sample.now, storage: StoragePolicy(reserve: 1, reserveTest: 1), free: example.free)
         return ledger.decide(
             on: example.submission, standing: { $0 == example.key.secret.id ? standing : nil },
-            firstOfRepeat: { example.store.remembered[$0] })
+            firstOfRepeat: { example.store.remembered[$0] },
+            earlierRequest: { example.store.requests[$0] })
     }
 
     private func reason(_ decision: AcceptanceLedger.Decision) -> RefusalReason? {
@@ -74,6 +75,12 @@ import Testing
         example.key.stored.key.domains.append(.init(normalised: "a.example"))
         #expect(reason(decide(example)) == .headerDomain)
         example.key.stored.key.domains = []
+        // What the client promised speaks before what the message says.
+        let request = Fingerprint(key: example.key.secret.id, request: "order-42")
+        example.submission.idempotency = Idempotency(fingerprint: request, content: [1])
+        example.store.requests[request] = .init(message: example.submission.id, content: [2])
+        #expect(decide(example) == .refuse(.idempotencyMismatch))
+        example.submission.idempotency = nil
         #expect(decide(example) == .repeated(example.submission.id))
         example.store.remembered = [:]
         #expect(reason(decide(example)) == .rateDay)
@@ -98,7 +105,8 @@ import Testing
     @Test func aKeyThatIsGoneIsRevoked() throws {
         var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
         let decision = ledger.decide(
-            on: try worst().submission, standing: { _ in nil }, firstOfRepeat: { _ in nil })
+            on: try worst().submission, standing: { _ in nil }, firstOfRepeat: { _ in nil },
+            earlierRequest: { _ in nil })
         #expect(reason(decision) == .keyRevoked)
     }
 
@@ -116,7 +124,8 @@ import Testing
                 standing: { _ in
                     lookUps += 1
                     return KeyStanding(stored: stored, emailsToday: 1)
-                }, firstOfRepeat: { _ in nil }) == .accept(.test, remembering: nil)
+                }, firstOfRepeat: { _ in nil },
+                earlierRequest: { _ in nil }) == .accept(.test, remembering: nil)
         }
         #expect(taken == [true, false, true, true, false])
         #expect(lookUps == 1)
@@ -133,7 +142,8 @@ import Testing
                 ledger.decide(
                     on: Sample.submission(
                         MessageID(rawValue: AcceptanceLedgerTests.id + Int64(index))!, key: secret.id),
-                    standing: { _ in KeyStanding(stored: stored, emailsToday: 0) }, firstOfRepeat: { _ in nil }))
+                    standing: { _ in KeyStanding(stored: stored, emailsToday: 0) }, firstOfRepeat: { _ in nil },
+                    earlierRequest: { _ in nil }))
         }
         // 3 octets each.
         #expect(reasons == [nil, nil, .storage, .storage])
@@ -145,6 +155,70 @@ import Testing
             as [(Int, Int, Int, String?)])
     func theDay(cap: Int, used: Int, emails: Int, words: String?) throws {
         let refusal = SendingLimits(perDay: cap).refusalOfDay(emails, after: used, at: Sample.now)
+        #expect((refusal == nil) == (words == nil))
+        guard let refusal, let words else { return }
+        #expect(refusal.reason == .rateDay && refusal.explanation.contains(words))
+        #expect((refusal.retryAfter == nil) == (words == "never fit"))
+    }
+
+    /// Also where a key has no repeats detected.
+    @Test(arguments: [true, false])
+    func theSameRequestIsRepeatedAndAnotherRefused(_ detectsRepeats: Bool) throws {
+        var (secret, stored) = Sample.key()
+        stored.key.detectsRepeats = detectsRepeats
+        let first = try #require(MessageID(rawValue: 1))
+        let fingerprint = Fingerprint(key: secret.id, request: "order-42")
+        func decision(_ content: [UInt8]) -> AcceptanceLedger.Decision {
+            var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
+            var submission = Sample.submission(MessageID(rawValue: AcceptanceLedgerTests.id)!, key: secret.id)
+            submission.idempotency = Idempotency(fingerprint: fingerprint, content: content)
+            return ledger.decide(
+                on: submission, standing: { _ in KeyStanding(stored: stored, emailsToday: 0) },
+                firstOfRepeat: { _ in nil },
+                earlierRequest: { $0 == fingerprint ? .init(message: first, content: [1, 2]) : nil })
+        }
+        #expect(decision([1, 2]) == .repeated(first))
+        #expect(decision([1, 3]) == .refuse(.idempotencyMismatch))
+    }
+
+    /// What is submitted: recipients, and the batch, if any, with all of its emails. A cap of 10.
+    @Test(
+        arguments: [
+            // All fit, also beside others.
+            ([(4, "a"), (6, "a")], [nil, nil]),
+            // One too many: none is taken, and what comes behind has the day for itself.
+            ([(4, "a"), (7, "a"), (10, nil)], [.rateDay, .rateDay, nil]),
+            // What stands between the members of a batch does not take their place.
+            ([(4, "a"), (1, nil), (6, "a")], [nil, .rateDay, nil]),
+            ([(4, "a"), (1, nil), (5, "a")], [nil, nil, nil]),
+            ([(4, "a"), (2, "b"), (4, "a"), (1, "b")], [nil, .rateDay, nil, .rateDay]),
+            ([(2, "a"), (3, "b"), (3, "a"), (2, "b"), (1, nil)], [nil, nil, nil, nil, .rateDay]),
+        ] as [([(Int, String?)], [RefusalReason?])])
+    func aBatchFitsTheDayAsAWhole(_ members: [(recipients: Int, batch: String?)], _ expected: [RefusalReason?]) {
+        let (secret, stored) = Sample.key { $0.limits.perDay = 10 }
+        var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
+        let reasons = members.enumerated().map { index, member in
+            var submission = Sample.submission(
+                MessageID(rawValue: AcceptanceLedgerTests.id + Int64(index))!, key: secret.id,
+                recipients: Sample.recipients(member.recipients))
+            submission.batch = member.batch.map { name in
+                SubmissionBatch(
+                    first: MessageID(rawValue: Int64(name.utf8.first ?? 0))!,
+                    emails: members.filter { $0.batch == name }.reduce(0) { $0 + $1.recipients })
+            }
+            return reason(
+                ledger.decide(
+                    on: submission, standing: { _ in KeyStanding(stored: stored, emailsToday: 0) },
+                    firstOfRepeat: { _ in nil }, earlierRequest: { _ in nil }))
+        }
+        #expect(reasons == expected)
+    }
+
+    @Test(
+        arguments: [(5, 0, 5, nil), (5, 1, 5, "4 more emails"), (5, 0, 6, "never fit")] as [(Int, Int, Int, String?)])
+    func theDayOfABatch(cap: Int, used: Int, emails: Int, words: String?) throws {
+        let batch = SubmissionBatch(first: try #require(MessageID(rawValue: 1)), emails: emails)
+        let refusal = SendingLimits(perDay: cap).refusalOfDay(of: batch, after: used, at: Sample.now)
         #expect((refusal == nil) == (words == nil))
         guard let refusal, let words else { return }
         #expect(refusal.reason == .rateDay && refusal.explanation.contains(words))

@@ -109,7 +109,7 @@ import Testing
         ] as [(Steering, Set<DeliveryState>, DeliveryState)])
     func anOperatorSteers(_ steering: Steering, _ affected: Set<DeliveryState>, _ expected: DeliveryState) {
         #expect(Set(DeliveryState.allCases.filter { steering.affects($0, reason: "why") }) == affected)
-        let change = DeliveryChange(steering, at: Sample.now)
+        let change = DeliveryChange(steering, scheduledAt: nil, at: Sample.now)
         #expect(change.state == expected)
         #expect(change.attempt == nil)
         // Put into the queue again, it is as new: due at once, with all its time and the shortest pause.
@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func whatWasDroppedIsSparedUnlessAskedFor() throws {
-        guard case .set(let reason) = DeliveryChange(.drop, at: Sample.now).reason else {
+        guard case .set(let reason) = DeliveryChange(.drop, scheduledAt: nil, at: Sample.now).reason else {
             Issue.record("dropped without a reason")
             return
         }
@@ -126,5 +126,46 @@ import Testing
         #expect(!Steering.retry(dropped: false).affects(.failed, reason: reason))
         #expect(Steering.retry(dropped: true).affects(.failed, reason: reason))
         #expect(Steering.retry(dropped: false).affects(.failed, reason: nil))
+    }
+
+    /// What is put back into the queue keeps a time that has not come.
+    @Test(arguments: [Steering.release, .retry(dropped: true)], [-1, 0, 1])
+    func aScheduledTimeIsKept(_ steering: Steering, _ seconds: Int) {
+        let change = DeliveryChange(steering, scheduledAt: Sample.now + .seconds(seconds), at: Sample.now)
+        let due = Sample.now + .seconds(max(0, seconds))
+        #expect(change.state == .queued && change.due == due && change.queuedSince == due)
+    }
+
+    @Test func whatIsCancelledHasEnded() {
+        let change = DeliveryChange(cancelledAt: Sample.now)
+        #expect(change.state == .cancelled && change.endedAt == Sample.now)
+        #expect(change.reason == .set("cancelled: by the application"))
+    }
+
+    @Test(
+        arguments: [
+            ([], .queued), ([.queued, .held], .queued), ([.cancelled], .cancelled),
+            ([.cancelled, .cancelled], .cancelled), ([.cancelled, .sent], .partlyFailed),
+            ([.cancelled, .failed], .partlyFailed), ([.held, .cancelled], .held),
+        ] as [([DeliveryState], MessageState)])
+    func aMessagesStateIsThatOfItsDeliveries(_ deliveries: [DeliveryState], _ expected: MessageState) {
+        #expect(MessageState(of: deliveries) == expected)
+    }
+
+    /// In seconds from now: when each delivery is tried next (nil: it has ended), and what the message was scheduled for.
+    @Test(
+        arguments: [
+            ([10], 10, .scheduled), ([10, 10], 10, .scheduled), ([10, nil], 10, .scheduled),
+            ([0], 0, .queued), ([-1], -1, .queued), ([10], nil, .queued),
+            // Tried already: the clock was put back.
+            ([30, 10], 10, .queued), ([nil], 10, .sent),
+        ] as [([Int?], Int?, MessageState)])
+    func aMessageIsScheduledWhileAllOfItWaits(_ due: [Int?], _ scheduled: Int?, _ expected: MessageState) {
+        let deliveries = due.map { seconds -> (state: DeliveryState, nextAttemptAt: Timestamp?) in
+            (seconds == nil ? .sent : .queued, seconds.map { Sample.now + .seconds($0) })
+        }
+        let state = MessageState(
+            of: deliveries, scheduledAt: scheduled.map { Sample.now + .seconds($0) }, at: Sample.now)
+        #expect(state == expected)
     }
 }

@@ -129,4 +129,15 @@ struct MessageIDTests {
     func negative(value: Int64) {
         #expect(MessageID(rawValue: value) == nil)
     }
+
+    @Test("The form of the HTTP API is read as well, and nothing that resembles it")
+    func external() throws {
+        let id = try #require(MessageID(rawValue: 1 << 40))
+        #expect(id.external == "msg_" + id.description)
+        #expect(MessageID(id.external) == id)
+        #expect(MessageID("msg_" + id.description.uppercased()) == id)
+        for text in ["msg_", "MSG_\(id)", "msg\(id)", "msg_msg_\(id)", "\(id)msg_", "msg_\(id)0", " msg_\(id)"] {
+            #expect(MessageID(text) == nil)
+        }
+    }
 }

@@ -87,6 +87,44 @@ import Testing
         #expect((usage.lastUsedAt, usage.emailsTotal) == (Sample.now + .seconds(1), 9))
     }
 
+    /// What version 3 had queued, and remembered of repeats, goes on; messages of then have neither tags nor a time.
+    @Test func messagesOfVersion3GoOn() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Array(Schema.migrations.prefix(3)))
+        let (_, stored) = Sample.key()
+        let id = try #require(MessageID(rawValue: MessageID.first(at: Sample.now)))
+        let fingerprint = Fingerprint(key: stored.key.id, idempotencyKey: "order-42")
+        try await pool.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO key (id, name, environment, scopes, per_second, domains, networks, created_at, digest)
+                    VALUES (?, 'old', 'test', 'email:send', 10, '', '', ?, ?)
+                    """, arguments: [stored.key.id.text, Sample.now.milliseconds, Data(stored.digest.bytes)])
+            try database.execute(
+                sql: "INSERT INTO message (id, key, lane, size, accepted_at) VALUES (?, ?, 'test', 1, ?)",
+                arguments: [id.rawValue, stored.key.id.text, Sample.now.milliseconds])
+            try database.execute(
+                sql: """
+                    INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since)
+                    VALUES (?1, ?2, 'test', 'to@example.net', 'queued', ?3, ?3)
+                    """, arguments: [id.rawValue, stored.key.id.text, Sample.now.milliseconds])
+            try database.execute(
+                sql: "INSERT INTO repeat (fingerprint, message) VALUES (?, ?)",
+                arguments: [Data(fingerprint.bytes), id.rawValue])
+        }
+        try pool.close()
+        let store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        let message = try #require(try await store.messages(MessageFilter()).first)
+        #expect(message.state == .queued && message.tags.isEmpty && message.scheduledAt == nil)
+        var again = Sample.submission(try #require(MessageID(rawValue: id.rawValue + 1)), key: stored.key.id)
+        again.fingerprint = fingerprint
+        #expect(try await store.accept([again], now: Sample.now) == [.repeated(id)])
+        #expect(try await store.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
+    }
+
     @Test func aMigratedDatabaseIsLeftAlone() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         for _ in 0..<2 { try migrate(fixture.path) }

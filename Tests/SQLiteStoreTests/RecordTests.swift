@@ -67,12 +67,15 @@ import Testing
         #expect(try await fixture.steer(.hold, MessageFilter(ids: odd, limit: .max)) == 550)
         let held = MessageFilter(key: key, state: .held, limit: .max)
         let found = Mutex<[Int]>([])
-        let matching = try await fixture.store.matching(.drop, held) { count in found.withLock { $0.append(count) } }
+        let matching = try await fixture.store.matching(.drop, held, now: Sample.now) { count in
+            found.withLock { $0.append(count) }
+        }
         #expect(matching == odd.sorted { $0 > $1 })
         #expect(found.withLock { $0 } == [500, 550])
-        #expect(try await fixture.store.matching(.retry(dropped: true), held) { _ in }.isEmpty)
+        #expect(try await fixture.store.matching(.retry(dropped: true), held, now: Sample.now) { _ in }.isEmpty)
         #expect(try await fixture.steer(.drop, held) == 550)
-        let rest = try await fixture.store.matching(.hold, MessageFilter(key: key, limit: .max)) { _ in }
+        let all = MessageFilter(key: key, limit: .max)
+        let rest = try await fixture.store.matching(.hold, all, now: Sample.now) { _ in }
         #expect(rest.count == 550 && Set(rest).isDisjoint(with: odd))
         // What has been steered meanwhile, by somebody else, is left as it is.
         #expect(try await fixture.store.steer(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
@@ -118,7 +121,9 @@ import Testing
     @Test func statusLooksAtNothingThatHasEnded() async throws {
         let fixture = try StoreFixture()
         let plan = try await DatabaseQueue(path: fixture.path).read { database in
-            try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + RecordRow.depths).map { $0["detail"] as String }
+            try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + RecordRow.depths, arguments: [0]).map {
+                $0["detail"] as String
+            }
         }
         let scans = plan.filter { $0.hasPrefix("SCAN delivery") }
         // Whole passes, but each over an index that holds one state only.

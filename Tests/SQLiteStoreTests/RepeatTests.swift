@@ -99,6 +99,27 @@ import Testing
         #expect(try fixture.count("repeat") == 0)
     }
 
+    /// What a client was promised outlives the message's own record.
+    @Test func aRequestIsRememberedForADayAlsoWhenItsMessageIsGone() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let idempotency = Idempotency(fingerprint: Fingerprint(key: key, request: "order-42"), content: [7])
+        func submit(at time: Timestamp) async throws -> (id: MessageID, outcome: Acceptance) {
+            var submission = Sample.submission(fixture.id(at: time), key: key, at: time)
+            submission.idempotency = idempotency
+            return (submission.id, try await fixture.store.accept([submission], now: time)[0])
+        }
+        let first = try await submit(at: Sample.now)
+        try await fixture.settle(try await fixture.claim(), .simulated(sesMessageID: "1"))
+        let end = Sample.now + Fingerprint.memory
+        _ = try await fixture.store.prune(Retention(simulated: .seconds(1)), now: end)
+        #expect(try await fixture.store.messages(MessageFilter()).isEmpty)
+        #expect(try await submit(at: end).outcome == .repeated(first.id))
+        _ = try await fixture.store.prune(Retention(), now: end + .milliseconds(1))
+        #expect(try fixture.count("repeat") == 0)
+        #expect(try await submit(at: end + .milliseconds(1)).outcome == .accepted)
+    }
+
     /// Ids never go back. After a clock that was days ahead they are ahead of it, and say nothing about a message's age.
     @Test func aClockThatWasAheadMakesNoMemoryLonger() async throws {
         let fixture = try StoreFixture()

@@ -131,6 +131,50 @@ extension StoreContract {
             try await bench.store.updateKey(id) { $0.detectsRepeats = false }
             try bench.equal(try await bench.store.accept([try again()], now: Sample.now), [.accepted])
         },
+        StoreContract("a request is known again for a day, whatever became of it, and not with another content") {
+            bench in
+            let id = try await bench.key { $0.detectsRepeats = false }
+            func request(_ content: [UInt8] = [1], at time: Timestamp = Sample.now) throws -> Submission {
+                var submission = try bench.submission(id, at: time)
+                submission.idempotency = Idempotency(
+                    fingerprint: Fingerprint(key: id, request: "order-42"), content: content)
+                return submission
+            }
+            let (first, second) = (try request(), try request())
+            try bench.equal(
+                try await bench.store.accept([first, second], now: Sample.now), [.accepted, .repeated(first.id)])
+            try bench.equal(try await bench.reasons([try request([2])]), [.idempotencyMismatch])
+            try await bench.settle(try await bench.claim(), .failed, reason: "no")
+            let end = Sample.now + Fingerprint.memory
+            try bench.equal(try await bench.store.accept([try request(at: end)], now: end), [.repeated(first.id)])
+            let later = end + .milliseconds(1)
+            try bench.equal(try await bench.reasons([try request([2], at: later)], at: later), [nil])
+            try bench.equal(try await bench.reasons([try request(at: later)], at: later), [.idempotencyMismatch])
+        },
+        StoreContract("a refused request is not remembered") { bench in
+            let id = try await bench.key { $0.limits.perDay = 1 }
+            var submission = try bench.submission(id, recipients: 2)
+            submission.idempotency = Idempotency(fingerprint: Fingerprint(key: id, request: "a"), content: [1])
+            try bench.equal(try await bench.reasons([submission]), [.rateDay])
+            try await bench.store.updateKey(id) { $0.limits.perDay = nil }
+            submission.idempotency?.content = [2]
+            try bench.equal(try await bench.reasons([submission]), [nil])
+        },
+        StoreContract("a batch is accepted as a whole or not at all") { bench in
+            let id = try await bench.key { $0.limits.perDay = 10 }
+            func batch(_ recipients: [Int]) throws -> [Submission] {
+                var members = try recipients.map { try bench.submission(id, recipients: $0) }
+                for index in members.indices {
+                    members[index].batch = SubmissionBatch(first: members[0].id, emails: recipients.reduce(0, +))
+                }
+                return members
+            }
+            try bench.equal(try await bench.reasons(try batch([3, 3])), [nil, nil])
+            try bench.equal(try await bench.reasons(try batch([3, 2])), [.rateDay, .rateDay])
+            let (members, alone) = (try batch([2, 2]), try bench.submission(id))
+            try bench.equal(try await bench.reasons([members[0], alone, members[1]]), [nil, .rateDay, nil])
+            try bench.equal(try await bench.store.keyRecord(id, now: Sample.now)?.usage.emailsToday, 10)
+        },
         StoreContract("a message is kept with its bytes, in deliveries of 50") { bench in
             let id = try await bench.key()
             let message = try await bench.accept(id, recipients: 101)
@@ -258,6 +302,245 @@ extension StoreContract {
             try bench.equal(try await bench.store.bringForward(lane: .live, dueAfter: latest, now: Sample.now), 0)
             try bench.equal(try await bench.store.bringForward(lane: .test, dueAfter: latest, now: Sample.now), 1)
             try bench.equal(try await bench.store.nextDue(lane: .test), Sample.now)
+        },
+    ]
+
+    /// A message for a time in the future.
+    private static func scheduled(
+        _ bench: Bench, _ key: KeyID, in seconds: Int, recipients: Int = 1
+    ) async throws -> MessageID {
+        var submission = try bench.submission(key, recipients: recipients)
+        submission.scheduledAt = Sample.now + .seconds(seconds)
+        try bench.equal(try await bench.reasons([submission]), [nil])
+        return submission.id
+    }
+
+    static let scheduling = [
+        StoreContract("a scheduled message waits for its time, and is given up counted from then") { bench in
+            let message = try await scheduled(bench, try await bench.key(), in: 100, recipients: 51)
+            let due = Sample.now + .seconds(100)
+            try bench.equal(try await bench.store.nextDue(lane: .test), due)
+            try bench.equal(try await bench.claim(at: due - .milliseconds(1)).count, 0)
+            try bench.equal(try await bench.message(message).state, .scheduled)
+            try bench.equal(try await bench.message(message).scheduledAt, due)
+            try bench.equal(try await bench.message(message, at: due - .milliseconds(1)).state, .scheduled)
+            try bench.equal(try await bench.message(message, at: due).state, .queued)
+            let claimed = try await bench.claim(at: due)
+            try bench.equal(claimed.map(\.queuedSince), [due, due])
+            try bench.equal(try await bench.message(message).state, .sending)
+            try await bench.settle(claimed, .simulated(sesMessageID: "1"), at: due)
+            try bench.equal(try await bench.message(message).state, .simulated)
+            try bench.equal(try await bench.message(message).scheduledAt, due)
+        },
+        StoreContract("a time that has passed means at once") { bench in
+            let message = try await scheduled(bench, try await bench.key(), in: -100)
+            try bench.equal(try await bench.message(message).state, .queued)
+            try bench.equal(try await bench.message(message).scheduledAt, nil)
+            try bench.equal(try await bench.claim().map(\.queuedSince), [Sample.now])
+        },
+        StoreContract("what is scheduled is not brought forward, unless it was tried") { bench in
+            let message = try await scheduled(bench, try await bench.key(), in: 20)
+            func forward() async throws -> Int {
+                try await bench.store.bringForward(lane: .test, dueAfter: Sample.now + .seconds(10), now: Sample.now)
+            }
+            try bench.equal(try await forward(), 0)
+            try bench.equal(try await bench.message(message).state, .scheduled)
+            let due = Sample.now + .seconds(20)
+            try await bench.settle(try await bench.claim(at: due), .retry(at: due + .seconds(30)), at: due)
+            // The clock is put back.
+            try bench.equal(try await bench.message(message).state, .queued)
+            try bench.equal(try await forward(), 1)
+            try bench.equal(try await bench.store.nextDue(lane: .test), Sample.now)
+        },
+        StoreContract("a scheduled message is held, released, dropped and retried, and keeps its time") { bench in
+            let id = try await bench.key()
+            let message = try await scheduled(bench, id, in: 100)
+            let due = Sample.now + .seconds(100)
+            func steer(_ steering: Steering, _ filter: MessageFilter, at now: Timestamp = Sample.now) async throws
+                -> MessageState
+            {
+                try bench.equal(try await bench.store.steer(steering, all: filter, now: now), 1)
+                let record = try await bench.message(message, at: now)
+                return record.state
+            }
+            try bench.equal(try await steer(.hold, MessageFilter(key: id, state: .scheduled)), .held)
+            try bench.equal(try await bench.claim(at: due).count, 0)
+            try bench.equal(try await steer(.release, MessageFilter(ids: [message])), .scheduled)
+            try bench.equal(try await bench.store.nextDue(lane: .test), due)
+            try bench.equal(try await steer(.drop, MessageFilter(state: .scheduled)), .failed)
+            try bench.equal(try await steer(.retry(dropped: true), MessageFilter(ids: [message])), .scheduled)
+            try bench.equal(try await bench.store.nextDue(lane: .test), due)
+            try bench.equal(try await steer(.hold, MessageFilter(ids: [message])), .held)
+            try bench.equal(try await steer(.release, MessageFilter(ids: [message]), at: due), .queued)
+            try bench.equal(try await bench.claim(at: due).map(\.queuedSince), [due])
+        },
+        StoreContract("revoking a key holds or drops what it has scheduled") { bench in
+            for (disposition, expected) in [
+                (QueuedDisposition.deliver, MessageState.scheduled), (.hold, .held), (.drop, .failed),
+            ] {
+                let id = try await bench.key()
+                let message = try await scheduled(bench, id, in: 100)
+                try await bench.store.revokeKey(id, queued: disposition, now: Sample.now)
+                try bench.equal(try await bench.message(message).state, expected)
+            }
+        },
+        StoreContract("what is scheduled counts in the queue from its time on") { bench in
+            let id = try await bench.key()
+            _ = try await scheduled(bench, id, in: 100)
+            _ = try await scheduled(bench, id, in: 200, recipients: 51)
+            let now = try await bench.store.queueStatus(now: Sample.now)
+            try bench.equal(now.depths, [])
+            try bench.equal(
+                now.scheduled, [.init(lane: .test, deliveries: 3, next: Sample.now + .seconds(100))])
+            let due = Sample.now + .seconds(150)
+            let later = try await bench.store.queueStatus(now: due)
+            try bench.equal(
+                later.depths,
+                [.init(lane: .test, state: .queued, deliveries: 1, oldest: Sample.now + .seconds(100))])
+            try bench.equal(
+                later.scheduled, [.init(lane: .test, deliveries: 2, next: Sample.now + .seconds(200))])
+            // One that was never scheduled is as old as its acceptance.
+            try await bench.accept(id, at: Sample.now + .seconds(50))
+            try bench.equal(
+                try await bench.store.queueStatus(now: due).depths,
+                [.init(lane: .test, state: .queued, deliveries: 2, oldest: Sample.now + .seconds(50))])
+            _ = try await bench.claim(limit: 9, at: due)
+            try bench.equal(
+                try await bench.store.queueStatus(now: due).depths,
+                [.init(lane: .test, state: .sending, deliveries: 2, oldest: Sample.now + .seconds(50))])
+        },
+        StoreContract("a message is cancelled as long as nothing of it is on its way") { bench in
+            let id = try await bench.key()
+            func cancel(_ message: MessageID) async throws -> CancelOutcome {
+                try await bench.store.cancel(Cancellation(of: message, key: id), now: Sample.now)
+            }
+            let waiting = try await scheduled(bench, id, in: 100, recipients: 51)
+            for _ in 0..<2 { try bench.equal(try await cancel(waiting), .cancelled) }
+            let record = try await bench.message(waiting)
+            try bench.equal(record.state, .cancelled)
+            try bench.equal(
+                record.deliveries.map(\.reason), Array(repeating: "cancelled: by the application", count: 2))
+            try bench.equal(try await bench.store.nextDue(lane: .test), nil)
+            let held = try await bench.accept(id)
+            try await bench.store.steer(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
+            try bench.equal(try await cancel(held), .cancelled)
+
+            let parts = try await bench.accept(id, recipients: 51)
+            let claimed = try await bench.claim(limit: 1)
+            try bench.equal(try await cancel(parts), .conflict(.sending))
+            try bench.equal(try await bench.message(parts).deliveries.map(\.state), [.sending, .queued])
+            try await bench.settle(claimed, .simulated(sesMessageID: "1"))
+            try bench.equal(try await cancel(parts), .conflict(.queued))
+            try await bench.settle(try await bench.claim(), .failed)
+            try bench.equal(try await cancel(parts), .conflict(.partlyFailed))
+        },
+        StoreContract("only who may send with the key cancels its messages") { bench in
+            let (owner, other) = (try await bench.key(), try await bench.key())
+            let message = try await bench.accept(owner)
+            func cancel(_ message: MessageID, _ key: KeyID) async throws -> CancelOutcome {
+                try await bench.store.cancel(Cancellation(of: message, key: key), now: Sample.now)
+            }
+            try bench.equal(try await cancel(message, other), .notFound)
+            try bench.equal(try await cancel(try bench.submission(owner).id, owner), .notFound)
+            try await bench.store.revokeKey(owner, queued: .deliver, now: Sample.now)
+            guard case .refused(let refusal) = try await cancel(message, owner) else {
+                throw StoreContract.Violation(description: "a revoked key cancelled")
+            }
+            try bench.equal(refusal.reason, .keyRevoked)
+            try bench.equal(try await bench.message(message).state, .queued)
+        },
+        StoreContract("what was cancelled stays so, is kept as what failed, and may be submitted again") { bench in
+            let id = try await bench.key()
+            var submission = try bench.submission(id)
+            submission.fingerprint = Fingerprint(key: id, idempotencyKey: "order-42")
+            try bench.equal(try await bench.reasons([submission]), [nil])
+            let message = submission.id
+            _ = try await bench.store.cancel(Cancellation(of: message, key: id), now: Sample.now)
+            for steering in [Steering.retry(dropped: true), .release, .hold, .drop] {
+                let filter = MessageFilter(ids: [message])
+                try bench.equal(try await bench.store.steer(steering, all: filter, now: Sample.now), 0)
+            }
+            submission.id = try bench.submission(id).id
+            try bench.equal(try await bench.store.accept([submission], now: Sample.now), [.accepted])
+            let retention = Retention(sent: .zero, simulated: .zero, failed: .seconds(10))
+            while try await bench.store.prune(retention, now: Sample.now + .seconds(10)) {}
+            try bench.holds(try await bench.message(message).hasBody, "it is kept, with its bytes")
+            while try await bench.store.prune(retention, now: Sample.now + .seconds(11)) {}
+            try bench.equal(try await bench.store.messages(MessageFilter()).map(\.id), [submission.id])
+        },
+    ]
+
+    static let searches = [
+        StoreContract("messages are found by tag, octet for octet, with all else that is asked") { bench in
+            let (a, b) = (try await bench.key(), try await bench.key(.live))
+            func tagged(_ key: KeyID, _ tags: [String], at time: Timestamp = Sample.now) async throws -> MessageID {
+                var submission = try bench.submission(key, at: time)
+                submission.tags = tags
+                try bench.equal(try await bench.reasons([submission], at: time), [nil])
+                return submission.id
+            }
+            let first = try await tagged(a, ["welcome", "caf\u{E9}"])
+            let newer = try await tagged(a, ["welcome"], at: Sample.now + second)
+            let other = try await tagged(b, ["welcome"])
+            _ = try await tagged(a, ["Welcome", "cafe\u{301}", "welcome "])
+            func ids(_ filter: MessageFilter) async throws -> [MessageID] {
+                try await bench.store.messages(filter).map(\.id)
+            }
+            try bench.equal(try await bench.message(first).tags, ["welcome", "caf\u{E9}"])
+            try bench.equal(try await ids(MessageFilter(key: a, tag: "welcome")), [newer, first])
+            try bench.equal(try await ids(MessageFilter(tag: "welcome")), [first, newer, other].sorted { $0 > $1 })
+            try bench.equal(try await ids(MessageFilter(key: a, tag: "caf\u{E9}")), [first])
+            try bench.equal(try await ids(MessageFilter(key: a, tag: "none")), [])
+            try bench.equal(
+                try await ids(MessageFilter(key: a, tag: "welcome", since: Sample.now + .milliseconds(1))), [newer])
+            try bench.equal(try await ids(MessageFilter(key: a, tag: "welcome", before: newer)), [first])
+            try bench.equal(try await ids(MessageFilter(key: a, tag: "welcome", limit: 1)), [newer])
+            try await bench.store.steer(.drop, all: MessageFilter(key: a, tag: "caf\u{E9}"), now: Sample.now)
+            for state in MessageState.allCases {
+                let expected = state == .failed ? [first] : state == .queued ? [newer] : []
+                try bench.equal(try await ids(MessageFilter(key: a, state: state, tag: "welcome")), expected)
+            }
+        },
+        StoreContract("a key's messages are found in every state, page by page") { bench in
+            let (id, other) = (try await bench.key(.live), try await bench.key(.live))
+            var expected: [MessageState: [MessageID]] = [:]
+            for _ in 0..<3 {
+                for key in [id, other] {
+                    let (sent, failed) = (try await bench.accept(key), try await bench.accept(key, recipients: 51))
+                    let partly = try await bench.accept(key, recipients: 51)
+                    for delivery in try await bench.claim(.live) {
+                        let isSent =
+                            delivery.message == sent
+                            || delivery.message == partly && delivery.envelope.recipients.count == 1
+                        try await bench.settle([delivery], isSent ? .sent(sesMessageID: "1") : .failed)
+                    }
+                    let cancelled = try await bench.accept(key)
+                    _ = try await bench.store.cancel(Cancellation(of: cancelled, key: key), now: Sample.now)
+                    let held = try await bench.accept(key)
+                    try await bench.store.steer(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
+                    let sending = try await bench.accept(key)
+                    _ = try await bench.claim(.live)
+                    let later = try await scheduled(bench, key, in: 100)
+                    guard key == id else { continue }
+                    for (state, message) in [
+                        (MessageState.sent, sent), (.failed, failed), (.partlyFailed, partly), (.held, held),
+                        (.cancelled, cancelled), (.sending, sending), (.scheduled, later),
+                    ] {
+                        expected[state, default: []].insert(message, at: 0)
+                    }
+                }
+            }
+            for _ in 0..<3 { expected[.queued, default: []].insert(try await bench.accept(id), at: 0) }
+            for state in MessageState.allCases {
+                var filter = MessageFilter(key: id, state: state, limit: 2)
+                var found: [MessageID] = []
+                for _ in 0..<3 {
+                    let page = try await bench.store.messages(filter).map(\.id)
+                    found += page
+                    filter.before = page.last ?? filter.before
+                }
+                try bench.equal(found, expected[state] ?? [])
+            }
         },
     ]
 

@@ -2,7 +2,8 @@ import RelayCore
 import TestSupport
 
 /// All that a relay asks of a store.
-public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageRecords
+public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageCancellation
+    & MessageRecords
 
 /// One thing that every store has to hold to. A test of a store goes through ``all`` and calls ``hold(_:)`` with a new store each.
 ///
@@ -19,7 +20,7 @@ public struct StoreContract: Sendable, CustomStringConvertible {
     /// - Throws: ``Violation``, or the error that the store threw.
     public func hold(_ store: AnyStore) async throws { try await body(Bench(store)) }
 
-    public static let all = keys + acceptance + queue + operators
+    public static let all = keys + acceptance + queue + scheduling + searches + operators
 
     /// What was expected and what was found.
     public struct Violation: Error, CustomStringConvertible {
@@ -77,8 +78,8 @@ final class Bench: Sendable {
             })
     }
 
-    func message(_ id: MessageID) async throws -> MessageRecord {
-        try unwrap(try await store.messages(MessageFilter(ids: [id])).first)
+    func message(_ id: MessageID, at time: Timestamp = Sample.now) async throws -> MessageRecord {
+        try unwrap(try await store.messages(MessageFilter(ids: [id]), now: time).first)
     }
 
     // MARK: Expectations

@@ -2,7 +2,7 @@ import RelayCore
 import Synchronization
 
 /// A store of one process, in memory: all that the contract asks for, and nothing on disk.
-public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageRecords {
+public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords {
     private struct State {
         var tables = MemoryTables()
         var spooled: [String: [UInt8]] = [:]
@@ -148,16 +148,20 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
 
     // MARK: Records
 
-    public func messages(_ filter: MessageFilter) async throws -> [MessageRecord] {
-        Array(tables { $0.records(filter) }.prefix(filter.limit))
+    public func cancel(_ cancellation: Cancellation, now: Timestamp) async throws -> CancelOutcome {
+        tables { $0.cancel(cancellation, now: now) }
+    }
+
+    public func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord] {
+        Array(tables { $0.records(filter, now: now) }.prefix(filter.limit))
     }
 
     public func queueStatus(now: Timestamp) async throws -> QueueStatus { tables { $0.status(now: now) } }
 
     public func matching(
-        _ steering: Steering, _ filter: MessageFilter, progress: @Sendable (Int) -> Void
+        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID] {
-        let found = try tables { try $0.matching(steering, filter) }
+        let found = try tables { try $0.matching(steering, filter, now: now) }
         progress(found.count)
         return found
     }

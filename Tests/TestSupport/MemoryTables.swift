@@ -7,6 +7,7 @@ public struct MemoryTables: Sendable {
         public var delivery: ClaimedDelivery
         public var state = DeliveryState.queued
         public var due: Timestamp
+        public var scheduledAt: Timestamp?
         /// While it is under way.
         public var claimedAt: Timestamp?
         public var leaseUntil: Timestamp?
@@ -16,9 +17,15 @@ public struct MemoryTables: Sendable {
         public var endedAt: Timestamp?
         public var history: [MessageRecord.Attempt] = []
 
-        public init(_ delivery: ClaimedDelivery) {
+        public init(_ delivery: ClaimedDelivery, scheduledAt: Timestamp? = nil) {
             self.delivery = delivery
+            self.scheduledAt = scheduledAt
             due = delivery.queuedSince
+        }
+
+        /// Whether it waits for the time that it was scheduled for.
+        func waits(at now: Timestamp) -> Bool {
+            state == .queued && due == scheduledAt && due > now
         }
 
         /// `start` and `end` are those of the attempt, where there was one.
@@ -54,6 +61,7 @@ public struct MemoryTables: Sendable {
     var keys: [KeyID: (stored: StoredKey, usage: KeyUsage, days: [Int64: Int])] = [:]
     private var messages: [MessageID: Message] = [:]
     private var remembered: [Fingerprint: MessageID] = [:]
+    private var requests: [Fingerprint: (earlier: AcceptanceLedger.EarlierRequest, at: Timestamp)] = [:]
     private var lanes: [Lane: LaneStatus] = [:]
     private var lastKey: [Lane: String] = [:]
     private var lastDelivery: Int64 = 0
@@ -74,12 +82,17 @@ public struct MemoryTables: Sendable {
                 on: submission,
                 standing: { id in
                     keys[id].map { KeyStanding(stored: $0.stored, emailsToday: $0.days[now.day.number] ?? 0) }
-                }, firstOfRepeat: { message(under: $0, now) })
+                }, firstOfRepeat: { message(under: $0, now) }, earlierRequest: { request(under: $0, now) })
             switch decision {
             case .refuse(let refusal): return .refused(refusal)
             case .repeated(let first): return .repeated(first)
             case .accept(let lane, let fingerprint):
                 if let fingerprint { remembered[fingerprint] = submission.id }
+                if let idempotency = submission.idempotency {
+                    requests[idempotency.fingerprint] = (
+                        .init(message: submission.id, content: idempotency.content), now
+                    )
+                }
                 insert(submission, lane, spooled)
                 return .accepted
             }
@@ -97,7 +110,12 @@ public struct MemoryTables: Sendable {
         guard let id = remembered[fingerprint], let message = messages[id] else { return nil }
         let acceptedAt = message.submission.acceptedAt
         let isNear = now - Fingerprint.memory <= acceptedAt && acceptedAt <= now + Fingerprint.memory
-        return isNear && parts(of: id).contains { $0.state != .failed } ? id : nil
+        return isNear && parts(of: id).contains { $0.state != .failed && $0.state != .cancelled } ? id : nil
+    }
+
+    private func request(under fingerprint: Fingerprint, _ now: Timestamp) -> AcceptanceLedger.EarlierRequest? {
+        guard let (earlier, time) = requests[fingerprint] else { return nil }
+        return now - Fingerprint.memory <= time && time <= now + Fingerprint.memory ? earlier : nil
     }
 
     private mutating func insert(_ submission: Submission, _ lane: Lane, _ spooled: [String: [UInt8]]) {
@@ -111,12 +129,11 @@ public struct MemoryTables: Sendable {
         for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {
             lastDelivery += 1
             let part = Array(recipients[start..<min(start + maximumRecipientsPerDelivery, recipients.count)])
-            enqueue(
-                ClaimedDelivery(
-                    id: DeliveryID(rawValue: lastDelivery), message: submission.id, key: submission.key, lane: lane,
-                    envelope: Envelope(reversePath: submission.envelope.reversePath, recipients: part),
-                    size: submission.body.size, queuedSince: submission.acceptedAt, attempts: 0,
-                    maybeDuplicate: false))
+            let delivery = ClaimedDelivery(
+                id: DeliveryID(rawValue: lastDelivery), message: submission.id, key: submission.key, lane: lane,
+                envelope: Envelope(reversePath: submission.envelope.reversePath, recipients: part),
+                size: submission.body.size, queuedSince: submission.due, attempts: 0, maybeDuplicate: false)
+            deliveries[delivery.id] = Delivery(delivery, scheduledAt: submission.waitsUntil)
         }
     }
 
@@ -195,7 +212,9 @@ public struct MemoryTables: Sendable {
     }
 
     public mutating func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) -> Int {
-        let late = deliveries.values.filter { $0.state == .queued && $0.delivery.lane == lane && $0.due > latest }
+        let late = deliveries.values.filter {
+            $0.state == .queued && $0.delivery.lane == lane && $0.due > latest && $0.due != $0.scheduledAt
+        }
         for row in late { deliveries[row.delivery.id]?.due = now }
         return late.count
     }
@@ -216,17 +235,32 @@ public struct MemoryTables: Sendable {
         }
     }
 
+    mutating func cancel(_ cancellation: Cancellation, now: Timestamp) -> CancelOutcome {
+        let rows = parts(of: cancellation.message)
+        let decision = cancellation.decide(
+            keys[cancellation.key]?.stored, owner: messages[cancellation.message]?.submission.key,
+            deliveries: rows.map(\.state), at: now)
+        switch decision {
+        case .answer(let outcome): return outcome
+        case .cancel:
+            for row in rows {
+                deliveries[row.delivery.id]?.apply(DeliveryChange(cancelledAt: now), from: now, to: now)
+            }
+            return .cancelled
+        }
+    }
+
     private func affects(_ steering: Steering, _ row: Delivery) -> Bool {
         steering.affects(row.state, reason: row.reason)
     }
 
-    func matching(_ steering: Steering, _ filter: MessageFilter) throws -> [MessageID] {
+    func matching(_ steering: Steering, _ filter: MessageFilter, now: Timestamp) throws -> [MessageID] {
         for id in filter.ids ?? [] {
             guard let message = messages[id] else { throw StoreError.noSuchMessage(id) }
             if steering.needsBody, message.body == nil, filter.ids?.count == 1 { throw StoreError.bodyGone(id) }
         }
         return Array(
-            records(filter).filter { record in
+            records(filter, now: now).filter { record in
                 (record.hasBody || !steering.needsBody) && parts(of: record.id).contains { affects(steering, $0) }
             }.map(\.id).prefix(filter.limit))
     }
@@ -234,49 +268,62 @@ public struct MemoryTables: Sendable {
     mutating func steer(_ steering: Steering, _ ids: [MessageID], now: Timestamp) -> Int {
         let affected = ids.flatMap { parts(of: $0) }.filter { affects(steering, $0) }
         for row in affected {
-            deliveries[row.delivery.id]?.apply(DeliveryChange(steering, at: now), from: now, to: now)
+            let change = DeliveryChange(steering, scheduledAt: row.scheduledAt, at: now)
+            deliveries[row.delivery.id]?.apply(change, from: now, to: now)
         }
         return affected.count
     }
 
     /// Newest first, as many as there are.
-    func records(_ filter: MessageFilter) -> [MessageRecord] {
+    func records(_ filter: MessageFilter, now: Timestamp) -> [MessageRecord] {
         messages.values.sorted { $0.submission.id.rawValue > $1.submission.id.rawValue }.map { message in
             let submission = message.submission
             return MessageRecord(
                 id: submission.id, key: submission.key, environment: message.lane, client: submission.client,
                 reversePath: submission.envelope.reversePath, subject: submission.subject, size: submission.body.size,
                 acceptedAt: submission.acceptedAt, hasBody: message.body != nil,
+                tags: submission.tags, scheduledAt: submission.waitsUntil,
                 deliveries: parts(of: submission.id).map { row in
                     MessageRecord.Delivery(
                         recipients: row.delivery.envelope.recipients, state: row.state,
                         attempts: row.delivery.attempts, nextAttemptAt: row.state == .queued ? row.due : nil,
                         sesMessageID: row.sesMessageID, reason: row.reason,
                         maybeDuplicate: row.delivery.maybeDuplicate, history: row.history)
-                })
+                }, now: now)
         }.filter { record in
             (filter.ids.map { $0.contains(record.id) } ?? true) && (filter.key.map { $0 == record.key } ?? true)
                 && (filter.subject.map { $0 == record.subject } ?? true)
                 && (filter.since.map { record.acceptedAt >= $0 } ?? true)
                 && (filter.state.map { $0 == record.state } ?? true)
+                && (filter.before.map { record.id < $0 } ?? true)
+                && (filter.tag.map { tag in record.tags.contains { $0.utf8.elementsEqual(tag.utf8) } } ?? true)
         }
     }
 
     func status(now: Timestamp) -> QueueStatus {
         var depths: [QueueStatus.Depth] = []
+        var scheduled: [QueueStatus.Scheduled] = []
         var emails: [Lane: Int] = [:]
         for lane in [Lane.test, .live] {
             for state in [DeliveryState.held, .queued, .sending] {
-                let rows = deliveries.values.filter { $0.delivery.lane == lane && $0.state == state }
+                let all = deliveries.values.filter { $0.delivery.lane == lane && $0.state == state }
+                let waiting = all.filter { $0.waits(at: now) }
+                if let next = waiting.map(\.due).min() {
+                    scheduled.append(.init(lane: lane, deliveries: waiting.count, next: next))
+                }
+                let rows = all.filter { !$0.waits(at: now) }
                 guard !rows.isEmpty else { continue }
-                let oldest = rows.compactMap { messages[$0.delivery.message]?.submission.acceptedAt }.min()
+                let oldest = rows.compactMap { row in
+                    (state == .held ? nil : row.scheduledAt) ?? messages[row.delivery.message]?.submission.acceptedAt
+                }.min()
                 depths.append(.init(lane: lane, state: state, deliveries: rows.count, oldest: oldest))
             }
             let today = keys.values.filter { $0.stored.key.environment == lane }.compactMap { $0.days[now.day.number] }
             if !today.isEmpty { emails[lane] = today.reduce(0, +) }
         }
         return QueueStatus(
-            depths: depths, lanes: lanes.values.sorted { $0.lane == .test && $1.lane == .live }, emailsToday: emails)
+            depths: depths, scheduled: scheduled, lanes: lanes.values.sorted { $0.lane == .test && $1.lane == .live },
+            emailsToday: emails)
     }
 
     mutating func prune(_ retention: Retention, now: Timestamp) {
