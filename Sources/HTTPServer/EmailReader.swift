@@ -53,17 +53,17 @@ struct EmailReader {
     mutating func scheduledAt(_ fields: Fields) -> Timestamp? {
         guard let text = text("scheduled_at", fields) else { return nil }
         let pointer = fields.pointer.appending("scheduled_at")
-        guard let time = ScheduledTime.read(text) else {
+        guard let time = Timestamp(rfc3339: text.utf8) else {
             errors.add(
                 "\"scheduled_at\" must be a date and time with its zone, such as 2026-12-01T09:00:00Z or 2026-12-01T10:00:00+01:00.",
                 at: pointer)
             return nil
         }
-        guard time <= context.now + ScheduledTime.horizon else {
-            errors.add("\"scheduled_at\" must be at most 30 days ahead.", at: pointer)
+        if let refusal = Schedule.refusal(of: time, at: context.now) {
+            errors.add(refusal.explanation + ".", at: pointer)
             return nil
         }
-        return time > context.now ? time : nil
+        return Schedule.wait(until: time, at: context.now)
     }
 
     mutating func tags(_ fields: Fields) -> [String] {
@@ -72,9 +72,9 @@ struct EmailReader {
             errors.add("\"tags\" must be an array of strings, not \(value.kind).", at: pointer)
             return []
         }
-        guard elements.count <= EmailRequest.maximumTags else {
+        guard elements.count <= MessageTags.maximumCount else {
             errors.add(
-                "An email can have at most \(EmailRequest.maximumTags) tags, and this one has \(elements.count).",
+                "An email can have at most \(MessageTags.maximumCount) tags, and this one has \(elements.count).",
                 at: pointer)
             return []
         }
@@ -85,16 +85,14 @@ struct EmailReader {
                 errors.add("A tag must be a string, not \(element.kind).", at: place)
                 continue
             }
-            guard EmailRequest.tagLengths.contains(string.utf8.count), !string.holdsControl else {
-                errors.add(
-                    "A tag must be 1 to \(EmailRequest.tagLengths.upperBound) octets of UTF-8 without control characters.",
-                    at: place)
-                continue
-            }
             let tag = string.text
-            if !tags.contains(where: { $0.utf8.elementsEqual(tag.utf8) }) { tags.append(tag) }
+            if let fault = MessageTags.fault(of: tag) {
+                errors.add("The tag \(fault).", at: place)
+            } else {
+                tags.append(tag)
+            }
         }
-        return tags
+        return MessageTags.unique(tags)
     }
 
     // MARK: The email
@@ -263,11 +261,5 @@ struct EmailReader {
             }
             return Email.HeaderField(name: member.name.text, value: string.text)
         }
-    }
-}
-
-extension JSONString {
-    fileprivate var holdsControl: Bool {
-        text.unicodeScalars.contains { $0.properties.generalCategory == .control }
     }
 }

@@ -14,16 +14,12 @@ struct EmailRequest: Sendable {
     }
 
     var email: Email
-    /// At most ``maximumTags``, each once, in the order of the request.
+    /// Satisfy ``MessageTags``, each once, in the order of the request.
     var tags: [String]
     /// Later than now; nil for at once.
     var scheduledAt: Timestamp?
     /// Nil where the client has named no key.
     var idempotency: RequestIdempotency?
-
-    static let maximumTags = 10
-    /// In octets of UTF-8.
-    static let tagLengths = 1...256
 
     /// Reads an email.
     ///

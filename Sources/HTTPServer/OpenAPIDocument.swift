@@ -527,12 +527,12 @@ enum OpenAPIDocument {
               },
               "MessageStatus": {
                 "type": "string",
-                "enum": ["queued", "scheduled", "sending", "sent", "simulated", "failed", "partly-failed", "held", "cancelled"],
-                "description": "`simulated`: accepted from a test key, and not sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it."
+                "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled", "partly-failed"],
+                "description": "What a test key sends is `sent` without being sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it."
               },
               "RecipientStatus": {
                 "type": "string",
-                "enum": ["queued", "scheduled", "sending", "sent", "simulated", "failed", "held", "cancelled"]
+                "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled"]
               },
               "Message": {
                 "type": "object",
@@ -540,7 +540,7 @@ enum OpenAPIDocument {
                 "properties": {
                   "messageId": {"$ref": "#/components/schemas/MessageID"},
                   "status": {"$ref": "#/components/schemas/MessageStatus"},
-                  "from": {"type": "string", "description": "The envelope's sender; empty for none."},
+                  "from": {"type": ["string", "null"], "description": "The envelope's sender; null for none."},
                   "subject": {"type": ["string", "null"]},
                   "tags": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"}},
                   "created_at": {"type": "string", "format": "date-time"},
@@ -553,7 +553,7 @@ enum OpenAPIDocument {
                       "properties": {
                         "email": {"type": "string"},
                         "status": {"$ref": "#/components/schemas/RecipientStatus"},
-                        "at": {"type": ["string", "null"], "format": "date-time", "description": "Of the last change; null while nothing was tried."},
+                        "at": {"type": "string", "format": "date-time", "description": "When it was last tried; before that, when the message was accepted."},
                         "detail": {"type": ["string", "null"], "description": "Why it failed, or is tried again."}
                       }
                     }

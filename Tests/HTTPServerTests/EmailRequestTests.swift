@@ -130,8 +130,8 @@ struct EmailRequestTests {
         (
             ["tags": ["", "a\nb"]],
             [
-                "#/tags/0 A tag must be 1 to 256 octets of UTF-8 without control characters.",
-                "#/tags/1 A tag must be 1 to 256 octets of UTF-8 without control characters.",
+                "#/tags/0 The tag is empty; leave it out.",
+                "#/tags/1 The tag holds a control character or a line separator; remove it.",
             ]
         ),
         (
@@ -172,7 +172,12 @@ struct EmailRequestTests {
             ]
         ),
         (["scheduled_at": 1_795_824_000], ["#/scheduled_at \"scheduled_at\" must be a string, not a number."]),
-        (["scheduled_at": "2027-01-01T00:00:00Z"], ["#/scheduled_at \"scheduled_at\" must be at most 30 days ahead."]),
+        (
+            ["scheduled_at": "2027-01-01T00:00:00Z"],
+            [
+                "#/scheduled_at The message is scheduled for 2027-01-01T00:00:00.000Z, which is more than 30 days ahead; choose an earlier time."
+            ]
+        ),
         (
             ["idempotency_key": "é"],
             ["#/idempotency_key An idempotency key must be 1 to 256 printable ASCII characters."]

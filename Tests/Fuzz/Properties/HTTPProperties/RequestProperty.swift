@@ -44,11 +44,11 @@ extension Property {
         let recipients = Set((email.to + email.cc + email.bcc).map(\.address))
         try require(
             !email.to.isEmpty && recipients.count <= context.maximumRecipients, "\(recipients): \(shown(input))")
-        try require(request.tags.count <= EmailRequest.maximumTags, "\(request.tags): \(shown(input))")
+        try require(MessageTags.refusal(of: request.tags) == nil, "\(request.tags): \(shown(input))")
         try require(email.defects().isEmpty, "an email that can't be composed: \(shown(input))")
         if let time = request.scheduledAt {
             try require(
-                time > context.now && time <= context.now + ScheduledTime.horizon, "\(time): \(shown(input))")
+                time > context.now && time <= context.now + Schedule.longest, "\(time): \(shown(input))")
         }
         if let key = request.idempotency?.key {
             try require(IdempotencyKey.lengths.contains(key.text.utf8.count), "the key \(key): \(shown(input))")
