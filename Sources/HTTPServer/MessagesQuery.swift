@@ -54,7 +54,7 @@ struct MessagesQuery: Hashable, Sendable {
             }
             status = asked.state(in: environment)
         case "tag":
-            guard !text.isEmpty else { return "tag must not be empty" }
+            if let fault = MessageTags.fault(of: text) { return "tag \(fault)" }
             tag = text
         case "since":
             guard let time = Timestamp(rfc3339: text.utf8) else {

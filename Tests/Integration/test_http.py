@@ -430,7 +430,7 @@ def test_messages_of_a_key(relay):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "status=x", "since=yesterday", "color=red",
-                                   "limit=1&limit=2", "tag="])
+                                   "limit=1&limit=2", "tag=", "tag=" + "x" * 257])
 def test_queries_that_are_wrong(api, query):
     answer = api.get(f"/v1/email/messages?{query}")
     assert (answer.status, answer.code) == (422, "invalid")
