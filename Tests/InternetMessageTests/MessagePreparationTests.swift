@@ -262,9 +262,9 @@ struct MessagePreparationTests {
         "Tags are separated by commas, trimmed, and decoded",
         arguments: [
             ("a", ["a"]), (" a , b c ", ["a", "b c"]), ("", []), (#" \r\n "#, []), ("a,", ["a", ""]), (",", ["", ""]),
-            (#"a\r\n\t b,\r\n c"#, ["a b", "c"]), ("=?utf-8?q?a=2Cb?=,c", ["a,b", "c"]),
+            (#"a\r\n\tb,\r\n c"#, ["a b", "c"]), ("=?utf-8?q?a=2C_b?=,c", ["a", "b", "c"]),
             ("=?utf-8?b?Y2Fmw6k=?=", ["caf\u{E9}"]), ("=?iso-8859-1?q?caf=E9?=", ["caf\u{E9}"]),
-            ("caf\u{E9}", ["caf\u{E9}"]), ("=?utf-8?q?a=0Ab?=", ["a b"]), ("=?utf-8?q?a=00?=", ["a\0"]),
+            ("caf\u{E9}", ["caf\u{E9}"]), ("=?utf-8?q?a=0Ab?=", ["a\nb"]), ("=?utf-8?q?a=00?=", ["a\0"]),
             ("a;b", ["a;b"]),
         ] as [(String, [String])])
     func tags(body: String, expected: [String]) {
