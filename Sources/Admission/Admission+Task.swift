@@ -26,13 +26,14 @@ extension Admission {
     ///   - content: the message in pieces of any size; what is over ``MessageIntake/inlineLimit`` octets goes to the spool while
     ///     it comes, so memory stays bounded.
     ///   - maximumDelay: how long the key's rate may hold the message back; nil: as long as the settings allow.
+    ///   - options: what is asked for beside the message.
     /// - Throws: what the sequence throws, and `CancellationError`; the message is given up then.
     public func receive<Content: AsyncSequence>(
         from path: ReversePath, to recipients: [AddrSpec], content: Content, origin: Origin, _ grant: Grant,
-        maximumDelay: Duration? = nil
+        maximumDelay: Duration? = nil, options: SubmissionOptions = SubmissionOptions()
     ) async throws -> Result<MessageID, Refusal> where Content.Element == [UInt8] {
         var reception: Reception
-        switch begin(from: path, origin: origin, grant) {
+        switch begin(from: path, origin: origin, grant, options: options) {
         case .success(let begun): reception = begun
         case .failure(let refusal): return .failure(refusal)
         }

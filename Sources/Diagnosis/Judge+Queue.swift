@@ -24,8 +24,10 @@ extension Judge {
     }
 
     private static func depths(_ status: QueueStatus) -> String {
-        guard !status.depths.isEmpty else { return "the queue is empty" }
-        let parts = status.depths.map { "\($0.deliveries) \($0.lane.rawValue) \($0.state.rawValue)" }
+        let parts =
+            status.depths.map { "\($0.deliveries) \($0.lane.rawValue) \($0.state.rawValue)" }
+            + status.scheduled.map { "\($0.deliveries) \($0.lane.rawValue) scheduled" }
+        guard !parts.isEmpty else { return "the queue is empty" }
         return "deliveries: \(parts.joined(separator: ", "))"
     }
 }

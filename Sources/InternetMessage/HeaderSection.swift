@@ -230,20 +230,23 @@ private struct HeaderReader {
     }
 
     /// The tags of a comma-separated list, with encoded words decoded (RFC 2047). Whether they may be tags is not decided here.
+    ///
+    /// The whole list is decoded before it is taken apart: libraries encode a field that has other letters than ASCII as a whole,
+    /// commas included.
     private func tagList(_ body: Range<Int>) throws(MessageRejection) -> [String] {
         guard body.count <= HeaderReader.longestTags else {
             throw .relayField(
                 "The Hiveku-Tags field is longer than \(HeaderReader.longestTags) octets; write fewer or shorter tags")
         }
-        if bytes[body].allSatisfy(\.isFoldingWhiteSpace) { return [] }
-        // The list is taken apart first: an encoded word holds no comma, and may stand for one.
-        return bytes[body].split(separator: .comma, omittingEmptySubsequences: false).map { part in
-            let tag = trimmed(part.startIndex..<part.endIndex)
-            // A fold within a tag is one blank.
-            let text = EncodedWord.decode(tag).unicodeScalars.split {
-                $0 == "\r" || $0 == "\n" || $0 == "\t" || $0 == " "
-            }
-            return text.map(String.init).joined(separator: " ")
+        let unfolded = trimmed(body).compactMap { octet -> UInt8? in
+            octet == .cr || octet == .lf ? nil : octet == .tab ? .space : octet
+        }
+        guard !unfolded.isEmpty else { return [] }
+        let list = EncodedWord.decode(unfolded[...]).unicodeScalars
+        return list.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            let tag = part.drop { $0 == " " }
+            let end = tag.lastIndex { $0 != " " }.map { tag.index(after: $0) } ?? tag.startIndex
+            return String(tag[..<end])
         }
     }
 

@@ -38,7 +38,7 @@ public struct Cancellation: Sendable {
         if let refusal = stored.refusalOfSending(for: scope, with: secret, from: client, at: now) {
             return .answer(.refused(refusal))
         }
-        // Whether another key has such a message is nobody's business.
+        // A key learns nothing of the messages of others, not even that there are any.
         guard owner == key else { return .answer(.notFound) }
         if deliveries.allSatisfy({ $0 == .cancelled }) { return .answer(.cancelled) }
         return deliveries.allSatisfy({ $0 == .queued || $0 == .held })

@@ -63,7 +63,7 @@ extension Timestamp {
 }
 
 extension CivilTime {
-    /// Nil when the calendar has no such time. A 60th second is taken, as RFC 3339 section 5.7 has it.
+    /// Nil when the calendar has no such time. A 60th second is taken, as RFC 3339 section 5.7 has it. The weekday is not told.
     fileprivate init?(year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int, millisecond: Int) {
         guard (1...9999).contains(year), (1...12).contains(month), hour < 24, minute < 60, second <= 60 else {
             return nil

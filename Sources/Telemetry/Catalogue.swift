@@ -105,10 +105,12 @@ public enum Catalogue {
         "hiveku_relay_connections_open", .gauge, "Connections that are open now.")
     static let queueDeliveries = MetricDescription(
         "hiveku_relay_queue_deliveries", .gauge,
-        "Deliveries that have not ended; NaN while the database is not to be read.")
+        "Deliveries that have not ended; scheduled ones until their time has come. NaN while the database is not to be read."
+    )
     static let queueAge = MetricDescription(
         "hiveku_relay_queue_oldest_age_seconds", .gauge,
-        "Since when the oldest of them has been accepted; 0 where there is none.")
+        "For how long the oldest of them has waited, since its acceptance or its scheduled time; 0 where there is none."
+    )
     static let allowedRate = MetricDescription(
         "hiveku_relay_ses_rate_allowed_emails_per_second", .gauge,
         "Emails per second that the relay allows itself now; NaN until it is known.")

@@ -44,6 +44,7 @@ public final class MetricsPage: Sendable {
 
     private let depths: [QueueState: Meter]
     private let ages: [QueueState: Meter]
+    private let scheduled: [Lane: Meter]
     private let allowedRate: Meter
     private let storeUp: Meter
     private let openConnections: Meter
@@ -83,6 +84,10 @@ public final class MetricsPage: Sendable {
         }
         depths = byState(Catalogue.queueDeliveries)
         ages = byState(Catalogue.queueAge)
+        scheduled = Dictionary(
+            uniqueKeysWithValues: Lane.allCases.map { lane in
+                (lane, registry.gauge(Catalogue.queueDeliveries, [("lane", lane.rawValue), ("state", "scheduled")]))
+            })
         allowedRate = registry.gauge(Catalogue.allowedRate)
         storeUp = registry.gauge(Catalogue.storeUp)
         openConnections = registry.gauge(Catalogue.openConnections)
@@ -140,6 +145,10 @@ public final class MetricsPage: Sendable {
             let age = depth?.oldest.map { max(0, (now - $0).inSeconds) }
             depths[state]?.set(status == nil ? .nan : Double(depth?.deliveries ?? 0))
             ages[state]?.set(status == nil ? .nan : age ?? 0)
+        }
+        for (lane, meter) in scheduled {
+            let waiting = status?.scheduled.first { $0.lane == lane }?.deliveries ?? 0
+            meter.set(status == nil ? .nan : Double(waiting))
         }
         allowedRate.set(status?.lanes.first { $0.lane == .live }?.rate ?? .nan)
     }

@@ -190,6 +190,10 @@ import Testing
             ("Received: by a.example; x\r\n", "Received: by b.example; y\r\nReceived: z\r\n", true),
             ("X-Alarm: 1\r\n", "", false),
             ("To: a@example.net\r\n", "To: b@example.net\r\n", false),
+            ("Hiveku-Tags: a\r\n", "Hiveku-Tags:  a\r\n", true),
+            ("Hiveku-Tags: a\r\n", "Hiveku-Tags: b\r\n", false),
+            ("Hiveku-Tags: a\r\n", "", false),
+            ("Hiveku-Scheduled-At: 2020-01-01T00:00:00Z\r\n", "Hiveku-Scheduled-At: 2020-01-01T01:00:00Z\r\n", false),
         ])
     func whatARepeatIs(first: String, second: String, isRepeat: Bool) async throws {
         let (fixture, grant) = try await fixture()
@@ -211,5 +215,59 @@ import Testing
         let one = try await fixture.send(grant, header: header).get()
         let two = try await fixture.send(grant, header: header).get()
         #expect((one == two) == isOne)
+    }
+
+    /// Tags of both add up; a time that the face was given counts more than the header's.
+    @Test func whatTheFaceAndTheHeaderAskForIsMerged() async throws {
+        let (fixture, grant) = try await fixture()
+        let time = Sample.now + .seconds(60)
+        var options = SubmissionOptions(tags: ["a", "b"])
+        options.idempotency = Idempotency(fingerprint: Fingerprint(key: grant.id, request: "x"), content: [1])
+        options.batch = SubmissionBatch(first: try #require(MessageID(rawValue: 1)), emails: 1)
+        let header = "From: from@example.com\r\nMessage-ID: <a@b>\r\nHiveku-Tags: b, c\r\n"
+        func submission(_ options: SubmissionOptions) throws -> Submission? {
+            var reception = try fixture.admission.begin(
+                from: .null, origin: AdmissionFixture.origin, grant, options: options
+            ).get()
+            #expect(try reception.add(address("to@example.net")) == nil)
+            guard case .now = reception.open() else { return nil }
+            Self.content(header + "Hiveku-Scheduled-At: \(time)\r\n\r\n", into: &reception)
+            guard case .complete(let message) = reception.finish() else { return nil }
+            return message.submission
+        }
+        var found = try #require(try submission(options))
+        #expect(found.tags == ["a", "b", "c"] && found.scheduledAt == time && found.waitsUntil == time)
+        // The client's own promise counts, not what the message says.
+        #expect(found.idempotency == options.idempotency && found.batch == options.batch && found.fingerprint == nil)
+        options = SubmissionOptions(scheduledAt: time + .seconds(1))
+        found = try #require(try submission(options))
+        #expect(found.tags == ["b", "c"] && found.scheduledAt == options.scheduledAt && found.fingerprint != nil)
+    }
+
+    @Test(
+        arguments: [
+            (SubmissionOptions(tags: [""]), ""),
+            (SubmissionOptions(tags: (0..<10).map { "\($0)" }), "Hiveku-Tags: x\r\n"),
+            (SubmissionOptions(scheduledAt: Sample.now + .seconds(31 * 86_400)), ""),
+            (SubmissionOptions(), "Hiveku-Scheduled-At: soon\r\n"),
+        ])
+    func whatBreaksARuleIsRefused(_ options: SubmissionOptions, _ field: String) async throws {
+        let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1) }
+        for _ in 0..<3 {
+            var reception = try fixture.admission.begin(
+                from: .null, origin: AdmissionFixture.origin, grant, options: options
+            ).get()
+            #expect(try reception.add(address("to@example.net")) == nil)
+            guard case .now = reception.open() else {
+                Issue.record("what was refused counts against the rate")
+                return
+            }
+            Self.content("From: from@example.com\r\n\(field)\r\n", into: &reception)
+            guard case .refused(let refusal) = reception.finish() else {
+                Issue.record("taken")
+                return
+            }
+            #expect(refusal.reason == .invalid)
+        }
     }
 }

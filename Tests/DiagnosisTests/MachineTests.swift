@@ -211,6 +211,10 @@ import Testing
         // Held by the operator, for as long as that is wanted.
         expect(judge([depth(.held, days(9))]), .ok, "3 live held")
         expect(judge([depth(.queued, nil)]), .ok)
+        // What waits for its time is no reason to worry, however long.
+        let scheduled = QueueStatus.Scheduled(lane: .live, deliveries: 2, next: now + .seconds(9000))
+        let waiting = QueueStatus(depths: [], scheduled: [scheduled], lanes: [], emailsToday: [:])
+        expect(Judge.queue(waiting, now: now), .ok, "2 live scheduled")
         expect(
             judge([], [lane("paused: answer AWS")]), .problem, "live lane has been held for 2 hours: paused: answer AWS"
         )

@@ -198,7 +198,7 @@ def as_sent(received, sent, key, expect_received=True):
         assert trace, head[:300]
         head = head[trace.end():]
     sent_head, _, sent_body = sent.partition(b"\r\n\r\n")
-    removed = re.compile(rb"(?im)^(bcc|return-path|x-ses-[^:]*|resent-bcc|hiveku-idempotency-key)\s*:.*(\r\n[ \t].*)*(\r\n|\Z)")
+    removed = re.compile(rb"(?im)^(bcc|return-path|x-ses-[^:]*|resent-bcc|hiveku-idempotency-key|hiveku-tags|hiveku-scheduled-at)\s*:.*(\r\n[ \t].*)*(\r\n|\Z)")
     expected = removed.sub(b"", sent_head + b"\r\n")[:-2] if sent_head else b""
     if not re.search(rb"(?im)^date:", sent_head):
         match = re.search(rb"\r\nDate: [^\r\n]+", head)

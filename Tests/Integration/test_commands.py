@@ -7,6 +7,8 @@ import re
 import sqlite3
 import subprocess
 import tempfile
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 
@@ -18,7 +20,7 @@ KEY_NAMES = {
     "expires_at", "revoked_at", "last_used_at", "emails_total", "emails_30d", "emails_today", "rate_limit_hits",
     "auth_failures"}
 MESSAGE_NAMES = {
-    "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "deliveries"}
+    "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "scheduled_at", "tags", "deliveries"}
 DELIVERY_NAMES = {
     "recipients", "state", "attempts", "next_attempt_at", "ses_message_id", "reason", "maybe_duplicate"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -148,9 +150,46 @@ def test_steering_messages(relay):
     assert relay.run("messages", "show", "0000000000000", check=False).returncode == 1
 
 
+def test_tags_and_times(own_relay):
+    relay = own_relay()
+    key = relay.create_key()
+    at = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(hours=1)
+    fields = f"Hiveku-Tags: welcome, caf\u00e9\r\nHiveku-Scheduled-At: {format_datetime(at)}\r\n".encode()
+    later = submit(relay, key, fields + MESSAGE)
+    now = submit(relay, key, b"Hiveku-Tags: welcome\r\n" + MESSAGE)
+    relay.wait_for_state(now, "simulated")
+
+    def listed(*arguments):
+        return [json.loads(line)["id"] for line in relay.run("messages", "list", *arguments, "--json").stdout.splitlines()]
+
+    assert listed("--tag", "welcome") == [now, later] and listed("--tag", "caf\u00e9", "--key", key_id(key)) == [later]
+    assert listed("--scheduled") == listed("--state", "scheduled") == [later] and listed("--tag", "other") == []
+    shown = json.loads(relay.run("messages", "show", f"msg_{later}", "--json").stdout)
+    assert shown["state"] == "scheduled" and shown["tags"] == ["welcome", "caf\u00e9"]
+    assert shown["scheduled_at"] == shown["deliveries"][0]["next_attempt_at"] == at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    assert json.loads(relay.run("messages", "show", now, "--json").stdout)["scheduled_at"] is None
+    text = relay.run("messages", "show", later).stdout
+    assert re.search(r"^State: +scheduled$", text, re.M) and re.search(r"^Tags: +welcome, caf\u00e9$", text, re.M)
+    raw = relay.run("messages", "show", later, "--raw").stdout
+    assert "Subject: hello" in raw and "Hiveku-Tags" not in raw and "Scheduled-At" not in raw
+
+    status = json.loads(relay.run("status", "--json").stdout)
+    assert status["queue"] == []
+    assert status["scheduled"] == [{"lane": "test", "deliveries": 1, "next_at": shown["scheduled_at"]}]
+    assert "scheduled: 1 delivery, the next at" in relay.run("status").stdout
+    relay.run("messages", "hold", "--state", "scheduled")
+    assert listed("--scheduled") == [] and listed("--state", "held") == [later]
+    relay.run("messages", "release", later)
+    assert listed("--scheduled") == [later]
+    relay.run("messages", "drop", f"msg_{later}")
+    assert listed("--state", "failed", "--tag", "welcome") == [later]
+    for arguments in (["--tag", ""], ["--scheduled", "--state", "sent"], ["--tag", "a\nb"]):
+        assert relay.run("messages", "list", *arguments, check=False).returncode == 64
+
+
 def test_status(relay):
     status = relay.json("status")[0]
-    assert set(status) == {"queue", "lanes", "emails_today"}
+    assert set(status) == {"queue", "scheduled", "lanes", "emails_today"}
     assert set(status["emails_today"]) == {"live", "test"}
     assert "test lane: moving" in relay.run("status").stdout
 

@@ -44,6 +44,10 @@ struct MessagePreparationTests {
                 #"Hiveku-Idempotency-Key: k-1\r\nFrom: a@b.example\r\n\r\n"#,
                 #"From: a@b.example\r\n"# + added + #"\r\n"#
             ),
+            (
+                #"HIVEKU-TAGS: a,\r\n \r\n b\r\nFrom: a@b.example\r\nHiveku-Scheduled-At : x\r\nHiveku-Tag: stays\r\n\r\n"#,
+                #"From: a@b.example\r\nHiveku-Tag: stays\r\n"# + added + #"\r\n"#
+            ),
             // Continuations of blanks only end the header for some.
             (
                 #"Subject: x\r\n \r\n y\r\n\t\t\r\nFrom: a@b.example\r\n  \r\n\r\n"#,
@@ -110,6 +114,7 @@ struct MessagePreparationTests {
         "Precedence", "Priority", "References", "Reply-To", "Return-Receipt-To", "Sender", "Solicitation",
         "Sensitivity",
         "Subject", "Thread-Index", "Thread-Topic", "User-Agent", "VBR-Info", "Hiveku-Idempotency-Key",
+        "Hiveku-Tags", "Hiveku-Scheduled-At",
     ]
 
     @Test("Fields that SES takes once, twice", arguments: once)
@@ -251,6 +256,44 @@ struct MessagePreparationTests {
             prepared.rejection
                 == .malformedHeader(
                     "The Hiveku-Idempotency-Key field must hold 1 to 256 printable ASCII characters"))
+    }
+
+    @Test(
+        "Tags are separated by commas, trimmed, and decoded",
+        arguments: [
+            ("a", ["a"]), (" a , b c ", ["a", "b c"]), ("", []), (#" \r\n "#, []), ("a,", ["a", ""]), (",", ["", ""]),
+            (#"a\r\n\tb,\r\n c"#, ["a b", "c"]), ("=?utf-8?q?a=2C_b?=,c", ["a", "b", "c"]),
+            ("=?utf-8?b?Y2Fmw6k=?=", ["caf\u{E9}"]), ("=?iso-8859-1?q?caf=E9?=", ["caf\u{E9}"]),
+            ("caf\u{E9}", ["caf\u{E9}"]), ("=?utf-8?q?a=0Ab?=", ["a\nb"]), ("=?utf-8?q?a=00?=", ["a\0"]),
+            ("a;b", ["a;b"]),
+        ] as [(String, [String])])
+    func tags(body: String, expected: [String]) {
+        let prepared = prepare(#"From: a@b.example\r\nHiveku-Tags:"# + body + #"\r\n\r\n"#)
+        #expect(prepared.summary?.tags == expected)
+    }
+
+    @Test("A time is told as it stands, and a field without one is refused")
+    func scheduledAt() {
+        func field(_ body: String) -> (HeaderSummary?, MessageRejection?) {
+            let prepared = prepare(#"From: a@b.example\r\nHiveku-Scheduled-At:"# + body + #"\r\n\r\n"#)
+            return (prepared.summary, prepared.rejection)
+        }
+        #expect(field("  2026-12-01T09:00:00Z ").0?.scheduledAt == "2026-12-01T09:00:00Z")
+        #expect(prepare(#"From: a@b.example\r\n\r\n"#).summary?.scheduledAt == nil)
+        for body in ["", " ", #"\u{F6}"#, #"\{201*x}"#] {
+            guard case .relayField(let text) = field(body).1 else {
+                Issue.record("taken: \(body)")
+                continue
+            }
+            #expect(text.contains("must hold a date and time"))
+        }
+        let long = prepare(
+            #"From: a@b.example\r\nHiveku-Tags: \{500*x,}\r\n"#
+                + String(repeating: " \(String(repeating: "y", count: 900))\r\n", count: 20) + "\r\n")
+        guard case .relayField = long.rejection else {
+            Issue.record("a list of tags of any length is taken")
+            return
+        }
     }
 
     @Test("The longest idempotency key")

@@ -23,6 +23,7 @@ import Testing
     private static func status(_ deliveries: Int, oldest: Timestamp? = nil) -> QueueStatus {
         QueueStatus(
             depths: [.init(lane: .live, state: .queued, deliveries: deliveries, oldest: oldest)],
+            scheduled: [.init(lane: .live, deliveries: 3, next: Sample.now)],
             lanes: [LaneStatus(lane: .live, heldBecause: nil, since: Sample.now, rate: 13.5)], emailsToday: [:])
     }
 
@@ -37,7 +38,7 @@ import Testing
         let text = await page { Self.status(7, oldest: began) }.text()
         #expect(
             values(text, "queue_deliveries{lane=\"live\"") == [
-                ",state=\"held\"} 0", ",state=\"queued\"} 7", ",state=\"sending\"} 0",
+                ",state=\"held\"} 0", ",state=\"queued\"} 7", ",state=\"scheduled\"} 3", ",state=\"sending\"} 0",
             ])
         #expect(values(text, "queue_oldest_age_seconds{lane=\"live\",state=\"queued\"}") == [" 90"])
         #expect(values(text, "queue_deliveries{lane=\"test\",state=\"queued\"}") == [" 0"])
