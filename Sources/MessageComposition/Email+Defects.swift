@@ -134,6 +134,9 @@ extension Email.Attachment {
         if filename.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 == .backslash }) {
             return "The name of the file holds a / or a backslash; write the name without its path"
         }
+        if filename.holdsEncodedWordStart {
+            return "The name of the file holds =?, as an encoded word does; write the name itself in Unicode"
+        }
         if filename == "." || filename == ".." { return "The name of the file is that of a folder; write another one" }
         let ends = [filename.unicodeScalars.first, filename.unicodeScalars.last]
         if ends.contains(where: { $0?.properties.isWhitespace == true }) {
