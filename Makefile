@@ -91,6 +91,7 @@ test-swift: deps-test
 # The product is up to date after test-swift; by itself this builds it.
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
+	$(SWIFT) build --product compose-probe
 	$(VENV)/bin/python -m pytest Tests/Integration
 
 # The long form of a test of InternetMessageTests, with another seed each day.
