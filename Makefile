@@ -134,7 +134,7 @@ fuzz: deps-run
 
 # Those that are built in a minute.
 fuzz-short: deps-run
-	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address sasl tls
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address compose sasl tls
 
 # Apart from .build, since everything is built anew. Without LeakTests, which measure the memory that the sanitizers use for
 # themselves; and without LeakSanitizer, to which what Swift keeps in tagged pointers, or at the end of the process, is lost.

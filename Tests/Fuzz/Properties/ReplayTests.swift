@@ -6,7 +6,7 @@ import Testing
 @Suite("Properties under fuzzing")
 struct ReplayTests {
     static let properties: [Property] = [
-        .data, .commands, .header, .from, .parts, .address, .sasl, .tls, .settings, .answer,
+        .data, .commands, .header, .from, .parts, .address, .compose, .sasl, .tls, .settings, .answer,
     ]
 
     private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
