@@ -49,10 +49,10 @@ extension Email {
         if text == nil, html == nil {
             defects.append(EmailDefect(.body, "The email has neither text nor html; write at least one"))
         }
-        if text?.utf8.contains(0) == true {
+        if text?.holdsNull == true {
             defects.append(EmailDefect(.text, "The text holds a NUL character; leave it out"))
         }
-        if html?.utf8.contains(0) == true {
+        if html?.holdsNull == true {
             defects.append(EmailDefect(.html, "The html holds a NUL character; leave it out"))
         }
     }
