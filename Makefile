@@ -96,6 +96,7 @@ test-swift: deps-test
 # The product is up to date after test-swift; by itself this builds it.
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
+	$(SWIFT) build --product compose-probe
 	$(VENV)/bin/python -m pytest Tests/Integration
 
 # The long form of a test of InternetMessageTests, with another seed each day.
@@ -138,7 +139,7 @@ fuzz: deps-run
 
 # Those that are built in a minute.
 fuzz-short: deps-run
-	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address sasl tls
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address compose sasl tls
 
 # Apart from .build, since everything is built anew. Without LeakTests, which measure the memory that the sanitizers use for
 # themselves; and without LeakSanitizer, to which what Swift keeps in tagged pointers, or at the end of the process, is lost.

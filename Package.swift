@@ -137,6 +137,10 @@ let package = Package(
         .target(
             name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
             swiftSettings: strict),
+        // Composes emails for the readers of mail that Tests/Integration holds them against.
+        .executableTarget(
+            name: "compose-probe", dependencies: ["MessageComposition", "InternetMessage"], path: "Tests/ComposeProbe",
+            swiftSettings: strict),
         .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",

@@ -49,10 +49,10 @@ extension Email {
         if text == nil, html == nil {
             defects.append(EmailDefect(.body, "The email has neither text nor html; write at least one"))
         }
-        if text?.utf8.contains(0) == true {
+        if text?.holdsNull == true {
             defects.append(EmailDefect(.text, "The text holds a NUL character; leave it out"))
         }
-        if html?.utf8.contains(0) == true {
+        if html?.holdsNull == true {
             defects.append(EmailDefect(.html, "The html holds a NUL character; leave it out"))
         }
     }
@@ -133,6 +133,9 @@ extension Email.Attachment {
         }
         if filename.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 == .backslash }) {
             return "The name of the file holds a / or a backslash; write the name without its path"
+        }
+        if filename.holdsEncodedWordStart {
+            return "The name of the file holds =?, as an encoded word does; write the name itself in Unicode"
         }
         if filename == "." || filename == ".." { return "The name of the file is that of a folder; write another one" }
         let ends = [filename.unicodeScalars.first, filename.unicodeScalars.last]

@@ -84,7 +84,8 @@ public struct Email: Sendable {
 
     /// A file that goes with the email.
     public struct Attachment: Sendable {
-        /// The name that the recipient sees: 1 to ``maximumFilenameLength`` octets of UTF-8, without path and controls.
+        /// The name that the recipient sees: 1 to ``maximumFilenameLength`` octets of UTF-8, without path,
+        /// controls and `=?`.
         public var filename: String
         /// A media type (RFC 2045 section 5), parameters included. Nil: the ending of the file's name tells the type, or else
         /// it is application/octet-stream. A type multipart/… or message/… is refused.

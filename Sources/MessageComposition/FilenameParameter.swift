@@ -6,12 +6,10 @@
 /// could check another name than the recipient sees.
 enum FilenameParameter {
     /// Characters of a value in one piece. With the name of the parameter the line stays below 76.
-    private static let maximumPiece = 55
+    private static let preferredPiece = 55
 
     static func words(_ name: String) -> [String] {
-        let isPlain =
-            name.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != .quote && $0 != .backslash }
-            && !name.holdsEncodedWordStart
+        let isPlain = name.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != .quote && $0 != .backslash }
         if isPlain { return ["filename=\"\(name)\""] }
         let pieces = encodedPieces(name)
         if pieces.count == 1 { return ["filename*=utf-8''\(pieces[0])"] }
@@ -21,8 +19,14 @@ enum FilenameParameter {
         }
     }
 
-    /// The name in percent-encoding, cut between characters.
+    /// The name in percent-encoding, cut between characters into 10 pieces at most.
+    ///
+    /// Ruby's mail library sorts the pieces by their numbers as text, so that the piece 10 would stand before the piece 2. The
+    /// pieces of a long name are longer instead.
     private static func encodedPieces(_ name: String) -> [String] {
+        let length = name.utf8.reduce(0) { $0 + (isPlain($1) ? 1 : 3) }
+        // A piece may lack up to 11 characters, since a character of four octets takes 12.
+        let maximumPiece = max(preferredPiece, length / 9 + 12)
         var pieces: [String] = []
         var piece: [UInt8] = []
         for scalar in name.unicodeScalars {

@@ -59,37 +59,40 @@ enum Base64Digits {
 
     /// Appends the base64 of `octets` with its padding.
     static func append(_ octets: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
-        all.withUnsafeBufferPointer { digits in
-            var index = 0
-            while index + 3 <= octets.count {
-                let group = Int(octets[index]) << 16 | Int(octets[index + 1]) << 8 | Int(octets[index + 2])
-                output.append(digits[group >> 18])
-                output.append(digits[group >> 12 & 63])
-                output.append(digits[group >> 6 & 63])
-                output.append(digits[group & 63])
-                index += 3
+        let length = (octets.count + 2) / 3 * 4
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { encoded in
+            all.withUnsafeBufferPointer { digits in
+                var index = 0
+                var end = 0
+                while index < octets.count {
+                    let left = octets.count - index
+                    let group =
+                        Int(octets[index]) << 16 | (left > 1 ? Int(octets[index + 1]) << 8 : 0)
+                        | (left > 2 ? Int(octets[index + 2]) : 0)
+                    encoded[end] = digits[group >> 18]
+                    encoded[end + 1] = digits[group >> 12 & 63]
+                    encoded[end + 2] = left > 1 ? digits[group >> 6 & 63] : .equalsSign
+                    encoded[end + 3] = left > 2 ? digits[group & 63] : .equalsSign
+                    index += 3
+                    end += 4
+                }
             }
-            switch octets.count - index {
-            case 1:
-                let group = Int(octets[index]) << 16
-                output.append(digits[group >> 18])
-                output.append(digits[group >> 12 & 63])
-                output.append(.equalsSign)
-                output.append(.equalsSign)
-            case 2:
-                let group = Int(octets[index]) << 16 | Int(octets[index + 1]) << 8
-                output.append(digits[group >> 18])
-                output.append(digits[group >> 12 & 63])
-                output.append(digits[group >> 6 & 63])
-                output.append(.equalsSign)
-            default: break
-            }
+            output.append(contentsOf: UnsafeBufferPointer(rebasing: encoded[..<length]))
         }
     }
 }
 
 extension String {
     var isASCII: Bool { utf8.allSatisfy { $0 < 0x80 } }
+
+    /// Whether U+0000 is in it. A whole text is looked through, so its storage is read directly where it has one.
+    var holdsNull: Bool {
+        utf8.withContiguousStorageIfAvailable { octets in
+            var found: UInt8 = 0
+            for byte in octets { found |= byte == 0 ? 1 : 0 }
+            return found == 1
+        } ?? utf8.contains(0)
+    }
 
     /// Whether `=?` is in it, with which an encoded word begins (RFC 2047 section 2).
     var holdsEncodedWordStart: Bool {

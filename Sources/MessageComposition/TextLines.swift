@@ -98,65 +98,79 @@ private struct QuotedPrintableEncoder {
     mutating func encode(
         _ text: UnsafeBufferPointer<UInt8>, from start: Int, upTo limit: Int, into output: inout [UInt8]
     ) -> Int {
-        Self.kinds.withUnsafeBufferPointer { kinds in
-            var index = start
-            while index < text.count, output.count < limit {
-                let runEnd = min(text.count, index + Self.maximumLine - 1 - column)
-                var end = index
-                var kind = Kind.plain
-                while end < runEnd {
-                    kind = kinds[Int(text[end])]
-                    if kind != Kind.plain {
-                        // A blank at the end of a line does not survive every transport.
-                        guard kind == Kind.blank, end + 1 < text.count, kinds[Int(text[end + 1])] != Kind.lineEnd else {
-                            break
-                        }
+        // A line is made outside of the array, which is faster than to append each octet to it.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.maximumLine + 2) { line in
+            Self.kinds.withUnsafeBufferPointer { kinds in
+                var writer = LineWriter(line: line, column: column)
+                var index = start
+                while index < text.count, output.count < limit {
+                    let byte = text[index]
+                    var kind = kinds[Int(byte)]
+                    if kind == Kind.lineEnd {
+                        writer.endLine(&output)
+                        index += byte == .cr && index + 1 < text.count && text[index + 1] == .lf ? 2 : 1
+                        continue
                     }
-                    end += 1
-                }
-                if end > index {
-                    output.append(contentsOf: UnsafeBufferPointer(rebasing: text[index..<end]))
-                    column += end - index
-                    index = end
-                }
-                guard index < text.count else { break }
-                kind = kinds[Int(text[index])]
-                if kind == Kind.lineEnd {
-                    endLine(&output)
-                    if text[index] == .cr, index + 1 < text.count, text[index + 1] == .lf { index += 1 }
-                    index += 1
-                } else if end == runEnd {
-                    continueLine(&output)
-                } else {
-                    if column + 3 >= Self.maximumLine { continueLine(&output) }
-                    output.append(.equalsSign)
-                    output.append(UInt8.hexDigit(text[index] >> 4))
-                    output.append(UInt8.hexDigit(text[index] & 15))
-                    column += 3
+                    if kind == Kind.blank {
+                        // A blank at the end of a line does not survive every transport.
+                        let isLast = index + 1 == text.count || kinds[Int(text[index + 1])] == Kind.lineEnd
+                        kind = isLast ? Kind.encoded : Kind.plain
+                    }
+                    if writer.column + (kind == Kind.plain ? 1 : 3) >= Self.maximumLine {
+                        writer.append(.equalsSign)
+                        writer.endLine(&output)
+                    }
+                    if kind == Kind.plain {
+                        writer.append(byte)
+                    } else {
+                        writer.append(.equalsSign)
+                        writer.append(UInt8.hexDigit(byte >> 4))
+                        writer.append(UInt8.hexDigit(byte & 15))
+                    }
                     index += 1
                 }
+                if index == text.count, writer.column > 0 { writer.endLine(&output) }
+                writer.flush(&output)
+                column = writer.column
+                return index
             }
-            if index == text.count, column > 0 { endLine(&output) }
-            return index
         }
     }
 
-    private mutating func endLine(_ output: inout [UInt8]) {
-        output.append(.cr)
-        output.append(.lf)
-        column = 0
-    }
+    private struct LineWriter {
+        let line: UnsafeMutableBufferPointer<UInt8>
+        /// Characters of the line so far, those that have left the buffer included.
+        var column: Int
+        private var count = 0
 
-    private mutating func continueLine(_ output: inout [UInt8]) {
-        output.append(.equalsSign)
-        endLine(&output)
+        init(line: UnsafeMutableBufferPointer<UInt8>, column: Int) {
+            self.line = line
+            self.column = column
+        }
+
+        mutating func append(_ byte: UInt8) {
+            line[count] = byte
+            count += 1
+            column += 1
+        }
+
+        mutating func endLine(_ output: inout [UInt8]) {
+            append(.cr)
+            append(.lf)
+            flush(&output)
+            column = 0
+        }
+
+        mutating func flush(_ output: inout [UInt8]) {
+            output.append(contentsOf: UnsafeBufferPointer(rebasing: line[..<count]))
+            count = 0
+        }
     }
 }
 
 /// Reads a text with CRLF at the end of each line.
 private struct LineEndReader {
     private var offset = 0
-    private var line: [UInt8] = []
     /// Whether the LF of a CRLF is still to be read.
     private var owesLineFeed = false
     private var isAtLineStart = true
@@ -184,15 +198,20 @@ private struct LineEndReader {
 
     /// Appends lines of base64 until `output` has about `limit` octets. False when the text has ended.
     mutating func appendBase64(_ text: UnsafeBufferPointer<UInt8>, upTo limit: Int, to output: inout [UInt8]) -> Bool {
-        while output.count < limit {
-            line.removeAll(keepingCapacity: true)
-            while line.count < Self.lineSize, let byte = next(text) { line.append(byte) }
-            guard !line.isEmpty else { return false }
-            line.withUnsafeBufferPointer { Base64Digits.append($0, to: &output) }
-            output.append(.cr)
-            output.append(.lf)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.lineSize) { line in
+            while output.count < limit {
+                var count = 0
+                while count < Self.lineSize, let byte = next(text) {
+                    line[count] = byte
+                    count += 1
+                }
+                guard count > 0 else { return false }
+                Base64Digits.append(UnsafeBufferPointer(rebasing: line[..<count]), to: &output)
+                output.append(.cr)
+                output.append(.lf)
+            }
+            return true
         }
-        return true
     }
 
     private mutating func next(_ text: UnsafeBufferPointer<UInt8>) -> UInt8? {

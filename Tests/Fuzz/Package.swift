@@ -39,7 +39,7 @@ let package = Package(
         .target(
             name: "FuzzDriver", dependencies: ["CLibFuzzer", relay("FuzzSupport")], path: "Fuzzers/Driver",
             swiftSettings: strict),
-        properties("MailProperties", [relay("SMTP"), relay("InternetMessage"), nioCore]),
+        properties("MailProperties", [relay("SMTP"), relay("InternetMessage"), relay("MessageComposition"), nioCore]),
         properties("TLSProperties", [relay("NIOOpenSSL"), nioCore, nioEmbedded]),
         properties("SettingsProperties", [relay("Settings")]),
         properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),

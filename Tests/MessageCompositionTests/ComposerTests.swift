@@ -187,12 +187,27 @@ struct ComposerTests {
         #expect(words("a b.pdf") == ["filename=\"a b.pdf\""])
         #expect(words("Ü'%.pdf") == ["filename*=utf-8''%C3%9C%27%25.pdf"])
         #expect(words("a\"b") == ["filename*=utf-8''a%22b"])
-        #expect(words("=?x") == ["filename*=utf-8''%3D%3Fx"])
         #expect(
             words("日本語日本語日本") == [
                 "filename*0*=utf-8''%E6%97%A5%E6%9C%AC%E8%AA%9E%E6%97%A5%E6%9C%AC%E8%AA%9E;",
                 "filename*1*=%E6%97%A5%E6%9C%AC",
             ])
+    }
+
+    @Test("A long name has ten pieces at most, which are one name", arguments: ["é", "日", "𝔘", "a𝔘", "%"])
+    func longFilenames(character: String) {
+        let name = String(repeating: character, count: 255 / character.utf8.count)
+        let words = FilenameParameter.words(name)
+        #expect(words.count <= 10)
+        #expect(words.allSatisfy { $0.utf8.count < 120 || words.count == 1 })
+        guard words.count > 1 else { return }
+        let joined = words.map { $0.drop { $0 != "=" }.dropFirst().replacing(";", with: "") }.joined()
+        let octets = joined.dropFirst("utf-8''".count).split(separator: "%", omittingEmptySubsequences: false)
+            .enumerated().flatMap { index, piece -> [UInt8] in
+                guard index > 0 else { return Array(piece.utf8) }
+                return (UInt8(piece.prefix(2), radix: 16).map { [$0] } ?? []) + piece.dropFirst(2).utf8
+            }
+        #expect(text(octets) == name)
     }
 
     @Test("An attachment that SES refuses is left to the relay's settings, in every form of its name")

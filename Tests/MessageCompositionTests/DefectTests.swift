@@ -130,7 +130,8 @@ struct DefectTests {
         "A file has a name without path",
         arguments: [
             ("report.pdf", true), ("Ü 山.pdf", true), ("a\"b'%.txt", true), ("a/b", false), ("..\\b", false),
-            ("..", false), (".", false), (".profile", true), (" a", false), ("a ", false), ("a\u{3000}", false),
+            ("..", false), (".", false), ("=?utf-8?q?a?=", false), (".profile", true), (" a", false), ("a ", false),
+            ("a\u{3000}", false),
             ("a\u{202E}fdp.exe", false), (String(repeating: "a", count: 255), true),
             (String(repeating: "a", count: 256), false),
         ])

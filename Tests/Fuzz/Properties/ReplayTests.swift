@@ -6,7 +6,7 @@ import Testing
 @Suite("Properties under fuzzing")
 struct ReplayTests {
     static let properties: [Property] = [
-        .data, .commands, .header, .from, .parts, .address, .sasl, .tls, .settings, .answer, .proxy,
+        .data, .commands, .header, .from, .parts, .address, .compose, .sasl, .tls, .settings, .answer, .proxy,
         .json, .request,
     ]
 
