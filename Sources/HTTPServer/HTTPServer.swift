@@ -117,7 +117,7 @@ public final class HTTPServer: Sendable {
             configuration: .init(
                 additionalChannelHandlers: [
                     RequestGuard(
-                        service.timeouts, shutdown: service.shutdown, connectedAt: .now(),
+                        service.timeouts, shutdown: service.shutdown, clock: service.clock, connectedAt: .now(),
                         tell: { service.tell($0, peer, isTLS: isTLS) })
                 ],
                 httpDecoderConfiguration: .init(

@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOOpenSSL
+import RelayCore
 
 /// Stands between the HTTP codec and the server, and holds the client to its times, its order and its sizes.
 ///
@@ -27,6 +28,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private let shutdown: ShutdownNotice
+    private let clock: any RelayClock
     private let tell: (Event) -> Void
     private var state: HTTPConnectionState
     /// Parts of requests behind the one that is being answered. No more than one read of the socket brought.
@@ -37,10 +39,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var timerAt = NIODeadline.distantFuture
 
     init(
-        _ timeouts: HTTPTimeouts, shutdown: ShutdownNotice, connectedAt now: NIODeadline,
+        _ timeouts: HTTPTimeouts, shutdown: ShutdownNotice, clock: any RelayClock, connectedAt now: NIODeadline,
         tell: @escaping (Event) -> Void
     ) {
         self.shutdown = shutdown
+        self.clock = clock
         self.tell = tell
         state = HTTPConnectionState(timeouts, connectedAt: now)
     }
@@ -170,12 +173,12 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(var head):
             if head.headerFields[.connection] == "close" { state.endAfterResponse() }
             switch state.responseBegins() {
-            case .pass: context.write(data, promise: promise)
-            case .passAsLast:
-                head.headerFields[.connection] = "close"
-                context.write(wrapOutboundOut(.head(head)), promise: promise)
-            case .drop: drop(promise)
+            case .pass: break
+            case .passAsLast: head.headerFields[.connection] = "close"
+            case .drop: return drop(promise)
             }
+            head.headerFields[.date] = clock.now().httpDate
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
         case .body:
             guard state.isResponding else { return drop(promise) }
             context.write(data, promise: promise)
@@ -213,6 +216,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let answer = HTTPAnswer(problem)
         var head = answer.head
         head.headerFields[.connection] = "close"
+        head.headerFields[.date] = clock.now().httpDate
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

@@ -105,20 +105,25 @@ extension Timestamp: CustomStringConvertible {
     }
 
     /// RFC 5322 section 3.3 date-time in UTC: `Tue, 24 Nov 2026 14:33:17 +0000`.
-    public var rfc5322: String {
+    public var rfc5322: String { dayFirst(dayWidth: 1, zone: " +0000") }
+
+    /// RFC 9110 section 5.6.7, IMF-fixdate: `Tue, 24 Nov 2026 14:33:17 GMT`.
+    public var httpDate: String { dayFirst(dayWidth: 2, zone: " GMT") }
+
+    private func dayFirst(dayWidth: Int, zone: StaticString) -> String {
         let c = CivilTime(self)
         return String(unsafeUninitializedCapacity: 48) { buffer in
             var text = TextWriter(buffer)
             text.write(CivilTime.dayNames[c.weekday])
             text.write(", ")
-            text.write(c.day, width: 1)
+            text.write(c.day, width: dayWidth)
             text.write(" ")
             text.write(CivilTime.monthNames[c.month - 1])
             text.write(" ")
             text.write(c.year, width: 4)
             text.write(" ")
             text.write(clock: c)
-            text.write(" +0000")
+            text.write(zone)
             return text.count
         }
     }

@@ -64,7 +64,7 @@ class Relay:
             else:
                 tree[section] = value
         # Those that a test waits for until the relay is ready.
-        self.expected_ports = 2 + len([place for place in tree.get("http", {}).get("listen", []) if "127.0.0.1" in place])
+        self.expected_ports = 2 + len([place for place in tree.get("http", {}).get("listen", []) if "://" in place])
         # JSON is YAML.
         self.config.write_text(json.dumps(tree, indent=2))
 
@@ -95,10 +95,13 @@ class Relay:
                 r"listening address=(?:127\.0\.0\.1|\[::1\]):(\d+)(?: proxy_header=required)? tls=(\w+)", line) or re.search(
                 r'"address":"127\.0\.0\.1:(\d+)".*"message":"listening".*"tls":"(\w+)"', line)
             web = re.search(r"listening address=127\.0\.0\.1:(\d+) http=(clear|tls)", line)
+            public = re.search(r"listening address=198\.51\.100\.\d+:(\d+) http=clear", line)
             if match:
                 self.ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])
             elif web:
                 self.ports["http" if web[2] == "clear" else "https"] = int(web[1])
+            elif public:
+                self.ports["open"] = int(public[1])
             if len(self.ports) == self.expected_ports:
                 self.ready.set()
         self.ready.set()

@@ -3,15 +3,19 @@
 import base64
 import email
 import email.policy
+import email.utils
 import json
 import re
+import socket
+import stat
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from http_api import API, EMAIL, HTTP, raw, read_to_end, taken
-from relay import Relay, key_id
+from relay import DEADLINE, Relay, key_id
 from submit import submit
 from test_dialogues import unissued_key
 
@@ -45,6 +49,8 @@ def parsed(relay, message_id):
 def test_the_first_mail(relay, api, key):
     answer = api.send()
     assert answer.json == {"messageId": answer.json["messageId"], "status": "queued"}
+    assert abs(email.utils.parsedate_to_datetime(answer.fields["Date"]).timestamp() - time.time()) < 60
+    assert answer.fields["Date"].endswith(" GMT")
     assert re.fullmatch(r"msg_[0-9a-z]{13}", answer.json["messageId"])
     message = relay.wait_for_state(answer.json["messageId"], "simulated")
     assert (message["key"], message["from"], message["recipients"]) == (
@@ -434,3 +440,72 @@ def test_messages_of_a_key(relay):
 def test_queries_that_are_wrong(api, query):
     answer = api.get(f"/v1/email/messages?{query}")
     assert (answer.status, answer.code) == (422, "invalid")
+
+
+# -- behind a proxy, and in the clear
+
+def test_the_client_behind_a_proxy(own_relay):
+    relay = own_relay({**HTTP, "http.trusted_proxies": ["127.0.0.2"]})
+    key = relay.create_key(allow_network="198.51.100.0/24", per_second=1000)
+    with API(relay, key, secure=False, source="127.0.0.2") as proxy, API(relay, key, secure=False) as client:
+        message_id = taken(proxy.send(X_Forwarded_For="198.51.100.7"))
+        assert b"from [198.51.100.7] ([198.51.100.7])" in relay.raw(message_id)
+        # What the client wrote stands in front of what the proxy added.
+        answer = proxy.send(X_Forwarded_For="198.51.100.7, 203.0.113.9")
+        assert (answer.status, answer.code) == (403, "network") and "203.0.113.9" in answer.json["detail"]
+        assert proxy.send().code == "network"
+        answer = proxy.send(X_Forwarded_For="unknown")
+        assert (answer.status, answer.code) == (400, "bad-request")
+        # From anybody else the field means nothing.
+        assert client.send(X_Forwarded_For="198.51.100.7").code == "network"
+    relay.wait_for_log("client=203.0.113.9")
+
+
+@pytest.fixture
+def public_address():
+    """An address of this machine that is none of its loopback addresses."""
+    address = "198.51.100.201"
+    command = ["ip", "address", "add", f"{address}/32", "dev", "lo"]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to give this machine another address")
+    yield address
+    subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
+
+
+def test_clear_text_is_for_this_machine_and_trusted_proxies(own_relay, public_address):
+    def answers(settings):
+        relay = own_relay({**HTTP, **settings}, start=False)
+        relay.write_settings({**HTTP, **settings})
+        relay.start()
+        key = relay.create_key()
+        with socket.create_connection((public_address, relay.ports["open"]), DEADLINE, (public_address, 0)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")
+            return relay, key, read_to_end(connection)
+
+    listen = ["http://127.0.0.1:0", "https://127.0.0.1:0"]
+    relay, _, octets = answers({"http.listen": [*listen, f"http://{public_address}:0"],
+                                "http.trusted_proxies": ["203.0.113.0/24"]})
+    assert octets == b""
+    relay.wait_for_log(f"client={public_address}", "http.trusted_proxies")
+    _, _, octets = answers({"http.listen": [*listen, f"http://{public_address}:0"],
+                            "http.trusted_proxies": [public_address]})
+    assert octets.startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_unix_socket(own_relay):
+    relay = own_relay(start=False)
+    path = relay.directory / "http.sock"
+    relay.write_settings({"http.listen": [f"unix:{path}"]})
+    relay.start()
+    key = relay.create_key()
+    relay.wait_until(path.exists, "the socket")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+    def send():
+        return subprocess.run(
+            ["curl", "--silent", "--unix-socket", path, "http://relay/v1/email/send", "-H", f"Authorization: Bearer {key}",
+             "-H", "Content-Type: application/json", "-d", json.dumps(EMAIL)], capture_output=True, timeout=DEADLINE).stdout
+
+    assert json.loads(send())["status"] == "queued"
+    assert relay.stop() == 0
+    assert not path.exists()

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from http_api import EMAIL, HTTP
-from relay import DEADLINE, Relay, clean_environment, key_id, self_signed
+from relay import BINARY, DEADLINE, ROOT, Relay, clean_environment, key_id, self_signed
 from test_recipes import recipe
 
 
@@ -108,7 +108,7 @@ def test_httpx(relay, key):
 
 
 def test_curl_as_the_readme_has_it(relay, key):
-    readme = (relay.config.parent.__class__(__file__).parents[2] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     line = re.search(r"^curl https://relay\.example\.com/v1/email/send.*?^```", readme, re.M | re.S)[0][:-3]
     line = line.replace("relay.example.com", f"localhost:{relay.ports['https']}", 1)
     result = subprocess.run(
@@ -157,3 +157,20 @@ def test_a_burst_of_two_hundred_at_ten_a_second_all_arrives(relay):
 
     messages = relay.wait_until(ended, "the end of all 200")
     assert sorted(m["subject"] for m in messages) == sorted(f"No. {i}" for i in range(200))
+
+
+def test_the_demos_line_works_as_pasted(tmp_path):
+    environment = clean_environment({
+        "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0"})
+    process = subprocess.Popen(
+        [BINARY, "serve", "--demo"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        lines = iter(process.stdout.readline, "")
+        line = next(line for line in lines if line.startswith("  curl "))
+        result = subprocess.run(
+            ["sh", "-c", line.replace("curl ", "curl --silent ", 1)], capture_output=True, text=True, timeout=DEADLINE)
+        message_id = json.loads(result.stdout)["messageId"]
+        assert next(line for line in lines if line.startswith("Sent (simulated)")).split()[2] == message_id[4:]
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
