@@ -16,6 +16,10 @@ public enum ListenerSighting: Hashable, Sendable {
     /// A relay, but STARTTLS is not among what it offers.
     case withoutSTARTTLS
     case works(TLSCertificateInfo)
+    /// It answers without TLS, as it should.
+    case worksInClear
+    /// A connection, which can't go on: this machine is no load balancer whose PROXY header the relay takes.
+    case takesBalancersOnly
 }
 
 extension Judge {
@@ -29,11 +33,11 @@ extension Judge {
         case .anyPort:
             return .skipped(
                 .listeners, "\(place) takes any free port",
-                remedy: "name a port in listen; the relay's log says which it took")
+                remedy: "name a port in \(setting(of: place)); the relay's log says which it took")
         case .failed(let why):
             return .problem(
                 .listeners, "the relay is not running at \(place): \(why)",
-                remedy: "systemctl start hiveku-relay-smtp.socket hiveku-relay-smtps.socket hiveku-relay.service; "
+                remedy: "systemctl start hiveku-relay.service, which starts its sockets too; "
                     + "why it ended: journalctl -u hiveku-relay")
         case .mute(let why):
             return .problem(
@@ -51,14 +55,31 @@ extension Judge {
                     "restart the relay (systemctl restart hiveku-relay), and look whether another program stands in between"
             )
         case .works(let certificate): return presented(place, certificate, known, now)
+        case .worksInClear: return .ok(.listeners, "\(place) answers")
+        case .takesBalancersOnly:
+            return .ok(
+                .listeners,
+                "\(place) takes connections; it speaks only to the load balancers in proxy_networks, of which this machine is none"
+            )
         }
+    }
+
+    /// - Parameter setting: where systemd stands in the place of listeners.
+    public static func inheritedSockets(_ setting: String) -> Finding {
+        .skipped(
+            .listeners, "\(setting) takes the sockets that systemd passes on, and does not say where they are",
+            remedy: "see them with: systemctl list-sockets 'hiveku-relay*'")
+    }
+
+    private static func setting(of place: String) -> String {
+        place.hasPrefix("smtp") ? "listen" : "http.listen"
     }
 
     /// What the relay's own greeting ends in.
     public static let greeting = "ESMTP Hiveku Relay"
 
     private static func stranger(_ place: String, _ line: String) -> Finding {
-        if line.hasPrefix("421") {
+        if line.hasPrefix("421") || line.hasPrefix("HTTP/1.1 503") {
             return .warning(
                 .listeners, "\(place) takes no connection just now: \(line)",
                 remedy:
@@ -67,7 +88,7 @@ extension Judge {
         }
         return .problem(
             .listeners, "another program answers at \(place): \(line)",
-            remedy: "find it (ss -ltnp) and stop it, or give the relay another port in listen")
+            remedy: "find it (ss -ltnp) and stop it, or give the relay another port in \(setting(of: place))")
     }
 
     private static func presented(

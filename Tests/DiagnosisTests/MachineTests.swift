@@ -95,7 +95,11 @@ import Testing
         expect(listener(.withoutSTARTTLS), .problem, "STARTTLS")
         expect(listener(.greeted("220 mx ESMTP Postfix")), .problem, "another program", "Postfix", "ss -ltnp")
         expect(listener(.greeted("421 4.7.0 Too many")), .warning, "no connection just now", "max_connections")
-        expect(listener(.anyPort), .skipped, "any free port")
+        expect(listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "no connection just now")
+        expect(listener(.anyPort), .skipped, "any free port", "in listen")
+        expect(listener(.worksInClear), .ok, "answers")
+        expect(listener(.takesBalancersOnly), .ok, "proxy_networks")
+        expect([Judge.inheritedSockets("http.listen")], .skipped, "http.listen", "systemctl list-sockets")
     }
 
     // MARK: Database

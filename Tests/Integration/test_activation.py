@@ -1,6 +1,8 @@
 """Sockets that systemd holds: a restart turns nobody away."""
 
+import fcntl
 import os
+import re
 import signal
 import socket
 import struct
@@ -9,7 +11,7 @@ import threading
 
 import pytest
 
-from relay import BINARY, DEADLINE, clean_environment
+from relay import BINARY, DEADLINE, ROOT, clean_environment
 from submit import send, session, submit
 
 MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
@@ -127,3 +129,75 @@ def test_a_restart_under_load_turns_nobody_away(activation):
     # Every message once, in the queue that all of them worked on.
     assert len(set(accepted)) == len(accepted)
     assert relay.json("keys", "list")[0]["emails_total"] == len(accepted)
+
+
+def starting(relay, settings, *names):
+    """A relay that systemd would start with sockets of these names."""
+    relay.write_settings(settings)
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    # Copies far from the numbers that they are to have.
+    copies = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 100 + n) for n, one in enumerate(held)]
+    moves = " ".join(f"{3 + n}<&{copy}" for n, copy in enumerate(copies))
+    script = f'exec {moves}; LISTEN_PID=$$ LISTEN_FDS={len(names)} LISTEN_FDNAMES={":".join(names)} exec "$@"'
+    try:
+        return held, subprocess.Popen(
+            ["bash", "-c", script, "bash", BINARY, "serve", "--config", str(relay.config)], pass_fds=copies,
+            env=clean_environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    finally:
+        for copy in copies:
+            os.close(copy)
+
+
+@pytest.mark.parametrize("settings, names, words", [
+    ({}, ["smtp", "submission"], "'submission'; FileDescriptorName= must be"),
+    ({}, ["https"], "listen: systemd, but systemd passed no sockets on that are named smtp and smtps"),
+    ({"http.listen": ["systemd"]}, ["smtp"], "http.listen: systemd, but systemd passed no sockets on that are named https"),
+    ({}, ["smtp", "smtps+proxy"], "smtps+proxy, but proxy_networks names no load balancer"),
+])
+def test_sockets_that_the_settings_do_not_count_on(own_relay, settings, names, words):
+    relay = own_relay(start=False)
+    held, process = starting(relay, {"listen": ["systemd"], **settings}, *names)
+    try:
+        assert words in process.communicate(timeout=DEADLINE)[1]
+        assert process.returncode == 1
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
+    relay = own_relay(start=False)
+    held, process = starting(
+        relay, {"listen": ["systemd"], "proxy_networks": ["127.0.0.1"]}, "smtp+proxy", "smtp", "https")
+    try:
+        lines = []
+        while len([line for line in lines if "listening" in line]) < 2:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        # Mail is taken all the same.
+        unused = [line for line in lines if "no listener uses" in line]
+        assert len(unused) == 1 and "socket=https" in unused[0] and "http.listen must have systemd" in unused[0]
+        with socket.create_connection(held[0].getsockname(), timeout=DEADLINE) as client:
+            client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 587\r\n")
+            assert client.makefile("rb").readline().startswith(b"220 ")
+        with socket.create_connection(held[1].getsockname(), timeout=DEADLINE) as client:
+            assert client.makefile("rb").readline().startswith(b"220 ")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE)
+        for one in held:
+            one.close()
+
+
+def test_the_units_are_without_faults(tmp_path):
+    """As systemd reads them, with another program in the place of the one that is not installed here."""
+    for unit in (ROOT / "systemd").iterdir():
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/hiveku-relay", "/bin/true"))
+    units = sorted(tmp_path.iterdir())
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stderr) == (0, "")
+    names = {unit.name: re.findall(r"^FileDescriptorName=(.*)$", unit.read_text(), re.M) for unit in units}
+    assert names == {
+        "hiveku-relay.service": [], "hiveku-relay-smtp.socket": ["smtp"], "hiveku-relay-smtps.socket": ["smtps"],
+        "hiveku-relay-http.socket": ["http"], "hiveku-relay-https.socket": ["https"]}

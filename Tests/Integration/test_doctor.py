@@ -181,7 +181,7 @@ def test_the_relay_is_not_running(patient):
     (b"220 mx.example.com ESMTP Postfix\r\n", "another program answers"),
     (b"421 4.3.2 Too many connections\r\n", "takes no connection just now"),
     (b"220-relay.example.com\r\n220 relay.example.com ESMTP Hiveku Relay\r\n", "another program"),
-    (b"x" * 5000, "does not speak SMTP"),
+    (b"x" * 5000, "it speaks another protocol"),
     (b"", "without a word"),
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", "does not offer STARTTLS"),
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", "does not speak TLS"),
@@ -204,6 +204,51 @@ def test_somebody_else_at_the_port(patient, talk, words):
         check = of(patient.examine(), "listeners")[0]
         thread.join(DEADLINE)
     assert words in check["found"] and check["outcome"] == ("warning" if talk.startswith(b"421") else "problem")
+
+
+def test_listeners_behind_a_load_balancer(patient):
+    """Doctor visits them as a load balancer, if this machine is one."""
+    listen = [f"smtp+proxy://127.0.0.1:{free_port()}", f"smtps+proxy://127.0.0.1:{free_port()}"]
+    patient = patient({"listen": listen, "proxy_networks": ["127.0.0.1"]})
+    assert [check["found"] for check in of(patient.examine(), "listeners")] == [
+        f"{place} answers and speaks TLS" for place in listen]
+    checks = of(patient.examine({"HIVEKU_RELAY_PROXY_NETWORKS": "192.0.2.1"}), "listeners")
+    assert [check["outcome"] for check in checks] == ["ok", "ok"]
+    assert all("load balancers in proxy_networks, of which this machine is none" in check["found"] for check in checks)
+
+
+@pytest.mark.parametrize("answer, outcome, words", [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "ok", "answers"),
+    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "warning", "no connection just now"),
+    (b"HTTP/1.1 404 Not Found\r\n\r\n", "problem", "another program answers"),
+])
+@pytest.mark.parametrize("kind", ["address", "socket"])
+def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, words):
+    """In the clear, with somebody in the relay's place."""
+    path = str(tmp_path / "http.sock")
+    with (socket.create_server(("127.0.0.1", 0)) if kind == "address" else socket.socket(socket.AF_UNIX)) as server:
+        if kind == "socket":
+            server.bind(path)
+            server.listen()
+        place = f"http://127.0.0.1:{server.getsockname()[1]}" if kind == "address" else f"unix:{path}"
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                assert connection.makefile("rb").readline() == b"GET /v1/openapi.json HTTP/1.1\r\n"
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        check = of(patient({"http.listen": [place]}, start=False).examine(), "listeners")[-1]
+        thread.join(DEADLINE)
+    assert check["outcome"] == outcome
+    assert place in check["found"] and words in check["found"]
+
+
+def test_sockets_of_http_that_systemd_passes_on(patient):
+    checks = of(patient({"http.listen": ["systemd"]}, start=False).examine(), "listeners")
+    assert checks[-1]["outcome"] == "skipped" and "systemctl list-sockets" in checks[-1]["remedy"]
 
 
 def test_there_is_no_database(patient):

@@ -7,37 +7,77 @@ struct ListenerCheck: Sendable {
     let settings: RelaySettings
     let clock: any RelayClock
 
+    /// A listener, as far as the settings say where it is.
+    private struct Subject: Sendable {
+        /// As the settings write it.
+        let text: String
+        let language: ListenerVisit.Language
+        /// Nil where nobody knows where to connect.
+        let place: ListenerVisit.Place?
+        let takesProxyHeader: Bool
+    }
+
     /// - Parameter known: fingerprints of the certificates in the files.
     func look(known: [String]) async -> [Finding] {
         await withTaskGroup(of: (Int, Finding).self) { group in
-            for (index, listener) in listeners.enumerated() {
-                group.addTask { (index, await look(at: listener, known: known)) }
+            for (index, subject) in subjects.enumerated() {
+                group.addTask { (index, await look(at: subject, known: known)) }
             }
             var findings: [Int: Finding] = [:]
             for await (index, finding) in group { findings[index] = finding }
-            return findings.sorted { $0.key < $1.key }.map(\.value)
+            let inherited =
+                settings.http.listen.contains(.inheritedSockets) ? [Judge.inheritedSockets("http.listen")] : []
+            return findings.sorted { $0.key < $1.key }.map(\.value) + inherited
         }
+    }
+
+    private var subjects: [Subject] {
+        settings.listen.flatMap(subjects) + settings.http.listen.compactMap(subject)
     }
 
     /// Which sockets systemd has bound the settings do not say: those of the units as they come.
-    private var listeners: [RelaySettings.Listener] {
-        settings.listen.flatMap { listener -> [RelaySettings.Listener] in
-            guard case .inheritedSockets = listener else { return [listener] }
+    private func subjects(of listener: RelaySettings.Listener) -> [Subject] {
+        switch listener {
+        case .address(let security, let host, let port, let proxy):
             return [
+                Subject(
+                    text: "\(listener)", language: .smtp(security), place: place(host, port), takesProxyHeader: proxy)
+            ]
+        case .inheritedSockets:
+            let units: [RelaySettings.Listener] = [
                 .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
             ]
+            return units.flatMap(subjects)
         }
     }
 
-    private func look(at listener: RelaySettings.Listener, known: [String]) async -> Finding {
-        guard case .address(let security, let host, let port, _) = listener, port != 0 else {
-            return Judge.listener("\(listener)", .anyPort, known: known, now: clock.now())
+    /// Nil for the sockets of systemd: which units for HTTP are in use is not known.
+    private func subject(of listener: RelaySettings.HTTP.Listener) -> Subject? {
+        switch listener {
+        case .address(let security, let host, let port, let proxy):
+            Subject(text: "\(listener)", language: .http(security), place: place(host, port), takesProxyHeader: proxy)
+        case .unix(let path):
+            Subject(text: "\(listener)", language: .http(.http), place: .unix(path: path), takesProxyHeader: false)
+        case .inheritedSockets: nil
         }
-        let hostname = settings.hostname
+    }
+
+    private func place(_ host: String, _ port: Int) -> ListenerVisit.Place? {
+        port == 0 ? nil : .address(host: host, port: port)
+    }
+
+    private func look(at subject: Subject, known: [String]) async -> Finding {
+        guard let place = subject.place else {
+            return Judge.listener(subject.text, .anyPort, known: known, now: clock.now())
+        }
+        let (hostname, balancers) = (settings.hostname, subject.takesProxyHeader ? settings.proxyNetworks : nil)
         let sighting = await within(Doctor.patience) {
-            await onOwnThread { SMTPVisit.sighting(host: host, port: port, security, serverName: hostname) }
+            await onOwnThread {
+                ListenerVisit.sighting(
+                    at: place, speaking: subject.language, balancers: balancers, serverName: hostname)
+            }
         }
         let late = ListenerSighting.mute("no answer within \(Doctor.patience.components.seconds) seconds")
-        return Judge.listener("\(listener)", sighting ?? late, known: known, now: clock.now())
+        return Judge.listener(subject.text, sighting ?? late, known: known, now: clock.now())
     }
 }

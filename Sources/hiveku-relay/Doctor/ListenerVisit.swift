@@ -1,5 +1,6 @@
 import Diagnosis
 import NIOOpenSSL
+import RelayCore
 import Settings
 
 #if canImport(Glibc)
@@ -8,8 +9,21 @@ import Settings
     import Musl
 #endif
 
-/// One short conversation with an SMTP server, as far as the TLS handshake, on a socket that blocks.
-struct SMTPVisit: ~Copyable {
+/// One short conversation with a listener of the relay, on a socket that blocks: over SMTP up to the end of the TLS handshake, over
+/// HTTP up to the answer.
+struct ListenerVisit: ~Copyable {
+    /// Where to connect.
+    enum Place: Sendable {
+        case address(host: String, port: Int)
+        case unix(path: String)
+    }
+
+    /// What is spoken there.
+    enum Language: Sendable {
+        case smtp(RelaySettings.Listener.Security)
+        case http(RelaySettings.HTTP.Listener.Security)
+    }
+
     private let descriptor: CInt
     private var tls: TLSProbe?
     private var pending: [UInt8] = []
@@ -18,24 +32,41 @@ struct SMTPVisit: ~Copyable {
         let why: String
     }
 
+    /// - Parameters:
+    ///   - balancers: nil where no PROXY header is needed. Else the visit begins with one, if this machine is among them.
+    ///   - serverName: what the server is asked for (SNI).
     static func sighting(
-        host: String, port: Int, _ security: RelaySettings.Listener.Security, serverName: String
+        at place: Place, speaking language: Language, balancers: [NetworkBlock]?, serverName: String
     ) -> ListenerSighting {
         let descriptor: CInt
         do throws(Failure) {
-            descriptor = try connection(to: host, port)
+            descriptor =
+                switch place {
+                case .address(let host, let port): try connection(to: host, port)
+                case .unix(let path): try connection(toUnixSocket: path)
+                }
         } catch {
             return .failed(error.why)
         }
-        var visit = SMTPVisit(descriptor: descriptor)
+        var visit = ListenerVisit(descriptor: descriptor)
         do throws(Failure) {
-            return try visit.look(security, serverName)
+            if let balancers {
+                guard let own = visit.ownAddress, balancers.contains(where: { $0.contains(own) }) else {
+                    return .takesBalancersOnly
+                }
+                // A connection of the load balancer's own: the header of version 1 without a client.
+                try visit.say("PROXY UNKNOWN")
+            }
+            switch language {
+            case .smtp(let security): return try visit.speakSMTP(security, serverName)
+            case .http(let security): return try visit.speakHTTP(security, serverName)
+            }
         } catch {
             return .mute(error.why)
         }
     }
 
-    private mutating func look(
+    private mutating func speakSMTP(
         _ security: RelaySettings.Listener.Security, _ serverName: String
     ) throws(Failure) -> ListenerSighting {
         if security == .implicitTLS, let failure = startTLS(serverName) { return .tlsFailed(failure) }
@@ -53,6 +84,17 @@ struct SMTPVisit: ~Copyable {
         try? say("QUIT")
         guard let tls else { return .withoutSTARTTLS }
         return .works(tls.certificate)
+    }
+
+    /// Asks for the description of the API, which needs no key.
+    private mutating func speakHTTP(
+        _ security: RelaySettings.HTTP.Listener.Security, _ serverName: String
+    ) throws(Failure) -> ListenerSighting {
+        if security == .https, let failure = startTLS(serverName) { return .tlsFailed(failure) }
+        try say("GET /v1/openapi.json HTTP/1.1\r\nHost: \(serverName)\r\nConnection: close\r\n")
+        let status = try line()
+        guard status.hasPrefix("HTTP/1.1 200") else { return .greeted(status) }
+        return tls.map { .works($0.certificate) } ?? .worksInClear
     }
 
     /// Why not; nil if it worked.
@@ -85,7 +127,7 @@ struct SMTPVisit: ~Copyable {
                 pending.removeSubrange(...end)
                 return String(decoding: line, as: UTF8.self)
             }
-            guard pending.count < 2_000 else { throw Failure(why: "it does not speak SMTP") }
+            guard pending.count < 2_000 else { throw Failure(why: "it speaks another protocol") }
             let bytes = try receive()
             guard !bytes.isEmpty else { throw Failure(why: "it ended the connection without a word") }
             pending += bytes
@@ -97,7 +139,7 @@ struct SMTPVisit: ~Copyable {
         if let tls {
             do throws(TLSError) { try tls.write(bytes) } catch { throw Failure(why: "\(error)") }
         } else if send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL)) != bytes.count {
-            throw SMTPVisit.systemFailure()
+            throw ListenerVisit.systemFailure()
         }
     }
 
@@ -107,7 +149,7 @@ struct SMTPVisit: ~Copyable {
         }
         var bytes = [UInt8](repeating: 0, count: 1_000)
         let count = recv(descriptor, &bytes, bytes.count, 0)
-        guard count >= 0 else { throw SMTPVisit.systemFailure() }
+        guard count >= 0 else { throw ListenerVisit.systemFailure() }
         return Array(bytes.prefix(count))
     }
 
@@ -128,19 +170,62 @@ struct SMTPVisit: ~Copyable {
         defer { freeaddrinfo(first) }
         let descriptor = socket(address.ai_family, address.ai_socktype | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw systemFailure() }
-        // Also for connecting, see socket(7).
-        // A struct timeval of 5 s. Its Swift type is not to be had in every build: with the runtime linked in, the compiler
-        // takes it for a part of a module that cannot be imported.
-        var patience: (seconds: Int, microseconds: Int) = (5, 0)
-        let size = socklen_t(MemoryLayout.size(ofValue: patience))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+        setPatience(descriptor)
         guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
             let failure = systemFailure()
             close(descriptor)
             throw failure
         }
         return descriptor
+    }
+
+    private static func connection(toUnixSocket path: String) throws(Failure) -> CInt {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw Failure(why: String(cString: strerror(ENAMETOOLONG)))
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw systemFailure() }
+        setPatience(descriptor)
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard status == 0 else {
+            let failure = systemFailure()
+            close(descriptor)
+            throw failure
+        }
+        return descriptor
+    }
+
+    /// Also for connecting, see socket(7).
+    private static func setPatience(_ descriptor: CInt) {
+        // A struct timeval of 5 s. Its Swift type is not to be had in every build: with the runtime linked in, the compiler
+        // takes it for a part of a module that cannot be imported.
+        var patience: (seconds: Int, microseconds: Int) = (5, 0)
+        let size = socklen_t(MemoryLayout.size(ofValue: patience))
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+    }
+
+    /// The address that the relay sees: of this end of the connection.
+    private var ownAddress: IPAddress? {
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                getsockname(descriptor, pointer, &length) == 0
+                    ? getnameinfo(pointer, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) : -1
+            }
+        }
+        guard status == 0 else { return nil }
+        return IPAddress(String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
     }
 
     /// Who listens on all addresses is to be found on the machine's own.
