@@ -81,9 +81,6 @@ private struct AcceptanceWriter {
     private let findKey: DirectStatement
     private let repeated: DirectStatement
     private let remember: DirectStatement
-    private let findRequest: DirectStatement
-    private let rememberRequest: DirectStatement
-    private let insertTag: DirectStatement
     private let insertMessage: DirectStatement
     private let insertBody: DirectStatement
     private let insertDelivery: DirectStatement
@@ -101,16 +98,6 @@ private struct AcceptanceWriter {
                 SELECT 1 FROM delivery
                 WHERE delivery.message = repeat.message AND state <> 'failed' AND state <> 'cancelled')
             """)
-        findRequest = try DirectStatement(
-            database,
-            """
-            SELECT message, content FROM repeat
-            WHERE fingerprint = ? AND accepted_at BETWEEN ? AND ? AND content IS NOT NULL
-            """)
-        rememberRequest = try DirectStatement(
-            database,
-            "INSERT OR REPLACE INTO repeat (fingerprint, message, content, accepted_at) VALUES (?, ?, ?, ?)")
-        insertTag = try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
         remember = try DirectStatement(database, "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
         insertMessage = try DirectStatement(
             database,
@@ -135,12 +122,32 @@ private struct AcceptanceWriter {
             """)
     }
 
+    // Most batches have no use for these, so they are prepared where they are needed.
+
+    private static func findRequest(_ database: Database) throws -> DirectStatement {
+        try DirectStatement(
+            database,
+            """
+            SELECT message, content FROM repeat
+            WHERE fingerprint = ? AND accepted_at BETWEEN ? AND ? AND content IS NOT NULL
+            """)
+    }
+
+    private func rememberRequest() throws -> DirectStatement {
+        try DirectStatement(
+            database, "INSERT OR REPLACE INTO repeat (fingerprint, message, content, accepted_at) VALUES (?, ?, ?, ?)")
+    }
+
+    private func insertTag() throws -> DirectStatement {
+        try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
+    }
+
     mutating func accept(_ submission: Submission) throws -> Acceptance {
-        let (now, findKey, repeated, findRequest) = (ledger.now, findKey, repeated, findRequest)
+        let (now, findKey, repeated, database) = (ledger.now, findKey, repeated, database)
         let decision = try ledger.decide(
             on: submission, standing: { try KeyRow.withEmailsToday($0, now, findKey) },
             firstOfRepeat: { try AcceptanceWriter.message(under: $0, now, repeated) },
-            earlierRequest: { try AcceptanceWriter.request(under: $0, now, findRequest) })
+            earlierRequest: { try AcceptanceWriter.request(under: $0, now, AcceptanceWriter.findRequest(database)) })
         switch decision {
         case .refuse(let refusal): return .refused(refusal)
         case .repeated(let first): return .repeated(first)
@@ -151,6 +158,7 @@ private struct AcceptanceWriter {
                 try remember.run()
             }
             if let idempotency = submission.idempotency {
+                let rememberRequest = try rememberRequest()
                 rememberRequest.bind(idempotency.fingerprint.bytes, at: 1)
                 rememberRequest.bind(submission.id.rawValue, at: 2)
                 rememberRequest.bind(idempotency.content, at: 3)
@@ -222,6 +230,8 @@ private struct AcceptanceWriter {
             insertDelivery.bind(RecipientList.text(part), at: 4)
             try insertDelivery.run()
         }
+        guard !submission.tags.isEmpty else { return }
+        let insertTag = try insertTag()
         for tag in submission.tags {
             insertTag.bind(submission.key.text, at: 1)
             insertTag.bind(tag, at: 2)

@@ -1,32 +1,32 @@
-import Foundation
 import RelayCore
+import StrictJSON
 
 /// A JSON document, put together by hand so that the names are those of the contract and nothing is left out when it is null.
-enum JSONValue: Encodable {
+enum JSONValue {
     case string(String)
     case integer(Int)
     case number(Double)
     case bool(Bool)
     case array([JSONValue])
+    /// Written by name.
     case object([String: JSONValue])
     case null
 
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
+    /// The document in UTF-8.
+    var bytes: [UInt8] { json.bytes }
+
+    private var json: JSON {
         switch self {
-        case .string(let value): try container.encode(value)
-        case .integer(let value): try container.encode(value)
-        // 10 rather than 10.0.
-        case .number(let value):
-            if value == value.rounded(), abs(value) < 1e15 {
-                try container.encode(Int(value))
-            } else {
-                try container.encode(value)
-            }
-        case .bool(let value): try container.encode(value)
-        case .array(let values): try container.encode(values)
-        case .object(let values): try container.encode(values)
-        case .null: try container.encodeNil()
+        case .string(let value): JSON(value)
+        case .integer(let value): JSON(value)
+        case .number(let value): JSONNumber(value).map { .number($0) } ?? .null
+        case .bool(let value): .bool(value)
+        case .array(let values): .array(values.map(\.json))
+        case .object(let values):
+            .object(
+                JSONObject(
+                    values.sorted { $0.key < $1.key }.map { .init(JSONString($0.key), $0.value.json) }))
+        case .null: .null
         }
     }
 
@@ -40,11 +40,9 @@ enum JSONValue: Encodable {
 
     /// A line each.
     static func print(_ values: some Sequence<JSONValue>) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var lines = Data()
+        var lines: [UInt8] = []
         for value in values {
-            lines += try encoder.encode(value)
+            lines += value.bytes
             lines.append(0x0A)
             guard lines.count >= linesAtOnce else { continue }
             try Output.write(lines)

@@ -78,11 +78,7 @@ struct RelayLogHandler: LogHandler {
         members["level"] = .string(level.rawValue)
         members["message"] = .string("\(message)")
         if hasTime { members["time"] = JSONValue(clock.now()) }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and nothing else: there is nothing in it that JSON can't say.
-        guard let data = try? encoder.encode(JSONValue.object(members)) else { return "" }
-        return String(decoding: data, as: UTF8.self)
+        return String(decoding: JSONValue.object(members).bytes, as: UTF8.self)
     }
 
     private func mustBeQuoted(_ byte: UInt8) -> Bool {
