@@ -23,7 +23,7 @@ SWIFT ?= swift
 VENV := .venv
 # swaks, and below git-email, with what they need for TLS and only recommend.
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks libnet-ssleay-perl
-APT_BENCH := $(APT_RUN) gcc openssl python3
+APT_BENCH := $(APT_RUN) gcc openssl python3 wrk
 APT_INSTRUCTIONS := $(APT_RUN) python3 valgrind
 APT_FAULTS := testssl.sh
 APT_PEERS := postfix dovecot-core

@@ -27,10 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import delivering
+import http_load
 import preload
 from servers import Floor, Postfix, Relay, ServerError, SQLiteFloor, Storeless, make_tools
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How long a work over HTTP takes.
+HTTP_SECONDS = 8
 
 # ext4 makes files slowly for some minutes after many were deleted, which hits who makes a file for each message.
 SECONDS_AFTER_DELETING = 360
@@ -53,6 +57,8 @@ class Work:
     queue: int = 0  # messages that wait before the work begins
     # Which latencies say most about it.
     latencies: tuple = ("ready_ms", "message_ms")
+    # Over HTTP: emails in a request; 0: over SMTP.
+    batch: int = 0
 
 
 B = Load(sessions=20, per_session=100, messages=20_000)
@@ -64,6 +70,9 @@ WORKS = {
     "d": Work("20 messages a connection, 10 MB, 4 sessions", Load(4, 20, 80, 10 << 20)),
     "f": Work("1 message a connection, 4 KB, 1 session: an idle server", Load(1, 1, 500),
               latencies=("ready_ms", "message_ms", "visit_ms")),
+    "h": Work("over HTTPS: requests one after the other, 4 KB, 20 connections", B, servers=("relay",),
+              latencies=("message_ms",), batch=1),
+    "hb": Work("as h, 100 emails in a request", B, servers=("relay",), latencies=("message_ms",), batch=100),
     "slow-disk": Work("as b, each flush of the disk 2 ms slower", B, sync_delay=2000),
     "draining": Work("as b, a test key: sent (simulated) while accepted, until the queue is empty", B,
                      servers=("relay-draining", "relay")),
@@ -181,7 +190,11 @@ class Bench:
             busy, cpu = machine_busy(), server.cpu_seconds()
             begun = time.monotonic()
             with self.profile(server, work_name):
-                report = json.loads(self.generate(server, load).communicate()[0])
+                if work.batch:
+                    report = http_load.run(
+                        server, server.directory, load.sessions, HTTP_SECONDS * self.options.scale, work.batch, load.size)
+                else:
+                    report = json.loads(self.generate(server, load).communicate()[0])
                 server.finish()
             elapsed = time.monotonic() - begun
             cpu, busy = server.cpu_seconds() - cpu, machine_busy() - busy
@@ -198,6 +211,8 @@ class Bench:
             "other_cpu_share": max(0, busy - cpu - report["client_cpu_seconds"]) / elapsed / os.cpu_count(),
             "complete": accepted == load.messages and taken == accepted,
         }
+        if work.batch:
+            report["complete"] = not report["first_failure"] and 0 <= taken - accepted <= report["under_way"]
         return report
 
     def run_idle(self, name):
@@ -403,6 +418,15 @@ def table(document):
         for name, own in by_server.items():
             cells = [show(own) for _, show, _ in shown] if own else ["no complete run"] * len(shown)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        # What a message costs over HTTP, beside the same over SMTP.
+        smtp = [run for run in document["runs"] if run["work"] == "b" and run["server"] == "relay" and run["complete"]]
+        if work in WORKS and WORKS[work].batch and smtp and by_server.get("relay"):
+            cells = []
+            for title, _, value in shown:
+                ratio = title.startswith(("messages/s", "server CPU")) and (
+                    statistics.median(map(value, by_server["relay"])) / statistics.median(map(value, smtp)))
+                cells.append(f"{ratio:.2f}" if ratio else "")
+            lines.append("| relay, over b | " + " | ".join(cells) + " |")
         measured = [name for name in servers if by_server[name]]
         for other in measured[1:]:
             first, second = by_server[measured[0]], by_server[other]

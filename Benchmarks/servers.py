@@ -235,10 +235,13 @@ class Relay(Server):
         if database:
             shutil.copyfile(database, self.database)
         self.config = directory / "relay.yaml"
+        self.https_port = free_port()
         self.config.write_text(f"""\
 hostname: localhost
 database: "{self.database}"
 listen: ["smtp://127.0.0.1:{self.port}"]
+http:
+  listen: ["https://127.0.0.1:{self.https_port}"]
 tls:
   certificate: ["{tools}/tls.pem"]
   private_key: ["{tools}/tls.key"]
@@ -260,7 +263,7 @@ ses:
 """)
         self.password = self.command(
             "keys", "create", "--name", "benchmark", "--environment", "live" if live else "test", "--scope", "email:send",
-            "--per-second", "1000000").strip()
+            "--scope", "email:batch", "--per-second", "1000000").strip()
         self.queued_before = self.queued()
 
     def more_environment(self):

@@ -1,0 +1,57 @@
+"""Load on the relay's HTTP API, by wrk: connections that are kept, each with one request after the other."""
+
+import json
+import os
+import resource
+import subprocess
+
+# wrk counts what has a status of 200 to 399 as good, and gives latencies in microseconds.
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer " .. os.getenv("HTTP_LOAD_KEY")
+local file = io.open("{body}")
+wrk.body = file:read("*a")
+file:close()
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '{{"requests": %d, "seconds": %.6f, "failed": %d, "p50": %.3f, "p95": %.3f, "p99": %.3f, "max": %.3f}}\\n',
+    summary.requests, summary.duration / 1e6,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(95) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3))
+end
+"""
+
+
+def email(size):
+    """An email whose message is about as long as those of smtp-load."""
+    line = "A line of text that stands for what applications write to their customers.\n"
+    return {"from": "sender@example.com", "to": "recipient@example.net", "subject": "load",
+            "text": (line * (size // len(line) + 1))[:size]}
+
+
+def run(server, directory, sessions, seconds, batch, size):
+    """Puts the load on for so many seconds; a report with the names of smtp-load's, where it has them."""
+    body = directory / f"body-{batch}.json"
+    body.write_text(json.dumps(email(size) if batch == 1 else [email(size)] * batch))
+    script = directory / f"load-{batch}.lua"
+    script.write_text(SCRIPT.format(body=body))
+    path = "send" if batch == 1 else "batch"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run(
+        ["wrk", "--threads", "1", "--connections", str(sessions), "--duration", f"{max(1, round(seconds))}s", "--script",
+         str(script), "--timeout", "60s", f"https://127.0.0.1:{server.https_port}/v1/email/{path}"],
+        capture_output=True, text=True, check=True, env={**os.environ, "HTTP_LOAD_KEY": server.password})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = json.loads(result.stdout.splitlines()[-1])
+    good = report["requests"] - report["failed"]
+    return {
+        "accepted": good * batch, "seconds": report["seconds"],
+        "client_cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "message_ms": {name: report[name] for name in ["p50", "p95", "p99", "max"]},
+        # Requests that were under way when the time was over.
+        "under_way": sessions * batch,
+        "first_failure": f"{report['failed']} requests failed" if report["failed"] else None,
+    }
