@@ -196,6 +196,29 @@ public final class Admission: Sendable {
         }
     }
 
+    /// The message that was accepted for an earlier request, if there was one; nil where the request is new. What it says is of this
+    /// moment: the store decides again when a message is submitted.
+    ///
+    /// For a face that would refuse the request for its rate, though a repeat uses none of it. A refusal has been counted and logged.
+    public func earlierMessage(_ idempotency: Idempotency, _ grant: Grant) async -> Result<MessageID?, Refusal> {
+        let now = clock.now()
+        do {
+            guard let whole = try await store.request(under: idempotency.request, now: now) else {
+                return .success(nil)
+            }
+            guard whole.content == idempotency.content else {
+                tell(.idempotencyMismatch, client: grant.client, key: grant.id)
+                return .failure(.idempotencyMismatch)
+            }
+            guard let part = idempotency.part else { return .success(whole.message) }
+            return .success(try await store.request(under: part, now: now)?.message)
+        } catch {
+            // The store says so again when the message is submitted.
+            observe(.storageFailed(error))
+            return .success(nil)
+        }
+    }
+
     // MARK: What is told
 
     /// Counts and logs a refusal that a client is given. Faces call it for what they decide by themselves; a refusal that comes
@@ -292,7 +315,7 @@ public final class Admission: Sendable {
     ) -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
-        if let early = refusalBeforeContent(emails, grant) {
+        if let early = refusalBeforeContent(emails, grant, isBatch: true) {
             refusal = early
         } else {
             switch takeRate(emails, grant, maximumDelay: .zero) {
@@ -306,10 +329,13 @@ public final class Admission: Sendable {
     }
 
     /// What the store would refuse in any case is not worth sending.
-    func refusalBeforeContent(_ emails: Int, _ grant: Grant) -> Refusal? {
+    func refusalBeforeContent(_ emails: Int, _ grant: Grant, isBatch: Bool = false) -> Refusal? {
         let now = clock.now()
+        let limits = grant.key.limits
         return grant.refusal(at: now)
-            ?? grant.key.limits.refusalOfDay(emails, after: 0, at: now)
+            ?? (isBatch
+                ? limits.refusalOfDay(ofBatch: emails, after: 0, at: now)
+                : limits.refusalOfDay(emails, after: 0, at: now))
             ?? store.refusalOfSpace(for: grant.key.environment, size: 0)
     }
 

@@ -10,10 +10,12 @@ struct HTTPTimeouts: Sendable {
     var body = TimeAmount.seconds(60)
     /// The least speed of a body over its whole time, in octets a second. Each so many octets give a second more.
     var minimumTransferRate = 500
+    /// For each piece of a response, until the client has taken it.
+    var response = TimeAmount.seconds(60)
     /// What still comes of a body after the response went out is read for so long, so that the client sees the response.
     var linger = TimeAmount.seconds(5)
     /// And so many octets of it.
-    var lingerOctets = 1 << 20
+    var lingerOctets = 32 << 20
 }
 
 /// The course of one HTTP/1.1 connection, as far as its order and its times go: a value that is told what came and what went, and when.
@@ -35,7 +37,8 @@ struct HTTPConnectionState: Sendable {
 
     private enum Answer: Sendable {
         case pending
-        case begun
+        /// It goes out, and the client has taken some of it at this moment, the latest.
+        case begun(NIODeadline)
     }
 
     private struct Body: Sendable {
@@ -153,14 +156,14 @@ struct HTTPConnectionState: Sendable {
         case drop
     }
 
-    mutating func responseBegins() -> Outbound {
+    mutating func responseBegins(at now: NIODeadline) -> Outbound {
         switch phase {
         case .receiving(let body, .pending):
-            phase = .receiving(body, .begun)
+            phase = .receiving(body, .begun(now))
             endsAfterResponse = true
             return .passAsLast
         case .answering(.pending):
-            phase = .answering(.begun)
+            phase = .answering(.begun(now))
             return endsAfterResponse ? .passAsLast : .pass
         case .receiving, .answering, .awaiting, .lingering, .ended: return .drop
         }
@@ -174,6 +177,15 @@ struct HTTPConnectionState: Sendable {
         }
     }
 
+    /// The client has taken a piece of the response.
+    mutating func responseTaken(at now: NIODeadline) {
+        switch phase {
+        case .receiving(let body, .begun): phase = .receiving(body, .begun(now))
+        case .answering(.begun): phase = .answering(.begun(now))
+        case .receiving, .answering, .awaiting, .lingering, .ended: break
+        }
+    }
+
     enum AfterResponse: Hashable, Sendable {
         /// The next request may come; perhaps it is here already.
         case next
@@ -182,6 +194,7 @@ struct HTTPConnectionState: Sendable {
         case close
     }
 
+    /// The client has taken all of the response.
     mutating func responseEnded(at now: NIODeadline) -> AfterResponse {
         switch phase {
         case .receiving:
@@ -230,6 +243,8 @@ struct HTTPConnectionState: Sendable {
         case idle
         /// A body came too slowly; the client can be told.
         case body
+        /// The client does not take its response.
+        case response
         /// Enough was read for the client's sake.
         case linger
     }
@@ -238,8 +253,9 @@ struct HTTPConnectionState: Sendable {
     var deadline: NIODeadline? {
         switch phase {
         case .awaiting(let until), .lingering(let until, _): until
-        case .receiving(let body, _): body.holdsUpSince == nil ? body.deadline(timeouts) : nil
-        case .answering, .ended: nil
+        case .receiving(let body, .pending): body.holdsUpSince == nil ? body.deadline(timeouts) : nil
+        case .receiving(_, .begun(let since)), .answering(.begun(let since)): since + timeouts.response
+        case .answering(.pending), .ended: nil
         }
     }
 
@@ -250,13 +266,16 @@ struct HTTPConnectionState: Sendable {
         case .awaiting:
             phase = .ended
             return .idle
-        case .receiving:
+        case .receiving(_, .pending):
             phase = .lingering(until: now + timeouts.linger, octetsLeft: timeouts.lingerOctets)
             return .body
+        case .receiving(_, .begun), .answering(.begun):
+            phase = .ended
+            return .response
         case .lingering:
             phase = .ended
             return .linger
-        case .answering, .ended: return nil
+        case .answering(.pending), .ended: return nil
         }
     }
 }

@@ -1,5 +1,6 @@
 import Admission
 import HTTPTypes
+import Logging
 import RelayCore
 import StrictJSON
 
@@ -41,8 +42,8 @@ struct EmailAPI: Sendable {
     // MARK: Messages
 
     /// The key's messages, newest first.
-    func messages(_ parameters: some Collection<(key: Substring, value: Substring)>) async -> HTTPAnswer {
-        switch MessagesQuery.read(parameters, in: caller.grant.key.environment) {
+    func messages(_ query: String) async -> HTTPAnswer {
+        switch MessagesQuery.read(query, in: caller.grant.key.environment) {
         case .failure(let problem): return refuse(problem)
         case .success(let query):
             var filter = query.filter(of: key)
@@ -55,16 +56,28 @@ struct EmailAPI: Sendable {
                 return storageFailed(error)
             }
             return await confirmed {
-                let page = records.prefix(query.limit)
+                let page = EmailAPI.page(of: records, limit: query.limit)
                 return HTTPAnswer(
                     .ok,
                     [
                         "data": .array(page.map { JSON($0) }),
-                        "next_cursor": JSON(records.count > query.limit ? page.last?.id.external : nil),
+                        "next_cursor": JSON(records.count > page.count ? page.last?.id.external : nil),
                     ])
             }
         }
     }
+
+    /// As many as are asked for, and no more recipients than make an answer of some 200 KB, but one message at least.
+    private static func page(of records: [MessageRecord], limit: Int) -> ArraySlice<MessageRecord> {
+        var recipients = 0
+        let end = records.firstIndex { record in
+            recipients += record.recipients.count
+            return recipients > EmailAPI.recipientsOfPage
+        }
+        return records.prefix(min(limit, max(1, end ?? limit)))
+    }
+
+    private static let recipientsOfPage = 1000
 
     func message(_ id: MessageID) async -> HTTPAnswer {
         do {
@@ -95,6 +108,8 @@ struct EmailAPI: Sendable {
             let now = service.clock.now()
             switch try await service.store.cancel(caller.grant.cancellation(of: id), now: now) {
             case .cancelled:
+                service.log.write(
+                    .info, "cancelled", client: caller.client, metadata: ["message": "\(id)", "key": "\(key)"])
                 return HTTPAnswer(.ok, ["messageId": JSON(id.external), "status": "cancelled"])
             case .conflict: return refuse(.onItsWay)
             case .notFound: return refuse(.noSuchMessage)

@@ -6,9 +6,12 @@ import StrictJSON
 /// Reads the fields of an email, and gathers their mistakes.
 struct EmailReader {
     let context: EmailRequest.Context
-    var errors = ValidationErrors()
+    var errors: ValidationErrors
 
-    init(_ context: EmailRequest.Context) { self.context = context }
+    init(_ context: EmailRequest.Context) {
+        self.context = context
+        errors = ValidationErrors(limit: context.maximumMistakes)
+    }
 
     /// The members of an object. Null says the same as leaving the field out: many a client writes it for what it does not have.
     struct Fields {
@@ -63,7 +66,7 @@ struct EmailReader {
             errors.add(refusal.explanation + ".", at: pointer)
             return nil
         }
-        return Schedule.wait(until: time, at: context.now)
+        return time
     }
 
     mutating func tags(_ fields: Fields) -> [String] {
@@ -142,7 +145,10 @@ struct EmailReader {
         }
         // As the envelope has them: each once.
         let count = Set(recipients.map(\.value.address)).count
-        if count > context.maximumRecipients { errors.add(tooManyRecipients(count), at: pointer, .recipients) }
+        if count > context.maximumRecipients {
+            let sentence = tooManyRecipients(count)
+            errors.add(sentence, at: pointer, .recipients)
+        }
     }
 
     /// Nil where the field is not there, or is no string.
@@ -173,7 +179,8 @@ struct EmailReader {
         case .array(let elements):
             // Before each of thousands is looked at.
             guard elements.count <= context.maximumRecipients else {
-                errors.add(tooManyRecipients(elements.count), at: pointer, .recipients)
+                let sentence = tooManyRecipients(elements.count)
+                errors.add(sentence, at: pointer, .recipients)
                 return []
             }
             return elements.enumerated().compactMap { index, element in

@@ -11,6 +11,8 @@ struct EmailRequest: Sendable {
         var now: Timestamp
         /// Recipients of one message, in `to`, `cc` and `bcc` together.
         var maximumRecipients: Int
+        /// Mistakes that are told.
+        var maximumMistakes = ValidationErrors.limit
     }
 
     var email: Email
@@ -132,11 +134,17 @@ struct EmailBatch: Sendable {
                 at: pointer)
         }
         guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
+        // The whole batch is told as many mistakes as one email, and each email that has some one at least.
+        var context = context
         items = elements.enumerated().map { index, element in
-            Result { () throws(EmailRequestFailure) in
+            let item = Result { () throws(EmailRequestFailure) in
                 try EmailRequest(
                     item: element, at: pointer.appending(index), batchHasKey: key != nil, context)
             }
+            if case .failure(.invalid(let errors)) = item {
+                context.maximumMistakes = max(1, context.maximumMistakes - errors.count)
+            }
+            return item
         }
         idempotency = key.map { RequestIdempotency(key: $0, digest: emails.digest()) }
     }

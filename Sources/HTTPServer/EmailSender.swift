@@ -28,6 +28,13 @@ struct EmailSender: Sendable {
         switch begin(message, identity) {
         case .failure(let refusal): return .failure(refusal)
         case .success(var reception):
+            if let identity, isRateUsedUp {
+                switch await earlier(request, identity) {
+                case .failure(let refusal): return .failure(refusal)
+                case .success(let sent?): return .success(sent)
+                case .success(nil): break
+                }
+            }
             if case .refused(let refusal) = reception.open(maximumDelay: .zero) { return .failure(refusal) }
             switch await admission.complete(&reception, content: message.content) {
             case .failure(let refusal): return .failure(refusal)
@@ -51,14 +58,21 @@ struct EmailSender: Sendable {
         var outcomes: [Outcome?] = batch.items.map { item in
             if case .failure(let failure) = item { .invalid(failure) } else { nil }
         }
+        if isRateUsedUp {
+            switch await earlier(batch) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let sent?):
+                for (place, email) in sent { outcomes[place] = .sent(email) }
+                return .success(outcomes.compactMap { $0 })
+            case .success(nil): break
+            }
+        }
         // First all that costs little, so that what can't be sent takes nothing from the key's rate.
         var begun: [(place: Int, Composition, Admission.Reception)] = []
         for (place, item) in batch.items.enumerated() {
             guard case .success(let request) = item else { continue }
             let message = Composition(request)
-            let identity =
-                batch.idempotency?.identity(of: api.key, part: place)
-                ?? request.idempotency?.identity(of: api.key, part: nil)
+            let identity = identity(of: request, at: place, in: batch)
             switch begin(message, identity) {
             case .success(let reception): begun.append((place, message, reception))
             case .failure(let refusal):
@@ -67,7 +81,7 @@ struct EmailSender: Sendable {
             }
         }
         if !begun.isEmpty {
-            switch await submit(begun) {
+            switch await submit(begun, hasKey: batch.idempotency != nil) {
             case .failure(let refusal): return .failure(refusal)
             case .success(let results): for (place, outcome) in results { outcomes[place] = outcome }
             }
@@ -75,8 +89,9 @@ struct EmailSender: Sendable {
         return .success(outcomes.compactMap { $0 })
     }
 
+    /// - Parameter hasKey: whether there is an idempotency key for the batch as a whole.
     private func submit(
-        _ begun: [(place: Int, Composition, Admission.Reception)]
+        _ begun: [(place: Int, Composition, Admission.Reception)], hasKey: Bool
     ) async -> Result<[(place: Int, Outcome)], Refusal> {
         let shares: [Admission.RateShare]
         switch admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant, client: api.caller.client) {
@@ -94,9 +109,15 @@ struct EmailSender: Sendable {
             }
         }
         let results = await admission.submit(complete.map(\.2))
-        // What is refused to all for the key's sake is refused to the request.
-        let refusals = results.compactMap { result in if case .failure(let refusal) = result { refusal } else { nil } }
-        if refusals.count == results.count, let whole = refusals.first(where: \.concernsWholeRequest) {
+        // What is refused to all of them, for the key's sake or for want of space, is refused to the request.
+        let refusals =
+            outcomes.compactMap { entry in if case .refused(let refusal) = entry.1 { refusal } else { nil } }
+            + results.compactMap { result in if case .failure(let refusal) = result { refusal } else { nil } }
+        if refusals.count == begun.count,
+            let whole = refusals.first(where: { refusal in
+                refusal.concernsWholeRequest || hasKey && refusal.reason == .idempotencyMismatch
+            })
+        {
             return .failure(whole)
         }
         for (entry, result) in zip(complete, results) {
@@ -106,6 +127,44 @@ struct EmailSender: Sendable {
             }
         }
         return .success(outcomes)
+    }
+
+    // MARK: Repeats
+
+    /// Whether the key's rate allows nothing now. A repeat needs nothing of it.
+    private var isRateUsedUp: Bool { admission.rateStanding(of: grant).available < 1 }
+
+    private func identity(of request: EmailRequest, at place: Int, in batch: EmailBatch) -> Idempotency? {
+        batch.idempotency?.identity(of: api.key, part: place)
+            ?? request.idempotency?.identity(of: api.key, part: nil)
+    }
+
+    /// What was taken when the request came before; nil where it is new.
+    private func earlier(_ request: EmailRequest, _ identity: Idempotency) async -> Result<SentEmail?, Refusal> {
+        switch await admission.earlierMessage(identity, grant) {
+        case .failure(let refusal): return .failure(refusal)
+        case .success(nil): return .success(nil)
+        case .success(let id?):
+            if let refusal = await admission.confirm(grant) { return .failure(refusal) }
+            return .success(SentEmail(id: id, isScheduled: isScheduled(request, under: id), isRepeat: true))
+        }
+    }
+
+    /// The same for a batch, whose well-formed emails must all have been taken.
+    private func earlier(_ batch: EmailBatch) async -> Result<[(place: Int, SentEmail)]?, Refusal> {
+        guard batch.idempotency != nil else { return .success(nil) }
+        var found: [(place: Int, SentEmail)] = []
+        for (place, item) in batch.items.enumerated() {
+            guard case .success(let request) = item,
+                let identity = identity(of: request, at: place, in: batch)
+            else { continue }
+            switch await earlier(request, identity) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let sent?): found.append((place, sent))
+            case .success(nil): return .success(nil)
+            }
+        }
+        return .success(found.isEmpty ? nil : found)
     }
 
     // MARK: One message
@@ -125,7 +184,9 @@ struct EmailSender: Sendable {
         let origin = Admission.Origin(
             clientName: client.isIPv4 ? "[\(client)]" : "[IPv6:\(client)]", client: client,
             with: api.caller.isSecure ? "HTTPS" : "HTTP")
-        let options = SubmissionOptions(tags: request.tags, scheduledAt: request.scheduledAt, idempotency: identity)
+        let options = SubmissionOptions(
+            tags: request.tags, scheduledAt: Schedule.wait(until: request.scheduledAt, at: api.service.clock.now()),
+            idempotency: identity)
         var reception: Admission.Reception
         switch admission.begin(
             from: .mailbox(request.email.from.address), origin: origin, grant,
@@ -143,9 +204,12 @@ struct EmailSender: Sendable {
     private func sent(
         _ request: EmailRequest, as message: Admission.CompleteMessage, under id: MessageID
     ) -> SentEmail {
-        // A repeat is answered as the first time, also when the scheduled time has come since.
-        let isScheduled = request.scheduledAt.map { $0 > id.moment } ?? false
-        return SentEmail(id: id, isScheduled: isScheduled, isRepeat: id != message.id)
+        SentEmail(id: id, isScheduled: isScheduled(request, under: id), isRepeat: id != message.id)
+    }
+
+    /// Whether the email was to wait when it was taken: a repeat is answered as the first time, also when the time has come since.
+    private func isScheduled(_ request: EmailRequest, under id: MessageID) -> Bool {
+        request.scheduledAt.map { $0 > id.moment } ?? false
     }
 }
 
@@ -188,7 +252,9 @@ extension RequestIdempotency {
     ///
     /// - Parameter part: the place of the email in the batch that the idempotency key is for; nil where it is for the email.
     func identity(of key: KeyID, part: Int?) -> Idempotency {
-        Idempotency(fingerprint: Fingerprint(key: key, request: self.key.text, part: part), content: digest)
+        Idempotency(
+            request: Fingerprint(key: key, request: self.key.text),
+            part: part.map { Fingerprint(key: key, request: self.key.text, part: $0) }, content: digest)
     }
 }
 
@@ -197,10 +263,11 @@ extension Refusal {
     fileprivate var concernsWholeRequest: Bool {
         switch reason {
         case .tlsRequired, .authRequired, .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network,
-            .authThrottled, .rateSecond, .rateDay, .storage, .idempotencyMismatch:
+            .authThrottled, .rateSecond, .rateDay, .storage:
             true
         case .senderDomain, .headerDomain, .headerFrom, .headerAddress, .headerMIME, .headerSyntax, .headerRepeated,
-            .attachment, .loop, .recipients, .size, .address, .parameter, .lineEnding, .lineLength, .invalid:
+            .attachment, .loop, .recipients, .size, .address, .parameter, .lineEnding, .lineLength, .invalid,
+            .idempotencyMismatch:
             false
         }
     }

@@ -9,12 +9,18 @@ enum ForwardedClient {
     /// Nil when a trusted proxy has sent something that is no address: to take the proxy for the client could let it into a key's
     /// networks.
     static func address(peer: IPAddress, _ fields: HTTPFields, trusted: [NetworkBlock]) -> IPAddress? {
+        func trimmed(_ entry: Substring) -> Substring {
+            let isBlank = { (character: Character) in character == " " || character == "\t" }
+            var entry = entry.drop(while: isBlank)
+            while entry.last.map(isBlank) ?? false { entry.removeLast() }
+            return entry
+        }
         func isTrusted(_ address: IPAddress) -> Bool { trusted.contains { $0.contains(address) } }
         guard isTrusted(peer) else { return peer }
         // Several fields are one list (RFC 9110 section 5.3).
-        let entries = fields[values: .xForwardedFor].flatMap {
-            $0.split(separator: ",", omittingEmptySubsequences: false)
-        }
+        // Empty elements of a list don't count (section 5.6.1).
+        let entries = fields[values: .xForwardedFor].flatMap { $0.split(separator: ",") }
+            .map(trimmed).filter { !$0.isEmpty }
         for entry in entries.reversed() {
             guard let address = IPAddress(forwarded: entry) else { return nil }
             if !isTrusted(address) { return address }
@@ -25,16 +31,23 @@ enum ForwardedClient {
 
 extension IPAddress {
     /// An entry as proxies write it: an address, an IPv6 address in brackets, or either with a port.
-    fileprivate init?(forwarded entry: Substring) {
-        let text = entry.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }.reversed()
-        var host = String(text)
+    fileprivate init?(forwarded entry: some StringProtocol) {
+        var host = Substring(entry)
+        var port: Substring?
         if host.hasPrefix("[") {
             guard let end = host.firstIndex(of: "]") else { return nil }
-            host = String(host[host.index(after: host.startIndex)..<end])
+            let rest = host[host.index(after: end)...]
+            host = host[host.index(after: host.startIndex)..<end]
+            if !rest.isEmpty {
+                guard rest.first == ":" else { return nil }
+                port = rest.dropFirst()
+            }
         } else if host.utf8.count(where: { $0 == UInt8(ascii: ":") }) == 1, let colon = host.firstIndex(of: ":") {
-            host = String(host[..<colon])
+            port = host[host.index(after: colon)...]
+            host = host[..<colon]
         }
-        self.init(host)
+        guard port.map({ UInt16($0) != nil }) ?? true else { return nil }
+        self.init(String(host))
     }
 }
 

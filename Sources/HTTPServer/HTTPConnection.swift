@@ -5,6 +5,12 @@ import NIOCore
 import RelayCore
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// One client's connection: who it is, and what each of its requests is answered with.
 final class HTTPConnection: Sendable {
     private let service: HTTPService
@@ -13,12 +19,18 @@ final class HTTPConnection: Sendable {
     private let isSecure: Bool
     /// What the last request was allowed. A client that shows the same key again needs no look-up.
     private let grant = Mutex<Grant?>(nil)
+    /// The client of the request at hand, and its key once that is known: for what is told of the connection meanwhile.
+    private let current: Mutex<(client: IPAddress, key: KeyID?)>
 
     init(_ service: HTTPService, peer: IPAddress, isSecure: Bool) {
         self.service = service
         self.peer = peer
         self.isSecure = isSecure
+        current = Mutex((peer, nil))
     }
+
+    /// Whose request the connection is at.
+    var client: (address: IPAddress, key: KeyID?) { current.withLock { ($0.client, $0.key) } }
 
     /// Answers one request.
     ///
@@ -46,27 +58,29 @@ final class HTTPConnection: Sendable {
     }
 
     private func step(for request: Request, _ finding: Route.Finding) async -> Step {
+        let configuration = service.configuration.value
+        let forwarded = ForwardedClient.address(peer: peer, request.headers, trusted: configuration.trustedProxies)
+        let client = forwarded ?? peer
+        current.withLock { $0 = (client, nil) }
         // RFC 9112 section 3.2. A second Host is a field by itself here.
         guard request.head.authority != nil, request.headers[.host] == nil else {
-            var answer = refuse(.host, peer)
+            var answer = refuse(.host, client)
             answer.head.headerFields[.connection] = "close"
             return .answer(answer)
         }
+        guard forwarded != nil else { return .answer(refuse(.forwardedFor, peer)) }
         let route: Route
         switch finding {
         case .found(let found): route = found
-        case .notFound: return .answer(refuse(.notFound, peer))
-        case .otherMethod(let allowed): return .answer(refuse(.method(allowed: allowed), peer))
+        case .notFound: return .answer(refuse(.notFound, client))
+        case .otherMethod(let allowed): return .answer(refuse(.method(allowed: allowed), client))
         }
         guard let scope = route.scope else { return .answer(OpenAPIDocument.answer) }
-        let configuration = service.configuration.value
-        guard
-            let client = ForwardedClient.address(
-                peer: peer, request.headers, trusted: configuration.trustedProxies)
-        else { return .answer(refuse(.forwardedFor, peer)) }
         let caller: Caller
         switch await authenticate(request.headers, for: scope, client) {
-        case .success(let grant): caller = Caller(grant: grant, client: client, isSecure: isSecure)
+        case .success(let grant):
+            caller = Caller(grant: grant, client: client, isSecure: isSecure)
+            current.withLock { $0.key = grant.id }
         case .failure(let answer): return .answer(answer.answer)
         }
         let api = EmailAPI(service, caller)
@@ -77,7 +91,7 @@ final class HTTPConnection: Sendable {
                 return .answer(await api.submissionAnswer(refuse(problem, client, caller.grant.id)))
             }
             return .body(submission)
-        case .messages: return .answer(await api.messages(request.uri.queryParameters))
+        case .messages: return .answer(await api.messages(request.uri.query ?? ""))
         case .message(let id): return .answer(await api.message(id))
         case .cancel(let id): return .answer(await api.cancel(id))
         case .openAPI: return .answer(OpenAPIDocument.answer)
@@ -142,8 +156,14 @@ final class HTTPConnection: Sendable {
             let problem: Problem
             switch failure {
             case .tooLarge: problem = .tooLarge(submission.bodies.limit)
+            case .noSpace(let refusal): problem = Problem(refusal, scope: caller.grant.scope)
             case .storage(let code):
-                service.admission.storageFailed(IOError(errnoCode: code, reason: "the body of an HTTP request"))
+                let isFull = code == ENOSPC || code == EDQUOT
+                service.admission.storageFailed(
+                    isFull
+                        ? StoreError.full
+                        : StoreError.unavailable(
+                            "there is no file for the body of a request: \(String(cString: strerror(code)))"))
                 problem = Problem(.storageUnavailable, scope: caller.grant.scope)
             }
             return await submission.api.submissionAnswer(refuse(problem, caller.client, caller.grant.id))

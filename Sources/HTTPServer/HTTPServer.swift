@@ -118,7 +118,7 @@ public final class HTTPServer: Sendable {
                 additionalChannelHandlers: [
                     RequestGuard(
                         service.timeouts, shutdown: service.shutdown, clock: service.clock, connectedAt: .now(),
-                        tell: { service.tell($0, peer, isTLS: isTLS) })
+                        tell: { service.tell($0, connection.client) })
                 ],
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: maximumHeaderSize, maxHeaderListSize: maximumHeaderSize,

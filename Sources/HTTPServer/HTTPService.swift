@@ -64,14 +64,18 @@ extension HTTPService {
     }
 
     /// What a connection's guard has to tell, for the log and for metrics.
-    func tell(_ event: RequestGuard.Event, _ peer: IPAddress, isTLS: Bool) {
+    func tell(_ event: RequestGuard.Event, _ client: (address: IPAddress, key: KeyID?)) {
+        let peer = client.address
         switch event {
         case .timedOut(.idle):
             observe(.timedOut(.request))
             log.write(.debug, "idle connection closed", client: peer)
         case .timedOut(.body):
             observe(.timedOut(.body))
-            tell(.tooSlow, client: peer, key: nil)
+            tell(.tooSlow, client: peer, key: client.key)
+        case .timedOut(.response):
+            observe(.timedOut(.response))
+            log.write(.info, "response not taken, connection closed", client: peer)
         case .timedOut(.linger): break
         case .unreadable(let problem):
             observe(.answered("none", status: problem.status.code))
@@ -113,6 +117,8 @@ public enum HTTPEvent: Sendable {
 public enum HTTPTimeoutKind: String, CaseIterable, Hashable, Sendable {
     case request
     case body
+    /// That it takes its response.
+    case response
 }
 
 /// What requests are held to; it may change while the server runs.

@@ -1,3 +1,4 @@
+import Foundation
 import RelayCore
 import StrictJSON
 
@@ -44,11 +45,11 @@ extension JSON {
         let recipients = record.deliveries.flatMap { delivery in
             let status = MessageStatus(MessageState(of: [delivery.state])).rawValue
             let isScheduled = record.state == .scheduled
-            let time = delivery.history.last?.finishedAt ?? record.acceptedAt
+            let time = delivery.endedAt ?? delivery.history.last?.finishedAt ?? record.acceptedAt
             return delivery.recipients.map { address -> JSON in
                 [
                     "email": JSON(address), "status": JSON(isScheduled ? "scheduled" : status),
-                    "at": JSON(time.rfc3339), "detail": JSON(delivery.reason),
+                    "at": JSON(time.rfc3339), "detail": JSON(delivery.detail(for: address)),
                 ]
             }
         }
@@ -59,5 +60,14 @@ extension JSON {
             "created_at": JSON(record.acceptedAt.rfc3339), "scheduled_at": JSON(record.scheduledAt?.rfc3339),
             "recipients": .array(recipients),
         ]
+    }
+}
+
+extension MessageRecord.Delivery {
+    /// What there is to say of one recipient. The note on a delivery that was sent may be about others of it.
+    fileprivate func detail(for address: String) -> String? {
+        guard state == .sent || state == .simulated, recipients.count > 1 else { return reason }
+        let own = reason?.components(separatedBy: "; ").filter { $0.contains(address) } ?? []
+        return own.isEmpty ? nil : own.joined(separator: "; ")
     }
 }

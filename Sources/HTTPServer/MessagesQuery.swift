@@ -15,26 +15,28 @@ struct MessagesQuery: Hashable, Sendable {
 
     private static let names = ["limit", "cursor", "status", "tag", "since"]
 
-    static func read(
-        _ parameters: some Collection<(key: Substring, value: Substring)>, in environment: Environment
-    ) -> Result<MessagesQuery, Problem> {
-        var query = MessagesQuery()
-        var mistakes: [String] = []
-        var seen: Set<Substring> = []
-        for (name, text) in parameters {
-            guard seen.insert(name).inserted else {
-                mistakes.append("\(name) is given twice; give it once")
-                continue
-            }
-            if let mistake = query.set(String(name), String(text), environment) { mistakes.append(mistake) }
-        }
-        guard mistakes.isEmpty else {
+    static func read(_ query: some StringProtocol, in environment: Environment) -> Result<MessagesQuery, Problem> {
+        guard let parameters = try? FormQuery.parameters(query) else {
             return .failure(
-                Problem(
-                    RefusalReason.invalid.rawValue, .unprocessableContent,
-                    "The query is not understood: \(mistakes.joined(separator: "; "))."))
+                problem(["A percent sign in the query must be followed by two hexadecimal digits of UTF-8."]))
         }
-        return .success(query)
+        var read = MessagesQuery()
+        var mistakes: [String] = []
+        var seen: Set<String> = []
+        for (name, text) in parameters where mistakes.count < maximumMistakes {
+            if !seen.insert(name).inserted {
+                mistakes.append("A parameter is given twice; give each one once.")
+            } else if let mistake = read.set(name, text, environment) {
+                mistakes.append(mistake)
+            }
+        }
+        return mistakes.isEmpty ? .success(read) : .failure(problem(mistakes))
+    }
+
+    private static let maximumMistakes = 10
+
+    private static func problem(_ mistakes: [String]) -> Problem {
+        Problem(RefusalReason.invalid.rawValue, .unprocessableContent, mistakes.joined(separator: " "))
     }
 
     /// Returns what is wrong, if anything is.
@@ -42,28 +44,31 @@ struct MessagesQuery: Hashable, Sendable {
         switch name {
         case "limit":
             guard let number = Int(text), (1...MessagesQuery.maximumLimit).contains(number) else {
-                return "limit must be a number from 1 to \(MessagesQuery.maximumLimit)"
+                return "The parameter limit must be a number from 1 to \(MessagesQuery.maximumLimit)."
             }
             limit = number
         case "cursor":
-            guard let id = MessageID(text) else { return "cursor must be the next_cursor of an earlier page" }
+            guard let id = MessageID(text) else {
+                return "The parameter cursor must be the next_cursor of an earlier page."
+            }
             cursor = id
         case "status":
             guard let asked = MessageStatus(rawValue: text) else {
-                return "status must be one of \(MessageStatus.allCases.map(\.rawValue).joined(separator: ", "))"
+                let known = MessageStatus.allCases.map(\.rawValue).joined(separator: ", ")
+                return "The parameter status must be one of \(known)."
             }
             status = asked.state(in: environment)
         case "tag":
-            if let fault = MessageTags.fault(of: text) { return "tag \(fault)" }
+            if let fault = MessageTags.fault(of: text) { return "The tag in the query \(fault)." }
             tag = text
         case "since":
-            guard let time = Timestamp(rfc3339: text.utf8) else {
-                return "since must be a time as in 2026-01-31T12:00:00Z"
+            // A plus sign that was not encoded has become a blank.
+            guard let time = Timestamp(rfc3339: text.utf8.map { $0 == 0x20 ? UInt8(ascii: "+") : $0 }) else {
+                return "The parameter since must be a time as in 2026-01-31T12:00:00Z."
             }
             since = time
         default:
-            return "there is no parameter \(name.prefix(40).filter { $0.isASCII && $0.isLetter }); "
-                + "known are \(MessagesQuery.names.joined(separator: ", "))"
+            return "A parameter is not known; the parameters are \(MessagesQuery.names.joined(separator: ", "))."
         }
         return nil
     }

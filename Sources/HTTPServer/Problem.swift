@@ -31,8 +31,13 @@ struct Problem: Error, Hashable, Sendable {
     ) {
         self.code = code
         self.status = status
-        self.detail = detail
-        self.mistakes = mistakes
+        // The names in it are the client's, and one may be a key that was pasted into the wrong place.
+        self.detail = LikelySecret.withheld(in: detail)
+        self.mistakes = mistakes.map { mistake in
+            Mistake(
+                detail: LikelySecret.withheld(in: mistake.detail),
+                pointer: JSONPointer(mistake.pointer.tokens.map(LikelySecret.withheld)))
+        }
         self.retryAfter = retryAfter
         self.authenticate = authenticate
         self.allow = allow

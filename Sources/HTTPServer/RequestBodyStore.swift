@@ -1,6 +1,7 @@
 import HummingbirdCore
 import NIOCore
 import NIOPosix
+import RelayCore
 
 #if canImport(Glibc)
     import Glibc
@@ -16,6 +17,8 @@ struct RequestBodyStore: Sendable {
         case tooLarge
         /// There is no file to be had for it: a system error's number.
         case storage(CInt)
+        /// The space that is left is kept for others.
+        case noSpace(Refusal)
     }
 
     /// The directory of files that are deleted while they are in use.
@@ -23,6 +26,8 @@ struct RequestBodyStore: Sendable {
     /// Octets of a body.
     let limit: Int
     let turns: LargeBodyTurns
+    /// Why there is no space for so many octets; nil where there is. Returns at once.
+    let refusalOfSpace: @Sendable (Int) -> Refusal?
 
     /// Octets of a body that are kept in memory.
     static let inlineLimit = 128 * 1024
@@ -41,6 +46,7 @@ struct RequestBodyStore: Sendable {
             guard total <= limit else { throw Failure.tooLarge }
             piece.withUnsafeReadableBytes { octets.append(contentsOf: $0) }
             guard octets.count >= RequestBodyStore.inlineLimit, total < length ?? .max else { continue }
+            if let refusal = refusalOfSpace(total) { throw Failure.noSpace(refusal) }
             let target: ScratchFile
             if let file {
                 target = file

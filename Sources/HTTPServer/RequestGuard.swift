@@ -172,22 +172,41 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
             context.write(data, promise: promise)
         case .head(var head):
             if head.headerFields[.connection] == "close" { state.endAfterResponse() }
-            switch state.responseBegins() {
+            switch state.responseBegins(at: .now()) {
             case .pass: break
             case .passAsLast: head.headerFields[.connection] = "close"
             case .drop: return drop(promise)
             }
             head.headerFields[.date] = clock.now().httpDate
             context.write(wrapOutboundOut(.head(head)), promise: promise)
-        case .body:
+        case .body(let octets):
             guard state.isResponding else { return drop(promise) }
-            context.write(data, promise: promise)
+            writeInPieces(octets, context, promise)
         case .end:
             guard state.isResponding else { return drop(promise) }
-            context.writeAndFlush(data, promise: promise)
-            responseEnded(context)
+            let taken = promise ?? context.eventLoop.makePromise(of: Void.self)
+            // Only then may the next request be answered: what a client does not read must not pile up.
+            taken.futureResult.assumeIsolated().whenSuccess { [self] in responseEnded(context) }
+            context.writeAndFlush(data, promise: taken)
+            schedule(context)
         }
     }
+
+    /// Writes a body so that it is seen how far the client has taken it.
+    private func writeInPieces(
+        _ octets: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+    ) {
+        var rest = octets
+        while rest.readableBytes > RequestGuard.pieceSize, let piece = rest.readSlice(length: RequestGuard.pieceSize) {
+            let taken = context.eventLoop.makePromise(of: Void.self)
+            taken.futureResult.assumeIsolated().whenSuccess { [self] in state.responseTaken(at: .now()) }
+            context.write(wrapOutboundOut(.body(piece)), promise: taken)
+        }
+        context.write(wrapOutboundOut(.body(rest)), promise: promise)
+    }
+
+    /// Octets of a piece of a response: a client that takes one in the time of a piece is fast enough.
+    private static let pieceSize = 32 * 1024
 
     private func drop(_ promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.ioOnClosedChannel) }
 
@@ -197,6 +216,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .linger: context.read()
         case .close: context.close(promise: nil)
         }
+        guard context.channel.isActive else { return }
         schedule(context)
     }
 

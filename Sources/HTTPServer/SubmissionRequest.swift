@@ -11,7 +11,12 @@ struct SubmissionRequest: Sendable {
 
     var bodies: RequestBodyStore {
         RequestBodyStore(
-            directory: configuration.scratchDirectory, limit: configuration.maximumBodySize, turns: api.service.turns)
+            directory: configuration.scratchDirectory, limit: configuration.maximumBodySize, turns: api.service.turns,
+            refusalOfSpace: refusalOfSpace)
+    }
+
+    private func refusalOfSpace(_ octets: Int) -> Refusal? {
+        api.service.store.refusalOfSpace(for: api.caller.grant.key.environment, size: octets)
     }
 
     /// Why the body is not wanted, before it is read.
@@ -20,10 +25,12 @@ struct SubmissionRequest: Sendable {
         guard fields[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true,
             fields[.transferEncoding].map({ $0.lowercased() == "chunked" }) ?? true
         else { return .contentCoding }
-        if let length = fields[.contentLength].flatMap({ Int($0) }), length > configuration.maximumBodySize {
+        // A number that is too large for the machine is too large in any case.
+        if let length = fields[.contentLength], Int(length).map({ $0 > configuration.maximumBodySize }) ?? true {
             return .tooLarge(configuration.maximumBodySize)
         }
-        return nil
+        let length = fields[.contentLength].flatMap { Int($0) } ?? 0
+        return refusalOfSpace(length).map { Problem($0, scope: api.caller.grant.scope) }
     }
 
     /// Takes the emails that the body describes into the queue.
@@ -66,7 +73,9 @@ struct SubmissionRequest: Sendable {
                 case .refused(let refusal):
                     return ["status": "failed", "error": JSON(Problem(refusal, scope: api.caller.grant.scope))]
                 case .invalid(let failure):
-                    return ["status": "failed", "error": JSON(Problem(failure))]
+                    let problem = Problem(failure)
+                    api.service.tell(problem, client: api.caller.client, key: api.key)
+                    return ["status": "failed", "error": JSON(problem)]
                 }
             }
             let sent = outcomes.compactMap { outcome in if case .sent(let sent) = outcome { sent } else { nil } }

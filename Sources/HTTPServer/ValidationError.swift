@@ -42,16 +42,23 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
 /// Gathers the mistakes in a document, so that all are told at once.
 struct ValidationErrors {
     private(set) var all: [ValidationError] = []
+    /// Mistakes that are told. At least one is.
+    private let limit: Int
 
     /// Mistakes that are told of one document: it may have 100,000 values.
     static let limit = 100
 
-    mutating func add(_ detail: String, at pointer: JSONPointer, _ kind: ValidationError.Kind = .invalid) {
-        guard all.count <= ValidationErrors.limit else { return }
+    init(limit: Int = ValidationErrors.limit) { self.limit = max(1, limit) }
+
+    /// - Parameter detail: is not made where no more mistakes are told: some sentences take long to find.
+    mutating func add(
+        _ detail: @autoclosure () -> String, at pointer: JSONPointer, _ kind: ValidationError.Kind = .invalid
+    ) {
+        guard all.count <= limit else { return }
         all.append(
-            all.count < ValidationErrors.limit
-                ? ValidationError(detail, at: pointer, kind)
-                : ValidationError("There are more mistakes than these \(ValidationErrors.limit).", at: .root))
+            all.count < limit
+                ? ValidationError(detail(), at: pointer, kind)
+                : ValidationError("There are more mistakes than these \(limit).", at: .root))
     }
 
     /// Adds what was found by a second look, unless its place has a mistake already, which may be why.

@@ -104,7 +104,7 @@ public final class Listener: Sendable {
     /// Adds the handlers of a connection to its pipeline. Called on the connection's event loop.
     ///
     /// `client` is the address of the client: that of the connection's peer, or the one that the PROXY header gives. Nil over a Unix
-    /// socket, and for a peer that is gone already.
+    /// socket only.
     public typealias Initializer = @Sendable (_ channel: any Channel, _ client: IPAddress?) throws -> Void
 
     /// Binds `place`. A connection reads when its handlers ask for it, and stays open for replies when the client has said that it
@@ -123,6 +123,7 @@ public final class Listener: Sendable {
         initialize: @escaping Initializer
     ) async throws -> Listener {
         let quiescing = ServerQuiescingHelper(group: group)
+        let isUnixSocket = place.isUnixSocket
         var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: backlog)
             .serverChannelInitializer { channel in
@@ -137,13 +138,17 @@ public final class Listener: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let proxy else {
-                        return try initialize(channel, channel.remoteAddress.flatMap(IPAddress.init))
+                        let client = channel.remoteAddress.flatMap(IPAddress.init)
+                        // A client that has reset its connection has no address any more. Its octets could still be read, and nobody
+                        // knows what it may do.
+                        guard isUnixSocket || client != nil else { throw ChannelError.ioOnClosedChannel }
+                        return try initialize(channel, client)
                     }
                     let handler = ProxyHeaderHandler(policy: proxy, initialize: initialize)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-        if !place.isUnixSocket {
+        if !isUnixSocket {
             bootstrap =
                 bootstrap
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

@@ -39,7 +39,7 @@ public struct AcceptanceLedger: Sendable {
     private var free: Int?
     private var standings: [KeyID: KeyStanding] = [:]
 
-    /// What was accepted before under the fingerprint of an ``Idempotency``.
+    /// What was accepted before under a fingerprint of an ``Idempotency``.
     public struct EarlierRequest: Sendable, Hashable {
         public var message: MessageID
         /// As in ``Idempotency/content``.
@@ -78,7 +78,7 @@ public struct AcceptanceLedger: Sendable {
     ///   - standing: what is known of a key; nil when there is none. Asked once for each key of the batch.
     ///   - firstOfRepeat: the message under a fingerprint that was accepted within ``Fingerprint/memory`` of `now`, before or
     ///     after, and has neither failed nor been cancelled. One accepted earlier in this batch is among them.
-    ///   - earlierRequest: what was accepted under the fingerprint of an ``Idempotency`` within the same time, whatever became of
+    ///   - earlierRequest: what was accepted under a fingerprint of an ``Idempotency`` within the same time, whatever became of
     ///     it.
     public mutating func decide(
         on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
@@ -92,8 +92,11 @@ public struct AcceptanceLedger: Sendable {
         guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
         let key = standing.stored.key
         if let refusal = standing.stored.refusal(of: submission, at: now) { return .refuse(refusal) }
-        if let idempotency = submission.idempotency, let earlier = try earlierRequest(idempotency.fingerprint) {
-            return earlier.content == idempotency.content ? .repeated(earlier.message) : .refuse(.idempotencyMismatch)
+        if let idempotency = submission.idempotency, let earlier = try earlierRequest(idempotency.request) {
+            guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
+            guard let part = idempotency.part else { return .repeated(earlier.message) }
+            // An email of a batch that is not remembered was not accepted with the others, or its turn is now.
+            if let first = try earlierRequest(part) { return .repeated(first.message) }
         }
         let fingerprint = key.detectsRepeats ? submission.fingerprint : nil
         if let fingerprint, let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
@@ -119,7 +122,7 @@ public struct AcceptanceLedger: Sendable {
         case .refused(let refusal): return refusal
         case nil: break
         }
-        if let refusal = limits.refusalOfDay(of: batch, after: used, at: now) {
+        if let refusal = limits.refusalOfDay(ofBatch: batch.emails, after: used, at: now) {
             batches[batch.first] = .refused(refusal)
             return refusal
         }
@@ -160,10 +163,10 @@ extension SendingLimits {
     }
 
     /// Why the key's day has no room for all emails of a batch; nil if it has.
-    public func refusalOfDay(of batch: SubmissionBatch, after used: Int, at now: Timestamp) -> Refusal? {
-        guard let perDay, used + batch.emails > perDay else { return nil }
-        return batch.emails > perDay
-            ? .batchBeyondDay(cap: perDay, emails: batch.emails)
-            : .batchBeyondRest(cap: perDay, rest: perDay - used, emails: batch.emails, at: now)
+    public func refusalOfDay(ofBatch emails: Int, after used: Int, at now: Timestamp) -> Refusal? {
+        guard let perDay, used + emails > perDay else { return nil }
+        return emails > perDay
+            ? .batchBeyondDay(cap: perDay, emails: emails)
+            : .batchBeyondRest(cap: perDay, rest: perDay - used, emails: emails, at: now)
     }
 }

@@ -24,11 +24,13 @@ public struct MessageRecord: Sendable {
         public var sesMessageID: String?
         public var reason: String?
         public var maybeDuplicate: Bool
+        /// When it came to its end state; nil before.
+        public var endedAt: Timestamp?
         public var history: [Attempt]
 
         public init(
             recipients: [String], state: DeliveryState, attempts: Int, nextAttemptAt: Timestamp?, sesMessageID: String?,
-            reason: String?, maybeDuplicate: Bool, history: [Attempt]
+            reason: String?, maybeDuplicate: Bool, endedAt: Timestamp? = nil, history: [Attempt]
         ) {
             self.recipients = recipients
             self.state = state
@@ -37,6 +39,7 @@ public struct MessageRecord: Sendable {
             self.sesMessageID = sesMessageID
             self.reason = reason
             self.maybeDuplicate = maybeDuplicate
+            self.endedAt = endedAt
             self.history = history
         }
     }

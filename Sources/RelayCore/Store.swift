@@ -118,6 +118,9 @@ public protocol SubmissionStore: Sendable {
         _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
     )
 
+    /// What was accepted under a fingerprint of an ``Idempotency`` within ``Fingerprint/memory`` of `now`; nil for nothing.
+    func request(under fingerprint: Fingerprint, now: Timestamp) async throws -> AcceptanceLedger.EarlierRequest?
+
     /// Begins a body too large for memory.
     func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile
 
@@ -137,6 +140,11 @@ public protocol SubmissionStore: Sendable {
 }
 
 extension SubmissionStore {
+    /// For a store that remembers no requests.
+    public func request(
+        under fingerprint: Fingerprint, now: Timestamp
+    ) async throws -> AcceptanceLedger.EarlierRequest? { nil }
+
     /// For a store that has no disk to run out of.
     public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? { nil }
 

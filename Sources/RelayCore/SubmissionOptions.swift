@@ -6,17 +6,11 @@ public struct SubmissionOptions: Hashable, Sendable {
     public var scheduledAt: Timestamp?
     /// How it is known again when the client repeats its request; nil: only by what the message itself says.
     public var idempotency: Idempotency?
-    /// The batch that it belongs to; nil: it stands alone.
-    public var batch: SubmissionBatch?
 
-    public init(
-        tags: [String] = [], scheduledAt: Timestamp? = nil, idempotency: Idempotency? = nil,
-        batch: SubmissionBatch? = nil
-    ) {
+    public init(tags: [String] = [], scheduledAt: Timestamp? = nil, idempotency: Idempotency? = nil) {
         self.tags = tags
         self.scheduledAt = scheduledAt
         self.idempotency = idempotency
-        self.batch = batch
     }
 }
 
@@ -26,14 +20,20 @@ public struct SubmissionOptions: Hashable, Sendable {
 /// detected, and for a message that has failed or was cancelled meanwhile.
 public struct Idempotency: Hashable, Sendable {
     /// Of the key and the client's idempotency key: ``Fingerprint/init(key:request:part:)``.
-    public var fingerprint: Fingerprint
+    public var request: Fingerprint
+    /// Where the request is a batch, that of this email within it; nil where the request is this email.
+    public var part: Fingerprint?
     /// 16 octets of a digest of the whole request: two requests with one fingerprint must not differ in it.
     public var content: [UInt8]
 
-    public init(fingerprint: Fingerprint, content: [UInt8]) {
-        self.fingerprint = fingerprint
+    public init(request: Fingerprint, part: Fingerprint? = nil, content: [UInt8]) {
+        self.request = request
+        self.part = part
         self.content = content
     }
+
+    /// Under which the email itself is remembered.
+    public var email: Fingerprint { part ?? request }
 }
 
 /// Which messages count together against a key's daily cap: all of them fit, or none is accepted.

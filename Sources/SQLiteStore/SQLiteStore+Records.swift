@@ -247,7 +247,8 @@ enum RecordRow {
                     recipients: RecipientList.recipients(recipients), state: state, attempts: row["attempts"],
                     nextAttemptAt: state == .queued ? Timestamp(milliseconds: row["next_attempt_at"]) : nil,
                     sesMessageID: row["ses_message_id"], reason: row["reason"],
-                    maybeDuplicate: row["maybe_duplicate"], history: history[row["id"]] ?? []))
+                    maybeDuplicate: row["maybe_duplicate"], endedAt: timestamp(row["ended_at"]),
+                    history: history[row["id"]] ?? []))
         }
         return try rows.map { row in
             guard let id = MessageID(rawValue: row["id"]), let key = KeyID(row["key"]),

@@ -74,6 +74,14 @@ extension SQLiteStore: SubmissionStore {
     }
 }
 
+extension SQLiteStore {
+    public func request(
+        under fingerprint: Fingerprint, now: Timestamp
+    ) async throws -> AcceptanceLedger.EarlierRequest? {
+        try await read { try AcceptanceWriter.request(under: fingerprint, now, AcceptanceWriter.findRequest($0)) }
+    }
+}
+
 /// Writes what an ``AcceptanceLedger`` decides.
 private struct AcceptanceWriter {
     private var ledger: AcceptanceLedger
@@ -124,7 +132,7 @@ private struct AcceptanceWriter {
 
     // Most batches have no use for these, so they are prepared where they are needed.
 
-    private static func findRequest(_ database: Database) throws -> DirectStatement {
+    static func findRequest(_ database: Database) throws -> DirectStatement {
         try DirectStatement(
             database,
             """
@@ -159,11 +167,14 @@ private struct AcceptanceWriter {
             }
             if let idempotency = submission.idempotency {
                 let rememberRequest = try rememberRequest()
-                rememberRequest.bind(idempotency.fingerprint.bytes, at: 1)
-                rememberRequest.bind(submission.id.rawValue, at: 2)
-                rememberRequest.bind(idempotency.content, at: 3)
-                rememberRequest.bind(now.milliseconds, at: 4)
-                try rememberRequest.run()
+                // The request as a whole goes by its latest email: which one is never asked.
+                for fingerprint in Set([idempotency.request, idempotency.email]) {
+                    rememberRequest.bind(fingerprint.bytes, at: 1)
+                    rememberRequest.bind(submission.id.rawValue, at: 2)
+                    rememberRequest.bind(idempotency.content, at: 3)
+                    rememberRequest.bind(now.milliseconds, at: 4)
+                    try rememberRequest.run()
+                }
             }
             try insert(submission, lane: lane)
             return .accepted
@@ -184,7 +195,7 @@ private struct AcceptanceWriter {
     }
 
     /// What was accepted under the fingerprint of an idempotency key.
-    private static func request(
+    static func request(
         under fingerprint: Fingerprint, _ now: Timestamp, _ find: DirectStatement
     ) throws -> AcceptanceLedger.EarlierRequest? {
         find.bind(fingerprint.bytes, at: 1)

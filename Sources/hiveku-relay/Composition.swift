@@ -36,11 +36,12 @@ extension SMTPServerConfiguration {
 
 extension HTTPServerConfiguration {
     init(_ settings: RelaySettings) {
+        let directory = (settings.database as NSString).deletingLastPathComponent
         self.init(
             maximumMessageSize: settings.submission.maximumMessageSize,
             maximumRecipients: settings.submission.maximumRecipients, trustedProxies: settings.http.trustedProxies,
             // Where there is room for messages there is room for these, and the service may write there.
-            scratchDirectory: (settings.database as NSString).deletingLastPathComponent)
+            scratchDirectory: directory.isEmpty ? "." : directory)
     }
 }
 

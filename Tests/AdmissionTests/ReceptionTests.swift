@@ -222,8 +222,7 @@ import Testing
         let (fixture, grant) = try await fixture()
         let time = Sample.now + .seconds(60)
         var options = SubmissionOptions(tags: ["a", "b"])
-        options.idempotency = Idempotency(fingerprint: Fingerprint(key: grant.id, request: "x"), content: [1])
-        options.batch = SubmissionBatch(first: try #require(MessageID(rawValue: 1)), emails: 1)
+        options.idempotency = Idempotency(request: Fingerprint(key: grant.id, request: "x"), content: [1])
         let header = "From: from@example.com\r\nMessage-ID: <a@b>\r\nHiveku-Tags: b, c\r\n"
         func submission(_ options: SubmissionOptions) throws -> Submission? {
             var reception = try fixture.admission.begin(
@@ -238,7 +237,7 @@ import Testing
         var found = try #require(try submission(options))
         #expect(found.tags == ["a", "b", "c"] && found.scheduledAt == time && found.waitsUntil == time)
         // The client's own promise counts, not what the message says.
-        #expect(found.idempotency == options.idempotency && found.batch == options.batch && found.fingerprint == nil)
+        #expect(found.idempotency == options.idempotency && found.fingerprint == nil)
         options = SubmissionOptions(scheduledAt: time + .seconds(1))
         found = try #require(try submission(options))
         #expect(found.tags == ["b", "c"] && found.scheduledAt == options.scheduledAt && found.fingerprint != nil)

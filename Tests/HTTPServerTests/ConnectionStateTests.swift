@@ -18,7 +18,7 @@ import Testing
     }
 
     private func respond(_ state: inout HTTPConnectionState, at seconds: Int64) -> HTTPConnectionState.AfterResponse {
-        _ = state.responseBegins()
+        _ = state.responseBegins(at: at(seconds))
         return state.responseEnded(at: at(seconds))
     }
 
@@ -29,7 +29,7 @@ import Testing
         for second in 1...3 as ClosedRange<Int64> {
             receive(&state, at: second)
             #expect(!state.wantsInput)
-            #expect(state.responseBegins() == .pass)
+            #expect(state.responseBegins(at: at(1)) == .pass)
             #expect(state.isResponding)
             #expect(state.responseEnded(at: at(second)) == .next)
             #expect(state.wantsInput)
@@ -51,16 +51,16 @@ import Testing
         var state = state()
         _ = state.headReceived(at: at(1))
         _ = state.bodyReceived(100)
-        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseBegins(at: at(1)) == .passAsLast)
         #expect(state.responseEnded(at: at(2)) == .linger)
         #expect(state.isLingering)
-        #expect(state.responseBegins() == .drop)
+        #expect(state.responseBegins(at: at(1)) == .drop)
     }
 
     @Test func aResponseThatBeginsEarlyIsTheLastAlsoWhenTheRequestEndsMeanwhile() {
         var state = state()
         _ = state.headReceived(at: at(1))
-        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseBegins(at: at(1)) == .passAsLast)
         _ = state.endReceived()
         #expect(state.responseEnded(at: at(2)) == .close)
     }
@@ -82,7 +82,7 @@ import Testing
         var state = state()
         receive(&state, at: 1)
         state.endAfterResponse()
-        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseBegins(at: at(1)) == .passAsLast)
         #expect(state.responseEnded(at: at(1)) == .close)
     }
 
@@ -94,21 +94,21 @@ import Testing
         var inBody = state()
         _ = inBody.headReceived(at: at(1))
         #expect(inBody.unreadable(at: at(1)) == .tell)
-        #expect(inBody.responseBegins() == .drop)
+        #expect(inBody.responseBegins(at: at(1)) == .drop)
     }
 
     @Test func aWholeRequestIsAnsweredBeforeWhatCannotBeRead() {
         var state = state()
         receive(&state, at: 1)
         #expect(state.unreadable(at: at(1)) == .wait)
-        #expect(state.responseBegins() == .passAsLast)
+        #expect(state.responseBegins(at: at(1)) == .passAsLast)
         #expect(state.responseEnded(at: at(1)) == .close)
     }
 
     @Test func twoResponsesToOneRequestCannotBe() {
         var state = state()
         _ = state.headReceived(at: at(1))
-        _ = state.responseBegins()
+        _ = state.responseBegins(at: at(1))
         #expect(state.unreadable(at: at(1)) == .close)
         #expect(!state.isResponding)
     }
@@ -157,6 +157,18 @@ import Testing
         #expect(state.expired(at: at(1049)) == nil)
         #expect(state.expired(at: at(1050)) == .body)
         #expect(state.isLingering)
+    }
+
+    @Test func aResponseIsTakenPieceByPiece() {
+        var state = state()
+        receive(&state, at: 1)
+        #expect(state.deadline == nil)
+        _ = state.responseBegins(at: at(100))
+        #expect(state.expired(at: at(159)) == nil)
+        state.responseTaken(at: at(159))
+        #expect(state.expired(at: at(218)) == nil)
+        #expect(state.expired(at: at(219)) == .response)
+        #expect(state.responseEnded(at: at(220)) == .close)
     }
 
     @Test func lingeringEnds() {

@@ -44,7 +44,8 @@ import Testing
         ("10.1.1.1", ["203.0.113.9", "198.51.100.7", "10.3.3.3"], "198.51.100.7"),
         ("10.1.1.1", ["10.2.2.2, 10.3.3.3"], "10.1.1.1"), ("fd00::1", [" 2001:db8::1 "], "2001:db8::1"),
         ("10.1.1.1", ["[2001:db8::1]:443"], "2001:db8::1"), ("10.1.1.1", ["198.51.100.7:5555"], "198.51.100.7"),
-        ("10.1.1.1", ["::ffff:198.51.100.7"], "198.51.100.7"),
+        ("10.1.1.1", ["::ffff:198.51.100.7"], "198.51.100.7"), ("10.1.1.1", ["198.51.100.7,"], "198.51.100.7"),
+        ("10.1.1.1", ["", " , "], "10.1.1.1"),
     ])
     func forwardedFor(_ peer: String, _ values: [String], _ expected: String) throws {
         let address = ForwardedClient.address(
@@ -52,7 +53,10 @@ import Testing
         #expect(address == IPAddress(expected))
     }
 
-    @Test(arguments: ["unknown", "", "198.51.100.7,", "198.51.100.7, x", "[2001:db8::1", "999.1.1.1", "_hidden"])
+    @Test(arguments: [
+        "unknown", "198.51.100.7, x", "[2001:db8::1", "999.1.1.1", "_hidden", "198.51.100.7:x", "[2001:db8::1]x",
+        "198.51.100.7:99999", "[2001:db8::1]:",
+    ])
     func aTrustedProxyThatSendsNoAddressIsNotTakenForTheClient(_ value: String) throws {
         let address = ForwardedClient.address(
             peer: try #require(IPAddress("10.1.1.1")), fields(.xForwardedFor, [value]), trusted: try proxies())

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import stat
+import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -371,6 +372,47 @@ def test_a_batch_is_idempotent_as_a_whole(relay, api):
     assert (answer.status, answer.code) == (422, "idempotency-mismatch")
 
 
+@pytest.mark.parametrize("first, second", [
+    ([EMAIL, EMAIL], [EMAIL, EMAIL, EMAIL]), ([EMAIL, {**EMAIL, "to": "x"}], [{**EMAIL, "to": "x"}, EMAIL]),
+    (EMAIL, [EMAIL]), ([EMAIL], EMAIL)], ids=["longer", "other places", "send then batch", "batch then send"])
+def test_an_idempotency_key_is_for_one_request(relay, first, second):
+    key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000)
+    with API(relay, key) as api:
+        def post(body):
+            return api.post("/v1/email/batch" if isinstance(body, list) else "/v1/email/send", body, Idempotency_Key="one")
+
+        assert post(first).status == 200
+        before = len(relay.json("messages", "list", "--key", key_id(key)))
+        answer = post(second)
+        assert (answer.status, answer.code) == (422, "idempotency-mismatch")
+        assert len(relay.json("messages", "list", "--key", key_id(key))) == before
+
+
+def test_an_emails_own_key_does_not_fail_the_batch(api):
+    taken(api.send({**EMAIL, "idempotency_key": "own"}))
+    answer = api.batch([{**EMAIL, "subject": "other", "idempotency_key": "own"}, {**EMAIL, "to": "nobody"}])
+    assert answer.status == 200
+    assert [result["error"]["code"] for result in answer.json["results"]] == ["idempotency-mismatch", "address"]
+
+
+def test_a_repeat_needs_nothing_of_the_rate(relay):
+    key = relay.create_key(scopes=("email:send", "email:batch"), per_second=0.001, burst=3)
+    with API(relay, key) as api:
+        batch, one = api.batch([EMAIL] * 2, Idempotency_Key="b"), api.send(Idempotency_Key="s")
+        assert api.send().code == "rate-second"
+        for first, again in [(batch, api.batch([EMAIL] * 2, Idempotency_Key="b")), (one, api.send(Idempotency_Key="s"))]:
+            assert again.status == 200 and again.json == first.json and again.fields["Idempotent-Replayed"] == "true"
+        assert api.send({**EMAIL, "subject": "other"}, Idempotency_Key="s").code == "idempotency-mismatch"
+
+
+def test_a_repeat_is_scheduled_as_the_first_time_was(relay, api):
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    first = api.send({**EMAIL, "scheduled_at": at}, Idempotency_Key="later")
+    assert first.json["status"] == "scheduled"
+    relay.wait_for_state(taken(first), "simulated")
+    assert api.send({**EMAIL, "scheduled_at": at}, Idempotency_Key="later").json == first.json
+
+
 # -- later
 
 def test_scheduled_and_cancelled(relay, api):
@@ -387,6 +429,7 @@ def test_scheduled_and_cancelled(relay, api):
     assert api.message(message_id).json["status"] == "cancelled"
     assert api.post(f"/v1/email/messages/{message_id}/cancel").status == 200
     assert relay.message(message_id)["state"] == "cancelled"
+    relay.wait_for_log(f"cancelled client=127.0.0.1 key={api.key[8:16]} message={message_id[4:]}")
 
 
 def test_what_is_sent_cannot_be_cancelled(relay, api):
@@ -435,8 +478,35 @@ def test_messages_of_a_key(relay):
         assert api.post(f"/v1/email/messages/{foreign}/cancel").status == 404
 
 
+def test_a_tag_with_a_blank(api):
+    message_id = taken(api.send({**EMAIL, "tags": ["a b+c"]}))
+    for query in ["tag=a+b%2Bc", "tag=a%20b%2bc", "&tag=a+b%2Bc&"]:
+        assert api.get(f"/v1/email/messages?{query}").json["data"][0]["messageId"] == message_id
+
+
+def test_a_recipients_detail_is_its_own(relay, api):
+    simulator = "simulator.amazonses.com"
+    message_id = taken(api.send({**EMAIL, "to": [f"success@{simulator}", f"bounce@{simulator}", f"complaint@{simulator}"]}))
+    relay.wait_for_state(message_id, "simulated")
+    good, bounce, complaint = [recipient["detail"] for recipient in api.message(message_id).json["recipients"]]
+    assert good is None and "bounce" in bounce and "complaint" not in bounce and "complaint" in complaint
+
+
+@pytest.mark.parametrize("path", ["/v1/email/messages?KEY=1&KEY=1", "/v1/email/messages?&&" + "a&" * 5000])
+def test_queries_that_are_hostile(relay, api, path):
+    answer = api.get(path.replace("KEY", api.key))
+    assert answer.status == 422 and len(answer.octets) < 4096 and api.key.encode() not in answer.octets
+    assert api.key not in relay.log_text()
+
+
+def test_a_key_in_the_wrong_place_is_repeated_nowhere(relay, api):
+    for body in [f'{{"{api.key}": 1}}', f'{{"{api.key}": 1, "{api.key}": 2}}', json.dumps({**EMAIL, "headers": {api.key: "x\r"}})]:
+        assert api.key.encode() not in api.send(body).octets
+    assert api.key not in relay.log_text()
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "status=x", "since=yesterday", "color=red",
-                                   "limit=1&limit=2", "tag=", "tag=" + "x" * 257])
+                                   "limit=1&limit=2", "tag=%zz", "tag=%ff", "tag=", "tag=" + "x" * 257])
 def test_queries_that_are_wrong(api, query):
     answer = api.get(f"/v1/email/messages?{query}")
     assert (answer.status, answer.code) == (422, "invalid")
@@ -490,6 +560,22 @@ def test_clear_text_is_for_this_machine_and_trusted_proxies(own_relay, public_ad
     _, _, octets = answers({"http.listen": [*listen, f"http://{public_address}:0"],
                             "http.trusted_proxies": [public_address]})
     assert octets.startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_client_that_is_gone_has_no_rights(own_relay):
+    """A connection that was reset before it was looked at has no address."""
+    relay = own_relay(HTTP)
+    key = relay.create_key(allow_network="127.0.0.1/32", per_second=1000)
+    body = json.dumps(EMAIL)
+    request = (f"POST /v1/email/send HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {key}\r\n"
+               f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", relay.ports["http"]), DEADLINE, ("127.0.0.5", 0)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request)
+    with API(relay, key, source="127.0.0.5") as api:
+        assert api.send().code == "network"
+    assert relay.json("messages", "list", "--key", key_id(key)) == []
 
 
 def test_a_unix_socket(own_relay):

@@ -126,6 +126,40 @@ def test_an_old_client_is_hung_up_on(relay, key):
     assert b" 200 OK\r\n" in answer and len(queued(relay, key)) == 1
 
 
+@pytest.mark.parametrize("fields", [
+    ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"], ["Upgrade: websocket"]])
+def test_a_client_that_asks_for_another_protocol_may_come_again(relay, key, fields):
+    """Nothing is read behind such a request, so the connection ends with its answer."""
+    answer = exchange(relay, head(key, f"Content-Length: {len(BODY)}", *fields) + BODY)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b"\r\nConnection: close\r\n" in answer
+    assert len(queued(relay, key)) == 1
+
+
+def test_an_old_client_knows_no_chunks(relay, key):
+    answer = exchange(relay, head(key, "Transfer-Encoding: chunked", version="HTTP/1.0") + CHUNKED)
+    assert b" 400 " in answer and queued(relay, key) == []
+
+
+@pytest.mark.parametrize("length", ["9999999999999999999", "99999999999999999999999999"])
+def test_a_length_beyond_all_numbers_is_too_large(relay, key, length):
+    answer = exchange(relay, head(key, f"Content-Length: {length}", "Expect: 100-continue"))
+    assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 ")), answer
+
+
+def test_a_client_that_reads_nothing_is_not_written_to_without_limit(relay, key):
+    """The next request is answered when the client has taken the answer before it."""
+    with raw(relay) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(5)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 3_000_000:
+                sent += connection.send(b"GET /v1/openapi.json HTTP/1.1\r\nHost: relay\r\n\r\n" * 100)
+        assert sent < 3_000_000
+    with API(relay, key) as api:
+        taken(api.send())
+
+
 def test_octet_by_octet(relay, key):
     with raw(relay) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

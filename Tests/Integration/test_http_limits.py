@@ -10,7 +10,7 @@ from load import Client, Ledger, run, trusting
 from relay import key_id
 from test_revocation import DISPOSITIONS, ended, is_revocation
 
-ROUNDS = 25
+ROUNDS = 15
 CONNECTIONS = 50
 # Of these, so many have sent all but the last octet of a request when the revocation returns.
 LURKERS = 5

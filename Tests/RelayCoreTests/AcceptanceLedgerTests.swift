@@ -77,7 +77,7 @@ import Testing
         example.key.stored.key.domains = []
         // What the client promised speaks before what the message says.
         let request = Fingerprint(key: example.key.secret.id, request: "order-42")
-        example.submission.idempotency = Idempotency(fingerprint: request, content: [1])
+        example.submission.idempotency = Idempotency(request: request, content: [1])
         example.store.requests[request] = .init(message: example.submission.id, content: [2])
         #expect(decide(example) == .refuse(.idempotencyMismatch))
         example.submission.idempotency = nil
@@ -171,7 +171,7 @@ import Testing
         func decision(_ content: [UInt8]) -> AcceptanceLedger.Decision {
             var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
             var submission = Sample.submission(MessageID(rawValue: AcceptanceLedgerTests.id)!, key: secret.id)
-            submission.idempotency = Idempotency(fingerprint: fingerprint, content: content)
+            submission.idempotency = Idempotency(request: fingerprint, content: content)
             return ledger.decide(
                 on: submission, standing: { _ in KeyStanding(stored: stored, emailsToday: 0) },
                 firstOfRepeat: { _ in nil },
@@ -179,6 +179,28 @@ import Testing
         }
         #expect(decision([1, 2]) == .repeated(first))
         #expect(decision([1, 3]) == .refuse(.idempotencyMismatch))
+    }
+
+    /// The emails of a batch go by the request as a whole first, then by their place in it.
+    @Test func aBatchIsOneRequest() throws {
+        let (secret, stored) = Sample.key()
+        let first = try #require(MessageID(rawValue: 1))
+        let whole = Fingerprint(key: secret.id, request: "order-42")
+        let parts = (0..<2).map { Fingerprint(key: secret.id, request: "order-42", part: $0) }
+        func decision(part: Int, content: [UInt8]) -> AcceptanceLedger.Decision {
+            var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
+            var submission = Sample.submission(MessageID(rawValue: AcceptanceLedgerTests.id)!, key: secret.id)
+            submission.idempotency = Idempotency(request: whole, part: parts[part], content: content)
+            return ledger.decide(
+                on: submission, standing: { _ in KeyStanding(stored: stored, emailsToday: 0) },
+                firstOfRepeat: { _ in nil },
+                earlierRequest: { [whole, parts[0]].contains($0) ? .init(message: first, content: [1]) : nil })
+        }
+        #expect(decision(part: 0, content: [1]) == .repeated(first))
+        #expect(decision(part: 1, content: [1]) == .accept(.test, remembering: nil))
+        // Another batch under the same key, also where it has an email at a place that the first one had none at.
+        #expect(decision(part: 0, content: [2]) == .refuse(.idempotencyMismatch))
+        #expect(decision(part: 1, content: [2]) == .refuse(.idempotencyMismatch))
     }
 
     /// What is submitted: recipients, and the batch, if any, with all of its emails. A cap of 10.
@@ -217,8 +239,7 @@ import Testing
     @Test(
         arguments: [(5, 0, 5, nil), (5, 1, 5, "4 more emails"), (5, 0, 6, "never fit")] as [(Int, Int, Int, String?)])
     func theDayOfABatch(cap: Int, used: Int, emails: Int, words: String?) throws {
-        let batch = SubmissionBatch(first: try #require(MessageID(rawValue: 1)), emails: emails)
-        let refusal = SendingLimits(perDay: cap).refusalOfDay(of: batch, after: used, at: Sample.now)
+        let refusal = SendingLimits(perDay: cap).refusalOfDay(ofBatch: emails, after: used, at: Sample.now)
         #expect((refusal == nil) == (words == nil))
         guard let refusal, let words else { return }
         #expect(refusal.reason == .rateDay && refusal.explanation.contains(words))

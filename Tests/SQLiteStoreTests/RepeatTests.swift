@@ -103,7 +103,7 @@ import Testing
     @Test func aRequestIsRememberedForADayAlsoWhenItsMessageIsGone() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
-        let idempotency = Idempotency(fingerprint: Fingerprint(key: key, request: "order-42"), content: [7])
+        let idempotency = Idempotency(request: Fingerprint(key: key, request: "order-42"), content: [7])
         func submit(at time: Timestamp) async throws -> (id: MessageID, outcome: Acceptance) {
             var submission = Sample.submission(fixture.id(at: time), key: key, at: time)
             submission.idempotency = idempotency

@@ -137,7 +137,7 @@ extension StoreContract {
             func request(_ content: [UInt8] = [1], at time: Timestamp = Sample.now) throws -> Submission {
                 var submission = try bench.submission(id, at: time)
                 submission.idempotency = Idempotency(
-                    fingerprint: Fingerprint(key: id, request: "order-42"), content: content)
+                    request: Fingerprint(key: id, request: "order-42"), content: content)
                 return submission
             }
             let (first, second) = (try request(), try request())
@@ -151,10 +151,36 @@ extension StoreContract {
             try bench.equal(try await bench.reasons([try request([2], at: later)], at: later), [nil])
             try bench.equal(try await bench.reasons([try request(at: later)], at: later), [.idempotencyMismatch])
         },
+        StoreContract("a batch is known again as a whole and by its emails") { bench in
+            let id = try await bench.key()
+            func batch(_ count: Int, _ content: [UInt8]) throws -> [Submission] {
+                try (0..<count).map { part in
+                    var submission = try bench.submission(id)
+                    submission.idempotency = Idempotency(
+                        request: Fingerprint(key: id, request: "b"),
+                        part: Fingerprint(key: id, request: "b", part: part), content: content)
+                    return submission
+                }
+            }
+            let first = try batch(2, [1])
+            try bench.equal(try await bench.store.accept(first, now: Sample.now), [.accepted, .accepted])
+            try bench.equal(
+                try await bench.store.accept(try batch(2, [1]), now: Sample.now), first.map { .repeated($0.id) })
+            try bench.equal(
+                try await bench.reasons(try batch(3, [2])), Array(repeating: .idempotencyMismatch, count: 3))
+            // The same, asked for outside of an acceptance.
+            for (part, submission) in first.enumerated() {
+                let earlier = try await bench.store.request(
+                    under: Fingerprint(key: id, request: "b", part: part), now: Sample.now)
+                try bench.equal(earlier, .init(message: submission.id, content: [1]))
+            }
+            let other = try await bench.store.request(under: Fingerprint(key: id, request: "c"), now: Sample.now)
+            try bench.equal(other, nil)
+        },
         StoreContract("a refused request is not remembered") { bench in
             let id = try await bench.key { $0.limits.perDay = 1 }
             var submission = try bench.submission(id, recipients: 2)
-            submission.idempotency = Idempotency(fingerprint: Fingerprint(key: id, request: "a"), content: [1])
+            submission.idempotency = Idempotency(request: Fingerprint(key: id, request: "a"), content: [1])
             try bench.equal(try await bench.reasons([submission]), [.rateDay])
             try await bench.store.updateKey(id) { $0.limits.perDay = nil }
             submission.idempotency?.content = [2]

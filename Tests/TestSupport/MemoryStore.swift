@@ -15,6 +15,10 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
 
     public init() {}
 
+    public func request(
+        under fingerprint: Fingerprint, now: Timestamp
+    ) async throws -> AcceptanceLedger.EarlierRequest? { tables { $0.request(under: fingerprint, now) } }
+
     private func tables<T>(_ body: (inout MemoryTables) throws -> T) rethrows -> T {
         try state.withLock { try body(&$0.tables) }
     }

@@ -89,9 +89,9 @@ public struct MemoryTables: Sendable {
             case .accept(let lane, let fingerprint):
                 if let fingerprint { remembered[fingerprint] = submission.id }
                 if let idempotency = submission.idempotency {
-                    requests[idempotency.fingerprint] = (
-                        .init(message: submission.id, content: idempotency.content), now
-                    )
+                    for fingerprint in [idempotency.request, idempotency.email] {
+                        requests[fingerprint] = (.init(message: submission.id, content: idempotency.content), now)
+                    }
                 }
                 insert(submission, lane, spooled)
                 return .accepted
@@ -113,7 +113,7 @@ public struct MemoryTables: Sendable {
         return isNear && parts(of: id).contains { $0.state != .failed && $0.state != .cancelled } ? id : nil
     }
 
-    private func request(under fingerprint: Fingerprint, _ now: Timestamp) -> AcceptanceLedger.EarlierRequest? {
+    func request(under fingerprint: Fingerprint, _ now: Timestamp) -> AcceptanceLedger.EarlierRequest? {
         guard let (earlier, time) = requests[fingerprint] else { return nil }
         return now - Fingerprint.memory <= time && time <= now + Fingerprint.memory ? earlier : nil
     }

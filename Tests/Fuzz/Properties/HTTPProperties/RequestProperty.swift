@@ -48,7 +48,7 @@ extension Property {
         try require(email.defects().isEmpty, "an email that can't be composed: \(shown(input))")
         if let time = request.scheduledAt {
             try require(
-                time > context.now && time <= context.now + Schedule.longest, "\(time): \(shown(input))")
+                time <= context.now + Schedule.longest, "\(time): \(shown(input))")
         }
         if let key = request.idempotency?.key {
             try require(IdempotencyKey.lengths.contains(key.text.utf8.count), "the key \(key): \(shown(input))")
