@@ -73,6 +73,19 @@ struct EmailSender: Sendable {
             guard case .success(let request) = item else { continue }
             let message = Composition(request)
             let identity = identity(of: request, at: place, in: batch)
+            // An email with a key of its own may be a repeat by itself, and must not count as one of the batch then.
+            if let identity, identity.part == nil {
+                switch await earlier(request, identity) {
+                case .success(nil): break
+                case .success(let sent?):
+                    outcomes[place] = .sent(sent)
+                    continue
+                case .failure(let refusal):
+                    if refusal.concernsWholeRequest { return .failure(refusal) }
+                    outcomes[place] = .refused(refusal)
+                    continue
+                }
+            }
             switch begin(message, identity) {
             case .success(let reception): begun.append((place, message, reception))
             case .failure(let refusal):

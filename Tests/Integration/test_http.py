@@ -395,6 +395,17 @@ def test_an_emails_own_key_does_not_fail_the_batch(api):
     assert [result["error"]["code"] for result in answer.json["results"]] == ["idempotency-mismatch", "address"]
 
 
+def test_repeats_within_a_batch_count_against_no_cap(relay):
+    key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000, per_day=4)
+    emails = [{**EMAIL, "subject": f"No. {i}", "idempotency_key": f"own {i}"} for i in range(5)]
+    with API(relay, key) as api:
+        first = [result["messageId"] for result in api.batch(emails[:3]).json["results"]]
+        second = [result["messageId"] for result in api.batch(emails[:4]).json["results"]]
+        assert second[:3] == first and len(set(second)) == 4
+        assert api.batch(emails).code == "rate-day"
+    assert len(relay.json("messages", "list", "--key", key_id(key))) == 4
+
+
 def test_a_repeat_needs_nothing_of_the_rate(relay):
     key = relay.create_key(scopes=("email:send", "email:batch"), per_second=0.001, burst=3)
     with API(relay, key) as api:

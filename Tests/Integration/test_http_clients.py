@@ -107,6 +107,37 @@ def test_httpx(relay, key):
         assert [m["messageId"] for m in listed] == [a.json()["messageId"] for a in answers][::-1]
 
 
+JAVA = """
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+
+public class Send {
+    public static void main(String[] arguments) throws Exception {
+        var client = HttpClient.newHttpClient();
+        for (int number = 0; number < 3; number++) {
+            var request = HttpRequest.newBuilder(URI.create(arguments[0])).timeout(Duration.ofSeconds(30))
+                .header("Authorization", "Bearer " + System.getenv("HIVEKU_API_KEY"))
+                .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(arguments[1])).build();
+            System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
+        }
+    }
+}
+"""
+
+
+def test_javas_client_asks_for_another_protocol_and_sends_on(relay, key, tmp_path):
+    """In the clear it asks for HTTP/2 with each first request of a connection."""
+    (tmp_path / "Send.java").write_text(JAVA)
+    result = subprocess.run(
+        ["java", "Send.java", f"http://127.0.0.1:{relay.ports['http']}/v1/email/send", json.dumps(EMAIL)], cwd=tmp_path,
+        capture_output=True, text=True, timeout=DEADLINE, env=clean_environment({"HIVEKU_API_KEY": key}))
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["queued"] * 3
+
+
 def test_curl_as_the_readme_has_it(relay, key):
     readme = (ROOT / "README.md").read_text()
     line = re.search(r"^curl https://relay\.example\.com/v1/email/send.*?^```", readme, re.M | re.S)[0][:-3]
