@@ -10,7 +10,7 @@ struct EmailReader {
 
     init(_ context: EmailRequest.Context) { self.context = context }
 
-    /// The members of an object. Null says the same as leaving the field out: many a client writes it for what it does not have.
+    /// The members of an object. Null means the same as a missing field: many clients write it for a value that they don't have.
     struct Fields {
         let object: JSONObject
         let pointer: JSONPointer
@@ -50,6 +50,7 @@ struct EmailReader {
         }
     }
 
+    /// As asked, also when the time has passed.
     mutating func scheduledAt(_ fields: Fields) -> Timestamp? {
         guard let text = text("scheduled_at", fields) else { return nil }
         let pointer = fields.pointer.appending("scheduled_at")
@@ -63,8 +64,11 @@ struct EmailReader {
             errors.add(refusal.explanation + ".", at: pointer)
             return nil
         }
-        return Schedule.wait(until: time, at: context.now)
+        return time
     }
+
+    /// Elements of `tags` at most. A tag that is there twice counts once, so there may be more elements than tags.
+    static let maximumTagElements = 4 * MessageTags.maximumCount
 
     mutating func tags(_ fields: Fields) -> [String] {
         guard let (value, pointer) = fields.value("tags") else { return [] }
@@ -72,9 +76,9 @@ struct EmailReader {
             errors.add("\"tags\" must be an array of strings, not \(value.kind).", at: pointer)
             return []
         }
-        guard elements.count <= MessageTags.maximumCount else {
+        guard elements.count <= EmailReader.maximumTagElements else {
             errors.add(
-                "An email can have at most \(MessageTags.maximumCount) tags, and this one has \(elements.count).",
+                "\"tags\" has \(elements.count) elements; send at most \(MessageTags.maximumCount) different tags.",
                 at: pointer)
             return []
         }
@@ -92,7 +96,12 @@ struct EmailReader {
                 tags.append(tag)
             }
         }
-        return MessageTags.unique(tags)
+        let all = MessageTags.unique(tags)
+        if let refusal = MessageTags.refusal(of: all) {
+            errors.add(refusal.explanation + ".", at: pointer)
+            return []
+        }
+        return all
     }
 
     // MARK: The email
