@@ -230,7 +230,7 @@ struct HTTPConnectionState: Sendable {
         case idle
         /// A body came too slowly; the client can be told.
         case body
-        /// Enough was read for the client's sake.
+        /// The time for reading the rest of a refused body is over.
         case linger
     }
 
