@@ -308,8 +308,8 @@ public final class Admission: Sendable {
 
     /// Takes the emails of several messages from a key's rate at once, all or none of them: a share for each of `counts`.
     ///
-    /// What no day has room for, and what there is no space for, is refused as well. Nothing is held back: a face that takes
-    /// batches has its clients repeat them. A refusal has been counted and logged.
+    /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is held back: a face that
+    /// takes batches has its clients repeat them. A refusal has been counted and logged.
     public func takeRate(
         forBatch counts: [Int], _ grant: Grant, client: IPAddress
     ) -> Result<[RateShare], Refusal> {

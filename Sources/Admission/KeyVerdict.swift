@@ -17,9 +17,13 @@ public enum KeyVerdict {
         }
     }
 
-    /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for submission.
-    public static func ofUse(_ candidate: APIKey, stored: StoredKey?, client: IPAddress?, now: Timestamp) -> Refusal? {
-        ofUse(candidate, candidate.digest, for: .send, stored: stored, client: client, now: now)
+    /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for what `scope` names.
+    ///
+    /// - Parameter client: nil where the client's address is not to be looked at.
+    public static func ofUse(
+        _ candidate: APIKey, for scope: Scope, stored: StoredKey?, client: IPAddress?, now: Timestamp
+    ) -> Refusal? {
+        ofUse(candidate, candidate.digest, for: scope, stored: stored, client: client, now: now)
     }
 
     /// As above, where the candidate's digest is at hand.

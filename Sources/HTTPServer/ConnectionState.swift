@@ -245,7 +245,7 @@ struct HTTPConnectionState: Sendable {
         case body
         /// The client does not take its response.
         case response
-        /// Enough was read for the client's sake.
+        /// The time for reading the rest of a refused body is over.
         case linger
     }
 

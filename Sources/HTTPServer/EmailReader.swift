@@ -13,7 +13,7 @@ struct EmailReader {
         errors = ValidationErrors(limit: context.maximumMistakes)
     }
 
-    /// The members of an object. Null says the same as leaving the field out: many a client writes it for what it does not have.
+    /// The members of an object. Null means the same as a missing field: many clients write it for a value that they don't have.
     struct Fields {
         let object: JSONObject
         let pointer: JSONPointer
@@ -53,6 +53,7 @@ struct EmailReader {
         }
     }
 
+    /// As asked, also when the time has passed.
     mutating func scheduledAt(_ fields: Fields) -> Timestamp? {
         guard let text = text("scheduled_at", fields) else { return nil }
         let pointer = fields.pointer.appending("scheduled_at")
@@ -69,15 +70,18 @@ struct EmailReader {
         return time
     }
 
+    /// Elements of `tags` at most. A tag that is there twice counts once, so there may be more elements than tags.
+    static let maximumTagElements = 4 * MessageTags.maximumCount
+
     mutating func tags(_ fields: Fields) -> [String] {
         guard let (value, pointer) = fields.value("tags") else { return [] }
         guard case .array(let elements) = value else {
             errors.add("\"tags\" must be an array of strings, not \(value.kind).", at: pointer)
             return []
         }
-        guard elements.count <= MessageTags.maximumCount else {
+        guard elements.count <= EmailReader.maximumTagElements else {
             errors.add(
-                "An email can have at most \(MessageTags.maximumCount) tags, and this one has \(elements.count).",
+                "\"tags\" has \(elements.count) elements; send at most \(MessageTags.maximumCount) different tags.",
                 at: pointer)
             return []
         }
@@ -95,7 +99,12 @@ struct EmailReader {
                 tags.append(tag)
             }
         }
-        return MessageTags.unique(tags)
+        let all = MessageTags.unique(tags)
+        if let refusal = MessageTags.refusal(of: all) {
+            errors.add(refusal.explanation + ".", at: pointer)
+            return []
+        }
+        return all
     }
 
     // MARK: The email

@@ -18,7 +18,7 @@ struct EmailRequest: Sendable {
     var email: Email
     /// Satisfy ``MessageTags``, each once, in the order of the request.
     var tags: [String]
-    /// Later than now; nil for at once.
+    /// As asked; a time that has passed means at once. Nil for at once.
     var scheduledAt: Timestamp?
     /// Nil where the client has named no key.
     var idempotency: RequestIdempotency?
@@ -41,7 +41,8 @@ struct EmailRequest: Sendable {
     /// Reads an item of a batch.
     ///
     /// An item may have an idempotency key of its own, as it has when it is sent by itself, so that a client can put the emails
-    /// that it has into batches as it likes. Not beside a key of the whole batch: each would have its own opinion on what is a repeat.
+    /// that it has into batches as it likes. It can't have one beside a key of the whole batch: the two could disagree on what is a
+    /// repeat.
     ///
     /// - Parameters:
     ///   - pointer: the item's place in the document.

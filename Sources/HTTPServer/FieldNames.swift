@@ -9,13 +9,14 @@ struct FieldNames: Sendable {
     /// A sentence about a name that is understood and not taken, by the name in lower case without `_` and `-`.
     var explanations: [String: String] = [:]
 
-    /// What to do about a name that is not known: a sentence with its full stop.
+    /// What to do about a name that is not known: a sentence with its final stop or question mark.
     func mistake(about name: JSONString) -> String {
         let text = String(decoding: name.utf8.prefix(80), as: UTF8.self)
         let plain = FieldNames.plain(text)
         if let explanation = explanations[plain] { return explanation }
         let meant =
             known.first { FieldNames.plain($0) == plain } ?? synonyms[plain] ?? Spelling.nearest(to: text, among: known)
+            ?? Spelling.nearest(to: plain, among: synonyms.keys.sorted()).flatMap { synonyms[$0] }
         return "The field \(name.excerpt) is not known; "
             + (meant.map { "did you mean \"\($0)\"?" }
                 ?? "leave it out. The fields are: \(known.joined(separator: ", ")).")

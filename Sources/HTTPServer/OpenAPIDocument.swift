@@ -133,7 +133,7 @@ enum OpenAPIDocument {
                               "status": "failed",
                               "error": {
                                 "type": "urn:hiveku:relay:problem:invalid",
-                                "title": "The request breaks the schema",
+                                "title": "The request is not valid",
                                 "status": 422,
                                 "detail": "\"subject\" is required: a string.",
                                 "code": "invalid",
@@ -294,7 +294,7 @@ enum OpenAPIDocument {
             },
             "headers": {
               "RateLimit": {
-                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds.",
+                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds. Every answer to a send has it, except 401, 408 and refusals of the key itself.",
                 "schema": {"type": "string"},
                 "example": "\"second\";r=9;t=1, \"day\";r=4200;t=3600"
               },
@@ -320,7 +320,11 @@ enum OpenAPIDocument {
             },
             "responses": {
               "BadRequest": {
-                "description": "The body is no JSON, the two idempotency keys differ, or the request is no well-formed HTTP.",
+                "description": "The body is no JSON, an idempotency key is malformed or sent twice, the two idempotency keys differ, or the request is no well-formed HTTP.",
+                "headers": {
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Unauthorized": {
@@ -330,7 +334,11 @@ enum OpenAPIDocument {
               },
               "Forbidden": {
                 "description": "The key lacks a scope, or may not be used from this address or for this sender.",
-                "headers": {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}},
+                "headers": {
+                  "WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"},
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "NotFound": {
@@ -347,20 +355,32 @@ enum OpenAPIDocument {
               },
               "TooLarge": {
                 "description": "The body, or the message made of it, is over the limit.",
+                "headers": {
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "UnsupportedMediaType": {
                 "description": "The body is not `application/json`, or is compressed.",
+                "headers": {
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Unprocessable": {
                 "description": "The request is understood, and something in it must be changed: `errors` has every mistake in the document with its place.",
+                "headers": {
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {
                   "application/problem+json": {
                     "schema": {"$ref": "#/components/schemas/Problem"},
                     "example": {
                       "type": "urn:hiveku:relay:problem:invalid",
-                      "title": "The request breaks the schema",
+                      "title": "The request is not valid",
                       "status": 422,
                       "detail": "The field \"replyTo\" is not known; did you mean \"reply_to\"?",
                       "code": "invalid",
@@ -386,7 +406,11 @@ enum OpenAPIDocument {
               },
               "Unavailable": {
                 "description": "The message can't be stored just now.",
-                "headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
+                "headers": {
+                  "Retry-After": {"$ref": "#/components/headers/RetryAfter"},
+                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
+                },
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               }
             },
@@ -419,8 +443,8 @@ enum OpenAPIDocument {
                     "type": ["array", "null"], "maxItems": 100, "items": {"$ref": "#/components/schemas/Attachment"}
                   },
                   "tags": {
-                    "type": ["array", "null"], "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"},
-                    "description": "Words to find messages by. They are not part of the message."
+                    "type": ["array", "null"], "maxItems": 40, "items": {"$ref": "#/components/schemas/Tag"},
+                    "description": "Words to find messages by, at most 10 different ones. They are not part of the message."
                   },
                   "headers": {
                     "type": ["object", "null"], "maxProperties": 100,

@@ -15,7 +15,7 @@ struct RequestBodyStore: Sendable {
     enum Failure: Error {
         /// The body is longer than is allowed.
         case tooLarge
-        /// There is no file to be had for it: a system error's number.
+        /// A file for it can't be made, written or read: the system's error number.
         case storage(CInt)
         /// The space that is left is kept for others.
         case noSpace(Refusal)

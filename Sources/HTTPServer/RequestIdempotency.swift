@@ -10,7 +10,7 @@ struct RequestIdempotency: Hashable, Sendable {
 
 extension JSON {
     /// The first 16 octets of a SHA-256 over the value: equal for two documents that say the same. White space, escapes and the
-    /// order of members make no difference; how a number is written does.
+    /// order of members make no difference; how a number is written does. A member that is null counts as left out.
     ///
     /// The value is hashed piece by piece as it lies in memory, without a copy.
     ///
@@ -38,7 +38,7 @@ private struct DigestWriter {
             add("a", elements.count)
             for element in elements { add(element) }
         case .object(let object):
-            var members = object.members
+            var members = object.members.filter { $0.value != .null }
             if let name { members.removeAll { $0.name.utf8.elementsEqual(name.utf8) } }
             members.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
             add("o", members.count)

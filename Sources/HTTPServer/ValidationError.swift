@@ -13,7 +13,7 @@ struct ValidationError: Error, Hashable, Sendable {
     }
 
     var kind: Kind
-    /// A sentence with its full stop.
+    /// A sentence with its final stop or question mark.
     var detail: String
     /// Where the value stands, or would stand if it were there.
     var pointer: JSONPointer

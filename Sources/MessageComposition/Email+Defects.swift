@@ -122,7 +122,7 @@ extension Email {
 extension Email.Attachment {
     /// What is wrong with the file's name; nil for a good one.
     ///
-    /// A path is refused, not cut: who sends one may mean more than the last part of it, and some readers write to where it leads.
+    /// A path is refused, not cut: its last part may not be all that the sender means, and some readers write to where it leads.
     fileprivate var filenameFault: String? {
         if filename.isEmpty { return "The file has no name; write one such as report.pdf" }
         if filename.utf8.count > Self.maximumFilenameLength {

@@ -11,6 +11,14 @@ enum HeaderFieldRule {
             "return-path", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
         ].map { Array($0.utf8) })
 
+    /// The fields of the email that say what these headers say.
+    private static let replacements: [[UInt8]: String] = Dictionary(
+        uniqueKeysWithValues: [
+            "from": "from", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject",
+            "hiveku-tags": "tags", "hiveku-scheduled-at": "scheduled_at",
+            "hiveku-idempotency-key": "idempotency_key",
+        ].map { (Array($0.key.utf8), $0.value) })
+
     private static let reservedPrefixes = ["content-", "arc-", "resent-", "x-ses-", "hiveku-"].map { Array($0.utf8) }
 
     /// Fields whose values have a syntax without encoded words (RFC 2369, RFC 3834, RFC 5322 section 3.6.4, RFC 8058).
@@ -31,8 +39,8 @@ enum HeaderFieldRule {
                 + "without blank and colon"
         }
         guard !reserved.contains(name), !reservedPrefixes.contains(where: { name.starts(with: $0) }) else {
-            return
-                "The relay writes this header itself; leave it out, and use the field of the email that says the same"
+            guard let field = replacements[name] else { return "This header can't be set; leave it out" }
+            return "This header can't be set; use the field \"\(field)\" of the email instead"
         }
         return nil
     }

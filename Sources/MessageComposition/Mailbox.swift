@@ -112,6 +112,7 @@ public struct Mailbox: Hashable, Sendable {
     }
 
     private static func address(_ text: ArraySlice<UInt8>) throws(MailboxError) -> AddrSpec {
+        guard text.contains(UInt8(ascii: "@")) else { throw .noAddress }
         var octets = text
         // The domain is in Unicode where an octet behind the last @ is no ASCII. The local part never may be.
         if let at = text.lastIndex(of: UInt8(ascii: "@")), text[at...].contains(where: { $0 >= 0x80 }) {
@@ -126,7 +127,7 @@ public struct Mailbox: Hashable, Sendable {
             // An address of which another one is a part is a list, and AddrSpec would name a character.
             if case .syntax = error, text.first != .quote {
                 if text.contains(UInt8(ascii: ",")) { throw .list }
-                if text.contains(UInt8(ascii: ":")) && text.contains(UInt8(ascii: ";")) { throw .group }
+                if text.contains(UInt8(ascii: ";")) { throw text.contains(UInt8(ascii: ":")) ? .group : .list }
             }
             throw .address(error)
         }
@@ -175,6 +176,8 @@ public enum MailboxError: Error, Hashable, Sendable {
     case list
     /// A group (RFC 5322 section 3.4).
     case group
+    /// Text without `@`, such as a name alone.
+    case noAddress
     /// A domain in Unicode that has no form in A-labels.
     case domain
     /// The address itself.
@@ -195,8 +198,11 @@ public enum MailboxError: Error, Hashable, Sendable {
         case .noAngle: "The name in double quotes has no address in angle brackets behind it"
         case .openAngle: "The address has a < without its >"
         case .textBehind: "There is text behind the address in angle brackets; leave it out"
-        case .list: "There is more than one address; write each one as an element of its own"
-        case .group: "The mailbox is a group; write each address of it as an element of its own"
+        case .list:
+            "There is more than one address; write exactly one, or an array with one address in each element where several are allowed"
+        case .group:
+            "The mailbox is a group; write exactly one address, or an array with one address in each element where several are allowed"
+        case .noAddress: "The mailbox has no @domain; write user@example.com or Name <user@example.com>"
         case .domain:
             "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
         case .address(let error): error.explanation

@@ -35,22 +35,22 @@ extension Key {
             case .envelope:
                 return Refusal(
                     .senderDomain,
-                    "This API key may not send from \(domain.text); it is allowed \(allowedDomains): change the envelope sender or the key"
+                    "This API key may not send as \(domain.text): it may send from \(allowedDomains) only; use an address of such a domain as sender, or add the domain to the key"
                 )
             case .from:
                 return Refusal(
                     .headerDomain,
-                    "This API key may not send mail whose From is at \(domain.text); it is allowed \(allowedDomains): change the From field or the key"
+                    "This API key may not send mail whose From is at \(domain.text); it may send from \(allowedDomains) only: change the From field or the key"
                 )
             case .sender:
                 return Refusal(
                     .headerDomain,
-                    "This API key may not send mail whose Sender is at \(domain.text); it is allowed \(allowedDomains): change or remove the Sender field, or change the key"
+                    "This API key may not send mail whose Sender is at \(domain.text); it may send from \(allowedDomains) only: change or remove the Sender field, or change the key"
                 )
             case .displayName:
                 return Refusal(
                     .headerDomain,
-                    "Some mail programs take an address at \(domain.text) in the display name for the author, and this API key may not send as that; it is allowed \(allowedDomains): leave the address out of the name or change the key"
+                    "Some mail programs take an address at \(domain.text) in the display name for the author, and this API key may not send as that; it may send from \(allowedDomains) only: leave the address out of the name or change the key"
                 )
             case .unclear:
                 return Refusal(

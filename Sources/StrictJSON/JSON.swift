@@ -80,7 +80,7 @@ public struct JSONObject: Hashable, Sendable {
         }
     }
 
-    /// No name twice in what was read. Who puts an object together sees to that.
+    /// A document that was read has no name twice. Code that builds an object must see to the same.
     public private(set) var members: [Member]
 
     public init(_ members: [Member] = []) { self.members = members }

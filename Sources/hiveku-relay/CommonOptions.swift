@@ -76,6 +76,7 @@ extension MessageID: ExpressibleByArgument {
 }
 
 extension RelayCore.Environment: ExpressibleByArgument {}
+extension Scope: ExpressibleByArgument {}
 extension QueuedDisposition: ExpressibleByArgument {}
 extension MessageState: ExpressibleByArgument {}
 

@@ -40,7 +40,7 @@ extension HTTPServerConfiguration {
         self.init(
             maximumMessageSize: settings.submission.maximumMessageSize,
             maximumRecipients: settings.submission.maximumRecipients, trustedProxies: settings.http.trustedProxies,
-            // Where there is room for messages there is room for these, and the service may write there.
+            // Beside the database: the service may write there, and the disk has room for messages.
             scratchDirectory: directory.isEmpty ? "." : directory)
     }
 }

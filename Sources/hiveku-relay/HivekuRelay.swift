@@ -7,10 +7,11 @@ import RelayCore
 struct HivekuRelay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hiveku-relay",
-        abstract: "An SMTP submission relay for the Hiveku email API.",
+        abstract: "A relay for the Hiveku email API: it takes mail over SMTP and HTTP.",
         discussion: """
-            Applications log in with the user name 'apikey' and a Hiveku API key as password. Messages of hk_live_ keys \
-            are sent through AWS SES, those of hk_test_ keys are simulated and kept for inspection.
+            Over SMTP applications log in with the user name 'apikey' and a Hiveku API key as password. Over HTTP they send \
+            the same key in the header Authorization; http.listen switches the HTTP API on. Messages of hk_live_ keys are \
+            sent through AWS SES, those of hk_test_ keys are simulated and kept for inspection.
 
             To try it without any configuration:   hiveku-relay serve --demo
             To give an application a key:          hiveku-relay keys create --name shop --environment live --scope email:send

@@ -46,8 +46,9 @@ struct KeysCreate: AsyncParsableCommand {
         if !json {
             printError("Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown this once.")
         }
-        if !key.scopes.contains(.send) {
-            printError("It can't send yet: hiveku-relay keys update \(key.id) --scope email:send")
+        if !key.canSend {
+            let scopes = key.scopes.union([.send]).map { " --scope \($0.rawValue)" }.sorted().joined()
+            printError("It can't send yet: hiveku-relay keys update \(key.id)\(scopes)")
         }
     }
 }
@@ -223,6 +224,11 @@ func decimal(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
 }
 
+extension Key {
+    /// Whether one of the key's scopes lets it send email.
+    fileprivate var canSend: Bool { scopes.contains(.send) || scopes.contains(.batch) }
+}
+
 /// What an operator should look at.
 private func notes(_ record: KeyRecord, now: Timestamp) -> [String] {
     let (key, usage) = (record.key, record.usage)
@@ -236,7 +242,7 @@ private func notes(_ record: KeyRecord, now: Timestamp) -> [String] {
             notes.append("expires in \(approximate(expiry - now))")
         }
     }
-    if !key.scopes.contains(.send) { notes.append("can't send: no email:send") }
+    if !key.canSend { notes.append("can't send: no email:send or email:batch") }
     if let last = usage.lastUsedAt {
         if now - last >= day * 30 { notes.append("unused for \(approximate(now - last))") }
     } else if now - key.createdAt >= day {
@@ -433,6 +439,7 @@ struct KeysCheck: AsyncParsableCommand {
             """)
 
     @Argument(help: "The key, or - to read it from standard input.") var key: String
+    @Option(help: "What the key is to be used for: held against the key's scopes.") var scope = Scope.send
     @Option(help: "An address to send from: held against the key's domains.") var from: String?
     @Option(help: "A client's IP address: held against the key's networks.") var client: String?
     @Flag(help: "Print one JSON document.") var json = false
@@ -479,7 +486,8 @@ struct KeysCheck: AsyncParsableCommand {
         }
         let now = SystemClock().now()
         let stored = try await store.storedKey(candidate.id)
-        if let refusal = KeyVerdict.ofUse(candidate, stored: stored, client: try clientAddress(), now: now) {
+        if let refusal = KeyVerdict.ofUse(candidate, for: scope, stored: stored, client: try clientAddress(), now: now)
+        {
             return (refusal, nil)
         }
         guard let record = try await store.keyRecord(candidate.id, now: now) else { return (KeyVerdict.unknown, nil) }

@@ -16,9 +16,9 @@ struct MessagesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List messages, newest first.",
         discussion: """
-            All that is asked for must hold. A message that is scheduled is in the state 'scheduled' until its time has come, \
-            then it is queued. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists what failed of \
-            yesterday's messages with the tag 'welcome'.
+            Only messages that match every option are listed. A scheduled message is in the state 'scheduled' until its time \
+            has come; then it is queued. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the failed \
+            messages of the last 24 hours that have the tag 'welcome'.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?

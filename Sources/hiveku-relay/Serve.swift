@@ -20,7 +20,8 @@ struct Serve: RootCommand {
             restart.
 
             With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \
-            test key, listens on 127.0.0.1:2587 (STARTTLS) and 127.0.0.1:2465 (TLS), and prints a line to try it with.
+            test key, listens on 127.0.0.1:2587 (STARTTLS), 127.0.0.1:2465 (TLS) and 127.0.0.1:2580 (HTTP), and prints two \
+            lines to try it with: one sends over SMTP, one over HTTP.
             """)
 
     @Flag(help: "Try the relay without any configuration.") var demo = false

@@ -67,7 +67,7 @@ import Testing
         let other = KeyVerdict.ofHeader(try Self.summary(Self.library).get(), key: Self.key(["shop.example"]))
         #expect(
             other?.explanation
-                == "Some mail programs take an address at kunde.example in the display name for the author, and this API key may not send as that; it is allowed shop.example: leave the address out of the name or change the key"
+                == "Some mail programs take an address at kunde.example in the display name for the author, and this API key may not send as that; it may send from shop.example only: leave the address out of the name or change the key"
         )
         let doubt = KeyVerdict.ofHeader(
             try Self.summary("From: a@shop.example (=?utf-8?q?=29m?=)").get(), key: Self.key(["shop.example"]))

@@ -135,8 +135,12 @@ struct EmailRequestTests {
             ]
         ),
         (
-            ["tags": .array(Array(repeating: "t", count: 11))],
-            ["#/tags An email can have at most 10 tags, and this one has 11."]
+            ["tags": .array((0..<11).map { JSON("\($0)") })],
+            ["#/tags The message has 11 tags; give it at most 10."]
+        ),
+        (
+            ["tags": .array(Array(repeating: "t", count: 41))],
+            ["#/tags \"tags\" has 41 elements; send at most 10 different tags."]
         ),
         (["headers": ["X"]], ["#/headers \"headers\" must be an object of strings, not an array."]),
         (
@@ -189,6 +193,7 @@ struct EmailRequestTests {
         ),
         (["Reply-To": "x"], ["#/Reply-To The field \"Reply-To\" is not known; did you mean \"reply_to\"?"]),
         (["sbuject": "x"], ["#/sbuject The field \"sbuject\" is not known; did you mean \"subject\"?"]),
+        (["recipent": "x"], ["#/recipent The field \"recipent\" is not known; did you mean \"to\"?"]),
         (["body": "x"], ["#/body The field \"body\" is not known; did you mean \"text\"?"]),
         (
             ["zzzzz": "x"],
@@ -257,10 +262,16 @@ struct EmailRequestTests {
         #expect(throws: Never.self) { try read(email(changes)).get() }
     }
 
-    @Test("A time that has passed is taken as it was asked for: a repeat must be known")
+    @Test("A tag that is named twice counts once")
+    func repeatedTags() throws {
+        let tags = (0..<40).map { JSON("tag \($0 % 10)") }
+        #expect(try read(email(["tags": .array(tags)])).get().tags == (0..<10).map { "tag \($0)" })
+    }
+
+    @Test("A time is kept as it is asked for, also when it has passed")
     func past() throws {
-        let past = try #require(Timestamp(rfc3339: "2020-01-01T00:00:00Z".utf8))
-        #expect(try read(email(["scheduled_at": "2020-01-01T00:00:00Z"])).get().scheduledAt == past)
+        let before = try #require(Timestamp(rfc3339: "2020-01-01T00:00:00Z".utf8))
+        #expect(try read(email(["scheduled_at": "2020-01-01T00:00:00Z"])).get().scheduledAt == before)
         #expect(try read(email(["scheduled_at": JSON(now.rfc3339)])).get().scheduledAt == now)
         let horizon = now + .seconds(30 * 86_400)
         #expect(try read(email(["scheduled_at": JSON(horizon.rfc3339)])).get().scheduledAt == horizon)

@@ -36,7 +36,7 @@ import Testing
     private func proxies() throws -> [NetworkBlock] { try ["10.0.0.0/8", "fd00::/8"].map { try NetworkBlock($0) } }
 
     @Test(arguments: [
-        // From who is no trusted proxy the field means nothing.
+        // From a peer that is no trusted proxy, the field means nothing.
         ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"), ("192.0.2.1", [], "192.0.2.1"), ("10.1.1.1", [], "10.1.1.1"),
         ("10.1.1.1", ["198.51.100.7"], "198.51.100.7"), ("10.1.1.1", ["198.51.100.7, 10.2.2.2"], "198.51.100.7"),
         // What a client wrote stands in front.

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import MessageComposition
 import RelayCore
 import StrictJSON
@@ -93,7 +94,7 @@ struct OpenAPIDocumentTests {
     func fields() throws {
         #expect(try names("components/schemas/Email/properties") == FieldNames.email.known)
         #expect(try names("components/schemas/Attachment/properties") == FieldNames.attachment.known)
-        #expect(try value("components/schemas/Email/properties/tags/maxItems") == JSON(MessageTags.maximumCount))
+        #expect(try value("components/schemas/Email/properties/tags/maxItems") == JSON(EmailReader.maximumTagElements))
         let email = "components/schemas/Email/properties"
         #expect(try value("\(email)/subject/maxLength") == JSON(Email.maximumSubjectLength))
         #expect(try value("\(email)/attachments/maxItems") == JSON(Email.maximumAttachments))
@@ -127,6 +128,30 @@ struct OpenAPIDocumentTests {
         #expect(Set(MessageState.allCases.map(\.rawValue)).subtracting(states) == ["simulated"])
         let recipientStates = try strings("components/schemas/RecipientStatus/enum")
         #expect(Set(DeliveryState.allCases.map(\.rawValue)).subtracting(recipientStates) == ["simulated"])
+    }
+
+    @Test("Its examples of problems have the titles that the server gives")
+    func titles() throws {
+        var problems: [JSONObject] = []
+        func look(_ value: JSON) {
+            switch value {
+            case .array(let elements): for element in elements { look(element) }
+            case .object(let object):
+                if case .string(let type)? = object["type"], type.text.hasPrefix("urn:") { problems.append(object) }
+                for member in object.members { look(member.value) }
+            default: break
+            }
+        }
+        look(document)
+        #expect(problems.count >= 2)
+        for problem in problems {
+            guard case .string(let code)? = problem["code"] else {
+                Issue.record("an example has no code")
+                continue
+            }
+            #expect(problem["title"] == JSON(Problem(code.text, .unprocessableContent, "").title))
+            #expect(problem["type"] == JSON("urn:hiveku:relay:problem:\(code.text)"))
+        }
     }
 
     @Test("Its examples of requests are taken")

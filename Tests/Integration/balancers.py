@@ -10,6 +10,9 @@ from relay import DEADLINE, ROOT, free_port
 
 UNPACKED = ROOT / ".venv/balancers"
 
+# The ports in the README.
+PORTS = {"smtp": 587, "smtps": 465, "https": 443}
+
 
 def shown(language):
     """The README's configuration in this language."""
@@ -26,7 +29,7 @@ def filled(text, *replacements):
 
 
 class Balancer:
-    """Where its clients connect: a port for STARTTLS and one for implicit TLS."""
+    """Where its clients connect: a port for STARTTLS, one for implicit TLS, and one for HTTP under TLS."""
 
     def __init__(self, ports, process):
         self.ports, self.process = ports, process
@@ -58,10 +61,10 @@ def is_open(host, port):
 
 def haproxy(directory, relay, version=2, host="127.0.0.1", check="", checks_every="1h"):
     """HAProxy in front of `relay`, listening on `host`; `check` is an option of the backend for STARTTLS."""
-    ports = {"smtp": free_port(), "smtps": free_port()}
+    ports = {kind: free_port() for kind in PORTS}
     text = filled(
-        shown("haproxy"), ("bind :587", f"bind {host}:{ports['smtp']}"), ("bind :465", f"bind {host}:{ports['smtps']}"),
-        ("192.0.2.20:587", f"127.0.0.1:{relay.ports['smtp']}"), ("192.0.2.20:465", f"127.0.0.1:{relay.ports['smtps']}"),
+        shown("haproxy"), *((f"bind :{port}", f"bind {host}:{ports[kind]}") for kind, port in PORTS.items()),
+        *((f"192.0.2.20:{port}", f"127.0.0.1:{relay.ports[kind]}") for kind, port in PORTS.items()),
         ("send-proxy-v2", "send-proxy" if version == 1 else "send-proxy-v2"),
         ("check-send-proxy", f"check-send-proxy inter {checks_every}"),
         ("backend submission\n    server", f"backend submission\n    {check}\n    server"))
@@ -73,10 +76,10 @@ def haproxy(directory, relay, version=2, host="127.0.0.1", check="", checks_ever
 
 def nginx(directory, relay):
     """nginx in front of `relay`."""
-    ports = {"smtp": free_port(), "smtps": free_port()}
+    ports = {kind: free_port() for kind in PORTS}
     stream = filled(
-        shown("nginx"), ("listen 587", f"listen {ports['smtp']}"), ("listen 465", f"listen {ports['smtps']}"),
-        ("192.0.2.20:587", f"127.0.0.1:{relay.ports['smtp']}"), ("192.0.2.20:465", f"127.0.0.1:{relay.ports['smtps']}"))
+        shown("nginx"), *((f"listen {port};", f"listen {ports[kind]};") for kind, port in PORTS.items()),
+        *((f"192.0.2.20:{port}", f"127.0.0.1:{relay.ports[kind]}") for kind, port in PORTS.items()))
     config = directory / "nginx.conf"
     config.write_text(
         f"load_module {UNPACKED}/usr/lib/nginx/modules/ngx_stream_module.so;\n"

@@ -38,16 +38,17 @@ class Answer:
 class API:
     """Requests on one connection, which is kept."""
 
-    def __init__(self, relay, key=None, secure=True, source=None):
+    def __init__(self, relay, key=None, secure=True, source=None, port=None):
+        """`port`: of a load balancer in front of the relay."""
         self.key = key
         source = (source, 0) if source else None
         if secure:
             context = ssl.create_default_context(cafile=str(relay.certificate))
             self.connection = http.client.HTTPSConnection(
-                "localhost", relay.ports["https"], timeout=DEADLINE, context=context, source_address=source)
+                "localhost", port or relay.ports["https"], timeout=DEADLINE, context=context, source_address=source)
         else:
             self.connection = http.client.HTTPConnection(
-                "127.0.0.1", relay.ports["http"], timeout=DEADLINE, source_address=source)
+                "127.0.0.1", port or relay.ports["http"], timeout=DEADLINE, source_address=source)
 
     def request(self, method, path, body=None, **fields):
         headers = {name.replace("_", "-"): value for name, value in fields.items() if value is not None}

@@ -90,14 +90,37 @@ def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, word
 def test_the_table_of_keys_names_what_to_look_at(relay):
     never = relay.create_key(name="never used")
     scopeless = relay.create_key(scopes=(), name="scopeless")
+    batch = relay.create_key(scopes=("email:batch",), name="batches")
     expiring = relay.create_key(name="expiring", expires_in="5d")
     lines = {line[:8]: line for line in relay.run("keys", "list").stdout.splitlines()}
     assert list(lines)[0].startswith("ID")
-    assert "can't send: no email:send" in lines[key_id(scopeless)]
+    assert "can't send: no email:send or email:batch" in lines[key_id(scopeless)]
+    assert "can't send" not in lines[key_id(batch)]
     assert re.search(r"expires in (4|5) d", lines[key_id(expiring)])
     assert " never " in lines[key_id(never)]
     unused = [k["id"] for k in relay.json("keys", "list", "--unused", "1h")]
     assert key_id(never) not in unused
+
+
+def test_a_key_for_batches_alone(relay):
+    arguments = ["keys", "create", "--name", "batches", "--environment", "test"]
+    created = relay.run(*arguments, "--scope", "email:batch")
+    assert "can't send" not in created.stderr
+    key = created.stdout.strip()
+    refused = relay.run("keys", "check", key, check=False)
+    assert refused.returncode == 1 and "[scope]" in refused.stdout
+    assert relay.run("keys", "check", key, "--scope", "email:batch").stdout.startswith("accepted")
+    wrong = relay.run("keys", "check", key, "--scope", "email:everything", check=False)
+    assert wrong.returncode == 64 and "email:batch" in wrong.stderr
+
+
+def test_the_remedy_for_a_key_that_cannot_send_keeps_its_scopes(relay):
+    created = relay.run(
+        "keys", "create", "--name", "domains", "--environment", "test", "--scope", "email:domains")
+    command = created.stderr.split("hiveku-relay ", 1)[1].split()
+    assert command[-4:] == ["--scope", "email:domains", "--scope", "email:send"]
+    relay.run(*command)
+    assert relay.run("keys", "check", created.stdout.strip()).returncode == 0
 
 
 def test_messages_listed_shown_and_waited_for(relay):

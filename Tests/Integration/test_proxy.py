@@ -13,13 +13,15 @@ import urllib.request
 import pytest
 
 from balancers import haproxy, nginx
+from http_api import API, taken
 from relay import DEADLINE, Relay
 from submit import send
 
 MESSAGE = b"From: from@example.com\r\nSubject: through a load balancer\r\n\r\nbody\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 PROXIED = {
-    "listen": ["smtp+proxy://127.0.0.1:0", "smtps+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"],
+    "listen": ["smtp+proxy://127.0.0.1:0", "smtps+proxy://127.0.0.1:0"],
+    "http.listen": ["https+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"],
     "submission.max_rate_delay": "0s"}
 
 
@@ -89,6 +91,20 @@ def test_another_clients_address_is_refused(relay, balancer, kind):
         with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
             smtp.login("apikey", key)
     assert b"[network]" in refused.value.smtp_error and b"127.0.0.3" in refused.value.smtp_error
+
+
+def test_http_through_a_load_balancer(relay, balancer):
+    """The client's own address decides whether it may use the key, and stands in the log."""
+    key = relay.create_key(allow_network="127.0.0.2/32")
+    with API(relay, key, source="127.0.0.2", port=balancer.ports["https"]) as api:
+        message = taken(api.send())
+    relay.wait_until(
+        lambda: [line for line in log_lines(relay, message.removeprefix("msg_")) if "client=127.0.0.2" in line],
+        "the log's line")
+    with API(relay, key, source="127.0.0.3", port=balancer.ports["https"]) as api:
+        answer = api.send()
+    assert (answer.status, answer.code) == (403, "network")
+    assert "127.0.0.3" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -92,6 +92,20 @@ struct DefectTests {
     }
 
     @Test(
+        "A refused header tells which field of the email says the same",
+        arguments: [
+            ("From", "from"), ("to", "to"), ("CC", "cc"), ("Bcc", "bcc"), ("Reply-To", "reply_to"),
+            ("Subject", "subject"), ("Hiveku-Tags", "tags"), ("Hiveku-Scheduled-At", "scheduled_at"),
+            ("hiveku-idempotency-key", "idempotency_key"), ("Date", nil), ("Sender", nil), ("Hiveku-Other", nil),
+        ] as [(String, String?)])
+    func replacement(name: String, field: String?) {
+        let sentence =
+            field.map { "This header can't be set; use the field \"\($0)\" of the email instead" }
+            ?? "This header can't be set; leave it out"
+        #expect(HeaderFieldRule.fault(inName: name.utf8.map(\.asciiLowercased)) == sentence)
+    }
+
+    @Test(
         "A header has a name that is one", arguments: ["", "a b", "a:", "ä", "a\t", String(repeating: "a", count: 77)])
     func names(name: String) {
         #expect(Self.places { $0.headers = [.init(name: name, value: "x")] } == [.header(name)])

@@ -53,13 +53,13 @@ func testTLS() throws -> ReloadableTLSContext {
         _ = try await client.openData()
         await client.send("From: from@elsewhere.example\r\n\r\n.\r\n")
         #expect(try await client.reply().hasSuffix("[header-domain]"))
-        let domain = "it is allowed example.com"
+        let domain = "it may send from example.com only"
         #expect(
             fixture.logs.entries("refused").map(\.metadata) == [
                 [
                     "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "sender-domain",
                     "text":
-                        "This API key may not send from elsewhere.example; \(domain): change the envelope sender or the key",
+                        "This API key may not send as elsewhere.example: \(domain); use an address of such a domain as sender, or add the domain to the key",
                 ],
                 [
                     "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "header-domain",
