@@ -294,7 +294,7 @@ enum OpenAPIDocument {
             },
             "headers": {
               "RateLimit": {
-                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds. Every answer to a send has it, except 401, 408 and refusals of the key itself.",
+                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds. An answer to a send has it when the key may send and the request was read.",
                 "schema": {"type": "string"},
                 "example": "\"second\";r=9;t=1, \"day\";r=4200;t=3600"
               },

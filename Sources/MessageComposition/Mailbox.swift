@@ -194,9 +194,10 @@ public enum MailboxError: Error, Hashable, Sendable {
         case .comma: "The name holds a comma; put the name in double quotes, and write one address only"
         case .needsQuotes:
             "The name holds a colon, semicolon, double quote or angle bracket; put the whole name in double quotes"
-        case .openQuote: "A double quote has no closing one"
-        case .noAngle: "The name in double quotes has no address in angle brackets behind it"
-        case .openAngle: "The address has a < without its >"
+        case .openQuote: "A double quote has no closing one; close the name, as in \"Name\" <user@example.com>"
+        case .noAngle:
+            "The name in double quotes has no address in angle brackets behind it; write \"Name\" <user@example.com>"
+        case .openAngle: "The address has a < without its >; write the > behind the address"
         case .textBehind: "There is text behind the address in angle brackets; leave it out"
         case .list:
             "There is more than one address; write exactly one, or an array with one address in each element where several are allowed"
@@ -204,7 +205,7 @@ public enum MailboxError: Error, Hashable, Sendable {
             "The mailbox is a group; write exactly one address, or an array with one address in each element where several are allowed"
         case .noAddress: "The mailbox has no @domain; write user@example.com or Name <user@example.com>"
         case .domain:
-            "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
+            "The domain of the address is not a host name of letters, digits, inner hyphens and dots; correct it"
         case .address(let error): error.explanation
         }
     }

@@ -592,17 +592,23 @@ def test_a_client_that_is_gone_has_no_rights(own_relay):
 def test_a_unix_socket(own_relay):
     relay = own_relay(start=False)
     path = relay.directory / "http.sock"
-    relay.write_settings({"http.listen": [f"unix:{path}"]})
+    relay.write_settings({"http.listen": [f"unix:{path}"], "http.trusted_proxies": ["127.0.0.1"]})
     relay.start()
-    key = relay.create_key()
+    # What connects to the socket counts as 127.0.0.1, and may name the client.
+    key = relay.create_key(allow_network=["127.0.0.1", "192.0.2.7"])
     relay.wait_until(path.exists, "the socket")
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
-    def send():
-        return subprocess.run(
-            ["curl", "--silent", "--unix-socket", path, "http://relay/v1/email/send", "-H", f"Authorization: Bearer {key}",
-             "-H", "Content-Type: application/json", "-d", json.dumps(EMAIL)], capture_output=True, timeout=DEADLINE).stdout
+    def send(*fields):
+        command = [
+            "curl", "--silent", "--unix-socket", path, "http://relay/v1/email/send", "-H", f"Authorization: Bearer {key}",
+            "-H", "Content-Type: application/json", "-d", json.dumps(EMAIL)]
+        for field in fields:
+            command += ["-H", field]
+        return json.loads(subprocess.run(command, capture_output=True, timeout=DEADLINE).stdout)
 
-    assert json.loads(send())["status"] == "queued"
+    assert send()["status"] == "queued"
+    assert send("X-Forwarded-For: 192.0.2.7")["status"] == "queued"
+    assert send("X-Forwarded-For: 192.0.2.8")["code"] == "network"
     assert relay.stop() == 0
     assert not path.exists()

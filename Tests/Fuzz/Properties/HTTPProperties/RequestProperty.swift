@@ -47,8 +47,7 @@ extension Property {
         try require(MessageTags.refusal(of: request.tags) == nil, "\(request.tags): \(shown(input))")
         try require(email.defects().isEmpty, "an email that can't be composed: \(shown(input))")
         if let time = request.scheduledAt {
-            try require(
-                time <= context.now + Schedule.longest, "\(time): \(shown(input))")
+            try require(Schedule.refusal(of: time, at: context.now) == nil, "\(time): \(shown(input))")
         }
         if let key = request.idempotency?.key {
             try require(IdempotencyKey.lengths.contains(key.text.utf8.count), "the key \(key): \(shown(input))")
