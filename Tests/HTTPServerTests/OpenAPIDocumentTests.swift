@@ -1,4 +1,5 @@
 import Foundation
+import InternetMessage
 import MessageComposition
 import RelayCore
 import StrictJSON
@@ -112,7 +113,7 @@ struct OpenAPIDocumentTests {
         #expect(try value("components/schemas/Emails/minItems") == JSON(EmailBatch.sizes.lowerBound))
         #expect(try value("components/schemas/Emails/maxItems") == JSON(EmailBatch.sizes.upperBound))
         #expect(
-            try value("components/schemas/IdempotencyKey/maxLength") == JSON(IdempotencyKey.lengths.upperBound))
+            try value("components/schemas/IdempotencyKey/maxLength") == JSON(IdempotencyKeyRule.lengths.upperBound))
         #expect(
             try value("components/schemas/Problem/properties/errors/maxItems") == JSON(ValidationErrors.limit + 1))
     }
