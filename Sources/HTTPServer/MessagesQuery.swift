@@ -31,7 +31,7 @@ struct MessagesQuery: Hashable, Sendable {
         guard mistakes.isEmpty else {
             return .failure(
                 Problem(
-                    RefusalReason.invalid.rawValue, .unprocessableContent,
+                    .refusal(.invalid), .unprocessableContent,
                     "The query is not understood: \(mistakes.joined(separator: "; "))."))
         }
         return .success(query)
