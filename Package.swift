@@ -42,7 +42,6 @@ let package = Package(
         .library(name: "SQLiteStore", targets: ["SQLiteStore"]),
         .library(name: "Listening", targets: ["Listening"]),
         .library(name: "StrictJSON", targets: ["StrictJSON"]),
-        .library(name: "MessageComposition", targets: ["MessageComposition"]),
         .library(name: "HTTPServer", targets: ["HTTPServer"]),
         .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
@@ -78,7 +77,10 @@ let package = Package(
         library("Admission", ["RelayCore", "InternetMessage", logging]),
         library(
             "Listening",
-            ["RelayCore", nioCore, nioPosix, logging, .product(name: "NIOExtras", package: "swift-nio-extras")]),
+            [
+                "Admission", "RelayCore", nioCore, nioPosix, logging,
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
+            ]),
         library(
             "SQLiteStore",
             [
@@ -107,7 +109,9 @@ let package = Package(
             "Settings",
             ["InternetMessage", "RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
         library("AWSClient", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
-        library("SESTransport", ["AWSClient", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library(
+            "SESTransport",
+            ["AWSClient", "StrictJSON", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
             "Telemetry",
@@ -153,7 +157,8 @@ let package = Package(
             "HTTPServerTests",
             [
                 "HTTPServer", "StrictJSON", "MessageComposition", "Listening", "Admission", "InternetMessage",
-                "NIOOpenSSL", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
+                "NIOOpenSSL", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging, httpTypes,
+                nioHTTPTypes,
             ]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),

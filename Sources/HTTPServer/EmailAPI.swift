@@ -124,10 +124,10 @@ struct EmailAPI: Sendable {
 }
 
 extension Problem {
-    static let noSuchMessage = Problem("not-found", .notFound, "This API key has sent no message with this id.")
+    static let noSuchMessage = Problem(.notFound, .notFound, "This API key has sent no message with this id.")
 
     static let onItsWay = Problem(
-        "conflict", .conflict, "The message is on its way or has ended already, so it can't be cancelled any more.")
+        .conflict, .conflict, "The message is on its way or has ended already, so it can't be cancelled any more.")
 }
 
 extension Refusal {

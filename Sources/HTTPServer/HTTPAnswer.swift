@@ -39,7 +39,7 @@ extension JSON {
         var object = JSONObject([
             .init("type", JSON(problem.type)), .init("title", JSON(problem.title)),
             .init("status", JSON(problem.status.code)), .init("detail", JSON(problem.detail)),
-            .init("code", JSON(problem.code)),
+            .init("code", JSON(problem.code.word)),
         ])
         if !problem.mistakes.isEmpty {
             let mistakes = problem.mistakes.map { mistake -> JSON in

@@ -1,6 +1,7 @@
 import Admission
 import HTTPTypes
 import HummingbirdCore
+import Listening
 import NIOCore
 import RelayCore
 import Synchronization
@@ -14,7 +15,7 @@ import Synchronization
 /// One client's connection: who it is, and what each of its requests is answered with.
 final class HTTPConnection: Sendable {
     private let service: HTTPService
-    /// Whose address the connection has.
+    /// The address of the connection's other end.
     private let peer: IPAddress
     private let isSecure: Bool
     /// What the last request was allowed. A client that shows the same key again needs no look-up.
@@ -171,7 +172,7 @@ final class HTTPConnection: Sendable {
     }
 }
 
-/// Who has sent a request, and may do so.
+/// An authenticated client and its grant.
 struct Caller: Sendable {
     let grant: Grant
     let client: IPAddress
@@ -180,10 +181,10 @@ struct Caller: Sendable {
 
 extension Route.Finding {
     /// For metrics.
-    fileprivate var name: String {
+    fileprivate var name: HTTPRouteName {
         switch self {
         case .found(let route): route.name
-        case .notFound, .otherMethod: "none"
+        case .notFound, .otherMethod: .none
         }
     }
 }
@@ -194,10 +195,10 @@ extension HTTPField.Name {
 
 extension Problem {
     fileprivate static let host = Problem(
-        "bad-request", .badRequest, "The request must have the header Host once; check the client's HTTP library.")
+        .badRequest, .badRequest, "The request must have the header Host once; check the client's HTTP library.")
 
     fileprivate static let forwardedFor = Problem(
-        "bad-request", .badRequest,
+        .badRequest, .badRequest,
         "The proxy has sent an X-Forwarded-For that holds something other than addresses; correct the proxy's settings."
     )
 }

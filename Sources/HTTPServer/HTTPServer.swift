@@ -35,27 +35,24 @@ public final class HTTPServer: Sendable {
     /// Binds all `listeners`, or none. `observe` is called on any thread; it must be quick.
     ///
     /// - Parameters:
-    ///   - tls: needed where a listener takes TLS.
+    ///   - tls: for listeners that take TLS.
     ///   - limiter: counts the connections; shared with the relay's other servers.
     ///   - proxyNetworks: load balancers whose PROXY headers are taken.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
-        store: any RelayStore, tls: ReloadableTLSContext?, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
+        store: any RelayStore, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
     ) async throws -> HTTPServer {
-        // What there is to say is said here.
+        // The server writes its own log lines; Hummingbird's are left out.
         var quiet = logger
         quiet.logLevel = .critical
         let service = HTTPService(
-            configuration: CurrentHTTPConfiguration(configuration), admission: admission, store: store, clock: clock,
+            configuration: Current(configuration), admission: admission, store: store, clock: clock,
             tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
             shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: quiet, observe: observe)
-        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { refusal in
-            admission.clientLog.write(
-                .notice, refusal.message, client: refusal.peer, kind: refusal.kind, metadata: refusal.metadata)
-        }
+        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { admission.clientLog.write($0) }
         var channels: [Listener] = []
         var bound: [Bound] = []
         do {
@@ -78,13 +75,13 @@ public final class HTTPServer: Sendable {
 
     /// Octets of large bodies that are in memory at a time.
     private static let largeBodies = 48 << 20
-    /// Octets of a request's header.
+    /// Octets of a request's header, a multiple of 1024.
     static let maximumHeaderSize = 32 * 1024
     static let maximumHeaderFields = 200
     /// Octets of one read from the socket. A connection whose body comes faster than it is stored holds a few of them.
     private static let readSize = 16 * 1024
 
-    /// Whose requests come over a Unix socket: processes on this machine.
+    /// The address that clients of a Unix socket count as: they are processes on this machine.
     private static let localPeer = IPAddress(ipv4: 0x7F00_0001)
 
     private static func addHandlers(
@@ -92,7 +89,7 @@ public final class HTTPServer: Sendable {
     ) throws {
         let isTLS = listener.isTLS
         let peer = client ?? localPeer
-        // Behind a load balancer it is the balancer who speaks in the clear, and the address is its client's.
+        // Behind a load balancer, clear text comes from the balancer, and the address is its client's.
         guard isTLS || listener.takesProxyHeader || service.takesClearText(from: peer) else {
             service.log.write(
                 .notice, "connection refused", client: peer, kind: "clear",
@@ -107,10 +104,13 @@ public final class HTTPServer: Sendable {
         let options = channel.syncOptions
         try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readSize))
         try options?.setOption(.maxMessagesPerRead, value: 1)
-        // Hummingbird counts on it; it holds reads back where the server does not keep up.
+        // Hummingbird needs it: it holds reads back where the server does not keep up.
         try options?.setOption(.autoRead, value: true)
-        if isTLS, let tls = service.tls {
-            try channel.pipeline.syncOperations.addHandler(TLSServerHandler(context: tls.current))
+        if isTLS {
+            try channel.pipeline.syncOperations.addHandler(TLSServerHandler(context: service.tls.current))
+        } else {
+            try channel.pipeline.syncOperations.addHandler(
+                WrongProtocolHandler(isBehindProxyHeader: listener.takesProxyHeader) { service.tell($0, peer) })
         }
         let http = HTTP1Channel(
             responder: { request, writer, _ in try await connection.respond(to: request, writer) },

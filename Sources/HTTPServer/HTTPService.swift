@@ -5,15 +5,15 @@ import Logging
 import NIOCore
 import NIOOpenSSL
 import RelayCore
-import Synchronization
 
 /// What all connections of the HTTP face share.
 struct HTTPService: Sendable {
-    let configuration: CurrentHTTPConfiguration
+    /// What requests are held to.
+    let configuration: Current<HTTPServerConfiguration>
     let admission: Admission
     let store: any RelayStore
     let clock: any RelayClock
-    let tls: ReloadableTLSContext?
+    let tls: ReloadableTLSContext
     let limiter: ConnectionLimiter
     let turns: LargeBodyTurns
     let shutdown: ShutdownNotice
@@ -25,13 +25,15 @@ struct HTTPService: Sendable {
 
     /// Counts and logs a refusal. Reasons that SMTP has too are told by admission.
     func tell(_ problem: Problem, client: IPAddress, key: KeyID?) {
-        if let reason = RefusalReason(rawValue: problem.code) {
-            // Without the full stop, as all of its lines.
-            return admission.tell(Refusal(reason, String(problem.detail.dropLast())), client: client, key: key)
+        // Without the full stop, as all lines of the log.
+        let text = problem.detail.hasSuffix(".") ? String(problem.detail.dropLast()) : problem.detail
+        if case .refusal(let reason) = problem.code {
+            return admission.tell(Refusal(reason, text), client: client, key: key)
         }
-        log.write(
-            .notice, "refused", client: client, kind: problem.code,
-            metadata: ["reason": "\(problem.code)", "text": "\(problem.detail.dropLast())"])
+        let word = problem.code.word
+        var metadata: Logger.Metadata = ["reason": "\(word)", "text": "\(text)"]
+        if let key { metadata["key"] = "\(key)" }
+        log.write(.notice, "refused", client: client, kind: word, metadata: metadata)
     }
 }
 
@@ -72,19 +74,21 @@ extension HTTPService {
             log.write(.debug, "idle connection closed", client: peer)
         case .timedOut(.body):
             observe(.timedOut(.body))
-            tell(.tooSlow, client: peer, key: client.key)
+            let problem = Problem.tooSlow(timeouts)
+            observe(.answered(.none, status: problem.status.code))
+            tell(problem, client: peer, key: client.key)
         case .timedOut(.response):
             observe(.timedOut(.response))
             log.write(.info, "response not taken, connection closed", client: peer)
         case .timedOut(.linger): break
         case .unreadable(let problem):
-            observe(.answered("none", status: problem.status.code))
+            observe(.answered(.none, status: problem.status.code))
             tell(problem, client: peer, key: nil)
         case .secured(let info): observe(.secured(info.version, resumed: info.resumed))
         case .tlsFailed(let error):
             observe(.tlsFailed(error.code))
-            // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of, nor
-            // that somebody looked whether the port is open.
+            // An operator looks for failed TLS handshakes. A client that hung up, or that only looked whether the port is
+            // open, is usual.
             let isUsual = [.closed, .truncated, .notBegun].contains(error.code)
             log.write(
                 isUsual ? .debug : .info, "connection failed", client: peer, kind: "\(error.code)",
@@ -92,6 +96,15 @@ extension HTTPService {
                     ? ["error": "\(error)", "remedy": "this port takes HTTPS; use an https:// address"]
                     : ["error": "\(error)"])
         }
+    }
+}
+
+extension HTTPService {
+    /// Logs a connection to a clear listener whose client speaks another protocol.
+    func tell(_ wrong: WrongProtocol, _ peer: IPAddress) {
+        log.write(
+            .info, "connection failed", client: peer, kind: wrong.rawValue,
+            metadata: ["error": "\(wrong.error)", "remedy": "\(wrong.remedy)"])
     }
 }
 
@@ -106,11 +119,19 @@ public enum HTTPEvent: Sendable {
     case tlsFailed(TLSError.Code)
     /// The client took too long: no request came, or its body too slowly.
     case timedOut(HTTPTimeoutKind)
-    /// A request was answered: what it asked for, one of ``routes``, and the status.
-    case answered(String, status: Int)
+    /// A request was answered with this status.
+    case answered(HTTPRouteName, status: Int)
+}
 
-    /// What requests ask for; `none` for what is not known.
-    public static let routes = ["send", "batch", "messages", "cancel", "openapi", "none"]
+/// What a request asks for, without ids, for metrics.
+public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
+    case send
+    case batch
+    case messages
+    case cancel
+    case openapi
+    /// The request asks for nothing that the server knows, or could not be read.
+    case none
 }
 
 /// What a client that ran out of time was waited for.
@@ -119,26 +140,4 @@ public enum HTTPTimeoutKind: String, CaseIterable, Hashable, Sendable {
     case body
     /// That it takes its response.
     case response
-}
-
-/// What requests are held to; it may change while the server runs.
-final class CurrentHTTPConfiguration: Sendable {
-    private let state: Mutex<HTTPServerConfiguration>
-
-    init(_ configuration: HTTPServerConfiguration) { state = Mutex(configuration) }
-
-    var value: HTTPServerConfiguration {
-        get { state.withLock { $0 } }
-        set { state.withLock { $0 = newValue } }
-    }
-}
-
-/// Tells connections that the server is shutting down, and how long they may take.
-final class ShutdownNotice: Sendable {
-    private let state = Mutex<TimeAmount?>(nil)
-
-    /// Nil: the server is up.
-    var limit: TimeAmount? { state.withLock { $0 } }
-
-    func give(limit: TimeAmount) { state.withLock { $0 = limit } }
 }

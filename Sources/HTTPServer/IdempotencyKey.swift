@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// The client's name for a request: a request that comes again under the same name is carried out once.
 ///
 /// 1 to 256 printable ASCII characters, as the field `Hiveku-Idempotency-Key` of a message holds.
@@ -9,11 +11,9 @@ struct IdempotencyKey: Hashable, Sendable {
         let detail: String
     }
 
-    static let lengths = 1...256
-
     /// As the member `idempotency_key` of a document has it.
     init(_ text: some StringProtocol) throws(Mistake) {
-        guard IdempotencyKey.lengths.contains(text.utf8.count), text.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
+        guard IdempotencyKeyRule.holds(text.utf8) else {
             throw Mistake(detail: "An idempotency key must be 1 to 256 printable ASCII characters.")
         }
         self.text = String(text)

@@ -36,7 +36,7 @@ struct MessagesQuery: Hashable, Sendable {
     private static let maximumMistakes = 10
 
     private static func problem(_ mistakes: [String]) -> Problem {
-        Problem(RefusalReason.invalid.rawValue, .unprocessableContent, mistakes.joined(separator: " "))
+        Problem(.refusal(.invalid), .unprocessableContent, mistakes.joined(separator: " "))
     }
 
     /// Returns what is wrong, if anything is.

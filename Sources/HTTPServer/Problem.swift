@@ -1,4 +1,5 @@
 import HTTPTypes
+import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1
 import RelayCore
@@ -14,8 +15,7 @@ struct Problem: Error, Hashable, Sendable {
         var pointer: JSONPointer
     }
 
-    /// A stable word: a reason that SMTP has too, or one of HTTP's own.
-    var code: String
+    var code: ProblemCode
     var status: HTTPResponse.Status
     /// What to change, in a sentence.
     var detail: String
@@ -26,7 +26,7 @@ struct Problem: Error, Hashable, Sendable {
     var allow: String?
 
     init(
-        _ code: String, _ status: HTTPResponse.Status, _ detail: String, mistakes: [Mistake] = [],
+        _ code: ProblemCode, _ status: HTTPResponse.Status, _ detail: String, mistakes: [Mistake] = [],
         retryAfter: Duration? = nil, authenticate: BearerChallenge? = nil, allow: String? = nil
     ) {
         self.code = code
@@ -44,10 +44,10 @@ struct Problem: Error, Hashable, Sendable {
     }
 
     /// A URI that names the reason (RFC 9457 section 3.1.1).
-    var type: String { "urn:hiveku:relay:problem:\(code)" }
+    var type: String { "urn:hiveku:relay:problem:\(code.word)" }
 
     /// The same for all problems of a type.
-    var title: String { ProblemTitle.text(of: code) }
+    var title: String { code.title }
 }
 
 /// What `WWW-Authenticate` says (RFC 6750 section 3).
@@ -99,7 +99,7 @@ extension Problem {
             retryAfter = retryAfter ?? Problem.storageRetry
         }
         self.init(
-            refusal.reason.rawValue, status, refusal.explanation + ".", retryAfter: retryAfter,
+            .refusal(refusal.reason), status, refusal.explanation + ".", retryAfter: retryAfter,
             authenticate: challenge)
     }
 
@@ -111,89 +111,51 @@ extension Problem {
         switch error {
         case HTTPParserError.headerOverflow:
             self.init(
-                "header-fields", .requestHeaderFieldsTooLarge,
-                "The header of the request is longer than 32 KiB; send fewer or shorter fields.")
+                .headerFields, .requestHeaderFieldsTooLarge,
+                "The header of the request is longer than \(HTTPServer.maximumHeaderSize / 1024) KiB or has more than \(HTTPServer.maximumHeaderFields) fields; send fewer or shorter fields."
+            )
+        case HTTPParserError.invalidEOFState:
+            self.init(
+                .badRequest, .badRequest, "The connection ended before the request was whole; send it again.")
         case is HTTPParserError, is HTTP1TypeConversionError:
             self.init(
-                "bad-request", .badRequest, "The request is not well-formed HTTP/1.1; check the client's HTTP library.")
+                .badRequest, .badRequest, "The request is not well-formed HTTP/1.1; check the client's HTTP library.")
         default: return nil
         }
     }
 
-    static let tooSlow = Problem(
-        "timeout", .requestTimeout,
-        "The body of the request came too slowly: it has 60 s, and a second more for each 500 octets. Send it again.")
+    /// The body did not come within its time.
+    static func tooSlow(_ timeouts: HTTPTimeouts) -> Problem {
+        let time = timeouts.body.nanoseconds / 1_000_000_000
+        return Problem(
+            .timeout, .requestTimeout,
+            "The body of the request came too slowly: it has \(time) s, and a second more for each \(timeouts.minimumTransferRate) octets. Send it again."
+        )
+    }
 
     static let notFound = Problem(
-        "not-found", .notFound, "There is nothing at this path; GET /v1/openapi.json describes what there is.")
+        .notFound, .notFound, "There is nothing at this path; GET /v1/openapi.json describes what there is.")
 
     static func method(allowed: String) -> Problem {
         Problem(
-            "method-not-allowed", .methodNotAllowed, "This path knows other methods: \(allowed).", allow: allowed)
+            .methodNotAllowed, .methodNotAllowed, "This path knows other methods: \(allowed).", allow: allowed)
     }
 
     static let mediaType = Problem(
-        "unsupported-media-type", .unsupportedMediaType,
+        .unsupportedMediaType, .unsupportedMediaType,
         "The body must be JSON: send it with Content-Type: application/json.")
 
     static let contentCoding = Problem(
-        "unsupported-media-type", .unsupportedMediaType,
+        .unsupportedMediaType, .unsupportedMediaType,
         "A compressed body is not taken; send it without Content-Encoding.")
 
     static func tooLarge(_ limit: Int) -> Problem {
         Problem(
-            RefusalReason.size.rawValue, .contentTooLarge,
+            .refusal(.size), .contentTooLarge,
             "The body of the request is over the limit of \(limit) octets; send smaller or fewer attachments.")
     }
 
     static let noCredentials = Problem(
-        RefusalReason.authRequired.rawValue, .unauthorized,
+        .refusal(.authRequired), .unauthorized,
         "The request has no API key; send the header 'Authorization: Bearer' with one.", authenticate: .bare)
-}
-
-/// Titles of problems.
-private enum ProblemTitle {
-    static func text(of code: String) -> String {
-        if let reason = RefusalReason(rawValue: code) { return text(of: reason) }
-        return switch code {
-        case "bad-request": "The request is not HTTP"
-        case "header-fields": "The request's header is too long"
-        case "timeout": "The request came too slowly"
-        case "not-found": "There is nothing here"
-        case "method-not-allowed": "The method is not known here"
-        case "unsupported-media-type": "The body's type is not taken"
-        case "conflict": "The message is on its way"
-        default: "The request is refused"
-        }
-    }
-
-    private static func text(of reason: RefusalReason) -> String {
-        switch reason {
-        case .tlsRequired: "TLS is required"
-        case .authRequired: "An API key is required"
-        case .keyUnknown: "The API key is unknown"
-        case .keyMalformed: "The API key is malformed"
-        case .keyRevoked: "The API key is revoked"
-        case .keyExpired: "The API key has expired"
-        case .scope: "The API key lacks a scope"
-        case .network: "The client's address is not allowed"
-        case .authThrottled: "Too many failed authentications"
-        case .senderDomain, .headerDomain: "The sender's domain is not allowed"
-        case .headerFrom, .headerAddress, .headerSyntax, .headerRepeated: "A field of the header is wrong"
-        case .headerMIME: "A part of the message is wrong"
-        case .attachment: "An attachment is not taken"
-        case .loop: "The message goes in circles"
-        case .rateSecond: "The limit per second is reached"
-        case .rateDay: "The limit per day is reached"
-        case .recipients: "The recipients are too many or too few"
-        case .size: "The message is too large"
-        case .address: "An address is wrong"
-        case .parameter: "A parameter is not known"
-        case .lineEnding: "A line end is wrong"
-        case .lineLength: "A line is too long"
-        case .storage: "The message can't be stored just now"
-        case .invalid: "The request is not valid"
-        case .idempotencyMismatch: "The idempotency key was used for another request"
-        }
-    }
 }

@@ -39,7 +39,7 @@ struct RequestBodyStore: Sendable {
         var octets: [UInt8] = []
         octets.reserveCapacity(min(length ?? 4096, RequestBodyStore.inlineLimit))
         var file: ScratchFile?
-        defer { file?.close() }
+        defer { file?.discard() }
         var total = 0
         for try await piece in body {
             total += piece.readableBytes
@@ -154,7 +154,8 @@ private struct ScratchFile: Sendable {
         }
     }
 
-    func close() { _ = Glibc.close(descriptor) }
+    /// Gives the descriptor back, and with it the octets.
+    func discard() { _ = close(descriptor) }
 
     /// On a thread that may block.
     private static func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {

@@ -1,4 +1,5 @@
 import HTTPTypes
+import Listening
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
@@ -27,6 +28,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case secured(TLSConnectionInfo)
     }
 
+    private let timeouts: HTTPTimeouts
     private let shutdown: ShutdownNotice
     private let clock: any RelayClock
     private let tell: (Event) -> Void
@@ -42,6 +44,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         _ timeouts: HTTPTimeouts, shutdown: ShutdownNotice, clock: any RelayClock, connectedAt now: NIODeadline,
         tell: @escaping (Event) -> Void
     ) {
+        self.timeouts = timeouts
         self.shutdown = shutdown
         self.clock = clock
         self.tell = tell
@@ -240,7 +243,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        // Whatever waits for the rest of the request waits in vain.
+        // The handler that waits for the rest of the request is told that it will not come.
         context.fireErrorCaught(RequestCutOff())
         schedule(context)
         context.read()
@@ -258,7 +261,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
             guard context.channel.isActive else { return }
             if let expiry = state.expired(at: .now()) {
                 tell(.timedOut(expiry))
-                if expiry == .body { answer(.tooSlow, context) } else { context.close(promise: nil) }
+                if expiry == .body { answer(.tooSlow(timeouts), context) } else { context.close(promise: nil) }
             }
             schedule(context)
         }

@@ -52,14 +52,13 @@ enum Route: Hashable, Sendable {
         }
     }
 
-    /// For metrics and the log: without ids.
-    var name: String {
+    var name: HTTPRouteName {
         switch self {
-        case .send: "send"
-        case .batch: "batch"
-        case .messages, .message: "messages"
-        case .cancel: "cancel"
-        case .openAPI: "openapi"
+        case .send: .send
+        case .batch: .batch
+        case .messages, .message: .messages
+        case .cancel: .cancel
+        case .openAPI: .openapi
         }
     }
 }

@@ -120,7 +120,7 @@ extension IdempotencyKey {
 extension Problem {
     fileprivate static func notJSON(_ error: JSONError) -> Problem {
         Problem(
-            RefusalReason.invalid.rawValue, .badRequest,
+            .refusal(.invalid), .badRequest,
             "The body is not the JSON that is expected, at line \(error.line), column \(error.column): \(error.explanation)."
         )
     }
@@ -128,13 +128,13 @@ extension Problem {
     /// What is wrong with a request whose document is well-formed.
     init(_ failure: EmailRequestFailure) {
         switch failure {
-        case .idempotencyKey(let detail): self.init(RefusalReason.invalid.rawValue, .badRequest, detail)
+        case .idempotencyKey(let detail): self.init(.refusal(.invalid), .badRequest, detail)
         case .invalid(let errors):
             let detail =
                 errors.count == 1
                 ? errors[0].detail : "The request has \(errors.count) mistakes; each is described in errors."
             self.init(
-                failure.kind.rawValue, .unprocessableContent, detail,
+                .refusal(failure.kind.reason), .unprocessableContent, detail,
                 mistakes: errors.map { Mistake(detail: $0.detail, pointer: $0.pointer) })
         }
     }

@@ -1,15 +1,24 @@
+import RelayCore
 import StrictJSON
 
 /// A mistake in the document of a request: what to change, and where.
 struct ValidationError: Error, Hashable, Sendable {
     /// What a mistake is about, for the reason word of the whole answer.
-    enum Kind: String, Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
         /// The document breaks the schema.
         case invalid
         /// An address is wrong.
         case address
         /// There are too many recipients, or none.
         case recipients
+
+        var reason: RefusalReason {
+            switch self {
+            case .invalid: .invalid
+            case .address: .address
+            case .recipients: .recipients
+            }
+        }
     }
 
     var kind: Kind

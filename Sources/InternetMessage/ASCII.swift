@@ -1,11 +1,12 @@
-/// Classes of octets in the grammars of RFC 5321 and RFC 5322.
+/// Classes of octets in the grammars of RFC 5321 and RFC 5322. What `MessageComposition` needs too is `package`, and inlinable, as its loops
+/// look at each octet.
 extension UInt8 {
-    static let tab = UInt8(ascii: "\t")
-    static let lf: UInt8 = 0x0A
-    static let cr: UInt8 = 0x0D
-    static let space = UInt8(ascii: " ")
-    static let quote = UInt8(ascii: "\"")
-    static let backslash = UInt8(ascii: "\\")
+    @inlinable package static var tab: UInt8 { UInt8(ascii: "\t") }
+    @inlinable package static var lf: UInt8 { 0x0A }
+    @inlinable package static var cr: UInt8 { 0x0D }
+    @inlinable package static var space: UInt8 { UInt8(ascii: " ") }
+    @inlinable package static var quote: UInt8 { UInt8(ascii: "\"") }
+    @inlinable package static var backslash: UInt8 { UInt8(ascii: "\\") }
     static let at = UInt8(ascii: "@")
     static let dot = UInt8(ascii: ".")
     static let colon = UInt8(ascii: ":")
@@ -17,11 +18,11 @@ extension UInt8 {
     static let rightParenthesis = UInt8(ascii: ")")
     static let leftBracket = UInt8(ascii: "[")
     static let rightBracket = UInt8(ascii: "]")
-    static let questionMark = UInt8(ascii: "?")
-    static let equalsSign = UInt8(ascii: "=")
+    @inlinable package static var questionMark: UInt8 { UInt8(ascii: "?") }
+    @inlinable package static var equalsSign: UInt8 { UInt8(ascii: "=") }
 
     /// Space or horizontal tab (RFC 5234 WSP).
-    var isBlank: Bool { self == .space || self == .tab }
+    @inlinable package var isBlank: Bool { self == .space || self == .tab }
 
     /// A blank, or an octet of the CRLF in a fold. Only for octets of a field whose folds are known to be well-formed.
     var isFoldingWhiteSpace: Bool { isBlank || self == .cr || self == .lf }
@@ -30,7 +31,7 @@ extension UInt8 {
     var isControl: Bool { self < 0x20 || self == 0x7F }
 
     /// RFC 5322 section 3.2.3.
-    var isAtomText: Bool {
+    @inlinable package var isAtomText: Bool {
         switch self {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
             UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -67,5 +68,5 @@ extension UInt8 {
     }
 
     /// Lower case for A to Z, itself otherwise.
-    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
+    @inlinable package var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
 }

@@ -223,7 +223,7 @@ private struct HeaderReader {
 
     private func key(_ body: Range<Int>) throws(MessageRejection) -> String {
         let value = trimmed(body)
-        guard (1...256).contains(value.count), value.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
+        guard IdempotencyKeyRule.holds(value) else {
             throw .malformedHeader("The Hiveku-Idempotency-Key field must hold 1 to 256 printable ASCII characters")
         }
         return String(decoding: value, as: UTF8.self)

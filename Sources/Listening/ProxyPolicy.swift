@@ -3,7 +3,7 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// Whose PROXY headers are taken. It may change while the relay runs.
+/// Networks of load balancers. The relay takes PROXY headers from these only. They may change while the relay runs.
 public final class ProxyNetworks: Sendable {
     private let blocks: Mutex<[NetworkBlock]>
 

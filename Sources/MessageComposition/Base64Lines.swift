@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// The digits of a file cut into lines of 76 characters (RFC 2045 section 6.8), piece by piece.
 struct Base64Lines {
     private let content: Base64Text

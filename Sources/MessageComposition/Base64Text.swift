@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// Octets in base64 (RFC 4648 section 4): checked, and not decoded.
 ///
 /// The composer cuts the digits into lines anew. Nobody needs the octets themselves.

@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// Writes text as encoded words (RFC 2047) in UTF-8.
 ///
 /// Each word has at most 75 characters and holds whole characters, and a line with a word has at most 76. B or Q is chosen for all

@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// The parameter `filename` of Content-Disposition (RFC 2183 section 2.3) in the words of a field.
 ///
 /// A name in ASCII stands in quotes. Any other name is written by RFC 2231, and so is one that readers would decode or unescape in

@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// Which fields an application may add to the header, and with which values.
 enum HeaderFieldRule {
     /// Octets that may stand between two places where a line can be folded: the line stays below 998 with the longest name.

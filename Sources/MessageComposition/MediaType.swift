@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// A media type with its parameters (RFC 2045 section 5.1), for an attached file.
 struct MediaType {
     /// `type/subtype`.

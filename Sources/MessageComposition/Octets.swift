@@ -1,35 +1,13 @@
-/// Classes of octets in RFC 2045, RFC 2047 and RFC 5322.
+import InternetMessage
+
+/// Classes of octets in RFC 2045.
 extension UInt8 {
-    static let tab = UInt8(ascii: "\t")
-    static let lf: UInt8 = 0x0A
-    static let cr: UInt8 = 0x0D
-    static let space = UInt8(ascii: " ")
-    static let quote = UInt8(ascii: "\"")
-    static let backslash = UInt8(ascii: "\\")
-    static let equalsSign = UInt8(ascii: "=")
-    static let questionMark = UInt8(ascii: "?")
-
-    var isBlank: Bool { self == .space || self == .tab }
-
     var isAlphanumeric: Bool {
         switch self {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
             UInt8(ascii: "0")...UInt8(ascii: "9"):
             true
         default: false
-        }
-    }
-
-    /// RFC 5322 section 3.2.3.
-    var isAtomText: Bool {
-        if isAlphanumeric { return true }
-        switch self {
-        case UInt8(ascii: "!"), UInt8(ascii: "#"), UInt8(ascii: "$"), UInt8(ascii: "%"), UInt8(ascii: "&"),
-            UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "/"),
-            UInt8(ascii: "="), UInt8(ascii: "?"), UInt8(ascii: "^"), UInt8(ascii: "_"), UInt8(ascii: "`"),
-            UInt8(ascii: "{"), UInt8(ascii: "|"), UInt8(ascii: "}"), UInt8(ascii: "~"):
-            return true
-        default: return false
         }
     }
 
@@ -45,9 +23,6 @@ extension UInt8 {
         default: return false
         }
     }
-
-    /// Lower case for A to Z, itself otherwise.
-    var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
 
     /// The digit of a value from 0 to 15 in base 16.
     static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }

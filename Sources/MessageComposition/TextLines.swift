@@ -1,3 +1,5 @@
+import InternetMessage
+
 /// The content of a text part in quoted-printable (RFC 2045 section 6.7) or base64 (section 6.8), whichever is shorter, made piece by
 /// piece. Any of CRLF, CR and LF ends a line of the text, and becomes CRLF. The last line always has an end.
 struct TextLines {

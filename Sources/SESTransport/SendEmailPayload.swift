@@ -3,6 +3,7 @@ import AsyncHTTPClient
 import Crypto
 import NIOCore
 import RelayCore
+import StrictJSON
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -27,15 +28,18 @@ struct SendEmailPayload: Sendable, AsyncSequence {
         // FromEmailAddress is left out, as it would overwrite the message's From. The header's To and Cc don't count for
         // SES when there is a Destination.
         var text = #"{"Destination":{"ToAddresses":["#
-        text += recipients.map(JSON.string).joined(separator: ",") + "]}"
+        text += recipients.map(SendEmailPayload.quoted).joined(separator: ",") + "]}"
         if let feedback {
-            text += #","FeedbackForwardingEmailAddress":"# + JSON.string(feedback)
+            text += #","FeedbackForwardingEmailAddress":"# + SendEmailPayload.quoted(feedback)
         }
-        if let configurationSet { text += #","ConfigurationSetName":"# + JSON.string(configurationSet) }
+        if let configurationSet { text += #","ConfigurationSetName":"# + SendEmailPayload.quoted(configurationSet) }
         text += #","Content":{"Raw":{"Data":""#
         beginning = Array(text.utf8)
         self.body = body
     }
+
+    /// `text` as a JSON string, with its quotation marks (RFC 8259 section 7).
+    private static func quoted(_ text: String) -> String { String(decoding: JSON(text).bytes, as: UTF8.self) }
 
     /// Of the whole JSON, in bytes.
     var length: Int { beginning.count + (body.size + 2) / 3 * 4 + end.count }

@@ -280,8 +280,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         let tlsError = error as? TLSError
         if let tlsError { service.observe(.tlsFailed(tlsError.code)) }
-        // That TLS came to no agreement is what an operator looks for; that a client hung up is nothing to speak of, nor
-        // that somebody looked whether the port is open.
+        // An operator looks for failed TLS handshakes. A client that hung up, or that only looked whether the port is open, is
+        // usual.
         let level: Logger.Level =
             switch tlsError?.code {
             case nil, .closed?, .truncated?, .notBegun?: .debug

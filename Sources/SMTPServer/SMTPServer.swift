@@ -4,7 +4,6 @@ import Logging
 import NIOCore
 import NIOOpenSSL
 import RelayCore
-import Synchronization
 
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
@@ -18,11 +17,12 @@ public final class SMTPServer: Sendable {
 
     private let listeners: [Listener]
     private let service: SMTPService
-    private let configuration: CurrentConfiguration
+    /// What new connections are held to.
+    private let configuration: Current<SMTPServerConfiguration>
     public let bound: [Bound]
 
     private init(
-        listeners: [Listener], service: SMTPService, configuration: CurrentConfiguration, bound: [Bound]
+        listeners: [Listener], service: SMTPService, configuration: Current<SMTPServerConfiguration>, bound: [Bound]
     ) {
         self.listeners = listeners
         self.service = service
@@ -48,11 +48,8 @@ public final class SMTPServer: Sendable {
         let service = SMTPService(
             configuration: configuration, admission: admission, tls: tls, limiter: limiter,
             ports: PortHint(listeners), observe: observe)
-        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { refusal in
-            admission.clientLog.write(
-                .notice, refusal.message, client: refusal.peer, kind: refusal.kind, metadata: refusal.metadata)
-        }
-        let current = CurrentConfiguration(configuration)
+        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { admission.clientLog.write($0) }
+        let current = Current(configuration)
         var channels: [Listener] = []
         var bound: [Bound] = []
         do {
@@ -76,7 +73,7 @@ public final class SMTPServer: Sendable {
 
     private static func addHandlers(
         to channel: any Channel, _ client: IPAddress?, isImplicitTLS: Bool, _ service: SMTPService,
-        _ configuration: CurrentConfiguration
+        _ configuration: Current<SMTPServerConfiguration>
     ) throws {
         let handlers = channel.pipeline.syncOperations
         var service = service
@@ -104,28 +101,6 @@ public final class SMTPServer: Sendable {
             for listener in listeners { group.addTask { await listener.quiesce() } }
         }
     }
-}
-
-/// What new connections are held to; it may change while the server runs.
-private final class CurrentConfiguration: Sendable {
-    private let state: Mutex<SMTPServerConfiguration>
-
-    init(_ configuration: SMTPServerConfiguration) { state = Mutex(configuration) }
-
-    var value: SMTPServerConfiguration {
-        get { state.withLock { $0 } }
-        set { state.withLock { $0 = newValue } }
-    }
-}
-
-/// Tells connections that the server is shutting down, and how long they may take.
-final class ShutdownNotice: Sendable {
-    private let state = Mutex<TimeAmount?>(nil)
-
-    /// Nil: the server is up.
-    var limit: TimeAmount? { state.withLock { $0 } }
-
-    func give(limit: TimeAmount) { state.withLock { $0 = limit } }
 }
 
 /// Which port the operator of a client that came to the wrong one is told.

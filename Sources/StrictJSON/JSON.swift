@@ -39,9 +39,6 @@ public struct JSONNumber: Hashable, Sendable, CustomStringConvertible {
         text = Int(exactly: value).map { String($0) } ?? String(value)
     }
 
-    /// The whole number that is written without fraction and exponent; nil for any other, and for one out of range.
-    public var integer: Int? { Int(text) }
-
     public var description: String { text }
 }
 

@@ -13,7 +13,7 @@ struct HTTPMetrics: Sendable {
     private let requests: [Request: Counter]
 
     private struct Request: Hashable {
-        var route: String
+        var route: HTTPRouteName
         /// The first digit of the status.
         var kind: Int
     }
@@ -26,10 +26,10 @@ struct HTTPMetrics: Sendable {
             uniqueKeysWithValues: HTTPTimeoutKind.allCases.map { kind in
                 (kind, registry.counter(Catalogue.timeouts, [("waited_for", "http-\(kind.rawValue)")]))
             })
-        let kinds = HTTPEvent.routes.flatMap { route in [2, 4, 5].map { Request(route: route, kind: $0) } }
+        let kinds = HTTPRouteName.allCases.flatMap { route in [2, 4, 5].map { Request(route: route, kind: $0) } }
         requests = Dictionary(
             uniqueKeysWithValues: kinds.map { kind in
-                let labels = [("route", kind.route), ("status", "\(kind.kind)xx")]
+                let labels = [("route", kind.route.rawValue), ("status", "\(kind.kind)xx")]
                 return (kind, registry.counter(Catalogue.httpRequests, labels))
             })
     }

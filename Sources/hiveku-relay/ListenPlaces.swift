@@ -25,7 +25,7 @@ struct ListenPlaces: Sendable {
             case .address(let security, let host, let port, let proxy):
                 smtp.append(SMTPListener(.address(host: host, port: port), .init(security), takesProxyHeader: proxy))
             case .inheritedSockets:
-                let sockets = inherited.compactMap(\.smtp)
+                let sockets = inherited.compactMap(\.listener.smtp)
                 guard !sockets.isEmpty else { throw ListenPlaces.nothingPassedOn("listen", "smtp and smtps") }
                 smtp += sockets
             }
@@ -38,7 +38,7 @@ struct ListenPlaces: Sendable {
                         .address(host: host, port: port), isTLS: security == .https, takesProxyHeader: proxy))
             case .unix(let path): http.append(HTTPListener(.unix(path: path), isTLS: false))
             case .inheritedSockets:
-                let sockets = inherited.compactMap(\.http)
+                let sockets = inherited.compactMap(\.listener.http)
                 guard !sockets.isEmpty else { throw ListenPlaces.nothingPassedOn("http.listen", "https and http") }
                 http += sockets
             }
@@ -51,7 +51,7 @@ struct ListenPlaces: Sendable {
                 metadata: [
                     "socket": "\(socket.name)",
                     "remedy":
-                        "\(socket.http == nil ? "listen" : "http.listen") must have systemd, or its unit be disabled",
+                        "\(socket.listener.setting) must have systemd, or its unit be disabled",
                 ])
         }
     }
@@ -59,7 +59,10 @@ struct ListenPlaces: Sendable {
     private init() {}
 
     private func isUsed(_ socket: InheritedSocket) -> Bool {
-        socket.smtp.map { smtp.contains($0) } ?? socket.http.map { http.contains($0) } ?? false
+        switch socket.listener {
+        case .smtp(let listener): smtp.contains(listener)
+        case .http(let listener): http.contains(listener)
+        }
     }
 
     /// Nobody could connect to such a socket: its every peer would be refused.
@@ -79,13 +82,34 @@ struct ListenPlaces: Sendable {
 
 /// A socket that systemd bound and passed on. Its name is the scheme of the listener that it takes the place of.
 private struct InheritedSocket {
-    let name: String
-    /// Nil for a socket of HTTP.
-    let smtp: SMTPListener?
-    /// Nil for a socket of SMTP.
-    let http: HTTPListener?
+    enum Listener {
+        case smtp(SMTPListener)
+        case http(HTTPListener)
 
-    var takesProxyHeader: Bool { smtp?.takesProxyHeader ?? http?.takesProxyHeader ?? false }
+        /// Nil for a socket of HTTP.
+        var smtp: SMTPListener? { if case .smtp(let listener) = self { listener } else { nil } }
+
+        /// Nil for a socket of SMTP.
+        var http: HTTPListener? { if case .http(let listener) = self { listener } else { nil } }
+
+        /// The setting that names the listener.
+        var setting: String {
+            switch self {
+            case .smtp: "listen"
+            case .http: "http.listen"
+            }
+        }
+    }
+
+    let name: String
+    let listener: Listener
+
+    var takesProxyHeader: Bool {
+        switch listener {
+        case .smtp(let listener): listener.takesProxyHeader
+        case .http(let listener): listener.takesProxyHeader
+        }
+    }
 
     /// - Throws: `CommandError` for a name that is no scheme.
     init(_ socket: (descriptor: CInt, name: String)) throws {
@@ -95,11 +119,9 @@ private struct InheritedSocket {
         let scheme = String(takesProxyHeader ? name.dropLast(suffix.count) : name[...])
         let place = ListenPlace.descriptor(socket.descriptor)
         if let security = RelaySettings.Listener.Security(rawValue: scheme) {
-            smtp = SMTPListener(place, .init(security), takesProxyHeader: takesProxyHeader)
-            http = nil
+            listener = .smtp(SMTPListener(place, .init(security), takesProxyHeader: takesProxyHeader))
         } else if let security = RelaySettings.HTTP.Listener.Security(rawValue: scheme) {
-            smtp = nil
-            http = HTTPListener(place, isTLS: security == .https, takesProxyHeader: takesProxyHeader)
+            listener = .http(HTTPListener(place, isTLS: security == .https, takesProxyHeader: takesProxyHeader))
         } else {
             throw CommandError(
                 "systemd passed on a socket named '\(printable(name))'; FileDescriptorName= must be smtp, smtps, https or http, "

@@ -108,11 +108,13 @@ struct Relay: Sendable {
             logger.notice("listening", metadata: metadata)
         }
         for bound in web.bound {
-            logger.notice(
-                "listening",
-                metadata: ["address": "\(bound.description)", "http": bound.listener.isTLS ? "tls" : "clear"])
+            var metadata: Logger.Metadata = [
+                "address": "\(bound.description)", "http": bound.listener.isTLS ? "tls" : "clear",
+            ]
+            if bound.listener.takesProxyHeader { metadata["proxy_header"] = "required" }
+            logger.notice("listening", metadata: metadata)
         }
-        let current = CurrentSettings(settings)
+        let current = Current(settings)
         let followers = SettingsFollowers(
             store: store, admission: admission, server: server, web: web, limiter: limiter,
             proxyNetworks: proxyNetworks,
@@ -252,7 +254,7 @@ private struct ServersService: Service {
 /// Removes what the retention settings no longer keep.
 private struct Upkeep: Service {
     let store: any RelayStore
-    let settings: CurrentSettings
+    let settings: Current<RelaySettings>
     let clock: any RelayClock
     let logger: Logger
 

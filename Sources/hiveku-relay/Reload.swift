@@ -8,20 +8,7 @@ import RelayCore
 import SMTPServer
 import ServiceLifecycle
 import Settings
-import Synchronization
 import UnixSignals
-
-/// The settings that the relay runs with; what follows them looks here whenever it needs one.
-final class CurrentSettings: Sendable {
-    private let state: Mutex<RelaySettings>
-
-    init(_ settings: RelaySettings) { state = Mutex(settings) }
-
-    var value: RelaySettings {
-        get { state.withLock { $0 } }
-        set { state.withLock { $0 = newValue } }
-    }
-}
 
 /// The parts of a running relay that are told when the settings change.
 struct SettingsFollowers: Sendable {
@@ -56,7 +43,8 @@ struct SettingsFollowers: Sendable {
 ///
 /// All or nothing: with a mistake anywhere, everything stays as it was. What can't change while the relay runs is named.
 struct ReloadService: Service {
-    let settings: CurrentSettings
+    /// The settings that the relay runs with; what follows them looks here whenever it needs one.
+    let settings: Current<RelaySettings>
     /// Nil for the demo, whose settings are its own.
     let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
     let certificates: Certificates

@@ -1,5 +1,6 @@
 import Foundation
 import HTTPTypes
+import InternetMessage
 import MessageComposition
 import RelayCore
 import StrictJSON
@@ -113,7 +114,7 @@ struct OpenAPIDocumentTests {
         #expect(try value("components/schemas/Emails/minItems") == JSON(EmailBatch.sizes.lowerBound))
         #expect(try value("components/schemas/Emails/maxItems") == JSON(EmailBatch.sizes.upperBound))
         #expect(
-            try value("components/schemas/IdempotencyKey/maxLength") == JSON(IdempotencyKey.lengths.upperBound))
+            try value("components/schemas/IdempotencyKey/maxLength") == JSON(IdempotencyKeyRule.lengths.upperBound))
         #expect(
             try value("components/schemas/Problem/properties/errors/maxItems") == JSON(ValidationErrors.limit + 1))
     }
@@ -122,7 +123,7 @@ struct OpenAPIDocumentTests {
     func words() throws {
         let codes = try strings("components/schemas/Problem/properties/code/enum")
         #expect(Set(codes).count == codes.count)
-        #expect(Set(RefusalReason.allCases.map(\.rawValue)).subtracting(codes).isEmpty)
+        #expect(Set(codes) == Set(ProblemCode.allCases.map(\.word)))
         // The API says `sent` of what is simulated.
         let states = try strings("components/schemas/MessageStatus/enum")
         #expect(Set(MessageState.allCases.map(\.rawValue)).subtracting(states) == ["simulated"])
@@ -145,12 +146,14 @@ struct OpenAPIDocumentTests {
         look(document)
         #expect(problems.count >= 2)
         for problem in problems {
-            guard case .string(let code)? = problem["code"] else {
+            guard case .string(let word)? = problem["code"],
+                let code = ProblemCode.allCases.first(where: { $0.word == word.text })
+            else {
                 Issue.record("an example has no code")
                 continue
             }
-            #expect(problem["title"] == JSON(Problem(code.text, .unprocessableContent, "").title))
-            #expect(problem["type"] == JSON("urn:hiveku:relay:problem:\(code.text)"))
+            #expect(problem["title"] == JSON(code.title))
+            #expect(problem["type"] == JSON("urn:hiveku:relay:problem:\(word.text)"))
         }
     }
 

@@ -45,15 +45,16 @@ import Testing
     }
 
     @Test(arguments: [
-        Problem.notFound, .noSuchMessage, .onItsWay, .tooSlow, .mediaType, .contentCoding, .method(allowed: "GET"),
+        Problem.notFound, .noSuchMessage, .onItsWay, .tooSlow(HTTPTimeouts()), .mediaType, .contentCoding,
+        .method(allowed: "GET"),
     ])
     func everyProblemOfHTTPIsInTheReadme(_ problem: Problem) throws {
-        #expect(try documented()[problem.code] == [problem.status.code])
+        #expect(try documented()[problem.code.word] == [problem.status.code])
     }
 
     @Test func aProblemIsADocumentOfRFC9457() throws {
         let problem = Problem(
-            "invalid", .unprocessableContent, "The request has a mistake.",
+            .refusal(.invalid), .unprocessableContent, "The request has a mistake.",
             mistakes: [.init(detail: "Not this.", pointer: JSONPointer(["to", "0"]))])
         let answer = HTTPAnswer(problem)
         #expect(answer.head.headerFields[.contentType] == "application/problem+json")

@@ -73,7 +73,7 @@ def test_two_ways_to_read_a_request(relay, key, fields, body):
 
 
 @pytest.mark.parametrize("octets", [
-    b"GET / HTTP/1.1\nHost: relay\n\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"EHLO client\r\n",
+    b"GET / HTTP/1.1\nHost: relay\n\n", b"EHLO client\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", b"G\0T / HTTP/1.1\r\nHost: a\r\n\r\n"])
 def test_what_is_not_http(relay, octets):
@@ -81,9 +81,24 @@ def test_what_is_not_http(relay, octets):
     assert answer.startswith(b"HTTP/1.1 400 ") and b'"code":"bad-request"' in answer, answer
 
 
-def test_a_header_that_is_too_long(relay, key):
-    answer = exchange(relay, head(key, "X: " + "x" * 40000))
+@pytest.mark.parametrize("octets, kind, remedy", [
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS", "this port takes clear HTTP; use http://"),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY header", "use https+proxy:// or http+proxy:// in http.listen"),
+    (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12), "PROXY header", "this listener takes no PROXY header")],
+    ids=["tls", "proxy-1", "proxy-2"])
+def test_another_protocol_is_named_to_the_operator(own_relay, octets, kind, remedy):
+    relay = own_relay(HTTP)
+    with raw(relay) as connection:
+        connection.sendall(octets)
+        assert read_to_end(connection) == b""
+    relay.wait_for_log("connection failed", kind, remedy)
+
+
+@pytest.mark.parametrize("fields", [["X: " + "x" * 40000], [f"X-{i}: x" for i in range(250)]], ids=["long", "many"])
+def test_a_header_that_is_too_long(relay, key, fields):
+    answer = exchange(relay, head(key, *fields))
     assert answer.startswith(b"HTTP/1.1 431 ") and b'"code":"header-fields"' in answer
+    assert b"longer than 32 KiB or has more than 200 fields" in answer
 
 
 @pytest.mark.parametrize("fields, body", [
@@ -246,6 +261,18 @@ def test_one_limit_of_connections_for_both_faces(own_relay):
             submit(relay, key, b"From: a@example.com\r\n\r\n\r\n")
 
 
+def refuses_connections(relay):
+    try:
+        with raw(relay):
+            pass
+    except ConnectionRefusedError:
+        return True
+    # Whoever still connects while the listener closes is reset.
+    except ConnectionResetError:
+        pass
+    return False
+
+
 def test_the_relay_ends_while_requests_are_under_way(own_relay):
     """A request that has begun is answered; an idle connection is closed; nothing that was answered 200 is lost."""
     relay = own_relay(HTTP)
@@ -256,6 +283,7 @@ def test_the_relay_ends_while_requests_are_under_way(own_relay):
         connection.sendall(octets[:-10])
         stopping = threading.Thread(target=relay.stop, args=(signal.SIGTERM,))
         stopping.start()
+        relay.wait_until(lambda: refuses_connections(relay), "the listener closed")
         connection.sendall(octets[-10:])
         answer = read_to_end(connection)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")

@@ -327,3 +327,8 @@ def test_a_client_whose_header_comes_during_the_shutdown_is_greeted(own_relay):
         connection.sendall(line()[20:])
         assert connection.makefile("rb").readline().startswith(b"220 ")
     assert relay.stop() == 0
+
+
+def test_the_log_names_listeners_of_http_that_take_the_header(own_relay):
+    relay = own_relay({"http.listen": ["https+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"]})
+    relay.wait_for_log("http=tls proxy_header=required")

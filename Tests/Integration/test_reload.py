@@ -6,6 +6,7 @@ import smtplib
 import socket
 import ssl
 
+from http_api import API, HTTP, taken
 from relay import DEADLINE, self_signed
 from submit import send, session, submit
 
@@ -68,6 +69,19 @@ def test_refused_attachments(own_relay):
     change(relay, {"submission.refused_attachments": ["exe"]})
     with session(relay, key) as smtp:
         assert send(smtp, message)[0] == 250
+
+
+def test_the_proxies_of_http(own_relay):
+    relay = own_relay(HTTP)
+    key = relay.create_key(allow_network="198.51.100.0/24")
+    with API(relay, key, secure=False) as proxy:
+        assert proxy.send(X_Forwarded_For="198.51.100.7").code == "network"
+    change(relay, {**HTTP, "http.trusted_proxies": ["127.0.0.1"]})
+    with API(relay, key, secure=False) as proxy:
+        taken(proxy.send(X_Forwarded_For="198.51.100.7"))
+    change(relay, HTTP)
+    with API(relay, key, secure=False) as proxy:
+        assert proxy.send(X_Forwarded_For="198.51.100.7").code == "network"
 
 
 def test_limits_of_connections_and_time(own_relay):

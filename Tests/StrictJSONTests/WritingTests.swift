@@ -41,15 +41,6 @@ struct WritingTests {
         #expect(JSONNumber(value) == nil)
     }
 
-    @Test("Only a whole number is an integer")
-    func integers() throws {
-        for (text, value) in [
-            ("1", 1), ("-7", -7), ("1.0", nil), ("1e2", nil), ("9223372036854775808", nil), ("-0", 0),
-        ] as [(String, Int?)] {
-            guard case .number(let number) = try JSON(reading: Array(text.utf8)) else { return }
-            #expect(number.integer == value)
-        }
-    }
 }
 
 @Suite("JSON pointers")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from http_api import API, HTTP, taken
 from relay import key_id
 from small_disk import fill, roomy_disk, small_disk  # noqa: F401
 from shims import Disk
@@ -52,6 +53,22 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
         assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
     assert relay.json("keys", "show", key_id(key))[0]["emails_total"] == len(accepted)
     relay.wait_for_log("storage failed", "disk that holds the database is full")
+
+
+def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
+    relay = own_relay({**HTTP, "database": str(small_disk / "relay.db")})
+    with API(relay, relay.create_key(per_second=1_000_000)) as api:
+        taken(api.send())
+        filler = fill(small_disk)
+        # SQLite may find room in what its log has already; in the end there is none.
+        for _ in range(2000):
+            answer = api.send()
+            if answer.status != 200:
+                break
+        assert (answer.status, answer.code) == (503, "storage"), answer
+        assert int(answer.fields["Retry-After"]) >= 1
+        filler.unlink()
+        relay.wait_until(lambda: api.send().status == 200, "service again")
 
 
 def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  # noqa: F811

@@ -1,0 +1,80 @@
+import RelayCore
+
+/// Why a request is refused, as a stable word: a reason that SMTP has too, or one of HTTP's own.
+enum ProblemCode: Hashable, Sendable {
+    case refusal(RefusalReason)
+    case badRequest
+    case headerFields
+    case timeout
+    case notFound
+    case methodNotAllowed
+    case unsupportedMediaType
+    case conflict
+
+    /// The member `code` of a problem document, and the end of its `type`.
+    var word: String {
+        switch self {
+        case .refusal(let reason): reason.rawValue
+        case .badRequest: "bad-request"
+        case .headerFields: "header-fields"
+        case .timeout: "timeout"
+        case .notFound: "not-found"
+        case .methodNotAllowed: "method-not-allowed"
+        case .unsupportedMediaType: "unsupported-media-type"
+        case .conflict: "conflict"
+        }
+    }
+
+    /// The member `title` of a problem document (RFC 9457 section 3.1.3).
+    var title: String {
+        switch self {
+        case .refusal(let reason): reason.title
+        case .badRequest: "The request is malformed"
+        case .headerFields: "The request's header is too long"
+        case .timeout: "The request came too slowly"
+        case .notFound: "There is nothing here"
+        case .methodNotAllowed: "The method is not known here"
+        case .unsupportedMediaType: "The body's type is not taken"
+        case .conflict: "The message can't be cancelled"
+        }
+    }
+}
+
+extension ProblemCode: CaseIterable {
+    static let allCases: [ProblemCode] =
+        RefusalReason.allCases.map(ProblemCode.refusal) + [
+            .badRequest, .headerFields, .timeout, .notFound, .methodNotAllowed, .unsupportedMediaType, .conflict,
+        ]
+}
+
+extension RefusalReason {
+    fileprivate var title: String {
+        switch self {
+        case .tlsRequired: "TLS is required"
+        case .authRequired: "An API key is required"
+        case .keyUnknown: "The API key is unknown"
+        case .keyMalformed: "The API key is malformed"
+        case .keyRevoked: "The API key is revoked"
+        case .keyExpired: "The API key has expired"
+        case .scope: "The API key lacks a scope"
+        case .network: "The client's address is not allowed"
+        case .authThrottled: "Too many failed authentications"
+        case .senderDomain, .headerDomain: "The sender's domain is not allowed"
+        case .headerFrom, .headerAddress, .headerSyntax, .headerRepeated: "A field of the header is wrong"
+        case .headerMIME: "A part of the message is wrong"
+        case .attachment: "An attachment is not taken"
+        case .loop: "The message is in a mail loop"
+        case .rateSecond: "The limit per second is reached"
+        case .rateDay: "The limit per day is reached"
+        case .recipients: "The recipients are too many or too few"
+        case .size: "The message is too large"
+        case .address: "An address is wrong"
+        case .parameter: "A parameter is not known"
+        case .lineEnding: "A line end is wrong"
+        case .lineLength: "A line is too long"
+        case .storage: "The message can't be stored just now"
+        case .invalid: "The request is not valid"
+        case .idempotencyMismatch: "The idempotency key was used for another request"
+        }
+    }
+}

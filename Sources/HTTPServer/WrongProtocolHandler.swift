@@ -1,0 +1,48 @@
+import NIOCore
+
+/// Closes a connection to a clear listener whose first octets are those of another protocol.
+///
+/// An error of HTTP would not tell the operator what to change, and such a client could not read the response. The handler looks at
+/// the first read only: both protocols send their beginning in one segment.
+final class WrongProtocolHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private enum State {
+        case looking
+        case passing
+        case closed
+    }
+
+    private let isBehindProxyHeader: Bool
+    private let tell: (WrongProtocol) -> Void
+    private var state = State.looking
+
+    /// - Parameters:
+    ///   - isBehindProxyHeader: the listener has taken a PROXY header already. Another one is malformed HTTP.
+    ///   - tell: is called at most once, on the event loop, before the connection closes.
+    init(isBehindProxyHeader: Bool, tell: @escaping (WrongProtocol) -> Void) {
+        self.isBehindProxyHeader = isBehindProxyHeader
+        self.tell = tell
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch state {
+        case .passing: context.fireChannelRead(data)
+        case .closed: break
+        case .looking:
+            guard let wrong = WrongProtocol(firstOctets: unwrapInboundIn(data).readableBytesView),
+                wrong != .proxyHeader || !isBehindProxyHeader
+            else {
+                state = .passing
+                return context.fireChannelRead(data)
+            }
+            state = .closed
+            tell(wrong)
+            context.close(promise: nil)
+        }
+    }
+}
+
+@available(*, unavailable)
+extension WrongProtocolHandler: Sendable {}
