@@ -39,7 +39,7 @@ extension Admission {
     /// The course of one message, from its envelope to what the store is given: the one way in.
     ///
     /// A value without I/O and tasks. A face tells it of recipients and content, and does what it answers: bring more, write a
-    /// piece to the spool, wait, refuse. At the end it alone can make a ``CompleteMessage``, and ``Admission/submit(_:completion:)``
+    /// piece to the spool, wait, refuse. At the end it alone can make a ``CompleteMessage``, and `Admission.submit`
     /// takes nothing else. So no face can forget the limit of recipients, the key's rate, the check of the header's authors
     /// or the fingerprint of a repeat. Each refusal that it returns has been counted and logged.
     ///
