@@ -78,7 +78,7 @@ let package = Package(
         library(
             "Listening",
             [
-                "Admission", "RelayCore", nioCore, nioPosix, logging,
+                "RelayCore", nioCore, nioPosix, logging,
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         library(

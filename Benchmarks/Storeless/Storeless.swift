@@ -36,6 +36,7 @@ enum Storeless {
             if case .accepted = event { taken.withLock { $0 += 1 } }
         }
         let identity = TLSIdentity(certificateChain: .file(words[1]), privateKey: .file(words[2]))
+        let limiter = ConnectionLimiter(maximum: 10_000, maximumPerClient: 10_000)
         let server = try await SMTPServer.start(
             [SMTPListener(.address(host: "127.0.0.1", port: port), .startTLS)],
             configuration: SMTPServerConfiguration(
@@ -44,7 +45,7 @@ enum Storeless {
                 plaintextAuthenticationNetworks: []),
             admission: admission,
             tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
-            limiter: ConnectionLimiter(maximum: 10_000, maximumPerClient: 10_000), proxyNetworks: ProxyNetworks([]),
+            limiter: limiter, proxy: ProxyPolicy(networks: ProxyNetworks([]), limiter: limiter) { _ in },
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
             logger: logger)
         say("key \(secret.revealed)")

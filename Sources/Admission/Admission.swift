@@ -150,8 +150,8 @@ public final class Admission: Sendable {
         return .success(Grant(subject: key, secret: digest, client: client, scope: scope))
     }
 
-    /// The same grant again, for a client that shows the same key once more on one connection; nil where that has to be decided
-    /// anew. What a grant says of its key is at most a moment old, and the store decides on each message once more.
+    /// The same grant again, for a client that shows the same key once more on one connection; nil where that must be decided
+    /// again. What a grant says of its key is at most a moment old, and the store decides on each message once more.
     public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
         let now = clock.now()
         guard grant.scope == scope, grant.client == client,
@@ -196,27 +196,34 @@ public final class Admission: Sendable {
         }
     }
 
-    /// The message that was accepted for an earlier request, if there was one; nil where the request is new. What it says is of this
-    /// moment: the store decides again when a message is submitted.
+    /// The messages that were accepted for earlier requests, nil for each that is new. What it says is of this moment: the store decides
+    /// again when a message is submitted.
     ///
-    /// For a face that would refuse the request for its rate, though a repeat uses none of it. A refusal has been counted and logged.
-    public func earlierMessage(_ idempotency: Idempotency, _ grant: Grant) async -> Result<MessageID?, Refusal> {
-        let now = clock.now()
+    /// For a face that would refuse requests for the key's rate or cap, though a repeat uses none of it. Each mismatch has been counted
+    /// and logged. Fails where the key may not be used any more.
+    public func earlierMessages(
+        _ requests: [Idempotency], _ grant: Grant
+    ) async -> Result<[Result<MessageID?, Refusal>], Refusal> {
+        let found: [Fingerprint: AcceptanceLedger.EarlierRequest]
         do {
-            guard let whole = try await store.request(under: idempotency.request, now: now) else {
-                return .success(nil)
-            }
-            guard whole.content == idempotency.content else {
-                tell(.idempotencyMismatch, client: grant.client, key: grant.id)
-                return .failure(.idempotencyMismatch)
-            }
-            guard let part = idempotency.part else { return .success(whole.message) }
-            return .success(try await store.request(under: part, now: now)?.message)
+            let fingerprints = requests.flatMap { [$0.request] + ($0.part.map { [$0] } ?? []) }
+            found = try await store.requests(under: Array(Set(fingerprints)), now: clock.now())
         } catch {
-            // The store says so again when the message is submitted.
+            // The store says so again when the messages are submitted.
             observe(.storageFailed(error))
-            return .success(nil)
+            found = [:]
         }
+        if !found.isEmpty, let refusal = await confirm(grant) { return .failure(refusal) }
+        return .success(
+            requests.map { request in
+                guard let whole = found[request.request] else { return .success(nil) }
+                guard whole.content == request.content else {
+                    tell(.idempotencyMismatch, client: grant.client, key: grant.id)
+                    return .failure(.idempotencyMismatch)
+                }
+                guard let part = request.part else { return .success(whole.message) }
+                return .success(found[part]?.message)
+            })
     }
 
     // MARK: What is told
@@ -310,9 +317,7 @@ public final class Admission: Sendable {
     ///
     /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is held back: a face that
     /// takes batches has its clients repeat them. A refusal has been counted and logged.
-    public func takeRate(
-        forBatch counts: [Int], _ grant: Grant, client: IPAddress
-    ) -> Result<[RateShare], Refusal> {
+    public func takeRate(forBatch counts: [Int], _ grant: Grant) -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
         if let early = refusalBeforeContent(emails, grant, isBatch: true) {
@@ -324,7 +329,7 @@ public final class Admission: Sendable {
             case .refused(let late): refusal = late
             }
         }
-        tell(refusal, client: client, key: grant.id)
+        tell(refusal, client: grant.client, key: grant.id)
         return .failure(refusal)
     }
 

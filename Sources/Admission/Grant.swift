@@ -8,7 +8,8 @@ import Synchronization
 public struct Grant: Sendable {
     let subject: KeyInUse
     let secret: KeyDigest
-    let client: IPAddress
+    /// From where the client has authenticated.
+    public let client: IPAddress
     /// What the key is used for.
     public let scope: Scope
 

@@ -21,20 +21,23 @@ struct EmailSender: Sendable {
     private var grant: Grant { api.caller.grant }
 
     /// Sends one email.
-    ///
-    /// - Parameter identity: what tells the request when it comes again; nil where nothing does.
-    func send(_ request: EmailRequest, _ identity: Idempotency?) async -> Result<SentEmail, Refusal> {
-        let message = Composition(request)
-        switch begin(message, identity) {
-        case .failure(let refusal): return .failure(refusal)
-        case .success(var reception):
-            if let identity, isRateUsedUp {
-                switch await earlier(request, identity) {
+    func send(_ request: EmailRequest) async -> Result<SentEmail, Refusal> {
+        let identity = request.idempotency?.identity(of: api.key, part: nil)
+        if let identity, isRateUsedUp {
+            switch await earlier([(request, identity)]) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let found):
+                switch found[0] {
                 case .failure(let refusal): return .failure(refusal)
                 case .success(let sent?): return .success(sent)
                 case .success(nil): break
                 }
             }
+        }
+        let message = Composition(request)
+        switch begin(message, identity) {
+        case .failure(let refusal): return .failure(refusal)
+        case .success(var reception):
             if case .refused(let refusal) = reception.open(maximumDelay: .zero) { return .failure(refusal) }
             switch await admission.complete(&reception, content: message.content) {
             case .failure(let refusal): return .failure(refusal)
@@ -55,37 +58,35 @@ struct EmailSender: Sendable {
     /// Sends the emails of a batch, or none of them where the key's limits have no room for all. One that is wrong by itself does not
     /// stop the others.
     func send(_ batch: EmailBatch) async -> Result<[Outcome], Refusal> {
+        let hasKey = batch.idempotency != nil
         var outcomes: [Outcome?] = batch.items.map { item in
             if case .failure(let failure) = item { .invalid(failure) } else { nil }
         }
-        if isRateUsedUp {
-            switch await earlier(batch) {
-            case .failure(let refusal): return .failure(refusal)
-            case .success(let sent?):
-                for (place, email) in sent { outcomes[place] = .sent(email) }
-                return .success(outcomes.compactMap { $0 })
-            case .success(nil): break
-            }
-        }
-        // First all that costs little, so that what can't be sent takes nothing from the key's rate.
-        var begun: [(place: Int, Composition, Admission.Reception)] = []
+        var wanted: [(place: Int, EmailRequest, Idempotency?)] = []
         for (place, item) in batch.items.enumerated() {
             guard case .success(let request) = item else { continue }
-            let message = Composition(request)
-            let identity = identity(of: request, at: place, in: batch)
-            // An email with a key of its own may be a repeat by itself, and must not count as one of the batch then.
-            if let identity, identity.part == nil {
-                switch await earlier(request, identity) {
-                case .success(nil): break
-                case .success(let sent?):
-                    outcomes[place] = .sent(sent)
-                    continue
-                case .failure(let refusal):
-                    if refusal.concernsWholeRequest { return .failure(refusal) }
-                    outcomes[place] = .refused(refusal)
-                    continue
+            wanted.append((place, request, identity(of: request, at: place, in: batch)))
+        }
+        // First all that costs little, so that what can't be sent takes nothing from the key's rate. An email with a key of its own may
+        // be a repeat by itself, and must not count as one of the batch then.
+        if isRateUsedUp || !hasKey {
+            let known = wanted.compactMap { place, request, identity in identity.map { (place, (request, $0)) } }
+            switch await earlier(known.map(\.1)) {
+            case .failure(let refusal): return .failure(refusal)
+            case .success(let found):
+                for ((place, _), result) in zip(known, found) {
+                    switch result {
+                    case .success(nil): break
+                    case .success(let sent?): outcomes[place] = .sent(sent)
+                    case .failure(let refusal) where hasKey: return .failure(refusal)
+                    case .failure(let refusal): outcomes[place] = .refused(refusal)
+                    }
                 }
             }
+        }
+        var begun: [(place: Int, Composition, Admission.Reception)] = []
+        for (place, request, identity) in wanted where outcomes[place] == nil {
+            let message = Composition(request)
             switch begin(message, identity) {
             case .success(let reception): begun.append((place, message, reception))
             case .failure(let refusal):
@@ -94,11 +95,12 @@ struct EmailSender: Sendable {
             }
         }
         if !begun.isEmpty {
-            switch await submit(begun, hasKey: batch.idempotency != nil) {
+            switch await submit(begun, hasKey: hasKey) {
             case .failure(let refusal): return .failure(refusal)
             case .success(let results): for (place, outcome) in results { outcomes[place] = outcome }
             }
         }
+        // Each place has its outcome by now.
         return .success(outcomes.compactMap { $0 })
     }
 
@@ -107,7 +109,7 @@ struct EmailSender: Sendable {
         _ begun: [(place: Int, Composition, Admission.Reception)], hasKey: Bool
     ) async -> Result<[(place: Int, Outcome)], Refusal> {
         let shares: [Admission.RateShare]
-        switch admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant, client: api.caller.client) {
+        switch admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant) {
         case .success(let taken): shares = taken
         case .failure(let refusal): return .failure(refusal)
         }
@@ -152,32 +154,18 @@ struct EmailSender: Sendable {
             ?? request.idempotency?.identity(of: api.key, part: nil)
     }
 
-    /// What was taken when the request came before; nil where it is new.
-    private func earlier(_ request: EmailRequest, _ identity: Idempotency) async -> Result<SentEmail?, Refusal> {
-        switch await admission.earlierMessage(identity, grant) {
-        case .failure(let refusal): return .failure(refusal)
-        case .success(nil): return .success(nil)
-        case .success(let id?):
-            if let refusal = await admission.confirm(grant) { return .failure(refusal) }
-            return .success(SentEmail(id: id, isScheduled: isScheduled(request, under: id), isRepeat: true))
-        }
-    }
-
-    /// The same for a batch, whose well-formed emails must all have been taken.
-    private func earlier(_ batch: EmailBatch) async -> Result<[(place: Int, SentEmail)]?, Refusal> {
-        guard batch.idempotency != nil else { return .success(nil) }
-        var found: [(place: Int, SentEmail)] = []
-        for (place, item) in batch.items.enumerated() {
-            guard case .success(let request) = item,
-                let identity = identity(of: request, at: place, in: batch)
-            else { continue }
-            switch await earlier(request, identity) {
-            case .failure(let refusal): return .failure(refusal)
-            case .success(let sent?): found.append((place, sent))
-            case .success(nil): return .success(nil)
+    /// What was taken when these requests came before, nil for each that is new. Fails where the key may not be used any more.
+    private func earlier(
+        _ requests: [(EmailRequest, Idempotency)]
+    ) async -> Result<[Result<SentEmail?, Refusal>], Refusal> {
+        guard !requests.isEmpty else { return .success([]) }
+        return await admission.earlierMessages(requests.map(\.1), grant).map { messages in
+            zip(requests, messages).map { request, message in
+                message.map { id in
+                    id.map { SentEmail(id: $0, isScheduled: isScheduled(request.0, under: $0), isRepeat: true) }
+                }
             }
         }
-        return .success(found.isEmpty ? nil : found)
     }
 
     // MARK: One message
@@ -198,8 +186,7 @@ struct EmailSender: Sendable {
             clientName: client.isIPv4 ? "[\(client)]" : "[IPv6:\(client)]", client: client,
             with: api.caller.isSecure ? "HTTPS" : "HTTP")
         let options = SubmissionOptions(
-            tags: request.tags, scheduledAt: Schedule.wait(until: request.scheduledAt, at: api.service.clock.now()),
-            idempotency: identity)
+            tags: request.tags, scheduledAt: request.scheduledAt, idempotency: identity)
         var reception: Admission.Reception
         switch admission.begin(
             from: .mailbox(request.email.from.address), origin: origin, grant,

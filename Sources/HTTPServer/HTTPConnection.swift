@@ -80,7 +80,7 @@ final class HTTPConnection: Sendable {
         let caller: Caller
         switch await authenticate(request.headers, for: scope, client) {
         case .success(let grant):
-            caller = Caller(grant: grant, client: client, isSecure: isSecure)
+            caller = Caller(grant: grant, isSecure: isSecure)
             current.withLock { $0.key = grant.id }
         case .failure(let answer): return .answer(answer.answer)
         }
@@ -175,8 +175,9 @@ final class HTTPConnection: Sendable {
 /// An authenticated client and its grant.
 struct Caller: Sendable {
     let grant: Grant
-    let client: IPAddress
     let isSecure: Bool
+
+    var client: IPAddress { grant.client }
 }
 
 extension Route.Finding {

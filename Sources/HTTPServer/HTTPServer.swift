@@ -11,37 +11,29 @@ import RelayCore
 
 /// The HTTP face: listeners, and a connection for each client. HTTP/1.1 by Hummingbird, behind the relay's own TLS.
 public final class HTTPServer: Sendable {
-    /// A listener that is up.
-    public struct Bound: Sendable {
-        public var listener: HTTPListener
-        public var address: SocketAddress?
-        /// ``address`` in words, for the log.
-        public var description: String
-    }
-
-    private let listeners: [Listener]
+    private let listeners: ListenerGroup<HTTPListener>
     private let service: HTTPService
-    public let bound: [Bound]
 
-    private init(listeners: [Listener], service: HTTPService, bound: [Bound]) {
+    private init(listeners: ListenerGroup<HTTPListener>, service: HTTPService) {
         self.listeners = listeners
         self.service = service
-        self.bound = bound
     }
 
+    public var bound: [ListenerGroup<HTTPListener>.Bound] { listeners.bound }
+
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.
-    public var isListening: Bool { service.shutdown.limit == nil && listeners.allSatisfy(\.isActive) }
+    public var isListening: Bool { listeners.isListening }
 
     /// Binds all `listeners`, or none. `observe` is called on any thread; it must be quick.
     ///
     /// - Parameters:
     ///   - tls: for listeners that take TLS.
     ///   - limiter: counts the connections; shared with the relay's other servers.
-    ///   - proxyNetworks: load balancers whose PROXY headers are taken.
+    ///   - proxy: what listeners hold connections to that begin with a PROXY header.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
-        store: any RelayStore, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
+        store: any RelayStore, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxy: ProxyPolicy,
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
     ) async throws -> HTTPServer {
@@ -52,25 +44,14 @@ public final class HTTPServer: Sendable {
             configuration: Current(configuration), admission: admission, store: store, clock: clock,
             tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
             shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: quiet, observe: observe)
-        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { admission.clientLog.write($0) }
-        var channels: [Listener] = []
-        var bound: [Bound] = []
-        do {
-            for listener in listeners {
-                let channel = try await Listener.bind(
-                    listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
-                ) { channel, client in
-                    try addHandlers(to: channel, client, listener, service)
-                }
-                channels.append(channel)
-                bound.append(
-                    Bound(listener: listener, address: channel.address, description: channel.boundAddress))
+        let bound = try await ListenerGroup.bind(listeners, shutdown: service.shutdown) { listener in
+            try await Listener.bind(
+                listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
+            ) { channel, client in
+                try addHandlers(to: channel, client, listener, service)
             }
-        } catch {
-            for channel in channels { await channel.close() }
-            throw error
         }
-        return HTTPServer(listeners: channels, service: service, bound: bound)
+        return HTTPServer(listeners: bound, service: service)
     }
 
     /// Octets of large bodies that are in memory at a time.
@@ -147,11 +128,5 @@ public final class HTTPServer: Sendable {
     /// Stops listening, lets each connection answer the request that it is at, and closes what is left after `limit`.
     ///
     /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
-    public func shutdown(within limit: Duration) async {
-        for listener in listeners { await listener.stopAccepting() }
-        service.shutdown.give(limit: TimeAmount(limit))
-        await withTaskGroup(of: Void.self) { group in
-            for listener in listeners { group.addTask { await listener.quiesce() } }
-        }
-    }
+    public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }

@@ -401,7 +401,7 @@ enum OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "HeaderTooLong": {
-                "description": "The header of the request is longer than 32 KiB.",
+                "description": "The header of the request is longer than 32 KiB or has more than 200 fields.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Unavailable": {

@@ -63,7 +63,7 @@ struct RequestBodyStore: Sendable {
         await turns.take(total)
         let result: Result
         do {
-            result = await work(try await file.read(total - rest.count) + rest)
+            result = await work(try await file.read(total - rest.count, followedBy: rest))
         } catch {
             await turns.giveBack(total)
             throw error
@@ -134,10 +134,10 @@ private struct ScratchFile: Sendable {
         }
     }
 
-    /// The first `count` octets.
-    func read(_ count: Int) async throws -> [UInt8] {
+    /// The first `count` octets, and `rest` behind them, in one array that is never copied.
+    func read(_ count: Int, followedBy rest: [UInt8]) async throws -> [UInt8] {
         try await ScratchFile.run {
-            try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            try [UInt8](unsafeUninitializedCapacity: count + rest.count) { buffer, initialized in
                 initialized = 0
                 while initialized < count {
                     let target = UnsafeMutableRawBufferPointer(buffer)[initialized..<count]
@@ -150,6 +150,9 @@ private struct ScratchFile: Sendable {
                         throw RequestBodyStore.Failure.storage(read == 0 ? EIO : errno)
                     }
                 }
+                let behind = UnsafeMutableBufferPointer(rebasing: buffer[count...])
+                _ = behind.initialize(fromContentsOf: rest)
+                initialized += rest.count
             }
         }
     }

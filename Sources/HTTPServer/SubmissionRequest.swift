@@ -26,10 +26,8 @@ struct SubmissionRequest: Sendable {
             fields[.transferEncoding].map({ $0.lowercased() == "chunked" }) ?? true
         else { return .contentCoding }
         // A number that is too large for the machine is too large in any case.
-        if let length = fields[.contentLength], Int(length).map({ $0 > configuration.maximumBodySize }) ?? true {
-            return .tooLarge(configuration.maximumBodySize)
-        }
-        let length = fields[.contentLength].flatMap { Int($0) } ?? 0
+        let length = fields[.contentLength].map { Int($0) ?? .max } ?? 0
+        guard length <= configuration.maximumBodySize else { return .tooLarge(configuration.maximumBodySize) }
         return refusalOfSpace(length).map { Problem($0, scope: api.caller.grant.scope) }
     }
 
@@ -55,8 +53,7 @@ struct SubmissionRequest: Sendable {
     private var sender: EmailSender { EmailSender(api: api, configuration: configuration) }
 
     private func answer(_ request: EmailRequest) async -> HTTPAnswer {
-        let identity = request.idempotency.map { $0.identity(of: api.key, part: nil) }
-        switch await sender.send(request, identity) {
+        switch await sender.send(request) {
         case .success(let sent):
             return HTTPAnswer(.ok, .object(JSONObject(sent.members)), replayed: sent.isRepeat)
         case .failure(let refusal): return api.answer(refusal)
@@ -67,7 +64,7 @@ struct SubmissionRequest: Sendable {
         switch await sender.send(batch) {
         case .failure(let refusal): return api.answer(refusal)
         case .success(let outcomes):
-            let results = zip(batch.items, outcomes).map { item, outcome -> JSON in
+            let results = outcomes.map { outcome -> JSON in
                 switch outcome {
                 case .sent(let sent): return .object(JSONObject(sent.members))
                 case .refused(let refusal):

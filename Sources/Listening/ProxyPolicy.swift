@@ -50,7 +50,7 @@ public struct ProxyRefusal: Hashable, Sendable {
         case limit
     }
 
-    /// The load balancer, or whoever connected in its place.
+    /// The address that connected: a load balancer's, or that of a client which connected directly.
     public var peer: IPAddress
     public var reason: Reason
 

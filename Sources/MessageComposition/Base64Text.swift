@@ -2,7 +2,7 @@ import InternetMessage
 
 /// Octets in base64 (RFC 4648 section 4): checked, and not decoded.
 ///
-/// The composer cuts the digits into lines anew. Nobody needs the octets themselves.
+/// The composer only cuts the digits into lines of its own, so the octets are never decoded.
 public struct Base64Text: Sendable {
     /// Digits and padding, with the white space between them that was given.
     public let bytes: ArraySlice<UInt8>

@@ -16,8 +16,9 @@ public struct KeyStanding: Sendable {
 /// daily cap is exact within the batch. To be used within one transaction, and thrown away when that fails.
 public struct AcceptanceLedger: Sendable {
     public enum Decision: Sendable, Hashable {
-        /// To be stored in the lane, under the fingerprint if there is one, and under its ``Submission/idempotency``.
-        case accept(Lane, remembering: Fingerprint?)
+        /// To be stored in the lane. `remembering`: what tells the message when it is sent again, if anything does. `requests`: the
+        /// fingerprints of its ``Submission/idempotency`` that are not remembered yet.
+        case accept(Lane, remembering: Fingerprint?, requests: [Fingerprint] = [])
         case repeated(MessageID)
         case refuse(Refusal)
     }
@@ -92,11 +93,17 @@ public struct AcceptanceLedger: Sendable {
         guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
         let key = standing.stored.key
         if let refusal = standing.stored.refusal(of: submission, at: now) { return .refuse(refusal) }
-        if let idempotency = submission.idempotency, let earlier = try earlierRequest(idempotency.request) {
-            guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
-            guard let part = idempotency.part else { return .repeated(earlier.message) }
-            // An email of a batch that is not remembered was not accepted with the others, or its turn is now.
-            if let first = try earlierRequest(part) { return .repeated(first.message) }
+        var requests: [Fingerprint] = []
+        if let idempotency = submission.idempotency {
+            if let earlier = try earlierRequest(idempotency.request) {
+                guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
+                guard let part = idempotency.part else { return .repeated(earlier.message) }
+                // An email of a batch that is not remembered was not accepted with the others, or its turn is now.
+                if let first = try earlierRequest(part) { return .repeated(first.message) }
+            } else {
+                requests.append(idempotency.request)
+            }
+            if let part = idempotency.part { requests.append(part) }
         }
         let fingerprint = key.detectsRepeats ? submission.fingerprint : nil
         if let fingerprint, let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
@@ -110,7 +117,7 @@ public struct AcceptanceLedger: Sendable {
         usage[submission.key] = used
         free = free.map { max(0, $0 - size) }
         if key.environment == .test { testBodies += size }
-        return .accept(key.environment, remembering: fingerprint)
+        return .accept(key.environment, remembering: fingerprint, requests: requests)
     }
 
     /// A batch is decided on once, for all its emails, and keeps its room in the day until its last member.

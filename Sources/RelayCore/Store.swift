@@ -118,8 +118,10 @@ public protocol SubmissionStore: Sendable {
         _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
     )
 
-    /// What was accepted under a fingerprint of an ``Idempotency`` within ``Fingerprint/memory`` of `now`; nil for nothing.
-    func request(under fingerprint: Fingerprint, now: Timestamp) async throws -> AcceptanceLedger.EarlierRequest?
+    /// What was accepted under these fingerprints of an ``Idempotency`` within ``Fingerprint/memory`` of `now`, as far as anything was.
+    func requests(
+        under fingerprints: [Fingerprint], now: Timestamp
+    ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest]
 
     /// Begins a body too large for memory.
     func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile
@@ -141,9 +143,9 @@ public protocol SubmissionStore: Sendable {
 
 extension SubmissionStore {
     /// For a store that remembers no requests.
-    public func request(
-        under fingerprint: Fingerprint, now: Timestamp
-    ) async throws -> AcceptanceLedger.EarlierRequest? { nil }
+    public func requests(
+        under fingerprints: [Fingerprint], now: Timestamp
+    ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest] { [:] }
 
     /// For a store that has no disk to run out of.
     public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? { nil }
@@ -251,8 +253,8 @@ extension MessageRecords {
 
 /// What an operator does to messages.
 public enum Steering: Hashable, Sendable {
-    /// failed → queued, due now or at the time that it is scheduled for, attempts starting anew. What an operator dropped only if
-    /// `dropped`.
+    /// failed → queued, due now or at the time that it is scheduled for, with its attempts counted from 0 again. What an
+    /// operator dropped: only if `dropped`.
     case retry(dropped: Bool)
     /// queued → held.
     case hold

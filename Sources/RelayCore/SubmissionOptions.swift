@@ -31,9 +31,6 @@ public struct Idempotency: Hashable, Sendable {
         self.part = part
         self.content = content
     }
-
-    /// Under which the email itself is remembered.
-    public var email: Fingerprint { part ?? request }
 }
 
 /// Which messages count together against a key's daily cap: all of them fit, or none is accepted.

@@ -7,68 +7,45 @@ import RelayCore
 
 /// The SMTP face: listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
-    /// A listener that is up.
-    public struct Bound: Sendable {
-        public var listener: SMTPListener
-        public var address: SocketAddress?
-        /// ``address`` in words, for the log.
-        public var description: String
-    }
-
-    private let listeners: [Listener]
-    private let service: SMTPService
+    private let listeners: ListenerGroup<SMTPListener>
     /// What new connections are held to.
     private let configuration: Current<SMTPServerConfiguration>
-    public let bound: [Bound]
 
-    private init(
-        listeners: [Listener], service: SMTPService, configuration: Current<SMTPServerConfiguration>, bound: [Bound]
-    ) {
+    private init(listeners: ListenerGroup<SMTPListener>, configuration: Current<SMTPServerConfiguration>) {
         self.listeners = listeners
-        self.service = service
         self.configuration = configuration
-        self.bound = bound
     }
 
+    public var bound: [ListenerGroup<SMTPListener>.Bound] { listeners.bound }
+
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.
-    public var isListening: Bool { service.shutdown.limit == nil && listeners.allSatisfy(\.isActive) }
+    public var isListening: Bool { listeners.isListening }
 
     /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
     ///
     /// - Parameters:
     ///   - limiter: counts the connections; shared with the relay's other servers.
-    ///   - proxyNetworks: load balancers whose PROXY headers are taken.
+    ///   - proxy: what listeners hold connections to that begin with a PROXY header.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
-        tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxyNetworks: ProxyNetworks,
+        tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxy: ProxyPolicy,
         group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (SMTPEvent) -> Void = { _ in }
     ) async throws -> SMTPServer {
         let service = SMTPService(
             configuration: configuration, admission: admission, tls: tls, limiter: limiter,
             ports: PortHint(listeners), observe: observe)
-        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { admission.clientLog.write($0) }
         let current = Current(configuration)
-        var channels: [Listener] = []
-        var bound: [Bound] = []
-        do {
-            for listener in listeners {
-                let isImplicitTLS = listener.security == .implicitTLS
-                let channel = try await Listener.bind(
-                    listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
-                ) { channel, client in
-                    try addHandlers(to: channel, client, isImplicitTLS: isImplicitTLS, service, current)
-                }
-                channels.append(channel)
-                bound.append(
-                    Bound(listener: listener, address: channel.address, description: channel.boundAddress))
+        let bound = try await ListenerGroup.bind(listeners, shutdown: service.shutdown) { listener in
+            let isImplicitTLS = listener.security == .implicitTLS
+            return try await Listener.bind(
+                listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
+            ) { channel, client in
+                try addHandlers(to: channel, client, isImplicitTLS: isImplicitTLS, service, current)
             }
-        } catch {
-            for channel in channels { await channel.close() }
-            throw error
         }
-        return SMTPServer(listeners: channels, service: service, configuration: current, bound: bound)
+        return SMTPServer(listeners: bound, configuration: current)
     }
 
     private static func addHandlers(
@@ -81,7 +58,7 @@ public final class SMTPServer: Sendable {
         if isImplicitTLS, let tls = service.tls {
             try handlers.addHandler(TLSServerHandler(context: tls.current))
         }
-        // A peer that is gone already has no address; the channel closes by itself.
+        // Over a Unix socket, which systemd may have passed on, nobody has an address.
         try handlers.addHandler(
             SMTPChannelHandler(
                 service: service, client: client ?? IPAddress(ipv4: 0), isImplicitTLS: isImplicitTLS))
@@ -94,13 +71,7 @@ public final class SMTPServer: Sendable {
     /// Stops listening, lets each connection finish the transaction it is in, and closes what is left after `limit`.
     ///
     /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
-    public func shutdown(within limit: Duration) async {
-        for listener in listeners { await listener.stopAccepting() }
-        service.shutdown.give(limit: TimeAmount(limit))
-        await withTaskGroup(of: Void.self) { group in
-            for listener in listeners { group.addTask { await listener.quiesce() } }
-        }
-    }
+    public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }
 
 /// Which port the operator of a client that came to the wrong one is told.

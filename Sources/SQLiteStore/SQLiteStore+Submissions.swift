@@ -75,10 +75,17 @@ extension SQLiteStore: SubmissionStore {
 }
 
 extension SQLiteStore {
-    public func request(
-        under fingerprint: Fingerprint, now: Timestamp
-    ) async throws -> AcceptanceLedger.EarlierRequest? {
-        try await read { try AcceptanceWriter.request(under: fingerprint, now, AcceptanceWriter.findRequest($0)) }
+    public func requests(
+        under fingerprints: [Fingerprint], now: Timestamp
+    ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest] {
+        try await read { database in
+            let find = try AcceptanceWriter.findRequest(database)
+            var found: [Fingerprint: AcceptanceLedger.EarlierRequest] = [:]
+            for fingerprint in fingerprints {
+                found[fingerprint] = try AcceptanceWriter.request(under: fingerprint, now, find)
+            }
+            return found
+        }
     }
 }
 
@@ -159,19 +166,18 @@ private struct AcceptanceWriter {
         switch decision {
         case .refuse(let refusal): return .refused(refusal)
         case .repeated(let first): return .repeated(first)
-        case .accept(let lane, let fingerprint):
+        case .accept(let lane, let fingerprint, let requests):
             if let fingerprint {
                 remember.bind(fingerprint.bytes, at: 1)
                 remember.bind(submission.id.rawValue, at: 2)
                 try remember.run()
             }
-            if let idempotency = submission.idempotency {
+            if let content = submission.idempotency?.content, !requests.isEmpty {
                 let rememberRequest = try rememberRequest()
-                // The request as a whole goes by its latest email: which one is never asked.
-                for fingerprint in Set([idempotency.request, idempotency.email]) {
+                for fingerprint in requests {
                     rememberRequest.bind(fingerprint.bytes, at: 1)
                     rememberRequest.bind(submission.id.rawValue, at: 2)
-                    rememberRequest.bind(idempotency.content, at: 3)
+                    rememberRequest.bind(content, at: 3)
                     rememberRequest.bind(now.milliseconds, at: 4)
                     try rememberRequest.run()
                 }

@@ -77,16 +77,20 @@ struct Relay: Sendable {
             maximum: settings.submission.maximumConnections,
             maximumPerClient: settings.submission.maximumConnectionsPerClient)
         let proxyNetworks = ProxyNetworks(settings.proxyNetworks)
+        let proxy = ProxyPolicy(networks: proxyNetworks, limiter: limiter) { refusal in
+            admission.clientLog.write(
+                .notice, refusal.message, client: refusal.peer, kind: refusal.kind, metadata: refusal.metadata)
+        }
         let server: SMTPServer
         let web: HTTPServer
         do {
             server = try await SMTPServer.start(
                 places.smtp, configuration: .init(settings), admission: admission, tls: certificates.context,
-                limiter: limiter, proxyNetworks: proxyNetworks, group: group, logger: logger,
+                limiter: limiter, proxy: proxy, group: group, logger: logger,
                 observe: { metrics?.observe($0) })
             web = try await HTTPServer.start(
                 places.http, configuration: .init(settings), admission: admission, store: store,
-                tls: certificates.context, limiter: limiter, proxyNetworks: proxyNetworks, clock: clock, group: group,
+                tls: certificates.context, limiter: limiter, proxy: proxy, clock: clock, group: group,
                 logger: logger, observe: { metrics?.observe($0) })
         } catch let error as ListenError {
             throw CommandError("\(error)")

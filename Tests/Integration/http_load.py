@@ -47,10 +47,11 @@ class WebClient:
                 f"Authorization: Bearer {self.key}\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
 
     async def begin(self, email=None):
-        """Sends a request but for its last octet."""
+        """Sends a request but for its last octet; returns whether it did, as load.Client has it."""
         octets = self._octets(email)
         self.writer.write(octets[:-1])
         self.rest = octets[-1:]
+        return True
 
     async def end(self):
         request = Request()

@@ -8,7 +8,7 @@ from http_api import API, HTTP, taken
 from http_load import WebClient
 from load import Client, Ledger, run, trusting
 from relay import key_id
-from test_revocation import DISPOSITIONS, ended, is_revocation
+from test_revocation import DISPOSITIONS, ended, is_revocation, revoke_while
 
 ROUNDS = 15
 CONNECTIONS = 50
@@ -36,27 +36,11 @@ def test_revocations_under_load(own_relay, faces):
 
 async def revoke_under_load(relay, key, disposition, smtp):
     """All requests and all messages of the clients, `smtp` of which speak that, and when `keys revoke` had returned."""
-    context, ledger, requests, revoked = trusting(relay), Ledger(), [], asyncio.Event()
+    context, ledger, requests = trusting(relay), Ledger(), []
     clients = await asyncio.gather(
         *(WebClient.connect(relay, key, requests, context) for _ in range(CONNECTIONS - smtp)),
         *(Client.connect(relay, key, ledger, context) for _ in range(smtp)))
-    await asyncio.gather(*(client.send() for client in clients))
-    lurkers, busy = clients[:LURKERS], clients[LURKERS:]
-    for client in lurkers:
-        await client.begin()
-
-    async def lurk(client):
-        await revoked.wait()
-        await client.end()
-
-    tasks = [asyncio.create_task(client.send_until_refused()) for client in busy]
-    tasks += [asyncio.create_task(lurk(client)) for client in lurkers]
-    revoked_at = await run(relay, "keys", "revoke", key_id(key), "--queued", disposition)
-    revoked.set()
-    await asyncio.gather(*tasks)
-    for client in clients:
-        client.close()
-    return requests, ledger, revoked_at
+    return requests, ledger, await revoke_while(clients, LURKERS, relay, key, disposition)
 
 
 def test_one_daily_cap_for_two_relays_and_both_faces(own_relay):

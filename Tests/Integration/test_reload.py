@@ -6,6 +6,8 @@ import smtplib
 import socket
 import ssl
 
+import pytest
+
 from http_api import API, HTTP, taken
 from relay import DEADLINE, self_signed
 from submit import send, session, submit
@@ -135,6 +137,23 @@ def test_certificates_of_other_names_and_the_least_version(own_relay):
     before = len(relay.log)
     relay.wait_until(
         lambda: 'because="the files have changed"' in "".join(relay.log[before:]), "the change to be seen")
+
+
+def test_https_has_the_new_certificate_and_keeps_its_connections(own_relay):
+    relay = own_relay(HTTP)
+    key = relay.create_key(per_second=1000)
+    certificate, key_file = self_signed(relay.directory, "renewed")
+    with API(relay, key) as old:
+        taken(old.send())
+        change(relay, {**HTTP, "tls.certificate": [str(certificate)], "tls.private_key": [str(key_file)]},
+               "certificate loaded")
+        # The old certificate is all that this client trusts.
+        taken(old.send())
+        with pytest.raises(ssl.SSLCertVerificationError), API(relay, key) as late:
+            late.send()
+    relay.certificate = certificate
+    with API(relay, key) as new:
+        taken(new.send())
 
 
 def test_retries_follow_the_new_schedule(own_relay):

@@ -51,10 +51,19 @@ def test_a_hundred_revocations_under_load(own_relay):
 
 async def revoke_under_load(relay, key, disposition):
     """The ledger of all clients, and when `keys revoke` had returned."""
-    context, ledger, revoked = trusting(relay), Ledger(), asyncio.Event()
+    context, ledger = trusting(relay), Ledger()
     clients = await asyncio.gather(*(Client.connect(relay, key, ledger, context) for _ in range(CONNECTIONS)))
+    revoked_at = await revoke_while(clients, LURKERS, relay, key, disposition)
+    with pytest.raises(PermissionError, match=r"^535 5\.7\.8 .*\[key-revoked\]$"):
+        await Client.connect(relay, key, ledger, context)
+    return ledger, revoked_at
+
+
+async def revoke_while(clients, lurkers, relay, key, disposition):
+    """Revokes a key while clients send with it, and so many of them wait before their last octets until that is done; when it was."""
+    revoked = asyncio.Event()
     await asyncio.gather(*(client.send() for client in clients))
-    lurkers, busy = clients[:LURKERS], clients[LURKERS:]
+    lurkers, busy = clients[:lurkers], clients[lurkers:]
     for begun in await asyncio.gather(*(client.begin() for client in lurkers)):
         assert begun
 
@@ -69,9 +78,7 @@ async def revoke_under_load(relay, key, disposition):
     await asyncio.gather(*tasks)
     for client in clients:
         client.close()
-    with pytest.raises(PermissionError, match=r"^535 5\.7\.8 .*\[key-revoked\]$"):
-        await Client.connect(relay, key, ledger, context)
-    return ledger, revoked_at
+    return revoked_at
 
 
 def is_revocation(code, reply):

@@ -197,7 +197,7 @@ import Testing
                 earlierRequest: { [whole, parts[0]].contains($0) ? .init(message: first, content: [1]) : nil })
         }
         #expect(decision(part: 0, content: [1]) == .repeated(first))
-        #expect(decision(part: 1, content: [1]) == .accept(.test, remembering: nil))
+        #expect(decision(part: 1, content: [1]) == .accept(.test, remembering: nil, requests: [parts[1]]))
         // Another batch under the same key, also where it has an email at a place that the first one had none at.
         #expect(decision(part: 0, content: [2]) == .refuse(.idempotencyMismatch))
         #expect(decision(part: 1, content: [2]) == .refuse(.idempotencyMismatch))

@@ -170,7 +170,8 @@ import Testing
         let server = try await SMTPServer.start(
             [SMTPListener(.address(host: "127.0.0.1", port: 0), .startTLS)],
             configuration: fixture.service.configuration, admission: fixture.service.admission,
-            tls: testTLS(), limiter: fixture.service.limiter, proxyNetworks: ProxyNetworks([]),
+            tls: testTLS(), limiter: fixture.service.limiter,
+            proxy: ProxyPolicy(networks: ProxyNetworks([]), limiter: fixture.service.limiter) { _ in },
             group: .singletonMultiThreadedEventLoopGroup, logger: fixture.logs.logger)
         let address = try #require(server.bound.first?.address)
         let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).connect(to: address) {

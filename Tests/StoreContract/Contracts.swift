@@ -169,13 +169,22 @@ extension StoreContract {
             try bench.equal(
                 try await bench.reasons(try batch(3, [2])), Array(repeating: .idempotencyMismatch, count: 3))
             // The same, asked for outside of an acceptance.
-            for (part, submission) in first.enumerated() {
-                let earlier = try await bench.store.request(
-                    under: Fingerprint(key: id, request: "b", part: part), now: Sample.now)
-                try bench.equal(earlier, .init(message: submission.id, content: [1]))
-            }
-            let other = try await bench.store.request(under: Fingerprint(key: id, request: "c"), now: Sample.now)
-            try bench.equal(other, nil)
+            let parts = (0..<2).map { Fingerprint(key: id, request: "b", part: $0) }
+            let known = try await bench.store.requests(
+                under: parts + [Fingerprint(key: id, request: "c")], now: Sample.now)
+            try bench.equal(
+                known,
+                [
+                    parts[0]: .init(message: first[0].id, content: [1]),
+                    parts[1]: .init(message: first[1].id, content: [1]),
+                ])
+            // An email that joins them later does not make the request be remembered for longer.
+            let end = Sample.now + Fingerprint.memory
+            try bench.equal(
+                try await bench.store.accept(try batch(3, [1]), now: end),
+                first.map { .repeated($0.id) } + [.accepted])
+            try bench.equal(
+                try await bench.reasons(try batch(1, [2]), at: end + .milliseconds(1)), [nil])
         },
         StoreContract("a refused request is not remembered") { bench in
             let id = try await bench.key { $0.limits.perDay = 1 }

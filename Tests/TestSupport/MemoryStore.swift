@@ -15,9 +15,13 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
 
     public init() {}
 
-    public func request(
-        under fingerprint: Fingerprint, now: Timestamp
-    ) async throws -> AcceptanceLedger.EarlierRequest? { tables { $0.request(under: fingerprint, now) } }
+    public func requests(
+        under fingerprints: [Fingerprint], now: Timestamp
+    ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest] {
+        tables { tables in
+            fingerprints.reduce(into: [:]) { $0[$1] = tables.request(under: $1, now) }
+        }
+    }
 
     private func tables<T>(_ body: (inout MemoryTables) throws -> T) rethrows -> T {
         try state.withLock { try body(&$0.tables) }

@@ -86,12 +86,12 @@ public struct MemoryTables: Sendable {
             switch decision {
             case .refuse(let refusal): return .refused(refusal)
             case .repeated(let first): return .repeated(first)
-            case .accept(let lane, let fingerprint):
+            case .accept(let lane, let fingerprint, let request):
                 if let fingerprint { remembered[fingerprint] = submission.id }
-                if let idempotency = submission.idempotency {
-                    for fingerprint in [idempotency.request, idempotency.email] {
-                        requests[fingerprint] = (.init(message: submission.id, content: idempotency.content), now)
-                    }
+                for fingerprint in request {
+                    requests[fingerprint] = (
+                        .init(message: submission.id, content: submission.idempotency?.content ?? []), now
+                    )
                 }
                 insert(submission, lane, spooled)
                 return .accepted

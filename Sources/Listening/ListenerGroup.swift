@@ -1,0 +1,57 @@
+import NIOCore
+
+/// The listeners of one server: all of them bound, or none.
+///
+/// `Kind` is what the server has to know of a listener beside where it is.
+public final class ListenerGroup<Kind: Sendable>: Sendable {
+    /// A listener that is up.
+    public struct Bound: Sendable {
+        public var listener: Kind
+        public var address: SocketAddress?
+        /// ``address`` in words, for the log.
+        public var description: String
+    }
+
+    private let channels: [Listener]
+    private let shutdown: ShutdownNotice
+    public let bound: [Bound]
+
+    private init(channels: [Listener], shutdown: ShutdownNotice, bound: [Bound]) {
+        self.channels = channels
+        self.shutdown = shutdown
+        self.bound = bound
+    }
+
+    /// Binds all `listeners` by `bind`, or none.
+    ///
+    /// - Parameter shutdown: tells the connections of the server that it is shutting down.
+    /// - Throws: what `bind` throws.
+    public static func bind(
+        _ listeners: [Kind], shutdown: ShutdownNotice, by bind: (Kind) async throws -> Listener
+    ) async throws -> ListenerGroup {
+        var channels: [Listener] = []
+        do {
+            for listener in listeners { channels.append(try await bind(listener)) }
+        } catch {
+            for channel in channels { await channel.close() }
+            throw error
+        }
+        let bound = zip(listeners, channels).map { listener, channel in
+            Bound(listener: listener, address: channel.address, description: channel.boundAddress)
+        }
+        return ListenerGroup(channels: channels, shutdown: shutdown, bound: bound)
+    }
+
+    /// Whether clients can connect: all listeners are up, and the server is not shutting down.
+    public var isListening: Bool { shutdown.limit == nil && channels.allSatisfy(\.isActive) }
+
+    /// Stops listening, tells the connections how long they may take, and returns when all of them have ended. Each sees to the limit
+    /// itself, on its event loop.
+    public func shutDown(within limit: Duration) async {
+        for channel in channels { await channel.stopAccepting() }
+        shutdown.give(limit: TimeAmount(limit))
+        await withTaskGroup(of: Void.self) { group in
+            for channel in channels { group.addTask { await channel.quiesce() } }
+        }
+    }
+}
