@@ -141,7 +141,7 @@ fuzz: deps-run
 fuzz-short: deps-run
 	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address compose sasl tls
 
-# Apart from .build, since everything is built anew. Without LeakTests, which measure the memory that the sanitizers use for
+# Apart from .build, since everything is built again. Without LeakTests, which measure the memory that the sanitizers use for
 # themselves; and without LeakSanitizer, to which what Swift keeps in tagged pointers, or at the end of the process, is lost.
 sanitize: sanitize-address sanitize-thread
 
@@ -166,8 +166,13 @@ docs: deps-run
 # Not all of Benchmarks, which holds a build.
 SWIFT_SOURCES := Package.swift Sources Tests $(addprefix Benchmarks/,Package.swift Micro Once Storeless Workloads)
 
+# Words at which readers stop.
+HARD_WORDS := anew|mend|mends|mended|mending|whoever|whomever|lest
+
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel $(SWIFT_SOURCES)
+	@! grep -rnwiIE '$(HARD_WORDS)' --exclude-dir='.[!.]*' --exclude=LICENSE --exclude=Makefile . || \
+		{ echo "use plainer words: again, correct, a client that"; exit 1; }
 
 format:
 	$(SWIFT) format format --in-place --recursive --parallel $(SWIFT_SOURCES)

@@ -272,7 +272,7 @@ class Bench:
                     continue
                 servers = WORKS[name].servers if name in WORKS else ("relay", "postfix")
                 servers = [server for server in servers if kind(server) in self.options.servers]
-                # Whoever comes first in one round comes second in the next.
+                # The server that comes first in one round comes second in the next.
                 for server in servers if round_number % 2 == 0 else reversed(servers):
                     run = self.run_idle(server) if name == "idle" else self.run(server, name, WORKS[name])
                     self.add(run, round_number)

@@ -64,7 +64,7 @@ def main():
         RECORD.write_text(json.dumps(counted, indent=2) + "\n")
     elif exceeded:
         sys.exit(f"Not on record, or over it by more than {TOLERANCE:.0%}: {'; '.join(exceeded)}.\n"
-                 "Mend that; or, if it is worth it, put it on record: make bench-instructions BENCH=--update")
+                 "Correct that; or, if it is worth it, put it on record: make bench-instructions BENCH=--update")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def fill(template, target, **values):
 
 
 class Server:
-    """One start of a server. Its directory is made anew and stays behind."""
+    """One start of a server. It gets a new directory, which stays behind."""
 
     user = "apikey"
 

@@ -617,7 +617,7 @@ static void read_options(int count, char **words) {
     if (!options.password) give_up("SMTP_LOAD_PASSWORD is not set");
 }
 
-// Tells whoever started this that all idle connections stand, and listens for standard input to end.
+// Tells the process that started this that all idle connections stand, and listens for standard input to end.
 static void announce_idle(void) {
     printf("{\"idle\": %ld}\n", idle_ready);
     fflush(stdout);

@@ -44,7 +44,7 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
 public protocol CredentialsProvider: Sendable {
     /// Credentials that are good now.
     func credentials() async throws(CredentialsError) -> AWSCredentials
-    /// AWS refused these: their source is to be looked at anew before they are handed out again.
+    /// AWS refused these: their source must be read again before they are handed out again.
     func refused(_ credentials: AWSCredentials) async
 }
 

@@ -1,7 +1,7 @@
 import Logging
 import RelayCore
 
-/// Credentials from the first of several sources that has some; kept, and fetched anew before they expire.
+/// Credentials from the first of several sources that has some; kept, and fetched again before they expire.
 ///
 /// They are fetched again five minutes ahead of their end, when a file that they may stand in has changed, and after AWS
 /// refused them. One fetch runs at a time, for all who wait. When it fails, the old ones serve until they expire.

@@ -4,7 +4,7 @@
     import Musl
 #endif
 
-/// What changes about a file when somebody writes it anew.
+/// What changes about a file when somebody writes it again.
 struct FileFingerprint: Hashable, Sendable {
     private let device: UInt64, inode: UInt64
     private let size: Int64, seconds: Int64, nanoseconds: Int64

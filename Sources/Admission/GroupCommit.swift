@@ -53,7 +53,7 @@ final class GroupCommit: Sendable {
         commit(batch) { [self] in commitWaiting() }
     }
 
-    /// Nil when nothing waits; the next to submit then starts anew.
+    /// Nil when nothing waits; the next to submit then starts a batch.
     private func nextBatch() -> [Pending]? {
         state.withLock { state in
             guard !state.waiting.isEmpty else {

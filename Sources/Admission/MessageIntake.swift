@@ -3,7 +3,7 @@ import RelayCore
 
 /// The content of one message on its way in: prepared for SES as it arrives, counted, and held until it is taken to disk.
 ///
-/// A value without I/O. Whoever drives it takes the bytes out when they get many (``takeBuffered()``) and decides at the end
+/// A value without I/O. Its driver takes the bytes out when they get many (``takeBuffered()``) and decides at the end
 /// what becomes of them. Once the message is known to be refused nothing more is kept of it.
 public struct MessageIntake: Sendable {
     private var preparation: MessagePreparation

@@ -75,7 +75,7 @@ public struct RetrySchedule: Hashable, Sendable {
     ///
     /// The last attempt is made when the time is up, not up to an hour before. A delivery is never given up at its very
     /// first attempt, however long it had to wait for it (the lane was held, or an operator had it sent again), and
-    /// never because the account's rate was exceeded, or for what somebody must mend: that says nothing about the message.
+    /// never because the account's rate was exceeded, or for what an operator must correct: that says nothing about the message.
     func nextAttempt(
         after tries: Tries, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {

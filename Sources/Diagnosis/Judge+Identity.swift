@@ -6,7 +6,7 @@ extension Judge {
     public static func identities(for domain: String) -> [String] {
         let labels = domain.split(separator: ".")
         guard labels.count > 1 else { return [domain] }
-        // A name has 127 labels at most; whoever goes deeper than this does not verify each level.
+        // A name has 127 labels at most; a domain that goes deeper than this does not verify each level.
         return (0..<min(labels.count - 1, 5)).map { labels[$0...].joined(separator: ".") }
     }
 

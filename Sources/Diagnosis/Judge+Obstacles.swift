@@ -7,12 +7,12 @@ extension Judge {
 
     /// In place of what stands in the database.
     public static func withoutRecords(_ subject: Finding.Subject) -> Finding {
-        .skipped(subject, "the database can't be read", remedy: "mend the database first")
+        .skipped(subject, "the database can't be read", remedy: "make the database readable first")
     }
 
     public static let sesWithoutRecords = sesSkipped(
         because: "whether there are live keys is not known, as the database can't be read",
-        remedy: "mend the database first")
+        remedy: "make the database readable first")
 
     public static func failed(_ subject: Finding.Subject, _ why: String) -> Finding {
         .problem(subject, why, remedy: "run doctor again; if it stays so: journalctl -u hiveku-relay")

@@ -64,7 +64,7 @@ extension Judge {
                     remedy: "check ses.region and ses.endpoint, and that this machine may connect to it on port 443: "
                         + "curl -I \(endpoint ?? "https://email.\(region).amazonaws.com")")
             ]
-                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "mend the connection first")
+                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "make it answer first")
                 .filter { $0.subject != .identity }
         }
         return [.ok(.ses, "\(place) answers"), credentials(origin, inquiry), clock(inquiry.clock)]
@@ -141,7 +141,7 @@ extension Judge {
             ]
         case .failure(.credentialsRefused), .failure(.clockRefused), .failure(.noCredentials), .failure(.unreachable):
             return [.account, .quota].map {
-                .skipped($0, "SES does not answer these credentials", remedy: "mend credentials and clock first")
+                .skipped($0, "SES does not answer these credentials", remedy: "correct credentials and clock first")
             }
         case .failure(.throttled):
             return [.account, .quota].map {

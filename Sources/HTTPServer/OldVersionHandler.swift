@@ -17,7 +17,7 @@ final class OldVersionHandler: ChannelInboundHandler, RemovableChannelHandler, S
         else {
             return context.fireChannelRead(data)
         }
-        // Whoever sends this does not know where its request ends (RFC 9112 section 6.1).
+        // A client that sends this does not know where its request ends (RFC 9112 section 6.1).
         if head.version != .http1_1, head.headers.contains(name: "Transfer-Encoding") {
             return context.fireErrorCaught(HTTPParserError.invalidVersion)
         }

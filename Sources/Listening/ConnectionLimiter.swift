@@ -3,7 +3,7 @@ import Synchronization
 
 /// Counts connections, in total and by client, and refuses those above the limits.
 ///
-/// A client is an IPv4 address or an IPv6 network of /64. Whoever has a /48 of IPv6 has 65,536 of those, so each /48 is held to
+/// A client is an IPv4 address or an IPv6 network of /64. A host with a /48 has 65,536 such networks, so each /48 is held to
 /// a share of all connections too. One limiter serves all servers of the relay.
 ///
 /// Connections through a load balancer whose client is not known yet are counted apart. They take no place of the clients that are

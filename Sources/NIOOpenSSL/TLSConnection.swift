@@ -3,7 +3,7 @@ import NIOCore
 
 /// Drives one `SSL*` and returns what happened as values. Knows no channel and no event loop.
 ///
-/// Not `Sendable`: whoever holds it keeps it on one thread at a time, as OpenSSL asks for an `SSL*`. After a result
+/// Not `Sendable`: its owner keeps it on one thread at a time, as OpenSSL asks for an `SSL*`. After a result
 /// `.failed`, no method but ``takeOutbound()`` may be called: OpenSSL leaves a failed connection in no usable state.
 final class TLSConnection {
     enum HandshakeResult {

@@ -75,15 +75,15 @@ struct Labels: Hashable, Sendable {
 /// Names as Prometheus takes them. What it does not take becomes `_`: who counts something has no place for an error.
 enum MetricName {
     /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
-    static func ofMetric(_ text: String) -> String { mended(text) { $0 == UInt8(ascii: ":") } }
+    static func ofMetric(_ text: String) -> String { corrected(text) { $0 == UInt8(ascii: ":") } }
 
     /// `[a-zA-Z_][a-zA-Z0-9_]*`, and not with `__` at its beginning, which belongs to Prometheus itself.
     static func ofLabel(_ text: String) -> String {
-        let name = mended(text) { _ in false }
+        let name = corrected(text) { _ in false }
         return name.hasPrefix("__") ? "label\(name)" : name
     }
 
-    private static func mended(_ text: String, _ isTakenToo: (UInt8) -> Bool) -> String {
+    private static func corrected(_ text: String, _ isTakenToo: (UInt8) -> Bool) -> String {
         var bytes: [UInt8] = []
         for byte in text.utf8 {
             let isLetter = (0x61...0x7A).contains(byte | 0x20)

@@ -1,4 +1,4 @@
-/// Hands one delivery to whoever sends it on. One call is one attempt.
+/// Hands one delivery to the service that sends it on. One call is one attempt.
 public protocol Transport: Sendable {
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome
 }
@@ -22,7 +22,7 @@ public enum DeliveryOutcome: Sendable, Hashable {
         case throttled
         /// A limit that does not pass in seconds.
         case slow
-        /// As slow, and never given up: it is for somebody to mend, and says nothing about the message.
+        /// As slow, and never given up: an operator must correct it, and it says nothing about the message.
         case patient
     }
 

@@ -32,7 +32,7 @@ struct SESAnswer: Sendable, Equatable {
         let body = try? JSONDecoder().decode(Body.self, from: Data(answer.body))
         status = answer.status
         if let name = answer.header("x-amzn-errortype") ?? body?.type ?? body?.code {
-            // Before, lest it be cut; and behind, lest it come together when blanks are dropped.
+            // Before, so that it is not cut; and after, so that dropping blanks does not join its parts.
             errorName = SESAnswer.plainName(Words.withholding(secrets, in: name))
                 .map { Words.withholding(secrets, in: $0) }
         }
@@ -233,7 +233,7 @@ extension SESAnswer {
     private var kindByStatus: Kind {
         switch status {
         case 100..<400: .redirect
-        // Whoever refuses so refuses every message: failing them for it would lose mail to a mistake in the account.
+        // SES refuses every message like this then: failing them for it would lose mail to a mistake in the account.
         case 401, 403, 407: .denied
         case 408: .interrupted
         // A proxy's limit, which no further try changes.

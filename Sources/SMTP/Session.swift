@@ -3,7 +3,7 @@ import NIOCore
 
 /// An SMTP submission session (RFC 5321, 6409, 3207, 4954) as a value: events in, actions out, no I/O, no clock.
 ///
-/// Whoever drives it tells what happened and does what the returned action says. Between an action that asks for a decision
+/// Its driver tells what happened and does what the returned action says. Between an action that asks for a decision
 /// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`) and the call that answers it, no command may be passed
 /// in: the driver stops reading. The same holds from `.receiveData` to ``messageFinished(_:)``.
 public struct Session: Sendable {

@@ -23,7 +23,7 @@ enum YAMLText {
     /// Parses one document.
     ///
     /// Yams gives up at the first key that is there twice, and would hide every other mistake. So one of the two gets a
-    /// name of the same length that no key has, and parsing begins anew; the caller finds the true name by its position.
+    /// name of the same length that no key has, and parsing starts again; the caller finds the true name by its position.
     static func compose(
         _ text: String, file: String
     ) throws(SettingsMistake) -> (root: Node?, renamedKeys: RenamedKeys) {

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Asks everything that must turn for a sign of life, and tells whether all of it does.
 ///
-/// Whoever runs the relay restarts it when the answer stays away: what hangs would otherwise hang until somebody looks.
+/// The service manager restarts the relay when the answer stays away: what hangs would otherwise hang until somebody looks.
 public final class Watchdog: Sendable {
     /// Something that must turn, and how it proves that.
     public struct Part: Sendable {
@@ -49,7 +49,7 @@ public final class Watchdog: Sendable {
         state = Mutex(State(heartbeats: heartbeats))
     }
 
-    /// Whether all have answered in time what they were asked, and asks anew. To be called now and then.
+    /// Whether all have answered in time what they were asked, and asks again. To be called now and then.
     public func check() -> Bool {
         let now = clock.monotonicNow()
         let (silences, known, due) = state.withLock { state in

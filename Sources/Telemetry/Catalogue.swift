@@ -94,7 +94,7 @@ public enum Catalogue {
         "Emails in 24 hours that the account allows; +Inf without a limit, NaN until SES has told.")
     static let sesQuotaUsed = MetricDescription(
         "hiveku_relay_ses_quota_24h_used_emails", .gauge,
-        "Emails that the account sent in the last 24 hours, through whomever; NaN until SES has told.")
+        "Emails that the account sent in the last 24 hours, through this relay or otherwise; NaN until SES has told.")
 
     private static let delivery = [
         deliveries, sentEmails, deliveryDelays, heldLanes, slowdowns, sesRequests, sesEmails, sesQuotaRate,

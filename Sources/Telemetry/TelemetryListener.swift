@@ -34,7 +34,7 @@ public struct TelemetryListener: Service {
     private let logger: Logger
 
     /// - Parameters:
-    ///   - liveness: whether the relay works; if not, it is to be started anew.
+    ///   - liveness: whether the relay works; if not, it must be restarted.
     ///   - readiness: whether it can take mail now.
     public init(_ place: Place, metrics: MetricsPage, liveness: Health, readiness: Health, logger: Logger) {
         self.place = place

@@ -52,7 +52,7 @@ final class Certificates: Sendable {
         return try Certificates.read(tls, identities, ticketKeys: context.current.ticketKeys)
     }
 
-    /// Reads the files in use anew.
+    /// Reads the files in use again.
     func readAgain() throws(CertificateMistake) -> Reading {
         let last = inUse.withLock { $0 }
         return try Certificates.read(

@@ -20,7 +20,7 @@ struct Demo: Sendable {
         directory = try PrivateDirectory(path)
         let demo = RelaySettings.demo(directory: path)
         let text = """
-            # Written anew by 'hiveku-relay serve --demo' at each start.
+            # Written again by 'hiveku-relay serve --demo' at each start.
             hostname: \(demo.hostname)
             database: "\(demo.database)"
             listen: [\(demo.listen.map { "\"\($0)\"" }.joined(separator: ", "))]

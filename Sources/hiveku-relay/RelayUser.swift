@@ -8,7 +8,7 @@ import Foundation
 
 /// From root to the user whom the relay's files belong to.
 ///
-/// Whoever owns the directory of the database could have put links to other files in place of the relay's own, and what is made there
+/// The owner of the database's directory could have put links to other files in place of the relay's own, and what is made there
 /// must be the relay's. So whatever root starts becomes that user before it opens anything there.
 enum RelayUser {
     /// Becomes the owner of the directory that the file at `path` is in, or of the nearest one above it that is there. Does nothing

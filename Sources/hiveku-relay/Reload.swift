@@ -38,7 +38,7 @@ struct SettingsFollowers: Sendable {
     }
 }
 
-/// Reads settings and certificates anew on SIGHUP, and certificates also when their files have changed; renews the key of session
+/// Reads settings and certificates again on SIGHUP, and certificates also when their files have changed; renews the key of session
 /// tickets.
 ///
 /// All or nothing: with a mistake anywhere, everything stays as it was. What can't change while the relay runs is named.

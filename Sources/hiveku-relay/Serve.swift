@@ -16,7 +16,7 @@ struct Serve: RootCommand {
         abstract: "Run the relay.",
         discussion: """
             Runs in the foreground until SIGTERM or SIGINT: then it stops listening, lets clients finish their messages (at \
-            most 30 s), and ends. SIGHUP reads settings and certificates anew; the log says what changed, and what takes a \
+            most 30 s), and ends. SIGHUP reads settings and certificates again; the log says what changed, and what takes a \
             restart.
 
             With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \

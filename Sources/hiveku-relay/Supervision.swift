@@ -12,7 +12,7 @@ extension Watchdog {
 
     /// Everything that must turn in a relay.
     ///
-    /// An event loop that hangs hangs a share of the connections, a lane that hangs sends nothing, and starting anew mends
+    /// An event loop that hangs hangs a share of the connections, a lane that hangs sends nothing, and a restart cures
     /// both: half the interval is ample for what takes microseconds. The store gets minutes, and an error is an answer: while
     /// another process keeps the database locked, the disk is full or slow, the relay refuses mail for a while, by itself
     /// comes back, and would be no better off restarted, but without its connections. What is left is a store whose threads

@@ -518,7 +518,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown(due: deliveries(30..<40)).starts.isEmpty)
         bench.pass(1)
         bench.finish(try probe(&bench, 40), .done)
-        // After it moved for long, it begins anew.
+        // After it moved for long, it starts again.
         bench.pass(400)
         bench.machine.woken()
         bench.finish(bench.settleDown(due: deliveries(50..<51)).starts[0], .paused)

@@ -6,7 +6,7 @@ import Testing
     private let report = Report([
         .ok(.settings, "no mistakes"),
         .problem(.database, "there is no database at /var/lib/hiveku-relay/relay.db", remedy: "start the relay"),
-        .skipped(.queue, "unknown", remedy: "mend it"), .skipped(.keys, "unknown", remedy: "mend it"),
+        .skipped(.queue, "unknown", remedy: "correct it"), .skipped(.keys, "unknown", remedy: "correct it"),
         .skipped(.ses, "unknown", remedy: "otherwise"), .warning(.clock, "late", remedy: "set it"),
     ])
 
@@ -17,7 +17,7 @@ import Testing
                 problem  database  there is no database at /var/lib/hiveku-relay/relay.db
                                    -> start the relay
                 skipped  queue     unknown
-                                   -> mend it
+                                   -> correct it
                 skipped  keys      the same
                 skipped  ses       unknown
                                    -> otherwise

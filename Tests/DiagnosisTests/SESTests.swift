@@ -75,7 +75,7 @@ import Testing
             "curl -I https://email.eu-west-1.amazonaws.com")
     }
 
-    @Test func `A clock that is wrong is the first thing to mend`() {
+    @Test func `A clock that is wrong is the first thing to correct`() {
         let wrong = ClockReading(askedAt: now, answeredAt: now, server: now + days(1))
         expect(
             [judge(.failure(.credentialsRefused("SignatureDoesNotMatch")), clock: wrong)[1]], .problem,

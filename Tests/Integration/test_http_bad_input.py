@@ -267,7 +267,7 @@ def refuses_connections(relay):
             pass
     except ConnectionRefusedError:
         return True
-    # Whoever still connects while the listener closes is reset.
+    # A client that still connects while the listener closes is reset.
     except ConnectionResetError:
         pass
     return False

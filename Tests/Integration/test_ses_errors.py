@@ -124,14 +124,14 @@ def test_an_ses_that_is_not_there_is_waited_for(own_relay):
 ], ids=["not-found", "not-verified", "mail-from"])
 def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, calls, words):
     ses.script.extend([answer] * calls)
-    message_id = submit(live, live.create_key("live"), message("mended"))
+    message_id = submit(live, live.create_key("live"), message("corrected"))
     live.wait_for_state(message_id, "failed")
     reason = delivery(live, message_id)["reason"]
     assert reason.startswith(answer.error + ": ") and words in reason and "hiveku-relay messages retry" in reason
     assert f"SES says: {answer.message}" in reason
     assert " 1 delivery" in live.run("messages", "retry", message_id).stderr
     live.wait_for_state(message_id, "sent")
-    assert ses.count("mended") == 1
+    assert ses.count("corrected") == 1
     assert outcomes(live, message_id) == ["failed", "sent"]
 
 

@@ -209,7 +209,7 @@ def test_plaintext_behind_starttls_is_never_a_command(relay, cut):
     assert answers in ([], ["220 2.0.0 Ready to start TLS"])
 
 
-def test_the_session_begins_anew_under_tls(relay, key):
+def test_the_session_starts_again_under_tls(relay, key):
     connection = Connection(relay, "smtp")
     assert connection.reply().startswith("220 ")
     assert connection.say(b"EHLO before.example").startswith("250 ")

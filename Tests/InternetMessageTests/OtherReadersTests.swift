@@ -401,7 +401,7 @@ struct OtherReadersTests {
             default: break
             }
         }
-        // Whoever reads what a key with exactly the known domains may send, finds none but these.
+        // A reader of what a key with exactly the known domains may send finds none but these.
         let known = zip(cases, java).filter { $0.0.domains != nil }
         let readings = try Reader.read(known.map(\.0.body), Reader.others)
         for (index, (test, found)) in known.enumerated() {

@@ -211,7 +211,7 @@ private final class ProxiedConnection {
         #expect(connection.refusals.isEmpty)
     }
 
-    /// Whoever looks whether the port is open leaves no line.
+    /// A client that only looks whether the port is open leaves no line.
     @Test(arguments: ["input", "connection", "error"])
     func anEndBeforeTheFirstOctetIsNoRefusal(of what: String) throws {
         let connection = try ProxiedConnection()

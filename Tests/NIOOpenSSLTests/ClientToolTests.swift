@@ -118,7 +118,7 @@ import Testing
         }
     }
 
-    @Test func `Whoever knows better suites gets them, for all that old ones are taken`() async throws {
+    @Test func `A client that knows better suites gets them, although old ones are taken`() async throws {
         try await EchoServer.with(.oldDevices) { server, _ in
             let offered = (ClientToolTests.oldSuites + ["ECDHE-RSA-AES256-GCM-SHA384"]).joined(separator: ":")
             let outcome = try await server.client(["-tls1_2", "-cipher", offered, "-ign_eof"], input: "quit\n")

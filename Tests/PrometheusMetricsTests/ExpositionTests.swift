@@ -68,10 +68,10 @@ import Testing
         ("http.requests", "http_requests"), ("a:b", "a:b"), ("9lives", "_9lives"), ("", "_"), ("é", "__"),
         ("fine_Name1", "fine_Name1"), ("with space", "with_space"), ("a\nb 1", "a_b_1"),
     ])
-    func namesOfMetrics(name: String, mended: String) { #expect(MetricName.ofMetric(name) == mended) }
+    func namesOfMetrics(name: String, corrected: String) { #expect(MetricName.ofMetric(name) == corrected) }
 
     @Test(arguments: [
         ("lane", "lane"), ("a:b", "a_b"), ("__name__", "label__name__"), ("1", "_1"), ("x\"} 5\ny{", "x___5_y_"),
     ])
-    func namesOfLabels(name: String, mended: String) { #expect(MetricName.ofLabel(name) == mended) }
+    func namesOfLabels(name: String, corrected: String) { #expect(MetricName.ofLabel(name) == corrected) }
 }

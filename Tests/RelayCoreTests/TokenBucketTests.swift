@@ -34,7 +34,7 @@ struct TokenBucketTests {
                 .take(1, at: 0, .go),
                 .take(1, at: 0, .wait(seconds: 0.5)), .take(1, at: 0, .wait(seconds: 1)),
                 .take(1, at: 0, .wait(seconds: 1.5)),
-                // Whoever comes later, also a little later, is told a later moment: 0.25 + 1.75 > 1.5.
+                // A caller that comes later, also a little later, is told a later moment: 0.25 + 1.75 > 1.5.
                 .take(1, at: 0.25, .wait(seconds: 1.75)),
                 .take(1, at: 10, .go),
             ]),

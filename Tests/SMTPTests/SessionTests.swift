@@ -726,7 +726,7 @@ struct SessionTests {
                         < close
                         """),
             Dialogue(
-                "an accepted message starts the count anew", .authenticated,
+                "an accepted message starts the count again", .authenticated,
                 repeated("FOO", "500 5.5.2 Unknown command")
                     + """
                     > MAIL FROM:<a@sender.test>

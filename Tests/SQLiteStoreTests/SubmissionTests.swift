@@ -128,7 +128,7 @@ import Testing
     }
 
     /// A batch waits for its turn to write, and a clock may be put back: what it says may be of before the revocation.
-    @Test func whoeverComesAfterARevocationIsRefusedWhateverTheClockSays() async throws {
+    @Test func aMessageAfterARevocationIsRefusedWhateverTheClockSays() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)

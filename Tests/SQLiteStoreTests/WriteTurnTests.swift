@@ -29,7 +29,7 @@ import Testing
             store.write(
                 { database in
                     try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
-                    // So much work that whoever finds the database locked now and then does so each time.
+                    // So much work that a caller that finds the database locked now and then does so each time.
                     _ = try Int.fetchOne(
                         database,
                         sql: """

@@ -307,7 +307,7 @@ extension StoreContract {
             try await bench.settle(try await bench.claim(), .retry(at: Sample.now), lengthensPause: false)
             try bench.equal(try await bench.claim().map { [$0.attempts, $0.pauses] }, [[1, 0]])
         },
-        StoreContract("what is sent is sent, whoever says so, and once") { bench in
+        StoreContract("what is sent is sent, no matter which process says so, and once") { bench in
             let message = try await bench.accept(try await bench.key(.live))
             let late = Sample.now + .seconds(61)
             let claimed = try await bench.claim(.live)

@@ -17,7 +17,7 @@ import Testing
         #expect(findings.map(\.problem) == [nil, "broken", StoreError.full.description])
     }
 
-    /// A part that hangs: it is asked once, whoever looks; and is well again as soon as it answers.
+    /// A part that hangs: it is asked once, however many look; and is well again as soon as it answers.
     @Test func aPartThatHangs() async {
         let gate = Gate()
         let health = Health(

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// 1, 2, 3 and so on, for whoever asks.
+/// 1, 2, 3 and so on, for any caller.
 public final class Counter: Sendable {
     private let last = Atomic<Int64>(0)
 

@@ -13,7 +13,7 @@ private let current = Mutex<Property?>(nil)
 
 /// Runs libFuzzer over the property that the variable FUZZ_PROPERTY names.
 ///
-/// By a variable, not by an argument: libFuzzer starts itself anew for some of its work.
+/// By a variable, not by an argument: libFuzzer starts itself again for some of its work.
 public func fuzz(_ properties: [Property]) {
     let name = getenv("FUZZ_PROPERTY").map { String(cString: $0) } ?? ""
     guard let property = properties.first(where: { $0.name == name }) else {

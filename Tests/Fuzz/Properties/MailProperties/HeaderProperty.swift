@@ -2,7 +2,7 @@ import FuzzSupport
 import InternetMessage
 
 extension Property {
-    /// The message that goes on has the one From field that was checked, whoever reads it and by whatever rules; and nothing
+    /// The message that goes on has the one From field that was checked, by the rules of every reader; and nothing
     /// else of it changes on the way.
     public static let header = Property("header") { input in
         let choice = fingerprint(input)

@@ -69,19 +69,19 @@ enum Readers {
         return found.compactMap { $0.flatMap { try? AddrSpec(parsing: $0) } }
     }
 
-    /// Whoever takes what stands in the last brackets.
+    /// A reader that takes what stands in the last brackets.
     private static func lastAngle(_ text: [UInt8]) -> [UInt8]? {
         guard let open = text.lastIndex(of: 0x3C) else { return nil }
         return trimmed(text[(open + 1)...].prefix { $0 != 0x3E })
     }
 
-    /// Whoever takes what stands in the first brackets, and knows no quotes.
+    /// A reader that takes what stands in the first brackets, and knows no quotes.
     private static func firstAngle(_ text: [UInt8]) -> [UInt8]? {
         guard let open = text.firstIndex(of: 0x3C) else { return nil }
         return trimmed(text[(open + 1)...].prefix { $0 != 0x3E })
     }
 
-    /// Whoever drops comments wherever they stand, and takes what is left.
+    /// A reader that drops comments wherever they stand, and takes what is left.
     private static func withoutComments(_ text: [UInt8]) -> [UInt8]? {
         var depth = 0
         var rest: [UInt8] = []
@@ -97,7 +97,7 @@ enum Readers {
         return lastAngle(rest) ?? trimmed(rest[...])
     }
 
-    /// Whoever splits at commas first.
+    /// A reader that splits at commas first.
     private static func commaParts(_ text: [UInt8]) -> [[UInt8]?] {
         text.split(separator: 0x2C).map { lastAngle(Array($0)) ?? trimmed($0) }
     }

@@ -57,7 +57,7 @@ extension Property {
             "\(what) moves the cursor: \(shown(input))")
     }
 
-    /// The other documents that come over HTTP, with an answer of success: whoever gives it knows the request anyway.
+    /// The other documents that come over HTTP, with an answer of success: the service that gives it knows the request anyway.
     private static func checkDocuments(_ body: [UInt8], _ input: [UInt8]) throws {
         if let quota = SendQuota(account: body) {
             try require(quota.maximumRate > 0 && quota.maximumRate.isFinite, "no rate: \(shown(input))")
