@@ -41,7 +41,8 @@ APT_CLIENTS := php-cli php-curl libphp-phpmailer nodejs node-nodemailer monitori
 # What HAProxy needs, which is unpacked only.
 APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
-	gcc strace systemd fish groff-base mandoc zsh sqlite3 python3 python3-venv $(APT_READERS) $(APT_CLIENTS) \
+	gcc strace systemd fish groff-base mandoc zsh sqlite3 python3 python3-venv \
+	libmail-deliverystatus-bounceparser-perl $(APT_READERS) $(APT_CLIENTS) \
 	$(APT_BALANCERS)
 # Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
 # Django.

@@ -47,6 +47,8 @@ let package = Package(
         .library(name: "Settings", targets: ["Settings"]),
         .library(name: "AWSClient", targets: ["AWSClient"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
+        .library(name: "Webhooks", targets: ["Webhooks"]),
+        .library(name: "Feedback", targets: ["Feedback"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
     ],
@@ -73,7 +75,7 @@ let package = Package(
         library("NIOOpenSSL", ["COpenSSL", nioCore]),
         library("InternetMessage", []),
         library("SMTP", ["InternetMessage", nioCore]),
-        library("RelayCore", [crypto]),
+        library("RelayCore", ["StrictJSON", crypto]),
         library("Admission", ["RelayCore", "InternetMessage", logging]),
         library(
             "Listening",
@@ -104,6 +106,7 @@ let package = Package(
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
             ]),
         library("Delivery", ["RelayCore", logging]),
+        library("SenderReports", ["RelayCore", "InternetMessage", "MessageComposition", logging]),
         library("Supervision", ["RelayCore", nioCore, logging]),
         library(
             "Settings",
@@ -112,22 +115,26 @@ let package = Package(
         library(
             "SESTransport",
             ["AWSClient", "StrictJSON", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+        library(
+            "Webhooks",
+            ["AWSClient", "RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+        library("Feedback", ["AWSClient", "StrictJSON", "RelayCore", nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
             "Telemetry",
             [
                 "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer", "HTTPServer",
-                "Delivery", nioCore, nioPosix,
+                "Delivery", "Feedback", "SenderReports", "Webhooks", nioCore, nioPosix,
                 logging, metrics, serviceLifecycle,
                 hummingbirdCore, httpTypes, nioHTTPTypes,
             ]),
-        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "AWSClient", "SESTransport", "Settings"]),
+        library("Diagnosis", ["RelayCore", "NIOOpenSSL", "AWSClient", "SESTransport", "Feedback", "Settings"]),
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
                 "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer",
-                "Delivery", "AWSClient", "SESTransport", "InternetMessage", "Settings", "Supervision", "Telemetry",
-                "StrictJSON", "HTTPServer",
+                "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
+                "Telemetry", "StrictJSON", "HTTPServer", "SenderReports", "Webhooks",
                 nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -163,6 +170,7 @@ let package = Package(
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "RelayCore", "TestSupport", nioCore, nioPosix, logging]),
+        tests("SenderReportsTests", ["SenderReports", "RelayCore", "InternetMessage", "TestSupport", logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
         .target(
             name: "AWSTestSupport", dependencies: ["AWSClient", "RelayCore", nioCore, nioPosix, nioHTTP1],
@@ -179,7 +187,19 @@ let package = Package(
                 "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto,
                 logging, asyncHTTPClient,
             ]),
-        tests("SettingsTests", ["Settings", "RelayCore"], exclude: ["Fixtures"]),
+        tests(
+            "WebhooksTests",
+            [
+                "Webhooks", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging,
+                asyncHTTPClient,
+            ]),
+        tests(
+            "FeedbackTests",
+            [
+                "Feedback", "AWSClient", "AWSTestSupport", "StrictJSON", "RelayCore", "TestSupport", nioHTTP1, logging,
+                asyncHTTPClient,
+            ]),
+        tests("SettingsTests", ["Settings", "InternetMessage", "RelayCore"], exclude: ["Fixtures"]),
         tests(
             "SMTPServerTests",
             [
@@ -190,7 +210,8 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "AWSClient", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", "Listening", nioCore,
+                "AWSClient", "Feedback", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", "Listening",
+                nioCore,
                 nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),
@@ -198,13 +219,14 @@ let package = Package(
             "ListeningTests",
             ["Listening", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
-        tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Settings"]),
+        tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Feedback", "Settings"]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),
         tests(
             "TelemetryTests",
             [
                 "Telemetry", "PrometheusMetrics", "RelayCore", "NIOOpenSSL", "Admission", "Listening", "SMTPServer",
-                "Delivery", "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics, serviceLifecycle,
+                "Delivery", "Feedback", "Webhooks", "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics,
+                serviceLifecycle,
             ]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport", logging]),
     ]

@@ -30,7 +30,7 @@ package final class Deadlines: Sendable {
     deinit { state.withLock { $0.timer }?.task.cancel() }
 
     /// Calls `end` once, unless ``ended(_:)`` is told the number that this returns within `time`.
-    func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
+    package func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
         let deadline = clock.monotonicNow() + time
         let (number, outdated) = state.withLock { state in
             state.count += 1
@@ -42,7 +42,7 @@ package final class Deadlines: Sendable {
         return number
     }
 
-    func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
+    package func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
     /// Returns the timer that it replaces. One that is set for an earlier moment does: it sets the next when it goes off.
     private func setTimer(for deadline: MonotonicTime, _ state: inout State) -> Timer? {

@@ -29,6 +29,8 @@ package enum ExchangeFailure: Error, Sendable, Equatable {
     case broken(String)
     /// The request's own body could not be read.
     case body(PayloadFault)
+    /// The answer is longer than what is read of one.
+    case tooLong
 }
 
 /// What is to be asked.
@@ -82,6 +84,7 @@ extension ExchangeFailure {
         case let failure as ExchangeFailure: self = failure
         case let fault as PayloadFault: self = .body(fault)
         case is CancellationError: self = .cancelled
+        case is ResponseAccumulator.ResponseTooBigError: self = .tooLong
         case let error as HTTPClientError where error == .cancelled: self = .cancelled
         // The full description of some of these errors repeats header fields.
         case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))

@@ -54,6 +54,7 @@ extension ExchangeFailure {
         case .cancelled: "was not waited for"
         case .broken(let why): "can't be reached (\(why))"
         case .body: "could not be sent the request"
+        case .tooLong: "answers with more than is read of an answer"
         }
     }
 }

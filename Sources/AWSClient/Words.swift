@@ -32,7 +32,7 @@ package enum Words {
 
     /// BoringSSL's word for what went wrong (`CERTIFICATE_VERIFY_FAILED`), out of the description of an error, which
     /// otherwise tells where in its source it was raised; nil for other errors.
-    static func tlsReason(in description: String) -> String? {
+    package static func tlsReason(in description: String) -> String? {
         let mark = "OPENSSL_internal:"
         guard let start = description.firstRange(of: mark)?.upperBound else { return nil }
         let word = description[start...].prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
@@ -44,7 +44,7 @@ package enum Words {
     private static func reason(_ error: IOError) -> String { String(cString: strerror(error.errnoCode)) }
 
     /// Why a connection failed; nil for errors of another kind.
-    static func connectionFailure(_ error: any Error) -> String? {
+    package static func connectionFailure(_ error: any Error) -> String? {
         switch error {
         case let error as IOError: reason(error)
         case let error as NIOConnectionError: reason(error)

@@ -360,7 +360,8 @@ public final class Admission: Sendable {
 
     // MARK: Message
 
-    func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
+    /// For every message that this relay makes or takes: ids are unique by the one generator of each instance.
+    public func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)

@@ -332,7 +332,7 @@ extension Admission {
                 body: .inline(body), acceptedAt: admission.clock.now(),
                 fingerprint: fingerprint(content, summary, envelope), secret: grant.secret, scope: grant.scope,
                 domains: reversePath.claimedDomains + summary.claimedDomains, tags: options.tags,
-                scheduledAt: options.scheduledAt, idempotency: options.idempotency)
+                scheduledAt: options.scheduledAt, idempotency: options.idempotency, isAutomatic: summary.isAutomatic)
         }
 
         /// What tells the message when it is sent again; nil when it has no id of the client's, nobody asks, or the client has said

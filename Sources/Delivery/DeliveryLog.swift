@@ -24,6 +24,14 @@ struct DeliveryLog: Sendable {
     private func tell(_ note: LaneMachine.Note) {
         switch note {
         case .ended(let delivery, let settlement): ended(delivery, settlement)
+        case .suppressed(let delivery):
+            logger.info(
+                "suppressed: every recipient is on the list of suppressions",
+                metadata: [
+                    "message": "\(delivery.message)", "key": "\(delivery.key)", "delivery": "\(delivery.id.rawValue)",
+                    "recipients": "\(delivery.envelope.recipients.count)",
+                ])
+            observe(.suppressed(delivery))
         case .retried(let delivery, let settlement, let line): retried(delivery, settlement, line)
         case .outageEnded(let retries, let seconds):
             logger.notice("deliveries succeed again, \(retries) retries in \(whole(seconds)) s")

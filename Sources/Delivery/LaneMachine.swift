@@ -41,6 +41,7 @@ struct LaneMachine {
     /// What is to be told.
     enum Note {
         case ended(ClaimedDelivery, Settlement)
+        case suppressed(ClaimedDelivery)
         case retried(ClaimedDelivery, Settlement, OutageLog.Line)
         case outageEnded(retries: Int, seconds: Double)
         case slowedDown(rate: Double, isNews: Bool)
@@ -265,11 +266,13 @@ extension LaneMachine {
     /// Something was put into the queue.
     mutating func woken() { mayHaveDue = true }
 
-    mutating func claimed(_ deliveries: [ClaimedDelivery], by claim: Claiming, at now: Moment) {
+    mutating func claimed(_ found: DeliveryClaim, by claim: Claiming, at now: Moment) {
         isClaiming = false
         storeWorked(.claim, at: now)
+        notes += found.suppressed.map { .suppressed($0) }
+        let deliveries = found.deliveries
         let isAll =
-            deliveries.count < claim.limit
+            found.suppressed.isEmpty && deliveries.count < claim.limit
             && deliveries.reduce(0, { $0 + $1.recipientCount }) < claim.recipients
         if isAll { pollAt = now.monotonic + configuration.pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)

@@ -13,9 +13,10 @@ extension Settlement {
         case .sent(let id, let note):
             result = .sent(sesMessageID: id)
             reason = note
-        case .simulated(let id, let note):
+        case .simulated(let id, let note, let told):
             result = .simulated(sesMessageID: id)
             reason = note
+            events = told
         case .failed(let cause):
             result = .failed
             explain(cause)
@@ -31,7 +32,7 @@ extension Settlement {
                 result = .retry(at: due)
             } else if mayGiveUp {
                 result = .failed
-                reason = "gave up after \(schedule.giveUpAfter.inWords): \(cause)"
+                reason = "\(gaveUpReason) \(schedule.giveUpAfter.inWords): \(cause)"
             } else {
                 result = .retry(
                     at: finishedAt + schedule.pause(after: tries, pace: pace, random: random))

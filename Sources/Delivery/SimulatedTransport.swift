@@ -3,8 +3,9 @@ import RelayCore
 /// Stands in for SES where test keys send: takes every message as SES would, and touches no network.
 ///
 /// Recipients at `simulator.amazonses.com` are treated as SES's mailbox simulator treats them. SES accepts those messages
-/// too and reports later by notification; here the record says what would be reported. `throttle` there is this relay's
-/// own addition: it answers as SES does when the sending rate is exceeded, twice for each delivery.
+/// too and reports later what became of them; here the same events come with the outcome, so that an application's handling of
+/// bounces can be tested without AWS. `throttle` there is this relay's own addition: it answers as SES does when the sending
+/// rate is exceeded, twice for each delivery.
 public struct SimulatedTransport: Transport {
     private let clock: any RelayClock
     private let random: @Sendable () -> UInt64
@@ -22,11 +23,20 @@ public struct SimulatedTransport: Transport {
             return .retry(
                 .init("TooManyRequestsException", "Maximum sending rate exceeded (simulated)."), pace: .throttled)
         }
-        var notes = mailboxes.compactMap(\.note)
+        var note: String?
         if let sender = delivery.envelope.reversePath, let obstacle = SenderIdentity.obstacle(to: sender) {
-            notes.append(SenderIdentity.note(unfit: sender, because: obstacle))
+            note = SenderIdentity.note(unfit: sender, because: obstacle)
         }
-        return .simulated(sesMessageID: messageID(), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
+        let events = mailboxes.isEmpty ? [] : events(for: delivery.envelope.recipients)
+        return .simulated(sesMessageID: messageID(), note: note, events: events)
+    }
+
+    /// In the order of the recipients; those who are not of the simulator's have none.
+    private func events(for recipients: [String]) -> [ReportedEvent] {
+        let now = clock.now()
+        return recipients.flatMap { recipient in
+            (SimulatorMailbox(recipient)?.events(at: now) ?? []).map { ReportedEvent($0, of: recipient) }
+        }
     }
 
     /// Of the form that SES gives in us-east-1: the region, the time in milliseconds, a random UUID, and zeros.
@@ -69,15 +79,36 @@ enum SimulatorMailbox: String, CaseIterable {
         return found.isEmpty ? [] : allCases.filter(found.contains)
     }
 
-    /// What SES would report of it later; nil where that is a delivery.
-    var note: String? {
+    /// What SES reports of a message to it (Amazon SES Developer Guide, "Using the mailbox simulator manually").
+    func events(at now: Timestamp) -> [RecipientEvent] {
+        let delivered = RecipientEvent(
+            .delivered, at: now,
+            .init(diagnostic: "250 2.0.0 message accepted (simulated)", server: SimulatorMailbox.domain))
         switch self {
-        case .success, .throttle: nil
-        case .bounce: "SES would report a hard bounce for bounce@simulator.amazonses.com (550 5.1.1, user unknown)"
-        case .complaint: "SES would report a complaint for complaint@simulator.amazonses.com (marked as spam)"
-        case .ooto: "SES would report a delivery and pass on an out-of-office reply for ooto@simulator.amazonses.com"
+        case .success, .ooto: return [delivered]
+        case .bounce:
+            return [
+                RecipientEvent(
+                    .bounced, at: now,
+                    .init(
+                        bounceType: .hard, subtype: "General", diagnostic: "550 5.1.1 user unknown (simulated)",
+                        server: SimulatorMailbox.domain))
+            ]
         case .suppressionlist:
-            "SES would report a hard bounce for suppressionlist@simulator.amazonses.com (on the suppression list)"
+            return [
+                RecipientEvent(
+                    .bounced, at: now,
+                    .init(
+                        bounceType: .hard, subtype: "Suppressed",
+                        diagnostic: "the address is on the suppression list of Amazon SES (simulated)"))
+            ]
+        case .complaint:
+            // Nobody complains before a message is there, so the order is told by the times.
+            return [
+                delivered,
+                RecipientEvent(.complained, at: now + .milliseconds(1), .init(subtype: "abuse")),
+            ]
+        case .throttle: return []
         }
     }
 }

@@ -13,7 +13,7 @@ public struct Finding: Hashable, Sendable {
     /// What was looked at, in the order in which it is told. The raw values are the names in JSON.
     public enum Subject: String, CaseIterable, Sendable {
         case settings, certificate, hostname, listeners, database, disk, queue, keys, ses, credentials, clock, account,
-            quota, identity
+            quota, identity, feedback, bounces
     }
 
     public let subject: Subject

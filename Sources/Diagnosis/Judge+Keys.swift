@@ -23,6 +23,52 @@ extension Judge {
         return findings + [.ok(.keys, "keys in use: \(numbers.joined(separator: ", "))\(note)")]
     }
 
+    /// How live mail stands with SES.
+    ///
+    /// - Parameter records: of keys that are not revoked.
+    public static func standing(_ records: [KeyRecord]) -> [Finding] {
+        let live = records.filter { $0.key.environment == .live }
+        let all = SendingStanding(live.map(\.usage.feedback).reduce(FeedbackCounts(), +))
+        guard all.isTelling else { return [] }
+        func worst(_ rate: (SendingStanding) -> Bool) -> String {
+            let keys = live.filter { rate(SendingStanding($0.usage.feedback)) }.map { "\($0.key.id) '\($0.key.name)'" }
+            return keys.isEmpty ? "" : "; most of it is mail of \(list(keys))"
+        }
+        var findings: [Finding] = []
+        if all.bouncesTooOften {
+            findings.append(
+                .warning(
+                    .keys,
+                    "of live mail \(percent(all.bounceRate)) bounced for good in 30 days\(worst(\.bouncesTooOften))",
+                    remedy:
+                        "SES reviews accounts at 5 % and may pause them: send to addresses only that asked for mail; 'hiveku-relay messages list --status bounced' shows the messages"
+                ))
+        }
+        if all.complainedOfTooOften {
+            findings.append(
+                .warning(
+                    .keys,
+                    "\(percent(all.complaintRate)) of delivered live mail was marked as spam in 30 days\(worst(\.complainedOfTooOften))",
+                    remedy:
+                        "SES reviews accounts at 0.1 % and may pause them: make it easy to unsubscribe; 'hiveku-relay messages list --status complained' shows the messages"
+                ))
+        }
+        guard findings.isEmpty else { return findings }
+        return [
+            .ok(
+                .keys,
+                "live mail of 30 days: \(percent(all.bounceRate)) bounced for good, \(percent(all.complaintRate)) complaints"
+            )
+        ]
+    }
+
+    /// `2.1 %`.
+    private static func percent(_ rate: Double?) -> String {
+        let hundredths = Int(((rate ?? 0) * 10_000).rounded())
+        let (whole, part) = hundredths.quotientAndRemainder(dividingBy: 100)
+        return part == 0 ? "\(whole) %" : "\(whole).\(part < 10 ? "0" : "")\(part) %"
+    }
+
     private static func expiry(of key: Key, now: Timestamp) -> Finding? {
         guard let end = key.expiresAt, end - now <= expiryWarning else { return nil }
         let what = "the \(key.environment.rawValue) key \(key.id) '\(key.name)'"
@@ -41,12 +87,13 @@ extension Judge {
 
     /// The domains that live keys send from: those that they are held to, else those of `senders`, the envelope senders of
     /// late. Each once, in order.
-    public static func domains(of keys: [Key], senders: [KeyID: [String]]) -> [String] {
+    public static func domains(of keys: [Key], senders: [KeyID: [String]], bouncesFrom: String? = nil) -> [String] {
         var seen: Set<String> = []
-        return keys.flatMap { key in
+        let ofKeys = keys.flatMap { key in
             // SES verifies a domain together with its subdomains.
             key.domains.isEmpty ? (senders[key.id] ?? []).compactMap(domain) : key.domains.map(\.domain)
-        }.filter { seen.insert($0).inserted }
+        }
+        return (ofKeys + [bouncesFrom.flatMap(domain)].compactMap(\.self)).filter { seen.insert($0).inserted }
     }
 
     private static func domain(of address: String) -> String? {

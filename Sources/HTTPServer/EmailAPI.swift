@@ -85,7 +85,7 @@ struct EmailAPI: Sendable {
                 MessageFilter(ids: [id], key: key, limit: 1), now: service.clock.now())
             return await confirmed {
                 guard let record = records.first else { return refuse(.noSuchMessage) }
-                return HTTPAnswer(.ok, JSON(record))
+                return HTTPAnswer(.ok, JSON(record, events: true))
             }
         } catch {
             return storageFailed(error)
@@ -93,12 +93,12 @@ struct EmailAPI: Sendable {
     }
 
     /// Nothing that a key was refused meanwhile goes out.
-    private func confirmed(_ answer: () -> HTTPAnswer) async -> HTTPAnswer {
+    func confirmed(_ answer: () -> HTTPAnswer) async -> HTTPAnswer {
         if let refusal = await service.admission.confirm(caller.grant) { return self.answer(refusal) }
         return answer()
     }
 
-    private func storageFailed(_ error: any Error) -> HTTPAnswer {
+    func storageFailed(_ error: any Error) -> HTTPAnswer {
         service.admission.storageFailed(error)
         return refuse(Problem(.recordsUnavailable, scope: scope))
     }

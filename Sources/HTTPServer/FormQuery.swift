@@ -15,24 +15,7 @@ enum FormQuery {
     }
 
     private static func decoded(_ text: some Sequence<UInt8>) throws(Malformed) -> String {
-        var octets: [UInt8] = []
-        var rest = text.makeIterator()
-        while let octet = rest.next() {
-            switch octet {
-            case UInt8(ascii: "+"): octets.append(UInt8(ascii: " "))
-            case UInt8(ascii: "%"):
-                guard let high = rest.next().flatMap(digit), let low = rest.next().flatMap(digit) else {
-                    throw Malformed()
-                }
-                octets.append(high << 4 | low)
-            default: octets.append(octet)
-            }
-        }
-        guard let decoded = String(validating: octets, as: UTF8.self) else { throw Malformed() }
+        guard let decoded = PercentEncoding.decoded(text, plusIsBlank: true) else { throw Malformed() }
         return decoded
-    }
-
-    private static func digit(_ octet: UInt8) -> UInt8? {
-        Character(Unicode.Scalar(octet)).hexDigitValue.map { UInt8($0) }
     }
 }

@@ -33,6 +33,17 @@ struct HTTPAnswer: Sendable {
     }
 }
 
+extension HTTPAnswer {
+    /// RFC 9110 section 15.3.5: no body, and so neither type nor length.
+    static var noContent: HTTPAnswer {
+        var answer = HTTPAnswer(.noContent, .null)
+        answer.head.headerFields[.contentType] = nil
+        answer.head.headerFields[.contentLength] = nil
+        answer.body.clear()
+        return answer
+    }
+}
+
 extension JSON {
     /// RFC 9457 section 3.
     init(_ problem: Problem) {

@@ -55,7 +55,7 @@ final class HTTPConnection: Sendable {
     private enum Step {
         case answer(HTTPAnswer)
         /// The body is wanted.
-        case body(SubmissionRequest)
+        case body(any RequestWithBody)
     }
 
     private func step(for request: Request, _ finding: Route.Finding) async -> Step {
@@ -87,16 +87,31 @@ final class HTTPConnection: Sendable {
         let api = EmailAPI(service, caller)
         switch route {
         case .send, .batch:
-            let submission = SubmissionRequest(isBatch: route == .batch, api: api, configuration: configuration)
-            if let problem = submission.refusal(of: request.headers) {
-                return .answer(await api.submissionAnswer(refuse(problem, client, caller.grant.id)))
-            }
-            return .body(submission)
+            return await wanting(
+                SubmissionRequest(isBatch: route == .batch, api: api, configuration: configuration), request.headers)
         case .messages: return .answer(await api.messages(request.uri.query ?? ""))
         case .message(let id): return .answer(await api.message(id))
         case .cancel(let id): return .answer(await api.cancel(id))
+        case .suppressions(.create):
+            return await wanting(SuppressionRequest(api: api, configuration: configuration), request.headers)
+        case .suppressions(.list): return .answer(await SuppressionAPI(api: api).list(request.uri.query ?? ""))
+        case .suppressions(.show(let address)): return .answer(await SuppressionAPI(api: api).show(address))
+        case .suppressions(.remove(let address)):
+            return .answer(await SuppressionAPI(api: api).remove(address, request.uri.query ?? ""))
+        case .webhooks(.write(let purpose)):
+            return await wanting(
+                WebhookRequest(purpose: purpose, api: api, configuration: configuration), request.headers)
+        case .webhooks(.act(let action)):
+            return .answer(await WebhookAPI(api: api).answer(action, query: request.uri.query ?? ""))
         case .openAPI: return .answer(OpenAPIDocument.answer)
         }
+    }
+
+    /// The body is wanted unless its header speaks against it.
+    private func wanting(_ request: any RequestWithBody, _ fields: HTTPFields) async -> Step {
+        guard let problem = request.refusal(of: fields) else { return .body(request) }
+        let caller = request.api.caller
+        return .answer(await request.completed(refuse(problem, caller.client, caller.grant.id)))
     }
 
     // MARK: Authentication
@@ -145,18 +160,18 @@ final class HTTPConnection: Sendable {
 
     // MARK: Body
 
-    private func answer(_ submission: SubmissionRequest, _ request: Request) async throws -> HTTPAnswer {
+    private func answer(_ submission: any RequestWithBody, _ request: Request) async throws -> HTTPAnswer {
         let length = request.headers[.contentLength].flatMap { Int($0) }
         do {
             let answer = try await submission.bodies.with(request.body, expecting: length) { octets in
                 await submission.answer(octets, request.headers)
             }
-            return await submission.api.submissionAnswer(answer)
+            return await submission.completed(answer)
         } catch let failure as RequestBodyStore.Failure {
             let caller = submission.api.caller
             let problem: Problem
             switch failure {
-            case .tooLarge: problem = .tooLarge(submission.bodies.limit)
+            case .tooLarge: problem = submission.tooLarge
             case .noSpace(let refusal): problem = Problem(refusal, scope: caller.grant.scope)
             case .storage(let code):
                 let isFull = code == ENOSPC || code == EDQUOT
@@ -167,7 +182,7 @@ final class HTTPConnection: Sendable {
                             "there is no file for the body of a request: \(String(cString: strerror(code)))"))
                 problem = Problem(.storageUnavailable, scope: caller.grant.scope)
             }
-            return await submission.api.submissionAnswer(refuse(problem, caller.client, caller.grant.id))
+            return await submission.completed(refuse(problem, caller.client, caller.grant.id))
         }
     }
 }

@@ -129,6 +129,8 @@ public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
     case batch
     case messages
     case cancel
+    case suppressions
+    case webhooks
     case openapi
     /// The request asks for nothing that the server knows, or could not be read.
     case none

@@ -1,4 +1,3 @@
-import Foundation
 import RelayCore
 import StrictJSON
 
@@ -7,7 +6,7 @@ import StrictJSON
 /// Those of the relay's own records, but for one: a test key's message is `sent` where the records say `simulated`, so that an
 /// application sees the same words with both kinds of key.
 enum MessageStatus: String, CaseIterable, Hashable, Sendable {
-    case scheduled, queued, sending, held, sent, failed, cancelled
+    case scheduled, queued, sending, held, sent, failed, cancelled, suppressed
     case partlyFailed = "partly-failed"
 
     init(_ state: MessageState) {
@@ -20,6 +19,7 @@ enum MessageStatus: String, CaseIterable, Hashable, Sendable {
             case .sent, .simulated: .sent
             case .failed: .failed
             case .cancelled: .cancelled
+            case .suppressed: .suppressed
             case .partlyFailed: .partlyFailed
             }
     }
@@ -34,6 +34,7 @@ enum MessageStatus: String, CaseIterable, Hashable, Sendable {
         case .sent: environment == .test ? .simulated : .sent
         case .failed: .failed
         case .cancelled: .cancelled
+        case .suppressed: .suppressed
         case .partlyFailed: .partlyFailed
         }
     }
@@ -41,17 +42,16 @@ enum MessageStatus: String, CaseIterable, Hashable, Sendable {
 
 extension JSON {
     /// A message as its key is told of it.
-    init(_ record: MessageRecord) {
-        let recipients = record.deliveries.flatMap { delivery in
-            let status = MessageStatus(MessageState(of: [delivery.state])).rawValue
-            let isScheduled = record.state == .scheduled
-            let time = delivery.endedAt ?? delivery.history.last?.finishedAt ?? record.acceptedAt
-            return delivery.recipients.map { address -> JSON in
-                [
-                    "email": JSON(address), "status": JSON(isScheduled ? "scheduled" : status),
-                    "at": JSON(time.rfc3339), "detail": JSON(delivery.detail(for: address)),
-                ]
-            }
+    ///
+    /// - Parameter events: whether each recipient comes with its events.
+    init(_ record: MessageRecord, events: Bool = false) {
+        let recipients = record.recipientRecords.map { recipient -> JSON in
+            var members: [JSONObject.Member] = [
+                .init("email", JSON(recipient.address)), .init("status", JSON(recipient.status.rawValue)),
+                .init("at", JSON(recipient.at.rfc3339)), .init("detail", JSON(recipient.detail)),
+            ]
+            if events { members.append(.init("events", .array(recipient.events.map { JSON($0) }))) }
+            return .object(JSONObject(members))
         }
         self = [
             "messageId": JSON(record.id.external), "status": JSON(MessageStatus(record.state).rawValue),
@@ -61,13 +61,11 @@ extension JSON {
             "recipients": .array(recipients),
         ]
     }
-}
 
-extension MessageRecord.Delivery {
-    /// What there is to say of one recipient. The note on a delivery that was sent may be about others of it.
-    fileprivate func detail(for address: String) -> String? {
-        guard state == .sent || state == .simulated, recipients.count > 1 else { return reason }
-        let own = reason?.components(separatedBy: "; ").filter { $0.contains(address) } ?? []
-        return own.isEmpty ? nil : own.joined(separator: "; ")
+    /// One thing that happened to a recipient's copy.
+    private init(_ event: RecipientEvent) {
+        self = [
+            "type": JSON(event.kind.rawValue), "at": JSON(event.at.rfc3339), "detail": JSON(event.sentence),
+        ]
     }
 }

@@ -6,12 +6,19 @@ struct MessagesQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
     /// Messages before this one, in the order of the list.
     var cursor: MessageID?
-    var status: MessageState?
+    /// What `status` asks for: of the message, or of one of its recipients.
+    var state: MessageState?
+    var recipientStatus: RecipientStatus?
     var tag: String?
     var since: Timestamp?
 
     static let defaultLimit = 20
     static let maximumLimit = 100
+
+    /// Those of a message, and behind them those that only a recipient can have.
+    static let statuses =
+        MessageStatus.allCases.map(\.rawValue)
+        + RecipientStatus.allCases.map(\.rawValue).filter { MessageStatus(rawValue: $0) == nil }
 
     private static let names = ["limit", "cursor", "status", "tag", "since"]
 
@@ -53,11 +60,14 @@ struct MessagesQuery: Hashable, Sendable {
             }
             cursor = id
         case "status":
-            guard let asked = MessageStatus(rawValue: text) else {
-                let known = MessageStatus.allCases.map(\.rawValue).joined(separator: ", ")
-                return "The parameter status must be one of \(known)."
+            // One suppressed recipient is enough, as with the other statuses that follow from events.
+            if let asked = MessageStatus(rawValue: text), asked != .suppressed {
+                state = asked.state(in: environment)
+            } else if let asked = RecipientStatus(rawValue: text) {
+                recipientStatus = asked
+            } else {
+                return "The parameter status must be one of \(MessagesQuery.statuses.joined(separator: ", "))."
             }
-            status = asked.state(in: environment)
         case "tag":
             if let fault = MessageTags.fault(of: text) { return "The tag in the query \(fault)." }
             tag = text
@@ -74,7 +84,8 @@ struct MessagesQuery: Hashable, Sendable {
     }
 
     func filter(of key: KeyID) -> MessageFilter {
-        var filter = MessageFilter(key: key, state: status, since: since)
+        var filter = MessageFilter(key: key, state: state, since: since)
+        filter.status = recipientStatus
         filter.tag = tag
         filter.before = cursor
         return filter

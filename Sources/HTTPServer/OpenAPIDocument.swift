@@ -18,6 +18,8 @@ enum OpenAPIDocument {
           "tags": [
             {"name": "Sending", "description": "Emails are queued, and sent by the relay."},
             {"name": "Messages", "description": "What became of the emails of the key."},
+            {"name": "Suppressions", "description": "Addresses that get no mail."},
+            {"name": "Webhooks", "description": "Places that hear of what became of the emails."},
             {"name": "API", "description": "The API itself."}
           ],
           "paths": {
@@ -177,8 +179,8 @@ enum OpenAPIDocument {
                   },
                   {
                     "name": "status", "in": "query",
-                    "description": "Only messages of this status.",
-                    "schema": {"$ref": "#/components/schemas/MessageStatus"}
+                    "description": "Only messages of this status, or with a recipient of this status.",
+                    "schema": {"anyOf": [{"$ref": "#/components/schemas/MessageStatus"}, {"$ref": "#/components/schemas/EventStatus"}]}
                   },
                   {
                     "name": "tag", "in": "query",
@@ -257,6 +259,8 @@ enum OpenAPIDocument {
                 }
               }
             },
+        \#(suppressionPaths)
+        \#(webhookPaths)
             "/v1/openapi.json": {
               "get": {
                 "operationId": "describe",
@@ -285,6 +289,8 @@ enum OpenAPIDocument {
                 "schema": {"type": "string", "minLength": 1, "maxLength": 258, "pattern": "^[ -~]+$"},
                 "example": "order-1017"
               },
+        \#(suppressionParameters)
+        \#(webhookParameters)
               "MessageID": {
                 "name": "id", "in": "path", "required": true,
                 "description": "As `messageId` has it; `msg_` may be left out.",
@@ -345,6 +351,8 @@ enum OpenAPIDocument {
                 "description": "The key has no such message.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
+        \#(suppressionResponses)
+        \#(webhookResponses)
               "Timeout": {
                 "description": "The body came too slowly.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -415,6 +423,8 @@ enum OpenAPIDocument {
               }
             },
             "schemas": {
+        \#(suppressionSchemas)
+        \#(webhookSchemas)
               "Email": {
                 "type": "object",
                 "description": "A field that is null counts as left out. A field that is not named here is refused. At least one of `html` and `text` is needed.",
@@ -551,12 +561,27 @@ enum OpenAPIDocument {
               },
               "MessageStatus": {
                 "type": "string",
-                "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled", "partly-failed"],
-                "description": "What a test key sends is `sent` without being sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it."
+                "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled", "suppressed", "partly-failed"],
+                "description": "What the relay has done with the message. What a test key sends is `sent` without being sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it. `suppressed`: every recipient is on the list of suppressions."
+              },
+              "EventStatus": {
+                "type": "string",
+                "enum": ["delivered", "delayed", "bounced", "complained", "rejected", "suppressed"],
+                "description": "What was told of a recipient after the message was sent, and `suppressed`."
               },
               "RecipientStatus": {
                 "type": "string",
-                "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled"]
+                "enum": ["scheduled", "queued", "sending", "held", "sent", "delivered", "delayed", "bounced", "complained", "rejected", "failed", "suppressed", "cancelled"],
+                "description": "The weightiest of the recipient's events, in whatever order they came; before there is one, what the relay does."
+              },
+              "Event": {
+                "type": "object",
+                "required": ["type", "at", "detail"],
+                "properties": {
+                  "type": {"enum": ["queued", "scheduled", "sent", "delivered", "delayed", "bounced", "complained", "rejected", "failed", "suppressed", "cancelled"]},
+                  "at": {"type": "string", "format": "date-time"},
+                  "detail": {"type": ["string", "null"]}
+                }
               },
               "Message": {
                 "type": "object",
@@ -577,8 +602,9 @@ enum OpenAPIDocument {
                       "properties": {
                         "email": {"type": "string"},
                         "status": {"$ref": "#/components/schemas/RecipientStatus"},
-                        "at": {"type": "string", "format": "date-time", "description": "When it was last tried; before that, when the message was accepted."},
-                        "detail": {"type": ["string", "null"], "description": "Why it failed, or is tried again."}
+                        "at": {"type": "string", "format": "date-time", "description": "When it came to this status; while it is tried, when it was last tried."},
+                        "detail": {"type": ["string", "null"], "description": "What was told: why it failed, bounced or is tried again."},
+                        "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "description": "By time. Not in lists."}
                       }
                     }
                   }
@@ -624,7 +650,7 @@ enum OpenAPIDocument {
                       "header-syntax", "header-repeated", "attachment", "loop", "rate-second", "rate-day", "recipients", "size",
                       "address", "parameter", "line-ending", "line-length", "storage", "invalid", "idempotency-mismatch",
                       "bad-request", "header-fields", "timeout", "not-found", "method-not-allowed", "unsupported-media-type",
-                      "conflict"
+                      "conflict", "complaint", "webhook-limit", "webhook-state"
                     ]
                   },
                   "errors": {

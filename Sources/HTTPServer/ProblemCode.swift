@@ -10,6 +10,12 @@ enum ProblemCode: Hashable, Sendable {
     case methodNotAllowed
     case unsupportedMediaType
     case conflict
+    /// An address that has complained is removed from the list only when that is confirmed.
+    case complaint
+    /// The key has as many webhooks as it can have.
+    case webhookLimit
+    /// The webhook does not take what is asked of it.
+    case webhookState
 
     /// The member `code` of a problem document, and the end of its `type`.
     var word: String {
@@ -22,6 +28,9 @@ enum ProblemCode: Hashable, Sendable {
         case .methodNotAllowed: "method-not-allowed"
         case .unsupportedMediaType: "unsupported-media-type"
         case .conflict: "conflict"
+        case .complaint: "complaint"
+        case .webhookLimit: "webhook-limit"
+        case .webhookState: "webhook-state"
         }
     }
 
@@ -36,6 +45,9 @@ enum ProblemCode: Hashable, Sendable {
         case .methodNotAllowed: "The method is not known here"
         case .unsupportedMediaType: "The body's type is not taken"
         case .conflict: "The message can't be cancelled"
+        case .complaint: "The address has complained"
+        case .webhookLimit: "The API key has too many webhooks"
+        case .webhookState: "The webhook can't do this now"
         }
     }
 }
@@ -44,6 +56,7 @@ extension ProblemCode: CaseIterable {
     static let allCases: [ProblemCode] =
         RefusalReason.allCases.map(ProblemCode.refusal) + [
             .badRequest, .headerFields, .timeout, .notFound, .methodNotAllowed, .unsupportedMediaType, .conflict,
+            .complaint, .webhookLimit, .webhookState,
         ]
 }
 

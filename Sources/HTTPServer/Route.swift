@@ -8,6 +8,8 @@ enum Route: Hashable, Sendable {
     case messages
     case message(MessageID)
     case cancel(MessageID)
+    case suppressions(SuppressionRoute)
+    case webhooks(WebhookRoute)
     case openAPI
 
     enum Finding: Hashable, Sendable {
@@ -19,6 +21,7 @@ enum Route: Hashable, Sendable {
 
     /// - Parameter path: of the request's target, without its query.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
+        if let finding = SuppressionRoute.find(method, path) ?? WebhookRoute.find(method, path) { return finding }
         guard let (route, isPost) = known(path) else { return .notFound }
         switch method {
         case .post where isPost, .get where !isPost, .head where !isPost: return .found(route)
@@ -46,8 +49,9 @@ enum Route: Hashable, Sendable {
     /// The scope that a key needs for it; nil where none is needed.
     var scope: Scope? {
         switch self {
-        case .send, .messages, .message, .cancel: .send
+        case .send, .messages, .message, .cancel, .suppressions: .send
         case .batch: .batch
+        case .webhooks: .webhooks
         case .openAPI: nil
         }
     }
@@ -58,6 +62,8 @@ enum Route: Hashable, Sendable {
         case .batch: .batch
         case .messages, .message: .messages
         case .cancel: .cancel
+        case .suppressions: .suppressions
+        case .webhooks: .webhooks
         case .openAPI: .openapi
         }
     }

@@ -4,7 +4,7 @@ import RelayCore
 import StrictJSON
 
 /// A request to send: one email, or a batch.
-struct SubmissionRequest: Sendable {
+struct SubmissionRequest: RequestWithBody {
     let isBatch: Bool
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
@@ -21,15 +21,14 @@ struct SubmissionRequest: Sendable {
 
     /// Why the body is not wanted, before it is read.
     func refusal(of fields: HTTPFields) -> Problem? {
-        guard fields.isJSON else { return .mediaType }
-        guard fields[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true,
-            fields[.transferEncoding].map({ $0.lowercased() == "chunked" }) ?? true
-        else { return .contentCoding }
-        // A number that is too large for the machine is too large in any case.
-        let length = fields[.contentLength].map { Int($0) ?? .max } ?? 0
-        guard length <= configuration.maximumBodySize else { return .tooLarge(configuration.maximumBodySize) }
-        return refusalOfSpace(length).map { Problem($0, scope: api.caller.grant.scope) }
+        refusalOfBody(fields)
+            ?? refusalOfSpace(fields.bodyLength).map { Problem($0, scope: api.caller.grant.scope) }
     }
+
+    var tooLarge: Problem { .tooLarge(configuration.maximumBodySize) }
+
+    /// What the key may still send stands on each answer.
+    func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { await api.submissionAnswer(answer) }
 
     /// Takes the emails that the body describes into the queue.
     func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
@@ -115,7 +114,7 @@ extension IdempotencyKey {
 }
 
 extension Problem {
-    fileprivate static func notJSON(_ error: JSONError) -> Problem {
+    static func notJSON(_ error: JSONError) -> Problem {
         Problem(
             .refusal(.invalid), .badRequest,
             "The body is not the JSON that is expected, at line \(error.line), column \(error.column): \(error.explanation)."
@@ -134,14 +133,5 @@ extension Problem {
                 .refusal(failure.kind.reason), .unprocessableContent, detail,
                 mistakes: errors.map { Mistake(detail: $0.detail, pointer: $0.pointer) })
         }
-    }
-}
-
-extension HTTPFields {
-    /// Whether the body is said to be JSON (RFC 8259 section 11); UTF-8 is the only charset that it can have.
-    fileprivate var isJSON: Bool {
-        guard let value = self[.contentType] else { return false }
-        let type = value.prefix { $0 != ";" }.filter { $0 != " " }
-        return type.lowercased() == "application/json"
     }
 }

@@ -28,6 +28,8 @@ enum ContentField: String, CaseIterable {
 struct Multipart: Hashable {
     /// The parameter `boundary`. Nil: it is missing, and the first line that begins with two hyphens tells.
     var boundary: [UInt8]?
+    /// It is a multipart/report (RFC 6522).
+    var isReport = false
 }
 
 /// Checks the Content fields of one message or part.
@@ -43,9 +45,9 @@ struct ContentFieldCheck {
         _ field: ContentField, _ body: ArraySlice<UInt8>, part: String?
     ) throws(MessageRejection) -> Multipart? {
         let parameters: MIMEParameters?
-        var isMultipart = false
+        let multipartSubtype: ArraySlice<UInt8>?
         do throws(MIMEFault) {
-            (isMultipart, parameters) = try Self.parse(field, body)
+            (multipartSubtype, parameters) = try Self.parse(field, body)
         } catch {
             throw .mime("The \(field.rawValue) field of \(Self.place(part)) \(error.explanation)")
         }
@@ -59,14 +61,17 @@ struct ContentFieldCheck {
                         + "archive or as a link")
             }
         }
-        return isMultipart ? Multipart(boundary: parameters.value(of: "boundary").map(Array.init)) : nil
+        guard let multipartSubtype else { return nil }
+        return Multipart(
+            boundary: parameters.value(of: "boundary").map(Array.init),
+            isReport: multipartSubtype.lazy.map(\.asciiLowercased).elementsEqual("report".utf8))
     }
 
     private static func place(_ part: String?) -> String { part.map { "part \($0)" } ?? "the message" }
 
     private static func parse(
         _ field: ContentField, _ body: ArraySlice<UInt8>
-    ) throws(MIMEFault) -> (isMultipart: Bool, parameters: MIMEParameters?) {
+    ) throws(MIMEFault) -> (multipartSubtype: ArraySlice<UInt8>?, parameters: MIMEParameters?) {
         var tokens = MIMETokenizer(body)
         switch field {
         case .type:
@@ -75,21 +80,21 @@ struct ContentFieldCheck {
             guard try tokens.next().isSpecial(UInt8(ascii: "/")) else {
                 throw MIMEFault("has no / behind \"\(Excerpt.of(type))\"; \(advice)")
             }
-            guard case .atom = try tokens.next() else {
+            guard case .atom(let subtype) = try tokens.next() else {
                 throw MIMEFault("has no subtype behind \"\(Excerpt.of(type))/\"; \(advice)")
             }
             let isMultipart = type.lazy.map(\.asciiLowercased).elementsEqual("multipart".utf8)
-            return (isMultipart, try MIMEParameters(&tokens))
+            return (isMultipart ? subtype : nil, try MIMEParameters(&tokens))
         case .disposition:
             guard case .atom = try tokens.next() else {
                 throw MIMEFault("names no disposition; write inline or attachment")
             }
-            return (false, try MIMEParameters(&tokens))
+            return (nil, try MIMEParameters(&tokens))
         case .transferEncoding:
             // The first token is the encoding; SES's parser passes over what stands before it.
             while true {
                 switch try tokens.next() {
-                case .atom, .end: return (false, nil)
+                case .atom, .end: return (nil, nil)
                 case .quotedString, .special: continue
                 }
             }

@@ -10,6 +10,8 @@ enum HeaderFieldTable {
         case idempotencyKey, tags, scheduledAt
         /// Passes; says which way the message came (RFC 5321 section 4.4).
         case received
+        /// Passes; tells that no person waits for an answer (``AutomaticMailField``).
+        case automatic(AutomaticMailField)
         /// Passes; SES parses its addresses (RFC 5322 section 3.6.3).
         case addresses
         /// Passes; SES parses it.
@@ -52,6 +54,11 @@ enum HeaderFieldTable {
     /// which is for the operator's settings to say, not for the message.
     static let removedPrefix = Array("x-ses-".utf8)
 
+    private static let list = Array("list-".utf8)
+
+    /// Whether a field is one of a mailing list (RFC 2369, RFC 2919).
+    static func isOfList(_ name: ArraySlice<UInt8>) -> Bool { matches(name.prefix(list.count), list) }
+
     private static let entries: [Entry] = {
         var entries: [Entry] = []
         var bits = 0
@@ -70,6 +77,8 @@ enum HeaderFieldTable {
                 case "Date": .date
                 case "Message-ID": .messageID
                 case "Reply-To": .addresses
+                case "Auto-Submitted": .automatic(.autoSubmitted)
+                case "Precedence": .automatic(.precedence)
                 default: ContentField(name: name.utf8).map(Role.content) ?? .once
                 }
             // From has its own answer for more than one, so it is counted, not marked.
@@ -80,6 +89,7 @@ enum HeaderFieldTable {
         add("To", .addresses, once: false)
         add("Cc", .addresses, once: false)
         add("Received", .received, once: false)
+        add("X-Auto-Response-Suppress", .automatic(.autoResponseSuppress), once: false)
         add("Resent-From", .resentSender, once: false)
         add("Resent-Sender", .resentSender, once: false)
         add("Hiveku-Idempotency-Key", .idempotencyKey, once: true)

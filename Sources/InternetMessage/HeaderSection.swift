@@ -61,6 +61,7 @@ private struct HeaderReader {
     private var from: Range<Int>?
     private var senders: [(range: Range<Int>, name: String)] = []
     private var subject: Range<Int>?
+    private var isAutomatic = false
     private var idempotencyKey: String?
     private var tags: [String] = []
     private var scheduledAt: String?
@@ -197,10 +198,12 @@ private struct HeaderReader {
         case .received:
             trace.append(field.start..<field.end)
             try loop.count(bytes[body])
+        case .automatic(let kind): if kind.tellsAutomaticMail(bytes[body]) { isAutomatic = true }
         case .content(let content):
             multipart = try contentFields.check(content, kept(body), part: nil) ?? multipart
         case .addresses, .once, .removed, nil: break
         }
+        if HeaderFieldTable.isOfList(name) { isAutomatic = true }
         if isRemoved {
             while let last = removed.last, last.lowerBound >= field.start { removed.removeLast() }
             removed.append(field.start..<field.end)
@@ -302,6 +305,7 @@ private struct HeaderReader {
             let value = trimmed(messageID)
             if Self.isMessageID(value) { summary.messageID = String(decoding: value, as: UTF8.self) }
         }
+        summary.isAutomatic = isAutomatic || multipart?.isReport == true
         summary.idempotencyKey = idempotencyKey
         summary.tags = tags
         summary.scheduledAt = scheduledAt

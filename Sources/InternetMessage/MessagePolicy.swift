@@ -103,6 +103,10 @@ public struct HeaderSummary: Hashable, Sendable {
     public var subject: String?
     /// The Message-ID as sent, trimmed; nil when the message had none, or one that is no `<left@right>` of at most 998 octets.
     public var messageID: String?
+    /// It is an automatic reply, a report or from a list, so that nobody is told by mail that it failed (RFC 3834 section 2). True
+    /// with Auto-Submitted other than `no`, any List-* field, Precedence `bulk`, `junk` or `list`, X-Auto-Response-Suppress with
+    /// `NDR` or `All`, or the type multipart/report.
+    public var isAutomatic = false
     /// The body of the field Hiveku-Idempotency-Key, 1 to 256 printable ASCII characters. The field is no longer in the message.
     public var idempotencyKey: String?
     /// The tags of the field Hiveku-Tags, as they stand there, decoded: any number of any length. The field is no longer in the

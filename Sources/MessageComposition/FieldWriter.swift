@@ -3,11 +3,13 @@ import InternetMessage
 /// Writes the fields of a header (RFC 5322 section 2.2), folded to lines of 76 characters (RFC 2047 section 2) where there is a place for it.
 ///
 /// A line that has no such place may be longer; what ``Email/defects()`` allows keeps it below 998 octets.
-struct FieldWriter {
-    var octets: [UInt8] = []
+package struct FieldWriter {
+    package var octets: [UInt8] = []
     private var lineStart = 0
 
     private static let preferredLine = 76
+
+    package init() {}
 
     /// Characters of the line so far.
     var column: Int { octets.count - lineStart }
@@ -24,7 +26,7 @@ struct FieldWriter {
     }
 
     /// Ends a field, or with nothing before it the section.
-    mutating func end() {
+    package mutating func end() {
         octets.append(.cr)
         octets.append(.lf)
         lineStart = octets.count
@@ -43,7 +45,7 @@ struct FieldWriter {
     }
 
     /// Writes a field of words in ASCII between which lines may be folded.
-    mutating func field(_ name: String, words: [String]) {
+    package mutating func field(_ name: String, words: [String]) {
         begin(name)
         for (index, word) in words.enumerated() {
             appendWord(length: word.utf8.count, first: index == 0)
@@ -58,7 +60,7 @@ struct FieldWriter {
     ///
     /// - Parameter isVerbatim: Whether a value in ASCII stays as it is even where a reader may find an encoded word in it:
     ///   it may have a syntax of its own.
-    mutating func field(_ name: String, text: String, isVerbatim: Bool) {
+    package mutating func field(_ name: String, text: String, isVerbatim: Bool) {
         begin(name)
         let start = octets.count
         octets.append(contentsOf: text.utf8)
@@ -138,7 +140,7 @@ struct FieldWriter {
     // MARK: - Addresses
 
     /// Writes a field of mailboxes (RFC 5322 section 3.4).
-    mutating func field(_ name: String, mailboxes: [Mailbox]) {
+    package mutating func field(_ name: String, mailboxes: [Mailbox]) {
         begin(name)
         for (index, mailbox) in mailboxes.enumerated() {
             if index > 0 { octets.append(UInt8(ascii: ",")) }

@@ -2,13 +2,13 @@ import InternetMessage
 
 /// The content of a text part in quoted-printable (RFC 2045 section 6.7) or base64 (section 6.8), whichever is shorter, made piece by
 /// piece. Any of CRLF, CR and LF ends a line of the text, and becomes CRLF. The last line always has an end.
-struct TextLines {
-    enum Encoding: String {
+package struct TextLines {
+    package enum Encoding: String {
         case quotedPrintable = "quoted-printable"
         case base64
     }
 
-    let encoding: Encoding
+    package let encoding: Encoding
     /// Octets of all pieces together.
     let size: Int
 
@@ -20,7 +20,7 @@ struct TextLines {
     /// The whole content where it has one piece: it is made when its size is measured.
     private var whole: [UInt8]?
 
-    init(_ text: String) {
+    package init(_ text: String) {
         var text = text
         let (base64Size, quotedSize, whole) = text.withUTF8 { octets in
             let base64Size = Self.base64Size(LineEndReader.count(octets))
@@ -45,7 +45,7 @@ struct TextLines {
     }
 
     /// Appends the next octets until `output` has about `limit`. False when the content has ended.
-    mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
+    package mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
         if let whole {
             output.append(contentsOf: whole)
             return false

@@ -78,7 +78,7 @@ public struct AcceptanceLedger: Sendable {
     /// - Parameters:
     ///   - standing: what is known of a key; nil when there is none. Asked once for each key of the batch.
     ///   - firstOfRepeat: the message under a fingerprint that was accepted within ``Fingerprint/memory`` of `now`, before or
-    ///     after, and has neither failed nor been cancelled. One accepted earlier in this batch is among them.
+    ///     after, and has neither failed nor been cancelled or suppressed. One accepted earlier in this batch is among them.
     ///   - earlierRequest: what was accepted under a fingerprint of an ``Idempotency`` within the same time, whatever became of
     ///     it.
     public mutating func decide(

@@ -31,7 +31,7 @@ public struct DeliveryChange: Hashable, Sendable {
     /// Exactly where the state is final.
     public private(set) var endedAt: Timestamp?
 
-    private init(_ state: DeliveryState, _ reason: Reason, at now: Timestamp) {
+    init(_ state: DeliveryState, _ reason: Reason, at now: Timestamp) {
         self.state = state
         self.reason = reason
         endedAt = state.isFinal ? now : nil

@@ -32,6 +32,8 @@ public struct Key: Hashable, Sendable {
     public var networks: [NetworkBlock]
     /// Whether a message that is sent again is recognised and queued once.
     public var detectsRepeats = true
+    /// Whether its webhooks hear of all messages of its environment.
+    public var webhooksForAll = false
     public var createdAt: Timestamp
     public var expiresAt: Timestamp?
     public var revokedAt: Timestamp?
@@ -140,10 +142,12 @@ public struct KeyUsage: Hashable, Sendable {
     public var rateLimitHits: Int
     /// Known id, but wrong secret, revoked, expired, missing scope or forbidden network.
     public var authFailures: Int
+    /// What became of its emails in the last 30 UTC days, as far as that was told.
+    public var feedback: FeedbackCounts
 
     public init(
         lastUsedAt: Timestamp? = nil, emailsTotal: Int = 0, emails30Days: Int = 0, emailsToday: Int = 0,
-        rateLimitHits: Int = 0, authFailures: Int = 0
+        rateLimitHits: Int = 0, authFailures: Int = 0, feedback: FeedbackCounts = FeedbackCounts()
     ) {
         self.lastUsedAt = lastUsedAt
         self.emailsTotal = emailsTotal
@@ -151,6 +155,7 @@ public struct KeyUsage: Hashable, Sendable {
         self.emailsToday = emailsToday
         self.rateLimitHits = rateLimitHits
         self.authFailures = authFailures
+        self.feedback = feedback
     }
 }
 

@@ -1,4 +1,4 @@
-/// Finds what is probably a secret in text that somebody typed: an API key of ours, however mangled, or an AWS credential.
+/// Finds what is probably a secret in text that somebody typed: an API key of ours, however mangled, the secret of a webhook, or an AWS credential.
 ///
 /// Errors repeat what was typed, and a secret gets typed where a name or an id was meant. It may withhold what is none; it must not
 /// withhold what people need to find their mistake: words, host names, paths and the relay's ids stay.
@@ -30,6 +30,11 @@ public enum LikelySecret {
             // What stands in lists and pages is the marker with the public id.
             guard secret.count > APIKey.idLength else { return text(token[...]) }
             return text(token[..<marker]) + text(secret.prefix(APIKey.idLength)) + mark
+        }
+        if let marker = token.firstRange(of: Array(WebhookSecret.prefix.unicodeScalars)),
+            marker.upperBound < token.count
+        {
+            return text(token[..<marker.upperBound]) + mark
         }
         // AWS's secret access keys: 40 characters of base64.
         if token.count == 40, isRandom(token[...]) { return mark }

@@ -59,12 +59,14 @@ public struct Submission: Sendable {
     public var scheduledAt: Timestamp?
     public var idempotency: Idempotency?
     public var batch: SubmissionBatch?
+    /// It is an automatic reply, a report or from a list, by its header: nobody is told by mail that it failed (RFC 3834 section 2).
+    public var isAutomatic: Bool
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
         acceptedAt: Timestamp, fingerprint: Fingerprint? = nil, secret: KeyDigest? = nil, scope: Scope = .send,
         domains: [ClaimedDomain] = [], tags: [String] = [], scheduledAt: Timestamp? = nil,
-        idempotency: Idempotency? = nil, batch: SubmissionBatch? = nil
+        idempotency: Idempotency? = nil, batch: SubmissionBatch? = nil, isAutomatic: Bool = false
     ) {
         self.id = id
         self.key = key
@@ -81,6 +83,7 @@ public struct Submission: Sendable {
         self.scheduledAt = scheduledAt
         self.idempotency = idempotency
         self.batch = batch
+        self.isAutomatic = isAutomatic
     }
 
     /// When its deliveries are due, and since when the time counts after which they are given up.
@@ -95,11 +98,13 @@ public typealias Lane = Environment
 
 public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
     case queued, sending, sent, simulated, failed, held, cancelled
+    /// All its recipients are on the list of suppressions: it was handed to nobody.
+    case suppressed
 
     /// Whether nothing more will happen by itself.
     public var isFinal: Bool {
         switch self {
-        case .sent, .simulated, .failed, .cancelled: true
+        case .sent, .simulated, .failed, .cancelled, .suppressed: true
         case .queued, .sending, .held: false
         }
     }
@@ -107,13 +112,18 @@ public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
 
 /// A message's state is that of its deliveries.
 public enum MessageState: String, CaseIterable, Sendable, Hashable {
-    case queued, scheduled, sending, sent, simulated, failed, held, cancelled
+    case queued, scheduled, sending, sent, simulated, failed, held, cancelled, suppressed
     case partlyFailed = "partly-failed"
 
-    /// `queued` or `sending` while one of them is; `held` when that is all that is left; `partly-failed` where they ended apart.
-    /// Never `scheduled`, for which more must be known: see ``MessageRecord/state``.
+    /// `queued` or `sending` while one of them is; `held` when that is all that is left; `partly-failed` where they ended apart;
+    /// `suppressed` where all are, else that of the others. Never `scheduled`, for which more must be known: see ``MessageRecord/state``.
     public init(of deliveries: some Collection<DeliveryState>) {
-        let states = Set(deliveries)
+        var states = Set(deliveries)
+        if states == [.suppressed] {
+            self = .suppressed
+            return
+        }
+        states.remove(.suppressed)
         if states.contains(.sending) {
             self = .sending
         } else if states.contains(.queued) || states.isEmpty {
@@ -202,6 +212,8 @@ public struct Settlement: Sendable {
 
     public var delivery: DeliveryID
     public var result: Result
+    /// What the simulation tells of recipients, as SES would later; of a simulated send only.
+    public var events: [ReportedEvent] = []
     /// Why, for retries and failures: SES's error name or the relay's own word, and a sentence with the remedy. Of what was
     /// sent, a note where there is something to know.
     public var reason: String?

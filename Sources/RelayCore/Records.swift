@@ -58,6 +58,8 @@ public struct MessageRecord: Sendable {
     /// The time that it was scheduled for, also when that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?
     public var deliveries: [Delivery]
+    /// What others have told of its recipients, and who was suppressed.
+    public var reported: [ReportedEvent]
     /// That of its deliveries; `scheduled` where they wait for a time that was in the future when this was read.
     public let state: MessageState
 
@@ -65,7 +67,7 @@ public struct MessageRecord: Sendable {
     public init(
         id: MessageID, key: KeyID, environment: Environment, client: IPAddress?, reversePath: String?, subject: String?,
         size: Int, acceptedAt: Timestamp, hasBody: Bool, tags: [String] = [], scheduledAt: Timestamp? = nil,
-        deliveries: [Delivery], now: Timestamp
+        deliveries: [Delivery], reported: [ReportedEvent] = [], now: Timestamp
     ) {
         self.id = id
         self.key = key
@@ -79,6 +81,7 @@ public struct MessageRecord: Sendable {
         self.tags = tags
         self.scheduledAt = scheduledAt
         self.deliveries = deliveries
+        self.reported = reported
         state = MessageState(
             of: deliveries.map { ($0.state, $0.nextAttemptAt) }, scheduledAt: scheduledAt, at: now)
     }
@@ -115,6 +118,8 @@ public struct MessageFilter: Sendable {
     /// Only older ones: with ids below this one. Where the next page of a list begins, it is the last id of this one.
     public var before: MessageID?
     public var state: MessageState?
+    /// Of one recipient at least.
+    public var status: RecipientStatus?
     public var subject: String?
     public var since: Timestamp?
     /// Newest first, at most so many.
@@ -202,13 +207,20 @@ public struct QueueStatus: Sendable {
     public var lanes: [LaneStatus]
     /// Emails accepted in the current UTC day, by lane.
     public var emailsToday: [Lane: Int]
+    /// What was told of the emails of the last 30 UTC days, by lane.
+    public var feedback: [Lane: FeedbackCounts]
+    /// Addresses that get no mail, by lane; rows of 0 left out.
+    public var suppressions: [Lane: [SuppressionReason: Int]]
 
     public init(
-        depths: [Depth], scheduled: [Scheduled] = [], lanes: [LaneStatus], emailsToday: [Lane: Int]
+        depths: [Depth], scheduled: [Scheduled] = [], lanes: [LaneStatus], emailsToday: [Lane: Int],
+        feedback: [Lane: FeedbackCounts] = [:], suppressions: [Lane: [SuppressionReason: Int]] = [:]
     ) {
         self.depths = depths
         self.scheduled = scheduled
         self.lanes = lanes
         self.emailsToday = emailsToday
+        self.feedback = feedback
+        self.suppressions = suppressions
     }
 }

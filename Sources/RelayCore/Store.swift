@@ -71,7 +71,7 @@ public typealias KeyStore = KeyDirectoryStore & KeyAdministration
 
 /// All that a relay and its commands ask of a store, whatever it stands on.
 public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageCancellation,
-    MessageRecords
+    MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore
 {
     /// What is kept free, and how much simulated bodies may take. May change at any time.
     var storage: StoragePolicy { get nonmutating set }
@@ -187,14 +187,30 @@ public struct MemoryBody: StoredBody {
     }
 }
 
+/// What a worker gets from the queue.
+public struct DeliveryClaim: Sendable {
+    /// To be handed to the transport; each has a recipient.
+    public var deliveries: [ClaimedDelivery]
+    /// Those that ended at once, since all their recipients are suppressed; with all their recipients.
+    public var suppressed: [ClaimedDelivery]
+
+    public init(_ deliveries: [ClaimedDelivery], suppressed: [ClaimedDelivery] = []) {
+        self.deliveries = deliveries
+        self.suppressed = suppressed
+    }
+}
+
 /// The worker's side of the queue.
 public protocol DeliveryQueue: Sendable {
     /// Takes due deliveries of a lane under a lease, at most `limit`, no more than one round apart between keys: each key
     /// with due deliveries gives one in turn, oldest first, until the limit is reached, or they have `recipients` recipients
     /// together, or more with the last. May bring small bodies with them.
+    ///
+    /// Recipients on the list of suppressions are left out, for good: each has the event `suppressed` from then on. A delivery that
+    /// has no other ends in the same transaction.
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery]
+    ) async throws -> DeliveryClaim
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
     /// Records a batch of outcomes in one transaction, synced.
     func settle(_ batch: [Settlement]) async throws
@@ -270,13 +286,16 @@ public enum Steering: Hashable, Sendable {
 /// The reason on record of a delivery that an operator gave up, by `messages drop` or `keys revoke --queued drop`.
 public let droppedReason = "dropped: given up by the operator"
 
+/// What the reason on record of a delivery begins with that was tried for as long as the settings allow.
+public let gaveUpReason = "gave up after"
+
 /// How long ended messages are kept.
 public struct Retention: Hashable, Sendable {
     /// Records of sent messages; their bodies go as soon as they are sent.
     public var sent: Duration
     /// Simulated sends, with bodies.
     public var simulated: Duration
-    /// Failed messages and cancelled ones, with bodies.
+    /// Failed messages, cancelled and suppressed ones, with bodies.
     public var failed: Duration
 
     public init(

@@ -7,8 +7,8 @@ public protocol Transport: Sendable {
 public enum DeliveryOutcome: Sendable, Hashable {
     /// The note says what else is to be known of it, for the record.
     case sent(sesMessageID: String, note: String? = nil)
-    /// The note says what SES would report later of such a message, where that is no delivery.
-    case simulated(sesMessageID: String, note: String? = nil)
+    /// The note says what else is to be known of it; the events are those that SES would report later.
+    case simulated(sesMessageID: String, note: String? = nil, events: [ReportedEvent] = [])
     /// Not this time.
     case retry(Cause, pace: Pace)
     /// Never as it stands; an operator may retry it after the remedy that the cause names.

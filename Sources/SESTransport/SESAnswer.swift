@@ -33,19 +33,12 @@ struct SESAnswer: Sendable, Equatable {
         status = answer.status
         if let name = answer.header("x-amzn-errortype") ?? body?.type ?? body?.code {
             // Before, so that it is not cut; and after, so that dropping blanks does not join its parts.
-            errorName = SESAnswer.plainName(Words.withholding(secrets, in: name))
+            errorName = AWSFault.plainName(Words.withholding(secrets, in: name))
                 .map { Words.withholding(secrets, in: $0) }
         }
         message = Words.bounded(
             Words.withholding(secrets, in: body?.message ?? ""), SESAnswer.messageLimit)
         messageID = body?.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
-    }
-
-    /// `com.amazonaws.sesv2#NotFoundException` and `NotFoundException:http://internal.amazon.com/…` mean `NotFoundException`.
-    static func plainName(_ text: String) -> String? {
-        let name = text.prefix { $0 != ":" }.split(separator: "#").last ?? ""
-        let plain = Words.bounded(name.filter { !$0.isWhitespace }, 100)
-        return plain.isEmpty ? nil : plain
     }
 
     /// An id goes into records and onto terminals: visible ASCII, as SES's are.
@@ -192,9 +185,6 @@ extension SESAnswer {
 
     var kind: Kind {
         switch errorName {
-        case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException",
-            "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "SlowDown":
-            return limitByWords ?? .throttled
         case "LimitExceededException", "LimitExceeded":
             return limitByWords ?? .limit
         case "SendingPausedException", "AccountSuspendedException", "AccountSendingPausedException",
@@ -208,24 +198,17 @@ extension SESAnswer {
             return .notFound
         case "BadRequestException":
             return .rejected
-        case "RequestTimeTooSkewed", "RequestExpired":
-            return .clock
-        case "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
-            "IncompleteSignatureException":
-            return isAboutTime ? .clock : .signature
-        case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidClientTokenIdException",
-            "InvalidAccessKeyId", "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenException",
-            "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NotAuthorized", "AuthFailure",
-            "OptInRequired", "SubscriptionRequiredException":
-            return .credentials
-        case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-            return says(":identity/") ? .identityDenied : .denied
-        case "RequestTimeout", "RequestTimeoutException", "RequestAborted", "RequestAbortedException":
-            return .interrupted
-        case "UnknownOperationException", "UnknownOperation":
-            return .foreign
-        default:
-            return kindByStatus
+        default: break
+        }
+        switch AWSFault(name: errorName, message: message) {
+        case .throttled: return limitByWords ?? .throttled
+        case .clock: return .clock
+        case .signature: return .signature
+        case .credentials: return .credentials
+        case .denied: return says(":identity/") ? .identityDenied : .denied
+        case .interrupted: return .interrupted
+        case .unknownOperation: return .foreign
+        case nil: return kindByStatus
         }
     }
 
@@ -263,8 +246,6 @@ extension SESAnswer {
         return says("email address is not verified") ? .notVerified : nil
     }
 
-    private var isAboutTime: Bool { says("signature expired") || says("signature not yet current") }
-
     private func says(_ words: String) -> Bool { message.lowercased().contains(words) }
 
     private func begins(_ words: String) -> Bool { message.lowercased().hasPrefix(words) }
@@ -295,6 +276,8 @@ extension DeliveryOutcome {
             (word, explanation) = ("connection-failed", "No connection to SES: \(why)")
         case (.broken(let why), _):
             (word, explanation) = ("connection-lost", "The connection to SES was lost: \(why)")
+        case (.tooLong, _):
+            (word, explanation) = ("unreadable-answer", "SES answered with more than is read of an answer")
         case (.body(.unreadable(let why)), _):
             (word, explanation) = ("body-unreadable", "The stored message can't be read: \(Words.bounded(why, 300))")
         case (.body(.wrongSize), _):

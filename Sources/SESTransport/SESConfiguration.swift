@@ -1,13 +1,9 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import AWSClient
 
 /// How SES is reached.
 public struct SESConfiguration: Sendable {
     public let region: String
-    let endpoint: SESEndpoint
+    let endpoint: AWSEndpoint
     public let configurationSet: String?
     /// Requests at a time, and so connections.
     public let concurrency: Int
@@ -27,7 +23,11 @@ public struct SESConfiguration: Sendable {
         guard SESConfiguration.isRegion(region) else { throw .region }
         if let configurationSet, !SESConfiguration.isConfigurationSet(configurationSet) { throw .configurationSet }
         self.region = region
-        self.endpoint = try SESEndpoint(parsing: endpoint ?? "https://email.\(region).amazonaws.com")
+        do {
+            self.endpoint = try AWSEndpoint(parsing: endpoint ?? "https://email.\(region).amazonaws.com")
+        } catch {
+            throw .endpoint(error.reason)
+        }
         self.configurationSet = configurationSet
         self.concurrency = max(1, concurrency)
         self.requestTimeout = requestTimeout
@@ -78,30 +78,5 @@ public enum SESConfigurationError: Error, Hashable, Sendable, CustomStringConver
         case .configurationSet:
             "ses.configuration_set holds something else than letters, digits, '-' and '_', or over 64 of them"
         }
-    }
-}
-
-/// Where requests go, taken apart as a signature needs it.
-struct SESEndpoint: Sendable, Equatable {
-    /// Scheme, host and port, without a path.
-    let origin: String
-    /// The value of the Host field.
-    let host: String
-    /// Before the path of every request; empty or with a leading slash, without one at the end.
-    let path: String
-
-    init(parsing text: String) throws(SESConfigurationError) {
-        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
-            let name = parts.encodedHost,
-            !name.isEmpty
-        else { throw .endpoint("is no URL") }
-        guard scheme == "https" || scheme == "http" else { throw .endpoint("must begin with https:// or http://") }
-        guard parts.user == nil, parts.password == nil else { throw .endpoint("must not hold a user or a password") }
-        guard parts.query == nil, parts.fragment == nil else { throw .endpoint("must end with the host or a path") }
-        let isDefault = parts.port == nil || parts.port == (scheme == "https" ? 443 : 80)
-        host = isDefault ? name : "\(name):\(parts.port ?? 0)"
-        origin = "\(scheme)://\(host)"
-        let path = parts.percentEncodedPath
-        self.path = path.hasSuffix("/") ? String(path.dropLast()) : path
     }
 }

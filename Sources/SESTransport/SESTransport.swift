@@ -1,6 +1,5 @@
 import AWSClient
 import AsyncHTTPClient
-import Crypto
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -148,20 +147,17 @@ extension SESTransport {
         var answeredAt: Timestamp
     }
 
-    static let emptyHash = SigV4.hex(SHA256.hash(data: [UInt8]()))
+    static let emptyHash = SigV4.hash(of: [])
 
     /// Makes a call, and once again when AWS refused the credentials and their source has others by now: keys that were
     /// rotated must not hold up the mail.
     func withCredentials(
         _ call: @Sendable (AWSCredentials) async -> CallResult
     ) async -> CallResult {
-        do {
-            let first = try await credentials.credentials()
-            let result = await call(first)
-            guard case .answered(let answer, _) = result, answer.refusesCredentials else { return result }
-            await credentials.refused(first)
-            guard let second = try? await credentials.credentials(), second != first else { return result }
-            return await call(second)
+        do throws(CredentialsError) {
+            return try await credentials.signing(call) { result in
+                if case .answered(let answer, _) = result { answer.refusesCredentials } else { false }
+            }
         } catch {
             return Task.isCancelled ? .unanswered(.cancelled, stage: .notBegun) : .unsigned(error)
         }
@@ -170,19 +166,11 @@ extension SESTransport {
     func request(
         _ method: HTTPMethod, _ path: String, _ payloadHash: String, _ credentials: AWSCredentials
     ) -> HTTPRequest {
-        let endpoint = configuration.endpoint
-        var signed = SigV4.Request(
-            method: method.rawValue, host: endpoint.host, path: endpoint.path + path, payloadHash: payloadHash)
-        if method == .POST { signed.headers = [(name: "Content-Type", value: "application/json")] }
-        var request = HTTPRequest(url: endpoint.origin + signed.path)
-        request.method = method
-        request.headers.add(name: "Host", value: endpoint.host)
-        request.headers.add(name: "User-Agent", value: "hiveku-relay")
-        request.headers.add(contentsOf: signed.headers)
-        request.headers.add(
-            contentsOf: SigV4.headers(
-                signing: signed, with: credentials, region: configuration.region, service: "ses", at: clock.now()))
-        return request
+        HTTPRequest(
+            method, path, at: configuration.endpoint,
+            fields: method == .POST ? [(name: "Content-Type", value: "application/json")] : [],
+            payloadHash: payloadHash, with: credentials, region: configuration.region, service: "ses",
+            time: clock.now())
     }
 
     func call(

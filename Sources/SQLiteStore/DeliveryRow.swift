@@ -81,6 +81,35 @@ enum DeliveryRow {
         try statement.run()
     }
 
+    /// Tells what became of a delivery's recipients: by the change itself, which its record tells, and by what was reported with it.
+    static func tell(
+        _ change: DeliveryChange, of delivery: DeliveryID, at time: Timestamp, reported: [ReportedEvent] = [],
+        _ events: inout EventWriter, in database: Database
+    ) throws {
+        let event = try change.event(at: time).flatMap { try events.isHeard($0) ? $0 : nil }
+        guard event != nil || !reported.isEmpty else { return }
+        let statement = try DirectStatement(
+            database, "SELECT message, recipients, suppressed, ses_message_id FROM delivery WHERE id = ?")
+        statement.bind(delivery.rawValue, at: 1)
+        let found = try statement.first { row in
+            (
+                message: row.integer(0).flatMap(MessageID.init(rawValue:)),
+                recipients: RecipientList.recipients(row.text(1) ?? ""), suppressed: row.integer(2) ?? 0,
+                sesMessageID: row.text(3)
+            )
+        }
+        guard let found, let id = found.message, let message = try MessageFacts(id, in: database) else { return }
+        if let event {
+            let suppressed = found.suppressed > 0 ? try EventRow.suppressed(of: id, in: database) : []
+            try events.tell(
+                event, of: found.recipients.filter { !suppressed.contains($0) }, message,
+                sesMessageID: found.sesMessageID)
+        }
+        for told in reported {
+            _ = try events.add(told.event, of: told.recipient, message, sesMessageID: found.sesMessageID)
+        }
+    }
+
     private static let insertAttempt = """
         INSERT OR REPLACE INTO attempt (delivery, number, started_at, finished_at, outcome, reason)
         VALUES (?, ?, ?, ?, ?, ?)

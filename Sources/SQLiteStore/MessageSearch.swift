@@ -28,7 +28,7 @@ struct MessageSearch {
         self.filter = filter
         self.now = now
         // Where a state is asked for, or a delivery, not all of a page will be left.
-        let isExact = filter.state == nil && condition == nil
+        let isExact = filter.state == nil && filter.status == nil && condition == nil
         pageSize = min(max(filter.limit, isExact ? 1 : 100), MessageSearch.largestPage)
         sql = MessageSearch.sql(filter, condition)
         arguments = [
@@ -65,6 +65,7 @@ struct MessageSearch {
         var condition: String?
         var tellsTag = false
         var tellsState = false
+        var tellsStatus = false
     }
 
     private static func sql(_ filter: MessageFilter, _ condition: String?) -> String {
@@ -89,6 +90,12 @@ struct MessageSearch {
             conditions.append(hasDelivery("state = '\(needed.rawValue)'"))
         }
         if let condition { conditions.append(hasDelivery(condition)) }
+        if let kind = filter.status?.storedKind, !driver.tellsStatus {
+            conditions.append(
+                "EXISTS (SELECT 1 FROM event WHERE event.message = message.id AND event.kind = '\(kind.rawValue)')")
+        } else if let state = filter.status.flatMap(state(neededForStatus:)) {
+            conditions.append(hasDelivery(DeliveryRow.isOne(of: state)))
+        }
         return """
             SELECT DISTINCT \(driver.id) FROM \(driver.source) WHERE \(conditions.joined(separator: " AND "))
             ORDER BY \(driver.id) DESC LIMIT :page
@@ -100,13 +107,19 @@ struct MessageSearch {
     }
 
     private static func driver(_ filter: MessageFilter) -> Driver {
-        if filter.ids == nil, filter.key != nil, let state = filter.state, let driver = driver(state) { return driver }
+        let state = filter.state ?? filter.status.flatMap(state(ofAllWith:))
+        if filter.ids == nil, filter.key != nil, let state, let driver = driver(state) { return driver }
         if filter.ids == nil, filter.tag != nil {
             // Without a key, each key's are looked up.
             let key = filter.key == nil ? "IN (SELECT id FROM key)" : "= :key"
             return Driver(
                 source: "tag CROSS JOIN message ON message.id = tag.message", id: "tag.message",
                 condition: "tag.key \(key) AND tag.tag = :tag", tellsTag: true)
+        }
+        if filter.ids == nil, let kind = filter.status?.storedKind, kind != .delivered {
+            return Driver(
+                source: "event AS driver CROSS JOIN message ON message.id = driver.message", id: "driver.message",
+                condition: "driver.kind = '\(kind.rawValue)' AND driver.kind <> 'delivered'", tellsStatus: true)
         }
         return Driver(source: "message", id: "message.id")
     }
@@ -120,7 +133,7 @@ struct MessageSearch {
         }
         switch state {
         case .sent, .simulated: return nil
-        case .failed, .cancelled, .held: return deliveries("driver.state = '\(state.rawValue)'")
+        case .failed, .cancelled, .held, .suppressed: return deliveries("driver.state = '\(state.rawValue)'")
         case .partlyFailed:
             // Of a message in one lane, one part must have failed or been cancelled.
             let parts = [DeliveryState.failed, .cancelled].map {
@@ -149,7 +162,33 @@ struct MessageSearch {
         switch state {
         case .partlyFailed: nil
         case .scheduled: .queued
-        case .queued, .sending, .sent, .simulated, .failed, .held, .cancelled: DeliveryState(rawValue: state.rawValue)
+        case .queued, .sending, .sent, .simulated, .failed, .held, .cancelled, .suppressed:
+            DeliveryState(rawValue: state.rawValue)
+        }
+    }
+
+    /// The state in which a message is found whose recipients have this status; nil where it may be in others.
+    private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
+        switch status {
+        case .queued: .queued
+        case .sending: .sending
+        case .held: .held
+        case .failed: .failed
+        case .cancelled: .cancelled
+        case .scheduled, .sent, .delivered, .delayed, .bounced, .complained, .rejected, .suppressed: nil
+        }
+    }
+
+    /// The states that a delivery must have for a recipient's status to follow from it; nil: it follows from events.
+    private static func state(neededForStatus status: RecipientStatus) -> [DeliveryState]? {
+        switch status {
+        case .queued, .scheduled: [.queued]
+        case .sending: [.sending]
+        case .held: [.held]
+        case .sent: [.sent, .simulated]
+        case .failed: [.failed]
+        case .cancelled: [.cancelled]
+        case .delivered, .delayed, .bounced, .complained, .rejected, .suppressed: nil
         }
     }
 }

@@ -7,8 +7,9 @@ extension SQLiteStore: KeyStore {
             try database.cachedStatement(
                 sql: """
                     INSERT INTO key (id, name, environment, scopes, per_second, burst, per_day, domains, networks,
-                        detects_repeats, created_at, expires_at, revoked_at, digest, previous_digest, previous_until)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        detects_repeats, created_at, expires_at, revoked_at, digest, previous_digest, previous_until,
+                        webhooks_for_all)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """
             ).execute(
                 arguments: [
@@ -17,7 +18,7 @@ extension SQLiteStore: KeyStore {
                     KeyRow.networks(key.key), key.key.detectsRepeats, key.key.createdAt.milliseconds,
                     key.key.expiresAt?.milliseconds,
                     key.key.revokedAt?.milliseconds, key.digest.data, key.previous?.digest.data,
-                    key.previous?.until.milliseconds,
+                    key.previous?.until.milliseconds, key.key.webhooksForAll,
                 ])
         }
     }
@@ -52,13 +53,13 @@ extension SQLiteStore: KeyStore {
             try database.cachedStatement(
                 sql: """
                     UPDATE key SET name = ?, scopes = ?, per_second = ?, burst = ?, per_day = ?, domains = ?,
-                        networks = ?, detects_repeats = ?, expires_at = ? WHERE id = ?
+                        networks = ?, detects_repeats = ?, expires_at = ?, webhooks_for_all = ? WHERE id = ?
                     """
             ).execute(
                 arguments: [
                     key.name, KeyRow.scopes(key), key.limits.perSecond, key.limits.burst, key.limits.perDay,
                     KeyRow.domains(key), KeyRow.networks(key), key.detectsRepeats, key.expiresAt?.milliseconds,
-                    id.text,
+                    key.webhooksForAll, id.text,
                 ])
         }
     }
@@ -82,6 +83,7 @@ extension SQLiteStore: KeyStore {
             try database.execute(
                 sql: "UPDATE delivery SET on_return = ? WHERE key = ? AND state = 'sending'",
                 arguments: [queued == .deliver ? nil : queued.rawValue, id.text])
+            // No webhook hears of what is dropped so: the key's own hear nothing any more, and to others it would be a flood.
             if let change = DeliveryChange(revoked: queued, at: now) {
                 try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, database)
             }
@@ -129,11 +131,11 @@ extension SQLiteStore: KeyStore {
 enum KeyRow {
     static let columns = """
         id, name, environment, scopes, per_second, burst, per_day, domains, networks, detects_repeats, created_at, expires_at,
-        revoked_at
+        revoked_at, webhooks_for_all
         """
 
     /// Of the columns that stand behind these in a query.
-    private static let next: CInt = 13
+    private static let next: CInt = 14
 
     private static let secrets = "digest, previous_digest, previous_until"
 
@@ -169,6 +171,7 @@ enum KeyRow {
             },
             createdAt: createdAt, expiresAt: timestamp(row.integer(11)), revokedAt: timestamp(row.integer(12)))
         key.detectsRepeats = row.integer(9) != 0
+        key.webhooksForAll = row.integer(13) == 1
         return key
     }
 
@@ -215,7 +218,8 @@ enum KeyRow {
                 (SELECT MAX(last_at) FROM usage WHERE usage.key = key.id),
                 (SELECT SUM(emails) FROM usage WHERE usage.key = key.id),
                 (SELECT SUM(emails) FROM usage WHERE usage.key = key.id AND day > ?1 - 30 AND day <= ?1),
-                (SELECT emails FROM usage WHERE usage.key = key.id AND day = ?1)
+                (SELECT emails FROM usage WHERE usage.key = key.id AND day = ?1),
+                \(["deliveries", "bounces", "hard_bounces", "complaints"].map(sumOf30Days).joined(separator: ", "))
             FROM key WHERE \(condition) ORDER BY created_at, id
             """)
         statement.bind(now.day.number, at: 1)
@@ -228,8 +232,14 @@ enum KeyRow {
                 key: try key(row),
                 usage: KeyUsage(
                     lastUsedAt: uses.max(), emailsTotal: count(4), emails30Days: count(5), emailsToday: count(6),
-                    rateLimitHits: count(0), authFailures: count(1)))
+                    rateLimitHits: count(0), authFailures: count(1),
+                    feedback: FeedbackCounts(
+                        deliveries: count(7), bounces: count(8), hardBounces: count(9), complaints: count(10))))
         }
+    }
+
+    private static func sumOf30Days(_ column: String) -> String {
+        "(SELECT SUM(\(column)) FROM usage WHERE usage.key = key.id AND day > ?1 - 30 AND day <= ?1)"
     }
 }
 

@@ -14,28 +14,37 @@ final class ClaimCursor: Sendable {
 extension SQLiteStore: DeliveryQueue {
     public func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
-        guard limit > 0 else { return [] }
+    ) async throws -> DeliveryClaim {
+        guard limit > 0 else { return DeliveryClaim([]) }
         let holder = instance
         let cursor = claimCursor
+        let senderReports = senderReports
         // Looked at first without a lock: an idle lane is asked every second.
-        guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return [] }
-        return try await write { database in
-            let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: limit, now: now, in: database)
-            var deliveries = QueueRow.upTo(
-                recipients, try QueueRow.inTurn(keys, lane: lane, limit: limit, now: now, in: database))
-            // A simulated send reads no body.
-            if lane == .live { try QueueRow.addSmallBodies(to: &deliveries, in: database) }
-            let statement = try database.cachedStatement(
-                sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
-            for delivery in deliveries {
-                try statement.execute(
-                    arguments: [holder, now.milliseconds, leaseUntil.milliseconds, delivery.id.rawValue])
+        guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return DeliveryClaim([]) }
+        let (claim, unneeded) = try await write { database in
+            var claim = DeliveryClaim([])
+            var filter = try SuppressionFilterRow(lane, reports: senderReports, now: now, in: database)
+            // A list that holds back all that is due must not keep what comes behind it waiting.
+            for _ in 0..<QueueRow.roundsOfClaim where claim.deliveries.count < limit {
+                let room = limit - claim.deliveries.count
+                let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: room, now: now, in: database)
+                let counted = claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
+                let candidates = QueueRow.upTo(
+                    recipients - counted, try QueueRow.inTurn(keys, lane: lane, limit: room, now: now, in: database))
+                let kept = try filter.claim(candidates, holder: holder, leaseUntil: leaseUntil)
+                // The next claim goes on behind who came last, also in the middle of a round.
+                if let last = candidates.last { cursor.served(last.delivery.key.text, in: lane) }
+                claim.deliveries += kept.deliveries
+                claim.suppressed += kept.suppressed
+                if kept.suppressed.isEmpty { break }
             }
-            // The next claim goes on behind who came last, also in the middle of a round.
-            if let last = deliveries.last { cursor.served(last.key.text, in: lane) }
-            return deliveries
+            try filter.writer.writeCounts()
+            // A simulated send reads no body.
+            if lane == .live { try QueueRow.addSmallBodies(to: &claim.deliveries, in: database) }
+            return (claim, filter.unneeded)
         }
+        spool.remove(unneeded)
+        return claim
     }
 
     public func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
@@ -51,11 +60,18 @@ extension SQLiteStore: DeliveryQueue {
 
     public func settle(_ batch: [Settlement]) async throws {
         let holder = instance
+        let senderReports = senderReports
         let unneeded = try await write { database in
             var unneeded: [String] = []
+            var writer: EventWriter?
             for settlement in batch {
-                if let name = try QueueRow.settle(settlement, holder: holder, in: database) { unneeded.append(name) }
+                var events = writer ?? EventWriter(database, reports: senderReports, now: settlement.finishedAt)
+                if let name = try QueueRow.settle(settlement, holder: holder, &events, in: database) {
+                    unneeded.append(name)
+                }
+                writer = events
             }
+            try writer?.writeCounts()
             return unneeded
         }
         spool.remove(unneeded)
@@ -188,8 +204,72 @@ extension SQLiteStore: DeliveryQueue {
     }
 }
 
+/// Takes suppressed recipients out of what a claim has found.
+private struct SuppressionFilterRow {
+    private let database: Database
+    private let lane: Lane
+    private let now: Timestamp
+    /// Nearly always the list is empty, and then nothing is looked up.
+    private let hasAny: Bool
+    var writer: EventWriter
+    /// Names of spooled bodies that are no longer needed.
+    private(set) var unneeded: [String] = []
+
+    init(_ lane: Lane, reports: SenderReports, now: Timestamp, in database: Database) throws {
+        self.database = database
+        self.lane = lane
+        self.now = now
+        hasAny = try SuppressionRow.hasAny(lane, in: database)
+        writer = EventWriter(database, reports: reports, now: now)
+    }
+
+    /// Puts deliveries under a lease, without their suppressed recipients, or ends them where no other is left.
+    mutating func claim(
+        _ candidates: [QueueRow.Candidate], holder: Int64, leaseUntil: Timestamp
+    ) throws -> DeliveryClaim {
+        var claim = DeliveryClaim([])
+        let lease = try database.cachedStatement(
+            sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
+        for candidate in candidates {
+            let kept = try keep(candidate)
+            if kept.envelope.recipients.isEmpty {
+                try DeliveryRow.apply(DeliveryChange(suppressedAt: now), to: kept.id, in: database)
+                // A simulated send keeps its bytes.
+                if lane == .live, let name = try QueueRow.dropBody(of: kept.message.rawValue, in: database) {
+                    unneeded.append(name)
+                }
+                claim.suppressed.append(candidate.delivery)
+            } else {
+                try lease.execute(arguments: [holder, now.milliseconds, leaseUntil.milliseconds, kept.id.rawValue])
+                claim.deliveries.append(kept)
+            }
+        }
+        return claim
+    }
+
+    private mutating func keep(_ candidate: QueueRow.Candidate) throws -> ClaimedDelivery {
+        var delivery = candidate.delivery
+        guard hasAny || candidate.suppressed > 0 else { return delivery }
+        let before = candidate.suppressed > 0 ? try EventRow.suppressed(of: delivery.message, in: database) : []
+        var entries: [(recipient: String, entry: Suppression)] = []
+        delivery.envelope.recipients = try delivery.envelope.recipients.filter { recipient in
+            if before.contains(recipient) { return false }
+            guard hasAny, let entry = try SuppressionRow.find(recipient, lane, in: database) else { return true }
+            entries.append((recipient, entry))
+            return false
+        }
+        guard !entries.isEmpty, let message = try MessageFacts(delivery.message, in: database) else { return delivery }
+        for (recipient, entry) in entries {
+            _ = try writer.add(entry.event(at: now), of: recipient, message, sesMessageID: nil)
+        }
+        try database.cachedStatement(sql: "UPDATE delivery SET suppressed = suppressed + ? WHERE id = ?")
+            .execute(arguments: [entries.count, delivery.id.rawValue])
+        return delivery
+    }
+}
+
 /// The table `delivery` as the worker uses it.
-private enum QueueRow {
+enum QueueRow {
     /// All keys with queued deliveries, in their order: found by stepping through the index, however many they have.
     static func keys(_ lane: Lane, in database: Database) throws -> [String] {
         let next = try database.cachedStatement(
@@ -233,11 +313,11 @@ private enum QueueRow {
     }
 
     /// The first of `deliveries`, until they have so many recipients.
-    static func upTo(_ recipients: Int, _ deliveries: [ClaimedDelivery]) -> [ClaimedDelivery] {
+    static func upTo(_ recipients: Int, _ candidates: [Candidate]) -> [Candidate] {
         var counted = 0
         return Array(
-            deliveries.prefix { delivery in
-                defer { counted += delivery.envelope.recipients.count }
+            candidates.prefix { candidate in
+                defer { counted += candidate.delivery.envelope.recipients.count }
                 return counted < recipients
             })
     }
@@ -245,16 +325,16 @@ private enum QueueRow {
     /// One delivery of each key in turn, each key's oldest first, until there are `limit`.
     static func inTurn(
         _ keys: [String], lane: Lane, limit: Int, now: Timestamp, in database: Database
-    ) throws -> [ClaimedDelivery] {
+    ) throws -> [Candidate] {
         let statement = try database.cachedStatement(
             sql: """
                 SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate,
-                    queued_since, message.reverse_path, message.size
+                    queued_since, suppressed, message.reverse_path, message.size
                 FROM delivery JOIN message ON message.id = delivery.message
                 WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
                 ORDER BY next_attempt_at, delivery.id LIMIT ? OFFSET ?
                 """)
-        var queues = Array(repeating: [ClaimedDelivery](), count: keys.count)
+        var queues = Array(repeating: [Candidate](), count: keys.count)
         var open = Array(keys.indices)
         var rest = limit
         // First everybody's even share; what some leave is shared evenly by those who have more, until nothing is left.
@@ -265,13 +345,13 @@ private enum QueueRow {
                 let more = try Row.fetchAll(
                     statement,
                     arguments: [lane.rawValue, keys[index], now.milliseconds, share, queues[index].count]
-                ).map { try claimed($0, lane) }
+                ).map { Candidate(delivery: try claimed($0, lane), suppressed: $0["suppressed"]) }
                 queues[index] += more
                 rest -= more.count
                 return more.count == share
             }
         }
-        var taken: [ClaimedDelivery] = []
+        var taken: [Candidate] = []
         var round = 0
         while taken.count < limit {
             let before = taken.count
@@ -281,6 +361,15 @@ private enum QueueRow {
         }
         return taken
     }
+
+    /// A delivery that is due, and how many of its recipients were suppressed before.
+    struct Candidate {
+        var delivery: ClaimedDelivery
+        var suppressed: Int
+    }
+
+    /// How often a claim looks for more where some of what it found had ended by being suppressed.
+    static let roundsOfClaim = 8
 
     /// Most messages are small, and to read one with its claim costs a tenth of a call of its own. Larger ones would make the
     /// claim long, and what is claimed is held in memory.
@@ -309,7 +398,9 @@ private enum QueueRow {
     }
 
     /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
-    static func settle(_ settlement: Settlement, holder: Int64, in database: Database) throws -> String? {
+    static func settle(
+        _ settlement: Settlement, holder: Int64, _ events: inout EventWriter, in database: Database
+    ) throws -> String? {
         let statement = try DirectStatement(
             database, "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?")
         statement.bind(settlement.delivery.rawValue, at: 1)
@@ -330,14 +421,22 @@ private enum QueueRow {
             change.attempt, of: settlement.delivery, after: Int(attempts), from: settlement.startedAt,
             to: settlement.finishedAt, in: database)
         try DeliveryRow.apply(change, to: settlement.delivery, in: database)
+        try DeliveryRow.tell(
+            change, of: settlement.delivery, at: settlement.finishedAt, reported: settlement.events, &events,
+            in: database)
         return change.state == .sent ? try dropBody(of: message, in: database) : nil
     }
 
-    /// The bytes of a message go as soon as all of it is sent.
-    private static func dropBody(of message: Int64, in database: Database) throws -> String? {
+    /// The bytes of a message go as soon as all of it is sent, or suppressed, and no report to its sender is to quote them. Returns the
+    /// name of a spooled body.
+    static func dropBody(of message: Int64, in database: Database) throws -> String? {
         let rest = try Bool.fetchOne(
             database.cachedStatement(
-                sql: "SELECT EXISTS (SELECT 1 FROM delivery WHERE message = ? AND state <> 'sent')"),
+                sql: """
+                    SELECT EXISTS (
+                        SELECT 1 FROM delivery WHERE message = ?1 AND state <> 'sent' AND state <> 'suppressed')
+                        OR EXISTS (SELECT 1 FROM undelivered WHERE message = ?1)
+                    """),
             arguments: [message])
         guard rest == false else { return nil }
         try database.cachedStatement(sql: "DELETE FROM body WHERE message = ?").execute(arguments: [message])

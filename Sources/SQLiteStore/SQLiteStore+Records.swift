@@ -20,18 +20,23 @@ final class ForgetCursor: Sendable {
 extension SQLiteStore: MessageRecords {
     public func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord] {
         let search = MessageSearch(filter, now: now)
-        return try await read { database in
-            var found: [MessageRecord] = []
-            var before: Int64? = search.start
-            while let place = before, found.count < filter.limit {
+        var found: [MessageRecord] = []
+        var before: Int64? = search.start
+        while let place = before, found.count < filter.limit {
+            // A page is a transaction of its own: one for all would keep the database's log from being shortened.
+            let (records, next) = try await read { database in
                 let page = try search.page(before: place, in: database)
                 var records = try RecordRow.records(page.ids, now: now, in: database)
                 if let state = filter.state { records.removeAll { $0.state != state } }
-                found += records
-                before = page.next
+                if let status = filter.status {
+                    records.removeAll { record in !record.recipientRecords.contains { $0.status == status } }
+                }
+                return (records, page.next)
             }
-            return Array(found.prefix(filter.limit))
+            found += records
+            before = next
         }
+        return Array(found.prefix(filter.limit))
     }
 
     public func queueStatus(now: Timestamp) async throws -> QueueStatus {
@@ -68,7 +73,24 @@ extension SQLiteStore: MessageRecords {
             {
                 if let lane = Lane(rawValue: row["environment"]) { emailsToday[lane] = row["emails"] }
             }
-            return QueueStatus(depths: depths, scheduled: scheduled, lanes: lanes, emailsToday: emailsToday)
+            var feedback: [Lane: FeedbackCounts] = [:]
+            for row in try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT environment, SUM(deliveries) AS deliveries, SUM(bounces) AS bounces,
+                        SUM(hard_bounces) AS hard_bounces, SUM(complaints) AS complaints
+                    FROM key CROSS JOIN usage ON usage.key = key.id WHERE day > ?1 - 30 AND day <= ?1 GROUP BY environment
+                    """, arguments: [now.day.number])
+            {
+                guard let lane = Lane(rawValue: row["environment"]) else { continue }
+                let counts = FeedbackCounts(
+                    deliveries: row["deliveries"], bounces: row["bounces"], hardBounces: row["hard_bounces"],
+                    complaints: row["complaints"])
+                if counts != FeedbackCounts() { feedback[lane] = counts }
+            }
+            return QueueStatus(
+                depths: depths, scheduled: scheduled, lanes: lanes, emailsToday: emailsToday, feedback: feedback,
+                suppressions: try SuppressionRow.counts(in: database))
         }
     }
 
@@ -77,6 +99,7 @@ extension SQLiteStore: MessageRecords {
             let cutoffs: [(state: DeliveryState, before: Timestamp)] = [
                 (.sent, now - retention.sent), (.simulated, now - retention.simulated),
                 (.failed, now - retention.failed), (.cancelled, now - retention.failed),
+                (.suppressed, now - retention.failed),
             ]
             let kept = cutoffs.map {
                 "(other.state = '\($0.state.rawValue)' AND other.ended_at >= \($0.before.milliseconds))"
@@ -115,6 +138,8 @@ extension SQLiteStore: MessageRecords {
                     DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE message IN (\(list)));
                     DELETE FROM delivery WHERE message IN (\(list));
                     DELETE FROM body WHERE message IN (\(list));
+                    DELETE FROM event WHERE message IN (\(list));
+                    DELETE FROM undelivered WHERE message IN (\(list));
                     DELETE FROM message WHERE id IN (\(list));
                     """)
             return (isMore, spooled)
@@ -250,6 +275,7 @@ enum RecordRow {
                     maybeDuplicate: row["maybe_duplicate"], endedAt: timestamp(row["ended_at"]),
                     history: history[row["id"]] ?? []))
         }
+        let reported = try EventRow.reported(of: list, in: database)
         return try rows.map { row in
             guard let id = MessageID(rawValue: row["id"]), let key = KeyID(row["key"]),
                 let environment = Environment(rawValue: row["lane"])
@@ -259,7 +285,7 @@ enum RecordRow {
                 reversePath: row["reverse_path"], subject: row["subject"], size: row["size"],
                 acceptedAt: Timestamp(milliseconds: row["accepted_at"]), hasBody: row["has_body"],
                 tags: TagList.tags(row["tags"]), scheduledAt: scheduled[id.rawValue],
-                deliveries: deliveries[id.rawValue] ?? [], now: now)
+                deliveries: deliveries[id.rawValue] ?? [], reported: reported[id.rawValue] ?? [], now: now)
         }
     }
 }

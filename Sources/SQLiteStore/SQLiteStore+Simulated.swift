@@ -80,6 +80,10 @@ enum SimulatedBodies {
                 ORDER BY ended_at, id LIMIT ?3)
             UNION ALL
             SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
+                WHERE state = 'suppressed' AND ended_at IS NOT NULL AND (ended_at, id) > (?1, ?2)
+                ORDER BY ended_at, id LIMIT ?3)
+            UNION ALL
+            SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
                 WHERE state = 'cancelled' AND ended_at IS NOT NULL AND (ended_at, id) > (?1, ?2)
                 ORDER BY ended_at, id LIMIT ?3)
         ) ORDER BY ended_at, id LIMIT ?3

@@ -25,6 +25,7 @@ extension SQLiteStore {
 
     public func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int {
         let list = messages.map { String($0.rawValue) }.joined(separator: ",")
+        let senderReports = senderReports
         return try await write { database in
             // Looked at again: meanwhile some may have been sent.
             let deliveries = try Row.fetchAll(
@@ -34,8 +35,14 @@ extension SQLiteStore {
             let byChange = Dictionary(grouping: deliveries) { row in
                 DeliveryChange(steering, scheduledAt: timestamp(row["scheduled_at"]), at: now)
             }
+            var events = EventWriter(database, reports: senderReports, now: now)
             return try byChange.reduce(0) { changed, entry in
-                try changed + DeliveryRow.apply(entry.key, to: entry.value.map { $0["id"] }, in: database)
+                let ids: [Int64] = entry.value.map { $0["id"] }
+                let count = try DeliveryRow.apply(entry.key, to: ids, in: database)
+                for id in ids {
+                    try DeliveryRow.tell(entry.key, of: DeliveryID(rawValue: id), at: now, &events, in: database)
+                }
+                return changed + count
             }
         }
     }

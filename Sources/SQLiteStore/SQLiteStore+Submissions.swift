@@ -96,9 +96,7 @@ private struct AcceptanceWriter {
     private let findKey: DirectStatement
     private let repeated: DirectStatement
     private let remember: DirectStatement
-    private let insertMessage: DirectStatement
-    private let insertBody: DirectStatement
-    private let insertDelivery: DirectStatement
+    private let rows: SubmissionRows
     private let countUsage: DirectStatement
 
     init(_ database: Database, now: Timestamp, storage: StoragePolicy, free: Int?) throws {
@@ -111,22 +109,10 @@ private struct AcceptanceWriter {
             SELECT id FROM repeat JOIN message ON message.id = repeat.message
             WHERE fingerprint = ? AND message.accepted_at BETWEEN ? AND ? AND EXISTS (
                 SELECT 1 FROM delivery
-                WHERE delivery.message = repeat.message AND state <> 'failed' AND state <> 'cancelled')
+                WHERE delivery.message = repeat.message AND state NOT IN ('failed', 'cancelled', 'suppressed'))
             """)
         remember = try DirectStatement(database, "INSERT OR REPLACE INTO repeat (fingerprint, message) VALUES (?, ?)")
-        insertMessage = try DirectStatement(
-            database,
-            """
-            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled, tags)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """)
-        insertBody = try DirectStatement(database, "INSERT INTO body (message, bytes) VALUES (?, ?)")
-        insertDelivery = try DirectStatement(
-            database,
-            """
-            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at)
-            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5, ?6)
-            """)
+        rows = try SubmissionRows(database)
         countUsage = try DirectStatement(
             database,
             """
@@ -151,10 +137,6 @@ private struct AcceptanceWriter {
     private func rememberRequest() throws -> DirectStatement {
         try DirectStatement(
             database, "INSERT OR REPLACE INTO repeat (fingerprint, message, content, accepted_at) VALUES (?, ?, ?, ?)")
-    }
-
-    private func insertTag() throws -> DirectStatement {
-        try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
     }
 
     mutating func accept(_ submission: Submission) throws -> Acceptance {
@@ -182,7 +164,7 @@ private struct AcceptanceWriter {
                     try rememberRequest.run()
                 }
             }
-            try insert(submission, lane: lane)
+            try rows.insert(submission, lane: lane)
             return .accepted
         }
     }
@@ -215,7 +197,52 @@ private struct AcceptanceWriter {
         }
     }
 
-    private func insert(_ submission: Submission, lane: Lane) throws {
+    func writeUsage() throws {
+        for (id, used) in ledger.usage {
+            countUsage.bind(id.text, at: 1)
+            countUsage.bind(ledger.now.day.number, at: 2)
+            countUsage.bind(Int64(used.emails), at: 3)
+            countUsage.bind(Int64(used.messages), at: 4)
+            countUsage.bind(ledger.now.milliseconds, at: 5)
+            try countUsage.run()
+        }
+    }
+
+    /// Octets of test messages' bodies in the batch.
+    var testBodies: Int { ledger.testBodies }
+}
+
+/// The rows of a message that is taken into the queue.
+struct SubmissionRows {
+    private let database: Database
+    private let insertMessage: DirectStatement
+    private let insertBody: DirectStatement
+    private let insertDelivery: DirectStatement
+
+    init(_ database: Database) throws {
+        self.database = database
+        insertMessage = try DirectStatement(
+            database,
+            """
+            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled, tags,
+                automatic)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        insertBody = try DirectStatement(database, "INSERT INTO body (message, bytes) VALUES (?, ?)")
+        insertDelivery = try DirectStatement(
+            database,
+            """
+            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at)
+            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5, ?6)
+            """)
+    }
+
+    /// Most messages have no tags, so it is prepared where it is needed.
+    private func insertTag() throws -> DirectStatement {
+        try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
+    }
+
+    func insert(_ submission: Submission, lane: Lane) throws {
         let id = submission.id.rawValue
         insertMessage.bind(id, at: 1)
         insertMessage.bind(submission.key.text, at: 2)
@@ -226,6 +253,7 @@ private struct AcceptanceWriter {
         insertMessage.bind(Int64(submission.body.size), at: 7)
         insertMessage.bind(submission.acceptedAt.milliseconds, at: 8)
         insertMessage.bind(TagList.text(submission.tags), at: 10)
+        insertMessage.bind(submission.isAutomatic ? 1 : 0, at: 11)
         switch submission.body {
         case .inline(let bytes):
             insertMessage.bind(nil as String?, at: 9)
@@ -256,18 +284,4 @@ private struct AcceptanceWriter {
             try insertTag.run()
         }
     }
-
-    func writeUsage() throws {
-        for (id, used) in ledger.usage {
-            countUsage.bind(id.text, at: 1)
-            countUsage.bind(ledger.now.day.number, at: 2)
-            countUsage.bind(Int64(used.emails), at: 3)
-            countUsage.bind(Int64(used.messages), at: 4)
-            countUsage.bind(ledger.now.milliseconds, at: 5)
-            try countUsage.run()
-        }
-    }
-
-    /// Octets of test messages' bodies in the batch.
-    var testBodies: Int { ledger.testBodies }
 }

@@ -30,6 +30,8 @@ public final class SQLiteStore: Sendable {
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
     private let storagePolicy: Mutex<StoragePolicy>
+    let senderReportPolicy = Mutex(SenderReports.off)
+    let waitingCursor = WaitingCursor()
     let space: FreeSpace
     /// Octets of test messages' bodies that were accepted and are not counted yet. Changed on the writing thread only.
     let uncountedBodies = Atomic(0)

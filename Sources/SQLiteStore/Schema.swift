@@ -240,5 +240,133 @@ enum Schema {
         ALTER TABLE repeat ADD COLUMN content BLOB;
         ALTER TABLE repeat ADD COLUMN accepted_at INTEGER;
         """,
+        // What became of messages: events of recipients, suppressions, reports to senders, webhooks. A message of which nothing is
+        // told writes no row more than before, and a live one that was sent an entry in the index by SES's id.
+        """
+        -- An automatic reply, a report or from a list: nobody is told by mail that it failed.
+        ALTER TABLE message ADD COLUMN automatic INTEGER NOT NULL DEFAULT 0;
+        -- Recipients of a delivery that were suppressed. Each has an event.
+        ALTER TABLE delivery ADD COLUMN suppressed INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX delivery_by_ses_message_id ON delivery (ses_message_id)
+        WHERE lane = 'live' AND ses_message_id IS NOT NULL;
+        DROP INDEX delivery_rare;
+        CREATE INDEX delivery_rare ON delivery (key, state, message)
+        WHERE state = 'held' OR state = 'failed' OR state = 'cancelled' OR state = 'suppressed';
+
+        -- What others told of a recipient, and who was suppressed. The primary key is what makes an event one, however often it is told.
+        CREATE TABLE event (
+            message INTEGER NOT NULL,
+            -- As in the envelope.
+            recipient TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            bounce_type TEXT,
+            subtype TEXT,
+            diagnostic TEXT,
+            server TEXT,
+            feedback_id TEXT,
+            PRIMARY KEY (message, recipient, kind, at)
+        ) WITHOUT ROWID;
+        -- Nearly all messages are delivered, so those that are not are few.
+        CREATE INDEX event_rare ON event (kind, message) WHERE kind <> 'delivered';
+
+        -- Reports whose message is not known yet.
+        CREATE TABLE waiting_event (
+            id INTEGER PRIMARY KEY,
+            ses_message_id TEXT NOT NULL,
+            received_at INTEGER NOT NULL,
+            recipient TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            bounce_type TEXT,
+            subtype TEXT,
+            diagnostic TEXT,
+            server TEXT,
+            feedback_id TEXT
+        );
+
+        -- What the queue that SES reports to has told.
+        CREATE TABLE feedback_status (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            last_report_at INTEGER,
+            last_answer_at INTEGER,
+            failure TEXT,
+            failing_since INTEGER
+        );
+        INSERT INTO feedback_status (id) VALUES (1);
+
+        ALTER TABLE usage ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE usage ADD COLUMN bounces INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE usage ADD COLUMN hard_bounces INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE usage ADD COLUMN complaints INTEGER NOT NULL DEFAULT 0;
+
+        CREATE TABLE suppression (
+            environment TEXT NOT NULL,
+            -- The address in lower case.
+            match_key TEXT NOT NULL,
+            address TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            message INTEGER,
+            note TEXT,
+            PRIMARY KEY (environment, match_key)
+        ) WITHOUT ROWID;
+
+        -- Recipients whom a message did not reach, of which its sender has not been told.
+        CREATE TABLE undelivered (
+            message INTEGER NOT NULL,
+            recipient TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            -- When it came on record.
+            since INTEGER NOT NULL,
+            reason TEXT,
+            diagnostic TEXT,
+            PRIMARY KEY (message, recipient)
+        ) WITHOUT ROWID;
+
+        CREATE INDEX undelivered_by_age ON undelivered (since, message);
+
+        ALTER TABLE key ADD COLUMN webhooks_for_all INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX key_webhooks_for_all ON key (environment) WHERE webhooks_for_all;
+
+        CREATE TABLE webhook (
+            id TEXT PRIMARY KEY,
+            key TEXT NOT NULL,
+            url TEXT NOT NULL,
+            -- Separated by blanks; empty: all.
+            events TEXT NOT NULL,
+            -- Separated by line feeds; null: any.
+            tags TEXT,
+            enabled INTEGER NOT NULL,
+            disabled_because TEXT,
+            created_at INTEGER NOT NULL,
+            secret BLOB NOT NULL,
+            previous_secret BLOB,
+            previous_secret_until INTEGER,
+            failing_since INTEGER
+        ) WITHOUT ROWID;
+        CREATE INDEX webhook_by_key ON webhook (key, created_at);
+
+        CREATE TABLE webhook_call (
+            id INTEGER PRIMARY KEY,
+            webhook TEXT NOT NULL,
+            event TEXT NOT NULL,
+            type TEXT NOT NULL,
+            body BLOB NOT NULL,
+            created_at INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            next_attempt_at INTEGER NOT NULL,
+            last_attempt_at INTEGER,
+            last_duration INTEGER,
+            last_status INTEGER,
+            last_response TEXT
+        );
+        CREATE INDEX webhook_call_waiting ON webhook_call (webhook, next_attempt_at) WHERE state = 'waiting';
+        CREATE INDEX webhook_call_age ON webhook_call (webhook, created_at) WHERE state = 'waiting';
+        CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id);
+        CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting';
+        """,
     ]
 }

@@ -3,7 +3,9 @@ import RelayCore
 extension RelaySettings {
     /// All settings, in the order of `etc/relay.yaml`.
     public static let reference: [Setting] =
-        general + httpSettings + tlsSettings + submissionSettings + sesSettings + deliverySettings + metricsSettings
+        general + httpSettings + tlsSettings + submissionSettings + sesSettings + feedbackSettings + bouncesSettings
+        + deliverySettings
+        + webhookSettings + metricsSettings
 
     /// Variables that share the settings' prefix and are none of them.
     public static let otherVariables: [(name: String, description: String)] = [
@@ -105,7 +107,8 @@ extension RelaySettings {
             "ses.region", \.ses.region, .optional(.region), unwritten: "none", needsRestart: true,
             "The AWS region. Live keys need it."),
         Setting(
-            "ses.endpoint", \.ses.endpoint, .optional(.endpoint), unwritten: "the region's", needsRestart: true,
+            "ses.endpoint", \.ses.endpoint, .optional(.endpoint("email")), unwritten: "the region's",
+            needsRestart: true,
             "Another place where SES is spoken: a VPC endpoint, or a simulator."),
         Setting(
             "ses.configuration_set", \.ses.configurationSet, .optional(.configurationSet), unwritten: "none",
@@ -123,6 +126,27 @@ extension RelaySettings {
         Setting(
             "ses.profile", \.ses.profile, .optional(.profile), unwritten: "none", needsRestart: true,
             "The profile in that file."),
+    ]
+
+    private static let feedbackSettings: [Setting] = [
+        Setting(
+            "feedback.queue_url", \.feedback.queueURL, .optional(.queueURL), unwritten: "none", needsRestart: true,
+            "The SQS queue in which SES tells what became of messages."),
+        Setting(
+            "feedback.region", \.feedback.region, .optional(.region), unwritten: "the one in queue_url",
+            needsRestart: true, "The AWS region of that queue."),
+        Setting(
+            "feedback.endpoint", \.feedback.endpoint, .optional(.endpoint("sqs")), unwritten: "the queue's own",
+            needsRestart: true, "Another place where SQS is spoken: a VPC endpoint, or a simulator."),
+    ]
+
+    private static let bouncesSettings: [Setting] = [
+        Setting(
+            "bounces.from", \.bounces.from, .optional(.senderAddress), unwritten: "none",
+            "From whom reports of failures are, which go to the envelope senders of messages. Empty: there are none."),
+        Setting(
+            "bounces.for_events", \.bounces.forEvents, .truth,
+            "Whether there are reports of bounces and rejections that SES tells of, too."),
     ]
 
     private static let deliverySettings: [Setting] = [
@@ -152,6 +176,12 @@ extension RelaySettings {
             "With less than this free on the disk, mail from test keys is refused."),
         Setting("log.level", \.log.level, .word, "The least severe messages that are logged."),
         Setting("log.format", \.log.format, .word, "Lines for people, or a JSON object a line."),
+    ]
+
+    private static let webhookSettings: [Setting] = [
+        Setting(
+            "webhooks.private_networks", \.webhooks.privateNetworks, listOf: .network, 0...256, isDistinct: true,
+            "Networks that webhooks may reach although they are not public, there by http:// too.")
     ]
 
     private static let metricsSettings: [Setting] = [

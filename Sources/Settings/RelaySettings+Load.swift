@@ -190,6 +190,22 @@ private struct Contradiction {
             }
             return nil
         },
+        Contradiction(names: ["feedback.region", "feedback.endpoint"]) { settings, blamed in
+            guard settings.feedback.queueURL == nil else { return nil }
+            guard (blamed == "feedback.region" ? settings.feedback.region : settings.feedback.endpoint) != nil else {
+                return nil
+            }
+            return "says where a queue is, but feedback.queue_url names none: set it, or leave this out"
+        },
+        Contradiction(names: ["bounces.for_events"]) { settings, _ in
+            guard settings.bounces.forEvents, settings.bounces.from == nil else { return nil }
+            return "asks for reports to senders, but bounces.from does not say from whom: set it, or leave this out"
+        },
+        Contradiction(names: ["feedback.queue_url"]) { settings, _ in
+            guard let url = settings.feedback.queueURL, settings.feedbackRegion == nil else { return nil }
+            return
+                "does not tell the region of the queue, and neither feedback.region nor ses.region is set: \(echo(url))"
+        },
         Contradiction(names: ["listen", "proxy_networks"]) { settings, blamed in
             missingProxyNetworks(settings, for: settings.listen.first(where: \.takesProxyHeader), in: "listen", blamed)
         },

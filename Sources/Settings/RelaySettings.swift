@@ -16,10 +16,13 @@ public struct RelaySettings: Sendable, Equatable {
     public var tls = TLS()
     public var submission = Submission()
     public var ses = SES()
+    public var feedback = Feedback()
+    public var bounces = Bounces()
     public var delivery = Delivery()
     public var retention = Retention()
     public var storage = StoragePolicy()
     public var log = Log()
+    public var webhooks = Webhooks()
     public var metrics = Metrics()
 
     /// The defaults.
@@ -150,6 +153,24 @@ public struct RelaySettings: Sendable, Equatable {
         }
     }
 
+    /// Where SES tells what became of messages.
+    public struct Feedback: Hashable, Sendable {
+        /// Of an SQS queue; nil: nothing is heard of what became of live messages.
+        public var queueURL: String?
+        /// Nil: the one in ``queueURL``, else that of SES.
+        public var region: String?
+        /// A URL in place of the queue's own, without a slash at its end.
+        public var endpoint: String?
+    }
+
+    /// What the senders of messages are told by mail.
+    public struct Bounces: Hashable, Sendable {
+        /// From whom reports are; nil: there are none.
+        public var from: AddrSpec?
+        /// Whether there are reports of what SES tells, too.
+        public var forEvents = false
+    }
+
     public struct Delivery: Hashable, Sendable {
         /// The pause before the second attempt; it doubles with each further one.
         public var retryFirst = Duration.seconds(30)
@@ -170,6 +191,11 @@ public struct RelaySettings: Sendable, Equatable {
         public enum Format: String, CaseIterable, Hashable, Sendable {
             case text, json
         }
+    }
+
+    public struct Webhooks: Hashable, Sendable {
+        /// Networks that webhooks may reach although they are not public, there without TLS too.
+        public var privateNetworks: [NetworkBlock] = []
     }
 
     public struct Metrics: Hashable, Sendable {
@@ -194,7 +220,28 @@ public struct RelaySettings: Sendable, Equatable {
             .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
         ]
         settings.http.listen = [.address(.http, host: "127.0.0.1", port: 2580)]
+        // A receiver that is being written runs on the same machine.
+        settings.webhooks.privateNetworks = ["127.0.0.0/8", "::1/128"].compactMap { try? NetworkBlock($0) }
         return settings
+    }
+}
+
+extension RelaySettings {
+    /// The region of the queue: what is set, else the one in the URL (`https://sqs.<region>.amazonaws.com/…`), else that of SES. Nil where
+    /// there is no queue.
+    public var feedbackRegion: String? {
+        guard let url = feedback.queueURL else { return nil }
+        return feedback.region ?? Self.region(inQueueURL: url) ?? ses.region
+    }
+
+    /// Also in China (`amazonaws.com.cn`) and with FIPS.
+    private static func region(inQueueURL url: String) -> String? {
+        let host = url.split(separator: "/").dropFirst().first ?? ""
+        let labels = host.lowercased().split(separator: ".")
+        guard labels.count >= 4, labels[0] == "sqs" || labels[0] == "sqs-fips", labels[2] == "amazonaws" else {
+            return nil
+        }
+        return String(labels[1])
     }
 }
 

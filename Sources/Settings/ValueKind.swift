@@ -234,10 +234,44 @@ extension ValueKind where Value == String {
         }
     }
 
-    /// A URL of scheme, host and port alone; a slash at its end is dropped.
-    static var endpoint: ValueKind {
+    /// The URL of an SQS queue: scheme, host, and a path that ends with account and name.
+    static var queueURL: ValueKind {
         ValueKind(
-            expectation: "a URL such as https://email.eu-central-1.amazonaws.com or http://127.0.0.1:5000",
+            expectation:
+                "a queue URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/hiveku-relay-feedback",
+            parse: { text throws(Misfit) in
+                guard !text.hasPrefix("arn:") else {
+                    throw Misfit("it is an ARN; the URL is what 'aws sqs get-queue-url --queue-name NAME' prints")
+                }
+                guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
+                    throw Misfit("it begins with neither https:// nor http://")
+                }
+                let parts = text.dropFirst(scheme.count).split(separator: "/", omittingEmptySubsequences: false)
+                let authority = String(parts.first ?? "")
+                guard !authority.contains("@") else { throw Misfit("credentials don't belong into it") }
+                _ = try HostAndPort(authority)
+                guard parts.count >= 3 else {
+                    throw Misfit("account and name of the queue are missing behind the host")
+                }
+                let isPlain = parts.dropFirst().allSatisfy { part in
+                    !part.isEmpty
+                        && part.utf8.allSatisfy {
+                            isDigit($0) || isLetter($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+                        }
+                }
+                guard isPlain, text.utf8.count <= 512 else {
+                    throw Misfit(
+                        "its path is not account and name of a queue; queues whose name ends in .fifo are not for SES")
+                }
+                return text
+            },
+            write: { $0 })
+    }
+
+    /// A URL of scheme, host and port alone; a slash at its end is dropped.
+    static func endpoint(_ service: String) -> ValueKind {
+        ValueKind(
+            expectation: "a URL such as https://\(service).eu-central-1.amazonaws.com or http://127.0.0.1:5000",
             parse: { text throws(Misfit) in
                 guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
                     throw Misfit("it begins with neither https:// nor http://")
@@ -391,5 +425,26 @@ struct HostAndPort {
             number <= 65_535
         else { throw Misfit("the port must be a number up to 65535") }
         port = number
+    }
+}
+
+extension ValueKind where Value == AddrSpec {
+    /// An address that SES can send from.
+    static var senderAddress: ValueKind {
+        ValueKind(
+            expectation: "an email address such as bounces@example.com",
+            parse: { text throws(Misfit) in
+                guard !LikelySecret.isIn(text) else { throw Misfit() }
+                guard !text.contains("<") else { throw Misfit("give the address alone, without a name and brackets") }
+                let address: AddrSpec
+                do throws(AddressError) { address = try AddrSpec(parsing: text.utf8) } catch {
+                    throw Misfit(error.explanation)
+                }
+                if let obstacle = SenderIdentity.obstacle(to: address.text) {
+                    throw Misfit("SES can't send from it: \(obstacle)")
+                }
+                return address
+            },
+            write: \.text)
     }
 }

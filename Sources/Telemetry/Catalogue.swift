@@ -4,7 +4,8 @@ import PrometheusMetrics
 ///
 /// No label has values that anybody outside could make up: no key, no address, no client, no domain.
 public enum Catalogue {
-    public static let all: [MetricDescription] = faces + admission + delivery + state
+    public static let all: [MetricDescription] =
+        faces + admission + delivery + feedback + senderReports + webhooks + state
 
     static let connections = MetricDescription(
         "hiveku_relay_connections_total", .counter, "Connections accepted, by how TLS begins on them.")
@@ -101,6 +102,24 @@ public enum Catalogue {
         sesQuotaDay, sesQuotaUsed,
     ]
 
+    static let webhookCalls = MetricDescription(
+        "hiveku_relay_webhook_calls_total", .counter,
+        "Tries at sending an event to a webhook, by outcome; retried ones are tried again later.")
+    static let webhookSeconds = MetricDescription(
+        "hiveku_relay_webhook_call_seconds", .histogram(buckets: [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15]),
+        "How long such a try took, with the look-up and the connection.")
+    static let webhooksDisabled = MetricDescription(
+        "hiveku_relay_webhooks_disabled_total", .counter,
+        "Webhooks that the relay has disabled: they failed for 24 hours, or said that they are gone.")
+
+    private static let webhooks = [webhookCalls, webhookSeconds, webhooksDisabled]
+
+    static let webhookBacklog = MetricDescription(
+        "hiveku_relay_webhook_calls_waiting", .gauge,
+        "Events that wait for a webhook, for their first try or another; NaN while the database is not to be read.")
+    static let disabledWebhooks = MetricDescription(
+        "hiveku_relay_webhooks_disabled", .gauge,
+        "Webhooks that the relay has disabled and nobody has enabled again; NaN while the database is not to be read.")
     static let openConnections = MetricDescription(
         "hiveku_relay_connections_open", .gauge, "Connections that are open now.")
     static let queueDeliveries = MetricDescription(
@@ -116,6 +135,20 @@ public enum Catalogue {
         "Emails per second that the relay allows itself now; NaN until it is known.")
     static let storeUp = MetricDescription(
         "hiveku_relay_store_up", .gauge, "1 when the database answered the last look into the queue, else 0.")
+    static let emails30Days = MetricDescription(
+        "hiveku_relay_emails_30d", .gauge,
+        "Emails of the last 30 UTC days of which was told what became of them: delivered, bounced (hard and soft), hard-bounced, complained."
+    )
+    static let bounceRate = MetricDescription(
+        "hiveku_relay_bounce_rate", .gauge,
+        "Hard bounces of the last 30 days for each email whose end is known; NaN below 100 of these. SES reviews accounts at 0.05."
+    )
+    static let complaintRate = MetricDescription(
+        "hiveku_relay_complaint_rate", .gauge,
+        "Complaints of the last 30 days for each email delivered; NaN while the end of fewer than 100 is known. SES reviews accounts at 0.001."
+    )
+    static let suppressions = MetricDescription(
+        "hiveku_relay_suppressions", .gauge, "Addresses that get no mail, by the reason.")
     static let certificateExpiry = MetricDescription(
         "hiveku_relay_certificate_expiry_timestamp_seconds", .gauge,
         "When the certificate that clients are shown expires, by the kind of its key.")
@@ -129,7 +162,8 @@ public enum Catalogue {
         "Series that are not shown because there were too many; should be 0.")
 
     private static let state = [
-        openConnections, queueDeliveries, queueAge, allowedRate, storeUp, certificateExpiry, diskFree, diskSize, build,
-        droppedSeries,
+        openConnections, queueDeliveries, queueAge, webhookBacklog, disabledWebhooks, allowedRate, storeUp,
+        emails30Days, bounceRate, complaintRate,
+        suppressions, certificateExpiry, diskFree, diskSize, build, droppedSeries,
     ]
 }

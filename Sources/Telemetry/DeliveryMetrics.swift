@@ -9,6 +9,7 @@ struct DeliveryMetrics: Sendable {
         let done: Counter
         let failed: Counter
         let retried: Counter
+        let suppressed: Counter
     }
 
     private let outcomes: ByLane<Outcomes>
@@ -31,7 +32,7 @@ struct DeliveryMetrics: Sendable {
             let counter = { registry.counter(Catalogue.deliveries, labels + [("outcome", $0)]) }
             return Outcomes(
                 done: counter(lane == .live ? "sent" : "simulated"), failed: counter("failed"),
-                retried: counter("retried"))
+                retried: counter("retried"), suppressed: counter("suppressed"))
         }
         emails = ByLane { registry.counter(Catalogue.sentEmails, $1) }
         delays = ByLane { registry.histogram(Catalogue.deliveryDelays, $1) }
@@ -59,6 +60,7 @@ struct DeliveryMetrics: Sendable {
                 delays[lane].record(max(0, (settlement.finishedAt - delivery.queuedSince).inSeconds))
             case .failed, .retry, .released: outcomes[lane].failed.increment()
             }
+        case .suppressed(let delivery): outcomes[delivery.lane].suppressed.increment()
         case .retried(let delivery, _): outcomes[delivery.lane].retried.increment()
         case .slowedDown: slowdowns.increment()
         case .laneHeld(let lane, _): held[lane].set(1)

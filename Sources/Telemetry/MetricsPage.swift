@@ -12,17 +12,21 @@ public final class MetricsPage: Sendable {
     /// Where the state is found.
     public struct Sources: Sendable {
         public var queue: @Sendable () async throws -> QueueStatus
+        /// Calls of webhooks that wait, and webhooks that the relay has disabled.
+        public var webhooks: @Sendable () async throws -> (waiting: Int, disabled: Int)
         public var openConnections: @Sendable () -> Int
         public var certificates: @Sendable () -> [TLSCertificateInfo]
         public var disk: @Sendable () async -> DiskSpace?
 
         public init(
             queue: @escaping @Sendable () async throws -> QueueStatus,
+            webhooks: @escaping @Sendable () async throws -> (waiting: Int, disabled: Int),
             openConnections: @escaping @Sendable () -> Int,
             certificates: @escaping @Sendable () -> [TLSCertificateInfo],
             disk: @escaping @Sendable () async -> DiskSpace?
         ) {
             self.queue = queue
+            self.webhooks = webhooks
             self.openConnections = openConnections
             self.certificates = certificates
             self.disk = disk
@@ -46,8 +50,11 @@ public final class MetricsPage: Sendable {
     private let ages: [QueueState: Meter]
     private let scheduled: [Lane: Meter]
     private let allowedRate: Meter
+    private let standing: StandingMeters
     private let storeUp: Meter
     private let openConnections: Meter
+    private let webhookBacklog: Meter
+    private let disabledWebhooks: Meter
     private let diskFree: Meter
     private let diskSize: Meter
     private let droppedSeries: Meter
@@ -89,8 +96,11 @@ public final class MetricsPage: Sendable {
                 (lane, registry.gauge(Catalogue.queueDeliveries, [("lane", lane.rawValue), ("state", "scheduled")]))
             })
         allowedRate = registry.gauge(Catalogue.allowedRate)
+        standing = StandingMeters(registry)
         storeUp = registry.gauge(Catalogue.storeUp)
         openConnections = registry.gauge(Catalogue.openConnections)
+        webhookBacklog = registry.gauge(Catalogue.webhookBacklog)
+        disabledWebhooks = registry.gauge(Catalogue.disabledWebhooks)
         diskFree = registry.gauge(Catalogue.diskFree)
         diskSize = registry.gauge(Catalogue.diskSize)
         droppedSeries = registry.gauge(Catalogue.droppedSeries)
@@ -102,7 +112,10 @@ public final class MetricsPage: Sendable {
     func text() async -> String {
         if let counting = counting() {
             // What comes later is for who looks next.
-            if await within(limit, { await counting.value }) == nil { show(nil) }
+            if await within(limit, { await counting.value }) == nil {
+                show(nil)
+                show(webhooks: nil)
+            }
         }
         openConnections.set(sources.openConnections())
         let disk = await within(limit, sources.disk) ?? nil
@@ -127,6 +140,7 @@ public final class MetricsPage: Sendable {
     private func count() async {
         let began = clock.monotonicNow()
         show(try? await sources.queue())
+        show(webhooks: try? await sources.webhooks())
         let ended = clock.monotonicNow()
         let pause = min(
             max(ended.seconds(since: began) / MetricsPage.share, MetricsPage.shortestPause), MetricsPage.longestPause)
@@ -134,6 +148,12 @@ public final class MetricsPage: Sendable {
             state.counting = nil
             state.countAgainAt = ended.advanced(bySeconds: pause)
         }
+    }
+
+    /// Nil: nobody knows.
+    private func show(webhooks backlog: (waiting: Int, disabled: Int)?) {
+        webhookBacklog.set(backlog.map { Double($0.waiting) } ?? .nan)
+        disabledWebhooks.set(backlog.map { Double($0.disabled) } ?? .nan)
     }
 
     /// Nil: nobody knows.
@@ -150,6 +170,7 @@ public final class MetricsPage: Sendable {
             let waiting = status?.scheduled.first { $0.lane == lane }?.deliveries ?? 0
             meter.set(status == nil ? .nan : Double(waiting))
         }
+        standing.show(status)
         allowedRate.set(status?.lanes.first { $0.lane == .live }?.rate ?? .nan)
     }
 

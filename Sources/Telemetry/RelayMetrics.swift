@@ -1,10 +1,13 @@
 import Admission
 import Delivery
+import Feedback
 import HTTPServer
 import Metrics
 import PrometheusMetrics
 import RelayCore
 import SMTPServer
+import SenderReports
+import Webhooks
 
 /// What the relay counts. Told of by the observers of its modules, which know nothing of metrics.
 ///
@@ -16,6 +19,9 @@ public final class RelayMetrics: Sendable {
     private let smtp: SMTPMetrics
     private let http: HTTPMetrics
     private let admission: AdmissionMetrics
+    private let webhooks: WebhookMetrics
+    private let feedback: FeedbackMetrics
+    private let senderReports: SenderReportMetrics
     private let syncSeconds: Recorder
 
     public init(version: String) {
@@ -25,17 +31,25 @@ public final class RelayMetrics: Sendable {
         http = HTTPMetrics(registry, connections)
         admission = AdmissionMetrics(registry)
         delivery = DeliveryMetrics(registry)
+        webhooks = WebhookMetrics(registry)
+        feedback = FeedbackMetrics(registry)
+        senderReports = SenderReportMetrics(registry)
         syncSeconds = registry.histogram(Catalogue.syncSeconds)
         registry.gauge(Catalogue.build, [("version", version)]).set(1)
     }
 
     /// More than there are; in the way of a mistake, not of growth.
-    static let maximumSeries = 250
+    static let maximumSeries = 300
 
     public func observe(_ event: SMTPEvent) { smtp.observe(event) }
     public func observe(_ event: HTTPEvent) { http.observe(event) }
     public func observe(_ event: Admission.Event) { admission.observe(event) }
     public func observe(_ event: DeliveryEvent) { delivery.observe(event) }
+    public func observe(_ event: WebhookDispatcher.Event) { webhooks.observe(event) }
+    public func observe(_ event: SenderReportEvent) { senderReports.observe(event) }
+    public func observe(_ event: FeedbackEvent) { feedback.observe(event) }
+    /// There is a queue to read.
+    public func readsFeedback() { feedback.begins() }
     public func synced(seconds: Double) { syncSeconds.record(seconds) }
 }
 

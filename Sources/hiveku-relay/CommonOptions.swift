@@ -79,6 +79,7 @@ extension RelayCore.Environment: ExpressibleByArgument {}
 extension Scope: ExpressibleByArgument {}
 extension QueuedDisposition: ExpressibleByArgument {}
 extension MessageState: ExpressibleByArgument {}
+extension RecipientStatus: ExpressibleByArgument {}
 
 /// A length of time on the command line: `90d`, `24h`, `30s`.
 struct TimeSpan: ExpressibleByArgument {

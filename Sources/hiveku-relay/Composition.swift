@@ -5,6 +5,7 @@ import HTTPServer
 import InternetMessage
 import RelayCore
 import SMTPServer
+import SenderReports
 import Settings
 import Telemetry
 
@@ -41,8 +42,23 @@ extension HTTPServerConfiguration {
             maximumMessageSize: settings.submission.maximumMessageSize,
             maximumRecipients: settings.submission.maximumRecipients, trustedProxies: settings.http.trustedProxies,
             // Beside the database: the service may write there, and the disk has room for messages.
-            scratchDirectory: directory.isEmpty ? "." : directory)
+            scratchDirectory: directory.isEmpty ? "." : directory,
+            webhookAddresses: WebhookAddressPolicy(settings.webhooks))
     }
+}
+
+extension WebhookAddressPolicy {
+    init(_ settings: RelaySettings.Webhooks) { self.init(privateNetworks: settings.privateNetworks) }
+}
+
+extension RelayCore.SenderReports {
+    init(_ settings: RelaySettings.Bounces) {
+        self = settings.from == nil ? .off : settings.forEvents ? .ofFailuresAndEvents : .ofFailures
+    }
+}
+
+extension SenderReporter.Configuration {
+    init(_ settings: RelaySettings) { self.init(from: settings.bounces.from, hostname: settings.hostname) }
 }
 
 extension RetrySchedule {

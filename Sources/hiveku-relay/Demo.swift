@@ -25,6 +25,7 @@ struct Demo: Sendable {
             database: "\(demo.database)"
             listen: [\(demo.listen.map { "\"\($0)\"" }.joined(separator: ", "))]
             http: {listen: [\(demo.http.listen.map { "\"\($0)\"" }.joined(separator: ", "))]}
+            webhooks: {private_networks: [\(demo.webhooks.privateNetworks.map { "\"\($0)\"" }.joined(separator: ", "))]}
             storage: {reserve: \(demo.storage.reserve), reserve_test: \(demo.storage.reserveTest)}
             retention: {simulated_size: \(demo.storage.simulatedSize)}
 
@@ -52,7 +53,8 @@ struct Demo: Sendable {
         let key = APIKey(generating: .test, using: &generator)
         try await store.insertKey(
             StoredKey(
-                key: Key(id: key.id, name: "demo", environment: .test, scopes: [.send, .batch], createdAt: now),
+                key: Key(
+                    id: key.id, name: "demo", environment: .test, scopes: [.send, .batch, .webhooks], createdAt: now),
                 digest: key.digest))
         try directory.write(Array((key.revealed + "\n").utf8), to: "demo-key")
         return key
@@ -83,7 +85,7 @@ struct Demo: Sendable {
                     + "\"to\": \"you@example.net\", \"subject\": \"Hello from the demo\", \"text\": \"It works.\"}'")
         }
         print("")
-        print("See what became of it:")
+        print("Send to bounce@simulator.amazonses.com and the like, and see what became of it:")
         print("")
         print("  \(program) messages list --config \(Demo.directoryName)/relay.yaml")
         print("")

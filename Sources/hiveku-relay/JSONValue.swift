@@ -65,15 +65,27 @@ extension JSONValue {
             "burst": .number(key.limits.capacity), "per_day": JSONValue(key.limits.perDay),
             "domains": JSONValue(key.domains.map(\.description)),
             "networks": JSONValue(key.networks.map(\.description)), "detect_repeats": .bool(key.detectsRepeats),
-            "created_at": JSONValue(key.createdAt),
+            "webhooks_for_all": .bool(key.webhooksForAll), "created_at": JSONValue(key.createdAt),
             "expires_at": JSONValue(key.expiresAt), "revoked_at": JSONValue(key.revokedAt),
             "last_used_at": JSONValue(record.usage.lastUsedAt), "emails_total": .integer(record.usage.emailsTotal),
             "emails_30d": .integer(record.usage.emails30Days), "emails_today": .integer(record.usage.emailsToday),
             "rate_limit_hits": .integer(record.usage.rateLimitHits),
             "auth_failures": .integer(record.usage.authFailures),
         ]
+        members.merge(JSONValue.members(SendingStanding(record.usage.feedback))) { own, _ in own }
         if let revealed { members["key"] = .string(revealed) }
         self = .object(members)
+    }
+
+    /// What was told of emails in the last 30 days, and the rates that SES looks at; null where nothing is known.
+    static func members(_ standing: SendingStanding) -> [String: JSONValue] {
+        let counts = standing.counts
+        return [
+            "deliveries_30d": .integer(counts.deliveries), "bounces_30d": .integer(counts.bounces),
+            "hard_bounces_30d": .integer(counts.hardBounces), "complaints_30d": .integer(counts.complaints),
+            "bounce_rate": standing.bounceRate.map { .number($0) } ?? .null,
+            "complaint_rate": standing.complaintRate.map { .number($0) } ?? .null,
+        ]
     }
 
     /// A message; with its attempts where one message is shown.
@@ -86,7 +98,25 @@ extension JSONValue {
             "accepted_at": JSONValue(message.acceptedAt), "scheduled_at": JSONValue(message.scheduledAt),
             "tags": JSONValue(message.tags),
             "deliveries": .array(message.deliveries.map { JSONValue($0, attempts: attempts) }),
+            "statuses": .array(message.recipientRecords.map { JSONValue($0, events: attempts) }),
         ])
+    }
+
+    private init(_ recipient: RecipientRecord, events: Bool) {
+        var members: [String: JSONValue] = [
+            "recipient": .string(recipient.address), "status": .string(recipient.status.rawValue),
+            "at": JSONValue(recipient.at), "detail": JSONValue(recipient.detail),
+        ]
+        if events {
+            members["events"] = .array(
+                recipient.events.map { event in
+                    .object([
+                        "type": .string(event.kind.rawValue), "at": JSONValue(event.at),
+                        "detail": JSONValue(event.sentence),
+                    ])
+                })
+        }
+        self = .object(members)
     }
 
     private init(_ delivery: MessageRecord.Delivery, attempts: Bool) {

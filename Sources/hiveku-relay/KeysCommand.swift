@@ -79,6 +79,10 @@ struct KeyRuleOptions: ParsableArguments {
         inversion: .prefixedNo,
         help: "Whether a message that is sent again within a day is queued once. (default: yes)")
     var detectRepeats: Bool?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether the key's webhooks hear of the messages of all keys of its environment. (default: no)")
+    var webhooksForAll: Bool?
     @Option(help: "How long the key works from now on, for example 90d or 12h. (default: for ever)")
     var expiresIn: TimeSpan?
 
@@ -104,6 +108,7 @@ struct KeyRuleOptions: ParsableArguments {
         let domains = domains.isEmpty ? nil : try parsedDomains()
         let networks = networks.isEmpty ? nil : try parsedNetworks()
         let (perSecond, burst, perDay, detectsRepeats) = (perSecond, burst, perDay, detectRepeats)
+        let webhooksForAll = webhooksForAll
         let expiresAt = expiresIn.map { now + $0.duration }
         return { key in
             if let scopes { key.scopes = scopes }
@@ -113,6 +118,7 @@ struct KeyRuleOptions: ParsableArguments {
             if let domains { key.domains = domains }
             if let networks { key.networks = networks }
             if let detectsRepeats { key.detectsRepeats = detectsRepeats }
+            if let webhooksForAll { key.webhooksForAll = webhooksForAll }
             if let expiresAt { key.expiresAt = expiresAt }
         }
     }
@@ -172,7 +178,11 @@ struct KeysList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List keys with their usage.",
         discussion:
-            "The last column names what to look at: keys that are unused, failing, at their limits or about to expire.")
+            """
+            BOUNCES and COMPLAINTS are rates of the last 30 days, as far as SES told what became of the emails. SES reviews accounts \
+            with 5 % of hard bounces or 0.1 % of complaints. The last column names what to look at: keys that are unused, failing, \
+            at their limits or about to expire, or whose mail bounces or is complained of too often.
+            """)
 
     @Option(help: "Only keys that were not used for so long, or never and created before that.") var unused: TimeSpan?
     @Flag(help: "Revoked keys too.") var all = false
@@ -197,14 +207,17 @@ struct KeysList: AsyncParsableCommand {
             return printError(what)
         }
         var table = Table(
-            ["ID", "NAME", "ENV", "LIMITS", "LAST USED", "30 DAYS", "TOTAL", "LIMITED", "FAILED AUTH", "NOTE"],
-            rightAligned: [5, 6, 7, 8])
+            [
+                "ID", "NAME", "ENV", "LIMITS", "LAST USED", "30 DAYS", "TOTAL", "BOUNCES", "COMPLAINTS", "LIMITED",
+                "FAILED AUTH", "NOTE",
+            ], rightAligned: [5, 6, 7, 8, 9, 10])
         for record in records {
             let (key, usage) = (record.key, record.usage)
             table.append([
                 key.id.text, key.name, key.environment.rawValue, limits(key.limits),
                 usage.lastUsedAt.map { approximate(now - $0) + " ago" } ?? "never", String(usage.emails30Days),
-                String(usage.emailsTotal), String(usage.rateLimitHits), String(usage.authFailures),
+                String(usage.emailsTotal), percent(record.standing.bounceRate), percent(record.standing.complaintRate),
+                String(usage.rateLimitHits), String(usage.authFailures),
                 notes(record, now: now).joined(separator: ", "),
             ])
         }
@@ -222,6 +235,37 @@ private func limits(_ limits: SendingLimits) -> String {
 
 func decimal(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
+}
+
+/// `2.1 %`, `0.05 %`; `-` for what is not known.
+func percent(_ rate: Double?) -> String {
+    guard let rate else { return "-" }
+    let hundredths = (rate * 10_000).rounded() / 100
+    return "\(decimal(hundredths)) %"
+}
+
+extension KeyRecord {
+    var standing: SendingStanding { SendingStanding(usage.feedback) }
+}
+
+extension SendingStanding {
+    /// What an operator should look at.
+    var notes: [String] {
+        var notes: [String] = []
+        if bouncesTooOften {
+            notes.append("BOUNCES TOO OFTEN (SES reviews at \(percent(SendingStanding.bounceThreshold)))")
+        }
+        if complainedOfTooOften {
+            notes.append("TOO MANY COMPLAINTS (SES reviews at \(percent(SendingStanding.complaintThreshold)))")
+        }
+        return notes
+    }
+
+    /// In one line.
+    var summary: String {
+        "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) for good), "
+            + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: \(percent(bounceRate)) and \(percent(complaintRate))"
+    }
 }
 
 extension Key {
@@ -251,7 +295,7 @@ private func notes(_ record: KeyRecord, now: Timestamp) -> [String] {
     if usage.rateLimitHits > 0 { notes.append("hits its limits") }
     if let cap = key.limits.perDay, usage.emailsToday >= cap { notes.append("day used up") }
     if usage.authFailures > 0 { notes.append("fails to log in") }
-    return notes
+    return notes + record.standing.notes
 }
 
 struct KeysShow: AsyncParsableCommand {
@@ -274,14 +318,17 @@ struct KeysShow: AsyncParsableCommand {
             ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", limits(key.limits)),
             ("Domains", list(key.domains.map(\.description), none: "any")),
             ("Networks", list(key.networks.map(\.description), none: "any")),
-            ("Repeats", key.detectsRepeats ? "queued once" : "queued again"), ("Created", key.createdAt.rfc3339),
+            ("Repeats", key.detectsRepeats ? "queued once" : "queued again"),
+            ("Created", key.createdAt.rfc3339),
             ("Expires", key.expiresAt?.rfc3339 ?? "never"),
         ]
+        if key.webhooksForAll { rows.append(("Webhooks", "hear of all \(key.environment.rawValue) keys' messages")) }
         if let revokedAt = key.revokedAt { rows.append(("Revoked", revokedAt.rfc3339)) }
         rows += [
             ("Last used", usage.lastUsedAt?.rfc3339 ?? "never"),
             ("Emails", "\(usage.emailsToday) today, \(usage.emails30Days) in 30 days, \(usage.emailsTotal) in all"),
-            ("Limits hit", String(usage.rateLimitHits)), ("Failed authentications", String(usage.authFailures)),
+            ("Became of them", record.standing.summary), ("Limits hit", String(usage.rateLimitHits)),
+            ("Failed authentications", String(usage.authFailures)),
         ]
         let notes = notes(record, now: now)
         if !notes.isEmpty { rows.append(("Note", notes.joined(separator: ", "))) }

@@ -17,13 +17,21 @@ struct MessagesList: AsyncParsableCommand {
         commandName: "list", abstract: "List messages, newest first.",
         discussion: """
             Only messages that match every option are listed. A scheduled message is in the state 'scheduled' until its time \
-            has come; then it is queued. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the failed \
+            has come; then it is queued. The state is what the relay has done with the message; the status is what is known of a \
+            recipient, and 'messages show' tells it of each. 'hiveku-relay messages list --status bounced --since 1d' lists the \
+            messages of the last 24 hours that have bounced for a recipient at least. \
+            'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the failed \
             messages of the last 24 hours that have the tag 'welcome'.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
     @Option(help: "Only messages in this state: \(MessageState.allCases.map(\.rawValue).joined(separator: ", ")).")
     var state: MessageState?
+    @Option(
+        help:
+            "Only messages with a recipient of this status: \(RecipientStatus.allCases.map(\.rawValue).joined(separator: ", "))."
+    )
+    var status: RecipientStatus?
     @Flag(help: "Only messages that wait for the time they are scheduled for: the same as --state scheduled.")
     var scheduled = false
     @Option(help: "Only messages with this tag.") var tag: String?
@@ -43,9 +51,10 @@ struct MessagesList: AsyncParsableCommand {
 
     func run() async throws {
         let now = SystemClock().now()
-        let filter = MessageFilter(
+        var filter = MessageFilter(
             key: key, state: scheduled ? .scheduled : state, subject: subject, tag: tag,
             since: since.map { now - $0.duration }, limit: limit)
+        filter.status = status
         let messages = try await common.store().messages(filter, now: now)
         if json {
             try JSONValue.print(messages.lazy.map { JSONValue($0) })
@@ -74,7 +83,13 @@ private func table(_ messages: [MessageRecord]) -> Table {
 
 struct MessagesShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a message with each attempt at delivering it.")
+        commandName: "show",
+        abstract: "Show a message with each attempt at delivering it, and what became of each recipient.",
+        discussion: """
+            The status of a recipient is the weightiest of its events: a bounce for good outweighs a delivery, and a complaint \
+            outweighs both, in whatever order they were told. Events of live messages come from SES, where 'hiveku-relay feedback \
+            template' was set up.
+            """)
 
     @Argument(help: "The message's id, as the 250 reply named it, or as the HTTP API did, with msg_ in front.") var id:
         MessageID
@@ -106,6 +121,17 @@ struct MessagesShow: AsyncParsableCommand {
         rows.append(("Body", message.hasBody ? "kept (--raw prints it)" : "no longer kept"))
         printRows(rows)
         for (number, delivery) in message.deliveries.enumerated() { show(delivery, number + 1, of: message) }
+        print("")
+        print("Recipients:")
+        for recipient in message.recipientRecords { show(recipient) }
+    }
+
+    private func show(_ recipient: RecipientRecord) {
+        print("  " + printable("\(recipient.address): \(recipient.status.rawValue)"))
+        for event in recipient.events {
+            let detail = event.sentence.map { ": " + printable($0) } ?? ""
+            print("    \(event.at.rfc3339) \(event.kind.rawValue)\(detail)")
+        }
     }
 
     private func show(_ delivery: MessageRecord.Delivery, _ number: Int, of message: MessageRecord) {
@@ -142,13 +168,16 @@ struct MessagesWait: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait", abstract: "Wait until messages have been sent; for CI.",
         discussion: """
-            Succeeds as soon as so many messages that match have been sent (or simulated), and prints them. Fails with \
-            status 1 when the time is up, and says what there is instead.
+            Succeeds as soon as so many messages that match have been sent (or simulated), and prints them; with --status as \
+            soon as so many have a recipient of this status. Fails with status 1 when the time is up, and says what there is \
+            instead.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
     @Option(help: "Only messages accepted within this time, for example 5m.") var since: TimeSpan?
+    @Option(help: "What must be known of a recipient, for example delivered or bounced. (default: the message is sent)")
+    var status: RecipientStatus?
     @Option(help: "How many must have been sent.") var count = 1
     @Option(help: "How long to wait.") var timeout: TimeSpan = TimeSpan(.seconds(10), "10s")
     @Flag(help: "Print one JSON object a line.") var json = false
@@ -166,7 +195,8 @@ struct MessagesWait: AsyncParsableCommand {
         var filter = MessageFilter(key: key, subject: subject, since: since.map { start - $0.duration }, limit: count)
         while true {
             var found: [MessageRecord] = []
-            for state in [MessageState.simulated, .sent] {
+            filter.status = status
+            for state in status == nil ? [MessageState.simulated, .sent] : [nil] {
                 filter.state = state
                 found += try await store.messages(filter, now: clock.now())
             }
@@ -189,6 +219,7 @@ struct MessagesWait: AsyncParsableCommand {
     private func whatThereIs(_ store: any RelayStore, _ filter: MessageFilter) async throws -> String {
         var filter = filter
         filter.state = nil
+        filter.status = nil
         filter.limit = 1000
         let messages = try await store.messages(filter, now: SystemClock().now())
         guard !messages.isEmpty else { return "no message that matches was accepted" }

@@ -3,12 +3,6 @@ import Foundation
 import RelayCore
 import Settings
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// Which messages a change is for: ids, or a key or state, but never all by mistake.
 struct MessageSelection: ParsableArguments {
     @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
@@ -27,7 +21,7 @@ struct MessageSelection: ParsableArguments {
 
     /// Whether somebody is to be asked before so many are changed. A script has said what it wants, and nobody would answer.
     private func mustAsk(_ count: Int) -> Bool {
-        ids.isEmpty && count > 1 && !yes && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1
+        ids.isEmpty && count > 1 && !yes && Confirmation.isPossible
     }
 
     /// Steers what is selected, a batch at a time, and returns how many deliveries changed.
@@ -45,7 +39,7 @@ struct MessageSelection: ParsableArguments {
             progress.show("looking for messages: \(grouped(found))")
         }
         progress.clear()
-        if mustAsk(messages.count), !confirms("\(question) \(grouped(messages.count)) messages?") {
+        if mustAsk(messages.count), !Confirmation.of("\(question) \(grouped(messages.count)) messages?") {
             printError("Nothing was changed.")
             throw ExitCode(1)
         }
@@ -65,12 +59,6 @@ struct MessageSelection: ParsableArguments {
             progress.show("\(done): \(grouped(steered)) of \(grouped(messages.count)) messages")
         }
         return changed
-    }
-
-    private func confirms(_ question: String) -> Bool {
-        Output.writeError("\(question) [y/N] ")
-        let answer = readLine()?.trimmingCharacters(in: .whitespaces).lowercased()
-        return answer == "y" || answer == "yes"
     }
 }
 
@@ -135,13 +123,4 @@ struct MessagesDrop: AsyncParsableCommand {
         let changed = try await selection.steer(.drop, common.store(), question: "Drop", done: "dropped", log: log)
         printError("Dropped \(counted(changed, "delivery", "deliveries")).")
     }
-}
-
-/// `12,345`.
-private func grouped(_ number: Int) -> String {
-    let digits = String(number)
-    return digits.enumerated().map { index, digit in
-        let isBoundary = index > 0 && (digits.count - index).isMultiple(of: 3)
-        return (isBoundary ? "," : "") + String(digit)
-    }.joined()
 }

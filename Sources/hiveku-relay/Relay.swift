@@ -3,6 +3,7 @@ import Admission
 import ArgumentParser
 import Delivery
 import Diagnosis
+import Feedback
 import Foundation
 import HTTPServer
 import InternetMessage
@@ -14,11 +15,13 @@ import NIOPosix
 import RelayCore
 import SESTransport
 import SMTPServer
+import SenderReports
 import ServiceLifecycle
 import Settings
 import Supervision
 import Telemetry
 import UnixSignals
+import Webhooks
 
 /// The relay put together: the store, admission in front of it, a worker for each lane behind it, and the SMTP server.
 ///
@@ -54,7 +57,12 @@ struct Relay: Sendable {
         let store = try openStore(
             settings, for: .relay(onSync: { metrics?.synced(seconds: $0) }), now: clock.now())
 
-        let observer = DeliveryObserver(demo: demo, metrics: metrics)
+        store.senderReports = .init(settings.bounces)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let webhooks = WebhookDispatcher(
+            store: store, policy: WebhookAddressPolicy(settings.webhooks), group: group, version: relayVersion,
+            clock: clock, logger: logger, observe: { metrics?.observe($0) })
+        let observer = DeliveryObserver(demo: demo, metrics: metrics, webhooks: webhooks)
         let ses = try transport(settings, environment, clock, logger)
         let measured = metrics.flatMap { metrics in ses.map { MeasuredTransport($0, metrics, clock: clock) } }
         let account: (any Transport & QuotaSource)? = measured ?? ses
@@ -72,7 +80,13 @@ struct Relay: Sendable {
                 metrics?.observe(event)
                 if case .accepted(_, let lane) = event { (lane == .live ? live : test).wake() }
             })
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let reporter = SenderReporter(
+            configuration: .init(settings), store: store, records: store, nextID: { admission.nextID(at: $0) },
+            clock: clock, logger: logger,
+            observe: { event in
+                metrics?.observe(event)
+                if case .queued(_, let lane) = event { (lane == .live ? live : test).wake() }
+            })
         let limiter = ConnectionLimiter(
             maximum: settings.submission.maximumConnections,
             maximumPerClient: settings.submission.maximumConnectionsPerClient)
@@ -118,13 +132,22 @@ struct Relay: Sendable {
             if bound.listener.takesProxyHeader { metadata["proxy_header"] = "required" }
             logger.notice("listening", metadata: metadata)
         }
+        let feedback: [any Service]
+        do {
+            feedback = try FeedbackService.services(
+                settings, store: store, metrics: metrics, environment: environment, clock: clock, logger: logger)
+        } catch {
+            printError("\(error)")
+            throw ExitCode(78)
+        }
         let current = Current(settings)
         let followers = SettingsFollowers(
             store: store, admission: admission, server: server, web: web, limiter: limiter,
             proxyNetworks: proxyNetworks,
-            live: live, test: test, log: log)
+            live: live, test: test, webhooks: webhooks, reporter: reporter, log: log)
         let watchdog = Watchdog(
-            group: group, lanes: [("live", live), ("test", test)], store: store, callsSES: ses != nil,
+            group: group, lanes: [("live", live), ("test", test)], store: store,
+            callsSES: ses != nil || !feedback.isEmpty,
             interval: manager.watchdogInterval, clock: clock, logger: logger)
         let telemetry = TelemetrySources(
             store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
@@ -137,6 +160,8 @@ struct Relay: Sendable {
                 ReloadService(
                     settings: current, read: rereading, certificates: certificates, followers: followers,
                     hangups: hangups, clock: clock, logger: logger),
+                WebhookService(dispatcher: webhooks), SenderReportService(reporter: reporter),
+            ] + feedback + [
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),
                 ServersService(smtp: server, http: web),
@@ -182,12 +207,20 @@ struct Relay: Sendable {
 private struct DeliveryObserver: Sendable {
     let demo: Demo?
     let metrics: RelayMetrics?
+    let webhooks: WebhookDispatcher
 
     var observe: @Sendable (DeliveryEvent) -> Void {
-        let (demo, metrics) = (demo, metrics)
+        let (demo, metrics, webhooks) = (demo, metrics, webhooks)
         return { event in
             metrics?.observe(event)
-            guard let demo, case .ended(let delivery, let settlement) = event else { return }
+            // Their events are on record now.
+            switch event {
+            case .ended, .suppressed: webhooks.wake()
+            default: break
+            }
+            guard let demo else { return }
+            if case .suppressed(let delivery) = event { return demo.sent(delivery, "Suppressed") }
+            guard case .ended(let delivery, let settlement) = event else { return }
             switch settlement.result {
             case .simulated: demo.sent(delivery, "Sent (simulated)")
             case .sent: demo.sent(delivery, "Sent")
@@ -222,6 +255,18 @@ private struct WorkerService: Service {
     let worker: DeliveryWorker
 
     func run() async { await cancelWhenGracefulShutdown { await worker.run() } }
+}
+
+private struct WebhookService: Service {
+    let dispatcher: WebhookDispatcher
+
+    func run() async { await cancelWhenGracefulShutdown { await dispatcher.run() } }
+}
+
+private struct SenderReportService: Service {
+    let reporter: SenderReporter
+
+    func run() async { await cancelWhenGracefulShutdown { await reporter.run() } }
 }
 
 private struct LiveService: Service {
@@ -268,6 +313,9 @@ private struct Upkeep: Service {
                 do {
                     // A batch at a time, with room for others in between.
                     while try await store.prune(settings.value.retention, now: clock.now()), !Task.isCancelled {
+                        try await clock.sleep(until: clock.now() + .milliseconds(100))
+                    }
+                    while try await store.pruneCalls(now: clock.now()), !Task.isCancelled {
                         try await clock.sleep(until: clock.now() + .milliseconds(100))
                     }
                 } catch is CancellationError {

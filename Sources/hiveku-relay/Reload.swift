@@ -6,9 +6,11 @@ import Logging
 import NIOOpenSSL
 import RelayCore
 import SMTPServer
+import SenderReports
 import ServiceLifecycle
 import Settings
 import UnixSignals
+import Webhooks
 
 /// The parts of a running relay that are told when the settings change.
 struct SettingsFollowers: Sendable {
@@ -20,10 +22,14 @@ struct SettingsFollowers: Sendable {
     let proxyNetworks: ProxyNetworks
     let live: DeliveryWorker
     let test: DeliveryWorker
+    let webhooks: WebhookDispatcher
+    let reporter: SenderReporter
     let log: LogSettings
 
     func follow(_ settings: RelaySettings) {
         store.storage = settings.storage
+        store.senderReports = .init(settings.bounces)
+        reporter.reconfigure(.init(settings))
         admission.reconfigure(.init(settings))
         server.reconfigure(.init(settings))
         web.reconfigure(.init(settings))
@@ -34,6 +40,7 @@ struct SettingsFollowers: Sendable {
         let schedule = RetrySchedule(settings.delivery)
         live.reconfigure(schedule: schedule, maximumRate: settings.ses.maximumRate)
         test.reconfigure(schedule: schedule, maximumRate: nil)
+        webhooks.reconfigure(WebhookAddressPolicy(settings.webhooks))
         log.use(settings.log)
     }
 }

@@ -21,6 +21,13 @@ struct Status: AsyncParsableCommand {
             let rate = known?.rate.map { ", at most \(decimal(($0 * 10).rounded() / 10)) emails a second" } ?? ""
             print("\(lane.rawValue) lane: \(state)\(rate)")
             print("  emails accepted today: \(status.emailsToday[lane] ?? 0)")
+            if let counts = status.feedback[lane] {
+                let standing = SendingStanding(counts)
+                print("  what became of them: \(standing.summary)")
+                for note in standing.notes { print("  \(note)") }
+            }
+            let suppressed = status.suppressions[lane]?.values.reduce(0, +) ?? 0
+            if suppressed > 0 { print("  suppressed: \(counted(suppressed, "address", "addresses"))") }
             let depths = status.depths.filter { $0.lane == lane }
             let scheduled = status.scheduled.first { $0.lane == lane }
             if depths.isEmpty, scheduled == nil { print("  queue: empty") }
@@ -64,6 +71,26 @@ extension JSONValue {
                         "emails_per_second": lane.rate.map { .number($0) } ?? .null,
                     ])
                 }),
+            "standing": .object(
+                Dictionary(
+                    uniqueKeysWithValues: Lane.allCases.map { lane in
+                        (
+                            lane.rawValue,
+                            .object(JSONValue.members(SendingStanding(status.feedback[lane] ?? FeedbackCounts())))
+                        )
+                    })),
+            "suppressions": .object(
+                Dictionary(
+                    uniqueKeysWithValues: Lane.allCases.map { lane in
+                        (
+                            lane.rawValue,
+                            .object(
+                                Dictionary(
+                                    uniqueKeysWithValues: SuppressionReason.allCases.map { reason in
+                                        (reason.rawValue, .integer(status.suppressions[lane]?[reason] ?? 0))
+                                    }))
+                        )
+                    })),
             "emails_today": .object(
                 Dictionary(
                     uniqueKeysWithValues: Lane.allCases.map { ($0.rawValue, .integer(status.emailsToday[$0] ?? 0)) })),

@@ -64,3 +64,12 @@ func brief(_ time: Timestamp?) -> String {
     guard let time else { return "-" }
     return String(time.rfc3339.prefix(19)).split(separator: "T").joined(separator: " ")
 }
+
+/// `12,345`.
+func grouped(_ number: Int) -> String {
+    let digits = String(number)
+    return digits.enumerated().map { index, digit in
+        let isBoundary = index > 0 && (digits.count - index).isMultiple(of: 3)
+        return (isBoundary ? "," : "") + String(digit)
+    }.joined()
+}

@@ -68,6 +68,7 @@ struct TelemetrySources: Sendable {
             metrics,
             .init(
                 queue: { try await store.queueStatus(now: clock.now()) },
+                webhooks: { try await store.webhookBacklog() },
                 openConnections: { limiter.count }, certificates: { certificates.current.certificates },
                 disk: { await onOwnThread { DiskSpace(of: database) } }), clock: clock)
         return [

@@ -279,7 +279,7 @@ import Testing
         time.cancel()
         let (rows, settlements) = (queue.state.value.rows, queue.state.value.settlements)
         #expect(rows[DeliveryID(rawValue: 2000)]?.delivery.attempts == 3)
-        #expect(settlements[DeliveryID(rawValue: 2001)]?.last?.reason?.contains("hard bounce") == true)
+        #expect(settlements[DeliveryID(rawValue: 2001)]?.last?.events.map(\.event.kind) == [.bounced])
         #expect(queue.state.value.mostClaimed <= 1024)
     }
 
@@ -301,7 +301,7 @@ struct BrokenBodies: DeliveryQueue {
 
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
+    ) async throws -> DeliveryClaim {
         try await queue.claim(
             lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now)
     }

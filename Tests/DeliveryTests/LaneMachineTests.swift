@@ -42,7 +42,7 @@ struct Bench {
             if let claim = plan.claim {
                 let taken = Array(due.prefix(claim.limit))
                 due.removeFirst(taken.count)
-                machine.claimed(taken, by: claim, at: now)
+                machine.claimed(DeliveryClaim(taken), by: claim, at: now)
             }
             if plan.look { machine.looked(nil, at: now) }
             if let upkeep = plan.upkeep {
@@ -67,6 +67,7 @@ extension LaneMachine.Note {
     var word: String {
         switch self {
         case .ended: "ended"
+        case .suppressed: "suppressed"
         case .retried(_, _, let line): "retried \(line)"
         case .outageEnded: "outageEnded"
         case .slowedDown: "slowedDown"
@@ -125,7 +126,7 @@ extension LaneMachine.Note {
         let claim = bench.plan().claim
         bench.machine.woken()
         #expect(bench.plan().claim == nil)
-        if let claim { bench.machine.claimed([], by: claim, at: bench.now) }
+        if let claim { bench.machine.claimed(DeliveryClaim([]), by: claim, at: bench.now) }
         #expect(bench.plan().claim != nil)
     }
 
@@ -257,7 +258,8 @@ extension LaneMachine.Note {
         #expect(claim.recipients == 10)
         // Fewer than the limit, but enough: there may be more.
         let six = (0..<6).map { "r\($0)@example.net" }
-        bench.machine.claimed([delivery(1, recipients: six), delivery(2, recipients: six)], by: claim, at: bench.now)
+        bench.machine.claimed(
+            DeliveryClaim([delivery(1, recipients: six), delivery(2, recipients: six)]), by: claim, at: bench.now)
         let plan = bench.plan()
         #expect(plan.starts.count == 1)
         #expect(plan.claim?.recipients == 4)
@@ -271,7 +273,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.count == 1)
         bench.machine.woken()
         let claim = try #require(bench.plan().claim)
-        bench.machine.claimed(deliveries(1..<2), by: claim, at: bench.now)
+        bench.machine.claimed(DeliveryClaim(deliveries(1..<2)), by: claim, at: bench.now)
         #expect(bench.plan().starts.isEmpty)
     }
 
@@ -573,7 +575,7 @@ extension LaneMachine.Note {
         plan = bench.plan()
         #expect(plan.settle.count == 4)
         bench.machine.settled(at: bench.now)
-        if let claim = plan.claim { bench.machine.claimed([], by: claim, at: bench.now) }
+        if let claim = plan.claim { bench.machine.claimed(DeliveryClaim([]), by: claim, at: bench.now) }
         let notes = bench.settleDown(due: deliveries(3..<5)).notes.map(\.word)
         #expect(notes.filter { $0 == "ended" }.count == 3)
         #expect(notes.filter { $0 == "storeRecovered" }.count == 1)
@@ -683,7 +685,7 @@ extension LaneMachine.Note {
         if let upkeep = begun.upkeep { bench.machine.keptUp(upkeep, reclaimed: 0, broughtForward: 0, at: bench.now) }
         bench.machine.stop(at: bench.now)
         #expect(!bench.plan().isFinished)
-        bench.machine.claimed(deliveries(1..<4), by: claim, at: bench.now)
+        bench.machine.claimed(DeliveryClaim(deliveries(1..<4)), by: claim, at: bench.now)
         let plan = bench.settleDown()
         #expect(plan.settle.map(\.result) == [.released, .released, .released] && plan.starts.isEmpty)
         #expect(plan.isFinished)

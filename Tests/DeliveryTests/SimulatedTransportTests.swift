@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test func messageIDHasTheFormOfSES() async throws {
-        guard case .simulated(let id, nil) = await outcome(["b@example.net"]) else {
+        guard case .simulated(let id, nil, []) = await outcome(["b@example.net"]) else {
             Issue.record("not simulated")
             return
         }
@@ -40,23 +40,57 @@ import Testing
 
     @Test(
         arguments: [
-            ("success@simulator.amazonses.com", nil), ("success+x@simulator.amazonses.com", nil),
-            ("bounce@simulator.amazonses.com", "hard bounce for bounce@"),
-            ("bounce+label@simulator.amazonses.com", "hard bounce for bounce@"),
-            ("BOUNCE@Simulator.AmazonSES.com", "hard bounce for bounce@"),
-            ("complaint@simulator.amazonses.com", "complaint"), ("ooto+1+2@simulator.amazonses.com", "out-of-office"),
-            ("suppressionlist@simulator.amazonses.com", "suppression list"), ("other@simulator.amazonses.com", nil),
-            ("bounce@simulator.amazonses.com.example.net", nil), ("bounce@notsimulator.amazonses.com", nil),
-            ("bouncer@simulator.amazonses.com", nil), ("bounce@example.net", nil), ("", nil), ("@", nil),
-            ("@simulator.amazonses.com", nil), ("simulator.amazonses.com", nil), ("bounce", nil),
-        ] as [(String, String?)])
-    func mailboxes(recipient: String, note: String?) async {
-        guard case .simulated(_, let told) = await outcome([recipient]) else {
+            ("success@simulator.amazonses.com", [.delivered]), ("success+x@simulator.amazonses.com", [.delivered]),
+            ("bounce@simulator.amazonses.com", [.bounced]), ("bounce+label@simulator.amazonses.com", [.bounced]),
+            ("BOUNCE@Simulator.AmazonSES.com", [.bounced]),
+            ("complaint@simulator.amazonses.com", [.delivered, .complained]),
+            ("ooto+1+2@simulator.amazonses.com", [.delivered]),
+            ("suppressionlist@simulator.amazonses.com", [.bounced]), ("other@simulator.amazonses.com", []),
+            ("bounce@simulator.amazonses.com.example.net", []), ("bounce@notsimulator.amazonses.com", []),
+            ("bouncer@simulator.amazonses.com", []), ("bounce@example.net", []), ("", []), ("@", []),
+            ("@simulator.amazonses.com", []), ("simulator.amazonses.com", []), ("bounce", []),
+        ] as [(String, [EventKind])])
+    func mailboxes(recipient: String, kinds: [EventKind]) async {
+        guard case .simulated(_, let note, let events) = await outcome([recipient]) else {
             Issue.record("not simulated")
             return
         }
-        #expect((told == nil) == (note == nil))
-        if let note { #expect(told?.contains(note) == true) }
+        #expect(events.map(\.event.kind) == kinds)
+        #expect(events.allSatisfy { $0.recipient == recipient })
+        #expect(note == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("bounce", .hard, "General", true, .hardBounce),
+            ("suppressionlist", .hard, "Suppressed", false, .hardBounce),
+            ("complaint", nil, "abuse", false, .complaint), ("success", nil, nil, true, nil),
+            ("ooto", nil, nil, true, nil),
+        ] as [(String, BounceType?, String?, Bool, SuppressionReason?)])
+    func whatTheEventsTell(
+        _ mailbox: String, _ bounceType: BounceType?, _ subtype: String?, _ isByServer: Bool,
+        _ suppression: SuppressionReason?
+    ) async {
+        guard case .simulated(_, _, let events) = await outcome([mailbox + "@simulator.amazonses.com"]),
+            let last = events.last?.event
+        else {
+            Issue.record("no event")
+            return
+        }
+        #expect(last.detail.bounceType == bounceType && last.detail.subtype == subtype)
+        #expect((last.detail.server == "simulator.amazonses.com") == isByServer)
+        #expect(last.suppressionReason == suppression)
+    }
+
+    @Test func aComplaintComesAfterTheDelivery() async {
+        let clock = ManualClock()
+        let transport = SimulatedTransport(clock: clock)
+        let claimed = delivery(1, lane: .test, recipients: ["complaint@simulator.amazonses.com"])
+        guard case .simulated(_, _, let events) = await transport.send(claimed, body: Unread()) else {
+            Issue.record("not simulated")
+            return
+        }
+        #expect(events.map(\.event.at) == [clock.now(), clock.now() + .milliseconds(1)])
     }
 
     /// CI sees what will become of the reports.
@@ -65,20 +99,21 @@ import Testing
         var claimed = delivery(1, lane: .test)
         claimed.envelope.reversePath = sender
         let transport = SimulatedTransport(clock: ManualClock())
-        guard case .simulated(_, let note) = await transport.send(claimed, body: Unread()) else {
+        guard case .simulated(_, let note, _) = await transport.send(claimed, body: Unread()) else {
             Issue.record("not simulated")
             return
         }
         #expect((note?.contains(sender) == true) == isTold)
     }
 
-    @Test func severalMailboxesAreToldOnceEach() async {
+    @Test func eachRecipientHasItsOwnEvents() async {
         let recipients = ["ooto", "bounce+1", "bounce+2", "success"].map { $0 + "@simulator.amazonses.com" }
-        guard case .simulated(_, let note?) = await outcome(recipients + ["b@example.net"]) else {
-            Issue.record("no note")
+        guard case .simulated(_, _, let events) = await outcome(recipients + ["b@example.net"]) else {
+            Issue.record("not simulated")
             return
         }
-        #expect(note.split(separator: ";").count == 2)
+        #expect(events.map(\.recipient) == recipients)
+        #expect(events.map(\.event.kind) == [.delivered, .bounced, .bounced, .delivered])
     }
 
     @Test(arguments: [(0, true), (1, true), (2, false), (3, false)])

@@ -169,7 +169,7 @@ final class MemoryQueue: DeliveryQueue {
 
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
+    ) async throws -> DeliveryClaim {
         try state.change { state in
             try check(&state)
             let taken = state.tables.claim(

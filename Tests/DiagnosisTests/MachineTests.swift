@@ -224,6 +224,23 @@ import Testing
         )
     }
 
+    @Test func standing() throws {
+        func judge(_ counts: FeedbackCounts, _ environment: Environment = .live) throws -> [Finding] {
+            var usage = KeyUsage()
+            usage.feedback = counts
+            return Judge.standing([KeyRecord(key: try .example("Ab3dE6gH", environment), usage: usage)])
+        }
+        #expect(try judge(.init(deliveries: 50, bounces: 9, hardBounces: 9)).isEmpty)
+        #expect(try judge(.init(deliveries: 500, bounces: 99, hardBounces: 99), .test).isEmpty)
+        expect(
+            try judge(.init(deliveries: 999, bounces: 1, hardBounces: 1)), .ok, "0.10 % bounced for good",
+            "0 % complaints")
+        expect(
+            try judge(.init(deliveries: 900, bounces: 100, hardBounces: 100)), .warning, "10 % bounced for good",
+            "Ab3dE6gH", "5 %")
+        expect(try judge(.init(deliveries: 1000, complaints: 2)), .warning, "0.20 %", "spam", "0.1 %")
+    }
+
     @Test func keys() throws {
         func judge(_ keys: Key...) -> [Finding] { Judge.keys(keys, now: now) }
         expect(judge(), .warning, "no API key", "keys create")
@@ -257,6 +274,7 @@ import Testing
         #expect(
             Judge.domains(of: live, senders: senders) == ["example.com", "shop.example", "b.example", "d.example"])
         #expect(Judge.domains(of: [free], senders: [:]).isEmpty)
+        #expect(Judge.domains(of: [free], senders: [:], bouncesFrom: "b@Relay.example") == ["relay.example"])
     }
 
     // MARK: Settings

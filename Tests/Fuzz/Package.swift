@@ -43,6 +43,7 @@ let package = Package(
         properties("TLSProperties", [relay("NIOOpenSSL"), nioCore, nioEmbedded]),
         properties("SettingsProperties", [relay("Settings")]),
         properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),
+        properties("FeedbackProperties", [relay("Feedback"), relay("RelayCore")]),
         properties("ListeningProperties", [relay("Listening"), nioCore]),
         properties(
             "HTTPProperties",
@@ -50,6 +51,8 @@ let package = Package(
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),
-        fuzzer("services", ["SettingsProperties", "SESProperties", "ListeningProperties", "HTTPProperties"]),
+        fuzzer(
+            "services",
+            ["SettingsProperties", "SESProperties", "FeedbackProperties", "ListeningProperties", "HTTPProperties"]),
     ]
 )

@@ -119,6 +119,19 @@ struct OpenAPIDocumentTests {
             try value("components/schemas/Problem/properties/errors/maxItems") == JSON(ValidationErrors.limit + 1))
     }
 
+    @Test("Knows the events of webhooks, and how many a key has")
+    func webhooks() throws {
+        #expect(try strings("/components/schemas/WebhookEvents/items/enum") == WebhookEventName.known)
+        #expect(
+            try strings("/components/schemas/WebhookDelivery/properties/status/enum") == [
+                "waiting", "delivered", "failed",
+            ])
+        #expect(try names("/components/schemas/NewWebhook/properties") == FieldNames.webhook.known)
+        #expect(try names("/components/schemas/WebhookChange/properties") == FieldNames.webhook.known)
+        #expect(try value("/components/schemas/WebhookURL/maxLength") == JSON(Webhook.longestURL))
+        #expect(OpenAPIDocument.webhookPaths.contains("at most \(Webhook.mostOfKey)"))
+    }
+
     @Test("Knows every reason word and every state")
     func words() throws {
         let codes = try strings("components/schemas/Problem/properties/code/enum")
@@ -128,7 +141,12 @@ struct OpenAPIDocumentTests {
         let states = try strings("components/schemas/MessageStatus/enum")
         #expect(Set(MessageState.allCases.map(\.rawValue)).subtracting(states) == ["simulated"])
         let recipientStates = try strings("components/schemas/RecipientStatus/enum")
-        #expect(Set(DeliveryState.allCases.map(\.rawValue)).subtracting(recipientStates) == ["simulated"])
+        #expect(Set(recipientStates) == Set(RecipientStatus.allCases.map(\.rawValue)))
+        #expect(
+            Set(states + (try strings("components/schemas/EventStatus/enum"))) == Set(MessagesQuery.statuses))
+        #expect(
+            try strings("components/schemas/Event/properties/type/enum").sorted()
+                == EventKind.allCases.map(\.rawValue).sorted())
     }
 
     @Test("Its examples of problems have the titles that the server gives")

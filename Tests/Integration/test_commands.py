@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import sqlite3
 import subprocess
 import tempfile
@@ -18,9 +19,11 @@ from submit import submit
 KEY_NAMES = {
     "id", "name", "environment", "scopes", "per_second", "burst", "per_day", "domains", "networks", "detect_repeats", "created_at",
     "expires_at", "revoked_at", "last_used_at", "emails_total", "emails_30d", "emails_today", "rate_limit_hits",
-    "auth_failures"}
+    "auth_failures", "webhooks_for_all", "deliveries_30d", "bounces_30d", "hard_bounces_30d", "complaints_30d", "bounce_rate",
+    "complaint_rate"}
 MESSAGE_NAMES = {
-    "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "scheduled_at", "tags", "deliveries"}
+    "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "scheduled_at", "tags", "deliveries",
+    "statuses"}
 DELIVERY_NAMES = {
     "recipients", "state", "attempts", "next_attempt_at", "ses_message_id", "reason", "maybe_duplicate"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -153,10 +156,13 @@ def test_waiting_in_vain_says_what_there_is(relay):
 
 def test_simulator_addresses(relay):
     key = relay.create_key(per_second=100)
-    for mailbox in ["success", "bounce", "complaint", "ooto", "suppressionlist"]:
-        message_id = submit(relay, key, MESSAGE, [f"{mailbox}+label@simulator.amazonses.com"])
+    for mailbox, status in [("success", "delivered"), ("bounce", "bounced"), ("complaint", "complained"), ("ooto", "delivered"),
+                            ("suppressionlist", "bounced")]:
+        recipient = f"{mailbox}+{secrets.token_hex(4)}@simulator.amazonses.com"
+        message_id = submit(relay, key, MESSAGE, [recipient])
         message = relay.wait_for_state(message_id, "simulated")
-        assert (message["deliveries"][0]["reason"] is None) == (mailbox == "success")
+        assert message["deliveries"][0]["reason"] is None
+        assert message_id in relay.run("messages", "list", "--status", status).stdout
     message_id = submit(relay, key, MESSAGE, ["throttle@simulator.amazonses.com"])
     message = relay.wait_for_state(message_id, "simulated")
     assert [a["outcome"] for a in message["deliveries"][0]["history"]] == ["retry", "retry", "simulated"]
@@ -212,7 +218,7 @@ def test_tags_and_times(own_relay):
 
 def test_status(relay):
     status = relay.json("status")[0]
-    assert set(status) == {"queue", "scheduled", "lanes", "emails_today"}
+    assert set(status) == {"queue", "scheduled", "lanes", "emails_today", "standing", "suppressions"}
     assert set(status["emails_today"]) == {"live", "test"}
     assert "test lane: moving" in relay.run("status").stdout
 

@@ -18,8 +18,8 @@ from submit import submit
 
 SUBJECTS = [
     "settings", "certificate", "hostname", "listeners", "database", "disk", "queue", "keys", "ses", "credentials", "clock",
-    "account", "quota", "identity"]
-SES_SUBJECTS = SUBJECTS[SUBJECTS.index("ses"):]
+    "account", "quota", "identity", "feedback", "bounces"]
+SES_SUBJECTS = SUBJECTS[SUBJECTS.index("ses"):SUBJECTS.index("feedback")]
 # The name relay.example.com does not resolve, which may take a resolver without a network its time.
 QUICK_RESOLVER = {"RES_OPTIONS": "timeout:1 attempts:1"}
 
@@ -53,8 +53,8 @@ def of(checks, name):
 
 
 def but_ok(checks):
-    """What is not ok; the host name does not resolve in these tests."""
-    return [c for c in checks if c["outcome"] != "ok" and c["name"] != "hostname"]
+    """What is not ok; the host name does not resolve in these tests, and test_feedback.py has the queue of events."""
+    return [c for c in checks if c["outcome"] != "ok" and c["name"] not in ("hostname", "feedback")]
 
 
 def expect(checks, name, outcome, *words):
@@ -258,7 +258,7 @@ def test_there_is_no_database(patient):
     outcomes = {c["name"]: c["outcome"] for c in checks if c["name"] not in ("hostname", "listeners")}
     assert outcomes == {
         "settings": "ok", "certificate": "ok", "database": "problem", "disk": "ok", "queue": "skipped", "keys": "skipped",
-        **{name: "skipped" for name in SES_SUBJECTS}}
+        **{name: "skipped" for name in SES_SUBJECTS}, "feedback": "skipped", "bounces": "ok"}
     assert "there is no database" in of(checks, "database")[0]["found"]
     # And there is none afterwards.
     assert sorted(os.listdir(patient.relay.directory)) == before
@@ -375,6 +375,12 @@ def test_identities(patient):
     assert "new.example.net is not verified" in found[1]["found"] and "PENDING" in found[1]["found"]
     assert "no identity for unknown.example" in found[2]["found"]
     assert f"create-email-identity --email-identity unknown.example --region {REGION}" in found[2]["remedy"]
+
+
+def test_the_domain_of_reports_to_senders_is_asked_about_too(patient):
+    checks = patient({"bounces.from": "bounces@reports.example.net"}).examine()
+    expect(checks, "identity", "problem", "no identity for reports.example.net")
+    assert "bounces@reports.example.net" in of(checks, "bounces")[0]["found"]
 
 
 def test_the_policy_denies_the_questions(patient):

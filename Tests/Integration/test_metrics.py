@@ -333,6 +333,7 @@ def test_the_dashboard_names_metrics_that_there_are():
     assert len({p["id"] for p in dashboard["panels"]}) == len(dashboard["panels"])
     used = set()
     for panel in panels:
+        assert all(isinstance(n, int) for n in panel["gridPos"].values()), panel["title"]
         for target in panel["targets"]:
             found = set(re.findall(r"hiveku_relay_\w+", target["expr"]))
             assert found and found <= names, (panel["title"], found - names)

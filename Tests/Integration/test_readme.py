@@ -27,6 +27,7 @@ RUN = {
     "hiveku-relay config check": r"",
     "hiveku-relay doctor": r"ok +database",
     "hiveku-relay doctor --json": r'"name":"database","outcome":"ok"',
+    "hiveku-relay feedback template > feedback.yaml": r"",
     "hiveku-relay keys create --name shop --environment test --scope email:send": r"^hk_test_\w{40}\n",
     "KEY=$(hiveku-relay keys create --name shop --environment live --scope email:send --allow-domain example.com --per-day 50000)":
         r"^Created the live key \w{8} 'shop'",
@@ -39,10 +40,16 @@ RUN = {
         r"250 2\.0\.0 .*queued as",
     "swaks --server relay.example.com:587 --tls --tls-verify --auth PLAIN --auth-user apikey --from shop@example.com "
     "--to you@example.net": r"250 2\.0\.0 .*queued as",
+    "SECRET=$(hiveku-relay webhooks create --key ID --url https://app.example.com/hooks/email --event bounce --event complaint)":
+        r"^Created the webhook wh_",
     "hiveku-relay messages list --since 1h": r"Order 42",
     "hiveku-relay messages show ID": r"Order 42",
     "hiveku-relay messages show ID --raw": r"(?m)^Subject: Order 42\r?$",
     'hiveku-relay messages wait --key ID --subject "Order 42" --timeout 10s --json': r'"simulated"',
+    "hiveku-relay suppressions list --reason complaint --search example.net": r"No suppressed address matches",
+    'hiveku-relay suppressions add user@example.net --note "asked by telephone"': r"Added 1 address",
+    "hiveku-relay suppressions remove user@example.net": r"Removed 1 address",
+    "hiveku-relay suppressions export > list.csv": r"^$",
     "hiveku-relay status": r"queue: ",
     "hiveku-relay status --json": r'^\{.*"lane"',
 }
@@ -50,6 +57,9 @@ RUN = {
 NOT_RUN = {
     "make run": "builds the relay; test_lifecycle.py starts serve --demo",
     "make test": "is what runs this",
+    "hiveku-relay suppressions import list.csv": "needs the file of the command before; test_suppressions.py imports an export",
+    'hiveku-relay messages wait --key ID --subject "Order 42" --status bounced':
+        "nothing bounces here; test_statuses.py waits for a bounce",
     "make deb": "builds for minutes; make test-deb installs what it makes",
     "make release": "builds for minutes; make deb does it too",
 }

@@ -94,12 +94,12 @@ final class WatchedQueue: DeliveryQueue {
 
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
+    ) async throws -> DeliveryClaim {
         try await clock.during {
             let claimed = try await store.claim(
                 lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now)
-            if !claimed.isEmpty { keys.withLock { $0.append(claimed.map(\.key)) } }
-            atWorker.withLock { $0 += claimed.count }
+            if !claimed.deliveries.isEmpty { keys.withLock { $0.append(claimed.deliveries.map(\.key)) } }
+            atWorker.withLock { $0 += claimed.deliveries.count }
             return claimed
         }
     }

@@ -14,6 +14,9 @@ import Testing
         // Without its beginning, and its second half after a blank.
         ("A1b2C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "…"),
         ("hk_live_A1b2 C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "hk_live_A1b2 …"),
+        // Of a webhook, also where its base64 is no mixture.
+        ("no webhook has the id whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "no webhook has the id whsec_…"),
+        ("whsec_aaaaaaaaaa/aaaaaaa+a", "whsec_…"),
         // AWS: the documentation's examples, and a session token.
         ("AKIAIOSFODNN7EXAMPLE", "AKIA…"), ("ASIAIOSFODNN7EXAMPLE", "ASIA…"),
         ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "…"),
@@ -26,7 +29,7 @@ import Testing
 
     @Test(arguments: [
         "", "relay.example.com", "/etc/letsencrypt/live/relay.example.com/fullchain.pem", "hk_live_A1b2C3d4",
-        "A1b2C3d4",
+        "A1b2C3d4", "wh_0123456789abcdefghjk", "whsec_",
         "2z4k9q0x1m7ab", "submission.max_connections_per_client", "/var/lib/hiveku-relay/Relay-2026-production.db",
         "MarketingEmails2026Production", "arn:aws:ses:eu-central-1:123456789012:configuration-set/Transactional",
         "email.vpce-0123456789abcdef0-abcdefgh.email.eu-central-1.vpce.amazonaws.com", "2001:db8::/32",

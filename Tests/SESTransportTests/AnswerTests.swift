@@ -148,7 +148,7 @@ import Testing
             (" Blanks ", "Blanks"), ("", nil), (":", nil), ("#", nil),
         ] as [(String, String?)])
     func takesTheNameOutOfItsWrappings(text: String, name: String?) {
-        #expect(SESAnswer.plainName(text) == name)
+        #expect(AWSFault.plainName(text) == name)
     }
 
     @Test(

@@ -198,7 +198,8 @@ import Testing
         let key = try await fixture.key(.live)
         for _ in 0..<4 { try await fixture.accept(key, recipients: Sample.recipients(50)) }
         let claimed = try await fixture.store.claim(
-            lane: .live, limit: 9, recipients: recipients, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
+            lane: .live, limit: 9, recipients: recipients, leaseUntil: Sample.now + .seconds(60), now: Sample.now
+        ).deliveries
         #expect(claimed.count == deliveries)
         // The others are still there.
         #expect(try await fixture.claim(.live).count == 4 - deliveries)

@@ -33,15 +33,19 @@ import Testing
           concurrency: 14
           credentials_file: /etc/aws
           profile: relay
+        feedback: { queue_url: "https://sqs.eu-west-1.amazonaws.com/1/q", region: eu-west-2, endpoint: "https://sqs.example.com" }
+        bounces: { from: a@example.com, for_events: true }
         delivery: { retry_first: 15s, retry_max: 16m, give_up_after: 17h }
         retention: { sent: 18d, simulated: 19d, simulated_size: 21 MiB, failed: 20d }
         storage: { reserve: 22 MiB, reserve_test: 23 MiB }
         log: { level: debug, format: json }
+        webhooks: { private_networks: [192.0.2.10] }
         metrics: { listen: "127.0.0.1:9465" }
         """
     private static let fixed: Set = [
         "database", "listen", "http.listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
-        "ses.credentials_file", "ses.profile", "metrics.listen",
+        "ses.credentials_file", "ses.profile", "feedback.queue_url", "feedback.region", "feedback.endpoint",
+        "metrics.listen",
     ]
 
     @Test func everySettingChangesOrIsNamed() throws {
@@ -56,6 +60,7 @@ import Testing
         expected.listen = before.listen
         expected.http.listen = before.http.listen
         expected.metrics = before.metrics
+        expected.feedback = before.feedback
         expected.ses = before.ses
         expected.ses.maximumSendRate = .fixed(13)
         #expect(revision.settings == expected)

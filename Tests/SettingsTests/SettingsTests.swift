@@ -1,3 +1,4 @@
+import InternetMessage
 import RelayCore
 import Testing
 
@@ -78,6 +79,13 @@ func mistakes(
           concurrency: 4
           credentials_file: /run/credentials/aws
           profile: relay
+        feedback:
+          queue_url: https://sqs.us-gov-west-1.amazonaws.com/123456789012/events
+          region: us-gov-east-1
+          endpoint: http://127.0.0.1:5001/
+        bounces:
+          from: Bounces@example.com
+          for_events: yes
         delivery:
           retry_first: 1m
           retry_max: 2h
@@ -93,6 +101,8 @@ func mistakes(
         log:
           level: DEBUG
           format: json
+        webhooks:
+          private_networks: [ 10.20.0.0/16, "fd00::/8" ]
         metrics:
           listen: unix:/run/relay/metrics.sock
 
@@ -138,6 +148,11 @@ func mistakes(
         settings.ses.concurrency = 4
         settings.ses.credentialsFile = "/run/credentials/aws"
         settings.ses.profile = "relay"
+        settings.feedback.queueURL = "https://sqs.us-gov-west-1.amazonaws.com/123456789012/events"
+        settings.feedback.region = "us-gov-east-1"
+        settings.feedback.endpoint = "http://127.0.0.1:5001"
+        settings.bounces.from = try AddrSpec(parsing: "Bounces@example.com".utf8)
+        settings.bounces.forEvents = true
         settings.delivery.retryFirst = .seconds(60)
         settings.delivery.retryMaximum = .seconds(7200)
         settings.delivery.giveUpAfter = .seconds(86_400)
@@ -146,8 +161,26 @@ func mistakes(
         settings.storage = StoragePolicy(reserve: 0, reserveTest: 2 << 30, simulatedSize: 100_000_000)
         settings.log.level = .debug
         settings.log.format = .json
+        settings.webhooks.privateNetworks = [try NetworkBlock("10.20.0.0/16"), try NetworkBlock("fd00::/8")]
         settings.metrics.listen = .unix(path: "/run/relay/metrics.sock")
         return settings
+    }
+
+    /// What is set counts first, then what the queue's URL says, then the region of SES.
+    @Test(
+        arguments: [
+            (nil, "https://sqs.eu-west-1.amazonaws.com/1/q", "eu-west-1"),
+            (nil, "https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1"),
+            (nil, "https://sqs-fips.us-east-1.amazonaws.com/1/q", "us-east-1"),
+            ("eu-west-3", "https://sqs.eu-west-1.amazonaws.com/1/q", "eu-west-3"),
+            (nil, "http://127.0.0.1:5000/1/q", "eu-central-1"), (nil, nil, nil),
+        ] as [(String?, String?, String?)])
+    func regionOfTheQueue(region: String?, url: String?, expected: String?) {
+        var settings = RelaySettings()
+        settings.ses.region = "eu-central-1"
+        settings.feedback.region = region
+        settings.feedback.queueURL = url
+        #expect(settings.feedbackRegion == expected)
     }
 
     @Test func everySettingFromTheFile() throws {
@@ -186,6 +219,10 @@ func mistakes(
             "HIVEKU_RELAY_SES_CONCURRENCY": "4",
             "HIVEKU_RELAY_SES_CREDENTIALS_FILE": "/run/credentials/aws",
             "HIVEKU_RELAY_SES_PROFILE": "relay",
+            "HIVEKU_RELAY_FEEDBACK_QUEUE_URL": "https://sqs.us-gov-west-1.amazonaws.com/123456789012/events",
+            "HIVEKU_RELAY_FEEDBACK_REGION": "us-gov-east-1",
+            "HIVEKU_RELAY_FEEDBACK_ENDPOINT": "http://127.0.0.1:5001",
+            "HIVEKU_RELAY_BOUNCES_FROM": "Bounces@example.com", "HIVEKU_RELAY_BOUNCES_FOR_EVENTS": "yes",
             "HIVEKU_RELAY_DELIVERY_RETRY_FIRST": "1m",
             "HIVEKU_RELAY_DELIVERY_RETRY_MAX": "2h",
             "HIVEKU_RELAY_DELIVERY_GIVE_UP_AFTER": "1d",
@@ -197,6 +234,7 @@ func mistakes(
             "HIVEKU_RELAY_STORAGE_RESERVE_TEST": "2 GiB",
             "HIVEKU_RELAY_LOG_LEVEL": "debug",
             "HIVEKU_RELAY_LOG_FORMAT": "json",
+            "HIVEKU_RELAY_WEBHOOKS_PRIVATE_NETWORKS": "10.20.0.0/16,fd00::/8",
             "HIVEKU_RELAY_METRICS_LISTEN": "unix:/run/relay/metrics.sock",
         ]
         #expect(Set(environment.keys) == Set(RelaySettings.reference.map(\.environmentVariable)))

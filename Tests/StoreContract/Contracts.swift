@@ -251,7 +251,8 @@ extension StoreContract {
             let id = try await bench.key()
             for _ in 0..<4 { try await bench.accept(id, recipients: 3) }
             let first = try await bench.store.claim(
-                lane: .test, limit: 9, recipients: 4, leaseUntil: Sample.now + second, now: Sample.now)
+                lane: .test, limit: 9, recipients: 4, leaseUntil: Sample.now + second, now: Sample.now
+            ).deliveries
             try bench.equal(first.map(\.envelope.recipients.count), [3, 3])
             let rest = try await bench.claim()
             try bench.equal(Set((first + rest).map(\.id)).count, 4)

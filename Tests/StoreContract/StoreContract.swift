@@ -3,7 +3,7 @@ import TestSupport
 
 /// All that a relay asks of a store.
 public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageCancellation
-    & MessageRecords
+    & MessageRecords & FeedbackStore & SuppressionStore & SenderReportStore & WebhookStore
 
 /// One thing that every store has to hold to. A test of a store goes through ``all`` and calls ``hold(_:)`` with a new store each.
 ///
@@ -20,7 +20,8 @@ public struct StoreContract: Sendable, CustomStringConvertible {
     /// - Throws: ``Violation``, or the error that the store threw.
     public func hold(_ store: AnyStore) async throws { try await body(Bench(store)) }
 
-    public static let all = keys + acceptance + queue + scheduling + searches + operators
+    public static let all =
+        keys + acceptance + queue + scheduling + searches + operators + events + suppressions + senderReports + webhooks
 
     /// What was expected and what was found.
     public struct Violation: Error, CustomStringConvertible {

@@ -16,7 +16,7 @@ import Testing
         MetricsPage(
             RelayMetrics(version: "1"),
             .init(
-                queue: queue, openConnections: { 3 }, certificates: certificates,
+                queue: queue, webhooks: { (5, 2) }, openConnections: { 3 }, certificates: certificates,
                 disk: { DiskSpace(size: 100, free: 40) }), clock: clock, limit: limit)
     }
 
@@ -45,6 +45,7 @@ import Testing
         #expect(values(text, "ses_rate_allowed_emails_per_second") == [" 13.5"])
         #expect(values(text, "store_up") == [" 1"])
         #expect(values(text, "connections_open") == [" 3"])
+        #expect(values(text, "webhook_calls_waiting") == [" 5"] && values(text, "webhooks_disabled ") == ["2"])
         #expect(values(text, "disk_free_bytes") == [" 40"] && values(text, "disk_size_bytes") == [" 100"])
     }
 

@@ -5,6 +5,6 @@ extension DeliveryQueue {
     public func claim(
         lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [ClaimedDelivery] {
-        try await claim(lane: lane, limit: limit, recipients: .max, leaseUntil: leaseUntil, now: now)
+        try await claim(lane: lane, limit: limit, recipients: .max, leaseUntil: leaseUntil, now: now).deliveries
     }
 }

@@ -2,7 +2,10 @@ import RelayCore
 import Synchronization
 
 /// A store of one process, in memory: all that the contract asks for, and nothing on disk.
-public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords {
+public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords,
+    FeedbackStore,
+    SuppressionStore, SenderReportStore, WebhookStore
+{
     private struct State {
         var tables = MemoryTables()
         var spooled: [String: [UInt8]] = [:]
@@ -23,7 +26,7 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
         }
     }
 
-    private func tables<T>(_ body: (inout MemoryTables) throws -> T) rethrows -> T {
+    func tables<T>(_ body: (inout MemoryTables) throws -> T) rethrows -> T {
         try state.withLock { try body(&$0.tables) }
     }
 
@@ -47,6 +50,9 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
             tables.keys.values.map { entry in
                 var usage = entry.usage
                 usage.emailsToday = entry.days[today] ?? 0
+                usage.feedback =
+                    tables.told.counts[entry.stored.key.id]?.filter { today - 30 < $0.key && $0.key <= today }
+                    .values.reduce(FeedbackCounts(), +) ?? FeedbackCounts()
                 usage.emails30Days = entry.days.filter { today - 30 < $0.key && $0.key <= today }.values.reduce(0, +)
                 return KeyRecord(key: entry.stored.key, usage: usage)
             }
@@ -128,7 +134,7 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
 
     public func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) async throws -> [ClaimedDelivery] {
+    ) async throws -> DeliveryClaim {
         tables { $0.claim(lane: lane, limit: limit, recipients: recipients, leaseUntil: leaseUntil, now: now) }
     }
 

@@ -13,6 +13,8 @@ public struct MemoryTables: Sendable {
         public var leaseUntil: Timestamp?
         public var onReturn = QueuedDisposition.deliver
         public var sesMessageID: String?
+        /// Recipients that were suppressed.
+        public var suppressed: Set<String> = []
         public var reason: String?
         public var endedAt: Timestamp?
         public var history: [MessageRecord.Attempt] = []
@@ -59,7 +61,9 @@ public struct MemoryTables: Sendable {
 
     public private(set) var deliveries: [DeliveryID: Delivery] = [:]
     var keys: [KeyID: (stored: StoredKey, usage: KeyUsage, days: [Int64: Int])] = [:]
-    private var messages: [MessageID: Message] = [:]
+    var messages: [MessageID: Message] = [:]
+    var told = MemoryEvents()
+    public var senderReports = SenderReports.off
     private var remembered: [Fingerprint: MessageID] = [:]
     private var requests: [Fingerprint: (earlier: AcceptanceLedger.EarlierRequest, at: Timestamp)] = [:]
     private var lanes: [Lane: LaneStatus] = [:]
@@ -110,7 +114,7 @@ public struct MemoryTables: Sendable {
         guard let id = remembered[fingerprint], let message = messages[id] else { return nil }
         let acceptedAt = message.submission.acceptedAt
         let isNear = now - Fingerprint.memory <= acceptedAt && acceptedAt <= now + Fingerprint.memory
-        return isNear && parts(of: id).contains { $0.state != .failed && $0.state != .cancelled } ? id : nil
+        return isNear && parts(of: id).contains { ![.failed, .cancelled, .suppressed].contains($0.state) } ? id : nil
     }
 
     func request(under fingerprint: Fingerprint, _ now: Timestamp) -> AcceptanceLedger.EarlierRequest? {
@@ -118,7 +122,7 @@ public struct MemoryTables: Sendable {
         return now - Fingerprint.memory <= time && time <= now + Fingerprint.memory ? earlier : nil
     }
 
-    private mutating func insert(_ submission: Submission, _ lane: Lane, _ spooled: [String: [UInt8]]) {
+    mutating func insert(_ submission: Submission, _ lane: Lane, _ spooled: [String: [UInt8]]) {
         let body: [UInt8]? =
             switch submission.body {
             case .inline(let bytes): bytes
@@ -137,7 +141,7 @@ public struct MemoryTables: Sendable {
         }
     }
 
-    private func parts(of message: MessageID) -> [Delivery] {
+    func parts(of message: MessageID) -> [Delivery] {
         deliveries.values.filter { $0.delivery.message == message }.sorted {
             $0.delivery.id.rawValue < $1.delivery.id.rawValue
         }
@@ -153,7 +157,23 @@ public struct MemoryTables: Sendable {
 
     public mutating func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
-    ) -> [ClaimedDelivery] {
+    ) -> DeliveryClaim {
+        var claim = DeliveryClaim([])
+        while claim.deliveries.count < limit {
+            let counted = claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
+            let more = claimOnce(
+                lane: lane, limit: limit - claim.deliveries.count, recipients: recipients - counted,
+                leaseUntil: leaseUntil, now: now)
+            claim.deliveries += more.deliveries
+            claim.suppressed += more.suppressed
+            if more.suppressed.isEmpty { break }
+        }
+        return claim
+    }
+
+    private mutating func claimOnce(
+        lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
+    ) -> DeliveryClaim {
         var due: [String: [Delivery]] = [:]
         for row in deliveries.values where row.state == .queued && row.delivery.lane == lane && row.due <= now {
             due[row.delivery.key.text, default: []].append(row)
@@ -175,12 +195,36 @@ public struct MemoryTables: Sendable {
             }
             round += 1
         }
+        var claim = DeliveryClaim([])
         for delivery in taken {
-            deliveries[delivery.id]?.state = .sending
-            deliveries[delivery.id]?.claimedAt = now
-            deliveries[delivery.id]?.leaseUntil = leaseUntil
+            let kept = withoutSuppressed(delivery, now: now)
+            if kept.envelope.recipients.isEmpty {
+                deliveries[delivery.id]?.apply(DeliveryChange(suppressedAt: now), from: now, to: now)
+                // A simulated send keeps its bytes.
+                if lane == .live { dropBody(of: delivery.message) }
+                claim.suppressed.append(delivery)
+            } else {
+                deliveries[delivery.id]?.state = .sending
+                deliveries[delivery.id]?.claimedAt = now
+                deliveries[delivery.id]?.leaseUntil = leaseUntil
+                claim.deliveries.append(kept)
+            }
         }
-        return taken
+        return claim
+    }
+
+    private mutating func withoutSuppressed(_ claimed: ClaimedDelivery, now: Timestamp) -> ClaimedDelivery {
+        var delivery = claimed
+        delivery.envelope.recipients = claimed.envelope.recipients.filter { recipient in
+            if deliveries[claimed.id]?.suppressed.contains(recipient) ?? false { return false }
+            guard let entry = told.suppressions[.init(claimed.lane, recipient)] else { return true }
+            deliveries[claimed.id]?.suppressed.insert(recipient)
+            if let facts = facts(claimed.message) {
+                _ = add(entry.event(at: now), of: recipient, facts, sesMessageID: nil, now: now)
+            }
+            return false
+        }
+        return delivery
     }
 
     public mutating func extendLease(_ ids: [DeliveryID], until: Timestamp) {
@@ -193,7 +237,16 @@ public struct MemoryTables: Sendable {
         guard let change = DeliveryChange(settling: settlement, of: standing) else { return }
         deliveries[settlement.delivery]?.apply(change, from: settlement.startedAt, to: settlement.finishedAt)
         let message = row.delivery.message
-        if change.state == .sent, parts(of: message).allSatisfy({ $0.state == .sent }) { messages[message]?.body = nil }
+        tell(change, of: settlement.delivery, at: settlement.finishedAt, settlement.events)
+        if change.state == .sent { dropBody(of: message) }
+    }
+
+    /// The bytes of a message go as soon as all of it is sent, or suppressed, and no report quotes them.
+    mutating func dropBody(of message: MessageID) {
+        guard parts(of: message).allSatisfy({ $0.state == .sent || $0.state == .suppressed }),
+            told.undelivered[message] == nil
+        else { return }
+        messages[message]?.body = nil
     }
 
     public mutating func reclaimAbandoned(lane: Lane, now: Timestamp) -> Int {
@@ -270,6 +323,7 @@ public struct MemoryTables: Sendable {
         for row in affected {
             let change = DeliveryChange(steering, scheduledAt: row.scheduledAt, at: now)
             deliveries[row.delivery.id]?.apply(change, from: now, to: now)
+            tell(change, of: row.delivery.id, at: now)
         }
         return affected.count
     }
@@ -288,13 +342,14 @@ public struct MemoryTables: Sendable {
                         recipients: row.delivery.envelope.recipients, state: row.state,
                         attempts: row.delivery.attempts, nextAttemptAt: row.state == .queued ? row.due : nil,
                         sesMessageID: row.sesMessageID, reason: row.reason,
-                        maybeDuplicate: row.delivery.maybeDuplicate, history: row.history)
-                }, now: now)
+                        maybeDuplicate: row.delivery.maybeDuplicate, endedAt: row.endedAt, history: row.history)
+                }, reported: told.events[submission.id] ?? [], now: now)
         }.filter { record in
             (filter.ids.map { $0.contains(record.id) } ?? true) && (filter.key.map { $0 == record.key } ?? true)
                 && (filter.subject.map { $0 == record.subject } ?? true)
                 && (filter.since.map { record.acceptedAt >= $0 } ?? true)
                 && (filter.state.map { $0 == record.state } ?? true)
+                && (filter.status.map { status in record.recipientRecords.contains { $0.status == status } } ?? true)
                 && (filter.before.map { record.id < $0 } ?? true)
                 && (filter.tag.map { tag in record.tags.contains { $0.utf8.elementsEqual(tag.utf8) } } ?? true)
         }
@@ -323,7 +378,21 @@ public struct MemoryTables: Sendable {
         }
         return QueueStatus(
             depths: depths, scheduled: scheduled, lanes: lanes.values.sorted { $0.lane == .test && $1.lane == .live },
-            emailsToday: emails)
+            emailsToday: emails, feedback: feedback(now),
+            suppressions: told.suppressions.values.reduce(into: [:]) {
+                $0[$1.environment, default: [:]][$1.reason, default: 0] += 1
+            })
+    }
+
+    private func feedback(_ now: Timestamp) -> [Lane: FeedbackCounts] {
+        var counts: [Lane: FeedbackCounts] = [:]
+        for (key, days) in told.counts {
+            guard let lane = keys[key]?.stored.key.environment else { continue }
+            let sum = days.filter { now.day.number - 30 < $0.key && $0.key <= now.day.number }.values
+                .reduce(FeedbackCounts(), +)
+            if sum != FeedbackCounts() { counts[lane] = (counts[lane] ?? FeedbackCounts()) + sum }
+        }
+        return counts
     }
 
     mutating func prune(_ retention: Retention, now: Timestamp) {
@@ -338,6 +407,8 @@ public struct MemoryTables: Sendable {
             }
             guard mayGo else { continue }
             messages[id] = nil
+            told.events[id] = nil
+            told.undelivered[id] = nil
             for row in rows { deliveries[row.delivery.id] = nil }
         }
     }

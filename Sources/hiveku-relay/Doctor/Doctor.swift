@@ -1,4 +1,5 @@
 import Diagnosis
+import InternetMessage
 import RelayCore
 import Settings
 
@@ -31,9 +32,25 @@ struct Doctor: Sendable {
                 "SES",
                 {
                     await SESCheck(
-                        settings: settings.ses, environment: environment, records: await records.value,
-                        reach: ReachCheck(database: settings.database), clock: clock
+                        settings: settings.ses, bouncesFrom: settings.bounces.from?.text, environment: environment,
+                        records: await records.value, reach: ReachCheck(database: settings.database), clock: clock
                     ).look()
+                }
+            ),
+            (
+                "feedback",
+                {
+                    await FeedbackCheck(
+                        settings: settings, environment: environment, records: await records.value, clock: clock
+                    ).look()
+                }
+            ),
+            (
+                "bounces",
+                {
+                    Judge.bounces(
+                        from: settings.bounces.from?.text, forEvents: settings.bounces.forEvents,
+                        hearsEvents: settings.feedback.queueURL != nil)
                 }
             ),
         ]

@@ -22,7 +22,8 @@ struct KeyRecordsCheck: Sendable {
         guard let records else { return [Judge.withoutRecords(.keys)] }
         let now = clock.now()
         return await answer(.keys) {
-            Judge.keys(try await records.keyRecords(includingRevoked: false, now: now).map(\.key), now: now)
+            let keys = try await records.keyRecords(includingRevoked: false, now: now)
+            return Judge.keys(keys.map(\.key), now: now) + Judge.standing(keys)
         }
     }
 }

@@ -8,6 +8,8 @@ import Settings
 /// Asks SES what the relay will meet with there, where there are keys that send through it.
 struct SESCheck: Sendable {
     let settings: RelaySettings.SES
+    /// From whom reports to senders are; nil: there are none.
+    let bouncesFrom: String?
     let environment: [String: String]
     let records: (any RelayStore)?
     let reach: ReachCheck?
@@ -41,7 +43,7 @@ struct SESCheck: Sendable {
             for key in keys where key.domains.isEmpty {
                 senders[key.id] = try await records.recentSenders(of: key.id, amongLast: 100)
             }
-            return (!keys.isEmpty, Judge.domains(of: keys, senders: senders))
+            return (!keys.isEmpty, Judge.domains(of: keys, senders: senders, bouncesFrom: bouncesFrom))
         } catch {
             return nil
         }

@@ -7,7 +7,7 @@ import Testing
 struct ReplayTests {
     static let properties: [Property] = [
         .data, .commands, .header, .from, .parts, .address, .compose, .sasl, .tls, .settings, .answer, .proxy,
-        .json, .request,
+        .json, .request, .event,
     ]
 
     private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

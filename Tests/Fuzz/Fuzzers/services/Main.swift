@@ -1,3 +1,4 @@
+import FeedbackProperties
 import FuzzDriver
 import HTTPProperties
 import ListeningProperties
@@ -6,5 +7,5 @@ import SettingsProperties
 
 @main
 enum Main {
-    static func main() { fuzz([.settings, .answer, .proxy, .json, .request]) }
+    static func main() { fuzz([.settings, .answer, .proxy, .json, .request, .event]) }
 }

@@ -1,8 +1,7 @@
-import RelayCore
 import Synchronization
 
-/// What the worker's loop sleeps by: it wakes when rung or when a moment has come. For one waiter.
-final class Alarm: Sendable {
+/// What a loop sleeps by: it wakes when rung or when a moment has come. For one waiter.
+package final class Alarm: Sendable {
     private struct State {
         /// Rung while nobody waited.
         var isRung = false
@@ -20,9 +19,9 @@ final class Alarm: Sendable {
     private let clock: any RelayClock
     private let state = Mutex(State())
 
-    init(clock: any RelayClock) { self.clock = clock }
+    package init(clock: any RelayClock) { self.clock = clock }
 
-    func ring() {
+    package func ring() {
         let waiter = state.withLock { state in
             state.isRung = state.waiter == nil
             return state.waiter.take()
@@ -31,7 +30,7 @@ final class Alarm: Sendable {
     }
 
     /// May return early: a timer that was set for a wait that ended before is left to go off.
-    func wait(until deadline: Timestamp?) async {
+    package func wait(until deadline: Timestamp?) async {
         var outdated: Task<Void, Never>?
         await withCheckedContinuation { continuation in
             let isRung = state.withLock { state in
@@ -50,7 +49,7 @@ final class Alarm: Sendable {
     }
 
     /// No timer outlives the loop.
-    func cancel() {
+    package func cancel() {
         let timer = state.withLock { $0.timer.take() }
         timer?.task.cancel()
     }

@@ -1,0 +1,43 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Where requests to a service go, taken apart as a signature needs it.
+package struct AWSEndpoint: Sendable, Equatable {
+    /// Scheme, host and port, without a path.
+    package let origin: String
+    /// The value of the Host field.
+    package let host: String
+    /// Before the path of every request; empty or with a leading slash, without one at the end.
+    package let path: String
+
+    package init(parsing text: String) throws(AWSEndpointError) {
+        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
+            let name = parts.encodedHost,
+            !name.isEmpty
+        else { throw AWSEndpointError("is no URL") }
+        guard scheme == "https" || scheme == "http" else {
+            throw AWSEndpointError("must begin with https:// or http://")
+        }
+        guard parts.user == nil, parts.password == nil else {
+            throw AWSEndpointError("must not hold a user or a password")
+        }
+        guard parts.query == nil, parts.fragment == nil else {
+            throw AWSEndpointError("must end with the host or a path")
+        }
+        let isDefault = parts.port == nil || parts.port == (scheme == "https" ? 443 : 80)
+        host = isDefault ? name : "\(name):\(parts.port ?? 0)"
+        origin = "\(scheme)://\(host)"
+        let path = parts.percentEncodedPath
+        self.path = path.hasSuffix("/") ? String(path.dropLast()) : path
+    }
+}
+
+/// Why a text is no endpoint. The words complete the name of what holds it.
+package struct AWSEndpointError: Error, Hashable, Sendable {
+    package var reason: String
+
+    init(_ reason: String) { self.reason = reason }
+}

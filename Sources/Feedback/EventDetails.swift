@@ -1,0 +1,121 @@
+import AWSClient
+import RelayCore
+import StrictJSON
+
+extension SESEventReader {
+    static func bounded(_ text: String, _ limit: Int) -> String { Words.bounded(text, limit) }
+
+    /// A recipient as an event names it.
+    struct Told {
+        var address: String?
+        var diagnostic: String?
+    }
+
+    /// Where the details of a kind stand, and what they mean.
+    enum Details: String {
+        case bounce = "Bounce"
+        case complaint = "Complaint"
+        case delivery = "Delivery"
+        case deliveryDelay = "DeliveryDelay"
+        case reject = "Reject"
+        case renderingFailure = "Rendering Failure"
+
+        init?(kind: String) { self.init(rawValue: kind == "RenderingFailure" ? "Rendering Failure" : kind) }
+
+        /// The name of the member with the details.
+        var member: String {
+            switch self {
+            case .bounce: "bounce"
+            case .complaint: "complaint"
+            case .delivery: "delivery"
+            case .deliveryDelay: "deliveryDelay"
+            case .reject: "reject"
+            case .renderingFailure: "failure"
+            }
+        }
+
+        var event: EventKind {
+            switch self {
+            case .bounce: .bounced
+            case .complaint: .complained
+            case .delivery: .delivered
+            case .deliveryDelay: .delayed
+            case .reject: .rejected
+            case .renderingFailure: .failed
+            }
+        }
+
+        func recipients(_ what: JSONObject, _ mail: JSONObject) -> [Told] {
+            switch self {
+            case .bounce: what["bouncedRecipients"].elements.map(Details.told)
+            case .complaint: what["complainedRecipients"].elements.map(Details.told)
+            case .deliveryDelay: what["delayedRecipients"].elements.map(Details.told)
+            case .delivery: what["recipients"].elements.map { Told(address: $0.string) }
+            // These happen before SES parts the message by recipient.
+            case .reject, .renderingFailure: mail["destination"].elements.map { Told(address: $0.string) }
+            }
+        }
+
+        /// What is said of all recipients of the event.
+        func common(_ what: JSONObject) -> RecipientEvent.Detail {
+            switch self {
+            case .bounce:
+                RecipientEvent.Detail(
+                    bounceType: what["bounceType"]?.string == "Permanent" ? .hard : .soft,
+                    subtype: what["bounceSubType"]?.string, server: Details.server(what),
+                    feedbackID: what["feedbackId"]?.string)
+            case .complaint:
+                RecipientEvent.Detail(
+                    // The first says that SES had the address on the list of its account, and did not send.
+                    subtype: what["complaintSubType"]?.string ?? what["complaintFeedbackType"]?.string,
+                    feedbackID: what["feedbackId"]?.string)
+            case .delivery:
+                RecipientEvent.Detail(diagnostic: what["smtpResponse"]?.string, server: Details.server(what))
+            case .deliveryDelay:
+                RecipientEvent.Detail(subtype: what["delayType"]?.string, server: Details.server(what))
+            case .reject: RecipientEvent.Detail(diagnostic: what["reason"]?.string)
+            case .renderingFailure: RecipientEvent.Detail(diagnostic: what["errorMessage"]?.string)
+            }
+        }
+
+        /// The receiving server, which SES knows by its address where it spoke with it; else who wrote the report.
+        private static func server(_ what: JSONObject) -> String? {
+            what["remoteMtaIp"]?.string ?? what["reportingMTA"]?.string.map(withoutType)
+        }
+
+        private static func told(_ entry: JSON) -> Told {
+            guard case .object(let entry) = entry else { return Told() }
+            let said = entry["diagnosticCode"]?.string.map(withoutType) ?? entry["status"]?.string
+            return Told(address: entry["emailAddress"]?.string, diagnostic: said)
+        }
+
+        /// Fields of reports begin with the type of what they say (RFC 3464 section 2.1.2): `smtp; 550 5.1.1 …`, `dns; mx.example`.
+        private static func withoutType(_ text: String) -> String {
+            for type in ["smtp;", "dns;", "dsn;"] where text.utf8.count > type.utf8.count {
+                let begins = zip(text.utf8, type.utf8).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+                if begins { return String(text.dropFirst(type.count).drop { $0 == " " }) }
+            }
+            return text
+        }
+    }
+}
+
+extension JSON {
+    /// Nil for what is no string, and for an empty one: SES writes both for what it does not know.
+    var string: String? {
+        guard case .string(let text) = self, !text.utf8.isEmpty else { return nil }
+        return text.text
+    }
+
+    var time: Timestamp? {
+        guard case .string(let text) = self else { return nil }
+        return Timestamp(rfc3339: text.utf8)
+    }
+}
+
+extension JSON? {
+    /// None for what is no array.
+    var elements: [JSON] {
+        if case .array(let elements)? = self { elements } else { [] }
+    }
+}

@@ -1,0 +1,47 @@
+import RelayCore
+
+/// A time in which something outside fails: told once, and asked ever less often. A pure value over a monotonic clock.
+///
+/// It lasts until each operation that failed has worked again.
+struct Outage<Operation: Hashable & Sendable>: Sendable {
+    private var failing: Set<Operation> = []
+    private var since = MonotonicTime.distantPast
+    private var pause = Duration.zero
+    /// Nothing is asked before.
+    private(set) var retryAt = MonotonicTime.distantPast
+
+    private let firstPause: Duration
+    private let longestPause: Duration
+
+    init(firstPause: Duration, longestPause: Duration) {
+        self.firstPause = firstPause
+        self.longestPause = longestPause
+    }
+
+    var isOn: Bool { !failing.isEmpty }
+
+    func mayAsk(at now: MonotonicTime) -> Bool { now >= retryAt }
+
+    /// Returns whether an outage begins. Failures of what was asked at the same time count once.
+    mutating func failed(_ operation: Operation, at now: MonotonicTime) -> Bool {
+        let begins = failing.isEmpty
+        failing.insert(operation)
+        if begins {
+            since = now
+            pause = firstPause
+        } else if now < retryAt {
+            return false
+        } else {
+            pause = min(pause * 2, longestPause)
+        }
+        retryAt = now + pause
+        return begins
+    }
+
+    /// Returns how many seconds the outage lasted that ends now; nil where there was none, or it goes on.
+    mutating func worked(_ operation: Operation, at now: MonotonicTime) -> Double? {
+        guard failing.remove(operation) != nil, failing.isEmpty else { return nil }
+        retryAt = MonotonicTime.distantPast
+        return now.seconds(since: since)
+    }
+}

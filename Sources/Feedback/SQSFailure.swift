@@ -1,0 +1,125 @@
+import AWSClient
+import StrictJSON
+
+/// Why the queue did not do what was asked, in words for the operator that hold no secret.
+public struct SQSFailure: Error, Hashable, Sendable {
+    public enum Kind: String, CaseIterable, Hashable, Sendable {
+        case noQueue = "no_queue"
+        case denied
+        /// AWS does not know or no longer accepts the credentials, or there are none.
+        case credentials
+        case clock
+        case throttled
+        case unreachable
+        /// The answer was longer than what is read of one.
+        case tooLong = "too_long"
+        case unexpected
+        /// The relay itself has given up waiting.
+        case cancelled
+    }
+
+    public var kind: Kind
+    /// A sentence: what is wrong, then what to do.
+    public var explanation: String
+
+    public init(_ kind: Kind, _ explanation: String) {
+        self.kind = kind
+        self.explanation = explanation
+    }
+
+    /// A failure that other credentials could cure.
+    var refusesCredentials: Bool { kind == .credentials || kind == .denied }
+}
+
+extension SQSFailure {
+    static func unsigned(_ error: CredentialsError) -> SQSFailure {
+        SQSFailure(
+            .credentials,
+            "\(Words.bounded(error.explanation, 500)); give the relay credentials as for SES (ses.credentials_file)")
+    }
+
+    init(_ failure: ExchangeFailure, host: String) {
+        switch failure {
+        case .cancelled: self.init(.cancelled, "the relay was stopped before the queue answered")
+        case .tooLong: self.init(.tooLong, "the queue at \(host) answers with more than the relay reads of an answer")
+        case .timedOut, .broken, .body:
+            self.init(
+                .unreachable,
+                "the queue at \(host) \(failure.predicate); check feedback.queue_url and feedback.endpoint, and that this machine may connect to it"
+            )
+        }
+    }
+
+    /// Of an answer without success.
+    init(_ answer: HTTPAnswer, operation: SQSClient.Operation, withholding secrets: [String]) {
+        var said = ""
+        var name = answer.header("x-amzn-errortype")
+        if case .object(let document)? = try? JSON(reading: answer.body) {
+            name = name ?? document["__type"]?.string ?? document["code"]?.string
+            said = (document["message"] ?? document["Message"])?.string ?? ""
+        }
+        let message = Words.bounded(Words.withholding(secrets, in: said), 300)
+        let error = name.flatMap { AWSFault.plainName(Words.withholding(secrets, in: $0)) }
+        self.init(name: error, message: message, status: answer.status, operation: operation)
+    }
+
+    private init(name: String?, message: String, status: Int, operation: SQSClient.Operation) {
+        let what = name ?? "HTTP status \(status)"
+        let words = message.isEmpty ? what : "\(what): \(message)"
+        if let name, SQSFailure.namesNoQueue.contains(name) {
+            self.init(
+                .noQueue,
+                "AWS knows no such queue (\(words)); check feedback.queue_url, feedback.region and that the credentials are those of the queue's account"
+            )
+            return
+        }
+        if name == "OverLimit" {
+            self.init(
+                .throttled, "too many messages of the queue are being worked on (\(words)); who else reads this queue?")
+            return
+        }
+        switch AWSFault(name: name, message: message) {
+        case .throttled:
+            self.init(.throttled, "SQS takes no more requests just now (\(words)); the relay asks less often")
+        case .clock:
+            self.init(
+                .clock,
+                "AWS refuses the time of the signature (\(words)); set this machine's clock: timedatectl set-ntp true"
+            )
+        // AWS's own words repeat the signed request.
+        case .signature:
+            self.init(
+                .credentials,
+                "AWS does not accept the signature (\(what)); the secret access key does not belong to the access key id, or this machine's clock is wrong"
+            )
+        case .credentials:
+            self.init(.credentials, "AWS does not accept the credentials (\(words)); renew them")
+        case .denied:
+            self.init(
+                .denied,
+                "the credentials may not do this (\(words)); allow sqs:\(operation.permission) on the queue to their user or role in IAM, as 'hiveku-relay feedback template' does"
+            )
+        case .interrupted, .unknownOperation, nil:
+            if status == 401 || status == 403 {
+                self.init(
+                    .denied,
+                    "access is refused (\(words)); allow sqs:\(operation.permission) on the queue, and check proxies on the way"
+                )
+            } else if status == 429 {
+                self.init(.throttled, "SQS takes no more requests just now (\(words)); the relay asks less often")
+            } else if status >= 500 {
+                self.init(.unexpected, "SQS could not answer (\(words)); it is asked again")
+            } else {
+                self.init(
+                    .unexpected,
+                    "the queue gave an answer that the relay does not understand (\(words)); check feedback.queue_url and feedback.endpoint"
+                )
+            }
+        }
+    }
+
+    private static let namesNoQueue: Set<String> = [
+        "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue", "InvalidAddress",
+        "QueueDeletedRecently",
+    ]
+}

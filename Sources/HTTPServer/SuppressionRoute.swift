@@ -1,0 +1,47 @@
+import HTTPTypes
+import InternetMessage
+import MessageComposition
+
+/// What a path below `/v1/email/suppressions` and a method ask for.
+enum SuppressionRoute: Hashable, Sendable {
+    case list
+    /// Needs a body.
+    case create
+    /// The address in the form in which it is listed.
+    case show(String)
+    case remove(String)
+
+    static let path = "/v1/email/suppressions"
+
+    /// Nil for a path that is elsewhere.
+    static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
+        guard path.hasPrefix(SuppressionRoute.path) else { return nil }
+        let rest = path.dropFirst(SuppressionRoute.path.count)
+        if rest.isEmpty {
+            switch method {
+            case .get, .head: return .found(.suppressions(.list))
+            case .post: return .found(.suppressions(.create))
+            default: return .otherMethod(allowed: "GET, HEAD, POST")
+            }
+        }
+        // An address may hold a slash, which not every client encodes.
+        guard rest.first == "/", let address = address(rest.dropFirst()) else { return .notFound }
+        switch method {
+        case .get, .head: return .found(.suppressions(.show(address)))
+        case .delete: return .found(.suppressions(.remove(address)))
+        default: return .otherMethod(allowed: "GET, HEAD, DELETE")
+        }
+    }
+
+    /// The address that a part of a path names; nil where that is none.
+    private static func address(_ part: some StringProtocol) -> String? {
+        guard part.utf8.count <= 3 * Mailbox.maximumLength, let decoded = PercentEncoding.decoded(part.utf8),
+            !decoded.isEmpty, decoded.utf8.count <= Mailbox.maximumLength
+        else { return nil }
+        // What SES told of may be no address by our rules.
+        return (try? Mailbox(parsing: decoded))?.address.text ?? decoded
+    }
+
+    /// Where the entry for an address is.
+    static func path(of address: String) -> String { path + "/" + PercentEncoding.encoded(address.utf8) }
+}

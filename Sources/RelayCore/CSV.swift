@@ -1,0 +1,224 @@
+/// Comma-separated values (RFC 4180) as files that are exchanged with spreadsheets and other services.
+public enum CSV {
+    /// Octets of a record at most. Longer ones come of a quote that is not closed.
+    public static let longestRecord = 16 << 10
+    /// Cells of a record at most.
+    public static let mostCells = 100
+
+    /// A record and where it begins.
+    public struct Record: Hashable, Sendable {
+        /// Lines are counted from 1. A cell may hold line ends, so a record may have several lines.
+        public var line: Int
+        public var cells: [String]
+
+        public init(line: Int, cells: [String]) {
+            self.line = line
+            self.cells = cells
+        }
+    }
+
+    /// Why a record can't be read.
+    public enum Fault: Hashable, Sendable {
+        /// A quote stands within a cell that does not begin with one.
+        case quoteInside
+        /// There is text behind the closing quote of a cell.
+        case textBehindQuote
+        /// A quote opens a cell and is not closed.
+        case openQuote
+        case tooLong
+        case tooManyCells
+        case notUTF8
+
+        /// A sentence without its full stop.
+        public var explanation: String {
+            switch self {
+            case .quoteInside:
+                "a quote stands within a cell: put the whole cell in quotes, and write each quote within it twice"
+            case .textBehindQuote:
+                "there is text behind a closing quote: write each quote within a cell twice, and put a comma behind the cell"
+            case .openQuote: "the cell that a quote opens here is not closed, so what follows can't be read"
+            case .tooLong: "the line is longer than \(longestRecord) octets"
+            case .tooManyCells: "the line has more than \(mostCells) cells"
+            case .notUTF8: "the line is not UTF-8: save the file in that encoding"
+            }
+        }
+    }
+
+    // MARK: Writing
+
+    /// A record with its line end, which is LF.
+    ///
+    /// A cell that a spreadsheet would take for a formula gets an apostrophe in front (``guarded(_:)``).
+    public static func line(_ cells: [String]) -> String {
+        cells.map { quoted(guarded($0)) }.joined(separator: ",") + "\n"
+    }
+
+    private static func quoted(_ cell: String) -> String {
+        let isPlain = cell.utf8.allSatisfy { $0 != .quote && $0 != .comma && $0 != .lf && $0 != .cr }
+        let hasBlankEnd = [cell.utf8.first, cell.utf8.last].contains { $0 == .blank || $0 == .tab }
+        guard !isPlain || hasBlankEnd else { return cell }
+        return "\"" + cell.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+
+    // MARK: Formulas
+
+    /// `cell` with an apostrophe in front where a spreadsheet would run it as a formula (OWASP, "CSV Injection"): where it begins
+    /// with `=`, `+`, `-`, `@`, a tab or a carriage return. So do cells that begin so behind apostrophes, so that
+    /// ``unguarded(_:)`` gives each cell back as it was.
+    public static func guarded(_ cell: String) -> String { isFormula(cell) ? "'" + cell : cell }
+
+    /// `cell` without the apostrophe that ``guarded(_:)`` puts in front.
+    public static func unguarded(_ cell: String) -> String {
+        cell.utf8.first == .apostrophe && isFormula(cell) ? String(cell.dropFirst()) : cell
+    }
+
+    private static func isFormula(_ cell: String) -> Bool {
+        guard let first = cell.utf8.first(where: { $0 != .apostrophe }) else { return false }
+        return "=+-@\t\r".utf8.contains(first)
+    }
+}
+
+extension CSV {
+    /// Reads records out of octets that come in pieces. It keeps one record at most.
+    public struct Reader: Sendable {
+        /// The octets of the record that is being read, with all its line ends but the last.
+        private var pending: [UInt8] = []
+        /// The line that `pending` begins on.
+        private var start = 1
+        /// The line that is being read.
+        private var line = 1
+        private var isAtBeginning = true
+        /// The rest of this line is passed over.
+        private var skips = false
+        /// Nothing more can be read.
+        private var isLost = false
+
+        public init() {}
+
+        public typealias Found = (line: Int, record: Result<[String], Failure>)
+
+        public struct Failure: Error, Hashable, Sendable {
+            public var fault: Fault
+            public init(_ fault: Fault) { self.fault = fault }
+        }
+
+        /// Reads on, and tells each record and each line that is none. Blank lines are passed over.
+        public mutating func read(_ octets: ArraySlice<UInt8>, _ tell: (Found) throws -> Void) rethrows {
+            var rest = octets
+            while !rest.isEmpty, !isLost {
+                let end = rest.firstIndex(of: .lf)
+                let piece = rest[..<(end ?? rest.endIndex)]
+                if !skips { try take(piece, tell) }
+                guard let end else { return }
+                rest = rest[(end + 1)...]
+                try endLine(tell)
+            }
+        }
+
+        /// What stands behind the last line end.
+        public mutating func finish(_ tell: (Found) throws -> Void) rethrows {
+            guard !isLost, !skips, !pending.isEmpty else { return }
+            try parse(isEnd: true, tell)
+        }
+
+        private mutating func take(_ piece: ArraySlice<UInt8>, _ tell: (Found) throws -> Void) rethrows {
+            guard pending.count + piece.count <= longestRecord else {
+                // A record of several lines has an open quote.
+                if line > start {
+                    isLost = true
+                    return try tell((start, .failure(Failure(.openQuote))))
+                }
+                skips = true
+                pending.removeAll(keepingCapacity: true)
+                return try tell((line, .failure(Failure(.tooLong))))
+            }
+            pending.append(contentsOf: piece)
+        }
+
+        private mutating func endLine(_ tell: (Found) throws -> Void) rethrows {
+            guard !isLost else { return }
+            if !skips { try parse(isEnd: false, tell) }
+            skips = false
+            line += 1
+            if pending.isEmpty { start = line }
+        }
+
+        /// Tells the record in `pending`, unless it goes on in the next line.
+        private mutating func parse(isEnd: Bool, _ tell: (Found) throws -> Void) rethrows {
+            if isAtBeginning {
+                isAtBeginning = false
+                // The byte order mark that spreadsheets write.
+                if pending.starts(with: [0xEF, 0xBB, 0xBF]) { pending.removeFirst(3) }
+            }
+            var record = pending[...]
+            if record.last == .cr { record.removeLast() }
+            if record.allSatisfy({ $0 == .blank || $0 == .tab }) {
+                return pending.removeAll(keepingCapacity: true)
+            }
+            let result = Reader.cells(record)
+            if result == .failure(Failure(.openQuote)) {
+                isLost = isEnd
+                // The line end belongs to the cell.
+                guard isEnd else { return pending.append(.lf) }
+            }
+            try tell((start, result))
+            pending.removeAll(keepingCapacity: true)
+        }
+
+        private static func cells(_ record: ArraySlice<UInt8>) -> Result<[String], Failure> {
+            var cells: [String] = []
+            var rest = record
+            while true {
+                guard cells.count < mostCells else { return .failure(Failure(.tooManyCells)) }
+                let octets: [UInt8]
+                switch cell(&rest) {
+                case .success(let read): octets = read
+                case .failure(let failure): return .failure(failure)
+                }
+                guard let cell = String(validating: octets, as: UTF8.self) else {
+                    return .failure(Failure(.notUTF8))
+                }
+                cells.append(cell)
+                guard rest.popFirst() != nil else { return .success(cells) }
+            }
+        }
+
+        /// Takes a cell, and leaves the comma behind it.
+        private static func cell(_ rest: inout ArraySlice<UInt8>) -> Result<[UInt8], Failure> {
+            let isBlank = { (octet: UInt8) in octet == .blank || octet == .tab }
+            rest = rest.drop(while: isBlank)
+            guard rest.first == .quote else {
+                var cell = rest.prefix { $0 != .comma }
+                rest = rest[cell.endIndex...]
+                while let last = cell.last, isBlank(last) { cell.removeLast() }
+                return cell.contains(.quote) ? .failure(Failure(.quoteInside)) : .success(Array(cell))
+            }
+            rest.removeFirst()
+            var cell: [UInt8] = []
+            while let end = rest.firstIndex(of: .quote) {
+                cell += rest[..<end]
+                rest = rest[(end + 1)...]
+                guard rest.first == .quote else {
+                    rest = rest.drop(while: isBlank)
+                    guard rest.isEmpty || rest.first == .comma else {
+                        return .failure(Failure(.textBehindQuote))
+                    }
+                    return .success(cell)
+                }
+                cell.append(.quote)
+                rest.removeFirst()
+            }
+            return .failure(Failure(.openQuote))
+        }
+    }
+}
+
+extension UInt8 {
+    fileprivate static let quote = UInt8(ascii: "\"")
+    fileprivate static let comma = UInt8(ascii: ",")
+    fileprivate static let apostrophe = UInt8(ascii: "'")
+    fileprivate static let blank = UInt8(ascii: " ")
+    fileprivate static let tab = UInt8(ascii: "\t")
+    fileprivate static let lf: UInt8 = 0x0A
+    fileprivate static let cr: UInt8 = 0x0D
+}

@@ -1,0 +1,106 @@
+/// What a store knows of a message when something becomes of one of its recipients.
+public struct MessageFacts: Sendable {
+    public var id: MessageID
+    public var key: KeyID
+    public var environment: Environment
+    /// Nil for the null reverse-path.
+    public var reversePath: String?
+    public var subject: String?
+    public var tags: [String]
+    public var isAutomatic: Bool
+
+    public init(
+        id: MessageID, key: KeyID, environment: Environment, reversePath: String?, subject: String?, tags: [String],
+        isAutomatic: Bool
+    ) {
+        self.id = id
+        self.key = key
+        self.environment = environment
+        self.reversePath = reversePath
+        self.subject = subject
+        self.tags = tags
+        self.isAutomatic = isAutomatic
+    }
+
+    /// Whether the sender may be told of a failure by mail at all.
+    var tellsSender: Bool { reversePath != nil && !isAutomatic }
+}
+
+/// What follows from an event, beside its own record: decided here for every store, which writes it down in the same transaction.
+public struct EventConsequences: Sendable {
+    /// To be added to the list; nil where mail still goes there.
+    public let suppression: Suppression?
+    /// What the sender is to be told; nil: nothing.
+    public let undelivered: UndeliveredRecipient?
+
+    /// - Parameter recipient: as in the envelope.
+    public init(
+        of event: RecipientEvent, recipient: String, _ message: MessageFacts, reports: SenderReports, now: Timestamp
+    ) {
+        suppression = event.suppressionReason.map { reason in
+            Suppression(
+                environment: message.environment, address: recipient, reason: reason, createdAt: now,
+                message: message.id, note: event.sentence)
+        }
+        undelivered =
+            message.tellsSender && event.isTold(by: reports)
+            ? UndeliveredRecipient(
+                address: recipient, at: event.at, kind: event.kind, reason: event.sentence,
+                diagnostic: event.detail.server == nil && event.kind != .bounced ? nil : event.detail.diagnostic)
+            : nil
+    }
+}
+
+extension RecipientEvent {
+    /// Whether the sender hears of it by mail.
+    fileprivate func isTold(by reports: SenderReports) -> Bool {
+        switch kind {
+        case .failed: reports != .off && detail.diagnostic != droppedReason
+        case .suppressed: reports != .off
+        case .bounced, .rejected: reports == .ofFailuresAndEvents
+        case .queued, .scheduled, .sent, .delivered, .delayed, .complained, .cancelled: false
+        }
+    }
+}
+
+extension DeliveryChange {
+    /// What its recipients' webhooks and senders hear of it; nil: nothing.
+    public func event(at now: Timestamp) -> RecipientEvent? {
+        var detail = RecipientEvent.Detail()
+        if case .set(let text) = reason { detail.diagnostic = text }
+        switch state {
+        case .sent, .simulated: return RecipientEvent(.sent, at: now, detail)
+        case .failed: return RecipientEvent(.failed, at: now, detail)
+        case .queued, .sending, .held, .cancelled, .suppressed: return nil
+        }
+    }
+
+    /// What becomes of a delivery whose recipients are all on the list of suppressions.
+    public init(suppressedAt now: Timestamp) {
+        self.init(
+            .suppressed,
+            .set("suppressed: every recipient is on the list of suppressions; 'hiveku-relay suppressions' shows why"),
+            at: now)
+    }
+}
+
+extension Suppression {
+    /// What a recipient is told to have become of its copy when this entry keeps it back.
+    public func event(at now: Timestamp) -> RecipientEvent {
+        RecipientEvent(
+            .suppressed, at: now,
+            .init(subtype: reason.rawValue, diagnostic: "on the list of suppressions since \(createdAt.rfc3339)"))
+    }
+}
+
+extension FeedbackReport {
+    /// The recipient of the envelope that is meant; nil where there is none.
+    ///
+    /// Letters may have changed their case on the way. A message to one recipient can only be about that one: some receivers
+    /// write another address of the same mailbox into a complaint.
+    public func recipient(among recipients: [String]) -> String? {
+        if recipients.contains(recipient) { return recipient }
+        let key = Suppression.matchKey(recipient)
+        return recipients.first { Suppression.matchKey($0) == key } ?? (recipients.count == 1 ? recipients[0] : nil)
+    }
+}

@@ -1,0 +1,221 @@
+/// What can become of one recipient's copy of a message. Events are only added: a later one never changes an earlier one.
+public enum EventKind: String, CaseIterable, Sendable, Hashable {
+    case queued, scheduled, sent, delivered, delayed, bounced, complained, rejected, failed, suppressed, cancelled
+}
+
+/// Whether an address will ever work, as SES tells of a bounce (`bounceType`).
+public enum BounceType: String, CaseIterable, Sendable, Hashable {
+    /// `Permanent`: there is no such mailbox or domain.
+    case hard
+    /// `Transient` and `Undetermined`: another message may arrive.
+    case soft
+}
+
+/// One thing that happened to one recipient's copy.
+public struct RecipientEvent: Hashable, Sendable {
+    /// What there is to know beside the time. All of it comes from outside: bounded, and not to be trusted.
+    public struct Detail: Hashable, Sendable {
+        /// Of a bounce.
+        public var bounceType: BounceType?
+        /// SES's `bounceSubType`, `complaintFeedbackType` or `delayType`: `Suppressed`, `abuse`, `MailboxFull`.
+        public var subtype: String?
+        /// What the receiving server said, or why it was not sent: `550 5.1.1 user unknown`.
+        public var diagnostic: String?
+        /// The server that said it: `mx1.example.com`.
+        public var server: String?
+        /// The id that the complaint or bounce has with SES.
+        public var feedbackID: String?
+
+        public init(
+            bounceType: BounceType? = nil, subtype: String? = nil, diagnostic: String? = nil, server: String? = nil,
+            feedbackID: String? = nil
+        ) {
+            self.bounceType = bounceType
+            self.subtype = subtype
+            self.diagnostic = diagnostic
+            self.server = server
+            self.feedbackID = feedbackID
+        }
+
+        /// Characters of each text that are kept at most.
+        public static let longestText = 500
+
+        /// Each text cut to ``longestText``.
+        public var bounded: Detail {
+            func cut(_ text: String?) -> String? { text.map { String($0.prefix(Detail.longestText)) } }
+            return Detail(
+                bounceType: bounceType, subtype: cut(subtype), diagnostic: cut(diagnostic), server: cut(server),
+                feedbackID: cut(feedbackID))
+        }
+    }
+
+    public var kind: EventKind
+    /// When it happened, as it was told.
+    public var at: Timestamp
+    public var detail: Detail
+
+    public init(_ kind: EventKind, at: Timestamp, _ detail: Detail = Detail()) {
+        self.kind = kind
+        self.at = at
+        self.detail = detail
+    }
+
+    /// In one line, for people; nil where there is nothing to add to the kind.
+    public var sentence: String? {
+        var parts: [String] = []
+        if let type = detail.bounceType {
+            parts.append(type.rawValue + (detail.subtype.map { ", \($0)" } ?? ""))
+        } else if let subtype = detail.subtype {
+            parts.append(subtype)
+        }
+        if let diagnostic = detail.diagnostic { parts.append(diagnostic) }
+        if let server = detail.server { parts.append("told by \(server)") }
+        return parts.isEmpty ? nil : parts.joined(separator: "; ")
+    }
+
+    /// How much it counts for a recipient's status. Events come twice, late and out of order, so the weightiest counts, never
+    /// the last to arrive.
+    ///
+    /// A server that has taken a message may still send a permanent bounce. A transient bounce after a delivery is an
+    /// automatic reply.
+    var weight: Int {
+        switch kind {
+        case .queued, .scheduled: 0
+        case .sent: 2
+        case .delayed: 3
+        case .bounced: detail.bounceType == .hard ? 10 : 4
+        case .delivered: 5
+        case .cancelled: 6
+        case .failed: 7
+        case .rejected: 8
+        case .suppressed: 9
+        case .complained: 11
+        }
+    }
+}
+
+/// How a recipient stands: the weightiest of its events, or what its delivery does at the moment.
+public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
+    case queued, scheduled, sending, held, sent, delivered, delayed, bounced, complained, rejected, failed, suppressed,
+        cancelled
+
+    init(_ kind: EventKind) {
+        self =
+            switch kind {
+            case .queued: .queued
+            case .scheduled: .scheduled
+            case .sent: .sent
+            case .delivered: .delivered
+            case .delayed: .delayed
+            case .bounced: .bounced
+            case .complained: .complained
+            case .rejected: .rejected
+            case .failed: .failed
+            case .suppressed: .suppressed
+            case .cancelled: .cancelled
+            }
+    }
+
+    /// The kind of the stored events that it is found by; nil where it follows from a delivery alone.
+    public var storedKind: EventKind? {
+        switch self {
+        case .delivered: .delivered
+        case .delayed: .delayed
+        case .bounced: .bounced
+        case .complained: .complained
+        case .rejected: .rejected
+        case .suppressed: .suppressed
+        case .queued, .scheduled, .sending, .held, .sent, .failed, .cancelled: nil
+        }
+    }
+}
+
+/// An event and the recipient that it is about, as in the envelope.
+public struct ReportedEvent: Hashable, Sendable {
+    public var recipient: String
+    public var event: RecipientEvent
+
+    public init(_ event: RecipientEvent, of recipient: String) {
+        self.recipient = recipient
+        self.event = event
+    }
+}
+
+/// One recipient of a message, with all that is known of its copy.
+public struct RecipientRecord: Sendable, Hashable {
+    /// As in the envelope.
+    public var address: String
+    public var status: RecipientStatus
+    /// When it came to this status.
+    public var at: Timestamp
+    /// In one line, for people.
+    public var detail: String?
+    /// By time; what follows from the message's records and what was reported.
+    public var events: [RecipientEvent]
+}
+
+extension MessageRecord {
+    /// What became of each recipient, in the order of the envelope.
+    ///
+    /// What the relay did itself follows from the records of message and deliveries; what others told is ``reported``. So no fact is
+    /// written down twice.
+    public var recipientRecords: [RecipientRecord] {
+        let told = Dictionary(grouping: reported, by: \.recipient)
+        return deliveries.flatMap { delivery in
+            delivery.recipients.map { address in
+                record(of: address, delivery, (told[address] ?? []).map(\.event))
+            }
+        }
+    }
+
+    private func record(of address: String, _ delivery: Delivery, _ told: [RecipientEvent]) -> RecipientRecord {
+        let isSuppressed = told.contains { $0.kind == .suppressed }
+        let own = isSuppressed ? [] : ownEvents(delivery)
+        let beginning = RecipientEvent(state == .scheduled ? .scheduled : .queued, at: acceptedAt)
+        let events = ([beginning] + own + told).sorted { ($0.at, $0.weight) < ($1.at, $1.weight) }
+        // What an operator had sent again may have failed before: then it is what it is now.
+        let counted = events.filter { $0.kind != .failed || delivery.state == .failed || told.contains($0) }
+        let weightiest = counted.max { ($0.weight, $0.at) < ($1.weight, $1.at) } ?? beginning
+        var status = RecipientStatus(weightiest.kind)
+        var at = weightiest.at
+        var detail = weightiest.sentence
+        if weightiest.weight <= 2, !isSuppressed {
+            switch delivery.state {
+            case .sending: status = .sending
+            case .held: status = .held
+            case .queued where state != .scheduled: status = .queued
+            default: break
+            }
+            if !delivery.state.isFinal { at = delivery.history.last?.finishedAt ?? acceptedAt }
+            if detail == nil { detail = delivery.reason }
+        }
+        return RecipientRecord(address: address, status: status, at: at, detail: detail, events: events)
+    }
+
+    /// What the relay itself did with a delivery.
+    private func ownEvents(_ delivery: Delivery) -> [RecipientEvent] {
+        var events: [RecipientEvent] = delivery.history.compactMap { attempt in
+            switch attempt.outcome {
+            case "sent", "simulated":
+                RecipientEvent(.sent, at: attempt.finishedAt, .init(diagnostic: attempt.reason))
+            case "failed": RecipientEvent(.failed, at: attempt.finishedAt, .init(diagnostic: attempt.reason))
+            default: nil
+            }
+        }
+        let last = events.last?.kind
+        switch delivery.state {
+        case .sent, .simulated:
+            guard last != .sent else { break }
+            events.append(RecipientEvent(.sent, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
+        case .failed where last != .failed || delivery.reason == droppedReason:
+            // Dropped: no attempt tells it.
+            events.append(
+                RecipientEvent(.failed, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
+        case .cancelled:
+            events.append(
+                RecipientEvent(.cancelled, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
+        default: break
+        }
+        return events
+    }
+}

@@ -1,0 +1,69 @@
+/// Events of emails, counted by recipient.
+public struct FeedbackCounts: Hashable, Sendable {
+    public var deliveries: Int
+    /// Hard and soft.
+    public var bounces: Int
+    public var hardBounces: Int
+    public var complaints: Int
+
+    public init(deliveries: Int = 0, bounces: Int = 0, hardBounces: Int = 0, complaints: Int = 0) {
+        self.deliveries = deliveries
+        self.bounces = bounces
+        self.hardBounces = hardBounces
+        self.complaints = complaints
+    }
+
+    public mutating func count(_ event: RecipientEvent) {
+        switch event.kind {
+        case .delivered: deliveries += 1
+        case .bounced:
+            bounces += 1
+            if event.detail.bounceType == .hard { hardBounces += 1 }
+        case .complained: complaints += 1
+        default: break
+        }
+    }
+
+    public static func + (a: FeedbackCounts, b: FeedbackCounts) -> FeedbackCounts {
+        FeedbackCounts(
+            deliveries: a.deliveries + b.deliveries, bounces: a.bounces + b.bounces,
+            hardBounces: a.hardBounces + b.hardBounces, complaints: a.complaints + b.complaints)
+    }
+}
+
+/// How a sender stands with SES, which reviews accounts with many bounces and complaints and may pause them.
+///
+/// SES counts hard bounces against what was sent, and complaints against what was delivered; here both are counted against what is
+/// known to have been delivered or bounced.
+public struct SendingStanding: Hashable, Sendable {
+    public var counts: FeedbackCounts
+
+    public init(_ counts: FeedbackCounts) { self.counts = counts }
+
+    /// A review begins at 5 % (SES Developer Guide, "Reputation metrics").
+    public static let bounceThreshold = 0.05
+    /// A review begins at 0.1 %.
+    public static let complaintThreshold = 0.001
+    /// Fewer emails than this say nothing: one bounce of ten is no rate.
+    public static let fewest = 100
+
+    private var known: Int { counts.deliveries + counts.hardBounces }
+
+    /// Hard bounces for each email of which the end is known; nil where none is.
+    public var bounceRate: Double? { known == 0 ? nil : Double(counts.hardBounces) / Double(known) }
+    public var complaintRate: Double? {
+        counts.deliveries == 0 ? nil : min(1, Double(counts.complaints) / Double(counts.deliveries))
+    }
+
+    /// Whether enough is known for a rate.
+    public var isTelling: Bool { known >= SendingStanding.fewest }
+
+    /// Whether SES would look at the sender for its bounces.
+    public var bouncesTooOften: Bool {
+        isTelling && (bounceRate ?? 0) >= SendingStanding.bounceThreshold
+    }
+
+    public var complainedOfTooOften: Bool {
+        isTelling && (complaintRate ?? 0) >= SendingStanding.complaintThreshold
+    }
+}

@@ -1,0 +1,79 @@
+/// Which addresses webhooks may be sent to.
+///
+/// A key that may create a webhook makes the relay connect somewhere. So only addresses of the public Internet are allowed, and those of
+/// networks that the operator names. What counts is the address that is connected to, not the name that led to it.
+public struct WebhookAddressPolicy: Hashable, Sendable {
+    /// Allowed although they are not public; there without TLS too.
+    public var privateNetworks: [NetworkBlock]
+
+    public init(privateNetworks: [NetworkBlock] = []) { self.privateNetworks = privateNetworks }
+
+    /// Why a URL can't be called, as far as the URL itself tells; nil where it depends on what its name resolves to. The end of a
+    /// sentence that begins with "the URL", without its full stop.
+    public func refusal(of url: WebhookURL) -> String? {
+        if case .address(let address) = url.host { return refusal(of: address, url.scheme) }
+        if url.scheme == .http, privateNetworks.isEmpty { return WebhookAddressPolicy.needsTLS }
+        return nil
+    }
+
+    /// The addresses of a URL's host that may be connected to, in their order.
+    ///
+    /// - Returns: at least one, or why there is none: the end of a sentence that begins with "the URL".
+    public func permitted(_ addresses: [IPAddress], for url: WebhookURL) -> Result<[IPAddress], WebhookURL.Mistake> {
+        let permitted = addresses.filter { refusal(of: $0, url.scheme) == nil }
+        guard permitted.isEmpty else { return .success(permitted) }
+        let reason = addresses.first.flatMap { refusal(of: $0, url.scheme) }
+        return .failure(.init(explanation: reason ?? "has a host name without an address"))
+    }
+
+    private func refusal(of address: IPAddress, _ scheme: WebhookURL.Scheme) -> String? {
+        if privateNetworks.contains(where: { $0.contains(address) }) { return nil }
+        guard WebhookAddressPolicy.isPublic(address) else {
+            // Without the address: a key's holder is told this, and is not to look up names of the relay's network so.
+            return "leads to no public address; webhooks.private_networks can allow its network"
+        }
+        return scheme == .https ? nil : WebhookAddressPolicy.needsTLS
+    }
+
+    private static let needsTLS = "must begin with https://; http:// is for networks in webhooks.private_networks only"
+
+    /// Whether an address can be that of a host on the Internet, by IANA's registries of special-purpose addresses (RFC 6890).
+    public static func isPublic(_ address: IPAddress) -> Bool {
+        if address.isIPv4 { return !special4.contains { $0.contains(address) } }
+        // NAT64 (RFC 6052): the IPv4 address behind it is reached, which is how hosts with IPv6 alone reach most of the Internet.
+        if translated.contains(where: { $0.contains(address) }) {
+            return IPAddress(bytes: Array(address.bytes.suffix(4))).map(isPublic) ?? false
+        }
+        return globalUnicast.contains { $0.contains(address) } && !special6.contains { $0.contains(address) }
+    }
+
+    /// Of the blocks' text, each of which a test reads.
+    static func blocks(_ texts: [String]) -> [NetworkBlock] { texts.compactMap { try? NetworkBlock($0) } }
+
+    static let special4Texts = [
+        "0.0.0.0/8",  // this network
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  // private use
+        "100.64.0.0/10",  // carriers' NAT
+        "127.0.0.0/8",  // loopback
+        "169.254.0.0/16",  // link-local, and the metadata services of clouds
+        "192.0.0.0/24",  // protocol assignments
+        "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",  // documentation
+        "192.88.99.0/24",  // 6to4 relays
+        "198.18.0.0/15",  // benchmarks
+        "224.0.0.0/4",  // multicast
+        "240.0.0.0/4",  // reserved, and broadcast
+    ]
+
+    /// Within 2000::/3. All else but NAT64 is not public: unspecified, loopback, IPv4-compatible, local (fc00::/7), link-local
+    /// (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64), segment routing (5f00::/16).
+    static let special6Texts = [
+        "2001::/23",  // protocol assignments: Teredo, benchmarks, ORCHID
+        "2001:db8::/32", "3fff::/20",  // documentation
+        "2002::/16",  // 6to4, which leads to any IPv4 address
+    ]
+
+    private static let special4 = blocks(special4Texts)
+    private static let special6 = blocks(special6Texts)
+    private static let globalUnicast = blocks(["2000::/3"])
+    private static let translated = blocks(["64:ff9b::/96"])
+}

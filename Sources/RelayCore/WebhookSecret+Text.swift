@@ -1,0 +1,27 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension WebhookSecret {
+    /// How it is shown, once: `whsec_` and base64 (Standard Webhooks, "Signature scheme").
+    public var text: String { WebhookSecret.prefix + Data(octets).base64EncodedString() }
+
+    public static let prefix = "whsec_"
+}
+
+extension Webhook {
+    /// What its requests are signed with: the newest first.
+    public func secrets(at now: Timestamp) -> [WebhookSecret] {
+        guard let previousSecret, let previousSecretUntil, now < previousSecretUntil else { return [secret] }
+        return [secret, previousSecret]
+    }
+
+    /// Gives it a new secret; the one before keeps signing for ``rotationGrace``.
+    public mutating func rotate(to new: WebhookSecret, now: Timestamp) {
+        previousSecret = secret
+        previousSecretUntil = now + Webhook.rotationGrace
+        secret = new
+    }
+}

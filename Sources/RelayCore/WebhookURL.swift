@@ -1,0 +1,147 @@
+/// The URL of a webhook, taken apart strictly: what is called must be what was judged, so nothing is guessed at.
+public struct WebhookURL: Hashable, Sendable {
+    public enum Scheme: String, Sendable, Hashable {
+        case https, http
+    }
+
+    public enum Host: Sendable, Hashable {
+        /// In lower case, without a dot at its end.
+        case name(String)
+        case address(IPAddress)
+    }
+
+    /// What is wrong with a URL, in words for the person who typed it: the end of a sentence that begins with "the URL", without its
+    /// full stop.
+    public struct Mistake: Error, Hashable, Sendable {
+        public let explanation: String
+    }
+
+    public let scheme: Scheme
+    public let host: Host
+    public let port: Int
+    /// Path and query; begins with a slash.
+    public let target: String
+
+    /// Reads `https://example.com/events`, with a port and a query where there are some.
+    ///
+    /// An IPv4 address is four decimal numbers only. URL libraries also take `127.1`, `0x7f000001` and `0177.0.0.1` for addresses,
+    /// while others take them for names.
+    public init(_ text: String) throws(Mistake) {
+        guard text.utf8.count <= Webhook.longestURL else {
+            throw Mistake(explanation: "is longer than \(Webhook.longestURL) octets")
+        }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            throw Mistake(
+                explanation:
+                    "may hold printable ASCII only: percent-encode its path, and write its host name in A-labels (xn--)"
+            )
+        }
+        guard let mark = text.firstRange(of: "://"),
+            let scheme = Scheme(rawValue: text[..<mark.lowerBound].lowercased())
+        else { throw Mistake(explanation: "must begin with https://") }
+        let rest = text[mark.upperBound...]
+        guard !rest.contains("#") else { throw Mistake(explanation: "must have no fragment (#)") }
+        let authority = rest.prefix { $0 != "/" && $0 != "?" }
+        guard !authority.contains("@") else {
+            throw Mistake(
+                explanation: "must have no user name or password before its host; the signature says who calls")
+        }
+        let (host, port) = try WebhookURL.authority(authority)
+        let target = rest[authority.endIndex...]
+        guard WebhookURL.isTarget(target) else {
+            throw Mistake(explanation: "has a character in its path or query that must be percent-encoded")
+        }
+        self.scheme = scheme
+        self.host = host
+        self.port = port ?? (scheme == .https ? 443 : 80)
+        self.target = target.hasPrefix("/") ? String(target) : "/" + target
+    }
+
+    private static func authority(_ text: Substring) throws(Mistake) -> (Host, Int?) {
+        let host: Host
+        let rest: Substring
+        if text.hasPrefix("[") {
+            guard let end = text.firstIndex(of: "]") else {
+                throw Mistake(explanation: "has no ] behind its IPv6 address")
+            }
+            let literal = text[text.index(after: text.startIndex)..<end]
+            guard literal.contains(":"), let address = IPAddress(String(literal)) else {
+                throw Mistake(explanation: "has no IPv6 address in its brackets")
+            }
+            host = .address(address)
+            rest = text[text.index(after: end)...]
+        } else {
+            let name = text.prefix { $0 != ":" }
+            host = try self.host(String(name))
+            rest = text[name.endIndex...]
+        }
+        guard !rest.isEmpty else { return (host, nil) }
+        let digits = rest.dropFirst()
+        guard rest.hasPrefix(":"), digits.utf8.count <= 5, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
+            let port = Int(digits), 1...65535 ~= port
+        else { throw Mistake(explanation: "must have a port from 1 to 65535 behind the colon, or none") }
+        return (host, port)
+    }
+
+    private static func host(_ text: String) throws(Mistake) -> Host {
+        guard !text.isEmpty else { throw Mistake(explanation: "has no host name") }
+        if let address = IPAddress(text) { return .address(address) }
+        let labels = text.lowercased().split(separator: ".", omittingEmptySubsequences: false)
+        guard text.utf8.count <= 253, labels.allSatisfy({ isLabel($0) }) else {
+            throw Mistake(
+                explanation:
+                    "has a host that is no host name: letters, digits and hyphens, with dots between, not at its end")
+        }
+        // A host whose last label is a number is an IPv4 address to some readers (WHATWG URL, "ends in a number").
+        if let last = labels.last?.utf8, last.allSatisfy({ 0x30...0x39 ~= $0 }) || last.starts(with: "0x".utf8) {
+            throw Mistake(explanation: "has a number as its host; write an IPv4 address as four decimal numbers")
+        }
+        return .name(labels.joined(separator: "."))
+    }
+
+    private static func isLabel(_ label: Substring) -> Bool {
+        1...63 ~= label.utf8.count && label.first != "-" && label.last != "-"
+            && label.utf8.allSatisfy { octet in
+                switch octet {
+                case 0x30...0x39, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "_"): true
+                default: false
+                }
+            }
+    }
+
+    /// Whether text is a path and query of RFC 3986 sections 3.3 and 3.4.
+    private static func isTarget(_ text: Substring) -> Bool {
+        var digitsLeft = 0
+        for octet in text.utf8 {
+            if digitsLeft > 0 {
+                guard Character(Unicode.Scalar(octet)).isHexDigit else { return false }
+                digitsLeft -= 1
+                continue
+            }
+            switch octet {
+            case UInt8(ascii: "%"): digitsLeft = 2
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: break
+            default: guard targetMarks.contains(octet) else { return false }
+            }
+        }
+        return digitsLeft == 0
+    }
+
+    private static let targetMarks = Set("-._~!$&'()*+,;=:@/?".utf8)
+
+    /// The host as it stands in a URL and in the field Host.
+    public var hostText: String {
+        switch host {
+        case .name(let name): name
+        case .address(let address): address.isIPv4 ? "\(address)" : "[\(address)]"
+        }
+    }
+
+    /// Without path and query, in which some services have a secret.
+    public var origin: String {
+        let isDefault = port == (scheme == .https ? 443 : 80)
+        return "\(scheme.rawValue)://\(hostText)\(isDefault ? "" : ":\(port)")"
+    }
+
+    public var text: String { origin + target }
+}

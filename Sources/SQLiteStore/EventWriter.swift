@@ -1,0 +1,202 @@
+import GRDB
+import RelayCore
+
+/// Writes what becomes of recipients and all that follows from it, within one transaction.
+///
+/// To be made for one transaction and thrown away with it: it remembers which webhooks there are.
+struct EventWriter {
+    private let database: Database
+    private let now: Timestamp
+    private let reports: SenderReports
+    private var hasWebhooks: Bool?
+    private var webhooks: [KeyID: [Webhook]] = [:]
+    private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
+    /// New on the list of suppressions.
+    private(set) var suppressed = 0
+
+    init(_ database: Database, reports: SenderReports, now: Timestamp) {
+        self.database = database
+        self.reports = reports
+        self.now = now
+    }
+
+    /// Adds an event, unless it is there already. Returns whether it is new.
+    ///
+    /// - Parameter recipient: as in the envelope.
+    mutating func add(
+        _ event: RecipientEvent, of recipient: String, _ message: MessageFacts, sesMessageID: String?
+    ) throws -> Bool {
+        var event = event
+        event.detail = event.detail.bounded
+        guard try EventRow.insert(event, of: recipient, message.id, in: database) else { return false }
+        var count = FeedbackCounts()
+        count.count(event)
+        if count != FeedbackCounts() {
+            let day = event.at.day <= now.day ? event.at.day : now.day
+            counts[message.key, default: [:]][day, default: FeedbackCounts()] =
+                (counts[message.key]?[day] ?? FeedbackCounts()) + count
+        }
+        try follow(event, of: recipient, message, sesMessageID: sesMessageID)
+        return true
+    }
+
+    /// Tells webhooks and the sender of what the relay did itself, of which the delivery's record is the event.
+    mutating func tell(
+        _ event: RecipientEvent, of recipients: [String], _ message: MessageFacts, sesMessageID: String?
+    ) throws {
+        for recipient in recipients { try follow(event, of: recipient, message, sesMessageID: sesMessageID) }
+    }
+
+    /// Whether anybody would hear of what the relay did itself. Nearly always nobody would, and then nothing need be read.
+    mutating func isHeard(_ event: RecipientEvent) throws -> Bool {
+        if event.kind == .failed, reports != .off { return true }
+        return try anyWebhooks()
+    }
+
+    private mutating func anyWebhooks() throws -> Bool {
+        if let hasWebhooks { return hasWebhooks }
+        let found =
+            try Bool.fetchOne(
+                database.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM webhook)")) ?? false
+        hasWebhooks = found
+        return found
+    }
+
+    private mutating func follow(
+        _ event: RecipientEvent, of recipient: String, _ message: MessageFacts, sesMessageID: String?
+    ) throws {
+        let consequences = EventConsequences(of: event, recipient: recipient, message, reports: reports, now: now)
+        if let suppression = consequences.suppression {
+            suppressed += try SuppressionRow.add(suppression, in: database) ? 1 : 0
+        }
+        if let undelivered = consequences.undelivered {
+            try UndeliveredRow.insert(undelivered, of: message.id, since: now, in: database)
+        }
+        guard let name = WebhookEvent(event.kind), try anyWebhooks() else { return }
+        let hearing = try hearing(message).filter { $0.wants(name, tags: message.tags) }
+        guard !hearing.isEmpty,
+            let payload = WebhookPayload(
+                event, of: recipient,
+                WebhookPayload.Message(
+                    id: message.id, from: message.reversePath, subject: message.subject, tags: message.tags,
+                    sesMessageID: sesMessageID))
+        else { return }
+        for webhook in hearing {
+            let call = WebhookCall(
+                id: 0, webhook: webhook.id, event: payload.id, type: payload.type.rawValue, body: payload.body,
+                createdAt: now, attempts: 0)
+            try WebhookRow.insert(call, due: now, in: database)
+        }
+    }
+
+    private mutating func hearing(_ message: MessageFacts) throws -> [Webhook] {
+        if let known = webhooks[message.key] { return known }
+        let found = try WebhookRow.hearing(message.key, message.environment, in: database)
+        webhooks[message.key] = found
+        return found
+    }
+
+    /// Writes the usage of keys. Call it once, at the end of the transaction.
+    func writeCounts() throws {
+        guard !counts.isEmpty else { return }
+        let statement = try database.cachedStatement(
+            sql: """
+                INSERT INTO usage (key, day, emails, messages, deliveries, bounces, hard_bounces, complaints)
+                VALUES (?, ?, 0, 0, ?, ?, ?, ?)
+                ON CONFLICT (key, day) DO UPDATE
+                SET deliveries = deliveries + excluded.deliveries, bounces = bounces + excluded.bounces,
+                    hard_bounces = hard_bounces + excluded.hard_bounces, complaints = complaints + excluded.complaints
+                """)
+        for (key, days) in counts {
+            for (day, count) in days {
+                try statement.execute(
+                    arguments: [
+                        key.text, day.number, count.deliveries, count.bounces, count.hardBounces, count.complaints,
+                    ])
+            }
+        }
+    }
+}
+
+/// The table `event`.
+enum EventRow {
+    static let columns = "kind, at, bounce_type, subtype, diagnostic, server, feedback_id"
+
+    /// Returns whether it was not there.
+    static func insert(
+        _ event: RecipientEvent, of recipient: String, _ message: MessageID, in database: Database
+    ) throws -> Bool {
+        let statement = try DirectStatement(
+            database, "INSERT OR IGNORE INTO event (message, recipient, \(columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        statement.bind(message.rawValue, at: 1)
+        statement.bind(recipient, at: 2)
+        bind(event, to: statement, from: 3)
+        try statement.run()
+        return database.changesCount == 1
+    }
+
+    /// ``columns`` of an event.
+    static func bind(_ event: RecipientEvent, to statement: DirectStatement, from index: CInt) {
+        statement.bind(event.kind.rawValue, at: index)
+        statement.bind(event.at.milliseconds, at: index + 1)
+        statement.bind(event.detail.bounceType?.rawValue, at: index + 2)
+        statement.bind(event.detail.subtype, at: index + 3)
+        statement.bind(event.detail.diagnostic, at: index + 4)
+        statement.bind(event.detail.server, at: index + 5)
+        statement.bind(event.detail.feedbackID, at: index + 6)
+    }
+
+    /// ``columns`` that stand in a row from the column `first` on.
+    static func event(_ row: DirectRow, from first: CInt) throws -> RecipientEvent {
+        guard let kind = row.text(first).flatMap(EventKind.init), let at = timestamp(row.integer(first + 1)) else {
+            throw StoreError.corrupt("an event's row can't be read")
+        }
+        return RecipientEvent(
+            kind, at: at,
+            .init(
+                bounceType: row.text(first + 2).flatMap(BounceType.init), subtype: row.text(first + 3),
+                diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
+    }
+
+    /// Recipients of a message that were suppressed.
+    static func suppressed(of message: MessageID, in database: Database) throws -> Set<String> {
+        let statement = try DirectStatement(
+            database, "SELECT recipient FROM event WHERE message = ? AND kind = '\(EventKind.suppressed.rawValue)'")
+        statement.bind(message.rawValue, at: 1)
+        return Set(try statement.rows { $0.text(0) }.compactMap { $0 })
+    }
+
+    /// What was told of messages, whose ids `list` names.
+    static func reported(of list: String, in database: Database) throws -> [Int64: [ReportedEvent]] {
+        let statement = try DirectStatement(
+            database,
+            "SELECT message, recipient, \(columns) FROM event WHERE message IN (\(list)) ORDER BY message, at, recipient"
+        )
+        var found: [Int64: [ReportedEvent]] = [:]
+        for (message, event) in try statement.rows({ row in
+            (row.integer(0) ?? 0, ReportedEvent(try event(row, from: 2), of: row.text(1) ?? ""))
+        }) {
+            found[message, default: []].append(event)
+        }
+        return found
+    }
+}
+
+extension MessageFacts {
+    /// What is known of a message; nil when there is none.
+    init?(_ message: MessageID, in database: Database) throws {
+        let statement = try DirectStatement(
+            database, "SELECT key, lane, reverse_path, subject, tags, automatic FROM message WHERE id = ?")
+        statement.bind(message.rawValue, at: 1)
+        let found = try statement.first { row in
+            guard let key = row.text(0).flatMap({ KeyID($0) }), let lane = row.text(1).flatMap(Lane.init) else {
+                throw StoreError.corrupt("a message's row can't be read")
+            }
+            return MessageFacts(
+                id: message, key: key, environment: lane, reversePath: row.text(2), subject: row.text(3),
+                tags: TagList.tags(row.text(4)), isAutomatic: row.integer(5) != 0)
+        }
+        guard let found else { return nil }
+        self = found
+    }
+}

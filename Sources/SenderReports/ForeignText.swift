@@ -1,0 +1,36 @@
+/// Text from outside, made fit to stand in a report.
+enum ForeignText {
+    /// In one line: controls, line ends and characters that turn the direction of text become blanks, several blanks one.
+    ///
+    /// - Parameter longest: Unicode scalars that are kept at most.
+    static func line(_ text: String, longest: Int) -> String {
+        var scalars = String.UnicodeScalarView()
+        var count = 0
+        var owesBlank = false
+        for scalar in text.unicodeScalars {
+            if isBlank(scalar) {
+                owesBlank = count > 0
+                continue
+            }
+            guard count + (owesBlank ? 2 : 1) <= longest else {
+                scalars.append("…")
+                break
+            }
+            if owesBlank {
+                scalars.append(" ")
+                count += 1
+            }
+            owesBlank = false
+            scalars.append(scalar)
+            count += 1
+        }
+        return String(scalars)
+    }
+
+    private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x00...0x20, 0x7F...0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069, 0xFEFF: true
+        default: false
+        }
+    }
+}

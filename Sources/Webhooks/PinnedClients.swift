@@ -1,0 +1,104 @@
+import AsyncHTTPClient
+import Logging
+import NIOCore
+import RelayCore
+import Synchronization
+
+/// HTTP clients each of which connects to one address for one host, and looks nothing up.
+///
+/// A client keeps its connections for 20 s after the last request, so that a receiver of many events is connected to once. Clients that
+/// nobody uses are kept up to a number.
+final class PinnedClients: Sendable {
+    struct Target: Hashable, Sendable {
+        /// As in the URL: also the name in the certificate.
+        var host: String
+        var address: IPAddress
+    }
+
+    private struct Entry {
+        var client: HTTPClient
+        var users = 0
+        var usedAt = 0
+    }
+
+    private struct State {
+        var entries: [Target: Entry] = [:]
+        var count = 0
+        var isShutDown = false
+    }
+
+    private let group: any EventLoopGroup
+    private let connectTimeout: Duration
+    private let kept: Int
+    private let state = Mutex(State())
+
+    /// - Parameter kept: clients that nobody uses, at most. Each has a TLS context of its own, of some 2 MB.
+    init(group: any EventLoopGroup, connectTimeout: Duration, kept: Int = 16) {
+        self.group = group
+        self.connectTimeout = connectTimeout
+        self.kept = kept
+    }
+
+    var count: Int { state.withLock { $0.entries.count } }
+
+    /// Runs `body` with the client of `target`; nil after the end.
+    func with<Result>(_ target: Target, _ body: (HTTPClient) async -> Result) async -> Result? {
+        guard let client = take(target) else { return nil }
+        let result = await body(client)
+        if let unused = giveBack(target) { try? await unused.shutdown() }
+        return result
+    }
+
+    private func take(_ target: Target) -> HTTPClient? {
+        state.withLock { state in
+            guard !state.isShutDown else { return nil }
+            var entry = state.entries[target] ?? Entry(client: makeClient(target))
+            state.count += 1
+            entry.usedAt = state.count
+            entry.users += 1
+            state.entries[target] = entry
+            return entry.client
+        }
+    }
+
+    /// Returns a client that is kept no longer.
+    private func giveBack(_ target: Target) -> HTTPClient? {
+        state.withLock { state in
+            state.entries[target]?.users -= 1
+            let unused = state.entries.filter { $0.value.users == 0 }
+            guard unused.count > (state.isShutDown ? 0 : kept),
+                let oldest = unused.min(by: { $0.value.usedAt < $1.value.usedAt })
+            else { return nil }
+            state.entries[oldest.key] = nil
+            return oldest.value.client
+        }
+    }
+
+    private func makeClient(_ target: Target) -> HTTPClient {
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: .init(connect: .milliseconds(connectTimeout.wholeMilliseconds)))
+        configuration.httpVersion = .http1Only
+        configuration.tracing.tracer = nil
+        configuration.connectionPool.idleTimeout = .seconds(20)
+        // Webhooks of several keys may lead to one host. How many calls run is limited before it comes to here: none may wait for a
+        // connection that another one's receiver holds, which would count as a failure of its own.
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = WebhookMachine.Limits().calls
+        // The schedule of calls is what tries again.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        // TLS still asks for the name, and verifies it.
+        configuration.dnsOverride = [target.host: "\(target.address)"]
+        return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
+    }
+
+    /// Ends the clients that nobody uses, and the others when they are given back.
+    func shutdown() async {
+        let unused = state.withLock { state in
+            state.isShutDown = true
+            let unused = state.entries.filter { $0.value.users == 0 }
+            for target in unused.keys { state.entries[target] = nil }
+            return unused.values.map(\.client)
+        }
+        for client in unused { try? await client.shutdown() }
+    }
+}

@@ -1,0 +1,67 @@
+import AWSClient
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+import RelayCore
+import Synchronization
+
+/// Reads an answer as far as it is kept, and no further.
+final class ResponseExcerpt: HTTPClientResponseDelegate {
+    typealias Response = Void
+
+    /// The answer goes on behind what is kept of it.
+    private struct Enough: Error {}
+
+    private struct State {
+        var wasSent = false
+        var status: Int?
+        var retryAfter: String?
+        var body: [UInt8] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// Whether anything of the request may have reached the receiver.
+    var wasSent: Bool { state.withLock { $0.wasSent } }
+
+    /// The answer, where its header has come. One whose body is cut off, by its length or by time, counts as well: the receiver has
+    /// decided when it sends its status.
+    var result: WebhookResult? {
+        state.withLock { state in
+            state.status.map {
+                .answered(status: $0, retryAfter: state.retryAfter, excerpt: ResponseExcerpt.text(state.body))
+            }
+        }
+    }
+
+    /// UTF-8 of at most ``WebhookAttempt/longestResponse`` octets, without controls.
+    static func text(_ octets: [UInt8]) -> String {
+        var text = Words.bounded(String(decoding: octets, as: UTF8.self), WebhookAttempt.longestResponse)
+        // What is no UTF-8 grows when it is decoded.
+        while text.utf8.count > WebhookAttempt.longestResponse { text.unicodeScalars.removeLast() }
+        return text
+    }
+
+    func didSendRequestHead(task: HTTPClient.Task<Void>, _ head: HTTPRequestHead) {
+        state.withLock { $0.wasSent = true }
+    }
+
+    func didReceiveHead(task: HTTPClient.Task<Void>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
+        state.withLock { state in
+            state.status = Int(head.status.code)
+            state.retryAfter = head.headers.first(name: "Retry-After").map { String($0.prefix(64)) }
+        }
+        return task.eventLoop.makeSucceededVoidFuture()
+    }
+
+    func didReceiveBodyPart(task: HTTPClient.Task<Void>, _ buffer: ByteBuffer) -> EventLoopFuture<Void> {
+        let isEnough = state.withLock { state in
+            let room = WebhookAttempt.longestResponse - state.body.count
+            state.body += buffer.readableBytesView.prefix(room)
+            return buffer.readableBytes > room
+        }
+        return isEnough ? task.eventLoop.makeFailedFuture(Enough()) : task.eventLoop.makeSucceededVoidFuture()
+    }
+
+    func didFinishRequest(task: HTTPClient.Task<Void>) throws {}
+}

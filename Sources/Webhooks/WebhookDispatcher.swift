@@ -1,0 +1,217 @@
+import Logging
+import NIOCore
+import RelayCore
+import Synchronization
+
+/// Calls webhooks: takes calls that are due from the store, posts them, and records what came of it.
+///
+/// What to do is decided by `WebhookMachine`, a value behind a lock; here it is done.
+public final class WebhookDispatcher: Sendable {
+    /// What happened, for metrics.
+    public enum Event: Sendable {
+        /// A try ended, so many seconds after it began.
+        case attempted(WebhookAttempt.Verdict, seconds: Double)
+        /// The relay has disabled a webhook.
+        case disabled(WebhookID)
+    }
+
+    private let store: any WebhookStore
+    private let transport: any WebhookTransport
+    private let clock: any RelayClock
+    private let random: @Sendable () -> Double
+    private let logger: Logger
+    private let observe: @Sendable (Event) -> Void
+
+    private let machine: Mutex<WebhookMachine>
+    private let policy: Mutex<WebhookAddressPolicy>
+    private let alarm: Alarm
+    private let isWoken = Atomic(false)
+    private let isStopped = Atomic(false)
+    private let storeFailureIsTold = Atomic(false)
+
+    init(
+        store: any WebhookStore, transport: any WebhookTransport, policy: WebhookAddressPolicy,
+        limits: WebhookMachine.Limits = .init(), clock: any RelayClock, logger: Logger,
+        random: @escaping @Sendable () -> Double = { .random(in: 0..<1) },
+        observe: @escaping @Sendable (Event) -> Void = { _ in }
+    ) {
+        self.store = store
+        self.transport = transport
+        self.clock = clock
+        self.random = random
+        self.logger = logger
+        self.observe = observe
+        self.policy = Mutex(policy)
+        machine = Mutex(WebhookMachine(limits: limits))
+        alarm = Alarm(clock: clock)
+    }
+
+    /// - Parameters:
+    ///   - version: the relay's, for the field User-Agent.
+    ///   - observe: called on any thread; must be quick.
+    public convenience init(
+        store: any WebhookStore, policy: WebhookAddressPolicy, group: any EventLoopGroup, version: String,
+        clock: any RelayClock, logger: Logger, observe: @escaping @Sendable (Event) -> Void = { _ in }
+    ) {
+        let resolver = SystemResolver(clock: clock)
+        self.init(
+            store: store,
+            transport: PinnedTransport(
+                resolver: resolver, group: group, clock: clock, agent: "hiveku-relay/\(version)",
+                stopResolver: { resolver.shutdown() }),
+            policy: policy, clock: clock, logger: logger, observe: observe)
+    }
+
+    /// Works until the task is cancelled, then lets the calls under way end, for a few seconds. Once.
+    public func run() async {
+        await withTaskCancellationHandler {
+            // A task of its own, which is not cancelled: the calls under way, and their record, must outlive the cancellation.
+            await Task {
+                // Where it fails, the time of those that fail counts from before.
+                try? await store.beginCalling(now: clock.now())
+                await loop()
+            }.value
+        } onCancel: {
+            isStopped.store(true, ordering: .releasing)
+            alarm.ring()
+        }
+    }
+
+    /// Events may have been recorded. Cheap, from any thread; calls that come together count as one.
+    public func wake() {
+        if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
+    }
+
+    /// Which addresses may be called from now on.
+    public func reconfigure(_ policy: WebhookAddressPolicy) { self.policy.withLock { $0 = policy } }
+
+    private func loop() async {
+        while true {
+            let wasWoken = isWoken.load(ordering: .acquiring)
+            let mustStop = isStopped.load(ordering: .acquiring)
+            let now = clock.now()
+            let plan = machine.withLock { machine in
+                if wasWoken { machine.woken() }
+                if mustStop { machine.stop(at: now) }
+                return machine.plan(at: now)
+            }
+            if plan.isFinished { break }
+            // Until then further calls of wake() need not come here. What is recorded after it is looked for again.
+            if plan.look { isWoken.store(false, ordering: .releasing) }
+            if !plan.settle.isEmpty { Task { await settle(plan.settle) } }
+            if let claim = plan.claim { Task { await self.claim(claim) } }
+            if plan.look { Task { await look() } }
+            await alarm.wait(until: plan.wakeAt)
+        }
+        alarm.cancel()
+        await transport.shutdown()
+    }
+
+    private func look() async {
+        do {
+            let next = try await store.nextCall()
+            storeWorks()
+            tellMachine { $0.looked(next, at: $1) }
+        } catch {
+            storeFailed(error)
+            tellMachine { $0.lookFailed(at: $1) }
+        }
+    }
+
+    private func claim(_ claim: WebhookMachine.Claim) async {
+        do {
+            let claimed = try await store.claimCalls(
+                limit: claim.limit, room: claim.room, otherwise: claim.otherwise, ofFailing: claim.ofFailing,
+                leaseUntil: claim.leaseUntil, now: clock.now())
+            storeWorks()
+            let now = clock.now()
+            let starts = machine.withLock { $0.claimed(claimed, by: claim, at: now) }
+            for start in starts { Task { await call(start) } }
+            alarm.ring()
+        } catch {
+            storeFailed(error)
+            tellMachine { $0.claimFailed(at: $1) }
+        }
+    }
+
+    private func call(_ start: WebhookMachine.Start) async {
+        let (startedAt, began) = (clock.now(), clock.monotonicNow())
+        let result = await post(start, at: startedAt)
+        let seconds = clock.monotonicNow().seconds(since: began)
+        let now = clock.now()
+        let (attempt, change) = machine.withLock {
+            $0.finished(start, result, startedAt: startedAt, at: now, random: random())
+        }
+        observe(.attempted(attempt.verdict, seconds: seconds))
+        tell(start.webhook, result, attempt, change)
+        alarm.ring()
+    }
+
+    private func post(_ start: WebhookMachine.Start, at now: Timestamp) async -> WebhookResult {
+        let url: WebhookURL
+        do throws(WebhookURL.Mistake) {
+            url = try WebhookURL(start.webhook.url)
+        } catch {
+            return .failed("the URL \(error.explanation)")
+        }
+        let signature = WebhookSignature(
+            id: start.call.event, body: start.call.body, secrets: start.webhook.secrets(at: now), at: now)
+        return await transport.post(
+            WebhookRequest(url: url, signature: signature, body: start.call.body),
+            policy: policy.withLock { $0 })
+    }
+
+    private func settle(_ attempts: [WebhookAttempt]) async {
+        do {
+            let disabled = try await store.settle(attempts, now: clock.now())
+            storeWorks()
+            for webhook in disabled {
+                var metadata = WebhookDispatcher.metadata(webhook)
+                metadata["reason"] = "\(webhook.disabledBecause ?? "it has failed for too long")"
+                metadata["remedy"] = "correct the receiver, then: hiveku-relay webhooks enable \(webhook.id)"
+                logger.error("webhook disabled", metadata: metadata)
+                observe(.disabled(webhook.id))
+            }
+            tellMachine { machine, _ in machine.settled(disabled.map(\.id)) }
+        } catch {
+            storeFailed(error)
+            tellMachine { $0.settlingFailed(attempts, at: $1) }
+        }
+    }
+
+    private func tellMachine(_ event: (inout WebhookMachine, Timestamp) -> Void) {
+        let now = clock.now()
+        machine.withLock { event(&$0, now) }
+        alarm.ring()
+    }
+
+    // MARK: Log
+
+    /// When a webhook begins to fail and when it works again; what happens in between is on record with each call.
+    private func tell(_ webhook: Webhook, _ result: WebhookResult, _ attempt: WebhookAttempt, _ change: Bool?) {
+        var metadata = WebhookDispatcher.metadata(webhook)
+        switch change {
+        case true:
+            metadata["because"] = "\(result.status.map { "it answered with \($0)" } ?? result.response)"
+            logger.warning("webhook fails, its calls are tried again", metadata: metadata)
+        case false: logger.notice("webhook works again", metadata: metadata)
+        case nil: break
+        }
+    }
+
+    /// Without path and query of the URL, where some services have a secret.
+    private static func metadata(_ webhook: Webhook) -> Logger.Metadata {
+        let receiver = (try? WebhookURL(webhook.url))?.origin ?? "unknown"
+        return ["webhook": "\(webhook.id)", "key": "\(webhook.key)", "receiver": "\(receiver)"]
+    }
+
+    private func storeFailed(_ error: any Error) {
+        guard !storeFailureIsTold.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        logger.error("webhooks wait for the database", metadata: ["error": "\(error)"])
+    }
+
+    private func storeWorks() {
+        guard storeFailureIsTold.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        logger.notice("webhooks go on, the database can be used again")
+    }
+}

@@ -1,0 +1,47 @@
+import Crypto
+import RelayCore
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The header fields by which a receiver knows that a request comes from the relay and has not been sent before.
+struct WebhookSignature: Hashable, Sendable {
+    /// Standard Webhooks: the event's id, the same at each try.
+    let id: String
+    /// Seconds since 1970, of this try.
+    let timestamp: Int64
+    /// `v1,` and base64, one for each secret, with blanks between.
+    let standard: String
+    /// The vendor's `X-Hiveku-Signature`: hexadecimal HMAC-SHA256 of the body.
+    let hiveku: String
+
+    /// - Parameter secrets: at least one, the newest first. The vendor's field has room for one signature: the newest secret's.
+    init(id: String, body: [UInt8], secrets: [WebhookSecret], at now: Timestamp) {
+        self.id = id
+        timestamp = now.milliseconds / 1000
+        let signed = Array("\(id).\(timestamp).".utf8) + body
+        standard = secrets.map { secret in
+            let code = HMAC<SHA256>.authenticationCode(for: signed, using: SymmetricKey(data: secret.octets))
+            return "v1," + Data(code).base64EncodedString()
+        }.joined(separator: " ")
+        // The vendor calls what is shown "the secret", so the whole text is the key here.
+        hiveku =
+            secrets.first.map { secret in
+                HMAC<SHA256>.authenticationCode(for: body, using: SymmetricKey(data: Array(secret.text.utf8)))
+                    .map { octet in
+                        let text = String(octet, radix: 16)
+                        return octet < 16 ? "0" + text : text
+                    }.joined()
+            } ?? ""
+    }
+
+    var fields: [(name: String, value: String)] {
+        [
+            ("webhook-id", id), ("webhook-timestamp", String(timestamp)), ("webhook-signature", standard),
+            ("X-Hiveku-Signature", hiveku),
+        ]
+    }
+}

@@ -1,0 +1,120 @@
+import ArgumentParser
+import Diagnosis
+import Foundation
+import RelayCore
+import Settings
+
+struct FeedbackCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "feedback",
+        abstract: "Hear from SES what became of messages: what to set up at AWS, and whether it works.",
+        discussion: """
+            SES takes a message, and tells later whether it was delivered, bounced or marked as spam. It tells that through \
+            a configuration set, an SNS topic and an SQS queue, which the relay reads. Nothing has to reach the relay from \
+            outside, and the queue keeps events for 14 days while the relay is down.
+
+            1. Print the template and deploy it in the region of SES:
+
+                 hiveku-relay feedback template > feedback.yaml
+                 aws cloudformation deploy --template-file feedback.yaml --stack-name hiveku-relay \\
+                   --capabilities CAPABILITY_IAM --parameter-overrides RelayUser=NAME-OF-THE-IAM-USER
+
+            2. Take the lines for relay.yaml from the stack, and restart the relay:
+
+                 aws cloudformation describe-stacks --stack-name hiveku-relay \\
+                   --query "Stacks[0].Outputs[?OutputKey=='RelaySettings'].OutputValue" --output text
+                 systemctl restart hiveku-relay
+
+            3. Send a live message, and see whether its event arrives:
+
+                 hiveku-relay feedback status
+            """,
+        subcommands: [Template.self, Status.self])
+
+    struct Template: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print a CloudFormation template with all that is needed at AWS.",
+            discussion: """
+                It makes the SES configuration set with its event destination, the SNS topic, the SQS queue with its policy \
+                and dead letter queue, and the IAM policy of the relay. Its outputs hold the lines for relay.yaml. \
+                'hiveku-relay feedback --help' tells the whole way.
+                """)
+
+        func run() throws { try Output.write(Array(FeedbackTemplate.text.utf8)) }
+    }
+
+    struct Status: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Tell whether SES's events arrive.",
+            discussion: """
+                In JSON, state is off (no queue is set), failing (the queue can't be read), idle (the relay does not ask it), \
+                silent (live mail was sent, and nothing was heard of it), untried (there was nothing to hear of yet) or working.
+                """)
+
+        @Flag(help: "Print one JSON document.") var json = false
+        @OptionGroup var common: CommonOptions
+
+        func run() async throws {
+            let settings = try common.settings()
+            let store = try common.store()
+            let times = try await store.feedbackTimes()
+            let standing = FeedbackStanding(
+                isSet: settings.feedback.queueURL != nil, status: try await store.feedbackStatus(),
+                lastEvent: times.lastEvent, lastSent: times.lastSent, now: SystemClock().now())
+            if json {
+                return try JSONValue(standing, settings).print()
+            }
+            for line in lines(standing, settings) { print(line) }
+        }
+
+        private func lines(_ standing: FeedbackStanding, _ settings: RelaySettings) -> [String] {
+            let status = standing.status
+            var lines = ["\(standing.state.rawValue): \(sentence(standing.state))"]
+            if let failure = status.failure, standing.isSet {
+                lines.append("  since \(status.failingSince?.rfc3339 ?? "a while"): \(printable(failure))")
+            }
+            if let url = settings.feedback.queueURL {
+                lines.append("queue: \(url) (region \(settings.feedbackRegion ?? "unknown"))")
+                if settings.ses.configurationSet == nil {
+                    lines.append("  ses.configuration_set is not set; SES tells of messages with one only")
+                }
+            }
+            let told = { (time: Timestamp?) in
+                time.map { "\($0.rfc3339), \(approximate(standing.now - $0)) ago" } ?? "never"
+            }
+            return lines + [
+                "last answer of the queue: \(told(status.lastAnswerAt))", "last event: \(told(standing.lastEvent))",
+                "live mail last sent: \(told(standing.lastSent))",
+                "events that wait for their message: \(status.waiting)",
+            ]
+        }
+
+        private func sentence(_ state: FeedbackStanding.State) -> String {
+            switch state {
+            case .off:
+                "feedback.queue_url is not set, so what became of live mail is not known; 'hiveku-relay feedback --help' tells how to set it up"
+            case .failing: "the queue can't be read; the relay goes on by itself once it can"
+            case .idle:
+                "the relay does not read the queue; start it, or restart it after a change of feedback.queue_url"
+            case .silent:
+                "live mail was sent, and SES tells nothing about it; 'hiveku-relay doctor' says what to look at"
+            case .untried: "the queue is read; there was nothing to hear of yet"
+            case .working: "events arrive"
+            }
+        }
+    }
+}
+
+extension JSONValue {
+    fileprivate init(_ standing: FeedbackStanding, _ settings: RelaySettings) {
+        let status = standing.status
+        self = .object([
+            "state": .string(standing.state.rawValue), "queue_url": JSONValue(settings.feedback.queueURL),
+            "region": JSONValue(settings.feedbackRegion),
+            "configuration_set": JSONValue(settings.ses.configurationSet),
+            "last_answer_at": JSONValue(status.lastAnswerAt), "last_event_at": JSONValue(standing.lastEvent),
+            "last_sent_at": JSONValue(standing.lastSent), "waiting": .integer(status.waiting),
+            "failure": JSONValue(status.failure), "failing_since": JSONValue(status.failingSince),
+        ])
+    }
+}
