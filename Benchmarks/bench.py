@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import delivering
+import events
 import http_load
 import preload
 from servers import Floor, Postfix, Relay, ServerError, SQLiteFloor, Storeless, make_tools
@@ -85,6 +86,7 @@ SPECIAL = {
     "keys": "`keys list` with 100,000 keys: time and memory of the command",
     "drain": "10,000 messages of 4 KB sent to a stand-in for SES that answers after 5 ms",
     "drain-backlog": "sending with 1,000,000 messages in the queue: memory",
+    "events": "1,000 events a second from SES, beside mail that is accepted as in b, and as many as it takes alone",
     "large": "twenty messages of 25 MB under way to SES at once: memory",
 }
 DELIVERING = ["drain", "drain-backlog", "large"]
@@ -266,6 +268,10 @@ class Bench:
                 if name == "keys":
                     self.add(self.run_keys(), round_number)
                     continue
+                if name == "events":
+                    for run in events.run(self, Load(**vars(B))):
+                        self.add(run, round_number)
+                    continue
                 if name in DELIVERING:
                     for run in delivering.run(self, name):
                         self.add(run, round_number)
@@ -348,7 +354,7 @@ def measure_command(command, environment):
 
 def progress(run):
     text = f"{run['work']:10} {run['server']:15}"
-    if run["work"] in DELIVERING:
+    if run["work"] in DELIVERING or run["work"] == "events":
         text += "".join(f"  {name} {number(value)}" for name, value in run.items()
                         if name not in ("work", "server", "round", "complete"))
     elif "messages_per_second" in run:
@@ -406,6 +412,9 @@ def table(document):
             for form in ["table", "json"]:
                 keys = ["seconds", "cpu_seconds", "max_rss_mib"]
                 lines.append(f"| {form} | " + " | ".join(spread([run[form][key] for run in runs]) for key in keys) + " |")
+            continue
+        if work == "events":
+            lines += events.table(runs, spread)
             continue
         if work in DELIVERING:
             lines += delivering.table(work, runs, spread)

@@ -59,6 +59,25 @@ def fill_keys(path, count):
     close(database)
 
 
+def fill_sent(path, count, prefix):
+    """`count` live messages of the key that is there, each sent under the SES message id `prefix` and its number."""
+    database = connect(path)
+    database.execute("BEGIN")
+    key = database.execute("SELECT id FROM key WHERE name = 'benchmark'").fetchone()[0]
+    now = round(time.time() * 1000) - 3_600_000
+    messages = [(now - EPOCH_MS) << 22 | i for i in range(count)]
+    database.executemany(
+        "INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at) "
+        "VALUES (?, ?, 'live', ?, 'sender@example.com', 'a message that was sent', 180, ?)",
+        ((id, key, bytes([127, 0, 0, 1]), now) for id in messages))
+    database.executemany(
+        "INSERT INTO delivery (message, key, lane, recipients, state, attempts, next_attempt_at, queued_since, "
+        "ses_message_id, ended_at) VALUES (?1, ?2, 'live', 'recipient@example.net', 'sent', 1, ?3, ?3, ?4, ?3)",
+        ((id, key, now, f"{prefix}{i}") for i, id in enumerate(messages)))
+    database.execute("COMMIT")
+    close(database)
+
+
 def fill_queue(path, count, keys=10, size=180):
     """`count` live messages that came within the last hour, of `keys` keys, all of them due."""
     database = connect(path)

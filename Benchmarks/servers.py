@@ -228,7 +228,8 @@ class Relay(Server):
     ses=(PORT, CONCURRENCY): the live ones are sent, to what answers there.
     """
 
-    def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None, ses=None):
+    def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None, ses=None,
+                 more_settings=""):
         super().__init__(name, directory, tools, sync_delay)
         self.binary, self.live, self.ses = binary, live, ses
         self.database = directory / "relay.db"
@@ -252,6 +253,10 @@ log:
   level: {log_level}
 """)
 
+        if more_settings:
+            with self.config.open("a") as config:
+                config.write(more_settings)
+        self.calls_aws = bool(ses or more_settings)
         if ses:
             with self.config.open("a") as config:
                 config.write(f"""\
@@ -267,7 +272,7 @@ ses:
         self.queued_before = self.queued()
 
     def more_environment(self):
-        return {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "benchmark"} if self.ses else {}
+        return {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "benchmark"} if self.calls_aws else {}
 
     def command(self, *words):
         result = subprocess.run(
