@@ -192,9 +192,10 @@ extension WebhookFields {
         if let events { webhook.events = events }
         if let tags { webhook.tags = tags }
         guard let enabled else { return }
+        let wasEnabled = webhook.isEnabled
         webhook.isEnabled = enabled
-        webhook.disabledBecause = nil
-        if enabled { webhook.failingSince = nil }
+        if !enabled { webhook.disabledBecause = nil }
+        webhook.enabledAgain(after: wasEnabled)
     }
 }
 

@@ -252,8 +252,8 @@ public protocol WebhookStore: Sendable {
     func insert(_ call: WebhookCall, now: Timestamp) async throws -> Int64
 
     /// Takes calls that are due, at most `room` of each webhook that it names and of any other as many as `otherwise`; and at most
-    /// `limit` in all. Of a webhook that fails one at most, and at most `ofFailing` of all these: first of the one whose call has
-    /// been due longest. What is taken is due again at `leaseUntil` unless it is settled before. Not for webhooks that are disabled or
+    /// `limit` in all. A webhook that fails gets one call at most, and all that fail get `ofFailing` together; the one whose call
+    /// has been due longest comes first. What is taken is due again at `leaseUntil` unless it is settled before. Not for webhooks that are disabled or
     /// whose key was revoked.
     func claimCalls(
         limit: Int, room: [WebhookID: Int], otherwise: Int, ofFailing: Int, leaseUntil: Timestamp, now: Timestamp

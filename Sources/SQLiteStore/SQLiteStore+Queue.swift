@@ -23,7 +23,7 @@ extension SQLiteStore: DeliveryQueue {
         guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return DeliveryClaim([]) }
         let (claim, unneeded) = try await write { database in
             var claim = DeliveryClaim([])
-            var filter = try SuppressionFilterRow(lane, reports: senderReports, now: now, in: database)
+            var writer = try ClaimWriter(lane, reports: senderReports, now: now, in: database)
             // A list that holds back all that is due must not keep what comes behind it waiting.
             for _ in 0..<QueueRow.roundsOfClaim where claim.deliveries.count < limit {
                 let room = limit - claim.deliveries.count
@@ -31,17 +31,17 @@ extension SQLiteStore: DeliveryQueue {
                 let counted = claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
                 let candidates = QueueRow.upTo(
                     recipients - counted, try QueueRow.inTurn(keys, lane: lane, limit: room, now: now, in: database))
-                let kept = try filter.claim(candidates, holder: holder, leaseUntil: leaseUntil)
+                let kept = try writer.claim(candidates, holder: holder, leaseUntil: leaseUntil)
                 // The next claim goes on behind who came last, also in the middle of a round.
                 if let last = candidates.last { cursor.served(last.delivery.key.text, in: lane) }
                 claim.deliveries += kept.deliveries
                 claim.suppressed += kept.suppressed
                 if kept.suppressed.isEmpty { break }
             }
-            try filter.writer.writeCounts()
+            try writer.events.writeCounts()
             // A simulated send reads no body.
             if lane == .live { try QueueRow.addSmallBodies(to: &claim.deliveries, in: database) }
-            return (claim, filter.unneeded)
+            return (claim, writer.unneeded)
         }
         spool.remove(unneeded)
         return claim
@@ -63,15 +63,15 @@ extension SQLiteStore: DeliveryQueue {
         let senderReports = senderReports
         let unneeded = try await write { database in
             var unneeded: [String] = []
-            var writer: EventWriter?
+            // The batch's last outcome is the latest.
+            let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
+            var writer = EventWriter(database, reports: senderReports, now: now)
             for settlement in batch {
-                var events = writer ?? EventWriter(database, reports: senderReports, now: settlement.finishedAt)
-                if let name = try QueueRow.settle(settlement, holder: holder, &events, in: database) {
+                if let name = try QueueRow.settle(settlement, holder: holder, &writer, in: database) {
                     unneeded.append(name)
                 }
-                writer = events
             }
-            try writer?.writeCounts()
+            try writer.writeCounts()
             return unneeded
         }
         spool.remove(unneeded)
@@ -201,70 +201,6 @@ extension SQLiteStore: DeliveryQueue {
                     """,
                 arguments: [status.lane.rawValue, status.heldBecause, status.since.milliseconds, status.rate])
         }
-    }
-}
-
-/// Takes suppressed recipients out of what a claim has found.
-private struct SuppressionFilterRow {
-    private let database: Database
-    private let lane: Lane
-    private let now: Timestamp
-    /// Nearly always the list is empty, and then nothing is looked up.
-    private let hasAny: Bool
-    var writer: EventWriter
-    /// Names of spooled bodies that are no longer needed.
-    private(set) var unneeded: [String] = []
-
-    init(_ lane: Lane, reports: SenderReports, now: Timestamp, in database: Database) throws {
-        self.database = database
-        self.lane = lane
-        self.now = now
-        hasAny = try SuppressionRow.hasAny(lane, in: database)
-        writer = EventWriter(database, reports: reports, now: now)
-    }
-
-    /// Puts deliveries under a lease, without their suppressed recipients, or ends them where no other is left.
-    mutating func claim(
-        _ candidates: [QueueRow.Candidate], holder: Int64, leaseUntil: Timestamp
-    ) throws -> DeliveryClaim {
-        var claim = DeliveryClaim([])
-        let lease = try database.cachedStatement(
-            sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
-        for candidate in candidates {
-            let kept = try keep(candidate)
-            if kept.envelope.recipients.isEmpty {
-                try DeliveryRow.apply(DeliveryChange(suppressedAt: now), to: kept.id, in: database)
-                // A simulated send keeps its bytes.
-                if lane == .live, let name = try QueueRow.dropBody(of: kept.message.rawValue, in: database) {
-                    unneeded.append(name)
-                }
-                claim.suppressed.append(candidate.delivery)
-            } else {
-                try lease.execute(arguments: [holder, now.milliseconds, leaseUntil.milliseconds, kept.id.rawValue])
-                claim.deliveries.append(kept)
-            }
-        }
-        return claim
-    }
-
-    private mutating func keep(_ candidate: QueueRow.Candidate) throws -> ClaimedDelivery {
-        var delivery = candidate.delivery
-        guard hasAny || candidate.suppressed > 0 else { return delivery }
-        let before = candidate.suppressed > 0 ? try EventRow.suppressed(of: delivery.message, in: database) : []
-        var entries: [(recipient: String, entry: Suppression)] = []
-        delivery.envelope.recipients = try delivery.envelope.recipients.filter { recipient in
-            if before.contains(recipient) { return false }
-            guard hasAny, let entry = try SuppressionRow.find(recipient, lane, in: database) else { return true }
-            entries.append((recipient, entry))
-            return false
-        }
-        guard !entries.isEmpty, let message = try MessageFacts(delivery.message, in: database) else { return delivery }
-        for (recipient, entry) in entries {
-            _ = try writer.add(entry.event(at: now), of: recipient, message, sesMessageID: nil)
-        }
-        try database.cachedStatement(sql: "UPDATE delivery SET suppressed = suppressed + ? WHERE id = ?")
-            .execute(arguments: [entries.count, delivery.id.rawValue])
-        return delivery
     }
 }
 

@@ -26,7 +26,7 @@ public struct OriginalHeader: Hashable, Sendable {
         messageID = id
     }
 
-    /// Of a line that is the whole Message-ID field. One that is folded or odd is not referred to.
+    /// The id in a line that is the whole Message-ID field. A field that is folded or malformed gives none.
     private static func messageID(in line: ArraySlice<UInt8>) -> String? {
         let name = "message-id:"
         guard line.count > name.utf8.count, line.count <= longestMessageID,

@@ -314,7 +314,7 @@ struct WebhooksRotate: AsyncParsableCommand {
 struct WebhooksEnable: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enable", abstract: "Enable a webhook that a person or the relay has disabled.",
-        discussion: "It hears of what happens from now on.")
+        discussion: "It hears of what happens from now on, and of what still waits for it from the last day.")
 
     @Argument(help: "The webhook's id.") var id: WebhookID
     @OptionGroup var common: CommonOptions
@@ -322,8 +322,6 @@ struct WebhooksEnable: AsyncParsableCommand {
     func run() async throws {
         let changed = try await common.store().update(id) { webhook in
             webhook.isEnabled = true
-            webhook.disabledBecause = nil
-            webhook.failingSince = nil
         }
         guard changed != nil else { throw noSuchWebhook(id) }
         printError("Enabled the webhook \(id).")
