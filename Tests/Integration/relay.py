@@ -85,10 +85,12 @@ class Relay:
         self.process = subprocess.Popen(
             [*self.prefix, BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             env=clean_environment(self.environment), text=True)
-        self.reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
+        # A reader has its own process, ports and event: what an earlier process wrote last must not pass for this one's.
+        self.reader = threading.Thread(
+            target=self._read_log, args=(self.process, self.ports, self.ready, self.expected_ports), daemon=True)
         self.reader.start()
 
-    def _read_log(self, process):
+    def _read_log(self, process, ports, ready, expected_ports):
         for line in process.stderr:
             self.log.append(line)
             match = re.search(
@@ -97,14 +99,14 @@ class Relay:
             web = re.search(r"listening address=127\.0\.0\.1:(\d+) http=(clear|tls)", line)
             public = re.search(r"listening address=198\.51\.100\.\d+:(\d+) http=clear", line)
             if match:
-                self.ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])
+                ports["smtp" if match[2] == "starttls" else "smtps"] = int(match[1])
             elif web:
-                self.ports["http" if web[2] == "clear" else "https"] = int(web[1])
+                ports["http" if web[2] == "clear" else "https"] = int(web[1])
             elif public:
-                self.ports["open"] = int(public[1])
-            if len(self.ports) == self.expected_ports:
-                self.ready.set()
-        self.ready.set()
+                ports["open"] = int(public[1])
+            if len(ports) == expected_ports:
+                ready.set()
+        ready.set()
 
     def stop(self, sig=signal.SIGTERM):
         """Ends the relay and returns its exit status."""

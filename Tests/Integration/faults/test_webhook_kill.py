@@ -1,6 +1,7 @@
 """kill -9 while events go out: each of them arrives, and comes with one webhook-id however often it comes."""
 
 import random
+import signal
 import time
 
 from http_api import API, HTTP, taken
@@ -29,9 +30,7 @@ def test_kill_at_any_moment_loses_no_event(own_relay):
             with API(relay, key) as api:
                 messages += [taken(api.send(EMAIL)) for _ in range(MESSAGES)]
             time.sleep(chance.uniform(0, LONGEST))
-            relay.process.kill()
-            relay.process.wait(DEADLINE)
-            relay.process = None
+            relay.stop(signal.SIGKILL)
             relay.start()
 
         def missing():
