@@ -21,7 +21,6 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
@@ -55,7 +54,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -75,7 +73,8 @@ let package = Package(
         library("NIOOpenSSL", ["COpenSSL", nioCore]),
         library("InternetMessage", []),
         library("SMTP", ["InternetMessage", nioCore]),
-        library("RelayCore", ["StrictJSON", crypto]),
+        library("Hashing", ["COpenSSL"]),
+        library("RelayCore", ["StrictJSON", "Hashing"]),
         library("Admission", ["RelayCore", "InternetMessage", logging]),
         library(
             "Listening",
@@ -95,7 +94,7 @@ let package = Package(
             "HTTPServer",
             [
                 "StrictJSON", "MessageComposition", "NIOOpenSSL", "RelayCore", "InternetMessage", "Admission",
-                "Listening", nioCore, nioPosix, nioHTTP1, logging, crypto, hummingbirdCore, httpTypes, nioHTTPTypes,
+                "Listening", "Hashing", nioCore, nioPosix, nioHTTP1, logging, hummingbirdCore, httpTypes, nioHTTPTypes,
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ]),
@@ -111,13 +110,13 @@ let package = Package(
         library(
             "Settings",
             ["InternetMessage", "RelayCore", .product(name: "Configuration", package: "swift-configuration"), "Yams"]),
-        library("AWSClient", ["RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+        library("AWSClient", ["RelayCore", "Hashing", nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library(
             "SESTransport",
-            ["AWSClient", "StrictJSON", "RelayCore", crypto, nioCore, nioHTTP1, logging, asyncHTTPClient]),
+            ["AWSClient", "StrictJSON", "RelayCore", "Hashing", nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library(
             "Webhooks",
-            ["AWSClient", "RelayCore", crypto, nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+            ["AWSClient", "RelayCore", "Hashing", nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library("Feedback", ["AWSClient", "StrictJSON", "RelayCore", nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(
@@ -168,6 +167,7 @@ let package = Package(
                 nioHTTPTypes,
             ]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
+        tests("HashingTests", ["Hashing"]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
         tests("SupervisionTests", ["Supervision", "RelayCore", "TestSupport", nioCore, nioPosix, logging]),
         tests("SenderReportsTests", ["SenderReports", "RelayCore", "InternetMessage", "TestSupport", logging]),
@@ -178,19 +178,21 @@ let package = Package(
         tests(
             "AWSClientTests",
             [
-                "AWSClient", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging,
+                "AWSClient", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, "Hashing",
+                logging,
                 asyncHTTPClient,
             ]),
         tests(
             "SESTransportTests",
             [
-                "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, crypto,
+                "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, "Hashing",
                 logging, asyncHTTPClient,
             ]),
         tests(
             "WebhooksTests",
             [
-                "Webhooks", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging,
+                "Webhooks", "AWSTestSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1, "Hashing",
+                logging,
                 asyncHTTPClient,
             ]),
         tests(

@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 import RelayCore
 
 /// AWS Signature Version 4: what proves that a request comes from the holder of the credentials and was not changed.
@@ -48,9 +48,9 @@ package enum SigV4 {
 
         let scope = "\(day)/\(region)/\(service)/aws4_request"
         let stringToSign =
-            "AWS4-HMAC-SHA256\n\(moment)\n\(scope)\n\(hex(SHA256.hash(data: Array(canonicalRequest.utf8))))"
+            "AWS4-HMAC-SHA256\n\(moment)\n\(scope)\n\(SHA256.digest(of: canonicalRequest.utf8).hexadecimal)"
         let key = signingKey(credentials.secretAccessKey, day: day, region: region, service: service)
-        let signature = hex(authenticationCode(for: stringToSign, using: key))
+        let signature = HMACSHA256.code(for: stringToSign.utf8, key: key).hexadecimal
         let authorization =
             "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), SignedHeaders=\(names), Signature=\(signature)"
         return added + [(name: "Authorization", value: authorization)]
@@ -59,11 +59,6 @@ package enum SigV4 {
     /// `20261124T143317Z`.
     static func timestamp(_ time: Timestamp) -> String {
         time.rfc3339.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
-    }
-
-    package static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     /// Names in lower case and sorted; values without blanks around them and with single ones within.
@@ -84,19 +79,14 @@ package enum SigV4 {
                 UInt8(ascii: "~"), UInt8(ascii: "/"):
                 result.unicodeScalars.append(Unicode.Scalar(byte))
             default:
-                result += "%" + hex(CollectionOfOne(byte)).uppercased()
+                result += "%" + CollectionOfOne(byte).hexadecimal.uppercased()
             }
         }
     }
 
-    private static func signingKey(_ secret: String, day: String, region: String, service: String) -> SymmetricKey {
-        let secret = SymmetricKey(data: Array("AWS4\(secret)".utf8))
-        return [day, region, service, "aws4_request"].reduce(secret) { key, part in
-            SymmetricKey(data: authenticationCode(for: part, using: key))
+    private static func signingKey(_ secret: String, day: String, region: String, service: String) -> [UInt8] {
+        [day, region, service, "aws4_request"].reduce(Array("AWS4\(secret)".utf8)) { key, part in
+            HMACSHA256.code(for: part.utf8, key: key)
         }
-    }
-
-    private static func authenticationCode(for text: String, using key: SymmetricKey) -> HMAC<SHA256>.MAC {
-        HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)
     }
 }

@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 import NIOHTTP1
 import RelayCore
 
@@ -26,7 +26,7 @@ extension HTTPRequest {
 }
 
 extension SigV4 {
-    package static func hash(of body: some Sequence<UInt8>) -> String { hex(SHA256.hash(data: Array(body))) }
+    package static func hash(of body: some Sequence<UInt8>) -> String { SHA256.digest(of: body).hexadecimal }
 }
 
 extension CredentialsProvider {

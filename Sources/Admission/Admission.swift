@@ -46,6 +46,8 @@ public final class Admission: Sendable {
 
     private let currentConfiguration: Mutex<Configuration>
     private let store: any KeyDirectoryStore & SubmissionStore
+    /// What tells repeats is made with it.
+    let repeatKey: ContentHash.Key?
     let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
     private let commits: GroupCommit
@@ -68,6 +70,7 @@ public final class Admission: Sendable {
         }
         currentConfiguration = Mutex(configuration)
         self.store = store
+        repeatKey = store.repeatKey
         self.clock = clock
         self.logger = logger
         self.observe = observe

@@ -19,13 +19,13 @@ public struct MessageIntake: Sendable {
 
     /// - Parameters:
     ///   - maximumSize: in octets of content as received.
-    ///   - tellsRepeats: whether ``digest`` is wanted.
+    ///   - repeatKey: the store's, with which ``digest`` is made; nil where none is wanted.
     public init(
-        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, tellsRepeats: Bool = false
+        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, repeatKey: ContentHash.Key? = nil
     ) {
         preparation = MessagePreparation(policy: policy, context: context)
         self.maximumSize = maximumSize
-        hash = tellsRepeats ? ContentHash() : nil
+        hash = repeatKey.map { ContentHash($0) }
         buffer.reserveCapacity(MessageIntake.usualSize)
     }
 
@@ -72,7 +72,7 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// SHA-256 of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
+    /// A ``RelayCore/ContentHash`` of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
     /// once the message has been finished.
     public var digest: [UInt8]? { hash?.finished() }
 

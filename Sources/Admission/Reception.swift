@@ -224,7 +224,7 @@ extension Admission {
                 relayClause: relay)
             let intake = MessageIntake(
                 policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
-                tellsRepeats: configuration.detectsRepeats && grant.key.detectsRepeats)
+                repeatKey: configuration.detectsRepeats && grant.key.detectsRepeats ? admission.repeatKey : nil)
             return Content(id: id, reservation: reservation, intake: intake)
         }
 

@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 import StrictJSON
 
 /// What tells a repeated request from another one under the same idempotency key.
@@ -50,14 +50,14 @@ private struct DigestWriter {
     }
 
     private mutating func add(_ kind: Unicode.Scalar, _ count: Int) {
-        hash.update(data: [UInt8(ascii: kind)])
-        withUnsafeBytes(of: UInt64(count).littleEndian) { hash.update(bufferPointer: $0) }
+        hash.update(CollectionOfOne(UInt8(ascii: kind)))
+        withUnsafeBytes(of: UInt64(count).littleEndian) { hash.update($0) }
     }
 
     private mutating func add(_ kind: Unicode.Scalar, _ octets: ArraySlice<UInt8>) {
         add(kind, octets.count)
-        octets.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        octets.withUnsafeBytes { hash.update($0) }
     }
 
-    var finished: [UInt8] { hash.finalize().withUnsafeBytes { Array($0.prefix(DigestWriter.length)) } }
+    var finished: [UInt8] { Array(hash.digest().prefix(DigestWriter.length)) }
 }

@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 
 /// The public part of an API key: 8 base62 characters. It may be logged, listed and passed on.
 public struct KeyID: Hashable, Sendable, CustomStringConvertible {
@@ -28,7 +28,7 @@ public struct KeyDigest: Sendable {
         self.bytes = bytes
     }
 
-    init(of key: some Sequence<UInt8>) { bytes = Array(SHA256.hash(data: Array(key))) }
+    init(of key: some Sequence<UInt8>) { bytes = SHA256.digest(of: key) }
 
     /// Takes the same time wherever the two differ.
     public func matches(_ other: KeyDigest) -> Bool {

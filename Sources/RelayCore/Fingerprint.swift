@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 
 /// Tells a message that a client sends again, because it lost the 250, from another one: 128 bits of SHA-256.
 ///
@@ -28,7 +28,7 @@ public struct Fingerprint: Hashable, Sendable {
     }
 
     /// - Parameters:
-    ///   - digest: of the client's header fields and the body.
+    ///   - digest: a ``ContentHash`` of the client's header fields and the body.
     ///   - tags: as the client gave them, without NUL.
     public init(
         key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8], tags: [String] = [],
@@ -52,16 +52,33 @@ public struct Fingerprint: Hashable, Sendable {
             octets.append(0)
         }
         octets.append(contentsOf: last)
-        bytes = SHA256.hash(data: octets).withUnsafeBytes { Array($0.prefix(Fingerprint.length)) }
+        bytes = Array(SHA256.digest(of: octets).prefix(Fingerprint.length))
     }
 }
 
 /// Hashes a message's content as it comes.
+///
+/// With a key, as it takes a fifth of the time of SHA-256, and a tenth where the processor has no instructions for that. What the
+/// hash must tell apart are contents that one client sends: it never sees a hash, nor the key, and would gain nothing by two messages
+/// that pass for one.
 public struct ContentHash: Sendable {
-    private var hash = SHA256()
+    /// The store's: all relays on it must find the same hash for the same content.
+    public struct Key: Sendable {
+        public static let length = GMAC.Key.length
+        fileprivate let key: GMAC.Key
 
-    public init() {}
+        /// Nil unless there are 16 octets.
+        public init?(_ octets: [UInt8]) {
+            guard let key = GMAC.Key(octets) else { return nil }
+            self.key = key
+        }
+    }
 
-    public mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
-    public func finished() -> [UInt8] { hash.finalize().withUnsafeBytes { Array($0) } }
+    private var code: GMAC
+
+    public init(_ key: Key) { code = GMAC(key.key) }
+
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) { code.update(bytes) }
+    /// 16 octets.
+    public func finished() -> [UInt8] { code.code() }
 }

@@ -137,6 +137,10 @@ public protocol SubmissionStore: Sendable {
     /// A number that no other live instance on this store has, for message ids.
     var instance: Int64 { get }
 
+    /// With which contents are hashed, so that a message that is sent again is known: the same in all relays on this store, from a
+    /// generator of random numbers. Nil for a store that knows no message again.
+    var repeatKey: ContentHash.Key? { get }
+
     /// The message with the greatest id when the store was opened.
     var newestMessage: MessageID? { get }
 }

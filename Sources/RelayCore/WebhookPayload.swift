@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 import StrictJSON
 
 /// The document that a webhook is sent for an event, in the vendor's first envelope.
@@ -94,7 +94,7 @@ public struct WebhookPayload: Sendable {
     /// `evt_` and 26 digits of base 32: 130 bits of SHA-256.
     private static func id(_ text: String) -> String {
         let digits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
-        let hash = SHA256.hash(data: Array(text.utf8))
+        let hash = SHA256.digest(of: text.utf8)
         return "evt_" + String(decoding: hash.prefix(26).map { digits[Int($0 & 31)] }, as: UTF8.self)
     }
 }

@@ -1,4 +1,5 @@
 import AWSClient
+import Hashing
 import NIOHTTP1
 import RelayCore
 
@@ -170,7 +171,7 @@ enum PathSegment {
                 UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
                 UInt8(ascii: "~"):
                 result.unicodeScalars.append(Unicode.Scalar(byte))
-            default: result += "%" + SigV4.hex(CollectionOfOne(byte)).uppercased()
+            default: result += "%" + CollectionOfOne(byte).hexadecimal.uppercased()
             }
         }
     }

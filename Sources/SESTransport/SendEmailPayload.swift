@@ -1,6 +1,6 @@
 import AWSClient
 import AsyncHTTPClient
-import Crypto
+import Hashing
 import NIOCore
 import RelayCore
 import StrictJSON
@@ -107,10 +107,10 @@ struct PreparedPayload: Sendable {
         var hasher = SHA256()
         var whole = ByteBuffer()
         for try await piece in payload {
-            piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
+            piece.withUnsafeReadableBytes { hasher.update($0) }
             if length <= PreparedPayload.wholeLimit { whole.writeImmutableBuffer(piece) }
         }
-        hash = SigV4.hex(hasher.finalize())
+        hash = hasher.digest().hexadecimal
         content = length <= PreparedPayload.wholeLimit ? .whole(whole) : .pieces(payload)
     }
 

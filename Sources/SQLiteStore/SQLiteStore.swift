@@ -29,6 +29,7 @@ public final class SQLiteStore: Sendable {
     /// Told how many seconds the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
+    public let repeatKey: ContentHash.Key?
     private let storagePolicy: Mutex<StoragePolicy>
     let senderReportPolicy = Mutex(SenderReports.off)
     let waitingCursor = WaitingCursor()
@@ -84,8 +85,14 @@ public final class SQLiteStore: Sendable {
                 try Schema.prepare(pool, path: path, relays: locks)
                 return pool
             }
-            newestMessage = try pool.read { try Int64.fetchOne($0, sql: "SELECT MAX(id) FROM message") }
-                .flatMap(MessageID.init(rawValue:))
+            (newestMessage, repeatKey) = try pool.read { database in
+                (
+                    try Int64.fetchOne(database, sql: "SELECT MAX(id) FROM message").flatMap(MessageID.init(rawValue:)),
+                    try Data.fetchOne(database, sql: "SELECT bytes FROM repeat_key").flatMap {
+                        ContentHash.Key([UInt8]($0))
+                    }
+                )
+            }
         } catch {
             throw StoreError(error)
         }
@@ -121,6 +128,7 @@ public final class SQLiteStore: Sendable {
         space = FreeSpace { FreeSpace.octets(at: path) }
         onSync = { _ in }
         newestMessage = nil
+        repeatKey = nil
         spool = Spool(alreadyBeside: path)
         var configuration = SQLiteStore.readOnly(label: "hiveku-relay.examination")
         configuration.maximumReaderCount = 4

@@ -368,5 +368,14 @@ enum Schema {
         CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id);
         CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting';
         """,
+        // What tells that a message is the same again is made with a key of the store's. What was remembered before is forgotten: it
+        // was made without.
+        """
+        CREATE TABLE repeat_key (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            bytes BLOB NOT NULL
+        );
+        INSERT INTO repeat_key (id, bytes) VALUES (1, randomblob(16));
+        """,
     ]
 }

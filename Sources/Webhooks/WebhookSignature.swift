@@ -1,4 +1,4 @@
-import Crypto
+import Hashing
 import RelayCore
 
 #if canImport(FoundationEssentials)
@@ -24,17 +24,13 @@ struct WebhookSignature: Hashable, Sendable {
         timestamp = now.milliseconds / 1000
         let signed = Array("\(id).\(timestamp).".utf8) + body
         standard = secrets.map { secret in
-            let code = HMAC<SHA256>.authenticationCode(for: signed, using: SymmetricKey(data: secret.octets))
+            let code = HMACSHA256.code(for: signed, key: secret.octets)
             return "v1," + Data(code).base64EncodedString()
         }.joined(separator: " ")
         // The vendor calls what is shown "the secret", so the whole text is the key here.
         hiveku =
             secrets.first.map { secret in
-                HMAC<SHA256>.authenticationCode(for: body, using: SymmetricKey(data: Array(secret.text.utf8)))
-                    .map { octet in
-                        let text = String(octet, radix: 16)
-                        return octet < 16 ? "0" + text : text
-                    }.joined()
+                HMACSHA256.code(for: body, key: secret.text.utf8).hexadecimal
             } ?? ""
     }
 

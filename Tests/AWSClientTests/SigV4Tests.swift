@@ -1,6 +1,6 @@
 import AWSTestSupport
-import Crypto
 import Foundation
+import Hashing
 import RelayCore
 import Testing
 
@@ -11,7 +11,7 @@ import Testing
     @Test func agreesWithAWSsTestSuite() throws {
         let request = SigV4.Request(
             method: "GET", host: "example.amazonaws.com", path: "/",
-            payloadHash: SigV4.hex(SHA256.hash(data: [UInt8]())))
+            payloadHash: SHA256.digest(of: []).hexadecimal)
         let time = try #require(Timestamp(iso8601: "2015-08-30T12:36:00Z"))
         let headers = SigV4.headers(
             signing: request, with: try .example(), region: "us-east-1", service: "service", at: time)
@@ -91,13 +91,13 @@ import Testing
         let request = SigV4.Request(
             method: item.method, host: url.port.map { "\(host):\($0)" } ?? host, path: url.percentEncodedPath,
             headers: item.headers.map { (name: $0[0], value: $0[1]) },
-            payloadHash: SigV4.hex(SHA256.hash(data: Array(item.payload.utf8))))
+            payloadHash: SHA256.digest(of: Array(item.payload.utf8)).hexadecimal)
         return SigV4.headers(
             signing: request, with: try .example(token: item.token), region: item.region, service: "ses",
             at: try #require(Timestamp(iso8601: "2026-11-24T14:33:17.042Z")))
     }
 
     @Test func writesHexadecimalInLowerCase() {
-        #expect(SigV4.hex([0, 9, 10, 0xAB, 0xFF]) == "00090aabff")
+        #expect([UInt8]([0, 9, 10, 0xAB, 0xFF]).hexadecimal == "00090aabff")
     }
 }

@@ -1,7 +1,7 @@
 import AWSTestSupport
 import AsyncHTTPClient
-import Crypto
 import Foundation
+import Hashing
 import NIOCore
 import NIOPosix
 import RelayCore
@@ -54,7 +54,7 @@ import Testing
 
         let prepared = try await PreparedPayload(payload)
         #expect(prepared.length == all.count)
-        #expect(prepared.hash == SigV4.hex(SHA256.hash(data: all)))
+        #expect(prepared.hash == SHA256.digest(of: all).hexadecimal)
         let progress = UploadProgress()
         #expect(try await sent(prepared, progress).flatMap(\.bytes) == all)
         #expect(progress.stage == .handedOver)

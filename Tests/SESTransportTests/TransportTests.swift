@@ -1,6 +1,6 @@
 import AWSTestSupport
-import Crypto
 import Foundation
+import Hashing
 import Logging
 import NIOCore
 import RelayCore
@@ -89,7 +89,7 @@ private final class GatedBody: StoredBody {
     private func expectSigned(_ request: Received, token: String? = "session") throws {
         var signed = SigV4.Request(
             method: request.method, host: try #require(request.header("Host")), path: request.path,
-            payloadHash: SigV4.hex(SHA256.hash(data: request.body)))
+            payloadHash: SHA256.digest(of: request.body).hexadecimal)
         if let type = request.header("Content-Type") { signed.headers = [(name: "Content-Type", value: type)] }
         let expected = SigV4.headers(
             signing: signed, with: try .example(token: token), region: "eu-west-1", service: "ses", at: clock.now())

@@ -53,6 +53,20 @@ import Testing
         #expect(try await again.accept([submission], now: almost + .milliseconds(1)) == [.accepted])
     }
 
+    @Test("Relays on one database hash contents with one key, those on another with another")
+    func repeatKey() throws {
+        func hash(_ store: SQLiteStore) throws -> [UInt8] {
+            var hash = ContentHash(try #require(store.repeatKey))
+            [1, 2, 3].withUnsafeBytes { hash.update($0) }
+            return hash.finished()
+        }
+        let (one, other) = (try StoreFixture(), try StoreFixture())
+        let second = try SQLiteStore(path: one.path, role: .relay, now: Sample.now)
+        #expect(try hash(one.store) == hash(second))
+        #expect(try hash(one.store) != hash(other.store))
+        #expect(try SQLiteStore(examining: one.path).repeatKey == nil)
+    }
+
     @Test func ofAnotherKeyItIsAnotherMessage() async throws {
         let fixture = try StoreFixture()
         let (a, b) = (try await fixture.key(), try await fixture.key())

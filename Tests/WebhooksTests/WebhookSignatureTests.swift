@@ -1,5 +1,5 @@
-import Crypto
 import Foundation
+import Hashing
 import RelayCore
 import TestSupport
 import Testing
@@ -32,8 +32,8 @@ import Testing
         }
         let both = sign([hook.secret, old])
         #expect(both.standard == sign([hook.secret]).standard + " " + sign([old]).standard)
-        let code = HMAC<SHA256>.authenticationCode(for: body, using: SymmetricKey(data: Data(hook.secret.text.utf8)))
-        #expect(both.hiveku == code.map { String(format: "%02x", $0) }.joined())
+        let code = HMACSHA256.code(for: body, key: hook.secret.text.utf8)
+        #expect(both.hiveku == code.hexadecimal)
     }
 
     @Test("A secret is in no description") func withheld() {

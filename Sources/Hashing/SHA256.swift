@@ -1,0 +1,87 @@
+import COpenSSL
+
+/// SHA-256 (FIPS 180-4) by the system's OpenSSL, of octets as they come.
+///
+/// A value: a copy goes on by itself.
+public struct SHA256: Sendable {
+    /// Octets of a digest.
+    public static let length = 32
+
+    private var state = State()
+
+    public init() {}
+
+    public mutating func update(_ octets: UnsafeRawBufferPointer) {
+        if !isKnownUniquelyReferenced(&state) { state = state.copy() }
+        state.update(octets)
+    }
+
+    public mutating func update(_ octets: some Sequence<UInt8>) {
+        withOctets(of: octets) { update($0) }
+    }
+
+    /// The digest of all octets so far: 32 octets.
+    public func digest() -> [UInt8] { state.copy().finish() }
+
+    /// The digest of these octets: 32 octets.
+    public static func digest(of octets: some Sequence<UInt8>) -> [UInt8] {
+        withOctets(of: octets) { octets in
+            let state = State()
+            state.update(octets)
+            return state.finish()
+        }
+    }
+
+    // Looked up once: OpenSSL searches its providers each time that it is asked by name. The value is never changed afterwards, and
+    // OpenSSL counts its users with atomics.
+    fileprivate nonisolated(unsafe) static let algorithm = available(EVP_MD_fetch(nil, "SHA2-256", nil))
+
+    // Only a `SHA256` refers to it, which updates it only while nobody else does: `@unchecked` is sound.
+    private final class State: @unchecked Sendable {
+        private let context: OpaquePointer = available(EVP_MD_CTX_new())
+
+        init() { succeed(EVP_DigestInit_ex2(context, SHA256.algorithm, nil)) }
+
+        private init(copying other: State) { succeed(EVP_MD_CTX_copy_ex(context, other.context)) }
+
+        deinit { EVP_MD_CTX_free(context) }
+
+        func copy() -> State { State(copying: self) }
+
+        func update(_ octets: UnsafeRawBufferPointer) {
+            succeed(EVP_DigestUpdate(context, octets.baseAddress, octets.count))
+        }
+
+        /// May be called once, at the end.
+        func finish() -> [UInt8] {
+            [UInt8](unsafeUninitializedCapacity: SHA256.length) { buffer, count in
+                succeed(EVP_DigestFinal_ex(context, buffer.baseAddress, nil))
+                count = SHA256.length
+            }
+        }
+    }
+}
+
+/// HMAC (RFC 2104) with SHA-256, by the system's OpenSSL.
+public enum HMACSHA256 {
+    /// 32 octets.
+    public static func code(for octets: some Sequence<UInt8>, key: some Sequence<UInt8>) -> [UInt8] {
+        withOctets(of: key) { key in
+            withOctets(of: octets) { octets in
+                [UInt8](unsafeUninitializedCapacity: SHA256.length) { buffer, count in
+                    // OpenSSL takes a key of no octets for one that was left out, unless its address is some.
+                    var empty: UInt8 = 0
+                    succeed(
+                        withUnsafePointer(to: &empty) { empty in
+                            HMAC(
+                                SHA256.algorithm, key.baseAddress ?? UnsafeRawPointer(empty), Int32(key.count),
+                                octets.bindMemory(to: UInt8.self).baseAddress ?? empty, octets.count,
+                                buffer.baseAddress,
+                                nil)
+                        } == nil ? 0 : 1)
+                    count = SHA256.length
+                }
+            }
+        }
+    }
+}
