@@ -30,7 +30,7 @@ import delivering
 import events
 import http_load
 import preload
-from servers import Floor, Postfix, Relay, ServerError, SQLiteFloor, Storeless, make_tools
+from servers import Floor, Postfix, Relay, Server, ServerError, SQLiteFloor, Storeless, make_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -90,6 +90,8 @@ SPECIAL = {
     "large": "twenty messages of 25 MB under way to SES at once: memory",
 }
 DELIVERING = ["drain", "drain-backlog", "large"]
+# Measured a second time as on a processor without instructions for SHA, where this one has some.
+WITH_SHA_HIDDEN = ["a100", "b", "c", "d", "drain"]
 
 SERVERS = {
     "relay": "",
@@ -262,9 +264,9 @@ class Bench:
         return {"work": "keys", "server": "relay", "keys": count, "complete": complete, **runs}
 
     def all(self):
-        names = self.options.work
         for round_number in range(self.options.rounds):
-            for name in names:
+            for name, hides_sha in self.options.turns:
+                Server.hides_sha = hides_sha
                 if name == "keys":
                     self.add(self.run_keys(), round_number)
                     continue
@@ -284,21 +286,23 @@ class Bench:
                     self.add(run, round_number)
 
     def add(self, run, round_number):
-        run["round"] = round_number
+        run |= {"round": round_number, "sha_hidden": Server.hides_sha}
         self.runs.append(run)
         print(progress(run), file=sys.stderr, flush=True)
         self.save()
 
-    def save(self):
+    def document(self):
         machine = {
             "cores": os.cpu_count(), "processor": processor(), "kernel": platform.release(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)}
         commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
-        document = {
+        return {
             "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine,
             "commit": commit.stdout.strip(), "log_level": self.options.log_level, "scale": self.options.scale,
             "runs": self.runs}
-        self.options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+    def save(self):
+        self.options.json.write_text(json.dumps(self.document(), indent=1) + "\n")
 
 
 def kind(server):
@@ -328,8 +332,19 @@ def machine_busy():
 
 
 def processor():
-    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return found[1] if found else platform.machine()
+    """Its name, its numbers where the name says little, and what it has for hashing and encrypting."""
+    text = Path("/proc/cpuinfo").read_text()
+    fields = dict(re.findall(r"^(model name|cpu family|model|stepping)\s*:\s*(.*)$", text, re.M))
+    name = fields.get("model name", platform.machine())
+    numbers = ", ".join(f"{key.removeprefix('cpu ')} {fields[key]}" for key in ("cpu family", "model", "stepping") if key in fields)
+    instructions = f"SHA instructions: {'yes' if has_sha() else 'no'}"
+    return f"{name} ({numbers}; {instructions})" if numbers else f"{name} ({instructions})"
+
+
+def has_sha():
+    """Of x86 and of ARM."""
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return bool(flags and {"sha_ni", "sha2"} & set(flags[1].split()))
 
 
 def is_in_memory(path):
@@ -353,10 +368,10 @@ def measure_command(command, environment):
 
 
 def progress(run):
-    text = f"{run['work']:10} {run['server']:15}"
+    text = f"{run['work']:10} {run['server']:15}" + (" SHA hidden" if run["sha_hidden"] else "")
     if run["work"] in DELIVERING or run["work"] == "events":
         text += "".join(f"  {name} {number(value)}" for name, value in run.items()
-                        if name not in ("work", "server", "round", "complete"))
+                        if name not in ("work", "server", "round", "complete", "sha_hidden"))
     elif "messages_per_second" in run:
         text += (f" {run['messages_per_second']:8.1f} messages/s {run['server_cpu_ms_per_message']:8.3f} ms CPU a message,"
                  f" others use {100 * run['other_cpu_share']:.0f} % of the machine")
@@ -402,11 +417,12 @@ def columns(work):
 
 
 def table(document):
-    lines = []
-    for work in dict.fromkeys(run["work"] for run in document["runs"]):
-        runs = [run for run in document["runs"] if run["work"] == work]
+    machine = document["machine"]
+    lines = ["", f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}"]
+    for work, hidden in dict.fromkeys((run["work"], run["sha_hidden"]) for run in document["runs"]):
+        runs = [run for run in document["runs"] if (run["work"], run["sha_hidden"]) == (work, hidden)]
         title = WORKS[work].title if work in WORKS else SPECIAL[work]
-        lines += ["", f"**{work}**: {title}", ""]
+        lines += ["", f"**{work}**: {title}" + (", the processor's instructions for SHA hidden" if hidden else ""), ""]
         if work == "keys":
             lines += ["| form | seconds | CPU seconds | memory, MiB |", "|---|---|---|---|"]
             for form in ["table", "json"]:
@@ -428,7 +444,8 @@ def table(document):
             cells = [show(own) for _, show, _ in shown] if own else ["no complete run"] * len(shown)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         # What a message costs over HTTP, beside the same over SMTP.
-        smtp = [run for run in document["runs"] if run["work"] == "b" and run["server"] == "relay" and run["complete"]]
+        smtp = [run for run in document["runs"]
+                if run["work"] == "b" and run["server"] == "relay" and run["complete"] and run["sha_hidden"] == hidden]
         if work in WORKS and WORKS[work].batch and smtp and by_server.get("relay"):
             cells = []
             for title, _, value in shown:
@@ -476,6 +493,10 @@ def read_options():
         "--servers", type=names(SERVERS), default=USUAL_SERVERS, metavar="NAMES",
         help=f"which to measure ({','.join(USUAL_SERVERS)}); "
         + "; ".join(f"{name}: {what}" for name, what in SERVERS.items() if what))
+    parser.add_argument(
+        "--sha", choices=["both", "shown", "hidden"], default="both",
+        help=f"works in which hashing counts ({','.join(WITH_SHA_HIDDEN)}) are measured with the processor's instructions for SHA "
+        "shown to the servers, hidden from them (OPENSSL_ia32cap), or one after the other (both)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the messages of each work (1)")
     parser.add_argument("--sync-delay", type=delay, default=0, metavar="TIME", help="make each flush so much slower: 2ms")
@@ -491,6 +512,11 @@ def read_options():
     parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of such a JSON file")
     parser.add_argument("--list", action="store_true", help="only list the works")
     options = parser.parse_args()
+    shown, hidden = options.sha != "hidden", options.sha != "shown" and has_sha()
+    options.turns = []
+    for name in options.work:
+        both = name in WITH_SHA_HIDDEN and hidden
+        options.turns += [(name, False)] * (shown or not both) + [(name, True)] * both
     options.directory = options.directory.resolve()
     options.json = options.json or options.directory / "results.json"
     return options
@@ -533,7 +559,7 @@ def main():
         if not options.keep:
             shutil.rmtree(bench.directory)
             deleted.touch()
-    print(table({"runs": bench.runs}))
+    print(table(bench.document()))
     print(f"\nEvery run: {options.json}")
     return 0 if all(run["complete"] for run in bench.runs) else 1
 
