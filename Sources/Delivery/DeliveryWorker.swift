@@ -24,6 +24,8 @@ public final class DeliveryWorker: Sendable {
     private let state: Mutex<State>
     private let alarm: Alarm
     private let isWoken = Atomic(false)
+    /// Whether a wake is to ring. Each accepted batch wakes the worker, and a thread that begins costs more than a message's commands.
+    private let mayRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
 
@@ -63,7 +65,9 @@ public final class DeliveryWorker: Sendable {
 
     /// Something was put into the queue or released. Cheap, from any thread; calls that come together count as one.
     public func wake() {
-        if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
+        // In one order with the two in `nextPlan`: either this one sees that it may ring, or that one that it was woken.
+        let wasWoken = isWoken.exchange(true, ordering: .sequentiallyConsistent)
+        if !wasWoken, mayRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
     }
 
     /// Returns once the loop has come round: a sign that it lives. Or when the task is cancelled.
@@ -101,7 +105,7 @@ public final class DeliveryWorker: Sendable {
     }
 
     private func nextPlan() -> LaneMachine.Plan {
-        let wasWoken = isWoken.exchange(false, ordering: .acquiringAndReleasing)
+        let wasWoken = isWoken.exchange(false, ordering: .sequentiallyConsistent)
         let mustStop = isStopped.load(ordering: .acquiring)
         let now = Moment(clock)
         let (plan, cancelled) = state.withLock { state in
@@ -112,6 +116,8 @@ public final class DeliveryWorker: Sendable {
             for start in plan.starts { state.senders[start.slot] = Task { await send(start) } }
             return (plan, plan.cancelSenders ? Array(state.senders.values) : [])
         }
+        mayRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)
+        if plan.wantsToBeWoken, isWoken.load(ordering: .sequentiallyConsistent) { alarm.ring() }
         // Outside the lock: cancelling runs whatever the transport does on cancellation.
         for sender in cancelled { sender.cancel() }
         return plan

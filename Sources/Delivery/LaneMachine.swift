@@ -33,6 +33,9 @@ struct LaneMachine {
         var askQuota = false
         var cancelSenders = false
         var isFinished = false
+        /// Whether another plan is wanted as soon as something is put into the queue. Otherwise ``LaneMachine/woken()`` can wait for
+        /// the next plan: nothing would be claimed before.
+        var wantsToBeWoken = false
         var notes: [Note] = []
         /// When to ask for a plan again if nothing happens; nil: only something that happens can change it.
         var wakeAt: Timestamp?
@@ -144,6 +147,7 @@ struct LaneMachine {
         plan.upkeep = beginUpkeep(at: now)
         plan.notes = notes
         notes = []
+        plan.wantsToBeWoken = !mayHaveDue && !isClaiming
         plan.wakeAt = wakeAt(now)
         return plan
     }

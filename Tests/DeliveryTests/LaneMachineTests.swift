@@ -130,6 +130,17 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim != nil)
     }
 
+    @Test("A wake is heard where a claim would follow, and otherwise waits for the next plan")
+    func wantsToBeWoken() {
+        var bench = Bench()
+        // The claim under way rings when it is answered.
+        let first = bench.plan()
+        #expect(first.claim != nil && !first.wantsToBeWoken)
+        if let claim = first.claim { bench.machine.claimed(DeliveryClaim([]), by: claim, at: bench.now) }
+        bench.settleDown()
+        #expect(bench.plan().wantsToBeWoken)
+    }
+
     @Test func holdsNoMoreThanItMay() {
         var bench = Bench(.init(concurrency: 2, maxActive: 6, pacing: .unlimited))
         let plan = bench.settleDown(due: deliveries(1..<100))
@@ -407,6 +418,13 @@ extension LaneMachine.Note {
         let starts = bench.settleDown(due: deliveries(id..<id + 1)).starts
         #expect(starts.count == 1 && starts[0].isProbe)
         return try #require(starts.first)
+    }
+
+    @Test("While the lane is held, one wake is as good as a thousand") func isWokenOnce() {
+        var (bench, _, _) = heldBench()
+        bench.machine.woken()
+        let plan = bench.plan()
+        #expect(plan.claim == nil && !plan.wantsToBeWoken && plan.wakeAt != nil)
     }
 
     @Test func stopsAndReleases() {
