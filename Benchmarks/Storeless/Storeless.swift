@@ -46,7 +46,7 @@ enum Storeless {
             admission: admission,
             tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
             limiter: limiter, proxy: ProxyPolicy(networks: ProxyNetworks([]), limiter: limiter) { _ in },
-            group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
+            group: MultiThreadedEventLoopGroup(numberOfThreads: eventLoopCount(cores: System.coreCount)),
             logger: logger)
         say("key \(secret.revealed)")
         await end.wait()

@@ -58,7 +58,7 @@ struct Relay: Sendable {
             settings, for: .relay(onSync: { metrics?.synced(seconds: $0) }), now: clock.now())
 
         store.senderReports = .init(settings.bounces)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoopCount(cores: System.coreCount))
         let webhooks = WebhookDispatcher(
             store: store, policy: WebhookAddressPolicy(settings.webhooks), group: group, version: relayVersion,
             clock: clock, logger: logger, observe: { metrics?.observe($0) })
