@@ -154,7 +154,10 @@ let package = Package(
         .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",
-            ["SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]),
+            [
+                "SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
@@ -230,6 +233,14 @@ let package = Package(
                 "Delivery", "Feedback", "Webhooks", "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics,
                 serviceLifecycle,
             ]),
+        // The package Benchmarks measures these. Here they are held to compile and to run: what it takes to measure is seldom built.
+        .target(
+            name: "Workloads",
+            dependencies: [
+                "InternetMessage", "SMTP", "RelayCore", "Admission", "SQLiteStore", "NIOOpenSSL", "TestSupport", nioCore,
+                nioEmbedded, logging,
+            ], path: "Benchmarks/Workloads", swiftSettings: strict),
+        tests("WorkloadsTests", ["Workloads"]),
         tests("AdmissionTests", ["Admission", "InternetMessage", "RelayCore", "SQLiteStore", "TestSupport", logging]),
     ]
 )

@@ -57,7 +57,8 @@ private struct SampleQueue {
     func deliver(_ size: Int) async throws {
         let now = SystemClock().now()
         let claimed = try await sample.store.claim(
-            lane: .test, limit: size, recipients: .max, leaseUntil: now + .seconds(60), now: now)
+            lane: .test, limit: size, recipients: .max, leaseUntil: now + .seconds(60), now: now
+        ).deliveries
         guard claimed.count == size else { throw UnexpectedResult("\(claimed.count) deliveries were claimed") }
         try await sample.store.settle(
             claimed.map {

@@ -25,8 +25,12 @@ struct ClaimWriter {
         _ candidates: [QueueRow.Candidate], holder: Int64, leaseUntil: Timestamp
     ) throws -> DeliveryClaim {
         var claim = DeliveryClaim([])
-        let lease = try database.cachedStatement(
-            sql: "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
+        let lease = try DirectStatement(
+            database,
+            "UPDATE delivery SET state = 'sending', holder = ?, claimed_at = ?, lease_until = ? WHERE id = ?")
+        lease.bind(holder, at: 1)
+        lease.bind(now.milliseconds, at: 2)
+        lease.bind(leaseUntil.milliseconds, at: 3)
         for candidate in candidates {
             let kept = try keep(candidate)
             if kept.envelope.recipients.isEmpty {
@@ -37,7 +41,8 @@ struct ClaimWriter {
                 }
                 claim.suppressed.append(candidate.delivery)
             } else {
-                try lease.execute(arguments: [holder, now.milliseconds, leaseUntil.milliseconds, kept.id.rawValue])
+                lease.bind(kept.id.rawValue, at: 4)
+                try lease.run()
                 claim.deliveries.append(kept)
             }
         }

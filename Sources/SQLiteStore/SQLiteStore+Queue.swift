@@ -126,21 +126,7 @@ extension SQLiteStore: DeliveryQueue {
 
     public func nextDue(lane: Lane) async throws -> Timestamp? {
         try await read { database in
-            // Steps from key to key through the index, however many deliveries each has.
-            let statement = try database.cachedStatement(
-                sql: """
-                    WITH RECURSIVE queued (key) AS (
-                        SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ?1
-                        UNION ALL
-                        SELECT (SELECT MIN(key) FROM delivery
-                            WHERE state = 'queued' AND lane = ?1 AND delivery.key > queued.key)
-                        FROM queued WHERE queued.key IS NOT NULL
-                    )
-                    SELECT MIN((SELECT MIN(next_attempt_at) FROM delivery
-                        WHERE state = 'queued' AND lane = ?1 AND delivery.key = queued.key))
-                    FROM queued WHERE queued.key IS NOT NULL
-                    """)
-            return timestamp(try Int64.fetchOne(statement, arguments: [lane.rawValue]))
+            timestamp(try DirectStatement(database, QueueStatements.of(lane).nextDue).firstInteger())
         }
     }
 
@@ -151,18 +137,19 @@ extension SQLiteStore: DeliveryQueue {
                     database.cachedStatement(
                         sql: """
                             SELECT EXISTS (SELECT 1 FROM delivery
-                                WHERE state = 'queued' AND lane = ? AND key = ? AND next_attempt_at > ?
+                                WHERE state = 'queued' AND lane = \(lane.literal) AND key = ? AND next_attempt_at > ?
                                 AND scheduled_at IS NOT next_attempt_at)
-                            """), arguments: [lane.rawValue, key, latest.milliseconds]) ?? false
+                            """), arguments: [key, latest.milliseconds]) ?? false
             }
         }
         guard isLate else { return 0 }
         return try await write { database in
             try database.execute(
                 sql: """
-                    UPDATE delivery SET next_attempt_at = ? WHERE state = 'queued' AND lane = ? AND next_attempt_at > ?
+                    UPDATE delivery SET next_attempt_at = ?
+                    WHERE state = 'queued' AND lane = \(lane.literal) AND next_attempt_at > ?
                         AND scheduled_at IS NOT next_attempt_at
-                    """, arguments: [now.milliseconds, lane.rawValue, latest.milliseconds])
+                    """, arguments: [now.milliseconds, latest.milliseconds])
             return database.changesCount
         }
     }
@@ -204,14 +191,74 @@ extension SQLiteStore: DeliveryQueue {
     }
 }
 
+extension Lane {
+    /// As it stands in a statement over deliveries.
+    ///
+    /// Never a parameter: a partial index has the lane in its condition, and where a parameter stands for it SQLite prepares the statement
+    /// again whenever that is bound, since another value could make the index fit.
+    var literal: String { "'\(rawValue)'" }
+}
+
+/// What a lane's worker asks for all the time.
+struct QueueStatements: Sendable {
+    /// When the first delivery is due. Steps from key to key through the index, however many deliveries each has.
+    let nextDue: String
+    /// The key behind ?1 that has queued deliveries.
+    let nextKey: String
+    /// Whether key ?1 has a delivery that is due at ?2.
+    let isDue: String
+    /// Deliveries of key ?1 that are due at ?2, the oldest first: ?3 of them behind ?4 others.
+    let inTurn: String
+
+    private static let live = QueueStatements(.live)
+    private static let test = QueueStatements(.test)
+
+    static func of(_ lane: Lane) -> QueueStatements {
+        switch lane {
+        case .live: live
+        case .test: test
+        }
+    }
+
+    private init(_ lane: Lane) {
+        let queued = "delivery.state = 'queued' AND delivery.lane = \(lane.literal)"
+        nextDue = """
+            WITH RECURSIVE queued (key) AS (
+                SELECT MIN(key) FROM delivery WHERE \(queued)
+                UNION ALL
+                SELECT (SELECT MIN(key) FROM delivery WHERE \(queued) AND delivery.key > queued.key)
+                FROM queued WHERE queued.key IS NOT NULL
+            )
+            SELECT MIN((SELECT MIN(next_attempt_at) FROM delivery WHERE \(queued) AND delivery.key = queued.key))
+            FROM queued WHERE queued.key IS NOT NULL
+            """
+        nextKey = "SELECT MIN(key) FROM delivery WHERE \(queued) AND key > ?1"
+        isDue = "SELECT EXISTS (SELECT 1 FROM delivery WHERE \(queued) AND key = ?1 AND next_attempt_at <= ?2)"
+        inTurn = """
+            SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate,
+                queued_since, suppressed, message.reverse_path, message.size
+            FROM delivery JOIN message ON message.id = delivery.message
+            WHERE \(queued) AND delivery.key = ?1 AND next_attempt_at <= ?2
+            ORDER BY next_attempt_at, delivery.id LIMIT ?3 OFFSET ?4
+            """
+    }
+}
+
+extension DirectStatement {
+    /// The answer of ``QueueStatements/nextKey``.
+    fileprivate func key(after other: String) throws -> String? {
+        bind(other, at: 1)
+        return try first { $0.text(0) } ?? nil
+    }
+}
+
 /// The table `delivery` as the worker uses it.
 enum QueueRow {
     /// All keys with queued deliveries, in their order: found by stepping through the index, however many they have.
     static func keys(_ lane: Lane, in database: Database) throws -> [String] {
-        let next = try database.cachedStatement(
-            sql: "SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ? AND key > ?")
+        let next = try DirectStatement(database, QueueStatements.of(lane).nextKey)
         var found: [String] = []
-        while let key = try String.fetchOne(next, arguments: [lane.rawValue, found.last ?? ""]) { found.append(key) }
+        while let key = try next.key(after: found.last ?? "") { found.append(key) }
         return found
     }
 
@@ -219,18 +266,14 @@ enum QueueRow {
     static func dueKeys(
         _ lane: Lane, after cursor: String, limit: Int, now: Timestamp, in database: Database
     ) throws -> [String] {
-        let next = try database.cachedStatement(
-            sql: "SELECT MIN(key) FROM delivery WHERE state = 'queued' AND lane = ? AND key > ?")
-        let due = try database.cachedStatement(
-            sql: """
-                SELECT EXISTS (SELECT 1 FROM delivery
-                    WHERE state = 'queued' AND lane = ? AND key = ? AND next_attempt_at <= ?)
-                """)
+        let next = try DirectStatement(database, QueueStatements.of(lane).nextKey)
+        let due = try DirectStatement(database, QueueStatements.of(lane).isDue)
+        due.bind(now.milliseconds, at: 2)
         var found: [String] = []
         var wrapped = false
         var key = cursor
         while found.count < limit {
-            guard let candidate = try String.fetchOne(next, arguments: [lane.rawValue, key]) else {
+            guard let candidate = try next.key(after: key) else {
                 if wrapped { break }
                 wrapped = true
                 key = ""
@@ -238,14 +281,15 @@ enum QueueRow {
             }
             if wrapped, candidate > cursor { break }
             key = candidate
-            if try Bool.fetchOne(due, arguments: [lane.rawValue, key, now.milliseconds]) == true { found.append(key) }
+            due.bind(key, at: 1)
+            if try due.firstInteger() == 1 { found.append(key) }
         }
         return found
     }
 
     /// Those that may be reclaimed. In the other lanes of this process leases may be about to be extended.
     static func hasExpired(_ lane: Lane, own: Int64) -> String {
-        "(lease_until < ?1 AND (holder <> \(own) OR lane = '\(lane.rawValue)'))"
+        "(lease_until < ?1 AND (holder <> \(own) OR lane = \(lane.literal)))"
     }
 
     /// The first of `deliveries`, until they have so many recipients.
@@ -262,14 +306,8 @@ enum QueueRow {
     static func inTurn(
         _ keys: [String], lane: Lane, limit: Int, now: Timestamp, in database: Database
     ) throws -> [Candidate] {
-        let statement = try database.cachedStatement(
-            sql: """
-                SELECT delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate,
-                    queued_since, suppressed, message.reverse_path, message.size
-                FROM delivery JOIN message ON message.id = delivery.message
-                WHERE delivery.state = 'queued' AND delivery.lane = ? AND delivery.key = ? AND next_attempt_at <= ?
-                ORDER BY next_attempt_at, delivery.id LIMIT ? OFFSET ?
-                """)
+        let statement = try DirectStatement(database, QueueStatements.of(lane).inTurn)
+        statement.bind(now.milliseconds, at: 2)
         var queues = Array(repeating: [Candidate](), count: keys.count)
         var open = Array(keys.indices)
         var rest = limit
@@ -278,10 +316,10 @@ enum QueueRow {
             let share = max(1, rest / open.count)
             open = try open.filter { index in
                 guard rest > 0 else { return true }
-                let more = try Row.fetchAll(
-                    statement,
-                    arguments: [lane.rawValue, keys[index], now.milliseconds, share, queues[index].count]
-                ).map { Candidate(delivery: try claimed($0, lane), suppressed: $0["suppressed"]) }
+                statement.bind(keys[index], at: 1)
+                statement.bind(Int64(share), at: 3)
+                statement.bind(Int64(queues[index].count), at: 4)
+                let more = try statement.rows { try Candidate(row: $0, lane) }
                 queues[index] += more
                 rest -= more.count
                 return more.count == share
@@ -302,6 +340,21 @@ enum QueueRow {
     struct Candidate {
         var delivery: ClaimedDelivery
         var suppressed: Int
+
+        /// Of ``QueueStatements/inTurn``.
+        fileprivate init(row: DirectRow, _ lane: Lane) throws {
+            guard let id = row.integer(0), let message = row.integer(1).flatMap(MessageID.init(rawValue:)),
+                let key = row.text(2).flatMap(KeyID.init), let recipients = row.text(3), let attempts = row.integer(4),
+                let pauses = row.integer(5), let maybeDuplicate = row.integer(6), let queuedSince = row.integer(7),
+                let suppressed = row.integer(8), let size = row.integer(10)
+            else { throw StoreError.corrupt("a delivery's row can't be read") }
+            delivery = ClaimedDelivery(
+                id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
+                envelope: Envelope(reversePath: row.text(9), recipients: RecipientList.recipients(recipients)),
+                size: Int(size), queuedSince: Timestamp(milliseconds: queuedSince), attempts: Int(attempts),
+                pauses: Int(pauses), maybeDuplicate: maybeDuplicate != 0)
+            self.suppressed = Int(suppressed)
+        }
     }
 
     /// How often a claim looks for more where some of what it found had ended by being suppressed.
@@ -319,19 +372,6 @@ enum QueueRow {
 
     /// In octets.
     private static let largestBodyClaimed = 16 * 1024
-
-    private static func claimed(_ row: Row, _ lane: Lane) throws -> ClaimedDelivery {
-        guard let message = MessageID(rawValue: row["message"]), let key = KeyID(row["key"]) else {
-            throw StoreError.corrupt("a delivery's row can't be read")
-        }
-        let recipients: String = row["recipients"]
-        return ClaimedDelivery(
-            id: DeliveryID(rawValue: row["id"]), message: message, key: key, lane: lane,
-            envelope: Envelope(
-                reversePath: row["reverse_path"], recipients: RecipientList.recipients(recipients)),
-            size: row["size"], queuedSince: Timestamp(milliseconds: row["queued_since"]), attempts: row["attempts"],
-            pauses: row["pauses"], maybeDuplicate: row["maybe_duplicate"])
-    }
 
     /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
     static func settle(
@@ -366,21 +406,24 @@ enum QueueRow {
     /// The bytes of a message go as soon as all of it is sent, or suppressed, and no report to its sender is to quote them. Returns the
     /// name of a spooled body.
     static func dropBody(of message: Int64, in database: Database) throws -> String? {
-        let rest = try Bool.fetchOne(
-            database.cachedStatement(
-                sql: """
-                    SELECT EXISTS (
-                        SELECT 1 FROM delivery WHERE message = ?1 AND state <> 'sent' AND state <> 'suppressed')
-                        OR EXISTS (SELECT 1 FROM undelivered WHERE message = ?1)
-                    """),
-            arguments: [message])
-        guard rest == false else { return nil }
-        try database.cachedStatement(sql: "DELETE FROM body WHERE message = ?").execute(arguments: [message])
-        let name = try String.fetchOne(
-            database.cachedStatement(sql: "SELECT spooled FROM message WHERE id = ?"), arguments: [message])
+        let rest = try DirectStatement(
+            database,
+            """
+            SELECT EXISTS (SELECT 1 FROM delivery WHERE message = ?1 AND state <> 'sent' AND state <> 'suppressed')
+                OR EXISTS (SELECT 1 FROM undelivered WHERE message = ?1)
+            """)
+        rest.bind(message, at: 1)
+        guard try rest.firstInteger() == 0 else { return nil }
+        let drop = try DirectStatement(database, "DELETE FROM body WHERE message = ?")
+        drop.bind(message, at: 1)
+        try drop.run()
+        let spooled = try DirectStatement(database, "SELECT spooled FROM message WHERE id = ?")
+        spooled.bind(message, at: 1)
+        let name = try spooled.first { $0.text(0) } ?? nil
         if name != nil {
-            try database.cachedStatement(sql: "UPDATE message SET spooled = NULL WHERE id = ?")
-                .execute(arguments: [message])
+            let forget = try DirectStatement(database, "UPDATE message SET spooled = NULL WHERE id = ?")
+            forget.bind(message, at: 1)
+            try forget.run()
         }
         return name
     }

@@ -113,11 +113,11 @@ extension SQLiteStore: MessageRecords {
                     database,
                     sql: """
                         SELECT message FROM delivery
-                        WHERE state = ? AND ended_at IS NOT NULL AND ended_at < ? AND NOT EXISTS (
+                        WHERE state = '\(cutoff.state.rawValue)' AND ended_at IS NOT NULL AND ended_at < ? AND NOT EXISTS (
                             SELECT 1 FROM delivery AS other WHERE other.message = delivery.message
                             AND (other.ended_at IS NULL OR \(kept)))
                         LIMIT ?
-                        """, arguments: [cutoff.state.rawValue, cutoff.before.milliseconds, SQLiteStore.pruneBatch])
+                        """, arguments: [cutoff.before.milliseconds, SQLiteStore.pruneBatch])
                 // Of one message there may be several.
                 isMore = isMore || ids.count == SQLiteStore.pruneBatch
                 messages.formUnion(ids)

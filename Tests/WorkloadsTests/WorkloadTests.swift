@@ -1,0 +1,11 @@
+import Testing
+import Workloads
+
+@Suite("What the benchmarks repeat") struct WorkloadTests {
+    @Test("Each workload can be done, also twice", arguments: Workload.all.map(\.name))
+    func runs(name: String) async throws {
+        let workload = try #require(Workload.all.first { $0.name == name })
+        let repeated = try await workload.prepare()
+        try await repeated(2)
+    }
+}
