@@ -155,7 +155,8 @@ let package = Package(
         tests(
             "SQLiteStoreTests",
             [
-                "SQLiteStore", "RelayCore", "StoreContract", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "SQLiteStore", "RelayCore", "StoreContract", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
@@ -237,7 +238,8 @@ let package = Package(
         .target(
             name: "Workloads",
             dependencies: [
-                "InternetMessage", "SMTP", "RelayCore", "Admission", "SQLiteStore", "NIOOpenSSL", "TestSupport", nioCore,
+                "InternetMessage", "SMTP", "RelayCore", "Admission", "SQLiteStore", "NIOOpenSSL", "TestSupport",
+                nioCore,
                 nioEmbedded, logging,
             ], path: "Benchmarks/Workloads", swiftSettings: strict),
         tests("WorkloadsTests", ["Workloads"]),

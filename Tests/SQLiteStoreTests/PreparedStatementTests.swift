@@ -27,13 +27,15 @@ import Testing
             try await fixture.store.settle(
                 claimed.deliveries.map { delivery in
                     Settlement(
-                        delivery: delivery.id, result: lane == .live ? .sent(sesMessageID: "0100") : .simulated(sesMessageID: "0100"),
+                        delivery: delivery.id,
+                        result: lane == .live ? .sent(sesMessageID: "0100") : .simulated(sesMessageID: "0100"),
                         startedAt: Sample.now, finishedAt: Sample.now)
                 })
             _ = try await fixture.store.reclaimAbandoned(lane: lane, now: Sample.now)
             _ = try await fixture.store.bringForward(lane: lane, dueAfter: Sample.now, now: Sample.now)
         }
-        let again = try await fixture.store.pool.write { try PreparedStatementTests.preparedAgain(in: $0) }
+        let again =
+            try await fixture.store.pool.write { try PreparedStatementTests.preparedAgain(in: $0) }
             + fixture.store.pool.read { try PreparedStatementTests.preparedAgain(in: $0) }
         #expect(again == [])
     }
@@ -43,7 +45,9 @@ import Testing
         var found: [String] = []
         var statement = sqlite3_next_stmt(database.sqliteConnection, nil)
         while let current = statement {
-            if sqlite3_stmt_status(current, SQLITE_STMTSTATUS_REPREPARE, 0) > 0 { found.append(String(cString: sqlite3_sql(current))) }
+            if sqlite3_stmt_status(current, SQLITE_STMTSTATUS_REPREPARE, 0) > 0 {
+                found.append(String(cString: sqlite3_sql(current)))
+            }
             statement = sqlite3_next_stmt(database.sqliteConnection, current)
         }
         return found
