@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
 import RelayCore
+import Synchronization
 
 /// A whole answer: what the relay asks of AWS is answered in a few hundred bytes.
 package struct HTTPAnswer: Sendable {
@@ -9,7 +10,16 @@ package struct HTTPAnswer: Sendable {
     package var headers: [(name: String, value: String)] = []
     package var body: [UInt8] = []
 
-    package func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
+    /// - Parameter name: in lower case.
+    package func header(_ name: String) -> String? { headers.first { $0.name.isLowercased(name) }?.value }
+}
+
+extension String {
+    /// Whether it is `name` but for the case of ASCII letters.
+    fileprivate func isLowercased(_ name: String) -> Bool {
+        utf8.count == name.utf8.count
+            && utf8.elementsEqual(name.utf8) { $0 == $1 || (0x41...0x5A ~= $0 && $0 | 0x20 == $1) }
+    }
 }
 
 /// Why the body of a request could not be produced. Nothing can have been sent by it.
@@ -39,8 +49,24 @@ package struct HTTPRequest: Sendable {
     package var method = HTTPMethod.GET
     package var headers = HTTPHeaders()
     package var body: HTTPClient.Body?
+    /// With the URL parsed already, without header fields and body.
+    private var parsed: HTTPClient.Request?
 
     package init(url: String) { self.url = url }
+
+    /// The same, with its URL parsed for all that are made from it. Where that fails, it fails again when the request is sent.
+    var prepared: HTTPRequest {
+        var request = self
+        request.parsed = try? HTTPClient.Request(url: url, method: method)
+        return request
+    }
+
+    fileprivate func whole() throws -> HTTPClient.Request {
+        var request = try parsed ?? HTTPClient.Request(url: url, method: method)
+        request.headers = headers
+        request.body = body
+        return request
+    }
 }
 
 extension HTTPClient {
@@ -52,30 +78,50 @@ extension HTTPClient {
         _ request: HTTPRequest, within time: Duration, limit: Int, deadlines: Deadlines
     ) async -> Result<HTTPAnswer, ExchangeFailure> {
         do {
-            let request = try Request(
-                url: request.url, method: request.method, headers: request.headers, body: request.body)
-            let task = execute(
-                request: request, delegate: ResponseAccumulator(request: request, maxBodySize: limit))
+            let task = execute(request: try request.whole(), delegate: AnswerReader(limit: limit))
             let number = deadlines.begin(within: time) { task.fail(reason: ExchangeFailure.timedOut) }
             defer { deadlines.ended(number) }
-            let response = try await withTaskCancellationHandler {
+            let answer = try await withTaskCancellationHandler {
                 try await task.get()
             } onCancel: {
                 task.cancel()
             }
-            return .success(HTTPAnswer(response))
+            return .success(answer)
         } catch {
             return .failure(ExchangeFailure(error))
         }
     }
 }
 
-extension HTTPAnswer {
-    init(_ response: HTTPClient.Response) {
-        status = Int(response.status.code)
-        headers = response.headers.map { (name: $0.name, value: $0.value) }
-        body = response.body.map { Array($0.readableBytesView) } ?? []
+/// Reads one answer. AsyncHTTPClient's own reader also keeps the request, and copies the answer once more.
+private final class AnswerReader: HTTPClientResponseDelegate {
+    private let limit: Int
+    private let answer = Mutex(HTTPAnswer(status: 0))
+
+    init(limit: Int) { self.limit = limit }
+
+    func didReceiveHead(task: HTTPClient.Task<HTTPAnswer>, _ head: HTTPResponseHead) -> EventLoopFuture<Void> {
+        if let length = head.headers.first(name: "Content-Length").flatMap({ Int($0) }), length > limit {
+            return task.eventLoop.makeFailedFuture(ExchangeFailure.tooLong)
+        }
+        answer.withLock {
+            $0.status = Int(head.status.code)
+            $0.headers = head.headers.map { (name: $0.name, value: $0.value) }
+        }
+        return task.eventLoop.makeSucceededVoidFuture()
     }
+
+    func didReceiveBodyPart(task: HTTPClient.Task<HTTPAnswer>, _ part: ByteBuffer) -> EventLoopFuture<Void> {
+        let isTooLong = answer.withLock { answer in
+            guard answer.body.count + part.readableBytes <= limit else { return true }
+            answer.body += part.readableBytesView
+            return false
+        }
+        return isTooLong
+            ? task.eventLoop.makeFailedFuture(ExchangeFailure.tooLong) : task.eventLoop.makeSucceededVoidFuture()
+    }
+
+    func didFinishRequest(task: HTTPClient.Task<HTTPAnswer>) -> HTTPAnswer { answer.withLock { $0 } }
 }
 
 extension ExchangeFailure {
@@ -84,7 +130,6 @@ extension ExchangeFailure {
         case let failure as ExchangeFailure: self = failure
         case let fault as PayloadFault: self = .body(fault)
         case is CancellationError: self = .cancelled
-        case is ResponseAccumulator.ResponseTooBigError: self = .tooLong
         case let error as HTTPClientError where error == .cancelled: self = .cancelled
         // The full description of some of these errors repeats header fields.
         case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))

@@ -35,30 +35,107 @@ package enum SigV4 {
         at time: Timestamp
     ) -> [(name: String, value: String)] {
         let moment = timestamp(time)
-        let day = String(moment.prefix(8))
-        var added = [(name: "X-Amz-Date", value: moment)]
-        if let token = credentials.sessionToken { added.append((name: "X-Amz-Security-Token", value: token)) }
+        return Template(request, region: region, service: service).headers(
+            payloadHash: request.payloadHash, at: moment, with: credentials,
+            key: SigningKey(of: credentials, day: moment.prefix(8), region: region, service: service))
+    }
 
-        let signed = canonicalHeaders(request.headers + added + [(name: "Host", value: request.host)])
-        let names = signed.map(\.name).joined(separator: ";")
-        let canonicalRequest = [
-            request.method, canonicalPath(request.path), "",
-            signed.map { "\($0.name):\($0.value)\n" }.joined(), names, request.payloadHash,
-        ].joined(separator: "\n")
+    /// What signs all requests of one day. As secret as what it is made from: it has no description.
+    struct SigningKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+        fileprivate let octets: [UInt8]
 
-        let scope = "\(day)/\(region)/\(service)/aws4_request"
-        let stringToSign =
-            "AWS4-HMAC-SHA256\n\(moment)\n\(scope)\n\(SHA256.digest(of: canonicalRequest.utf8).hexadecimal)"
-        let key = signingKey(credentials.secretAccessKey, day: day, region: region, service: service)
-        let signature = HMACSHA256.code(for: stringToSign.utf8, key: key).hexadecimal
-        let authorization =
-            "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), SignedHeaders=\(names), Signature=\(signature)"
-        return added + [(name: "Authorization", value: authorization)]
+        init(of credentials: AWSCredentials, day: some StringProtocol, region: String, service: String) {
+            octets = [String(day), region, service, "aws4_request"].reduce(
+                Array("AWS4\(credentials.secretAccessKey)".utf8)
+            ) { key, part in HMACSHA256.code(for: part.utf8, key: key) }
+        }
+
+        var description: String { "SigningKey(withheld)" }
+        var debugDescription: String { description }
+        var customMirror: Mirror { Mirror(self, children: []) }
+    }
+
+    /// The parts of the canonical request that requests of one kind have in common: all but the date, the session token and
+    /// the body's hash.
+    struct Template: Sendable {
+        /// Method, path, query, and the fields that come before X-Amz-Date.
+        private let beginning: [UInt8]
+        /// Fields that come between X-Amz-Date and X-Amz-Security-Token, and behind that.
+        private let between: [UInt8], rest: [UInt8]
+        /// The names of all signed fields, without a session token and with one.
+        private let names: String, namesWithToken: String
+        private let region: String, service: String
+
+        private static let date = "x-amz-date", token = "x-amz-security-token"
+
+        /// Of `request`, whose hash does not count.
+        init(_ request: Request, region: String, service: String) {
+            self.region = region
+            self.service = service
+            let fields = SigV4.canonicalHeaders(request.headers + [(name: "Host", value: request.host)])
+            let lines = { (isWanted: (String) -> Bool) in
+                fields.filter { isWanted($0.name) }.flatMap { Array("\($0.name):\($0.value)\n".utf8) }
+            }
+            beginning =
+                Array("\(request.method)\n\(SigV4.canonicalPath(request.path))\n\n".utf8)
+                + lines { $0 < Template.date }
+            between = lines { Template.date < $0 && $0 < Template.token }
+            rest = lines { Template.token < $0 }
+            let own = fields.map(\.name) + [Template.date]
+            names = own.sorted().joined(separator: ";")
+            namesWithToken = (own + [Template.token]).sorted().joined(separator: ";")
+        }
+
+        /// - Parameter moment: as ``SigV4/timestamp(_:)`` writes it.
+        func headers(
+            payloadHash: String, at moment: String, with credentials: AWSCredentials, key: SigningKey
+        ) -> [(name: String, value: String)] {
+            let names = credentials.sessionToken == nil ? names : namesWithToken
+            var octets: [UInt8] = []
+            octets.reserveCapacity(1024 + (credentials.sessionToken?.utf8.count ?? 0))
+            octets += beginning
+            octets += "x-amz-date:".utf8
+            octets += moment.utf8
+            octets.append(UInt8(ascii: "\n"))
+            octets += between
+            if let token = credentials.sessionToken {
+                octets += "x-amz-security-token:".utf8
+                octets += token.utf8
+                octets.append(UInt8(ascii: "\n"))
+            }
+            octets += rest
+            octets.append(UInt8(ascii: "\n"))
+            octets += names.utf8
+            octets.append(UInt8(ascii: "\n"))
+            octets += payloadHash.utf8
+            let hash = SHA256.digest(of: octets).hexadecimal
+
+            let scope = "\(moment.prefix(8))/\(region)/\(service)/aws4_request"
+            octets.removeAll(keepingCapacity: true)
+            octets += "AWS4-HMAC-SHA256\n".utf8
+            octets += moment.utf8
+            octets.append(UInt8(ascii: "\n"))
+            octets += scope.utf8
+            octets.append(UInt8(ascii: "\n"))
+            octets += hash.utf8
+            let signature = HMACSHA256.code(for: octets, key: key.octets).hexadecimal
+
+            var added = [(name: "X-Amz-Date", value: moment)]
+            if let token = credentials.sessionToken { added.append((name: "X-Amz-Security-Token", value: token)) }
+            added.append(
+                (
+                    name: "Authorization",
+                    value:
+                        "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope), SignedHeaders=\(names), Signature=\(signature)"
+                ))
+            return added
+        }
     }
 
     /// `20261124T143317Z`.
     static func timestamp(_ time: Timestamp) -> String {
-        time.rfc3339.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
+        let digits = time.rfc3339.utf8.prefix(19).filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: ":") }
+        return String(decoding: digits, as: UTF8.self) + "Z"
     }
 
     /// Names in lower case and sorted; values without blanks around them and with single ones within.
@@ -81,12 +158,6 @@ package enum SigV4 {
             default:
                 result += "%" + CollectionOfOne(byte).hexadecimal.uppercased()
             }
-        }
-    }
-
-    private static func signingKey(_ secret: String, day: String, region: String, service: String) -> [UInt8] {
-        [day, region, service, "aws4_request"].reduce(Array("AWS4\(secret)".utf8)) { key, part in
-            HMACSHA256.code(for: part.utf8, key: key)
         }
     }
 }

@@ -1,6 +1,7 @@
 import Hashing
 import NIOHTTP1
 import RelayCore
+import Synchronization
 
 extension HTTPRequest {
     /// A request to a service of AWS, signed.
@@ -12,16 +13,63 @@ extension HTTPRequest {
         _ method: HTTPMethod, _ path: String, at endpoint: AWSEndpoint, fields: [(name: String, value: String)] = [],
         payloadHash: String, with credentials: AWSCredentials, region: String, service: String, time: Timestamp
     ) {
+        self = SignedCall(method, path, at: endpoint, fields: fields, region: region, service: service)
+            .request(payloadHash: payloadHash, with: credentials, time: time)
+    }
+}
+
+/// Requests of one kind to a service of AWS. What they have in common is made once: the URL is parsed, and the signing key is derived
+/// when the day or the credentials change.
+package final class SignedCall: Sendable {
+    private struct Key {
+        var credentials: AWSCredentials
+        var day: Substring
+        var key: SigV4.SigningKey
+    }
+
+    private let region: String, service: String
+    private let template: SigV4.Template
+    private let unsigned: HTTPRequest
+    private let lastKey = Mutex<Key?>(nil)
+
+    /// - Parameter fields: header fields beside Host and those of the signature; all are signed.
+    package init(
+        _ method: HTTPMethod, _ path: String, at endpoint: AWSEndpoint, fields: [(name: String, value: String)] = [],
+        region: String, service: String
+    ) {
+        self.region = region
+        self.service = service
         let signed = SigV4.Request(
-            method: method.rawValue, host: endpoint.host, path: endpoint.path + path, headers: fields,
-            payloadHash: payloadHash)
-        self.init(url: endpoint.origin + signed.path)
-        self.method = method
-        headers.add(name: "Host", value: endpoint.host)
-        headers.add(name: "User-Agent", value: "hiveku-relay")
-        headers.add(contentsOf: fields)
-        headers.add(
-            contentsOf: SigV4.headers(signing: signed, with: credentials, region: region, service: service, at: time))
+            method: method.rawValue, host: endpoint.host, path: endpoint.path + path, headers: fields, payloadHash: "")
+        template = SigV4.Template(signed, region: region, service: service)
+        var request = HTTPRequest(url: endpoint.origin + signed.path)
+        request.method = method
+        request.headers.reserveCapacity(fields.count + 6)
+        request.headers.add(name: "Host", value: endpoint.host)
+        request.headers.add(name: "User-Agent", value: "hiveku-relay")
+        request.headers.add(contentsOf: fields)
+        unsigned = request.prepared
+    }
+
+    /// - Parameter payloadHash: SHA-256 of the body in lower-case hexadecimal.
+    package func request(
+        payloadHash: String, with credentials: AWSCredentials, time: Timestamp
+    ) -> HTTPRequest {
+        let moment = SigV4.timestamp(time)
+        let key = signingKey(of: credentials, day: moment.prefix(8))
+        var request = unsigned
+        request.headers.add(
+            contentsOf: template.headers(payloadHash: payloadHash, at: moment, with: credentials, key: key))
+        return request
+    }
+
+    private func signingKey(of credentials: AWSCredentials, day: Substring) -> SigV4.SigningKey {
+        lastKey.withLock { last in
+            if let last, last.day == day, last.credentials == credentials { return last.key }
+            let key = SigV4.SigningKey(of: credentials, day: day, region: region, service: service)
+            last = Key(credentials: credentials, day: day, key: key)
+            return key
+        }
     }
 }
 

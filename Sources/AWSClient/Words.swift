@@ -11,6 +11,7 @@ private import NIOPosix
 package enum Words {
     /// Without controls and line ends, at most `limit` characters.
     package static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
+        if text.isEmpty { return "" }
         // Scalars first: one character may hold any number of them.
         let scalars = text.unicodeScalars.prefix(limit + 1).map { isPlain($0) ? $0 : " " }
         guard scalars.count > limit else { return String(String.UnicodeScalarView(scalars)) }
@@ -19,7 +20,7 @@ package enum Words {
 
     /// `text` with every occurrence of a secret replaced.
     package static func withholding(_ secrets: [String], in text: String) -> String {
-        secrets.reduce(text) { text, secret in
+        text.isEmpty ? text : secrets.reduce(text) { text, secret in
             var parts: [Substring] = []
             var rest = text[...]
             while let range = rest.firstRange(of: secret) {

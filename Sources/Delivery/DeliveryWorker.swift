@@ -113,7 +113,9 @@ public final class DeliveryWorker: Sendable {
             if mustStop { state.machine.stop(at: now) }
             let plan = state.machine.plan(at: now)
             // Inside the lock, so that a sender can't be done before it is known.
-            for start in plan.starts { state.senders[start.slot] = Task { await send(start) } }
+            for start in plan.starts {
+                state.senders[start.slot] = Task(executorPreference: transport.executor) { await self.send(start) }
+            }
             return (plan, plan.cancelSenders ? Array(state.senders.values) : [])
         }
         mayRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)

@@ -1,13 +1,16 @@
-extension Sequence<UInt8> {
+extension Collection<UInt8> {
     /// Two lower-case digits for each octet.
     public var hexadecimal: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(2 * underestimatedCount)
-        for octet in self {
-            text.append(digits[Int(octet >> 4)])
-            text.append(digits[Int(octet & 15)])
+        String(unsafeUninitializedCapacity: 2 * count) { text in
+            var end = 0
+            for octet in self {
+                text[end] = digit(octet >> 4)
+                text[end + 1] = digit(octet & 15)
+                end += 2
+            }
+            return end
         }
-        return String(decoding: text, as: UTF8.self)
     }
 }
+
+private func digit(_ value: UInt8) -> UInt8 { value + (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10) }

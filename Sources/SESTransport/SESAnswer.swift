@@ -1,11 +1,6 @@
 import AWSClient
 import RelayCore
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import StrictJSON
 
 /// What SES said to a request, taken out of HTTP and JSON.
 struct SESAnswer: Sendable, Equatable {
@@ -29,16 +24,16 @@ struct SESAnswer: Sendable, Equatable {
     /// `withholding`: texts that the request held and that the answer may repeat (a signature that does not match is
     /// explained with the canonical request, which contains the session token).
     init(_ answer: HTTPAnswer, withholding secrets: [String]) {
-        let body = try? JSONDecoder().decode(Body.self, from: Data(answer.body))
+        let body = Body(answer.body)
         status = answer.status
-        if let name = answer.header("x-amzn-errortype") ?? body?.type ?? body?.code {
+        if let name = answer.header("x-amzn-errortype") ?? body.type ?? body.code {
             // Before, so that it is not cut; and after, so that dropping blanks does not join its parts.
             errorName = AWSFault.plainName(Words.withholding(secrets, in: name))
                 .map { Words.withholding(secrets, in: $0) }
         }
         message = Words.bounded(
-            Words.withholding(secrets, in: body?.message ?? ""), SESAnswer.messageLimit)
-        messageID = body?.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
+            Words.withholding(secrets, in: body.message ?? ""), SESAnswer.messageLimit)
+        messageID = body.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
     }
 
     /// An id goes into records and onto terminals: visible ASCII, as SES's are.
@@ -46,29 +41,22 @@ struct SESAnswer: Sendable, Equatable {
         1...256 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
     }
 
-    private struct Body: Decodable {
+    private struct Body {
         var messageID: String?
         var type: String?
         var code: String?
         var message: String?
 
-        private enum Name: String, CodingKey {
-            case messageID = "MessageId"
-            case type = "__type"
-            case code
-            case message
-            case capitalMessage = "Message"
+        /// Members of another type than expected count as missing: they may be anybody's.
+        init(_ octets: [UInt8]) {
+            guard case .object(let document)? = try? JSON(reading: octets) else { return }
+            messageID = Body.text(document["MessageId"])
+            type = Body.text(document["__type"])
+            code = Body.text(document["code"])
+            message = Body.text(document["message"]) ?? Body.text(document["Message"])
         }
 
-        /// Members of another type than expected count as missing: they may be anybody's.
-        init(from decoder: any Decoder) throws {
-            let values = try decoder.container(keyedBy: Name.self)
-            let text = { (name: Name) in try? values.decode(String.self, forKey: name) }
-            messageID = text(.messageID)
-            type = text(.type)
-            code = text(.code)
-            message = text(.message) ?? text(.capitalMessage)
-        }
+        private static func text(_ value: JSON?) -> String? { if case .string(let text)? = value { text.text } else { nil } }
     }
 }
 

@@ -14,12 +14,16 @@ public final class SESTransport: Transport, QuotaSource {
     private let logger: Logger
     private let client: HTTPClient
     private let deadlines: Deadlines
+    private let sendCall: SignedCall
+    /// Runs its caller's tasks on the event loop of the calls.
+    private let loop: EventLoopExecutor
     /// Why SES last did not tell the quota, so that it is logged once and not at every look.
     private let quotaProblem = Mutex<String?>(nil)
     private let refusedSenders = Mutex(RefusedSenders())
 
     static let answerLimit = 256 * 1024
     static let sendPath = "/v2/email/outbound-emails"
+    private static let jsonFields = [(name: "Content-Type", value: "application/json")]
     static let accountPath = "/v2/email/account"
 
     public init(
@@ -30,11 +34,18 @@ public final class SESTransport: Transport, QuotaSource {
         self.clock = clock
         self.logger = logger
         deadlines = Deadlines(clock: clock)
+        sendCall = SignedCall(
+            .POST, SESTransport.sendPath, at: configuration.endpoint, fields: SESTransport.jsonFields,
+            region: configuration.region, service: "ses")
         // All on one of the event loops: a request, its connection and its answer then need no other thread.
+        let loop = HTTPClient.defaultEventLoopGroup.next()
+        self.loop = EventLoopExecutor(loop)
         client = HTTPClient(
-            eventLoopGroupProvider: .shared(HTTPClient.defaultEventLoopGroup.next()),
+            eventLoopGroupProvider: .shared(loop),
             configuration: .aws(connectTimeout: configuration.connectTimeout, connections: configuration.concurrency))
     }
+
+    public var executor: (any TaskExecutor)? { loop }
 
     /// Ends what runs and closes the connections. Must be called once, before the transport is given up.
     public func shutdown() async {
@@ -86,7 +97,8 @@ public final class SESTransport: Transport, QuotaSource {
         }
         return await withCredentials { credentials in
             let progress = UploadProgress()
-            var request = self.request(.POST, SESTransport.sendPath, payload.hash, credentials)
+            var request = self.sendCall.request(
+                payloadHash: payload.hash, with: credentials, time: self.clock.now())
             request.body = payload.upload(progress, on: self.client.eventLoopGroup)
             let time = self.configuration.timeout(forLength: payload.length)
             return await self.call(request, within: time, credentials, progress)
@@ -168,7 +180,7 @@ extension SESTransport {
     ) -> HTTPRequest {
         HTTPRequest(
             method, path, at: configuration.endpoint,
-            fields: method == .POST ? [(name: "Content-Type", value: "application/json")] : [],
+            fields: method == .POST ? SESTransport.jsonFields : [],
             payloadHash: payloadHash, with: credentials, region: configuration.region, service: "ses",
             time: clock.now())
     }

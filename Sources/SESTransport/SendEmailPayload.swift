@@ -5,12 +5,6 @@ import NIOCore
 import RelayCore
 import StrictJSON
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// The JSON of a SendEmail request, made around a stored body piece by piece.
 ///
 /// It can be gone through more than once with the same result: once to compute the SHA-256 that is signed, once to send it.
@@ -61,8 +55,9 @@ struct SendEmailPayload: Sendable, AsyncSequence {
             offset += bytes.count
             isOver = offset == payload.body.size
             var buffer = ByteBuffer()
+            buffer.reserveCapacity(payload.beginning.count + (bytes.count + 2) / 3 * 4 + payload.end.count)
             if isFirst { buffer.writeBytes(payload.beginning) }
-            buffer.writeBytes(Data(bytes).base64EncodedData())
+            buffer.writeBase64(of: bytes)
             if isOver { buffer.writeBytes(payload.end) }
             return buffer
         }
@@ -104,14 +99,16 @@ struct PreparedPayload: Sendable {
 
     init(_ payload: SendEmailPayload) async throws {
         length = payload.length
+        let isWhole = length <= PreparedPayload.wholeLimit
         var hasher = SHA256()
         var whole = ByteBuffer()
         for try await piece in payload {
             piece.withUnsafeReadableBytes { hasher.update($0) }
-            if length <= PreparedPayload.wholeLimit { whole.writeImmutableBuffer(piece) }
+            // The piece itself where it is all there is.
+            if whole.readableBytes == 0 { whole = piece } else if isWhole { whole.writeImmutableBuffer(piece) }
         }
         hash = hasher.digest().hexadecimal
-        content = length <= PreparedPayload.wholeLimit ? .whole(whole) : .pieces(payload)
+        content = isWhole ? .whole(whole) : .pieces(payload)
     }
 
     /// The payload as the body of a request, which tells `progress` how far it has come.
@@ -141,3 +138,39 @@ struct PreparedPayload: Sendable {
         }
     }
 }
+
+extension ByteBuffer {
+    /// Appends `bytes` in base64 (RFC 4648), with padding.
+    mutating func writeBase64(of bytes: [UInt8]) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: (bytes.count + 2) / 3 * 4) { target in
+            base64Pairs.withUnsafeBufferPointer { pairs in
+                bytes.withUnsafeBufferPointer { source in
+                    var (from, to) = (0, 0)
+                    while from + 3 <= source.count {
+                        let group = Int(source[from]) << 16 | Int(source[from + 1]) << 8 | Int(source[from + 2])
+                        target.storeBytes(of: pairs[group >> 12], toByteOffset: to, as: UInt16.self)
+                        target.storeBytes(of: pairs[group & 0xFFF], toByteOffset: to + 2, as: UInt16.self)
+                        from += 3
+                        to += 4
+                    }
+                    let left = source.count - from
+                    guard left > 0 else { return to }
+                    let group = Int(source[from]) << 16 | (left == 2 ? Int(source[from + 1]) << 8 : 0)
+                    target.storeBytes(of: pairs[group >> 12], toByteOffset: to, as: UInt16.self)
+                    target.storeBytes(of: pairs[group & 0xFFF], toByteOffset: to + 2, as: UInt16.self)
+                    target[to + 3] = UInt8(ascii: "=")
+                    if left == 1 { target[to + 2] = UInt8(ascii: "=") }
+                    return to + 4
+                }
+            }
+        }
+    }
+}
+
+/// For each 12 bits their two digits, as they stand in memory.
+private let base64Pairs: [UInt16] = {
+    let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    return digits.flatMap { first in
+        digits.map { UInt16(littleEndian: UInt16($0) << 8 | UInt16(first)) }
+    }
+}()
