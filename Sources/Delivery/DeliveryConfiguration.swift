@@ -19,6 +19,10 @@ public struct DeliveryConfiguration: Sendable {
     /// While more wait for their turn, outcomes go on record once there are so many of them. 1: at once, as it must be
     /// where an attempt takes time or can't be taken back.
     public var settleBatch: Int
+    /// How long an outcome waits at most for others to go on record with, as long as fewer wait than attempts are under way. So with few
+    /// attempts at a time nothing waits, and what a crash makes the relay send again becomes at most twice as much: it
+    /// sends what was under way again as well.
+    public var settleDelay: Duration
     public var pacing: Pacing
     public var schedule: RetrySchedule
     /// How long what is under way may go on at shutdown.
@@ -32,7 +36,7 @@ public struct DeliveryConfiguration: Sendable {
 
     public init(
         concurrency: Int = 16, maxActive: Int? = nil, claimBatch: Int? = nil, settleBatch: Int = 1,
-        pacing: Pacing = .account(maximumRate: nil), schedule: RetrySchedule = RetrySchedule(),
+        settleDelay: Duration = .zero, pacing: Pacing = .account(maximumRate: nil), schedule: RetrySchedule = RetrySchedule(),
         drainTime: Duration = .seconds(10), leaseTime: Duration = .seconds(120), pollInterval: Duration = .seconds(1),
         quotaInterval: Duration = .seconds(60)
     ) {
@@ -42,6 +46,7 @@ public struct DeliveryConfiguration: Sendable {
         self.maxActive = max(self.concurrency, maxActive ?? max(64, 8 * self.concurrency))
         self.claimBatch = max(1, claimBatch ?? self.maxActive)
         self.settleBatch = max(1, settleBatch)
+        self.settleDelay = settleDelay
         self.pacing = pacing
         self.schedule = schedule
         self.drainTime = drainTime

@@ -95,6 +95,10 @@ struct LaneMachine {
     private var awaitsQuotaUntil: MonotonicTime
     private var sentSinceQuota = true
     private var nextSlot = 0
+    /// When the first of the outcomes ended that wait for others to go on record with; nil: they need not wait.
+    private var unsettledSince: MonotonicTime?
+    /// When the last plan said that the next is to be asked for.
+    private var wakesAt: MonotonicTime?
 
     private let startedAt: MonotonicTime
     /// That there was, whatever the settings say by now.
@@ -163,7 +167,7 @@ struct LaneMachine {
 
     /// Whether a plan is worth asking for after an attempt finished.
     func needsPlan(at now: Moment) -> Bool {
-        !notes.isEmpty || !isRunning || maySettle(at: now) || claimable(at: now) > 0
+        !notes.isEmpty || !isRunning || maySettle(at: now) || mustWakeToSettle || claimable(at: now) > 0
             || (active.waiting > 0 && active.underWay.count < configuration.concurrency)
     }
 }
@@ -181,6 +185,7 @@ extension LaneMachine {
         let settlement = Settlement(
             outcome, of: attempt.delivery, schedule: configuration.schedule, mayGiveUp: mayGiveUp(at: now),
             startedAt: attempt.startedAt.time, finishedAt: now.time, random: pace == nil ? 0 : random())
+        if active.unsettled.isEmpty { unsettledSince = now.monotonic }
         active.ended(attempt.claim, settlement, pace: pace)
         sentSinceQuota = true
         govern(outcome, sentAt: attempt.startedAt.monotonic, at: now)
@@ -363,6 +368,7 @@ extension LaneMachine {
     }
 
     mutating func settlingFailed(_ error: any Error, at now: Moment) {
+        unsettledSince = nil
         active.settlingFailed()
         storeFailed(.settle, error, at: now)
     }
@@ -411,11 +417,22 @@ extension LaneMachine {
         guard !active.unsettled.isEmpty, active.settling.isEmpty,
             spell.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
+        if let settlesAt, now.monotonic < settlesAt { return false }
         return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
     }
 
+    /// Until when outcomes wait for others; nil: they don't.
+    private var settlesAt: MonotonicTime? {
+        guard isRunning, active.unsettled.count < active.underWay.count, active.settling.isEmpty else { return nil }
+        return unsettledSince.map { $0 + configuration.settleDelay }
+    }
+
+    private var mustWakeToSettle: Bool { settlesAt.map { settlesAt in wakesAt.map { settlesAt < $0 } ?? true } ?? false }
+
     private mutating func beginSettling(at now: Moment) -> [Settlement] {
-        maySettle(at: now) ? active.beginSettling().map(\.settlement) : []
+        guard maySettle(at: now) else { return [] }
+        unsettledSince = nil
+        return active.beginSettling().map(\.settlement)
     }
 
     private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
@@ -541,10 +558,12 @@ extension LaneMachine {
             if let next = nextDueAt { moments.append(now.monotonic + (next - now.time)) }
             moments.append(pollAt)
             moments.append(awaitsQuotaUntil)
+            if let settlesAt { moments.append(settlesAt) }
             if sentSinceQuota, hasQuotaSource { moments.append(quotaAt) }
         }
         if spell.isFailing { moments.append(isClosing ? now.monotonic + StoreSpell.firstPause : spell.retryAt) }
-        guard let nearest = moments.filter({ $0 > now.monotonic }).min() else { return nil }
+        wakesAt = moments.filter { $0 > now.monotonic }.min()
+        guard let nearest = wakesAt else { return nil }
         // A whole millisecond later rather than earlier, which would find nothing to do.
         return now.time + .milliseconds(max(1, (nearest.seconds(since: now.monotonic) * 1000).rounded(.up)))
     }

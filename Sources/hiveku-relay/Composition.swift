@@ -82,7 +82,8 @@ extension DeliveryConfiguration {
     /// For the live lane.
     init(_ settings: RelaySettings) {
         self.init(
-            concurrency: settings.ses.concurrency, pacing: .account(maximumRate: settings.ses.maximumRate),
+            concurrency: settings.ses.concurrency, settleDelay: .milliseconds(10),
+            pacing: .account(maximumRate: settings.ses.maximumRate),
             schedule: RetrySchedule(settings.delivery))
     }
 }
