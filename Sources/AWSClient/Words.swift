@@ -20,15 +20,17 @@ package enum Words {
 
     /// `text` with every occurrence of a secret replaced.
     package static func withholding(_ secrets: [String], in text: String) -> String {
-        text.isEmpty ? text : secrets.reduce(text) { text, secret in
-            var parts: [Substring] = []
-            var rest = text[...]
-            while let range = rest.firstRange(of: secret) {
-                parts.append(rest[..<range.lowerBound])
-                rest = rest[range.upperBound...]
+        text.isEmpty
+            ? text
+            : secrets.reduce(text) { text, secret in
+                var parts: [Substring] = []
+                var rest = text[...]
+                while let range = rest.firstRange(of: secret) {
+                    parts.append(rest[..<range.lowerBound])
+                    rest = rest[range.upperBound...]
+                }
+                return parts.isEmpty ? text : (parts + [rest]).joined(separator: "[withheld]")
             }
-            return parts.isEmpty ? text : (parts + [rest]).joined(separator: "[withheld]")
-        }
     }
 
     /// BoringSSL's word for what went wrong (`CERTIFICATE_VERIFY_FAILED`), out of the description of an error, which

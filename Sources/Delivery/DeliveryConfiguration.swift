@@ -36,7 +36,8 @@ public struct DeliveryConfiguration: Sendable {
 
     public init(
         concurrency: Int = 16, maxActive: Int? = nil, claimBatch: Int? = nil, settleBatch: Int = 1,
-        settleDelay: Duration = .zero, pacing: Pacing = .account(maximumRate: nil), schedule: RetrySchedule = RetrySchedule(),
+        settleDelay: Duration = .zero, pacing: Pacing = .account(maximumRate: nil),
+        schedule: RetrySchedule = RetrySchedule(),
         drainTime: Duration = .seconds(10), leaseTime: Duration = .seconds(120), pollInterval: Duration = .seconds(1),
         quotaInterval: Duration = .seconds(60)
     ) {

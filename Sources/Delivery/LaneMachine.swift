@@ -427,7 +427,9 @@ extension LaneMachine {
         return unsettledSince.map { $0 + configuration.settleDelay }
     }
 
-    private var mustWakeToSettle: Bool { settlesAt.map { settlesAt in wakesAt.map { settlesAt < $0 } ?? true } ?? false }
+    private var mustWakeToSettle: Bool {
+        settlesAt.map { settlesAt in wakesAt.map { settlesAt < $0 } ?? true } ?? false
+    }
 
     private mutating func beginSettling(at now: Moment) -> [Settlement] {
         guard maySettle(at: now) else { return [] }

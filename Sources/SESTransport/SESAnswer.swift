@@ -56,7 +56,9 @@ struct SESAnswer: Sendable, Equatable {
             message = Body.text(document["message"]) ?? Body.text(document["Message"])
         }
 
-        private static func text(_ value: JSON?) -> String? { if case .string(let text)? = value { text.text } else { nil } }
+        private static func text(_ value: JSON?) -> String? {
+            if case .string(let text)? = value { text.text } else { nil }
+        }
     }
 }
 

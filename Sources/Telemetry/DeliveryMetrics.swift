@@ -100,6 +100,8 @@ public struct MeasuredTransport<Wrapped: Transport & QuotaSource>: Transport, Qu
         self.clock = clock
     }
 
+    public var executor: (any TaskExecutor)? { wrapped.executor }
+
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
         let began = clock.monotonicNow()
         let outcome = await wrapped.send(delivery, body: body)

@@ -205,6 +205,48 @@ extension LaneMachine.Note {
 
     // MARK: Settlements
 
+    private func gatheringBench() -> (bench: Bench, starts: [ActiveSet.Attempt]) {
+        var bench = Bench(
+            .init(concurrency: 4, maxActive: 16, settleDelay: .milliseconds(10), pacing: .unlimited))
+        let starts = bench.settleDown(due: deliveries(1..<5)).starts
+        return (bench, starts)
+    }
+
+    @Test("An outcome waits for others while more attempts are under way, but not for long") func gathering() {
+        var (bench, starts) = gatheringBench()
+        bench.finish(starts[0])
+        #expect(bench.machine.needsPlan(at: bench.now))
+        let plan = bench.plan()
+        #expect(plan.settle.isEmpty)
+        #expect(plan.wakeAt == bench.now.time + .milliseconds(10))
+        // The next one need not wake anybody: somebody wakes anyway.
+        bench.pass(0.004)
+        bench.machine.woken()
+        #expect(bench.plan().settle.isEmpty)
+        bench.pass(0.006)
+        #expect(bench.plan().settle.map(\.delivery.rawValue) == [1])
+    }
+
+    @Test("As many outcomes as there are attempts under way go on record at once") func gatheredHalf() {
+        var (bench, starts) = gatheringBench()
+        bench.finish(starts[0])
+        #expect(bench.plan().settle.isEmpty)
+        bench.finish(starts[1])
+        #expect(bench.machine.needsPlan(at: bench.now))
+        #expect(bench.plan().settle.map(\.delivery.rawValue) == [1, 2])
+    }
+
+    @Test("The only attempt's outcome goes on record at once, and so does each at the end") func notGathered() {
+        var alone = Bench(.init(concurrency: 4, maxActive: 16, settleDelay: .milliseconds(10), pacing: .unlimited))
+        let only = alone.settleDown(due: deliveries(1..<2)).starts[0]
+        alone.finish(only)
+        #expect(alone.plan().settle.map(\.delivery.rawValue) == [1])
+        var (bench, starts) = gatheringBench()
+        bench.machine.stop(at: bench.now)
+        bench.finish(starts[0])
+        #expect(bench.plan().settle.map(\.delivery.rawValue) == [1])
+    }
+
     @Test func outcomesThatComeWhileOthersAreSyncedGoTogether() {
         var bench = Bench(Bench.unpaced(concurrency: 4))
         let starts = bench.settleDown(due: deliveries(1..<5)).starts

@@ -112,6 +112,7 @@ import Testing
     private struct SES: Transport, QuotaSource {
         var outcome: DeliveryOutcome
         var clock: ManualClock
+        var executor: (any TaskExecutor)? = Inline()
 
         func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
             clock.advance(.milliseconds(200))
@@ -121,6 +122,19 @@ import Testing
         func quota() async -> SendQuota? {
             SendQuota(maximumRate: 14, maximum24Hours: nil, sentLast24Hours: 7)
         }
+    }
+
+    /// Runs a task where it is handed over.
+    private final class Inline: TaskExecutor {
+        func enqueue(_ job: consuming ExecutorJob) {
+            UnownedJob(job).runSynchronously(on: asUnownedTaskExecutor())
+        }
+    }
+
+    @Test("Calls that are measured run where the transport wants them") func executor() {
+        let clock = ManualClock()
+        let transport = MeasuredTransport(SES(outcome: .sent(sesMessageID: "x"), clock: clock), metrics, clock: clock)
+        #expect(transport.executor is Inline)
     }
 
     private struct NoBody: StoredBody {
