@@ -94,11 +94,15 @@ test: deps-test test-swift test-integration
 test-swift: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test
 
+# The tests wait most of their time, so that more of them than the machine has cores can run side by side. Those of a file stay
+# together and in their order: they share a relay. PYTEST_WORKERS= runs one after the other.
+PYTEST_WORKERS ?= --numprocesses 4 --dist loadfile
+
 # The product is up to date after test-swift; by itself this builds it.
 test-integration: deps-test
 	$(SWIFT) build --product hiveku-relay
 	$(SWIFT) build --product compose-probe
-	$(VENV)/bin/python -m pytest Tests/Integration
+	$(VENV)/bin/python -m pytest $(PYTEST_WORKERS) Tests/Integration
 
 # The long form of a test of InternetMessageTests, with another seed each day.
 FROM_FIELDS ?= 30000

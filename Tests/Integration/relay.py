@@ -1,5 +1,6 @@
 """A relay under test: the program itself, started with settings of its own, and asked through its own commands."""
 
+import itertools
 import json
 import os
 import re
@@ -183,10 +184,21 @@ def key_id(key):
     return key[8:16]
 
 
+# Below the ports that the kernel gives out by itself, so that no connection and no listener takes one that a test is about to use;
+# and for each of the processes that run tests side by side others.
+_ports = itertools.cycle(range(start := 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), start + 1_000))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody listens on, and that this returns no second time soon."""
+    for port in itertools.islice(_ports, 1_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no free port")
 
 
 def as_sent(received, sent, key, expect_received=True):
