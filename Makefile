@@ -15,14 +15,15 @@
 # make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
 # make lint    what CI holds the sources to
 # make check-alerts  try each alert for Prometheus (a part of make test)
-# make deps-run, make deps-test, make deps-faults, make deps-bench, make deps-instructions, make deps-deb: install what those
-#              need (Debian, Ubuntu)
+# make deps-run, make deps-release, make deps-test, make deps-faults, make deps-bench, make deps-instructions, make deps-deb: install
+#              what those need (Debian, Ubuntu)
 
 SHELL := /bin/bash
 SWIFT ?= swift
 VENV := .venv
 # swaks, and below git-email, with what they need for TLS and only recommend.
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks libnet-ssleay-perl
+APT_RELEASE := $(APT_RUN) python3
 APT_BENCH := $(APT_RUN) gcc openssl python3 wrk
 APT_INSTRUCTIONS := $(APT_RUN) python3 valgrind
 APT_FAULTS := testssl.sh
@@ -59,7 +60,7 @@ PACKAGE := .build/package
 
 .PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
 	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
-	deps-run deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
+	deps-run deps-release deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
 run: build
 	.build/debug/hiveku-relay serve --demo
@@ -67,8 +68,11 @@ run: build
 build: deps-run
 	$(SWIFT) build --product hiveku-relay
 
-release: deps-run
-	$(SWIFT) build -c release --static-swift-stdlib --product hiveku-relay
+# Foundation is linked in, which GRDB and Yams bring, but with less of ICU's data; and no symbol is exported, since nothing is loaded
+# into the program that would look for one, so that the linker drops more of what is not used.
+release: deps-release
+	options=$$(Scripts/icu-data.py $(SWIFT) .build/icu-data.o) && \
+	$(SWIFT) build -c release --static-swift-stdlib --product hiveku-relay -Xlinker --no-export-dynamic $$options
 
 # From the program's own definitions, so that they say what it does.
 documents:
@@ -194,6 +198,9 @@ endef
 
 deps-run:
 	$(call apt_install,$(APT_RUN))
+
+deps-release:
+	$(call apt_install,$(APT_RELEASE))
 
 # Postfix without a configuration, so that installing it starts no mail server; and never in the place of another one. Where
 # it can't be had, the relay is measured alone.

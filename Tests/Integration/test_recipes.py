@@ -43,13 +43,12 @@ class Place:
             "HOME": str(directory), "NODE_PATH": "/usr/share/nodejs"})
 
     def fill(self, text):
-        """The recipe with this place's host, port, key and authority; each must stand in it as the page writes them."""
-        for written, meant in [
-                ("relay.example.com::587", f"localhost::{self.port}"), ("relay.example.com:587", f"localhost:{self.port}"),
-                ("relay.example.com", "localhost"), ("587", str(self.port)), ("/etc/hiveku-api-key", str(self.key_file)),
-                ("/etc/ssl/certs/ca-certificates.crt", str(self.authority)), ("=KEY", f"={self.key}")]:
-            text = text.replace(written, meant)
-        return text
+        """The recipe with this place's host, port, key and authority."""
+        meant = {
+            "relay.example.com": "localhost", "587": str(self.port), "/etc/hiveku-api-key": str(self.key_file),
+            "/etc/ssl/certs/ca-certificates.crt": str(self.authority), "=KEY": f"={self.key}"}
+        # All at once: a port may have 587 in it, and a key KEY.
+        return re.sub("|".join(map(re.escape, meant)), lambda found: meant[found[0]], text)
 
     def write(self, name, text, mode=0o600):
         path = self.directory / name

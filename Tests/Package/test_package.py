@@ -156,6 +156,8 @@ def test_it_is_installed_with_what_it_needs(machine):
     assert re.fullmatch(r"\d+\.\d+\.\d+", machine.said("hiveku-relay", "--version"))
     assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE, "/usr/bin/hiveku-relay") == [
         "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay", "755 root:root"]
+    # With all of ICU's data it has 84 MB.
+    assert int(machine.said("stat", "-c", "%s", "/usr/bin/hiveku-relay")) <= 60_000_000
     user = machine.said("getent", "passwd", "hiveku-relay").split(":")
     assert user[5:] == [STATE, "/usr/sbin/nologin"] and int(user[2]) < 1000
     # Beside the settings nothing is the administrator's to edit.
