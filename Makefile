@@ -58,20 +58,23 @@ PROGRAM ?= .build/debug/hiveku-relay
 DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
-.PHONY: run build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
+.PHONY: run first-build build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
 	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
 	deps-run deps-release deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
-run: build
+run: first-build build
 	.build/debug/hiveku-relay serve --demo
 
-build: deps-run
+build: first-build deps-run
 	$(SWIFT) build --product hiveku-relay
+
+first-build:
+	@[ -x .build/debug/hiveku-relay ] || echo "The first build takes about five minutes on two fast cores, ten on slow ones; a later one takes seconds."
 
 # Foundation is linked in, which GRDB and Yams bring, but with less of ICU's data; and no symbol is exported, since nothing is loaded
 # into the program that would look for one, so that the linker drops more of what is not used.
 release: deps-release
-	options=$$(Scripts/icu-data.py $(SWIFT) .build/icu-data.o) && \
+	options=$$(Scripts/icu-data.py $(SWIFT) .build/icu-data.o) || echo "so the program holds all of it, and is 30 MB larger"; \
 	$(SWIFT) build -c release --static-swift-stdlib --product hiveku-relay -Xlinker --no-export-dynamic $$options
 
 # From the program's own definitions, so that they say what it does.

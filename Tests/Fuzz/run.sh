@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Holds the properties against what libFuzzer makes up, under AddressSanitizer, one after the other.
+# Holds the properties against what libFuzzer makes up, under AddressSanitizer, as many at once as there are processors.
 #
 #   run.sh [-r RUNS] [-s SECONDS] [PROPERTY...]     without names: all of them
 #
@@ -43,21 +43,38 @@ done
 
 # A short memory of what was allocated where: the inputs are kept, and tell it again with a longer one.
 export ASAN_OPTIONS=malloc_context_size=1:quarantine_size_mb=8:detect_stack_use_after_return=0
-failed=()
-for name in "${properties[@]}"; do
-    grown=$build/corpus/$name
+hold() {
+    local name=$1 grown=$build/corpus/$1 log=$build/$1.log
     mkdir -p "$grown" "$fuzz/Failures/$name"
-    seeds=("$fuzz/Corpus/$name" "$fuzz/Failures/$name")
+    local seeds=("$fuzz/Corpus/$name" "$fuzz/Failures/$name")
     [ "$name" != settings ] || seeds+=(Tests/SettingsTests/Fixtures etc)
-    options=("-max_len=${length[$name]}" -timeout=30 -rss_limit_mb=2048 -print_final_stats=1 "${limits[@]}")
+    local options=("-max_len=${length[$name]}" -timeout=30 -rss_limit_mb=2048 -print_final_stats=1 "${limits[@]}")
     [ ! -f "$fuzz/Dictionaries/$name.dict" ] || options+=("-dict=$fuzz/Dictionaries/$name.dict")
-    if ! FUZZ_PROPERTY=$name "$build/release/${product[$name]}" "${options[@]}" -artifact_prefix="$fuzz/Failures/$name/" \
-        "$grown" "${seeds[@]}" >"$build/$name.log" 2>&1; then
-        failed+=("$name")
-        grep -a -A 20 -m 1 'Fatal error\|ERROR: ' "$build/$name.log" || tail -n 20 "$build/$name.log"
+    rm -f "$build/$name.holds"
+    if FUZZ_PROPERTY=$name "$build/release/${product[$name]}" "${options[@]}" -artifact_prefix="$fuzz/Failures/$name/" \
+        "$grown" "${seeds[@]}" >"$log" 2>&1; then
+        touch "$build/$name.holds"
+    else
+        grep -a -A 20 -m 1 'Fatal error\|ERROR: ' "$log" || tail -n 20 "$log"
     fi
     rmdir --ignore-fail-on-non-empty "$fuzz/Failures/$name"
-    echo "$name: $(grep -a 'number_of_executed_units' "$build/$name.log" | awk '{ print $2 }') runs," \
-        "$(grep -a -o 'cov: [0-9]*' "$build/$name.log" | tail -n 1)"
+    echo "$name: $(grep -a 'number_of_executed_units' "$log" | awk '{ print $2 }') runs," \
+        "$(grep -a -o 'cov: [0-9]*' "$log" | tail -n 1)"
+}
+
+# As many at once as there are processors: each uses one.
+running=0
+for name in "${properties[@]}"; do
+    if [ $running = "$(nproc)" ]; then
+        wait -n || true
+        running=$((running - 1))
+    fi
+    hold "$name" &
+    running=$((running + 1))
+done
+wait
+failed=()
+for name in "${properties[@]}"; do
+    [ -f "$build/$name.holds" ] || failed+=("$name")
 done
 [ ${#failed[@]} = 0 ] || { echo "does not hold: ${failed[*]}; the input is in $fuzz/Failures" >&2; exit 1; }
