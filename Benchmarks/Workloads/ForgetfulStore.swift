@@ -5,7 +5,7 @@ public final class ForgetfulStore: KeyDirectoryStore, SubmissionStore {
     private let key: StoredKey
 
     public let instance: Int64 = 1
-    public let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length))
+    public let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length)).map { RepeatKey($0) }
     public let newestMessage: MessageID? = nil
 
     public init(_ key: StoredKey) { self.key = key }

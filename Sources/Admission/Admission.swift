@@ -47,7 +47,7 @@ public final class Admission: Sendable {
     private let currentConfiguration: Mutex<Configuration>
     private let store: any KeyDirectoryStore & SubmissionStore
     /// What tells repeats is made with it.
-    let repeatKey: ContentHash.Key?
+    let repeatKey: RepeatKey?
     let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
     private let commits: GroupCommit

@@ -19,13 +19,13 @@ public struct MessageIntake: Sendable {
 
     /// - Parameters:
     ///   - maximumSize: in octets of content as received.
-    ///   - repeatKey: the store's, with which ``digest`` is made; nil where none is wanted.
+    ///   - hash: to be given the content, for ``digest``; nil where none is wanted.
     public init(
-        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, repeatKey: ContentHash.Key? = nil
+        policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, hash: ContentHash? = nil
     ) {
         preparation = MessagePreparation(policy: policy, context: context)
         self.maximumSize = maximumSize
-        hash = repeatKey.map { ContentHash($0) }
+        self.hash = hash
         buffer.reserveCapacity(MessageIntake.usualSize)
     }
 
@@ -72,9 +72,9 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// A ``RelayCore/ContentHash`` of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
+    /// What ``RelayCore/ContentHash`` makes of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
     /// once the message has been finished.
-    public var digest: [UInt8]? { hash?.finished() }
+    public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 
     /// Prepared octets not yet taken out.
     public var buffered: Int { buffer.count }

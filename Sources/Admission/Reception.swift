@@ -224,7 +224,8 @@ extension Admission {
                 relayClause: relay)
             let intake = MessageIntake(
                 policy: configuration.preparation, context: context, maximumSize: configuration.maximumMessageSize,
-                repeatKey: configuration.detectsRepeats && grant.key.detectsRepeats ? admission.repeatKey : nil)
+                hash: configuration.detectsRepeats && grant.key.detectsRepeats
+                    ? admission.repeatKey.map { ContentHash($0, at: now) } : nil)
             return Content(id: id, reservation: reservation, intake: intake)
         }
 
@@ -327,23 +328,31 @@ extension Admission {
         private func submission(_ content: Content, _ summary: HeaderSummary, body: [UInt8]) -> Submission {
             let path: String? = if case .mailbox(let mailbox) = reversePath { mailbox.text } else { nil }
             let envelope = Envelope(reversePath: path, recipients: recipients.map(\.text))
-            return Submission(
+            let fingerprints = fingerprints(content, summary, envelope)
+            var submission = Submission(
                 id: content.id, key: grant.id, client: origin.client, envelope: envelope, subject: summary.subject,
                 body: .inline(body), acceptedAt: admission.clock.now(),
-                fingerprint: fingerprint(content, summary, envelope), secret: grant.secret, scope: grant.scope,
+                fingerprint: fingerprints?.own, secret: grant.secret, scope: grant.scope,
                 domains: reversePath.claimedDomains + summary.claimedDomains, tags: options.tags,
                 scheduledAt: options.scheduledAt, idempotency: options.idempotency, isAutomatic: summary.isAutomatic)
+            submission.formerFingerprint = fingerprints?.former
+            return submission
         }
 
         /// What tells the message when it is sent again; nil when it has no id of the client's, nobody asks, or the client has said
         /// by itself what tells its requests.
-        private func fingerprint(_ content: Content, _ summary: HeaderSummary, _ envelope: Envelope) -> Fingerprint? {
+        private func fingerprints(
+            _ content: Content, _ summary: HeaderSummary, _ envelope: Envelope
+        ) -> (own: Fingerprint, former: Fingerprint?)? {
             guard options.idempotency == nil, let digest = content.intake.digest else { return nil }
-            if let key = summary.idempotencyKey { return Fingerprint(key: grant.id, idempotencyKey: key) }
+            if let key = summary.idempotencyKey { return (Fingerprint(key: grant.id, idempotencyKey: key), nil) }
             guard let messageID = summary.messageID else { return nil }
-            return Fingerprint(
-                key: grant.id, messageID: messageID, envelope: envelope, content: digest, tags: options.tags,
-                scheduledAt: options.scheduledAt)
+            let fingerprint = { (digest: [UInt8]) in
+                Fingerprint(
+                    key: grant.id, messageID: messageID, envelope: envelope, content: digest, tags: options.tags,
+                    scheduledAt: options.scheduledAt)
+            }
+            return (fingerprint(digest.code), digest.former.map(fingerprint))
         }
     }
 

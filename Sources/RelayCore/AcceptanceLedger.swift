@@ -106,7 +106,12 @@ public struct AcceptanceLedger: Sendable {
             if let part = idempotency.part { requests.append(part) }
         }
         let fingerprint = key.detectsRepeats ? submission.fingerprint : nil
-        if let fingerprint, let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
+        if let fingerprint {
+            if let first = try firstOfRepeat(fingerprint) { return .repeated(first) }
+            if let former = submission.formerFingerprint, let first = try firstOfRepeat(former) {
+                return .repeated(first)
+            }
+        }
         var used = usage[submission.key] ?? Usage()
         let before = standing.emailsToday + used.emails + (reserved[submission.key] ?? 0)
         if let refusal = refusalOfDay(submission, key.limits, after: before) { return .refuse(refusal) }

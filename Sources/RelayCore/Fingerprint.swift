@@ -28,7 +28,7 @@ public struct Fingerprint: Hashable, Sendable {
     }
 
     /// - Parameters:
-    ///   - digest: a ``ContentHash`` of the client's header fields and the body.
+    ///   - digest: of the client's header fields and the body, by ``ContentHash``.
     ///   - tags: as the client gave them, without NUL.
     public init(
         key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8], tags: [String] = [],
@@ -56,6 +56,18 @@ public struct Fingerprint: Hashable, Sendable {
     }
 }
 
+/// What a store gives for telling repeats.
+public struct RepeatKey: Sendable {
+    public var key: ContentHash.Key
+    /// Until then a message may repeat one whose content was hashed by SHA-256, before the store had a key; nil: no message may.
+    public var formerUntil: Timestamp?
+
+    public init(_ key: ContentHash.Key, formerUntil: Timestamp? = nil) {
+        self.key = key
+        self.formerUntil = formerUntil
+    }
+}
+
 /// Hashes a message's content as it comes.
 ///
 /// With a key, as it takes a fifth of the time of SHA-256, and a tenth where the processor has no instructions for that. What the
@@ -75,10 +87,19 @@ public struct ContentHash: Sendable {
     }
 
     private var code: GMAC
+    private var former: SHA256?
 
-    public init(_ key: Key) { code = GMAC(key.key) }
+    /// - Parameter now: the moment at which the content begins to come.
+    public init(_ key: RepeatKey, at now: Timestamp) {
+        code = GMAC(key.key.key)
+        former = key.formerUntil.flatMap { now < $0 ? SHA256() : nil }
+    }
 
-    public mutating func update(_ bytes: UnsafeRawBufferPointer) { code.update(bytes) }
-    /// 16 octets.
-    public func finished() -> [UInt8] { code.code() }
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        code.update(bytes)
+        former?.update(bytes)
+    }
+
+    /// `code`: 16 octets. `former`: the 32 octets under which the same content may be remembered from before.
+    public func finished() -> (code: [UInt8], former: [UInt8]?) { (code.code(), former?.digest()) }
 }

@@ -47,6 +47,8 @@ public struct Submission: Sendable {
     public var acceptedAt: Timestamp
     /// What tells that it is the same message again; nil: nothing does, or nobody asks.
     public var fingerprint: Fingerprint?
+    /// Under which the same message may be remembered from before the store had a ``RepeatKey``.
+    public var formerFingerprint: Fingerprint?
     /// What the client has authenticated with, which must still hold when the message is accepted; nil where nobody had to.
     public var secret: KeyDigest?
     /// What the key must be allowed to do, decided again when the message is accepted.

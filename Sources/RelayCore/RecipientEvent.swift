@@ -150,7 +150,7 @@ public struct RecipientRecord: Sendable, Hashable {
     public var at: Timestamp
     /// In one line, for people.
     public var detail: String?
-    /// By time; what follows from the message's records and what was reported.
+    /// By time, and what was reported behind the sending; what follows from the message's records and what was reported.
     public var events: [RecipientEvent]
 }
 
@@ -168,11 +168,23 @@ extension MessageRecord {
         }
     }
 
+    /// By time. What others told of a copy that was sent comes after that, also where their clock is behind ours, or where SES was done
+    /// with the mail before its answer was read.
+    private static func inOrder(_ own: [RecipientEvent], told: [RecipientEvent]) -> [RecipientEvent] {
+        let sentAt = own.last { $0.kind == .sent }?.at
+        let placed =
+            own.map { (moment: $0.at, place: 0, event: $0) }
+            + told.map { (moment: max($0.at, sentAt ?? $0.at), place: 1, event: $0) }
+        return placed.sorted {
+            ($0.moment, $0.place, $0.event.at, $0.event.weight) < ($1.moment, $1.place, $1.event.at, $1.event.weight)
+        }.map(\.event)
+    }
+
     private func record(of address: String, _ delivery: Delivery, _ told: [RecipientEvent]) -> RecipientRecord {
         let isSuppressed = told.contains { $0.kind == .suppressed }
         let own = isSuppressed ? [] : ownEvents(delivery)
         let beginning = RecipientEvent(state == .scheduled ? .scheduled : .queued, at: acceptedAt)
-        let events = ([beginning] + own + told).sorted { ($0.at, $0.weight) < ($1.at, $1.weight) }
+        let events = MessageRecord.inOrder([beginning] + own, told: told)
         // What an operator had sent again may have failed before: then it is what it is now.
         let counted = events.filter { $0.kind != .failed || delivery.state == .failed || told.contains($0) }
         let weightiest = counted.max { ($0.weight, $0.at) < ($1.weight, $1.at) } ?? beginning

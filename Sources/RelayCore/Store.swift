@@ -139,7 +139,7 @@ public protocol SubmissionStore: Sendable {
 
     /// With which contents are hashed, so that a message that is sent again is known: the same in all relays on this store, from a
     /// generator of random numbers. Nil for a store that knows no message again.
-    var repeatKey: ContentHash.Key? { get }
+    var repeatKey: RepeatKey? { get }
 
     /// The message with the greatest id when the store was opened.
     var newestMessage: MessageID? { get }

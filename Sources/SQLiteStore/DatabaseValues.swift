@@ -12,6 +12,15 @@ extension IPAddress {
     var data: Data { Data(bytes) }
 }
 
+extension RepeatKey {
+    init?(in database: Database) throws {
+        guard let row = try Row.fetchOne(database, sql: "SELECT bytes, former_until FROM repeat_key"),
+            let key = ContentHash.Key([UInt8](row["bytes"] as Data))
+        else { return nil }
+        self.init(key, formerUntil: (row["former_until"] as Int64?).map(Timestamp.init(milliseconds:)))
+    }
+}
+
 /// The tags of a message in one column: by line feeds, which no tag holds. Null for none.
 enum TagList {
     static func text(_ tags: [String]) -> String? { tags.isEmpty ? nil : tags.joined(separator: "\n") }

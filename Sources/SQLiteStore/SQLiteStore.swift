@@ -29,7 +29,7 @@ public final class SQLiteStore: Sendable {
     /// Told how many seconds the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
-    public let repeatKey: ContentHash.Key?
+    public let repeatKey: RepeatKey?
     private let storagePolicy: Mutex<StoragePolicy>
     let senderReportPolicy = Mutex(SenderReports.off)
     let waitingCursor = WaitingCursor()
@@ -88,9 +88,7 @@ public final class SQLiteStore: Sendable {
             (newestMessage, repeatKey) = try pool.read { database in
                 (
                     try Int64.fetchOne(database, sql: "SELECT MAX(id) FROM message").flatMap(MessageID.init(rawValue:)),
-                    try Data.fetchOne(database, sql: "SELECT bytes FROM repeat_key").flatMap {
-                        ContentHash.Key([UInt8]($0))
-                    }
+                    try RepeatKey(in: database)
                 )
             }
         } catch {

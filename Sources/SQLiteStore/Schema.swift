@@ -368,14 +368,17 @@ enum Schema {
         CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id);
         CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting';
         """,
-        // What tells that a message is the same again is made with a key of the store's. What was remembered before is forgotten: it
-        // was made without.
+        // What tells that a message is the same again is made with a key of the store's. What is remembered from before, made without, is
+        // found for another day.
         """
         CREATE TABLE repeat_key (
             id INTEGER PRIMARY KEY CHECK (id = 1),
-            bytes BLOB NOT NULL
+            bytes BLOB NOT NULL,
+            former_until INTEGER
         );
-        INSERT INTO repeat_key (id, bytes) VALUES (1, randomblob(16));
+        INSERT INTO repeat_key (id, bytes, former_until)
+        SELECT 1, randomblob(16),
+            CASE WHEN EXISTS (SELECT 1 FROM repeat) THEN 1000 * (CAST(strftime('%s', 'now') AS INTEGER) + 86400) END;
         """,
     ]
 }

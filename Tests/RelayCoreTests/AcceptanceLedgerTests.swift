@@ -90,6 +90,21 @@ import Testing
         #expect(decide(example) == .accept(.test, remembering: example.submission.fingerprint))
     }
 
+    @Test("A repeat may be remembered under the former fingerprint; what is remembered from now on is the other")
+    func formerFingerprint() throws {
+        var example = try worst()
+        example.key.stored = Sample.key().stored
+        example.key.stored.digest = example.key.secret.digest
+        example.submission.secret = nil
+        example.submission.domains = []
+        example.free = nil
+        example.submission.fingerprint = Fingerprint(key: example.key.secret.id, idempotencyKey: "another")
+        example.submission.formerFingerprint = example.store.remembered.keys.first
+        #expect(decide(example) == .repeated(example.submission.id))
+        example.store.remembered = [:]
+        #expect(decide(example) == .accept(.test, remembering: example.submission.fingerprint))
+    }
+
     @Test(arguments: [Scope.batch, .send])
     func theScopeIsTheSubmissions(_ scope: Scope) throws {
         var example = try worst()

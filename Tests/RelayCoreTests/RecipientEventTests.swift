@@ -55,6 +55,14 @@ import Testing
         #expect(try record(state, history).status == status)
     }
 
+    @Test("What was told of a copy comes after its sending, whatever the clocks say")
+    func order() throws {
+        let told = [Self.event(.complained, 0), Self.event(.delivered, 0), Self.event(.delayed, -5)]
+        let record = try record(.sent, [Self.attempt("sent", 2)], told: told)
+        #expect(record.events.map(\.kind) == [.queued, .sent, .delayed, .delivered, .complained])
+        #expect(record.events.map(\.at).suffix(2) == [Self.start, Self.start])
+    }
+
     @Test func whatIsScheduledIsScheduled() throws {
         let scheduled = try record(.queued, scheduled: true)
         #expect(scheduled.status == .scheduled)

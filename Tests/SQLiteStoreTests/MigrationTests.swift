@@ -125,6 +125,28 @@ import Testing
         #expect(try await store.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
     }
 
+    @Test("What version 5 remembers of contents is known again for a day", arguments: [true, false])
+    func formerHashes(remembers: Bool) async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Array(Schema.migrations.prefix(5)))
+        if remembers {
+            try await pool.write { try $0.execute(sql: "INSERT INTO repeat (fingerprint, message) VALUES (x'01', 1)") }
+        }
+        try pool.close()
+        let migrated = SystemClock().now()
+        let store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        let key = try #require(store.repeatKey)
+        guard remembers else {
+            #expect(key.formerUntil == nil)
+            return
+        }
+        let until = try #require(key.formerUntil)
+        #expect(migrated + .seconds(86_399) <= until && until <= SystemClock().now() + .seconds(86_400))
+    }
+
     @Test func aMigratedDatabaseIsLeftAlone() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         for _ in 0..<2 { try migrate(fixture.path) }

@@ -14,7 +14,7 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
     private let state = Mutex(State())
 
     public let instance: Int64 = 1
-    public let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length))
+    public let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length)).map { RepeatKey($0) }
     public let newestMessage: MessageID? = nil
 
     public init() {}

@@ -28,7 +28,7 @@ final class StubStore: KeyDirectoryStore, SubmissionStore {
     fileprivate let state = Mutex(State())
 
     let instance: Int64 = 1
-    let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length))
+    let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length)).map { RepeatKey($0) }
     let newestMessage: MessageID? = nil
 
     var accepted: [Submission] { state.withLock { $0.accepted } }
