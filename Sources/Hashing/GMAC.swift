@@ -1,7 +1,7 @@
 import COpenSSL
 
 /// GMAC (NIST SP 800-38D) with AES-128 and one nonce for all, by the system's OpenSSL: a keyed hash at the speed of memory on each
-/// processor that has instructions for AES, which all of the last fifteen years have.
+/// processor that has instructions for AES.
 ///
 /// With the nonce always the same it is no signature: a client that sees codes could find out what makes others. It tells contents apart
 /// where the codes are shown to nobody: two contents of n octets that nobody chose with the key in hand have the same code with a
@@ -41,8 +41,8 @@ public struct GMAC: Sendable {
     // As with SHA-256: looked up once, never changed, and its users are counted with atomics.
     fileprivate nonisolated(unsafe) static let algorithm = available(EVP_CIPHER_fetch(nil, "AES-128-GCM", nil))
 
-    // Copies of a `GMAC` share it. Those on several threads at a time would have to add octets to what is one message; the position
-    // stops that where it happens, and nobody in the relay copies what he goes on with: `@unchecked` is sound.
+    // Copies of a `GMAC` share it, and no two of them add octets: a message's content is added by one thread at a time, and the position
+    // stops the process where a copy went on by itself. So nothing is read while it is written: `@unchecked` is sound.
     private final class State: @unchecked Sendable {
         private let context: OpaquePointer = available(EVP_CIPHER_CTX_new())
         private var position = 0
