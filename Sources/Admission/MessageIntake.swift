@@ -72,8 +72,8 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// What ``RelayCore/ContentHash`` makes of the client's own header fields, but for trace fields, and the prepared body; nil when nobody asked. To be read
-    /// once the message has been finished.
+    /// What ``RelayCore/ContentHash`` makes of the client's own header fields, but for trace fields, and the prepared body; nil when
+    /// nobody asked. To be read once the message has been finished.
     public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 
     /// Prepared octets not yet taken out.

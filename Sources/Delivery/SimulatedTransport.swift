@@ -17,6 +17,9 @@ public struct SimulatedTransport: Transport {
         self.random = random
     }
 
+    /// It waits for nothing.
+    public var executor: (any TaskExecutor)? { nil }
+
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
         let mailboxes = SimulatorMailbox.all(among: delivery.envelope.recipients)
         if mailboxes.contains(.throttle), delivery.attempts < SimulatedTransport.throttledAttempts {

@@ -3,11 +3,9 @@ public protocol Transport: Sendable {
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome
 
     /// Where the tasks that call ``send(_:body:)`` are to run, so that no thread has to be woken for what they wait for; nil: anywhere.
+    ///
+    /// Each transport says it: one that wraps another and left it out would lose the other's.
     var executor: (any TaskExecutor)? { get }
-}
-
-extension Transport {
-    public var executor: (any TaskExecutor)? { nil }
 }
 
 /// What became of an attempt, as far as the transport knows. What follows from it is the worker's decision.

@@ -233,6 +233,8 @@ private struct DeliveryObserver: Sendable {
 
 /// Stands in for SES where no region is set: live messages wait.
 private struct UnconfiguredTransport: Transport {
+    var executor: (any TaskExecutor)? { nil }
+
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
         .laneHeld(
             DeliveryOutcome.Cause("not-configured", "live keys need SES: set ses.region and restart the relay"),

@@ -240,6 +240,8 @@ final class MemoryQueue: DeliveryQueue {
 
 /// Answers as a test says, and counts.
 final class ScriptedTransport: Transport {
+    var executor: (any TaskExecutor)? { nil }
+
     struct Calls: Sendable {
         var begun = 0
         var atOnce = 0

@@ -66,6 +66,7 @@ hold() {
 running=0
 for name in "${properties[@]}"; do
     if [ $running = "$(nproc)" ]; then
+        # Whether a property holds is told by its file, not by the status.
         wait -n || true
         running=$((running - 1))
     fi

@@ -9,6 +9,8 @@ import Testing
 
 /// Stands in for SES, and counts by itself what it took.
 final class StandIn: Transport {
+    var executor: (any TaskExecutor)? { nil }
+
     enum Condition: Sendable {
         case up
         /// No connection.
