@@ -10,13 +10,18 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+# The visibility time-out, in seconds. A request of a relay that was killed may be read after `relay_died`, and takes messages
+# then: they come back like any that nobody deleted.
+VISIBILITY = 5
+
+
 class SQSStandIn:
     """Use it in a with statement. Calls may come from any thread."""
 
     def __init__(self):
         self.lock = threading.Condition()
-        # By receipt handle: the body of what is in the queue, and of it what somebody has at the moment.
-        self.bodies, self.under_way = {}, set()
+        # By receipt handle: the body of what is in the queue, and until when somebody has it.
+        self.bodies, self.under_way = {}, {}
         self.deleted = set()
         self.number = 0
         queue = self
@@ -63,7 +68,7 @@ class SQSStandIn:
             return handle
 
     def relay_died(self):
-        """What it had is visible again at once: the visibility time-out has nothing to do with what is tested."""
+        """What it had is visible again at once, which saves the test the visibility time-out."""
         with self.lock:
             self.under_way.clear()
 
@@ -71,10 +76,12 @@ class SQSStandIn:
         end = time.monotonic() + min(request.get("WaitTimeSeconds", 0), 1)
         with self.lock:
             while True:
-                handles = [h for h in self.bodies if h not in self.under_way][:request.get("MaxNumberOfMessages", 1)]
+                now = time.monotonic()
+                visible = [h for h in self.bodies if self.under_way.get(h, 0) <= now]
+                handles = visible[:request.get("MaxNumberOfMessages", 1)]
                 if handles or not self.lock.wait(max(0, end - time.monotonic())):
                     break
-            self.under_way.update(handles)
+            self.under_way.update(dict.fromkeys(handles, time.monotonic() + VISIBILITY))
             messages = [{"MessageId": h, "ReceiptHandle": h, "MD5OfBody": "", "Body": self.bodies[h]} for h in handles]
         return {"Messages": messages} if messages else {}
 
@@ -84,7 +91,7 @@ class SQSStandIn:
                 handle = entry["ReceiptHandle"]
                 self.deleted.add(handle)
                 self.bodies.pop(handle, None)
-                self.under_way.discard(handle)
+                self.under_way.pop(handle, None)
         return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
 
     def GetQueueAttributes(self, _):
