@@ -5,6 +5,16 @@ struct MIMEParameters {
 
     /// Reads the rest of a field, behind the type or the disposition.
     init(_ tokens: inout MIMETokenizer) throws(MIMEFault) {
+        try read(&tokens)
+    }
+
+    /// As `init(_:)`, but takes what stands before the first mistake.
+    init(lenient tokens: inout MIMETokenizer) {
+        // What was read before the mistake is in `written`.
+        do throws(MIMEFault) { try read(&tokens) } catch {}
+    }
+
+    private mutating func read(_ tokens: inout MIMETokenizer) throws(MIMEFault) {
         while true {
             let separator = try tokens.next()
             if case .end = separator { return }
@@ -76,6 +86,18 @@ struct MIMEParameters {
             }
         }
         return found
+    }
+
+    /// The charset that the parameter names (RFC 2231 section 4); nil where it names none.
+    func charset(of name: String) -> ArraySlice<UInt8>? {
+        for parameter in written {
+            switch Self.form(parameter.name, of: name) {
+            case .encoded, .piece(number: [UInt8(ascii: "0")], isEncoded: true):
+                return parameter.value.firstIndex(of: Self.apostrophe).map { parameter.value[..<$0] }
+            default: continue
+            }
+        }
+        return nil
     }
 
     /// Every text that a reader may take for the parameter: each one that is written, and the pieces joined. Damaged encodings are

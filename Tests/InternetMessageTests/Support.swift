@@ -75,3 +75,24 @@ func prepare(
 func halves(_ bytes: [UInt8]) -> [[[UInt8]]] {
     [bytes.map { [$0] }] + (0...bytes.count).map { [Array(bytes[..<$0]), Array(bytes[$0...])] }
 }
+
+/// One line for a message: what it shows, and what of.
+func summary(_ message: ReadableMessage) -> String {
+    var words: [String] = []
+    if let text = message.text { words.append("text=\(text.replacing("\n", with: "|"))") }
+    if let html = message.html { words.append("html=\(html.text.replacing("\n", with: "|"))") }
+    for part in message.parts {
+        let name = part.name.map { " \($0)" } ?? ""
+        let contentID = part.contentID.map { " <\($0)>" } ?? ""
+        words.append("\(part.isAttachment ? "attached" : "shown") \(part.type) \(part.size)\(name)\(contentID)")
+    }
+    return words.joined(separator: "; ") + (message.isCutOff ? "; cut" : "")
+}
+
+func summary(_ message: String) -> String { summary(ReadableMessage(octets(message))) }
+
+/// A multipart of parts that are each written with their header.
+func multipart(_ subtype: String, _ boundary: String, _ parts: [String]) -> String {
+    "Content-Type: multipart/\(subtype); boundary=\"\(boundary)\"\\r\\n\\r\\n"
+        + parts.map { "--\(boundary)\\r\\n\($0)\\r\\n" }.joined() + "--\(boundary)--\\r\\n"
+}

@@ -6,8 +6,8 @@ import Testing
 @Suite("Properties under fuzzing")
 struct ReplayTests {
     static let properties: [Property] = [
-        .data, .commands, .header, .from, .parts, .address, .compose, .sasl, .tls, .settings, .answer, .proxy,
-        .json, .request, .event,
+        .data, .commands, .header, .from, .parts, .readable, .address, .compose, .sasl, .tls, .settings, .answer,
+        .proxy, .json, .request, .event,
     ]
 
     private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -3,5 +3,5 @@ import MailProperties
 
 @main
 enum Main {
-    static func main() { fuzz([.data, .commands, .header, .from, .parts, .address, .compose, .sasl]) }
+    static func main() { fuzz([.data, .commands, .header, .from, .parts, .readable, .address, .compose, .sasl]) }
 }

@@ -1,0 +1,160 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Finds the entities of a message that have no parts themselves (RFC 2046 section 5.1), for display.
+///
+/// It reads what ``PartScanner`` would refuse: a message that is cut off anywhere, parts without a body, multiparts whose boundary never
+/// comes. It goes over the octets once; a line that begins with two hyphens is held against each open boundary.
+struct EntityScanner {
+    /// An entity without parts.
+    struct Leaf {
+        var content: EntityContent
+        var body: Range<Int>
+        /// It is a multipart without its boundary, or without a first line of it. Its body is what there is.
+        var isBrokenMultipart = false
+    }
+
+    /// A multipart that is open.
+    private struct Level {
+        var content: EntityContent
+        /// Two hyphens and the boundary.
+        var delimiter: [UInt8]
+        var isDigest: Bool
+        var bodyStart: Int
+        var hasParts = false
+    }
+
+    private enum DelimiterLine {
+        case part, end
+    }
+
+    private let bytes: [UInt8]
+    private let maximumDepth: Int
+    /// From the outermost to the innermost.
+    private var levels: [Level] = []
+    /// The entity whose body is being read; nil between parts.
+    private var leaf: Leaf?
+    private var position = 0
+    /// The header section of the message itself.
+    private(set) var header = EntityHeader()
+    /// A multipart was not opened because of the depth, or something of a header was left out.
+    private(set) var isCutOff = false
+
+    /// - Parameter maximumDepth: Multiparts within one another. A deeper one is a leaf.
+    init(_ bytes: [UInt8], maximumDepth: Int) {
+        self.bytes = bytes
+        self.maximumDepth = maximumDepth
+    }
+
+    /// Reads the message.
+    ///
+    /// - Parameter take: Gets the leaves in the order of the message.
+    mutating func scan(_ take: (Leaf) -> Void) {
+        header = beginEntity(isInDigest: false, take)
+        while position < bytes.count {
+            guard !levels.isEmpty else {
+                position = bytes.count
+                break
+            }
+            let line = nextLine()
+            guard let (depth, kind) = delimiterLine(line) else { continue }
+            switch kind {
+            case .part:
+                close(downTo: depth + 1, at: line.lowerBound, take)
+                levels[depth].hasParts = true
+                _ = beginEntity(isInDigest: levels[depth].isDigest, take)
+            case .end: close(downTo: depth, at: line.lowerBound, take)
+            }
+        }
+        close(downTo: 0, at: nil, take)
+    }
+
+    /// Takes a line from `position`: its text, without LF or CRLF. A CR alone is no line end.
+    private mutating func nextLine() -> Range<Int> {
+        let start = position
+        let lf = bytes.withUnsafeBytes { bytes -> Int? in
+            guard let base = bytes.baseAddress, start < bytes.count,
+                let found = memchr(base + start, CInt(UInt8.lf), bytes.count - start)
+            else { return nil }
+            return UnsafeRawPointer(found) - base
+        }
+        var end = lf ?? bytes.count
+        position = lf.map { $0 + 1 } ?? bytes.count
+        if end > start, bytes[end - 1] == .cr { end -= 1 }
+        return start..<end
+    }
+
+    /// Reads a header section and opens what its body is. Boundaries count within the section too, since a part may have no body.
+    private mutating func beginEntity(isInDigest: Bool, _ take: (Leaf) -> Void) -> EntityHeader {
+        var header = EntityHeader()
+        var end = position
+        while position < bytes.count {
+            let start = position
+            let line = nextLine()
+            end = position
+            if line.isEmpty { break }
+            guard delimiterLine(line) == nil, header.take(line, of: bytes) else {
+                position = start
+                end = start
+                break
+            }
+        }
+        let content = EntityContent(header, of: bytes, isInDigest: isInDigest)
+        if header.isCutOff || content.isCutOff { isCutOff = true }
+        if let delimiter = content.delimiter, levels.count < maximumDepth {
+            levels.append(
+                Level(
+                    content: content, delimiter: delimiter, isDigest: content.type == "multipart/digest",
+                    bodyStart: end))
+        } else {
+            if content.delimiter != nil { isCutOff = true }
+            leaf = Leaf(
+                content: content, body: end..<end,
+                isBrokenMultipart: content.type.hasPrefix("multipart/") && content.delimiter == nil)
+        }
+        return header
+    }
+
+    /// Ends the open leaf, and the levels from `depth` on.
+    ///
+    /// - Parameter line: Where the boundary begins that ends them. The line end before it belongs to the boundary. Nil: the message ends.
+    private mutating func close(downTo depth: Int, at line: Int?, _ take: (Leaf) -> Void) {
+        func body(from start: Int) -> Range<Int> {
+            var end = max(start, line ?? bytes.count)
+            if line != nil, end > start, bytes[end - 1] == .lf {
+                end -= 1
+                if end > start, bytes[end - 1] == .cr { end -= 1 }
+            }
+            return start..<end
+        }
+        if var leaf {
+            self.leaf = nil
+            leaf.body = body(from: leaf.body.lowerBound)
+            take(leaf)
+        }
+        while levels.count > depth, let level = levels.popLast() {
+            guard !level.hasParts else { continue }
+            take(Leaf(content: level.content, body: body(from: level.bodyStart), isBrokenMultipart: true))
+        }
+    }
+
+    /// Whether the line is a boundary of an open multipart: those of an outer one are looked for before those of one within it.
+    private func delimiterLine(_ line: Range<Int>) -> (depth: Int, DelimiterLine)? {
+        let hyphen = UInt8(ascii: "-")
+        guard line.count > 2, bytes[line.lowerBound] == hyphen, bytes[line.lowerBound + 1] == hyphen else { return nil }
+        for depth in levels.indices {
+            let delimiter = levels[depth].delimiter
+            guard line.count >= delimiter.count, bytes[line].starts(with: delimiter) else { continue }
+            let rest = bytes[line].dropFirst(delimiter.count)
+            if rest.allSatisfy(\.isBlank) { return (depth, .part) }
+            guard rest.count >= 2, rest.prefix(2).allSatisfy({ $0 == hyphen }),
+                rest.dropFirst(2).allSatisfy(\.isBlank)
+            else { continue }
+            return (depth, .end)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,170 @@
+/// Text of a message as a page may show it.
+enum ReadableText {
+    /// The text of a body: lines end with LF, and U+FFFD stands for other controls than tab.
+    ///
+    /// - Parameters:
+    ///   - decoded: Gives the first octets of the decoded body, as many as it is asked for.
+    ///   - limit: Octets of the text in UTF-8 at most. It is cut between two characters.
+    static func body(
+        _ charset: TextCharset, limit: Int, _ decoded: (_ limit: Int) -> [UInt8]
+    ) -> (text: String, isCut: Bool) {
+        let limit = max(0, limit)
+        // Only a CRLF has more octets than what is shown of it. A few octets more, so that a character that is cut at the end of them
+        // stands behind the limit.
+        let octets = decoded(2 * limit + 16)
+        var scalars = String.UnicodeScalarView()
+        var count = 0
+        var isAfterCR = false
+        var isFirst = true
+        for scalar in charset.string(octets).unicodeScalars {
+            defer {
+                isAfterCR = scalar == "\r"
+                isFirst = false
+            }
+            // The LF of a CRLF, and a byte order mark.
+            if scalar == "\n" && isAfterCR || isFirst && scalar == "\u{FEFF}" { continue }
+            let shown: Unicode.Scalar =
+                switch scalar.value {
+                case 0x09, 0x0A: scalar
+                case 0x0D: "\n"
+                case 0x00...0x1F, 0x7F...0x9F: "\u{FFFD}"
+                default: scalar
+                }
+            count += UTF8.width(shown)
+            guard count <= limit else { return (String(scalars), true) }
+            scalars.append(shown)
+        }
+        return (String(scalars), false)
+    }
+
+    /// Octets of a field that are read at most. 4,000 characters with four octets each need less in quoted-printable, with the frames of
+    /// their encoded words and folds.
+    private static let longestField = 128 * 1024
+
+    /// The text of a field in one line: folds and blanks at the ends go, encoded words are decoded.
+    ///
+    /// - Parameter limit: Characters (Unicode scalars) at most.
+    static func field(_ body: ArraySlice<UInt8>, limit: Int) -> (text: String, isCut: Bool) {
+        var isCut = body.count > longestField
+        var unfolded: [UInt8] = []
+        let source = body.prefix(longestField)
+        unfolded.reserveCapacity(source.count)
+        for byte in source {
+            if byte == .lf {
+                if unfolded.last == .cr { unfolded.removeLast() }
+            } else {
+                unfolded.append(byte)
+            }
+        }
+        var text = unfolded[...]
+        while let last = text.last, last.isBlank || last == .cr { text = text.dropLast() }
+        let shown = line(EncodedWords.decoded(text.drop(while: \.isBlank)), limit: limit)
+        if shown.isCut { isCut = true }
+        return (shown.text, isCut)
+    }
+
+    /// Text that stands in one line: U+FFFD stands for controls other than tab, for line ends, and for what changes the direction of the
+    /// text around it.
+    static func line(_ text: String, limit: Int) -> (text: String, isCut: Bool) {
+        var scalars = String.UnicodeScalarView()
+        var count = 0
+        for scalar in text.unicodeScalars {
+            guard count < limit else { return (String(scalars), true) }
+            scalars.append(scalar != "\t" && SubjectText.isHidden(scalar) ? "\u{FFFD}" : scalar)
+            count += 1
+        }
+        return (String(scalars), false)
+    }
+}
+
+/// The encoded words of a field (RFC 2047), in all charsets of ``TextCharset``, in linear time and as leniently as mail readers decode
+/// them. ``EncodedWord`` is stricter, because what is sent depends on it.
+private enum EncodedWords {
+    /// Blanks between two encoded words go. Words in other charsets stay as they are. The charset of raw octets is guessed.
+    static func decoded(_ bytes: ArraySlice<UInt8>) -> String {
+        var text = ""
+        // Octets of adjacent words in one charset are joined before decoding: senders cut multi-octet characters in two.
+        var pending: (charset: TextCharset, octets: [UInt8])?
+        var plainStart = bytes.startIndex
+        var index = bytes.startIndex
+        while let start = EncodedWord.find(bytes, from: index) {
+            guard let frame = Frame(bytes, at: start) else {
+                index = start + 2
+                continue
+            }
+            // Without the end of this word, there is no end of a later one.
+            guard let mark = mark(bytes, from: frame.text) else { break }
+            let octets = frame.octets(bytes[frame.text..<mark])
+            let between = bytes[plainStart..<start]
+            let isJoined = pending != nil && between.allSatisfy { $0.isBlank }
+            if isJoined, pending?.charset == frame.charset {
+                pending?.octets += octets
+            } else {
+                if let pending { text += pending.charset.string(pending.octets) }
+                if !isJoined { text += TextCharset.guessed.string(between) }
+                pending = (frame.charset, octets)
+            }
+            index = mark + 2
+            plainStart = index
+        }
+        if let pending { text += pending.charset.string(pending.octets) }
+        return text + TextCharset.guessed.string(bytes[plainStart...])
+    }
+
+    /// The index of the next `?=`.
+    private static func mark(_ bytes: ArraySlice<UInt8>, from start: Int) -> Int? {
+        var index = start
+        while let found = bytes[index...].firstIndex(of: .questionMark), found + 1 < bytes.endIndex {
+            if bytes[found + 1] == .equalsSign { return found }
+            index = found + 1
+        }
+        return nil
+    }
+
+    /// What stands before the text of a word: `=?charset*language?encoding?`.
+    private struct Frame {
+        var charset: TextCharset
+        var isBase64: Bool
+        /// Where the text begins.
+        var text: Int
+
+        /// Octets of charset and language at most.
+        private static let longestCharset = 64
+
+        init?(_ bytes: ArraySlice<UInt8>, at start: Int) {
+            let rest = bytes[(start + 2)...].prefix(Self.longestCharset + 1)
+            guard let charsetEnd = rest.firstIndex(of: .questionMark), charsetEnd + 2 < bytes.endIndex,
+                bytes[charsetEnd + 2] == .questionMark,
+                let charset = TextCharset(bytes[(start + 2)..<charsetEnd].prefix { $0 != UInt8(ascii: "*") })
+            else { return nil }
+            switch bytes[charsetEnd + 1].asciiLowercased {
+            case UInt8(ascii: "b"): isBase64 = true
+            case UInt8(ascii: "q"): isBase64 = false
+            default: return nil
+            }
+            self.charset = charset
+            text = charsetEnd + 3
+        }
+
+        /// What is damaged is passed over in base64, and stays as it is in the Q encoding.
+        func octets(_ text: ArraySlice<UInt8>) -> [UInt8] {
+            if isBase64 { return TransferEncoding.base64.decoded(text, limit: text.count) }
+            var octets: [UInt8] = []
+            octets.reserveCapacity(text.count)
+            var index = text.startIndex
+            while index < text.endIndex {
+                let byte = text[index]
+                if byte == .equalsSign, index + 2 < text.endIndex, let high = text[index + 1].hexValue,
+                    let low = text[index + 2].hexValue
+                {
+                    octets.append(high << 4 | low)
+                    index += 3
+                } else {
+                    octets.append(byte == UInt8(ascii: "_") ? .space : byte)
+                    index += 1
+                }
+            }
+            return octets
+        }
+    }
+}
