@@ -42,6 +42,7 @@ let package = Package(
         .library(name: "Listening", targets: ["Listening"]),
         .library(name: "StrictJSON", targets: ["StrictJSON"]),
         .library(name: "HTTPServer", targets: ["HTTPServer"]),
+        .library(name: "OperatorPage", targets: ["OperatorPage"]),
         .library(name: "SMTPServer", targets: ["SMTPServer"]),
         .library(name: "Settings", targets: ["Settings"]),
         .library(name: "AWSClient", targets: ["AWSClient"]),
@@ -70,6 +71,8 @@ let package = Package(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]
         ),
+        // What Swift's module of glibc leaves out.
+        .target(name: "CMemory"),
         library("NIOOpenSSL", ["COpenSSL", nioCore]),
         library("InternetMessage", []),
         library("SMTP", ["InternetMessage", nioCore]),
@@ -85,7 +88,7 @@ let package = Package(
         library(
             "SQLiteStore",
             [
-                "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
+                "CMemory", "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         library("StrictJSON", []),
@@ -98,6 +101,18 @@ let package = Package(
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ]),
+        // Its files are part of the program: there is nothing to install beside it.
+        .target(
+            name: "OperatorPage",
+            dependencies: [
+                "HTTPServer", "Admission", "RelayCore", "Hashing", "InternetMessage", "MessageComposition", "Listening",
+                nioCore, logging, hummingbirdCore, httpTypes,
+            ],
+            resources: [
+                .embedInCode("Resources/style.css"), .embedInCode("Resources/page.js"),
+                .embedInCode("Resources/icon.svg"),
+            ],
+            swiftSettings: strict),
         library(
             "SMTPServer",
             [
@@ -131,9 +146,10 @@ let package = Package(
         .executableTarget(
             name: "hiveku-relay",
             dependencies: [
-                "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening", "SMTPServer",
+                "CMemory", "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening",
+                "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
-                "Telemetry", "StrictJSON", "HTTPServer", "SenderReports", "Webhooks",
+                "Telemetry", "StrictJSON", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
                 nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -170,6 +186,9 @@ let package = Package(
                 "NIOOpenSSL", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging, httpTypes,
                 nioHTTPTypes,
             ]),
+        tests(
+            "OperatorPageTests",
+            ["OperatorPage", "Admission", "RelayCore", "TestSupport", httpTypes]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("HashingTests", ["Hashing"]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),

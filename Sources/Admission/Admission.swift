@@ -153,6 +153,23 @@ public final class Admission: Sendable {
         return .success(Grant(subject: key, secret: digest, client: client, scope: scope))
     }
 
+    /// The use of a key by the relay's operator, who need not show its secret. The key's rules hold all the same.
+    ///
+    /// - Parameter client: where the operator is, for the key's networks and the record.
+    public func grant(toOperatorUsing id: KeyID, for scope: Scope, client: IPAddress) async -> Result<Grant, Refusal> {
+        do {
+            guard let stored = try await store.storedKey(id) else { return .failure(.keyGone) }
+            if let refusal = stored.key.refusalOfSending(for: scope, from: client, at: clock.now()) {
+                return .failure(refusal)
+            }
+            let key = state.withLock { $0.keys.use(stored) }
+            return .success(Grant(subject: key, secret: stored.digest, client: client, scope: scope))
+        } catch {
+            observe(.storageFailed(error))
+            return .failure(.lookUpFailed)
+        }
+    }
+
     /// The same grant again, for a client that shows the same key once more on one connection; nil where that must be decided
     /// again. What a grant says of its key is at most a moment old, and the store decides on each message once more.
     public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
@@ -514,9 +531,4 @@ public final class Admission: Sendable {
             }
         }
     }
-}
-
-/// `10` rather than `10.0`.
-private func decimal(_ value: Double) -> String {
-    value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
 }

@@ -1,7 +1,9 @@
 import NIOCore
 
 /// How long a client of the HTTP face may take for what.
-struct HTTPTimeouts: Sendable {
+package struct HTTPTimeouts: Sendable {
+    package init() {}
+
     /// From connecting to the end of the first request's head, the TLS handshake included.
     var firstRequest = TimeAmount.seconds(60)
     /// From the end of a response to the end of the next request's head.
@@ -22,7 +24,7 @@ struct HTTPTimeouts: Sendable {
 ///
 /// One request is answered after the other. A response that goes out before its request has come to its end closes the connection
 /// (RFC 9112 section 9.6): the rest of a body that nobody wants is never read without a limit.
-struct HTTPConnectionState: Sendable {
+package struct HTTPConnectionState: Sendable {
     private enum Phase: Sendable {
         /// The head of a request is to come.
         case awaiting(until: NIODeadline)
@@ -238,7 +240,7 @@ struct HTTPConnectionState: Sendable {
 
     // MARK: Time
 
-    enum Expiry: Hashable, Sendable {
+    package enum Expiry: Hashable, Sendable {
         /// No request came.
         case idle
         /// A body came too slowly; the client can be told.

@@ -4,11 +4,11 @@ import RelayCore
 import StrictJSON
 
 /// What a request is answered with.
-struct HTTPAnswer: Sendable {
-    var head: HTTPResponse
-    var body: ByteBuffer
+package struct HTTPAnswer: Sendable {
+    package var head: HTTPResponse
+    package var body: ByteBuffer
 
-    init(_ status: HTTPResponse.Status, _ fields: HTTPFields = [:], contentType: String, body: ByteBuffer) {
+    package init(_ status: HTTPResponse.Status, _ fields: HTTPFields = [:], contentType: String, body: ByteBuffer) {
         var fields = fields
         fields[.contentType] = contentType
         fields[.contentLength] = String(body.readableBytes)

@@ -37,13 +37,10 @@ public final class HTTPServer: Sendable {
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
     ) async throws -> HTTPServer {
-        // The server writes its own log lines; Hummingbird's are left out.
-        var quiet = logger
-        quiet.logLevel = .critical
         let service = HTTPService(
             configuration: Current(configuration), admission: admission, store: store, clock: clock,
             tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
-            shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: quiet, observe: observe)
+            shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: logger, observe: observe)
         let bound = try await ListenerGroup.bind(listeners, shutdown: service.shutdown) { listener in
             try await Listener.bind(
                 listener.place, proxy: listener.takesProxyHeader ? proxy : nil, group: group, logger: logger
@@ -56,11 +53,6 @@ public final class HTTPServer: Sendable {
 
     /// Octets of large bodies that are in memory at a time.
     private static let largeBodies = 48 << 20
-    /// Octets of a request's header, a multiple of 1024.
-    static let maximumHeaderSize = 32 * 1024
-    static let maximumHeaderFields = 200
-    /// Octets of one read from the socket. A connection whose body comes faster than it is stored holds a few of them.
-    private static let readSize = 16 * 1024
 
     /// The address that clients of a Unix socket count as: they are processes on this machine.
     private static let localPeer = IPAddress(ipv4: 0x7F00_0001)
@@ -82,43 +74,17 @@ public final class HTTPServer: Sendable {
         }
         guard service.admit(channel, peer, isTLS: isTLS) else { return }
         let connection = HTTPConnection(service, peer: peer, isSecure: isTLS)
-        let options = channel.syncOptions
-        try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readSize))
-        try options?.setOption(.maxMessagesPerRead, value: 1)
-        // Hummingbird needs it: it holds reads back where the server does not keep up.
-        try options?.setOption(.autoRead, value: true)
         if isTLS {
             try channel.pipeline.syncOperations.addHandler(TLSServerHandler(context: service.tls.current))
         } else {
             try channel.pipeline.syncOperations.addHandler(
                 WrongProtocolHandler(isBehindProxyHeader: listener.takesProxyHeader) { service.tell($0, peer) })
         }
-        let http = HTTP1Channel(
-            responder: { request, writer, _ in try await connection.respond(to: request, writer) },
-            configuration: .init(
-                additionalChannelHandlers: [
-                    RequestGuard(
-                        service.timeouts, shutdown: service.shutdown, clock: service.clock, connectedAt: .now(),
-                        tell: { service.tell($0, connection.client) })
-                ],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: maximumHeaderSize, maxHeaderListSize: maximumHeaderSize,
-                    maxHeaderFieldCount: maximumHeaderFields)))
-        http.setup(channel: channel, logger: service.logger).whenComplete { result in
-            switch result {
-            case .success(let requests):
-                let logger = service.logger
-                do {
-                    let handlers = channel.pipeline.syncOperations
-                    let codec = try handlers.handler(type: HTTP1ToHTTPServerCodec.self)
-                    try handlers.addHandler(OldVersionHandler(), position: .before(codec))
-                } catch {
-                    channel.close(promise: nil)
-                    return
-                }
-                Task { await http.handle(value: requests, logger: logger) }
-            case .failure: channel.close(promise: nil)
-            }
+        try HTTPPipeline(
+            timeouts: service.timeouts, shutdown: service.shutdown, clock: service.clock, logger: service.logger
+        )
+        .addHandlers(to: channel, tell: { service.tell($0, connection.client) }) { request, writer in
+            try await connection.respond(to: request, writer)
         }
     }
 

@@ -1,5 +1,5 @@
 /// Octets in paths and queries (RFC 3986 section 2.1).
-enum PercentEncoding {
+package enum PercentEncoding {
     /// Nil for an escape that is none, and for what is not UTF-8.
     ///
     /// - Parameter plusIsBlank: as in forms; not in paths.
@@ -19,7 +19,7 @@ enum PercentEncoding {
     }
 
     /// Everything but unreserved characters escaped (RFC 3986 section 2.3).
-    static func encoded(_ octets: some Sequence<UInt8>) -> String {
+    package static func encoded(_ octets: some Sequence<UInt8>) -> String {
         var text = ""
         for octet in octets {
             let scalar = Unicode.Scalar(octet)

@@ -6,7 +6,7 @@ import RelayCore
 import StrictJSON
 
 /// Why a request is refused: an `application/problem+json` document (RFC 9457).
-struct Problem: Error, Hashable, Sendable {
+package struct Problem: Error, Hashable, Sendable {
     /// One mistake of several in a request.
     struct Mistake: Hashable, Sendable {
         /// What to change.
@@ -112,7 +112,7 @@ extension Problem {
         case HTTPParserError.headerOverflow:
             self.init(
                 .headerFields, .requestHeaderFieldsTooLarge,
-                "The header of the request is longer than \(HTTPServer.maximumHeaderSize / 1024) KiB or has more than \(HTTPServer.maximumHeaderFields) fields; send fewer or shorter fields."
+                "The header of the request is longer than \(HTTPPipeline.maximumHeaderSize / 1024) KiB or has more than \(HTTPPipeline.maximumHeaderFields) fields; send fewer or shorter fields."
             )
         case HTTPParserError.invalidEOFState:
             self.init(

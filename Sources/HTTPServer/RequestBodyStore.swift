@@ -74,12 +74,12 @@ struct RequestBodyStore: Sendable {
 }
 
 /// How many octets of large bodies may be in memory at a time, as bodies; what is made of them may take as much again.
-actor LargeBodyTurns {
+package actor LargeBodyTurns {
     private var octetsLeft: Int
     private let capacity: Int
     private var waiting: [(octets: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
-    init(capacity: Int) {
+    package init(capacity: Int) {
         self.capacity = capacity
         octetsLeft = capacity
     }
@@ -92,6 +92,15 @@ actor LargeBodyTurns {
             return
         }
         await withCheckedContinuation { waiting.append((octets, $0)) }
+    }
+
+    /// Does `work` in a turn of so many octets.
+    package func with<Result: Sendable>(
+        _ octets: Int, _ work: @Sendable () async throws -> Result
+    ) async throws -> Result {
+        await take(octets)
+        defer { giveBack(octets) }
+        return try await work()
     }
 
     func giveBack(_ octets: Int) {

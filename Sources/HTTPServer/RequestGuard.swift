@@ -11,14 +11,14 @@ import RelayCore
 /// Hummingbird's own handler lets each part of a body renew its idle time, and reads a body that nobody wants to its end. Here a
 /// trickled request ends, and a response before the end of its request ends the connection. What a client sends behind a request is
 /// held back until the response is out.
-final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    package typealias InboundIn = HTTPRequestPart
+    package typealias InboundOut = HTTPRequestPart
+    package typealias OutboundIn = HTTPResponsePart
+    package typealias OutboundOut = HTTPResponsePart
 
     /// What the guard tells of a connection. Told on its event loop.
-    enum Event: Sendable {
+    package enum Event: Sendable {
         /// The client took too long.
         case timedOut(HTTPConnectionState.Expiry)
         /// What came is not HTTP/1.1, or its header is too long.
@@ -51,11 +51,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         state = HTTPConnectionState(timeouts, connectedAt: now)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { schedule(context) }
+    package func handlerAdded(context: ChannelHandlerContext) { schedule(context) }
 
-    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+    package func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
         kept.removeAll()
         inputEnded(context)
@@ -68,7 +68,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// A connection whose client is still to see the last response stays open for as long as that takes.
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard mode == .all, state.isLingering else { return context.close(mode: mode, promise: promise) }
         guard let promise else { return }
         context.channel.closeFuture.cascade(to: promise)
@@ -76,7 +76,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: Inbound
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
         switch verdict(on: part) {
         case .pass: context.fireChannelRead(data)
@@ -97,7 +97,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    package func channelReadComplete(context: ChannelHandlerContext) {
         // Until it is asked to read again.
         state.reading(false, at: .now())
         context.fireChannelReadComplete()
@@ -105,7 +105,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if state.isLingering { context.read() }
     }
 
-    func read(context: ChannelHandlerContext) {
+    package func read(context: ChannelHandlerContext) {
         guard state.wantsInput else {
             mustReadLater = true
             return
@@ -115,7 +115,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.read()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? TLSError {
             tell(.tlsFailed(error))
             // A client may end the connection without saying so in TLS, and wait for the response all the same.
@@ -135,7 +135,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent:
             state.endAfterResponse()
@@ -168,7 +168,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     // MARK: Outbound
 
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
         case .head(let head) where head.status.kind == .informational:
             guard state.wantsInput else { return drop(promise) }

@@ -121,6 +121,10 @@ public struct MessageFilter: Sendable {
     /// Of one recipient at least.
     public var status: RecipientStatus?
     public var subject: String?
+    /// Words that must all be in the recipients or the subject, whole; `ann*` is the beginning of one, of three letters and digits at least.
+    /// Case and accents do not count, and what is between words neither: `anna@example.com` are three words, which must follow each
+    /// other, as all that is between two blanks. Only messages that ``MessageRecords/indexWords()`` has brought into the index are found.
+    public var words: String?
     public var since: Timestamp?
     /// Newest first, at most so many.
     public var limit: Int
@@ -137,6 +141,23 @@ public struct MessageFilter: Sendable {
         self.subject = subject
         self.since = since
         self.limit = limit
+    }
+}
+
+extension MessageFilter {
+    /// Letters and digits that the beginning of a word has at least, for ``words``: shorter ones would be half of all words.
+    public static let shortestBeginning = 3
+}
+
+/// A part of a list of messages.
+public struct MessagePage: Sendable {
+    public var messages: [MessageRecord]
+    /// Where to look further: for messages below this id. Nil: that was all.
+    public var next: MessageID?
+
+    public init(messages: [MessageRecord], next: MessageID?) {
+        self.messages = messages
+        self.next = next
     }
 }
 

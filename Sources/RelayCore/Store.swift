@@ -56,6 +56,10 @@ public protocol KeyAdministration: Sendable {
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// By creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
+    /// A part of the list of keys, newest first. Takes no longer for more keys, unless a text is looked for.
+    func keyRecords(_ filter: KeyFilter, now: Timestamp) async throws -> [KeyRecord]
+    /// Days of these keys' use, of the last `days` UTC days with today, earliest first. Days without any use are left out.
+    func use(of keys: [KeyID], days: Int, now: Timestamp) async throws -> [KeyID: [KeyDay]]
     /// Changes the rules of a key (name, scopes, limits, domains, networks, repeats, expiry) as they are at that moment. Throws
     /// ``StoreError/noSuchKey(_:)``.
     func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws
@@ -71,7 +75,7 @@ public typealias KeyStore = KeyDirectoryStore & KeyAdministration
 
 /// All that a relay and its commands ask of a store, whatever it stands on.
 public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageCancellation,
-    MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore
+    MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore
 {
     /// What is kept free, and how much simulated bodies may take. May change at any time.
     var storage: StoragePolicy { get nonmutating set }
@@ -242,6 +246,12 @@ public protocol MessageCancellation: Sendable {
 public protocol MessageRecords: Sendable {
     /// Newest first. What is scheduled for later than `now` has the state ``MessageState/scheduled``.
     func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord]
+    /// A part of that list, for which at most `most` messages are looked at, or a page of the store's more: it takes a bounded time,
+    /// also where few or none satisfy the filter.
+    func messagePage(_ filter: MessageFilter, lookingAt most: Int, now: Timestamp) async throws -> MessagePage
+    /// Brings messages that have come since into the index of words (``MessageFilter/words``), a bounded number. Returns how many
+    /// deliveries are left at least; 0: all of them are in it.
+    func indexWords() async throws -> Int
     func body(of message: MessageID) async throws -> any StoredBody
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `steering` would change something about, newest first. Throws

@@ -11,6 +11,8 @@ struct EventWriter {
     private var hasWebhooks: Bool?
     private var webhooks: [KeyID: [Webhook]] = [:]
     private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
+    /// Of all keys together.
+    private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
     /// New on the list of suppressions.
     private(set) var suppressed = 0
 
@@ -33,8 +35,9 @@ struct EventWriter {
         count.count(event)
         if count != FeedbackCounts() {
             let day = event.at.day <= now.day ? event.at.day : now.day
-            counts[message.key, default: [:]][day, default: FeedbackCounts()] =
-                (counts[message.key]?[day] ?? FeedbackCounts()) + count
+            counts[message.key, default: [:]][day] = (counts[message.key]?[day] ?? FeedbackCounts()) + count
+            sums[message.environment, default: [:]][day] =
+                (sums[message.environment]?[day] ?? FeedbackCounts()) + count
         }
         try follow(event, of: recipient, message, sesMessageID: sesMessageID)
         return true
@@ -96,25 +99,34 @@ struct EventWriter {
         return found
     }
 
-    /// Writes the usage of keys. Call it once, at the end of the transaction.
+    /// Writes the usage of keys, and of days. Call it once, at the end of the transaction.
     func writeCounts() throws {
         guard !counts.isEmpty else { return }
-        let statement = try database.cachedStatement(
+        let ofKeys = try database.cachedStatement(
             sql: """
                 INSERT INTO usage (key, day, emails, messages, deliveries, bounces, hard_bounces, complaints)
-                VALUES (?, ?, 0, 0, ?, ?, ?, ?)
-                ON CONFLICT (key, day) DO UPDATE
-                SET deliveries = deliveries + excluded.deliveries, bounces = bounces + excluded.bounces,
-                    hard_bounces = hard_bounces + excluded.hard_bounces, complaints = complaints + excluded.complaints
+                VALUES (?, ?, 0, 0, ?, ?, ?, ?) ON CONFLICT (key, day) DO UPDATE SET \(EventWriter.added)
                 """)
         for (key, days) in counts {
+            for (day, count) in days { try ofKeys.execute(arguments: EventWriter.arguments(key.text, day, count)) }
+        }
+        let ofDays = try database.cachedStatement(
+            sql: """
+                INSERT INTO feedback_by_day (environment, day, deliveries, bounces, hard_bounces, complaints)
+                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (environment, day) DO UPDATE SET \(EventWriter.added)
+                """)
+        for (environment, days) in sums {
             for (day, count) in days {
-                try statement.execute(
-                    arguments: [
-                        key.text, day.number, count.deliveries, count.bounces, count.hardBounces, count.complaints,
-                    ])
+                try ofDays.execute(arguments: EventWriter.arguments(environment.rawValue, day, count))
             }
         }
+    }
+
+    private static let added = ["deliveries", "bounces", "hard_bounces", "complaints"]
+        .map { "\($0) = \($0) + excluded.\($0)" }.joined(separator: ", ")
+
+    private static func arguments(_ whose: String, _ day: UTCDay, _ count: FeedbackCounts) -> StatementArguments {
+        [whose, day.number, count.deliveries, count.bounces, count.hardBounces, count.complaints]
     }
 }
 

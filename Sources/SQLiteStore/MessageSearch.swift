@@ -4,35 +4,67 @@ import RelayCore
 /// The ids of the messages that a filter asks for, newest first, a page at a time.
 ///
 /// A table of a million messages must not be gone through for the ten that a key asks for. So the search begins in the index that
-/// leaves the fewest: the deliveries in a state that is rare, then a tag, then the key. Each is in the order of the ids, or
-/// short enough to be sorted.
+/// leaves the fewest: the words, then the deliveries in a state that is rare, then a tag, then the key. Each is in the order of the
+/// ids, or short enough to be sorted. A page is a number of messages that are looked at, however few of them satisfy the filter.
 struct MessageSearch {
     struct Page {
         var ids: [Int64]
+        /// How many were looked at.
+        var looked: Int
         /// Where the next page begins; nil when this is the last one.
         var next: Int64?
+
+        static let none = Page(ids: [], looked: 0, next: nil)
     }
 
-    /// Rows that are looked at in one transaction at most.
+    /// Messages that are looked at in one transaction at most, unless words are looked for.
     static let largestPage = 500
 
-    /// Finds the ids of a page. Some of them may be in another state than the filter's: that is told from all their deliveries.
+    /// Before the first message is found, FTS5 gathers all words with a beginning (`ann*`), which may take a tenth of a second: so each page
+    /// is a large one, of which not much will be left.
+    static let pageOfWords = 2000
+
+    /// Deliveries of all keys in a state that are worth being sorted by message at most.
+    static let mostSorted = 2000
+
+    /// Finds the messages of a page, and whether each satisfies what SQL can tell. Some of them may be in another state than the filter's: that is
+    /// told from all their deliveries.
     let sql: String
+    /// The same where few deliveries of all keys are queued, or sending: it begins with those.
+    let sqlForFew: (count: String, sql: String)?
     private let arguments: StatementArguments
-    private let filter: MessageFilter
-    private let now: Timestamp
+    let filter: MessageFilter
+    let now: Timestamp
     private let pageSize: Int
+    private let findsNothing: Bool
 
     /// - Parameter condition: what a delivery of the message must satisfy besides.
     init(_ filter: MessageFilter, now: Timestamp, alsoRequiring condition: String? = nil) {
         self.filter = filter
         self.now = now
-        // Where a state is asked for, or a delivery, not all of a page will be left.
-        let isExact = filter.state == nil && filter.status == nil && condition == nil
-        pageSize = min(max(filter.limit, isExact ? 1 : 100), MessageSearch.largestPage)
-        sql = MessageSearch.sql(filter, condition)
+        let driver = MessageSearch.driver(filter)
+        let conditions = MessageSearch.conditions(filter, driver, condition)
+        // Where more is asked, not all of a page will be left. One more than asked for tells whether there are more.
+        let isExact = conditions.isEmpty && filter.state == nil && filter.status == nil
+        pageSize =
+            if isExact {
+                min(max(filter.limit, 0), MessageSearch.largestPage - 1) + 1
+            } else if filter.words != nil {
+                MessageSearch.pageOfWords
+            } else {
+                min(max(filter.limit, 100), MessageSearch.largestPage)
+            }
+        sql = MessageSearch.sql(filter, driver, conditions)
+        sqlForFew = MessageSearch.driverForFew(filter).map { few in
+            (
+                few.count,
+                MessageSearch.sql(filter, few.driver, MessageSearch.conditions(filter, few.driver, condition))
+            )
+        }
+        let words = filter.words.map(MessageWords.query)
+        findsNothing = words == .some(nil)
         arguments = [
-            "key": filter.key?.text, "tag": filter.tag, "subject": filter.subject,
+            "key": filter.key?.text, "tag": filter.tag, "subject": filter.subject, "words": words ?? nil,
             "since": filter.since?.milliseconds,
             "oldest": filter.since.map { MessageID.first(at: $0 - MessageSearch.longestReception) },
             "now": now.milliseconds, "page": pageSize,
@@ -48,33 +80,85 @@ struct MessageSearch {
 
     /// The messages below the id `before`.
     func page(before: Int64, in database: Database) throws -> Page {
+        if findsNothing { return .none }
+        let sql = try sql(in: database)
         let arguments = arguments + ["before": before]
-        let ids =
+        let rows =
             filter.ids == nil
-            ? try Int64.fetchAll(database.cachedStatement(sql: sql), arguments: arguments)
-            : try Int64.fetchAll(database, sql: sql, arguments: arguments)
-        return Page(ids: ids, next: ids.count == pageSize ? ids.last : nil)
+            ? try Row.fetchAll(database.cachedStatement(sql: sql), arguments: arguments)
+            : try Row.fetchAll(database, sql: sql, arguments: arguments)
+        // No ORDER BY says that they stay in their order, which SQLite would sort them for.
+        let looked = rows.map { (id: $0[0] as Int64, holds: $0[1] as Bool? ?? false) }.sorted { $0.id > $1.id }
+        return Page(
+            ids: looked.filter(\.holds).map(\.id), looked: looked.count,
+            next: looked.count == pageSize ? looked.last?.id : nil)
+    }
+
+    /// What SQL does not tell.
+    func isSatisfied(by record: MessageRecord) -> Bool {
+        if let state = filter.state, record.state != state { return false }
+        guard let status = filter.status else { return true }
+        return record.recipientRecords.contains { $0.status == status }
+    }
+
+    private func sql(in database: Database) throws -> String {
+        guard let few = sqlForFew,
+            let count = try Int.fetchOne(database.cachedStatement(sql: few.count)), count <= MessageSearch.mostSorted
+        else { return sql }
+        return few.sql
     }
 
     // MARK: SQL
 
-    /// Where a search begins: a table or query with a column that has the message's id.
+    /// Where a search begins: tables with a column that has the message's id.
     private struct Driver {
         var source: String
         var id: String
-        var condition: String?
+        /// Of which one must hold.
+        var alternatives: [String]
+        /// Whether a message is found once.
+        var isUnique = false
+        var tellsKey = false
         var tellsTag = false
         var tellsState = false
         var tellsStatus = false
+        var tellsWords = false
+
+        static let messages = Driver(source: "message", id: "message.id", alternatives: ["1"], isUnique: true)
+
+        static func deliveries(_ alternatives: [String], ofKey: Bool) -> Driver {
+            Driver(
+                source: "delivery AS driver", id: "driver.message",
+                alternatives: ofKey ? alternatives.map { "driver.key = :key AND \($0)" } : alternatives,
+                tellsKey: ofKey, tellsState: true)
+        }
     }
 
-    private static func sql(_ filter: MessageFilter, _ condition: String?) -> String {
-        let driver = driver(filter)
-        var conditions = ["\(driver.id) < :before"] + [driver.condition].compactMap { $0 }
+    private static func sql(_ filter: MessageFilter, _ driver: Driver, _ conditions: [String]) -> String {
+        var bounds = ["\(driver.id) < :before"]
+        if filter.since != nil { bounds.append("\(driver.id) >= :oldest") }
         if let ids = filter.ids {
-            conditions.append("\(driver.id) IN (\(ids.map { String($0.rawValue) }.joined(separator: ",")))")
+            bounds.append("\(driver.id) IN (\(ids.map { String($0.rawValue) }.joined(separator: ",")))")
         }
-        if filter.key != nil { conditions.append("message.key = :key") }
+        let select = driver.isUnique || driver.alternatives.count > 1 ? "SELECT" : "SELECT DISTINCT"
+        let looked = driver.alternatives.map { alternative in
+            """
+            \(select) \(driver.id) AS id FROM \(driver.source)
+            WHERE \(([alternative] + bounds).joined(separator: " AND "))
+            """
+        }.joined(separator: " UNION ")
+        let page = "\(looked) ORDER BY 1 DESC LIMIT :page"
+        guard !conditions.isEmpty else { return "SELECT id, 1 FROM (\(page))" }
+        return """
+            SELECT looked.id, \(conditions.joined(separator: " AND "))
+            FROM (\(page)) AS looked LEFT JOIN message ON message.id = looked.id
+            """
+    }
+
+    /// What the messages that are looked at must satisfy, beside what the driver tells.
+    private static func conditions(_ filter: MessageFilter, _ driver: Driver, _ condition: String?) -> [String] {
+        var conditions: [String] = []
+        if filter.key != nil, !driver.tellsKey { conditions.append("message.key = :key") }
         if filter.tag != nil, !driver.tellsTag {
             conditions.append(
                 """
@@ -82,10 +166,12 @@ struct MessageSearch {
                     WHERE tag.key = message.key AND tag.tag = :tag AND tag.message = message.id)
                 """)
         }
-        if filter.subject != nil { conditions.append("message.subject = :subject") }
-        if filter.since != nil {
-            conditions += ["\(driver.id) >= :oldest", "message.accepted_at >= :since"]
+        if filter.words != nil, !driver.tellsWords {
+            conditions.append(
+                "EXISTS (SELECT 1 FROM message_words WHERE message_words MATCH :words AND rowid = message.id)")
         }
+        if filter.subject != nil { conditions.append("message.subject = :subject") }
+        if filter.since != nil { conditions.append("message.accepted_at >= :since") }
         if !driver.tellsState, let needed = filter.state.flatMap(state(neededFor:)) {
             conditions.append(hasDelivery("state = '\(needed.rawValue)'"))
         }
@@ -96,10 +182,7 @@ struct MessageSearch {
         } else if let state = filter.status.flatMap(state(neededForStatus:)) {
             conditions.append(hasDelivery(DeliveryRow.isOne(of: state)))
         }
-        return """
-            SELECT DISTINCT \(driver.id) FROM \(driver.source) WHERE \(conditions.joined(separator: " AND "))
-            ORDER BY \(driver.id) DESC LIMIT :page
-            """
+        return conditions
     }
 
     private static func hasDelivery(_ condition: String) -> String {
@@ -107,50 +190,77 @@ struct MessageSearch {
     }
 
     private static func driver(_ filter: MessageFilter) -> Driver {
-        let state = filter.state ?? filter.status.flatMap(state(ofAllWith:))
-        if filter.ids == nil, filter.key != nil, let state, let driver = driver(state) { return driver }
-        if filter.ids == nil, filter.tag != nil {
+        guard filter.ids == nil else { return .messages }
+        if filter.words != nil {
+            return Driver(
+                source: "message_words", id: "message_words.rowid", alternatives: ["message_words MATCH :words"],
+                isUnique: true, tellsWords: true)
+        }
+        if let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)),
+            let driver = driver(state, ofKey: filter.key != nil)
+        {
+            return driver
+        }
+        if filter.tag != nil {
             // Without a key, each key's are looked up.
             let key = filter.key == nil ? "IN (SELECT id FROM key)" : "= :key"
             return Driver(
-                source: "tag CROSS JOIN message ON message.id = tag.message", id: "tag.message",
-                condition: "tag.key \(key) AND tag.tag = :tag", tellsTag: true)
+                source: "tag", id: "tag.message", alternatives: ["tag.key \(key) AND tag.tag = :tag"],
+                tellsKey: filter.key != nil, tellsTag: true)
         }
-        if filter.ids == nil, let kind = filter.status?.storedKind, kind != .delivered {
+        if let kind = filter.status?.storedKind, kind != .delivered {
             return Driver(
-                source: "event AS driver CROSS JOIN message ON message.id = driver.message", id: "driver.message",
-                condition: "driver.kind = '\(kind.rawValue)' AND driver.kind <> 'delivered'", tellsStatus: true)
+                source: "event AS driver", id: "driver.message",
+                alternatives: ["driver.kind = '\(kind.rawValue)' AND driver.kind <> 'delivered'"], tellsStatus: true)
         }
-        return Driver(source: "message", id: "message.id")
+        var driver = Driver.messages
+        if filter.key != nil {
+            driver.alternatives = ["message.key = :key"]
+            driver.tellsKey = true
+        }
+        return driver
     }
 
-    /// By key and state. Nil for states that most messages end in, which the newest ones of the key are soon in.
-    private static func driver(_ state: MessageState) -> Driver? {
-        func deliveries(_ condition: String) -> Driver {
-            Driver(
-                source: "delivery AS driver CROSS JOIN message ON message.id = driver.message", id: "driver.message",
-                condition: "driver.key = :key AND \(condition)", tellsState: true)
-        }
+    /// By state, and key. Nil for states that most messages end in, which the newest ones of the key are soon in, and for those of all
+    /// keys that many messages may be in for a time.
+    private static func driver(_ state: MessageState, ofKey: Bool) -> Driver? {
         switch state {
         case .sent, .simulated: return nil
-        case .failed, .cancelled, .held, .suppressed: return deliveries("driver.state = '\(state.rawValue)'")
+        case .failed, .cancelled, .held, .suppressed:
+            return .deliveries(["driver.state = '\(state.rawValue)'"], ofKey: ofKey)
         case .partlyFailed:
             // Of a message in one lane, one part must have failed or been cancelled.
-            let parts = [DeliveryState.failed, .cancelled].map {
-                "SELECT message FROM delivery WHERE key = :key AND state = '\($0.rawValue)' AND message < :before"
-            }
-            return Driver(
-                source:
-                    "(\(parts.joined(separator: " UNION "))) AS driver CROSS JOIN message ON message.id = driver.message",
-                id: "driver.message", tellsState: true)
-        case .queued, .sending: return deliveries("\(lanes) AND driver.state = '\(state.rawValue)'")
-        case .scheduled:
-            return deliveries(
-                """
-                \(lanes) AND driver.state = 'queued' AND driver.next_attempt_at > :now
-                    AND driver.scheduled_at = driver.next_attempt_at
-                """)
+            let parts = [DeliveryState.failed, .cancelled].map { "driver.state = '\($0.rawValue)'" }
+            return .deliveries(parts, ofKey: ofKey)
+        case .queued, .sending, .scheduled:
+            return ofKey ? unended(state).map { .deliveries([$0], ofKey: true) } : nil
         }
+    }
+
+    /// For a state of all keys in which there may be few messages, or many, which the newest ones are soon in then.
+    private static func driverForFew(_ filter: MessageFilter) -> (count: String, driver: Driver)? {
+        guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
+            let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
+        else { return nil }
+        let count =
+            "SELECT COUNT(*) FROM (SELECT 1 FROM delivery AS driver WHERE \(inIndex(state)) LIMIT \(mostSorted + 1))"
+        return (count, .deliveries([condition], ofKey: false))
+    }
+
+    /// Of a delivery that has not ended, of a message in this state; nil for other states.
+    private static func unended(_ state: MessageState) -> String? {
+        switch state {
+        case .queued, .sending: inIndex(state)
+        case .scheduled:
+            """
+            \(inIndex(state)) AND driver.next_attempt_at > :now AND driver.scheduled_at = driver.next_attempt_at
+            """
+        case .sent, .simulated, .failed, .partlyFailed, .held, .cancelled, .suppressed: nil
+        }
+    }
+
+    private static func inIndex(_ state: MessageState) -> String {
+        "\(lanes) AND driver.state = '\((state == .sending ? DeliveryState.sending : .queued).rawValue)'"
     }
 
     /// Both, so that an index that begins with the lane serves.
@@ -191,52 +301,4 @@ struct MessageSearch {
         case .delivered, .delayed, .bounced, .complained, .rejected, .suppressed: nil
         }
     }
-}
-
-// MARK: Steering
-
-extension MessageSearch {
-    /// A page of those that are to be steered: in the filter's state exactly, and with their bytes, where these are needed.
-    func steerable(
-        _ needsBody: Bool, before: Int64, in database: Database
-    ) throws -> (messages: [MessageID], next: Int64?) {
-        let page = try page(before: before, in: database)
-        var ids = page.ids
-        if needsBody {
-            let kept = Set(
-                try Int64.fetchAll(
-                    database,
-                    sql: "SELECT id FROM message WHERE id IN (\(MessageSearch.list(ids))) AND \(RecordRow.hasBody)"))
-            ids.removeAll { !kept.contains($0) }
-        }
-        if let state = filter.state {
-            let states = try states(of: ids, in: database)
-            ids.removeAll { states[$0] != state }
-        }
-        return (ids.compactMap(MessageID.init(rawValue:)), page.next)
-    }
-
-    private func states(of messages: [Int64], in database: Database) throws -> [Int64: MessageState] {
-        var deliveries: [Int64: [(state: DeliveryState, nextAttemptAt: Timestamp?)]] = [:]
-        var scheduled: [Int64: Timestamp] = [:]
-        for row in try Row.fetchAll(
-            database,
-            sql: """
-                SELECT message, state, next_attempt_at, scheduled_at FROM delivery
-                WHERE message IN (\(MessageSearch.list(messages)))
-                """)
-        {
-            guard let state = DeliveryState(rawValue: row["state"]) else {
-                throw StoreError.corrupt("a delivery's row can't be read")
-            }
-            deliveries[row["message"], default: []].append((state, timestamp(row["next_attempt_at"])))
-            scheduled[row["message"]] = timestamp(row["scheduled_at"])
-        }
-        return Dictionary(
-            uniqueKeysWithValues: messages.map {
-                ($0, MessageState(of: deliveries[$0] ?? [], scheduledAt: scheduled[$0], at: now))
-            })
-    }
-
-    private static func list(_ ids: [Int64]) -> String { ids.map(String.init).joined(separator: ",") }
 }

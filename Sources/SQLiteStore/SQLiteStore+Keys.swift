@@ -35,13 +35,43 @@ extension SQLiteStore: KeyStore {
 
     public func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord? {
         try await read { database in
-            try KeyRow.records(database, where: "id = ?2", id, now: now).first
+            try KeyRow.records(database, where: "id = ?2", id.text, now: now).first
         }
     }
 
     public func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord] {
         try await read { database in
             try KeyRow.records(database, where: includingRevoked ? "1" : "revoked_at IS NULL", now: now)
+        }
+    }
+
+    public func keyRecords(_ filter: KeyFilter, now: Timestamp) async throws -> [KeyRecord] {
+        let search = KeySearch(filter)
+        return try await read { database in
+            try String.fetchAll(database.cachedStatement(sql: search.sql), arguments: search.arguments).flatMap { id in
+                try KeyRow.records(database, where: "id = ?2", id, now: now)
+            }
+        }
+    }
+
+    public func use(of keys: [KeyID], days: Int, now: Timestamp) async throws -> [KeyID: [KeyDay]] {
+        try await read { database in
+            let statement = try DirectStatement(database, KeySearch.use)
+            var found: [KeyID: [KeyDay]] = [:]
+            for key in keys {
+                statement.bind(key.text, at: 1)
+                statement.bind(now.day.number, at: 2)
+                statement.bind(Int64(days), at: 3)
+                let used = try statement.rows { row in
+                    func count(_ column: CInt) -> Int { Int(row.integer(column) ?? 0) }
+                    return KeyDay(
+                        day: UTCDay(number: row.integer(0) ?? 0), emails: count(1),
+                        feedback: FeedbackCounts(
+                            deliveries: count(2), bounces: count(3), hardBounces: count(4), complaints: count(5)))
+                }
+                if !used.isEmpty { found[key] = used }
+            }
+            return found
         }
     }
 
@@ -209,7 +239,7 @@ enum KeyRow {
 
     /// Keys with their usage, by creation. `id` is the condition's ?2, where it has one.
     static func records(
-        _ database: Database, where condition: String, _ id: KeyID? = nil, now: Timestamp
+        _ database: Database, where condition: String, _ id: String? = nil, now: Timestamp
     ) throws -> [KeyRecord] {
         let statement = try DirectStatement(
             database,
@@ -223,7 +253,7 @@ enum KeyRow {
             FROM key WHERE \(condition) ORDER BY created_at, id
             """)
         statement.bind(now.day.number, at: 1)
-        if let id { statement.bind(id.text, at: 2) }
+        if let id { statement.bind(id, at: 2) }
         return try statement.rows { row in
             func count(_ column: CInt) -> Int { Int(row.integer(next + column) ?? 0) }
             // It authenticates, and sends on.

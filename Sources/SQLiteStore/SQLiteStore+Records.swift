@@ -1,3 +1,4 @@
+import CMemory
 import Foundation
 import GRDB
 import RelayCore
@@ -19,25 +20,45 @@ final class ForgetCursor: Sendable {
 
 extension SQLiteStore: MessageRecords {
     public func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord] {
+        try await messagePage(filter, lookingAt: .max, now: now).messages
+    }
+
+    public func messagePage(
+        _ filter: MessageFilter, lookingAt most: Int, now: Timestamp
+    ) async throws -> MessagePage {
         let search = MessageSearch(filter, now: now)
+        // glibc would keep it for a next time that may never come.
+        defer { if MessageWords.needsMuchMemory(filter.words) { cmemory_give_back() } }
         var found: [MessageRecord] = []
+        var looked = 0
         var before: Int64? = search.start
         while let place = before, found.count < filter.limit {
             // A page is a transaction of its own: one for all would keep the database's log from being shortened.
-            let (records, next) = try await read { database in
+            let wanted = filter.limit - found.count
+            let (records, page) = try await read { database in
                 let page = try search.page(before: place, in: database)
-                var records = try RecordRow.records(page.ids, now: now, in: database)
-                if let state = filter.state { records.removeAll { $0.state != state } }
-                if let status = filter.status {
-                    records.removeAll { record in !record.recipientRecords.contains { $0.status == status } }
+                var records: [MessageRecord] = []
+                // Of a large page few may be wanted.
+                for start in stride(from: 0, to: page.ids.count, by: SQLiteStore.recordsAtATime)
+                where records.count <= wanted {
+                    let ids = Array(page.ids[start..<min(start + SQLiteStore.recordsAtATime, page.ids.count)])
+                    records += try RecordRow.records(ids, now: now, in: database).filter(search.isSatisfied(by:))
                 }
-                return (records, page.next)
+                return (records, page)
             }
             found += records
-            before = next
+            looked += page.looked
+            before = page.next
+            if looked >= most { break }
         }
-        return Array(found.prefix(filter.limit))
+        if found.count > filter.limit {
+            found = Array(found.prefix(max(filter.limit, 0)))
+            before = found.last?.id.rawValue
+        }
+        return MessagePage(messages: found, next: before.flatMap(MessageID.init(rawValue:)))
     }
+
+    private static let recordsAtATime = 200
 
     public func queueStatus(now: Timestamp) async throws -> QueueStatus {
         try await read { database in
@@ -64,23 +85,13 @@ extension SQLiteStore: MessageRecords {
                     rate: row["rate"])
             }
             var emailsToday: [Lane: Int] = [:]
-            for row in try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT environment, SUM(emails) AS emails FROM key JOIN usage ON usage.key = key.id
-                    WHERE day = ? GROUP BY environment
-                    """, arguments: [now.day.number])
-            {
-                if let lane = Lane(rawValue: row["environment"]) { emailsToday[lane] = row["emails"] }
+            if let row = try Row.fetchOne(database, sql: RecordRow.emailsOfDay, arguments: [now.day.number]) {
+                for (column, lane) in Lane.allCases.enumerated() { emailsToday[lane] = row[column] as Int? }
             }
             var feedback: [Lane: FeedbackCounts] = [:]
             for row in try Row.fetchAll(
                 database,
-                sql: """
-                    SELECT environment, SUM(deliveries) AS deliveries, SUM(bounces) AS bounces,
-                        SUM(hard_bounces) AS hard_bounces, SUM(complaints) AS complaints
-                    FROM key CROSS JOIN usage ON usage.key = key.id WHERE day > ?1 - 30 AND day <= ?1 GROUP BY environment
-                    """, arguments: [now.day.number])
+                sql: RecordRow.feedback, arguments: [now.day.number])
             {
                 guard let lane = Lane(rawValue: row["environment"]) else { continue }
                 let counts = FeedbackCounts(
@@ -142,6 +153,7 @@ extension SQLiteStore: MessageRecords {
                     DELETE FROM undelivered WHERE message IN (\(list));
                     DELETE FROM message WHERE id IN (\(list));
                     """)
+            try MessageWords.remove(list, in: database)
             return (isMore, spooled)
         }
         spool.remove(spooled)
@@ -208,10 +220,26 @@ enum RecordRow {
             SELECT lane, 'sending', COUNT(*), MIN(id) FILTER (WHERE scheduled_at IS NULL), MIN(scheduled_at), 0, NULL
             FROM delivery WHERE state = 'sending' GROUP BY lane
             UNION ALL
-            SELECT lane, 'held', COUNT(*), MIN(id), NULL, 0, NULL FROM delivery WHERE state = 'held' GROUP BY lane
+            SELECT lane, 'held', COUNT(*), MIN(id), NULL, 0, NULL FROM delivery INDEXED BY delivery_held
+            WHERE state = 'held' GROUP BY lane
         ) AS depth
         LEFT JOIN delivery ON delivery.id = first LEFT JOIN message ON message.id = delivery.message
         ORDER BY depth.lane DESC, depth.state
+        """
+
+    /// A column for each environment, of the day ?1. Only keys that were used on that day are looked at, and nothing is sorted to be
+    /// grouped, which would take memory for each of them.
+    static let emailsOfDay = """
+        SELECT \(Lane.allCases.map { "SUM(emails) FILTER (WHERE environment = '\($0.rawValue)')" }.joined(separator: ", "))
+        FROM usage INDEXED BY usage_by_day CROSS JOIN key ON key.id = usage.key
+        WHERE day = ?1
+        """
+
+    /// By environment, of the 30 days that end with ?1.
+    static let feedback = """
+        SELECT environment, SUM(deliveries) AS deliveries, SUM(bounces) AS bounces,
+            SUM(hard_bounces) AS hard_bounces, SUM(complaints) AS complaints
+        FROM feedback_by_day WHERE day > ?1 - 30 AND day <= ?1 GROUP BY environment
         """
 
     /// Of a message whose bytes are still kept.

@@ -110,13 +110,19 @@ enum SuppressionRow {
     /// How many there are.
     static func counts(in database: Database) throws -> [Environment: [SuppressionReason: Int]] {
         var counts: [Environment: [SuppressionReason: Int]] = [:]
-        for row in try Row.fetchAll(
-            database, sql: "SELECT environment, reason, COUNT(*) AS number FROM suppression GROUP BY 1, 2")
-        {
-            guard let environment = Environment(rawValue: row["environment"]),
-                let reason = SuppressionReason(rawValue: row["reason"])
+        // A column for each reason: a list is gone through, and nothing is sorted to be grouped, which would take memory for each entry.
+        let columns = SuppressionReason.allCases.map { "COUNT(*) FILTER (WHERE reason = '\($0.rawValue)')" }
+        for environment in Environment.allCases {
+            guard
+                let row = try Row.fetchOne(
+                    database,
+                    sql: "SELECT \(columns.joined(separator: ", ")) FROM suppression WHERE environment = ?",
+                    arguments: [environment.rawValue])
             else { continue }
-            counts[environment, default: [:]][reason] = row["number"]
+            for (column, reason) in SuppressionReason.allCases.enumerated() {
+                let number: Int = row[column]
+                if number > 0 { counts[environment, default: [:]][reason] = number }
+            }
         }
         return counts
     }

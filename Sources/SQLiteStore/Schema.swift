@@ -18,7 +18,10 @@ enum Schema {
     static func prepare(
         _ pool: DatabasePool, path: String, relays: LockFile, migrations: [String] = migrations
     ) throws {
-        let old = try pool.read { try found($0, knowing: migrations.count) }
+        let old = try pool.read { database in
+            try requireModule("fts5", in: database)
+            return try found(database, knowing: migrations.count)
+        }
         guard old < migrations.count else { return }
         guard try old == 0 || !relays.isAnyTaken(InstanceLock.numbers) else {
             throw StoreError.olderSchemaInUse(found: old, known: migrations.count)
@@ -40,6 +43,17 @@ enum Schema {
                 }
                 return .commit
             }
+        }
+    }
+
+    /// Throws a ``StoreError`` where the SQLite of this system lacks what the search for words stands on.
+    static func requireModule(_ name: String, in database: Database) throws {
+        let exists = try Bool.fetchOne(
+            database, sql: "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = ?)", arguments: [name])
+        guard exists == true else {
+            throw StoreError.unavailable(
+                "the SQLite library of this system was built without \(name.uppercased()), which the search for words needs"
+            )
         }
     }
 
@@ -379,6 +393,54 @@ enum Schema {
         INSERT INTO repeat_key (id, bytes, former_until)
         SELECT 1, randomblob(16),
             CASE WHEN EXISTS (SELECT 1 FROM repeat) THEN 1000 * (CAST(strftime('%s', 'now') AS INTEGER) + 86400) END;
+        """,
+        // What the operator's page asks: who is let in, keys by age, messages by words and by rare states of all keys. A message that
+        // is accepted and sent writes nothing more than before.
+        """
+        -- Of secrets that let an operator in, their SHA-256: links, which are good once, and sessions.
+        CREATE TABLE operator_login (
+            digest BLOB PRIMARY KEY,
+            ends_at INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE operator_session (
+            digest BLOB PRIMARY KEY,
+            ends_at INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- With all that a list of keys asks for, so that keys that are not shown need no look at their rows.
+        CREATE INDEX key_by_age ON key (created_at, id, name, environment, revoked_at);
+
+        -- What was told of the emails of a day, of all keys together: a sum over all keys takes too long. Of emails there is no such sum,
+        -- since each message would write it; the index finds the keys that were used on a day, and is written once for each.
+        CREATE TABLE feedback_by_day (
+            environment TEXT NOT NULL,
+            day INTEGER NOT NULL,
+            deliveries INTEGER NOT NULL,
+            bounces INTEGER NOT NULL,
+            hard_bounces INTEGER NOT NULL,
+            complaints INTEGER NOT NULL,
+            PRIMARY KEY (environment, day)
+        ) WITHOUT ROWID;
+        INSERT INTO feedback_by_day (environment, day, deliveries, bounces, hard_bounces, complaints)
+        SELECT environment, day, SUM(deliveries), SUM(bounces), SUM(hard_bounces), SUM(complaints)
+        FROM usage JOIN key ON key.id = usage.key
+        WHERE deliveries > 0 OR bounces > 0 OR hard_bounces > 0 OR complaints > 0 GROUP BY environment, day;
+        CREATE INDEX usage_by_day ON usage (day);
+
+        CREATE INDEX delivery_rare_of_all ON delivery (state, message)
+        WHERE state = 'held' OR state = 'failed' OR state = 'cancelled' OR state = 'suppressed';
+
+        -- The words of messages, whose ids are the rowids. It holds the text itself: a row is removed by the words that it was added
+        -- with.
+        CREATE VIRTUAL TABLE message_words USING fts5(
+            recipients, subject, tokenize = 'unicode61 remove_diacritics 2', columnsize = 0
+        );
+        -- The delivery up to which messages have been brought into it.
+        CREATE TABLE words_position (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            delivery INTEGER NOT NULL
+        );
+        INSERT INTO words_position (id, delivery) VALUES (1, 0);
         """,
     ]
 }

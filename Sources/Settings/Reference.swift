@@ -5,7 +5,7 @@ extension RelaySettings {
     public static let reference: [Setting] =
         general + httpSettings + tlsSettings + submissionSettings + sesSettings + feedbackSettings + bouncesSettings
         + deliverySettings
-        + webhookSettings + metricsSettings
+        + webhookSettings + metricsSettings + adminSettings
 
     /// Variables that share the settings' prefix and are none of them.
     public static let otherVariables: [(name: String, description: String)] = [
@@ -188,6 +188,12 @@ extension RelaySettings {
         Setting(
             "metrics.listen", \.metrics.listen, .optional(.metricsListener), unwritten: "none", needsRestart: true,
             "Where metrics and health are told, over HTTP, to this machine only: a loopback address or a Unix socket.")
+    ]
+
+    private static let adminSettings: [Setting] = [
+        Setting(
+            "admin.listen", \.admin.listen, .optional(.adminListener), unwritten: "none", needsRestart: true,
+            "Where the operator's page is, on this machine only: a Unix socket, or http:// and a loopback address.")
     ]
 
     private static let retentionTime = ValueKind.duration(.seconds(60), .seconds(3650 * 86_400))

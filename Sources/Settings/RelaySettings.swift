@@ -24,6 +24,7 @@ public struct RelaySettings: Sendable, Equatable {
     public var log = Log()
     public var webhooks = Webhooks()
     public var metrics = Metrics()
+    public var admin = Admin()
 
     /// The defaults.
     public init() {}
@@ -209,6 +210,18 @@ public struct RelaySettings: Sendable, Equatable {
         }
     }
 
+    /// The operator's page.
+    public struct Admin: Hashable, Sendable {
+        /// Nil: there is no page.
+        public var listen: Listener?
+
+        /// On this machine only: who is elsewhere comes through ssh. Port 0 takes any free port.
+        public enum Listener: Hashable, Sendable {
+            case loopback(IPAddress, port: Int)
+            case unix(path: String)
+        }
+    }
+
     /// What `serve --demo` runs with: unprivileged ports on the loopback address, and everything it keeps in `directory`.
     public static func demo(directory: String) -> RelaySettings {
         var settings = RelaySettings()
@@ -220,6 +233,7 @@ public struct RelaySettings: Sendable, Equatable {
             .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
         ]
         settings.http.listen = [.address(.http, host: "127.0.0.1", port: 2580)]
+        settings.admin.listen = IPAddress("127.0.0.1").map { .loopback($0, port: 2581) }
         // A receiver that is being written runs on the same machine.
         settings.webhooks.privateNetworks = ["127.0.0.0/8", "::1/128"].compactMap { try? NetworkBlock($0) }
         return settings
@@ -283,6 +297,16 @@ extension RelaySettings.Metrics.Listener: CustomStringConvertible {
     public var description: String {
         switch self {
         case .loopback(let address, let port): "\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+}
+
+extension RelaySettings.Admin.Listener: CustomStringConvertible {
+    /// As it is written in the settings.
+    public var description: String {
+        switch self {
+        case .loopback(let address, let port): "http://\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)"
         case .unix(let path): "unix:\(path)"
         }
     }

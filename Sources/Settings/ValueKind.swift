@@ -378,6 +378,30 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
     }
 }
 
+extension ValueKind where Value == RelaySettings.Admin.Listener {
+    static var adminListener: ValueKind {
+        ValueKind(
+            expectation:
+                "unix: and a path, or http:// and a loopback address with a port such as http://127.0.0.1:2581",
+            parse: { text throws(Misfit) in
+                if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
+                guard text.hasPrefix("http://") else { throw Misfit("it begins with neither unix: nor http://") }
+                let place = try HostAndPort(String(text.dropFirst(7)))
+                guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
+                    throw Misfit("a host name may come to be another machine's")
+                }
+                guard address.isLoopback else {
+                    throw Misfit(
+                        "who has the page has the keys, so it is for this machine only; reach it from yours with ssh -L, "
+                            + "as 'hiveku-relay admin login' says")
+                }
+                guard let port = place.port else { throw Misfit("the port is missing") }
+                return .loopback(address, port: port)
+            },
+            write: \.description)
+    }
+}
+
 /// The path of a Unix socket's file.
 private enum SocketPath {
     /// The longest path that fits into a `sockaddr_un`, with the octet that ends it.

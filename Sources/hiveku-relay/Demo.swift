@@ -25,6 +25,7 @@ struct Demo: Sendable {
             database: "\(demo.database)"
             listen: [\(demo.listen.map { "\"\($0)\"" }.joined(separator: ", "))]
             http: {listen: [\(demo.http.listen.map { "\"\($0)\"" }.joined(separator: ", "))]}
+            admin: {listen: "\(demo.admin.listen.map { "\($0)" } ?? "")"}
             webhooks: {private_networks: [\(demo.webhooks.privateNetworks.map { "\"\($0)\"" }.joined(separator: ", "))]}
             storage: {reserve: \(demo.storage.reserve), reserve_test: \(demo.storage.reserveTest)}
             retention: {simulated_size: \(demo.storage.simulatedSize)}
@@ -60,8 +61,12 @@ struct Demo: Sendable {
         return key
     }
 
-    /// - Parameter api: where the HTTP API listens; nil where it does not.
-    func welcome(_ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)], api: String?) {
+    /// - Parameters:
+    ///   - api: where the HTTP API listens; nil where it does not.
+    ///   - page: a link to the operator's page; nil where there is none.
+    func welcome(
+        _ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)], api: String?, page: String?
+    ) {
         print("Hiveku Relay \(relayVersion), demo. State: \(Demo.directoryName)/  Nothing leaves this machine.")
         for (security, address) in addresses {
             print("  listening on \(address)  \(security == .startTLS ? "SMTP with STARTTLS" : "SMTP over TLS")")
@@ -85,6 +90,16 @@ struct Demo: Sendable {
                     + "\"to\": \"you@example.net\", \"subject\": \"Hello from the demo\", \"text\": \"It works.\"}'")
         }
         print("")
+        if let page {
+            print("See all of it on a page. The link is good once and for 5 minutes:")
+            print("")
+            print("  \(page)")
+            print("")
+            print("Another link:")
+            print("")
+            print("  \(program) admin login --config \(Demo.directoryName)/relay.yaml")
+            print("")
+        }
         print("Send to bounce@simulator.amazonses.com and the like, and see what became of it:")
         print("")
         print("  \(program) messages list --config \(Demo.directoryName)/relay.yaml")

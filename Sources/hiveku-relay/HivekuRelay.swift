@@ -16,13 +16,14 @@ struct HivekuRelay: AsyncParsableCommand {
             To try it without any configuration:   hiveku-relay serve --demo
             To give an application a key:          hiveku-relay keys create --name shop --environment live --scope email:send
             To see what became of its mail:        hiveku-relay messages list --since 1h
+            To do all this on a page:              hiveku-relay admin login
 
             Exit status: 0, 64 for wrong usage, 78 for a wrong configuration, 1 for anything else.
             """,
         version: relayVersion,
         subcommands: [
             Serve.self, Keys.self, Messages.self, SuppressionsCommand.self, WebhooksCommand.self, FeedbackCommand.self,
-            Status.self, ConfigCommand.self, DoctorCommand.self,
+            Status.self, AdminCommand.self, ConfigCommand.self, DoctorCommand.self,
         ])
 
     /// Prints what is to be said of an error, or help, and ends with its status. An argument that is wrong is repeated, which may

@@ -90,14 +90,10 @@ struct KeyRuleOptions: ParsableArguments {
         _ = try parsedScopes()
         _ = try parsedDomains()
         _ = try parsedNetworks()
-        if let perSecond, !(0.0001...1_000_000).contains(perSecond) {
-            throw ValidationError("--per-second must be at least 0.0001 (about 9 a day) and at most 1,000,000")
-        }
-        if let burst, !(1...1_000_000_000).contains(burst) { throw ValidationError("--burst must be 1 or more") }
-        if let perDay, !(1...1_000_000_000_000).contains(perDay) {
-            throw ValidationError("--per-day must be 1 or more")
-        }
-        if let expiresIn, expiresIn.duration > .seconds(100 * 365 * 86_400) {
+        if let perSecond { _ = try checked("--per-second ", try KeyRules.perSecond(perSecond)) }
+        if let burst { _ = try checked("--burst ", try KeyRules.burst(burst)) }
+        if let perDay { _ = try checked("--per-day ", try KeyRules.perDay(perDay)) }
+        if let expiresIn, expiresIn.duration > KeyRules.longestLife {
             throw ValidationError("--expires-in must be at most 100 years")
         }
     }
@@ -124,45 +120,30 @@ struct KeyRuleOptions: ParsableArguments {
     }
 
     private func parsedScopes() throws -> Set<Scope> {
-        Set(
-            try scopes.map { text in
-                guard let scope = Scope(rawValue: text) else {
-                    let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw ValidationError("--scope: '\(printable(text))' is no scope; they are \(known)")
-                }
-                return scope
-            })
+        Set(try scopes.map { text in try checked("--scope: ", try KeyRules.scope(text)) })
     }
 
     private func parsedDomains() throws -> [DomainPattern] {
-        try domains.map { text in
-            let isWildcard = text.hasPrefix("*.")
-            guard let domain = DomainName(text: isWildcard ? String(text.dropFirst(2)) : text) else {
-                throw ValidationError(
-                    "--allow-domain: '\(printable(text))' is no domain; write example.com, or *.example.com for its subdomains"
-                )
-            }
-            return DomainPattern(normalised: (isWildcard ? "*." : "") + domain.text)
-        }
+        try domains.map { text in try checked("--allow-domain: ", try KeyRules.domain(text)) }
     }
 
     private func parsedNetworks() throws -> [NetworkBlock] {
-        try networks.map { text in
-            do {
-                return try NetworkBlock(text)
-            } catch {
-                throw ValidationError("--allow-network: '\(printable(text))': \(error)")
-            }
-        }
+        try networks.map { text in try checked("--allow-network: ", try KeyRules.network(text)) }
     }
 }
 
 private func validateName(_ name: String) throws {
-    guard (1...100).contains(name.count), printable(name) == name else {
-        throw ValidationError("--name must have 1 to 100 characters and no control characters")
+    try checked("--name ", try KeyRules.name(name))
+}
+
+/// What `rule` returns; its mistake as one of the option that `prefix` names.
+@discardableResult
+private func checked<Value>(_ prefix: String, _ rule: @autoclosure () throws -> Value) throws -> Value {
+    do {
+        return try rule()
+    } catch let mistake as KeyRules.Mistake {
+        throw ValidationError(prefix + mistake.description)
     }
-    // A name is listed, and stored as it is.
-    guard !LikelySecret.isIn(name) else { throw ValidationError("--name must not hold an API key") }
 }
 
 /// The one time that a key is shown.
@@ -214,88 +195,15 @@ struct KeysList: AsyncParsableCommand {
         for record in records {
             let (key, usage) = (record.key, record.usage)
             table.append([
-                key.id.text, key.name, key.environment.rawValue, limits(key.limits),
+                key.id.text, key.name, key.environment.rawValue, key.limits.description,
                 usage.lastUsedAt.map { approximate(now - $0) + " ago" } ?? "never", String(usage.emails30Days),
                 String(usage.emailsTotal), percent(record.standing.bounceRate), percent(record.standing.complaintRate),
                 String(usage.rateLimitHits), String(usage.authFailures),
-                notes(record, now: now).joined(separator: ", "),
+                record.notes(at: now).map(\.text).joined(separator: ", "),
             ])
         }
         table.print()
     }
-}
-
-/// `10/s`, `10/s burst 50, 1000/day`.
-private func limits(_ limits: SendingLimits) -> String {
-    var text = "\(decimal(limits.perSecond))/s"
-    if let burst = limits.burst { text += " burst \(burst)" }
-    if let perDay = limits.perDay { text += ", \(perDay)/day" }
-    return text
-}
-
-func decimal(_ value: Double) -> String {
-    value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
-}
-
-/// `2.1 %`, `0.05 %`; `-` for what is not known.
-func percent(_ rate: Double?) -> String {
-    guard let rate else { return "-" }
-    let hundredths = (rate * 10_000).rounded() / 100
-    return "\(decimal(hundredths)) %"
-}
-
-extension KeyRecord {
-    var standing: SendingStanding { SendingStanding(usage.feedback) }
-}
-
-extension SendingStanding {
-    /// What an operator should look at.
-    var notes: [String] {
-        var notes: [String] = []
-        if bouncesTooOften {
-            notes.append("BOUNCES TOO OFTEN (SES reviews at \(percent(SendingStanding.bounceThreshold)))")
-        }
-        if complainedOfTooOften {
-            notes.append("TOO MANY COMPLAINTS (SES reviews at \(percent(SendingStanding.complaintThreshold)))")
-        }
-        return notes
-    }
-
-    /// In one line.
-    var summary: String {
-        "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) for good), "
-            + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: \(percent(bounceRate)) and \(percent(complaintRate))"
-    }
-}
-
-extension Key {
-    /// Whether one of the key's scopes lets it send email.
-    fileprivate var canSend: Bool { scopes.contains(.send) || scopes.contains(.batch) }
-}
-
-/// What an operator should look at.
-private func notes(_ record: KeyRecord, now: Timestamp) -> [String] {
-    let (key, usage) = (record.key, record.usage)
-    let day = Duration.seconds(86_400)
-    if key.revokedAt != nil { return ["revoked"] }
-    var notes: [String] = []
-    if let expiry = key.expiresAt {
-        if expiry <= now {
-            notes.append("EXPIRED")
-        } else if expiry - now < day * 14 {
-            notes.append("expires in \(approximate(expiry - now))")
-        }
-    }
-    if !key.canSend { notes.append("can't send: no email:send or email:batch") }
-    if let last = usage.lastUsedAt {
-        if now - last >= day * 30 { notes.append("unused for \(approximate(now - last))") }
-    } else if now - key.createdAt >= day {
-        notes.append("never used")
-    }
-    if usage.rateLimitHits > 0 { notes.append("hits its limits") }
-    if let cap = key.limits.perDay, usage.emailsToday >= cap { notes.append("day used up") }
-    if usage.authFailures > 0 { notes.append("fails to log in") }
-    return notes + record.standing.notes
 }
 
 struct KeysShow: AsyncParsableCommand {
@@ -315,7 +223,7 @@ struct KeysShow: AsyncParsableCommand {
         func list(_ texts: [String], none: String) -> String { texts.isEmpty ? none : texts.joined(separator: ", ") }
         var rows = [
             ("Id", key.id.text), ("Name", key.name), ("Environment", key.environment.rawValue),
-            ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", limits(key.limits)),
+            ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", key.limits.description),
             ("Domains", list(key.domains.map(\.description), none: "any")),
             ("Networks", list(key.networks.map(\.description), none: "any")),
             ("Repeats", key.detectsRepeats ? "queued once" : "queued again"),
@@ -330,8 +238,8 @@ struct KeysShow: AsyncParsableCommand {
             ("Became of them", record.standing.summary), ("Limits hit", String(usage.rateLimitHits)),
             ("Failed authentications", String(usage.authFailures)),
         ]
-        let notes = notes(record, now: now)
-        if !notes.isEmpty { rows.append(("Note", notes.joined(separator: ", "))) }
+        let notes = record.notes(at: now)
+        if !notes.isEmpty { rows.append(("Note", notes.map(\.text).joined(separator: ", "))) }
         printRows(rows)
     }
 }

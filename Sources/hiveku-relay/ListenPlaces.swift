@@ -1,6 +1,7 @@
 import Foundation
 import Listening
 import Logging
+import RelayCore
 import SMTPServer
 import Settings
 

@@ -36,6 +36,11 @@ struct MessagesList: AsyncParsableCommand {
     var scheduled = false
     @Option(help: "Only messages with this tag.") var tag: String?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
+    @Option(
+        help: ArgumentHelp(
+            "Only messages with these words in the recipients or the subject, such as an address. Words are found whole; ann* finds anna, too.",
+            valueName: "words"))
+    var search: String?
     @Option(help: "Only messages accepted within this time, for example 1h.") var since: TimeSpan?
     @Option(help: "At most so many.") var limit = 100
     @Flag(help: "Print one JSON object a line.") var json = false
@@ -55,7 +60,10 @@ struct MessagesList: AsyncParsableCommand {
             key: key, state: scheduled ? .scheduled : state, subject: subject, tag: tag,
             since: since.map { now - $0.duration }, limit: limit)
         filter.status = status
-        let messages = try await common.store().messages(filter, now: now)
+        filter.words = search
+        let store = try common.store()
+        if search != nil { try await indexWords(store) }
+        let messages = try await store.messages(filter, now: now)
         if json {
             try JSONValue.print(messages.lazy.map { JSONValue($0) })
         } else if messages.isEmpty {
@@ -63,6 +71,17 @@ struct MessagesList: AsyncParsableCommand {
         } else {
             table(messages).print()
         }
+    }
+}
+
+/// Brings what has come since into the index of words. A relay that serves the operator's page does so all the time.
+private func indexWords(_ store: any RelayStore) async throws {
+    let progress = ProgressLine()
+    defer { progress.clear() }
+    while true {
+        let left = try await store.indexWords()
+        guard left > 0 else { return }
+        progress.show("bringing messages into the index of words: at least \(grouped(left)) are left")
     }
 }
 

@@ -12,6 +12,7 @@ import Logging
 import NIOCore
 import NIOOpenSSL
 import NIOPosix
+import OperatorPage
 import RelayCore
 import SESTransport
 import SMTPServer
@@ -97,6 +98,7 @@ struct Relay: Sendable {
         }
         let server: SMTPServer
         let web: HTTPServer
+        let page: OperatorPageService?
         do {
             server = try await SMTPServer.start(
                 places.smtp, configuration: .init(settings), admission: admission, tls: certificates.context,
@@ -106,6 +108,10 @@ struct Relay: Sendable {
                 places.http, configuration: .init(settings), admission: admission, store: store,
                 tls: certificates.context, limiter: limiter, proxy: proxy, clock: clock, group: group,
                 logger: logger, observe: { metrics?.observe($0) })
+            page = try await OperatorPageService.start(
+                settings, smtpPort: server.bound.first { $0.listener.security == .startTLS }?.address?.port,
+                apiPort: web.bound.lazy.compactMap { $0.address?.port }.first, admission: admission, store: store,
+                clock: clock, group: group, logger: logger)
         } catch let error as ListenError {
             throw CommandError("\(error)")
         }
@@ -115,7 +121,8 @@ struct Relay: Sendable {
                 key,
                 addresses: server.bound.map { bound in
                     (bound.listener.security == .startTLS ? .startTLS : .implicitTLS, bound.description)
-                }, api: web.bound.first?.description)
+                }, api: web.bound.first?.description,
+                page: try await pageLink(page, store, now: clock.now()))
         }
         for bound in server.bound {
             var metadata: Logger.Metadata = [
@@ -164,6 +171,7 @@ struct Relay: Sendable {
             ] + feedback + [
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),
+            ] + (page.map { [$0] } ?? []) + [
                 ServersService(smtp: server, http: web),
                 SupervisionService(manager: manager, watchdog: watchdog, store: store, clock: clock),
             ], manager: manager, logger: logger)
@@ -180,6 +188,14 @@ struct Relay: Sendable {
         try await ServiceGroup(configuration: configuration).run()
         try store.close()
         logger.notice("stopped")
+    }
+
+    /// Nil where there is no page, or where it is at a Unix socket, which no browser can open.
+    private static func pageLink(
+        _ page: OperatorPageService?, _ store: any RelayStore, now: Timestamp
+    ) async throws -> String? {
+        guard let page, page.server.port != nil else { return nil }
+        return try await AdminLink.make(store, now: now).url("http://\(page.server.address)")
     }
 
     /// Nil where no region is set.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CMemory
 import Foundation
 import Logging
 import RelayCore
@@ -20,8 +21,9 @@ struct Serve: RootCommand {
             restart.
 
             With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \
-            test key, listens on 127.0.0.1:2587 (STARTTLS), 127.0.0.1:2465 (TLS) and 127.0.0.1:2580 (HTTP), and prints two \
-            lines to try it with: one sends over SMTP, one over HTTP.
+            test key, listens on 127.0.0.1:2587 (STARTTLS), 127.0.0.1:2465 (TLS) and 127.0.0.1:2580 (HTTP), serves the \
+            operator's page at 127.0.0.1:2581, and prints what to try it with: a line that sends over SMTP, one that sends over HTTP, \
+            and a link to the page.
             """)
 
     @Flag(help: "Try the relay without any configuration.") var demo = false
@@ -43,7 +45,12 @@ struct Serve: RootCommand {
         if demo, common.configPath != nil { throw ValidationError("--demo has its own settings; leave --config out") }
     }
 
-    mutating func leaveRoot() throws { started = try start() }
+    mutating func leaveRoot() throws {
+        let start = try start()
+        started = start
+        // Few of the operator's pages need much memory, and none should keep it.
+        if start.settings.admin.listen != nil { cmemory_keep_little() }
+    }
 
     /// Root binds the sockets and becomes the relay's user. The settings are then read again, so that what this user may not read
     /// is told now and not at the first SIGHUP.

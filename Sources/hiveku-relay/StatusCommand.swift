@@ -24,7 +24,7 @@ struct Status: AsyncParsableCommand {
             if let counts = status.feedback[lane] {
                 let standing = SendingStanding(counts)
                 print("  what became of them: \(standing.summary)")
-                for note in standing.notes { print("  \(note)") }
+                for note in standing.notes { print("  \(note.text)") }
             }
             let suppressed = status.suppressions[lane]?.values.reduce(0, +) ?? 0
             if suppressed > 0 { print("  suppressed: \(counted(suppressed, "address", "addresses"))") }

@@ -2,6 +2,7 @@ import tempfile
 
 import pytest
 
+import browser
 from relay import Relay
 
 
@@ -31,3 +32,16 @@ def own_relay(tmp_path):
     for relay in made:
         if relay.process is not None:
             relay.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser that the tests of a run share."""
+    with browser.chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def chromium_without_script():
+    with browser.chromium(script=False) as driver:
+        yield driver

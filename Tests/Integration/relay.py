@@ -66,6 +66,8 @@ class Relay:
                 tree[section] = value
         # Those that a test waits for until the relay is ready.
         self.expected_ports = 2 + len([place for place in tree.get("http", {}).get("listen", []) if "://" in place])
+        page = tree.get("admin", {}).get("listen", "")
+        self.expected_ports += page.startswith("http://")
         # JSON is YAML.
         self.config.write_text(json.dumps(tree, indent=2))
 
@@ -105,6 +107,8 @@ class Relay:
                 ports["http" if web[2] == "clear" else "https"] = int(web[1])
             elif public:
                 ports["open"] = int(public[1])
+            elif page := re.search(r"the operator's page is there.*?127\.0\.0\.1:(\d+)", line):
+                ports["page"] = int(page[1])
             if len(ports) == expected_ports:
                 ready.set()
         ready.set()
@@ -148,6 +152,14 @@ class Relay:
             for item in value if isinstance(value, (list, tuple)) else [value]:
                 arguments += ["--" + name.replace("_", "-"), str(item)]
         return self.run(*arguments).stdout.strip()
+
+    def page_url(self, path=""):
+        return f"http://127.0.0.1:{self.ports['page']}{path}"
+
+    def login_link(self):
+        """A link to the operator's page, with the port that it has where the settings leave that open."""
+        url = self.json("admin", "login")[0]["url"]
+        return self.page_url("/" + url.partition("://")[2].partition("/")[2])
 
     def message(self, message_id):
         return self.json("messages", "show", message_id)[0]

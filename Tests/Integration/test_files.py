@@ -30,7 +30,8 @@ def demo(directory, until=None):
     process = subprocess.Popen(
         [BINARY, "serve", "--demo"], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0,
         env=clean_environment({
-            "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0"}))
+            "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0",
+        "HIVEKU_RELAY_ADMIN_LISTEN": "http://127.0.0.1:0"}))
     seen = ""
     for line in process.stdout:
         seen += line

@@ -192,7 +192,8 @@ def test_a_burst_of_two_hundred_at_ten_a_second_all_arrives(relay):
 
 def test_the_demos_line_works_as_pasted(tmp_path):
     environment = clean_environment({
-        "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0"})
+        "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0",
+        "HIVEKU_RELAY_ADMIN_LISTEN": "http://127.0.0.1:0"})
     process = subprocess.Popen(
         [BINARY, "serve", "--demo"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

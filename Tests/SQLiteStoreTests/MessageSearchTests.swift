@@ -10,12 +10,17 @@ import Testing
 
     /// How the pages of a search are found, in SQLite's words.
     private func plan(_ filter: MessageFilter) throws -> [String] {
+        try plan(MessageSearch(filter, now: Sample.now).sql)
+    }
+
+    private func plan(_ sql: String) throws -> [String] {
         let fixture = try StoreFixture()
-        let search = MessageSearch(filter, now: Sample.now)
         return try DatabaseQueue(path: fixture.path).read { database in
-            let arguments: StatementArguments =
-                ["key": "k", "tag": "t", "subject": "s", "since": 1, "oldest": 1, "now": 1, "page": 1, "before": 1]
-            return try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + search.sql, arguments: arguments)
+            let arguments: StatementArguments = [
+                "key": "k", "tag": "t", "subject": "s", "since": 1, "oldest": 1, "now": 1, "page": 1, "before": 1,
+                "words": "w",
+            ]
+            return try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + sql, arguments: arguments)
                 .map { $0["detail"] as String }
         }
     }
@@ -44,6 +49,17 @@ import Testing
                 "delivery_rare (key=? AND state=? AND message>? AND message<?)"
             ),
             (MessageFilter(tag: "t"), "PRIMARY KEY (key=? AND tag=? AND message<?)"),
+            (MessageFilter(state: .failed), "delivery_rare_of_all (state=? AND message<?)"),
+            (MessageFilter(state: .cancelled), "delivery_rare_of_all (state=? AND message<?)"),
+            (MessageFilter(state: .held), "delivery_rare_of_all (state=? AND message<?)"),
+            (MessageFilter(state: .suppressed), "delivery_rare_of_all (state=? AND message<?)"),
+            (MessageFilter(state: .partlyFailed), "delivery_rare_of_all (state=? AND message<?)"),
+            (
+                MessageFilter(state: .failed, since: Sample.now),
+                "delivery_rare_of_all (state=? AND message>? AND message<?)"
+            ),
+            (MessageFilter(state: .queued), "message USING INTEGER PRIMARY KEY (rowid<?)"),
+            (MessageFilter(), "message USING INTEGER PRIMARY KEY (rowid<?)"),
         ])
     func aSearchBeginsInAnIndex(_ filter: MessageFilter, _ index: String) throws {
         let plan = try plan(filter)
@@ -57,10 +73,93 @@ import Testing
         arguments: [
             MessageFilter(key: key), MessageFilter(key: key, state: .failed), MessageFilter(key: key, tag: "t"),
             MessageFilter(key: key, state: .sent, tag: "t", since: Sample.now),
+            MessageFilter(), MessageFilter(state: .sent), MessageFilter(state: .failed), MessageFilter(state: .held),
+            MessageFilter(state: .partlyFailed), MessageFilter(key: key, state: .partlyFailed),
+            MessageFilter(subject: "s"),
         ])
     func aPageIsNotSorted(_ filter: MessageFilter) throws {
         let plan = try plan(filter)
         #expect(!plan.contains { $0.contains("TEMP B-TREE") }, "\(plan)")
+    }
+
+    /// Whatever else is asked, the words lead, in the order of the ids.
+    @Test(
+        arguments: [
+            MessageFilter(), MessageFilter(key: key), MessageFilter(key: key, state: .failed),
+            MessageFilter(state: .queued), MessageFilter(subject: "s", tag: "t", since: Sample.now),
+        ])
+    func aSearchForWordsBeginsInTheirIndex(_ filter: MessageFilter) throws {
+        var filter = filter
+        filter.words = "w"
+        #expect(MessageSearch(filter, now: Sample.now).sqlForFew == nil)
+        let plan = try plan(filter)
+        let scans = plan.filter { $0.hasPrefix("SCAN") && !$0.hasPrefix("SCAN looked") }
+        // M: MATCH, and below an id.
+        let isMatched =
+            scans.count == 1 && scans[0].hasPrefix("SCAN message_words VIRTUAL TABLE INDEX")
+            && scans[0].contains("M") && scans[0].contains("<")
+        #expect(isMatched, "\(plan)")
+        #expect(!plan.contains { $0.contains("TEMP B-TREE") }, "\(plan)")
+    }
+
+    /// Where few deliveries are queued, they are where a search for them begins; they are counted in their index too.
+    @Test(
+        arguments: [
+            (MessageFilter(state: .queued), "delivery_queued (lane=?)"),
+            (MessageFilter(state: .scheduled), "delivery_queued (lane=?)"),
+            (MessageFilter(state: .sending), "delivery_sending (lane=?)"),
+        ])
+    func aSearchForFewBeginsWithThem(_ filter: MessageFilter, _ index: String) throws {
+        let few = try #require(MessageSearch(filter, now: Sample.now).sqlForFew)
+        let found = try plan(few.sql)
+        #expect(found.contains { $0.hasPrefix("SEARCH driver USING INDEX \(index)") }, "\(found)")
+        let counted = try plan(few.count)
+        #expect(counted.contains { $0.hasPrefix("SEARCH driver USING INDEX \(index)") }, "\(counted)")
+        // What was found is gone through, and no table.
+        for step in found + counted where step.hasPrefix("SCAN") {
+            #expect(step.hasPrefix("SCAN (subquery"), "\(step)")
+        }
+    }
+
+    @Test(arguments: [1, MessageSearch.mostSorted, MessageSearch.mostSorted + 1])
+    func whatIsQueuedIsFoundHoweverMuchThereIs(_ count: Int) async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let sent = try await fixture.accept(key)
+        try await fixture.settle(try await fixture.claim(), .simulated(sesMessageID: "1"))
+        var batch: [Submission] = []
+        for _ in 0..<count { batch.append(Sample.submission(fixture.id(), key: key)) }
+        _ = try await fixture.store.accept(batch, now: Sample.now)
+        let later = try await fixture.accept(try await fixture.key(.live))
+        try await fixture.settle(try await fixture.claim(.live), .failed, reason: "no")
+        let ids = batch.map(\.id).sorted { $0 > $1 }
+        #expect(try await fixture.store.messages(MessageFilter(state: .queued, limit: .max)).map(\.id) == ids)
+        let page = try await fixture.store.messagePage(
+            MessageFilter(state: .queued, before: ids[0], limit: 1), lookingAt: 1, now: Sample.now)
+        #expect(page.messages.map(\.id) == Array(ids.dropFirst().prefix(1)))
+        #expect(!ids.contains(sent) && !ids.contains(later))
+    }
+
+    /// In time that is bounded: a page ends although nothing was found.
+    @Test func aPageEndsWhereEnoughWasLookedAt() async throws {
+        let fixture = try StoreFixture()
+        let key = try await fixture.key()
+        let needle = try await fixture.accept(key, subject: "needle")
+        var batch: [Submission] = []
+        for _ in 0..<1200 { batch.append(Sample.submission(fixture.id(), key: key)) }
+        _ = try await fixture.store.accept(batch, now: Sample.now)
+        for filter in [
+            MessageFilter(subject: "needle", limit: 10), MessageFilter(key: key, subject: "needle", limit: 10),
+        ] {
+            var filter = filter
+            let first = try await fixture.store.messagePage(filter, lookingAt: 300, now: Sample.now)
+            #expect(first.messages.isEmpty)
+            // The 300th from the newest.
+            #expect(first.next == batch[900].id)
+            filter.before = first.next
+            let rest = try await fixture.store.messagePage(filter, lookingAt: .max, now: Sample.now)
+            #expect(rest.messages.map(\.id) == [needle] && rest.next == nil)
+        }
     }
 
     @Test func pagesFollowEachOther() async throws {

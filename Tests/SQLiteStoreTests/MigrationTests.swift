@@ -147,6 +147,60 @@ import Testing
         #expect(migrated + .seconds(86_399) <= until && until <= SystemClock().now() + .seconds(86_400))
     }
 
+    /// Messages of version 6 are found by their words and rare states, and the sums of days are those of the keys.
+    @Test func recordsOfVersion6AreFound() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Array(Schema.migrations.prefix(6)))
+        let (live, test) = (Sample.key(.live).stored.key, Sample.key(.test, name: "other").stored.key)
+        let id = try #require(MessageID(rawValue: MessageID.first(at: Sample.now)))
+        let now = Sample.now.milliseconds
+        try await pool.write { database in
+            for key in [live, test] {
+                try database.execute(
+                    sql: """
+                        INSERT INTO key (id, name, environment, scopes, per_second, domains, networks, created_at, digest)
+                        VALUES (?, ?, ?, 'email:send', 10, '', '', ?, zeroblob(32))
+                        """, arguments: [key.id.text, key.name, key.environment.rawValue, now])
+                for ago in [0, 1, 40] {
+                    try database.execute(
+                        sql: """
+                            INSERT INTO usage (key, day, emails, messages, deliveries, bounces, hard_bounces, complaints)
+                            VALUES (?, ?, 9, 9, 4, 3, 2, 1)
+                            """, arguments: [key.id.text, Sample.now.day.number - Int64(ago)])
+                }
+            }
+            try database.execute(
+                sql: """
+                    INSERT INTO message (id, key, lane, subject, size, accepted_at)
+                    VALUES (?, ?, 'live', 'Your order', 1, ?)
+                    """, arguments: [id.rawValue, live.id.text, now])
+            try database.execute(
+                sql: """
+                    INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, ended_at)
+                    VALUES (?1, ?2, 'live', 'to@example.net', 'failed', ?3, ?3, ?3)
+                    """, arguments: [id.rawValue, live.id.text, now])
+        }
+        try pool.close()
+        let store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        let status = try await store.queueStatus(now: Sample.now)
+        let expected = FeedbackCounts(deliveries: 8, bounces: 6, hardBounces: 4, complaints: 2)
+        #expect(status.feedback == [.live: expected, .test: expected])
+        #expect(status.emailsToday == [.live: 9, .test: 9])
+        #expect(try await store.messages(MessageFilter(state: .failed)).map(\.id) == [id])
+        var filter = MessageFilter()
+        filter.words = "to@example order"
+        #expect(try await store.messages(filter).isEmpty)
+        #expect(try await store.indexWords() == 0)
+        #expect(try await store.messages(filter).map(\.id) == [id])
+        let keys = try await store.keyRecords(KeyFilter(text: "other"), now: Sample.now)
+        #expect(keys.map(\.key.id) == [test.id])
+        #expect(keys.first?.usage.feedback == expected)
+        try store.close()
+    }
+
     @Test func aMigratedDatabaseIsLeftAlone() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         for _ in 0..<2 { try migrate(fixture.path) }

@@ -41,11 +41,12 @@ import Testing
         log: { level: debug, format: json }
         webhooks: { private_networks: [192.0.2.10] }
         metrics: { listen: "127.0.0.1:9465" }
+        admin: { listen: "http://127.0.0.1:2581" }
         """
     private static let fixed: Set = [
         "database", "listen", "http.listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
         "ses.credentials_file", "ses.profile", "feedback.queue_url", "feedback.region", "feedback.endpoint",
-        "metrics.listen",
+        "metrics.listen", "admin.listen",
     ]
 
     @Test func everySettingChangesOrIsNamed() throws {
@@ -60,6 +61,7 @@ import Testing
         expected.listen = before.listen
         expected.http.listen = before.http.listen
         expected.metrics = before.metrics
+        expected.admin = before.admin
         expected.feedback = before.feedback
         expected.ses = before.ses
         expected.ses.maximumSendRate = .fixed(13)

@@ -105,6 +105,8 @@ func mistakes(
           private_networks: [ 10.20.0.0/16, "fd00::/8" ]
         metrics:
           listen: unix:/run/relay/metrics.sock
+        admin:
+          listen: unix:/run/relay/admin.sock
 
         """
 
@@ -163,6 +165,7 @@ func mistakes(
         settings.log.format = .json
         settings.webhooks.privateNetworks = [try NetworkBlock("10.20.0.0/16"), try NetworkBlock("fd00::/8")]
         settings.metrics.listen = .unix(path: "/run/relay/metrics.sock")
+        settings.admin.listen = .unix(path: "/run/relay/admin.sock")
         return settings
     }
 
@@ -236,6 +239,7 @@ func mistakes(
             "HIVEKU_RELAY_LOG_FORMAT": "json",
             "HIVEKU_RELAY_WEBHOOKS_PRIVATE_NETWORKS": "10.20.0.0/16,fd00::/8",
             "HIVEKU_RELAY_METRICS_LISTEN": "unix:/run/relay/metrics.sock",
+            "HIVEKU_RELAY_ADMIN_LISTEN": "unix:/run/relay/admin.sock",
         ]
         #expect(Set(environment.keys) == Set(RelaySettings.reference.map(\.environmentVariable)))
         let file = "hostname: other.example.com\nlisten: systemd\nlog: { level: error }\nses: { region: eu-west-1 }\n"
@@ -305,6 +309,25 @@ func mistakes(
     ])
     func noPlacesForMetrics(written: String) {
         #expect(throws: Misfit.self) { try ValueKind.metricsListener.read(written) }
+    }
+
+    @Test(arguments: [
+        ("http://127.0.0.1:2581", "http://127.0.0.1:2581"), ("http://localhost:0", "http://127.0.0.1:0"),
+        ("http://[::1]:2581", "http://[::1]:2581"), ("unix:/run/a.sock", "unix:/run/a.sock"),
+    ])
+    func placesForThePage(written: String, meant: String) throws {
+        let listen = try RelaySettings.load(yaml: "admin: { listen: \"\(written)\" }", file: "f", [:]).admin.listen
+        #expect(listen?.description == meant)
+        #expect(try listen.map { try ValueKind.adminListener.parse($0.description) } == listen)
+    }
+
+    @Test(arguments: [
+        "http://0.0.0.0:1", "http://[::]:1", "http://192.0.2.1:1", "http://127.0.0.1", "https://127.0.0.1:1",
+        "127.0.0.1:2581",
+        "http://gateway.example.com:1", "http://127.0.0.1:1/", "unix:", "unix:a", "/run/a.sock",
+    ])
+    func noPlacesForThePage(written: String) {
+        #expect(throws: Misfit.self) { try ValueKind.adminListener.read(written) }
     }
 }
 

@@ -3,7 +3,7 @@ import TestSupport
 
 /// All that a relay asks of a store.
 public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageCancellation
-    & MessageRecords & FeedbackStore & SuppressionStore & SenderReportStore & WebhookStore
+    & MessageRecords & FeedbackStore & SuppressionStore & SenderReportStore & WebhookStore & OperatorSessionStore
 
 /// One thing that every store has to hold to. A test of a store goes through ``all`` and calls ``hold(_:)`` with a new store each.
 ///
@@ -22,6 +22,7 @@ public struct StoreContract: Sendable, CustomStringConvertible {
 
     public static let all =
         keys + acceptance + queue + scheduling + searches + operators + events + suppressions + senderReports + webhooks
+        + lists + words + sessions
 
     /// What was expected and what was found.
     public struct Violation: Error, CustomStringConvertible {

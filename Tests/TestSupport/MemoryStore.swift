@@ -3,8 +3,7 @@ import Synchronization
 
 /// A store of one process, in memory: all that the contract asks for, and nothing on disk.
 public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords,
-    FeedbackStore,
-    SuppressionStore, SenderReportStore, WebhookStore
+    FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore
 {
     private struct State {
         var tables = MemoryTables()
@@ -169,6 +168,17 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
 
     public func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord] {
         Array(tables { $0.records(filter, now: now) }.prefix(filter.limit))
+    }
+
+    public func messagePage(
+        _ filter: MessageFilter, lookingAt most: Int, now: Timestamp
+    ) async throws -> MessagePage {
+        tables { $0.page(filter, lookingAt: most, now: now) }
+    }
+
+    public func indexWords() async throws -> Int {
+        tables { $0.indexed = Set($0.messages.keys) }
+        return 0
     }
 
     public func queueStatus(now: Timestamp) async throws -> QueueStatus { tables { $0.status(now: now) } }

@@ -63,6 +63,10 @@ public struct MemoryTables: Sendable {
     var keys: [KeyID: (stored: StoredKey, usage: KeyUsage, days: [Int64: Int])] = [:]
     var messages: [MessageID: Message] = [:]
     var told = MemoryEvents()
+    /// Messages that are found by their words.
+    var indexed: Set<MessageID> = []
+    var logins: [OperatorDigest: Timestamp] = [:]
+    var sessions: [OperatorDigest: Timestamp] = [:]
     public var senderReports = SenderReports.off
     private var remembered: [Fingerprint: MessageID] = [:]
     private var requests: [Fingerprint: (earlier: AcceptanceLedger.EarlierRequest, at: Timestamp)] = [:]
@@ -330,29 +334,51 @@ public struct MemoryTables: Sendable {
 
     /// Newest first, as many as there are.
     func records(_ filter: MessageFilter, now: Timestamp) -> [MessageRecord] {
-        messages.values.sorted { $0.submission.id.rawValue > $1.submission.id.rawValue }.map { message in
-            let submission = message.submission
-            return MessageRecord(
-                id: submission.id, key: submission.key, environment: message.lane, client: submission.client,
-                reversePath: submission.envelope.reversePath, subject: submission.subject, size: submission.body.size,
-                acceptedAt: submission.acceptedAt, hasBody: message.body != nil,
-                tags: submission.tags, scheduledAt: submission.waitsUntil,
-                deliveries: parts(of: submission.id).map { row in
-                    MessageRecord.Delivery(
-                        recipients: row.delivery.envelope.recipients, state: row.state,
-                        attempts: row.delivery.attempts, nextAttemptAt: row.state == .queued ? row.due : nil,
-                        sesMessageID: row.sesMessageID, reason: row.reason,
-                        maybeDuplicate: row.delivery.maybeDuplicate, endedAt: row.endedAt, history: row.history)
-                }, reported: told.events[submission.id] ?? [], now: now)
-        }.filter { record in
-            (filter.ids.map { $0.contains(record.id) } ?? true) && (filter.key.map { $0 == record.key } ?? true)
-                && (filter.subject.map { $0 == record.subject } ?? true)
-                && (filter.since.map { record.acceptedAt >= $0 } ?? true)
-                && (filter.state.map { $0 == record.state } ?? true)
-                && (filter.status.map { status in record.recipientRecords.contains { $0.status == status } } ?? true)
-                && (filter.before.map { record.id < $0 } ?? true)
-                && (filter.tag.map { tag in record.tags.contains { $0.utf8.elementsEqual(tag.utf8) } } ?? true)
+        records(before: filter.before, now: now).filter { satisfies($0, filter) }
+    }
+
+    func page(_ filter: MessageFilter, lookingAt most: Int, now: Timestamp) -> MessagePage {
+        let all = records(before: filter.before, now: now)
+        var page = MessagePage(messages: [], next: nil)
+        for (index, record) in all.enumerated() {
+            if satisfies(record, filter) { page.messages.append(record) }
+            if page.messages.count == filter.limit || index + 1 >= most {
+                page.next = index + 1 < all.count ? record.id : nil
+                break
+            }
         }
+        return page
+    }
+
+    private func records(before: MessageID?, now: Timestamp) -> [MessageRecord] {
+        messages.values.sorted { $0.submission.id.rawValue > $1.submission.id.rawValue }
+            .filter { message in before.map { message.submission.id < $0 } ?? true }
+            .map { message in
+                let submission = message.submission
+                return MessageRecord(
+                    id: submission.id, key: submission.key, environment: message.lane, client: submission.client,
+                    reversePath: submission.envelope.reversePath, subject: submission.subject,
+                    size: submission.body.size,
+                    acceptedAt: submission.acceptedAt, hasBody: message.body != nil,
+                    tags: submission.tags, scheduledAt: submission.waitsUntil,
+                    deliveries: parts(of: submission.id).map { row in
+                        MessageRecord.Delivery(
+                            recipients: row.delivery.envelope.recipients, state: row.state,
+                            attempts: row.delivery.attempts, nextAttemptAt: row.state == .queued ? row.due : nil,
+                            sesMessageID: row.sesMessageID, reason: row.reason,
+                            maybeDuplicate: row.delivery.maybeDuplicate, endedAt: row.endedAt, history: row.history)
+                    }, reported: told.events[submission.id] ?? [], now: now)
+            }
+    }
+
+    private func satisfies(_ record: MessageRecord, _ filter: MessageFilter) -> Bool {
+        (filter.ids.map { $0.contains(record.id) } ?? true) && (filter.key.map { $0 == record.key } ?? true)
+            && (filter.subject.map { $0 == record.subject } ?? true)
+            && (filter.since.map { record.acceptedAt >= $0 } ?? true)
+            && (filter.state.map { $0 == record.state } ?? true)
+            && (filter.status.map { status in record.recipientRecords.contains { $0.status == status } } ?? true)
+            && (filter.tag.map { tag in record.tags.contains { $0.utf8.elementsEqual(tag.utf8) } } ?? true)
+            && (filter.words.map { indexed.contains(record.id) && MemoryWords($0).areIn(record) } ?? true)
     }
 
     func status(now: Timestamp) -> QueueStatus {
@@ -407,6 +433,7 @@ public struct MemoryTables: Sendable {
             }
             guard mayGo else { continue }
             messages[id] = nil
+            indexed.remove(id)
             told.events[id] = nil
             told.undelivered[id] = nil
             for row in rows { deliveries[row.delivery.id] = nil }

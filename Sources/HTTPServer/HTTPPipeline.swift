@@ -1,0 +1,75 @@
+import HTTPTypes
+import HummingbirdCore
+import Listening
+import Logging
+import NIOCore
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import RelayCore
+
+/// HTTP/1.1 on a connection: Hummingbird, behind the guard that holds a client to its times, its order and its sizes.
+package struct HTTPPipeline: Sendable {
+    private let timeouts: HTTPTimeouts
+    private let shutdown: ShutdownNotice
+    private let clock: any RelayClock
+    private let logger: Logger
+
+    /// Answers one request. Throws when the connection has ended, or ends for want of the rest of the request.
+    package typealias Responder =
+        @Sendable (_ request: Request, _ writer: consuming ResponseWriter) async throws -> Void
+
+    package init(timeouts: HTTPTimeouts, shutdown: ShutdownNotice, clock: any RelayClock, logger: Logger) {
+        self.timeouts = timeouts
+        self.shutdown = shutdown
+        self.clock = clock
+        // The servers write their own log lines; Hummingbird's are left out.
+        var quiet = logger
+        quiet.logLevel = .critical
+        self.logger = quiet
+    }
+
+    /// Octets of a request's header, a multiple of 1024.
+    static let maximumHeaderSize = 32 * 1024
+    static let maximumHeaderFields = 200
+    /// Octets of one read from the socket. A connection whose body comes faster than it is stored holds a few of them.
+    private static let readSize = 16 * 1024
+
+    /// Adds the handlers to a connection that has just been accepted, on its event loop.
+    ///
+    /// - Parameter tell: told of what the guard did, on the connection's event loop.
+    package func addHandlers(
+        to channel: any Channel, tell: @escaping @Sendable (RequestGuard.Event) -> Void, respond: @escaping Responder
+    ) throws {
+        let options = channel.syncOptions
+        try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: HTTPPipeline.readSize))
+        try options?.setOption(.maxMessagesPerRead, value: 1)
+        // Hummingbird needs it: it holds reads back where the server does not keep up.
+        try options?.setOption(.autoRead, value: true)
+        let (timeouts, shutdown, clock, logger) = (timeouts, shutdown, clock, logger)
+        let http = HTTP1Channel(
+            responder: { request, writer, _ in try await respond(request, writer) },
+            configuration: .init(
+                additionalChannelHandlers: [
+                    RequestGuard(timeouts, shutdown: shutdown, clock: clock, connectedAt: .now(), tell: tell)
+                ],
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: HTTPPipeline.maximumHeaderSize,
+                    maxHeaderListSize: HTTPPipeline.maximumHeaderSize,
+                    maxHeaderFieldCount: HTTPPipeline.maximumHeaderFields)))
+        http.setup(channel: channel, logger: logger).whenComplete { result in
+            switch result {
+            case .success(let requests):
+                do {
+                    let handlers = channel.pipeline.syncOperations
+                    let codec = try handlers.handler(type: HTTP1ToHTTPServerCodec.self)
+                    try handlers.addHandler(OldVersionHandler(), position: .before(codec))
+                } catch {
+                    channel.close(promise: nil)
+                    return
+                }
+                Task { await http.handle(value: requests, logger: logger) }
+            case .failure: channel.close(promise: nil)
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import HTTPServer
+import HTTPTypes
+import InternetMessage
+import NIOCore
+import RelayCore
+
+/// What is in a message. All of it comes from elsewhere, and is taken for hostile.
+enum MessageContent {
+    /// Octets of a message that are read for the page; attachments behind them are left out.
+    private static let most = 2 << 20
+
+    /// Nil where the content went meanwhile.
+    static func read(_ page: OperatorPage, _ id: MessageID) async throws -> ReadableMessage? {
+        do {
+            let body = try await page.store.body(of: id)
+            return try await page.turns.with(2 * min(most, body.size)) {
+                var message = ReadableMessage(try await octets(of: body, upTo: most))
+                if body.size > most { message.isCutOff = true }
+                return message
+            }
+        } catch StoreError.bodyGone {
+            return nil
+        }
+    }
+
+    private static func octets(of body: any StoredBody, upTo most: Int) async throws -> [UInt8] {
+        var octets: [UInt8] = []
+        while octets.count < min(most, body.size) {
+            let piece = try await body.read(at: octets.count, count: min(1 << 18, most - octets.count))
+            guard !piece.isEmpty else { break }
+            octets += piece
+        }
+        return octets
+    }
+
+    /// What the frame may do: show text, styles and the images that are in the message itself. No script, no request to anywhere, no
+    /// form, and an origin of its own, so that it is no part of the page whatever it holds.
+    private static let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+
+    /// The message's HTML as a document of its own.
+    static func html(_ page: OperatorPage, _ id: MessageID) async throws -> HTTPAnswer {
+        guard let html = try await read(page, id)?.html else { throw StoreError.bodyGone(id) }
+        return HTTPAnswer(
+            .ok, HTTPAnswer.guards(policy: policy, frames: "SAMEORIGIN"), contentType: "text/html; charset=utf-8",
+            body: ByteBuffer(bytes: FramedHTML.octets(of: html.text)))
+    }
+
+    /// The message's octets, to be kept as a file. They are read in pieces while they are sent.
+    static func raw(_ page: OperatorPage, _ id: MessageID) async throws -> PageAnswer {
+        let body = try await page.store.body(of: id)
+        var fields = HTTPAnswer.guards(policy: policy, frames: "DENY")
+        fields[.contentDisposition] = "attachment; filename=\"\(id).eml\""
+        var answer = HTTPAnswer(.ok, fields, contentType: "message/rfc822", body: ByteBuffer())
+        answer.head.headerFields[.contentLength] = String(body.size)
+        return .stored(answer, body)
+    }
+}

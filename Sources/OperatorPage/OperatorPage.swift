@@ -1,0 +1,305 @@
+import Admission
+import HTTPServer
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import RelayCore
+
+/// What a request is answered with.
+enum PageAnswer: Sendable {
+    case whole(HTTPAnswer)
+    /// A body that is read while it is sent; the answer has none.
+    case stored(HTTPAnswer, any StoredBody)
+}
+
+/// Answers the requests for the operator's page: checks where each comes from and who has sent it, then leaves it to the page or the
+/// action that it is for.
+struct OperatorPage: Sendable {
+    let configuration: OperatorPageConfiguration
+    let admission: Admission
+    let store: any RelayStore
+    let clock: any RelayClock
+    let secrets: ShownOnce
+    /// Of pages that need much memory while they are made, few are made at a time.
+    let turns = LargeBodyTurns(capacity: 8 << 20)
+
+    /// Where the operator is: on this machine, or at the end of a tunnel to it.
+    static let local = IPAddress(ipv4: 0x7F00_0001)
+    let logger: Logger
+
+    /// - Throws: when the connection ends before the request does.
+    func answer(_ request: Request) async throws -> PageAnswer {
+        // A target with a host of its own is for proxies (RFC 9112, section 3.2.2), and would say another one than Host.
+        guard request.head.path?.hasPrefix("/") == true else { return .whole(notice(.host)) }
+        if let refusal = RequestCheck.refusal(authority: request.head.authority, request.headers) {
+            return .whole(notice(refusal))
+        }
+        let finding = PageRoute.find(request.method, request.uri.path)
+        switch finding {
+        case .found(.asset(let asset)): return .whole(asset.answer)
+        case .found(.login): return .whole(await signIn(request))
+        default: break
+        }
+        let visitor: Visitor
+        do {
+            guard let found = try await self.visitor(request) else { return .whole(signedOut()) }
+            visitor = found
+        } catch {
+            logger.error("nobody can be let in to the operator's page", metadata: ["error": "\(error)"])
+            return .whole(notice(Failures.store("\(error)"), .serviceUnavailable))
+        }
+        do {
+            if case .found(.show(.raw(let id))) = finding { return try await MessageContent.raw(self, id) }
+            return .whole(try await answer(request, finding, visitor))
+        } catch let error as StoreError {
+            return .whole(failed(error, visitor))
+        } catch let refusal as Failures.Refused {
+            return .whole(
+                visitor.failure(Failures.refused(refusal.sentence, back: refusal.back), .unprocessableContent))
+        }
+    }
+
+    private func answer(
+        _ request: Request, _ finding: PageRoute.Finding, _ visitor: Visitor
+    ) async throws -> HTTPAnswer {
+        switch finding {
+        case .found(.home): return .redirect(to: Path.keys)
+        case .found(.show(let page)): return try await show(page, request, visitor)
+        case .found(.act(let action)):
+            guard let form = try await form(request) else { return visitor.failure(Failures.form, .contentTooLarge) }
+            // Compared by their digests: who guesses learns nothing from how long it takes.
+            guard let token = OperatorSecret(form.raw("token")),
+                token.digest == OperatorSecret(visitor.session.formToken)?.digest
+            else { return visitor.failure(Failures.token, .forbidden) }
+            return try await act(action, form, visitor)
+        case .otherMethod(let allowed):
+            var answer = visitor.failure(Failures.method, .methodNotAllowed)
+            answer.head.headerFields[.allow] = allowed
+            return answer
+        case .notFound, .found(.asset), .found(.login): return visitor.failure(Failures.notFound, .notFound)
+        }
+    }
+
+    private func failed(_ error: StoreError, _ visitor: Visitor) -> HTTPAnswer {
+        switch error {
+        case .noSuchKey, .noSuchMessage, .bodyGone: return visitor.failure(Failures.gone("\(error)"), .notFound)
+        case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse:
+            logger.error("a page of the operator's could not be made", metadata: ["error": "\(error)"])
+            return visitor.failure(Failures.store("\(error)"), .serviceUnavailable)
+        }
+    }
+
+    private func show(_ page: PageRoute.Page, _ request: Request, _ visitor: Visitor) async throws -> HTTPAnswer {
+        // What can't be read asks for nothing.
+        // HEAD shows nobody anything, so it uses no secret up.
+        let query = request.method == .head ? Form() : Form(request.uri.query ?? "") ?? Form()
+        switch page {
+        case .keys: return visitor.page(try await KeysPage.make(self, query, visitor))
+        case .newKey: return visitor.page(NewKeyPage.make(self, visitor, Form(), mistake: nil))
+        case .key(let id): return visitor.page(try await KeyPage.make(self, id, query, visitor))
+        case .secret(let id): return try await SecretPage.answer(self, id, query, visitor)
+        case .messages: return try await MessagesPage.answer(self, query, visitor)
+        case .message(let id): return visitor.page(try await MessageDetailPage.make(self, id, query, visitor))
+        case .html(let id): return try await MessageContent.html(self, id)
+        case .raw: return visitor.failure(Failures.notFound, .notFound)
+        case .queue: return visitor.page(try await QueuePage.make(self, visitor))
+        case .suppressions: return visitor.page(try await SuppressionsPage.make(self, query, visitor, mistake: nil))
+        case .webhooks: return visitor.page(try await WebhooksPage.make(self, query, visitor, mistake: nil))
+        case .webhook(let id): return visitor.page(try await WebhookPage.make(self, id, query, visitor))
+        }
+    }
+
+    private func act(_ action: PageRoute.Action, _ form: Form, _ visitor: Visitor) async throws -> HTTPAnswer {
+        let answer = try await self.answer(action, form, visitor)
+        if answer.head.status == .seeOther {
+            logger.info("the operator has changed something on the page", metadata: ["action": "\(action.name)"])
+        }
+        return answer
+    }
+
+    private func answer(
+        _ action: PageRoute.Action, _ form: Form, _ visitor: Visitor
+    ) async throws -> HTTPAnswer {
+        switch action {
+        case .signOut:
+            try await store.endSession(visitor.session.digest)
+            var answer = HTTPAnswer.redirect(to: Path.keys)
+            answer.head.headerFields[.setCookie] = SessionCookie.gone
+            return answer
+        case .createKey: return try await NewKeyPage.create(self, form, visitor)
+        case .changeKey(let id): return try await KeyActions.change(self, id, form, visitor)
+        case .rotateKey(let id): return try await KeyActions.rotate(self, id, form, visitor)
+        case .revokeKey(let id): return try await KeyActions.revoke(self, id, form, visitor)
+        case .sendTest(let id): return try await KeyActions.sendTest(self, id, form, visitor)
+        case .steer(let id, let steering): return try await MessageDetailPage.steer(self, id, steering)
+        case .suppress: return try await SuppressionsPage.add(self, form, visitor)
+        case .unsuppress: return try await SuppressionsPage.remove(self, form, visitor)
+        case .createWebhook: return try await WebhooksPage.create(self, form, visitor)
+        case .changeWebhook(let id, let change): return try await WebhookPage.change(self, id, change)
+        }
+    }
+
+    /// The fields that a form has sent; nil for what is too long, or no form of a browser's.
+    private func form(_ request: Request) async throws -> Form? {
+        let type = request.headers[.contentType] ?? ""
+        guard type.prefix(while: { $0 != ";" }).trimmed.lowercased() == "application/x-www-form-urlencoded" else {
+            return nil
+        }
+        var octets: [UInt8] = []
+        for try await piece in request.body {
+            guard octets.count + piece.readableBytes <= Form.longestBody else { return nil }
+            octets.append(contentsOf: piece.readableBytesView)
+        }
+        return String(validating: octets, as: UTF8.self).flatMap { Form($0) }
+    }
+
+    // MARK: Signing in
+
+    /// The link: good once, and exchanged for a session.
+    private func signIn(_ request: Request) async -> HTTPAnswer {
+        // A browser or a mail scanner that only looks at a link must not use it up.
+        guard request.method == .get else {
+            guard request.method == .head else { return notice(Failures.method, .methodNotAllowed) }
+            return signedOut(.ok)
+        }
+        guard let secret = Form(request.uri.query ?? "").flatMap({ OperatorSecret($0.raw("token")) }) else {
+            return signedOut(.forbidden)
+        }
+        let now = clock.now()
+        var generator = SystemRandomNumberGenerator()
+        let session = OperatorSecret(using: &generator)
+        do {
+            guard
+                try await store.beginSession(
+                    session.digest, until: now + OperatorSecret.sessionLife, redeeming: secret.digest, now: now)
+            else {
+                // Everybody who reaches the page can make such lines, so that there must not be many.
+                admission.clientLog.write(
+                    .notice, "a link to the operator's page was refused", client: OperatorPage.local,
+                    metadata: ["reason": "used or too old"])
+                return notice(Failures.usedLink, .forbidden)
+            }
+        } catch {
+            logger.error("nobody can sign in to the operator's page", metadata: ["error": "\(error)"])
+            return notice(Failures.store("\(error)"), .serviceUnavailable)
+        }
+        logger.notice("the operator has signed in to the page")
+        var answer = HTTPAnswer.redirect(to: Path.keys)
+        answer.head.headerFields[.setCookie] = SessionCookie.value(session)
+        return answer
+    }
+
+    /// Who has sent the request; nil without a session.
+    private func visitor(_ request: Request) async throws -> Visitor? {
+        let now = clock.now()
+        for secret in SessionCookie.secrets(in: request.headers) {
+            if let end = try await store.session(secret.digest, now: now) {
+                return Visitor(
+                    session: secret, sessionEnds: end, now: now, hostname: configuration.hostname,
+                    version: configuration.version)
+            }
+        }
+        return nil
+    }
+
+    // MARK: Answers without a session
+
+    private func signedOut(_ status: HTTPResponse.Status = .unauthorized) -> HTTPAnswer {
+        notice(Failures.signedOut, status)
+    }
+
+    private func notice(_ refusal: RequestCheck.Refusal) -> HTTPAnswer {
+        switch refusal {
+        case .host: notice(Failures.host, .misdirectedRequest)
+        case .foreign: notice(Failures.foreign, .forbidden)
+        case .prefetch: notice(Failures.foreign, .serviceUnavailable)
+        }
+    }
+
+    private func notice(_ content: PageContent, _ status: HTTPResponse.Status) -> HTTPAnswer {
+        .page(Layout.notice(content, hostname: configuration.hostname), status)
+    }
+}
+
+extension PageRoute.Action {
+    /// For the log.
+    var name: String {
+        switch self {
+        case .signOut: "sign out"
+        case .createKey: "create a key"
+        case .changeKey(let id): "change the rules of key \(id)"
+        case .rotateKey(let id): "rotate key \(id)"
+        case .revokeKey(let id): "revoke key \(id)"
+        case .sendTest(let id): "send a test message with key \(id)"
+        case .steer(let id, let steering): "\(steering.rawValue) message \(id)"
+        case .suppress: "add to the suppressions"
+        case .unsuppress: "remove from the suppressions"
+        case .createWebhook: "create a webhook"
+        case .changeWebhook(let id, let change): "\(change.rawValue) webhook \(id)"
+        }
+    }
+}
+
+/// The cookie of a session.
+enum SessionCookie {
+    private static let name = "hiveku_relay_session"
+    /// Another program on this machine can have set more of them; each is looked up.
+    private static let most = 4
+
+    /// Not `Secure`: the page is clear HTTP on a loopback address.
+    static func value(_ session: OperatorSecret) -> String {
+        let seconds = Int(OperatorSecret.sessionLife.inSeconds)
+        return "\(name)=\(session.revealed); Path=/; Max-Age=\(seconds); HttpOnly; SameSite=Strict"
+    }
+
+    static let gone = "\(name)=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+
+    static func secrets(in fields: HTTPFields) -> [OperatorSecret] {
+        fields[values: .cookie].flatMap { $0.split(separator: ";") }
+            .compactMap { pair -> OperatorSecret? in
+                let parts = pair.split(separator: "=", maxSplits: 1)
+                guard parts.count == 2, parts[0].trimmed == name else { return nil }
+                return OperatorSecret(parts[1].trimmed)
+            }.prefix(most).map { $0 }
+    }
+}
+
+extension HTTPAnswer {
+    /// What a browser may do with a page: show what is in it and its own files, and send its forms back.
+    static let policy =
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+        + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+    static func page(_ html: HTML, _ status: HTTPResponse.Status = .ok) -> HTTPAnswer {
+        HTTPAnswer(
+            status, guards(policy: policy, frames: "DENY"), contentType: "text/html; charset=utf-8",
+            body: ByteBuffer(string: html.text))
+    }
+
+    /// The fields of every answer that a browser shows.
+    static func guards(policy: String, frames: String) -> HTTPFields {
+        [
+            .contentSecurityPolicy: policy, .xContentTypeOptions: "nosniff", .xFrameOptions: frames,
+            // Not `no-referrer`: with it browsers send the origin null with forms.
+            .referrerPolicy: "same-origin", .crossOriginOpenerPolicy: "same-origin",
+            .crossOriginResourcePolicy: "same-origin",
+        ]
+    }
+
+    /// To a page after a form was taken, so that to load it again does not send the form again.
+    static func redirect(to path: String) -> HTTPAnswer {
+        var answer = HTTPAnswer(
+            .seeOther, guards(policy: policy, frames: "DENY"), contentType: "text/plain; charset=utf-8",
+            body: ByteBuffer())
+        answer.head.headerFields[.location] = path
+        return answer
+    }
+}
+
+extension HTTPField.Name {
+    static let xFrameOptions = HTTPField.Name("X-Frame-Options")!
+    static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
+    static let crossOriginOpenerPolicy = HTTPField.Name("Cross-Origin-Opener-Policy")!
+    static let crossOriginResourcePolicy = HTTPField.Name("Cross-Origin-Resource-Policy")!
+}

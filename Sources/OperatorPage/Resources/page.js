@@ -1,0 +1,75 @@
+// What makes the operator's page more comfortable. Without it all can be read, and every form works.
+"use strict";
+
+// A button that copies what stands beside it.
+function offerCopying(root) {
+  for (const button of root.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const code = button.parentElement.querySelector("code");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(code);
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+  }
+}
+
+// A form that must be confirmed by typing a name can be sent when the name is there.
+function holdBackUntilTyped(root) {
+  for (const field of root.querySelectorAll("[data-must-be]")) {
+    const button = field.form.querySelector("button");
+    const look = () => { button.disabled = field.value.trim() !== field.dataset.mustBe.trim(); };
+    field.addEventListener("input", look);
+    look();
+  }
+}
+
+// A page that changes by itself is fetched again, unless somebody is at work in it.
+function follow() {
+  const main = document.querySelector("main[data-live]");
+  if (!main) { return; }
+  const seconds = Number(main.dataset.live);
+  const isBusy = () => document.hidden || main.contains(document.activeElement) || main.querySelector("details[open] form")
+    || !getSelection().isCollapsed;
+  let last = null;
+  setInterval(async () => {
+    if (isBusy()) { return; }
+    try {
+      const response = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
+      if (!response.ok) { return; }
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("main");
+      // A frame would be loaded again with each change, and jump.
+      const text = fresh.textContent;
+      if (isBusy() || text === (last ?? main.textContent)) { return; }
+      last = text;
+      const open = [...main.querySelectorAll("details")].map((element) => element.open);
+      fresh.querySelectorAll("details").forEach((element, place) => { if (open[place]) { element.open = true; } });
+      fresh.querySelector(".done")?.remove();
+      main.replaceChildren(...fresh.childNodes);
+      offerCopying(main);
+    } catch { /* The relay restarts, or the tunnel is down: the next time will tell. */ }
+  }, seconds * 1000);
+}
+
+// What can't be undone is asked for first.
+document.addEventListener("submit", (event) => {
+  const question = event.target.querySelector("[data-confirm]")?.dataset.confirm;
+  if (question && !confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
+});
+
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "post") {
+    setTimeout(() => { for (const button of event.target.querySelectorAll("button")) { button.disabled = true; } }, 0);
+  }
+});
+addEventListener("pageshow", (event) => { if (event.persisted) { location.reload(); } });
+
+offerCopying(document);
+holdBackUntilTyped(document);
+follow();

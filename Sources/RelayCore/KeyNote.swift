@@ -1,0 +1,104 @@
+/// What an operator should look at about a key.
+public struct KeyNote: Hashable, Sendable {
+    /// In a few words, such as `unused for 40 d`.
+    public var text: String
+    /// Whether mail is lost or SES may step in, so that it should be seen at first sight.
+    public var isUrgent = false
+
+    /// Without a full stop, what an operator may do about it; nil where nothing need be done.
+    public var advice: String?
+}
+
+extension KeyRecord {
+    public var standing: SendingStanding { SendingStanding(usage.feedback) }
+
+    /// What to look at, the most urgent first; empty for a key that is fine.
+    public func notes(at now: Timestamp) -> [KeyNote] {
+        let day = Duration.seconds(86_400)
+        if key.revokedAt != nil { return [KeyNote(text: "revoked")] }
+        var notes: [KeyNote] = []
+        if let expiry = key.expiresAt {
+            if expiry <= now {
+                notes.append(
+                    KeyNote(
+                        text: "EXPIRED", isUrgent: true,
+                        advice: "applications with this key are refused: give it a later end, or revoke it"))
+            } else if expiry - now < day * 14 {
+                notes.append(
+                    KeyNote(
+                        text: "expires in \(approximate(expiry - now))",
+                        advice: "give it a later end if it is still needed"))
+            }
+        }
+        if !key.canSend {
+            notes.append(
+                KeyNote(text: "can't send: no email:send or email:batch", advice: "add the scope email:send"))
+        }
+        let retire = "revoke it if nobody needs it"
+        if let last = usage.lastUsedAt {
+            if now - last >= day * 30 {
+                notes.append(KeyNote(text: "unused for \(approximate(now - last))", advice: retire))
+            }
+        } else if now - key.createdAt >= day {
+            notes.append(KeyNote(text: "never used", advice: retire))
+        }
+        if usage.rateLimitHits > 0 {
+            notes.append(
+                KeyNote(text: "hits its limits", advice: "raise the limits, or find out what sends so much"))
+        }
+        if let cap = key.limits.perDay, usage.emailsToday >= cap {
+            notes.append(
+                KeyNote(
+                    text: "day used up", isUrgent: true,
+                    advice: "mail is refused until 00:00 UTC: raise the daily cap if that is not wanted"))
+        }
+        if usage.authFailures > 0 {
+            notes.append(
+                KeyNote(
+                    text: "fails to log in",
+                    advice: "an application has a wrong secret, or connects from an address that is not allowed"))
+        }
+        return notes + standing.notes
+    }
+}
+
+extension SendingStanding {
+    /// What an operator should look at.
+    public var notes: [KeyNote] {
+        var notes: [KeyNote] = []
+        if bouncesTooOften {
+            notes.append(
+                KeyNote(
+                    text: "BOUNCES TOO OFTEN (SES reviews at \(percent(SendingStanding.bounceThreshold)))",
+                    isUrgent: true, advice: "find out where its addresses come from"))
+        }
+        if complainedOfTooOften {
+            notes.append(
+                KeyNote(
+                    text: "TOO MANY COMPLAINTS (SES reviews at \(percent(SendingStanding.complaintThreshold)))",
+                    isUrgent: true, advice: "make sure that its recipients have asked for this mail"))
+        }
+        return notes
+    }
+
+    /// In one line.
+    public var summary: String {
+        "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) for good), "
+            + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: \(percent(bounceRate)) and \(percent(complaintRate))"
+    }
+}
+
+extension Key {
+    /// Whether one of the key's scopes lets it send email.
+    public var canSend: Bool { scopes.contains(.send) || scopes.contains(.batch) }
+}
+
+extension SendingLimits: CustomStringConvertible {
+    /// `10/s`, `10/s burst 50, 1000/day`.
+    public var description: String {
+        var text = "\(decimal(perSecond))/s"
+        if let burst { text += " burst \(burst)" }
+        if let perDay { text += ", \(perDay)/day" }
+        return text
+    }
+}

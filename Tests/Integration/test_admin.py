@@ -1,0 +1,80 @@
+"""hiveku-relay admin: how an operator gets a link to the page, and what is said where there is none."""
+
+import http.client
+import json
+import socket
+import stat
+
+from relay import DEADLINE
+from submit import submit
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket, as it comes out of ssh's tunnel."""
+
+    def __init__(self, path):
+        super().__init__("127.0.0.1", 8025, timeout=DEADLINE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(self.path)
+
+
+def get(path, target, cookie=None):
+    connection = UnixConnection(path)
+    connection.request("GET", target, headers={"Cookie": cookie} if cookie else {})
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response, body
+
+
+def test_without_a_page_it_is_said_how_to_have_one(relay):
+    result = relay.run("admin", "login", check=False)
+    assert result.returncode == 78 and result.stdout == ""
+    assert "admin.listen" in result.stderr and "restart the relay" in result.stderr
+
+
+def test_a_page_at_a_unix_socket(own_relay, tmp_path):
+    path = str(tmp_path / "admin.sock")
+    relay = own_relay({"admin.listen": f"unix:{path}", "hostname": "gateway.example.com"})
+    # For the relay's user and group alone.
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o660
+    result = relay.run("admin", "login")
+    link = result.stdout.strip()
+    assert f"ssh -N -L 8025:{path} gateway.example.com" in result.stderr
+    assert link.startswith("http://127.0.0.1:8025/login?token=")
+    response, _ = get(path, link.removeprefix("http://127.0.0.1:8025"))
+    assert (response.status, response.headers["Location"]) == (303, "/keys")
+    cookie = response.headers["Set-Cookie"].split(";")[0]
+    assert "<h1>Keys</h1>" in get(path, "/keys", cookie)[1]
+    # The relay ends, and so does its socket; the session goes on with the next one.
+    relay.stop()
+    assert not (tmp_path / "admin.sock").exists()
+    relay.start()
+    assert "<h1>Keys</h1>" in get(path, "/keys", cookie)[1]
+    assert "Ended 1 session." in relay.run("admin", "logout").stderr
+    assert get(path, "/keys", cookie)[0].status == 401
+
+
+def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
+    path = str(tmp_path / "admin.sock")
+    relay = own_relay({"admin.listen": f"unix:{path}"})
+    document = json.loads(relay.run("admin", "login", "--json", "--port", "9000").stdout)
+    assert document["url"].startswith("http://127.0.0.1:9000/login?token=")
+    assert document["listen"] == f"unix:{path}" and document["expires_at"].endswith("Z")
+    result = relay.run("admin", "login", "--port", "70000", check=False)
+    assert result.returncode == 64 and "--port must be from 1 to 65535" in result.stderr
+
+
+def test_messages_are_found_by_words_without_a_page(relay):
+    key = relay.create_key("test")
+    submit(
+        relay, key, "From: shop@example.com\r\nTo: a@b.example\r\nSubject: =?utf-8?q?Caf=C3=A9_in_Lyon?=\r\n\r\nText\r\n".encode(),
+        ["anna.lind@example.net"])
+    for words in ["anna.lind@example.net", "ANNA", "cafe lyo*", "example.net café"]:
+        assert "anna.lind@example.net" in relay.run("messages", "list", "--search", words).stdout, words
+    for words in ["nobody", "lind.anna@example.net", "lyo"]:
+        assert "No messages." in relay.run("messages", "list", "--search", words).stderr, words

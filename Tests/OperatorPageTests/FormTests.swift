@@ -1,0 +1,85 @@
+import RelayCore
+import Testing
+
+@testable import OperatorPage
+
+@Suite struct FormTests {
+    @Test func fieldsAreReadByTheirNames() throws {
+        let form = try #require(Form("name=+My+shop+&scope=a&scope=b&list=a%0D%0Ab%2C+c&box=1&n=1%2C000"))
+        #expect(form["name"] == "My shop")
+        #expect(form.raw("name") == " My shop ")
+        #expect(form["missing"].isEmpty)
+        #expect(form.all("scope") == ["a", "b"])
+        #expect(form.list("list") == ["a", "b", "c"])
+        #expect(form.has("box") && !form.has("other"))
+        #expect(try form.number("n", "N") == 1000)
+        #expect(try form.number("missing", "N") == nil)
+        #expect(throws: FormMistake("name", "N must be a whole number, such as 100")) { try form.number("name", "N") }
+    }
+
+    @Test(arguments: ["a=%", "a=%zz", "a=%ff"]) func whatNoBrowserSendsIsNoForm(_ text: String) {
+        #expect(Form(text) == nil)
+    }
+}
+
+@Suite struct KeyFormTests {
+    private static let time = Timestamp(milliseconds: 1_700_000_000_000)
+
+    private static func key() throws -> Key {
+        Key(
+            id: try #require(KeyID("AbCdEfGh")), name: "shop", environment: .live, scopes: [.send, .webhooks],
+            limits: SendingLimits(perSecond: 2.5, burst: 7, perDay: 100),
+            domains: [DomainPattern(normalised: "*.example.com")],
+            networks: [try NetworkBlock("192.0.2.0/24")], createdAt: time,
+            expiresAt: Timestamp(milliseconds: 1_900_000_012_345))
+    }
+
+    /// To send the form back as it is changes nothing, not even the time of day at which the key ends.
+    @Test func aFormThatNobodyTouchedChangesNothing() throws {
+        let key = try Self.key()
+        var changed = key
+        try KeyForm.change(KeyForm.fields(of: key), of: key, now: Self.time)(&changed)
+        #expect(changed == key)
+    }
+
+    @Test func eachRuleBecomesWhatTheFormSays() throws {
+        var key = try Self.key()
+        let form = Form([
+            ("name", "other"), ("scope", "email:batch"), ("per_second", ""), ("domains", "Example.ORG\nexample.net"),
+            ("expires", "2030-12-31"),
+            ("webhooks_for_all", "1"),
+        ])
+        try KeyForm.change(form, of: key, now: Self.time)(&key)
+        #expect(key.name == "other")
+        #expect(key.scopes == [.batch])
+        #expect(key.limits == SendingLimits())
+        #expect(key.domains.map(\.description) == ["example.org", "example.net"])
+        #expect(key.networks.isEmpty)
+        #expect(key.expiresAt?.rfc3339 == "2030-12-31T00:00:00.000Z")
+        #expect(!key.detectsRepeats && key.webhooksForAll)
+    }
+
+    @Test(arguments: [
+        ("name", "", "must have 1 to 100 characters"),
+        ("name", "hk_live_AbCdEfGhijklmnopqrstuvwx", "must not hold an API key"),
+        ("scope", "email:all", "is no scope"), ("per_second", "fast", "must be a number"),
+        ("per_second", "0", "at least 0.0001"),
+        ("per_second", "inf", "must be a number"), ("per_second", "1000001", "at most 1,000,000"),
+        ("burst", "x", "whole number"), ("burst", "0", "1 or more"),
+        ("per_day", "-1", "1 or more"),
+        ("domains", "no_domain", "is no domain"), ("networks", "10.0.0.0/99", "10.0.0.0/99"),
+        ("expires", "soon", "2030-12-31"),
+        ("expires", "2030-02-30", "2030-12-31"), ("expires", "1999-12-31", "has passed"),
+        ("expires", "9999-12-31", "100 years"),
+        ("per_second", "0x10", "must be a number"), ("per_second", "1e3", "must be a number"),
+    ])
+    func mistakesNameTheFieldAndWhatWouldBeRight(_ field: String, _ value: String, _ part: String) throws {
+        var fields = [("name", "shop"), ("scope", "email:send")].filter { $0.0 != field }
+        fields.append((field, value))
+        let mistake = #expect(throws: FormMistake.self) {
+            _ = try KeyForm.change(Form(fields), of: nil, now: Self.time)
+        }
+        #expect(mistake?.field == field)
+        #expect(mistake?.sentence.contains(part) == true, "\(mistake?.sentence ?? "")")
+    }
+}

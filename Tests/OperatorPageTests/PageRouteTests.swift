@@ -1,0 +1,82 @@
+import HTTPTypes
+import RelayCore
+import Testing
+
+@testable import OperatorPage
+
+@Suite struct PageRouteTests {
+    static let key = KeyID("AbCdEfGh")
+    static let message = MessageID("0scdbbvv80000")
+
+    @Test(arguments: [
+        ("/", PageRoute.home), ("/login", .login), ("/keys", .show(.keys)), ("/keys/new", .show(.newKey)),
+        ("/messages", .show(.messages)), ("/queue", .show(.queue)), ("/suppressions", .show(.suppressions)),
+        ("/webhooks", .show(.webhooks)), ("/style.css", .asset(.style)), ("/page.js", .asset(.script)),
+        ("/icon.svg", .asset(.icon)),
+    ])
+    func pagesAreFound(_ path: String, _ route: PageRoute) {
+        #expect(PageRoute.find(.get, path) == .found(route))
+        #expect(PageRoute.find(.head, path) == .found(route))
+    }
+
+    @Test func pagesOfOneThingAreFound() throws {
+        let key = try #require(Self.key)
+        let message = try #require(Self.message)
+        #expect(PageRoute.find(.get, "/keys/AbCdEfGh") == .found(.show(.key(key))))
+        #expect(PageRoute.find(.get, "/keys/AbCdEfGh/secret") == .found(.show(.secret(key))))
+        #expect(PageRoute.find(.get, "/messages/0scdbbvv80000") == .found(.show(.message(message))))
+        #expect(PageRoute.find(.get, "/messages/0scdbbvv80000/html") == .found(.show(.html(message))))
+        #expect(PageRoute.find(.get, "/messages/0scdbbvv80000/raw") == .found(.show(.raw(message))))
+        #expect(PageRoute.find(.post, "/keys/AbCdEfGh/revoke") == .found(.act(.revokeKey(key))))
+        #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.steer(message, .drop))))
+    }
+
+    /// What changes something is no page, and no page changes anything.
+    @Test(arguments: [
+        ("/keys/AbCdEfGh/revoke", "POST"), ("/keys/AbCdEfGh/rotate", "POST"), ("/sign-out", "POST"),
+        ("/suppressions/remove", "POST"),
+        ("/messages/0scdbbvv80000/retry", "POST"), ("/queue", "GET, HEAD"), ("/keys/new", "GET, HEAD"),
+    ])
+    func eachPathHasItsMethods(_ path: String, _ allowed: String) {
+        #expect(PageRoute.find(allowed == "POST" ? .get : .post, path) == .otherMethod(allowed: allowed))
+        #expect(PageRoute.find(.delete, path) == .otherMethod(allowed: allowed))
+    }
+
+    @Test(arguments: [
+        "", "keys", "//keys", "/keys/", "/Keys", "/keys/short", "/keys/AbCdEfGh/", "/keys/AbCdEfGh/x",
+        "/keys/AbCdEfGh/secret/x",
+        "/keys/../queue", "/keys/%41bCdEfGh", "/messages/x", "/messages/0scdbbvv80000/attachment", "/webhooks/x",
+        "/style.css/x",
+        "/.env", "/a/b/c/d/e/f/g",
+    ])
+    func otherPathsAreNotFound(_ path: String) {
+        #expect(PageRoute.find(.get, path) == .notFound)
+        #expect(PageRoute.find(.post, path) == .notFound)
+    }
+
+    /// Links and forms are made by `Path` alone, so they lead where a route is.
+    @Test func thePathsOfLinksHaveRoutes() throws {
+        let key = try #require(Self.key)
+        let message = try #require(Self.message)
+        for path in [
+            Path.keys, Path.newKey, Path.key(key), Path.messages, Path.message(message), Path.queue, Path.suppressions,
+            Path.webhooks,
+        ] {
+            guard case .found = PageRoute.find(.get, path) else {
+                Issue.record("no page at \(path)")
+                continue
+            }
+        }
+        for action in ["rules", "rotate", "revoke", "test"] {
+            guard case .found = PageRoute.find(.post, Path.keyAction(key, action)) else {
+                Issue.record("no action \(action)")
+                continue
+            }
+        }
+        for steering in PageRoute.MessageSteering.allCases {
+            #expect(
+                PageRoute.find(.post, Path.message(message, steering.rawValue))
+                    == .found(.act(.steer(message, steering))))
+        }
+    }
+}
