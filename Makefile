@@ -8,6 +8,8 @@
 # make bench-storeless: the relay without its store, for BENCH="--servers relay,storeless"
 # make bench-micro: how long the relay's parts take by themselves
 # make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
+# make bench-page: how long the operator's page takes with 100,000 keys and 1,000,000 messages; takes some minutes
+# make pictures: the README's pictures of the operator's page again
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
 # make fuzz-short: what CI does of it
 # make readers  other programs that read mail, against 30,000 From fields that the relay takes or refuses; FROM_SEED=7 for other ones
@@ -39,12 +41,14 @@ APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go li
 # Clients of the recipes in docs/applications.md, and what Exim needs, which is unpacked only.
 APT_CLIENTS := php-cli php-curl libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
 	libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
+# A browser for the operator's page, and the driver that the tests steer it by.
+APT_BROWSER := chromium chromium-driver
 # What HAProxy needs, which is unpacked only.
 APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
 	gcc strace systemd fish groff-base mandoc zsh sqlite3 python3 python3-venv \
 	libmail-deliverystatus-bounceparser-perl $(APT_READERS) $(APT_CLIENTS) \
-	$(APT_BALANCERS)
+	$(APT_BALANCERS) $(APT_BROWSER)
 # Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
 # Django.
 CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
@@ -59,7 +63,7 @@ DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
 .PHONY: run first-build build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
-	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions docs lint format \
+	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions bench-page pictures docs lint format \
 	deps-run deps-release deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
 run: first-build build
@@ -146,12 +150,21 @@ bench-instructions: deps-instructions
 	$(SWIFT) build --package-path Benchmarks -c release --product once
 	Benchmarks/instructions.py $(BENCH)
 
+# PROGRAM=.build/release/hiveku-relay measures that one.
+bench-page: deps-test
+	$(SWIFT) build --product hiveku-relay
+	$(VENV)/bin/python Benchmarks/operator_page.py --binary $(PROGRAM)
+
+pictures: deps-test
+	$(SWIFT) build --product hiveku-relay
+	WRITE_PICTURES=1 $(VENV)/bin/python -m pytest Tests/Integration/test_operator_page_pictures.py
+
 fuzz: deps-run
 	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh $(FUZZ)
 
 # Those that are built in a minute.
 fuzz-short: deps-run
-	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts address compose sasl tls
+	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts readable address compose sasl tls
 
 # Apart from .build, since everything is built again. Without LeakTests, which measure the memory that the sanitizers use for
 # themselves; and without LeakSanitizer, to which what Swift keeps in tagged pointers, or at the end of the process, is lost.

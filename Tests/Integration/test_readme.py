@@ -43,6 +43,7 @@ RUN = {
     "SECRET=$(hiveku-relay webhooks create --key ID --url https://app.example.com/hooks/email --event bounce --event complaint)":
         r"^Created the webhook wh_",
     "hiveku-relay messages list --since 1h": r"Order 42",
+    "hiveku-relay admin logout": r"^Ended 0 sessions",
     "hiveku-relay messages show ID": r"Order 42",
     "hiveku-relay messages show ID --raw": r"(?m)^Subject: Order 42\r?$",
     'hiveku-relay messages wait --key ID --subject "Order 42" --timeout 10s --json': r'"simulated"',
@@ -55,6 +56,7 @@ RUN = {
 }
 
 NOT_RUN = {
+    "hiveku-relay admin login": "the relay of these tests has no page; test_operator_page_attacks.py and test_admin.py call it",
     "make run": "builds the relay; test_lifecycle.py starts serve --demo",
     "make test": "is what runs this",
     "hiveku-relay suppressions import list.csv": "needs the file of the command before; test_suppressions.py imports an export",

@@ -135,12 +135,15 @@ class Gateway:
         return text
 
     def change_settings(self, **settings):
-        """Takes the # from in front of settings and writes values behind them."""
+        """Takes the # from in front of settings and writes values behind them: `ses__region` for `region` in the section `ses`."""
         path = self.machine.path(f"{SETTINGS}/relay.yaml")
         text = path.read_text()
-        for name, value in settings.items():
-            text, count = re.subn(rf"(?m)^( *)#?{name}:.*$", rf"\1{name}: {value}", text)
-            assert count == 1, name
+        for setting, value in settings.items():
+            section, _, name = setting.rpartition("__")
+            start = re.search(rf"(?m)^{section}:$", text).end() if section else 0
+            rest, count = re.subn(rf"(?m)^( *)#?{name}:.*$", rf"\1{name}: {value}", text[start:], count=1 if section else 0)
+            text = text[:start] + rest
+            assert count == 1, setting
         path.write_text(text)
 
 
@@ -231,6 +234,27 @@ def test_swaks_as_the_readme_has_it(machine, story):
              "--auth-password", story["test key"], "--from", "shop@example.com", "--to", "to@example.net"],
             capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and "250 2.0.0 Ok: queued as" in result.stdout, result.stdout + result.stderr
+
+
+# Prints the answer to a request that comes over a Unix socket.
+ASK = """
+use IO::Socket::UNIX;
+my ($path, $target, $cookie) = @ARGV;
+my $socket = IO::Socket::UNIX->new(Peer => $path) or die "$path: $!";
+print $socket "GET $target HTTP/1.1\\r\\nHost: 127.0.0.1:8025\\r\\nCookie: $cookie\\r\\nConnection: close\\r\\n\\r\\n";
+print while <$socket>;
+"""
+
+
+def test_the_operators_page_is_at_its_socket(machine):
+    path = "/run/hiveku-relay/admin.sock"
+    assert machine.stat(path) == ["660 hiveku-relay:hiveku-relay"]
+    link = machine.said("hiveku-relay", "admin", "login")
+    target = link.removeprefix("http://127.0.0.1:8025")
+    answer = machine.said("perl", "-e", ASK, path, target, "")
+    cookie = re.search(r"(?i)^Set-Cookie: ([^;]+)", answer, re.M)[1]
+    assert "<h1>Keys</h1>" in machine.said("perl", "-e", ASK, path, "/keys", cookie)
+    assert "not signed in" in machine.said("perl", "-e", ASK, path, "/keys", "")
 
 
 def test_commands_of_root_leave_nothing_that_the_relay_cant_use(machine, gateway, story):
@@ -366,7 +390,7 @@ def test_what_was_queued_before_leaves_after_it(machine, gateway, story):
         server.__enter__()
     try:
         gateway.change_settings(
-            region=REGION, endpoint=server.url, credentials_file=f"{SETTINGS}/aws-credentials")
+            ses__region=REGION, ses__endpoint=server.url, credentials_file=f"{SETTINGS}/aws-credentials")
         gateway.relay("config", "check")
         machine.run("systemctl", "restart", "hiveku-relay.service")
         for message in story["queued"]:

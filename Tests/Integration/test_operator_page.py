@@ -1,0 +1,351 @@
+"""The operator's page in a browser: what an operator does on it, from the first key to the last message."""
+
+import json
+import smtplib
+import ssl
+import subprocess
+import threading
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from browser import Page
+from operator_page import PAGE
+from receivers import Receiver
+from relay import DEADLINE
+from ses import CREDENTIALS, REGION
+from ses_standin import SESStandIn, slow
+from sqs import event
+from sqs_standin import SQSStandIn
+from submit import session, submit
+
+
+@pytest.fixture
+def relay(own_relay):
+    return own_relay({**PAGE, "webhooks.private_networks": ["127.0.0.0/8"]})
+
+
+@pytest.fixture(params=["script", "no script"])
+def either(request, relay):
+    """The page in a browser that runs its script, and in one that does not."""
+    name = "chromium" if request.param == "script" else "chromium_without_script"
+    return Page(request.getfixturevalue(name), relay, has_script=request.param == "script").sign_in()
+
+
+@pytest.fixture
+def page(chromium, relay):
+    return Page(chromium, relay).sign_in()
+
+
+def swaks(relay, key, recipient, subject):
+    result = subprocess.run(
+        ["swaks", "--server", "127.0.0.1", "--port", str(relay.ports["smtp"]), "--tls", "--auth", "PLAIN", "--auth-user", "apikey",
+         "--auth-password", key, "--from", "shop@example.com", "--to", recipient, "--header", f"Subject: {subject}"],
+        capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def shown_secret(page):
+    return page.all(".copy code")[0].text
+
+
+def name_of(key):
+    """The public id."""
+    return key[8:16]
+
+
+def create(page, name, **fields):
+    """A key created on the page. Returns its secret."""
+    page.open("/keys/new").send("/keys", name=name, **fields)
+    page.shows(f"The key for {name}", "Copy it now")
+    return shown_secret(page)
+
+
+def is_taken(relay, key):
+    try:
+        with session(relay, key):
+            return True
+    except smtplib.SMTPAuthenticationError:
+        return False
+
+
+# -- keys
+
+
+def test_a_key_is_shown_once(either, relay):
+    either.link("Create a key")
+    either.send("/keys", name="Web shop", per_second="2.5", domains="example.com")
+    key = shown_secret(either)
+    assert key.startswith("hk_test_") and is_taken(relay, key)
+    lines = [code.text for code in either.all(".copy code")]
+    assert any(line.startswith("swaks --server ") and key in line for line in lines)
+    either.driver.refresh()
+    either.shows("The key was shown once")
+    assert key not in either.driver.page_source
+    either.driver.back()
+    assert key not in either.driver.page_source
+    record = relay.json("keys", "list")
+    assert [(one["name"], one["domains"]) for one in record] == [("Web shop", ["example.com"])]
+    either.open("/keys").shows("Web shop", "hk_test_" + name_of(key), "Limits 2.5/s", "Domains example.com")
+
+
+def test_a_button_that_is_pressed_twice_makes_one_key(page, relay):
+    page.open("/keys/new")
+    form = page.fill("/keys", name="Twice")
+    document = page.one("html")
+    # Both presses come before the answer to the first.
+    page.driver.execute_script("const form = arguments[0]; form.requestSubmit(); form.requestSubmit();", form)
+    page.arrives(document)
+    assert is_taken(relay, shown_secret(page))
+    assert [key["name"] for key in relay.json("keys", "list")] == ["Twice"]
+
+
+def test_mistakes_are_told_and_nothing_typed_is_lost(either, relay):
+    key = relay.create_key(name="Reports")
+    either.open(f"/keys/{name_of(key)}").unfold("rules")
+    either.send("/rules", name="Reports 2", per_second="many", domains="example.com\nnot a domain!", scope=["email:send", "email:batch"])
+    shown = either.text()
+    assert "such as 10 or 0.5." in either.one(".mistake").text, shown
+    form = either.form("/rules")
+    assert form.find_element(By.NAME, "per_second").get_attribute("value") == "many"
+    assert form.find_element(By.NAME, "name").get_attribute("value") == "Reports 2"
+    assert form.find_element(By.NAME, "domains").get_attribute("value") == "example.com\nnot a domain!"
+    assert relay.json("keys", "show", name_of(key))[0]["name"] == "Reports"
+    either.send("/rules", per_second="7")
+    assert "domain" in either.one(".mistake").text
+    either.send("/rules", domains="example.com", per_day="500", expires="2099-12-31")
+    either.shows("The rules are changed.")
+    changed = relay.json("keys", "show", name_of(key))[0]
+    assert (changed["name"], changed["scopes"], changed["domains"]) == ("Reports 2", ["email:batch", "email:send"], ["example.com"])
+    assert changed["expires_at"].startswith("2099-12-31T00:00:00")
+
+
+def test_both_secrets_work_after_a_rotation_with_grace(either, relay):
+    old = create(either, "Rotated")
+    either.link("Open the key's page")
+    either.unfold("rotate")
+    either.send("/rotate", grace="3600")
+    either.shows("The old secret works until")
+    new = shown_secret(either)
+    assert new != old and is_taken(relay, old) and is_taken(relay, new)
+    either.open(f"/keys/{name_of(old)}").unfold("rotate")
+    either.send("/rotate", grace="0")
+    newest = shown_secret(either)
+    assert [is_taken(relay, key) for key in (old, new, newest)] == [False, False, True]
+
+
+def test_a_key_is_revoked_when_its_name_is_typed_and_a_connected_client_is_refused(either, relay):
+    key = create(either, "Old printer")
+    context = ssl.create_default_context(cafile=str(relay.certificate))
+    with smtplib.SMTP_SSL("localhost", relay.ports["smtps"], timeout=DEADLINE, context=context) as client:
+        client.login("apikey", key)
+        assert client.mail("printer@example.com")[0] == 250 and client.rset()[0] == 250
+        either.open(f"/keys/{name_of(key)}").unfold("revoke")
+        form = either.fill("/revoke", confirm="old printer", queued="hold")
+        button = form.find_element(By.TAG_NAME, "button")
+        if either.has_script:
+            assert not button.is_enabled()
+        else:
+            either.press(button)
+            either.shows("What you typed is not the key's name, so nothing was changed")
+        assert is_taken(relay, key)
+        either.send("/revoke", confirm="Old printer")
+        either.shows("The key is revoked", "revoked")
+        with pytest.raises(smtplib.SMTPException):
+            client.sendmail("printer@example.com", ["to@example.net"], "Subject: late\r\n\r\nlate\r\n")
+    assert not is_taken(relay, key)
+    assert not either.all("form[action$='/rules'], form[action$='/test']")
+
+
+def test_the_name_of_a_form_decides_not_its_button(page, relay):
+    """The script only holds the button back: the relay itself compares the name."""
+    key = create(page, "Guarded")
+    page.open(f"/keys/{name_of(key)}").unfold("revoke")
+    form = page.fill("/revoke", confirm="something else")
+    document = page.one("html")
+    page.driver.execute_script("arguments[0].submit()", form)
+    page.arrives(document)
+    page.shows("What you typed is not the key's name")
+    assert is_taken(relay, key)
+
+
+# -- messages
+
+
+def test_a_message_comes_and_is_found(page, relay):
+    key = create(page, "Shop")
+    page.open("/messages").shows("There are no messages yet.")
+    swaks(relay, key, "anna@customers.example", "Ihre Rechnung Nr. 4711")
+    page.comes("Ihre Rechnung Nr. 4711", "anna@customers.example", "simulated")
+    swaks(relay, key, "bob@customers.example", "Something else")
+    page.comes("Something else")
+    for words in ("anna@customers.example", "rechnung", "4711", "anna"):
+        page.send('/messages', q=words)
+        page.shows("Ihre Rechnung Nr. 4711")
+        assert "Something else" not in page.text(), words
+    page.send("/messages", q="nobody@example.org").shows("No message matches.")
+    page.send("/messages", q="", key=name_of(key)).shows("Something else", "Ihre Rechnung")
+    message = relay.json("messages", "list")[-1]["id"]
+    page.send("/messages", q=message, key="")
+    assert page.path == f"/messages/{message}"
+    page.shows("This is a test mailing")
+
+
+def test_the_events_of_a_message_come_by_themselves(chromium, own_relay):
+    taken = threading.Event()
+    with SESStandIn() as ses, SQSStandIn() as queue:
+        ses.answer = slow(taken)
+        relay = own_relay({
+            **PAGE, "ses.region": REGION, "ses.endpoint": ses.url, "feedback.queue_url": queue.queue_url,
+            "feedback.endpoint": queue.url}, CREDENTIALS)
+        page = Page(chromium, relay).sign_in()
+        key = create(page, "Live shop", environment="live")
+        message = submit(relay, key, b"From: shop@example.com\r\nSubject: Your order\r\n\r\nThanks.\r\n",
+                         ["good@example.net", "gone@example.net"], "shop@example.com")
+        page.open(f"/messages/{message}").comes("sending")
+        taken.set()
+        page.comes("SES has taken it.")
+        sent = relay.wait_for_state(message, "sent")["deliveries"][0]["ses_message_id"]
+        queue.send(json.dumps(event("Delivery", sent, ["good@example.net"])))
+        page.comes("delivered", "2026-11-24 14:33:17")
+        queue.send(json.dumps(event("Bounce", sent, ["gone@example.net"])))
+        page.comes("bounced", "There is no such mailbox.", "550 5.1.1 user unknown")
+        page.link("list of suppressions")
+        page.shows("gone@example.net", "hard bounce")
+        page.open("/messages").shows("bounced\ndelivered")
+
+
+def test_a_bounce_says_why_in_words(either, relay):
+    key = create(either, "Bouncing")
+    message = submit(relay, key, b"From: shop@example.com\r\nSubject: To nobody\r\n\r\nx\r\n", ["bounce@simulator.amazonses.com"])
+    relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
+    either.open(f"/messages/{message}")
+    either.shows("bounced", "There is no such mailbox. The address was put on the list of suppressions, and gets no mail while it is there.")
+
+
+def test_a_test_message_is_sent_from_the_page(either, relay):
+    key = relay.create_key(name="Tried", allow_domain="example.org")
+    either.open(f"/keys/{name_of(key)}").unfold("test")
+    either.send("/test", to="you@example.net", **{"from": "me@elsewhere.example"})
+    either.shows("Send a test message")
+    assert "elsewhere.example" in either.one(".mistake").text
+    assert either.form("/test").find_element(By.NAME, "from").get_attribute("value") == "me@elsewhere.example"
+    assert either.form("/test").find_element(By.NAME, "to").get_attribute("value") == "you@example.net"
+    either.send("/test", **{"from": "test@example.org"})
+    assert either.heading() == "Test message of Hiveku Relay"
+    either.shows("The test message is in the queue.", "you@example.net", "If you can read it, mail with this key arrives.")
+    if either.has_script:
+        either.comes("simulated")
+
+
+# -- the rest
+
+
+def test_addresses_are_suppressed_and_taken_off_the_list(either, relay):
+    either.open("/suppressions").shows("No address is suppressed.")
+    either.send("/suppressions", address="not an address")
+    assert either.one(".mistake").is_displayed()
+    either.send("/suppressions", address="no@example.net", note="asked by phone")
+    either.shows("The address is on the list.", "no@example.net", "added by a person", "asked by phone")
+    assert [entry["address"] for entry in relay.json("suppressions", "list")] == ["no@example.net"]
+    either.send("/suppressions/remove").shows("The address is off the list.")
+    assert relay.json("suppressions", "list") == []
+
+
+def test_an_address_whose_owner_complained_is_kept_unless_one_is_sure(either, relay):
+    key = create(either, "Newsletter")
+    submit(relay, key, b"From: shop@example.com\r\n\r\nx\r\n", ["complaint@simulator.amazonses.com"])
+    relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
+    either.open("/suppressions").shows("complaint")
+    either.send("/suppressions/remove").shows("has complained")
+    assert relay.json("suppressions", "list")
+    either.link("Back")
+    either.send("/suppressions/remove", even_complaint="1").shows("The address is off the list.")
+
+
+def test_a_webhook_from_its_secret_to_its_calls(either, relay):
+    key = create(either, "Hooked")
+    with Receiver() as receiver:
+        either.open("/webhooks").shows("There are no webhooks yet.")
+        either.send("/webhooks", key=name_of(key), url="ftp://example.com/")
+        assert "URL" in either.one(".mistake").text
+        either.send("/webhooks", url=receiver.url(), event=["bounce", "delivered"])
+        secret = shown_secret(either)
+        assert secret.startswith("whsec_")
+        either.driver.refresh()
+        assert secret not in either.driver.page_source
+        either.send("/test").shows("A test event is on its way.")
+        relay.wait_until(lambda: receiver.requests, "the test event")
+        if either.has_script:
+            either.comes("answered 204")
+        else:
+            relay.wait_until(lambda: "answered 204" in either.open(either.path).text(), "the call on the page")
+        either.send("/disable").shows("The webhook is changed.", "disabled")
+        either.send("/enable").shows("enabled")
+        either.send("/delete").shows("The webhook is deleted.", "There are no webhooks yet.")
+
+
+def test_the_queue_says_why_a_lane_is_held(either, relay):
+    either.open("/queue").shows("Live mail", "Test mail")
+    key = create(either, "Live", environment="live")
+    message = submit(relay, key, b"From: shop@example.com\r\nSubject: Waits\r\n\r\nx\r\n")
+    relay.wait_until(lambda: any(lane["held"] for lane in relay.json("status")[0]["lanes"]), "the live lane held")
+    either.open("/queue").shows("It is held:", "ses.region", "queued")
+    either.link("queued")
+    either.shows("Waits")
+    either.open(f"/messages/{message}").send("/hold").shows("Done.", "It is not sent before somebody releases it.")
+    either.send("/release").shows("queued")
+    either.send("/drop").shows("dropped: given up by the operator")
+
+
+def test_a_session_ends(either, relay):
+    either.send("/sign-out")
+    assert either.heading() == "You are not signed in"
+    either.open("/messages")
+    assert either.heading() == "You are not signed in"
+
+
+def test_a_key_is_created_with_the_keyboard_alone(page, relay):
+    def active():
+        return page.driver.switch_to.active_element
+
+    def press(*keys):
+        active().send_keys(*keys)
+
+    def tab_to(is_it, what):
+        for _ in range(60):
+            press(Keys.TAB)
+            element = active()
+            style = page.driver.execute_script(
+                "const style = getComputedStyle(document.activeElement); return [style.outlineStyle, style.outlineWidth]")
+            assert style[0] != "none" and style[1] != "0px", ("no visible focus", element.get_attribute("outerHTML"))
+            if is_it(element):
+                return element
+        raise AssertionError(f"no way to {what} by the tab key")
+
+    page.open("/keys")
+    press(Keys.TAB)
+    assert active().text == "Skip to the content" and active().is_displayed() and active().location["x"] >= 0
+    press(Keys.ENTER)
+    document = page.one("html")
+    tab_to(lambda element: element.text == "Create a key", "the link")
+    press(Keys.ENTER)
+    page.arrives(document)
+    tab_to(lambda element: element.get_attribute("name") == "name", "the name")
+    press("By keyboard")
+    tab_to(lambda element: element.get_attribute("name") == "environment", "the environment")
+    press(Keys.ARROW_DOWN)
+    press(Keys.ARROW_UP)
+    tab_to(lambda element: element.get_attribute("value") == "email:batch", "a scope")
+    press(Keys.SPACE)
+    tab_to(lambda element: element.text == "Create the key", "the button")
+    document = page.one("html")
+    press(Keys.ENTER)
+    page.arrives(document)
+    assert is_taken(relay, shown_secret(page))
+    record = relay.json("keys", "list")[0]
+    assert (record["name"], record["environment"], record["scopes"]) == ("By keyboard", "test", ["email:batch", "email:send"])
+    button = tab_to(lambda element: element.get_attribute("data-copy") is not None, "the button that copies")
+    press(Keys.SPACE)
+    page.until(lambda: button.text in ("Copied", "Selected"), "the word on the button")
