@@ -75,23 +75,16 @@ struct WebhookAPI: Sendable {
     private func test(_ id: WebhookID) async -> HTTPAnswer {
         await looked { now in
             guard let webhook = try await own(id) else { return nil }
-            guard webhook.isEnabled else { return api.refuse(.webhookDisabled) }
-            guard try await store.statistics(of: id, now: now).waiting < WebhookAPI.mostWaiting else {
-                return api.refuse(.webhookBusy)
+            let event: (id: String, type: String)
+            switch try await store.queueTest(of: webhook, now: now) {
+            case .success(let queued): event = queued
+            case .failure(.disabled): return api.refuse(.webhookDisabled)
+            case .failure(.busy): return api.refuse(.webhookBusy)
             }
-            let event = WebhookPayload.test(webhook: id, at: now, nonce: UInt64.random(in: .min ... .max))
-            _ = try await store.insert(
-                WebhookCall(
-                    id: 0, webhook: id, event: event.id, type: event.type, body: event.body, createdAt: now, attempts: 0
-                ),
-                now: now)
             return HTTPAnswer(
                 .accepted, ["event_id": JSON(event.id), "type": JSON(event.type), "status": "queued"])
         }
     }
-
-    /// With so many events waiting, a test event says nothing.
-    private static let mostWaiting = 1000
 
     private func rotate(_ id: WebhookID) async -> HTTPAnswer {
         await looked { now in
@@ -191,11 +184,7 @@ extension WebhookFields {
         if let url { webhook.url = url }
         if let events { webhook.events = events }
         if let tags { webhook.tags = tags }
-        guard let enabled else { return }
-        let wasEnabled = webhook.isEnabled
-        webhook.isEnabled = enabled
-        if !enabled { webhook.disabledBecause = nil }
-        webhook.enabledAgain(after: wasEnabled)
+        if let enabled { webhook.setEnabled(enabled) }
     }
 }
 

@@ -58,8 +58,9 @@ enum KeyActions {
         guard let queued = QueuedDisposition(rawValue: form["queued"]) else {
             throw Failures.Refused(sentence: "choose what becomes of the queued messages", back: Path.key(id))
         }
-        try await page.store.revokeKey(id, queued: queued, now: visitor.now)
+        let dropped = try await page.store.revokeKey(id, queued: queued, clock: page.clock)
         page.logger.notice("key revoked on the page", metadata: ["key": "\(id)", "queued": "\(queued.rawValue)"])
+        await page.tellDropped(dropped)
         return .redirect(to: Done.revoked.at(Path.key(id)))
     }
 

@@ -9,8 +9,13 @@ enum KeyPage {
     ) async throws -> PageContent {
         guard let record = try await page.store.keyRecord(id, now: visitor.now) else { throw StoreError.noSuchKey(id) }
         let use = try await page.store.use(of: [id], days: BarChart.days, now: visitor.now)[id] ?? []
-        let queued = try await page.store.messagePage(
-            MessageFilter(key: id, state: .queued, limit: 100), lookingAt: 500, now: visitor.now)
+        var waiting = (messages: 0, isMore: false)
+        // All that a revocation decides on.
+        for state in [MessageState.queued, .scheduled, .held] {
+            let some = try await page.store.messagePage(
+                MessageFilter(key: id, state: state, limit: 100), lookingAt: 500, now: visitor.now)
+            waiting = (waiting.messages + some.messages.count, waiting.isMore || some.next != nil)
+        }
         let key = record.key
         let isRevoked = key.revokedAt != nil
         return PageContent(
@@ -25,7 +30,7 @@ enum KeyPage {
                 <details id="rules"\(when(section == .rules, " open"))><summary><h2>Rules</h2></summary>
                 \(when(isRevoked, rules(key)))\(when(!isRevoked, rulesForm(key, form, mistake, section, visitor)))</details>
                 \(when(!isRevoked, rotateForm(key, visitor)))\
-                \(when(!isRevoked, revokeForm(key, queued, section == .revoke ? mistake : nil, visitor)))
+                \(when(!isRevoked, revokeForm(key, waiting, section == .revoke ? mistake : nil, visitor)))
                 """)
     }
 
@@ -130,17 +135,17 @@ enum KeyPage {
     }
 
     private static func revokeForm(
-        _ key: Key, _ queued: RelayCore.MessagePage, _ mistake: FormMistake?, _ visitor: Visitor
+        _ key: Key, _ waiting: (messages: Int, isMore: Bool), _ mistake: FormMistake?, _ visitor: Visitor
     ) -> HTML {
-        let count = queued.messages.count
-        let waiting: HTML =
+        let (count, isMore) = waiting
+        let sentence: HTML =
             count == 0
             ? "Nothing of it waits in the queue."
-            : "\(queued.next == nil ? "" : "At least ")\(counted(count, "message of it waits", "messages of it wait")) in the queue."
+            : "\(isMore ? "At least " : "")\(counted(count, "message of it waits", "messages of it wait")) in the queue."
         return """
             <details id="revoke" class="danger"\(when(mistake != nil, " open"))><summary><h2>Revoke it</h2></summary>
             \(visitor.form(Path.keyAction(key.id, "revoke"), class: "panel", """
-                <p>This takes effect at once and can't be undone: no application can send with the key any more, also not on an open connection. \(waiting)</p>\
+                <p>This takes effect at once and can't be undone: no application can send with the key any more, also not on an open connection. \(sentence)</p>\
                 <fieldset><legend>What is queued</legend>\
                 <label class="check"><input type="radio" name="queued" value="deliver" checked> <span>is still delivered</span></label>\
                 <label class="check"><input type="radio" name="queued" value="hold"> <span>is held</span></label>\

@@ -61,6 +61,7 @@ enum MessageDetailPage {
         _ = try await page.store.steer(Steering(steering), messages, now: now)
         page.logger.notice(
             "message steered on the page", metadata: ["message": "\(id)", "action": "\(steering.rawValue)"])
+        if steering == .drop { await page.tellDropped(messages) }
         return .redirect(to: Done.steered.at(Path.message(id)))
     }
 

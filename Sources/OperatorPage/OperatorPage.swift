@@ -23,10 +23,10 @@ struct OperatorPage: Sendable {
     let secrets: ShownOnce
     /// Of pages that need much memory while they are made, few are made at a time.
     let turns = LargeBodyTurns(capacity: 8 << 20)
+    let logger: Logger
 
     /// Where the operator is: on this machine, or at the end of a tunnel to it.
     static let local = IPAddress(ipv4: 0x7F00_0001)
-    let logger: Logger
 
     /// - Throws: when the connection ends before the request does.
     func answer(_ request: Request) async throws -> PageAnswer {
@@ -91,8 +91,7 @@ struct OperatorPage: Sendable {
     }
 
     private func show(_ page: PageRoute.Page, _ request: Request, _ visitor: Visitor) async throws -> HTTPAnswer {
-        // What can't be read asks for nothing.
-        // HEAD shows nobody anything, so it uses no secret up.
+        // What can't be read asks for nothing. HEAD shows nobody anything, so it uses no secret up.
         let query = request.method == .head ? Form() : Form(request.uri.query ?? "") ?? Form()
         switch page {
         case .keys: return visitor.page(try await KeysPage.make(self, query, visitor))
@@ -137,6 +136,16 @@ struct OperatorPage: Sendable {
         case .unsuppress: return try await SuppressionsPage.remove(self, form, visitor)
         case .createWebhook: return try await WebhooksPage.create(self, form, visitor)
         case .changeWebhook(let id, let change): return try await WebhookPage.change(self, id, change)
+        }
+    }
+
+    /// Logs the ends of messages that were dropped on the page.
+    func tellDropped(_ messages: [MessageID]) async {
+        do {
+            try await DropLog(to: logger).write(messages, of: store, now: clock.now())
+        } catch {
+            // They are dropped all the same, and on record as such.
+            logger.error("what was dropped can't be told", metadata: ["error": "\(error)"])
         }
     }
 

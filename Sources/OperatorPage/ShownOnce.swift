@@ -18,7 +18,7 @@ actor ShownOnce {
     }
 
     private struct Entry {
-        /// Of the page that the form leads to.
+        /// Where the form leads to.
         var path: String
         var work: Work
         var until: Timestamp

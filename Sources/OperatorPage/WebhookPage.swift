@@ -88,7 +88,6 @@ enum WebhookPage {
     static func change(_ page: OperatorPage, _ id: WebhookID, _ change: PageRoute.WebhookChange) async throws
         -> HTTPAnswer
     {
-        let now = page.clock.now()
         let back = Path.webhook(id)
         let gone = Failures.Refused(sentence: "there is no webhook with this id any more", back: Path.webhooks)
         switch change {
@@ -96,35 +95,20 @@ enum WebhookPage {
             guard try await page.store.deleteWebhook(id) else { throw gone }
             return .redirect(to: Done.deleted.at(Path.webhooks))
         case .enable, .disable:
-            let isEnabled = change == .enable
-            let changed = try await page.store.update(id) { webhook in
-                let wasEnabled = webhook.isEnabled
-                webhook.isEnabled = isEnabled
-                if !isEnabled { webhook.disabledBecause = nil }
-                webhook.enabledAgain(after: wasEnabled)
-            }
-            guard changed != nil else { throw gone }
+            guard try await page.store.update(id, { $0.setEnabled(change == .enable) }) != nil else { throw gone }
             return .redirect(to: Done.webhook.at(back))
         case .test:
             guard let webhook = try await page.store.webhook(id) else { throw gone }
-            guard webhook.isEnabled else {
+            switch try await page.store.queueTest(of: webhook, now: page.clock.now()) {
+            case .success: break
+            case .failure(.disabled):
                 throw Failures.Refused(sentence: "the webhook is disabled; enable it first", back: back)
-            }
-            guard try await page.store.statistics(of: id, now: now).waiting < mostWaiting else {
+            case .failure(.busy):
                 throw Failures.Refused(
                     sentence: "many events wait for this webhook already, so a test event would wait behind them",
                     back: back)
             }
-            let event = WebhookPayload.test(webhook: id, at: now, nonce: UInt64.random(in: .min ... .max))
-            _ = try await page.store.insert(
-                WebhookCall(
-                    id: 0, webhook: id, event: event.id, type: event.type, body: event.body, createdAt: now, attempts: 0
-                ),
-                now: now)
             return .redirect(to: Done.tested.at(back))
         }
     }
-
-    /// With so many events waiting, a test event says nothing.
-    private static let mostWaiting = 1000
 }

@@ -303,4 +303,42 @@ extension Webhook {
         disabledBecause = nil
         failingSince = nil
     }
+
+    /// A person's wish. What the relay disabled it for is forgotten either way.
+    public mutating func setEnabled(_ isWanted: Bool) {
+        let wasEnabled = isEnabled
+        isEnabled = isWanted
+        if !isWanted { disabledBecause = nil }
+        enabledAgain(after: wasEnabled)
+    }
+}
+
+/// Why a webhook gets no test event.
+public enum WebhookTestRefusal: Error, Hashable, Sendable {
+    case disabled
+    /// So many events wait for it that a test event behind them would say nothing.
+    case busy
+}
+
+extension WebhookStore {
+    /// Queues a test event for a webhook. Returns the event's id and type, or why there is none.
+    public func queueTest(of webhook: Webhook, now: Timestamp) async throws -> Result<
+        (id: String, type: String), WebhookTestRefusal
+    > {
+        guard webhook.isEnabled else { return .failure(.disabled) }
+        guard try await statistics(of: webhook.id, now: now).waiting < Webhook.mostWaitingForTest else {
+            return .failure(.busy)
+        }
+        let event = WebhookPayload.test(webhook: webhook.id, at: now, nonce: UInt64.random(in: .min ... .max))
+        _ = try await insert(
+            WebhookCall(
+                id: 0, webhook: webhook.id, event: event.id, type: event.type, body: event.body, createdAt: now,
+                attempts: 0),
+            now: now)
+        return .success((event.id, event.type))
+    }
+}
+
+extension Webhook {
+    fileprivate static let mostWaitingForTest = 1000
 }

@@ -114,7 +114,7 @@ struct MessageSearch {
     private struct Driver {
         var source: String
         var id: String
-        /// Of which one must hold.
+        /// Conditions, one of which must hold.
         var alternatives: [String]
         /// Whether a message is found once.
         var isUnique = false
@@ -247,7 +247,7 @@ struct MessageSearch {
         return (count, .deliveries([condition], ofKey: false))
     }
 
-    /// Of a delivery that has not ended, of a message in this state; nil for other states.
+    /// What holds for a delivery that has not ended and whose message is in this state; nil for other states.
     private static func unended(_ state: MessageState) -> String? {
         switch state {
         case .queued, .sending: inIndex(state)

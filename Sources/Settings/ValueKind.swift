@@ -362,16 +362,10 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
             parse: { text throws(Misfit) in
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
                 guard !text.contains("://") else { throw Misfit("it is written without a scheme") }
-                let place = try HostAndPort(text)
-                guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
-                    throw Misfit("a host name may come to be another machine's")
-                }
-                guard address.isLoopback else {
-                    throw Misfit(
-                        "metrics are told to anybody who asks, so only to this machine; "
-                            + "put a proxy that asks for a password before them, or an agent that sends them on")
-                }
-                guard let port = place.port else { throw Misfit("the port is missing") }
+                let (address, port) = try LoopbackPlace.parse(
+                    text,
+                    elsewhere: "metrics are told to anybody who asks, so only to this machine; "
+                        + "put a proxy that asks for a password before them, or an agent that sends them on")
                 return .loopback(address, port: port)
             },
             write: \.description)
@@ -386,19 +380,28 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
             parse: { text throws(Misfit) in
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
                 guard text.hasPrefix("http://") else { throw Misfit("it begins with neither unix: nor http://") }
-                let place = try HostAndPort(String(text.dropFirst(7)))
-                guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
-                    throw Misfit("a host name may come to be another machine's")
-                }
-                guard address.isLoopback else {
-                    throw Misfit(
+                let (address, port) = try LoopbackPlace.parse(
+                    String(text.dropFirst(7)),
+                    elsewhere:
                         "who has the page has the keys, so it is for this machine only; reach it from yours with ssh -L, "
-                            + "as 'hiveku-relay admin login' says")
-                }
-                guard let port = place.port else { throw Misfit("the port is missing") }
+                        + "as 'hiveku-relay admin login' says")
                 return .loopback(address, port: port)
             },
             write: \.description)
+    }
+}
+
+/// A port of this machine, which no other one reaches.
+private enum LoopbackPlace {
+    /// - Parameter elsewhere: what is said of another machine's address.
+    static func parse(_ text: String, elsewhere: String) throws(Misfit) -> (IPAddress, port: Int) {
+        let place = try HostAndPort(text)
+        guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
+            throw Misfit("a host name may come to be another machine's")
+        }
+        guard address.isLoopback else { throw Misfit(elsewhere) }
+        guard let port = place.port else { throw Misfit("the port is missing") }
+        return (address, port)
     }
 }
 

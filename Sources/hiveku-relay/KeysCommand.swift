@@ -360,11 +360,8 @@ struct KeysRevoke: AsyncParsableCommand {
     func run() async throws {
         let log = try common.settings().log
         let store = try common.store()
-        if queued == .drop {
-            try await dropQueued(store, log)
-        } else {
-            try await store.revokeKey(id, queued: queued, now: SystemClock().now())
-        }
+        let dropped = try await store.revokeKey(id, queued: queued, clock: SystemClock())
+        await DropLog(log).write(dropped, of: store)
         let rest =
             switch queued {
             case .deliver: "What it has queued is still delivered."
@@ -372,16 +369,6 @@ struct KeysRevoke: AsyncParsableCommand {
             case .drop: "What it had queued is dropped."
             }
         printError("Revoked the key \(id). \(rest)")
-    }
-
-    /// Revoked and held first: while it is looked up for the log what will be dropped, nothing is added and nothing is sent.
-    /// An interruption leaves it held.
-    private func dropQueued(_ store: any RelayStore, _ log: RelaySettings.Log) async throws {
-        try await store.revokeKey(id, queued: .hold, now: SystemClock().now())
-        let filter = MessageFilter(key: id, limit: .max)
-        let queued = try await store.matching(.drop, filter, now: SystemClock().now()) { _ in }
-        try await store.revokeKey(id, queued: .drop, now: SystemClock().now())
-        await DropLog(log).write(queued, of: store)
     }
 }
 

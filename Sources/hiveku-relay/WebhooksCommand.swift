@@ -268,14 +268,16 @@ struct WebhooksTest: AsyncParsableCommand {
         let now = SystemClock().now()
         let store = try common.store()
         guard let webhook = try await store.webhook(id) else { throw noSuchWebhook(id) }
-        guard webhook.isEnabled else {
+        let event: (id: String, type: String)
+        switch try await store.queueTest(of: webhook, now: now) {
+        case .success(let queued): event = queued
+        case .failure(.disabled):
             throw CommandError("the webhook \(id) is disabled; enable it first: hiveku-relay webhooks enable \(id)")
+        case .failure(.busy):
+            throw CommandError(
+                "many events wait for the webhook \(id) already, so a test event would wait behind them; look at them: "
+                    + "hiveku-relay webhooks deliveries \(id)")
         }
-        let event = WebhookPayload.test(webhook: id, at: now, nonce: UInt64.random(in: .min ... .max))
-        _ = try await store.insert(
-            WebhookCall(
-                id: 0, webhook: id, event: event.id, type: event.type, body: event.body, createdAt: now, attempts: 0),
-            now: now)
         if json {
             try JSONValue.object(["event_id": .string(event.id), "webhook": .string(id.text)]).print()
         } else {
@@ -320,9 +322,7 @@ struct WebhooksEnable: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await common.store().update(id) { webhook in
-            webhook.isEnabled = true
-        }
+        let changed = try await common.store().update(id) { $0.setEnabled(true) }
         guard changed != nil else { throw noSuchWebhook(id) }
         printError("Enabled the webhook \(id).")
     }
@@ -336,10 +336,7 @@ struct WebhooksDisable: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await common.store().update(id) { webhook in
-            webhook.isEnabled = false
-            webhook.disabledBecause = nil
-        }
+        let changed = try await common.store().update(id) { $0.setEnabled(false) }
         guard changed != nil else { throw noSuchWebhook(id) }
         printError("Disabled the webhook \(id).")
     }

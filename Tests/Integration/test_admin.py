@@ -5,7 +5,8 @@ import json
 import socket
 import stat
 
-from relay import DEADLINE
+from operator_page import PAGE, sign_in
+from relay import DEADLINE, key_id
 from submit import submit
 
 
@@ -67,6 +68,22 @@ def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
     assert document["listen"] == f"unix:{path}" and document["expires_at"].endswith("Z")
     result = relay.run("admin", "login", "--port", "70000", check=False)
     assert result.returncode == 64 and "--port must be from 1 to 65535" in result.stderr
+
+
+def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_relay):
+    # Without SES a live message waits.
+    relay = own_relay(PAGE)
+    key = relay.create_key("live", name="Leaving")
+    id = key_id(key)
+    dropped, held = (submit(relay, key, b"Subject: x\r\nFrom: from@example.com\r\n\r\nText\r\n" + bytes([65 + n])) for n in range(2))
+    relay.run("messages", "hold", held)
+    visitor = sign_in(relay)
+    assert "2 messages of it wait in the queue" in visitor.text(f"/keys/{id}")
+    assert visitor.post(f"/messages/{dropped}/drop").status == 303
+    relay.wait_for_log(f"info failed key={id} lane=live message={dropped} reason=\"dropped")
+    assert visitor.post(f"/keys/{id}/revoke", {"confirm": "Leaving", "queued": "drop"}).status == 303
+    relay.wait_for_log(f"info failed key={id} lane=live message={held} reason=\"dropped")
+    assert relay.log_text().count("reason=\"dropped: given up by the operator\"") == 2, relay.log_text()
 
 
 def test_messages_are_found_by_words_without_a_page(relay):
