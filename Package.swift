@@ -52,6 +52,13 @@ let package = Package(
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
     ],
+    traits: [
+        .trait(
+            name: "PostgreSQL",
+            description:
+                "The store for several relays on one PostgreSQL. It loads libpq when it is used; the build needs nothing."
+        )
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
@@ -91,6 +98,9 @@ let package = Package(
                 "CMemory", "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        // libpq, which is loaded when it is needed: there is nothing to link with.
+        .target(name: "CPostgreSQL", linkerSettings: [.linkedLibrary("dl")]),
+        library("PostgreSQLStore", ["CPostgreSQL", "RelayCore"]),
         library("StrictJSON", []),
         library("MessageComposition", ["InternetMessage"]),
         library(
@@ -150,6 +160,7 @@ let package = Package(
                 "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
                 "Telemetry", "StrictJSON", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
+                .target(name: "PostgreSQLStore", condition: .when(traits: ["PostgreSQL"])),
                 nioCore, nioPosix, logging,
                 serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -163,10 +174,17 @@ let package = Package(
         .target(
             name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
             swiftSettings: strict),
+        // A PostgreSQL server that tests start.
+        .target(name: "PostgreSQLTestSupport", path: "Tests/PostgreSQLTestSupport", swiftSettings: strict),
+        tests("PostgreSQLTestSupportTests", ["PostgreSQLTestSupport"]),
         // Composes emails for the readers of mail that Tests/Integration holds them against.
         .executableTarget(
             name: "compose-probe", dependencies: ["MessageComposition", "InternetMessage"], path: "Tests/ComposeProbe",
             swiftSettings: strict),
+        // Drives the store on PostgreSQL by itself, for benchmarks.
+        .executableTarget(
+            name: "postgresql-probe", dependencies: ["PostgreSQLStore", "RelayCore", "TestSupport"],
+            path: "Tests/PostgreSQLProbe", swiftSettings: strict),
         .target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict),
         tests(
             "SQLiteStoreTests",
@@ -175,6 +193,9 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
+        tests(
+            "PostgreSQLStoreTests",
+            ["PostgreSQLStore", "SQLiteStore", "RelayCore", "StoreContract", "TestSupport", "PostgreSQLTestSupport"]),
         tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
         tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
@@ -183,7 +204,9 @@ let package = Package(
             "HTTPServerTests",
             [
                 "HTTPServer", "StrictJSON", "MessageComposition", "Listening", "Admission", "InternetMessage",
-                "NIOOpenSSL", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging, httpTypes,
+                "NIOOpenSSL", "RelayCore", "SQLiteStore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+                logging,
+                httpTypes,
                 nioHTTPTypes,
             ]),
         tests(

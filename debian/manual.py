@@ -157,7 +157,8 @@ EXIT_STATUS = [
 FILES = [
     ".TP", italic("/etc/hiveku-relay/relay.yaml"), f"The settings, see {bold(SETTINGS_PAGE)}(5).",
     ".TP", italic("/var/lib/hiveku-relay/relay.db"),
-    "Keys, usage and queue, in one SQLite database. Large messages lie in " + italic("relay.db.spool") + " beside it.",
+    "Keys, usage and queue, in one SQLite database. Large messages lie in " + italic("relay.db.spool")
+    + " beside it. There is neither where the setting " + bold("database") + " names a PostgreSQL database.",
 ]
 
 

@@ -37,7 +37,7 @@ private struct SampleQueue {
         let stored = sampleKey().stored
         try await sample.store.insertKey(stored)
         key = stored.key.id
-        ids = MessageIDGenerator(instance: sample.store.instance)
+        ids = MessageIDGenerator(after: sample.store.newestMessage)
     }
 
     mutating func accept(_ size: Int) async throws {
@@ -45,7 +45,8 @@ private struct SampleQueue {
         var batch: [Submission] = []
         for _ in 0..<size {
             accepted += 1
-            var submission = Sample.submission(ids.next(at: now), key: key, body: body, at: now)
+            var submission = Sample.submission(
+                ids.next(at: now, instance: sample.store.instance), key: key, body: body, at: now)
             submission.fingerprint = Fingerprint(key: key, idempotencyKey: "\(accepted)")
             batch.append(submission)
         }

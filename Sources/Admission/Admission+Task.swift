@@ -40,15 +40,30 @@ extension Admission {
         for recipient in recipients {
             if let refusal = reception.add(recipient) { return .failure(refusal) }
         }
-        switch reception.open(maximumDelay: maximumDelay) {
+        switch await open(&reception, maximumDelay: maximumDelay) {
         case .now: break
         case .after(let delay): try await clock.sleep(until: clock.now() + delay)
+        case .ask: return .failure(.storageUnavailable)
         case .refused(let refusal): return .failure(refusal)
         }
         switch try await complete(&reception, content: content) {
         case .success(let message): return await submit(message)
         case .failure(let refusal): return .failure(refusal)
         }
+    }
+
+    /// As ``ask(_:completion:)``.
+    public func ask(_ question: RateQuestion) async -> RateAnswer {
+        await withCheckedContinuation { continuation in
+            ask(question) { continuation.resume(returning: $0) }
+        }
+    }
+
+    /// As ``Reception/open(maximumDelay:)``, and asks the store where only that can say. Returns no question.
+    public func open(_ reception: inout Reception, maximumDelay: Duration? = nil) async -> Reception.Opening {
+        let opening = reception.open(maximumDelay: maximumDelay)
+        guard case .ask(let question) = opening else { return opening }
+        return reception.opened(await ask(question))
     }
 
     /// Brings the content of a message that is open. Returns the message, to be submitted, or why it is refused.

@@ -38,7 +38,6 @@ public final class Admission: Sendable {
 
     private struct State: Sendable {
         var keys = KeyDirectory()
-        var limiter = RateLimiter()
         var throttle: AuthenticationThrottle
         var activity: [KeyID: KeyActivity] = [:]
         var ids: MessageIDGenerator
@@ -51,6 +50,7 @@ public final class Admission: Sendable {
     let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
     private let commits: GroupCommit
+    let rates: KeyRates
     private let state: Mutex<State>
     private let logger: Logger
     /// The log lines that clients cause, those of the faces too.
@@ -76,10 +76,11 @@ public final class Admission: Sendable {
         self.observe = observe
         clientLog = ClientLog(logger: logger, clock: clock)
         commits = GroupCommit(store: store, clock: clock, observe: observe)
+        rates = KeyRates(shared: store.rates, clock: clock, storageFailed: { observe(.storageFailed($0)) })
         state = Mutex(
             State(
                 throttle: AuthenticationThrottle(configuration.throttle),
-                ids: MessageIDGenerator(instance: store.instance, after: store.newestMessage)))
+                ids: MessageIDGenerator(after: store.newestMessage)))
     }
 
     var configuration: Configuration { currentConfiguration.withLock { $0 } }
@@ -269,81 +270,38 @@ public final class Admission: Sendable {
 
     // MARK: Rate
 
-    /// Emails taken from a key's bucket for a message under way. They go back when the last reference goes, unless the message
-    /// was sent: so no way out of a reception can forget them.
-    final class Reservation: Sendable {
-        private let admission: Admission
-        private let key: KeyInUse
-        private let emails: Int
-        private let takenAt: MonotonicTime
-        private let isSettled = Atomic(false)
-
-        fileprivate init(_ admission: Admission, _ key: KeyInUse, emails: Int, takenAt: MonotonicTime) {
-            self.admission = admission
-            self.key = key
-            self.emails = emails
-            self.takenAt = takenAt
-        }
-
-        /// The same emails as several reservations, so that each can go back by itself. `counts` add up to all of them.
-        fileprivate func parts(_ counts: [Int]) -> [Reservation] {
-            spend()
-            return counts.map { Reservation(admission, key, emails: $0, takenAt: takenAt) }
-        }
-
-        /// The emails were sent, or are counted elsewhere.
-        func spend() { isSettled.store(true, ordering: .relaxed) }
-
-        /// Only the first call counts, and none after ``spend()``.
-        func giveBack() {
-            guard !isSettled.exchange(true, ordering: .relaxed) else { return }
-            admission.giveBack(emails, takenAt: takenAt, key)
-        }
-
-        deinit { giveBack() }
+    /// A question about a key's rate that only the store can answer, since several relays share the rate.
+    public struct RateQuestion: Sendable {
+        let question: KeyRates.Question
     }
 
-    enum RateAnswer {
-        case now(Reservation)
-        case after(Duration, Reservation)
-        case refused(Refusal)
+    /// The answer to it, for ``Reception/opened(_:)``. What it holds of the rate goes back by itself where nobody uses it.
+    public struct RateAnswer: Sendable {
+        let answer: KeyRates.Answer
     }
 
-    /// Whether the key's rate allows a message to so many recipients, and when.
-    func takeRate(_ emails: Int, _ grant: Grant, maximumDelay: Duration) -> RateAnswer {
-        let key = grant.key
-        let (answer, now) = state.withLock { state in
-            let now = clock.monotonicNow()
-            let answer = state.limiter.take(emails, key: key, now: now, maximumWait: maximumDelay.inSeconds)
-            if answer != .go { state.activity[key.id, default: KeyActivity()].add(KeyActivity(rateLimitHits: 1)) }
-            return (answer, now)
-        }
-        switch answer {
-        case .go: return .now(Reservation(self, grant.subject, emails: emails, takenAt: now))
-        case .wait(let seconds):
-            return .after(.seconds(seconds), Reservation(self, grant.subject, emails: emails, takenAt: now))
-        case .refuse(let seconds):
-            // A rate of next to nothing means that the key is to send nothing.
-            let wait = Int(min(seconds, 1e9).rounded(.up))
-            return .refused(
-                Refusal(
-                    .rateSecond,
-                    "The API key's limit of \(decimal(key.limits.perSecond)) emails per second is reached, retry in \(wait) s",
-                    retryAfter: .seconds(wait)))
-        }
+    /// Asks the store about a key's rate. `completion` is called once: here, or on a thread of the store's. Questions about one key are
+    /// answered in their order.
+    public func ask(_ question: RateQuestion, completion: @escaping @Sendable (RateAnswer) -> Void) {
+        rates.ask(question.question) { completion(RateAnswer(answer: $0)) }
     }
 
     /// Takes the emails of several messages from a key's rate at once, all or none of them: a share for each of `counts`.
     ///
     /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is held back: a face that
     /// takes batches has its clients repeat them. A refusal has been counted and logged.
-    public func takeRate(forBatch counts: [Int], _ grant: Grant) -> Result<[RateShare], Refusal> {
+    public func takeRate(forBatch counts: [Int], _ grant: Grant) async -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
         if let early = refusalBeforeContent(emails, grant, isBatch: true) {
             refusal = early
         } else {
-            switch takeRate(emails, grant, maximumDelay: .zero) {
+            let answer: KeyRates.Answer
+            switch rates.take(emails, grant.subject, maximumDelay: .zero) {
+            case .answered(let known): answer = known
+            case .ask(let question): answer = await ask(RateQuestion(question: question)).answer
+            }
+            switch answer {
             case .now(let reservation), .after(_, let reservation):
                 return .success(reservation.parts(counts).map(RateShare.init))
             case .refused(let late): refusal = late
@@ -364,24 +322,20 @@ public final class Admission: Sendable {
             ?? store.refusalOfSpace(for: grant.key.environment, size: 0)
     }
 
-    /// How a key's rate stands: for a face that tells its clients.
+    /// How a key's rate stands: for a face that tells its clients. Where several relays share the rate, it is what this relay knows: what
+    /// the store has answered last, without what other relays took since. So a client may be refused earlier than it says.
     public func rateStanding(of grant: Grant) -> RateStanding {
         let key = grant.key
-        let available = state.withLock { $0.limiter.available(key: key, now: clock.monotonicNow()) }
-        return RateStanding(limits: key.limits, available: available)
-    }
-
-    private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: KeyInUse) {
-        let key = key.stored.key
-        state.withLock {
-            $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: clock.monotonicNow())
-        }
+        return RateStanding(limits: key.limits, available: rates.available(key))
     }
 
     // MARK: Message
 
     /// For every message that this relay makes or takes: ids are unique by the one generator of each instance.
-    public func nextID(at now: Timestamp) -> MessageID { state.withLock { $0.ids.next(at: now) } }
+    public func nextID(at now: Timestamp) -> MessageID {
+        let instance = store.instance
+        return state.withLock { $0.ids.next(at: now, instance: instance) }
+    }
 
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)
@@ -499,10 +453,12 @@ public final class Admission: Sendable {
                 // The store's own calls report what they suffer; a grant that is not refreshed is checked at end of data.
             }
             clientLog.flush()
+            rates.giveBackUnused()
             rounds += 1
             if rounds.isMultiple(of: Admission.roundsPerFlush) { await flushActivity() }
         }
         clientLog.flush()
+        rates.giveBackUnused(all: true)
     }
 
     static let refreshMilliseconds: Int64 = 200
@@ -520,7 +476,10 @@ public final class Admission: Sendable {
 
     /// Writes down what happened to keys since the last time; what can't be written is kept for the next.
     public func flushActivity() async {
-        let activity = state.withLock { exchange(&$0.activity, [:]) }
+        var activity = state.withLock { exchange(&$0.activity, [:]) }
+        for (key, hits) in rates.takeHits() {
+            activity[key, default: KeyActivity()].add(KeyActivity(rateLimitHits: hits))
+        }
         guard !activity.isEmpty else { return }
         do {
             try await store.record(activity)

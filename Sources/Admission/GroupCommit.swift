@@ -116,7 +116,9 @@ final class GroupCommit: Sendable {
 
     private static func concernsAll(_ error: any Error) -> Bool {
         switch error as? StoreError {
-        case .full, .unavailable, .corrupt, .newerSchema: true
+        case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse: true
+        // What is in doubt may hold: to store the messages one by one would not tell more about it.
+        case .inDoubt, .instanceLost: true
         default: false
         }
     }

@@ -2,8 +2,8 @@ import RelayCore
 
 /// The token buckets of the keys in use.
 ///
-/// Buckets live in the process: with several relays on one store each allows the key's rate by itself. The daily cap, which
-/// is strict, is kept in the store.
+/// Buckets live in the process. Where several relays share the rates, the buckets are the store's, and these hold what it has answered
+/// last. The daily cap is kept in the store.
 struct RateLimiter: Sendable {
     private struct Entry: Sendable {
         var bucket: TokenBucket
@@ -31,6 +31,36 @@ struct RateLimiter: Sendable {
 
     mutating func giveBack(_ count: Int, takenAt: MonotonicTime, key: Key, now: MonotonicTime) {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
+    }
+
+    /// What the store has answered for all relays, and how many emails were taken then: as much of the bucket as that tells.
+    mutating func learn(
+        _ answer: TokenBucket.Answer, taken: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime
+    ) {
+        change(key, limits, now) { bucket in
+            let before =
+                switch answer {
+                case .go: max(1, bucket.available(limits: limits, at: now))
+                case .wait(let seconds), .refuse(let seconds): 1 - seconds * limits.perSecond
+                }
+            bucket.learn(before - Double(taken), limits: limits, at: now)
+        }
+    }
+
+    /// So many emails went back to the store.
+    mutating func learn(givenBack emails: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime) {
+        change(key, limits, now) { $0.giveBack(emails, takenAt: now, limits: limits, at: now) }
+    }
+
+    private mutating func change(
+        _ key: KeyID, _ limits: SendingLimits, _ now: MonotonicTime, _ body: (inout TokenBucket) -> Void
+    ) {
+        let isNew = entries[key] == nil
+        var entry = entries[key] ?? Entry(bucket: TokenBucket(limits: limits, at: now), limits: limits)
+        entry.limits = limits
+        body(&entry.bucket)
+        entries[key] = entry
+        if isNew { sweepIfDue(now) }
     }
 
     /// A full bucket is as good as none; looked for once in as many additions as there are entries.

@@ -4,7 +4,7 @@ extension Admission {
     /// What one message of a batch may use of a rate that was taken for all of them. It goes back by itself unless the message is
     /// queued.
     public struct RateShare: Sendable {
-        let reservation: Reservation
+        let reservation: KeyRates.Reservation
     }
 
     /// How a key's rate stands at a moment.

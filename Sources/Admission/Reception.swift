@@ -47,8 +47,10 @@ extension Admission {
     public struct Reception: Sendable {
         private enum Phase: Sendable {
             case envelope
+            /// The store is being asked about the key's rate.
+            case asking
             /// The key's rate allows the message.
-            case open(Reservation)
+            case open(KeyRates.Reservation)
             case content(Content)
             case ended
         }
@@ -56,7 +58,7 @@ extension Admission {
         /// The content on its way in.
         private struct Content: Sendable {
             let id: MessageID
-            let reservation: Reservation
+            let reservation: KeyRates.Reservation
             var intake: MessageIntake
             var spool = Spool.unused
         }
@@ -131,6 +133,8 @@ extension Admission {
             case now
             /// Bring the content after so long, not earlier; the place is held.
             case after(Duration)
+            /// Hand this to ``Admission/ask(_:completion:)``, and the answer to ``Reception/opened(_:)``.
+            case ask(RateQuestion)
             /// The envelope stands: the face may ask again later.
             case refused(Refusal)
         }
@@ -143,7 +147,24 @@ extension Admission {
                 return .refused(refused(refusal))
             }
             let limit = maximumDelay ?? configuration.maximumRateDelay
-            switch admission.takeRate(recipients.count, grant, maximumDelay: limit) {
+            switch admission.rates.take(recipients.count, grant.subject, maximumDelay: limit) {
+            case .answered(let answer): return opened(answer)
+            case .ask(let question):
+                phase = .asking
+                return .ask(RateQuestion(question: question))
+            }
+        }
+
+        /// The answer is there: goes on as ``open(maximumDelay:)`` does, and never with a question. Of a message that was given up
+        /// meanwhile, it gives back what was taken.
+        public mutating func opened(_ answer: RateAnswer) -> Opening {
+            guard case .asking = phase else { return .refused(.storageUnavailable) }
+            phase = .envelope
+            return opened(answer.answer)
+        }
+
+        private mutating func opened(_ answer: KeyRates.Answer) -> Opening {
+            switch answer {
             case .now(let reservation):
                 phase = .open(reservation)
                 return .now
@@ -178,7 +199,7 @@ extension Admission {
             switch exchange(&phase, .ended) {
             case .content(let current): content = current
             case .open(let reservation): content = begin(reservation)
-            case .envelope, .ended: return
+            case .envelope, .asking, .ended: return
             }
             content.intake.consume(bytes)
             phase = .content(content)
@@ -192,7 +213,7 @@ extension Admission {
             case .open(let reservation):
                 phase = .open(reservation)
                 return .more
-            case .envelope, .ended: return .forget
+            case .envelope, .asking, .ended: return .forget
             }
             let step = Reception.step(&content)
             phase = .content(content)
@@ -208,7 +229,7 @@ extension Admission {
             return .spool(content.intake.takeBuffered())
         }
 
-        private func begin(_ reservation: Reservation) -> Content {
+        private func begin(_ reservation: KeyRates.Reservation) -> Content {
             let now = admission.clock.now()
             let id = admission.nextID(at: now)
             let date = now.rfc5322
@@ -246,7 +267,7 @@ extension Admission {
             switch exchange(&phase, .ended) {
             case .open(let reservation): reservation.giveBack()
             case .content(let content): content.reservation.giveBack()
-            case .envelope, .ended: break
+            case .envelope, .asking, .ended: break
             }
         }
 
@@ -286,7 +307,7 @@ extension Admission {
             switch exchange(&phase, .ended) {
             case .content(let current): content = current
             case .open(let reservation): content = begin(reservation)
-            case .envelope, .ended: return .refused(refused(.storageUnavailable))
+            case .envelope, .asking, .ended: return .refused(refused(.storageUnavailable))
             }
             guard content.spool != .writing else {
                 phase = .content(content)
@@ -359,7 +380,7 @@ extension Admission {
     /// A message that was checked, and of which a last piece is still to be spooled.
     public struct IncompleteMessage: Sendable {
         fileprivate var submission: Submission
-        fileprivate let reservation: Reservation
+        fileprivate let reservation: KeyRates.Reservation
         fileprivate let grant: Grant
         fileprivate let admission: Admission
 
@@ -385,7 +406,7 @@ extension Admission {
         /// Its recipients.
         var emails: Int { submission.envelope.recipients.count }
         let submission: Submission
-        let reservation: Reservation
+        let reservation: KeyRates.Reservation
         let grant: Grant
 
         fileprivate init(_ message: IncompleteMessage) {

@@ -47,7 +47,8 @@ public final class DeliveryWorker: Sendable {
         self.random = random
         log = DeliveryLog(lane: lane, logger: logger, observe: observe)
         let machine = LaneMachine(
-            lane: lane, configuration: configuration, hasQuotaSource: quota != nil, at: Moment(clock))
+            lane: lane, configuration: configuration, hasQuotaSource: quota != nil,
+            reclaimInterval: queue.reclaimInterval, at: Moment(clock))
         state = Mutex(State(machine: machine))
         alarm = Alarm(clock: clock)
     }
@@ -111,6 +112,7 @@ public final class DeliveryWorker: Sendable {
         let (plan, cancelled) = state.withLock { state in
             if wasWoken { state.machine.woken() }
             if mustStop { state.machine.stop(at: now) }
+            tellPlace(&state.machine, now)
             let plan = state.machine.plan(at: now)
             // Inside the lock, so that a sender can't be done before it is known.
             for start in plan.starts {
@@ -137,15 +139,38 @@ public final class DeliveryWorker: Sendable {
     private func send(_ first: ActiveSet.Attempt) async {
         var next: ActiveSet.Attempt? = first
         while let attempt = next {
+            // The last moment at which it costs nobody a second copy: another relay may have the delivery by now.
+            guard queue.owns(attempt.delivery) else {
+                giveUp(attempt, mayHaveBeenTaken: false)
+                return
+            }
             let body = QueuedBody(of: attempt.delivery, in: queue)
-            let outcome = body.judge(await transport.send(attempt.delivery, body: body))
-            next = finish(attempt, outcome)
+            let told = await transport.send(attempt.delivery, body: body)
+            if let mayHaveBeenTaken = body.brokenOff(told) {
+                giveUp(attempt, mayHaveBeenTaken: mayHaveBeenTaken)
+                return
+            }
+            next = finish(attempt, body.judge(told))
         }
+    }
+
+    private func giveUp(_ attempt: ActiveSet.Attempt, mayHaveBeenTaken: Bool) {
+        let now = Moment(clock)
+        state.withLock { state in
+            state.machine.gaveUp(attempt, mayHaveBeenTaken: mayHaveBeenTaken, at: now)
+            state.senders[attempt.slot] = nil
+        }
+        alarm.ring()
+    }
+
+    private func tellPlace(_ machine: inout LaneMachine, _ now: Moment) {
+        machine.stands(ownsClaims: queue.ownsClaims, shareOfRate: queue.shareOfRate, at: now)
     }
 
     private func finish(_ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome) -> ActiveSet.Attempt? {
         let now = Moment(clock)
         let (next, mustRing) = state.withLock { state in
+            tellPlace(&state.machine, now)
             let next = state.machine.finished(attempt, outcome, at: now, random: random)
             if next == nil { state.senders[attempt.slot] = nil }
             return (next, state.machine.needsPlan(at: now))
@@ -195,6 +220,8 @@ public final class DeliveryWorker: Sendable {
             var (reclaimed, broughtForward) = (0, 0)
             if upkeep.reclaim {
                 reclaimed = try await queue.reclaimAbandoned(lane: lane, now: clock.now())
+            }
+            if upkeep.bringForward {
                 broughtForward = try await queue.bringForward(lane: lane, dueAfter: upkeep.latestDue, now: clock.now())
             }
             if let status = upkeep.status { try await queue.record(status) }

@@ -11,8 +11,10 @@ import RelayCore
 public struct Governor: Sendable {
     private var setting: Double?
     private var quota: Double?
-    /// What may be sent per second as far as is known.
+    /// What may be sent per second as far as is known, by all relays that use the account together.
     public private(set) var allowedRate: Double
+    /// The part of it that this relay may use.
+    public private(set) var share = RateShare.whole
     private var climb: Climb?
     private var tokens = 1.0
     private var updatedAt: MonotonicTime
@@ -37,6 +39,8 @@ public struct Governor: Sendable {
     /// late. SES counts by the second: a full bucket and a second's worth are 0.984 of what is allowed and one email
     /// more, and so never more than the allowed whole number. The rest is for the network, which delays unevenly.
     static let headroom = 0.96
+    /// The same where several relays divide the rate: each one's network delays by itself, and all of them count together.
+    static let sharedHeadroom = 0.93
     static let burst = 0.025
     /// A cut leaves this part of the rate, or less when a larger part was throttled, but not less than half.
     static let cut = 0.88
@@ -63,17 +67,37 @@ public struct Governor: Sendable {
         allowedRate = max(known ?? Governor.defaultRate, leastRate)
     }
 
+    /// Another part of the account's rate from now on.
+    public mutating func take(share: RateShare, at now: MonotonicTime) {
+        guard share != self.share else { return }
+        refill(now)
+        let former = ownRate
+        self.share = share
+        // What was found out about the limit holds for the account, and so for this part of it.
+        let own = ownRate
+        if former > 0, own > 0 { climb?.knee *= own / former }
+        if former == 0 { climb = nil }
+        tokens = min(tokens, burstSize(at: now))
+    }
+
+    /// Whether anything may be sent at all.
+    public var maySend: Bool { ownRate > 0 }
+
     /// However little is allowed, unless it is the operator who allows less.
     private var leastRate: Double {
         min(max(setting ?? .infinity, Governor.leastSetting), Governor.minimumRate)
     }
 
-    /// What is sent per second at most, just now.
+    /// What this relay sends per second at most, just now.
     public func rate(at now: MonotonicTime) -> Double {
-        let ceiling = allowedRate * Governor.headroom
+        let ceiling = ownRate * (share.count > 1 ? Governor.sharedHeadroom : Governor.headroom)
         guard let climb else { return ceiling }
         return max(min(climb.rate(at: now), ceiling), min(ceiling, Governor.minimumRate))
     }
+
+    private var ownRate: Double { share.part(of: allowedRate) }
+
+    private func burstSize(at now: MonotonicTime) -> Double { 1 + rate(at: now) * Governor.burst }
 
     /// A quota that changed is news about the limit: what was found out about the one before is forgotten.
     public mutating func learn(_ quota: SendQuota, at now: MonotonicTime) {
@@ -84,9 +108,10 @@ public struct Governor: Sendable {
         climb = nil
     }
 
-    /// Seconds until something may be sent; 0: now.
+    /// Seconds until something may be sent; 0: now. Infinite while the share is 0.
     public mutating func delay(at now: MonotonicTime) -> Double {
         refill(now)
+        guard maySend else { return .infinity }
         return tokens >= 1 ? 0 : (1 - tokens) / rate(at: now)
     }
 
@@ -118,7 +143,7 @@ public struct Governor: Sendable {
 
     private mutating func refill(_ now: MonotonicTime) {
         let rate = rate(at: now)
-        tokens = min(1 + rate * Governor.burst, tokens + max(0, now.seconds(since: updatedAt)) * rate)
+        tokens = min(burstSize(at: now), tokens + max(0, now.seconds(since: updatedAt)) * rate)
         updatedAt = max(updatedAt, now)
     }
 }

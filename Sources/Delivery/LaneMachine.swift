@@ -17,6 +17,8 @@ struct LaneMachine {
         var extend: [DeliveryID] = []
         var leaseUntil: Timestamp
         var reclaim = false
+        /// Look for what is queued for later than any pause lasts.
+        var bringForward = false
         /// What is queued for later than this was so before the clock was put back.
         var latestDue: Timestamp
         var status: LaneStatus?
@@ -71,10 +73,13 @@ struct LaneMachine {
     private let lane: Lane
     private var configuration: DeliveryConfiguration
     private let hasQuotaSource: Bool
+    private let reclaimInterval: Duration
 
     private var phase = Phase.running
     private var active = ActiveSet()
     private var governor: Governor?
+    /// Whether what has been claimed is still this process's to send.
+    private var ownsClaims = true
     private var hold = LaneHold()
     private var spell = StoreSpell()
     private var outage = OutageLog()
@@ -90,6 +95,7 @@ struct LaneMachine {
     private var nextDueAt: Timestamp?
     private var pollAt: MonotonicTime
     private var upkeepAt: MonotonicTime
+    private var bringForwardAt: MonotonicTime
     private var quotaAt: MonotonicTime
     /// Nothing is sent before the account has told its quota, or this moment.
     private var awaitsQuotaUntil: MonotonicTime
@@ -117,7 +123,13 @@ struct LaneMachine {
     static let statusInterval = Duration.seconds(10)
     static let slowedDownInterval = Duration.seconds(60)
 
-    init(lane: Lane, configuration: DeliveryConfiguration, hasQuotaSource: Bool, at now: Moment) {
+    /// - Parameter reclaimInterval: how often to look for deliveries of relays that are gone, if it is to be more often than leases are
+    ///   extended.
+    init(
+        lane: Lane, configuration: DeliveryConfiguration, hasQuotaSource: Bool,
+        reclaimInterval: Duration = LaneMachine.upkeepInterval, at now: Moment
+    ) {
+        self.reclaimInterval = reclaimInterval
         self.lane = lane
         self.configuration = configuration
         self.hasQuotaSource = hasQuotaSource
@@ -129,9 +141,21 @@ struct LaneMachine {
         since = now.time
         pollAt = now.monotonic
         upkeepAt = now.monotonic
+        bringForwardAt = now.monotonic
         quotaAt = now.monotonic
         awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaPatience : .distantPast
     }
+
+    /// What the queue says of this process's place among the relays that share it. To be told before each plan and each outcome.
+    mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, at now: Moment) {
+        governor?.take(share: shareOfRate, at: now.monotonic)
+        self.ownsClaims = ownsClaims
+        // What can't be sent here is for the other relays.
+        if !hasPlace { releaseWaiting(at: now) }
+    }
+
+    /// Whether the place allows to claim and to send.
+    private var hasPlace: Bool { ownsClaims && governor?.maySend ?? true }
 
     private var isRunning: Bool { phase == .running }
     private var isClosing: Bool { if case .closing = phase { true } else { false } }
@@ -193,6 +217,22 @@ extension LaneMachine {
         return startNext(in: attempt.slot, at: now)
     }
 
+    /// An attempt was not made, or broken off, since the delivery may be another relay's by now. It goes back to the queue untried.
+    ///
+    /// - Parameter mayHaveBeenTaken: whether the transport had begun, and SES may have taken the message.
+    mutating func gaveUp(_ attempt: ActiveSet.Attempt, mayHaveBeenTaken: Bool, at now: Moment) {
+        guard let attempt = active.finished(attempt) else { return }
+        var settlement = Settlement(releasing: attempt.delivery, at: now.time)
+        settlement.mayHaveBeenTaken = mayHaveBeenTaken
+        if mayHaveBeenTaken {
+            settlement.startedAt = attempt.startedAt.time
+            settlement.reason = "claim-lost: the relay lost its claim while the message was being sent"
+        }
+        if active.unsettled.isEmpty { unsettledSince = now.monotonic }
+        active.ended(attempt.claim, settlement)
+        if attempt.isProbe { hold.foundNothing() }
+    }
+
     /// Time during which the lane was held, or the relay not running, is no time in which a message was tried.
     private func mayGiveUp(at now: Moment) -> Bool {
         let movingSince = max(startedAt, hold.resumedAt)
@@ -218,7 +258,8 @@ extension LaneMachine {
 
     /// While a lane is held, nothing waits but a probe.
     private var mayStart: Bool {
-        isRunning && !spell.isFailing && active.waiting > 0 && active.underWay.count < configuration.concurrency
+        isRunning && hasPlace && !spell.isFailing && active.waiting > 0
+            && active.underWay.count < configuration.concurrency
     }
 
     private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {
@@ -286,7 +327,7 @@ extension LaneMachine {
         if isAll { pollAt = now.monotonic + configuration.pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)
         // Meanwhile the lane may have stopped, or the worker.
-        if !isRunning || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
+        if !isRunning || !hasPlace || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
         if claim.isProbe, active.waiting == 0 { hold.foundNothing() }
     }
 
@@ -312,7 +353,8 @@ extension LaneMachine {
 
     /// How many to claim now: recipients, where the account's rate counts those.
     private func claimable(at now: Moment) -> Int {
-        guard isRunning, !isClaiming, isDue(now), spell.mayAsk(at: now.monotonic), now.monotonic >= awaitsQuotaUntil
+        guard isRunning, hasPlace, !isClaiming, isDue(now), spell.mayAsk(at: now.monotonic),
+            now.monotonic >= awaitsQuotaUntil
         else { return 0 }
         if let held = hold.held {
             return hold.mayProbe(at: now.monotonic) && (held.isCleared || !hasQuotaSource) && active.waiting == 0
@@ -443,7 +485,11 @@ extension LaneMachine {
             leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + longestPause,
             status: statusToRecord(at: now))
         if now.monotonic >= upkeepAt {
-            upkeepAt = now.monotonic + min(LaneMachine.upkeepInterval, configuration.leaseTime / 4)
+            upkeepAt = now.monotonic + min(LaneMachine.upkeepInterval, reclaimInterval, configuration.leaseTime / 4)
+            if now.monotonic >= bringForwardAt {
+                bringForwardAt = now.monotonic + min(LaneMachine.upkeepInterval, configuration.leaseTime / 4)
+                upkeep.bringForward = true
+            }
             // Extended first, so that what is held here is not reclaimed, also when the clock was put forward.
             upkeep.extend = active.leased(before: now.time + .seconds(configuration.leaseTime.inSeconds * 0.6))
             upkeep.reclaim = true
@@ -556,6 +602,10 @@ extension LaneMachine {
         case .draining(let until), .cancelling(let until), .closing(let until): moments.append(until)
         case .running:
             if mayStart { moments.append(now.monotonic.advanced(bySeconds: governor?.delay(at: now.monotonic) ?? 0)) }
+            // Nothing tells when the place changes.
+            if !hasPlace || governor.map({ $0.share != .whole }) ?? false {
+                moments.append(now.monotonic + configuration.pollInterval)
+            }
             if let held = hold.held { moments.append(held.probeAt) }
             if let next = nextDueAt { moments.append(now.monotonic + (next - now.time)) }
             moments.append(pollAt)

@@ -77,6 +77,8 @@ extension Judge {
         switch error {
         case .full: "free some space on its file system"
         case .corrupt: "stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
+        case .inDoubt, .instanceLost:
+            "check that the database server runs and can be reached from here, then run doctor again"
         default: "check that this user may read it and its directory: run doctor as the relay's user or as root"
         }
     }

@@ -6,8 +6,11 @@ extension Judge {
     public static func queue(_ status: QueueStatus, now: Timestamp) -> [Finding] {
         var findings = status.lanes.compactMap { lane -> Finding? in
             guard let reason = lane.heldBecause else { return nil }
+            let isOneOfSeveral = status.lanes.contains { $0.lane == lane.lane && $0.node != lane.node }
+            let place = isOneOfSeveral ? lane.node.map { " of the relay \($0)" } ?? "" : ""
             return .problem(
-                .queue, "the \(lane.lane.rawValue) lane has been held for \((now - lane.since).spelled): \(reason)",
+                .queue,
+                "the \(lane.lane.rawValue) lane\(place) has been held for \((now - lane.since).spelled): \(reason)",
                 remedy: "do what the reason says; the lane moves again by itself while the relay runs")
         }
         for depth in status.depths where depth.state != .held {

@@ -38,7 +38,9 @@ struct EmailSender: Sendable {
         switch begin(message, identity) {
         case .failure(let refusal): return .failure(refusal)
         case .success(var reception):
-            if case .refused(let refusal) = reception.open(maximumDelay: .zero) { return .failure(refusal) }
+            if case .refused(let refusal) = await admission.open(&reception, maximumDelay: .zero) {
+                return .failure(refusal)
+            }
             switch await admission.complete(&reception, content: message.content) {
             case .failure(let refusal): return .failure(refusal)
             case .success(let complete):
@@ -109,7 +111,7 @@ struct EmailSender: Sendable {
         _ begun: [(place: Int, Composition, Admission.Reception)], hasKey: Bool
     ) async -> Result<[(place: Int, Outcome)], Refusal> {
         let shares: [Admission.RateShare]
-        switch admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant) {
+        switch await admission.takeRate(forBatch: begun.map { $0.1.recipients.count }, grant) {
         case .success(let taken): shares = taken
         case .failure(let refusal): return .failure(refusal)
         }

@@ -84,7 +84,7 @@ struct OperatorPage: Sendable {
     private func failed(_ error: StoreError, _ visitor: Visitor) -> HTTPAnswer {
         switch error {
         case .noSuchKey, .noSuchMessage, .bodyGone: return visitor.failure(Failures.gone("\(error)"), .notFound)
-        case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse:
+        case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse, .inDoubt, .instanceLost:
             logger.error("a page of the operator's could not be made", metadata: ["error": "\(error)"])
             return visitor.failure(Failures.store("\(error)"), .serviceUnavailable)
         }

@@ -6,27 +6,33 @@ enum QueuePage {
         let status = try await page.store.queueStatus(now: visitor.now)
         let events = try await page.store.feedbackStatus()
         let times = try await page.store.feedbackTimes()
+        let nodes = try await page.store.nodes(now: visitor.now)
         return PageContent(
             title: "Queue", section: .queue,
             body: """
-                <h1>Queue</h1>\([Lane.live, .test].map { lane($0, status, visitor) })
+                <h1>Queue</h1>\(relays(nodes, visitor))\([Lane.live, .test].map { lane($0, status, visitor) })
                 <section class="card"><h2>What SES tells</h2>\(feedback(events, times, visitor))</section>
                 """, isLive: true)
     }
 
-    private static func lane(_ lane: Lane, _ status: QueueStatus, _ visitor: Visitor) -> HTML {
-        let known = status.lanes.first { $0.lane == lane }
-        let held = known?.heldBecause
+    static func lane(_ lane: Lane, _ status: QueueStatus, _ visitor: Visitor) -> HTML {
+        let known = status.lanes.filter { $0.lane == lane }
+        let held = known.filter { $0.heldBecause != nil }
         let state: HTML =
-            known == nil
-            ? Part.badge("never started", .wait) : held == nil ? Part.badge("moving", .good) : Part.badge("held", .bad)
-        let why: HTML = held.map { "<p class=\"important\"><strong>It is held:</strong> \($0)</p>" } ?? .empty
+            known.isEmpty
+            ? Part.badge("never started", .wait)
+            : held.isEmpty ? Part.badge("moving", .good) : Part.badge("held", .bad)
+        let why = held.map { one -> HTML in
+            let subject = known.count > 1 ? one.node.map { "It is held on \($0)" } ?? "It is held" : "It is held"
+            return "<p class=\"important\"><strong>\(subject):</strong> \(one.heldBecause ?? "")</p>"
+        }
         let standing = SendingStanding(status.feedback[lane] ?? FeedbackCounts())
         let suppressed = status.suppressions[lane]?.values.reduce(0, +) ?? 0
         var rows: [(String, HTML)] = []
-        if held != nil, let since = known?.since { rows.append(("Held since", visitor.moment(since))) }
-        if let rate = known?.rate {
-            rows.append(("Rate", "at most \(decimal((rate * 10).rounded() / 10)) emails a second"))
+        for one in known {
+            let place = known.count > 1 ? one.node.map { " on \($0)" } ?? "" : ""
+            if one.heldBecause != nil { rows.append(("Held\(place) since", visitor.moment(one.since))) }
+            if let rate = one.rateWords { rows.append(("Rate\(place)", "\(rate)")) }
         }
         rows += [
             ("Accepted today", "\(grouped(status.emailsToday[lane] ?? 0)) emails"),
@@ -47,6 +53,20 @@ enum QueuePage {
             \(waiting(lane, status, visitor))\(Part.facts(rows))</section>
 
             """
+    }
+
+    static func relays(_ nodes: [NodeRecord], _ visitor: Visitor) -> HTML {
+        guard !nodes.isEmpty else { return .empty }
+        let rows = nodes.map { node -> [HTML] in
+            [
+                "\(node.name)", "\(Int(node.number))",
+                node.isLive ? Part.badge("live", .good) : Part.badge("gone", .bad),
+                visitor.ago(node.lastSeenAt), visitor.moment(node.startedAt), "\(node.version)", "\(node.clockWords)",
+            ]
+        }
+        let columns = ["Relay", "Number", "State", "Last seen", "Started", "Version", "Clock"]
+        return
+            "<section class=\"card\"><h2>Relays</h2>\(Part.table("Relays on this database", columns, rows))</section>"
     }
 
     private static func waiting(_ lane: Lane, _ status: QueueStatus, _ visitor: Visitor) -> HTML {

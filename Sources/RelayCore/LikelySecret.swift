@@ -9,8 +9,10 @@ public enum LikelySecret {
     /// Whether a part of `text` is probably a secret.
     public static func isIn(_ text: String) -> Bool { withheld(in: text) != text }
 
-    /// `text` with each secret shortened to what may be known of it: `hk_live_` and the key's public id, or the kind of AWS key.
+    /// `text` with each secret shortened to what may be known of it: `hk_live_` and the key's public id, the kind of AWS key, or a URI
+    /// without its password.
     public static func withheld(in text: String) -> String {
+        let text = withoutPasswords(text)
         var result = ""
         var rest = text.unicodeScalars[...]
         while let first = rest.first {
@@ -19,6 +21,31 @@ public enum LikelySecret {
             rest = rest[run.endIndex...]
         }
         return result
+    }
+
+    // MARK: - URIs
+
+    /// `postgresql://user:password@host/name?password=…` and the like: what stands behind the first colon up to the last `@`, and all
+    /// from a parameter `password` on.
+    private static func withoutPasswords(_ text: String) -> String {
+        guard text.utf8.contains(UInt8(ascii: ":")), text.contains("://") else { return text }
+        var result = ""
+        var rest = text[...]
+        while let scheme = rest.firstRange(of: "://") {
+            result += rest[..<scheme.upperBound]
+            rest = rest[scheme.upperBound...]
+            let uri = rest.prefix { !$0.isWhitespace && $0 != "'" && $0 != "\"" }
+            rest = rest[uri.endIndex...]
+            var kept = uri
+            if let password = uri.firstRange(of: "password=") { kept = uri[..<password.upperBound] }
+            if let colon = kept.firstIndex(of: ":"), let end = kept.lastIndex(of: "@"), colon < end {
+                result += kept[...colon] + mark + kept[end...]
+            } else {
+                result += kept
+            }
+            if kept.endIndex != uri.endIndex { result += mark }
+        }
+        return result + rest
     }
 
     // MARK: - Tokens

@@ -173,10 +173,13 @@ public struct ClaimedDelivery: Sendable {
     public var maybeDuplicate: Bool
     /// The message's bytes, if the store had them at hand; else they are asked for when they are needed.
     public var body: [UInt8]?
+    /// The place in the store in which it was claimed; nil for a store that only one relay uses.
+    public var holder: Int64?
 
     public init(
         id: DeliveryID, message: MessageID, key: KeyID, lane: Lane, envelope: Envelope, size: Int,
-        queuedSince: Timestamp, attempts: Int, pauses: Int = 0, maybeDuplicate: Bool, body: [UInt8]? = nil
+        queuedSince: Timestamp, attempts: Int, pauses: Int = 0, maybeDuplicate: Bool, body: [UInt8]? = nil,
+        holder: Int64? = nil
     ) {
         self.id = id
         self.message = message
@@ -189,6 +192,7 @@ public struct ClaimedDelivery: Sendable {
         self.pauses = pauses
         self.maybeDuplicate = maybeDuplicate
         self.body = body
+        self.holder = holder
     }
 }
 

@@ -59,10 +59,11 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     }
 }
 
-/// Hands out message ids for one relay instance. Never the same twice, also when the clock steps back, or was put back while
-/// the relay was down.
+/// Hands out message ids for one relay. Never the same twice, also when the clock steps back, or was put back while the relay was
+/// down. Each is beyond the one before, also when the relay gets another instance number.
 public struct MessageIDGenerator: Sendable {
-    private let instance: Int64
+    /// Of the last id.
+    private var instance: Int64 = 0
     private var last: Int64 = 0
     private var sequence: Int64 = 0
 
@@ -71,19 +72,25 @@ public struct MessageIDGenerator: Sendable {
     public static let instances: Int64 = 1024
     static let sequences: Int64 = 4096
 
-    /// - Parameters:
-    ///   - instance: must be unlike that of every other live relay on the same store; it counts modulo 1,024.
-    ///   - newest: the newest id in the store. Those that follow are beyond it.
-    public init(instance: Int64, after newest: MessageID? = nil) {
-        self.instance = (instance % Self.instances + Self.instances) % Self.instances
+    /// - Parameter newest: the newest id in the store. Those that follow are beyond it.
+    public init(after newest: MessageID? = nil) {
         guard let newest else { return }
         // The next millisecond: in its own, another relay may have been the newest, and this one not the first either.
         last = newest.rawValue >> 22 + 1
         sequence = -1
     }
 
-    public mutating func next(at now: Timestamp) -> MessageID {
+    /// - Parameter instance: the relay's number as it is now, unlike that of every other live relay on the same store; it counts modulo
+    ///   1,024.
+    public mutating func next(at now: Timestamp, instance number: Int64) -> MessageID {
         let moment = min(max(now.milliseconds - Self.epoch, 0), 1 << 41 - 1)
+        let number = (number % Self.instances + Self.instances) % Self.instances
+        if number != instance {
+            // Within the millisecond of the last id, one with a lower number would be before it.
+            if sequence >= 0 { last += 1 }
+            sequence = -1
+            instance = number
+        }
         if moment > last {
             last = moment
             sequence = 0

@@ -178,14 +178,26 @@ public struct LaneStatus: Hashable, Sendable {
     /// Nil while the lane moves; otherwise why it is held and what to do.
     public var heldBecause: String?
     public var since: Timestamp
-    /// Emails per second that the worker allows itself now; nil: no limit.
+    /// Emails per second that this relay's worker allows itself now, its share where several relays use one account; nil: no limit.
     public var rate: Double?
+    /// The name of the relay (``NodeRecord/name``), set by a store that several relays share; nil: there is one relay.
+    public var node: String?
 
-    public init(lane: Lane, heldBecause: String?, since: Timestamp, rate: Double?) {
+    public init(lane: Lane, heldBecause: String?, since: Timestamp, rate: Double?, node: String? = nil) {
         self.lane = lane
         self.heldBecause = heldBecause
         self.since = since
         self.rate = rate
+        self.node = node
+    }
+}
+
+extension LaneStatus {
+    /// The rate in words; nil: no limit.
+    package var rateWords: String? {
+        guard let rate else { return nil }
+        guard rate > 0 else { return "sends nothing until the other relays leave it a share of the rate" }
+        return "at most \(decimal((rate * 10).rounded() / 10)) emails a second"
     }
 }
 
@@ -225,6 +237,7 @@ public struct QueueStatus: Sendable {
     public var depths: [Depth]
     /// By lane; rows of 0 left out.
     public var scheduled: [Scheduled]
+    /// At most one for each lane and relay; where several relays share the store, those of live relays, by lane and relay.
     public var lanes: [LaneStatus]
     /// Emails accepted in the current UTC day, by lane.
     public var emailsToday: [Lane: Int]
@@ -232,10 +245,13 @@ public struct QueueStatus: Sendable {
     public var feedback: [Lane: FeedbackCounts]
     /// Addresses that get no mail, by lane; rows of 0 left out.
     public var suppressions: [Lane: [SuppressionReason: Int]]
+    /// The name of the relay that asks (``NodeRecord/name``); nil: there is one relay, or a command asks.
+    public var node: String?
 
     public init(
         depths: [Depth], scheduled: [Scheduled] = [], lanes: [LaneStatus], emailsToday: [Lane: Int],
-        feedback: [Lane: FeedbackCounts] = [:], suppressions: [Lane: [SuppressionReason: Int]] = [:]
+        feedback: [Lane: FeedbackCounts] = [:], suppressions: [Lane: [SuppressionReason: Int]] = [:],
+        node: String? = nil
     ) {
         self.depths = depths
         self.scheduled = scheduled
@@ -243,5 +259,11 @@ public struct QueueStatus: Sendable {
         self.emailsToday = emailsToday
         self.feedback = feedback
         self.suppressions = suppressions
+        self.node = node
+    }
+
+    /// What the asking relay says of its own lane.
+    public func ownLane(_ lane: Lane) -> LaneStatus? {
+        lanes.first { $0.lane == lane && (node == nil || $0.node == node) }
     }
 }

@@ -1,37 +1,3 @@
-/// What can go wrong with a store. The descriptions are for the operator and say what to do.
-public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The disk is full: it works again when there is space.
-    case full
-    /// The store can't be written or read just now (locked by another process, read-only, I/O error).
-    case unavailable(String)
-    /// The store's file is damaged.
-    case corrupt(String)
-    /// The store was written by a newer version of the relay.
-    case newerSchema(found: Int, known: Int)
-    /// The store was written by an older version of the relay, and one uses it at present.
-    case olderSchemaInUse(found: Int, known: Int)
-    case noSuchKey(KeyID)
-    case noSuchMessage(MessageID)
-    /// The message is known, but its bytes are no longer kept.
-    case bodyGone(MessageID)
-
-    public var description: String {
-        switch self {
-        case .full: "the disk that holds the database is full; free some space, the relay recovers by itself"
-        case .unavailable(let why): "the database is unavailable: \(why)"
-        case .corrupt(let why):
-            "the database is damaged (\(why)); stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
-        case .newerSchema(let found, let known):
-            "the database has schema version \(found), this relay knows up to \(known); install the newer relay again"
-        case .olderSchemaInUse(let found, let known):
-            "the database has schema version \(found), and an older relay is using it; stop or restart that relay, then it is migrated to version \(known)"
-        case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' shows them all"
-        case .noSuchMessage(let id): "no message has the id \(id)"
-        case .bodyGone(let id): "the bytes of message \(id) are no longer kept (see the retention settings)"
-        }
-    }
-}
-
 /// What becomes of a revoked key's deliveries that have not ended.
 public enum QueuedDisposition: String, CaseIterable, Sendable {
     case deliver, hold, drop
@@ -89,8 +55,18 @@ public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStor
     /// The envelope senders of a key's newest messages, of at most `limit` of them, each once, the latest first; the null
     /// reverse-path is left out.
     func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String]
+    /// The relays on this store, by number; empty for a store that only one relay uses.
+    func nodes(now: Timestamp) async throws -> [NodeRecord]
+    /// The clock that all relays on this store share. Nil: each has its machine's.
+    var clock: (any RelayClock)? { get }
     /// What is under way is finished first.
     func close() throws
+}
+
+extension RelayStore {
+    /// For a store that only one relay uses.
+    public func nodes(now: Timestamp) async throws -> [NodeRecord] { [] }
+    public var clock: (any RelayClock)? { nil }
 }
 
 extension KeyDirectoryStore {
@@ -138,7 +114,8 @@ public protocol SubmissionStore: Sendable {
     /// ``accept(_:now:completion:)``.
     func refusalOfSpace(for environment: Environment, size: Int) -> Refusal?
 
-    /// A number that no other live instance on this store has, for message ids.
+    /// A number that no other live instance on this store has, for message ids. Another one once this process has lost its number, so
+    /// it is asked for each id. Cheap, from any thread.
     var instance: Int64 { get }
 
     /// With which contents are hashed, so that a message that is sent again is known: the same in all relays on this store, from a
@@ -147,6 +124,9 @@ public protocol SubmissionStore: Sendable {
 
     /// The message with the greatest id when the store was opened.
     var newestMessage: MessageID? { get }
+
+    /// The rates of keys, where several relays share them. Nil: this process alone decides.
+    var rates: (any SharedRates)? { get }
 }
 
 extension SubmissionStore {
@@ -157,6 +137,9 @@ extension SubmissionStore {
 
     /// For a store that has no disk to run out of.
     public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? { nil }
+
+    /// For a store that only one relay uses.
+    public var rates: (any SharedRates)? { nil }
 
     /// As ``accept(_:now:completion:)``, for who has a task anyway.
     public func accept(_ batch: [Submission], now: Timestamp) async throws -> [Acceptance] {
@@ -179,6 +162,12 @@ public protocol StoredBody: Sendable {
     var size: Int { get }
     /// At most `count` bytes from `offset`; empty at the end only.
     func read(at offset: Int, count: Int) async throws -> [UInt8]
+    /// Whether what was read may still be sent, to be asked right before it is: time may have passed since. Cheap, from any thread.
+    var mayBeSent: Bool { get }
+}
+
+extension StoredBody {
+    public var mayBeSent: Bool { true }
 }
 
 /// A body of a size to have in memory.
@@ -220,7 +209,8 @@ public protocol DeliveryQueue: Sendable {
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> DeliveryClaim
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
-    /// Records a batch of outcomes in one transaction, synced.
+    /// Records a batch of outcomes in one transaction, synced. The outcome of a delivery that another relay has taken meanwhile is left
+    /// out.
     func settle(_ batch: [Settlement]) async throws
     /// Puts deliveries back whose lease has run out or whose holder is known to be gone; of those that this process has
     /// itself, only the lane's, which knows what it is still at work on. A live delivery that may have been sent meanwhile is
@@ -233,6 +223,25 @@ public protocol DeliveryQueue: Sendable {
     /// Makes due at once what is queued in the lane for later than `latest`, but for what waits for the time that it was scheduled
     /// for. Nothing else waits for so long, unless the clock was put back since. Returns how many.
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int
+    /// False once this process could not renew its place in the store for so long that other relays may take what it has claimed:
+    /// nothing of it may be sent then, and nothing is claimed. Cheap, from any thread.
+    var ownsClaims: Bool { get }
+    /// False once other relays may have taken a delivery that this process has claimed: as ``ownsClaims`` says, or since it was claimed in
+    /// a place that this process has lost, also where it has another by now. Cheap, from any thread.
+    func owns(_ delivery: ClaimedDelivery) -> Bool
+    /// The part of the account's rate that this process may use. May change at any time. Cheap, from any thread.
+    var shareOfRate: RateShare { get }
+    /// How often to look for deliveries of relays that are gone.
+    var reclaimInterval: Duration { get }
+}
+
+extension DeliveryQueue {
+    /// For a queue that only one relay uses.
+    public var ownsClaims: Bool { true }
+    public func owns(_ delivery: ClaimedDelivery) -> Bool { ownsClaims }
+    public var shareOfRate: RateShare { .whole }
+    /// Seldom: only a lease that ran out brings something back.
+    public var reclaimInterval: Duration { .seconds(30) }
 }
 
 /// What a key's holder may do with the key's messages once they are accepted.

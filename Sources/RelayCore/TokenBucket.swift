@@ -3,8 +3,9 @@
 /// A pure value over moments of a monotonic clock. Waiting is by reservation: the message that asks first is told the
 /// earlier moment, so that clients of one key are served in the order in which they asked, without a queue of them.
 public struct TokenBucket: Sendable {
-    private var tokens: Double
-    private var updatedAt: MonotonicTime
+    /// As of ``updatedAt``; negative while it is in debt.
+    public private(set) var tokens: Double
+    public private(set) var updatedAt: MonotonicTime
 
     public enum Answer: Hashable, Sendable {
         /// Taken; go on now.
@@ -13,6 +14,12 @@ public struct TokenBucket: Sendable {
         case wait(seconds: Double)
         /// Nothing taken: it would be allowed only after so many seconds.
         case refuse(seconds: Double)
+    }
+
+    /// A bucket as it was left: for a store that keeps it.
+    public init(tokens: Double, updatedAt: MonotonicTime) {
+        self.tokens = tokens
+        self.updatedAt = updatedAt
     }
 
     /// A full bucket.
@@ -44,6 +51,12 @@ public struct TokenBucket: Sendable {
         refill(limits, now)
         let unspent = max(0, Double(count) - max(0, now.seconds(since: takenAt)) * limits.perSecond)
         tokens = min(limits.capacity, tokens + unspent)
+    }
+
+    /// Somebody else keeps the bucket, and has told how many emails are in it; negative: its debt.
+    public mutating func learn(_ available: Double, limits: SendingLimits, at now: MonotonicTime) {
+        tokens = min(limits.capacity, available)
+        updatedAt = max(updatedAt, now)
     }
 
     /// Whether it is as good as new, so that it need not be remembered.

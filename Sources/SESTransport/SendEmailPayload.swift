@@ -38,6 +38,9 @@ struct SendEmailPayload: Sendable, AsyncSequence {
     /// Of the whole JSON, in bytes.
     var length: Int { beginning.count + (body.size + 2) / 3 * 4 + end.count }
 
+    /// Whether what was read of it may still be sent.
+    var mayBeSent: Bool { body.mayBeSent }
+
     func makeAsyncIterator() -> Iterator { Iterator(payload: self) }
 
     struct Iterator: AsyncIteratorProtocol {
@@ -90,7 +93,7 @@ struct PreparedPayload: Sendable {
     private let content: Content
 
     fileprivate enum Content {
-        case whole(ByteBuffer)
+        case whole(ByteBuffer, SendEmailPayload)
         case pieces(SendEmailPayload)
     }
 
@@ -108,8 +111,11 @@ struct PreparedPayload: Sendable {
             if whole.readableBytes == 0 { whole = piece } else if isWhole { whole.writeImmutableBuffer(piece) }
         }
         hash = hasher.digest().hexadecimal
-        content = isWhole ? .whole(whole) : .pieces(payload)
+        content = isWhole ? .whole(whole, payload) : .pieces(payload)
     }
+
+    /// Its claim was lost after it was read: another relay may send the message.
+    private static let withdrawn = PayloadFault.unreadable("the relay has lost its claim to the message")
 
     /// The payload as the body of a request, which tells `progress` how far it has come.
     ///
@@ -117,7 +123,8 @@ struct PreparedPayload: Sendable {
     func upload(_ progress: UploadProgress, on group: any EventLoopGroup) -> HTTPClient.Body {
         .stream(contentLength: Int64(length)) { writer in
             switch content {
-            case .whole(let buffer):
+            case .whole(let buffer, let payload):
+                guard payload.mayBeSent else { return group.any().makeFailedFuture(PreparedPayload.withdrawn) }
                 // Before it is handed over: from then on SES may have the whole request.
                 progress.handedOver()
                 return writer.write(.byteBuffer(buffer))
@@ -128,6 +135,7 @@ struct PreparedPayload: Sendable {
                 isWritten.completeWithTask {
                     var left = length
                     for try await piece in payload {
+                        guard payload.mayBeSent else { throw PreparedPayload.withdrawn }
                         left -= piece.readableBytes
                         if left == 0 { progress.handedOver() }
                         try await writer.write(.byteBuffer(piece)).get()

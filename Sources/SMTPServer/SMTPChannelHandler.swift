@@ -46,6 +46,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case authentication
         /// The moment for the answer to an authentication.
         case authenticationDelay(Scheduled<Void>)
+        /// The store's answer about the key's rate.
+        case rate
         /// The moment at which the key's rate allows the message.
         case rateDelay(Scheduled<Void>)
         /// The last piece of a message is on its way to the spool.
@@ -273,7 +275,11 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         hasInputEnded = true
         // The content of the message can never come.
-        if case .waiting(.rateDelay) = mode, inbound.readableBytes == 0 { close() }
+        guard isAbandoned else { return }
+        switch mode {
+        case .waiting(.rate), .waiting(.rateDelay): close()
+        case .commands, .data, .waiting, .closed: break
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -523,18 +529,48 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard case .sending(let message) = standing else {
             return perform(session.dataRefused(.authenticationLost))
         }
-        switch message.reception.open() {
+        let opening = message.reception.open()
+        switch opening {
         case .now: perform(session.dataOpened())
+        case .refused(let refusal): perform(session.dataRefused(Reply(refusal, at: .envelope)))
+        case .after, .ask: follow(opening)
+        }
+    }
+
+    /// Brings what is known of the key's rate to the session, now or later.
+    private func follow(_ opening: Admission.Reception.Opening) {
+        switch opening {
+        case .now: goOn { $0.perform($0.session.dataOpened()) }
+        case .refused(let refusal): goOn { $0.perform($0.session.dataRefused(Reply(refusal, at: .envelope))) }
+        // Nobody is there to send the content, or to be slowed down.
+        case .after where isAbandoned, .ask where isAbandoned: close()
         case .after(let delay):
-            // Nobody is there to send the content, or to be slowed down.
-            if hasInputEnded, inbound.readableBytes == 0 { return close() }
             goOn(after: delay) {
                 $0.perform($0.session.dataOpened())
             } waiting: {
                 .rateDelay($0)
             }
-        case .refused(let refusal): perform(session.dataRefused(Reply(refusal, at: .envelope)))
+        case .ask(let question): ask(question)
         }
+    }
+
+    /// Whether the client has sent all that it ever will.
+    private var isAbandoned: Bool { hasInputEnded && inbound.readableBytes == 0 }
+
+    private func ask(_ question: Admission.RateQuestion) {
+        guard let context else { return }
+        mode = .waiting(.rate)
+        let eventLoop = context.eventLoop
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        service.admission.ask(question) { answer in
+            eventLoop.execute { bound.value.rateAnswered(answer) }
+        }
+    }
+
+    /// An answer that nobody waits for any more gives back what it holds.
+    private func rateAnswered(_ answer: Admission.RateAnswer) {
+        guard case .waiting(.rate) = mode, case .sending(let message) = standing else { return }
+        follow(message.reception.opened(answer))
     }
 
     private func beginContent() {

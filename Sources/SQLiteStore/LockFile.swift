@@ -49,6 +49,13 @@ final class LockFile: Sendable {
         return lock.l_type != Int16(F_UNLCK)
     }
 
+    /// Whether the file is still the one at its path.
+    var isInPlace: Bool {
+        var (own, found) = (stat(), stat())
+        return fstat(descriptor, &own) == 0 && stat(path, &found) == 0 && own.st_ino == found.st_ino
+            && own.st_dev == found.st_dev
+    }
+
     private func refused() -> StoreError {
         .unavailable("can't lock \(path): \(String(cString: strerror(errno)))")
     }

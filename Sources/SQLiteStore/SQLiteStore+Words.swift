@@ -92,52 +92,19 @@ enum MessageWords {
 
     // MARK: Queries
 
-    /// What FTS5 is asked for the words that somebody looks for (``MessageFilter/words``): each piece between blanks a phrase,
-    /// with the beginning of a word at its end where it ends in `*`. Nil where there is no letter and no digit.
+    /// What FTS5 is asked for the words that somebody looks for (``WordSearch``). Nil where there is no letter and no digit.
     ///
     /// In quotes nothing has a meaning of its own, but for the quote and NUL.
     static func query(_ words: String) -> String? {
-        let text = words.unicodeScalars.prefix(mostCharacters)
-        let phrases = text.split { $0.properties.isWhitespace || $0.value == 0 }
-            .filter { $0.contains(where: isOfWord) }
-            .prefix(mostPieces)
-            .map { piece in
-                // By scalars: to Swift a quote and an accent behind it are one character, which is no quote.
-                let quoted =
-                    "\"" + String(String.UnicodeScalarView(piece.flatMap { $0 == "\"" ? [$0, $0] : [$0] })) + "\""
-                return (quoted, isBeginning: isBeginning(piece))
-            }
-        var beginnings = 0
-        let written = phrases.map { quoted, isBeginning in
-            guard isBeginning, beginnings < mostBeginnings else { return quoted }
-            beginnings += 1
-            return quoted + "*"
-        }
-        return written.isEmpty ? nil : written.joined(separator: " ")
-    }
-
-    private static func isBeginning(_ piece: String.UnicodeScalarView.SubSequence) -> Bool {
-        piece.last == "*"
-            && piece.dropLast().reversed().prefix(while: isOfWord).count >= MessageFilter.shortestBeginning
+        WordSearch(words)?.pieces.map { piece in
+            // By scalars: to Swift a quote and an accent behind it are one character, which is no quote.
+            let quoted = piece.text.unicodeScalars.flatMap { $0 == "\"" ? [$0, $0] : [$0] }
+            return "\"" + String(String.UnicodeScalarView(quoted)) + "\"" + (piece.isBeginning ? "*" : "")
+        }.joined(separator: " ")
     }
 
     /// Whether words with a common beginning are looked for, which FTS5 gathers in memory: 20 MB where all of a million messages have one.
     static func needsMuchMemory(_ words: String?) -> Bool {
-        words.flatMap(query)?.split(separator: " ").contains { $0.hasSuffix("\"*") } == true
-    }
-
-    private static let mostCharacters = 200
-    private static let mostPieces = 20
-    /// Each is gathered in memory by itself. Further ones count as whole words.
-    private static let mostBeginnings = 2
-
-    /// As the tokenizer unicode61 has it: categories L, N and Co.
-    private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
-            .letterNumber, .otherNumber, .privateUse:
-            true
-        default: false
-        }
+        words.flatMap(WordSearch.init)?.pieces.contains(where: \.isBeginning) == true
     }
 }

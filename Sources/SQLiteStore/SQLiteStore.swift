@@ -24,6 +24,8 @@ public final class SQLiteStore: Sendable {
     let spool: Spool
     let instanceLock: InstanceLock?
     private let turn: WriteTurn?
+    /// Nil where the database is only examined.
+    let locks: LockFile?
     let claimCursor = ClaimCursor()
     let forgetCursor = ForgetCursor()
     /// Told how many seconds the sync of a transaction took.
@@ -36,6 +38,8 @@ public final class SQLiteStore: Sendable {
     let space: FreeSpace
     /// Octets of test messages' bodies that were accepted and are not counted yet. Changed on the writing thread only.
     let uncountedBodies = Atomic(0)
+    /// While the store is copied: a connection that keeps all others from writing.
+    let copyHold = Mutex<DatabaseQueue?>(nil)
     /// Who drops simulated bodies, if anybody does.
     let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
 
@@ -74,6 +78,7 @@ public final class SQLiteStore: Sendable {
         let locks = try LockFile(beside: path)
         let turn = WriteTurn(locks)
         self.turn = turn
+        self.locks = locks
         spool = try Spool(beside: path)
         // SQLite gives the files beside it the same owner and permissions.
         Glibc.close(try OwnedFile.open(path))
@@ -122,6 +127,7 @@ public final class SQLiteStore: Sendable {
     public init(examining path: String) throws {
         instanceLock = nil
         turn = nil
+        locks = nil
         storagePolicy = Mutex(.unlimited)
         space = FreeSpace { FreeSpace.octets(at: path) }
         onSync = { _ in }
@@ -219,10 +225,17 @@ public final class SQLiteStore: Sendable {
 
     /// Closes the database. What is under way is finished first.
     public func close() throws {
+        try closeConnections()
+        locks?.letGo(SQLiteStore.copyLock)
+    }
+
+    /// Closes the database, and keeps other copies off it.
+    func closeConnections() throws {
         do {
             let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
             // What can't be counted now is forgotten: the bound is less exact by that.
             if uncounted > 0 { _ = try? pool.writeWithoutTransaction { try SimulatedBodies.add(uncounted, in: $0) } }
+            copyHold.withLock { $0 = nil }
             try lookUps.close()
             try pool.close()
         } catch {

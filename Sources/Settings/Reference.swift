@@ -24,8 +24,12 @@ extension RelaySettings {
             "hostname", \.hostname, .hostName, unwritten: "the machine's host name",
             "The relay's name, in the greeting and in the Received field."),
         Setting(
-            "database", \.database, .database, needsRestart: true,
-            "The SQLite database: keys, usage and queue. Large messages lie in a directory beside it."),
+            "database", \.database, .database, needsRestart: true, mayHoldSecret: true,
+            "Keys, usage and queue: the path of an SQLite database, with large messages in a directory beside it, or the URI of "
+                + "a PostgreSQL database, which several relays can share."),
+        Setting(
+            "database_replica", \.databaseReplica, .word, needsRestart: true,
+            "Whether PostgreSQL must have a synchronous standby: with required, no mail is acknowledged without one."),
         Setting(
             "listen", \.listen, listOf: .listener, 1...32, isDistinct: true, needsRestart: true,
             "Where SMTP clients connect: smtp (STARTTLS), smtps (implicit TLS), or systemd for the sockets it passes on; smtp+proxy "

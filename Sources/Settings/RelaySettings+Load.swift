@@ -22,22 +22,27 @@ extension RelaySettings {
 
     /// Loads the settings: the environment counts before the file, the file before `defaults`.
     ///
+    /// - Parameter offersPostgreSQL: whether this build has the store for it; without, a database of that kind is a mistake.
     /// - Throws: ``SettingsErrors`` with every mistake there is.
     public static func load(
-        file: String?, environment: [String: String], defaults: RelaySettings = RelaySettings()
+        file: String?, environment: [String: String], defaults: RelaySettings = RelaySettings(),
+        offersPostgreSQL: Bool = true
     ) throws(SettingsErrors) -> RelaySettings {
-        guard let file else { return try load(yaml: "", file: "", environment, defaults) }
+        guard let file else {
+            return try load(yaml: "", file: "", environment, defaults, offersPostgreSQL: offersPostgreSQL)
+        }
         let text: String
         do throws(SettingsMistake) {
             text = try SettingsFile.text(of: file)
         } catch {
             throw SettingsErrors([error] + EnvironmentSettings(environment).mistakes)
         }
-        return try load(yaml: text, file: file, environment, defaults)
+        return try load(yaml: text, file: file, environment, defaults, offersPostgreSQL: offersPostgreSQL)
     }
 
     static func load(
-        yaml: String, file: String, _ environment: [String: String], _ defaults: RelaySettings = RelaySettings()
+        yaml: String, file: String, _ environment: [String: String], _ defaults: RelaySettings = RelaySettings(),
+        offersPostgreSQL: Bool = true
     ) throws(SettingsErrors) -> RelaySettings {
         let document = SettingsDocument(yaml, file: file)
         let variables = EnvironmentSettings(environment)
@@ -50,13 +55,20 @@ extension RelaySettings {
         }
         let known = document.mistakes + variables.mistakes
         let unreliable = Set(known.compactMap(\.name))
-        let contradictions = Contradiction.all.compactMap { rule -> SettingsMistake? in
-            guard unreliable.isDisjoint(with: rule.names) else { return nil }
-            return rule.mistake(in: settings) { variables.place(of: $0) ?? document.values[$0]?.place }
-        }
+        let contradictions = (Contradiction.all + (offersPostgreSQL ? [] : [Contradiction.buildWithoutPostgreSQL]))
+            .compactMap { rule -> SettingsMistake? in
+                guard unreliable.isDisjoint(with: rule.names) else { return nil }
+                return rule.mistake(in: settings) { variables.place(of: $0) ?? document.values[$0]?.place }
+            }
         let mistakes = known + contradictions
         guard mistakes.isEmpty else { throw SettingsErrors(mistakes.sorted(by: SettingsMistake.isBefore)) }
         return settings
+    }
+
+    /// Whether a setting that is not at its default was read from the file: the environment counts before it.
+    public static func isFromFile(_ name: String, _ environment: [String: String]) -> Bool {
+        guard let setting = setting(named: name) else { return false }
+        return environment[setting.environmentVariable] == nil
     }
 
     static func setting(named name: String) -> Setting? { settingsByName[name] }
@@ -108,7 +120,9 @@ extension SettingsDocument {
         for (name, written) in values {
             let isList = RelaySettings.setting(named: name)?.isList == true
             contents[AbsoluteConfigKey(ConfigKey(name))] = ConfigValue(
-                isList ? .stringArray(written.items) : .string(written.items.first ?? ""), isSecret: false)
+                isList ? .stringArray(written.items) : .string(written.items.first ?? ""),
+                // A log of the access to settings, which swift-configuration can write, is without secrets.
+                isSecret: RelaySettings.setting(named: name)?.mayHoldSecret == true)
         }
         return InMemoryProvider(name: "file", values: contents)
     }
@@ -117,7 +131,9 @@ extension SettingsDocument {
 extension ConfigReader {
     /// What is written for a setting; nil if nothing is.
     fileprivate func items(of setting: Setting) -> [String]? {
-        guard setting.isList else { return string(forKey: ConfigKey(setting.name)).map { [$0] } }
+        guard setting.isList else {
+            return string(forKey: ConfigKey(setting.name), isSecret: setting.mayHoldSecret).map { [$0] }
+        }
         // An empty variable comes as one empty item.
         return stringArray(forKey: ConfigKey(setting.name)).map { $0 == [""] ? [] : $0 }
     }
@@ -148,7 +164,19 @@ private struct Contradiction {
             : "must name the load balancers for \(listener) in \(name)"
     }
 
+    static let buildWithoutPostgreSQL = Contradiction(names: ["database"]) { settings, _ in
+        guard settings.database.file == nil else { return nil }
+        return
+            "names a PostgreSQL database, but this build has no PostgreSQL: build with --traits PostgreSQL, or install the package"
+    }
+
     static let all = [
+        Contradiction(names: ["database_replica", "database"]) { settings, blamed in
+            guard settings.databaseReplica == .required, settings.database.file != nil else { return nil }
+            return blamed == "database"
+                ? "is an SQLite database, which has no standby, but database_replica is required: leave that out"
+                : "asks for a standby, which an SQLite database has not: set database to postgresql://…, or leave this out"
+        },
         Contradiction(names: ["delivery.retry_max", "delivery.retry_first"]) { settings, blamed in
             let (first, maximum) = (settings.delivery.retryFirst, settings.delivery.retryMaximum)
             guard maximum < first else { return nil }

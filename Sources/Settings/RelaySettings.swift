@@ -5,8 +5,9 @@ import RelayCore
 public struct RelaySettings: Sendable, Equatable {
     /// The relay's own name: in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()
-    /// Path of the SQLite database; large bodies go to a directory beside it.
-    public var database = "/var/lib/hiveku-relay/relay.db"
+    /// Of an SQLite database, large bodies go to a directory beside it.
+    public var database = DatabaseLocation.sqlite(standardDirectory + "/relay.db")
+    public var databaseReplica = DatabaseReplica.none
     public var listen: [Listener] = [
         .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
     ]
@@ -28,6 +29,24 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// The defaults.
     public init() {}
+
+    private static let standardDirectory = "/var/lib/hiveku-relay"
+
+    /// The directory that the relay may write to, and whose owner is the relay's user: that of the database's file, else the one that
+    /// the file has by default.
+    public var stateDirectory: String {
+        guard let file = database.file else { return RelaySettings.standardDirectory }
+        guard let end = file.lastIndex(of: "/") else { return "." }
+        return end == file.startIndex ? "/" : String(file[..<end])
+    }
+
+    /// Whether a database server must have a synchronous standby.
+    public enum DatabaseReplica: String, CaseIterable, Hashable, Sendable {
+        /// It need not: mail is acknowledged once the primary has it, and a standby if there is one that commits wait for.
+        case none
+        /// Without one, no mail is acknowledged.
+        case required
+    }
 
     /// A place to listen at. Port 0 takes any free port.
     public enum Listener: Hashable, Sendable {
@@ -226,7 +245,7 @@ public struct RelaySettings: Sendable, Equatable {
     public static func demo(directory: String) -> RelaySettings {
         var settings = RelaySettings()
         settings.hostname = "localhost"
-        settings.database = directory + "/relay.db"
+        settings.database = .sqlite(directory + "/relay.db")
         // Nothing but test mail comes here, and it may be tried out on a small disk.
         settings.storage = StoragePolicy(reserve: 16 << 20, reserveTest: 16 << 20, simulatedSize: 256 << 20)
         settings.listen = [

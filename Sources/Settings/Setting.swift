@@ -15,6 +15,8 @@ public struct Setting: Sendable {
     public let acceptsEmpty: Bool
     /// Whether a relay that runs goes on with what it began with.
     public let needsRestart: Bool
+    /// Whether a password may be part of it, so that nothing repeats it.
+    public let mayHoldSecret: Bool
     /// Whether two settings differ in it.
     let differs: @Sendable (RelaySettings, RelaySettings) -> Bool
     /// Takes it over from one into another.
@@ -30,13 +32,14 @@ public struct Setting: Sendable {
     /// A setting of one value. `unwritten` says the default in words where it can't be written down.
     init<Value: Equatable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
-        unwritten: String? = nil, needsRestart: Bool = false, _ description: String
+        unwritten: String? = nil, needsRestart: Bool = false, mayHoldSecret: Bool = false, _ description: String
     ) {
         self.name = name
         self.type = kind.expectation
         self.defaultText = unwritten ?? kind.write(RelaySettings()[keyPath: path])
         self.description = description
         self.isList = false
+        self.mayHoldSecret = mayHoldSecret
         self.acceptsEmpty = kind.acceptsEmpty
         self.needsRestart = needsRestart
         self.differs = { $0[keyPath: path] != $1[keyPath: path] }
@@ -64,6 +67,7 @@ public struct Setting: Sendable {
             "[" + RelaySettings()[keyPath: path].map { "\"\(kind.write($0))\"" }.joined(separator: ", ") + "]"
         self.description = description
         self.isList = true
+        self.mayHoldSecret = false
         self.acceptsEmpty = counts.contains(0)
         self.needsRestart = needsRestart
         self.differs = { $0[keyPath: path] != $1[keyPath: path] }
@@ -107,6 +111,7 @@ public struct Setting: Sendable {
 
 extension ValueKind {
     fileprivate func problem(_ text: String, _ misfit: Misfit) -> String {
-        "must be \(expectation), not \(echo(text))" + (misfit.reason.map { ": \($0)" } ?? "")
+        "must be \(expectation), not \(misfit.hidesText ? notShown : echo(text))"
+            + (misfit.reason.map { ": \($0)" } ?? "")
     }
 }

@@ -50,10 +50,13 @@ func echo(_ text: String) -> String {
         ["-----BEGIN", "hk_live_", "hk_test_"].contains { text.contains($0) }
         || text.contains("://") && (text.contains("@") || text.lowercased().contains("password="))
         || LikelySecret.isIn(text)
-    if mayBeSecret { return "what is there (not shown, as it may be secret)" }
+    if mayBeSecret { return notShown }
     if text.contains(where: \.isNewline) { return "a text of several lines" }
     return "\"" + legible(text) + "\""
 }
+
+/// In place of a value that may be secret.
+let notShown = "what is there (not shown, as it may be secret)"
 
 /// At most 60 characters, none of which can move a terminal's cursor, without what may be a secret.
 func legible(_ text: String) -> String {

@@ -4,8 +4,13 @@ import RelayCore
 /// Why a written value is not taken: more than that it is not what was expected, or nothing.
 struct Misfit: Error {
     var reason: String?
+    /// Whether the written value may hold a secret.
+    var hidesText = false
 
-    init(_ reason: String? = nil) { self.reason = reason }
+    init(_ reason: String? = nil, hidesText: Bool = false) {
+        self.reason = reason
+        self.hidesText = hidesText
+    }
 }
 
 /// A form that values are written in.
@@ -159,22 +164,6 @@ extension ValueKind where Value == String {
     }
 
     /// Not looked at any further: whether the file is there and can be read is found out by who uses it.
-    /// Where the store is. What looks like a URL would otherwise become a directory with a strange name.
-    static var database: ValueKind {
-        ValueKind(
-            expectation: path.expectation,
-            parse: { text throws(Misfit) in
-                if let end = text.firstRange(of: "://")?.lowerBound {
-                    let scheme = text[..<end]
-                    // The rest may hold a password.
-                    throw Misfit(
-                        "this relay has no store for \(legible(String(scheme))):// and knows SQLite alone: give the path of its file"
-                    )
-                }
-                return try path.parse(text)
-            }, write: path.write)
-    }
-
     static var path: ValueKind {
         ValueKind(
             expectation: "the path of a file",
@@ -284,6 +273,38 @@ extension ValueKind where Value == String {
                 return url
             },
             write: { $0 })
+    }
+}
+
+extension ValueKind where Value == DatabaseLocation {
+    /// What looks like a URI is no path: it would become a directory with a strange name. Nor are the other forms in which libpq takes
+    /// the place of a database.
+    static var database: ValueKind {
+        ValueKind(
+            expectation: "the path of a file (SQLite), or a URI such as postgresql://relay@db.example.com/relay",
+            parse: { text throws(Misfit) in
+                if let end = text.firstRange(of: "://")?.lowerBound {
+                    let scheme = String(text[..<end])
+                    guard scheme == "postgresql" || scheme == "postgres" else {
+                        throw Misfit(
+                            "\(legible(scheme)):// is not known; use a path for SQLite, or postgresql://…",
+                            hidesText: true)
+                    }
+                    do throws(PostgreSQLPlace.ParseError) {
+                        return .postgresql(try PostgreSQLPlace(text))
+                    } catch {
+                        throw Misfit(error.description, hidesText: true)
+                    }
+                }
+                let word = text.prefix { $0.isLetter || $0 == "_" }
+                let next = text.dropFirst(word.count).drop { $0 == " " }.first
+                let isPlace = next == "=" || next == ":" && word.lowercased().hasPrefix("postgres")
+                guard !isPlace else {
+                    throw Misfit("a PostgreSQL database is given as a URI, postgresql://…", hidesText: true)
+                }
+                return .sqlite(try ValueKind<String>.path.parse(text))
+            },
+            write: \.description)
     }
 }
 

@@ -132,7 +132,8 @@ public enum Catalogue {
     )
     static let allowedRate = MetricDescription(
         "hiveku_relay_ses_rate_allowed_emails_per_second", .gauge,
-        "Emails per second that the relay allows itself now; NaN until it is known.")
+        "Emails per second that the relay allows itself now, its share where several relays use one account; NaN until it is known."
+    )
     static let storeUp = MetricDescription(
         "hiveku_relay_store_up", .gauge, "1 when the database answered the last look into the queue, else 0.")
     static let emails30Days = MetricDescription(

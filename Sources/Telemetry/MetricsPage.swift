@@ -171,7 +171,7 @@ public final class MetricsPage: Sendable {
             meter.set(status == nil ? .nan : Double(waiting))
         }
         standing.show(status)
-        allowedRate.set(status?.lanes.first { $0.lane == .live }?.rate ?? .nan)
+        allowedRate.set(status?.ownLane(.live)?.rate ?? .nan)
     }
 
     private func show(_ certificates: [TLSCertificateInfo]) {

@@ -44,7 +44,7 @@ struct AdminLogin: AsyncParsableCommand {
             throw ExitCode(78)
         }
         let store = try common.store()
-        let link = try await AdminLink.make(store, now: SystemClock().now())
+        let link = try await AdminLink.make(store, now: store.commandClock.now())
         let place = AdminPlace(listen, forwardedPort: port)
         if json {
             try JSONValue.object([
@@ -73,7 +73,8 @@ struct AdminLogout: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let ended = try await common.store().endSessions(now: SystemClock().now())
+        let store = try common.store()
+        let ended = try await store.endSessions(now: store.commandClock.now())
         printError("Ended \(counted(ended, "session", "sessions")).")
     }
 }

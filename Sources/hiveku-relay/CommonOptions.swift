@@ -25,10 +25,16 @@ struct CommonOptions: ParsableArguments {
         RelaySettings.file(option: configPath, environment: ProcessInfo.processInfo.environment)
     }
 
+    /// Reads the settings as this build can take them.
+    func read() throws(SettingsErrors) -> RelaySettings {
+        try RelaySettings.load(
+            file: path, environment: ProcessInfo.processInfo.environment, offersPostgreSQL: KnownStores.hasPostgreSQL)
+    }
+
     /// Prints every mistake and ends with status 78 when there are any.
     func settings() throws -> RelaySettings {
         do {
-            return try RelaySettings.load(file: path, environment: ProcessInfo.processInfo.environment)
+            return try read()
         } catch {
             printError("\(error)")
             throw ExitCode(78)
@@ -38,19 +44,23 @@ struct CommonOptions: ParsableArguments {
     /// The store of a relay that may be running or not.
     func store() throws -> any RelayStore {
         let settings = try settings()
-        guard FileManager.default.fileExists(atPath: settings.database) || isCreatable(settings.database) else {
-            throw CommandError(
-                "there is no database at \(settings.database); start the relay first, or name its settings with --config"
-            )
+        if let file = settings.database.file {
+            let isThere =
+                FileManager.default.fileExists(atPath: file)
+                || FileManager.default.isWritableFile(atPath: settings.stateDirectory)
+            guard isThere else {
+                throw CommandError(
+                    "there is no database at \(file); start the relay first, or name its settings with --config")
+            }
         }
-        try RelayUser.become(ownerOfDirectoryOf: settings.database)
+        try RelayUser.become(ownerOf: settings.stateDirectory)
         return try openStore(settings, for: .command, now: SystemClock().now())
     }
+}
 
-    private func isCreatable(_ path: String) -> Bool {
-        let directory = (path as NSString).deletingLastPathComponent
-        return FileManager.default.isWritableFile(atPath: directory.isEmpty ? "." : directory)
-    }
+extension RelayStore {
+    /// The clock that a command's times come from: the one that the relays on this store share, or this machine's.
+    var commandClock: any RelayClock { clock ?? SystemClock() }
 }
 
 /// A failure that is told in one sentence; ends with status 1.

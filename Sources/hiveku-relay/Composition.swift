@@ -37,12 +37,14 @@ extension SMTPServerConfiguration {
 
 extension HTTPServerConfiguration {
     init(_ settings: RelaySettings) {
-        let directory = (settings.database as NSString).deletingLastPathComponent
+        // The service may write there, and beside the database the disk has room for messages. A relay on a database server may have no
+        // such directory.
+        let directory = settings.stateDirectory
+        let isUsable = settings.database.file != nil || FileManager.default.isWritableFile(atPath: directory)
         self.init(
             maximumMessageSize: settings.submission.maximumMessageSize,
             maximumRecipients: settings.submission.maximumRecipients, trustedProxies: settings.http.trustedProxies,
-            // Beside the database: the service may write there, and the disk has room for messages.
-            scratchDirectory: directory.isEmpty ? "." : directory,
+            scratchDirectory: isUsable ? directory : FileManager.default.temporaryDirectory.path,
             webhookAddresses: WebhookAddressPolicy(settings.webhooks))
     }
 }

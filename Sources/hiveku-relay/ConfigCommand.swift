@@ -15,7 +15,8 @@ struct ConfigCheck: AsyncParsableCommand {
         commandName: "check", abstract: "Find every mistake in the settings at once.",
         discussion: """
             Reads the file and the HIVEKU_RELAY_ variables as the relay would, and the certificates that they name. Exits \
-            with 78 if there is a mistake. Warns of files with secrets that every user may read. A running relay is not touched.
+            with 78 if there is a mistake. Warns of files with secrets that every user may read. A running relay is not \
+            touched, and nothing is connected to.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false
@@ -41,14 +42,16 @@ struct ConfigCheck: AsyncParsableCommand {
     private func findings() -> (mistakes: [SettingsMistake], warnings: [String]) {
         let settings: RelaySettings
         do {
-            settings = try RelaySettings.load(file: common.path, environment: ProcessInfo.processInfo.environment)
+            settings = try common.read()
         } catch {
             return (error.mistakes, [])
         }
         do {
             _ = try Certificates(settings: settings, isDemo: false, now: SystemClock().now())
-            let warnings = ExposedFiles.findings(settings).map { "\($0.found); \($0.remedy ?? "")" }
-            return ([], warnings)
+            let exposed =
+                ExposedFiles.findings(settings)
+                + ExposedFiles.ownFile(settings, common.path, ProcessInfo.processInfo.environment)
+            return ([], exposed.map { "\($0.found); \($0.remedy ?? "")" })
         } catch {
             let place = SettingsMistake.Place.file(common.path ?? "the defaults", line: nil, column: nil)
             return ([SettingsMistake(place, nil, "\(error)")], [])

@@ -16,7 +16,7 @@ struct Demo: Sendable {
     init(environment: [String: String]) throws {
         let path = FileManager.default.currentDirectoryPath + "/" + Demo.directoryName
         // In somebody's directory root is that one: what is made there is theirs, and root follows nothing that they prepared.
-        try RelayUser.become(ownerOfDirectoryOf: path)
+        try RelayUser.become(ownerOf: FileManager.default.currentDirectoryPath)
         directory = try PrivateDirectory(path)
         let demo = RelaySettings.demo(directory: path)
         let text = """
@@ -33,7 +33,8 @@ struct Demo: Sendable {
             """
         try directory.write(Array(text.utf8), to: "relay.yaml")
         do {
-            settings = try RelaySettings.load(file: path + "/relay.yaml", environment: environment)
+            settings = try RelaySettings.load(
+                file: path + "/relay.yaml", environment: environment, offersPostgreSQL: KnownStores.hasPostgreSQL)
         } catch {
             printError("\(error)")
             throw ExitCode(78)

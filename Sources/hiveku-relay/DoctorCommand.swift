@@ -42,12 +42,13 @@ struct DoctorCommand: AsyncParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         let settings: RelaySettings
         do {
-            settings = try RelaySettings.load(file: common.path, environment: environment)
+            settings = try common.read()
         } catch {
             return Judge.settings(file: common.path, mistakes: error.mistakes) + Judge.withoutSettings
         }
         let doctor = Doctor(settings: settings, environment: environment, clock: SystemClock())
-        return Judge.settings(file: common.path, mistakes: []) + (await doctor.findings())
+        return Judge.settings(file: common.path, mistakes: [])
+            + ExposedFiles.ownFile(settings, common.path, environment) + (await doctor.findings())
     }
 
     /// Nil when the output is no terminal, or does not tell.

@@ -20,9 +20,9 @@ extension DropLog {
     }
 
     /// As ``write(_:of:now:)``; says where that fails.
-    func write(_ messages: [MessageID], of store: some MessageRecords) async {
+    func write(_ messages: [MessageID], of store: any RelayStore) async {
         do {
-            try await write(messages, of: store, now: SystemClock().now())
+            try await write(messages, of: store, now: store.commandClock.now())
         } catch {
             // They are dropped all the same, and on record as such.
             printError("What was dropped can't be told to the system's log: \(error)")

@@ -1,4 +1,5 @@
 import Diagnosis
+import RelayCore
 import Settings
 
 #if canImport(Glibc)
@@ -11,7 +12,24 @@ import Settings
 enum ExposedFiles {
     static func findings(_ settings: RelaySettings) -> [Finding] {
         settings.tls.privateKeys.filter(isReadableByAll).map { Judge.exposed(.certificate, "the private key", at: $0) }
-            + credentials(settings.ses)
+            + credentials(settings.ses) + database(settings.database)
+    }
+
+    /// The settings file, where the password of the database is in it.
+    static func ownFile(_ settings: RelaySettings, _ file: String?, _ environment: [String: String]) -> [Finding] {
+        guard case .postgresql(let place) = settings.database, place.hasPassword, let file,
+            RelaySettings.isFromFile("database", environment), isReadableByAll(file)
+        else { return [] }
+        return [Judge.exposed(.database, "the password of the database in", at: file)]
+    }
+
+    /// Files that a database's URI names. Those with a secret are not used by libpq if others may read them.
+    static func database(_ database: DatabaseLocation) -> [Finding] {
+        guard case .postgresql(let place) = database else { return [] }
+        return ["passfile", "sslkey"].compactMap { name in
+            guard let path = place.parameter(name), let status = FileStatus(of: path) else { return nil }
+            return Judge.databaseSecret(name, status)
+        }
     }
 
     static func credentials(_ settings: RelaySettings.SES) -> [Finding] {

@@ -35,12 +35,12 @@ struct KeysCreate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let now = SystemClock().now()
+        let store = try common.store()
+        let now = store.commandClock.now()
         var generator = SystemRandomNumberGenerator()
         let secret = APIKey(generating: environment, using: &generator)
         var key = Key(id: secret.id, name: name, environment: environment, scopes: [], createdAt: now)
         try rules.change(now: now)(&key)
-        let store = try common.store()
         try await store.insertKey(StoredKey(key: key, digest: secret.digest))
         try reveal(secret, of: KeyRecord(key: key, usage: KeyUsage()), json: json)
         if !json {
@@ -171,8 +171,9 @@ struct KeysList: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
-        var records = try await common.store().keyRecords(includingRevoked: all, now: now)
+        let store = try common.store()
+        let now = store.commandClock.now()
+        var records = try await store.keyRecords(includingRevoked: all, now: now)
         if let unused {
             let limit = now - unused.duration
             records.removeAll { ($0.usage.lastUsedAt ?? $0.key.createdAt) >= limit }
@@ -216,8 +217,9 @@ struct KeysShow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
-        guard let record = try await common.store().keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
+        let store = try common.store()
+        let now = store.commandClock.now()
+        guard let record = try await store.keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
         if json { return try JSONValue(record).print() }
         let (key, usage) = (record.key, record.usage)
         func list(_ texts: [String], none: String) -> String { texts.isEmpty ? none : texts.joined(separator: ", ") }
@@ -285,7 +287,7 @@ struct KeysUpdate: AsyncParsableCommand {
 
     func run() async throws {
         let store = try common.store()
-        let now = SystemClock().now()
+        let now = store.commandClock.now()
         let change = try rules.change(now: now)
         let (noPerDay, noBurst, anyDomain, anyNetwork) = (noPerDay, noBurst, anyDomain, anyNetwork)
         try await store.updateKey(id) { [name, noExpiry, noScopes] key in
@@ -330,7 +332,7 @@ struct KeysRotate: AsyncParsableCommand {
 
     func run() async throws {
         let store = try common.store()
-        let now = SystemClock().now()
+        let now = store.commandClock.now()
         guard let record = try await store.keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
         if record.key.revokedAt != nil {
             throw CommandError("the key \(id) is revoked; a revoked key stays revoked, create a new one")
@@ -360,7 +362,7 @@ struct KeysRevoke: AsyncParsableCommand {
     func run() async throws {
         let log = try common.settings().log
         let store = try common.store()
-        let dropped = try await store.revokeKey(id, queued: queued, clock: SystemClock())
+        let dropped = try await store.revokeKey(id, queued: queued, clock: store.commandClock)
         await DropLog(log).write(dropped, of: store)
         let rest =
             switch queued {
@@ -426,7 +428,7 @@ struct KeysCheck: AsyncParsableCommand {
         case .success(let key): candidate = key
         case .failure(let refusal): return (refusal, nil)
         }
-        let now = SystemClock().now()
+        let now = store.commandClock.now()
         let stored = try await store.storedKey(candidate.id)
         if let refusal = KeyVerdict.ofUse(candidate, for: scope, stored: stored, client: try clientAddress(), now: now)
         {

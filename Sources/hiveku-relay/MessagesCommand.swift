@@ -55,13 +55,13 @@ struct MessagesList: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let now = SystemClock().now()
+        let store = try common.store()
+        let now = store.commandClock.now()
         var filter = MessageFilter(
             key: key, state: scheduled ? .scheduled : state, subject: subject, tag: tag,
             since: since.map { now - $0.duration }, limit: limit)
         filter.status = status
         filter.words = search
-        let store = try common.store()
         if search != nil { try await indexWords(store) }
         let messages = try await store.messages(filter, now: now)
         if json {
@@ -124,7 +124,7 @@ struct MessagesShow: AsyncParsableCommand {
         let store = try common.store()
         if raw { return try await printBytes(store) }
         let filter = MessageFilter(ids: [id])
-        guard let message = try await store.messages(filter, now: SystemClock().now()).first else {
+        guard let message = try await store.messages(filter, now: store.commandClock.now()).first else {
             throw StoreError.noSuchMessage(id)
         }
         if json { return try JSONValue(message, attempts: true).print() }
@@ -208,7 +208,7 @@ struct MessagesWait: AsyncParsableCommand {
 
     func run() async throws {
         let store = try common.store()
-        let clock = SystemClock()
+        let clock = store.commandClock
         let start = clock.now()
         let deadline = start + timeout.duration
         var filter = MessageFilter(key: key, subject: subject, since: since.map { start - $0.duration }, limit: count)
@@ -240,7 +240,7 @@ struct MessagesWait: AsyncParsableCommand {
         filter.state = nil
         filter.status = nil
         filter.limit = 1000
-        let messages = try await store.messages(filter, now: SystemClock().now())
+        let messages = try await store.messages(filter, now: store.commandClock.now())
         guard !messages.isEmpty else { return "no message that matches was accepted" }
         let byState = Dictionary(grouping: messages, by: \.state).map { "\($0.value.count) \($0.key.rawValue)" }
             .sorted()

@@ -36,7 +36,7 @@ struct MessageSelection: ParsableArguments {
     ) async throws -> Int {
         let progress = ProgressLine()
         defer { progress.clear() }
-        let messages = try await store.matching(steering, filter, now: SystemClock().now()) { found in
+        let messages = try await store.matching(steering, filter, now: store.commandClock.now()) { found in
             progress.show("looking for messages: \(grouped(found))")
         }
         progress.clear()
@@ -48,7 +48,7 @@ struct MessageSelection: ParsableArguments {
         while steered < messages.count {
             let batch = Array(messages[steered..<min(steered + Steering.batch, messages.count)])
             do {
-                changed += try await store.steer(steering, batch, now: SystemClock().now())
+                changed += try await store.steer(steering, batch, now: store.commandClock.now())
             } catch {
                 guard steered > 0 else { throw error }
                 progress.clear()

@@ -3,22 +3,83 @@ import RelayCore
 import SQLiteStore
 import Settings
 
+#if PostgreSQL
+    import PostgreSQLStore
+#endif
+
 /// What a process wants of the store.
 enum StoreUse {
-    /// Takes messages and delivers them. `onSync` is told how many seconds the sync of each transaction took.
-    case relay(onSync: @Sendable (Double) -> Void)
+    /// Takes messages and delivers them. `onSync` is told how many seconds the sync of each transaction took, `onDoubt` how each batch ended
+    /// whose commit was in doubt.
+    case relay(onSync: @Sendable (Double) -> Void, onDoubt: @Sendable (CommitDoubt) -> Void)
     /// Reads and changes records, then ends.
     case command
 }
 
-/// Opens the store that the settings name: the one place that knows which kinds there are.
+/// Opens the store that the settings name.
 ///
-/// Blocks on files. Throws a ``StoreError``.
+/// Blocks on files and connections. Throws a ``StoreError``.
 func openStore(_ settings: RelaySettings, for use: StoreUse, now: Timestamp) throws -> any RelayStore {
-    switch use {
-    case .relay(let onSync):
-        try SQLiteStore(
-            path: settings.database, role: .relay, now: now, storage: settings.storage, onSync: onSync)
-    case .command: try SQLiteStore(path: settings.database, role: .tool, now: now)
+    switch settings.database {
+    case .sqlite(let path):
+        switch use {
+        case .relay(let onSync, _):
+            try SQLiteStore(path: path, role: .relay, now: now, storage: settings.storage, onSync: onSync)
+        case .command: try SQLiteStore(path: path, role: .tool, now: now)
+        }
+    case .postgresql(let place): try KnownStores.openServer(place, settings, for: use)
     }
+}
+
+/// The stores that this build has: the one place that knows whether PostgreSQL's is among them (the package's trait).
+enum KnownStores {
+    #if PostgreSQL
+        static let hasPostgreSQL = true
+
+        fileprivate static func openServer(
+            _ place: PostgreSQLPlace, _ settings: RelaySettings, for use: StoreUse
+        ) throws -> any RelayStore {
+            let requiresReplica = settings.databaseReplica == .required
+            switch use {
+            case .relay(let onSync, let onDoubt):
+                // By the machine's name: relays behind a load balancer may have the same in the setting hostname.
+                return try PostgreSQLStore(
+                    place, role: .relay(name: RelaySettings().hostname, version: relayVersion),
+                    storage: settings.storage,
+                    requiresReplica: requiresReplica, onSync: onSync, onDoubt: onDoubt)
+            case .command:
+                return try PostgreSQLStore(
+                    place, role: .tool, storage: settings.storage, requiresReplica: requiresReplica, onSync: { _ in },
+                    onDoubt: { _ in })
+            }
+        }
+
+        /// To be copied, or copied to. Blocks on a connection. Throws a ``StoreError``.
+        static func copyableServer(_ place: PostgreSQLPlace) throws -> any CopyableStore {
+            try PostgreSQLStore(
+                place, role: .copy, storage: .unlimited, requiresReplica: false, onSync: { _ in },
+                onDoubt: { _ in })
+        }
+
+        /// Blocks on a connection. Throws a ``StoreError``.
+        static func examineServer(_ place: PostgreSQLPlace) throws -> ServerExamination {
+            try PostgreSQLStore.examine(place)
+        }
+    #else
+        static let hasPostgreSQL = false
+
+        fileprivate static func openServer(
+            _ place: PostgreSQLPlace, _ settings: RelaySettings, for use: StoreUse
+        ) throws -> any RelayStore {
+            throw missing
+        }
+
+        static func copyableServer(_ place: PostgreSQLPlace) throws -> any CopyableStore { throw missing }
+
+        static func examineServer(_ place: PostgreSQLPlace) throws -> ServerExamination { throw missing }
+
+        /// Where the settings name the database, they are refused first.
+        private static let missing = StoreError.unavailable(
+            "this build knows SQLite only; build it with --traits PostgreSQL")
+    #endif
 }

@@ -37,27 +37,37 @@ struct Relay: Sendable {
     static let drainTime = Duration.seconds(30)
 
     static func assemble(
-        settings: RelaySettings, sockets: ListenPlaces?,
+        settings: RelaySettings, exposed: [Finding], sockets: ListenPlaces?,
         rereading: (@Sendable () throws(SettingsErrors) -> RelaySettings)?, demo: Demo?,
-        environment: [String: String], manager: ServiceManager, hangups: UnixSignalsSequence, clock: any RelayClock,
+        environment: [String: String], manager: ServiceManager, hangups: UnixSignalsSequence,
+        clock machine: any RelayClock,
         log: LogSettings, logger: Logger
     ) async throws -> Relay {
         let certificates: Certificates
         do {
-            certificates = try Certificates(settings: settings, isDemo: demo != nil, now: clock.now())
+            certificates = try Certificates(settings: settings, isDemo: demo != nil, now: machine.now())
         } catch {
             printError("\(error)")
             throw ExitCode(78)
         }
-        for finding in ExposedFiles.findings(settings) {
+        for finding in ExposedFiles.findings(settings) + exposed {
             logger.warning("\(finding.found)", metadata: ["remedy": "\(finding.remedy ?? "")"])
         }
         let places = try sockets ?? ListenPlaces(settings, manager, logger: logger)
         // Nothing is counted that nobody can ask for.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
         let store = try openStore(
-            settings, for: .relay(onSync: { metrics?.synced(seconds: $0) }), now: clock.now())
+            settings,
+            for: .relay(
+                onSync: { metrics?.synced(seconds: $0) },
+                onDoubt: { doubt in
+                    logger.notice(
+                        "the commit of a batch was in doubt",
+                        metadata: ["messages": "\(doubt.messages)", "ending": "\(doubt.ending.rawValue)"])
+                }), now: machine.now())
 
+        // From here on everything goes by the clock that all relays on the store share.
+        let clock = store.clock ?? machine
         store.senderReports = .init(settings.bounces)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoopCount(cores: System.coreCount))
         let webhooks = WebhookDispatcher(
@@ -157,7 +167,7 @@ struct Relay: Sendable {
             callsSES: ses != nil || !feedback.isEmpty,
             interval: manager.watchdogInterval, clock: clock, logger: logger)
         let telemetry = TelemetrySources(
-            store: store, database: settings.database, workers: [.live: live, .test: test], server: server,
+            store: store, databaseFile: settings.database.file, workers: [.live: live, .test: test], server: server,
             web: web, limiter: limiter, certificates: certificates.context, loops: group, clock: clock)
         return Relay(
             store: store,

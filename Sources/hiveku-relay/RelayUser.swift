@@ -9,29 +9,30 @@ import Foundation
 /// From root to the user whom the relay's files belong to.
 ///
 /// The owner of the database's directory could have put links to other files in place of the relay's own, and what is made there
-/// must be the relay's. So whatever root starts becomes that user before it opens anything there.
+/// must be the relay's. So whatever root starts becomes that user before it opens anything there. It does so for a database server too,
+/// which may know its users by those of the system, and whose password may be in a file of the relay's user.
 enum RelayUser {
-    /// Becomes the owner of the directory that the file at `path` is in, or of the nearest one above it that is there. Does nothing
-    /// for another user than root, or where root is the owner.
+    /// Becomes the owner of the directory, or of the nearest one above it that is there. Does nothing for another user than root, or where
+    /// root is the owner.
     ///
     /// - Returns: whether the process is now somebody else.
     /// - Throws: `CommandError`.
     @discardableResult
-    static func become(ownerOfDirectoryOf path: String) throws -> Bool {
-        guard let owner = owner(ofDirectoryOf: path), owner.user != 0 else { return false }
+    static func become(ownerOf directory: String) throws -> Bool {
+        guard let owner = owner(of: directory), owner.user != 0 else { return false }
         try become(owner.user, owner.group, directory: owner.directory)
         return true
     }
 
-    /// Whether ``become(ownerOfDirectoryOf:)`` will change anything.
-    static func isAnother(thanOwnerOfDirectoryOf path: String) -> Bool {
-        owner(ofDirectoryOf: path).map { $0.user != 0 } ?? false
+    /// Whether ``become(ownerOf:)`` will change anything.
+    static func isAnother(thanOwnerOf directory: String) -> Bool {
+        owner(of: directory).map { $0.user != 0 } ?? false
     }
 
     /// Nil for a process that is not root.
-    private static func owner(ofDirectoryOf path: String) -> (directory: String, user: uid_t, group: gid_t)? {
+    private static func owner(of directory: String) -> (directory: String, user: uid_t, group: gid_t)? {
         guard geteuid() == 0 else { return nil }
-        var directory = (path as NSString).deletingLastPathComponent
+        var directory = directory
         var status = stat()
         while stat(directory.isEmpty ? "." : directory, &status) != 0 {
             guard errno == ENOENT, !directory.isEmpty, directory != "/" else { return nil }

@@ -60,9 +60,9 @@ struct Serve: RootCommand {
             return Start(demo: demo, settings: demo.settings)
         }
         let settings = try common.settings()
-        guard RelayUser.isAnother(thanOwnerOfDirectoryOf: settings.database) else { return Start(settings: settings) }
+        guard RelayUser.isAnother(thanOwnerOf: settings.stateDirectory) else { return Start(settings: settings) }
         let sockets = try ListenPlaces.bound(settings)
-        try RelayUser.become(ownerOfDirectoryOf: settings.database)
+        try RelayUser.become(ownerOf: settings.stateDirectory)
         return Start(settings: try common.settings(), sockets: sockets)
     }
 
@@ -85,7 +85,8 @@ struct Serve: RootCommand {
             RelayLogHandler(settings: log, to: destination, clock: clock)
         }
         let relay = try await Relay.assemble(
-            settings: settings, sockets: start.sockets, rereading: demo == nil ? rereading(environment) : nil,
+            settings: settings, exposed: demo == nil ? ExposedFiles.ownFile(settings, common.path, environment) : [],
+            sockets: start.sockets, rereading: demo == nil ? rereading(environment) : nil,
             demo: demo,
             environment: environment, manager: manager, hangups: hangups, clock: clock, log: log,
             logger: Logger(label: "hiveku-relay"))
@@ -99,7 +100,8 @@ struct Serve: RootCommand {
         let option = common.configPath
         return { () throws(SettingsErrors) in
             try RelaySettings.load(
-                file: RelaySettings.file(option: option, environment: environment), environment: environment)
+                file: RelaySettings.file(option: option, environment: environment), environment: environment,
+                offersPostgreSQL: KnownStores.hasPostgreSQL)
         }
     }
 }

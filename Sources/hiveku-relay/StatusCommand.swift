@@ -9,17 +9,20 @@ struct Status: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
-        let status = try await common.store().queueStatus(now: now)
-        if json { return try JSONValue(status, now: now).print() }
+        let store = try common.store()
+        let now = store.commandClock.now()
+        let status = try await store.queueStatus(now: now)
+        let nodes = try await store.nodes(now: now)
+        if json { return try JSONValue(status, nodes, now: now).print() }
+        if !nodes.isEmpty { table(nodes, now: now).print() }
         for lane in [Lane.live, .test] {
-            let known = status.lanes.first { $0.lane == lane }
-            let state =
-                known.map { known in
-                    known.heldBecause.map { "HELD since \(known.since.rfc3339): \(printable($0))" } ?? "moving"
-                } ?? "never started"
-            let rate = known?.rate.map { ", at most \(decimal(($0 * 10).rounded() / 10)) emails a second" } ?? ""
-            print("\(lane.rawValue) lane: \(state)\(rate)")
+            let known = status.lanes.filter { $0.lane == lane }
+            if known.isEmpty { print("\(lane.rawValue) lane: never started") }
+            for one in known {
+                let place = known.count > 1 ? one.node.map { " on \(printable($0))" } ?? "" : ""
+                let state = one.heldBecause.map { "HELD since \(one.since.rfc3339): \(printable($0))" } ?? "moving"
+                print("\(lane.rawValue) lane\(place): \(state)\(one.rateWords.map { ", \($0)" } ?? "")")
+            }
             print("  emails accepted today: \(status.emailsToday[lane] ?? 0)")
             if let counts = status.feedback[lane] {
                 let standing = SendingStanding(counts)
@@ -44,8 +47,23 @@ struct Status: AsyncParsableCommand {
     }
 }
 
+extension Status {
+    private func table(_ nodes: [NodeRecord], now: Timestamp) -> Table {
+        var table = Table(
+            ["RELAY", "NUMBER", "STATE", "LAST SEEN", "STARTED", "VERSION", "CLOCK"], rightAligned: [1])
+        for node in nodes {
+            table.append([
+                node.name, "\(node.number)", node.isLive ? "live" : "gone",
+                "\(approximate(max(.zero, now - node.lastSeenAt))) ago", node.startedAt.rfc3339, node.version,
+                node.clockWords,
+            ])
+        }
+        return table
+    }
+}
+
 extension JSONValue {
-    init(_ status: QueueStatus, now: Timestamp) {
+    init(_ status: QueueStatus, _ nodes: [NodeRecord], now: Timestamp) {
         self = .object([
             "queue": .array(
                 status.depths.map { depth in
@@ -69,6 +87,16 @@ extension JSONValue {
                         "lane": .string(lane.lane.rawValue), "held": .bool(lane.heldBecause != nil),
                         "held_because": JSONValue(lane.heldBecause), "since": JSONValue(lane.since),
                         "emails_per_second": lane.rate.map { .number($0) } ?? .null,
+                        "node": JSONValue(lane.node),
+                    ])
+                }),
+            "nodes": .array(
+                nodes.map { node in
+                    .object([
+                        "name": .string(node.name), "number": .integer(Int(node.number)), "live": .bool(node.isLive),
+                        "started_at": JSONValue(node.startedAt), "last_seen_at": JSONValue(node.lastSeenAt),
+                        "version": .string(node.version),
+                        "clock_offset_seconds": node.clockOffset.map { .number($0.inSeconds) } ?? .null,
                     ])
                 }),
             "standing": .object(

@@ -81,7 +81,8 @@ struct SupervisionService: Service {
             let began = clock.monotonicNow()
             if let status = try? await store.queueStatus(now: clock.now()) {
                 let waiting = status.depths.reduce(0) { $0 + $1.deliveries }
-                let held = status.lanes.filter { $0.heldBecause != nil }.map { "; \($0.lane.rawValue) lane held" }
+                let held = Lane.allCases.filter { status.ownLane($0)?.heldBecause != nil }
+                    .map { "; \($0.rawValue) lane held" }
                 manager.notify("STATUS=\(counted(waiting, "delivery", "deliveries")) waiting\(held.joined())")
             }
             // Bounded, since waiting for who keeps the database locked is in the measure too.

@@ -127,7 +127,7 @@ struct SuppressionsAdd: AsyncParsableCommand {
 
     func run() async throws {
         let store = try common.store()
-        let now = SystemClock().now()
+        let now = store.commandClock.now()
         let entries = try canonical().map {
             Suppression(environment: environment, address: $0, reason: .manual, createdAt: now, note: note)
         }

@@ -36,7 +36,7 @@ struct SuppressionsImport: AsyncParsableCommand {
         defer { input.close() }
         let store = try common.store()
         let defaults = SuppressionFile.Defaults(
-            environment: environment, reason: reason, createdAt: SystemClock().now())
+            environment: environment, reason: reason, createdAt: store.commandClock.now())
         let progress = ProgressLine()
         defer { progress.clear() }
 

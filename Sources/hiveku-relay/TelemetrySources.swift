@@ -13,8 +13,8 @@ import Telemetry
 /// Where metrics and health come from: the parts of a relay that is put together.
 struct TelemetrySources: Sendable {
     let store: any RelayStore
-    /// Path of the database.
-    let database: String
+    /// Path of the database; nil where it is a server's, whose disk is not this machine's to look at.
+    let databaseFile: String?
     let workers: [Lane: DeliveryWorker]
     let server: SMTPServer
     let web: HTTPServer
@@ -41,7 +41,13 @@ struct TelemetrySources: Sendable {
 
     /// Whether the relay can take mail.
     var readiness: Health {
-        let (server, web, store, database) = (server, web, store, database)
+        let (server, web, store) = (server, web, store)
+        let disk = databaseFile.map { file in
+            Health.Part("disk") {
+                let disk = await onOwnThread { DiskSpace(of: file) }
+                guard let disk, disk.free >= TelemetrySources.fullDisk else { throw Health.Problem("full") }
+            }
+        }
         return Health(
             [
                 .init("listeners") {
@@ -51,11 +57,7 @@ struct TelemetrySources: Sendable {
                 },
                 // Costs a sync.
                 .init("store", freshFor: .seconds(1)) { try await store.checkWritable() },
-                .init("disk") {
-                    let disk = await onOwnThread { DiskSpace(of: database) }
-                    guard let disk, disk.free >= TelemetrySources.fullDisk else { throw Health.Problem("full") }
-                },
-            ], clock: clock)
+            ] + (disk.map { [$0] } ?? []), clock: clock)
     }
 
     /// None where metrics are not asked for.
@@ -63,14 +65,14 @@ struct TelemetrySources: Sendable {
         _ settings: RelaySettings.Metrics, _ metrics: RelayMetrics?, _ logger: Logger
     ) -> [any Service] {
         guard let listen = settings.listen, let metrics else { return [] }
-        let (limiter, store, database, certificates, clock) = (limiter, store, database, certificates, clock)
+        let (limiter, store, file, certificates, clock) = (limiter, store, databaseFile, certificates, clock)
         let page = MetricsPage(
             metrics,
             .init(
                 queue: { try await store.queueStatus(now: clock.now()) },
                 webhooks: { try await store.webhookBacklog() },
                 openConnections: { limiter.count }, certificates: { certificates.current.certificates },
-                disk: { await onOwnThread { DiskSpace(of: database) } }), clock: clock)
+                disk: { await onOwnThread { file.flatMap { DiskSpace(of: $0) } } }), clock: clock)
         return [
             TelemetryListener(
                 TelemetryListener.Place(listen), metrics: page, liveness: liveness, readiness: readiness,

@@ -46,8 +46,8 @@ struct WebhooksList: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
         let store = try common.store()
+        let now = store.commandClock.now()
         let webhooks = try await store.webhooks(of: key)
         if json {
             for webhook in webhooks {
@@ -129,12 +129,12 @@ struct WebhooksCreate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let now = SystemClock().now()
         let policy = WebhookAddressPolicy(try common.settings().webhooks)
         if let refusal = (try? WebhookURL(url)).flatMap({ policy.refusal(of: $0) }) {
             throw CommandError("the URL \(refusal)")
         }
         let store = try common.store()
+        let now = store.commandClock.now()
         guard let record = try await store.keyRecord(key, now: now) else { throw StoreError.noSuchKey(key) }
         if record.key.revokedAt != nil {
             throw CommandError("the key \(key) is revoked, so it sends nothing to hear of; name another one")
@@ -174,8 +174,8 @@ struct WebhooksShow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
         let store = try common.store()
+        let now = store.commandClock.now()
         guard let webhook = try await store.webhook(id) else { throw noSuchWebhook(id) }
         let statistics = try await store.statistics(of: id, now: now)
         if json { return try JSONValue(webhook, ["statistics": JSONValue(statistics)]).print() }
@@ -265,8 +265,8 @@ struct WebhooksTest: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
         let store = try common.store()
+        let now = store.commandClock.now()
         guard let webhook = try await store.webhook(id) else { throw noSuchWebhook(id) }
         let event: (id: String, type: String)
         switch try await store.queueTest(of: webhook, now: now) {
@@ -299,10 +299,11 @@ struct WebhooksRotate: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let now = SystemClock().now()
+        let store = try common.store()
+        let now = store.commandClock.now()
         var generator = SystemRandomNumberGenerator()
         let secret = WebhookSecret(using: &generator)
-        guard let webhook = try await common.store().update(id, { $0.rotate(to: secret, now: now) }) else {
+        guard let webhook = try await store.update(id, { $0.rotate(to: secret, now: now) }) else {
             throw noSuchWebhook(id)
         }
         try reveal(webhook, json: json)

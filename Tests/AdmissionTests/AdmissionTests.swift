@@ -246,6 +246,7 @@ extension Result where Failure == Refusal {
             case .now: waits.append(0)
             case .after(let delay): waits.append(delay.inSeconds)
             case .refused: waits.append(-1)
+            case .ask: Issue.record("this store says nothing of rates")
             }
         }
         #expect(waits == [0, 0, 0, 0.5, 1, 1.5])

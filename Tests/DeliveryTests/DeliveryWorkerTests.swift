@@ -9,7 +9,7 @@ import Testing
     /// A worker in its surroundings.
     struct Site: Sendable {
         let clock = ManualClock()
-        let queue = MemoryQueue()
+        let queue: MemoryQueue
         let lines = Watched<[LogLines.Line]>([])
         let events = Watched<[DeliveryEvent]>([])
         let transport: ScriptedTransport
@@ -17,9 +17,10 @@ import Testing
 
         init(
             _ transport: ScriptedTransport, _ configuration: DeliveryConfiguration = Bench.unpaced(),
-            quota: (any QuotaSource)? = nil
+            quota: (any QuotaSource)? = nil, queue: MemoryQueue = MemoryQueue()
         ) {
             self.transport = transport
+            self.queue = queue
             let (lines, events) = (lines, events)
             worker = DeliveryWorker(
                 lane: .live, configuration: configuration, queue: queue, transport: transport, quota: quota,
@@ -281,6 +282,82 @@ import Testing
         #expect(rows[DeliveryID(rawValue: 2000)]?.delivery.attempts == 3)
         #expect(settlements[DeliveryID(rawValue: 2001)]?.last?.events.map(\.event.kind) == [.bounced])
         #expect(queue.state.value.mostClaimed <= 1024)
+    }
+
+    // MARK: Place among relays
+
+    /// The process loses its place between the claim and the attempt, as one does that was stopped for a while.
+    @Test func nothingIsSentOfWhatOthersMayTake() async {
+        let queue = MemoryQueue()
+        let site = Site(
+            ScriptedTransport { _, _ in
+                queue.state.change { $0.ownsClaims = false }
+                return .done
+            }, Bench.unpaced(concurrency: 1), queue: queue)
+        queue.enqueue(deliveries(1..<5))
+        await site.working { _ in await queue.state.until { $0.releases == 3 } }
+        #expect(site.transport.calls.value.begun == 1)
+        #expect(queue.state.value.count(.queued) == 3 && queue.state.value.count(.sent) == 1)
+    }
+
+    /// The process is stopped after it has read the body.
+    @Test func whatWasReadIsNotSentAnyMore() async {
+        let queue = MemoryQueue()
+        let site = Site(
+            ScriptedTransport { _, body in
+                _ = try? await body.read(at: 0, count: 100)
+                queue.state.change { $0.ownsClaims = false }
+                return body.mayBeSent ? .done : .retry(.init("broken", "withdrawn"), pace: .normal)
+            }, queue: queue)
+        queue.enqueue([delivery(1)])
+        await site.working { _ in await queue.state.until { $0.releases == 1 } }
+        #expect(queue.state.value.count(.queued) == 1)
+    }
+
+    @Test(arguments: [true, false]) func aRequestUnderWayBreaksOff(mayHaveBeenTaken: Bool) async {
+        let queue = MemoryQueue()
+        let site = Site(
+            ScriptedTransport { _, body in
+                do {
+                    _ = try await body.read(at: 0, count: 4)
+                    queue.state.change { $0.ownsClaims = false }
+                    _ = try await body.read(at: 4, count: 4)
+                    return .done
+                } catch {
+                    return .retry(.init("broken", "\(error)", mayHaveBeenTaken: mayHaveBeenTaken), pace: .normal)
+                }
+            }, queue: queue)
+        queue.enqueue([delivery(1)])
+        await site.working { _ in await queue.state.until { $0.releases == 1 } }
+        #expect(queue.state.value.count(.queued) == 1)
+        let settlement = queue.state.value.settlements[DeliveryID(rawValue: 1)]?.first
+        #expect(settlement?.mayHaveBeenTaken == mayHaveBeenTaken)
+    }
+
+    @Test func whatWasSentAllTheSameIsOnRecordAsSent() async {
+        let queue = MemoryQueue()
+        let site = Site(
+            ScriptedTransport { _, body in
+                queue.state.change { $0.ownsClaims = false }
+                _ = try? await body.read(at: 0, count: 4)
+                return .done
+            }, queue: queue)
+        queue.enqueue([delivery(1)])
+        await site.working { _ in await queue.state.until { $0.count(.sent) == 1 } }
+    }
+
+    @Test func aShareThatComesLaterIsUsedWithoutAWake() async {
+        let queue = MemoryQueue()
+        queue.state.change { $0.shareOfRate = .none }
+        let site = Site(
+            ScriptedTransport(.done), DeliveryConfiguration(pacing: .account(maximumRate: 100)), queue: queue)
+        queue.enqueue(deliveries(1..<4))
+        await site.working(flows: true) { _ in
+            await queue.state.until { !$0.statuses.isEmpty }
+            #expect(site.transport.calls.value.begun == 0)
+            queue.state.change { $0.shareOfRate = RateShare(place: 0, count: 2) }
+            await queue.state.until { $0.count(.sent) == 3 }
+        }
     }
 
     @Test func wakingBeforeAndAfterItRunsIsHarmless() async {

@@ -39,6 +39,71 @@ import Testing
         #expect(governor.rate(at: 0) < 10)
     }
 
+    // MARK: Shares
+
+    /// Whole numbers each, which add up to the rate; the first ones have one more.
+    @Test(
+        arguments: [
+            (14, [14]), (13.5, [13.5]), (14, [7, 7]), (14, [5, 5, 4]), (20, [7, 7, 6]), (2, [1, 1, 0]),
+            (7.5, [3.5, 2, 2]), (0.5, [0.5, 0, 0]),
+        ] as [(Double, [Double])])
+    func relaysDivideTheRateInWholeNumbers(allowed: Double, parts: [Double]) {
+        for (place, part) in parts.enumerated() {
+            var governor = Governor(setting: allowed, at: 0)
+            governor.take(share: RateShare(place: place, count: parts.count), at: 0)
+            #expect(governor.allowedRate == allowed)
+            let headroom = parts.count > 1 ? Governor.sharedHeadroom : Governor.headroom
+            #expect(abs(governor.rate(at: 0) - part * headroom) < 1e-6)
+            #expect(governor.maySend == (part > 0))
+        }
+    }
+
+    @Test(arguments: [(14, 2), (14, 3), (50, 3), (100, 7), (333, 10)] as [(Double, Int)])
+    func noSecondHoldsMoreThanIsAllowedToAllRelaysTogether(allowed: Double, relays: Int) {
+        var governors = (0..<relays).map { _ in Governor(setting: allowed, at: 0) }
+        for i in governors.indices { governors[i].take(share: RateShare(place: i, count: relays), at: 0) }
+        // All full, so that they begin together, which is the worst moment.
+        var sent: [MonotonicTime] = []
+        for step in 0..<5000 {
+            let now = MonotonicTime(seconds: 100 + Double(step) / 1000)
+            for i in governors.indices where governors[i].delay(at: now) <= 0 {
+                governors[i].take(1, at: now)
+                sent.append(now)
+            }
+        }
+        var first = 0
+        for (last, moment) in sent.enumerated() {
+            while moment.seconds(since: sent[first]) >= 1 { first += 1 }
+            #expect(Double(last - first + 1) <= allowed)
+        }
+        #expect(Double(sent.count) >= 0.9 * 5 * allowed)
+    }
+
+    @Test func anotherShareCountsFromThatMoment() {
+        var governor = Governor(setting: 100, at: 0)
+        governor.take(share: .none, at: 0)
+        #expect(!governor.maySend && governor.rate(at: 0) == 0)
+        #expect(governor.delay(at: 1000) == .infinity)
+        governor.take(share: RateShare(place: 0, count: 4), at: 1000)
+        #expect(governor.delay(at: 1000) <= 0)
+        governor.take(10, at: 1000)
+        let slow = governor.delay(at: 1000)
+        governor.take(share: RateShare(place: 0, count: 2), at: 1000)
+        #expect(abs(governor.delay(at: 1000) - slow / 2) < 1e-6)
+    }
+
+    @Test func aCutIsScaledWithTheShare() {
+        var governor = Governor(setting: 100, at: 0)
+        governor.take(share: RateShare(place: 0, count: 2), at: 0)
+        let wasCut = governor.answered(throttled: true, sentAt: 0, at: 0)
+        #expect(wasCut)
+        let cut = governor.rate(at: 0)
+        governor.take(share: RateShare(place: 0, count: 4), at: 0)
+        #expect(abs(governor.rate(at: 0) - cut / 2) < 1e-6)
+    }
+
+    // MARK: Seconds
+
     @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
     func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
         var governor = Governor(setting: allowed, at: 0)

@@ -40,6 +40,7 @@ struct Bench {
             whole.isFinished = plan.isFinished
             whole.cancelSenders = whole.cancelSenders || plan.cancelSenders
             if let claim = plan.claim {
+                whole.claim = claim
                 let taken = Array(due.prefix(claim.limit))
                 due.removeFirst(taken.count)
                 machine.claimed(DeliveryClaim(taken), by: claim, at: now)
@@ -83,6 +84,65 @@ extension LaneMachine.Note {
 }
 
 @Suite struct LaneMachineTests {
+    // MARK: Place among relays
+
+    @Test func whatOthersMayTakeIsReleasedAndNothingIsClaimed() {
+        var bench = Bench(Bench.unpaced(concurrency: 1))
+        let begun = bench.settleDown(due: deliveries(1..<4))
+        #expect(begun.starts.map(\.delivery.id.rawValue) == [1])
+        bench.machine.stands(ownsClaims: false, shareOfRate: .whole, at: bench.now)
+        let lost = bench.plan()
+        #expect(lost.starts.isEmpty && lost.claim == nil)
+        #expect(lost.settle.map(\.delivery.rawValue) == [2, 3])
+        #expect(lost.settle.allSatisfy { $0.result == .released && !$0.mayHaveBeenTaken })
+        bench.machine.settled(at: bench.now)
+        bench.machine.gaveUp(begun.starts[0], mayHaveBeenTaken: true, at: bench.now)
+        let broken = bench.settleDown()
+        #expect(broken.settle.map(\.delivery.rawValue) == [1])
+        #expect(broken.settle.allSatisfy { $0.result == .released && $0.mayHaveBeenTaken })
+        #expect(broken.claim == nil)
+        // Nothing tells when the place is back, so it is asked for each second.
+        #expect(broken.wakeAt.map { $0 <= bench.now.time + .milliseconds(1001) } == true)
+        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, at: bench.now)
+        #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
+    }
+
+    @Test func whatIsClaimedTooLateIsReleased() throws {
+        var bench = Bench()
+        let claim = try #require(bench.plan().claim)
+        bench.machine.stands(ownsClaims: false, shareOfRate: .whole, at: bench.now)
+        bench.machine.claimed(DeliveryClaim(deliveries(1..<3)), by: claim, at: bench.now)
+        let plan = bench.plan()
+        #expect(plan.starts.isEmpty && plan.settle.count == 2)
+    }
+
+    @Test func withoutAShareNothingIsClaimedAndNoAlarmIsRaised() {
+        var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
+        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        let waiting = bench.settleDown(due: deliveries(1..<4))
+        #expect(waiting.starts.isEmpty && waiting.claim == nil && waiting.notes.isEmpty)
+        #expect(waiting.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: bench.now.time, rate: 0))
+        #expect(waiting.wakeAt.map { $0 <= bench.now.time + .milliseconds(1001) } == true)
+        bench.machine.stands(ownsClaims: true, shareOfRate: RateShare(place: 0, count: 2), at: bench.now)
+        #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
+        bench.pass(11)
+        #expect(bench.settleDown().upkeep?.status?.rate == 46.5)
+    }
+
+    @Test func aRelayThatLosesItsShareKeepsNothingFromTheOthers() {
+        var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
+        let begun = bench.settleDown(due: deliveries(1..<4))
+        #expect(begun.starts.count == 1)
+        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        #expect(bench.plan().settle.map(\.result) == [.released, .released])
+    }
+
+    @Test func aLaneWithoutARateNeedsNoShare() {
+        var bench = Bench()
+        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        #expect(bench.settleDown(due: deliveries(1..<3)).starts.count == 2)
+    }
+
     // MARK: Claims
 
     @Test func beginsByClaimingReclaimingAndTellingItsStatus() {

@@ -153,6 +153,8 @@ final class MemoryQueue: DeliveryQueue {
         var isBroken = false
         var failures = 0
         var settlingIsBlocked = false
+        var ownsClaims = true
+        var shareOfRate = RateShare.whole
 
         var rows: [DeliveryID: MemoryTables.Delivery] { tables.deliveries }
         func count(_ state: DeliveryState) -> Int { rows.values.count { $0.state == state } }
@@ -178,6 +180,9 @@ final class MemoryQueue: DeliveryQueue {
             return taken
         }
     }
+
+    var ownsClaims: Bool { state.value.ownsClaims }
+    var shareOfRate: RateShare { state.value.shareOfRate }
 
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws {
         try state.change { state in

@@ -222,6 +222,17 @@ import Testing
         expect(
             judge([], [lane("paused: answer AWS")]), .problem, "live lane has been held for 2 hours: paused: answer AWS"
         )
+        func lanes(_ names: String...) -> [LaneStatus] {
+            names.map { name in
+                LaneStatus(
+                    lane: .live, heldBecause: name == "gw1" ? "paused" : nil, since: now - .seconds(60), rate: nil,
+                    node: name)
+            }
+        }
+        // One relay needs no name.
+        expect(judge([], lanes("gw1")), .problem, "live lane has been held")
+        expect(judge([], lanes("gw1", "gw2")), .problem, "live lane of the relay gw1 has been held")
+        expect(judge([], lanes("gw2", "gw3")), .ok, "empty")
     }
 
     @Test func standing() throws {

@@ -25,7 +25,7 @@ import Testing
         let (secret, stored) = Sample.key()
         try await store.insertKey(stored)
         key = secret.id
-        var ids = MessageIDGenerator(instance: 0)
+        var ids = InstanceIDs(instance: 0)
         message = ids.next(at: Sample.now)
         _ = try await store.accept([Sample.submission(message, key: key)], now: Sample.now)
     }

@@ -149,7 +149,7 @@ final class Site: Sendable {
     let keys: [KeyID]
 
     private let directory: TemporaryDirectory
-    private let ids = Mutex(MessageIDGenerator(instance: 0))
+    private let ids = Mutex(InstanceIDs(instance: 0))
 
     init(keys count: Int, _ configuration: DeliveryConfiguration) async throws {
         directory = try TemporaryDirectory()

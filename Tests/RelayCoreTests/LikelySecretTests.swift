@@ -21,6 +21,10 @@ import Testing
         ("AKIAIOSFODNN7EXAMPLE", "AKIA…"), ("ASIAIOSFODNN7EXAMPLE", "ASIA…"),
         ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "…"),
         ("IQoJb3JpZ2luX2VjEK7aCXVzLWVhc3QtMSJHMEUCIQ==", "…"),
+        // A password in a URI, also where it holds an @ or a slash.
+        ("'postgresql://relay:geheim@db.example/relay' is", "'postgresql://relay:…@db.example/relay' is"),
+        ("postgresql://relay:ge@h/eim@db.example:5432/relay", "postgresql://relay:…@db.example:5432/relay"),
+        ("postgresql://db.example/relay?user=a&password=geheim x", "postgresql://db.example/relay?user=a&password=… x"),
     ])
     func withheld(text: String, told: String) {
         #expect(LikelySecret.withheld(in: text) == told)
@@ -33,7 +37,7 @@ import Testing
         "2z4k9q0x1m7ab", "submission.max_connections_per_client", "/var/lib/hiveku-relay/Relay-2026-production.db",
         "MarketingEmails2026Production", "arn:aws:ses:eu-central-1:123456789012:configuration-set/Transactional",
         "email.vpce-0123456789abcdef0-abcdefgh.email.eu-central-1.vpce.amazonaws.com", "2001:db8::/32",
-        "Größe überschritten",
+        "Größe überschritten", "postgresql://relay@db.example:5432/relay", "https://hooks.example:8443/a",
         "a1b2c3d4e5f60718293a4b5c6d7e8f90", "the test of hk and live words", "/home/Jane/Projects2026/relay/relay.yaml",
     ])
     func ordinaryTextStays(text: String) {

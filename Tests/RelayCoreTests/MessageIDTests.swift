@@ -9,7 +9,7 @@ struct MessageIDTests {
 
     @Test("10,000 in one millisecond are all different and in order")
     func burst() {
-        var generator = MessageIDGenerator(instance: 5)
+        var generator = InstanceIDs(instance: 5)
         let ids = (0..<10_000).map { _ in generator.next(at: Self.noon) }
         #expect(Set(ids).count == 10_000)
         #expect(ids == ids.sorted())
@@ -18,7 +18,7 @@ struct MessageIDTests {
 
     @Test("They stay in order when the clock stands, steps back or lies before 2020")
     func clock() {
-        var generator = MessageIDGenerator(instance: 5)
+        var generator = InstanceIDs(instance: 5)
         let offsets: [Int64] = [0, 0, 1, -1, -3_600_000, -3_600_000, 2, 2, -10, 5, 1000, 0]
         var previous: MessageID?
         for offset in [-1_795_530_797_042 - 5, -1_795_530_797_042] + offsets {
@@ -30,7 +30,7 @@ struct MessageIDTests {
 
     @Test("Ids borrowed from the future are not given again when it comes")
     func borrowed() {
-        var generator = MessageIDGenerator(instance: 5)
+        var generator = InstanceIDs(instance: 5)
         var ids = Set<MessageID>()
         for _ in 0..<9000 { ids.insert(generator.next(at: Self.noon)) }
         for step in 1...4 as ClosedRange<Int64> {
@@ -41,7 +41,7 @@ struct MessageIDTests {
 
     @Test("Relays on one store never hand out the same id")
     func instances() {
-        var generators = (0..<64).map { MessageIDGenerator(instance: $0) }
+        var generators = (0..<64).map { InstanceIDs(instance: $0) }
         var ids = Set<MessageID>()
         for index in generators.indices {
             for _ in 0..<50 { ids.insert(generators[index].next(at: Self.noon)) }
@@ -53,17 +53,17 @@ struct MessageIDTests {
         "An instance number counts modulo 1,024",
         arguments: [(0, 1024), (3, 1027), (-1, 1023), (.min, 0)] as [(Int64, Int64)])
     func modulo(a: Int64, b: Int64) {
-        var first = MessageIDGenerator(instance: a)
-        var second = MessageIDGenerator(instance: b)
+        var first = InstanceIDs(instance: a)
+        var second = InstanceIDs(instance: b)
         #expect(first.next(at: Self.noon) == second.next(at: Self.noon))
     }
 
     @Test("After a restart with the clock put back, ids go on beyond the newest", arguments: [0, 1, 7] as [Int64])
     func restart(other: Int64) {
-        var before = MessageIDGenerator(instance: other)
+        var before = InstanceIDs(instance: other)
         let newest = (0..<9).map { _ in before.next(at: Self.noon) }.max()
         let again = Timestamp(milliseconds: Self.noon.milliseconds - 86_400_000)
-        var after = MessageIDGenerator(instance: 1, after: newest)
+        var after = InstanceIDs(instance: 1, after: newest)
         let ids = (0..<5000).map { _ in after.next(at: again) }
         #expect(Set(ids).count == ids.count)
         #expect(ids == ids.sorted())
@@ -74,15 +74,30 @@ struct MessageIDTests {
 
     @Test("Once the clock is beyond the newest again, ids tell the time")
     func caughtUp() {
-        var before = MessageIDGenerator(instance: 0)
-        var after = MessageIDGenerator(instance: 0, after: before.next(at: Self.noon))
+        var before = InstanceIDs(instance: 0)
+        var after = InstanceIDs(instance: 0, after: before.next(at: Self.noon))
         let later = Timestamp(milliseconds: Self.noon.milliseconds + 5000)
         #expect(after.next(at: later).rawValue == MessageID.first(at: later))
     }
 
+    @Test("Ids stay in order and unlike when the relay gets another number", arguments: [0, 1, 4095, 4096, 5000])
+    func otherNumber(before: Int) {
+        var generator = MessageIDGenerator()
+        var ids: [MessageID] = []
+        for number in [900, 3, 3, 1000, 0, 1023, 0] as [Int64] {
+            for _ in 0..<max(1, before) {
+                let id = generator.next(at: Self.noon, instance: number)
+                #expect(id.instance == number)
+                ids.append(id)
+            }
+        }
+        #expect(Set(ids).count == ids.count)
+        #expect(ids == ids.sorted())
+    }
+
     @Test("The parts stand where the format says")
     func layout() {
-        var generator = MessageIDGenerator(instance: 1023)
+        var generator = InstanceIDs(instance: 1023)
         _ = generator.next(at: Self.noon)
         let id = generator.next(at: Self.noon)
         #expect(id.rawValue >> 22 == Self.noon.milliseconds - 1_577_836_800_000)

@@ -27,6 +27,14 @@ private actor Rotating: CredentialsProvider {
 }
 
 /// A body whose second reading waits for a gate: the request is begun, and does not end.
+/// A body that could be read, and then must not be sent.
+private struct WithdrawnBody: StoredBody {
+    let size: Int
+    var mayBeSent: Bool { false }
+
+    func read(at offset: Int, count: Int) async -> [UInt8] { [UInt8](repeating: 120, count: min(count, size - offset)) }
+}
+
 private final class GatedBody: StoredBody {
     let size: Int
     private let read = Mutex(0)
@@ -355,6 +363,23 @@ private final class GatedBody: StoredBody {
             #expect(AnswerTests.Verdict(outcome) == .again)
             #expect(outcome.cause?.word == "connection-lost")
         }
+    }
+
+    @Test(arguments: [9, 3 << 20]) func sendsNothingOfAMessageThatWasWithdrawn(size: Int) async throws {
+        let requests = Mutex(0)
+        try await StandIn.with(
+            whole: { _, _ in
+                requests.withLock { $0 += 1 }
+                return .taken()
+            }
+        ) { server in
+            let outcome = try await withTransport(to: server.url) { transport in
+                await transport.send(try .example(), body: WithdrawnBody(size: size))
+            }
+            #expect(AnswerTests.Verdict(outcome) == .again)
+            #expect(outcome.cause?.word == "body-unreadable")
+        }
+        #expect(requests.withLock { $0 } == 0)
     }
 
     @Test func takesARefusalThatComesBeforeTheBodyIsSent() async throws {

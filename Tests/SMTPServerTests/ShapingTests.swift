@@ -85,6 +85,86 @@ import Testing
         #expect(await clients[0].unread == 0)
     }
 
+    // MARK: Rates that relays share
+
+    /// A client that has said DATA, of which the store has been asked.
+    private func asking(_ rates: StubRates) async throws -> (ServerFixture, Client) {
+        let fixture = try ServerFixture(rates: rates)
+        let client = try await fixture.signedIn()
+        await client.sendEnvelope()
+        for _ in 0..<2 { _ = try await client.reply() }
+        await client.send("DATA\r\n")
+        #expect(try await client.pending() == "")
+        #expect(rates.open == 1)
+        return (fixture, client)
+    }
+
+    @Test func theReplyToDataWaitsForTheStore() async throws {
+        let rates = StubRates()
+        let (fixture, client) = try await asking(rates)
+        // However long that takes, it is not the client that is slow.
+        await fixture.advance(.seconds(400))
+        await client.send(Client.content())
+        #expect(try await client.pending() == "")
+        #expect(await client.unread == Client.content().utf8.count)
+        rates.allow(1)
+        #expect(try await client.reply() == ShapingTests.goOn)
+        await client.send(".\r\n")
+        #expect(try await client.reply().hasPrefix("250 2.0.0 Ok: queued as "))
+        #expect(rates.givenBack == [])
+    }
+
+    @Test func theStoreMayHoldTheReplyBack() async throws {
+        let rates = StubRates()
+        let (fixture, client) = try await asking(rates)
+        rates.answer(.success(SharedRateAnswer(answer: .wait(seconds: 2), taken: 1, aheadLasts: 0.2)))
+        await fixture.settle()
+        await fixture.advance(.milliseconds(1999))
+        #expect(try await client.pending() == "")
+        await fixture.advance(.milliseconds(1))
+        #expect(try await client.reply() == ShapingTests.goOn)
+    }
+
+    @Test(
+        arguments: [
+            (
+                .success(SharedRateAnswer(answer: .refuse(seconds: 6), taken: 0, aheadLasts: 0.2)),
+                "451 4.7.1 The API key's limit of 1000 emails per second is reached, retry in 6 s [rate-second]"
+            ),
+            (
+                .failure(StoreError.unavailable("down")),
+                "452 4.3.1 The relay can't store the message just now; send it again later [storage]"
+            ),
+        ] as [(StubRates.Answer, String)])
+    func whatTheStoreDoesNotAllowIsRefused(answer: StubRates.Answer, reply: String) async throws {
+        let rates = StubRates()
+        let (_, client) = try await asking(rates)
+        rates.answer(answer)
+        #expect(try await client.reply() == reply)
+        // The envelope stands: the client may ask again.
+        await client.send("DATA\r\n")
+        #expect(try await client.pending() == "")
+        rates.allow(1)
+        #expect(try await client.reply() == ShapingTests.goOn)
+    }
+
+    @Test(arguments: ["disconnects", "says close_notify", "resets"])
+    func aClientThatLeavesWhileTheStoreIsAskedGivesBackWhatComes(how: String) async throws {
+        let rates = StubRates()
+        let (fixture, client) = try await asking(rates)
+        switch how {
+        case "disconnects": try await client.disconnect()
+        case "says close_notify": await client.sendLast("")
+        default: await client.fail(IOError(errnoCode: 104, reason: "read"))
+        }
+        #expect(client.isClosed)
+        rates.allow(1)
+        await fixture.settle()
+        await eventually { await client.isForgotten }
+        #expect(rates.givenBack == [1])
+        #expect(try await fixture.timers() == 0)
+    }
+
     @Test func aMessageThatIsRefusedGivesItsPlaceBack() async throws {
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
         let client = try await fixture.signedIn()

@@ -10,4 +10,12 @@ import Testing
         try await contract.hold(store)
         try store.close()
     }
+
+    @Test(arguments: SharedStoreContract.all) func holds(_ contract: SharedStoreContract) async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let stores = try (0..<3).map { _ in try SQLiteStore(path: path, role: .relay, now: Sample.now) }
+        try await contract.hold(stores)
+        for store in stores { try store.close() }
+    }
 }

@@ -120,7 +120,7 @@ import Testing
     @Test func whatADeadRelayHadIsTakenBackByTheNext() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
-        var ids = MessageIDGenerator(instance: 0)
+        var ids = InstanceIDs(instance: 0)
         let (live, test) = (Sample.key(.live), Sample.key(.test))
         do {
             let dead = try SQLiteStore(path: path, role: .relay, now: Sample.now)

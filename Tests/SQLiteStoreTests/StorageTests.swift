@@ -30,7 +30,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let store = try store(
             directory.file("relay.db"), StoragePolicy(reserve: 1 << 20, reserveTest: 1 << 21), free: 1 << 20)
-        var ids = MessageIDGenerator(instance: 0)
+        var ids = InstanceIDs(instance: 0)
         let (test, live) = (Sample.key(.test), Sample.key(.live))
         for key in [test, live] { try await store.insertKey(key.stored) }
         let large = [UInt8](repeating: 65, count: StoragePolicy.smallMessage + 1)
@@ -59,7 +59,7 @@ import Testing
         let store = try store(path, StoragePolicy(reserve: 1, reserveTest: 1), free: 0)
         let key = Sample.key()
         try await store.insertKey(key.stored)
-        var ids = MessageIDGenerator(instance: 0)
+        var ids = InstanceIDs(instance: 0)
         let id = ids.next(at: Sample.now)
         let file = try await store.makeSpoolFile(for: id)
         try await file.append([1])

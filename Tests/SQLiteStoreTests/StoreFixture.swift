@@ -10,7 +10,7 @@ final class StoreFixture {
     let directory: TemporaryDirectory
     let path: String
     let store: SQLiteStore
-    private var ids = MessageIDGenerator(instance: 0)
+    private var ids = InstanceIDs(instance: 0)
 
     init(role: SQLiteStore.Role = .relay) throws {
         directory = try TemporaryDirectory()

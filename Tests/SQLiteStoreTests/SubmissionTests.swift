@@ -80,7 +80,7 @@ import Testing
                 for worker in 0..<25 {
                     group.addTask {
                         var accepted = 0
-                        var ids = MessageIDGenerator(instance: store.instance * 25 + Int64(worker) + 100)
+                        var ids = InstanceIDs(instance: store.instance * 25 + Int64(worker) + 100)
                         for _ in 0..<5 {
                             let submission = Sample.submission(ids.next(at: Sample.now), key: key)
                             if try await store.accept([submission], now: Sample.now) == [.accepted] { accepted += 1 }
@@ -187,7 +187,7 @@ import Testing
     @Test func spoolFilesThatNothingRefersToGoAtTheNextStart() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
-        var ids = MessageIDGenerator(instance: 0)
+        var ids = InstanceIDs(instance: 0)
         let (secret, stored) = Sample.key()
         let (orphan, kept) = (ids.next(at: Sample.now), ids.next(at: Sample.now))
         func spooled(_ store: SQLiteStore, _ id: MessageID) async throws -> SubmissionBody {

@@ -135,7 +135,7 @@ import Testing
 private final class Bench: Sendable {
     let store = MemoryStore()
     let clock = ManualClock()
-    private let ids = Mutex(MessageIDGenerator(instance: 1))
+    private let ids = Mutex(InstanceIDs(instance: 1))
     let events = Mutex<[SenderReportEvent]>([])
     let lines = Mutex<[String]>([])
     let key = Sample.key()

@@ -1,4 +1,5 @@
 import Foundation
+import RelayCore
 import Testing
 
 @testable import Settings
@@ -82,7 +83,7 @@ import Testing
         let file = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).yaml")
         try text.write(to: file, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: file) }
-        #expect(try RelaySettings.load(file: file.path, environment: [:]).database == "/a")
+        #expect(try RelaySettings.load(file: file.path, environment: [:]).database == .sqlite("/a"))
     }
 
     @Test func theEnvironmentIsJudgedAlsoWhenTheFileIsMissing() {

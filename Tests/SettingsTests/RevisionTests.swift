@@ -7,7 +7,8 @@ import Testing
     /// Another value than the default for every setting.
     private static let other = """
         hostname: other.example.com
-        database: /elsewhere/relay.db
+        database: postgresql://db.example.com/relay
+        database_replica: required
         listen: ["smtp://127.0.0.1:2525"]
         proxy_networks: [192.0.2.7]
         http: { listen: ["https://127.0.0.1:8443"], trusted_proxies: [192.0.2.8] }
@@ -44,7 +45,8 @@ import Testing
         admin: { listen: "http://127.0.0.1:2581" }
         """
     private static let fixed: Set = [
-        "database", "listen", "http.listen", "ses.region", "ses.endpoint", "ses.configuration_set", "ses.concurrency",
+        "database", "database_replica", "listen", "http.listen", "ses.region", "ses.endpoint", "ses.configuration_set",
+        "ses.concurrency",
         "ses.credentials_file", "ses.profile", "feedback.queue_url", "feedback.region", "feedback.endpoint",
         "metrics.listen", "admin.listen",
     ]
@@ -58,6 +60,7 @@ import Testing
         #expect(revision.awaitingRestart == names.filter { Self.fixed.contains($0) })
         var expected = read
         expected.database = before.database
+        expected.databaseReplica = before.databaseReplica
         expected.listen = before.listen
         expected.http.listen = before.http.listen
         expected.metrics = before.metrics

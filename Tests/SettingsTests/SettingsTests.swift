@@ -25,7 +25,7 @@ func mistakes(
 
     @Test func defaultsOfTheContract() {
         let settings = RelaySettings()
-        #expect(settings.database == "/var/lib/hiveku-relay/relay.db")
+        #expect(settings.database == .sqlite("/var/lib/hiveku-relay/relay.db"))
         #expect(settings.listen.map(\.description) == ["smtp://0.0.0.0:587", "smtps://0.0.0.0:465"])
         #expect(settings.http.listen.isEmpty)
         #expect(settings.proxyNetworks.isEmpty)
@@ -42,7 +42,8 @@ func mistakes(
     /// Every setting at a value that is not its default, so that a row with another setting's key path is found out.
     static let everySetting = """
         hostname: mail.example.com
-        database: relay.db
+        database: postgresql://relay:open%20sesame@[::1]:5433,db2/relay?sslmode=require
+        database_replica: required
         listen: [ "smtp://[::1]:2587", "smtps://mail.example.com:0", systemd, "smtp+proxy://0.0.0.0:2588" ]
         proxy_networks: [ 192.0.2.7, "2001:db8::/64" ]
         http:
@@ -113,7 +114,9 @@ func mistakes(
     static func everySettingLoaded() throws -> RelaySettings {
         var settings = RelaySettings()
         settings.hostname = "mail.example.com"
-        settings.database = "relay.db"
+        settings.database = .postgresql(
+            try PostgreSQLPlace("postgresql://relay:open%20sesame@[::1]:5433,db2/relay?sslmode=require"))
+        settings.databaseReplica = .required
         settings.listen = [
             .address(.startTLS, host: "::1", port: 2587),
             .address(.implicitTLS, host: "mail.example.com", port: 0), .inheritedSockets,
@@ -193,7 +196,8 @@ func mistakes(
     @Test func everySettingFromTheEnvironmentOverTheFile() throws {
         let environment = [
             "HIVEKU_RELAY_HOSTNAME": "mail.example.com",
-            "HIVEKU_RELAY_DATABASE": "relay.db",
+            "HIVEKU_RELAY_DATABASE": "postgresql://relay:open%20sesame@[::1]:5433,db2/relay?sslmode=require",
+            "HIVEKU_RELAY_DATABASE_REPLICA": "required",
             "HIVEKU_RELAY_LISTEN": "smtp://[::1]:2587, smtps://mail.example.com:0,systemd,smtp+proxy://0.0.0.0:2588",
             "HIVEKU_RELAY_PROXY_NETWORKS": "192.0.2.7,2001:db8::/64",
             "HIVEKU_RELAY_HTTP_LISTEN":
@@ -271,7 +275,7 @@ func mistakes(
 
     @Test func otherDefaultsCanBeGiven() throws {
         let demo = RelaySettings.demo(directory: "./state")
-        #expect(demo.database == "./state/relay.db")
+        #expect(demo.database == .sqlite("./state/relay.db"))
         #expect(demo.hostname == "localhost")
         #expect(demo.listen.map(\.description) == ["smtp://127.0.0.1:2587", "smtps://127.0.0.1:2465"])
         let environment = ["HIVEKU_RELAY_LOG_LEVEL": "debug", "HIVEKU_RELAY_HOSTNAME": ""]
@@ -382,6 +386,43 @@ func mistakes(
     }
 }
 
+@Suite struct DatabaseTests {
+    @Test(arguments: [
+        ("/srv/relay.db", "/srv"), ("relay.db", "."), ("/relay.db", "/"), ("./a/relay.db", "./a"),
+        ("/srv/a=b.db", "/srv"), ("postgresql://relay@db/relay", "/var/lib/hiveku-relay"),
+    ])
+    func directoryOfTheState(database: String, directory: String) throws {
+        let settings = try RelaySettings.load(yaml: "database: \(database)\n", file: "f", [:])
+        #expect(settings.database.description == database)
+        #expect(settings.stateDirectory == directory)
+    }
+
+    @Test(
+        arguments: [
+            ("database: postgresql://db/relay\n", [:], "relay.yaml:1:1: database: "),
+            ("", ["HIVEKU_RELAY_DATABASE": "postgresql://db/relay"], "environment: HIVEKU_RELAY_DATABASE: "),
+        ] as [(String, [String: String], String)])
+    func aBuildWithoutPostgreSQLRefusesItWhereItIsWritten(
+        yaml: String, environment: [String: String], place: String
+    ) throws {
+        let errors = #expect(throws: SettingsErrors.self) {
+            try RelaySettings.load(
+                yaml: yaml, file: "relay.yaml", environment, RelaySettings(), offersPostgreSQL: false)
+        }
+        #expect(
+            errors?.description == place
+                + "names a PostgreSQL database, but this build has no PostgreSQL: build with --traits PostgreSQL, or install the "
+                + "package")
+        _ = try RelaySettings.load(yaml: yaml, file: "relay.yaml", environment)
+        _ = try RelaySettings.load(yaml: "", file: "f", [:], RelaySettings(), offersPostgreSQL: false)
+    }
+
+    @Test func theFileHoldsWhatTheEnvironmentDoesNotSet() {
+        #expect(RelaySettings.isFromFile("database", [:]))
+        #expect(!RelaySettings.isFromFile("database", ["HIVEKU_RELAY_DATABASE": "postgresql://db/relay"]))
+    }
+}
+
 /// What got into the wrong place must not get into the messages as well.
 @Suite struct SecrecyTests {
     static let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvSECRET\n-----END PRIVATE KEY-----"
@@ -393,6 +434,12 @@ func mistakes(
         ("HIVEKU_RELAY_SES_REGION", "hk_live_SECRET"),
         ("HIVEKU_RELAY_SES_SECRET_ACCESS_KEY", "SECRET"),
         ("HIVEKU_RELAY_DATABASE", "first line\nSECRET"),
+        ("HIVEKU_RELAY_DATABASE", "postgresql://relay:SECRET/1"),
+        ("HIVEKU_RELAY_DATABASE", "postgresql://relay:SEC@SECRET@db/relay"),
+        ("HIVEKU_RELAY_DATABASE", "postgres:relay:SECRET"),
+        ("HIVEKU_RELAY_DATABASE", "mysql://relay:SECRET"),
+        ("HIVEKU_RELAY_DATABASE", "user=relay password=SECRET"),
+        ("HIVEKU_RELAY_DATABASE", "dbname = 'relay' password = 'SECRET'"),
     ])
     func notRepeated(variable: String, value: String) {
         let found = mistakes(environment: [variable: value])

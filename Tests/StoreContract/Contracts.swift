@@ -665,7 +665,13 @@ extension StoreContract {
                     .init(lane: .test, state: .sending, deliveries: 1, oldest: Sample.now),
                     .init(lane: .live, state: .queued, deliveries: 1, oldest: Sample.now),
                 ])
-            try bench.equal(status.lanes, [lane])
+            // A store that relays share tells whose lane it is.
+            let lanes = status.lanes.map { status in
+                var status = status
+                status.node = nil
+                return status
+            }
+            try bench.equal(lanes, [lane])
             try bench.equal(status.emailsToday, [.test: 2, .live: 1])
         },
         StoreContract("what retention no longer keeps goes, as a whole") { bench in

@@ -1,4 +1,3 @@
-import Foundation
 import RelayCore
 
 // MARK: The list of keys
@@ -44,43 +43,6 @@ private func lowered(_ text: String) -> [UInt8] { text.utf8.map { 0x41...0x5A ~=
 
 private func contains<T: Equatable>(_ whole: [T], _ part: [T]) -> Bool {
     part.isEmpty || whole.indices.contains { whole[$0...].starts(with: part) }
-}
-
-// MARK: Words
-
-/// What is looked for in messages: phrases; one that ends in `*` ends with the beginning of a word.
-struct MemoryWords {
-    private var phrases: [(words: [String], isBeginning: Bool)]
-
-    init(_ text: String) {
-        phrases = text.split(whereSeparator: \.isWhitespace).map { piece in
-            let words = MemoryWords.words(String(piece))
-            let isLong = (words.last?.unicodeScalars.count ?? 0) >= MessageFilter.shortestBeginning
-            return (words, piece.hasSuffix("*") && !piece.hasSuffix("**") && isLong)
-        }.filter { !$0.0.isEmpty }
-    }
-
-    func areIn(_ record: MessageRecord) -> Bool {
-        let texts = [record.recipients.joined(separator: " "), record.subject ?? ""].map(MemoryWords.words)
-        return !phrases.isEmpty
-            && phrases.allSatisfy { phrase in texts.contains { MemoryWords.holds($0, phrase.words, phrase.isBeginning) }
-            }
-    }
-
-    private static func holds(_ text: [String], _ phrase: [String], _ isBeginning: Bool) -> Bool {
-        guard isBeginning, let beginning = phrase.last else { return contains(text, phrase) }
-        return text.indices.contains { end in
-            text[end].hasPrefix(beginning) && text[..<end].suffix(phrase.count - 1).elementsEqual(phrase.dropLast())
-        }
-    }
-
-    /// Letters and digits, in lower case and without accents.
-    private static func words(_ text: String) -> [String] {
-        let letters = text.decomposedStringWithCanonicalMapping.lowercased().unicodeScalars
-            .filter { $0.properties.generalCategory != .nonspacingMark }
-        return letters.split { !$0.properties.isAlphabetic && $0.properties.numericType == nil }
-            .map { String(String.UnicodeScalarView($0)) }
-    }
 }
 
 // MARK: Operators

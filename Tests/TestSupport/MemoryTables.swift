@@ -378,7 +378,10 @@ public struct MemoryTables: Sendable {
             && (filter.state.map { $0 == record.state } ?? true)
             && (filter.status.map { status in record.recipientRecords.contains { $0.status == status } } ?? true)
             && (filter.tag.map { tag in record.tags.contains { $0.utf8.elementsEqual(tag.utf8) } } ?? true)
-            && (filter.words.map { indexed.contains(record.id) && MemoryWords($0).areIn(record) } ?? true)
+            && (filter.words.map { words in
+                indexed.contains(record.id)
+                    && WordSearch(words)?.finds(in: record.recipients + [record.subject ?? ""]) == true
+            } ?? true)
     }
 
     func status(now: Timestamp) -> QueueStatus {

@@ -37,7 +37,7 @@ struct CertificateCheck: Sendable {
                 result.findings.append(Judge.certificate(unusable: error))
             }
         }
-        if let reach = ReachCheck(database: settings.database) {
+        if let reach = ReachCheck(directory: settings.stateDirectory) {
             let files = settings.tls.certificates + settings.tls.privateKeys
             result.findings += files.compactMap { reach.look(.certificate, at: $0) }
         }

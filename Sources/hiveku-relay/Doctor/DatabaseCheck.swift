@@ -9,12 +9,11 @@ import SQLiteStore
     import Musl
 #endif
 
-/// Looks at the database's file, and into it. Makes and changes nothing.
-struct DatabaseCheck: Sendable {
+/// Looks at the file of an SQLite database, and into it.
+struct DatabaseCheck: DatabaseInspection {
     let path: String
     let storage: StoragePolicy
 
-    /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
     func records() async -> (any RelayStore)? {
         let found = await within(Doctor.patience) { await open() }
         guard case .opened(let schema, let known)? = found?.sighting, schema == known else { return nil }

@@ -3,6 +3,13 @@ import InternetMessage
 import RelayCore
 import Settings
 
+/// Looks at a database and into it. Makes and changes nothing.
+protocol DatabaseInspection: Sendable {
+    /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
+    func records() async -> (any RelayStore)?
+    func look() async -> [Finding]
+}
+
 /// Looks at everything at the same time, each thing for so long at most, and tells it in a fixed order.
 struct Doctor: Sendable {
     let settings: RelaySettings
@@ -14,7 +21,13 @@ struct Doctor: Sendable {
     func findings() async -> [Finding] {
         // What several of them look at.
         let certificates = Task { await CertificateCheck(settings: settings, clock: clock).look() }
-        let records = Task { await DatabaseCheck(path: settings.database, storage: settings.storage).records() }
+        let database: any DatabaseInspection =
+            switch settings.database {
+            case .sqlite(let path): DatabaseCheck(path: path, storage: settings.storage)
+            case .postgresql(let place): ServerCheck(place: place, settings: settings, clock: clock)
+            }
+        let records = Task { await database.records() }
+        let reach = ReachCheck(directory: settings.stateDirectory)
         let checks: [(name: String, look: @Sendable () async -> [Finding])] = [
             ("certificate", { await certificates.value.findings }),
             ("host name", { [await HostNameCheck.look(at: settings.hostname)] }),
@@ -25,7 +38,7 @@ struct Doctor: Sendable {
                         known: await certificates.value.fingerprints)
                 }
             ),
-            ("database", { await DatabaseCheck(path: settings.database, storage: settings.storage).look() }),
+            ("database", { await database.look() }),
             ("queue", { await QueueCheck(records: await records.value, clock: clock).look() }),
             ("keys", { await KeyRecordsCheck(records: await records.value, clock: clock).look() }),
             (
@@ -33,7 +46,7 @@ struct Doctor: Sendable {
                 {
                     await SESCheck(
                         settings: settings.ses, bouncesFrom: settings.bounces.from?.text, environment: environment,
-                        records: await records.value, reach: ReachCheck(database: settings.database), clock: clock
+                        records: await records.value, reach: reach, clock: clock
                     ).look()
                 }
             ),

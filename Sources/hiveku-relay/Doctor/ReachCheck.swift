@@ -7,14 +7,13 @@ import Foundation
     import Musl
 #endif
 
-/// Looks whether the relay's user, who owns the directory of the database, may read what the settings name.
+/// Looks whether the relay's user, who owns the directory of its state, may read what the settings name.
 struct ReachCheck: Sendable {
     private let user: Account
 
     /// Nil when there is no such directory yet.
-    init?(database: String) {
-        let directory = (database as NSString).deletingLastPathComponent
-        guard let status = FileStatus(of: directory.isEmpty ? "." : directory) else { return nil }
+    init?(directory: String) {
+        guard let status = FileStatus(of: directory) else { return nil }
         user = Account(owner: status)
     }
 

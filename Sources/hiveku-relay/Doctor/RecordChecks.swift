@@ -8,7 +8,7 @@ struct QueueCheck: Sendable {
 
     func look() async -> [Finding] {
         guard let records else { return [Judge.withoutRecords(.queue)] }
-        let now = clock.now()
+        let now = (records.clock ?? clock).now()
         return await answer(.queue) { Judge.queue(try await records.queueStatus(now: now), now: now) }
     }
 }
@@ -20,7 +20,7 @@ struct KeyRecordsCheck: Sendable {
 
     func look() async -> [Finding] {
         guard let records else { return [Judge.withoutRecords(.keys)] }
-        let now = clock.now()
+        let now = (records.clock ?? clock).now()
         return await answer(.keys) {
             let keys = try await records.keyRecords(includingRevoked: false, now: now)
             return Judge.keys(keys.map(\.key), now: now) + Judge.standing(keys)

@@ -60,7 +60,7 @@ struct FeedbackCommand: AsyncParsableCommand {
             let times = try await store.feedbackTimes()
             let standing = FeedbackStanding(
                 isSet: settings.feedback.queueURL != nil, status: try await store.feedbackStatus(),
-                lastEvent: times.lastEvent, lastSent: times.lastSent, now: SystemClock().now())
+                lastEvent: times.lastEvent, lastSent: times.lastSent, now: store.commandClock.now())
             if json {
                 return try JSONValue(standing, settings).print()
             }

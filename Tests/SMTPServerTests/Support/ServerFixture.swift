@@ -14,7 +14,7 @@ import Testing
 final class ServerFixture: Sendable {
     let clock = ManualClock()
     let loop = NIOAsyncTestingEventLoop()
-    let store = StubStore()
+    let store: StubStore
     let logs = LogRecorder()
     let key: APIKey
     let service: SMTPService
@@ -24,8 +24,10 @@ final class ServerFixture: Sendable {
         limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
         tls: ReloadableTLSContext? = nil,
         maximumConnections: Int = 100, maximumConnectionsPerClient: Int = 50, maximumMessageSize: Int = 8 << 20,
-        authenticationTimeout: Duration = .seconds(60), maximumRecipients: Int = 100
+        authenticationTimeout: Duration = .seconds(60), maximumRecipients: Int = 100,
+        rates: (any SharedRates)? = nil
     ) throws {
+        store = StubStore(rates: rates)
         let (secret, stored) = Sample.key(createdAt: clock.now()) { key in
             key.limits = limits
             key.domains = [DomainPattern(normalised: "example.com")]

@@ -30,6 +30,9 @@ final class StubStore: KeyDirectoryStore, SubmissionStore {
     let instance: Int64 = 1
     let repeatKey = ContentHash.Key([UInt8](repeating: 7, count: ContentHash.Key.length)).map { RepeatKey($0) }
     let newestMessage: MessageID? = nil
+    let rates: (any SharedRates)?
+
+    init(rates: (any SharedRates)? = nil) { self.rates = rates }
 
     var accepted: [Submission] { state.withLock { $0.accepted } }
     var files: [String: Int] { state.withLock { $0.files } }

@@ -1,0 +1,220 @@
+import RelayCore
+import Synchronization
+
+/// The rates of the keys in use: whether a message may be sent now, later or not.
+///
+/// Where the store says nothing of rates, this process alone decides, at once. Where several relays share them
+/// (``RelayCore/SharedRates``), it spends slices that the store has given it, and asks for more.
+final class KeyRates: Sendable {
+    private struct State: Sendable {
+        /// The buckets; where rates are shared, what is known of them from the store's last answers.
+        var limiter = RateLimiter()
+        var slices = RateSlices<Waiter>()
+        /// How often a key's rate was reached since it was last asked for.
+        var hits: [KeyID: Int] = [:]
+    }
+
+    private struct Waiter: Sendable {
+        var question: Question
+        var completion: @Sendable (Answer) -> Void
+    }
+
+    /// What the store must be asked.
+    struct Question: Sendable {
+        let key: KeyInUse
+        let emails: Int
+        let maximumDelay: Duration
+    }
+
+    enum Answer: Sendable {
+        case now(Reservation)
+        case after(Duration, Reservation)
+        case refused(Refusal)
+    }
+
+    enum Step: Sendable {
+        case answered(Answer)
+        case ask(Question)
+    }
+
+    /// Emails taken from a key's rate for a message under way. They go back when the last reference goes, unless the message was sent:
+    /// so no way out of a reception can forget them, nor can an answer that comes when nobody waits for it any more.
+    final class Reservation: Sendable {
+        private let rates: KeyRates
+        private let key: KeyInUse
+        private let emails: Int
+        private let takenAt: MonotonicTime
+        private let isSettled = Atomic(false)
+
+        fileprivate init(_ rates: KeyRates, _ key: KeyInUse, emails: Int, takenAt: MonotonicTime) {
+            self.rates = rates
+            self.key = key
+            self.emails = emails
+            self.takenAt = takenAt
+        }
+
+        /// The same emails as several reservations, so that each can go back by itself. `counts` add up to all of them.
+        func parts(_ counts: [Int]) -> [Reservation] {
+            spend()
+            return counts.map { Reservation(rates, key, emails: $0, takenAt: takenAt) }
+        }
+
+        /// The emails were sent, or are counted elsewhere.
+        func spend() { isSettled.store(true, ordering: .relaxed) }
+
+        /// Only the first call counts, and none after ``spend()``.
+        func giveBack() {
+            guard !isSettled.exchange(true, ordering: .relaxed) else { return }
+            rates.giveBack(emails, takenAt: takenAt, key.stored.key)
+        }
+
+        deinit { giveBack() }
+    }
+
+    private let shared: (any SharedRates)?
+    private let clock: any RelayClock
+    private let storageFailed: @Sendable (any Error) -> Void
+    private let state = Mutex(State())
+
+    /// - Parameter storageFailed: told when the store can't say; on a thread of the store's.
+    init(
+        shared: (any SharedRates)?, clock: any RelayClock, storageFailed: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.shared = shared
+        self.clock = clock
+        self.storageFailed = storageFailed
+    }
+
+    /// Whether the key's rate allows a message to so many recipients, and when; or what the store must be asked.
+    func take(_ emails: Int, _ key: KeyInUse, maximumDelay: Duration) -> Step {
+        let rules = key.stored.key
+        let now = clock.monotonicNow()
+        guard shared != nil else {
+            let answer = state.withLock { state in
+                let answer = state.limiter.take(emails, key: rules, now: now, maximumWait: maximumDelay.inSeconds)
+                if answer != .go { state.hits[rules.id, default: 0] += 1 }
+                return answer
+            }
+            return .answered(self.answer(answer, emails, key, takenAt: now))
+        }
+        let isInHand =
+            emails <= 0 || state.withLock { $0.slices.take(emails, key: rules.id, limits: rules.limits, at: now) }
+        return isInHand
+            ? .answered(answer(.go, emails, key, takenAt: now))
+            : .ask(Question(key: key, emails: emails, maximumDelay: maximumDelay))
+    }
+
+    /// Asks the store. `completion` is called once: here, or on a thread of the store's.
+    func ask(_ question: Question, completion: @escaping @Sendable (Answer) -> Void) {
+        let rules = question.key.stored.key
+        let now = clock.monotonicNow()
+        let (step, unused) = state.withLock { state in
+            // First, so that it does not pass for a part of the slice that is about to come.
+            let unused = state.slices.removeUnused(of: rules.id, at: now)
+            let step = state.slices.enlist(
+                Waiter(question: question, completion: completion), for: question.emails,
+                maximumWait: question.maximumDelay.inSeconds, key: rules.id, limits: rules.limits, at: now)
+            return (step, unused)
+        }
+        if let unused { giveBack([unused], at: now) }
+        switch step {
+        case .now: completion(answer(.go, question.emails, question.key, takenAt: now))
+        case .ask(let question): ask(question)
+        case .wait: break
+        case .full: completion(.refused(.storageUnavailable))
+        }
+    }
+
+    private func ask(_ question: RateSlices<Waiter>.Question) {
+        guard let shared else { return }
+        shared.take(
+            question.emails, most: question.most, key: question.key, limits: question.limits,
+            maximumWait: question.maximumWait
+        ) { [self] result in answered(question, result) }
+    }
+
+    private func answered(
+        _ question: RateSlices<Waiter>.Question, _ result: Result<SharedRateAnswer, any Error>
+    ) {
+        let now = clock.monotonicNow()
+        let (outcomes, next) = state.withLock { state in
+            if case .success(let given) = result {
+                state.limiter.learn(
+                    given.answer, taken: given.taken, key: question.key, limits: question.limits, now: now)
+            }
+            let (outcomes, next) = state.slices.answered(question.key, result, at: now)
+            let hits = outcomes.count { if case .success(let answer) = $0.result { answer != .go } else { false } }
+            if hits > 0 { state.hits[question.key, default: 0] += hits }
+            return (outcomes, next)
+        }
+        if case .failure(let error) = result { storageFailed(error) }
+        for outcome in outcomes {
+            let (question, completion) = (outcome.waiter.question, outcome.waiter.completion)
+            switch outcome.result {
+            case .success(let told): completion(answer(told, question.emails, question.key, takenAt: now))
+            case .failure: completion(.refused(.storageUnavailable))
+            }
+        }
+        if let next { ask(next) }
+    }
+
+    private func answer(
+        _ answer: TokenBucket.Answer, _ emails: Int, _ key: KeyInUse, takenAt now: MonotonicTime
+    ) -> Answer {
+        switch answer {
+        case .go: return .now(Reservation(self, key, emails: emails, takenAt: now))
+        case .wait(let seconds):
+            return .after(.seconds(seconds), Reservation(self, key, emails: emails, takenAt: now))
+        case .refuse(let seconds):
+            // A rate of next to nothing means that the key is to send nothing.
+            let wait = Int(min(seconds, 1e9).rounded(.up))
+            return .refused(
+                Refusal(
+                    .rateSecond,
+                    "The API key's limit of \(decimal(key.stored.key.limits.perSecond)) emails per second is reached, retry in \(wait) s",
+                    retryAfter: .seconds(wait)))
+        }
+    }
+
+    private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: Key) {
+        let now = clock.monotonicNow()
+        state.withLock { $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: now) }
+        guard let shared else { return }
+        // What has flowed in since is not given back once more, as in ``RelayCore/TokenBucket/giveBack(_:takenAt:limits:at:)``.
+        let flowed = max(0, now.seconds(since: takenAt)) * key.limits.perSecond
+        let unspent = Int(max(0, Double(emails) - flowed).rounded())
+        if unspent > 0 { shared.giveBack(unspent, key: key.id, limits: key.limits) }
+    }
+
+    /// Emails that the key may send at once; negative while it is in debt. Where relays share the rate: as the store's last answer to this
+    /// relay has it, and what is left of the slice. What other relays took since is not in it.
+    func available(_ key: Key) -> Double {
+        let now = clock.monotonicNow()
+        return state.withLock { state in
+            min(
+                key.limits.capacity,
+                state.limiter.available(key: key, now: now)
+                    + Double(state.slices.left(key.id, limits: key.limits, at: now)))
+        }
+    }
+
+    /// Gives back what is left of slices whose time is over, or of all.
+    func giveBackUnused(all: Bool = false) {
+        guard shared != nil else { return }
+        let now = clock.monotonicNow()
+        giveBack(state.withLock { $0.slices.removeUnused(at: now, all: all) }, at: now)
+    }
+
+    private func giveBack(_ unused: [RateSlices<Waiter>.Unused], at now: MonotonicTime) {
+        guard let shared, !unused.isEmpty else { return }
+        state.withLock { state in
+            for rest in unused {
+                state.limiter.learn(givenBack: rest.emails, key: rest.key, limits: rest.limits, now: now)
+            }
+        }
+        for rest in unused { shared.giveBack(rest.emails, key: rest.key, limits: rest.limits) }
+    }
+
+    /// How often each key's rate was reached since the last call.
+    func takeHits() -> [KeyID: Int] { state.withLock { exchange(&$0.hits, [:]) } }
+}

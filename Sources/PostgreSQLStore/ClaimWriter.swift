@@ -1,0 +1,128 @@
+import RelayCore
+
+/// Writes what a claim takes: under a lease, and without the recipients that are suppressed.
+struct ClaimWriter {
+    private let lane: Lane
+    private let holder: Int64
+    private let token: Int64
+    private let leaseUntil: Timestamp
+    private let now: Timestamp
+    private var events: EventWriter
+    private(set) var claim = DeliveryClaim([])
+
+    /// How often a claim looks for more where some of what it found had ended by being suppressed.
+    static let rounds = 8
+
+    init(
+        _ lane: Lane, holder: Int64, token: Int64, leaseUntil: Timestamp, now: Timestamp, reports: SenderReports
+    ) {
+        self.lane = lane
+        self.holder = holder
+        self.token = token
+        self.leaseUntil = leaseUntil
+        self.now = now
+        events = EventWriter(reports: reports, node: holder, now: now)
+    }
+
+    /// Puts back what claims took whose answers were lost: nothing of it was sent. Queued: goes out with the next statement.
+    static func giveBack(_ claims: [Int64], in connection: Connection) throws {
+        guard !claims.isEmpty else { return }
+        try connection.queue(
+            """
+            UPDATE delivery SET state = 'queued', holder = NULL, claimed_at = NULL, lease_until = NULL, claim = NULL
+            WHERE state = 'sending' AND lane IN ('live', 'test') AND claim = ANY ($1) AND on_return IS NULL
+            """, [claims])
+    }
+
+    /// Takes deliveries that this transaction has locked. Returns whether some of them had ended, so that there is room for others.
+    ///
+    /// - Throws: ``StoreError/instanceLost``: others may take what this relay claims.
+    mutating func take(_ ids: [Int64], in connection: Connection) throws -> Bool {
+        var found = try lease(ids, in: connection)
+        let (suppressions, before) = try suppressed(found, in: connection)
+        var hasEnded = false
+        for index in found.indices {
+            let whole = found[index].delivery
+            var kept = whole
+            var entries: [(recipient: String, entry: Suppression)] = []
+            let known = before[whole.message.rawValue] ?? []
+            kept.envelope.recipients.removeAll { recipient in
+                if known.contains(recipient) { return true }
+                guard let entry = suppressions[recipient] else { return false }
+                entries.append((recipient, entry))
+                return true
+            }
+            if !entries.isEmpty {
+                for (recipient, entry) in entries {
+                    events.add(entry.event(at: now), of: recipient, whole.message, sesMessageID: nil)
+                }
+                try connection.queue(
+                    "UPDATE delivery SET suppressed = suppressed + $1 WHERE id = $2",
+                    [entries.count, whole.id.rawValue])
+            }
+            if kept.envelope.recipients.isEmpty {
+                try DeliveryRow.apply(DeliveryChange(suppressedAt: now), to: whole.id, in: connection)
+                claim.suppressed.append(whole)
+                hasEnded = true
+            } else {
+                found[index].delivery = kept
+                claim.deliveries.append(kept)
+            }
+        }
+        return hasEnded
+    }
+
+    /// Writes what became of suppressed recipients. The last call of the transaction.
+    mutating func finish(in connection: Connection) throws {
+        _ = try events.write(in: connection)
+        // A simulated send keeps its bytes. Behind the events: a report to the sender may want to quote them.
+        if lane == .live {
+            try QueueRow.dropBodies(of: claim.suppressed.map(\.message.rawValue), in: connection)
+        }
+    }
+
+    private func lease(
+        _ ids: [Int64], in connection: Connection
+    ) throws -> [(delivery: ClaimedDelivery, suppressed: Int)] {
+        try connection.queue("SELECT EXISTS (SELECT 1 FROM node WHERE id = $1 AND NOT is_dead)", [holder])
+        try connection.queue(
+            """
+            UPDATE delivery SET state = 'sending', holder = $2, claimed_at = $3, lease_until = $4, claim = $5
+            FROM unnest($1) AS picked (id), message
+            WHERE delivery.id = picked.id AND message.id = delivery.message RETURNING \(QueueRow.claimed)
+            """, [ids, holder, now, leaseUntil, token])
+        // A simulated send reads no body.
+        if lane == .live {
+            try connection.queue(
+                """
+                SELECT DISTINCT body.message, body.bytes FROM unnest($1) AS picked (id)
+                JOIN delivery ON delivery.id = picked.id JOIN message ON message.id = delivery.message AND message.size <= $2
+                JOIN body ON body.message = message.id AND body.part = 0
+                """, [ids, QueueRow.largestBodyClaimed])
+        }
+        let results = Array(try connection.results().suffix(lane == .live ? 3 : 2))
+        guard results[0].first?.boolean(0) == true else { throw StoreError.instanceLost }
+        var bodies: [Int64: [UInt8]] = [:]
+        if lane == .live {
+            for index in 0..<results[2].count { bodies[results[2][index].integer(0) ?? 0] = results[2][index].bytes(1) }
+        }
+        let rows = try results[1].map { row in
+            var found = try QueueRow.delivery(row, lane)
+            found.delivery.body = bodies[found.delivery.message.rawValue]
+            found.delivery.holder = holder
+            return found
+        }
+        let byID = Dictionary(rows.map { ($0.delivery.id.rawValue, $0) }) { first, _ in first }
+        return ids.compactMap { byID[$0] }
+    }
+
+    /// Entries of the list for these recipients, by match key, and for messages that had some before, which those were.
+    private func suppressed(
+        _ found: [(delivery: ClaimedDelivery, suppressed: Int)], in connection: Connection
+    ) throws -> (ListedAddresses, [Int64: Set<String>]) {
+        let recipients = found.flatMap(\.delivery.envelope.recipients)
+        let entries = try SuppressionRow.find(recipients, lane, in: connection)
+        let touched = found.filter { $0.suppressed > 0 }.map(\.delivery.message.rawValue)
+        return (entries, touched.isEmpty ? [:] : try EventRow.suppressed(of: touched, in: connection))
+    }
+}

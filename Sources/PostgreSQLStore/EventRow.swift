@@ -1,0 +1,127 @@
+import RelayCore
+
+/// The table `event`.
+enum EventRow {
+    static let columns = "kind, at, bounce_type, subtype, diagnostic, server, feedback_id"
+
+    /// An event that is to be added.
+    struct New {
+        var message: MessageID
+        /// As in the envelope.
+        var recipient: String
+        var event: RecipientEvent
+
+        var identity: Identity { Identity(message.rawValue, recipient, event.kind.rawValue, event.at.milliseconds) }
+    }
+
+    /// What tells an event from all others: the columns of the primary key.
+    struct Identity: Hashable {
+        private let message: Int64
+        /// Octets, as the database compares them: to Swift, texts are equal that are not.
+        private let recipient: [UInt8]
+        private let kind: String
+        private let at: Int64
+
+        init(_ message: Int64, _ recipient: String, _ kind: String, _ at: Int64) {
+            self.message = message
+            self.recipient = Array(recipient.utf8)
+            self.kind = kind
+            self.at = at
+        }
+    }
+
+    /// Queued. Of those that are not there yet, ``inserted(_:)`` reads the identities. Of several that are the same the first is added.
+    ///
+    /// Two relays may be told of the same event at once: the second waits for the first and then adds nothing. All add in one order, so
+    /// that they do not wait for each other.
+    static func queueInsert(_ events: [New], in connection: Connection) throws {
+        let values = parameters(events.map(\.event), from: 3)
+        try connection.queue(
+            """
+            INSERT INTO event (message, recipient, \(columns))
+            SELECT message, recipient, \(columns)
+            FROM unnest($1, $2, \(values.places)) WITH ORDINALITY AS told (message, recipient, \(columns), place)
+            ORDER BY message, recipient COLLATE "C", kind COLLATE "C", at, place
+            ON CONFLICT DO NOTHING RETURNING message, recipient, kind, at
+            """, [events.map(\.message.rawValue), events.map(\.recipient)] + values.parameters)
+    }
+
+    static func inserted(_ result: QueryResult) -> Set<Identity> {
+        Set(result.map { Identity($0.integer(0) ?? 0, $0.text(1) ?? "", $0.text(2) ?? "", $0.integer(3) ?? 0) })
+    }
+
+    /// ``columns`` of many events, as arrays, and the places of these in a statement.
+    static func parameters(
+        _ events: [RecipientEvent], from first: Int
+    ) -> (places: String, parameters: [any ParameterValue]) {
+        let parameters: [any ParameterValue] = [
+            events.map(\.kind.rawValue), events.map(\.at), events.map(\.detail.bounceType?.rawValue),
+            events.map(\.detail.subtype), events.map(\.detail.diagnostic), events.map(\.detail.server),
+            events.map(\.detail.feedbackID),
+        ]
+        return (parameters.indices.map { "$\(first + $0)" }.joined(separator: ", "), parameters)
+    }
+
+    /// ``columns`` that stand in a row from the column `first` on.
+    static func event(_ row: ResultRow, from first: CInt) throws -> RecipientEvent {
+        guard let kind = row.text(first).flatMap(EventKind.init), let at = row.timestamp(first + 1) else {
+            throw StoreError.corrupt("an event's row can't be read")
+        }
+        return RecipientEvent(
+            kind, at: at,
+            .init(
+                bounceType: row.text(first + 2).flatMap(BounceType.init), subtype: row.text(first + 3),
+                diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
+    }
+
+    /// Recipients of messages that were suppressed.
+    static func suppressed(of messages: [Int64], in connection: Connection) throws -> [Int64: Set<String>] {
+        guard !messages.isEmpty else { return [:] }
+        var found: [Int64: Set<String>] = [:]
+        for (message, recipient) in try connection.rows(
+            "SELECT message, recipient FROM event WHERE message = ANY ($1) AND kind = '\(EventKind.suppressed.rawValue)'",
+            [messages], { ($0.integer(0) ?? 0, $0.text(1) ?? "") })
+        {
+            found[message, default: []].insert(recipient)
+        }
+        return found
+    }
+
+    /// What was told of messages, of each in the order of the time.
+    static func reported(of messages: [Int64], in connection: Connection) throws -> [Int64: [ReportedEvent]] {
+        guard !messages.isEmpty else { return [:] }
+        var found: [Int64: [ReportedEvent]] = [:]
+        for (message, event) in try connection.rows(
+            "SELECT message, recipient, \(columns) FROM event WHERE message = ANY ($1) ORDER BY message, at, recipient, kind",
+            [messages],
+            { row in (row.integer(0) ?? 0, ReportedEvent(try event(row, from: 2), of: row.text(1) ?? "")) })
+        {
+            found[message, default: []].append(event)
+        }
+        return found
+    }
+}
+
+extension MessageFacts {
+    static let columns =
+        "message.id, message.key, message.lane, message.reverse_path, message.subject, message.tags, message.automatic"
+
+    /// ``columns`` that stand in a row from the column `first` on.
+    init(_ row: ResultRow, from first: CInt = 0) throws {
+        guard let id = row.integer(first).flatMap(MessageID.init(rawValue:)),
+            let key = row.text(first + 1).flatMap({ KeyID($0) }), let lane = row.text(first + 2).flatMap(Lane.init)
+        else { throw StoreError.corrupt("a message's row can't be read") }
+        self.init(
+            id: id, key: key, environment: lane, reversePath: row.text(first + 3), subject: row.text(first + 4),
+            tags: TagList.tags(row.text(first + 5)), isAutomatic: row.boolean(first + 6) ?? false)
+    }
+
+    /// What is known of a message; nil when there is none.
+    init?(_ message: MessageID, in connection: Connection) throws {
+        let found = try connection.first(
+            "SELECT \(MessageFacts.columns) FROM message WHERE id = $1", [message.rawValue]
+        ) { try MessageFacts($0) }
+        guard let found else { return nil }
+        self = found
+    }
+}

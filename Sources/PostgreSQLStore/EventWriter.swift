@@ -1,0 +1,275 @@
+import RelayCore
+
+/// Gathers what becomes of recipients, and writes it with all that follows from it, within one transaction.
+///
+/// However much is gathered, it takes three round trips at most: one for ``tell(_:in:)``, one for ``write(in:)``, and one more where
+/// addresses get on the list of suppressions. All relays write the tables in one order, and the rows of each in the order of their keys,
+/// so that none waits for another that waits for it.
+///
+/// To be made for one transaction and thrown away with it.
+struct EventWriter {
+    /// A change of a delivery, of which its recipients' webhooks and senders may hear.
+    struct Told {
+        var change: DeliveryChange
+        var delivery: DeliveryID
+        var time: Timestamp
+        /// What was told with it.
+        var reported: [ReportedEvent] = []
+    }
+
+    /// What ``write(in:)`` did.
+    struct Written {
+        /// Those that were added, in the order of ``add(_:of:_:sesMessageID:)``, and whether they are new.
+        var events: [(kind: EventKind, isNew: Bool)] = []
+        /// New on the list of suppressions.
+        var suppressed = 0
+    }
+
+    private struct Entry {
+        var message: MessageID
+        var recipient: String
+        var event: RecipientEvent
+        var sesMessageID: String?
+        /// False for what the relay did itself, of which the delivery's record is the event.
+        var isAdded: Bool
+    }
+
+    private let reports: SenderReports
+    private let node: Int64
+    private let now: Timestamp
+    /// Whether there is any webhook. Nearly always there is none, and then little is to be read. Nil: not known; who reads something
+    /// anyhow can read ``webhooksExist`` with it.
+    var hasWebhooks: Bool?
+    private var entries: [Entry] = []
+    private var facts: [MessageID: MessageFacts] = [:]
+
+    /// An expression for a column: see ``hasWebhooks``.
+    static let webhooksExist = "EXISTS (SELECT 1 FROM webhook)"
+
+    /// - Parameter node: in whose rows of the table `usage` the events are counted; 0 for a tool.
+    init(reports: SenderReports, node: Int64, now: Timestamp) {
+        self.reports = reports
+        self.node = node
+        self.now = now
+    }
+
+    // MARK: Gathering
+
+    /// Adds an event, unless it is there already.
+    ///
+    /// - Parameters:
+    ///   - recipient: as in the envelope.
+    ///   - message: must exist.
+    mutating func add(_ event: RecipientEvent, of recipient: String, _ message: MessageID, sesMessageID: String?) {
+        var event = event
+        event.detail = event.detail.bounded
+        entries.append(
+            Entry(message: message, recipient: recipient, event: event, sesMessageID: sesMessageID, isAdded: true))
+    }
+
+    mutating func add(_ event: RecipientEvent, of recipient: String, _ message: MessageFacts, sesMessageID: String?) {
+        facts[message.id] = message
+        add(event, of: recipient, message.id, sesMessageID: sesMessageID)
+    }
+
+    /// Tells what became of deliveries' recipients: by the changes themselves, which the deliveries' records tell, and by what was
+    /// reported with them. The deliveries' rows are locked or changed before, so that none is removed meanwhile.
+    mutating func tell(_ told: [Told], in connection: Connection) throws {
+        let heard = told.compactMap { told -> (told: Told, event: RecipientEvent?, isHeard: Bool)? in
+            let event = told.change.event(at: told.time)
+            let isHeard = !told.reported.isEmpty || event?.kind == .failed && reports != .off
+            guard isHeard || event != nil && hasWebhooks != false else { return nil }
+            return (told, event, isHeard)
+        }
+        guard !heard.isEmpty else { return }
+        // The messages' suppressed recipients were told of before.
+        let found = try connection.rows(
+            """
+            SELECT delivery.id, recipients, ses_message_id, CASE WHEN suppressed > 0 THEN (
+                    SELECT string_agg(recipient, chr(10)) FROM event
+                    WHERE event.message = delivery.message AND kind = '\(EventKind.suppressed.rawValue)') END,
+                \(EventWriter.webhooksExist), \(MessageFacts.columns)
+            FROM unnest($1, $2) AS told (id, is_heard)
+            JOIN delivery ON delivery.id = told.id JOIN message ON message.id = delivery.message
+            WHERE is_heard OR \(EventWriter.webhooksExist)
+            """, [heard.map(\.told.delivery.rawValue), heard.map(\.isHeard)]
+        ) { row in
+            (
+                delivery: row.integer(0) ?? 0, recipients: RecipientList.recipients(row.text(1) ?? ""),
+                sesMessageID: row.text(2), suppressed: Set(RecipientList.recipients(row.text(3) ?? "")),
+                hasWebhooks: row.boolean(4), message: try MessageFacts(row, from: 5)
+            )
+        }
+        guard let first = found.first else { return }
+        hasWebhooks = first.hasWebhooks
+        let deliveries = Dictionary(found.map { ($0.delivery, $0) }) { first, _ in first }
+        for (told, event, _) in heard {
+            guard let delivery = deliveries[told.delivery.rawValue] else { continue }
+            let (message, id) = (delivery.message, told.change.sesMessageID ?? delivery.sesMessageID)
+            facts[message.id] = message
+            if let event, isHeard(event) {
+                for recipient in delivery.recipients where !delivery.suppressed.contains(recipient) {
+                    entries.append(
+                        Entry(
+                            message: message.id, recipient: recipient, event: event, sesMessageID: id, isAdded: false))
+                }
+            }
+            for reported in told.reported {
+                add(reported.event, of: reported.recipient, message.id, sesMessageID: id)
+            }
+        }
+    }
+
+    /// Whether anybody would hear of what the relay did itself.
+    private func isHeard(_ event: RecipientEvent) -> Bool {
+        event.kind == .failed && reports != .off || hasWebhooks != false
+    }
+
+    // MARK: Writing
+
+    /// Writes what was gathered. Once in a transaction, behind all other rows that it locks or changes: others wait for the counts of the
+    /// day until it ends. Its last statements are queued, and go out with the next one or with COMMIT.
+    mutating func write(in connection: Connection) throws -> Written {
+        defer { entries = [] }
+        guard !entries.isEmpty else { return Written() }
+        let (isNew, hearing) = try insertEvents(in: connection)
+        var added = isNew.makeIterator()
+        var consequences = Consequences()
+        for entry in entries {
+            // What was there already has had its consequences.
+            if entry.isAdded, added.next() != true { continue }
+            guard let message = facts[entry.message] else { continue }
+            if entry.isAdded { consequences.count(entry.event, message, now: now) }
+            let following = EventConsequences(
+                of: entry.event, recipient: entry.recipient, message, reports: reports, now: now)
+            if let suppression = following.suppression { consequences.suppressions.append(suppression) }
+            if let undelivered = following.undelivered { consequences.undelivered.append((message.id, undelivered)) }
+            consequences.call(hearing[message.key] ?? [], entry.event, entry.recipient, message, entry.sesMessageID)
+        }
+        let suppressed = try SuppressionRow.add(consequences.suppressions, in: connection)
+        try UndeliveredRow.queueInsert(consequences.undelivered, since: now, in: connection)
+        try WebhookCallRow.queueInsert(consequences.calls, due: now, in: connection)
+        try consequences.queueCounts(node: node, in: connection)
+        let kinds = entries.filter(\.isAdded).map(\.event.kind)
+        return Written(events: zip(kinds, isNew).map { ($0, $1) }, suppressed: suppressed)
+    }
+
+    /// Returns of each event whether it is new, and the webhooks that hear of each key's messages.
+    private mutating func insertEvents(
+        in connection: Connection
+    ) throws -> (isNew: [Bool], hearing: [KeyID: [Webhook]]) {
+        let added = entries.filter(\.isAdded).map {
+            EventRow.New(message: $0.message, recipient: $0.recipient, event: $0.event)
+        }
+        let messages = Set(entries.map(\.message.rawValue)).sorted()
+        let unknown = Set(entries.map(\.message)).filter { facts[$0] == nil }.map(\.rawValue).sorted()
+        var queued = 0
+        if !added.isEmpty {
+            try EventRow.queueInsert(added, in: connection)
+            queued += 1
+        }
+        if !unknown.isEmpty {
+            try connection.queue("SELECT \(MessageFacts.columns) FROM message WHERE id = ANY ($1)", [unknown])
+            queued += 1
+        }
+        if hasWebhooks != false {
+            try WebhookRow.queueHearing(messages, in: connection)
+            queued += 1
+        }
+        guard queued > 0 else { return ([], [:]) }
+        var results = try connection.results().suffix(queued)
+        guard results.count == queued else {
+            throw StoreError.corrupt("PostgreSQL gives fewer results than it was asked for")
+        }
+        var inserted = added.isEmpty ? [] : EventRow.inserted(results.removeFirst())
+        if !unknown.isEmpty {
+            for message in try results.removeFirst().map({ try MessageFacts($0) }) { facts[message.id] = message }
+        }
+        let hearing = hasWebhooks == false ? [:] : try WebhookRow.hearing(results.removeFirst())
+        // An event that was given twice is new once.
+        return (added.map { inserted.remove($0.identity) != nil }, hearing)
+    }
+}
+
+/// What is to be written in consequence of events.
+private struct Consequences {
+    var suppressions: [Suppression] = []
+    var undelivered: [(message: MessageID, recipient: UndeliveredRecipient)] = []
+    private(set) var calls: [WebhookCallRow.NewCall] = []
+    private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
+    /// Of all keys together.
+    private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
+
+    mutating func count(_ event: RecipientEvent, _ message: MessageFacts, now: Timestamp) {
+        var count = FeedbackCounts()
+        count.count(event)
+        guard count != FeedbackCounts() else { return }
+        let day = event.at.day <= now.day ? event.at.day : now.day
+        counts[message.key, default: [:]][day] = (counts[message.key]?[day] ?? FeedbackCounts()) + count
+        sums[message.environment, default: [:]][day] = (sums[message.environment]?[day] ?? FeedbackCounts()) + count
+    }
+
+    mutating func call(
+        _ webhooks: [Webhook], _ event: RecipientEvent, _ recipient: String, _ message: MessageFacts,
+        _ sesMessageID: String?
+    ) {
+        guard let name = WebhookEvent(event.kind) else { return }
+        let hearing = webhooks.filter { $0.wants(name, tags: message.tags) }
+        guard !hearing.isEmpty,
+            let payload = WebhookPayload(
+                event, of: recipient,
+                WebhookPayload.Message(
+                    id: message.id, from: message.reversePath, subject: message.subject, tags: message.tags,
+                    sesMessageID: sesMessageID))
+        else { return }
+        calls.append(WebhookCallRow.NewCall(webhooks: hearing.map(\.id), payload: payload))
+    }
+
+    /// Queued: the usage of keys, and of days.
+    func queueCounts(node: Int64, in connection: Connection) throws {
+        guard !counts.isEmpty else { return }
+        let ofKeys = Counts(counts.map { ($0.text, $1) })
+        try connection.queue(
+            """
+            INSERT INTO usage (node, key, day, \(Counts.columns))
+            SELECT $1, * FROM unnest(\(Counts.places(from: 2))) AS told (key, day, \(Counts.columns))
+            ORDER BY key COLLATE "C", day
+            ON CONFLICT (key, day, node) DO UPDATE SET \(Counts.added(to: "usage"))
+            """, [node] + ofKeys.parameters)
+        let ofDays = Counts(sums.map { ($0.rawValue, $1) })
+        try connection.queue(
+            """
+            INSERT INTO feedback_by_day (environment, day, \(Counts.columns))
+            SELECT * FROM unnest(\(Counts.places(from: 1))) AS told (environment, day, \(Counts.columns))
+            ORDER BY environment COLLATE "C", day
+            ON CONFLICT (environment, day) DO UPDATE SET \(Counts.added(to: "feedback_by_day"))
+            """, ofDays.parameters)
+    }
+}
+
+/// Counts of days, each of a key or an environment, as arrays for a statement.
+private struct Counts {
+    private static let names = ["deliveries", "bounces", "hard_bounces", "complaints"]
+    static let columns = names.joined(separator: ", ")
+
+    private let rows: [(whose: String, day: Int64, count: FeedbackCounts)]
+
+    init(_ counts: [(whose: String, days: [UTCDay: FeedbackCounts])]) {
+        rows = counts.flatMap { whose, days in days.map { (whose, $0.number, $1) } }
+    }
+
+    static func places(from first: Int) -> String {
+        (first..<first + 2 + names.count).map { "$\($0)" }.joined(separator: ", ")
+    }
+
+    static func added(to table: String) -> String {
+        names.map { "\($0) = \(table).\($0) + excluded.\($0)" }.joined(separator: ", ")
+    }
+
+    var parameters: [any ParameterValue] {
+        [
+            rows.map(\.whose), rows.map(\.day), rows.map(\.count.deliveries), rows.map(\.count.bounces),
+            rows.map(\.count.hardBounces), rows.map(\.count.complaints),
+        ]
+    }
+}

@@ -1,0 +1,127 @@
+import RelayCore
+
+/// The rates of keys, which all relays on the database share: a bucket for each key, by the server's clock.
+///
+/// What a relay takes is gone from the bucket at once, whether it is used or not. A change of a bucket does not wait for the disk: a server
+/// that takes over may lack the last moment's, so what was taken then may be taken once more.
+struct KeyRates: SharedRates {
+    let thread: ConnectionThread
+
+    func take(
+        _ emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double,
+        completion: @escaping @Sendable (Result<SharedRateAnswer, any Error>) -> Void
+    ) {
+        thread.run(within: .seconds(5)) { connection in
+            try connection.transaction(isDurable: false) {
+                var row = try KeyRateRow.locked(key, limits, in: connection)
+                let answer = row.take(emails, most: most, limits: limits, maximumWait: maximumWait)
+                if answer.taken > 0 { try row.write(key, in: connection) }
+                return answer
+            }
+        } completion: { result in
+            completion(result.mapError { StoreError($0) as any Error })
+        }
+    }
+
+    func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits) {
+        thread.run(within: .seconds(5)) { connection in
+            try connection.transaction(isDurable: false) {
+                var row = try KeyRateRow.locked(key, limits, in: connection)
+                row.giveBack(emails, limits: limits)
+                try row.write(key, in: connection)
+            }
+        } completion: { _ in
+            // What can't be given back is lost: the key sends a little less.
+        }
+    }
+}
+
+/// A row of `key_rate` at one moment of the server's.
+///
+/// Relays may hold emails that they have taken ahead. A bucket that filled up meanwhile would let through its burst and these in addition. So
+/// what is held counts as if it were in the bucket, for as long as it may be spent.
+struct KeyRateRow {
+    private(set) var bucket: TokenBucket
+    private(set) var ahead: Int
+    private(set) var aheadUntil: Double
+    private let now: MonotonicTime
+
+    /// How long what is taken ahead may be spent, in seconds, at most: all of it ends together, so that one number tells how much there is.
+    static let aheadLasts = 0.5
+
+    init(bucket: TokenBucket, ahead: Int = 0, aheadUntil: Double = 0, now: MonotonicTime) {
+        self.bucket = bucket
+        self.now = now
+        let isOver = now.seconds >= aheadUntil
+        self.ahead = isOver ? 0 : ahead
+        self.aheadUntil = isOver ? now.seconds + KeyRateRow.aheadLasts : aheadUntil
+    }
+
+    mutating func take(
+        _ emails: Int, most: Int, limits: SendingLimits, maximumWait: Double
+    ) -> SharedRateAnswer {
+        let inBucket = room(limits)
+        let available = bucket.available(limits: inBucket, at: now)
+        let answer = bucket.take(emails, limits: inBucket, at: now, maximumWait: maximumWait)
+        let lasts = aheadUntil - now.seconds
+        if case .refuse = answer { return SharedRateAnswer(answer: answer, taken: 0, aheadLasts: lasts) }
+        guard answer == .go else { return SharedRateAnswer(answer: answer, taken: emails, aheadLasts: lasts) }
+        // Only what is there now, and never more than half of what the key may send at once: the rest is for who comes to another relay.
+        let more = max(0, min(most - emails, Int(available) - emails, Int(limits.capacity / 2) - ahead))
+        if more > 0 {
+            _ = bucket.take(more, limits: inBucket, at: now, maximumWait: 0)
+            ahead += more
+        }
+        return SharedRateAnswer(answer: answer, taken: emails + more, aheadLasts: lasts)
+    }
+
+    mutating func giveBack(_ emails: Int, limits: SendingLimits) {
+        bucket.giveBack(emails, takenAt: now, limits: room(limits), at: now)
+    }
+
+    /// The limits with what the bucket can hold beside what is held by relays.
+    private func room(_ limits: SendingLimits) -> SendingLimits {
+        guard ahead > 0 else { return limits }
+        var limits = limits
+        limits.burst = max(1, Int(limits.capacity) - ahead)
+        return limits
+    }
+
+    // MARK: In the database
+
+    /// The row as it is, locked. It is made where there is none.
+    static func locked(_ key: KeyID, _ limits: SendingLimits, in connection: Connection) throws -> KeyRateRow {
+        let select = """
+            SELECT bucket_tokens, updated_at, extract(epoch FROM clock_timestamp())::double precision, ahead, ahead_until
+            FROM key_rate WHERE key = $1 FOR UPDATE
+            """
+        func find() throws -> KeyRateRow? {
+            try connection.first(select, [key.text]) { row in
+                KeyRateRow(
+                    bucket: TokenBucket(
+                        tokens: row.real(0) ?? 0, updatedAt: MonotonicTime(seconds: row.real(1) ?? 0)),
+                    ahead: Int(row.integer(3) ?? 0), aheadUntil: row.real(4) ?? 0,
+                    now: MonotonicTime(seconds: row.real(2) ?? 0))
+            }
+        }
+        if let found = try find() { return found }
+        try connection.queue(
+            """
+            INSERT INTO key_rate (key, bucket_tokens, updated_at)
+            VALUES ($1, $2, extract(epoch FROM clock_timestamp())::double precision) ON CONFLICT DO NOTHING
+            """, [key.text, limits.capacity])
+        guard let made = try find() else { throw StoreError.corrupt("the row of a key's rate is missing") }
+        return made
+    }
+
+    func write(_ key: KeyID, in connection: Connection) throws {
+        try connection.queue(
+            """
+            UPDATE key_rate SET bucket_tokens = $2, updated_at = $3, ahead = $4, ahead_until = $5 WHERE key = $1
+            """, [key.text, bucket.tokens, bucket.updatedAt.seconds, ahead, aheadUntil])
+    }
+}
+
+extension PostgreSQLStore {
+    public var rates: (any SharedRates)? { membership == nil ? nil : KeyRates(thread: keyRates) }
+}

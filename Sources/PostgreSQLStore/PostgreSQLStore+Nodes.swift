@@ -1,0 +1,24 @@
+import RelayCore
+
+extension PostgreSQLStore: RelayStore {
+    /// The server's.
+    public var clock: (any RelayClock)? { serverClock }
+
+    /// Relays that are alive, and those that ended within the hour.
+    public func nodes(now: Timestamp) async throws -> [NodeRecord] {
+        try await look { connection in
+            try connection.rows(
+                """
+                SELECT name, number, started_at, seen_at, \(NodeRow.isAlive), version, clock_offset FROM node
+                ORDER BY name, id
+                """
+            ) { row in
+                NodeRecord(
+                    name: row.text(0) ?? "", number: row.integer(1) ?? 0,
+                    startedAt: row.timestamp(2) ?? now, lastSeenAt: row.timestamp(3) ?? now,
+                    isLive: row.boolean(4) ?? false, version: row.text(5) ?? "",
+                    clockOffset: row.integer(6).map { .milliseconds($0) })
+            }
+        }
+    }
+}

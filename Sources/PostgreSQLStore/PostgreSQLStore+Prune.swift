@@ -1,0 +1,194 @@
+import RelayCore
+import Synchronization
+
+extension PostgreSQLStore {
+    public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {
+        let node = membership?.place?.node ?? 0
+        // The work of two at a time would be right too, but one would wait for the other's locks and find nothing.
+        guard try await write({ try TaskLease.take(TaskLease.prune, for: node, in: $0) }) else { return false }
+        let hasMoreMessages = try await write { try Pruning(retention, now: now).removeMessages(in: $0) }
+        let hasMoreSimulated = try await dropSimulated(now: now)
+        let hasMoreToForget = try await forget(now: now)
+        let hasMoreLeftBehind = try await write { try Pruning.removeLeftBehind(in: $0) }
+        return hasMoreMessages || hasMoreSimulated || hasMoreToForget || hasMoreLeftBehind
+    }
+
+    /// Deliveries of a state that are looked at in one transaction.
+    static let pruneBatch = 500
+
+    /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.
+    ///
+    /// In the order of the fingerprints, for which there is an index anyway: one in the order of age would cost each message a write.
+    private func forget(now: Timestamp) async throws -> Bool {
+        let start = forgetPosition.withLock { $0 }
+        let last = try await write { try Pruning.forget(after: start, now: now, in: $0) }
+        forgetPosition.withLock { $0 = last ?? [] }
+        return last != nil
+    }
+}
+
+/// Removes what is no longer kept, a bounded number at a time.
+struct Pruning {
+    private let cutoffs: [(state: DeliveryState, before: Timestamp)]
+
+    init(_ retention: Retention, now: Timestamp) {
+        cutoffs = [
+            (.sent, now - retention.sent), (.simulated, now - retention.simulated),
+            (.failed, now - retention.failed), (.cancelled, now - retention.failed),
+            (.suppressed, now - retention.failed),
+        ]
+    }
+
+    // MARK: Messages
+
+    private struct Delivery {
+        var id: Int64
+        var message: Int64
+        var state: DeliveryState?
+        var endedAt: Timestamp?
+    }
+
+    /// Removes messages with all that belongs to them. Returns whether more may be left.
+    func removeMessages(in connection: Connection) throws -> Bool {
+        let (candidates, isMore) = try candidates(in: connection)
+        guard !candidates.isEmpty else { return false }
+        // Locked in one order, and judged as they are then: meanwhile an operator may have put some into the queue again.
+        let deliveries = try connection.rows(
+            "SELECT id, message, state, ended_at FROM delivery WHERE message = ANY ($1) ORDER BY id FOR UPDATE",
+            [candidates]
+        ) { row in
+            Delivery(
+                id: row.integer(0) ?? 0, message: row.integer(1) ?? 0, state: row.text(2).flatMap(DeliveryState.init),
+                endedAt: row.timestamp(3))
+        }
+        let kept = Set(deliveries.filter { !mayGo($0) }.map(\.message))
+        let going = deliveries.filter { !kept.contains($0.message) }
+        try Pruning.remove(Set(going.map(\.message)).sorted(), deliveries: going.map(\.id), in: connection)
+        return isMore
+    }
+
+    private func mayGo(_ delivery: Delivery) -> Bool {
+        guard let endedAt = delivery.endedAt else { return false }
+        return cutoffs.contains { $0.state == delivery.state && endedAt < $0.before }
+    }
+
+    /// Messages of which all deliveries have ended, and are kept no longer.
+    private func candidates(in connection: Connection) throws -> (messages: [Int64], isMore: Bool) {
+        let kept = cutoffs.enumerated().map { index, cutoff in
+            "(other.state = '\(cutoff.state.rawValue)' AND other.ended_at >= $\(index + 2))"
+        }.joined(separator: " OR ")
+        let parameters: [any ParameterValue] = [PostgreSQLStore.pruneBatch] + cutoffs.map(\.before)
+        for (index, cutoff) in cutoffs.enumerated() {
+            // A message goes as a whole, when the last of its deliveries may go.
+            try connection.queue(
+                """
+                SELECT message FROM delivery
+                WHERE state = '\(cutoff.state.rawValue)' AND ended_at IS NOT NULL AND ended_at < $\(index + 2)
+                    AND NOT EXISTS (
+                        SELECT 1 FROM delivery AS other WHERE other.message = delivery.message
+                        AND (other.ended_at IS NULL OR \(kept)))
+                ORDER BY ended_at, id LIMIT $1
+                """, parameters)
+        }
+        let found = try connection.results().suffix(cutoffs.count)
+        return (
+            Set(found.flatMap { rows in rows.map { $0.integer(0) ?? 0 } }).sorted(),
+            found.contains { $0.count == PostgreSQLStore.pruneBatch }
+        )
+    }
+
+    private static func remove(_ messages: [Int64], deliveries: [Int64], in connection: Connection) throws {
+        guard !messages.isEmpty else { return }
+        try WordsRow.lock(in: connection)
+        let tests = try connection.rows(
+            "SELECT id FROM message WHERE id = ANY ($1) AND lane = 'test'", [messages]
+        ) { $0.integer(0) ?? 0 }
+        if !tests.isEmpty {
+            // With the row locked, nobody drops a body while they are counted.
+            try connection.queue("SELECT 1 FROM simulated_bodies FOR UPDATE")
+            let simulated = try connection.integer(
+                "SELECT sum(size)::bigint FROM message WHERE id = ANY ($1) AND \(RecordRow.hasBody)", [tests])
+            if let simulated { try SimulatedBodies.add(-Int(simulated), in: connection) }
+        }
+        try connection.queue(
+            """
+            DELETE FROM tag USING (
+                SELECT id, key, unnest(string_to_array(tags, E'\\n')) AS tag FROM message
+                WHERE id = ANY ($1) AND tags IS NOT NULL
+            ) AS gone
+            WHERE tag.key = gone.key AND tag.tag = gone.tag AND tag.message = gone.id
+            """, [messages])
+        try connection.queue("DELETE FROM attempt WHERE delivery = ANY ($1)", [deliveries])
+        try connection.queue("DELETE FROM delivery WHERE id = ANY ($1)", [deliveries])
+        for table in ["body", "event", "undelivered", "message_words"] {
+            try connection.queue("DELETE FROM \(table) WHERE message = ANY ($1)", [messages])
+        }
+        try connection.queue("DELETE FROM message WHERE id = ANY ($1)", [messages])
+    }
+
+    // MARK: Repeats
+
+    /// Rows of the table repeat that are looked at in one transaction.
+    static let forgetBatch = 5000
+
+    /// Looks at the next rows of the table repeat. Returns the last of them; nil: the table has come to its end.
+    static func forget(after start: [UInt8], now: Timestamp, in connection: Connection) throws -> [UInt8]? {
+        let oldest = now - Fingerprint.memory
+        let last =
+            try connection.first(
+                "SELECT fingerprint FROM repeat WHERE fingerprint > $1 ORDER BY fingerprint LIMIT 1 OFFSET $2",
+                [Bytes(start), forgetBatch - 1]
+            ) { $0.bytes(0) } ?? nil
+        // Ids tell the age of a message without looking at it, unless they are ahead of the clock, which may have been put back. One that is
+        // used again meanwhile is looked at again by the server, and stays.
+        try connection.queue(
+            """
+            DELETE FROM repeat WHERE fingerprint > $1 AND fingerprint <= $2 AND (
+                accepted_at IS NULL AND (message < $3 OR message > $4 AND NOT EXISTS (
+                    SELECT 1 FROM message WHERE id = repeat.message AND accepted_at >= $5))
+                OR accepted_at < $5)
+            """,
+            [
+                Bytes(start), Bytes(last ?? endOfFingerprints), MessageID.first(at: oldest),
+                MessageID.first(at: now + Fingerprint.memory), oldest,
+            ])
+        return last
+    }
+
+    /// Behind all fingerprints, which have 16 octets.
+    private static let endOfFingerprints = [UInt8](repeating: 0xFF, count: 17)
+
+    // MARK: Nodes
+
+    /// Bodies whose relays are gone, looked at in one transaction. Each may have 25 MB.
+    private static let bodiesAtATime = 20
+
+    /// Removes what relays that are dead have left: bodies on their way in, and what they told of their lanes. Returns whether more may be
+    /// left.
+    ///
+    /// A dead relay never comes back under its number, and accepts nothing: a body whose row is locked is just being accepted by one that
+    /// was alive in time, or removed by another, and is left to them.
+    static func removeLeftBehind(in connection: Connection) throws -> Bool {
+        let staged = try connection.rows(
+            """
+            SELECT message FROM staged_body
+            WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = staged_body.node AND NOT is_dead)
+            ORDER BY message LIMIT $1 FOR UPDATE SKIP LOCKED
+            """, [bodiesAtATime]
+        ) { $0.integer(0) ?? 0 }
+        if !staged.isEmpty {
+            try connection.queue(
+                """
+                DELETE FROM body WHERE message = ANY ($1)
+                    AND NOT EXISTS (SELECT 1 FROM message WHERE message.id = body.message)
+                """, [staged])
+            try connection.queue("DELETE FROM staged_body WHERE message = ANY ($1)", [staged])
+        }
+        try connection.queue(
+            """
+            DELETE FROM lane_status WHERE node <> 0
+                AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = lane_status.node AND NOT is_dead)
+            """)
+        return staged.count == bodiesAtATime
+    }
+}

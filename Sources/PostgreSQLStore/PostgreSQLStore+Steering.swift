@@ -1,0 +1,74 @@
+import RelayCore
+import Synchronization
+
+extension PostgreSQLStore {
+    public func matching(
+        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
+    ) async throws -> [MessageID] {
+        if let ids = filter.ids { try await verify(ids, for: steering) }
+        let condition = steering.condition
+        var found: [MessageID] = []
+        let search = MessageSearch(filter, now: now, alsoRequiring: condition)
+        var before = search.start
+        while found.count < filter.limit {
+            // A page is a snapshot of its own: one for all would keep the server from removing what is dead.
+            let (page, last) = try await read { [before] connection in
+                try search.steerable(steering.needsBody, before: before, in: connection)
+            }
+            found += page
+            progress(found.count)
+            guard let last else { break }
+            before = last
+        }
+        return Array(found.prefix(max(filter.limit, 0)))
+    }
+
+    public func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int {
+        let senderReports = senderReports
+        let node = try ownNode()
+        return try await write { connection in
+            // Looked at again: meanwhile some may have been sent. Locked in one order, until they are changed.
+            let deliveries = try connection.rows(
+                """
+                SELECT id, scheduled_at FROM delivery WHERE message = ANY ($1) AND \(steering.condition)
+                ORDER BY id FOR NO KEY UPDATE
+                """, [messages.map(\.rawValue)]
+            ) { (id: $0.integer(0) ?? 0, scheduledAt: $0.timestamp(1)) }
+            // Most are not scheduled, or no longer: one change for all of those.
+            let byChange = Dictionary(grouping: deliveries) { delivery in
+                DeliveryChange(steering, scheduledAt: delivery.scheduledAt, at: now)
+            }
+            let changes = byChange.flatMap { change, deliveries in
+                deliveries.map { (change: change, delivery: DeliveryID(rawValue: $0.id)) }
+            }
+            try DeliveryRow.apply(changes, in: connection)
+            var events = EventWriter(reports: senderReports, node: node, now: now)
+            try events.tell(
+                changes.map { EventWriter.Told(change: $0.change, delivery: $0.delivery, time: now) }, in: connection)
+            _ = try events.write(in: connection)
+            return changes.count
+        }
+    }
+
+    /// Who names messages wants to hear that one is not there, or can't be sent for want of its bytes.
+    private func verify(_ ids: [MessageID], for steering: Steering) async throws {
+        let found = try await look { connection in
+            try connection.rows(
+                "SELECT id, \(RecordRow.hasBody) FROM message WHERE id = ANY ($1)", [ids.map(\.rawValue)]
+            ) { ($0.integer(0) ?? 0, $0.boolean(1) ?? false) }
+        }
+        let hasBody = Dictionary(found) { first, _ in first }
+        for id in ids {
+            guard let hasBody = hasBody[id.rawValue] else { throw StoreError.noSuchMessage(id) }
+            if steering.needsBody, !hasBody, ids.count == 1 { throw StoreError.bodyGone(id) }
+        }
+    }
+}
+
+extension Steering {
+    /// Of the deliveries that it changes.
+    fileprivate var condition: String {
+        let isInState = DeliveryRow.isOne(of: states)
+        return sparedReason.map { "\(isInState) AND reason IS DISTINCT FROM '\($0)'" } ?? isInState
+    }
+}

@@ -1,0 +1,276 @@
+import Foundation
+import RelayCore
+import Synchronization
+
+/// The store in a PostgreSQL database, which any number of relays share. Large bodies are in it too: there is no file on the node.
+///
+/// Nothing here blocks the caller's thread, but for opening and closing. Each connection has a thread of its own, and is made when it is
+/// first needed.
+public final class PostgreSQLStore: Sendable {
+    /// What the process wants of the store.
+    public enum Role: Sendable {
+        /// Takes messages and delivers them. `name` is shown to operators, `version` is the program's.
+        case relay(name: String, version: String)
+        /// Reads and changes records, then ends.
+        case tool
+        /// Copies the database, or to it: also where an earlier copy to it is unfinished.
+        case copy
+    }
+
+    /// Accepts mail.
+    let submissions: ConnectionThread
+    /// Looks keys up, so that who authenticates waits for nobody else.
+    let lookUps: ConnectionThread
+    /// Claims and settles deliveries.
+    let deliveries: ConnectionThread
+    /// Renews the relay's place, which nothing may delay.
+    let renewals: ConnectionThread
+    /// Takes from the rates of keys.
+    let keyRates: ConnectionThread
+    /// Writes and reads large bodies.
+    let bodies: ConnectionThread
+    /// All the rest.
+    let records: [ConnectionThread]
+    private let nextRecords = Atomic(0)
+
+    let connector: Connector
+    let serverClock: ServerClock
+    /// Nil for tools.
+    let membership: Membership?
+    private let renewer: Mutex<Task<Void, Never>?>
+    private let storagePolicy: Mutex<StoragePolicy>
+    let senderReportPolicy = Mutex(SenderReports.off)
+    let claimState = ClaimState()
+    let uncapped = UncappedKeys()
+    let waitingCursor = WaitingCursor()
+    /// Octets of test messages' bodies that were accepted and are not counted yet.
+    let uncountedBodies = Atomic(0)
+    /// A ``SimulatedDropper``.
+    let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
+    /// Up to where messages' words may be brought into their index, as of the last call.
+    let wordsEnd = Mutex<WordsRow.End?>(nil)
+    /// The last fingerprint that was looked at on the way through those that may be forgotten; empty: none.
+    let forgetPosition = Mutex<[UInt8]>([])
+    /// Tells a copy to the database from others.
+    let copyNumber = Int64.random(in: 1...Int64.max)
+    let onSync: @Sendable (Double) -> Void
+    let onDoubt: @Sendable (CommitDoubt) -> Void
+    public let newestMessage: MessageID?
+    public let repeatKey: RepeatKey?
+    public let requiresReplica: Bool
+
+    public var storage: StoragePolicy {
+        get { storagePolicy.withLock { $0 } }
+        set { storagePolicy.withLock { $0 = newValue } }
+    }
+
+    /// How far a node's clock may be off the server's: SES refuses signatures of a wrong time, and operators read times of both.
+    static let mostClockOffset = Duration.seconds(3)
+
+    /// Opens the database, makes the tables if there are none, and migrates older ones. Blocks.
+    ///
+    /// - Parameters:
+    ///   - conninfo: where the database is, as libpq takes it: a URI, or keywords and values.
+    ///   - requiresReplica: refuse to open, and later to accept, while no standby confirms commits.
+    ///   - renewalInterval: how often the relay tells the others that it is alive.
+    ///   - onSync: is told how many seconds the commit of each acceptance took; it must be quick.
+    ///   - onDoubt: is told how each batch ended whose commit was in doubt; it must be quick.
+    /// - Throws: `StoreError`.
+    public init(
+        _ conninfo: String, role: Role, storage: StoragePolicy = .unlimited, requiresReplica: Bool = false,
+        renewalInterval: Duration = .seconds(2), onSync: @escaping @Sendable (Double) -> Void = { _ in },
+        onDoubt: @escaping @Sendable (CommitDoubt) -> Void = { _ in }
+    ) throws {
+        let connector = try Connector(conninfo)
+        self.connector = connector
+        self.onSync = onSync
+        self.onDoubt = onDoubt
+        self.requiresReplica = requiresReplica
+        storagePolicy = Mutex(storage)
+        serverClock = ServerClock()
+        renewer = Mutex(nil)
+        let records = ConnectionThread("records", connector)
+        switch role {
+        case .relay(let name, let version):
+            membership = Membership(name: name, version: version, clock: serverClock)
+            submissions = ConnectionThread("submissions", connector)
+            lookUps = ConnectionThread("keys", connector)
+            deliveries = ConnectionThread("deliveries", connector)
+            renewals = ConnectionThread("renewals", connector)
+            keyRates = ConnectionThread("rates", connector)
+            bodies = ConnectionThread("bodies", connector)
+            self.records = [records, ConnectionThread("records-2", connector)]
+        case .tool, .copy:
+            membership = nil
+            submissions = records
+            lookUps = records
+            deliveries = records
+            renewals = records
+            keyRates = records
+            bodies = records
+            self.records = [records]
+        }
+        let isCopy = if case .copy = role { true } else { false }
+        do {
+            (newestMessage, repeatKey) = try records.runBlocking { [serverClock, membership] connection in
+                try PostgreSQLStore.check(connection)
+                try Schema.prepare(in: connection)
+                try PostgreSQLStore.read(serverClock, in: connection)
+                if membership != nil, requiresReplica, try !ReplicaRow.isThere(in: connection) {
+                    throw StoreError.unavailable(ReplicaRow.missing)
+                }
+                let newest = try connection.integer("SELECT max(id) FROM message")
+                let key = try connection.first("SELECT bytes, former_until FROM repeat_key") { row in
+                    row.bytes(0).flatMap(ContentHash.Key.init).map { RepeatKey($0, formerUntil: row.timestamp(1)) }
+                }
+                if !isCopy, try connection.isTrue(UnfinishedCopy.isThere) {
+                    throw StoreError.unavailable(UnfinishedCopy.explanation)
+                }
+                return (newest.flatMap(MessageID.init(rawValue:)), key ?? nil)
+            }
+            guard let membership else { return }
+            let offset = serverClock.machineOffset ?? .zero
+            guard offset.magnitude <= PostgreSQLStore.mostClockOffset else {
+                throw StoreError.unavailable(
+                    "this machine's clock is \(Int(offset.inSeconds.rounded())) s ahead of PostgreSQL's; set both by NTP and start the relay again"
+                )
+            }
+            try renewals.runBlocking { try membership.renew(in: $0) }
+        } catch {
+            throw StoreError(error)
+        }
+        renewer.withLock { $0 = Task { [weak self] in await self?.keepPlace(renewalInterval) } }
+    }
+
+    /// What every relay needs of a server.
+    private static func check(_ connection: Connection) throws {
+        guard connection.serverVersion >= 150_000 else {
+            throw StoreError.unavailable(
+                "PostgreSQL \(connection.serverVersion / 10000) is too old; the relay needs version 15 or newer")
+        }
+        let setting = try connection.first("SELECT current_setting('synchronous_commit')") { $0.text(0) } ?? nil
+        guard setting != "off" else {
+            throw StoreError.unavailable(
+                "synchronous_commit is off, so accepted mail could be lost; run ALTER ROLE … SET synchronous_commit = on for the relay's role"
+            )
+        }
+    }
+
+    private static func read(_ clock: ServerClock, in connection: Connection) throws {
+        let began = clock.monotonicNow()
+        guard let time = try connection.first("SELECT \(NodeRow.now)", [], { $0.timestamp(0) }) ?? nil else { return }
+        clock.take(time, askedAt: began, answeredAt: clock.monotonicNow())
+    }
+
+    /// Renews the relay's place until the store is closed.
+    private func keepPlace(_ interval: Duration) async {
+        var pause = interval
+        while !Task.isCancelled {
+            // A relay that ends has left, and must not join again.
+            guard (try? await Task.sleep(for: pause)) != nil else { return }
+            do {
+                try await renewPlace()
+                pause = interval
+            } catch {
+                // It is tried again soon: meanwhile this relay counts as alive for a while, and then stops sending by itself. One that has
+                // lost its place accepts nothing until it has another.
+                pause = min(interval, .milliseconds(250))
+            }
+        }
+    }
+
+    func renewPlace() async throws {
+        guard let membership else { return }
+        // Shorter than the time for which the relay counts on its claims.
+        try await renewals.run(within: .seconds(4)) { try membership.renew(in: $0) }
+    }
+
+    /// Closes the connections. What is under way is finished first.
+    public func close() throws {
+        renewer.withLock { $0?.cancel() }
+        if let membership { try? renewals.runBlocking(within: .seconds(10)) { try membership.leave(in: $0) } }
+        for thread in [submissions, lookUps, deliveries, renewals, keyRates, bodies] + records { thread.close() }
+    }
+
+    // MARK: Access
+
+    private var someRecords: ConnectionThread {
+        records[nextRecords.wrappingAdd(1, ordering: .relaxed).oldValue & 0xFFFF % records.count]
+    }
+
+    /// Runs `body` in a transaction, durable when this returns.
+    func write<T: Sendable>(
+        on thread: ConnectionThread? = nil, _ body: @escaping @Sendable (Connection) throws -> T
+    ) async throws -> T {
+        try await (thread ?? someRecords).run { connection in try connection.transaction { try body(connection) } }
+    }
+
+    /// Runs `body` on a snapshot of the database: for what takes more than one statement.
+    func read<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
+        try await someRecords.run { connection in try connection.snapshot { try body(connection) } }
+    }
+
+    /// Runs `body`, which reads with one statement, or several that need not agree.
+    func look<T: Sendable>(
+        on thread: ConnectionThread? = nil, _ body: @escaping @Sendable (Connection) throws -> T
+    ) async throws -> T {
+        try await (thread ?? someRecords).run(body)
+    }
+
+    /// Whether the tables can be written, and where a replica is required whether it is there.
+    public func checkWritable() async throws {
+        let requiresReplica = requiresReplica && membership != nil
+        try await write { connection in
+            let found = try Schema.found(in: connection)
+            guard found == Schema.version else { throw StoreError.newerSchema(found: found, known: Schema.version) }
+            if requiresReplica, try !ReplicaRow.isThere(in: connection) {
+                throw StoreError.unavailable(ReplicaRow.missing)
+            }
+            try connection.execute("UPDATE schema_version SET version = version")
+        }
+    }
+
+    /// Returns once the threads have come around: whether the database can be used is another matter.
+    public func turn() async {
+        for thread in [deliveries, submissions] { await thread.turn() }
+    }
+
+    public static var knownSchemaVersion: Int { Schema.version }
+
+    public func schemaVersion() async throws -> Int { try await look { try Schema.found(in: $0) } }
+
+    public func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String] {
+        let senders = try await look { connection in
+            try connection.rows(
+                """
+                SELECT reverse_path FROM (SELECT reverse_path FROM message WHERE key = $1 ORDER BY id DESC LIMIT $2) AS last
+                WHERE reverse_path IS NOT NULL
+                """, [key.text, limit]
+            ) { $0.text(0) }
+        }
+        var seen: Set<String> = []
+        return senders.compactMap { $0 }.filter { seen.insert($0).inserted }
+    }
+}
+
+/// Standbys that confirm commits (PostgreSQL documentation, "Synchronous Replication").
+enum ReplicaRow {
+    static let missing =
+        "database_replica is required, and no synchronous standby confirms commits; set synchronous_standby_names and start the standby"
+
+    /// Whether commits wait for a standby, and one is there. `pg_stat_replication` shows its columns to members of `pg_monitor` only; to others
+    /// the setting must do.
+    static func isThere(in connection: Connection) throws -> Bool {
+        try connection.isTrue(
+            """
+            SELECT current_setting('synchronous_standby_names') <> ''
+                AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write')
+                AND (NOT pg_has_role(current_user, 'pg_monitor', 'USAGE')
+                    OR EXISTS (SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')))
+            """)
+    }
+}
+
+extension Duration {
+    var magnitude: Duration { self < .zero ? .zero - self : self }
+}

@@ -1,0 +1,152 @@
+import RelayCore
+
+extension Lane {
+    /// As it stands in a statement over deliveries, so that a partial index serves.
+    var literal: String { "'\(rawValue)'" }
+}
+
+/// The table `delivery` as the worker uses it.
+enum QueueRow {
+    /// A delivery that may be claimed: locked by this transaction.
+    struct Pick {
+        var id: Int64
+        var key: String
+        var due: Int64
+        var recipients: Int
+    }
+
+    /// Keys beside those that are known, one for each gap at most. Both ends are conditions of the index, so that a gap costs one descent,
+    /// however much the keys at its ends have.
+    static func otherKeys(
+        _ lane: Lane, _ gaps: (lower: [String], upper: [String]), in connection: Connection
+    ) throws -> [String] {
+        try connection.rows(
+            """
+            SELECT found.key FROM unnest($1, $2) AS gap (lower, upper) CROSS JOIN LATERAL (
+                SELECT key FROM delivery WHERE state = 'queued' AND lane = \(lane.literal)
+                    AND key > gap.lower AND key < gap.upper
+                ORDER BY key LIMIT 1
+            ) AS found
+            """, [gaps.lower, gaps.upper]
+        ) { $0.text(0) ?? "" }
+    }
+
+    /// When each key's first delivery from its mark on is due.
+    static func firstDues(
+        _ lane: Lane, _ keys: [String], _ marks: [Int64], in connection: Connection
+    ) throws -> [(key: String, first: Int64?)] {
+        try connection.rows(
+            """
+            SELECT asked.key, (
+                SELECT next_attempt_at FROM delivery WHERE state = 'queued' AND lane = \(lane.literal)
+                    AND key = asked.key AND next_attempt_at >= asked.mark
+                ORDER BY next_attempt_at LIMIT 1
+            ) FROM unnest($1, $2) AS asked (key, mark)
+            """, [keys, marks]
+        ) { (key: $0.text(0) ?? "", first: $0.integer(1)) }
+    }
+
+    /// For each key a number of its oldest due deliveries that nobody else is claiming, behind a place. They are locked.
+    static func pick(
+        _ lane: Lane, _ asked: [(key: String, due: Int64, id: Int64)], share: Int, now: Timestamp,
+        in connection: Connection
+    ) throws -> [Pick] {
+        try connection.rows(
+            """
+            SELECT found.id, asked.key, found.next_attempt_at, found.recipients
+            FROM unnest($1, $2, $3) WITH ORDINALITY AS asked (key, due, id, place) CROSS JOIN LATERAL (
+                SELECT id, next_attempt_at,
+                    (length(recipients) - length(replace(recipients, E'\\n', '')) + 1)::bigint AS recipients
+                FROM delivery WHERE state = 'queued' AND lane = \(lane.literal) AND key = asked.key
+                    AND next_attempt_at <= $4 AND next_attempt_at >= asked.due
+                    AND (next_attempt_at, delivery.id) > (asked.due, asked.id)
+                ORDER BY next_attempt_at, delivery.id LIMIT $5 FOR UPDATE SKIP LOCKED
+            ) AS found ORDER BY asked.place, found.next_attempt_at, found.id
+            """, [asked.map(\.key), asked.map(\.due), asked.map(\.id), now, share]
+        ) { row in
+            Pick(
+                id: row.integer(0) ?? 0, key: row.text(1) ?? "", due: row.integer(2) ?? 0,
+                recipients: Int(row.integer(3) ?? 1))
+        }
+    }
+
+    /// One delivery of each key in turn, each key's oldest first, until there are `limit`, or they have so many recipients.
+    static func inTurn(
+        _ lane: Lane, _ keys: [(key: String, mark: Int64)], limit: Int, recipients: Int, now: Timestamp,
+        in connection: Connection
+    ) throws -> [Pick] {
+        var queues: [String: [Pick]] = [:]
+        var open = keys.map { (key: $0.key, due: $0.mark, id: Int64.min) }
+        var rest = limit
+        // First everybody's even share; what some leave is shared evenly by those who have more, until nothing is left.
+        while rest > 0, !open.isEmpty {
+            let share = max(1, rest / open.count)
+            // More keys than there are places: those whose turn it is.
+            let asked = Array(open.prefix(max(rest, QueueRow.fewKeys)))
+            let found = try pick(lane, asked, share: share, now: now, in: connection)
+            let byKey = Dictionary(grouping: found, by: \.key)
+            for (key, picks) in byKey { queues[key, default: []] += picks }
+            rest -= found.count
+            open =
+                asked.compactMap { entry in
+                    guard let last = byKey[entry.key]?.last, byKey[entry.key]?.count == share else { return nil }
+                    return (entry.key, last.due, last.id)
+                } + open.dropFirst(asked.count)
+        }
+        var taken: [Pick] = []
+        var counted = 0
+        for round in 0... {
+            let before = taken.count
+            for (key, _) in keys {
+                guard let queue = queues[key], round < queue.count else { continue }
+                guard taken.count < limit, counted < recipients else { return taken }
+                taken.append(queue[round])
+                counted += queue[round].recipients
+            }
+            if taken.count == before { break }
+        }
+        return taken
+    }
+
+    /// So many keys are looked at with one statement, also for a few places: many may have nothing that is due.
+    private static let fewKeys = 200
+
+    /// Of ``claimed``.
+    static func delivery(_ row: ResultRow, _ lane: Lane) throws -> (delivery: ClaimedDelivery, suppressed: Int) {
+        guard let id = row.integer(0), let message = row.integer(1).flatMap(MessageID.init(rawValue:)),
+            let key = row.text(2).flatMap({ KeyID($0) }), let recipients = row.text(3), let attempts = row.integer(4),
+            let pauses = row.integer(5), let maybeDuplicate = row.boolean(6), let queuedSince = row.timestamp(7),
+            let suppressed = row.integer(8), let size = row.integer(10)
+        else { throw StoreError.corrupt("a delivery's row can't be read") }
+        return (
+            ClaimedDelivery(
+                id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
+                envelope: Envelope(reversePath: row.text(9), recipients: RecipientList.recipients(recipients)),
+                size: Int(size), queuedSince: queuedSince, attempts: Int(attempts), pauses: Int(pauses),
+                maybeDuplicate: maybeDuplicate), Int(suppressed)
+        )
+    }
+
+    /// Columns of a claimed delivery, of `delivery` and `message`.
+    static let claimed = """
+        delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate, queued_since, suppressed,
+        message.reverse_path, message.size
+        """
+
+    /// The bytes of messages go as soon as all of each is sent, or suppressed, and no report to its sender is to quote them. Queued: goes
+    /// out with the next statement, or with COMMIT.
+    static func dropBodies(of messages: [Int64], in connection: Connection) throws {
+        guard !messages.isEmpty else { return }
+        try connection.queue(
+            """
+            DELETE FROM body USING unnest($1) AS done (message) WHERE body.message = done.message
+                AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message = done.message
+                    AND state NOT IN ('sent', 'suppressed'))
+                AND NOT EXISTS (SELECT 1 FROM undelivered WHERE undelivered.message = done.message)
+            """, [messages])
+    }
+
+    /// In octets: most messages are small, and to read one with its claim costs less than a call of its own. Larger ones would make the
+    /// claim long, and what is claimed is held in memory.
+    static let largestBodyClaimed = 16 * 1024
+}

@@ -1,0 +1,156 @@
+import RelayCore
+
+/// Where a search for messages begins: tables with a column that has the message's id.
+struct SearchDriver {
+    /// A part of a statement, in which ``Value``s stand for parameters.
+    typealias Text = SearchStatement.Text
+
+    var source: Text
+    var id: String
+    /// Conditions, one of which must hold.
+    var alternatives: [Text]
+    /// Whether a message is found once.
+    var isUnique = false
+    var tellsKey = false
+    var tellsTag = false
+    var tellsState = false
+    var tellsStatus = false
+    var tellsWords = false
+
+    init(_ filter: MessageFilter) { self = SearchDriver.driver(filter) }
+
+    private init(source: Text, id: String, alternatives: [Text]) {
+        self.source = source
+        self.id = id
+        self.alternatives = alternatives
+    }
+
+    private static var messages: SearchDriver {
+        var driver = SearchDriver(source: "message", id: "message.id", alternatives: ["true"])
+        driver.isUnique = true
+        return driver
+    }
+
+    private static func deliveries(_ alternatives: [Text], ofKey: Bool) -> SearchDriver {
+        var driver = SearchDriver(
+            source: "delivery AS driver", id: "driver.message",
+            alternatives: ofKey ? alternatives.map { "driver.key = \(.key) AND \($0)" } : alternatives)
+        driver.tellsKey = ofKey
+        driver.tellsState = true
+        return driver
+    }
+
+    private static func driver(_ filter: MessageFilter) -> SearchDriver {
+        guard filter.ids == nil else { return .messages }
+        if filter.words != nil {
+            var driver = SearchDriver(
+                source: "message_words", id: "message_words.message",
+                alternatives: ["message_words.words @@ \(.words)::tsquery"])
+            driver.isUnique = true
+            driver.tellsWords = true
+            return driver
+        }
+        if let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)),
+            let driver = driver(state, ofKey: filter.key != nil)
+        {
+            return driver
+        }
+        if filter.tag != nil { return tagged(ofKey: filter.key != nil) }
+        if let kind = filter.status?.storedKind, kind != .delivered {
+            var driver = SearchDriver(
+                source: "event AS driver", id: "driver.message",
+                alternatives: ["driver.kind = '\(literal: kind.rawValue)' AND driver.kind <> 'delivered'"])
+            driver.tellsStatus = true
+            return driver
+        }
+        var driver = SearchDriver.messages
+        if filter.key != nil {
+            driver.alternatives = ["message.key = \(.key)"]
+            driver.tellsKey = true
+        }
+        return driver
+    }
+
+    private static func tagged(ofKey: Bool) -> SearchDriver {
+        var driver =
+            ofKey
+            ? SearchDriver(
+                source: "tag", id: "tag.message", alternatives: ["tag.key = \(.key) AND tag.tag = \(.tag)"])
+            // Each key's are looked up, no more than a page of them.
+            : SearchDriver(
+                source: """
+                    key CROSS JOIN LATERAL (
+                        SELECT tag.message FROM tag
+                        WHERE tag.key = key.id AND tag.tag = \(.tag) AND tag.message < \(.before)
+                        ORDER BY tag.message DESC LIMIT \(.page)
+                    ) AS tagged
+                    """, id: "tagged.message", alternatives: ["true"])
+        driver.isUnique = true
+        driver.tellsKey = ofKey
+        driver.tellsTag = true
+        return driver
+    }
+
+    /// By state, and key. Nil for states that most messages end in, which the newest ones of the key are soon in, and for those of all
+    /// keys that many messages may be in for a time.
+    private static func driver(_ state: MessageState, ofKey: Bool) -> SearchDriver? {
+        switch state {
+        case .sent, .simulated: return nil
+        case .failed, .cancelled, .held, .suppressed:
+            return .deliveries(["driver.state = '\(literal: state.rawValue)'"], ofKey: ofKey)
+        case .partlyFailed:
+            // Of a message in one lane, one part must have failed or been cancelled.
+            let parts: [Text] = [DeliveryState.failed, .cancelled].map {
+                "driver.state = '\(literal: $0.rawValue)'"
+            }
+            return .deliveries(parts, ofKey: ofKey)
+        case .queued, .sending, .scheduled:
+            return ofKey ? unended(state).map { .deliveries([$0], ofKey: true) } : nil
+        }
+    }
+
+    /// For a state of all keys in which there may be few messages, or many, which the newest ones are soon in then.
+    static func forFew(_ filter: MessageFilter, _ most: Int) -> (count: String, driver: SearchDriver)? {
+        guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
+            let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
+        else { return nil }
+        let count = """
+            SELECT count(*) FROM (
+                SELECT 1 FROM delivery AS driver WHERE \(inIndex(state)) LIMIT \(most + 1)) AS few
+            """
+        return (count, .deliveries([condition], ofKey: false))
+    }
+
+    /// What holds for a delivery that has not ended and whose message is in this state; nil for other states.
+    private static func unended(_ state: MessageState) -> Text? {
+        switch state {
+        case .queued, .sending: "\(literal: inIndex(state))"
+        case .scheduled:
+            """
+            \(literal: inIndex(state)) AND driver.next_attempt_at > \(.now)
+                AND driver.scheduled_at = driver.next_attempt_at
+            """
+        case .sent, .simulated, .failed, .partlyFailed, .held, .cancelled, .suppressed: nil
+        }
+    }
+
+    private static func inIndex(_ state: MessageState) -> String {
+        "\(lanes) AND driver.state = '\((state == .sending ? DeliveryState.sending : .queued).rawValue)'"
+    }
+
+    /// Both, so that an index that begins with the lane serves.
+    private static let lanes =
+        "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
+
+    /// The state in which a message is found whose recipients have this status; nil where it may be in others.
+    private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
+        switch status {
+        case .queued: .queued
+        case .sending: .sending
+        case .held: .held
+        case .failed: .failed
+        case .cancelled: .cancelled
+        case .scheduled, .sent, .delivered, .delayed, .bounced, .complained, .rejected, .suppressed: nil
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import RelayCore
+
+/// Why a statement or a connection failed.
+enum ServerError: Error {
+    /// The server refused a statement; the connection goes on.
+    case refused(state: String, message: String)
+    /// The connection is of no use any more, and nobody knows what the server made of what was sent last.
+    case lost(String)
+
+    /// Another try of the whole transaction may succeed at once: a deadlock, or a statement that the server no longer knows.
+    var isTransient: Bool {
+        guard case .refused(let state, _) = self else { return false }
+        return ["40001", "40P01"].contains(state)
+    }
+
+    /// The connection goes through a pooler that gives each transaction to another one: prepared statements are not where they were
+    /// made (`invalid_sql_statement_name`), or made already by somebody else (`duplicate_prepared_statement`).
+    var tellsOfPooler: Bool {
+        guard case .refused(let state, _) = self else { return false }
+        return ["26000", "42P05"].contains(state)
+    }
+
+    /// A lock was not to be had in time (`lock_not_available`).
+    var isOccupied: Bool {
+        guard case .refused(let state, _) = self else { return false }
+        return state == "55P03"
+    }
+
+    /// The server ends, begins, or has become a standby (class 57, `read_only_sql_transaction`): another one may serve.
+    var isEndOfServer: Bool {
+        switch self {
+        case .lost: true
+        case .refused(let state, _): ["57P01", "57P02", "57P03", "25006", "08006", "08P01"].contains(state)
+        }
+    }
+}
+
+extension StoreError {
+    /// What a failure of the server means for the relay (PostgreSQL documentation, appendix "Error Codes").
+    init(_ error: any Error) {
+        switch error {
+        case let error as StoreError: self = error
+        case ServerError.lost(let why): self = .unavailable(why)
+        case let error as CommitInDoubt:
+            self = .unavailable("it is not known whether a change was committed: \(error.why)")
+        case ServerError.refused(let state, let message):
+            switch state {
+            case "53100": self = .full
+            case "XX001", "XX002": self = .corrupt(message)
+            case "55P03": self = .unavailable("another transaction keeps a row locked: \(message)")
+            default: self = .unavailable("PostgreSQL says: \(message) (SQLSTATE \(state))")
+            }
+        default: self = .unavailable("\(error)")
+        }
+    }
+}

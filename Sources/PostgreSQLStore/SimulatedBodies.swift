@@ -1,0 +1,138 @@
+import RelayCore
+import Synchronization
+
+/// The bodies of test keys' messages, which are bounded in all: the row of the table `simulated_bodies`.
+enum SimulatedBodies {
+    /// Octets that a relay may have accepted without having counted them. So much more than the limit can be there for each relay; and one
+    /// that is killed leaves so much uncounted at most.
+    static let mostUncounted = 1 << 20
+
+    /// Returns what they take together by now, in octets. The row stays locked until the transaction ends.
+    @discardableResult
+    static func add(_ bytes: Int, in connection: Connection) throws -> Int {
+        Int(
+            try connection.integer(
+                "UPDATE simulated_bodies SET bytes = greatest(0, bytes + $1) RETURNING bytes", [bytes]) ?? 0)
+    }
+
+    /// Milliseconds within which an end is on record: as long as a transaction may take.
+    private static let settlingTime: Int64 = 20_000
+
+    /// Drops the bodies that ended first, until all take no more than `limit` octets together, a bounded number at a time. Returns
+    /// whether more is to be dropped at once.
+    ///
+    /// What has ended is gone through in its order, by the index over it, and each delivery is looked at once: the place is
+    /// kept. A message of which something has not ended keeps its body, and is met again when that ends. After a clock that
+    /// was ahead, the place is ahead of what ends now; then it all begins again. Of several relays one after the other does it, since the
+    /// row is locked.
+    static func drop(downTo limit: Int, now: Timestamp, in connection: Connection) throws -> Bool {
+        let row = try connection.first("SELECT bytes, ended_at, delivery FROM simulated_bodies FOR UPDATE") { row in
+            (bytes: Int(row.integer(0) ?? 0), place: (endedAt: row.integer(1) ?? 0, delivery: row.integer(2) ?? 0))
+        }
+        guard var (bytes, place) = row, bytes > limit else { return false }
+        if place.endedAt > now.milliseconds { place = (0, 0) }
+        let ended = try ended(after: place, in: connection)
+        var sizes = try droppable(Set(ended.filter { $0.lane == .test }.map(\.message)), in: connection)
+        var dropped: [Int64] = []
+        for delivery in ended where bytes > limit {
+            place = (delivery.endedAt, delivery.id)
+            guard let size = sizes.removeValue(forKey: delivery.message) else { continue }
+            dropped.append(delivery.message)
+            bytes -= size
+        }
+        try connection.queue("DELETE FROM body WHERE message = ANY ($1)", [dropped])
+        let isUnfinished = bytes > limit && ended.count == PostgreSQLStore.pruneBatch
+        // What ended a moment ago may not be on record yet: it must not come to lie behind the place.
+        let settled = now.milliseconds - settlingTime
+        if !isUnfinished, place.endedAt > settled { place = (settled, 0) }
+        try connection.queue(
+            "UPDATE simulated_bodies SET bytes = $1, ended_at = $2, delivery = $3",
+            [max(0, bytes), place.endedAt, place.delivery])
+        return isUnfinished
+    }
+
+    private struct Ended {
+        var id: Int64
+        var message: Int64
+        var lane: Lane?
+        var endedAt: Int64
+    }
+
+    /// The next that have ended, from a place on: of all states in which a test message keeps its body.
+    private static func ended(
+        after place: (endedAt: Int64, delivery: Int64), in connection: Connection
+    ) throws -> [Ended] {
+        try connection.rows(next, [place.endedAt, place.delivery, PostgreSQLStore.pruneBatch]) { row in
+            Ended(
+                id: row.integer(0) ?? 0, message: row.integer(1) ?? 0, lane: row.text(2).flatMap(Lane.init(rawValue:)),
+                endedAt: row.integer(3) ?? 0)
+        }
+    }
+
+    private static let next =
+        [DeliveryState.simulated, .failed, .suppressed, .cancelled].map { state in
+            """
+            (SELECT id, message, lane, ended_at FROM delivery
+                WHERE state = '\(state.rawValue)' AND ended_at IS NOT NULL AND (ended_at, id) > ($1, $2)
+                ORDER BY ended_at, id LIMIT $3)
+            """
+        }.joined(separator: " UNION ALL ") + " ORDER BY ended_at, id LIMIT $3"
+
+    /// Sizes of those whose bodies may be dropped, by message.
+    private static func droppable(_ messages: Set<Int64>, in connection: Connection) throws -> [Int64: Int] {
+        guard !messages.isEmpty else { return [:] }
+        let sizes = try connection.rows(
+            """
+            SELECT id, size FROM message
+            WHERE id = ANY ($1) AND \(RecordRow.hasBody)
+                AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.id AND ended_at IS NULL)
+            """, [messages.sorted()]
+        ) { ($0.integer(0) ?? 0, Int($0.integer(1) ?? 0)) }
+        return Dictionary(sizes) { first, _ in first }
+    }
+}
+
+extension PostgreSQLStore {
+    /// Drops what is too much of simulated bodies, a batch. Returns whether more is to be dropped at once.
+    func dropSimulated(now: Timestamp) async throws -> Bool {
+        let limit = storage.simulatedSize
+        let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
+        do {
+            return try await write { connection in
+                if uncounted > 0 { try SimulatedBodies.add(uncounted, in: connection) }
+                return try SimulatedBodies.drop(downTo: limit, now: now, in: connection)
+            }
+        } catch {
+            uncountedBodies.wrappingAdd(uncounted, ordering: .relaxed)
+            throw error
+        }
+    }
+
+    /// Begins to drop what is too much, unless that is under way: mail may come faster than ``prune(_:now:)`` is called.
+    func dropSimulatedSoon() {
+        let before = simulatedDropper.exchange(SimulatedDropper.called.rawValue, ordering: .acquiringAndReleasing)
+        guard before == SimulatedDropper.idle.rawValue else { return }
+        Task {
+            var isDone = false
+            while !isDone {
+                simulatedDropper.store(SimulatedDropper.atWork.rawValue, ordering: .releasing)
+                // What fails here is tried again with the next batch, and reported by who prunes.
+                while (try? await dropSimulated(now: serverClock.now())) == true {}
+                // Unless somebody called meanwhile.
+                isDone =
+                    simulatedDropper.compareExchange(
+                        expected: SimulatedDropper.atWork.rawValue, desired: SimulatedDropper.idle.rawValue,
+                        ordering: .acquiringAndReleasing
+                    ).exchanged
+            }
+        }
+    }
+}
+
+enum SimulatedDropper: Int {
+    case idle
+    /// Has looked, or is about to.
+    case atWork
+    /// Must look once more.
+    case called
+}

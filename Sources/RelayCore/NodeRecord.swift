@@ -1,0 +1,39 @@
+/// What a store that several relays share knows of one of them.
+public struct NodeRecord: Hashable, Sendable {
+    /// The machine's host name, or what the operator has called the relay.
+    public var name: String
+    /// The number in the ids of its messages, 0 to 1,023.
+    public var number: Int64
+    public var startedAt: Timestamp
+    /// When it renewed its place last, by the store's clock.
+    public var lastSeenAt: Timestamp
+    /// Whether its place has not run out.
+    public var isLive: Bool
+    /// The relay's version.
+    public var version: String
+    /// How far its machine's clock is ahead of the store's; negative: behind. Nil: not known.
+    public var clockOffset: Duration?
+
+    public init(
+        name: String, number: Int64, startedAt: Timestamp, lastSeenAt: Timestamp, isLive: Bool, version: String,
+        clockOffset: Duration? = nil
+    ) {
+        self.name = name
+        self.number = number
+        self.startedAt = startedAt
+        self.lastSeenAt = lastSeenAt
+        self.isLive = isLive
+        self.version = version
+        self.clockOffset = clockOffset
+    }
+}
+
+extension NodeRecord {
+    /// How its machine's clock stands, in words.
+    package var clockWords: String {
+        guard let offset = clockOffset?.inSeconds, offset.isFinite else { return "not known" }
+        let tenths = (abs(offset) * 10).rounded() / 10
+        guard tenths > 0 else { return "right" }
+        return "\(decimal(tenths)) s \(offset > 0 ? "ahead" : "behind")"
+    }
+}

@@ -1,0 +1,28 @@
+/// A relay's part of a rate in emails per second that several relays divide.
+///
+/// A whole number each, as far as the rate is one. SES counts by the second, and each relay may send one email at once in addition to what
+/// flows in: with equal parts of 6.67 each of three relays sends 7 in some second, and all together 21 of 20.
+public struct RateShare: Hashable, Sendable {
+    /// The relay's place among those that divide, from 0. The first ones get one email more where the rate can't be divided.
+    public var place: Int
+    /// How many divide; 0: this relay has no part yet.
+    public var count: Int
+
+    public static let whole = RateShare(place: 0, count: 1)
+    public static let none = RateShare(place: 0, count: 0)
+
+    public init(place: Int, count: Int) {
+        self.place = place
+        self.count = count
+    }
+
+    /// The part of a rate. All parts together are the rate. A relay that counts too many others, or counts itself too far behind, gets no
+    /// more than its part.
+    public func part(of rate: Double) -> Double {
+        guard count > 0, rate.isFinite, rate > 0 else { return count > 0 ? max(rate, 0) / Double(count) : 0 }
+        let whole = rate.rounded(.down)
+        let each = (whole / Double(count)).rounded(.down)
+        let rest = whole - each * Double(count)
+        return each + (Double(place) < rest ? 1 : 0) + (place == 0 ? rate - whole : 0)
+    }
+}

@@ -1,0 +1,91 @@
+/// What there is to see of a database server that a store is on, and of its replicas.
+public struct ServerExamination: Hashable, Sendable {
+    /// A standby that receives from the server.
+    public struct Replica: Hashable, Sendable {
+        /// Its `application_name`.
+        public var name: String
+        /// `sync`, `quorum`, `potential` or `async`; empty where the user may not see it.
+        public var syncState: String
+
+        public init(name: String, syncState: String) {
+            self.name = name
+            self.syncState = syncState
+        }
+
+        /// Whether commits wait for it.
+        public var isSynchronous: Bool { syncState == "sync" || syncState == "quorum" }
+    }
+
+    /// A replication slot that nobody reads.
+    public struct Slot: Hashable, Sendable {
+        public var name: String
+        /// Octets of the write-ahead log that the server keeps for it.
+        public var retainedBytes: Int64
+
+        public init(name: String, retainedBytes: Int64) {
+            self.name = name
+            self.retainedBytes = retainedBytes
+        }
+    }
+
+    public struct PreparedTransaction: Hashable, Sendable {
+        /// The name that it was prepared under.
+        public var gid: String
+        public var age: Duration
+
+        public init(gid: String, age: Duration) {
+            self.gid = gid
+            self.age = age
+        }
+    }
+
+    /// As `server_version_num` says: 150018 for 15.18.
+    public var version: Int
+    /// Whether the server is a standby, which takes no writes.
+    public var isInRecovery: Bool
+    public var replicas: [Replica]
+    public var synchronousStandbyNames: String
+    /// `synchronous_commit` as a new session of the relay's user has it.
+    public var synchronousCommit: String
+    /// Of the oldest snapshot that keeps vacuum from removing rows; nil where there is none.
+    public var oldestSnapshotAge: Duration?
+    public var inactiveSlots: [Slot]
+    public var preparedTransactions: [PreparedTransaction]
+    /// By how much the server's clock is ahead of this machine's; negative where it is behind.
+    public var clockOffset: Duration
+    public var autovacuum: Bool
+    public var fsync: Bool
+    public var fullPageWrites: Bool
+    public var maximumConnections: Int
+    /// Connections that the relay's user can still open.
+    public var freeConnections: Int
+    /// The version of the relay's tables; nil where there are none.
+    public var schema: Int?
+    /// The version that this relay works with.
+    public var knownSchema: Int
+
+    public init(
+        version: Int, isInRecovery: Bool, replicas: [Replica], synchronousStandbyNames: String,
+        synchronousCommit: String,
+        oldestSnapshotAge: Duration?, inactiveSlots: [Slot], preparedTransactions: [PreparedTransaction],
+        clockOffset: Duration, autovacuum: Bool, fsync: Bool, fullPageWrites: Bool, maximumConnections: Int,
+        freeConnections: Int, schema: Int?, knownSchema: Int
+    ) {
+        self.version = version
+        self.isInRecovery = isInRecovery
+        self.replicas = replicas
+        self.synchronousStandbyNames = synchronousStandbyNames
+        self.synchronousCommit = synchronousCommit
+        self.oldestSnapshotAge = oldestSnapshotAge
+        self.inactiveSlots = inactiveSlots
+        self.preparedTransactions = preparedTransactions
+        self.clockOffset = clockOffset
+        self.autovacuum = autovacuum
+        self.fsync = fsync
+        self.fullPageWrites = fullPageWrites
+        self.maximumConnections = maximumConnections
+        self.freeConnections = freeConnections
+        self.schema = schema
+        self.knownSchema = knownSchema
+    }
+}

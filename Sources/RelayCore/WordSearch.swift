@@ -1,0 +1,125 @@
+import Foundation
+
+/// What somebody looks for in messages (``MessageFilter/words``): pieces between blanks, each a phrase.
+///
+/// One rule for all stores, that of SQLite's tokenizer unicode61 with `remove_diacritics 2`.
+public struct WordSearch: Sendable {
+    public struct Piece: Sendable {
+        /// As it was written.
+        public var text: String
+        /// Whether its last word is the beginning of a longer one: it ends in `*`, behind enough letters and digits.
+        public var isBeginning: Bool
+
+        /// At least one. They follow each other.
+        public var words: [String] { WordSearch.words(in: text) }
+    }
+
+    /// At least one; all must be found.
+    public let pieces: [Piece]
+
+    /// Nil where the text has no letter and no digit.
+    public init?(_ text: String) {
+        var beginnings = 0
+        let pieces = text.unicodeScalars.prefix(WordSearch.mostCharacters)
+            .split { $0.properties.isWhitespace || $0.value == 0 }
+            .filter { $0.contains(where: WordSearch.isOfWord) }
+            .prefix(WordSearch.mostPieces)
+            .map { piece in
+                let isBeginning = WordSearch.isBeginning(piece) && beginnings < WordSearch.mostBeginnings
+                if isBeginning { beginnings += 1 }
+                return Piece(text: String(piece), isBeginning: isBeginning)
+            }
+        guard !pieces.isEmpty else { return nil }
+        self.pieces = pieces
+    }
+
+    /// Whether every piece is in one of the texts.
+    public func finds(in texts: [String]) -> Bool {
+        let texts = texts.map(WordSearch.words(in:))
+        return pieces.allSatisfy { piece in
+            let words = piece.words
+            return texts.contains { WordSearch.holds($0, words, endsInBeginning: piece.isBeginning) }
+        }
+    }
+
+    private static func holds(_ text: [String], _ phrase: [String], endsInBeginning: Bool) -> Bool {
+        guard let last = phrase.last, phrase.count <= text.count else { return false }
+        return (phrase.count - 1..<text.count).contains { end in
+            (endsInBeginning ? text[end].hasPrefix(last) : text[end] == last)
+                && text[..<end].suffix(phrase.count - 1).elementsEqual(phrase.dropLast())
+        }
+    }
+
+    private static func isBeginning(_ piece: String.UnicodeScalarView.SubSequence) -> Bool {
+        piece.last == "*"
+            && piece.dropLast().reversed().prefix(while: isOfWord).count >= MessageFilter.shortestBeginning
+    }
+
+    private static let mostCharacters = 200
+    private static let mostPieces = 20
+    /// Each is costly. Further ones count as whole words.
+    private static let mostBeginnings = 2
+}
+
+// MARK: Words
+
+extension WordSearch {
+    /// Octets of a word that are kept; no search is as long.
+    private static let longestWord = 1000
+
+    /// The words of a text in their order: letters and digits, in lower case and without accents.
+    public static func words(in text: String) -> [String] {
+        var words: [String] = []
+        var word: [UInt8] = []
+        func end() {
+            guard !word.isEmpty else { return }
+            words.append(String(decoding: word, as: UTF8.self))
+            word.removeAll(keepingCapacity: true)
+        }
+        func add(_ scalar: Unicode.Scalar) {
+            let octets = UTF8.encode(scalar) ?? UTF8.EncodedScalar()
+            if word.count + octets.count <= longestWord { word += octets }
+        }
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x30...0x39, 0x61...0x7A: add(scalar)
+            case 0x41...0x5A: add(Unicode.Scalar(UInt8(scalar.value) + 0x20))
+            case 0x00...0x7F: end()
+            default:
+                if isOfWord(scalar) {
+                    add(folded(scalar))
+                } else if !isAccent(scalar) {
+                    end()
+                }
+            }
+        }
+        end()
+        return words
+    }
+
+    /// Categories L, N and Co.
+    private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
+            .letterNumber, .otherNumber, .privateUse:
+            true
+        default: false
+        }
+    }
+
+    /// Combining marks of letters with accents. Those of other scripts tell letters apart.
+    private static func isAccent(_ scalar: Unicode.Scalar) -> Bool { 0x300...0x36F ~= scalar.value }
+
+    private static func folded(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
+        let parts = String(scalar).decomposedStringWithCanonicalMapping.unicodeScalars
+        let base = parts.dropFirst().allSatisfy(isAccent) ? parts.first ?? scalar : scalar
+        // By way of the upper case, so that a final sigma is one as any other.
+        let upper = single(base.properties.uppercaseMapping) ?? base
+        return upper.properties.lowercaseMapping.unicodeScalars.first ?? upper
+    }
+
+    private static func single(_ text: String) -> Unicode.Scalar? {
+        let scalars = text.unicodeScalars
+        return scalars.count == 1 ? scalars.first : nil
+    }
+}

@@ -1,0 +1,44 @@
+import Diagnosis
+import RelayCore
+import Settings
+
+/// Looks at a PostgreSQL server, and into the relay's database on it.
+struct ServerCheck: DatabaseInspection {
+    let place: PostgreSQLPlace
+    let settings: RelaySettings
+    let clock: any RelayClock
+
+    func records() async -> (any RelayStore)? {
+        guard case .answered(let found) = await examine(), found.schema == found.knownSchema else { return nil }
+        return await within(Doctor.patience) { () -> (any RelayStore)? in
+            // With the tables as they are to be, opening it makes and migrates nothing.
+            await onOwnThread { try? openStore(settings, for: .command, now: clock.now()) }
+        } ?? nil
+    }
+
+    func look() async -> [Finding] {
+        let reach = ReachCheck(directory: settings.stateDirectory)
+        let files = ["passfile", "sslkey", "sslcert", "sslrootcert"].compactMap { name in
+            place.parameter(name).flatMap { reach?.look(.database, at: $0) }
+        }
+        return Judge.server(place, await examine(), replica: settings.databaseReplica)
+            + ExposedFiles.database(.postgresql(place))
+            + files + [Judge.serverDisk]
+    }
+
+    private func examine() async -> ServerSighting {
+        let place = place
+        let found = await within(Doctor.patience) { () -> ServerSighting in
+            await onOwnThread {
+                do {
+                    return .answered(try KnownStores.examineServer(place))
+                } catch let error as StoreError {
+                    return .failed(error)
+                } catch {
+                    return .failed(.unavailable("\(error)"))
+                }
+            }
+        }
+        return found ?? .failed(.unavailable("no answer within \(Doctor.patience.components.seconds) seconds"))
+    }
+}

@@ -1,0 +1,185 @@
+import RelayCore
+import Settings
+import Testing
+
+@testable import Diagnosis
+
+/// The database server.
+@Suite struct ServerTests {
+    private static let place = try? PostgreSQLPlace("postgresql://relay:SECRET@db1,db2/relay")
+
+    /// A server alone with nothing wrong, unless changed.
+    private func judge(
+        replica: RelaySettings.DatabaseReplica = .none, _ change: (inout ServerExamination) -> Void = { _ in }
+    ) throws -> [Finding] {
+        var found = ServerExamination(
+            version: 150_018, isInRecovery: false, replicas: [], synchronousStandbyNames: "", synchronousCommit: "on",
+            oldestSnapshotAge: .seconds(600), inactiveSlots: [], preparedTransactions: [],
+            clockOffset: .milliseconds(-1000),
+            autovacuum: true, fsync: true, fullPageWrites: true, maximumConnections: 100, freeConnections: 9, schema: 3,
+            knownSchema: 3)
+        change(&found)
+        return Judge.server(try #require(Self.place), .answered(found), replica: replica)
+    }
+
+    private func findings(_ findings: [Finding], _ outcome: Finding.Outcome) -> [Finding] {
+        findings.filter { $0.outcome == outcome }
+    }
+
+    @Test func `A server with nothing wrong`() throws {
+        let found = try judge()
+        #expect(found.map(\.outcome) == [.ok, .ok])
+        #expect(
+            found[0].found == "postgresql://relay@db1,db2/relay answers, PostgreSQL 15.18; its schema has version 3")
+        #expect(found[1].found.contains("no standby"))
+    }
+
+    @Test func `A server that does not answer`() throws {
+        let place = try #require(Self.place)
+        func judge(_ error: StoreError) -> [Finding] { Judge.server(place, .failed(error), replica: .none) }
+        expect(
+            judge(.unavailable("connection refused")), .problem, "postgresql://relay@db1,db2/relay", "refused", "psql")
+        expect(judge(.full), .problem, "server's disk")
+        expect(judge(.corrupt("x")), .problem, "from a backup")
+        expect(judge(.newerSchema(found: 4, known: 3)), .problem, "install the newer relay")
+        expect(judge(.olderSchemaInUse(found: 2, known: 3)), .problem, "hiveku-relay status")
+    }
+
+    @Test func `A server that can't be used tells that alone`() throws {
+        expect(try judge { $0.version = 140_012 }, .problem, "PostgreSQL 14.12", "15 or newer")
+        expect(try judge { $0.version = 150_000 }.prefix(1).map { $0 }, .ok, "15.0")
+        expect(
+            try judge { $0.isInRecovery = true }, .problem, "standby", "postgresql://relay@db1,db2/relay", "pg_promote")
+    }
+
+    @Test func schemas() throws {
+        func first(_ schema: Int?) throws -> [Finding] { [try #require(try judge { $0.schema = schema }.first)] }
+        expect(try first(nil), .warning, "not there yet", "start the relay")
+        expect(try first(4), .problem, "newer relay", "version 4", "up to 3")
+        expect(try first(2), .warning, "version 2 of 3", "backup", "stop all relays")
+    }
+
+    @Test(arguments: [
+        ("fsync", "ALTER SYSTEM SET fsync = on", Finding.Outcome.problem),
+        ("full_page_writes", "ALTER SYSTEM SET full_page_writes = on", .warning),
+        ("autovacuum", "ALTER SYSTEM SET autovacuum = on", .warning),
+    ])
+    func `What is off is named with the line that switches it on`(
+        name: String, remedy: String, outcome: Finding.Outcome
+    ) throws {
+        let found = try judge {
+            switch name {
+            case "fsync": $0.fsync = false
+            case "autovacuum": $0.autovacuum = false
+            default: $0.fullPageWrites = false
+            }
+        }
+        expect(findings(found, outcome), outcome, "\(name) is off", remedy)
+        #expect(found.count == 3)
+    }
+
+    @Test func `What a commit waits for`() throws {
+        let standby = [ServerExamination.Replica(name: "db2", syncState: "sync")]
+        func judge(_ commit: String, _ names: String) throws -> [Finding] {
+            try self.judge {
+                $0.synchronousCommit = commit
+                $0.synchronousStandbyNames = names
+                $0.replicas = standby
+            }.filter { $0.found.contains("synchronous_commit") }
+        }
+        expect(try judge("off", ""), .problem, "loses acknowledged mail", "synchronous_commit = on")
+        expect(try judge("local", "*"), .problem, "no commit waits")
+        #expect(try judge("local", "").isEmpty)
+        expect(try judge("remote_write", "*"), .warning, "in memory")
+        #expect(try judge("remote_write", "").isEmpty)
+        for commit in ["on", "remote_apply"] { #expect(try judge(commit, "*").isEmpty) }
+    }
+
+    @Test(arguments: [
+        (names: "", states: [], required: false, outcome: Finding.Outcome.ok, "no standby"),
+        (names: "", states: [], required: true, outcome: .problem, "set up a standby"),
+        (names: "", states: ["async"], required: false, outcome: .warning, "acknowledged last"),
+        (names: "", states: ["async"], required: true, outcome: .problem, "synchronous_standby_names = '*'"),
+        (names: "*", states: ["sync"], required: true, outcome: .ok, "commits wait for the standby db1"),
+        (names: "ANY 1 (*)", states: ["quorum", "quorum"], required: true, outcome: .ok, "standbys db1 and db2"),
+        (names: "*", states: ["sync", "potential"], required: false, outcome: .ok, "the standby db1"),
+        (names: "*", states: [], required: false, outcome: .problem, "ALTER SYSTEM RESET synchronous_standby_names"),
+        (names: "x", states: ["async"], required: true, outcome: .problem, "every commit waits"),
+        (names: "*", states: [""], required: true, outcome: .skipped, "GRANT pg_monitor"),
+    ])
+    func standbys(names: String, states: [String], required: Bool, outcome: Finding.Outcome, words: String) throws {
+        let found = try judge(replica: required ? .required : .none) {
+            $0.synchronousStandbyNames = names
+            $0.replicas = states.enumerated().map { .init(name: "db\($0 + 1)", syncState: $1) }
+        }
+        #expect(found.count == 2)
+        expect(Array(found.dropFirst()), outcome, words)
+    }
+
+    @Test func `What keeps vacuum from its work`() throws {
+        expect(
+            findings(try judge { $0.oldestSnapshotAge = .seconds(601) }, .warning), .warning, "10 minutes",
+            "pg_terminate_backend")
+        #expect(try judge { $0.oldestSnapshotAge = nil }.count == 2)
+        let prepared = try judge {
+            $0.preparedTransactions = [
+                .init(gid: "it's", age: .seconds(301)), .init(gid: "young", age: .seconds(300)),
+            ]
+        }
+        expect(findings(prepared, .warning), .warning, "5 minutes", "ROLLBACK PREPARED 'it''s'")
+    }
+
+    @Test func slots() throws {
+        func judge(_ bytes: Int64) throws -> [Finding] {
+            try self.judge { $0.inactiveSlots = [.init(name: "db2", retainedBytes: bytes)] }.filter {
+                $0.outcome != .ok
+            }
+        }
+        expect(try judge(10_000_000_000), .warning, "slot db2", "10 GB", "pg_drop_replication_slot('db2')")
+        expect(try judge(10_000_000_001), .problem, "fills up")
+    }
+
+    @Test func clocks() throws {
+        func judge(_ offset: Duration) throws -> [Finding] {
+            try self.judge { $0.clockOffset = offset }.filter { $0.outcome != .ok }
+        }
+        #expect(try judge(.seconds(1)).isEmpty)
+        expect(try judge(.milliseconds(1001)), .warning, "1001ms ahead of", "timedatectl")
+        expect(try judge(.seconds(-3)), .warning, "3s behind")
+        expect(try judge(.milliseconds(-3001)), .problem, "does not start")
+    }
+
+    @Test func connections() throws {
+        expect(
+            findings(try judge { $0.freeConnections = 8 }, .warning), .warning, "8 of the server's 100",
+            "max_connections")
+    }
+
+    @Test func `The disk of the server is not seen from here`() {
+        expect([Judge.serverDisk], .skipped, "can't be seen from here", "452")
+    }
+
+    @Test(
+        arguments: [
+            ("passfile", 100, 0o600, nil), ("passfile", 100, 0o640, "chmod go-rwx '/etc/pg pass'"),
+            ("passfile", 0, 0o640, "chmod go-rwx '/etc/pg pass'"), ("sslkey", 0, 0o640, nil),
+            ("sslkey", 100, 0o640, "chmod go-rwx '/etc/pg pass'"),
+            ("sslkey", 0, 0o644, "chmod g-wx,o-rwx '/etc/pg pass'"),
+        ] as [(String, UInt32, UInt32, String?)])
+    func `Libpq's rules for files with secrets`(
+        parameter: String, owner: UInt32, permissions: UInt32, remedy: String?
+    ) {
+        let finding = Judge.databaseSecret(
+            parameter, FileStatus(path: "/etc/pg pass", owner: owner, group: 100, permissions: permissions))
+        #expect(finding?.remedy == remedy)
+        #expect(finding.map { $0.outcome == .problem } ?? true)
+    }
+
+    @Test func `No finding repeats the password`() throws {
+        let all =
+            try judge { $0.isInRecovery = true } + judge { $0.schema = nil } + judge { $0.schema = 9 }
+            + judge { $0.schema = 1 } + judge()
+            + Judge.server(try #require(Self.place), .failed(.unavailable("x")), replica: .none)
+        #expect(!all.contains { $0.found.contains("SECRET") || ($0.remedy ?? "").contains("SECRET") })
+    }
+}

@@ -1,0 +1,282 @@
+import RelayCore
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import PostgreSQLStore
+
+private final class Flag: Sendable {
+    let value = Mutex(false)
+}
+
+/// What holds for several relays on one database together.
+@Suite struct SeveralRelaysTests {
+    private func key(
+        _ store: PostgreSQLStore, _ environment: Environment = .test, configure: (inout Key) -> Void = { _ in }
+    ) async throws -> KeyID {
+        let (secret, stored) = Sample.key(environment, configure: configure)
+        try await store.insertKey(stored)
+        return secret.id
+    }
+
+    private func submission(_ store: PostgreSQLStore, _ serial: Int64, _ key: KeyID, recipients: Int = 1) throws
+        -> Submission
+    {
+        let raw = MessageID.first(at: Sample.now) + store.instance << 12 + serial
+        return Sample.submission(
+            try #require(MessageID(rawValue: raw)), key: key, recipients: Sample.recipients(recipients))
+    }
+
+    @Test func eachHasANumberOfItsOwn() async throws {
+        try await withRelays(3) { stores in
+            #expect(Set(stores.map(\.instance)).count == 3)
+            let nodes = try await stores[0].nodes(now: Sample.now)
+            #expect(nodes.filter(\.isLive).map(\.name) == ["relay0", "relay1", "relay2"])
+            try stores[1].close()
+            let left = try await stores[0].nodes(now: Sample.now)
+            #expect(left.filter(\.isLive).map(\.name) == ["relay0", "relay2"])
+        }
+    }
+
+    @Test func aMessageThatTwoAreGivenAtOnceIsAcceptedOnce() async throws {
+        try await withRelays(2) { stores in
+            let id = try await key(stores[0])
+            for serial in Int64(0)..<30 {
+                let outcomes = try await withThrowingTaskGroup(of: Acceptance?.self) { group in
+                    for store in stores {
+                        var submission = try submission(store, serial, id)
+                        submission.fingerprint = Fingerprint(key: id, idempotencyKey: "order-\(serial)")
+                        group.addTask { [submission] in
+                            try await store.accept([submission], now: Sample.now).first
+                        }
+                    }
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+                #expect(outcomes.filter { $0 == .accepted }.count == 1)
+            }
+            #expect(try await stores[0].messages(MessageFilter(limit: 100), now: Sample.now).count == 30)
+        }
+    }
+
+    @Test func theDailyCapIsExactForAllTogether() async throws {
+        try await withRelays(3) { stores in
+            let id = try await key(stores[0]) { $0.limits.perDay = 50 }
+            let accepted = try await withThrowingTaskGroup(of: Int.self) { group in
+                for store in stores {
+                    group.addTask {
+                        var accepted = 0
+                        for round in Int64(0)..<15 {
+                            let batch = try (0..<3).map { try submission(store, round * 3 + $0, id) }
+                            accepted += try await store.accept(batch, now: Sample.now).count { $0 == .accepted }
+                        }
+                        return accepted
+                    }
+                }
+                return try await group.reduce(0, +)
+            }
+            #expect(accepted == 50)
+            #expect(try await stores[1].keyRecord(id, now: Sample.now)?.usage.emailsToday == 50)
+        }
+    }
+
+    @Test func noDeliveryIsClaimedByTwo() async throws {
+        try await withRelays(3) { stores in
+            let keys = [try await key(stores[0]), try await key(stores[0])]
+            for serial in Int64(0)..<60 {
+                let submission = try submission(stores[0], serial, keys[Int(serial) % 2])
+                _ = try await stores[0].accept([submission], now: Sample.now)
+            }
+            let claimed = try await withThrowingTaskGroup(of: [DeliveryID].self) { group in
+                for store in stores {
+                    group.addTask {
+                        var own: [DeliveryID] = []
+                        for _ in 0..<10 {
+                            own += try await store.claim(
+                                lane: .test, limit: 4, recipients: .max, leaseUntil: Sample.now + .seconds(60),
+                                now: Sample.now
+                            ).deliveries.map(\.id)
+                        }
+                        return own
+                    }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(claimed.count == 60)
+            #expect(Set(claimed).count == 60)
+        }
+    }
+
+    @Test func whatADeadRelayHadIsTakenBackAndItsPlaceIsLost() async throws {
+        try await withRelays(2) { stores in
+            let id = try await key(stores[0], .live)
+            _ = try await stores[0].accept([try submission(stores[0], 0, id)], now: Sample.now)
+            let claimed = try await stores[1].claim(
+                lane: .live, limit: 1, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
+            #expect(claimed.deliveries.count == 1)
+            #expect(try await stores[0].reclaimAbandoned(lane: .live, now: Sample.now) == 0)
+            // As if it had not renewed its place for long.
+            let dead = try #require(stores[1].membership?.place)
+            try await stores[0].write { connection in
+                try connection.queue("UPDATE node SET seen_at = 0 WHERE id = $1", [dead.node])
+            }
+            #expect(try await stores[0].reclaimAbandoned(lane: .live, now: Sample.now) == 1)
+            await #expect(throws: StoreError.instanceLost) {
+                _ = try await stores[1].accept([try submission(stores[1], 1, id)], now: Sample.now)
+            }
+            await #expect(throws: StoreError.instanceLost) { try await stores[1].renewPlace() }
+            let lost = try #require(claimed.deliveries.first)
+            #expect(!stores[1].owns(lost))
+            #expect(stores[1].shareOfRate == .none)
+            // It goes on in another place.
+            try await stores[1].renewPlace()
+            #expect(!stores[1].owns(lost), "it was claimed in the place that is lost")
+            #expect(stores[1].membership?.place?.node != dead.node)
+            let again = try await stores[1].claim(
+                lane: .live, limit: 1, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
+            #expect(again.deliveries.map(\.maybeDuplicate) == [true])
+            #expect(again.deliveries.allSatisfy { stores[1].owns($0) })
+            // What it had sent meanwhile is sent all the same.
+            try await stores[1].settle(
+                again.deliveries.map {
+                    Settlement(
+                        delivery: $0.id, result: .sent(sesMessageID: "1"), startedAt: Sample.now, finishedAt: Sample.now
+                    )
+                })
+        }
+    }
+
+    @Test func aRenewalThatFailsAtALockIsFollowedByOneThatSucceeds() async throws {
+        try await withRelays(2) { stores in
+            let membership = try #require(stores[1].membership)
+            let place = try #require(membership.place)
+            // As a commit keeps the row that waits for a standby, and whose client has given up.
+            try await stores[0].write { connection in
+                try connection.run("UPDATE node SET seen_at = seen_at WHERE id = $1", [place.node])
+                #expect(throws: ServerError.self) {
+                    try stores[1].renewals.runBlocking { try membership.renew(in: $0) }
+                }
+            }
+            try await stores[1].renewPlace()
+            #expect(membership.place == place)
+            #expect(stores[1].ownsClaims)
+        }
+    }
+
+    @Test func aRelayThatJoinsSendsOnceAllOthersLeaveItAPart() async throws {
+        try await withDatabase { url in
+            let first = try relay(url, name: "first")
+            defer { try? first.close() }
+            #expect(first.shareOfRate == .whole)
+            let second = try relay(url, name: "second")
+            defer { try? second.close() }
+            #expect(second.shareOfRate == .none, "the first still sends at the whole rate")
+            // It hears of the second with its next renewal, and tells with the one after that it divides by two.
+            try await first.renewPlace()
+            #expect(first.shareOfRate.part(of: 20) + second.shareOfRate.part(of: 20) <= 20)
+            try await first.renewPlace()
+            try await second.renewPlace()
+            #expect(first.shareOfRate == RateShare(place: 0, count: 2))
+            #expect(second.shareOfRate == RateShare(place: 1, count: 2))
+        }
+    }
+
+    @Test func aRelayThatHasLeftTakesNoPlaceAgain() async throws {
+        try await withDatabase { url in
+            let first = try relay(url, name: "first")
+            defer { try? first.close() }
+            let second = try relay(url, name: "second")
+            try second.close()
+            // As a renewal that was waiting for its turn.
+            try await second.renewPlace()
+            #expect(try await first.nodes(now: Sample.now).filter(\.isLive).map(\.name) == ["first"])
+        }
+    }
+
+    @Test func theRateOfAKeyIsOneForAll() async throws {
+        try await withRelays(3) { stores in
+            let id = try await key(stores[0])
+            let limits = SendingLimits(perSecond: 0.001, burst: 20)
+            let taken = try await withThrowingTaskGroup(of: Int.self) { group in
+                for store in stores {
+                    group.addTask {
+                        var taken = 0
+                        for _ in 0..<10 {
+                            let rates = try #require(store.rates)
+                            taken += try await withCheckedThrowingContinuation { continuation in
+                                rates.take(1, most: 3, key: id, limits: limits, maximumWait: 0) { result in
+                                    continuation.resume(with: result.map { $0.answer == .go ? $0.taken : 0 })
+                                }
+                            }
+                        }
+                        return taken
+                    }
+                }
+                return try await group.reduce(0, +)
+            }
+            #expect(taken == 20)
+        }
+    }
+
+    @Test func whatRelaysHoldAheadOfARateCountsAsIfItWereInTheBucket() {
+        let limits = SendingLimits(perSecond: 50, burst: 10)
+        var bucket = TokenBucket(limits: limits, at: 0)
+        var (ahead, until) = (0, 0.0)
+        /// Asks at a moment: how many are taken, and how many may be sent at once afterwards.
+        func take(_ seconds: Double, most: Int) -> Int {
+            var row = KeyRateRow(
+                bucket: bucket, ahead: ahead, aheadUntil: until, now: MonotonicTime(seconds: seconds))
+            let taken = row.take(1, most: most, limits: limits, maximumWait: 0).taken
+            (bucket, ahead, until) = (row.bucket, row.ahead, row.aheadUntil)
+            return taken
+        }
+        // Three relays with a message each, and what they may take ahead.
+        #expect((0..<3).map { _ in take(0, most: 5) } == [5, 2, 1])
+        #expect(ahead == 5)
+        // The bucket has filled up since, and they still have theirs.
+        var sent = ahead
+        while take(0.4, most: 1) == 1 { sent += 1 }
+        #expect(sent == 10)
+        // Theirs is lost, and the bucket has room for it again.
+        #expect((0..<12).map { _ in take(1, most: 1) }.reduce(0, +) == 10)
+    }
+
+    @Test func afterARevocationNothingIsAcceptedByAny() async throws {
+        try await withRelays(3) { stores in
+            for round in Int64(0)..<20 {
+                let id = try await key(stores[0])
+                let isRevoked = Flag()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for (place, store) in stores.enumerated() {
+                        group.addTask {
+                            for serial in Int64(0)..<10 {
+                                let wasRevoked = isRevoked.value.withLock { $0 }
+                                let outcome = try await store.accept(
+                                    [try submission(store, round * 100 + serial, id)], now: Sample.now)
+                                if wasRevoked { #expect(outcome != [.accepted], "relay \(place)") }
+                            }
+                        }
+                    }
+                    group.addTask {
+                        try await stores[0].revokeKey(id, queued: .deliver, now: Sample.now)
+                        isRevoked.value.withLock { $0 = true }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
+    @Test func changesOfKeysAreToldToAll() async throws {
+        try await withRelays(2) { stores in
+            let id = try await key(stores[0])
+            let before = try await stores[1].changeCounter()
+            #expect(try await stores[1].changeCounter() == before)
+            try await stores[0].updateKey(id) { $0.name = "other" }
+            #expect(try await stores[1].changeCounter() != before)
+            try await stores[0].record([id: KeyActivity(authFailures: 1)])
+            let after = try await stores[1].changeCounter()
+            try await stores[0].record([id: KeyActivity(rateLimitHits: 1)])
+            #expect(try await stores[1].changeCounter() == after, "use is no change")
+        }
+    }
+}

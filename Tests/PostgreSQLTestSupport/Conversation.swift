@@ -1,0 +1,120 @@
+import Dispatch
+import Foundation
+import Glibc
+
+/// A program that answers each line with a line, and ends when its standard input does: also when this process is killed.
+///
+/// Its questions are asked one after the other, on a thread of their own, since reads and writes block.
+final class Conversation: Sendable {
+    private let queue = DispatchQueue(label: "PostgreSQLTestServer")
+    private let process: pid_t
+    private let channel: FileHandle
+    private let errors: FileHandle
+
+    /// - Throws: `PostgreSQLTestServer.Failed` where the program can't be started.
+    init(_ command: [String]) throws {
+        errors = try Self.fileWithoutName()
+        let (channel, itsEnd) = try Self.channel()
+        self.channel = channel
+        // A program that has ended must not end this process by a signal.
+        signal(SIGPIPE, SIG_IGN)
+        // Closed behind the start, and not before: nothing else keeps it open.
+        defer { try? itsEnd.close() }
+        process = try Self.spawn(command, [itsEnd.fileDescriptor, itsEnd.fileDescriptor, errors.fileDescriptor])
+        // What the program prints first: that it is ready. It is read with the first answer.
+        queue.async { [self] in _ = try? line() }
+    }
+
+    /// - Throws: `PostgreSQLTestServer.Failed` with what the program wrote to standard error, where it has ended.
+    func ask(_ question: String) async throws -> String {
+        try await onQueue { [self] in
+            try write(question + "\n")
+            return try line()
+        }
+    }
+
+    /// Returns when the program has ended.
+    func end() async throws {
+        try await onQueue { [self] in
+            try channel.close()
+            try wait()
+        }
+    }
+
+    private func onQueue<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Swift.Result(catching: body)) }
+        }
+    }
+
+    private func write(_ text: String) throws {
+        do { try channel.write(contentsOf: Data(text.utf8)) } catch { throw ended() }
+    }
+
+    private func line() throws -> String {
+        var line = Data()
+        // An error of the channel is its end too: that of a program that has not read all.
+        while let byte = try? channel.read(upToCount: 1), let value = byte.first {
+            if value == UInt8(ascii: "\n") { return String(decoding: line, as: UTF8.self) }
+            line.append(value)
+        }
+        throw ended()
+    }
+
+    private func ended() -> PostgreSQLTestServer.Failed {
+        try? errors.seek(toOffset: 0)
+        let text = (try? errors.readToEnd()).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return .init(
+            description: "the server for tests has ended: \(text.trimmingCharacters(in: .whitespacesAndNewlines))")
+    }
+
+    private func wait() throws {
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0 {
+            guard errno == EINTR else { throw Self.failure("waitpid", errno) }
+        }
+    }
+
+    // Not with Foundation's Process, which has crashed in tests that start many.
+    private static func spawn(_ command: [String], _ descriptors: [Int32]) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (number, descriptor) in descriptors.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
+        }
+        var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+        var environment: [UnsafeMutablePointer<CChar>?] =
+            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { (arguments + environment).forEach { free($0) } }
+        var process: pid_t = 0
+        let error = posix_spawnp(&process, command[0], &actions, nil, &arguments, &environment)
+        guard error == 0 else { throw failure("can't start \(command[0])", error) }
+        return process
+    }
+
+    /// Closed in other programs that this process starts, from its making on: one that held it open would keep the server alive.
+    private static func channel() throws -> (FileHandle, FileHandle) {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw failure("socketpair", errno)
+        }
+        return (
+            FileHandle(fileDescriptor: ends[0], closeOnDealloc: true),
+            FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
+        )
+    }
+
+    /// For standard error. Not a pipe, which nobody would empty while the program runs.
+    private static func fileWithoutName() throws -> FileHandle {
+        guard let file = tmpfile() else { throw failure("tmpfile", errno) }
+        defer { fclose(file) }
+        let descriptor = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else { throw failure("fcntl", errno) }
+        return FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    }
+
+    private static func failure(_ what: String, _ number: Int32) -> PostgreSQLTestServer.Failed {
+        .init(description: "\(what): \(String(cString: strerror(number)))")
+    }
+}

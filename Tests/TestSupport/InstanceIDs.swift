@@ -1,0 +1,14 @@
+import RelayCore
+
+/// The message ids of one relay whose number stays.
+public struct InstanceIDs: Sendable {
+    public let instance: Int64
+    private var generator: MessageIDGenerator
+
+    public init(instance: Int64, after newest: MessageID? = nil) {
+        self.instance = instance
+        generator = MessageIDGenerator(after: newest)
+    }
+
+    public mutating func next(at now: Timestamp) -> MessageID { generator.next(at: now, instance: instance) }
+}

@@ -1,0 +1,121 @@
+import RelayCore
+import Synchronization
+
+/// A store's rates that answer when a test says so.
+public final class StubRates: SharedRates {
+    public typealias Answer = Result<SharedRateAnswer, any Error>
+
+    /// What was asked.
+    public struct Question: Hashable, Sendable {
+        public var emails: Int
+        public var most: Int
+        public var key: KeyID
+        public var limits: SendingLimits
+        public var maximumWait: Double
+
+        public init(emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double) {
+            self.emails = emails
+            self.most = most
+            self.key = key
+            self.limits = limits
+            self.maximumWait = maximumWait
+        }
+    }
+
+    private struct State {
+        var questions: [Question] = []
+        var waiting: [@Sendable (Answer) -> Void] = []
+        var givenBack: [Int] = []
+        var fixed: (@Sendable (Question) -> Answer)?
+    }
+
+    private let state = Mutex(State())
+
+    /// - Parameter fixed: answers each question at once; nil: ``answer(_:)`` does.
+    public init(_ fixed: (@Sendable (Question) -> Answer)? = nil) { state.withLock { $0.fixed = fixed } }
+
+    /// All that were asked, in their order.
+    public var questions: [Question] { state.withLock { $0.questions } }
+    /// Questions without an answer.
+    public var open: Int { state.withLock { $0.waiting.count } }
+    /// Emails of each call, in their order.
+    public var givenBack: [Int] { state.withLock { $0.givenBack } }
+
+    public func take(
+        _ emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double,
+        completion: @escaping @Sendable (Answer) -> Void
+    ) {
+        let question = Question(emails: emails, most: most, key: key, limits: limits, maximumWait: maximumWait)
+        let answer = state.withLock { state in
+            state.questions.append(question)
+            if state.fixed == nil { state.waiting.append(completion) }
+            return state.fixed
+        }
+        if let answer { completion(answer(question)) }
+    }
+
+    public func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits) {
+        state.withLock { $0.givenBack.append(emails) }
+    }
+
+    /// Answers the question that has waited longest. Returns false where there is none.
+    @discardableResult
+    public func answer(_ answer: Answer) -> Bool {
+        let completion = state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
+        completion?(answer)
+        return completion != nil
+    }
+
+    /// The rate allows it now: `taken` emails were taken.
+    @discardableResult
+    public func allow(_ taken: Int) -> Bool {
+        answer(.success(SharedRateAnswer(answer: .go, taken: taken, aheadLasts: 0.2)))
+    }
+}
+
+/// A store for admission, with rates that relays share.
+public struct StoreWithRates<Store: KeyDirectoryStore & SubmissionStore>: KeyDirectoryStore, SubmissionStore {
+    private let store: Store
+    public let rates: (any SharedRates)?
+
+    public init(_ store: Store, rates: any SharedRates) {
+        self.store = store
+        self.rates = rates
+    }
+
+    public var instance: Int64 { store.instance }
+    public var repeatKey: RepeatKey? { store.repeatKey }
+    public var newestMessage: MessageID? { store.newestMessage }
+
+    public func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void) {
+        store.storedKey(id, completion: completion)
+    }
+
+    public func record(_ activity: [KeyID: KeyActivity]) async throws { try await store.record(activity) }
+
+    public func currentKeys(_ ids: [KeyID]) async throws -> [KeyID: StoredKey] { try await store.currentKeys(ids) }
+
+    public func changeCounter() async throws -> Int64 { try await store.changeCounter() }
+
+    public func accept(
+        _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
+    ) {
+        store.accept(batch, now: now, completion: completion)
+    }
+
+    public func requests(
+        under fingerprints: [Fingerprint], now: Timestamp
+    ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest] {
+        try await store.requests(under: fingerprints, now: now)
+    }
+
+    public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
+        try await store.makeSpoolFile(for: id)
+    }
+
+    public func discard(_ body: SpooledBody) async { await store.discard(body) }
+
+    public func refusalOfSpace(for environment: Environment, size: Int) -> Refusal? {
+        store.refusalOfSpace(for: environment, size: size)
+    }
+}
