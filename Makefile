@@ -1,4 +1,5 @@
 # make run     build the relay and try it, without any configuration
+# make build-default  the program without the store for PostgreSQL
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
 # make faults  the relay killed, its disk, clock, SES and clients failing: the long form of what make test does
@@ -9,6 +10,7 @@
 # make bench-micro: how long the relay's parts take by themselves
 # make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
 # make bench-page: how long the operator's page takes with 100,000 keys and 1,000,000 messages; takes some minutes
+# make bench-postgresql: the store on PostgreSQL: beside a floor, beside SQLite, with slow commits, with a snapshot held
 # make pictures: the README's pictures of the operator's page again
 # make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
 # make fuzz-short: what CI does of it
@@ -22,6 +24,8 @@
 
 SHELL := /bin/bash
 SWIFT ?= swift
+# With the store for PostgreSQL. The default build, which is without, is build-default.
+TRAITS := --traits PostgreSQL
 VENV := .venv
 # swaks, and below git-email, with what they need for TLS and only recommend.
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks libnet-ssleay-perl
@@ -45,16 +49,21 @@ APT_CLIENTS := php-cli php-curl libphp-phpmailer nodejs node-nodemailer monitori
 APT_BROWSER := chromium chromium-driver
 # What HAProxy needs, which is unpacked only.
 APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0
+# What PostgreSQL and pgbouncer need, which are unpacked only; and libpq, which the relay loads.
+APT_POSTGRESQL := libpq5 libc-ares2 libevent-2.1-7 libgssapi-krb5-2 libicu72 libldap-2.5-0 liblz4-1 libpam0g libreadline8 \
+	libselinux1 libsystemd0 libuuid1 libxml2 libxslt1.1 libzstd1 tzdata
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
 	gcc strace systemd fish groff-base mandoc zsh sqlite3 python3 python3-venv \
 	libmail-deliverystatus-bounceparser-perl $(APT_READERS) $(APT_CLIENTS) \
-	$(APT_BALANCERS) $(APT_BROWSER)
+	$(APT_BALANCERS) $(APT_BROWSER) iproute2 $(APT_POSTGRESQL)
 # Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
 # Django.
 CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
 	python3-asgiref
 # Load balancers that the PROXY protocol is tested with. Installed, they would start services.
 BALANCERS := haproxy nginx libnginx-mod-stream
+# Servers that several relays share. Installed, they would start services.
+POSTGRESQL := postgresql-15 postgresql-client-15 pgbouncer
 APT_DEB := $(APT_RUN) debhelper dpkg-dev lintian python3
 APT_TEST_DEB := debootstrap
 # The program that the man pages and completions are made from, and where they go.
@@ -62,14 +71,18 @@ PROGRAM ?= .build/debug/hiveku-relay
 DOCUMENTS ?= .build/documents
 PACKAGE := .build/package
 
-.PHONY: run first-build build release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
-	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions bench-page pictures docs lint format \
+.PHONY: run first-build build build-default release documents deb test test-swift test-integration test-deb check-alerts readers faults fuzz fuzz-short \
+	sanitize sanitize-address sanitize-thread bench bench-storeless bench-micro bench-instructions bench-page bench-postgresql pictures docs lint format \
 	deps-run deps-release deps-test deps-test-packages deps-faults deps-bench deps-instructions deps-deb clean
 
 run: first-build build
 	.build/debug/hiveku-relay serve --demo
 
 build: first-build deps-run
+	$(SWIFT) build $(TRAITS) --product hiveku-relay
+
+# What a build without options makes. CI builds it, so that the trait stays a trait.
+build-default: deps-run
 	$(SWIFT) build --product hiveku-relay
 
 first-build:
@@ -79,7 +92,7 @@ first-build:
 # into the program that would look for one, so that the linker drops more of what is not used.
 release: deps-release
 	options=$$(Scripts/icu-data.py $(SWIFT) .build/icu-data.o) || echo "so the program holds all of it, and is 30 MB larger"; \
-	$(SWIFT) build -c release --static-swift-stdlib --product hiveku-relay -Xlinker --no-export-dynamic $$options
+	$(SWIFT) build $(TRAITS) -c release --static-swift-stdlib --product hiveku-relay -Xlinker --no-export-dynamic $$options
 
 # From the program's own definitions, so that they say what it does.
 documents:
@@ -102,32 +115,38 @@ deb: deps-deb release
 test: deps-test test-swift test-integration
 
 # The tests that start a Python server find it in the virtual environment.
+# What asks a PostgreSQL server has the machine to itself; again through pgbouncer, which gives each client its session, or each
+# transaction another one.
 test-swift: deps-test
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip PostgreSQLStoreTests
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip-build --filter PostgreSQLStoreTests
+	for mode in session transaction; do PATH="$(CURDIR)/$(VENV)/bin:$$PATH" POSTGRESQL_TEST_POOLING=$$mode \
+		$(SWIFT) test $(TRAITS) --skip-build --filter PostgreSQLStoreTests.ContractTests || exit 1; done
 
 # The tests wait most of their time, so that more of them than the machine has cores can run side by side. Those of a file stay
 # together and in their order: they share a relay. PYTEST_WORKERS= runs one after the other.
 PYTEST_WORKERS ?= --numprocesses 4 --dist loadfile
 
-# The product is up to date after test-swift; by itself this builds it.
+# With the store on PostgreSQL, which some tests need. The default build is compiled by test-swift.
 test-integration: deps-test
-	$(SWIFT) build --product hiveku-relay
-	$(SWIFT) build --product compose-probe
+	$(SWIFT) build $(TRAITS) --product hiveku-relay
+	$(SWIFT) build $(TRAITS) --product compose-probe
 	$(VENV)/bin/python -m pytest $(PYTEST_WORKERS) Tests/Integration
+	$(VENV)/bin/python Tests/Integration/on_postgresql.py -q $(PYTEST_WORKERS)
 
 # The long form of a test of InternetMessageTests, with another seed each day.
 FROM_FIELDS ?= 30000
 FROM_SEED ?= $(shell date +%Y%m%d)
 readers: deps-test
 	@echo "seed: $(FROM_SEED)"
-	FROM_FIELDS=$(FROM_FIELDS) FROM_SEED=$(FROM_SEED) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test --filter OtherReadersTests
+	FROM_FIELDS=$(FROM_FIELDS) FROM_SEED=$(FROM_SEED) PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --filter OtherReadersTests
 
 check-alerts: deps-test
 	$(VENV)/bin/python -m pytest Tests/Integration/test_alerts.py
 
 # Takes about half an hour. `make faults FAULTS="-k kill"` does a part of it.
 faults: deps-faults
-	$(SWIFT) build --product hiveku-relay
+	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	FAULTS_SIZE=full $(VENV)/bin/python -m pytest -s Tests/Integration/faults $(FAULTS)
 
 # A machine of its own: a minimal Debian with systemd, made with debootstrap and unshare.
@@ -137,6 +156,10 @@ test-deb: deb deps-test
 
 bench: release deps-bench
 	python3 Benchmarks/bench.py $(BENCH)
+
+bench-postgresql: release deps-bench deps-test
+	$(SWIFT) build -c release --product postgresql-probe
+	$(VENV)/bin/python Benchmarks/postgresql.py $(BENCH)
 
 bench-storeless: deps-run
 	$(SWIFT) build --package-path Benchmarks -c release --product storeless
@@ -152,11 +175,11 @@ bench-instructions: deps-instructions
 
 # PROGRAM=.build/release/hiveku-relay measures that one.
 bench-page: deps-test
-	$(SWIFT) build --product hiveku-relay
+	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	$(VENV)/bin/python Benchmarks/operator_page.py --binary $(PROGRAM)
 
 pictures: deps-test
-	$(SWIFT) build --product hiveku-relay
+	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	WRITE_PICTURES=1 $(VENV)/bin/python -m pytest Tests/Integration/test_operator_page_pictures.py
 
 fuzz: deps-run
@@ -172,15 +195,15 @@ sanitize: sanitize-address sanitize-thread
 
 sanitize-address: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ASAN_OPTIONS=detect_leaks=0 \
-		$(SWIFT) test --scratch-path .build-address --sanitize address --skip LeakTests
+		$(SWIFT) test $(TRAITS) --scratch-path .build-address --sanitize address --skip LeakTests
 
 # With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race. Without
 # MemoryTests too, which look at one event loop and take longer under it than they are given.
 sanitize-thread: deps-test
-	$(SWIFT) build --scratch-path .build-thread --sanitize thread --build-tests
+	$(SWIFT) build $(TRAITS) --scratch-path .build-thread --sanitize thread --build-tests
 	"$$(dirname "$$(command -v $(SWIFT))")/clang" -shared -fPIC -O1 -o .build-thread/mutex.so Tests/Sanitize/mutex.c
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
-		$(SWIFT) test --scratch-path .build-thread --sanitize thread --skip-build --skip LeakTests --skip MemoryTests
+		$(SWIFT) test $(TRAITS) --scratch-path .build-thread --sanitize thread --skip-build --skip LeakTests --skip MemoryTests
 
 # A link that leads nowhere is an error; a parameter whose name says all needs no line. One call for all modules makes one site.
 docs: deps-run
@@ -239,7 +262,7 @@ deps-faults: deps-test
 deps-deb:
 	$(call apt_install,$(APT_DEB))
 
-deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients $(VENV)/balancers
+deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients $(VENV)/balancers $(VENV)/postgresql
 	@true
 
 # Looked at each time: the list may be longer than when the virtual environment was made.
@@ -279,6 +302,9 @@ $(VENV)/clients: $(VENV)/ready
 # Behind the other, which unpacks in the same place.
 $(VENV)/balancers: $(VENV)/ready | $(VENV)/clients
 	$(call unpack,$(BALANCERS),balancers)
+
+$(VENV)/postgresql: $(VENV)/ready | $(VENV)/balancers
+	$(call unpack,$(POSTGRESQL),postgresql)
 
 $(VENV)/ready: Tests/requirements.txt | deps-test-packages
 	python3 -m venv $(VENV)

@@ -1,5 +1,6 @@
 """A relay under test: the program itself, started with settings of its own, and asked through its own commands."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -13,6 +14,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# The URL of a PostgreSQL server, with a role that may make databases: then relays are on databases there, one for each directory.
+POSTGRESQL = os.environ.get("RELAY_TEST_POSTGRESQL")
 BINARY = os.environ.get("HIVEKU_RELAY_BINARY", str(ROOT / ".build/debug/hiveku-relay"))
 
 # How long anything may take before a test fails rather than hangs. Not a measure of speed.
@@ -52,7 +55,7 @@ class Relay:
     def write_settings(self, settings):
         tree = {
             "hostname": "relay.example.com",
-            "database": str(self.directory / "relay.db"),
+            "database": self.database(),
             "listen": ["smtp://127.0.0.1:0", "smtps://127.0.0.1:0"],
             "tls": {"certificate": [str(self.certificate)], "private_key": [str(self.key_file)]},
             # Whatever the machine has: a test that is about space says so.
@@ -70,6 +73,20 @@ class Relay:
         self.expected_ports += page.startswith("http://")
         # JSON is YAML.
         self.config.write_text(json.dumps(tree, indent=2))
+
+    def database(self):
+        """A file in the directory, or a database on RELAY_TEST_POSTGRESQL that is made at the first call."""
+        if not POSTGRESQL:
+            return str(self.directory / "relay.db")
+        name = "test_" + hashlib.sha256(str(self.directory).encode()).hexdigest()[:24]
+        base, _, _ = POSTGRESQL.rpartition("/")
+        made = self.directory / "database-made"
+        if not made.exists():
+            from postgresql import programs
+
+            subprocess.run([str(programs() / "psql"), "-q", "-c", f"CREATE DATABASE {name}", POSTGRESQL], check=True, capture_output=True)
+            made.touch()
+        return f"{base}/{name}"
 
     # -- the process
 

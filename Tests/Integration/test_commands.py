@@ -218,7 +218,7 @@ def test_tags_and_times(own_relay):
 
 def test_status(relay):
     status = relay.json("status")[0]
-    assert set(status) == {"queue", "scheduled", "lanes", "emails_today", "standing", "suppressions"}
+    assert set(status) == {"queue", "scheduled", "lanes", "nodes", "emails_today", "standing", "suppressions"}
     assert set(status["emails_today"]) == {"live", "test"}
     assert "test lane: moving" in relay.run("status").stdout
 

@@ -259,3 +259,35 @@ def test_no_mangled_key_is_repeated(relay, arguments):
         told = (result.stdout + result.stderr).lower()
         # Of what is behind the public id, no part.
         assert not [i for i in range(16, 40) if KEY[i : i + 8].lower() in told], (arguments, text, told)
+
+
+# No server listens at port 1.
+SERVER = "postgresql://relay:open-sesame@127.0.0.1:1/relay"
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["status"], ["doctor"], ["doctor", "--json"], ["config", "check"], ["serve"]])
+def test_the_password_of_the_database_is_not_told(own_relay, command):
+    relay = own_relay(start=False)
+    relay.write_settings({"database": SERVER})
+    os.chmod(relay.config, 0o644)
+    result = relay.run(*command, check=False)
+    told = result.stdout + result.stderr
+    assert result.returncode == (0 if command == ["config", "check"] else 1), told
+    assert "sesame" not in told
+    if command[0] not in ("keys", "status"):
+        assert f"every user of this machine may read the password of the database in {relay.config}" in told
+    if command == ["doctor"]:
+        assert "postgresql://relay@127.0.0.1:1/relay" in told
+
+
+def test_a_file_of_passwords_that_others_may_read_is_told(own_relay):
+    relay = own_relay(start=False)
+    passwords = relay.directory / "pgpass"
+    passwords.write_text("*:*:*:*:open-sesame\n")
+    passwords.chmod(0o640)
+    relay.write_settings({"database": f"postgresql://relay@127.0.0.1:1/relay?passfile={passwords}"})
+    for command in [["config", "check"], ["doctor"]]:
+        result = relay.run(*command, check=False)
+        assert f"the passfile {passwords} is open to other users, so that libpq does not use it" in result.stdout + result.stderr
+    passwords.chmod(0o600)
+    assert "passfile" not in relay.run("config", "check").stderr

@@ -62,6 +62,10 @@ NOT_RUN = {
     "hiveku-relay suppressions import list.csv": "needs the file of the command before; test_suppressions.py imports an export",
     'hiveku-relay messages wait --key ID --subject "Order 42" --status bounced':
         "nothing bounces here; test_statuses.py waits for a bounce",
+    "hiveku-relay database copy --from /var/lib/hiveku-relay/relay.db    --to "
+    "'postgresql://relay@db.example.com/relay?passfile=/etc/hiveku-relay/pgpass'": "test_database_copy.py does it",
+    "hiveku-relay database copy --from 'postgresql://relay@db.example.com/relay?passfile=/etc/hiveku-relay/pgpass'    "
+    "--to /var/lib/hiveku-relay/relay.db": "test_database_copy.py does it",
     "make deb": "builds for minutes; make test-deb installs what it makes",
     "make release": "builds for minutes; make deb does it too",
 }

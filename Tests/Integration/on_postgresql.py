@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Runs tests of this directory with relays on PostgreSQL: what is promised holds on each store. More arguments are pytest's."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from postgresql import Server
+
+HERE = Path(__file__).parent
+# What goes the whole way of a message, an event and a request. The others ask nothing of the store that these do not.
+FILES = ["test_dialogues.py", "test_repeats.py", "test_live.py", "test_http.py", "test_revocation.py", "test_what_became.py",
+         "test_webhooks.py", "test_suppressions.py", "test_sender_reports.py"]
+# They write to a SQLite file.
+NOT_HERE = ["test_repeats.py::test_what_an_older_relay_accepted_is_known_again_for_a_day"]
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="hiveku-relay-postgresql-") as directory:
+        with Server(directory, settings={"max_connections": 500}) as server:
+            # It makes a database for each relay.
+            server.psql("ALTER ROLE relay CREATEDB", "postgres")
+            command = [sys.executable, "-m", "pytest", *[HERE / name for name in FILES]]
+            command += [word for name in NOT_HERE for word in ("--deselect", HERE / name)]
+            environment = {**os.environ, "RELAY_TEST_POSTGRESQL": server.url("postgres")}
+            return subprocess.run([str(word) for word in command] + sys.argv[1:], env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
