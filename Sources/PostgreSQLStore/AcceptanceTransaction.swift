@@ -12,6 +12,7 @@ struct AcceptanceTransaction {
     private let storage: StoragePolicy
     private let node: Int64
     private let uncapped: UncappedKeys
+    private let requiresReplica: Bool
 
     /// What is on record under a fingerprint.
     private struct Remembered {
@@ -60,7 +61,11 @@ struct AcceptanceTransaction {
         }
     }
 
-    init(_ batch: [Submission], now: Timestamp, storage: StoragePolicy, node: Int64, uncapped: UncappedKeys) {
+    init(
+        _ batch: [Submission], now: Timestamp, storage: StoragePolicy, node: Int64, uncapped: UncappedKeys,
+        requiresReplica: Bool
+    ) {
+        self.requiresReplica = requiresReplica
         self.uncapped = uncapped
         self.batch = batch
         self.now = now
@@ -123,6 +128,7 @@ struct AcceptanceTransaction {
                 proposed.map { Bytes($0.key.bytes) }, proposed.map(\.value.message),
                 proposed.map { $0.value.content.map { Bytes($0) } }, proposed.map(\.value.acceptedAt),
             ])
+        if requiresReplica { try connection.queue("SELECT \(ReplicaRow.commitsWait)") }
         // Most keys have no cap, and that was seen with their last batch.
         let asksForCaps = !uncapped.are(keys)
         if asksForCaps { try queueCaps(of: keys.map(\.text), in: connection) }
@@ -132,13 +138,17 @@ struct AcceptanceTransaction {
                 [large.map(\.0)])
         }
         // The results of BEGIN and its settings come first.
-        let results = Array(try connection.results().suffix(2 + (asksForCaps ? 2 : 0) + (large.isEmpty ? 0 : 1)))
+        let results = Array(
+            try connection.results().suffix(
+                2 + (requiresReplica ? 1 : 0) + (asksForCaps ? 2 : 0) + (large.isEmpty ? 0 : 1)))
+        // Where a standby is asked for and away, COMMIT waits for it. Where none is asked for, it would not.
+        if requiresReplica, results[2].first?.boolean(0) != true { throw StoreError.unavailable(ReplicaRow.missing) }
         if !large.isEmpty, let sizes = results.last { try verify(large, sizes) }
         var found = try found(results[0], results[1], proposed)
         let capped = found.standings.values.filter { $0.stored.key.limits.perDay != nil }.map(\.stored.key.id)
         uncapped.saw(found.standings.mapValues { $0.stored.key.limits.perDay == nil })
         if asksForCaps {
-            found.count(results[3])
+            found.count(results[requiresReplica ? 4 : 3])
         } else if !capped.isEmpty {
             // One has got a cap since.
             try queueCaps(of: capped.map(\.text), in: connection)

@@ -63,7 +63,8 @@ extension PostgreSQLStore: SubmissionStore {
                 }
             }
             let transaction = AcceptanceTransaction(
-                batch, now: now, storage: storage, node: place.node, uncapped: uncapped)
+                batch, now: now, storage: storage, node: place.node, uncapped: uncapped,
+                requiresReplica: requiresReplica)
             return try connection.transaction(onCommit: onSync) {
                 box.decided.withLock { $0 = nil }
                 let result = try transaction.run(in: connection)

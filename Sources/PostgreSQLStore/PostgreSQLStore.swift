@@ -258,13 +258,18 @@ enum ReplicaRow {
     static let missing =
         "database_replica is required, and no synchronous standby confirms commits; set synchronous_standby_names and start the standby"
 
+    /// Whether commits wait for a standby, there or not.
+    static let commitsWait = """
+        current_setting('synchronous_standby_names') <> ''
+            AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write')
+        """
+
     /// Whether commits wait for a standby, and one is there. `pg_stat_replication` shows its columns to members of `pg_monitor` only; to others
     /// the setting must do.
     static func isThere(in connection: Connection) throws -> Bool {
         try connection.isTrue(
             """
-            SELECT current_setting('synchronous_standby_names') <> ''
-                AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write')
+            SELECT \(commitsWait)
                 AND (NOT pg_has_role(current_user, 'pg_monitor', 'USAGE')
                     OR EXISTS (SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')))
             """)
