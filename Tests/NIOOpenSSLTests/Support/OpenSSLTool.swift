@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Glibc
 
 /// Debian's `openssl` command.
 enum OpenSSLTool {
@@ -20,29 +21,41 @@ enum OpenSSLTool {
     {
         let files = try TemporaryDirectory()
         let output = try files.write([], to: "output")
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["openssl"] + arguments
-        process.currentDirectoryURL = (directory ?? files).url
-        process.standardInput = try FileHandle(
-            forReadingFrom: URL(filePath: files.write(Array(input.utf8), to: "input")))
-        let sink = try FileHandle(forWritingTo: URL(filePath: output))
-        process.standardOutput = sink
-        process.standardError = sink
-        let bound = DispatchWorkItem { if process.isRunning { process.terminate() } }
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            process.terminationHandler = { _ in continuation.resume() }
-            do {
-                try process.run()
-                DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: bound)
-            } catch {
-                process.terminationHandler = nil
-                continuation.resume(throwing: error)
+        let process = try spawn(
+            ["env", "-C", (directory ?? files).url.path, "openssl"] + arguments,
+            input: files.write(Array(input.utf8), to: "input"), output: output)
+        let bound = DispatchWorkItem { kill(process, SIGTERM) }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: bound)
+        let status = await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                var status: CInt = 0
+                while waitpid(process, &status, 0) < 0, errno == EINTR {}
+                continuation.resume(returning: status & 0x7F == 0 ? status >> 8 & 0xFF : -1)
             }
         }
         bound.cancel()
         let text = String(decoding: try Data(contentsOf: URL(filePath: output)), as: UTF8.self)
-        return Outcome(status: process.terminationStatus, output: text)
+        return Outcome(status: status, output: text)
+    }
+
+    /// Not with Foundation's Process, which has crashed in tests that start many at once.
+    private static func spawn(
+        _ command: [String], input: String, output: String
+    ) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+        var environment: [UnsafeMutablePointer<CChar>?] =
+            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { (words + environment).forEach { free($0) } }
+        var process: pid_t = 0
+        let error = posix_spawnp(&process, command[0], &actions, nil, &words, &environment)
+        guard error == 0 else { throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO) }
+        return process
     }
 
     /// Runs it and throws what it said if it failed.
