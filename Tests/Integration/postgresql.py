@@ -77,6 +77,9 @@ class Pgbouncer:
 
 
 def serve(directory, pooling):
+    # What the program that starts this one has open is not for the servers: Foundation's Process takes another program for alive as long as
+    # anybody has its socket.
+    os.closerange(3, 65536)
     # Above the ports of the integration tests, which may run at the same time, and other ones than another server's like this.
     start = 24_000 + os.getpid() % 800 * 10
     ports = (port for port in range(start, start + 10) if not is_open("127.0.0.1", port))
