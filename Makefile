@@ -115,13 +115,15 @@ deb: deps-deb release
 test: deps-test test-swift test-integration
 
 # The tests that start a Python server find it in the virtual environment.
-# What asks a PostgreSQL server has the machine to itself; again through pgbouncer, which gives each client its session, or each
+# What asks a PostgreSQL server goes one after the other, as a transaction of one test, in whatever database, keeps another's words from
+# the index; again through pgbouncer, which gives each client its session, or each
 # transaction another one.
 test-swift: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip PostgreSQLStoreTests --skip PostgreSQLTestSupportTests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip-build --filter PostgreSQLStoreTests --filter PostgreSQLTestSupportTests
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip-build --filter PostgreSQLTestSupportTests
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip-build --no-parallel --filter PostgreSQLStoreTests
 	for mode in session transaction; do PATH="$(CURDIR)/$(VENV)/bin:$$PATH" POSTGRESQL_TEST_POOLING=$$mode \
-		$(SWIFT) test $(TRAITS) --skip-build --filter PostgreSQLStoreTests.ContractTests || exit 1; done
+		$(SWIFT) test $(TRAITS) --skip-build --no-parallel --filter PostgreSQLStoreTests.ContractTests || exit 1; done
 
 # The tests wait most of their time, so that more of them than the machine has cores can run side by side. Those of a file stay
 # together and in their order: they share a relay. PYTEST_WORKERS= runs one after the other.
