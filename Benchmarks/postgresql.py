@@ -6,12 +6,14 @@ of its own, durable. Works:
 
 accept   batches of 20 messages of 4 KB: the server's CPU a message, the store beside the floor (Benchmarks/load/postgresql-floor.c), in turn
 relay    work b of bench.py: the relay's own CPU a message, on SQLite and on PostgreSQL, in turn
-two      work b where each commit takes 5 ms: messages a second of one relay and of two on one database, in turn
+two      work b where each commit waits 5 ms for the standby: messages a second of one relay and of two on one database, in turn
+two-disk the same without a standby, where each flush of the server's disk takes 5 ms more. A server flushes once at a time, so this is bounded
 queue    messages through the queue, 50 at a time; the same while another session holds a snapshot
 body     messages of 25 MB: the server's CPU a MiB
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import shutil
@@ -19,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +30,7 @@ sys.path[:0] = [str(ROOT / "Tests/Integration"), str(ROOT / "Benchmarks")]
 import servers  # noqa: E402
 from bench import B, Bench  # noqa: E402
 from postgresql import Server  # noqa: E402
+from relay import free_port  # noqa: E402
 
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum_naptime": "10s", "max_connections": 200}
 
@@ -194,33 +198,84 @@ class Works:
         return {"own_us_a_message": costs, "messages_a_second": rates, "ratio_median": ratio}
 
     def two(self):
+        with self.server() as server, server.standby(self.directory / "standby", settings=SETTINGS) as standby:
+            with SlowAnswers(server.port, 0.005) as slow:
+                conninfo = standby.psql("SHOW primary_conninfo", "postgres")
+                standby.set("primary_conninfo", conninfo.replace(f"port={server.port}", f"port={slow.port}"))
+                server.wait_for_commits_on("standby")
+                return self.one_and_two(server)
+
+    def two_disk(self):
+        with self.server(sync_delay=0.005) as server:
+            return self.one_and_two(server)
+
+    def one_and_two(self, server):
         bench = self.bench()
         servers.make_tools(bench.tools)
         messages = max(2000, round(4000 * self.options.scale / 2000) * 2000)
         rates = {1: [], 2: []}
-        with self.server(sync_delay=0.005) as server:
-            for _ in range(self.options.rounds):
-                for count in rates:
-                    name, url = self.empty(server)
-                    relays = []
-                    try:
-                        for number in range(count):
-                            self.made += 1
-                            relays.append(RelayOn(
-                                f"relay{number}", self.directory / f"relay{self.made}", bench.tools, self.options.binary, url,
-                                server, name))
-                        reports, _ = self.load(bench, relays, messages)
-                    finally:
-                        for relay in relays:
-                            relay.stop()
-                    rates[count].append(count * messages / max(report["seconds"] for report in reports))
+        for _ in range(self.options.rounds):
+            for count in rates:
+                name, url = self.empty(server)
+                relays = []
+                try:
+                    for number in range(count):
+                        self.made += 1
+                        relays.append(RelayOn(
+                            f"relay{number}", self.directory / f"relay{self.made}", bench.tools, self.options.binary, url,
+                            server, name))
+                    reports, _ = self.load(bench, relays, messages)
+                finally:
+                    for relay in relays:
+                        relay.stop()
+                rates[count].append(count * messages / max(report["seconds"] for report in reports))
         ratio = statistics.median(two / one for one, two in zip(rates[1], rates[2]))
         return {"messages_a_second": rates, "ratio_median": ratio}
 
 
+class SlowAnswers:
+    """Passes connections on to a port. What their clients send takes `delay` seconds more, however much is on its way at once."""
+
+    def __init__(self, port, delay):
+        self.target, self.delay, self.port = port, delay, free_port()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", self.port), self.loop).result()
+        return self
+
+    def __exit__(self, *_):
+        async def end():
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def _serve(self, reader, writer):
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
+
+        async def pass_on(source, write):
+            while data := await source.read(65536):
+                write(data)
+
+        both = [
+            asyncio.ensure_future(pass_on(from_server, writer.write)),
+            asyncio.ensure_future(pass_on(reader, lambda data: self.loop.call_later(self.delay, to_server.write, data)))]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, to_server):
+            end.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", default="accept,relay,two,queue,body")
+    parser.add_argument("--work", default="accept,relay,two,two-disk,queue,body")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--binary", default=ROOT / ".build/release/hiveku-relay")
@@ -231,7 +286,7 @@ def main():
     works = Works(options)
     try:
         for work in options.work.split(","):
-            print(json.dumps({work: getattr(works, work)()}), flush=True)
+            print(json.dumps({work: getattr(works, work.replace('-', '_'))()}), flush=True)
     finally:
         shutil.rmtree(works.directory, ignore_errors=True)
 

@@ -101,8 +101,9 @@ final class GroupCommit: Sendable {
                 // One of them may be the cause; the others must not suffer for it.
                 if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
                 observe(.storageFailed(error))
+                let refusal: Refusal = error as? StoreError == .inDoubt ? .commitInDoubt : .storageUnavailable
                 for pending in batch {
-                    for i in pending.submissions.indices { pending.completion(i, .failure(.storageUnavailable)) }
+                    for i in pending.submissions.indices { pending.completion(i, .failure(refusal)) }
                 }
             }
             goOn()
@@ -129,4 +130,9 @@ extension Refusal {
 
     public static let storageUnavailable = Refusal(
         .storage, "The relay can't store the message just now; send it again later")
+
+    static let commitInDoubt = Refusal(
+        .storage,
+        "The relay could not find out in time whether the message was stored; send it again later",
+        isInDoubt: true)
 }

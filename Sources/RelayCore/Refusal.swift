@@ -48,11 +48,16 @@ public struct Refusal: Error, Hashable, Sendable {
     public var explanation: String
     /// For limits: how long until another try can succeed.
     public var retryAfter: Duration?
+    /// For ``RefusalReason/storage``: whether the message may have been stored all the same.
+    public var isInDoubt: Bool
 
-    public init(_ reason: RefusalReason, _ explanation: String, retryAfter: Duration? = nil) {
+    public init(
+        _ reason: RefusalReason, _ explanation: String, retryAfter: Duration? = nil, isInDoubt: Bool = false
+    ) {
         self.reason = reason
         self.explanation = explanation
         self.retryAfter = retryAfter
+        self.isInDoubt = isInDoubt
     }
 }
 

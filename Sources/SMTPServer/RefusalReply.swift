@@ -50,7 +50,9 @@ extension Reply {
             switch stage {
             // RFC 4954 section 6: a temporary failure of the authentication itself.
             case .authentication: (code, status) = (454, EnhancedStatus(7, 0))
-            case .envelope, .content: (code, status) = (452, EnhancedStatus(3, 1))
+            // What is in doubt was not refused for want of space.
+            case .envelope, .content:
+                (code, status) = refusal.isInDoubt ? (451, EnhancedStatus(3, 0)) : (452, EnhancedStatus(3, 1))
             }
         }
         self.init(code, status, refusal.explanation, reason: refusal.reason.rawValue)

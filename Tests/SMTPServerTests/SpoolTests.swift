@@ -105,6 +105,17 @@ import Testing
         #expect(fixture.store.accepted.count == 1)
     }
 
+    /// The message may be stored, so the reply does not blame the storage.
+    @Test func aCommitInDoubtHasAReplyOfItsOwn() async throws {
+        let fixture = try ServerFixture()
+        let client = try await fixture.signedIn()
+        fixture.store.fail { $0.commit = .inDoubt }
+        #expect(
+            try await client.sendMessage()
+                == "451 4.3.0 The relay could not find out in time whether the message was stored; send it again later [storage]"
+        )
+    }
+
     enum SpoolStep: CaseIterable {
         case makeFile, append, finish
 

@@ -78,6 +78,8 @@ def test_a_wait_for_the_standby_that_is_cancelled_acknowledges_nothing(relays, t
         primary.wait_for_replay(pair.standby)
         compare(senders.ledger, pair.standby)
         assert doubts([relay])["committed" if not IS_FULL else "unknown"] > 0
+        if IS_FULL:
+            assert refusals(senders.ledger)["451 4.3.0"] > 0
         print(f"batches in doubt: {dict(doubts([relay]))}; not accepted: {dict(refusals(senders.ledger))}")
 
 
