@@ -2,9 +2,11 @@
 
 import asyncio
 import collections
+import contextlib
 import time
 
 from load import Client, Ledger, trusting
+from postgresql_relays import Pair, compare, relays  # noqa: F401
 from relay import DEADLINE, key_id
 from shared_database import Group, server, wait_until
 from sizes import IS_FULL, size
@@ -20,7 +22,7 @@ def test_exactly_the_daily_cap_is_accepted_on_three_relays_and_while_the_server_
     for restarts in (False, True):
         key = group[0].create_key("test", per_second=1_000_000, per_day=CAP)
         ledger = Ledger()
-        asyncio.run(fill(group, key, ledger, server if restarts else None))
+        asyncio.run(fill(group.relays, key, ledger, (lambda: restart(server)) if restarts else None))
         assert len(unique(ledger)) == CAP
         assert server.psql(f"SELECT count(*) FROM message WHERE key = '{key_id(key)}'") == str(CAP)
         assert server.psql(f"SELECT sum(emails) FROM usage WHERE key = '{key_id(key)}'") == str(CAP)
@@ -28,17 +30,43 @@ def test_exactly_the_daily_cap_is_accepted_on_three_relays_and_while_the_server_
               + (", the server started again meanwhile" if restarts else ""))
 
 
+def test_exactly_the_daily_cap_is_accepted_while_a_standby_takes_over(relays, tmp_path):  # noqa: F811
+    with contextlib.ExitStack() as stack:
+        pair = Pair(tmp_path, stack)
+        three = relays(pair.url, 3)
+        key = three[0].create_key("test", per_second=1_000_000, per_day=CAP)
+        ledger = Ledger()
+
+        def fail_over():
+            pair.kill_primary()
+            pair.promote()
+
+        asyncio.run(fill(three, key, ledger, fail_over))
+        compare(ledger, pair.primary)
+        assert len(unique(ledger)) == CAP
+        assert pair.primary.psql(f"SELECT count(*) FROM message WHERE key = '{key_id(key)}'") == str(CAP)
+        assert pair.primary.psql(f"SELECT sum(emails) FROM usage WHERE key = '{key_id(key)}'") == str(CAP)
+
+
+def restart(server):
+    server.stop("immediate")
+    server.start()
+
+
 def unique(ledger):
     return {message.subject for message in ledger.accepted}
 
 
-async def fill(group, key, ledger, restarted):
-    """Sends on all relays until each has said that the cap is reached. What got no answer, or an answer of 4xx, is sent again."""
-    is_full = [False] * len(group.relays)
+async def fill(relays, key, ledger, interrupt=None):  # noqa: F811
+    """Sends on all relays until each has said that the cap is reached. What got no answer, or an answer of 4xx, is sent again.
+
+    `interrupt` is called in the midst of it.
+    """
+    is_full = [False] * len(relays)
     enough = asyncio.Event()
 
     async def work(place):
-        relay, context, again = group[place], trusting(group[place]), None
+        relay, context, again = relays[place], trusting(relays[place]), None
         while not is_full[place]:
             try:
                 client = await Client.connect(relay, key, ledger, context)
@@ -64,14 +92,13 @@ async def fill(group, key, ledger, restarted):
                     enough.set()
             client.close()
 
-    async def restart():
+    async def interrupted():
         await enough.wait()
-        await asyncio.to_thread(restarted.stop, "immediate")
-        assert len(unique(ledger)) < CAP, "it was to be stopped in the midst of the load"
-        await asyncio.to_thread(restarted.start)
+        assert len(unique(ledger)) < CAP, "the load was to be interrupted in its midst"
+        await asyncio.to_thread(interrupt)
 
-    workers = [work(place) for place in range(len(group.relays)) for _ in range(4)]
-    await asyncio.wait_for(asyncio.gather(*workers, *([restart()] if restarted else [])), DEADLINE)
+    workers = [work(place) for place in range(len(relays)) for _ in range(4)]
+    await asyncio.wait_for(asyncio.gather(*workers, *([interrupted()] if interrupt else [])), DEADLINE)
 
 
 Attempt = collections.namedtuple("Attempt", "asked answered")
