@@ -175,7 +175,10 @@ let package = Package(
             name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
             swiftSettings: strict),
         // A PostgreSQL server that tests start.
-        .target(name: "PostgreSQLTestSupport", path: "Tests/PostgreSQLTestSupport", swiftSettings: strict),
+        .target(name: "ProcessSupport", path: "Tests/ProcessSupport", swiftSettings: strict),
+        .target(
+            name: "PostgreSQLTestSupport", dependencies: ["ProcessSupport"], path: "Tests/PostgreSQLTestSupport",
+            swiftSettings: strict),
         tests("PostgreSQLTestSupportTests", ["PostgreSQLTestSupport"]),
         // Composes emails for the readers of mail that Tests/Integration holds them against.
         .executableTarget(
@@ -196,15 +199,19 @@ let package = Package(
         tests(
             "PostgreSQLStoreTests",
             ["PostgreSQLStore", "SQLiteStore", "RelayCore", "StoreContract", "TestSupport", "PostgreSQLTestSupport"]),
-        tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", nioCore, nioPosix, nioEmbedded]),
-        tests("InternetMessageTests", ["InternetMessage", "TestSupport"], exclude: ["Corpus", "Support"]),
-        tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
+        tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", "ProcessSupport", nioCore, nioPosix, nioEmbedded]),
+        tests(
+            "InternetMessageTests", ["InternetMessage", "ProcessSupport", "TestSupport"],
+            exclude: ["Corpus", "Support"]),
+        tests("StrictJSONTests", ["StrictJSON", "ProcessSupport", "TestSupport"]),
         tests("MessageCompositionTests", ["MessageComposition", "InternetMessage", "TestSupport"]),
         tests(
             "HTTPServerTests",
             [
                 "HTTPServer", "StrictJSON", "MessageComposition", "Listening", "Admission", "InternetMessage",
-                "NIOOpenSSL", "RelayCore", "SQLiteStore", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+                "NIOOpenSSL", "ProcessSupport", "RelayCore", "SQLiteStore", "TestSupport", nioCore, nioPosix,
+                nioEmbedded,
+                nioHTTP1,
                 logging,
                 httpTypes,
                 nioHTTPTypes,
@@ -219,7 +226,8 @@ let package = Package(
         tests("SenderReportsTests", ["SenderReports", "RelayCore", "InternetMessage", "TestSupport", logging]),
         tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
         .target(
-            name: "AWSTestSupport", dependencies: ["AWSClient", "RelayCore", nioCore, nioPosix, nioHTTP1],
+            name: "AWSTestSupport",
+            dependencies: ["AWSClient", "ProcessSupport", "RelayCore", nioCore, nioPosix, nioHTTP1],
             path: "Tests/AWSTestSupport", swiftSettings: strict),
         tests(
             "AWSClientTests",

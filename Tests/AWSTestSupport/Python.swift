@@ -1,23 +1,22 @@
 import Foundation
+import ProcessSupport
 
 /// Runs scripts with the Python that has botocore and moto: `python3`, or what PYTHON names.
 package final class Python: Sendable {
     struct Failed: Error, CustomStringConvertible { let description: String }
 
-    private let process: Process
+    private let process: ChildProcess
     private let input: FileHandle
     private let output: FileHandle
 
     package init(_ script: String) throws {
-        process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script]
         let input = Pipe()
         let output = Pipe()
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        process = try ChildProcess(
+            [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script],
+            input: input.fileHandleForReading, output: output.fileHandleForWriting)
+        // The output ends with the last handle for it.
+        try output.fileHandleForWriting.close()
         self.input = input.fileHandleForWriting
         self.output = output.fileHandleForReading
     }
@@ -29,10 +28,8 @@ package final class Python: Sendable {
             try python.input.write(contentsOf: input)
             try python.input.close()
             let output = try python.output.readToEnd() ?? Data()
-            python.process.waitUntilExit()
-            guard python.process.terminationStatus == 0 else {
-                throw Failed(description: "python3 ended with status \(python.process.terminationStatus)")
-            }
+            let status = python.process.wait()
+            guard status == 0 else { throw Failed(description: "python3 ended with status \(status)") }
             return output
         }
     }
@@ -52,7 +49,7 @@ package final class Python: Sendable {
     /// The script sees the end of its input and ends; also when this process dies without saying so.
     package func end() async throws {
         try input.close()
-        try await Python.onThread { [process] in process.waitUntilExit() }
+        try await Python.onThread { [process] in _ = process.wait() }
     }
 
     /// Blocking calls must not hold up the threads that tasks run on.

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import InternetMessage
 import MessageComposition
+import ProcessSupport
 import RelayCore
 import StrictJSON
 import Testing
@@ -76,19 +77,17 @@ struct OpenAPIDocumentTests {
             look(document)
             assert count >= 10, count
             """
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script]
         let input = Pipe()
         let errors = Pipe()
-        process.standardInput = input
-        process.standardError = errors
-        try process.run()
+        let process = try ChildProcess(
+            [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script],
+            input: input.fileHandleForReading, errors: errors.fileHandleForWriting)
+        // What it writes ends with the last handle for it.
+        try errors.fileHandleForWriting.close()
         try input.fileHandleForWriting.write(contentsOf: Data(document.bytes))
         try input.fileHandleForWriting.close()
         let words = try errors.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(String(decoding: words, as: UTF8.self))")
+        #expect(process.wait() == 0, "\(String(decoding: words, as: UTF8.self))")
     }
 
     @Test("Has the fields and bounds that are checked")

@@ -1,4 +1,5 @@
 import Foundation
+import ProcessSupport
 import TestSupport
 import Testing
 
@@ -99,15 +100,11 @@ private enum Oracle {
         let outputFile = directory.appendingPathComponent("output")
         try input.write(to: inputFile)
         try Data().write(to: outputFile)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["java", "-cp", libraries.joined(separator: ":"), program.path]
-        process.standardInput = try FileHandle(forReadingFrom: inputFile)
-        process.standardOutput = try FileHandle(forWritingTo: outputFile)
-        try process.run()
-        process.waitUntilExit()
+        let process = try ChildProcess(
+            ["java", "-cp", libraries.joined(separator: ":"), program.path],
+            input: FileHandle(forReadingFrom: inputFile), output: FileHandle(forWritingTo: outputFile))
         try #require(
-            process.terminationStatus == 0, "libmail-java and openjdk-17-jdk-headless are needed for this test")
+            process.wait() == 0, "libmail-java and openjdk-17-jdk-headless are needed for this test")
         return String(decoding: try Data(contentsOf: outputFile), as: UTF8.self).split(separator: "\n").map { line in
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             let verdict: Reading.Verdict =

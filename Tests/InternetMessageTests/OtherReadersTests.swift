@@ -1,4 +1,5 @@
 import Foundation
+import ProcessSupport
 import TestSupport
 import Testing
 
@@ -268,22 +269,17 @@ private struct Reader {
         }
         let input = folder.appendingPathComponent("fields")
         try data.write(to: input)
-        var processes: [(Process, URL)] = []
+        var processes: [(ChildProcess, URL)] = []
         for reader in readers {
             let output = folder.appendingPathComponent(reader.name)
             try Data().write(to: output)
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = reader.arguments
-            process.standardInput = try FileHandle(forReadingFrom: input)
-            process.standardOutput = try FileHandle(forWritingTo: output)
-            try process.run()
+            let process = try ChildProcess(
+                reader.arguments, input: FileHandle(forReadingFrom: input), output: FileHandle(forWritingTo: output))
             processes.append((process, output))
         }
         return try zip(readers, processes).map { reader, started in
-            started.0.waitUntilExit()
             try #require(
-                started.0.terminationStatus == 0, "\(reader.name) is needed for this test: \(reader.arguments)")
+                started.0.wait() == 0, "\(reader.name) is needed for this test: \(reader.arguments)")
             let text = String(decoding: try Data(contentsOf: started.1), as: UTF8.self)
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             try #require(lines.count == fields.count)

@@ -1,4 +1,5 @@
 import Foundation
+import ProcessSupport
 import TestSupport
 import Testing
 
@@ -46,14 +47,9 @@ private enum PythonReader {
         let output = folder.appendingPathComponent("output")
         try data.write(to: input)
         try Data().write(to: output)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [python, program]
-        process.standardInput = try FileHandle(forReadingFrom: input)
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "Python is needed for this test")
+        let process = try ChildProcess(
+            [python, program], input: FileHandle(forReadingFrom: input), output: FileHandle(forWritingTo: output))
+        try #require(process.wait() == 0, "Python is needed for this test")
         let lines = try Data(contentsOf: output).split(separator: 0x0A)
         try #require(lines.count == messages.count)
         return try lines.map { try JSONDecoder().decode(Reading.self, from: $0) }

@@ -1,13 +1,14 @@
 import Dispatch
 import Foundation
 import Glibc
+import ProcessSupport
 
 /// A program that answers each line with a line, and ends when its standard input does: also when this process is killed.
 ///
 /// Its questions are asked one after the other, on a thread of their own, since reads and writes block.
 final class Conversation: Sendable {
     private let queue = DispatchQueue(label: "PostgreSQLTestServer")
-    private let process: pid_t
+    private let process: ChildProcess
     private let channel: FileHandle
     private let errors: FileHandle
 
@@ -20,7 +21,11 @@ final class Conversation: Sendable {
         signal(SIGPIPE, SIG_IGN)
         // Closed behind the start, and not before: nothing else keeps it open.
         defer { try? itsEnd.close() }
-        process = try Self.spawn(command, [itsEnd.fileDescriptor, itsEnd.fileDescriptor, errors.fileDescriptor])
+        do {
+            process = try ChildProcess(command, input: itsEnd, output: itsEnd, errors: errors)
+        } catch let error as ChildProcess.NotStarted {
+            throw PostgreSQLTestServer.Failed(description: error.description)
+        }
         // What the program prints first: that it is ready. It is read with the first answer.
         queue.async { [self] in _ = try? line() }
     }
@@ -37,7 +42,7 @@ final class Conversation: Sendable {
     func end() async throws {
         try await onQueue { [self] in
             try channel.close()
-            try wait()
+            _ = process.wait()
         }
     }
 
@@ -66,31 +71,6 @@ final class Conversation: Sendable {
         let text = (try? errors.readToEnd()).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) } ?? ""
         return .init(
             description: "the server for tests has ended: \(text.trimmingCharacters(in: .whitespacesAndNewlines))")
-    }
-
-    private func wait() throws {
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0 {
-            guard errno == EINTR else { throw Self.failure("waitpid", errno) }
-        }
-    }
-
-    // Not with Foundation's Process, which has crashed in tests that start many.
-    private static func spawn(_ command: [String], _ descriptors: [Int32]) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for (number, descriptor) in descriptors.enumerated() {
-            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(number))
-        }
-        var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
-        var environment: [UnsafeMutablePointer<CChar>?] =
-            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (arguments + environment).forEach { free($0) } }
-        var process: pid_t = 0
-        let error = posix_spawnp(&process, command[0], &actions, nil, &arguments, &environment)
-        guard error == 0 else { throw failure("can't start \(command[0])", error) }
-        return process
     }
 
     /// Closed in other programs that this process starts, from its making on: one that held it open would keep the server alive.

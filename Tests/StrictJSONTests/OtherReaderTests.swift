@@ -1,4 +1,5 @@
 import Foundation
+import ProcessSupport
 import StrictJSON
 import TestSupport
 import Testing
@@ -71,21 +72,19 @@ struct OtherReaderTests {
     @Test("Reads the same, and refuses the same, of thousands of changed documents")
     func agreement() throws {
         let inputs = Self.mutations(6000)
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", Self.script]
         let lines = inputs.map { $0.map { hexadecimal($0) }.joined() + "\n" }.joined()
         let directory = try TemporaryDirectory()
         let file = URL(filePath: directory.path).appending(path: "documents")
         try Data(lines.utf8).write(to: file)
-        process.standardInput = try FileHandle(forReadingFrom: file)
         let output = Pipe()
-        process.standardOutput = output
-        try process.run()
+        let process = try ChildProcess(
+            [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", Self.script],
+            input: FileHandle(forReadingFrom: file), output: output.fileHandleForWriting)
+        // The output ends with the last handle for it.
+        try output.fileHandleForWriting.close()
         let answers = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
             .split(separator: "\n")
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0 && answers.count == inputs.count)
+        try #require(process.wait() == 0 && answers.count == inputs.count)
 
         var taken = 0
         for (input, answer) in zip(inputs, answers) {

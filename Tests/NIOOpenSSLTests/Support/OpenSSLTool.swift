@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Glibc
+import ProcessSupport
 
 /// Debian's `openssl` command.
 enum OpenSSLTool {
@@ -20,42 +21,19 @@ enum OpenSSLTool {
         -> Outcome
     {
         let files = try TemporaryDirectory()
-        let output = try files.write([], to: "output")
-        let process = try spawn(
-            ["env", "-C", (directory ?? files).url.path, "openssl"] + arguments,
-            input: files.write(Array(input.utf8), to: "input"), output: output)
-        let bound = DispatchWorkItem { kill(process, SIGTERM) }
+        let output = URL(filePath: try files.write([], to: "output"))
+        let handle = try FileHandle(forWritingTo: output)
+        let process = try ChildProcess(
+            ["openssl"] + arguments,
+            input: FileHandle(forReadingFrom: URL(filePath: files.write(Array(input.utf8), to: "input"))),
+            output: handle, errors: handle, in: (directory ?? files).url)
+        let bound = DispatchWorkItem { kill(process.id, SIGTERM) }
         DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: bound)
         let status = await withCheckedContinuation { continuation in
-            Thread.detachNewThread {
-                var status: CInt = 0
-                while waitpid(process, &status, 0) < 0, errno == EINTR {}
-                continuation.resume(returning: status & 0x7F == 0 ? status >> 8 & 0xFF : -1)
-            }
+            Thread.detachNewThread { continuation.resume(returning: process.wait()) }
         }
         bound.cancel()
-        let text = String(decoding: try Data(contentsOf: URL(filePath: output)), as: UTF8.self)
-        return Outcome(status: status, output: text)
-    }
-
-    /// Not with Foundation's Process, which has crashed in tests that start many at once.
-    private static func spawn(
-        _ command: [String], input: String, output: String
-    ) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
-        var environment: [UnsafeMutablePointer<CChar>?] =
-            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (words + environment).forEach { free($0) } }
-        var process: pid_t = 0
-        let error = posix_spawnp(&process, command[0], &actions, nil, &words, &environment)
-        guard error == 0 else { throw POSIXError(POSIXErrorCode(rawValue: error) ?? .EIO) }
-        return process
+        return Outcome(status: status, output: String(decoding: try Data(contentsOf: output), as: UTF8.self))
     }
 
     /// Runs it and throws what it said if it failed.
