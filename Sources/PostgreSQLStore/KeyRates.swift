@@ -52,14 +52,26 @@ struct KeyRateRow {
     init(bucket: TokenBucket, ahead: Int = 0, aheadUntil: Double = 0, now: MonotonicTime) {
         self.bucket = bucket
         self.now = now
-        let isOver = now.seconds >= aheadUntil
-        self.ahead = isOver ? 0 : ahead
-        self.aheadUntil = isOver ? now.seconds + KeyRateRow.aheadLasts : aheadUntil
+        self.ahead = ahead
+        self.aheadUntil = aheadUntil
+    }
+
+    /// Forgets what was taken ahead once its time is over. Until then the bucket had no room for it: it may have been spent in the last
+    /// moment.
+    private mutating func expire(_ limits: SendingLimits) {
+        guard now.seconds >= aheadUntil else { return }
+        if ahead > 0 {
+            let end = MonotonicTime(seconds: aheadUntil)
+            bucket.learn(bucket.available(limits: room(limits), at: end), limits: limits, at: end)
+            ahead = 0
+        }
+        aheadUntil = now.seconds + KeyRateRow.aheadLasts
     }
 
     mutating func take(
         _ emails: Int, most: Int, limits: SendingLimits, maximumWait: Double
     ) -> SharedRateAnswer {
+        expire(limits)
         let inBucket = room(limits)
         let available = bucket.available(limits: inBucket, at: now)
         let answer = bucket.take(emails, limits: inBucket, at: now, maximumWait: maximumWait)
@@ -76,6 +88,7 @@ struct KeyRateRow {
     }
 
     mutating func giveBack(_ emails: Int, limits: SendingLimits) {
+        expire(limits)
         bucket.giveBack(emails, takenAt: now, limits: room(limits), at: now)
     }
 

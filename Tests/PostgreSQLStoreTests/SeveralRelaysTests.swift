@@ -238,6 +238,14 @@ private final class Flag: Sendable {
         #expect(sent == 10)
         // Theirs is lost, and the bucket has room for it again.
         #expect((0..<12).map { _ in take(1, most: 1) }.reduce(0, +) == 10)
+        // What is taken ahead then may be spent until 1.5, and the bucket has filled up beside it.
+        #expect(take(1.2, most: 5) == 5)
+        let held = ahead
+        #expect(held == 4)
+        // So the room that it leaves is filled from then on only.
+        var behind = 0
+        while take(1.501, most: 1) == 1 { behind += 1 }
+        #expect(held + behind == 10)
     }
 
     @Test func afterARevocationNothingIsAcceptedByAny() async throws {
