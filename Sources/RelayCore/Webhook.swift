@@ -1,26 +1,8 @@
 /// The id of a webhook: `wh_` and 20 characters.
-public struct WebhookID: Hashable, Sendable, CustomStringConvertible {
-    public let text: String
+public typealias WebhookID = ResourceID<Webhook>
 
-    public static let prefix = "wh_"
-    private static let digits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
-    private static let length = 20
-
-    public init(using generator: inout some RandomNumberGenerator) {
-        var octets = Array(WebhookID.prefix.utf8)
-        for _ in 0..<WebhookID.length { octets.append(WebhookID.digits[Int.random(in: 0..<32, using: &generator)]) }
-        text = String(decoding: octets, as: UTF8.self)
-    }
-
-    /// Nil for anything else.
-    public init?(_ text: String) {
-        guard text.hasPrefix(WebhookID.prefix), text.utf8.count == WebhookID.prefix.utf8.count + WebhookID.length,
-            text.utf8.dropFirst(WebhookID.prefix.utf8.count).allSatisfy(WebhookID.digits.contains)
-        else { return nil }
-        self.text = text
-    }
-
-    public var description: String { text }
+extension Webhook: IdentifiedResource {
+    public static let idPrefix = "wh_"
 }
 
 /// What a webhook may hear of. The raw values are the names in the API: the vendor's where it has one.

@@ -1,0 +1,36 @@
+/// What an id begins with that names a resource of this kind.
+public protocol IdentifiedResource {
+    /// Short, with its underscore: `wh_`.
+    static var idPrefix: String { get }
+}
+
+/// The id of a resource: the prefix of its kind and 20 characters.
+public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomStringConvertible {
+    public let text: String
+
+    public static var prefix: String { Kind.idPrefix }
+
+    public init(using generator: inout some RandomNumberGenerator) {
+        var octets = Array(Kind.idPrefix.utf8)
+        for _ in 0..<ResourceIDForm.length {
+            octets.append(ResourceIDForm.digits[Int.random(in: 0..<32, using: &generator)])
+        }
+        text = String(decoding: octets, as: UTF8.self)
+    }
+
+    /// Nil for anything else.
+    public init?(_ text: String) {
+        let prefix = Kind.idPrefix
+        guard text.hasPrefix(prefix), text.utf8.count == prefix.utf8.count + ResourceIDForm.length,
+            text.utf8.dropFirst(prefix.utf8.count).allSatisfy(ResourceIDForm.digits.contains)
+        else { return nil }
+        self.text = text
+    }
+
+    public var description: String { text }
+}
+
+private enum ResourceIDForm {
+    static let digits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+    static let length = 20
+}
