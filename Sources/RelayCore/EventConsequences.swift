@@ -8,10 +8,11 @@ public struct MessageFacts: Sendable {
     public var subject: String?
     public var tags: [String]
     public var isAutomatic: Bool
+    public var template: TemplateReference?
 
     public init(
         id: MessageID, key: KeyID, environment: Environment, reversePath: String?, subject: String?, tags: [String],
-        isAutomatic: Bool
+        isAutomatic: Bool, template: TemplateReference? = nil
     ) {
         self.id = id
         self.key = key
@@ -20,6 +21,12 @@ public struct MessageFacts: Sendable {
         self.subject = subject
         self.tags = tags
         self.isAutomatic = isAutomatic
+        self.template = template
+    }
+
+    /// What its recipients are counted under. Empty for most messages.
+    public var statisticsNames: [(kind: StatisticsKind, name: String)] {
+        (template.map { [(.template, $0.id.text)] } ?? []) + tags.map { (.tag, $0) }
     }
 
     /// Whether the sender may be told of a failure by mail at all.

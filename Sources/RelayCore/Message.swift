@@ -63,12 +63,15 @@ public struct Submission: Sendable {
     public var batch: SubmissionBatch?
     /// It is an automatic reply, a report or from a list, by its header: nobody is told by mail that it failed (RFC 3834 section 2).
     public var isAutomatic: Bool
+    /// What it was made from, with its version; nil: from no template.
+    public var template: TemplateReference?
 
     public init(
         id: MessageID, key: KeyID, client: IPAddress, envelope: Envelope, subject: String?, body: SubmissionBody,
         acceptedAt: Timestamp, fingerprint: Fingerprint? = nil, secret: KeyDigest? = nil, scope: Scope = .send,
         domains: [ClaimedDomain] = [], tags: [String] = [], scheduledAt: Timestamp? = nil,
-        idempotency: Idempotency? = nil, batch: SubmissionBatch? = nil, isAutomatic: Bool = false
+        idempotency: Idempotency? = nil, batch: SubmissionBatch? = nil, isAutomatic: Bool = false,
+        template: TemplateReference? = nil
     ) {
         self.id = id
         self.key = key
@@ -86,6 +89,7 @@ public struct Submission: Sendable {
         self.idempotency = idempotency
         self.batch = batch
         self.isAutomatic = isAutomatic
+        self.template = template
     }
 
     /// When its deliveries are due, and since when the time counts after which they are given up.

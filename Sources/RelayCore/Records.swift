@@ -57,6 +57,8 @@ public struct MessageRecord: Sendable {
     public var tags: [String]
     /// The time that it was scheduled for, also when that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?
+    /// What it was made from, with its version; nil: from no template.
+    public var template: TemplateReference?
     public var deliveries: [Delivery]
     /// What others have told of its recipients, and who was suppressed.
     public var reported: [ReportedEvent]
@@ -67,7 +69,7 @@ public struct MessageRecord: Sendable {
     public init(
         id: MessageID, key: KeyID, environment: Environment, client: IPAddress?, reversePath: String?, subject: String?,
         size: Int, acceptedAt: Timestamp, hasBody: Bool, tags: [String] = [], scheduledAt: Timestamp? = nil,
-        deliveries: [Delivery], reported: [ReportedEvent] = [], now: Timestamp
+        template: TemplateReference? = nil, deliveries: [Delivery], reported: [ReportedEvent] = [], now: Timestamp
     ) {
         self.id = id
         self.key = key
@@ -80,6 +82,7 @@ public struct MessageRecord: Sendable {
         self.hasBody = hasBody
         self.tags = tags
         self.scheduledAt = scheduledAt
+        self.template = template
         self.deliveries = deliveries
         self.reported = reported
         state = MessageState(

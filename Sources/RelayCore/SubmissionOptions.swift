@@ -6,11 +6,17 @@ public struct SubmissionOptions: Hashable, Sendable {
     public var scheduledAt: Timestamp?
     /// How it is known again when the client repeats its request; nil: only by what the message itself says.
     public var idempotency: Idempotency?
+    /// What it was made from, with its version; nil: from no template.
+    public var template: TemplateReference?
 
-    public init(tags: [String] = [], scheduledAt: Timestamp? = nil, idempotency: Idempotency? = nil) {
+    public init(
+        tags: [String] = [], scheduledAt: Timestamp? = nil, idempotency: Idempotency? = nil,
+        template: TemplateReference? = nil
+    ) {
         self.tags = tags
         self.scheduledAt = scheduledAt
         self.idempotency = idempotency
+        self.template = template
     }
 }
 

@@ -1,0 +1,131 @@
+/// What became of recipients, each counted once under each of these.
+public struct RecipientCounts: Hashable, Sendable {
+    /// SES or the simulation has taken the message.
+    public var sent: Int
+    public var delivered: Int
+    /// Hard and soft.
+    public var bounced: Int
+    public var complained: Int
+
+    public init(sent: Int = 0, delivered: Int = 0, bounced: Int = 0, complained: Int = 0) {
+        self.sent = sent
+        self.delivered = delivered
+        self.bounced = bounced
+        self.complained = complained
+    }
+
+    /// One recipient to whom this happened; all 0 for what is not counted.
+    public init(_ kind: EventKind) {
+        self.init()
+        switch kind {
+        case .sent: sent = 1
+        case .delivered: delivered = 1
+        case .bounced: bounced = 1
+        case .complained: complained = 1
+        case .queued, .scheduled, .delayed, .rejected, .failed, .suppressed, .cancelled: break
+        }
+    }
+
+    public var isEmpty: Bool { self == RecipientCounts() }
+
+    public static func + (a: RecipientCounts, b: RecipientCounts) -> RecipientCounts {
+        RecipientCounts(
+            sent: a.sent + b.sent, delivered: a.delivered + b.delivered, bounced: a.bounced + b.bounced,
+            complained: a.complained + b.complained)
+    }
+
+    public static func * (counts: RecipientCounts, number: Int) -> RecipientCounts {
+        RecipientCounts(
+            sent: counts.sent * number, delivered: counts.delivered * number, bounced: counts.bounced * number,
+            complained: counts.complained * number)
+    }
+}
+
+/// Of the UTC day of the reading, and of the 7 and 30 days that end with it.
+public struct MessageStatistics: Hashable, Sendable {
+    public var today: RecipientCounts
+    public var days7: RecipientCounts
+    public var days30: RecipientCounts
+
+    public init(
+        today: RecipientCounts = RecipientCounts(), days7: RecipientCounts = RecipientCounts(),
+        days30: RecipientCounts = RecipientCounts()
+    ) {
+        self.today = today
+        self.days7 = days7
+        self.days30 = days30
+    }
+
+    /// Adds what a day has, which is left out where it is none of the 30.
+    public mutating func add(_ counts: RecipientCounts, of day: UTCDay, today now: UTCDay) {
+        let age = now.number - day.number
+        guard (0..<30).contains(age) else { return }
+        days30 = days30 + counts
+        if age < 7 { days7 = days7 + counts }
+        if age == 0 { today = today + counts }
+    }
+}
+
+/// What messages are counted by.
+public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
+    case template, tag
+
+    /// Names of a key in a day at most. What is over counts under the empty name.
+    public static let mostNames = 1000
+    /// Days that are kept, with the day of the reading.
+    public static let keptDays: Int64 = 31
+}
+
+/// Which statistics are asked for. Everything given must hold.
+public struct StatisticsFilter: Hashable, Sendable {
+    public var kind: StatisticsKind
+    /// A template's id or a tag, octet for octet.
+    public var name: String?
+    /// The key that sent the messages; nil: all together.
+    public var key: KeyID?
+    /// Of keys of this environment only.
+    public var environment: Environment?
+    /// Only names behind this one, octet by octet: where the next page begins.
+    public var after: String?
+    public var limit: Int
+
+    public init(
+        _ kind: StatisticsKind, name: String? = nil, key: KeyID? = nil, environment: Environment? = nil,
+        after: String? = nil, limit: Int = 100
+    ) {
+        self.kind = kind
+        self.name = name
+        self.key = key
+        self.environment = environment
+        self.after = after
+        self.limit = limit
+    }
+}
+
+public struct NamedStatistics: Hashable, Sendable {
+    /// A template's id or a tag. Empty: those beyond ``StatisticsKind/mostNames``, together.
+    public var name: String
+    public var statistics: MessageStatistics
+
+    public init(name: String, statistics: MessageStatistics) {
+        self.name = name
+        self.statistics = statistics
+    }
+}
+
+/// What became of messages, by template and tag. They are counted in the transaction that records the event.
+public protocol StatisticsStore: Sendable {
+    /// Names of which anything was counted within 30 days, in the order of their octets.
+    func statistics(_ filter: StatisticsFilter, now: Timestamp) async throws -> [NamedStatistics]
+}
+
+extension StatisticsStore {
+    /// - Parameter environment: nil: of messages of all keys that used the template.
+    public func statistics(
+        of template: TemplateID, in environment: Environment? = nil, now: Timestamp
+    ) async throws -> MessageStatistics {
+        try await statistics(
+            StatisticsFilter(.template, name: template.text, environment: environment, limit: 1), now: now
+        ).first?.statistics ?? MessageStatistics()
+    }
+}
