@@ -355,7 +355,8 @@ extension Admission {
                 body: .inline(body), acceptedAt: admission.clock.now(),
                 fingerprint: fingerprints?.own, secret: grant.secret, scope: grant.scope,
                 domains: reversePath.claimedDomains + summary.claimedDomains, tags: options.tags,
-                scheduledAt: options.scheduledAt, idempotency: options.idempotency, isAutomatic: summary.isAutomatic)
+                scheduledAt: options.scheduledAt, idempotency: options.idempotency, isAutomatic: summary.isAutomatic,
+                template: options.template)
             submission.formerFingerprint = fingerprints?.former
             return submission
         }

@@ -92,6 +92,9 @@ public struct Submission: Sendable {
         self.template = template
     }
 
+    /// Whether what becomes of it counts in the statistics.
+    public var isCounted: Bool { template != nil || !tags.isEmpty }
+
     /// When its deliveries are due, and since when the time counts after which they are given up.
     public var due: Timestamp { waitsUntil ?? acceptedAt }
 

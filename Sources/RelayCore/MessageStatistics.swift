@@ -70,6 +70,11 @@ public struct MessageStatistics: Hashable, Sendable {
 public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
     case template, tag
 
+    /// Whether an event that others report is counted. Who was sent to is known from the delivery's end.
+    public static func counts(reported kind: EventKind) -> Bool {
+        kind != .sent && !RecipientCounts(kind).isEmpty
+    }
+
     /// Names of a key in a day at most. What is over counts under the empty name.
     public static let mostNames = 1000
     /// Days that are kept, with the day of the reading.

@@ -41,7 +41,8 @@ public typealias KeyStore = KeyDirectoryStore & KeyAdministration
 
 /// All that a relay and its commands ask of a store, whatever it stands on.
 public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStore, DeliveryQueue, MessageCancellation,
-    MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore
+    MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore,
+    TemplateStore, StatisticsStore, SimulatedDomainStore
 {
     /// What is kept free, and how much simulated bodies may take. May change at any time.
     var storage: StoragePolicy { get nonmutating set }

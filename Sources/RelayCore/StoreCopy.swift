@@ -23,6 +23,10 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     case waitingEvent = "waiting_event"
     case suppression, undelivered, webhook
     case webhookCall = "webhook_call"
+    case template
+    case templateVersion = "template_version"
+    case statistic
+    case simulatedDomain = "simulated_domain"
 
     public struct Column: Sendable, Hashable, ExpressibleByStringLiteral {
         public enum Kind: Sendable {
@@ -48,12 +52,15 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     /// How many of ``columns``, from the first on, tell a row from all others.
     public var keyLength: Int {
         switch self {
-        case .repeatKey, .key, .message, .delivery, .repeated, .waitingEvent, .webhook, .webhookCall: 1
-        case .usage, .feedbackByDay, .attempt, .suppression, .undelivered: 2
+        case .repeatKey, .key, .message, .delivery, .repeated, .waitingEvent, .webhook, .webhookCall, .template, .simulatedDomain: 1
+        case .usage, .feedbackByDay, .attempt, .suppression, .undelivered, .templateVersion: 2
         case .tag: 3
-        case .event: 4
+        case .event, .statistic: 4
         }
     }
+
+    /// Rows in memory at most: those of some tables are large.
+    var largestBatch: Int { self == .templateVersion ? 10 : .max }
 
     /// In the order of a row's values. A name by itself is that of a number.
     public var columns: [Column] {
@@ -76,7 +83,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
         case .message:
             [
                 "id", .text("key"), .text("lane"), .octets("client"), .text("reverse_path"), .text("subject"), "size",
-                "accepted_at", .text("tags"), .flag("automatic"),
+                "accepted_at", .text("tags"), .flag("automatic"), .text("template"),
             ]
         case .tag: [.text("key"), .text("tag"), "message"]
         case .delivery:
@@ -86,7 +93,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
                 "next_attempt_at",
                 "queued_since", "scheduled_at", "claimed_at", .text("on_return"), .text("ses_message_id"),
                 .text("reason"),
-                .flag("maybe_duplicate"), "suppressed", "ended_at",
+                .flag("maybe_duplicate"), "suppressed", "ended_at", .flag("counted"),
             ]
         case .attempt: ["delivery", "number", "started_at", "finished_at", .text("outcome"), .text("reason")]
         case .repeated: [.octets("fingerprint"), "message", .octets("content"), "accepted_at"]
@@ -120,6 +127,21 @@ public enum CopiedTable: String, CaseIterable, Sendable {
                 "attempts", "next_attempt_at",
                 "last_attempt_at", "last_duration", "last_status", .text("last_response"),
             ]
+        case .template:
+            [
+                .text("id"), .text("owner"), .text("name"), .text("name_key"), "version", "created_at", "updated_at",
+            ]
+        case .templateVersion:
+            [
+                .text("template"), "version", "created_at", .text("created_by"), .octets("subject"),
+                .octets("variables"), .text("sender"), .text("reply_to"), .octets("html"), .octets("text"),
+            ]
+        case .statistic:
+            [
+                .text("key"), .text("kind"), "day", .text("name"), "sent", "delivered", "bounced", "complained",
+            ]
+        case .simulatedDomain:
+            [.text("name"), "created_at", .text("created_by"), .octets("token_seed"), "verified_at"]
         }
     }
 }
@@ -230,6 +252,7 @@ public struct StoreCopy: Sendable {
         _ table: CopiedTable, _ result: inout Result, _ report: @Sendable (Progress) -> Void
     ) async throws {
         let all = try await source.count(of: table)
+        let batch = min(batch, table.largestBatch)
         var key: [CopiedValue]?
         // Whether the target may hold rows behind the key.
         var mayHold = true

@@ -160,3 +160,23 @@ extension TemplateContent {
             && variables.stored == other.variables.stored
     }
 }
+
+extension TemplateOwner {
+    /// How a store keeps it: the key's id; empty: shared.
+    package var stored: String {
+        switch self {
+        case .shared: ""
+        case .key(let id): id.text
+        }
+    }
+
+    /// Nil for what is not ``stored``.
+    package init?(stored: String) {
+        if stored.isEmpty {
+            self = .shared
+        } else {
+            guard let id = KeyID(stored) else { return nil }
+            self = .key(id)
+        }
+    }
+}

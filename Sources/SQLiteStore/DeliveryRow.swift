@@ -82,12 +82,16 @@ enum DeliveryRow {
     }
 
     /// Tells what became of a delivery's recipients: by the change itself, which its record tells, and by what was reported with it.
+    ///
+    /// - Parameter isCounted: whether the delivery counts in the statistics.
     static func tell(
-        _ change: DeliveryChange, of delivery: DeliveryID, at time: Timestamp, reported: [ReportedEvent] = [],
-        _ events: inout EventWriter, in database: Database
+        _ change: DeliveryChange, of delivery: DeliveryID, at time: Timestamp, isCounted: Bool = false,
+        reported: [ReportedEvent] = [], _ events: inout EventWriter, in database: Database
     ) throws {
-        let event = try change.event(at: time).flatMap { try events.isHeard($0) ? $0 : nil }
-        guard event != nil || !reported.isEmpty else { return }
+        let own = change.event(at: time)
+        let event = try own.flatMap { try events.isHeard($0) ? $0 : nil }
+        let isCountedNow = isCounted && own?.kind == .sent
+        guard event != nil || isCountedNow || !reported.isEmpty else { return }
         let statement = try DirectStatement(
             database, "SELECT message, recipients, suppressed, ses_message_id FROM delivery WHERE id = ?")
         statement.bind(delivery.rawValue, at: 1)
@@ -99,11 +103,11 @@ enum DeliveryRow {
             )
         }
         guard let found, let id = found.message, let message = try MessageFacts(id, in: database) else { return }
-        if let event {
+        if event != nil || isCountedNow {
             let suppressed = found.suppressed > 0 ? try EventRow.suppressed(of: id, in: database) : []
-            try events.tell(
-                event, of: found.recipients.filter { !suppressed.contains($0) }, message,
-                sesMessageID: found.sesMessageID)
+            let recipients = found.recipients.filter { !suppressed.contains($0) }
+            if isCountedNow { events.countSent(recipients.count, of: message, at: time) }
+            if let event { try events.tell(event, of: recipients, message, sesMessageID: found.sesMessageID) }
         }
         for told in reported {
             _ = try events.add(told.event, of: told.recipient, message, sesMessageID: found.sesMessageID)

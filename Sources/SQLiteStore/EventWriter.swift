@@ -13,6 +13,7 @@ struct EventWriter {
     private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
     /// Of all keys together.
     private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
+    private var statistics = StatisticsCounter()
     /// New on the list of suppressions.
     private(set) var suppressed = 0
 
@@ -39,8 +40,18 @@ struct EventWriter {
             sums[message.environment, default: [:]][day] =
                 (sums[message.environment]?[day] ?? FeedbackCounts()) + count
         }
+        if StatisticsKind.counts(reported: event.kind), !message.statisticsNames.isEmpty,
+            try EventRow.count(event.kind, of: recipient, message.id, in: database) == 1
+        {
+            statistics.count(event.kind, of: message, at: event.at, now: now)
+        }
         try follow(event, of: recipient, message, sesMessageID: sesMessageID)
         return true
+    }
+
+    /// Counts recipients to whom a message was sent.
+    mutating func countSent(_ recipients: Int, of message: MessageFacts, at time: Timestamp) {
+        statistics.count(.sent, recipients: recipients, of: message, at: time, now: time)
     }
 
     /// Tells webhooks and the sender of what the relay did itself, of which the delivery's record is the event.
@@ -101,6 +112,7 @@ struct EventWriter {
 
     /// Writes the usage of keys, and of days. Call it once, at the end of the transaction.
     func writeCounts() throws {
+        if !statistics.isEmpty { try StatisticRow.add(statistics, in: database) }
         guard !counts.isEmpty else { return }
         let ofKeys = try database.cachedStatement(
             sql: """
@@ -145,6 +157,18 @@ enum EventRow {
         bind(event, to: statement, from: 3)
         try statement.run()
         return database.changesCount == 1
+    }
+
+    /// How many events of a kind a recipient has.
+    static func count(
+        _ kind: EventKind, of recipient: String, _ message: MessageID, in database: Database
+    ) throws -> Int64 {
+        let statement = try DirectStatement(
+            database, "SELECT COUNT(*) FROM event WHERE message = ? AND recipient = ? AND kind = ?")
+        statement.bind(message.rawValue, at: 1)
+        statement.bind(recipient, at: 2)
+        statement.bind(kind.rawValue, at: 3)
+        return try statement.firstInteger() ?? 0
     }
 
     /// ``columns`` of an event.
@@ -198,7 +222,7 @@ extension MessageFacts {
     /// What is known of a message; nil when there is none.
     init?(_ message: MessageID, in database: Database) throws {
         let statement = try DirectStatement(
-            database, "SELECT key, lane, reverse_path, subject, tags, automatic FROM message WHERE id = ?")
+            database, "SELECT key, lane, reverse_path, subject, tags, automatic, template FROM message WHERE id = ?")
         statement.bind(message.rawValue, at: 1)
         let found = try statement.first { row in
             guard let key = row.text(0).flatMap({ KeyID($0) }), let lane = row.text(1).flatMap(Lane.init) else {
@@ -206,7 +230,8 @@ extension MessageFacts {
             }
             return MessageFacts(
                 id: message, key: key, environment: lane, reversePath: row.text(2), subject: row.text(3),
-                tags: TagList.tags(row.text(4)), isAutomatic: row.integer(5) != 0)
+                tags: TagList.tags(row.text(4)), isAutomatic: row.integer(5) != 0,
+                template: row.text(6).flatMap { TemplateReference($0) })
         }
         guard let found else { return nil }
         self = found

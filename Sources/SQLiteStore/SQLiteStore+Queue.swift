@@ -378,12 +378,12 @@ enum QueueRow {
         _ settlement: Settlement, holder: Int64, _ events: inout EventWriter, in database: Database
     ) throws -> String? {
         let statement = try DirectStatement(
-            database, "SELECT message, state, holder, on_return, attempts FROM delivery WHERE id = ?")
+            database, "SELECT message, state, holder, on_return, attempts, counted FROM delivery WHERE id = ?")
         statement.bind(settlement.delivery.rawValue, at: 1)
         let found = try statement.first { row in
             (
                 message: row.integer(0), state: row.text(1).flatMap(DeliveryState.init), holder: row.integer(2),
-                onReturn: DeliveryRow.onReturn(row.text(3)), attempts: row.integer(4)
+                onReturn: DeliveryRow.onReturn(row.text(3)), attempts: row.integer(4), isCounted: row.integer(5) == 1
             )
         }
         guard let found else { return nil }
@@ -398,8 +398,8 @@ enum QueueRow {
             to: settlement.finishedAt, in: database)
         try DeliveryRow.apply(change, to: settlement.delivery, in: database)
         try DeliveryRow.tell(
-            change, of: settlement.delivery, at: settlement.finishedAt, reported: settlement.events, &events,
-            in: database)
+            change, of: settlement.delivery, at: settlement.finishedAt, isCounted: found.isCounted,
+            reported: settlement.events, &events, in: database)
         return change.state == .sent ? try dropBody(of: message, in: database) : nil
     }
 

@@ -159,7 +159,8 @@ extension SQLiteStore: MessageRecords {
         spool.remove(spooled)
         let hasMoreSimulated = try await dropSimulated(now: now)
         let hasMoreToForget = try await forget(now: now)
-        return isMore || hasMoreSimulated || hasMoreToForget
+        let hasMoreStatistics = try await write { try StatisticRow.prune(now: now, in: $0) }
+        return isMore || hasMoreSimulated || hasMoreToForget || hasMoreStatistics
     }
 
     /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.
@@ -268,7 +269,8 @@ enum RecordRow {
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT id, key, lane, client, reverse_path, subject, size, accepted_at, tags, \(hasBody) AS has_body
+                SELECT id, key, lane, client, reverse_path, subject, size, accepted_at, tags, template,
+                    \(hasBody) AS has_body
                 FROM message WHERE id IN (\(list)) ORDER BY id DESC
                 """)
         var history: [Int64: [MessageRecord.Attempt]] = [:]
@@ -313,6 +315,7 @@ enum RecordRow {
                 reversePath: row["reverse_path"], subject: row["subject"], size: row["size"],
                 acceptedAt: Timestamp(milliseconds: row["accepted_at"]), hasBody: row["has_body"],
                 tags: TagList.tags(row["tags"]), scheduledAt: scheduled[id.rawValue],
+                template: (row["template"] as String?).flatMap { TemplateReference($0) },
                 deliveries: deliveries[id.rawValue] ?? [], reported: reported[id.rawValue] ?? [], now: now)
         }
     }

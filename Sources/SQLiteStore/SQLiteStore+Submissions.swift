@@ -225,15 +225,16 @@ struct SubmissionRows {
             database,
             """
             INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, spooled, tags,
-                automatic)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                automatic, template)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         insertBody = try DirectStatement(database, "INSERT INTO body (message, bytes) VALUES (?, ?)")
         insertDelivery = try DirectStatement(
             database,
             """
-            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at)
-            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5, ?6)
+            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at,
+                counted)
+            VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5, ?6, ?7)
             """)
     }
 
@@ -254,6 +255,7 @@ struct SubmissionRows {
         insertMessage.bind(submission.acceptedAt.milliseconds, at: 8)
         insertMessage.bind(TagList.text(submission.tags), at: 10)
         insertMessage.bind(submission.isAutomatic ? 1 : 0, at: 11)
+        insertMessage.bind(submission.template?.description, at: 12)
         switch submission.body {
         case .inline(let bytes):
             insertMessage.bind(nil as String?, at: 9)
@@ -269,6 +271,7 @@ struct SubmissionRows {
         insertDelivery.bind(lane.rawValue, at: 3)
         insertDelivery.bind(submission.due.milliseconds, at: 5)
         insertDelivery.bind(submission.waitsUntil?.milliseconds, at: 6)
+        insertDelivery.bind(submission.isCounted ? 1 : nil, at: 7)
         let recipients = submission.envelope.recipients
         for start in stride(from: 0, to: recipients.count, by: maximumRecipientsPerDelivery) {
             let part = recipients[start..<min(start + maximumRecipientsPerDelivery, recipients.count)]

@@ -442,5 +442,68 @@ enum Schema {
         );
         INSERT INTO words_position (id, delivery) VALUES (1, 0);
         """,
+        // Templates, and what became of messages by template and tag. A message with neither writes no row and no page more than before.
+        """
+        -- With its version: tpl_...@3. Null: made from no template.
+        ALTER TABLE message ADD COLUMN template TEXT;
+        -- 1: its message has a template or tags, so its end counts in the statistics. Else null.
+        ALTER TABLE delivery ADD COLUMN counted INTEGER;
+        UPDATE delivery SET counted = 1
+        WHERE ended_at IS NULL AND EXISTS (SELECT 1 FROM message WHERE message.id = delivery.message AND tags IS NOT NULL);
+
+        CREATE TABLE template (
+            id TEXT PRIMARY KEY,
+            -- The id of the key that owns it; empty: shared.
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            -- In lower case.
+            name_key TEXT NOT NULL,
+            -- The latest.
+            version INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX template_by_name ON template (owner, name_key);
+
+        -- What may be large comes last, so that a list need not read it.
+        CREATE TABLE template_version (
+            template TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            created_by TEXT,
+            subject BLOB,
+            -- JSON.
+            variables BLOB NOT NULL,
+            sender TEXT,
+            -- Separated by line feeds; null: none.
+            reply_to TEXT,
+            html BLOB,
+            text BLOB,
+            PRIMARY KEY (template, version)
+        );
+
+        -- Recipients by key, template or tag, and UTC day. The empty name stands for all that were too many.
+        CREATE TABLE statistic (
+            key TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            day INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            sent INTEGER NOT NULL,
+            delivered INTEGER NOT NULL,
+            bounced INTEGER NOT NULL,
+            complained INTEGER NOT NULL,
+            PRIMARY KEY (key, kind, day, name)
+        ) WITHOUT ROWID;
+        CREATE INDEX statistic_by_name ON statistic (kind, name, day);
+        CREATE INDEX statistic_by_day ON statistic (day);
+
+        CREATE TABLE simulated_domain (
+            name TEXT PRIMARY KEY,
+            created_at INTEGER NOT NULL,
+            created_by TEXT,
+            token_seed BLOB NOT NULL,
+            verified_at INTEGER
+        ) WITHOUT ROWID;
+        """,
     ]
 }

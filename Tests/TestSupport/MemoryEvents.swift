@@ -55,7 +55,8 @@ extension MemoryTables {
             MessageFacts(
                 id: message, key: found.submission.key, environment: found.lane,
                 reversePath: found.submission.envelope.reversePath, subject: found.submission.subject,
-                tags: found.submission.tags, isAutomatic: found.submission.isAutomatic)
+                tags: found.submission.tags, isAutomatic: found.submission.isAutomatic,
+                template: found.submission.template)
         }
     }
 
@@ -73,6 +74,10 @@ extension MemoryTables {
         event.detail = event.detail.bounded
         told.events[message.id, default: []].append(ReportedEvent(event, of: recipient))
         told.events[message.id]?.sort { ($0.event.at, $0.recipient) < ($1.event.at, $1.recipient) }
+        let isFirst = !known.contains { $0.recipient == recipient && $0.event.kind == event.kind }
+        if isFirst, StatisticsKind.counts(reported: event.kind) {
+            count(event.kind, recipients: 1, of: message, at: event.at, now: now)
+        }
         let day = min(event.at.day, now.day).number
         told.counts[message.key, default: [:]][day, default: FeedbackCounts()].count(event)
         return (true, follow(event, of: recipient, message, sesMessageID: sesMessageID, now: now))
@@ -116,7 +121,11 @@ extension MemoryTables {
     ) {
         guard let row = deliveries[delivery], let message = facts(row.delivery.message) else { return }
         if let event = change.event(at: time) {
-            for recipient in row.delivery.envelope.recipients where !row.suppressed.contains(recipient) {
+            let others = row.delivery.envelope.recipients.filter { !row.suppressed.contains($0) }
+            if event.kind == .sent {
+                count(.sent, recipients: others.count, of: message, at: time, now: time)
+            }
+            for recipient in others {
                 _ = follow(event, of: recipient, message, sesMessageID: row.sesMessageID, now: time)
             }
         }

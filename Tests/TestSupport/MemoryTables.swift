@@ -65,6 +65,9 @@ public struct MemoryTables: Sendable {
     var told = MemoryEvents()
     /// Messages that are found by their words.
     var indexed: Set<MessageID> = []
+    var templates: [TemplateID: [Template]] = [:]
+    var statistics: [StatisticsCounter.Place: RecipientCounts] = [:]
+    var domains: [String: SimulatedDomain] = [:]
     var logins: [OperatorDigest: Timestamp] = [:]
     var sessions: [OperatorDigest: Timestamp] = [:]
     public var senderReports = SenderReports.off
@@ -361,6 +364,7 @@ public struct MemoryTables: Sendable {
                     size: submission.body.size,
                     acceptedAt: submission.acceptedAt, hasBody: message.body != nil,
                     tags: submission.tags, scheduledAt: submission.waitsUntil,
+                    template: submission.template,
                     deliveries: parts(of: submission.id).map { row in
                         MessageRecord.Delivery(
                             recipients: row.delivery.envelope.recipients, state: row.state,
@@ -425,6 +429,7 @@ public struct MemoryTables: Sendable {
     }
 
     mutating func prune(_ retention: Retention, now: Timestamp) {
+        pruneStatistics(now: now)
         for id in messages.keys {
             let rows = parts(of: id)
             let mayGo = rows.allSatisfy { row in

@@ -1,0 +1,58 @@
+/// Gathers what a transaction adds to the statistics. Most messages have neither template nor tags and add nothing.
+public struct StatisticsCounter: Sendable {
+    /// What tells a row of the statistics from all others.
+    public struct Place: Hashable, Comparable, Sendable {
+        public let key: KeyID
+        public let kind: StatisticsKind
+        public let day: UTCDay
+        public let name: String
+
+        /// Where names are counted that are too many.
+        public var others: Place { Place(key: key, kind: kind, day: day, name: "") }
+
+        public static func == (a: Place, b: Place) -> Bool {
+            (a.key, a.kind, a.day) == (b.key, b.kind, b.day) && a.name.utf8.elementsEqual(b.name.utf8)
+        }
+
+        // By octets, as databases compare: to Swift, texts are equal that are not.
+        public func hash(into hasher: inout Hasher) {
+            hasher.combine(key)
+            hasher.combine(kind)
+            hasher.combine(day)
+            for octet in name.utf8 { hasher.combine(octet) }
+        }
+
+        public static func < (a: Place, b: Place) -> Bool {
+            if a.key != b.key { return a.key.text < b.key.text }
+            if a.kind != b.kind { return a.kind.rawValue < b.kind.rawValue }
+            if a.day != b.day { return a.day < b.day }
+            return a.name.utf8.lexicographicallyPrecedes(b.name.utf8)
+        }
+    }
+
+    private var counts: [Place: RecipientCounts] = [:]
+
+    public init() {}
+
+    /// What was counted, in one order for all relays.
+    public var rows: [(place: Place, counts: RecipientCounts)] {
+        counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    public var isEmpty: Bool { counts.isEmpty }
+
+    /// Counts recipients of a message once more.
+    ///
+    /// - Parameter time: when it happened. What is told to lie in the future happened today.
+    public mutating func count(
+        _ kind: EventKind, recipients: Int = 1, of message: MessageFacts, at time: Timestamp, now: Timestamp
+    ) {
+        let more = RecipientCounts(kind) * recipients
+        guard !more.isEmpty else { return }
+        let day = min(time.day, now.day)
+        for (kind, name) in message.statisticsNames {
+            let place = Place(key: message.key, kind: kind, day: day, name: name)
+            counts[place] = (counts[place] ?? RecipientCounts()) + more
+        }
+    }
+}
