@@ -50,6 +50,19 @@ enum EventRow {
         Set(result.map { Identity($0.integer(0) ?? 0, $0.text(1) ?? "", $0.text(2) ?? "", $0.integer(3) ?? 0) })
     }
 
+    /// How many events of its kind the recipient of each has, all of which are on record.
+    static func counts(_ events: [New], in connection: Connection) throws -> [Int64] {
+        guard !events.isEmpty else { return [] }
+        return try connection.rows(
+            """
+            SELECT (SELECT count(*) FROM event WHERE event.message = told.message AND event.recipient = told.recipient
+                AND event.kind = told.kind)
+            FROM unnest($1, $2, $3) WITH ORDINALITY AS told (message, recipient, kind, place) ORDER BY place
+            """,
+            [events.map(\.message.rawValue), events.map(\.recipient), events.map(\.event.kind.rawValue)]
+        ) { $0.integer(0) ?? 0 }
+    }
+
     /// ``columns`` of many events, as arrays, and the places of these in a statement.
     static func parameters(
         _ events: [RecipientEvent], from first: Int
@@ -103,8 +116,10 @@ enum EventRow {
 }
 
 extension MessageFacts {
-    static let columns =
-        "message.id, message.key, message.lane, message.reverse_path, message.subject, message.tags, message.automatic"
+    static let columns = """
+        message.id, message.key, message.lane, message.reverse_path, message.subject, message.tags, message.automatic,
+        message.template
+        """
 
     /// ``columns`` that stand in a row from the column `first` on.
     init(_ row: ResultRow, from first: CInt = 0) throws {
@@ -113,7 +128,8 @@ extension MessageFacts {
         else { throw StoreError.corrupt("a message's row can't be read") }
         self.init(
             id: id, key: key, environment: lane, reversePath: row.text(first + 3), subject: row.text(first + 4),
-            tags: TagList.tags(row.text(first + 5)), isAutomatic: row.boolean(first + 6) ?? false)
+            tags: TagList.tags(row.text(first + 5)), isAutomatic: row.boolean(first + 6) ?? false,
+            template: row.text(first + 7).flatMap { TemplateReference($0) })
     }
 
     /// What is known of a message; nil when there is none.

@@ -13,6 +13,8 @@ struct EventWriter {
         var change: DeliveryChange
         var delivery: DeliveryID
         var time: Timestamp
+        /// Whether the delivery counts in the statistics.
+        var isCounted = false
         /// What was told with it.
         var reported: [ReportedEvent] = []
     }
@@ -42,6 +44,7 @@ struct EventWriter {
     var hasWebhooks: Bool?
     private var entries: [Entry] = []
     private var facts: [MessageID: MessageFacts] = [:]
+    private var statistics = StatisticsCounter()
 
     /// An expression for a column: see ``hasWebhooks``.
     static let webhooksExist = "EXISTS (SELECT 1 FROM webhook)"
@@ -77,7 +80,9 @@ struct EventWriter {
     mutating func tell(_ told: [Told], in connection: Connection) throws {
         let heard = told.compactMap { told -> (told: Told, event: RecipientEvent?, isHeard: Bool)? in
             let event = told.change.event(at: told.time)
-            let isHeard = !told.reported.isEmpty || event?.kind == .failed && reports != .off
+            let isHeard =
+                !told.reported.isEmpty || event?.kind == .failed && reports != .off
+                || told.isCounted && event?.kind == .sent
             guard isHeard || event != nil && hasWebhooks != false else { return nil }
             return (told, event, isHeard)
         }
@@ -107,8 +112,12 @@ struct EventWriter {
             guard let delivery = deliveries[told.delivery.rawValue] else { continue }
             let (message, id) = (delivery.message, told.change.sesMessageID ?? delivery.sesMessageID)
             facts[message.id] = message
+            let recipients = delivery.recipients.filter { !delivery.suppressed.contains($0) }
+            if told.isCounted, event?.kind == .sent {
+                statistics.count(.sent, recipients: recipients.count, of: message, at: told.time, now: told.time)
+            }
             if let event, isHeard(event) {
-                for recipient in delivery.recipients where !delivery.suppressed.contains(recipient) {
+                for recipient in recipients {
                     entries.append(
                         Entry(
                             message: message.id, recipient: recipient, event: event, sesMessageID: id, isAdded: false))
@@ -131,7 +140,10 @@ struct EventWriter {
     /// day until it ends. Its last statements are queued, and go out with the next one or with COMMIT.
     mutating func write(in connection: Connection) throws -> Written {
         defer { entries = [] }
-        guard !entries.isEmpty else { return Written() }
+        guard !entries.isEmpty else {
+            try StatisticRow.queueAdd(statistics, node: node, in: connection)
+            return Written()
+        }
         let (isNew, hearing) = try insertEvents(in: connection)
         var added = isNew.makeIterator()
         var consequences = Consequences()
@@ -149,9 +161,30 @@ struct EventWriter {
         let suppressed = try SuppressionRow.add(consequences.suppressions, in: connection)
         try UndeliveredRow.queueInsert(consequences.undelivered, since: now, in: connection)
         try WebhookCallRow.queueInsert(consequences.calls, due: now, in: connection)
+        try count(new: zip(entries.filter(\.isAdded), isNew).filter(\.1).map(\.0), in: connection)
         try consequences.queueCounts(node: node, in: connection)
+        try StatisticRow.queueAdd(statistics, node: node, in: connection)
         let kinds = entries.filter(\.isAdded).map(\.event.kind)
         return Written(events: zip(kinds, isNew).map { ($0, $1) }, suppressed: suppressed)
+    }
+
+    /// Counts new events in the statistics: each recipient once for each kind, whatever it was told before, or is told here twice.
+    private mutating func count(new: [Entry], in connection: Connection) throws {
+        let counted = new.filter { entry in
+            StatisticsKind.counts(reported: entry.event.kind) && facts[entry.message]?.statisticsNames.isEmpty == false
+        }
+        guard !counted.isEmpty else { return }
+        let known = try EventRow.counts(
+            counted.map { EventRow.New(message: $0.message, recipient: $0.recipient, event: $0.event) }, in: connection)
+        var here: [EventRow.Identity: (first: Entry, number: Int64, known: Int64)] = [:]
+        for (entry, number) in zip(counted, known) {
+            let identity = EventRow.Identity(entry.message.rawValue, entry.recipient, entry.event.kind.rawValue, 0)
+            here[identity, default: (entry, 0, number)].number += 1
+        }
+        for (entry, number, known) in here.values where number == known {
+            guard let message = facts[entry.message] else { continue }
+            statistics.count(entry.event.kind, of: message, at: entry.event.at, now: now)
+        }
     }
 
     /// Returns of each event whether it is new, and the webhooks that hear of each key's messages.

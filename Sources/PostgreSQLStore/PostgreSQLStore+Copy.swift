@@ -147,9 +147,9 @@ extension PostgreSQLStore: CopyableStore {
             try connection.queue(
                 "INSERT INTO capped_key (key) SELECT id FROM \(given) WHERE per_day IS NOT NULL",
                 values)
-        case .usage:
+        case .usage, .statistic:
             try connection.queue(
-                "INSERT INTO usage (\(names), node) SELECT \(told.joined(separator: ", ")), 0 FROM \(given)",
+                "INSERT INTO \(table.rawValue) (\(names), node) SELECT \(told.joined(separator: ", ")), 0 FROM \(given)",
                 values)
         default:
             let overriding = table.numbersRows ? "OVERRIDING SYSTEM VALUE" : ""
@@ -309,6 +309,12 @@ extension CopiedTable {
                 sum(deliveries)::bigint AS deliveries, sum(bounces)::bigint AS bounces,
                 sum(hard_bounces)::bigint AS hard_bounces, sum(complaints)::bigint AS complaints
             FROM usage GROUP BY key, day) AS told
+            """
+        case .statistic:
+            """
+            (SELECT key, kind, day, name, sum(sent)::bigint AS sent, sum(delivered)::bigint AS delivered,
+                sum(bounced)::bigint AS bounced, sum(complained)::bigint AS complained
+            FROM statistic GROUP BY key, kind, day, name) AS told
             """
         default: rawValue
         }

@@ -10,7 +10,8 @@ extension PostgreSQLStore {
         let hasMoreSimulated = try await dropSimulated(now: now)
         let hasMoreToForget = try await forget(now: now)
         let hasMoreLeftBehind = try await write { try Pruning.removeLeftBehind(in: $0) }
-        return hasMoreMessages || hasMoreSimulated || hasMoreToForget || hasMoreLeftBehind
+        let hasMoreStatistics = try await write { try StatisticRow.prune(now: now, in: $0) }
+        return hasMoreMessages || hasMoreSimulated || hasMoreToForget || hasMoreLeftBehind || hasMoreStatistics
     }
 
     /// Deliveries of a state that are looked at in one transaction.

@@ -10,7 +10,8 @@ enum RecordRow {
         guard !ids.isEmpty else { return [] }
         try connection.queue(
             """
-            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at, tags, \(hasBody)
+            SELECT id, key, lane, client, reverse_path, subject, size, accepted_at, tags, \(hasBody),
+                template
             FROM message WHERE id = ANY ($1) ORDER BY id DESC
             """, [ids])
         try connection.queue(
@@ -39,7 +40,8 @@ enum RecordRow {
                 id: id, key: key, environment: environment, client: row.bytes(3).flatMap(IPAddress.init),
                 reversePath: row.text(4), subject: row.text(5), size: Int(size), acceptedAt: acceptedAt,
                 hasBody: row.boolean(9) ?? false, tags: TagList.tags(row.text(8)),
-                scheduledAt: scheduled[id.rawValue], deliveries: deliveries[id.rawValue] ?? [],
+                scheduledAt: scheduled[id.rawValue], template: row.text(10).flatMap { TemplateReference($0) },
+                deliveries: deliveries[id.rawValue] ?? [],
                 reported: reported[id.rawValue] ?? [], now: now)
         }
     }

@@ -50,7 +50,7 @@ enum Schema {
     /// Each entry leads from one version to the next, a statement at a time. A released entry is never changed.
     ///
     /// Times are milliseconds since 1970 in UTC. Numbers are all of 64 bits and texts compare by their octets, as Swift's do.
-    static let migrations: [[String]] = [first]
+    static let migrations: [[String]] = [first, templates]
 
     private static let first = [
         // Each relay that runs, or ran lately. `id` is never given twice; `number` is part of message ids.
@@ -408,6 +408,77 @@ enum Schema {
             name text COLLATE "C" PRIMARY KEY,
             node bigint NOT NULL,
             until bigint NOT NULL
+        )
+        """,
+    ]
+
+    /// Templates, and what became of messages by template and tag.
+    private static let templates = [
+        // With its version: tpl_...@3. Null: made from no template.
+        "ALTER TABLE message ADD COLUMN template text COLLATE \"C\"",
+        // True: its message has a template or tags, so its end counts in the statistics. Else null.
+        "ALTER TABLE delivery ADD COLUMN counted boolean",
+        """
+        UPDATE delivery SET counted = true FROM message
+        WHERE ended_at IS NULL AND message.id = delivery.message AND message.tags IS NOT NULL
+        """,
+        """
+        CREATE TABLE template (
+            id text COLLATE "C" PRIMARY KEY,
+            -- The id of the key that owns it; empty: shared.
+            owner text COLLATE "C" NOT NULL,
+            name text COLLATE "C" NOT NULL,
+            -- In lower case.
+            name_key text COLLATE "C" NOT NULL,
+            -- The latest.
+            version bigint NOT NULL,
+            created_at bigint NOT NULL,
+            updated_at bigint NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX template_by_name ON template (owner, name_key)",
+        """
+        CREATE TABLE template_version (
+            template text COLLATE "C" NOT NULL,
+            version bigint NOT NULL,
+            created_at bigint NOT NULL,
+            created_by text COLLATE "C",
+            subject bytea,
+            -- JSON.
+            variables bytea NOT NULL,
+            sender text COLLATE "C",
+            -- Separated by line feeds; null: none.
+            reply_to text COLLATE "C",
+            html bytea,
+            text bytea,
+            PRIMARY KEY (template, version)
+        )
+        """,
+        // Recipients by key, template or tag, and UTC day, each relay in rows of its own, so that none waits for another. The empty name
+        // stands for all that were too many.
+        """
+        CREATE TABLE statistic (
+            key text COLLATE "C" NOT NULL,
+            kind text COLLATE "C" NOT NULL,
+            day bigint NOT NULL,
+            name text COLLATE "C" NOT NULL,
+            node bigint NOT NULL,
+            sent bigint NOT NULL,
+            delivered bigint NOT NULL,
+            bounced bigint NOT NULL,
+            complained bigint NOT NULL,
+            PRIMARY KEY (key, kind, day, name, node)
+        ) WITH (fillfactor = 50)
+        """,
+        "CREATE INDEX statistic_by_name ON statistic (kind, name, day)",
+        "CREATE INDEX statistic_by_day ON statistic (day)",
+        """
+        CREATE TABLE simulated_domain (
+            name text COLLATE "C" PRIMARY KEY,
+            created_at bigint NOT NULL,
+            created_by text COLLATE "C",
+            token_seed bytea NOT NULL,
+            verified_at bigint
         )
         """,
     ]

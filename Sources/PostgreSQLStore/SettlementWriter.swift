@@ -17,6 +17,8 @@ struct SettlementWriter {
         var attempts: Int
         /// Whether the message has other deliveries.
         var hasOthers: Bool
+        /// Whether it counts in the statistics.
+        var isCounted: Bool
     }
 
     /// Returns the keys of which something is queued again.
@@ -56,7 +58,7 @@ struct SettlementWriter {
             changes.map {
                 EventWriter.Told(
                     change: $0.change, delivery: $0.settlement.delivery, time: $0.settlement.finishedAt,
-                    reported: $0.settlement.events)
+                    isCounted: $0.standing.isCounted, reported: $0.settlement.events)
             }, in: connection)
         _ = try events.write(in: connection)
         try QueueRow.dropBodies(
@@ -69,7 +71,8 @@ struct SettlementWriter {
         let rows = try connection.rows(
             """
             SELECT id, message, key, state, holder, on_return, attempts,
-                EXISTS (SELECT 1 FROM delivery AS other WHERE other.message = delivery.message AND other.id <> delivery.id)
+                EXISTS (SELECT 1 FROM delivery AS other WHERE other.message = delivery.message AND other.id <> delivery.id),
+                counted
             FROM delivery WHERE id = ANY ($1) ORDER BY id FOR UPDATE
             """, [batch.map(\.delivery.rawValue)]
         ) { row in
@@ -81,7 +84,7 @@ struct SettlementWriter {
                 Standing(
                     message: message, key: key, state: state, holder: row.integer(4),
                     onReturn: DeliveryRow.onReturn(row.text(5)), attempts: Int(attempts),
-                    hasOthers: row.boolean(7) ?? false)
+                    hasOthers: row.boolean(7) ?? false, isCounted: row.boolean(8) ?? false)
             )
         }
         return Dictionary(rows) { first, _ in first }

@@ -8,14 +8,16 @@ enum SubmissionRows {
         let submissions = accepted.map(\.submission)
         try connection.queue(
             """
-            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, tags, automatic)
-            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            INSERT INTO message (id, key, lane, client, reverse_path, subject, size, accepted_at, tags, automatic,
+                template)
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             """,
             [
                 submissions.map(\.id.rawValue), submissions.map(\.key.text), accepted.map(\.lane.rawValue),
                 submissions.map { Bytes($0.client.bytes) }, submissions.map(\.envelope.reversePath),
                 submissions.map(\.subject), submissions.map(\.body.size), submissions.map(\.acceptedAt),
                 submissions.map { TagList.text($0.tags) }, submissions.map(\.isAutomatic),
+                submissions.map { $0.template?.description },
             ])
         try insertBodies(submissions, in: connection)
         try insertDeliveries(accepted, in: connection)
@@ -59,14 +61,17 @@ enum SubmissionRows {
         }
         try connection.queue(
             """
-            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at)
-            SELECT message, key, lane, recipients, 'queued', due, due, scheduled_at
-            FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY AS x (message, key, lane, recipients, due, scheduled_at, place)
+            INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since, scheduled_at,
+                counted)
+            SELECT message, key, lane, recipients, 'queued', due, due, scheduled_at, counted
+            FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY
+                AS x (message, key, lane, recipients, due, scheduled_at, counted, place)
             ORDER BY place
             """,
             [
                 rows.map(\.submission.id.rawValue), rows.map(\.submission.key.text), rows.map(\.lane.rawValue),
                 rows.map(\.recipients), rows.map(\.submission.due), rows.map(\.submission.waitsUntil),
+                rows.map { $0.submission.isCounted ? true : nil as Bool? },
             ])
     }
 }

@@ -4,6 +4,7 @@ import TestSupport
 /// All that a relay asks of a store.
 public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageCancellation
     & MessageRecords & FeedbackStore & SuppressionStore & SenderReportStore & WebhookStore & OperatorSessionStore
+    & TemplateStore & StatisticsStore & SimulatedDomainStore
 
 /// One thing that every store has to hold to. A test of a store goes through ``all`` and calls ``hold(_:)`` with a new store each.
 ///
@@ -22,7 +23,7 @@ public struct StoreContract: Sendable, CustomStringConvertible {
 
     public static let all =
         keys + acceptance + queue + scheduling + searches + operators + events + suppressions + senderReports + webhooks
-        + lists + words + sessions
+        + lists + words + sessions + templates + statistics + simulatedDomains
 
     /// What was expected and what was found.
     public struct Violation: Error, CustomStringConvertible {
