@@ -52,7 +52,9 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     /// How many of ``columns``, from the first on, tell a row from all others.
     public var keyLength: Int {
         switch self {
-        case .repeatKey, .key, .message, .delivery, .repeated, .waitingEvent, .webhook, .webhookCall, .template, .simulatedDomain: 1
+        case .repeatKey, .key, .message, .delivery, .repeated, .waitingEvent, .webhook, .webhookCall, .template,
+            .simulatedDomain:
+            1
         case .usage, .feedbackByDay, .attempt, .suppression, .undelivered, .templateVersion: 2
         case .tag: 3
         case .event, .statistic: 4

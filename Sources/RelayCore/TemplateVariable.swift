@@ -40,7 +40,6 @@ public struct TemplateVariable: Hashable, Sendable {
         return nil
     }
 
-
     private static func isPart(_ octets: Substring.UTF8View) -> Bool {
         guard let first = octets.first, !isDigit(first) else { return false }
         return octets.allSatisfy { isDigit($0) || $0 == UInt8(ascii: "_") || (0x61...0x7A).contains($0 | 0x20) }

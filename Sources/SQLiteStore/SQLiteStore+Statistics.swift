@@ -35,7 +35,8 @@ extension SQLiteStore: StatisticsStore {
             try Row.fetchAll(database, sql: sql, arguments: arguments).map { row in
                 func counts(_ first: Int) -> RecipientCounts {
                     RecipientCounts(
-                        sent: row[first], delivered: row[first + 1], bounced: row[first + 2], complained: row[first + 3])
+                        sent: row[first], delivered: row[first + 1], bounced: row[first + 2], complained: row[first + 3]
+                    )
                 }
                 return NamedStatistics(
                     name: row[0],

@@ -47,6 +47,20 @@ struct CopyFixture {
             previousSecret: WebhookSecret(using: &generator), previousSecretUntil: Sample.now + .seconds(9))
         #expect(try await store.insert(webhook))
 
+        var template = Template(
+            id: TemplateID(using: &generator), owner: .key(key), name: "Welcome",
+            content: TemplateContent(
+                subject: "Hello {{ name }}", html: "<p>{{ name }}</p>", text: "{{ name }}",
+                variables: [TemplateVariable(name: "name")], from: "a@example.com",
+                replyTo: ["b@example.com", "c@d.example"]
+            ),
+            createdAt: Sample.now, updatedAt: Sample.now, createdBy: key)
+        #expect(try await store.insert(template) == .inserted)
+        (template.id, template.owner, template.createdBy) = (TemplateID(using: &generator), .shared, nil)
+        #expect(try await store.insert(template) == .inserted)
+        let domain = SimulatedDomain(name: "example.com", createdAt: Sample.now, createdBy: key, tokenSeed: [1, 2, 3])
+        #expect(try await store.insert(domain) == .inserted)
+
         func submission(_ to: KeyID, _ configure: (inout Submission) -> Void = { _ in }) -> Submission {
             var submission = Sample.submission(ids.next(at: Sample.now), key: to)
             configure(&submission)
@@ -65,6 +79,7 @@ struct CopyFixture {
             largeOne,
             submission(key) {
                 $0.tags = ["welcome"]; $0.isAutomatic = true
+                $0.template = TemplateReference(template.id, version: 1)
             },
             submission(key) { $0.idempotency = Idempotency(request: request, content: Array(0..<16)) },
             submission(key) { $0.scheduledAt = Sample.now + .seconds(3600) },
@@ -144,6 +159,10 @@ struct CopyFixture {
             case .text(let text): row[table.keyLength - 1] = .text(text + "z")
             case .octets(let octets): row[table.keyLength - 1] = .octets(octets + [0])
             case .real, .null: Issue.record("a key of \(table) is of another kind than all others")
+            }
+            if table == .template, let place = table.columns.firstIndex(where: { $0.name == "name_key" }) {
+                // Two of an owner have different names.
+                row[place] = .text("another name")
             }
             try await store.replace([row], of: table, after: last, through: nil)
         }

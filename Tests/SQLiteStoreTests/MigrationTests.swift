@@ -147,6 +147,52 @@ import Testing
         #expect(migrated + .seconds(86_399) <= until && until <= SystemClock().now() + .seconds(86_400))
     }
 
+    /// Tags of what version 7 had queued count when that is sent, and what it had sent is not counted afterwards.
+    @Test func tagsOfVersion7Count() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        let pool = try DatabasePool(path: path)
+        try Schema.prepare(
+            pool, path: path, relays: LockFile(beside: path), migrations: Array(Schema.migrations.prefix(7)))
+        let (_, stored) = Sample.key()
+        let first = MessageID.first(at: Sample.now)
+        let now = Sample.now.milliseconds
+        try await pool.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO key (id, name, environment, scopes, per_second, domains, networks, created_at, digest)
+                    VALUES (?, 'old', 'test', 'email:send', 10, '', '', ?, ?)
+                    """, arguments: [stored.key.id.text, now, Data(stored.digest.bytes)])
+            for (offset, tags, state) in [(0, "welcome", "queued"), (1, nil, "queued"), (2, "sent", "simulated")] {
+                try database.execute(
+                    sql: "INSERT INTO message (id, key, lane, size, accepted_at, tags) VALUES (?, ?, 'test', 1, ?, ?)",
+                    arguments: [first + Int64(offset), stored.key.id.text, now, tags])
+                try database.execute(
+                    sql: """
+                        INSERT INTO delivery (message, key, lane, recipients, state, next_attempt_at, queued_since,
+                            ended_at)
+                        VALUES (?, ?, 'test', 'to@example.net', ?, ?, ?, ?)
+                        """,
+                    arguments: [
+                        first + Int64(offset), stored.key.id.text, state, now, now, state == "queued" ? nil : now,
+                    ])
+            }
+        }
+        try pool.close()
+        let store = try SQLiteStore(path: path, role: .relay, now: Sample.now)
+        let claimed = try await store.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now)
+        #expect(claimed.count == 2)
+        try await store.settle(
+            claimed.map {
+                Settlement(
+                    delivery: $0.id, result: .simulated(sesMessageID: "test"), startedAt: Sample.now,
+                    finishedAt: Sample.now)
+            })
+        let found = try await store.statistics(StatisticsFilter(.tag), now: Sample.now)
+        #expect(found.map(\.name) == ["welcome"] && found.first?.statistics.today == RecipientCounts(sent: 1))
+        #expect(try await store.messages(MessageFilter()).allSatisfy { $0.template == nil })
+    }
+
     /// Messages of version 6 are found by their words and rare states, and the sums of days are those of the keys.
     @Test func recordsOfVersion6AreFound() async throws {
         let directory = try TemporaryDirectory()

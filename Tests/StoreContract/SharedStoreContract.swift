@@ -40,6 +40,54 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(try await bench.store.queueStatus(now: Sample.now).feedback[.live], usage?.feedback)
             try bench.equal(try await bench.calls(webhook).count, before + 160)
         },
+        SharedStoreContract("the statistics of what all send and are told of at once are whole") { benches in
+            let bench = benches[0]
+            let key = try await bench.key(.live)
+            let names = (0..<10).map { "tag \($0)" }
+            var batch: [Submission] = []
+            for number in 0..<60 {
+                var submission = try bench.submission(key)
+                submission.tags = Array((names[(number % 5)...] + names[..<(number % 5)]).prefix(6))
+                batch.append(submission)
+            }
+            try bench.equal(try await bench.store.accept(batch, now: Sample.now).filter { $0 != .accepted }, [])
+            let reports = try await atOnce(benches) { bench in
+                var sent: [FeedbackReport] = []
+                while true {
+                    let claimed = try await bench.claim(.live, limit: 3)
+                    if claimed.isEmpty { return sent }
+                    for delivery in claimed {
+                        let ses = "ses-\(delivery.id.rawValue)"
+                        try await bench.settle([delivery], .sent(sesMessageID: ses))
+                        sent.append(bench.report(.delivered, ses, delivery.envelope.recipients[0]))
+                    }
+                }
+            }.flatMap { $0 }
+            try bench.equal(reports.count, 60)
+            _ = try await atOnce(benches) { bench in try await bench.recordInAnyOrder(reports) }
+            let found = try await bench.store.statistics(StatisticsFilter(.tag), now: Sample.now)
+            let expected = Dictionary(grouping: batch.flatMap(\.tags)) { $0 }.mapValues {
+                RecipientCounts(sent: $0.count, delivered: $0.count)
+            }
+            try bench.equal(
+                Dictionary(uniqueKeysWithValues: found.map { ($0.name, $0.statistics.today) }), expected)
+        },
+        SharedStoreContract("of several who add a template at once under one name one does") { benches in
+            let bench = benches[0]
+            let templates = benches.map { _ in bench.template("welcome") }
+            let outcomes = try await atOnce(Array(zip(benches, templates))) { bench, template in
+                try await bench.store.insert(template)
+            }
+            try bench.equal(outcomes.filter { $0 == .inserted }.count, 1)
+            let first = try bench.unwrap(try await bench.store.template(named: "welcome", of: .shared))
+            _ = try await atOnce(benches) { bench in
+                for number in 0..<10 { try await bench.save(first, text: "\(bench.store.instance) \(number)") }
+            }
+            let last = try bench.unwrap(try await bench.store.template(TemplateReference(first.id), of: nil))
+            try bench.equal(last.version, 1 + 10 * benches.count)
+            let kept = try await bench.store.versions(of: first.id, before: nil, limit: 1000)
+            try bench.equal(kept.count, last.version)
+        },
         SharedStoreContract("what waits for its message is matched once") { benches in
             let bench = benches[0]
             let key = try await bench.key(.live)

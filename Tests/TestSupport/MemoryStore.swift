@@ -3,7 +3,8 @@ import Synchronization
 
 /// A store of one process, in memory: all that the contract asks for, and nothing on disk.
 public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords,
-    FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore, TemplateStore, StatisticsStore, SimulatedDomainStore
+    FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore, TemplateStore,
+    StatisticsStore, SimulatedDomainStore
 {
     private struct State {
         var tables = MemoryTables()

@@ -64,15 +64,12 @@ extension MemoryStore {
             }) {
                 return .nameTaken
             }
-            if saved.version == before.version {
-                // The name is the template's, the time that of the version where only the name was changed.
-                for index in tables.templates[id]?.indices ?? 0..<0 { tables.templates[id]?[index].name = saved.name }
-                tables.templates[id]?[(tables.templates[id]?.count ?? 1) - 1].updatedAt = saved.updatedAt
-            } else {
-                for index in tables.templates[id]?.indices ?? 0..<0 { tables.templates[id]?[index].name = saved.name }
-                tables.templates[id]?.append(saved)
-                tables.templates[id]?.removeAll { $0.version <= saved.version - Template.keptVersions }
-            }
+            var versions = tables.templates[id] ?? []
+            // The name is the template's. Where only that was changed, the latest version has the time of the change.
+            for index in versions.indices { versions[index].name = saved.name }
+            if saved.version == before.version { versions.removeLast() }
+            versions.append(saved)
+            tables.templates[id] = versions.filter { $0.version > saved.version - Template.keptVersions }
             return .saved(saved, before: before)
         }
     }
