@@ -1,0 +1,420 @@
+/// Where in HTML a placeholder stands.
+enum HTMLPlace: Hashable, Sendable {
+    /// In text, where a reader decodes character references.
+    case text
+    /// In a quoted attribute.
+    case attribute
+    /// At the beginning of an attribute that holds a URL, so that the value may decide on its scheme.
+    ///
+    /// - Parameter isFirst: nothing but blanks stands before it.
+    case url(isFirst: Bool)
+    /// In a `style` attribute.
+    case style
+    /// Where no value may stand.
+    case forbidden(String)
+}
+
+/// Tells in which places of HTML placeholders stand, by the tokenizer of the HTML standard (section 13.2.5).
+///
+/// A value that is escaped can't leave the text or the quoted attribute that it stands in. So the only question is where the
+/// reader of the finished mail is at a placeholder. Where readers may differ on that, the placeholder is refused.
+struct HTMLPlaces {
+    /// One for each placeholder.
+    private(set) var places: [HTMLPlace] = []
+
+    private let html: [UInt8]
+    private let offsets: [Int]
+    /// The next placeholder that has no place yet.
+    private var pending = 0
+    /// Why what follows is read differently by different readers; nil while they agree.
+    private var doubt: String?
+    /// Elements are open, or were, in which readers take raw text for markup.
+    private var isUnusual = false
+    /// Open `svg` and `math` elements.
+    private var foreign: [String: Int] = [:]
+    private let isWithinNoscript: Bool
+
+    /// - Parameters:
+    ///   - html: without the placeholders.
+    ///   - offsets: where the placeholders stand, rising.
+    init(_ html: [UInt8], _ offsets: [Int]) { self.init(html, offsets, isWithinNoscript: false) }
+
+    private init(_ html: [UInt8], _ offsets: [Int], isWithinNoscript: Bool) {
+        self.html = html
+        self.offsets = offsets
+        self.isWithinNoscript = isWithinNoscript
+        places.reserveCapacity(offsets.count)
+        // Where there is nothing to place there is nothing to find out, except for whether readers agree.
+        guard !offsets.isEmpty || isWithinNoscript else { return }
+        scan()
+    }
+
+    // MARK: Text
+
+    private mutating func scan() {
+        var index = 0
+        while let start = find(UInt8(ascii: "<"), from: index) {
+            // What stands before the bracket is in text.
+            place(upTo: start, .text)
+            index = markup(at: start)
+            if index > html.count || pending == offsets.count && !isWithinNoscript { return }
+        }
+        place(upTo: html.count, .text)
+        endsInText = true
+    }
+
+    /// Whether the last octet belongs to text, and not to an element of raw text or to a tag.
+    private var endsInText = false
+
+    /// Gives a place to the placeholders up to an offset, the one that stands right there too.
+    private mutating func place(upTo end: Int, _ place: HTMLPlace) {
+        while pending < offsets.count, offsets[pending] <= end {
+            places.append(judged(place))
+            pending += 1
+        }
+    }
+
+    private func judged(_ place: HTMLPlace) -> HTMLPlace {
+        if case .forbidden = place { return place }
+        if let doubt { return .forbidden(doubt) }
+        if foreign.values.contains(where: { $0 > 0 }) {
+            return .forbidden("A value can't stand in <svg> or <math>; use an image, or put the value elsewhere.")
+        }
+        return place
+    }
+
+    private func find(_ octet: UInt8, from start: Int) -> Int? {
+        html[min(start, html.count)...].firstIndex(of: octet)
+    }
+
+    private func isAt(_ index: Int, _ text: StaticString) -> Bool {
+        text.withUTF8Buffer { text in
+            index + text.count <= html.count && html[index..<(index + text.count)].elementsEqual(text)
+        }
+    }
+
+    /// Where a text ends that begins at `start`; nil where it does not come.
+    private func end(of text: StaticString, from start: Int) -> Int? {
+        guard text.utf8CodeUnitCount > 0, start <= html.count else { return nil }
+        var index = start
+        while let found = find(text.utf8Start.pointee, from: index) {
+            if isAt(found, text) { return found + text.utf8CodeUnitCount }
+            index = found + 1
+        }
+        return nil
+    }
+
+    // MARK: Markup
+
+    /// Passes what begins with `<`, and places the placeholders in it. Returns where text goes on.
+    private mutating func markup(at start: Int) -> Int {
+        let inTag = "A value can't stand directly behind <, where it would be the name of a tag; for the character < write &lt;."
+        let next = start + 1
+        guard next < html.count else {
+            place(upTo: html.count, .forbidden(inTag))
+            return html.count + 1
+        }
+        switch html[next] {
+        case UInt8(ascii: "!"), UInt8(ascii: "?"): return declaration(at: start)
+        case UInt8(ascii: "/"):
+            guard next + 1 < html.count, HTMLPlaces.isLetter(html[next + 1]) else {
+                return bogus(at: start, inTag)
+            }
+            return tag(at: start, name: next + 1)
+        case let octet where HTMLPlaces.isLetter(octet): return tag(at: start, name: next)
+        default:
+            // A bracket that opens nothing is text.
+            place(upTo: next, .forbidden(inTag))
+            return next
+        }
+    }
+
+    private static let inComment =
+        "A value can't stand in a comment or declaration, where it could end it; put it outside."
+
+    /// Passes a comment, a document type, or what the standard calls a bogus comment.
+    private mutating func declaration(at start: Int) -> Int {
+        guard isAt(start, "<!--") else {
+            if isAt(start, "<![CDATA["), isUnusual {
+                doubt = "Readers differ on the CDATA section before this placeholder; leave the section out."
+            }
+            return bogus(at: start, HTMLPlaces.inComment)
+        }
+        if isAt(start, "<!-->") || isAt(start, "<!--->") {
+            doubt = "Readers differ on the comment \"<!-->\" before this placeholder; leave it out."
+        }
+        guard let end = end(of: "-->", from: start + 4) else {
+            place(upTo: html.count, .forbidden(HTMLPlaces.inComment))
+            return html.count + 1
+        }
+        place(upTo: end - 1, .forbidden(HTMLPlaces.inComment))
+        if HTMLPlaces.holds("--!>", in: html[start..<end]) {
+            doubt = "Readers differ on a comment that ends with \"--!>\" before this placeholder; end it with \"-->\"."
+        }
+        return end
+    }
+
+    private mutating func bogus(at start: Int, _ why: String) -> Int {
+        guard let end = find(UInt8(ascii: ">"), from: start) else {
+            place(upTo: html.count, .forbidden(why))
+            return html.count + 1
+        }
+        place(upTo: end, .forbidden(why))
+        return end + 1
+    }
+
+    // MARK: Tags
+
+    private static let inTag =
+        "A value can't stand in a tag outside of a quoted attribute; put it into one, such as title=\"{{name}}\"."
+
+    /// Passes a tag, and the raw text that it begins.
+    private mutating func tag(at start: Int, name nameStart: Int) -> Int {
+        var index = nameStart
+        while index < html.count, !HTMLPlaces.endsName(html[index]) { index += 1 }
+        let name = HTMLPlaces.lowercased(html[nameStart..<index])
+        place(upTo: index, .forbidden(HTMLPlaces.inTag))
+        let isEnd = nameStart > start + 1
+        guard let (end, isSelfClosing) = attributes(from: index) else {
+            place(upTo: html.count, .forbidden(HTMLPlaces.inTag))
+            return html.count + 1
+        }
+        if name == "svg" || name == "math" {
+            isUnusual = true
+            if isEnd {
+                foreign[name] = max(0, foreign[name, default: 0] - 1)
+            } else if !isSelfClosing {
+                foreign[name, default: 0] += 1
+            }
+        }
+        if name == "select" || name == "frameset" { isUnusual = true }
+        if isEnd { return end }
+        return HTMLRawText(name).map { rawText($0, name, from: end) } ?? end
+    }
+
+    /// Passes the attributes of a tag. Returns what follows its `>`; nil where the tag has none.
+    private mutating func attributes(from start: Int) -> (end: Int, isSelfClosing: Bool)? {
+        var index = start
+        // Of the last solidus that belongs to no value.
+        var solidus = -1
+        while index < html.count {
+            let octet = html[index]
+            if octet == UInt8(ascii: ">") {
+                place(upTo: index, .forbidden(HTMLPlaces.inTag))
+                return (index + 1, solidus == index - 1)
+            }
+            if HTMLPlaces.isBlank(octet) || octet == UInt8(ascii: "/") {
+                if octet == UInt8(ascii: "/") { solidus = index }
+                index += 1
+                continue
+            }
+            let nameStart = index
+            // An equals sign that comes first belongs to the name.
+            index += 1
+            while index < html.count, !HTMLPlaces.endsName(html[index]), html[index] != UInt8(ascii: "=") { index += 1 }
+            place(upTo: index, .forbidden(HTMLPlaces.inTag))
+            let attribute = HTMLAttribute(HTMLPlaces.lowercased(html[nameStart..<index]))
+            var behind = index
+            while behind < html.count, HTMLPlaces.isBlank(html[behind]) { behind += 1 }
+            guard behind < html.count, html[behind] == UInt8(ascii: "=") else { continue }
+            behind += 1
+            while behind < html.count, HTMLPlaces.isBlank(html[behind]) { behind += 1 }
+            if pending < offsets.count, offsets[pending] <= behind {
+                // The value begins with the placeholder, which is not in the text here.
+                index = offsets[pending]
+                while index < html.count, !HTMLPlaces.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
+                    index += 1
+                }
+                place(upTo: index, .forbidden(HTMLPlaces.unquoted))
+                continue
+            }
+            guard behind < html.count else { return nil }
+            let quote = html[behind]
+            if quote == UInt8(ascii: "\"") || quote == UInt8(ascii: "'") {
+                guard let end = find(quote, from: behind + 1) else {
+                    placeValue(attribute, from: behind + 1, to: html.count)
+                    return nil
+                }
+                placeValue(attribute, from: behind + 1, to: end)
+                index = end + 1
+            } else {
+                index = behind
+                while index < html.count, !HTMLPlaces.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
+                    index += 1
+                }
+                place(upTo: index, .forbidden(HTMLPlaces.unquoted))
+            }
+        }
+        return nil
+    }
+
+    private static let unquoted =
+        "A value can't stand in an attribute without quotation marks; put them around it, such as title=\"{{name}}\"."
+
+    /// Places what stands in a quoted value.
+    private mutating func placeValue(_ attribute: HTMLAttribute, from start: Int, to end: Int) {
+        guard pending < offsets.count, offsets[pending] <= end else { return }
+        switch attribute {
+        case .plain: place(upTo: end, .attribute)
+        case .style: place(upTo: end, .style)
+        case .forbidden(let why): place(upTo: end, .forbidden(why))
+        case .url: placeURL(from: start, to: end)
+        }
+    }
+
+    /// A placeholder is at the beginning of a URL while nothing before it settles the scheme.
+    private mutating func placeURL(from start: Int, to end: Int) {
+        var index = start
+        var isFirst = true
+        var hasPlaceholder = false
+        var written: [UInt8] = []
+        while pending < offsets.count, offsets[pending] <= end {
+            let offset = offsets[pending]
+            while index < offset {
+                let step = URLBeginning(html[index..<end], isBehindPlaceholder: hasPlaceholder)
+                switch step {
+                case .blank: break
+                case .undecided:
+                    isFirst = false
+                    written.append(html[index])
+                case .settled:
+                    guard html[index] == UInt8(ascii: ":"), URLScheme.isScript(written) else {
+                        return place(upTo: end, .attribute)
+                    }
+                    return place(upTo: end, .forbidden(HTMLPlaces.script))
+                case .placeholderDecides: return place(upTo: end, .forbidden(HTMLPlaces.scheme))
+                }
+                index += 1
+            }
+            places.append(judged(.url(isFirst: isFirst)))
+            pending += 1
+            (isFirst, hasPlaceholder) = (false, true)
+        }
+        // What stands behind the last placeholder may still make a scheme of it.
+        while hasPlaceholder, index < end {
+            switch URLBeginning(html[index..<end], isBehindPlaceholder: true) {
+            case .settled: return
+            case .placeholderDecides:
+                if let last = places.indices.last { places[last] = .forbidden(HTMLPlaces.scheme) }
+                return
+            case .blank, .undecided: index += 1
+            }
+        }
+    }
+
+    private static let scheme =
+        "A value can't be a part of a URL's scheme; give the whole URL as the value, or write the scheme in the template."
+    private static let script =
+        "A value can't stand in a URL that holds a script or a document; use https, mailto or tel."
+
+    // MARK: Raw text
+
+    /// Passes the content of an element up to its end tag.
+    private mutating func rawText(_ kind: HTMLRawText, _ name: String, from start: Int) -> Int {
+        let end = kind == .plaintext ? nil : endTag(name, from: start)
+        let content = html[start..<(end ?? html.count)]
+        if kind == .noscript {
+            // Readers that run scripts take it for text, the others for markup.
+            if !isWithinNoscript, end != nil {
+                let within = HTMLPlaces(Array(content), [], isWithinNoscript: true)
+                if !within.endsInText || within.doubt != nil || within.isUnusual { doubt = HTMLPlaces.doubt(name) }
+            } else {
+                doubt = HTMLPlaces.doubt(name)
+            }
+        } else if isUnusual || isWithinNoscript, HTMLPlaces.holdsMarkup(content) {
+            doubt = HTMLPlaces.doubt(name)
+        } else if name == "script", HTMLPlaces.holds("<!--", in: content) {
+            doubt = HTMLPlaces.doubt(name)
+        }
+        placeRawText(kind, name, from: start, to: end ?? html.count)
+        return end ?? html.count + 1
+    }
+
+    private mutating func placeRawText(_ kind: HTMLRawText, _ name: String, from start: Int, to end: Int) {
+        while pending < offsets.count, offsets[pending] <= end {
+            let offset = offsets[pending]
+            let place: HTMLPlace
+            switch kind {
+            case .escapable where !HTMLPlaces.endsInTagName(html[start..<offset]): place = .text
+            case .escapable: place = .forbidden(HTMLPlaces.inTag)
+            case .raw, .noscript, .plaintext:
+                place = .forbidden(
+                    "A value can't stand in <\(name)>, where it can't be escaped; put it elsewhere.")
+            }
+            places.append(judged(place))
+            pending += 1
+        }
+    }
+
+    private static func doubt(_ name: String) -> String {
+        "Readers differ on what <\(name)> before this placeholder holds; simplify it, or put the placeholder before it."
+    }
+
+    /// Where the end tag of an element of raw text begins.
+    private func endTag(_ name: String, from start: Int) -> Int? {
+        let name = Array(name.utf8)
+        var index = start
+        while let found = find(UInt8(ascii: "<"), from: index) {
+            let nameStart = found + 2
+            let nameEnd = nameStart + name.count
+            if nameEnd < html.count, html[found + 1] == UInt8(ascii: "/"), HTMLPlaces.endsName(html[nameEnd]),
+                html[nameStart..<nameEnd].lazy.map(HTMLPlaces.lowercased).elementsEqual(name)
+            {
+                return found
+            }
+            index = found + 1
+        }
+        return nil
+    }
+
+    /// Whether the text ends with what may become an end tag: `<`, `</`, `</ti`.
+    private static func endsInTagName(_ text: ArraySlice<UInt8>) -> Bool {
+        for octet in text.suffix(20).reversed() {
+            if octet == UInt8(ascii: "<") { return true }
+            guard isLetter(octet) || octet == UInt8(ascii: "/") else { return false }
+        }
+        return false
+    }
+
+    private static func holdsMarkup(_ text: ArraySlice<UInt8>) -> Bool {
+        var rest = text
+        while let found = rest.firstIndex(of: UInt8(ascii: "<")) {
+            rest = rest[(found + 1)...]
+            guard let next = rest.first else { return true }
+            if isLetter(next) || "/!?".utf8.contains(next) { return true }
+        }
+        return false
+    }
+
+    private static func holds(_ needle: StaticString, in text: ArraySlice<UInt8>) -> Bool {
+        needle.withUTF8Buffer { needle in
+            guard let first = needle.first else { return true }
+            var rest = text
+            while let found = rest.firstIndex(of: first) {
+                if rest[found...].starts(with: needle) { return true }
+                rest = rest[(found + 1)...]
+            }
+            return false
+        }
+    }
+
+    // MARK: Octets
+
+    static func isLetter(_ octet: UInt8) -> Bool { (0x61...0x7A).contains(octet | 0x20) }
+
+    static func isBlank(_ octet: UInt8) -> Bool {
+        octet == 0x20 || octet == 0x0A || octet == 0x09 || octet == 0x0C || octet == 0x0D
+    }
+
+    /// Whether it ends the name of a tag or of an attribute.
+    private static func endsName(_ octet: UInt8) -> Bool {
+        isBlank(octet) || octet == UInt8(ascii: "/") || octet == UInt8(ascii: ">")
+    }
+
+    private static func lowercased(_ octet: UInt8) -> UInt8 { (0x41...0x5A).contains(octet) ? octet | 0x20 : octet }
+
+    /// A long name is none that means anything here.
+    private static func lowercased(_ name: ArraySlice<UInt8>) -> String {
+        name.count > 64 ? "" : String(decoding: name.map(lowercased), as: UTF8.self)
+    }
+}

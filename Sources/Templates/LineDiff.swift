@@ -1,0 +1,211 @@
+/// How one text became another one, line by line.
+public struct LineDiff: Sendable, Hashable {
+    public enum Kind: Sendable, Hashable {
+        case same, removed, added
+    }
+
+    public struct Line: Sendable, Hashable {
+        public var kind: Kind
+        /// Without its line end.
+        public var text: String
+
+        init(_ kind: Kind, _ text: ArraySlice<UInt8>) {
+            self.kind = kind
+            self.text = String(decoding: text, as: UTF8.self)
+        }
+    }
+
+    /// Lines that stand together: what changed, and some around it.
+    public struct Hunk: Sendable, Hashable {
+        /// The numbers of the first line, from 1 on.
+        public var oldStart: Int
+        public var newStart: Int
+        public var lines: [Line]
+    }
+
+    /// All lines of both texts, the removed before the added where both stand in one place.
+    public let lines: [Line]
+
+    /// A nil text has no lines.
+    public init(_ old: String?, _ new: String?) {
+        let (old, new) = (LineDiff.lines(old), LineDiff.lines(new))
+        // By octets: Swift takes two spellings of one character for equal.
+        var interned: [ArraySlice<UInt8>: Int32] = [:]
+        func number(_ line: ArraySlice<UInt8>) -> Int32 {
+            let next = Int32(interned.count)
+            if let known = interned[line] { return known }
+            interned[line] = next
+            return next
+        }
+        let a = old.map(number)
+        let b = new.map(number)
+        // Most of two versions is the same.
+        var start = 0
+        while start < min(a.count, b.count), a[start] == b[start] { start += 1 }
+        var end = 0
+        while end < min(a.count, b.count) - start, a[a.count - 1 - end] == b[b.count - 1 - end] { end += 1 }
+        let middle = EditScript(a[start..<(a.count - end)], b[start..<(b.count - end)]).steps
+        var lines = old[..<start].map { Line(.same, $0) }
+        var (i, j) = (start, start)
+        var added: [Line] = []
+        for step in middle {
+            switch step {
+            case .remove:
+                lines.append(Line(.removed, old[i]))
+                i += 1
+            case .add:
+                added.append(Line(.added, new[j]))
+                j += 1
+            case .keep:
+                lines += added
+                added = []
+                lines.append(Line(.same, old[i]))
+                i += 1
+                j += 1
+            }
+        }
+        lines += added
+        lines += old[(a.count - end)...].map { Line(.same, $0) }
+        self.lines = lines
+    }
+
+    /// Whether both texts have the same lines.
+    public var isEmpty: Bool { lines.allSatisfy { $0.kind == .same } }
+
+    /// What changed, with lines around it.
+    ///
+    /// - Parameter context: lines before and behind.
+    public func hunks(context: Int = 3) -> [Hunk] {
+        var hunks: [Hunk] = []
+        var shown = 0
+        var (oldLine, newLine) = (1, 1)
+        var counted = 0
+        var index = 0
+        while let change = lines[index...].firstIndex(where: { $0.kind != .same }) {
+            var last = change
+            var next = change + 1
+            while next < lines.count, next - last <= 2 * context + 1 || lines[next].kind != .same {
+                if lines[next].kind != .same { last = next }
+                next += 1
+                if next - last > 2 * context + 1 { break }
+            }
+            let first = max(shown, change - context)
+            let behind = min(lines.count, last + 1 + context)
+            while counted < first { count(lines[counted], &oldLine, &newLine, &counted) }
+            hunks.append(Hunk(oldStart: oldLine, newStart: newLine, lines: Array(lines[first..<behind])))
+            shown = behind
+            index = behind
+        }
+        return hunks
+    }
+
+    private func count(_ line: Line, _ old: inout Int, _ new: inout Int, _ counted: inout Int) {
+        if line.kind != .added { old += 1 }
+        if line.kind != .removed { new += 1 }
+        counted += 1
+    }
+
+    /// LF, CR and CRLF end a line.
+    private static func lines(_ text: String?) -> [ArraySlice<UInt8>] {
+        guard let text else { return [] }
+        let octets = Array(text.utf8)
+        var lines: [ArraySlice<UInt8>] = []
+        var start = 0
+        var index = 0
+        while index < octets.count {
+            let octet = octets[index]
+            index += 1
+            guard octet == 0x0A || octet == 0x0D else { continue }
+            lines.append(octets[start..<(index - 1)])
+            if octet == 0x0D, index < octets.count, octets[index] == 0x0A { index += 1 }
+            start = index
+        }
+        if start < octets.count { lines.append(octets[start...]) }
+        return lines
+    }
+}
+
+/// The shortest way from one sequence to another (Myers, "An O(ND) difference algorithm", 1986), within bounds: where it takes too much,
+/// all is removed and all is added.
+private struct EditScript {
+    enum Step { case keep, remove, add }
+
+    let steps: [Step]
+
+    /// Removed and added lines together, and steps, at most: some 8 MB and some ten milliseconds.
+    private static let mostEdits = 1400
+    private static let mostWork = 4_000_000
+
+    init(_ a: ArraySlice<Int32>, _ b: ArraySlice<Int32>) {
+        let (a, b) = (Array(a), Array(b))
+        steps =
+            EditScript.search(a, b)
+            ?? Array(repeating: .remove, count: a.count) + Array(repeating: .add, count: b.count)
+    }
+
+    /// Nil where the bounds are reached.
+    private static func search(_ a: [Int32], _ b: [Int32]) -> [Step]? {
+        let longest = min(a.count + b.count, mostEdits)
+        var work = 0
+        // For each number of edits how far each diagonal -d...d reached.
+        var reached: [[Int32]] = []
+        for d in 0...longest {
+            var row = [Int32](repeating: 0, count: d + 1)
+            for k in 0...d {
+                let diagonal = 2 * k - d
+                var x = 0
+                if d > 0 {
+                    let previous = reached[d - 1]
+                    // The diagonals of the row before are -d+1, -d+3, …: the one above this is at k, the one below at k - 1.
+                    let down = k < d ? Int(previous[k]) : -1
+                    let right = k > 0 ? Int(previous[k - 1]) + 1 : -1
+                    x = max(down, right)
+                }
+                var y = x - diagonal
+                while x < a.count, y < b.count, y >= 0, a[x] == b[y] {
+                    x += 1
+                    y += 1
+                    work += 1
+                }
+                work += 1
+                guard work <= mostWork else { return nil }
+                row[k] = Int32(x)
+                if x >= a.count, y >= b.count {
+                    reached.append(row)
+                    return path(reached, a.count, b.count)
+                }
+            }
+            reached.append(row)
+        }
+        return nil
+    }
+
+    private static func path(_ reached: [[Int32]], _ m: Int, _ n: Int) -> [Step] {
+        var steps: [Step] = []
+        var (x, y) = (m, n)
+        var d = reached.count - 1
+        while d > 0 {
+            let k = (x - y + d) / 2
+            let previous = reached[d - 1]
+            let down = k < d ? Int(previous[k]) : -1
+            let right = k > 0 ? Int(previous[k - 1]) + 1 : -1
+            let isRight = right > down
+            let start = max(down, right)
+            while x > start {
+                steps.append(.keep)
+                x -= 1
+                y -= 1
+            }
+            if isRight {
+                steps.append(.remove)
+                x -= 1
+            } else {
+                steps.append(.add)
+                y -= 1
+            }
+            d -= 1
+        }
+        steps += Array(repeating: .keep, count: x)
+        return steps.reversed()
+    }
+}
