@@ -6,6 +6,9 @@ import StrictJSON
 /// What could not be read is not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
+    /// Where the subject and the bodies come from, if not from the fields of these names.
+    var subject: JSONPointer?
+    var body: JSONPointer?
     var to: [JSONPointer]
     var cc: [JSONPointer]
     var bcc: [JSONPointer]
@@ -28,10 +31,10 @@ struct EmailPlaces {
         case .cc(let index): cc[index]
         case .bcc(let index): bcc[index]
         case .replyTo(let index): replyTo[index]
-        case .subject: email.appending("subject")
+        case .subject: subject ?? email.appending("subject")
         // As where one of the two is missed.
-        case .body, .text: email.appending("text")
-        case .html: email.appending("html")
+        case .body, .text: body ?? email.appending("text")
+        case .html: body ?? email.appending("html")
         case .attachments: email.appending("attachments")
         case .attachment(let index, let value): attachments[index].appending(name(of: value))
         case .headers: email.appending("headers")

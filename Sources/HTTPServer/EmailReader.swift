@@ -2,11 +2,16 @@ import InternetMessage
 import MessageComposition
 import RelayCore
 import StrictJSON
+import Templates
 
 /// Reads the fields of an email, and gathers their mistakes.
 struct EmailReader {
     let context: EmailRequest.Context
     var errors: ValidationErrors
+    /// The template that the email was made of, with its version.
+    var template: TemplateReference?
+    /// Octets that the template made of its values.
+    var renderedSize = 0
 
     init(_ context: EmailRequest.Context) {
         self.context = context
@@ -111,19 +116,29 @@ struct EmailReader {
 
     /// Nil only where there are mistakes.
     mutating func email(_ fields: Fields) -> Email? {
-        let from = from(fields)
+        let use = templateUse(fields)
+        let from = from(fields, use)
         let to = mailboxes("to", fields)
         let cc = mailboxes("cc", fields)
         let bcc = mailboxes("bcc", fields)
-        let replyTo = mailboxes("reply_to", fields)
-        checkRecipients(fields, to + cc + bcc)
-        let subject = text("subject", fields)
-        if fields.value("subject") == nil {
-            errors.add("\"subject\" is required: a string.", at: fields.pointer.appending("subject"))
+        var replyTo = mailboxes("reply_to", fields)
+        if fields.value("reply_to") == nil, let use {
+            replyTo = use.rendered.replyTo.compactMap { address in
+                (try? Mailbox(parsing: address)).map { ($0, use.templatePointer) }
+            }
         }
-        let text = text("text", fields)
-        let html = self.text("html", fields)
-        if fields.value("text") == nil, fields.value("html") == nil {
+        checkRecipients(fields, to + cc + bcc)
+        let isFromTemplate = EmailReader.namesTemplate(fields)
+        let subject = text("subject", fields) ?? use?.rendered.subject
+        if fields.value("subject") == nil, isFromTemplate ? use != nil && subject == nil : true {
+            errors.add(
+                isFromTemplate
+                    ? "\"subject\" is required, since the template has none: a string."
+                    : "\"subject\" is required: a string.", at: fields.pointer.appending("subject"))
+        }
+        let text = text("text", fields) ?? use?.rendered.text
+        let html = self.text("html", fields) ?? use?.rendered.html
+        if fields.value("text") == nil, fields.value("html") == nil, !isFromTemplate {
             errors.add("\"html\", \"text\" or both are required.", at: fields.pointer.appending("text"))
         }
         let attachments = attachments(fields)
@@ -136,9 +151,12 @@ struct EmailReader {
             replyTo: replyTo.map(\.value), subject: subject ?? "", text: text, html: html,
             attachments: attachments.map(\.value), headers: headers)
         let places = EmailPlaces(
-            email: fields.pointer, to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
+            email: fields.pointer, subject: fields.value("subject") == nil ? use?.pointer : nil, body: use?.pointer, to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
             replyTo: replyTo.map(\.pointer), attachments: attachments.map(\.pointer))
-        for mistake in places.mistakes(in: email) { errors.add(afterOthers: mistake) }
+        // Without its template an email lacks what the template gives, which is no mistake.
+        if use != nil || !isFromTemplate {
+            for mistake in places.mistakes(in: email) { errors.add(afterOthers: mistake) }
+        }
         return errors.all.isEmpty ? email : nil
     }
 
@@ -161,7 +179,7 @@ struct EmailReader {
     }
 
     /// Nil where the field is not there, or is no string.
-    private mutating func text(_ name: String, _ fields: Fields) -> String? {
+    mutating func text(_ name: String, _ fields: Fields) -> String? {
         guard let (value, pointer) = fields.value(name) else { return nil }
         guard case .string(let string) = value else {
             errors.add("\"\(name)\" must be a string, not \(value.kind).", at: pointer)
@@ -170,11 +188,15 @@ struct EmailReader {
         return string.text
     }
 
-    private mutating func from(_ fields: Fields) -> Mailbox? {
+    private mutating func from(_ fields: Fields, _ use: TemplateUse?) -> Mailbox? {
         guard fields.value("from") != nil else {
-            errors.add(
-                "\"from\" is required: user@example.com or Name <user@example.com>.",
-                at: fields.pointer.appending("from"))
+            if let text = use?.rendered.from { return try? Mailbox(parsing: text) }
+            // Whether the template gives it is not known where it can't be used.
+            if use != nil || !EmailReader.namesTemplate(fields) {
+                errors.add(
+                    "\"from\" is required: user@example.com or Name <user@example.com>.",
+                    at: fields.pointer.appending("from"))
+            }
             return nil
         }
         guard let text = text("from", fields) else { return nil }

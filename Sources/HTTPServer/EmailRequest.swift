@@ -13,9 +13,16 @@ struct EmailRequest: Sendable {
         var maximumRecipients: Int
         /// Mistakes that are told.
         var maximumMistakes = ValidationErrors.limit
+        /// What the request's references to templates name.
+        var templates = RequestTemplates()
+        var rendering = RenderingRoom(perEmail: 0, total: 0)
     }
 
     var email: Email
+    /// What it was made of, with the version; nil: no template.
+    var template: TemplateReference?
+    /// Octets that the template made of its values.
+    private(set) var renderedSize = 0
     /// Satisfy ``MessageTags``, each once, in the order of the request.
     var tags: [String]
     /// As asked; a time that has passed means at once. Nil for at once.
@@ -76,14 +83,19 @@ struct EmailRequest: Sendable {
         let tags = reader.tags(fields)
         guard let email = reader.email(fields), reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
         return EmailRequest(
-            email: email, tags: tags, scheduledAt: scheduledAt,
+            email: email, template: reader.template, renderedSize: reader.renderedSize, tags: tags, scheduledAt: scheduledAt,
             idempotency: key.map {
                 RequestIdempotency(key: $0, digest: document.digest(leavingOut: "idempotency_key"))
             })
     }
 
-    private init(email: Email, tags: [String], scheduledAt: Timestamp?, idempotency: RequestIdempotency?) {
+    private init(
+        email: Email, template: TemplateReference?, renderedSize: Int, tags: [String], scheduledAt: Timestamp?,
+        idempotency: RequestIdempotency?
+    ) {
         self.email = email
+        self.template = template
+        self.renderedSize = renderedSize
         self.tags = tags
         self.scheduledAt = scheduledAt
         self.idempotency = idempotency
@@ -142,8 +154,12 @@ struct EmailBatch: Sendable {
                 try EmailRequest(
                     item: element, at: pointer.appending(index), batchHasKey: key != nil, context)
             }
-            if case .failure(.invalid(let errors)) = item {
+            switch item {
+            case .failure(.invalid(let errors)):
                 context.maximumMistakes = max(1, context.maximumMistakes - errors.count)
+            case .failure: break
+            // What a failed one made is not kept.
+            case .success(let request): context.rendering.left -= request.renderedSize
             }
             return item
         }

@@ -188,7 +188,7 @@ struct EmailSender: Sendable {
             clientName: client.isIPv4 ? "[\(client)]" : "[IPv6:\(client)]", client: client,
             with: api.caller.isSecure ? "HTTPS" : "HTTP")
         let options = SubmissionOptions(
-            tags: request.tags, scheduledAt: request.scheduledAt, idempotency: identity)
+            tags: request.tags, scheduledAt: request.scheduledAt, idempotency: identity, template: request.template)
         var reception: Admission.Reception
         switch admission.begin(
             from: .mailbox(request.email.from.address), origin: origin, grant,

@@ -32,7 +32,7 @@ extension FieldNames {
     static let email = FieldNames(
         known: [
             "from", "to", "cc", "bcc", "reply_to", "subject", "html", "text", "attachments", "tags", "headers",
-            "scheduled_at", "idempotency_key",
+            "scheduled_at", "idempotency_key", "template_id", "variables",
         ],
         synonyms: [
             "sender": "from", "recipient": "to", "recipients": "to", "carboncopy": "cc", "blindcarboncopy": "bcc",
@@ -41,11 +41,9 @@ extension FieldNames {
             "htmlbody": "html", "bodyhtml": "html", "htmlcontent": "html", "htmltext": "html", "files": "attachments",
             "inline": "attachments", "tag": "tags", "categories": "tags", "labels": "tags", "header": "headers",
             "customheaders": "headers", "sendat": "scheduled_at", "deliverat": "scheduled_at",
-            "sendtime": "scheduled_at", "schedule": "scheduled_at",
-        ],
-        explanations: [
-            "templateid": noTemplates("template_id"), "template": noTemplates("template"),
-            "variables": noTemplates("variables"), "templatevariables": noTemplates("template_variables"),
+            "sendtime": "scheduled_at", "schedule": "scheduled_at", "template": "template_id",
+            "templatevariables": "variables", "substitutions": "variables", "params": "variables",
+            "dynamictemplatedata": "variables", "mergevars": "variables",
         ])
 
     static let attachment = FieldNames(
@@ -65,10 +63,6 @@ extension FieldNames {
         ])
 
     static let batch = FieldNames(known: ["emails", "idempotency_key"])
-
-    private static func noTemplates(_ name: String) -> String {
-        "This relay has no templates yet, so \"\(name)\" is not taken; send \"subject\" and \"html\" or \"text\" instead."
-    }
 
     private static func noFetching(_ name: String) -> String {
         "The field \"\(name)\" is not known: the relay reads no files and fetches no URLs; put the file into \"content\" as base64."

@@ -103,6 +103,12 @@ final class HTTPConnection: Sendable {
                 WebhookRequest(purpose: purpose, api: api, configuration: configuration), request.headers)
         case .webhooks(.act(let action)):
             return .answer(await WebhookAPI(api: api).answer(action, query: request.uri.query ?? ""))
+        case .templates(.write(let purpose)):
+            return await wanting(
+                TemplateRequest(purpose: purpose, api: api, configuration: configuration), request.headers)
+        case .templates(.act(let action)):
+            return .answer(await TemplateAPI(api: api).answer(action, query: request.uri.query ?? ""))
+        case .tags: return .answer(await api.tags(request.uri.query ?? ""))
         case .openAPI: return .answer(OpenAPIDocument.answer)
         }
     }

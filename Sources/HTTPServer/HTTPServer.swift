@@ -40,6 +40,7 @@ public final class HTTPServer: Sendable {
         let service = HTTPService(
             configuration: Current(configuration), admission: admission, store: store, clock: clock,
             tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
+            renderingTurns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
             shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: logger, observe: observe)
         let bound = try await ListenerGroup.bind(listeners, shutdown: service.shutdown) { listener in
             try await Listener.bind(

@@ -16,6 +16,8 @@ struct HTTPService: Sendable {
     let tls: ReloadableTLSContext
     let limiter: ConnectionLimiter
     let turns: LargeBodyTurns
+    /// For what templates make. Nobody who has one of these waits for one of ``turns``.
+    let renderingTurns: LargeBodyTurns
     let shutdown: ShutdownNotice
     let timeouts: HTTPTimeouts
     let logger: Logger
@@ -131,6 +133,8 @@ public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
     case cancel
     case suppressions
     case webhooks
+    case templates
+    case tags
     case openapi
     /// The request asks for nothing that the server knows, or could not be read.
     case none

@@ -56,7 +56,7 @@ extension JSON {
         self = [
             "messageId": JSON(record.id.external), "status": JSON(MessageStatus(record.state).rawValue),
             "from": JSON(record.reversePath), "subject": JSON(record.subject),
-            "tags": .array(record.tags.map { JSON($0) }),
+            "tags": .array(record.tags.map { JSON($0) }), "template": JSON(record.template?.description),
             "created_at": JSON(record.acceptedAt.rfc3339), "scheduled_at": JSON(record.scheduledAt?.rfc3339),
             "recipients": .array(recipients),
         ]

@@ -16,6 +16,12 @@ enum ProblemCode: Hashable, Sendable {
     case webhookLimit
     /// The webhook does not take what is asked of it.
     case webhookState
+    /// Values for a template are missing, unknown or of another type.
+    case templateVariables
+    /// Another template has the name.
+    case templateName
+    /// There are as many templates as there can be.
+    case templateLimit
 
     /// The member `code` of a problem document, and the end of its `type`.
     var word: String {
@@ -31,6 +37,9 @@ enum ProblemCode: Hashable, Sendable {
         case .complaint: "complaint"
         case .webhookLimit: "webhook-limit"
         case .webhookState: "webhook-state"
+        case .templateVariables: "template-variables"
+        case .templateName: "template-name"
+        case .templateLimit: "template-limit"
         }
     }
 
@@ -48,6 +57,9 @@ enum ProblemCode: Hashable, Sendable {
         case .complaint: "The address has complained"
         case .webhookLimit: "The API key has too many webhooks"
         case .webhookState: "The webhook can't do this now"
+        case .templateVariables: "The values do not fit the template's variables"
+        case .templateName: "Another template has this name"
+        case .templateLimit: "There are too many templates"
         }
     }
 }
@@ -56,7 +68,7 @@ extension ProblemCode: CaseIterable {
     static let allCases: [ProblemCode] =
         RefusalReason.allCases.map(ProblemCode.refusal) + [
             .badRequest, .headerFields, .timeout, .notFound, .methodNotAllowed, .unsupportedMediaType, .conflict,
-            .complaint, .webhookLimit, .webhookState,
+            .complaint, .webhookLimit, .webhookState, .templateVariables, .templateName, .templateLimit,
         ]
 }
 

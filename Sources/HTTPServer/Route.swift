@@ -10,6 +10,8 @@ enum Route: Hashable, Sendable {
     case cancel(MessageID)
     case suppressions(SuppressionRoute)
     case webhooks(WebhookRoute)
+    case templates(TemplateRoute)
+    case tags
     case openAPI
 
     enum Finding: Hashable, Sendable {
@@ -21,7 +23,11 @@ enum Route: Hashable, Sendable {
 
     /// - Parameter path: of the request's target, without its query.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
-        if let finding = SuppressionRoute.find(method, path) ?? WebhookRoute.find(method, path) { return finding }
+        if let finding = SuppressionRoute.find(method, path) ?? WebhookRoute.find(method, path)
+            ?? TemplateRoute.find(method, path)
+        {
+            return finding
+        }
         guard let (route, isPost) = known(path) else { return .notFound }
         switch method {
         case .post where isPost, .get where !isPost, .head where !isPost: return .found(route)
@@ -34,6 +40,7 @@ enum Route: Hashable, Sendable {
         case "/v1/email/send": return (.send, true)
         case "/v1/email/batch": return (.batch, true)
         case "/v1/email/messages": return (.messages, false)
+        case "/v1/email/tags": return (.tags, false)
         case "/v1/openapi.json": return (.openAPI, false)
         default: break
         }
@@ -46,12 +53,21 @@ enum Route: Hashable, Sendable {
         return nil
     }
 
+    /// What a path that knows these methods answers to one of them. HEAD is answered where GET is.
+    static func find(_ method: HTTPRequest.Method, _ routes: [HTTPRequest.Method: Route]) -> Finding {
+        if let route = routes[method == .head ? .get : method] { return .found(route) }
+        let order: [HTTPRequest.Method] = [.get, .post, .patch, .delete]
+        let allowed = order.filter { routes[$0] != nil }.flatMap { $0 == .get ? ["GET", "HEAD"] : [$0.rawValue] }
+        return .otherMethod(allowed: allowed.joined(separator: ", "))
+    }
+
     /// The scope that a key needs for it; nil where none is needed.
     var scope: Scope? {
         switch self {
-        case .send, .messages, .message, .cancel, .suppressions: .send
+        case .send, .messages, .message, .cancel, .suppressions, .tags: .send
         case .batch: .batch
         case .webhooks: .webhooks
+        case .templates: .templates
         case .openAPI: nil
         }
     }
@@ -64,6 +80,8 @@ enum Route: Hashable, Sendable {
         case .cancel: .cancel
         case .suppressions: .suppressions
         case .webhooks: .webhooks
+        case .templates: .templates
+        case .tags: .tags
         case .openAPI: .openapi
         }
     }

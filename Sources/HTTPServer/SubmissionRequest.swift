@@ -38,14 +38,92 @@ struct SubmissionRequest: RequestWithBody {
         } catch {
             return api.refuse(.notJSON(error))
         }
-        let context = EmailRequest.Context(
-            now: api.service.clock.now(), maximumRecipients: configuration.maximumRecipients)
+        let references = RequestTemplates.references(in: document)
+        guard !references.isEmpty else {
+            return await answer(read(document, fields, context))
+        }
+        guard references.count <= RequestTemplates.mostReferences else { return api.refuse(.tooManyReferences) }
+        return await answer(document, fields, references)
+    }
+
+    /// Answers a request that names templates. What they make is larger than the request, so only a little of it is made at once; for
+    /// more, the request waits for its turn.
+    private func answer(_ document: JSON, _ fields: HTTPFields, _ references: [TemplateReference]) async -> HTTPAnswer {
+        var context = self.context
+        if references.count == 1 {
+            let room = SubmissionRequest.roomWithoutTurn
+            do {
+                context.templates = try await templates(references)
+            } catch {
+                return api.storageFailed(error)
+            }
+            context.rendering = RenderingRoom(perEmail: room, total: room)
+            let request = read(document, fields, context)
+            if !request.isOverRoom { return await answer(request) }
+        }
+        let room = isBatch ? configuration.maximumBodySize : configuration.maximumMessageSize
+        do {
+            return try await api.service.renderingTurns.with(room) {
+                var context = self.context
+                context.templates = try await templates(references)
+                context.rendering = RenderingRoom(perEmail: configuration.maximumMessageSize, total: room)
+                return await answer(read(document, fields, context))
+            }
+        } catch {
+            return api.storageFailed(error)
+        }
+    }
+
+    /// Octets that are made of templates without waiting for a turn.
+    private static let roomWithoutTurn = 1 << 20
+
+    private var context: EmailRequest.Context {
+        EmailRequest.Context(now: api.service.clock.now(), maximumRecipients: configuration.maximumRecipients)
+    }
+
+    private func templates(_ references: [TemplateReference]) async throws -> RequestTemplates {
+        var templates = RequestTemplates()
+        let owner = api.caller.grant.key.templateOwner
+        for reference in references {
+            if let template = try await api.service.store.template(reference, of: owner) {
+                templates.add(template, as: reference)
+            }
+        }
+        return templates
+    }
+
+    /// A request that was read.
+    private enum Reading {
+        case one(EmailRequest)
+        case batch(EmailBatch)
+        case failed(EmailRequestFailure)
+
+        /// Whether there was not enough room for what templates make.
+        var isOverRoom: Bool {
+            switch self {
+            case .one: false
+            case .failed(let failure): failure.concernsSize
+            case .batch(let batch):
+                batch.items.contains { item in if case .failure(let failure) = item { failure.concernsSize } else { false } }
+            }
+        }
+    }
+
+    private func read(_ document: JSON, _ fields: HTTPFields, _ context: EmailRequest.Context) -> Reading {
         do throws(EmailRequestFailure) {
             let key = try IdempotencyKey.inHeader(fields)
-            if isBatch { return await answer(try EmailBatch(document, idempotencyKey: key, context)) }
-            return await answer(try EmailRequest(document, idempotencyKey: key, context))
+            if isBatch { return .batch(try EmailBatch(document, idempotencyKey: key, context)) }
+            return .one(try EmailRequest(document, idempotencyKey: key, context))
         } catch {
-            return api.refuse(Problem(error))
+            return .failed(error)
+        }
+    }
+
+    private func answer(_ reading: Reading) async -> HTTPAnswer {
+        switch reading {
+        case .one(let request): await answer(request)
+        case .batch(let batch): await answer(batch)
+        case .failed(let failure): api.refuse(Problem(failure))
         }
     }
 
@@ -113,7 +191,18 @@ extension IdempotencyKey {
     }
 }
 
+extension EmailRequestFailure {
+    fileprivate var concernsSize: Bool {
+        if case .invalid(let errors) = self { errors.contains { $0.kind == .size } } else { false }
+    }
+}
+
 extension Problem {
+    static let tooManyReferences = Problem(
+        .refusal(.invalid), .unprocessableContent,
+        "The request names more than \(RequestTemplates.mostReferences) different templates; send it in several requests."
+    )
+
     static func notJSON(_ error: JSONError) -> Problem {
         Problem(
             .refusal(.invalid), .badRequest,
@@ -130,7 +219,7 @@ extension Problem {
                 errors.count == 1
                 ? errors[0].detail : "The request has \(errors.count) mistakes; each is described in errors."
             self.init(
-                .refusal(failure.kind.reason), .unprocessableContent, detail,
+                failure.kind.code, failure.kind == .size ? .contentTooLarge : .unprocessableContent, detail,
                 mistakes: errors.map { Mistake(detail: $0.detail, pointer: $0.pointer) })
         }
     }

@@ -11,12 +11,18 @@ struct ValidationError: Error, Hashable, Sendable {
         case address
         /// There are too many recipients, or none.
         case recipients
+        /// The values for a template do not fit its variables.
+        case templateVariables
+        /// What a template makes is too large.
+        case size
 
-        var reason: RefusalReason {
+        var code: ProblemCode {
             switch self {
-            case .invalid: .invalid
-            case .address: .address
-            case .recipients: .recipients
+            case .invalid: .refusal(.invalid)
+            case .address: .refusal(.address)
+            case .recipients: .refusal(.recipients)
+            case .templateVariables: .templateVariables
+            case .size: .refusal(.size)
             }
         }
     }
@@ -41,7 +47,7 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
     /// The header and the document do not name one idempotency key. A sentence with its full stop. Status 400.
     case idempotencyKey(String)
 
-    /// The word that tells what the mistakes are about: `address` or `recipients` where all are about that, else `invalid`.
+    /// The word that tells what the mistakes are about: one such as `address` where all are about that, else `invalid`.
     var kind: ValidationError.Kind {
         guard case .invalid(let errors) = self, let first = errors.first?.kind else { return .invalid }
         return errors.allSatisfy { $0.kind == first } ? first : .invalid

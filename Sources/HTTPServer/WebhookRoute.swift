@@ -40,9 +40,6 @@ enum WebhookRoute: Hashable, Sendable {
     private static func find(
         _ method: HTTPRequest.Method, _ routes: [HTTPRequest.Method: WebhookRoute]
     ) -> Route.Finding {
-        if let route = routes[method == .head ? .get : method] { return .found(.webhooks(route)) }
-        let order: [HTTPRequest.Method] = [.get, .post, .patch, .delete]
-        let allowed = order.filter { routes[$0] != nil }.flatMap { $0 == .get ? ["GET", "HEAD"] : [$0.rawValue] }
-        return .otherMethod(allowed: allowed.joined(separator: ", "))
+        Route.find(method, routes.mapValues { .webhooks($0) })
     }
 }

@@ -55,6 +55,19 @@ public struct ParsedTemplate: Sendable {
     }
 }
 
+extension ParsedTemplate {
+    /// What the placeholders of a content name, whatever else is wrong with it.
+    public static func names(in content: TemplateContent) -> Set<String> {
+        var names: Set<String> = []
+        for source in [content.subject, content.html, content.text] {
+            guard let source else { continue }
+            let parsed = TextWithPlaceholders(Array(source.utf8), mostPlaceholders: TemplateContent.mostPlaceholders)
+            names.formUnion(parsed.placeholders.map(\.name))
+        }
+        return names
+    }
+}
+
 /// The variables of a template, as they are found.
 struct VariableNames {
     private(set) var variables: [TemplateVariable] = []

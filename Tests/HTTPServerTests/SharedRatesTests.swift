@@ -44,6 +44,7 @@ import Testing
                 admission: admission, store: store, clock: clock,
                 tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
                 limiter: ConnectionLimiter(maximum: 10, maximumPerClient: 10), turns: LargeBodyTurns(capacity: 1),
+                renderingTurns: LargeBodyTurns(capacity: 1),
                 shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: logger, observe: { _ in })
             api = EmailAPI(service, Caller(grant: grant, isSecure: true))
         }

@@ -1,0 +1,78 @@
+import RelayCore
+import StrictJSON
+import Templates
+
+/// The templates that a request to send names, each read and taken apart once.
+struct RequestTemplates: Sendable {
+    enum Found: Sendable {
+        /// - Parameter reference: with the version that was found.
+        case parsed(ParsedTemplate, TemplateReference)
+        /// It was saved by another version of the relay, and this one can't use it: why, as a sentence with its full stop.
+        case unusable(String)
+    }
+
+    private var found: [TemplateReference: Found] = [:]
+
+    /// Different templates that a request may name. Each may have 2 MiB.
+    static let mostReferences = 20
+
+    init() {}
+
+    mutating func add(_ template: Template, as reference: TemplateReference) {
+        do throws(TemplateMistakes) {
+            found[reference] = .parsed(
+                try ParsedTemplate(template.content), TemplateReference(template.id, version: template.version))
+        } catch {
+            found[reference] = .unusable(error.all.first?.sentence ?? "")
+        }
+    }
+
+    /// Nil where there is no such template.
+    subscript(reference: TemplateReference) -> Found? { found[reference] }
+
+    /// The templates that the emails of a request name, each once: at most one more than ``mostReferences``.
+    static func references(in document: JSON) -> [TemplateReference] {
+        var references: [TemplateReference] = []
+        func add(_ email: JSON) {
+            guard references.count <= mostReferences, case .object(let object) = email,
+                case .string(let text)? = object["template_id"], text.utf8.count <= 64,
+                let reference = TemplateReference(text.text), !references.contains(reference)
+            else { return }
+            references.append(reference)
+        }
+        var emails = document
+        if case .object(let object) = document {
+            add(document)
+            emails = object["emails"] ?? .null
+        }
+        if case .array(let elements) = emails { for element in elements { add(element) } }
+        return references
+    }
+}
+
+/// How much may be made of templates for one request.
+struct RenderingRoom: Sendable {
+    /// Octets of one email's subject, html and text together.
+    var perEmail: Int
+    /// Octets of all emails of the request together.
+    var total: Int
+    /// How many of them are left.
+    var left: Int
+
+    init(perEmail: Int, total: Int) {
+        (self.perEmail, self.total, left) = (perEmail, total, total)
+    }
+
+    /// Why so many octets can't be made; nil where they can.
+    func fault(of size: Int) -> String? {
+        if size > perEmail {
+            return
+                "The email has \(size) octets with the values in their places, and the limit of a message is \(perEmail); shorten the values or the template."
+        }
+        if size > left {
+            return
+                "The emails that are made of templates have over \(total) octets in this request; send them in several requests."
+        }
+        return nil
+    }
+}
