@@ -179,6 +179,10 @@ extension CopiedTable {
         case .undelivered: "failures that the sender is to be told of"
         case .webhook: "webhooks"
         case .webhookCall: "calls of webhooks"
+        case .template: "templates"
+        case .templateVersion: "versions of templates"
+        case .statistic: "days of statistics"
+        case .simulatedDomain: "simulated domains"
         }
     }
 }
