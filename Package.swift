@@ -81,6 +81,10 @@ let package = Package(
         ),
         // What Swift's module of glibc leaves out.
         .target(name: "CMemory"),
+        // The system's resolver, whose functions are macros with a large state.
+        .target(name: "CResolver", linkerSettings: [.linkedLibrary("resolv")]),
+        library("Resolver", ["CResolver", "RelayCore", nioPosix]),
+        library("Domains", ["Resolver", "RelayCore", "InternetMessage", "Hashing", "StrictJSON"]),
         library("NIOOpenSSL", ["COpenSSL", nioCore]),
         library("InternetMessage", []),
         library("SMTP", ["InternetMessage", nioCore]),
@@ -140,10 +144,13 @@ let package = Package(
         library("AWSClient", ["RelayCore", "Hashing", nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library(
             "SESTransport",
-            ["AWSClient", "StrictJSON", "RelayCore", "Hashing", nioCore, nioHTTP1, logging, asyncHTTPClient]),
+            [
+                "AWSClient", "Domains", "InternetMessage", "StrictJSON", "RelayCore", "Hashing", nioCore, nioHTTP1, logging,
+                asyncHTTPClient,
+            ]),
         library(
             "Webhooks",
-            ["AWSClient", "RelayCore", "Hashing", nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
+            ["AWSClient", "Resolver", "RelayCore", "Hashing", nioCore, nioPosix, nioHTTP1, logging, asyncHTTPClient]),
         library("Feedback", ["AWSClient", "StrictJSON", "RelayCore", nioCore, nioHTTP1, logging, asyncHTTPClient]),
         library("PrometheusMetrics", [metrics]),
         library(

@@ -79,6 +79,17 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
             && own.suffix(suffix.count).elementsEqual(suffix)
     }
 
+    /// As people write it, with U-labels (RFC 5891). A label whose U-label would not lead back to it stays as it is.
+    public var unicodeText: String {
+        text.split(separator: ".", omittingEmptySubsequences: false).map { label -> String in
+            guard label.hasPrefix("xn--"), let scalars = Punycode.decode(label.utf8.dropFirst(4)) else {
+                return String(label)
+            }
+            let decoded = String(String.UnicodeScalarView(scalars))
+            return DomainName(text: decoded)?.text == String(label) ? decoded : String(label)
+        }.joined(separator: ".")
+    }
+
     static let maximumLength = 253
     static let maximumLabelLength = 63
 

@@ -48,6 +48,53 @@ enum Punycode {
         return output
     }
 
+    /// Decodes what stands behind `xn--` in a label (RFC 3492 section 6.2). Nil for what is no such encoding.
+    static func decode(_ input: some BidirectionalCollection<UInt8>) -> [Unicode.Scalar]? {
+        var output: [Unicode.Scalar] = []
+        var rest = Array(input)[...]
+        if let delimiter = rest.lastIndex(of: UInt8(ascii: "-")) {
+            guard rest[..<delimiter].allSatisfy({ $0 < 0x80 }) else { return nil }
+            output = rest[..<delimiter].map { Unicode.Scalar($0) }
+            rest = rest[(delimiter + 1)...]
+        }
+        var n = initialN
+        var i = 0
+        var bias = initialBias
+        while !rest.isEmpty {
+            let old = i
+            var weight = 1
+            var k = base
+            while true {
+                guard let octet = rest.popFirst(), let value = value(of: octet) else { return nil }
+                let (step, overflow) = value.multipliedReportingOverflow(by: weight)
+                guard !overflow, i <= Int(Int32.max) - step else { return nil }
+                i += step
+                let threshold = min(max(k - bias, tMin), tMax)
+                if value < threshold { break }
+                weight *= base - threshold
+                guard weight <= Int(Int32.max) else { return nil }
+                k += base
+            }
+            let count = output.count + 1
+            bias = adapt(i - old, points: count, first: old == 0)
+            n += i / count
+            i %= count
+            guard let code = UInt32(exactly: n), let scalar = Unicode.Scalar(code) else { return nil }
+            output.insert(scalar, at: i)
+            i += 1
+        }
+        return output
+    }
+
+    private static func value(of digit: UInt8) -> Int? {
+        switch digit {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): Int(digit) - 0x61
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): Int(digit) - 0x41
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): Int(digit) - 0x30 + 26
+        default: nil
+        }
+    }
+
     private static func digit(_ value: Int) -> UInt8 {
         UInt8(truncatingIfNeeded: value < 26 ? value + 0x61 : value - 26 + 0x30)
     }

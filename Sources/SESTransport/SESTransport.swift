@@ -21,7 +21,8 @@ public final class SESTransport: Transport, QuotaSource {
     private let quotaProblem = Mutex<String?>(nil)
     private let refusedSenders = Mutex(RefusedSenders())
 
-    static let answerLimit = 256 * 1024
+    /// A list of 1,000 identities is the longest answer there is.
+    static let answerLimit = 512 * 1024
     static let sendPath = "/v2/email/outbound-emails"
     private static let jsonFields = [(name: "Content-Type", value: "application/json")]
     static let accountPath = "/v2/email/account"
@@ -183,6 +184,17 @@ extension SESTransport {
             fields: method == .POST ? SESTransport.jsonFields : [],
             payloadHash: payloadHash, with: credentials, region: configuration.region, service: "ses",
             time: clock.now())
+    }
+
+    /// A call that is no message: its body is small and may be sent again.
+    func call(_ method: HTTPMethod, _ path: String, payload: [UInt8]?, within time: Duration) async -> CallResult {
+        let hash = payload.map { SigV4.hash(of: $0) } ?? SESTransport.emptyHash
+        return await withCredentials { credentials in
+            var request = self.request(method, path, hash, credentials)
+            request.body = payload.map { .bytes($0) }
+            return await self.call(
+                request, within: min(time, self.configuration.requestTimeout), credentials, UploadProgress())
+        }
     }
 
     func call(

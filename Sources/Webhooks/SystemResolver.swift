@@ -1,6 +1,5 @@
-import NIOPosix
 import RelayCore
-import Synchronization
+import Resolver
 
 #if canImport(Glibc)
     import Glibc
@@ -9,37 +8,17 @@ import Synchronization
 #endif
 
 /// The system's resolver, on threads of its own: it blocks, for as long as its configuration says, and can't be interrupted.
-///
-/// A name that is asked for is looked up once at a time, however many ask. So names whose servers don't answer occupy a thread each,
-/// and no more.
 final class SystemResolver: AddressResolver {
     typealias Answer = Result<[IPAddress], ResolverFailure>
 
-    private struct Waiter {
-        var continuation: CheckedContinuation<Answer, Never>
-        var timer: Task<Void, Never>?
-    }
-
-    private struct State {
-        /// By name; a name stands here while it is looked up, though nobody may wait for it any more.
-        var waiting: [String: [Int: Waiter]] = [:]
-        var count = 0
-    }
-
-    private let clock: any RelayClock
-    private let pool: NIOThreadPool
-    private let lookUp: @Sendable (String) -> Answer
-    private let state = Mutex(State())
+    private let lookUps: BlockingLookUps<String, Answer>
 
     /// - Parameter lookUp: may block.
     init(
         clock: any RelayClock, threads: Int = SystemResolver.threads,
         lookUp: @escaping @Sendable (String) -> Answer = SystemResolver.lookUp
     ) {
-        self.clock = clock
-        self.lookUp = lookUp
-        pool = NIOThreadPool(numberOfThreads: threads)
-        pool.start()
+        lookUps = BlockingLookUps(clock: clock, threads: threads, lookUp: lookUp)
     }
 
     static let threads = 16
@@ -47,44 +26,15 @@ final class SystemResolver: AddressResolver {
     static let mostAddresses = 16
 
     func addresses(of name: String, within time: Duration) async -> Answer {
-        let deadline = clock.now() + time
-        return await withCheckedContinuation { continuation in
-            let (number, isFirst) = state.withLock { state in
-                state.count += 1
-                let isFirst = state.waiting[name] == nil
-                state.waiting[name, default: [:]][state.count] = Waiter(continuation: continuation)
-                return (state.count, isFirst)
-            }
-            if isFirst { begin(name) }
-            let timer = Task {
-                do { try await clock.sleep(until: deadline) } catch { return }
-                let waiter = state.withLock { $0.waiting[name]?.removeValue(forKey: number) }
-                waiter?.continuation.resume(
-                    returning: .failure(ResolverFailure(reason: "the look-up of \(name) took too long")))
-            }
-            let isOver = state.withLock { state in
-                state.waiting[name]?[number]?.timer = timer
-                return state.waiting[name]?[number] == nil
-            }
-            if isOver { timer.cancel() }
-        }
-    }
-
-    private func begin(_ name: String) {
-        pool.submit { [self] poolState in
-            let answer: Answer =
-                poolState == .active
-                ? lookUp(name) : .failure(ResolverFailure(reason: "the relay is stopping"))
-            let waiters = state.withLock { $0.waiting.removeValue(forKey: name) }
-            for waiter in (waiters ?? [:]).values {
-                waiter.timer?.cancel()
-                waiter.continuation.resume(returning: answer)
-            }
+        switch await lookUps.answer(to: name, within: time) {
+        case .success(let answer): answer
+        case .failure(.timedOut): .failure(ResolverFailure(reason: "the look-up of \(name) took too long"))
+        case .failure(.stopping): .failure(ResolverFailure(reason: "the relay is stopping"))
         }
     }
 
     /// What has begun ends by itself.
-    func shutdown() { pool.shutdownGracefully { _ in } }
+    func shutdown() { lookUps.shutdown() }
 
     static let lookUp: @Sendable (String) -> Answer = { name in
         var hints = addrinfo()

@@ -1,0 +1,104 @@
+import Resolver
+
+extension CheckedRecord {
+    /// What an answer of DNS means for a record.
+    package init(_ record: DomainRecord, answer: Result<[DNSData], DNSFailure>) {
+        switch answer {
+        case .failure(let failure): self.init(record, .unknown(failure.reason))
+        case .success(let data):
+            switch record.purpose {
+            case .dkim, .mailFrom: self.init(record, RecordCheck.exact(record, data))
+            case .spf: self = RecordCheck.spf(record, data)
+            case .dmarc: self.init(record, RecordCheck.dmarc(data))
+            }
+        }
+    }
+}
+
+/// Compares as those do who read the records.
+private enum RecordCheck {
+    /// A name that must be the one that is wanted, without regard to case and the last dot.
+    static func exact(_ record: DomainRecord, _ data: [DNSData]) -> RecordFinding {
+        let values = data.compactMap { data -> String? in
+            switch data {
+            case .cname(let name): name
+            case .mx(let preference, let host): "\(preference) \(host)"
+            case .txt: nil
+            }
+        }
+        guard !values.isEmpty else { return .missing }
+        // Which preference an MX has by itself does not matter.
+        func host(_ value: String) -> String {
+            let name = value.lowercased().split(separator: " ").last.map { String($0) } ?? ""
+            return name.hasSuffix(".") ? String(name.dropLast()) : name
+        }
+        let isRight = values.allSatisfy { host($0) == host(record.value) }
+        return isRight ? .found(bounded(values)) : .wrong(bounded(values), reason: nil)
+    }
+
+    /// RFC 7208 section 4.5: one record that begins with `v=spf1`, followed by a blank or the end.
+    static func spf(_ record: DomainRecord, _ data: [DNSData]) -> CheckedRecord {
+        let policies = texts(data).filter { text in
+            let version = text.lowercased()
+            return version == "v=spf1" || version.hasPrefix("v=spf1 ")
+        }
+        guard let policy = policies.first else { return CheckedRecord(record, .missing) }
+        guard policies.count == 1 else {
+            return CheckedRecord(
+                record,
+                .wrong(
+                    bounded(policies),
+                    reason: "there are \(policies.count) SPF records, and receivers take none of them then"))
+        }
+        let terms = policy.lowercased().split(separator: " ")
+        // A term that is let through; with - ~ or ? in front it is not.
+        if terms.contains("include:amazonses.com") || terms.contains("+include:amazonses.com") {
+            return CheckedRecord(record, .found(bounded(policies)))
+        }
+        var wanted = record
+        // What else the domain sends through must stay in the one record.
+        if policy.utf8.count <= longestValue, policy.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) {
+            wanted.value = "v=spf1 include:amazonses.com" + policy.dropFirst(6)
+        }
+        return CheckedRecord(wanted, .wrong(bounded(policies), reason: "it does not include amazonses.com"))
+    }
+
+    /// RFC 7489 section 6.3: `v=DMARC1`, and a policy that receivers know.
+    static func dmarc(_ data: [DNSData]) -> RecordFinding {
+        let policies = texts(data).filter { text in
+            text.split(separator: ";", omittingEmptySubsequences: false).first.map(tag) ?? ("", "") == ("v", "DMARC1")
+        }
+        guard let policy = policies.first else { return .missing }
+        guard policies.count == 1 else {
+            return .wrong(
+                bounded(policies),
+                reason: "there are \(policies.count) DMARC records, and receivers take none of them then")
+        }
+        let wish = policy.split(separator: ";").map(tag).first { $0.name == "p" }?.value.lowercased()
+        guard let wish, ["none", "quarantine", "reject"].contains(wish) else {
+            return .wrong(bounded(policies), reason: "it needs p=none, p=quarantine or p=reject")
+        }
+        return .found(bounded(policies))
+    }
+
+    private static func tag(_ text: some StringProtocol) -> (name: String, value: String) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map { part in
+            String(part.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+        }
+        return (parts.first?.lowercased() ?? "", parts.count == 2 ? parts[1] : "")
+    }
+
+    private static func texts(_ data: [DNSData]) -> [String] {
+        data.compactMap { if case .txt(let text) = $0 { text } else { nil } }
+    }
+
+    private static let longestValue = 1000
+
+    /// What is there is somebody else's: a few, and not too long.
+    private static func bounded(_ values: [String]) -> [String] {
+        values.prefix(8).map { value in
+            value.unicodeScalars.count <= longestValue
+                ? value : String(String.UnicodeScalarView(value.unicodeScalars.prefix(longestValue))) + "…"
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import InternetMessage
+import RelayCore
+import Resolver
+import Synchronization
+
+/// A domain with its records, each with what DNS has.
+package struct CheckedDomain: Hashable, Sendable {
+    package var domain: SendingDomain
+    package var records: [CheckedRecord]
+
+    package init(domain: SendingDomain, records: [CheckedRecord]) {
+        self.domain = domain
+        self.records = records
+    }
+}
+
+/// The domains of live and test keys, for whoever shows or changes them: the HTTP API, the commands and the page.
+///
+/// A question takes 10 s with SES and 5 s with DNS at most, and few are answered at a time: a slow SES occupies nothing else.
+package final class SendingDomains: Sendable {
+    private let live: any DomainAuthority
+    private let test: any DomainAuthority
+    private let resolver: any RecordResolver
+    private let underWay = Mutex(0)
+
+    /// Questions at a time.
+    package static let most = 8
+    /// For all calls to SES that a question needs.
+    package static let patience = Duration.seconds(10)
+
+    package init(live: any DomainAuthority, test: any DomainAuthority, resolver: any RecordResolver) {
+        self.live = live
+        self.test = test
+        self.resolver = resolver
+    }
+
+    /// At most `limit` domains behind `name`, by name.
+    package func list(
+        _ environment: Environment, behind name: String? = nil, limit: Int,
+        where isWanted: @escaping @Sendable (String) -> Bool = { _ in true }
+    ) async throws(DomainFailure) -> [SendingDomain] {
+        let authority = authority(of: environment)
+        return try await taken { () async throws(DomainFailure) in
+            try await authority.domains(behind: name, limit: limit, isWanted)
+        }
+    }
+
+    package func show(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
+        let authority = authority(of: environment)
+        return try await taken(checking: authority) { () async throws(DomainFailure) in
+            try await authority.domain(name)
+        }
+    }
+
+    package func verify(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
+        let authority = authority(of: environment)
+        return try await taken(checking: authority) { () async throws(DomainFailure) in
+            try await authority.verify(name)
+        }
+    }
+
+    /// Adds a domain, or finds the one that there is.
+    ///
+    /// - Parameter key: who adds it; nil: an operator.
+    package func add(
+        _ name: DomainName, _ environment: Environment, by key: KeyID?
+    ) async throws(DomainFailure) -> (domain: CheckedDomain, isNew: Bool) {
+        let authority = authority(of: environment)
+        let isNew = Mutex(false)
+        let checked = try await taken(checking: authority) { () async throws(DomainFailure) in
+            let added = try await authority.add(name, by: key)
+            isNew.withLock { $0 = added.isNew }
+            return added.domain
+        }
+        return (checked, isNew.withLock { $0 })
+    }
+
+    private func authority(of environment: Environment) -> any DomainAuthority { environment == .live ? live : test }
+
+    // MARK: Limits
+
+    private func taken(
+        checking authority: any DomainAuthority,
+        _ work: @escaping @Sendable () async throws(DomainFailure) -> SendingDomain
+    ) async throws(DomainFailure) -> CheckedDomain {
+        try begin()
+        defer { end() }
+        let domain = try await bounded(work)
+        return CheckedDomain(domain: domain, records: await records(of: domain, authority))
+    }
+
+    private func taken<T: Sendable>(
+        _ work: @escaping @Sendable () async throws(DomainFailure) -> T
+    ) async throws(DomainFailure) -> T {
+        try begin()
+        defer { end() }
+        return try await bounded(work)
+    }
+
+    private func begin() throws(DomainFailure) {
+        let isFull = underWay.withLock { count in
+            guard count < SendingDomains.most else { return true }
+            count += 1
+            return false
+        }
+        if isFull { throw .busy }
+    }
+
+    private func end() { underWay.withLock { $0 -= 1 } }
+
+    private func bounded<T: Sendable>(
+        _ work: @escaping @Sendable () async throws(DomainFailure) -> T
+    ) async throws(DomainFailure) -> T {
+        let result = await within(SendingDomains.patience) { () -> Result<T, DomainFailure> in
+            do throws(DomainFailure) { return .success(try await work()) } catch { return .failure(error) }
+        }
+        guard let result else { throw .unavailable("it takes too long") }
+        return try result.get()
+    }
+
+    // MARK: Records
+
+    private func records(of domain: SendingDomain, _ authority: any DomainAuthority) async -> [CheckedRecord] {
+        let records = DomainRecord.records(of: domain)
+        return await withTaskGroup(of: (Int, CheckedRecord).self) { group in
+            for (index, record) in records.enumerated() {
+                group.addTask { [resolver] in
+                    if let finding = authority.simulatedFinding(of: record, for: domain) {
+                        return (index, CheckedRecord(record, finding))
+                    }
+                    let answer = await resolver.records(DNSQuestion(record.type, of: record.name))
+                    return (index, CheckedRecord(record, answer: answer))
+                }
+            }
+            var checked: [CheckedRecord?] = records.map { _ in nil }
+            for await (index, record) in group { checked[index] = record }
+            return checked.compactMap { $0 }
+        }
+    }
+}
+
+/// Stands in for SES where no region is set.
+package struct UnconfiguredDomains: DomainAuthority {
+    package init() {}
+
+    private var failure: DomainFailure {
+        .unavailable("no region is set; the relay's operator sets ses.region")
+    }
+
+    package func domains(
+        behind name: String?, limit: Int, _ isWanted: @escaping @Sendable (String) -> Bool
+    ) async throws(DomainFailure) -> [SendingDomain] { throw failure }
+
+    package func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw failure }
+
+    package func add(
+        _ name: DomainName, by key: KeyID?
+    ) async throws(DomainFailure) -> (domain: SendingDomain, isNew: Bool) { throw failure }
+
+    package func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw failure }
+
+    package func simulatedFinding(of record: DomainRecord, for domain: SendingDomain) -> RecordFinding? { nil }
+}

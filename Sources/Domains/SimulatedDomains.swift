@@ -1,0 +1,94 @@
+import Hashing
+import InternetMessage
+import RelayCore
+
+/// The domains of test keys: rows of the store. No network is touched. A domain is pending until somebody verifies it.
+package struct SimulatedDomains: DomainAuthority {
+    let store: any SimulatedDomainStore
+    let clock: any RelayClock
+
+    package init(store: any SimulatedDomainStore, clock: any RelayClock) {
+        self.store = store
+        self.clock = clock
+    }
+
+    /// Records of a simulated domain point here: a name that DNS never has (RFC 6761 section 6.4), so that nobody sets them by mistake
+    /// and takes the domain for one that can be sent from.
+    static let zone = "dkim.simulated.invalid"
+
+    package func domains(
+        behind name: String?, limit: Int, _ isWanted: @escaping @Sendable (String) -> Bool
+    ) async throws(DomainFailure) -> [SendingDomain] {
+        var found: [SendingDomain] = []
+        var last = name
+        while found.count < limit {
+            let rows: [SimulatedDomain]
+            do { rows = try await store.simulatedDomains(after: last, limit: pageSize) } catch {
+                throw .storage(error)
+            }
+            found += rows.filter { isWanted($0.name) }.compactMap { SendingDomain($0) }
+            guard rows.count == pageSize, let end = rows.last else { break }
+            last = end.name
+        }
+        return Array(found.prefix(limit))
+    }
+
+    private var pageSize: Int { 200 }
+
+    package func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain {
+        let row: SimulatedDomain?
+        do { row = try await store.simulatedDomain(name.text) } catch { throw .storage(error) }
+        guard let domain = row.flatMap({ SendingDomain($0) }) else { throw .notFound }
+        return domain
+    }
+
+    package func add(
+        _ name: DomainName, by key: KeyID?
+    ) async throws(DomainFailure) -> (domain: SendingDomain, isNew: Bool) {
+        var generator = SystemRandomNumberGenerator()
+        let row = SimulatedDomain(
+            name: name.text, createdAt: clock.now(), createdBy: key,
+            tokenSeed: (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
+        let insertion: SimulatedDomainInsertion
+        do { insertion = try await store.insert(row) } catch { throw .storage(error) }
+        switch insertion {
+        case .inserted:
+            guard let domain = SendingDomain(row) else { throw .notFound }
+            return (domain, true)
+        case .exists: return (try await domain(name), false)
+        case .tooMany:
+            throw .tooMany("test keys have \(SimulatedDomain.most) domains already, as many as there can be")
+        }
+    }
+
+    package func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain {
+        let row: SimulatedDomain?
+        do { row = try await store.verifySimulatedDomain(name.text, now: clock.now()) } catch { throw .storage(error) }
+        guard let domain = row.flatMap({ SendingDomain($0) }) else { throw .notFound }
+        return domain
+    }
+
+    package func simulatedFinding(of record: DomainRecord, for domain: SendingDomain) -> RecordFinding? {
+        domain.status == .verified ? .found([record.value]) : .missing
+    }
+}
+
+extension SendingDomain {
+    init?(_ row: SimulatedDomain) {
+        guard let name = DomainName(ascii: row.name.utf8) else { return nil }
+        self.init(
+            name: name, status: row.verifiedAt == nil ? .pending : .verified, isSendingEnabled: row.verifiedAt != nil,
+            createdAt: row.createdAt,
+            dkim: DKIM(tokens: (0..<3).map { SendingDomain.token($0, row.tokenSeed) }, zone: SimulatedDomains.zone))
+    }
+
+    /// 32 letters and digits, as SES's are.
+    private static func token(_ number: UInt8, _ seed: [UInt8]) -> String {
+        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".unicodeScalars)
+        var text = ""
+        for octet in SHA256.digest(of: [number] + seed) {
+            text.unicodeScalars.append(alphabet[Int(octet) % alphabet.count])
+        }
+        return text
+    }
+}
