@@ -112,8 +112,9 @@ let package = Package(
         library(
             "HTTPServer",
             [
-                "StrictJSON", "MessageComposition", "Templates", "NIOOpenSSL", "RelayCore", "InternetMessage",
-                "Admission", "Listening", "Hashing", nioCore, nioPosix, nioHTTP1, logging, hummingbirdCore, httpTypes, nioHTTPTypes,
+                "StrictJSON", "Domains", "MessageComposition", "Templates", "NIOOpenSSL", "RelayCore",
+                "InternetMessage", "Admission", "Listening", "Hashing", nioCore, nioPosix, nioHTTP1, logging,
+                hummingbirdCore, httpTypes, nioHTTPTypes,
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ]),
@@ -168,7 +169,7 @@ let package = Package(
                 "CMemory", "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening",
                 "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
-                "Telemetry", "StrictJSON", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
+                "Telemetry", "StrictJSON", "Domains", "Resolver", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
                 .target(name: "PostgreSQLStore", condition: .when(traits: ["PostgreSQL"])),
                 nioCore, nioPosix, logging,
                 serviceLifecycle,

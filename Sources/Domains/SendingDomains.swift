@@ -77,6 +77,9 @@ package final class SendingDomains: Sendable {
 
     private func authority(of environment: Environment) -> any DomainAuthority { environment == .live ? live : test }
 
+    /// Look-ups that have begun end by themselves.
+    package func shutdown() { resolver.shutdown() }
+
     // MARK: Limits
 
     private func taken(

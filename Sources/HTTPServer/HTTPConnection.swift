@@ -109,6 +109,10 @@ final class HTTPConnection: Sendable {
         case .templates(.act(let action)):
             return .answer(await TemplateAPI(api: api).answer(action, query: request.uri.query ?? ""))
         case .tags: return .answer(await api.tags(request.uri.query ?? ""))
+        case .domains(.create):
+            return await wanting(DomainRequest(api: api, configuration: configuration), request.headers)
+        case .domains(.act(let action)):
+            return .answer(await DomainAPI(api: api).answer(action, query: request.uri.query ?? ""))
         case .openAPI: return .answer(OpenAPIDocument.answer)
         }
     }

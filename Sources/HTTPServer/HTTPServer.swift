@@ -1,4 +1,5 @@
 import Admission
+import Domains
 import HTTPTypes
 import HummingbirdCore
 import Listening
@@ -31,14 +32,15 @@ public final class HTTPServer: Sendable {
     ///   - limiter: counts the connections; shared with the relay's other servers.
     ///   - proxy: what listeners hold connections to that begin with a PROXY header.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
-    public static func start(
+    package static func start(
         _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
-        store: any RelayStore, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxy: ProxyPolicy,
+        store: any RelayStore, domains: SendingDomains, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxy: ProxyPolicy,
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
     ) async throws -> HTTPServer {
         let service = HTTPService(
-            configuration: Current(configuration), admission: admission, store: store, clock: clock,
+            configuration: Current(configuration), admission: admission, store: store, domains: domains,
+            clock: clock,
             tls: tls, limiter: limiter, turns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
             renderingTurns: LargeBodyTurns(capacity: HTTPServer.largeBodies),
             shutdown: ShutdownNotice(), timeouts: HTTPTimeouts(), logger: logger, observe: observe)

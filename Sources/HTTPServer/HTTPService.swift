@@ -1,4 +1,5 @@
 import Admission
+import Domains
 import HTTPTypes
 import Listening
 import Logging
@@ -12,6 +13,7 @@ struct HTTPService: Sendable {
     let configuration: Current<HTTPServerConfiguration>
     let admission: Admission
     let store: any RelayStore
+    let domains: SendingDomains
     let clock: any RelayClock
     let tls: ReloadableTLSContext
     let limiter: ConnectionLimiter
@@ -135,6 +137,7 @@ public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
     case webhooks
     case templates
     case tags
+    case domains
     case openapi
     /// The request asks for nothing that the server knows, or could not be read.
     case none

@@ -19,6 +19,7 @@ enum OpenAPIDocument {
             {"name": "Sending", "description": "Emails are queued, and sent by the relay."},
             {"name": "Messages", "description": "What became of the emails of the key."},
             {"name": "Suppressions", "description": "Addresses that get no mail."},
+            {"name": "Domains", "description": "Domains to send from, and the DNS records that they need."},
             {"name": "Webhooks", "description": "Places that hear of what became of the emails."},
             {"name": "API", "description": "The API itself."}
           ],
@@ -261,6 +262,7 @@ enum OpenAPIDocument {
             },
         \#(suppressionPaths)
         \#(webhookPaths)
+        \#(domainPaths)
             "/v1/openapi.json": {
               "get": {
                 "operationId": "describe",
@@ -291,6 +293,7 @@ enum OpenAPIDocument {
               },
         \#(suppressionParameters)
         \#(webhookParameters)
+        \#(domainParameters)
               "MessageID": {
                 "name": "id", "in": "path", "required": true,
                 "description": "As `messageId` has it; `msg_` may be left out.",
@@ -353,6 +356,7 @@ enum OpenAPIDocument {
               },
         \#(suppressionResponses)
         \#(webhookResponses)
+        \#(domainResponses)
               "Timeout": {
                 "description": "The body came too slowly.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -425,6 +429,7 @@ enum OpenAPIDocument {
             "schemas": {
         \#(suppressionSchemas)
         \#(webhookSchemas)
+        \#(domainSchemas)
               "Email": {
                 "type": "object",
                 "description": "A field that is null counts as left out. A field that is not named here is refused. At least one of `html` and `text` is needed.",
@@ -650,7 +655,7 @@ enum OpenAPIDocument {
                       "header-syntax", "header-repeated", "attachment", "loop", "rate-second", "rate-day", "recipients", "size",
                       "address", "parameter", "line-ending", "line-length", "storage", "invalid", "idempotency-mismatch",
                       "bad-request", "header-fields", "timeout", "not-found", "method-not-allowed", "unsupported-media-type",
-                      "conflict", "complaint", "webhook-limit", "webhook-state"
+                      "conflict", "complaint", "webhook-limit", "webhook-state", "domain-limit", "ses", "busy"
                     ]
                   },
                   "errors": {

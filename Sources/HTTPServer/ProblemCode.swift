@@ -22,6 +22,12 @@ enum ProblemCode: Hashable, Sendable {
     case templateName
     /// There are as many templates as there can be.
     case templateLimit
+    /// There are as many domains as there can be.
+    case domainLimit
+    /// SES does not answer, or refuses the relay.
+    case ses
+    /// The relay does as much of this at a time as it can.
+    case busy
 
     /// The member `code` of a problem document, and the end of its `type`.
     var word: String {
@@ -40,6 +46,9 @@ enum ProblemCode: Hashable, Sendable {
         case .templateVariables: "template-variables"
         case .templateName: "template-name"
         case .templateLimit: "template-limit"
+        case .domainLimit: "domain-limit"
+        case .ses: "ses"
+        case .busy: "busy"
         }
     }
 
@@ -60,6 +69,9 @@ enum ProblemCode: Hashable, Sendable {
         case .templateVariables: "The values do not fit the template's variables"
         case .templateName: "Another template has this name"
         case .templateLimit: "There are too many templates"
+        case .domainLimit: "There are too many domains"
+        case .ses: "SES does not answer"
+        case .busy: "The relay is busy with such requests"
         }
     }
 }
@@ -69,6 +81,7 @@ extension ProblemCode: CaseIterable {
         RefusalReason.allCases.map(ProblemCode.refusal) + [
             .badRequest, .headerFields, .timeout, .notFound, .methodNotAllowed, .unsupportedMediaType, .conflict,
             .complaint, .webhookLimit, .webhookState, .templateVariables, .templateName, .templateLimit,
+            .domainLimit, .ses, .busy,
         ]
 }
 

@@ -12,6 +12,7 @@ enum Route: Hashable, Sendable {
     case webhooks(WebhookRoute)
     case templates(TemplateRoute)
     case tags
+    case domains(DomainRoute)
     case openAPI
 
     enum Finding: Hashable, Sendable {
@@ -24,7 +25,7 @@ enum Route: Hashable, Sendable {
     /// - Parameter path: of the request's target, without its query.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
         if let finding = SuppressionRoute.find(method, path) ?? WebhookRoute.find(method, path)
-            ?? TemplateRoute.find(method, path)
+            ?? TemplateRoute.find(method, path) ?? DomainRoute.find(method, path)
         {
             return finding
         }
@@ -68,6 +69,7 @@ enum Route: Hashable, Sendable {
         case .batch: .batch
         case .webhooks: .webhooks
         case .templates: .templates
+        case .domains: .domains
         case .openAPI: nil
         }
     }
@@ -82,6 +84,7 @@ enum Route: Hashable, Sendable {
         case .webhooks: .webhooks
         case .templates: .templates
         case .tags: .tags
+        case .domains: .domains
         case .openAPI: .openapi
         }
     }

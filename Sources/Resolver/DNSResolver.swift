@@ -1,5 +1,6 @@
 import CResolver
 import RelayCore
+import Synchronization
 
 /// What is asked of DNS.
 package struct DNSQuestion: Hashable, Sendable {
@@ -18,12 +19,17 @@ package struct DNSFailure: Error, Hashable, Sendable {
     package var reason: String
 
     package init(reason: String) { self.reason = reason }
+
+    static let stopping = DNSFailure(reason: "the relay is stopping")
 }
 
 /// Looks records up.
 package protocol RecordResolver: Sendable {
     /// Empty where DNS says that there is no such name, or no such record at it.
     func records(_ question: DNSQuestion) async -> Result<[DNSData], DNSFailure>
+
+    /// What has begun ends by itself.
+    func shutdown()
 }
 
 /// Asks the servers of `/etc/resolv.conf`, as the machine's other programs do.
@@ -40,31 +46,64 @@ package final class DNSResolver: RecordResolver {
         }
     }
 
-    private let lookUps: BlockingLookUps<DNSQuestion, Result<[DNSData], DNSFailure>>
+    private typealias LookUps = BlockingLookUps<DNSQuestion, Result<[DNSData], DNSFailure>>
+
+    private enum State {
+        /// Nobody has asked yet, so there are no threads.
+        case idle
+        case running(LookUps)
+        case stopped
+    }
+
+    private let clock: any RelayClock
+    private let server: Server?
     private let patience: Duration
+    private let state = Mutex(State.idle)
 
     /// Look-ups at a time. More wait for one of them.
-    package static let threads = 16
+    package static let threads = 8
     /// For one look-up.
     package static let patience = Duration.seconds(5)
     /// Octets of an answer. What DNS can say over TCP is hardly more.
     static let longestAnswer = 32 * 1024
 
     package init(clock: any RelayClock, server: Server? = nil, patience: Duration = DNSResolver.patience) {
+        self.clock = clock
+        self.server = server
         self.patience = patience
-        lookUps = BlockingLookUps(clock: clock, threads: DNSResolver.threads) { DNSResolver.ask($0, server) }
     }
 
-    package func records(_ question: DNSQuestion) async -> Result<[DNSData], DNSFailure> {
-        switch await lookUps.answer(to: question, within: patience) {
-        case .success(let answer): answer
-        case .failure(.timedOut): .failure(DNSFailure(reason: "DNS did not answer in time"))
-        case .failure(.stopping): .failure(DNSFailure(reason: "the relay is stopping"))
+    private var lookUps: LookUps? {
+        state.withLock { state in
+            switch state {
+            case .idle:
+                let lookUps = LookUps(clock: clock, threads: DNSResolver.threads) { [server] in
+                    DNSResolver.ask($0, server)
+                }
+                state = .running(lookUps)
+                return lookUps
+            case .running(let lookUps): return lookUps
+            case .stopped: return nil
+            }
         }
     }
 
-    /// What has begun ends by itself.
-    package func shutdown() { lookUps.shutdown() }
+    package func records(_ question: DNSQuestion) async -> Result<[DNSData], DNSFailure> {
+        guard let lookUps else { return .failure(.stopping) }
+        switch await lookUps.answer(to: question, within: patience) {
+        case .success(let answer): return answer
+        case .failure(.timedOut): return .failure(DNSFailure(reason: "DNS did not answer in time"))
+        case .failure(.stopping): return .failure(.stopping)
+        }
+    }
+
+    package func shutdown() {
+        let running = state.withLock { state in
+            defer { state = .stopped }
+            return if case .running(let lookUps) = state { lookUps } else { nil as LookUps? }
+        }
+        running?.shutdown()
+    }
 
     private static func ask(_ question: DNSQuestion, _ server: Server?) -> Result<[DNSData], DNSFailure> {
         var answer = [UInt8](repeating: 0, count: longestAnswer)

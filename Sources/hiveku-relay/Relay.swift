@@ -3,6 +3,7 @@ import Admission
 import ArgumentParser
 import Delivery
 import Diagnosis
+import Domains
 import Feedback
 import Foundation
 import HTTPServer
@@ -14,6 +15,7 @@ import NIOOpenSSL
 import NIOPosix
 import OperatorPage
 import RelayCore
+import Resolver
 import SESTransport
 import SMTPServer
 import SenderReports
@@ -85,6 +87,10 @@ struct Relay: Sendable {
             lane: .test, configuration: .simulated(schedule: RetrySchedule(settings.delivery)), queue: store,
             transport: SimulatedTransport(clock: clock), clock: clock, logger: logger, observe: observer.observe)
 
+        let domains = SendingDomains(
+            live: ses.map { SESDomains($0) } ?? UnconfiguredDomains(), test: SimulatedDomains(store: store, clock: clock),
+            resolver: DNSResolver(clock: machine))
+
         let admission = Admission(
             configuration: .init(settings), store: store, clock: clock, logger: logger,
             observe: { event in
@@ -116,7 +122,7 @@ struct Relay: Sendable {
                 observe: { metrics?.observe($0) })
             web = try await HTTPServer.start(
                 places.http, configuration: .init(settings), admission: admission, store: store,
-                tls: certificates.context, limiter: limiter, proxy: proxy, clock: clock, group: group,
+                domains: domains, tls: certificates.context, limiter: limiter, proxy: proxy, clock: clock, group: group,
                 logger: logger, observe: { metrics?.observe($0) })
             page = try await OperatorPageService.start(
                 settings, smtpPort: server.bound.first { $0.listener.security == .startTLS }?.address?.port,
@@ -177,7 +183,7 @@ struct Relay: Sendable {
                 ReloadService(
                     settings: current, read: rereading, certificates: certificates, followers: followers,
                     hangups: hangups, clock: clock, logger: logger),
-                WebhookService(dispatcher: webhooks), SenderReportService(reporter: reporter),
+                WebhookService(dispatcher: webhooks), DomainsService(domains: domains), SenderReportService(reporter: reporter),
             ] + feedback + [
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),
@@ -289,6 +295,16 @@ private struct WebhookService: Service {
     let dispatcher: WebhookDispatcher
 
     func run() async { await cancelWhenGracefulShutdown { await dispatcher.run() } }
+}
+
+/// Ends the look-ups after the servers have answered what they were asked.
+private struct DomainsService: Service {
+    let domains: SendingDomains
+
+    func run() async throws {
+        try await gracefulShutdown()
+        domains.shutdown()
+    }
 }
 
 private struct SenderReportService: Service {

@@ -150,7 +150,12 @@ enum FeedbackTemplate {
                   # The relay keeps to the account's rate; doctor looks at the identities.
                   - Sid: Look
                     Effect: Allow
-                    Action: [ses:GetAccount, ses:GetEmailIdentity]
+                    Action: [ses:GetAccount, ses:GetEmailIdentity, ses:ListEmailIdentities]
+                    Resource: "*"
+                  # For 'hiveku-relay domains add' and keys with the scope email:domains. Leave it out if nobody adds domains there.
+                  - Sid: AddDomains
+                    Effect: Allow
+                    Action: [ses:CreateEmailIdentity]
                     Resource: "*"
                   - Sid: ReadFeedback
                     Effect: Allow
