@@ -1,6 +1,6 @@
 /// What a form has done, told by the page that its answer leads to. It is a word in the URL, so the page says nothing that is not here.
 enum Done: String {
-    case rules, revoked, sent, added, removed, unlisted, steered, webhook, deleted, tested
+    case rules, revoked, sent, added, removed, unlisted, steered, webhook, deleted, tested, domain, checked
 
     init?(_ query: Form) { self.init(rawValue: query["done"]) }
 
@@ -15,6 +15,8 @@ enum Done: String {
         case .steered: "Done. The message's state is shown here."
         case .webhook: "The webhook is changed."
         case .deleted: "The webhook is deleted."
+        case .domain: "The domain is there. Its records are below."
+        case .checked: "Checked again. What was found is shown here."
         case .tested: "A test event is on its way. What the receiver answers is shown here."
         }
     }

@@ -49,6 +49,7 @@ struct PageContent: Sendable {
         case messages = "Messages"
         case queue = "Queue"
         case suppressions = "Suppressions"
+        case domains = "Domains"
         case webhooks = "Webhooks"
 
         var path: String {
@@ -57,6 +58,7 @@ struct PageContent: Sendable {
             case .messages: Path.messages
             case .queue: Path.queue
             case .suppressions: Path.suppressions
+            case .domains: Path.domains
             case .webhooks: Path.webhooks
             }
         }

@@ -1,4 +1,5 @@
 import Admission
+import Domains
 import HTTPServer
 import HTTPTypes
 import HummingbirdCore
@@ -19,6 +20,7 @@ struct OperatorPage: Sendable {
     let configuration: OperatorPageConfiguration
     let admission: Admission
     let store: any RelayStore
+    let domains: SendingDomains
     let clock: any RelayClock
     let secrets: ShownOnce
     /// Of pages that need much memory while they are made, few are made at a time.
@@ -106,6 +108,9 @@ struct OperatorPage: Sendable {
         case .suppressions: return visitor.page(try await SuppressionsPage.make(self, query, visitor, mistake: nil))
         case .webhooks: return visitor.page(try await WebhooksPage.make(self, query, visitor, mistake: nil))
         case .webhook(let id): return visitor.page(try await WebhookPage.make(self, id, query, visitor))
+        case .domains: return visitor.page(try await DomainsPage.make(self, query, visitor, mistake: nil))
+        case .domain(let name, let environment):
+            return visitor.page(try await DomainPage.make(self, name, environment, query, visitor))
         }
     }
 
@@ -136,6 +141,8 @@ struct OperatorPage: Sendable {
         case .unsuppress: return try await SuppressionsPage.remove(self, form, visitor)
         case .createWebhook: return try await WebhooksPage.create(self, form, visitor)
         case .changeWebhook(let id, let change): return try await WebhookPage.change(self, id, change)
+        case .addDomain: return try await DomainsPage.add(self, form, visitor)
+        case .verifyDomain(let name, let environment): return try await DomainPage.verify(self, name, environment)
         }
     }
 
@@ -246,6 +253,8 @@ extension PageRoute.Action {
         case .unsuppress: "remove from the suppressions"
         case .createWebhook: "create a webhook"
         case .changeWebhook(let id, let change): "\(change.rawValue) webhook \(id)"
+        case .addDomain: "add a domain"
+        case .verifyDomain(let name, let environment): "check the \(environment.rawValue) domain \(name)"
         }
     }
 }

@@ -1,4 +1,5 @@
 import Admission
+import Domains
 import HTTPServer
 import HTTPTypes
 import HummingbirdCore
@@ -49,12 +50,13 @@ public final class OperatorPageServer: Sendable {
     ///   - place: a loopback address or a Unix socket: nobody else may get a connection.
     ///   - admission: for test messages.
     /// - Throws: `ListenError` of `Listening`, which names the place.
-    public static func start(
+    package static func start(
         _ place: ListenPlace, configuration: OperatorPageConfiguration, admission: Admission, store: any RelayStore,
+        domains: SendingDomains,
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger
     ) async throws -> OperatorPageServer {
         let page = OperatorPage(
-            configuration: configuration, admission: admission, store: store, clock: clock,
+            configuration: configuration, admission: admission, store: store, domains: domains, clock: clock,
             secrets: ShownOnce(clock: clock),
             logger: logger)
         let shutdown = ShutdownNotice()

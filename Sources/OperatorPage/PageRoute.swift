@@ -1,5 +1,6 @@
 import HTTPServer
 import HTTPTypes
+import InternetMessage
 import RelayCore
 
 /// What a path and a method of the operator's page ask for.
@@ -28,6 +29,8 @@ enum PageRoute: Hashable, Sendable {
         case suppressions
         case webhooks
         case webhook(WebhookID)
+        case domains
+        case domain(DomainName, Environment)
     }
 
     /// What a form does.
@@ -43,6 +46,8 @@ enum PageRoute: Hashable, Sendable {
         case unsuppress
         case createWebhook
         case changeWebhook(WebhookID, WebhookChange)
+        case addDomain
+        case verifyDomain(DomainName, Environment)
     }
 
     enum MessageSteering: String, Sendable, CaseIterable {
@@ -92,6 +97,7 @@ enum PageRoute: Hashable, Sendable {
         case (1, "queue"): return .show(.queue)
         case (1, "suppressions"): return .show(.suppressions)
         case (1, "webhooks"): return .show(.webhooks)
+        case (1, "domains"): return .show(.domains)
         case (1, let name?): return Asset.allCases.first { $0.name == name }.map { .asset($0) }
         case (2, "keys"): return parts[1] == "new" ? .show(.newKey) : KeyID(parts[1]).map { .show(.key($0)) }
         case (3, "keys"): return parts[2] == "secret" ? KeyID(parts[1]).map { .show(.secret($0)) } : nil
@@ -100,8 +106,17 @@ enum PageRoute: Hashable, Sendable {
             guard let id = MessageID(parts[1]) else { return nil }
             return parts[2] == "html" ? .show(.html(id)) : parts[2] == "raw" ? .show(.raw(id)) : nil
         case (2, "webhooks"): return WebhookID(parts[1]).map { .show(.webhook($0)) }
+        case (3, "domains"): return domain(parts).map { .show(.domain($0, $1)) }
         default: return nil
         }
+    }
+
+    /// Behind `/domains`: the environment and the name in A-labels.
+    private static func domain(_ parts: [String]) -> (DomainName, Environment)? {
+        guard let environment = Environment(rawValue: parts[1]), let name = DomainName(ascii: parts[2].utf8),
+            name.text == parts[2]
+        else { return nil }
+        return (name, environment)
     }
 
     private static func writing(_ path: some StringProtocol) -> Action? {
@@ -112,6 +127,8 @@ enum PageRoute: Hashable, Sendable {
         case (1, "suppressions"): return .suppress
         case (2, "suppressions"): return parts[1] == "remove" ? .unsuppress : nil
         case (1, "webhooks"): return .createWebhook
+        case (1, "domains"): return .addDomain
+        case (4, "domains"): return parts[3] == "verify" ? domain(parts).map { .verifyDomain($0, $1) } : nil
         case (3, "keys"):
             guard let id = KeyID(parts[1]) else { return nil }
             switch parts[2] {
@@ -150,5 +167,12 @@ enum Path {
     static func webhook(_ id: WebhookID) -> String { "/webhooks/\(id)" }
     static func webhook(_ id: WebhookID, _ change: PageRoute.WebhookChange) -> String {
         "/webhooks/\(id)/\(change.rawValue)"
+    }
+    static let domains = "/domains"
+    static func domain(_ name: DomainName, _ environment: Environment) -> String {
+        "/domains/\(environment.rawValue)/\(name)"
+    }
+    static func domainCheck(_ name: DomainName, _ environment: Environment) -> String {
+        domain(name, environment) + "/verify"
     }
 }

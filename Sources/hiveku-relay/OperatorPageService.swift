@@ -1,4 +1,5 @@
 import Admission
+import Domains
 import Listening
 import Logging
 import NIOCore
@@ -21,13 +22,13 @@ struct OperatorPageService: Service {
     ///   - apiPort: where the HTTP API is; nil: nowhere that a browser or curl can name.
     static func start(
         _ settings: RelaySettings, smtpPort: Int?, apiPort: Int?, admission: Admission, store: any RelayStore,
-        clock: any RelayClock,
+        domains: SendingDomains, clock: any RelayClock,
         group: any EventLoopGroup, logger: Logger
     ) async throws -> OperatorPageService? {
         guard let listen = settings.admin.listen else { return nil }
         let server = try await OperatorPageServer.start(
             ListenPlace(listen), configuration: .init(settings, smtpPort: smtpPort, apiPort: apiPort),
-            admission: admission, store: store, clock: clock,
+            admission: admission, store: store, domains: domains, clock: clock,
             group: group, logger: logger)
         logger.notice("the operator's page is there", metadata: ["address": "\(server.address)"])
         return OperatorPageService(server: server, store: store, clock: clock, logger: logger)

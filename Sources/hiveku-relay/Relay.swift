@@ -127,7 +127,7 @@ struct Relay: Sendable {
             page = try await OperatorPageService.start(
                 settings, smtpPort: server.bound.first { $0.listener.security == .startTLS }?.address?.port,
                 apiPort: web.bound.lazy.compactMap { $0.address?.port }.first, admission: admission, store: store,
-                clock: clock, group: group, logger: logger)
+                domains: domains, clock: clock, group: group, logger: logger)
         } catch let error as ListenError {
             throw CommandError("\(error)")
         }
