@@ -219,7 +219,8 @@ let package = Package(
         tests(
             "HTTPServerTests",
             [
-                "HTTPServer", "StrictJSON", "MessageComposition", "Templates", "Listening", "Admission", "InternetMessage",
+                "HTTPServer", "Domains", "Resolver", "StrictJSON", "MessageComposition", "Templates", "Listening", "Admission",
+                "InternetMessage",
                 "NIOOpenSSL", "ProcessSupport", "RelayCore", "SQLiteStore", "TestSupport", nioCore, nioPosix,
                 nioEmbedded, nioHTTP1,
                 logging,
@@ -228,7 +229,10 @@ let package = Package(
             ]),
         tests(
             "OperatorPageTests",
-            ["OperatorPage", "Admission", "RelayCore", "TestSupport", httpTypes]),
+            ["OperatorPage", "Admission", "InternetMessage", "RelayCore", "TestSupport", httpTypes]),
+        tests("ResolverTests", ["Resolver", "RelayCore", "TestSupport", nioCore, nioPosix]),
+        tests(
+            "DomainsTests", ["Domains", "Resolver", "RelayCore", "InternetMessage", "StrictJSON", "TestSupport"]),
         tests("SMTPTests", ["SMTP", "InternetMessage", "TestSupport", nioCore]),
         tests("HashingTests", ["Hashing"]),
         tests("RelayCoreTests", ["RelayCore", "TestSupport"]),
@@ -249,8 +253,8 @@ let package = Package(
         tests(
             "SESTransportTests",
             [
-                "SESTransport", "AWSClient", "AWSTestSupport", "RelayCore", nioCore, nioPosix, nioHTTP1, "Hashing",
-                logging, asyncHTTPClient,
+                "SESTransport", "AWSClient", "AWSTestSupport", "Domains", "InternetMessage", "RelayCore", nioCore,
+                nioPosix, nioHTTP1, "Hashing", logging, asyncHTTPClient,
             ]),
         tests(
             "WebhooksTests",

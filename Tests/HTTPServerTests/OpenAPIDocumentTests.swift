@@ -1,9 +1,11 @@
+import Domains
 import Foundation
 import HTTPTypes
 import InternetMessage
 import MessageComposition
 import ProcessSupport
 import RelayCore
+import Resolver
 import StrictJSON
 import Testing
 
@@ -129,6 +131,16 @@ struct OpenAPIDocumentTests {
         #expect(try names("/components/schemas/WebhookChange/properties") == FieldNames.webhook.known)
         #expect(try value("/components/schemas/WebhookURL/maxLength") == JSON(Webhook.longestURL))
         #expect(OpenAPIDocument.webhookPaths.contains("at most \(Webhook.mostOfKey)"))
+    }
+
+    @Test("Knows the fields, states and records of domains")
+    func domains() throws {
+        #expect(try names("/components/schemas/NewDomain/properties") == FieldNames.domain.known)
+        #expect(try strings("/components/schemas/DomainStatus/enum") == DomainStatus.allCases.map(\.rawValue))
+        let record = "/components/schemas/DomainRecord/properties"
+        #expect(try strings("\(record)/purpose/enum") == DomainRecord.Purpose.allCases.map(\.rawValue))
+        #expect(try strings("\(record)/type/enum") == DNSRecordType.allCases.map(\.name))
+        #expect(try strings("\(record)/status/enum") == RecordFinding.Word.allCases.map(\.rawValue))
     }
 
     @Test("Knows every reason word and every state")

@@ -277,6 +277,12 @@ struct DomainNameTests {
         #expect(DomainName(text: text)?.text == expected)
     }
 
+    /// Not what another label would be, nor what would be read as another one.
+    @Test(
+        "A label without a U-label is shown as it is",
+        arguments: ["xn--example.com", "xn--a.example", "xn--e28h.example", "xn--99999999.example", "xn--zckzah-a.example"])
+    func withoutUnicode(text: String) { #expect(DomainName(text: text)?.unicodeText == text) }
+
     @Test(
         "Names as a person writes them",
         arguments: [
@@ -295,8 +301,12 @@ struct DomainNameTests {
             ("\u{130}.example", nil), ("\u{FC} x.example", nil), ("\u{FC}.example/x", nil),
             (String(repeating: "\u{FC}", count: 64) + ".example", nil),
         ] as [(String, String?)])
-    func text(text: String, expected: String?) {
+    func text(text: String, expected: String?) throws {
         #expect(DomainName(text: text)?.text == expected)
+        guard expected != nil else { return }
+        let shown = try #require(DomainName(text: text)).unicodeText
+        #expect(DomainName(text: shown)?.text == expected)
+        #expect(shown == text.lowercased())
     }
 
     @Test(
@@ -335,5 +345,10 @@ struct DomainNameTests {
         ])
     func punycode(text: String, expected: String) {
         #expect(Punycode.encode(Array(text.unicodeScalars)).map { InternetMessageTests.text($0) } == expected)
+        #expect(Punycode.decode(Array(expected.utf8)) == Array(text.unicodeScalars))
     }
+
+    /// An overflow, a letter that is no digit, and an end in the middle of a number.
+    @Test("What is no Punycode", arguments: ["99999999", "a!", "\u{FC}-a", "z", "zzzzzzzzzzzzzzz"])
+    func noPunycode(text: String) { #expect(Punycode.decode(Array(text.utf8)) == nil) }
 }

@@ -1,4 +1,5 @@
 import HTTPTypes
+import InternetMessage
 import RelayCore
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
     @Test(arguments: [
         ("/", PageRoute.home), ("/login", .login), ("/keys", .show(.keys)), ("/keys/new", .show(.newKey)),
         ("/messages", .show(.messages)), ("/queue", .show(.queue)), ("/suppressions", .show(.suppressions)),
-        ("/webhooks", .show(.webhooks)), ("/style.css", .asset(.style)), ("/page.js", .asset(.script)),
+        ("/webhooks", .show(.webhooks)), ("/domains", .show(.domains)), ("/style.css", .asset(.style)), ("/page.js", .asset(.script)),
         ("/icon.svg", .asset(.icon)),
     ])
     func pagesAreFound(_ path: String, _ route: PageRoute) {
@@ -27,6 +28,14 @@ import Testing
         #expect(PageRoute.find(.get, "/messages/0scdbbvv80000") == .found(.show(.message(message))))
         #expect(PageRoute.find(.get, "/messages/0scdbbvv80000/html") == .found(.show(.html(message))))
         #expect(PageRoute.find(.get, "/messages/0scdbbvv80000/raw") == .found(.show(.raw(message))))
+        let domain = try #require(DomainName(ascii: "example.com".utf8))
+        #expect(PageRoute.find(.get, "/domains/live/example.com") == .found(.show(.domain(domain, .live))))
+        #expect(
+            PageRoute.find(.post, "/domains/test/example.com/verify") == .found(.act(.verifyDomain(domain, .test))))
+        #expect(PageRoute.find(.post, "/domains") == .found(.act(.addDomain)))
+        #expect(PageRoute.find(.get, Path.domain(domain, .test)) == .found(.show(.domain(domain, .test))))
+        #expect(
+            PageRoute.find(.post, Path.domainCheck(domain, .live)) == .found(.act(.verifyDomain(domain, .live))))
         #expect(PageRoute.find(.post, "/keys/AbCdEfGh/revoke") == .found(.act(.revokeKey(key))))
         #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.steer(message, .drop))))
     }
@@ -45,7 +54,8 @@ import Testing
     @Test(arguments: [
         "", "keys", "//keys", "/keys/", "/Keys", "/keys/short", "/keys/AbCdEfGh/", "/keys/AbCdEfGh/x",
         "/keys/AbCdEfGh/secret/x",
-        "/keys/../queue", "/keys/%41bCdEfGh", "/messages/x", "/messages/0scdbbvv80000/attachment", "/webhooks/x",
+        "/keys/../queue", "/keys/%41bCdEfGh", "/messages/x", "/messages/0scdbbvv80000/attachment", "/webhooks/x", "/domains/live", "/domains/prod/example.com", "/domains/live/Example.com", "/domains/live/a..b",
+        "/domains/live/example.com/records",
         "/style.css/x",
         "/.env", "/a/b/c/d/e/f/g",
     ])
@@ -60,7 +70,7 @@ import Testing
         let message = try #require(Self.message)
         for path in [
             Path.keys, Path.newKey, Path.key(key), Path.messages, Path.message(message), Path.queue, Path.suppressions,
-            Path.webhooks,
+            Path.webhooks, Path.domains,
         ] {
             guard case .found = PageRoute.find(.get, path) else {
                 Issue.record("no page at \(path)")

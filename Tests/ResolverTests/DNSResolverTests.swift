@@ -1,0 +1,129 @@
+import NIOCore
+import NIOPosix
+import RelayCore
+import TestSupport
+import Testing
+
+@testable import Resolver
+
+/// A DNS server on the loopback interface that answers as a test wants. `reply` makes the answer to a question; nil: none.
+private final class StandInServer: Sendable {
+    private let channel: any Channel
+    let server: DNSResolver.Server
+
+    static func with<Result>(
+        _ reply: @escaping @Sendable ([UInt8]) -> [UInt8]?, _ body: (DNSResolver.Server) async throws -> Result
+    ) async throws -> Result {
+        let channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Handler(reply: reply))
+                }
+            }
+            .bind(to: SocketAddress(ipAddress: "127.0.0.1", port: 0)).get()
+        let port = try #require(channel.localAddress?.port)
+        let result = try await body(DNSResolver.Server(octets: [127, 0, 0, 1], port: UInt16(port)))
+        try await channel.close()
+        return result
+    }
+
+    private init(_ channel: any Channel, _ server: DNSResolver.Server) {
+        self.channel = channel
+        self.server = server
+    }
+
+    private final class Handler: ChannelInboundHandler {
+        typealias InboundIn = AddressedEnvelope<ByteBuffer>
+        typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+        let reply: @Sendable ([UInt8]) -> [UInt8]?
+
+        init(reply: @escaping @Sendable ([UInt8]) -> [UInt8]?) { self.reply = reply }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let envelope = unwrapInboundIn(data)
+            guard let answer = reply(Array(envelope.data.readableBytesView)) else { return }
+            context.writeAndFlush(
+                wrapOutboundOut(AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))),
+                promise: nil)
+        }
+    }
+}
+
+/// The question with another header: an answer with this code (RFC 1035 section 4.1.1) and these records, each from its owner on.
+private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]] = []) -> [UInt8] {
+    var answer = question
+    answer[2] |= 0x80
+    answer[3] = 0x80 | code
+    answer[7] = UInt8(records.count)
+    // Without what an extension (EDNS) has put behind the question.
+    answer[11] = 0
+    let end = answer[12...].firstIndex(of: 0) ?? 12
+    return Array(answer[...(end + 4)]) + records.flatMap { $0 }
+}
+
+@Suite("The resolver of records") struct DNSResolverTests {
+    private let question = DNSQuestion(.txt, of: "a.example.com")
+
+    private func ask(
+        _ question: DNSQuestion, _ reply: @escaping @Sendable ([UInt8]) -> [UInt8]?
+    ) async throws -> Result<[DNSData], DNSFailure> {
+        try await StandInServer.with(reply) { server in
+            let resolver = DNSResolver(clock: SystemClock(), server: server, patience: .seconds(60))
+            let answer = await resolver.records(question)
+            resolver.shutdown()
+            return answer
+        }
+    }
+
+    @Test func `Records are found`() async throws {
+        let found = try await ask(question) { question in
+            answered(question, [[0xC0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, 3, 2, 0x68, 0x69]])
+        }
+        #expect(found == .success([.txt("hi")]))
+    }
+
+    /// NXDOMAIN, and an answer without records.
+    @Test(arguments: [3, 0] as [UInt8]) func `What is not there is no failure`(_ code: UInt8) async throws {
+        #expect(try await ask(question) { answered($0, code: code) } == .success([]))
+    }
+
+    /// SERVFAIL and REFUSED.
+    @Test(arguments: [2, 5] as [UInt8]) func `A server that can't answer is a failure`(_ code: UInt8) async throws {
+        guard case .failure(let failure) = try await ask(question, { answered($0, code: code) }) else {
+            Issue.record("it has an answer")
+            return
+        }
+        #expect(failure.reason.contains("server"))
+    }
+
+    @Test func `An answer that is none is a failure`() async throws {
+        let found = try await ask(question) { question in
+            answered(question, [[0xC0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, 3, 9, 0x68, 0x69]])
+        }
+        #expect(found == .failure(DNSFailure(reason: "the answer of DNS is malformed")))
+    }
+
+    @Test func `Nobody waits longer than told for a server that is silent`() async throws {
+        let clock = ManualClock()
+        try await StandInServer.with({ _ in nil }) { server in
+            let resolver = DNSResolver(clock: clock, server: server, patience: .seconds(5))
+            async let answer = resolver.records(question)
+            let end = Task {
+                while !Task.isCancelled {
+                    clock.advance(.seconds(1))
+                    await Task.yield()
+                }
+            }
+            #expect(await answer == .failure(DNSFailure(reason: "DNS did not answer in time")))
+            end.cancel()
+            resolver.shutdown()
+        }
+    }
+
+    @Test func `After its end it says so`() async {
+        let resolver = DNSResolver(clock: SystemClock())
+        resolver.shutdown()
+        #expect(await resolver.records(question) == .failure(DNSFailure(reason: "the relay is stopping")))
+    }
+}
