@@ -109,6 +109,7 @@ let package = Package(
         library("StrictJSON", []),
         library("MessageComposition", ["InternetMessage"]),
         library("Templates", ["RelayCore", "StrictJSON", "MessageComposition"]),
+        library("TemplateFiles", ["RelayCore", "StrictJSON", "Templates", "Yams"]),
         library(
             "HTTPServer",
             [
@@ -170,6 +171,7 @@ let package = Package(
                 "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
                 "Telemetry", "StrictJSON", "Domains", "Resolver", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
+                "Templates", "TemplateFiles",
                 .target(name: "PostgreSQLStore", condition: .when(traits: ["PostgreSQL"])),
                 nioCore, nioPosix, logging,
                 serviceLifecycle,
@@ -215,6 +217,7 @@ let package = Package(
             exclude: ["Corpus", "Support"]),
         tests("StrictJSONTests", ["StrictJSON", "ProcessSupport", "TestSupport"]),
         tests("MessageCompositionTests", ["MessageComposition", "InternetMessage", "TestSupport"]),
+        tests("TemplateFilesTests", ["TemplateFiles", "RelayCore", "StrictJSON", "Templates", "TestSupport"]),
         tests("TemplatesTests", ["Templates", "MessageComposition", "RelayCore", "StrictJSON", "TestSupport"]),
         tests(
             "HTTPServerTests",

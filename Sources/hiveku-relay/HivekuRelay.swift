@@ -22,8 +22,9 @@ struct HivekuRelay: AsyncParsableCommand {
             """,
         version: relayVersion,
         subcommands: [
-            Serve.self, Keys.self, Messages.self, SuppressionsCommand.self, WebhooksCommand.self, DomainsCommand.self,
-            FeedbackCommand.self, Status.self, AdminCommand.self, ConfigCommand.self, DatabaseCommand.self, DoctorCommand.self,
+            Serve.self, Keys.self, Messages.self, TemplatesCommand.self, StatisticsCommand.self,
+            SuppressionsCommand.self, WebhooksCommand.self, DomainsCommand.self, FeedbackCommand.self, Status.self,
+            AdminCommand.self, ConfigCommand.self, DatabaseCommand.self, DoctorCommand.self,
         ])
 
     /// Prints what is to be said of an error, or help, and ends with its status. An argument that is wrong is repeated, which may

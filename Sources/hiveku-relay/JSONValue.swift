@@ -10,6 +10,8 @@ enum JSONValue {
     case array([JSONValue])
     /// Written by name.
     case object([String: JSONValue])
+    /// As it was written.
+    case json(JSON)
     case null
 
     /// The document in UTF-8.
@@ -26,6 +28,7 @@ enum JSONValue {
             .object(
                 JSONObject(
                     values.sorted { $0.key < $1.key }.map { .init(JSONString($0.key), $0.value.json) }))
+        case .json(let value): value
         case .null: .null
         }
     }
@@ -96,7 +99,7 @@ extension JSONValue {
             "from": .string(message.reversePath ?? ""), "recipients": JSONValue(message.recipients),
             "subject": JSONValue(message.subject), "size": .integer(message.size),
             "accepted_at": JSONValue(message.acceptedAt), "scheduled_at": JSONValue(message.scheduledAt),
-            "tags": JSONValue(message.tags),
+            "tags": JSONValue(message.tags), "template": JSONValue(message.template?.description),
             "deliveries": .array(message.deliveries.map { JSONValue($0, attempts: attempts) }),
             "statuses": .array(message.recipientRecords.map { JSONValue($0, events: attempts) }),
         ])

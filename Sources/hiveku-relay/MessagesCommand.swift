@@ -136,6 +136,7 @@ struct MessagesShow: AsyncParsableCommand {
             ("Accepted", message.acceptedAt.rfc3339),
         ]
         if let time = message.scheduledAt { rows.append(("Scheduled", time.rfc3339)) }
+        if let template = message.template { rows.append(("Template", template.description)) }
         if !message.tags.isEmpty { rows.append(("Tags", message.tags.joined(separator: ", "))) }
         rows.append(("Body", message.hasBody ? "kept (--raw prints it)" : "no longer kept"))
         printRows(rows)

@@ -23,7 +23,7 @@ KEY_NAMES = {
     "complaint_rate"}
 MESSAGE_NAMES = {
     "id", "key", "environment", "state", "from", "recipients", "subject", "size", "accepted_at", "scheduled_at", "tags", "deliveries",
-    "statuses"}
+    "statuses", "template"}
 DELIVERY_NAMES = {
     "recipients", "state", "attempts", "next_attempt_at", "ses_message_id", "reason", "maybe_duplicate"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -1,0 +1,73 @@
+import RelayCore
+import StrictJSON
+
+extension TemplateFiles {
+    /// `template.yaml` of a template. What is read from it is the same name and content.
+    public static func description(of template: Template) -> String {
+        let content = template.content
+        var lines = ["name: \(YAMLString.written(template.name))"]
+        if let subject = content.subject { lines.append("subject: \(YAMLString.written(subject))") }
+        if let from = content.from { lines.append("from: \(YAMLString.written(from))") }
+        if !content.replyTo.isEmpty {
+            lines.append("reply_to:")
+            lines += content.replyTo.map { "  - \(YAMLString.written($0))" }
+        }
+        if !content.variables.isEmpty {
+            lines.append("variables:")
+            for variable in content.variables { lines += TemplateFiles.lines(of: variable) }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func lines(of variable: TemplateVariable) -> [String] {
+        var lines = [
+            "  - name: \(YAMLString.written(variable.name))", "    type: \(variable.type.rawValue)",
+            "    required: \(variable.isRequired)",
+        ]
+        if let value = variable.defaultValue {
+            let text = String(decoding: value.octets, as: UTF8.self)
+            let isString = variable.type == .string || variable.type == .date
+            lines.append("    default: \(isString ? YAMLString.written(text) : text)")
+        }
+        return lines
+    }
+}
+
+/// A text as a scalar of YAML 1.1.
+enum YAMLString {
+    /// Plain where every reader takes it for a text; else in double quotes.
+    static func written(_ text: String) -> String { isPlain(text) ? text : quoted(text) }
+
+    private static func isPlain(_ text: String) -> Bool {
+        guard let first = text.utf8.first, isLetter(first), text.utf8.last != UInt8(ascii: " ") else { return false }
+        let isSafe = text.utf8.allSatisfy { octet in
+            isLetter(octet) || (0x30...0x39).contains(octet) || " _.-".utf8.contains(octet)
+        }
+        return isSafe && !words.contains(text.lowercased())
+    }
+
+    private static func isLetter(_ octet: UInt8) -> Bool { (0x61...0x7A).contains(octet | 0x20) }
+
+    /// Words that some readers take for something else than a text (YAML 1.1, types `bool` and `null`).
+    private static let words: Set<String> = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"]
+
+    /// In double quotes (YAML 1.1 section 5.6).
+    private static func quoted(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x22: quoted += "\\\""
+            case 0x5C: quoted += "\\\\"
+            case 0x0A: quoted += "\\n"
+            case 0x0D: quoted += "\\r"
+            case 0x09: quoted += "\\t"
+            // What YAML does not let in, or folds as ends of lines.
+            case 0x00...0x1F, 0x7F...0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFE...0xFFFF:
+                let digits = String(scalar.value, radix: 16, uppercase: true)
+                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
+    }
+}

@@ -1,0 +1,269 @@
+import RelayCore
+import StrictJSON
+import Templates
+
+/// A template as files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and `body.txt`.
+public struct TemplateFiles: Sendable {
+    public static let yamlName = "template.yaml"
+    public static let jsonName = "template.json"
+    public static let htmlName = "body.html"
+    public static let textName = "body.txt"
+
+    /// Octets of a file at most: more than a template may have, so that what is too long is told as such.
+    public static let longestFile = 4 << 20
+
+    /// What a template is made of.
+    public let name: String
+    /// As it was parsed: with the variables that were not declared.
+    public let content: TemplateContent
+    /// Where the name stands.
+    public let place: FilePlace
+
+    /// A file and its octets.
+    public struct File: Sendable {
+        /// As messages name it.
+        public var path: String
+        public var octets: [UInt8]
+
+        public init(path: String, octets: [UInt8]) {
+            self.path = path
+            self.octets = octets
+        }
+    }
+
+    /// Reads the files of one template, and checks the template.
+    ///
+    /// - Parameters:
+    ///   - description: `template.yaml` or `template.json`, told apart by its end.
+    ///   - html: nil: there is none.
+    ///   - text: nil: there is none.
+    /// - Throws: ``FileMistakes`` with all mistakes.
+    public init(description: File, html: File?, text: File?) throws(FileMistakes) {
+        var reader = DescriptionReader(description.path)
+        do throws(FileMistake) {
+            let document: FileValue
+            if description.path.hasSuffix(".json") {
+                document = try .json(description.octets, file: description.path)
+            } else {
+                document = try .yaml(try TemplateFiles.text(description), file: description.path)
+            }
+            reader.read(document)
+        } catch {
+            reader.mistakes.append(error)
+        }
+        for (file, path) in [(html, \TemplateContent.html), (text, \.text)] {
+            guard let file else { continue }
+            do throws(FileMistake) {
+                reader.content[keyPath: path] = try TemplateFiles.text(file)
+            } catch {
+                reader.mistakes.append(error)
+            }
+        }
+        if reader.mistakes.isEmpty, html == nil, text == nil {
+            reader.mistakes.append(
+                FileMistake(
+                    FilePlace(file: description.path),
+                    "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"))
+        }
+        guard reader.mistakes.isEmpty, let name = reader.name else { throw FileMistakes(reader.mistakes) }
+        do throws(TemplateMistakes) {
+            content = try ParsedTemplate(reader.content).content
+        } catch {
+            throw FileMistakes(
+                error.all.map { reader.mistake($0, html: html?.path ?? "", text: text?.path ?? "") })
+        }
+        self.name = name.text
+        place = name.place
+    }
+
+    private static func text(_ file: File) throws(FileMistake) -> String {
+        guard let text = String(validating: file.octets, as: UTF8.self) else {
+            throw FileMistake(FilePlace(file: file.path), "holds octets that are no UTF-8; write it in UTF-8")
+        }
+        return text
+    }
+}
+
+/// All mistakes of a template's files: at least one.
+public struct FileMistakes: Error, Hashable, Sendable {
+    public let all: [FileMistake]
+
+    public init(_ all: [FileMistake]) { self.all = all }
+}
+
+/// Reads the fields of a template.
+private struct DescriptionReader {
+    private let file: String
+    var name: (text: String, place: FilePlace)?
+    var content = TemplateContent()
+    var mistakes: [FileMistake] = []
+    /// By JSON pointer, as the check of the template names them.
+    private var places: [String: FilePlace] = [:]
+
+    private static let fields = ["name", "subject", "from", "reply_to", "variables"]
+    private static let variableFields = ["name", "type", "required", "default"]
+
+    init(_ file: String) { self.file = file }
+
+    mutating func read(_ document: FileValue) {
+        guard let members = object(document, DescriptionReader.fields, "a template") else { return }
+        for member in members {
+            let value = member.value
+            places["/" + member.name] = value.place
+            switch member.name {
+            case "name": readName(value)
+            case "subject": content.subject = text(value, "subject")
+            case "from": content.from = text(value, "from")
+            case "reply_to": content.replyTo = texts(value, "reply_to")
+            case "variables": readVariables(value)
+            default: break
+            }
+        }
+        if !members.contains(where: { $0.name == "name" }) {
+            mistakes.append(FileMistake(document.place, "\"name\" is missing; give the template a name"))
+        }
+    }
+
+    private mutating func readName(_ value: FileValue) {
+        guard case .scalar(let text, isText: true, _) = value.kind else {
+            return mistakes.append(FileMistake(value.place, "\"name\" must be a text, not \(value.kindName)"))
+        }
+        if let fault = Template.fault(ofName: text) {
+            mistakes.append(FileMistake(value.place, "the name \(fault)"))
+        } else {
+            name = (text, value.place)
+        }
+    }
+
+    private mutating func readVariables(_ value: FileValue) {
+        if case .null = value.kind { return }
+        guard case .list(let elements) = value.kind else {
+            return mistakes.append(
+                FileMistake(value.place, "\"variables\" must be a list, each with a name, not \(value.kindName)"))
+        }
+        for (index, element) in elements.enumerated() {
+            let pointer = "/variables/\(index)"
+            places[pointer] = element.place
+            guard let members = object(element, DescriptionReader.variableFields, "a variable") else { continue }
+            for member in members { places["\(pointer)/\(member.name)"] = member.value.place }
+            if let variable = variable(members, element.place) { content.variables.append(variable) }
+        }
+    }
+
+    private mutating func variable(_ members: [FileValue.Member], _ place: FilePlace) -> TemplateVariable? {
+        let count = mistakes.count
+        func member(_ name: String) -> FileValue? { members.first { $0.name == name }?.value }
+        var variable = TemplateVariable(name: "")
+        if let value = member("name") {
+            variable.name = text(value, "name") ?? ""
+        } else {
+            mistakes.append(FileMistake(place, "the variable has no \"name\""))
+        }
+        if let value = member("type"), let word = text(value, "type") {
+            if let type = TemplateVariableType(rawValue: word) {
+                variable.type = type
+            } else {
+                let all = TemplateVariableType.allCases.map(\.rawValue).joined(separator: ", ")
+                mistakes.append(FileMistake(value.place, "\"\(printable(word))\" is no type; there are \(all)"))
+            }
+        }
+        let standard = member("default").flatMap { value in
+            if case .null = value.kind { nil as FileValue? } else { value }
+        }
+        variable.isRequired = standard == nil
+        if let value = member("required") {
+            if case .scalar(let word, _, isPlain: true) = value.kind, let flag = Bool(word) {
+                variable.isRequired = flag
+            } else {
+                mistakes.append(FileMistake(value.place, "\"required\" must be true or false"))
+            }
+        }
+        if let standard {
+            variable.defaultValue = self.standard(standard, variable.type)
+            if variable.defaultValue == nil {
+                mistakes.append(FileMistake(standard.place, "the default must be \(variable.type.phrase)"))
+            }
+        }
+        return mistakes.count == count ? variable : nil
+    }
+
+    private func standard(_ value: FileValue, _ type: TemplateVariableType) -> TemplateValue? {
+        guard case .scalar(let text, let isText, let isPlain) = value.kind else { return nil }
+        switch type {
+        case .string, .date: return isText ? TemplateValue(JSON(text), type: type) : nil
+        case .number, .boolean:
+            guard isPlain, let json = try? JSON(reading: Array(text.utf8)) else { return nil }
+            return TemplateValue(json, type: type)
+        }
+    }
+
+    // MARK: Forms
+
+    private mutating func object(_ value: FileValue, _ names: [String], _ what: String) -> [FileValue.Member]? {
+        guard case .object(let members) = value.kind else {
+            mistakes.append(
+                FileMistake(value.place, "\(what) must have fields, each as \"name: value\", and this is \(value.kindName)"))
+            return nil
+        }
+        for member in members where !names.contains(member.name) {
+            let near = Spelling.nearest(to: member.name, among: names)
+            let advice = near.map { "did you mean \($0)?" } ?? "there are \(names.joined(separator: ", "))"
+            mistakes.append(FileMistake(member.place, "\"\(printable(member.name))\" is no field of \(what); \(advice)"))
+        }
+        return members
+    }
+
+    /// Nil where it is null, which is as if it were left out, and where it is no text, which is told.
+    private mutating func text(_ value: FileValue, _ name: String) -> String? {
+        switch value.kind {
+        case .null: return nil
+        case .scalar(let text, isText: true, _): return text
+        default:
+            mistakes.append(FileMistake(value.place, "\"\(name)\" must be a text, not \(value.kindName)"))
+            return nil
+        }
+    }
+
+    /// One text, or a list of them.
+    private mutating func texts(_ value: FileValue, _ name: String) -> [String] {
+        guard case .list(let elements) = value.kind else { return text(value, name).map { [$0] } ?? [] }
+        var texts: [String] = []
+        for (index, element) in elements.enumerated() {
+            places["/\(name)/\(index)"] = element.place
+            if let text = text(element, name) { texts.append(text) }
+        }
+        return texts
+    }
+
+    // MARK: Mistakes of the template
+
+    /// A mistake of the template in its file.
+    func mistake(_ mistake: TemplateMistake, html: String, text: String) -> FileMistake {
+        var detail = mistake.detail
+        // The other mistakes here are told without a full stop.
+        if detail.hasSuffix(".") { detail.removeLast() }
+        let body: String? =
+            switch mistake.pointer.tokens.first {
+            case "html": html
+            case "text": text
+            default: nil
+            }
+        if let body, !body.isEmpty {
+            return FileMistake(
+                FilePlace(file: body, line: mistake.position?.line, column: mistake.position?.column), detail)
+        }
+        // Within a field's text there may be escapes, so columns of the text are none of the file.
+        let field = mistake.pointer.tokens.first ?? "template"
+        if let position = mistake.position { detail = "\(field), character \(position.column): \(detail)" }
+        return FileMistake(place(of: mistake.pointer), detail)
+    }
+
+    private func place(of pointer: JSONPointer) -> FilePlace {
+        var tokens = pointer.tokens
+        while !tokens.isEmpty {
+            if let place = places[JSONPointer(tokens).description] { return place }
+            tokens.removeLast()
+        }
+        return FilePlace(file: file)
+    }
+}

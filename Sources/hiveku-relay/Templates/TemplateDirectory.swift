@@ -1,0 +1,145 @@
+import Foundation
+import RelayCore
+import TemplateFiles
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A directory that holds a template's files.
+struct TemplateDirectory {
+    let path: String
+
+    init(_ path: String) { self.path = path }
+
+    private func file(_ name: String) -> String { path == "." ? name : (path as NSString).appendingPathComponent(name) }
+
+    /// The path of its `template.yaml` or `template.json`; nil where it has neither.
+    ///
+    /// - Throws: `CommandError` where it has both.
+    func description() throws -> String? {
+        let found = [TemplateFiles.yamlName, TemplateFiles.jsonName].map(file).filter(TemplateDirectory.isThere)
+        guard found.count < 2 else {
+            throw CommandError("\(printable(path)) holds template.yaml and template.json; keep one of them")
+        }
+        return found.first
+    }
+
+    private static func isThere(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// The templates that lie at a path: in the directory itself, in the directories below it, or at a file.
+    static func all(at path: String) throws -> [TemplateDirectory] {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            throw CommandError("there is no file or directory \(printable(path))")
+        }
+        guard isDirectory.boolValue else {
+            let name = (path as NSString).lastPathComponent
+            guard [TemplateFiles.yamlName, TemplateFiles.jsonName].contains(name) else {
+                throw CommandError("\(printable(path)) is no template.yaml and no template.json; name the directory or that file")
+            }
+            let directory = (path as NSString).deletingLastPathComponent
+            return [TemplateDirectory(directory.isEmpty ? "." : directory)]
+        }
+        let own = TemplateDirectory(path)
+        if try own.description() != nil { return [own] }
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+        } catch {
+            throw CommandError("\(printable(path)) can't be read: \(String(cString: strerror(errno)))")
+        }
+        let found = try names.map { TemplateDirectory(own.file($0)) }.filter { try $0.description() != nil }
+        guard !found.isEmpty else {
+            throw CommandError(
+                "neither \(printable(path)) nor a directory in it holds a template.yaml; 'hiveku-relay templates --help' shows how it looks"
+            )
+        }
+        return found
+    }
+
+    // MARK: Reading
+
+    /// - Throws: ``FileMistakes`` with all that is wrong with the template; `CommandError` for files that can't be read.
+    func read() throws -> TemplateFiles {
+        guard let description = try description() else {
+            throw CommandError("\(printable(path)) holds no template.yaml and no template.json")
+        }
+        func optional(_ name: String) throws -> TemplateFiles.File? {
+            TemplateDirectory.isThere(file(name)) ? try TemplateDirectory.read(file(name)) : nil
+        }
+        return try TemplateFiles(
+            description: try TemplateDirectory.read(description), html: try optional(TemplateFiles.htmlName),
+            text: try optional(TemplateFiles.textName))
+    }
+
+    private static func read(_ path: String) throws -> TemplateFiles.File {
+        TemplateFiles.File(path: path, octets: try octets(of: path, atMost: TemplateFiles.longestFile))
+    }
+
+    /// Reads a file whole.
+    ///
+    /// - Throws: `CommandError`, also where it is longer.
+    static func octets(of path: String, atMost limit: Int) throws -> [UInt8] {
+        let handle: FileHandle
+        if path == "-" {
+            handle = FileHandle.standardInput
+        } else {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else {
+                throw CommandError("\(printable(path)) can't be read: \(String(cString: strerror(errno)))")
+            }
+            handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        }
+        var octets: [UInt8] = []
+        do {
+            while octets.count <= limit, let piece = try handle.read(upToCount: 64 << 10), !piece.isEmpty {
+                octets += piece
+            }
+        } catch {
+            throw CommandError("\(printable(path)) can't be read")
+        }
+        guard octets.count <= limit else {
+            throw CommandError("\(printable(path)) has more than \(grouped(limit)) octets; shorten it")
+        }
+        return octets
+    }
+
+    // MARK: Writing
+
+    /// Writes a template's files. What is there already and says something else stays, unless it is to be replaced.
+    func write(_ template: Template, replacing: Bool) throws {
+        let wanted: [(name: String, text: String?)] = [
+            (TemplateFiles.yamlName, TemplateFiles.description(of: template)), (TemplateFiles.jsonName, nil),
+            (TemplateFiles.htmlName, template.content.html), (TemplateFiles.textName, template.content.text),
+        ]
+        let changed = try wanted.filter { name, text in
+            let path = file(name)
+            guard TemplateDirectory.isThere(path) else { return text != nil }
+            let octets = try TemplateDirectory.octets(of: path, atMost: TemplateFiles.longestFile)
+            return text.map { Array($0.utf8) } != octets
+        }
+        let inTheWay = changed.map { file($0.name) }.filter(TemplateDirectory.isThere)
+        guard replacing || inTheWay.isEmpty else {
+            throw CommandError(
+                "\(inTheWay.map { printable($0) }.joined(separator: ", ")) \(inTheWay.count == 1 ? "is" : "are") there already and would change; add --replace to let that happen"
+            )
+        }
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            for (name, text) in changed {
+                if let text {
+                    try Data(text.utf8).write(to: URL(fileURLWithPath: file(name)), options: .atomic)
+                } else {
+                    try FileManager.default.removeItem(atPath: file(name))
+                }
+            }
+        } catch {
+            let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "the relay's user"
+            throw CommandError(
+                "\(printable(path)) can't be written by \(user); name a directory that this user may write to")
+        }
+    }
+}
