@@ -218,7 +218,9 @@ let package = Package(
         tests("StrictJSONTests", ["StrictJSON", "ProcessSupport", "TestSupport"]),
         tests("MessageCompositionTests", ["MessageComposition", "InternetMessage", "TestSupport"]),
         tests("TemplateFilesTests", ["TemplateFiles", "RelayCore", "StrictJSON", "Templates", "TestSupport"]),
-        tests("TemplatesTests", ["Templates", "MessageComposition", "RelayCore", "StrictJSON", "TestSupport"]),
+        tests(
+            "TemplatesTests",
+            ["Templates", "MessageComposition", "InternetMessage", "RelayCore", "StrictJSON", "TestSupport"]),
         tests(
             "HTTPServerTests",
             [
