@@ -74,6 +74,8 @@ WORKS = {
     "h": Work("over HTTPS: requests one after the other, 4 KB, 20 connections", B, servers=("relay",),
               latencies=("message_ms",), batch=1),
     "hb": Work("as h, 100 emails in a request", B, servers=("relay",), latencies=("message_ms",), batch=100),
+    "ht": Work("as hb, the same emails made of a template and beside it with their bodies given", B,
+               servers=("relay-templated", "relay"), latencies=("message_ms",), batch=100),
     "slow-disk": Work("as b, each flush of the disk 2 ms slower", B, sync_delay=2000),
     "draining": Work("as b, a test key: sent (simulated) while accepted, until the queue is empty", B,
                      servers=("relay-draining", "relay")),
@@ -196,7 +198,8 @@ class Bench:
             with self.profile(server, work_name):
                 if work.batch:
                     report = http_load.run(
-                        server, server.directory, load.sessions, HTTP_SECONDS * self.options.scale, work.batch, load.size)
+                        server, server.directory, load.sessions, HTTP_SECONDS * self.options.scale, work.batch, load.size,
+                        templated=name == "relay-templated" if "relay-templated" in work.servers else None)
                 else:
                     report = json.loads(self.generate(server, load).communicate()[0])
                 server.finish()

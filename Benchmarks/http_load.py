@@ -3,7 +3,9 @@
 import json
 import os
 import resource
+import ssl
 import subprocess
+import urllib.request
 
 # wrk counts what has a status of 200 to 399 as good, and gives latencies in microseconds.
 SCRIPT = """
@@ -32,10 +34,56 @@ def email(size):
             "text": (line * (size // len(line) + 1))[:size]}
 
 
-def run(server, directory, sessions, seconds, batch, size):
+def personal(number):
+    """What emails of a batch differ in: a few values of each."""
+    return {"customer": {"name": f"Customer {number:04}"}, "order": {"number": 100_000 + number}, "link": f"https://shop.example/{number:06}"}
+
+
+HEAD = "Dear {name}, your order {order} is on its way: {link}\n"
+HTML = '<p>Dear {name}, your order <b>{order}</b> is on its way: <a href="{link}">see it</a></p>\n'
+
+
+def filled(size, values):
+    """An email with text and HTML of about this size together, with these values in it: of an email, or placeholders."""
+    given = email(size // 2)
+    return {**given, "subject": "Your order {order}".format(**values), "text": HEAD.format(**values) + given["text"],
+            "html": HTML.format(**values) + "".join(f"<p>{line}</p>\n" for line in given["text"].splitlines())}
+
+
+def given(size, number):
+    values = personal(number)
+    return filled(size, {"name": values["customer"]["name"], "order": values["order"]["number"], "link": values["link"]})
+
+
+def save_template(server, size):
+    """Saves a template that makes the emails of ``given``; its id."""
+    template = filled(size, {"name": "{{customer.name}}", "order": "{{order.number}}", "link": "{{link}}"})
+    template = {name: template[name] for name in ["subject", "text", "html", "from"]}
+    template |= {"name": "benchmark", "variables": [{"name": "order.number", "type": "number"}]}
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    request = urllib.request.Request(
+        f"https://127.0.0.1:{server.https_port}/v1/email/templates", json.dumps(template).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {server.password}"})
+    with urllib.request.urlopen(request, context=context) as answer:
+        return json.load(answer)["id"]
+
+
+def emails(server, batch, size, templated):
+    """The body of a request. ``templated``: None: one email again and again; else whether emails that differ are made of a template."""
+    if templated is None:
+        return email(size) if batch == 1 else [email(size)] * batch
+    if not templated:
+        return [given(size, number) for number in range(batch)]
+    template = save_template(server, size)
+    to = email(size)["to"]
+    return [{"to": to, "template_id": template, "variables": personal(number)} for number in range(batch)]
+
+
+def run(server, directory, sessions, seconds, batch, size, templated=None):
     """Puts the load on for so many seconds; a report with the names of smtp-load's, where it has them."""
     body = directory / f"body-{batch}.json"
-    body.write_text(json.dumps(email(size) if batch == 1 else [email(size)] * batch))
+    body.write_text(json.dumps(emails(server, batch, size, templated)))
     script = directory / f"load-{batch}.lua"
     script.write_text(SCRIPT.format(body=body))
     path = "send" if batch == 1 else "batch"

@@ -277,7 +277,7 @@ ses:
 """)
         self.password = self.command(
             "keys", "create", "--name", "benchmark", "--environment", "live" if live else "test", "--scope", "email:send",
-            "--scope", "email:batch", "--per-second", "1000000").strip()
+            "--scope", "email:batch", "--scope", "email:templates", "--per-second", "1000000").strip()
         self.queued_before = self.queued()
 
     def more_environment(self):

@@ -21,6 +21,7 @@ enum OpenAPIDocument {
             {"name": "Suppressions", "description": "Addresses that get no mail."},
             {"name": "Domains", "description": "Domains to send from, and the DNS records that they need."},
             {"name": "Webhooks", "description": "Places that hear of what became of the emails."},
+            {"name": "Templates", "description": "Emails with placeholders, kept under a name."},
             {"name": "API", "description": "The API itself."}
           ],
           "paths": {
@@ -65,6 +66,14 @@ enum OpenAPIDocument {
                             "headers": {"X-Order": "1017"},
                             "scheduled_at": "2026-12-01T09:00:00Z",
                             "idempotency_key": "order-1017"
+                          }
+                        },
+                        "template": {
+                          "summary": "Made of a template",
+                          "value": {
+                            "to": "ann@example.net",
+                            "template_id": "tpl_0123456789abcdefghjk",
+                            "variables": {"order": {"number": 1017}, "name": "Ann"}
                           }
                         }
                       }
@@ -263,6 +272,7 @@ enum OpenAPIDocument {
         \#(suppressionPaths)
         \#(webhookPaths)
         \#(domainPaths)
+        \#(templatePaths)
             "/v1/openapi.json": {
               "get": {
                 "operationId": "describe",
@@ -294,6 +304,7 @@ enum OpenAPIDocument {
         \#(suppressionParameters)
         \#(webhookParameters)
         \#(domainParameters)
+        \#(templateParameters)
               "MessageID": {
                 "name": "id", "in": "path", "required": true,
                 "description": "As `messageId` has it; `msg_` may be left out.",
@@ -357,6 +368,7 @@ enum OpenAPIDocument {
         \#(suppressionResponses)
         \#(webhookResponses)
         \#(domainResponses)
+        \#(templateResponses)
               "Timeout": {
                 "description": "The body came too slowly.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -430,17 +442,28 @@ enum OpenAPIDocument {
         \#(suppressionSchemas)
         \#(webhookSchemas)
         \#(domainSchemas)
+        \#(templateSchemas)
               "Email": {
                 "type": "object",
-                "description": "A field that is null counts as left out. A field that is not named here is refused. At least one of `html` and `text` is needed.",
+                "description": "A field that is null counts as left out. A field that is not named here is refused. `from`, `subject` and at least one of `html` and `text` are needed; or `template_id`, whose template gives the bodies, and `from` and `subject` where the email has none.",
                 "additionalProperties": false,
-                "required": ["from", "to", "subject"],
+                "required": ["to"],
                 "anyOf": [
-                  {"required": ["html"], "properties": {"html": {"type": "string"}}},
-                  {"required": ["text"], "properties": {"text": {"type": "string"}}}
+                  {
+                    "required": ["from", "subject", "html"],
+                    "properties": {"from": {"type": "string"}, "subject": {"type": "string"}, "html": {"type": "string"}, "template_id": {"type": "null"}, "variables": {"type": "null"}}
+                  },
+                  {
+                    "required": ["from", "subject", "text"],
+                    "properties": {"from": {"type": "string"}, "subject": {"type": "string"}, "text": {"type": "string"}, "template_id": {"type": "null"}, "variables": {"type": "null"}}
+                  },
+                  {
+                    "required": ["template_id"],
+                    "properties": {"template_id": {"type": "string"}, "html": {"type": "null"}, "text": {"type": "null"}}
+                  }
                 ],
                 "properties": {
-                  "from": {"$ref": "#/components/schemas/Mailbox", "description": "The sender. Its domain must be one that the key may send for."},
+                  "from": {"oneOf": [{"$ref": "#/components/schemas/Mailbox"}, {"type": "null"}], "description": "The sender. Its domain must be one that the key may send for."},
                   "to": {
                     "description": "At most as many recipients as `submission.max_recipients` says, in `to`, `cc` and `bcc` together.",
                     "oneOf": [
@@ -451,7 +474,7 @@ enum OpenAPIDocument {
                   "cc": {"$ref": "#/components/schemas/Mailboxes"},
                   "bcc": {"$ref": "#/components/schemas/Mailboxes", "description": "Recipients that the message does not name."},
                   "reply_to": {"$ref": "#/components/schemas/Mailboxes"},
-                  "subject": {"type": "string", "maxLength": 4096, "description": "At most 4,096 octets of UTF-8, without line ends."},
+                  "subject": {"type": ["string", "null"], "maxLength": 4096, "description": "At most 4,096 octets of UTF-8, without line ends."},
                   "html": {"type": ["string", "null"]},
                   "text": {"type": ["string", "null"]},
                   "attachments": {
@@ -471,7 +494,12 @@ enum OpenAPIDocument {
                     "type": ["string", "null"], "format": "date-time",
                     "description": "When to send (RFC 3339, with a zone): up to 30 days ahead. A time that has passed means now."
                   },
-                  "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey"}
+                  "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey"},
+                  "template_id": {
+                    "oneOf": [{"$ref": "#/components/schemas/TemplateReference"}, {"type": "null"}],
+                    "description": "The template that gives the bodies, and what else the email does not have. A request names at most 20 different ones."
+                  },
+                  "variables": {"$ref": "#/components/schemas/Variables"}
                 }
               },
               "Mailbox": {
@@ -590,13 +618,17 @@ enum OpenAPIDocument {
               },
               "Message": {
                 "type": "object",
-                "required": ["messageId", "status", "from", "subject", "tags", "created_at", "scheduled_at", "recipients"],
+                "required": ["messageId", "status", "from", "subject", "tags", "template", "created_at", "scheduled_at", "recipients"],
                 "properties": {
                   "messageId": {"$ref": "#/components/schemas/MessageID"},
                   "status": {"$ref": "#/components/schemas/MessageStatus"},
                   "from": {"type": ["string", "null"], "description": "The envelope's sender; null for none."},
                   "subject": {"type": ["string", "null"]},
                   "tags": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"}},
+                  "template": {
+                    "oneOf": [{"$ref": "#/components/schemas/TemplateReference"}, {"type": "null"}],
+                    "description": "What it was made from, with the version."
+                  },
                   "created_at": {"type": "string", "format": "date-time"},
                   "scheduled_at": {"type": ["string", "null"], "format": "date-time"},
                   "recipients": {
@@ -621,6 +653,7 @@ enum OpenAPIDocument {
                     "from": "hello@example.com",
                     "subject": "Your order",
                     "tags": ["orders"],
+                    "template": null,
                     "created_at": "2026-11-28T12:00:00.000Z",
                     "scheduled_at": null,
                     "recipients": [
@@ -656,6 +689,7 @@ enum OpenAPIDocument {
                       "address", "parameter", "line-ending", "line-length", "storage", "invalid", "idempotency-mismatch",
                       "bad-request", "header-fields", "timeout", "not-found", "method-not-allowed", "unsupported-media-type",
                       "conflict", "complaint", "webhook-limit", "webhook-state", "domain-limit", "ses", "busy"
+                      "conflict", "complaint", "webhook-limit", "webhook-state", "template-variables", "template-name", "template-limit"
                     ]
                   },
                   "errors": {

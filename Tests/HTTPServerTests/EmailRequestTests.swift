@@ -198,20 +198,20 @@ struct EmailRequestTests {
         (
             ["zzzzz": "x"],
             [
-                "#/zzzzz The field \"zzzzz\" is not known; leave it out. The fields are: from, to, cc, bcc, reply_to, subject, html, text, attachments, tags, headers, scheduled_at, idempotency_key."
+                "#/zzzzz The field \"zzzzz\" is not known; leave it out. The fields are: from, to, cc, bcc, reply_to, subject, html, text, attachments, tags, headers, scheduled_at, idempotency_key, template_id, variables."
             ]
         ),
         (
             ["template_id": "welcome", "variables": [:]],
             [
-                "#/template_id This relay has no templates yet, so \"template_id\" is not taken; send \"subject\" and \"html\" or \"text\" instead.",
-                "#/variables This relay has no templates yet, so \"variables\" is not taken; send \"subject\" and \"html\" or \"text\" instead.",
+                "#/text \"text\" can't stand beside \"template_id\": the template gives it; leave one of the two out.",
+                "#/template_id \"template_id\" must be the id of a template, such as tpl_0123456789abcdefghjk, or of one of its versions, such as tpl_0123456789abcdefghjk@3.",
             ]
         ),
         (
             ["from": "nobody", "to": [1], "subject": nil, "tags": 1, "colour": "red"],
             [
-                "#/colour The field \"colour\" is not known; leave it out. The fields are: from, to, cc, bcc, reply_to, subject, html, text, attachments, tags, headers, scheduled_at, idempotency_key.",
+                "#/colour The field \"colour\" is not known; leave it out. The fields are: from, to, cc, bcc, reply_to, subject, html, text, attachments, tags, headers, scheduled_at, idempotency_key, template_id, variables.",
                 "#/tags \"tags\" must be an array of strings, not a number.",
                 "#/from \(noMailbox)",
                 "#/to/0 An address must be a string such as user@example.com or Name <user@example.com>, not a number.",

@@ -120,6 +120,27 @@ struct OpenAPIDocumentTests {
             try value("components/schemas/Problem/properties/errors/maxItems") == JSON(ValidationErrors.limit + 1))
     }
 
+    @Test("Has the bounds of templates")
+    func templates() throws {
+        let new = "/components/schemas/NewTemplate/properties"
+        #expect(try names(new) == FieldNames.template.known)
+        #expect(try names("/components/schemas/TemplateChange/properties") == FieldNames.template.known)
+        #expect(try value("\(new)/name/maxLength") == JSON(Template.longestName))
+        #expect(try value("\(new)/subject/maxLength") == JSON(TemplateContent.longestSubject))
+        #expect(try value("\(new)/html/maxLength") == JSON(TemplateContent.longestBody))
+        #expect(try value("\(new)/text/maxLength") == JSON(TemplateContent.longestBody))
+        #expect(try value("\(new)/from/maxLength") == JSON(TemplateContent.longestAddress))
+        #expect(try value("\(new)/variables/maxItems") == JSON(TemplateContent.mostVariables))
+        let variable = "/components/schemas/TemplateVariable/properties"
+        #expect(try names(variable) == FieldNames.variable.known)
+        #expect(try value("\(variable)/name/maxLength") == JSON(TemplateVariable.longestName))
+        #expect(try strings("\(variable)/type/enum") == TemplateVariableType.allCases.map(\.rawValue))
+        #expect(try names("/components/schemas/TemplateValues/properties") == FieldNames.render.known)
+        #expect(try names("/components/schemas/TemplateRollback/properties") == FieldNames.rollback.known)
+        #expect(OpenAPIDocument.templatePaths.contains("The last \(Template.keptVersions) are kept"))
+        #expect(OpenAPIDocument.text.contains("at most \(RequestTemplates.mostReferences) different ones"))
+    }
+
     @Test("Knows the events of webhooks, and how many a key has")
     func webhooks() throws {
         #expect(try strings("/components/schemas/WebhookEvents/items/enum") == WebhookEventName.known)
@@ -188,8 +209,16 @@ struct OpenAPIDocumentTests {
 
     @Test("Its examples of requests are taken")
     func examples() throws {
-        let context = EmailRequest.Context(
+        var context = EmailRequest.Context(
             now: try #require(Timestamp(rfc3339: "2026-11-28T12:00:00Z".utf8)), maximumRecipients: 100)
+        let new = try TemplateFields(
+            value("paths/~1v1~1email~1templates/post/requestBody/content/application~1json/example"), isComplete: true)
+        let id = try #require(TemplateID("tpl_0123456789abcdefghjk"))
+        context.templates.add(
+            Template(
+                id: id, owner: .shared, name: try #require(new.name), content: try new.checked(TemplateContent()),
+                createdAt: context.now, updatedAt: context.now), as: TemplateReference(id))
+        context.rendering = RenderingRoom(perEmail: 10_000, total: 10_000)
         let send = "paths/~1v1~1email~1send/post/requestBody/content/application~1json/examples"
         for name in try names(send) {
             let example = try value("\(send)/\(name)/value")

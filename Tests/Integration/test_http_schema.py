@@ -26,6 +26,10 @@ OPERATIONS = [
     "GET /v1/email/webhooks", "POST /v1/email/webhooks", "GET /v1/email/webhooks/{id}", "PATCH /v1/email/webhooks/{id}",
     "DELETE /v1/email/webhooks/{id}", "POST /v1/email/webhooks/{id}/test",
     "POST /v1/email/webhooks/{id}/rotate-secret", "GET /v1/email/webhooks/{id}/deliveries",
+    "GET /v1/email/templates", "POST /v1/email/templates", "GET /v1/email/templates/{id}", "PATCH /v1/email/templates/{id}",
+    "DELETE /v1/email/templates/{id}", "GET /v1/email/templates/{id}/versions",
+    "GET /v1/email/templates/{id}/versions/{version}", "POST /v1/email/templates/{id}/render",
+    "POST /v1/email/templates/{id}/rollback", "GET /v1/email/tags",
 ]
 
 # No answer is a server's failure; status, headers, type and body are those of the document; what breaks the schema is refused.
@@ -40,7 +44,7 @@ ANSWERED = [
 def served(tmp_path_factory):
     """The base URL of a relay, a key without limits that matter, and the document that is served."""
     relay = Relay(tmp_path_factory.mktemp("schema"), HTTP).start()
-    key = relay.create_key(scopes=("email:send", "email:batch", "email:webhooks"), per_second=100000)
+    key = relay.create_key(scopes=("email:send", "email:batch", "email:webhooks", "email:templates"), per_second=100000)
     base = f"http://127.0.0.1:{relay.ports['http']}"
     answer = requests.get(base + "/v1/openapi.json", timeout=DEADLINE)
     assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/json"
@@ -91,6 +95,12 @@ def test_answers_are_those_of_the_document(served, operation, mode):
     hold()
 
 
+def identity(path):
+    """An id of what the path is about."""
+    return next((id for word, id in [
+        ("webhooks", "wh_0123456789abcdefghjk"), ("templates", "tpl_0123456789abcdefghjk")] if word in path), "msg_06f1c4k9x2b7e")
+
+
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o != "GET /v1/openapi.json"])
 @pytest.mark.parametrize("key", [None, "Bearer hk_live_nonsense", "Basic YTpi", "Bearer", ""])
 def test_nothing_is_answered_without_a_key(served, operation, key):
@@ -98,7 +108,7 @@ def test_nothing_is_answered_without_a_key(served, operation, key):
     method, path = operation.split(" ")
     headers = {} if key is None else {"Authorization": key}
     answer = requests.request(
-        method, base + path.replace("{id}", "wh_0123456789abcdefghjk" if "webhooks" in path else "msg_06f1c4k9x2b7e"),
+        method, base + path.replace("{id}", identity(path)).replace("{version}", "1"),
         headers=headers, json={} if method in ("POST", "PATCH") else None,
         timeout=DEADLINE)
     assert answer.status_code == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer ")

@@ -20,7 +20,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("hiveku-relay", "sqlite3", "swaks", "make")
 
 # Blocks that are run whole, in their order, by the tests at the end of this file.
-SCRIPTS = {("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving house")}
+SCRIPTS = {
+    ("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving house"),
+    ("templates.md", "From a file to mail")}
 
 # Run one by one: what the output says. They succeed, but for doctor, which tells by its status what it found.
 RUN = {
@@ -480,3 +482,23 @@ def test_the_queue_moves_house(house, own_relay, tmp_path):
     assert {new.message(m)["state"] for m in house.sent} <= {"queued", "sending"}
     assert new.raw(house.sent[1]).endswith(BODY)
     submit(new, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nAt the new place.\r\n")
+
+
+# -- templates
+
+def test_from_a_file_to_mail(own_relay, tmp_path):
+    relay = own_relay({"http.listen": ["http://127.0.0.1:0"]})
+    section = [(lines, language) for language in ("sh", "json") for page, heading, lines in blocks(language)
+               if (page, heading) == ("templates.md", "From a file to mail")]
+    template, = ("\n".join(lines) for lines, language in section if language == "json")
+    (tmp_path / "order.json").write_text(template)
+    steps = ["\n".join(lines) for lines, language in section if language == "sh"]
+    # The mails are there as soon as they are accepted; the change comes after they were looked at.
+    script = "set -e -o pipefail\n" + "\n".join(steps)
+    script = script.replace("https://relay.example.com", f"http://127.0.0.1:{relay.ports['http']}")
+    result = shell(script, relay, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert '"subject":"Your order 1017 is on its way"' in result.stdout
+    assert "Subject: Your order 1017 is on its way" in result.stdout and "Dear Ann," in result.stdout
+    assert "Subject: Your order 1018 is on its way" in result.stdout and "Dear customer," in result.stdout
+    assert '"version":2' in result.stdout and '"subject":"Order {{order.number}} has left our house"' in result.stdout

@@ -1,0 +1,323 @@
+extension OpenAPIDocument {
+    /// The paths below `/v1/email/templates` and `/v1/email/tags`, each with a comma behind it.
+    static let templatePaths = #"""
+            "/v1/email/templates": {
+              "get": {
+                "operationId": "listTemplates",
+                "tags": ["Templates"],
+                "summary": "List the templates, by name",
+                "description": "The scope `email:templates` is needed. Keys without a list of domains share their templates; a key with one has its own.",
+                "parameters": [
+                  {
+                    "name": "limit",
+                    "in": "query",
+                    "description": "Entries on a page.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+                  },
+                  {
+                    "name": "cursor",
+                    "in": "query",
+                    "description": "`next_cursor` of the page before.",
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,2000}$"}
+                  }
+                ],
+                "responses": {
+                  "200": {
+                    "description": "A page of templates, without what they say.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplatePage"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              },
+              "post": {
+                "operationId": "createTemplate",
+                "tags": ["Templates"],
+                "summary": "Save a new template",
+                "description": "The scope `email:templates` is needed. A placeholder whose variable is not declared makes one: a required string.",
+                "requestBody": {
+                  "required": true,
+                  "content": {
+                    "application/json": {
+                      "schema": {"$ref": "#/components/schemas/NewTemplate"},
+                      "example": {
+                        "name": "Order confirmation",
+                        "subject": "Your order {{order.number}}",
+                        "html": "<p>Dear {{name}}, thank you for your order.</p>",
+                        "text": "Dear {{name}}, thank you for your order.",
+                        "variables": [{"name": "order.number", "type": "number"}, {"name": "name", "default": "customer"}],
+                        "from": "Acme <orders@example.com>"
+                      }
+                    }
+                  }
+                },
+                "responses": {
+                  "201": {
+                    "description": "The template.",
+                    "headers": {
+                      "Location": {
+                        "description": "Where the template is.",
+                        "schema": {"type": "string"},
+                        "example": "/v1/email/templates/tpl_0123456789abcdefghjk"
+                      }
+                    },
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "409": {"$ref": "#/components/responses/TemplateConflict"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/templates/{id}": {
+              "parameters": [{"$ref": "#/components/parameters/TemplateID"}],
+              "get": {
+                "operationId": "getTemplate",
+                "tags": ["Templates"],
+                "summary": "Show a template, and what became of its messages",
+                "description": "The scope `email:templates` is needed. The statistics are those of the environment of the key, live or test.",
+                "responses": {
+                  "200": {
+                    "description": "The latest version.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateWithStatistics"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              },
+              "patch": {
+                "operationId": "changeTemplate",
+                "tags": ["Templates"],
+                "summary": "Change a template",
+                "description": "The scope `email:templates` is needed. Another content makes the next version; another name alone makes none. What is left out stays as it is, and null removes it. Without `variables` those stay that a placeholder still names.",
+                "requestBody": {
+                  "required": true,
+                  "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/TemplateChange"}, "example": {"subject": "Order {{order.number}} is on its way"}}
+                  }
+                },
+                "responses": {
+                  "200": {
+                    "description": "The template as it is now.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "409": {"$ref": "#/components/responses/TemplateConflict"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              },
+              "delete": {
+                "operationId": "deleteTemplate",
+                "tags": ["Templates"],
+                "summary": "Delete a template with all its versions",
+                "description": "The scope `email:templates` is needed.",
+                "responses": {
+                  "204": {"description": "The template is deleted."},
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/templates/{id}/versions": {
+              "parameters": [{"$ref": "#/components/parameters/TemplateID"}],
+              "get": {
+                "operationId": "listTemplateVersions",
+                "tags": ["Templates"],
+                "summary": "List the versions of a template, newest first",
+                "description": "The scope `email:templates` is needed. The last 200 are kept.",
+                "parameters": [
+                  {
+                    "name": "limit",
+                    "in": "query",
+                    "description": "Entries on a page.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+                  },
+                  {
+                    "name": "cursor",
+                    "in": "query",
+                    "description": "`next_cursor` of the page before.",
+                    "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"}
+                  }
+                ],
+                "responses": {
+                  "200": {
+                    "description": "A page of versions, without what they say.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateVersionPage"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/templates/{id}/versions/{version}": {
+              "parameters": [{"$ref": "#/components/parameters/TemplateID"}, {"$ref": "#/components/parameters/TemplateVersion"}],
+              "get": {
+                "operationId": "getTemplateVersion",
+                "tags": ["Templates"],
+                "summary": "Show a version of a template",
+                "description": "The scope `email:templates` is needed.",
+                "responses": {
+                  "200": {
+                    "description": "The template in this version.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/templates/{id}/render": {
+              "parameters": [{"$ref": "#/components/parameters/TemplateID"}],
+              "post": {
+                "operationId": "renderTemplate",
+                "tags": ["Templates"],
+                "summary": "Show what a template makes of values",
+                "description": "The scope `email:templates` is needed. Nothing is sent.",
+                "requestBody": {
+                  "required": true,
+                  "content": {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/TemplateValues"}, "example": {"variables": {"order": {"number": 1017}, "name": "Ann"}}}
+                  }
+                },
+                "responses": {
+                  "200": {
+                    "description": "What an email would say.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RenderedTemplate"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/templates/{id}/rollback": {
+              "parameters": [{"$ref": "#/components/parameters/TemplateID"}],
+              "post": {
+                "operationId": "rollBackTemplate",
+                "tags": ["Templates"],
+                "summary": "Go back to an earlier version",
+                "description": "The scope `email:templates` is needed. Makes a new version that says what the earlier one says. Where the latest says that already it makes none.",
+                "requestBody": {
+                  "required": true,
+                  "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateRollback"}, "example": {"version": 2}}}
+                },
+                "responses": {
+                  "200": {
+                    "description": "The template as it is now.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
+                  },
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
+                  "408": {"$ref": "#/components/responses/Timeout"},
+                  "413": {"$ref": "#/components/responses/TooLarge"},
+                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+            "/v1/email/tags": {
+              "get": {
+                "operationId": "listTags",
+                "tags": ["Messages"],
+                "summary": "What became of the key's messages, by tag",
+                "description": "The scope `email:send` is needed. Tags of which anything was counted within 30 days, in the order of their octets.",
+                "parameters": [
+                  {
+                    "name": "limit",
+                    "in": "query",
+                    "description": "Entries on a page.",
+                    "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+                  },
+                  {
+                    "name": "cursor",
+                    "in": "query",
+                    "description": "`next_cursor` of the page before.",
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,2000}$"}
+                  }
+                ],
+                "responses": {
+                  "200": {"description": "A page of tags.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagPage"}}}},
+                  "400": {"$ref": "#/components/responses/BadRequest"},
+                  "401": {"$ref": "#/components/responses/Unauthorized"},
+                  "403": {"$ref": "#/components/responses/Forbidden"},
+                  "422": {"$ref": "#/components/responses/Unprocessable"},
+                  "429": {"$ref": "#/components/responses/TooManyRequests"},
+                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
+                  "503": {"$ref": "#/components/responses/Unavailable"}
+                }
+              }
+            },
+        """#
+
+    static let templateParameters = #"""
+              "TemplateID": {"name": "id", "in": "path", "required": true, "schema": {"$ref": "#/components/schemas/TemplateID"}},
+              "TemplateVersion": {"name": "version", "in": "path", "required": true, "schema": {"$ref": "#/components/schemas/TemplateVersion"}},
+        """#
+
+    static let templateResponses = #"""
+              "TemplateNotFound": {
+                "description": "The key sees no such template, or not this version of it.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+              "TemplateConflict": {
+                "description": "Another template has the name (`template-name`), or there are 1,000 templates already (`template-limit`).",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+              },
+        """#
+}
