@@ -285,8 +285,8 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
-                "AWSClient", "Feedback", "RelayCore", "StrictJSON", "MessageComposition", "HTTPServer", "Listening",
-                nioCore,
+                "AWSClient", "Feedback", "RelayCore", "StrictJSON", "MessageComposition", "Templates",
+                "HTTPServer", "Listening", nioCore,
                 nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),

@@ -99,8 +99,12 @@ struct TemplateFields: Sendable {
             do throws(EmailRequestFailure) {
                 _ = try checked(TemplateContent())
             } catch {
+                // A field that could not be read is not missing too.
+                let told = Set(reader.errors.all.map(\.pointer))
                 if case .invalid(let mistakes) = error {
-                    for mistake in mistakes { reader.errors.add(afterOthers: mistake) }
+                    for mistake in mistakes where !told.contains(mistake.pointer) {
+                        reader.errors.add(mistake.detail, at: mistake.pointer, mistake.kind)
+                    }
                 }
             }
         }

@@ -47,7 +47,9 @@ let package = Package(
         properties("ListeningProperties", [relay("Listening"), nioCore]),
         properties(
             "HTTPProperties",
-            [relay("StrictJSON"), relay("MessageComposition"), relay("HTTPServer"), relay("RelayCore")]),
+            [
+                relay("StrictJSON"), relay("MessageComposition"), relay("Templates"), relay("HTTPServer"), relay("RelayCore"),
+            ]),
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),

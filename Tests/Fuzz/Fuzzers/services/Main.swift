@@ -7,5 +7,5 @@ import SettingsProperties
 
 @main
 enum Main {
-    static func main() { fuzz([.settings, .answer, .proxy, .json, .request, .event]) }
+    static func main() { fuzz([.settings, .answer, .proxy, .json, .request, .template, .event]) }
 }
