@@ -147,7 +147,8 @@ let package = Package(
         library(
             "SESTransport",
             [
-                "AWSClient", "Domains", "InternetMessage", "StrictJSON", "RelayCore", "Hashing", nioCore, nioHTTP1, logging,
+                "AWSClient", "Domains", "InternetMessage", "StrictJSON", "RelayCore", "Hashing", nioCore, nioHTTP1,
+                logging,
                 asyncHTTPClient,
             ]),
         library(
@@ -170,7 +171,8 @@ let package = Package(
                 "CMemory", "Diagnosis", "NIOOpenSSL", "SMTP", "RelayCore", "Admission", "SQLiteStore", "Listening",
                 "SMTPServer",
                 "Delivery", "AWSClient", "SESTransport", "Feedback", "InternetMessage", "Settings", "Supervision",
-                "Telemetry", "StrictJSON", "Domains", "Resolver", "HTTPServer", "OperatorPage", "SenderReports", "Webhooks",
+                "Telemetry", "StrictJSON", "Domains", "Resolver", "HTTPServer", "OperatorPage", "SenderReports",
+                "Webhooks",
                 "Templates", "TemplateFiles",
                 .target(name: "PostgreSQLStore", condition: .when(traits: ["PostgreSQL"])),
                 nioCore, nioPosix, logging,
@@ -224,7 +226,8 @@ let package = Package(
         tests(
             "HTTPServerTests",
             [
-                "HTTPServer", "Domains", "Resolver", "StrictJSON", "MessageComposition", "Templates", "Listening", "Admission",
+                "HTTPServer", "Domains", "Resolver", "StrictJSON", "MessageComposition", "Templates", "Listening",
+                "Admission",
                 "InternetMessage",
                 "NIOOpenSSL", "ProcessSupport", "RelayCore", "SQLiteStore", "TestSupport", nioCore, nioPosix,
                 nioEmbedded, nioHTTP1,

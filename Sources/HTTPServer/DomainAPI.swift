@@ -104,7 +104,8 @@ extension Problem {
         let allowed = key.domains.count > 3 ? "\(shown) and \(key.domains.count - 3) more" : shown
         return Problem(
             .refusal(.senderDomain), .forbidden,
-            "This API key is for \(allowed) only, not for \(name); ask the relay's operator to add the domain to the key.")
+            "This API key is for \(allowed) only, not for \(name); ask the relay's operator to add the domain to the key."
+        )
     }
 
     /// What a client hears of a failure that is none of the relay's records.
@@ -124,12 +125,14 @@ extension Problem {
         case .denied(let permission):
             self.init(
                 .ses, .badGateway,
-                "The relay's AWS credentials lack the permission \(permission); the relay's operator must allow it in IAM.")
+                "The relay's AWS credentials lack the permission \(permission); the relay's operator must allow it in IAM."
+            )
         case .unavailable(let predicate):
             self.init(.ses, .badGateway, "SES does not answer just now: \(predicate). Try again later.")
         case .busy:
             self.init(
-                .busy, .serviceUnavailable, "Too many requests about domains are under way; try again in a few seconds.",
+                .busy, .serviceUnavailable,
+                "Too many requests about domains are under way; try again in a few seconds.",
                 retryAfter: .seconds(5))
         case .storage: self.init(.recordsUnavailable, scope: .domains)
         }

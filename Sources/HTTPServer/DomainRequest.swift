@@ -70,6 +70,7 @@ extension FieldNames {
         known: ["name"],
         synonyms: ["domain": "name", "domainname": "name", "identity": "name", "emailidentity": "name"],
         explanations: [
-            "region": "The field \"region\" is not known; leave it out, domains are in the region of the relay's SES account."
+            "region":
+                "The field \"region\" is not known; leave it out, domains are in the region of the relay's SES account."
         ])
 }

@@ -32,7 +32,8 @@ enum DomainRoute: Hashable, Sendable {
         case (2, _):
             return method == .get || method == .head
                 ? .found(.domains(.act(.show(name)))) : .otherMethod(allowed: "GET, HEAD")
-        case (3, "verify"): return method == .post ? .found(.domains(.act(.verify(name)))) : .otherMethod(allowed: "POST")
+        case (3, "verify"):
+            return method == .post ? .found(.domains(.act(.verify(name)))) : .otherMethod(allowed: "POST")
         default: return .notFound
         }
     }

@@ -151,7 +151,8 @@ struct EmailReader {
             replyTo: replyTo.map(\.value), subject: subject ?? "", text: text, html: html,
             attachments: attachments.map(\.value), headers: headers)
         let places = EmailPlaces(
-            email: fields.pointer, subject: fields.value("subject") == nil ? use?.pointer : nil, body: use?.pointer, to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
+            email: fields.pointer, subject: fields.value("subject") == nil ? use?.pointer : nil, body: use?.pointer,
+            to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
             replyTo: replyTo.map(\.pointer), attachments: attachments.map(\.pointer))
         // Without its template an email lacks what the template gives, which is no mistake.
         if use != nil || !isFromTemplate {

@@ -83,7 +83,8 @@ struct EmailRequest: Sendable {
         let tags = reader.tags(fields)
         guard let email = reader.email(fields), reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
         return EmailRequest(
-            email: email, template: reader.template, renderedSize: reader.renderedSize, tags: tags, scheduledAt: scheduledAt,
+            email: email, template: reader.template, renderedSize: reader.renderedSize, tags: tags,
+            scheduledAt: scheduledAt,
             idempotency: key.map {
                 RequestIdempotency(key: $0, digest: document.digest(leavingOut: "idempotency_key"))
             })

@@ -34,7 +34,8 @@ public final class HTTPServer: Sendable {
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     package static func start(
         _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
-        store: any RelayStore, domains: SendingDomains, tls: ReloadableTLSContext, limiter: ConnectionLimiter, proxy: ProxyPolicy,
+        store: any RelayStore, domains: SendingDomains, tls: ReloadableTLSContext, limiter: ConnectionLimiter,
+        proxy: ProxyPolicy,
         clock: any RelayClock, group: any EventLoopGroup, logger: Logger,
         observe: @escaping @Sendable (HTTPEvent) -> Void = { _ in }
     ) async throws -> HTTPServer {

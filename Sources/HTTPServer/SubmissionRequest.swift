@@ -104,7 +104,9 @@ struct SubmissionRequest: RequestWithBody {
             case .one: false
             case .failed(let failure): failure.concernsSize
             case .batch(let batch):
-                batch.items.contains { item in if case .failure(let failure) = item { failure.concernsSize } else { false } }
+                batch.items.contains { item in
+                    if case .failure(let failure) = item { failure.concernsSize } else { false }
+                }
             }
         }
     }

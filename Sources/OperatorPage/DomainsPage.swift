@@ -40,7 +40,9 @@ enum DomainsPage {
             // The form below still works for the other environment.
             return "<p class=\"mistake\" role=\"alert\">\(error.sentence.capitalised).</p>"
         }
-        guard !found.isEmpty else { return "<p class=\"empty\">There is no domain of \(environment.rawValue) keys.</p>" }
+        guard !found.isEmpty else {
+            return "<p class=\"empty\">There is no domain of \(environment.rawValue) keys.</p>"
+        }
         let shown = found.prefix(pageSize)
         let more: HTML =
             found.count > shown.count
@@ -54,7 +56,8 @@ enum DomainsPage {
                 domain.createdAt.map { visitor.ago($0) } ?? "not known",
             ]
         }
-        return "\(Part.table("Domains of \(environment.rawValue) keys", ["Domain", "State", "Sends", "Added"], rows))\(more)"
+        return
+            "\(Part.table("Domains of \(environment.rawValue) keys", ["Domain", "State", "Sends", "Added"], rows))\(more)"
     }
 
     static func status(_ domain: SendingDomain) -> HTML {

@@ -115,7 +115,8 @@ package final class DNSResolver: RecordResolver {
                 }
                 return server.octets.withUnsafeBufferPointer { address in
                     cresolver_query(
-                        name, Int32(question.type.rawValue), address.count == 4 ? address.baseAddress : nil, server.port,
+                        name, Int32(question.type.rawValue), address.count == 4 ? address.baseAddress : nil,
+                        server.port,
                         2, buffer.baseAddress, size)
                 }
             }

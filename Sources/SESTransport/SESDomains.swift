@@ -212,5 +212,7 @@ extension SendingDomain {
     /// Where SES names no zone: what the Amazon SES Developer Guide, "Easy DKIM in Amazon SES", has for the regions that SES has long been in.
     private static let classicZone = "dkim.amazonses.com"
 
-    private static func withoutLastDot(_ text: String) -> String { text.hasSuffix(".") ? String(text.dropLast()) : text }
+    private static func withoutLastDot(_ text: String) -> String {
+        text.hasSuffix(".") ? String(text.dropLast()) : text
+    }
 }

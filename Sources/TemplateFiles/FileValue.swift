@@ -113,7 +113,8 @@ extension FileValue {
         switch node {
         case .scalar(let scalar):
             let isPlain = scalar.style == .plain || scalar.style == .any
-            let isNull = scalar.string.isEmpty && isPlain || isPlain && ["~", "null", "Null", "NULL"].contains(scalar.string)
+            let isNull =
+                scalar.string.isEmpty && isPlain || isPlain && ["~", "null", "Null", "NULL"].contains(scalar.string)
             kind = isNull ? .null : .scalar(scalar.string, isText: true, isPlain: isPlain)
         case .sequence(let sequence):
             var values: [FileValue] = []
@@ -143,7 +144,8 @@ extension FileValue {
             document = try JSON(reading: octets)
         } catch {
             throw FileMistake(
-                FilePlace(file: file, line: error.line, column: error.column), "is not valid JSON: \(error.explanation)")
+                FilePlace(file: file, line: error.line, column: error.column), "is not valid JSON: \(error.explanation)"
+            )
         }
         return FileValue(document, file, .root)
     }

@@ -63,7 +63,8 @@ public struct TemplateFiles: Sendable {
             reader.mistakes.append(
                 FileMistake(
                     FilePlace(file: description.path),
-                    "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"))
+                    "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"
+                ))
         }
         guard reader.mistakes.isEmpty, let name = reader.name else { throw FileMistakes(reader.mistakes) }
         do throws(TemplateMistakes) {
@@ -202,13 +203,15 @@ private struct DescriptionReader {
     private mutating func object(_ value: FileValue, _ names: [String], _ what: String) -> [FileValue.Member]? {
         guard case .object(let members) = value.kind else {
             mistakes.append(
-                FileMistake(value.place, "\(what) must have fields, each as \"name: value\", and this is \(value.kindName)"))
+                FileMistake(
+                    value.place, "\(what) must have fields, each as \"name: value\", and this is \(value.kindName)"))
             return nil
         }
         for member in members where !names.contains(member.name) {
             let near = Spelling.nearest(to: member.name, among: names)
             let advice = near.map { "did you mean \($0)?" } ?? "there are \(names.joined(separator: ", "))"
-            mistakes.append(FileMistake(member.place, "\"\(printable(member.name))\" is no field of \(what); \(advice)"))
+            mistakes.append(
+                FileMistake(member.place, "\"\(printable(member.name))\" is no field of \(what); \(advice)"))
         }
         return members
     }

@@ -10,7 +10,8 @@ enum HTMLAttribute: Hashable, Sendable {
     init(_ name: String) {
         let local = name.split(separator: ":", omittingEmptySubsequences: false).last.map(String.init) ?? name
         if name.hasPrefix("on") || local.hasPrefix("on") {
-            self = .forbidden("A value can't stand in an event attribute, which runs as a script; leave the attribute out.")
+            self = .forbidden(
+                "A value can't stand in an event attribute, which runs as a script; leave the attribute out.")
         } else if local == "srcdoc" {
             self = .forbidden("A value can't stand in srcdoc, which is HTML by itself; put it into the text.")
         } else if HTMLAttribute.urls.contains(local) {
@@ -21,7 +22,8 @@ enum HTMLAttribute: Hashable, Sendable {
     }
 
     private static let urls: Set<String> = [
-        "href", "src", "action", "formaction", "cite", "background", "poster", "data", "longdesc", "profile", "manifest",
+        "href", "src", "action", "formaction", "cite", "background", "poster", "data", "longdesc", "profile",
+        "manifest",
         "ping", "codebase", "classid", "archive", "icon", "dynsrc", "lowsrc",
     ]
 }

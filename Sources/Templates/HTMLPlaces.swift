@@ -108,7 +108,8 @@ struct HTMLPlaces {
 
     /// Passes what begins with `<`, and places the placeholders in it. Returns where text goes on.
     private mutating func markup(at start: Int) -> Int {
-        let inTag = "A value can't stand directly behind <, where it would be the name of a tag; for the character < write &lt;."
+        let inTag =
+            "A value can't stand directly behind <, where it would be the name of a tag; for the character < write &lt;."
         let next = start + 1
         guard next < html.count else {
             place(upTo: html.count, .forbidden(inTag))

@@ -103,7 +103,8 @@ private enum ContentCheck {
             mistakes.add("\"html\", \"text\" or both are required.", at: root.appending("text"))
         }
         for (name, value, limit) in [
-            ("subject", content.subject, TemplateContent.longestSubject), ("html", content.html, TemplateContent.longestBody),
+            ("subject", content.subject, TemplateContent.longestSubject),
+            ("html", content.html, TemplateContent.longestBody),
             ("text", content.text, TemplateContent.longestBody),
         ] {
             guard let value, value.utf8.count > limit else { continue }

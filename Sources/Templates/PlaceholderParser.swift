@@ -53,7 +53,9 @@ struct TextWithPlaceholders: Sendable {
                 }
                 index = end
             case .fault(let detail, let end):
-                if faults.count < TextWithPlaceholders.mostFaults { faults.append(Fault(source: start, detail: detail)) }
+                if faults.count < TextWithPlaceholders.mostFaults {
+                    faults.append(Fault(source: start, detail: detail))
+                }
                 index = end
             }
             taken = index

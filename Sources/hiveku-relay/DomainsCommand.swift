@@ -172,7 +172,8 @@ struct RecordOutput: ParsableArguments {
             return
         }
         let domain = checked.domain
-        Swift.print("\(domain.title): \(domain.status.rawValue), \(domain.isSendingEnabled ? "sends" : "does not send")")
+        Swift.print(
+            "\(domain.title): \(domain.status.rawValue), \(domain.isSendingEnabled ? "sends" : "does not send")")
         Swift.print("")
         var table = Table(["IN DNS", "NEEDED", "TYPE", "NAME", "VALUE"])
         for checked in checked.records {

@@ -88,7 +88,8 @@ struct Relay: Sendable {
             transport: SimulatedTransport(clock: clock), clock: clock, logger: logger, observe: observer.observe)
 
         let domains = SendingDomains(
-            live: ses.map { SESDomains($0) } ?? UnconfiguredDomains(), test: SimulatedDomains(store: store, clock: clock),
+            live: ses.map { SESDomains($0) } ?? UnconfiguredDomains(),
+            test: SimulatedDomains(store: store, clock: clock),
             resolver: DNSResolver(clock: machine))
 
         let admission = Admission(
@@ -183,7 +184,8 @@ struct Relay: Sendable {
                 ReloadService(
                     settings: current, read: rereading, certificates: certificates, followers: followers,
                     hangups: hangups, clock: clock, logger: logger),
-                WebhookService(dispatcher: webhooks), DomainsService(domains: domains), SenderReportService(reporter: reporter),
+                WebhookService(dispatcher: webhooks), DomainsService(domains: domains),
+                SenderReportService(reporter: reporter),
             ] + feedback + [
                 LiveService(worker: live, transport: ses), WorkerService(worker: test),
                 AdmissionService(admission: admission),

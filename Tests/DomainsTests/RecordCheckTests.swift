@@ -46,7 +46,8 @@ import Testing
         let long = DomainRecord(.spf, .txt, "a.example.com", String(repeating: "a", count: 300), isRequired: true)
         #expect(
             long.zoneLine
-                == "a.example.com. IN TXT \"\(String(repeating: "a", count: 255))\" \"\(String(repeating: "a", count: 45))\"")
+                == "a.example.com. IN TXT \"\(String(repeating: "a", count: 255))\" \"\(String(repeating: "a", count: 45))\""
+        )
     }
 
     private func check(_ record: DomainRecord, _ data: [DNSData]) -> RecordFinding {

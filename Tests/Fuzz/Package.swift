@@ -48,7 +48,8 @@ let package = Package(
         properties(
             "HTTPProperties",
             [
-                relay("StrictJSON"), relay("MessageComposition"), relay("Templates"), relay("HTTPServer"), relay("RelayCore"),
+                relay("StrictJSON"), relay("MessageComposition"), relay("Templates"), relay("HTTPServer"),
+                relay("RelayCore"),
             ]),
         // Apart, so that the short form in CI need not build what the others stand on.
         fuzzer("mail", ["MailProperties"]),

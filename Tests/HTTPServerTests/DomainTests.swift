@@ -67,11 +67,12 @@ import Testing
         #expect(try mistakes(#"{"name": "x", "region": "eu-west-1", "dkim": true}"#).count == 3)
     }
 
-    @Test(arguments: [
-        (DomainFailure.notFound, 404, "not-found"), (.tooMany("no"), 409, "domain-limit"),
-        (.refused("no"), 422, "invalid"), (.denied(permission: "ses:GetEmailIdentity"), 502, "ses"),
-        (.unavailable("it is down"), 502, "ses"), (.busy, 503, "busy"),
-    ] as [(DomainFailure, Int, String)])
+    @Test(
+        arguments: [
+            (DomainFailure.notFound, 404, "not-found"), (.tooMany("no"), 409, "domain-limit"),
+            (.refused("no"), 422, "invalid"), (.denied(permission: "ses:GetEmailIdentity"), 502, "ses"),
+            (.unavailable("it is down"), 502, "ses"), (.busy, 503, "busy"),
+        ] as [(DomainFailure, Int, String)])
     func aFailureHasItsStatusAndItsWord(_ failure: DomainFailure, _ status: Int, _ word: String) {
         let problem = Problem(failure)
         #expect(problem.status.code == status && problem.code.word == word)

@@ -24,7 +24,9 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     private static let id = "tpl_0123456789abcdefghjk"
     private let now = Timestamp(milliseconds: 1_795_824_000_000)
 
-    private func context(_ content: TemplateContent, room: Int = 10_000, perEmail: Int = 10_000) throws -> EmailRequest.Context {
+    private func context(_ content: TemplateContent, room: Int = 10_000, perEmail: Int = 10_000) throws
+        -> EmailRequest.Context
+    {
         let id = try #require(TemplateID(Self.id))
         var context = EmailRequest.Context(now: now, maximumRecipients: 5)
         context.templates.add(
@@ -65,11 +67,14 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         let context = try context(greeting)
         let found = mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) }
         #expect(found.count == 5)
-        #expect(found.contains("templateVariables #/variables/nme The template has no variable \"nme\"; did you mean \"name\"?"))
+        #expect(
+            found.contains(
+                "templateVariables #/variables/nme The template has no variable \"nme\"; did you mean \"name\"?"))
         #expect(found.contains("templateVariables #/variables/name The variable \"name\" is required: a string."))
         #expect(
             found.contains(
-                "invalid #/html \"html\" can't stand beside \"template_id\": the template gives it; leave one of the two out."))
+                "invalid #/html \"html\" can't stand beside \"template_id\": the template gives it; leave one of the two out."
+            ))
         let only: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
         do throws(EmailRequestFailure) {
             _ = try EmailRequest(only, idempotencyKey: nil, context)
@@ -110,7 +115,8 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
 
     @Test("What is too large is refused before it is made") func size() throws {
         let document: JSON = [
-            "to": "b@example.net", "template_id": JSON(Self.id), "variables": ["name": JSON(String(repeating: "&", count: 2000))],
+            "to": "b@example.net", "template_id": JSON(Self.id),
+            "variables": ["name": JSON(String(repeating: "&", count: 2000))],
         ]
         let context = try context(greeting)
         do throws(EmailRequestFailure) {
@@ -121,7 +127,8 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
             #expect(Problem(error).status == .contentTooLarge)
         }
         let subject: JSON = [
-            "to": "b@example.net", "template_id": JSON(Self.id), "variables": ["name": JSON(String(repeating: "x", count: 4200))],
+            "to": "b@example.net", "template_id": JSON(Self.id),
+            "variables": ["name": JSON(String(repeating: "x", count: 4200))],
         ]
         let roomy = try self.context(greeting, room: 100_000, perEmail: 100_000)
         #expect(
@@ -157,7 +164,9 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     @Test("Everything that is wrong is told at once") func allAtOnce() throws {
         let document: JSON = [
             "name": "tpl_a", "html": "<p {{a}}>{{b", "text": 1, "variable": [],
-            "variables": [["name": "a.1"], ["name": "b", "type": "int"], ["type": "date", "default": "x", "required": 1], 1],
+            "variables": [
+                ["name": "a.1"], ["name": "b", "type": "int"], ["type": "date", "default": "x", "required": 1], 1,
+            ],
             "reply_to": ["a@example.com", 2], "from": "{{a}}@example.com",
         ]
         let found = mistakes { _ = try TemplateFields(document, isComplete: true) }
@@ -186,9 +195,11 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
 
     @Test("A variable with a default need not be given") func defaults() throws {
         let fields = try TemplateFields(
-            ["name": "n", "text": "{{a}}", "variables": [["name": "a", "type": "number", "default": 1.0e1]]], isComplete: true)
+            ["name": "n", "text": "{{a}}", "variables": [["name": "a", "type": "number", "default": 1.0e1]]],
+            isComplete: true)
         let variable = try #require(try fields.checked(TemplateContent()).variables.first)
-        #expect(!variable.isRequired && variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) } == "10")
+        #expect(
+            !variable.isRequired && variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) } == "10")
     }
 
     @Test(arguments: [
@@ -208,7 +219,8 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     }
 
     @Test(arguments: [
-        "/", "/x", "/\(id)/", "/\(id)/versions/", "/\(id)/versions/0", "/\(id)/versions/x", "/\(id)/versions/1/2", "/\(id)/other",
+        "/", "/x", "/\(id)/", "/\(id)/versions/", "/\(id)/versions/0", "/\(id)/versions/x", "/\(id)/versions/1/2",
+        "/\(id)/other",
         "s",
     ])
     func noRoutes(_ rest: String) { #expect(Route.find(.get, TemplateRoute.path + rest) == .notFound) }

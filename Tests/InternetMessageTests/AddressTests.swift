@@ -280,7 +280,9 @@ struct DomainNameTests {
     /// Not what another label would be, nor what would be read as another one.
     @Test(
         "A label without a U-label is shown as it is",
-        arguments: ["xn--example.com", "xn--a.example", "xn--e28h.example", "xn--99999999.example", "xn--zckzah-a.example"])
+        arguments: [
+            "xn--example.com", "xn--a.example", "xn--e28h.example", "xn--99999999.example", "xn--zckzah-a.example",
+        ])
     func withoutUnicode(text: String) { #expect(DomainName(text: text)?.unicodeText == text) }
 
     @Test(

@@ -12,7 +12,8 @@ import Testing
     @Test(arguments: [
         ("/", PageRoute.home), ("/login", .login), ("/keys", .show(.keys)), ("/keys/new", .show(.newKey)),
         ("/messages", .show(.messages)), ("/queue", .show(.queue)), ("/suppressions", .show(.suppressions)),
-        ("/webhooks", .show(.webhooks)), ("/domains", .show(.domains)), ("/style.css", .asset(.style)), ("/page.js", .asset(.script)),
+        ("/webhooks", .show(.webhooks)), ("/domains", .show(.domains)), ("/style.css", .asset(.style)),
+        ("/page.js", .asset(.script)),
         ("/icon.svg", .asset(.icon)),
     ])
     func pagesAreFound(_ path: String, _ route: PageRoute) {
@@ -54,7 +55,8 @@ import Testing
     @Test(arguments: [
         "", "keys", "//keys", "/keys/", "/Keys", "/keys/short", "/keys/AbCdEfGh/", "/keys/AbCdEfGh/x",
         "/keys/AbCdEfGh/secret/x",
-        "/keys/../queue", "/keys/%41bCdEfGh", "/messages/x", "/messages/0scdbbvv80000/attachment", "/webhooks/x", "/domains/live", "/domains/prod/example.com", "/domains/live/Example.com", "/domains/live/a..b",
+        "/keys/../queue", "/keys/%41bCdEfGh", "/messages/x", "/messages/0scdbbvv80000/attachment", "/webhooks/x",
+        "/domains/live", "/domains/prod/example.com", "/domains/live/Example.com", "/domains/live/a..b",
         "/domains/live/example.com/records",
         "/style.css/x",
         "/.env", "/a/b/c/d/e/f/g",

@@ -8,7 +8,9 @@ struct Answer {
     var octets: [UInt8]
 
     init(question name: String, type: UInt16, records: Int, isAnswer: Bool = true) {
-        octets = [0x12, 0x34, isAnswer ? 0x81 : 0x01, 0x80, 0, 1, UInt8(records >> 8), UInt8(records & 0xFF), 0, 0, 0, 0]
+        octets = [
+            0x12, 0x34, isAnswer ? 0x81 : 0x01, 0x80, 0, 1, UInt8(records >> 8), UInt8(records & 0xFF), 0, 0, 0, 0,
+        ]
         octets += Answer.name(name) + Answer.number(type) + Answer.number(1)
     }
 
@@ -28,7 +30,8 @@ struct Answer {
 }
 
 @Suite("Answers of DNS") struct DNSMessageTests {
-    private func records(_ type: DNSRecordType, _ answer: Answer, of name: String = "a.example.com") throws -> [DNSData] {
+    private func records(_ type: DNSRecordType, _ answer: Answer, of name: String = "a.example.com") throws -> [DNSData]
+    {
         try DNSMessage.records(type, of: name, in: answer.octets)
     }
 
@@ -59,7 +62,8 @@ struct Answer {
         answer.add(owner: Answer.name("b.example.net"), 16, Answer.texts([Array("own".utf8)]))
         answer.add(5, Answer.name("b.example.net"))
         // Another class (CHAOS) is another world.
-        answer.octets += Answer.name("b.example.net") + Answer.number(16) + Answer.number(3) + [0, 0, 0, 0, 0, 2, 1, 0x78]
+        answer.octets +=
+            Answer.name("b.example.net") + Answer.number(16) + Answer.number(3) + [0, 0, 0, 0, 0, 2, 1, 0x78]
         #expect(try records(.txt, answer, of: "a.example.com") == [.txt("own")])
     }
 
@@ -75,10 +79,11 @@ struct Answer {
         #expect(try records(.cname, answer) == [.cname("\\046\\092\\010_")])
     }
 
-    @Test(arguments: [
-        // To itself, forwards, and to one another.
-        [0xC0, 43], [0xC0, 200], [1, 0x61, 0xC0, 43], [0xFF, 0xFF],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            // To itself, forwards, and to one another.
+            [0xC0, 43], [0xC0, 200], [1, 0x61, 0xC0, 43], [0xFF, 0xFF],
+        ] as [[UInt8]])
     func `A compressed name that leads nowhere is refused`(_ data: [UInt8]) {
         var answer = Answer(question: "a.example.com", type: 5, records: 1)
         // The data begin at octet 43: behind the header (12), the question (19) and the record's own head (12).

@@ -44,7 +44,8 @@ private final class StandInServer: Sendable {
             let envelope = unwrapInboundIn(data)
             guard let answer = reply(Array(envelope.data.readableBytesView)) else { return }
             context.writeAndFlush(
-                wrapOutboundOut(AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))),
+                wrapOutboundOut(
+                    AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))),
                 promise: nil)
         }
     }

@@ -41,7 +41,8 @@ import Testing
         "BehaviorOnMxFailure":"USE_DEFAULT_VALUE"}}
         """
 
-    @Test func `An identity has its state, its tokens, the zone that SES names, and its MAIL FROM domain`() async throws {
+    @Test func `An identity has its state, its tokens, the zone that SES names, and its MAIL FROM domain`() async throws
+    {
         let (result, requests) = try await ask(
             { domains async throws(DomainFailure) in try await domains.domain(example) },
             answered: { _, _ in .answer(200, [:], Self.identity) })
@@ -55,12 +56,13 @@ import Testing
         #expect(requests[0].header("Authorization")?.contains("/eu-west-1/ses/aws4_request") == true)
     }
 
-    @Test(arguments: [
-        (#""Tokens":["a"]"#, ["a"], "dkim.amazonses.com"),
-        (#""Tokens":["a","a b","c.d;e"],"SigningHostedZone":"no zone""#, ["a"], "dkim.amazonses.com"),
-        (#""Tokens":["selector"],"SigningAttributesOrigin":"EXTERNAL""#, nil, nil), (#""Tokens":[]"#, nil, nil),
-        (#""Status":"NOT_STARTED""#, nil, nil),
-    ] as [(String, [String]?, String?)])
+    @Test(
+        arguments: [
+            (#""Tokens":["a"]"#, ["a"], "dkim.amazonses.com"),
+            (#""Tokens":["a","a b","c.d;e"],"SigningHostedZone":"no zone""#, ["a"], "dkim.amazonses.com"),
+            (#""Tokens":["selector"],"SigningAttributesOrigin":"EXTERNAL""#, nil, nil), (#""Tokens":[]"#, nil, nil),
+            (#""Status":"NOT_STARTED""#, nil, nil),
+        ] as [(String, [String]?, String?)])
     func `DKIM is told where SES gives tokens, and only what DNS can have`(
         _ attributes: String, _ tokens: [String]?, _ zone: String?
     ) async throws {
@@ -110,7 +112,8 @@ import Testing
             },
             answered: { _, number in .answer(200, [:], pages[min(number, 2) - 1]) })
         #expect(try result.get().map { "\($0.name) \($0.status)" } == ["a.example failed", "b.example verified"])
-        #expect(requests.map { "\($0.method) \($0.path)" } == Array(repeating: "POST /v2/email/list-identities", count: 2))
+        #expect(
+            requests.map { "\($0.method) \($0.path)" } == Array(repeating: "POST /v2/email/list-identities", count: 2))
         #expect(String(decoding: requests[0].body, as: UTF8.self) == #"{"PageSize":1000}"#)
         #expect(requests[1].body.count > requests[0].body.count)
         let (behind, _) = try await ask(
@@ -130,22 +133,24 @@ import Testing
         #expect(try result.get().isEmpty && requests.count == SESDomains.mostPages)
     }
 
-    @Test(arguments: [
-        (.refusal(404, "NotFoundException"), "notFound"),
-        (.refusal(403, "AccessDeniedException", "User arn:… is not authorized"), "denied ses:GetEmailIdentity"),
-        (.refusal(429, "TooManyRequestsException"), "unavailable it takes no more requests just now"),
-        (.refusal(400, "LimitExceededException"), "tooMany"),
-        (.refusal(400, "BadRequestException", "Invalid"), "refused Invalid"),
-        (.refusal(409, "ConcurrentModificationException"), "unavailable somebody else"),
-        (.refusal(403, "UnrecognizedClientException"), "unavailable AWS does not accept the relay's credentials"),
-        (.refusal(403, "RequestTimeTooSkewed"), "unavailable AWS refuses the time"),
-        (.answer(500, [:], "oops"), "unavailable its answer has the HTTP status 500"),
-        (.answer(200, [:], "<html>"), "unavailable its answer is not SES's"),
-        (.answer(200, [:], "{}"), "unavailable its answer is not SES's"), (.cut, "unavailable it "),
-    ] as [(Reaction, String)])
+    @Test(
+        arguments: [
+            (.refusal(404, "NotFoundException"), "notFound"),
+            (.refusal(403, "AccessDeniedException", "User arn:… is not authorized"), "denied ses:GetEmailIdentity"),
+            (.refusal(429, "TooManyRequestsException"), "unavailable it takes no more requests just now"),
+            (.refusal(400, "LimitExceededException"), "tooMany"),
+            (.refusal(400, "BadRequestException", "Invalid"), "refused Invalid"),
+            (.refusal(409, "ConcurrentModificationException"), "unavailable somebody else"),
+            (.refusal(403, "UnrecognizedClientException"), "unavailable AWS does not accept the relay's credentials"),
+            (.refusal(403, "RequestTimeTooSkewed"), "unavailable AWS refuses the time"),
+            (.answer(500, [:], "oops"), "unavailable its answer has the HTTP status 500"),
+            (.answer(200, [:], "<html>"), "unavailable its answer is not SES's"),
+            (.answer(200, [:], "{}"), "unavailable its answer is not SES's"), (.cut, "unavailable it "),
+        ] as [(Reaction, String)])
     func `What keeps SES from answering is told`(_ reaction: Reaction, _ words: String) async throws {
         let (result, _) = try await ask(
-            { domains async throws(DomainFailure) in try await domains.domain(example) }, answered: { _, _ in reaction })
+            { domains async throws(DomainFailure) in try await domains.domain(example) }, answered: { _, _ in reaction }
+        )
         guard case .failure(let failure) = result else {
             Issue.record("there is an answer")
             return

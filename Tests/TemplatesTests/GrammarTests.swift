@@ -5,12 +5,15 @@ import Testing
 @testable import Templates
 
 @Suite("The grammar of templates") struct GrammarTests {
-    @Test("A placeholder becomes its value, with or without blanks inside", arguments: ["{{a.b}}", "{{ a.b }}", "{{\ta.b  }}"])
+    @Test(
+        "A placeholder becomes its value, with or without blanks inside",
+        arguments: ["{{a.b}}", "{{ a.b }}", "{{\ta.b  }}"])
     func placeholder(_ text: String) throws {
         #expect(try rendered(TemplateContent(text: "<\(text)>"), #"{"a": {"b": "x"}}"#).text == "<x>")
     }
 
-    @Test("What is no placeholder means itself", arguments: ["{", "}", "}}", "{ {a} }", "a{b{c}}d}", "\\{", "\\\\", "{}"])
+    @Test(
+        "What is no placeholder means itself", arguments: ["{", "}", "}}", "{ {a} }", "a{b{c}}d}", "\\{", "\\\\", "{}"])
     func literal(_ text: String) throws { #expect(try rendered(TemplateContent(text: text), "{}").text == text) }
 
     @Test("A backslash before two braces makes two braces of them") func escapedBraces() throws {
@@ -68,7 +71,9 @@ import Testing
         let content = TemplateContent(text: "a", from: "{{a}}@b.example", replyTo: ["ok@b.example", "b"])
         let found = mistakes { _ = try ParsedTemplate(content) }
         #expect(found.count == 2)
-        #expect(found.first == "/from An address of a template can't have placeholders; give \"from\" in the request instead.")
+        #expect(
+            found.first
+                == "/from An address of a template can't have placeholders; give \"from\" in the request instead.")
         #expect(found.last?.hasPrefix("/reply_to/1 ") == true)
     }
 

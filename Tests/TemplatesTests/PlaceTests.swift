@@ -8,31 +8,36 @@ import Testing
     @Test(
         "A value can stand in text and in quoted attributes",
         arguments: [
-            "{{x}}", "a {{x}} b", "<p>{{x}}</p>", "<p title=\"{{x}}\">", "<p title='a {{x}}'>", "<p a=b title = \"{{x}}\"/>",
+            "{{x}}", "a {{x}} b", "<p>{{x}}</p>", "<p title=\"{{x}}\">", "<p title='a {{x}}'>",
+            "<p a=b title = \"{{x}}\"/>",
             "<title>{{x}}</title>", "<textarea>\n{{x}}</textarea>", "<!-- a --><p>{{x}}", "<!DOCTYPE html><p>{{x}}",
             "<style>a{b:c}</style>{{x}}", "<style><!-- a > b --></style>{{x}}", "<a href=\"https://a.example/?{{x}}\">",
             "<a href=\"{{x}}\">", "<a href=\"page/{{x}}\">", "<a href=\"{{x}}&amp;t=1:2\">", "<svg><a/></svg>{{x}}",
             "<select><option>{{x}}</option></select>", "a < b {{x}}", "<p style=\"color:{{x}}\">",
             "<noscript><img src=\"a.gif\"></noscript>{{x}}", "<!--[if mso]><table><![endif]-->{{x}}",
             "<script type=\"application/ld+json\">{\"a\": \"<b>\"}</script>{{x}}", "<a href='mailto:{{x}}'>",
-        ]) func allowed(_ html: String) { #expect(mistakes(html: html) == []) }
+        ]) func allowed(_ html: String)
+    { #expect(mistakes(html: html) == []) }
 
     @Test(
         "A value can't stand where escaping does not keep it in its place",
         arguments: [
             "<{{x}}>", "</{{x}}>", "<p{{x}}>", "<p {{x}}>", "<p {{x}}=\"a\">", "<p title={{x}}>", "<p title=a{{x}}>",
-            "<p title=\"a\"{{x}}>", "<p title= {{x}} >", "<!--{{x}}-->", "<!-- a {{x}}", "<!DOCTYPE {{x}}>", "<?a {{x}}>",
+            "<p title=\"a\"{{x}}>", "<p title= {{x}} >", "<!--{{x}}-->", "<!-- a {{x}}", "<!DOCTYPE {{x}}>",
+            "<?a {{x}}>",
             "<script>{{x}}</script>", "<STYLE>{{x}}</style>", "<iframe>{{x}}</iframe>", "<noscript>{{x}}</noscript>",
             "<plaintext>{{x}}", "<p onclick=\"{{x}}\">", "<p ONload='a({{x}})'>", "<iframe srcdoc=\"{{x}}\">",
             "<a href={{x}}>", "<a href=\"java{{x}}:a\">", "<a href=\"{{x}}:a\">", "<a href=\"{{x}}&#58;a\">",
             "<a href=\"{{x}}&colon;a\">", "<a href=\"javascript:a({{x}})\">", "<a href=\"java\nscript:a({{x}})\">",
-            "<a href=\"javascript&colon;{{x}}\">", "<a href=\"&#106;avascript:{{x}}\">", "<a href=\"javascript&{{x}}\">",
+            "<a href=\"javascript&colon;{{x}}\">", "<a href=\"&#106;avascript:{{x}}\">",
+            "<a href=\"javascript&{{x}}\">",
             "<a href=\"data:text/html,{{x}}\">", "<title><{{x}}</title>", "<title></{{x}}</title>",
             "<title></title{{x}}></title>", "<svg>{{x}}</svg>", "<svg a=/>{{x}}", "<math><p title=\"{{x}}\">",
             "<svg><style><a title=\"</style>{{x}}\">", "<select><style><a onclick=\"</style>{{x}}\">",
             "<script><!--<script></script>{{x}}", "<!-->{{x}}", "<!-- --!>{{x}}", "<noscript><!-- </noscript>{{x}}",
             "<svg></svg><![CDATA[ <p> ]]>{{x}}", "<p title=\"{{y}}\" {{x}}>", "a <{{x}} b",
-        ]) func forbidden(_ html: String) { #expect(mistakes(html: html).count == 1, "\(mistakes(html: html))") }
+        ]) func forbidden(_ html: String)
+    { #expect(mistakes(html: html).count == 1, "\(mistakes(html: html))") }
 
     @Test("A value has the form that its place needs") func forms() throws {
         let content = TemplateContent(
@@ -47,11 +52,13 @@ import Testing
     @Test(
         "A link goes where links may go",
         arguments: [
-            ("https://a.example/", true), ("HTTP://a", true), ("mailto:a@b.example", true), ("tel:1", true), ("cid:a", true),
+            ("https://a.example/", true), ("HTTP://a", true), ("mailto:a@b.example", true), ("tel:1", true),
+            ("cid:a", true),
             ("/a:b", true), ("a?b:c", true), ("#a:", true), ("", true), (" https://a", true), ("//a.example", true),
             ("javascript:a", false), (" JavaScript:a", false), ("java\tscript:a", false), ("\u{1}javascript:a", false),
             ("data:text/html,a", false), ("vbscript:a", false), (":a", false), ("file:///a", false),
-        ]) func links(_ url: String, _ isAllowed: Bool) throws {
+        ]) func links(_ url: String, _ isAllowed: Bool) throws
+    {
         let template = try ParsedTemplate(TemplateContent(html: "<a href=\"{{x}}\">"))
         let found = mistakes { _ = try template.values(["x": JSON(url)]) }
         #expect(found.isEmpty == isAllowed, "\(found)")
@@ -63,7 +70,9 @@ import Testing
         #expect(mistakes { _ = try template.values(["x": "b/c:d"]) } == [])
         #expect(
             mistakes { _ = try template.values(["x": ":b"]) }
-                == ["/x The variable \"x\" stands within a URL, so it can't begin with a scheme; write its colon as %3A."])
+                == [
+                    "/x The variable \"x\" stands within a URL, so it can't begin with a scheme; write its colon as %3A."
+                ])
     }
 
     @Test("A value in a style attribute stays in its declaration", arguments: ["a;b", "url(a)", "a}b", "a\\b", "a\nb"])
@@ -73,7 +82,9 @@ import Testing
         #expect(mistakes { _ = try template.values(["x": JSON(value)]) }.count == 1)
     }
 
-    @Test("HTML that takes long to look at is looked at once", arguments: ["<!---->", "<noscript>", "<svg>", "<a b='", "<title>", "</", "<script>a</script>"])
+    @Test(
+        "HTML that takes long to look at is looked at once",
+        arguments: ["<!---->", "<noscript>", "<svg>", "<a b='", "<title>", "</", "<script>a</script>"])
     func hostile(_ piece: String) {
         let html = String(repeating: piece, count: (TemplateContent.longestBody - 5) / piece.utf8.count) + "{{x}}"
         #expect(mistakes(html: html).count <= 1)

@@ -2,22 +2,27 @@ import InternetMessage
 import MessageComposition
 import RelayCore
 import StrictJSON
-import Testing
 import TestSupport
+import Testing
 
 @testable import Templates
 
 @Suite("Whatever the values are") struct PropertyTests {
     /// Texts in which a value does harm if it can leave its place.
     private static let hostile = [
-        "<script>a</script>", "\"><img src=x onerror=a>", "' onclick='a", "-->", "</title><b>", "</textarea>", "{{a}}", "\\{{",
-        "&lt;", "&#58;", "javascript:a", "\r\nBcc: a@b.example", "\n\n", "\u{0}", "\u{85}", "\u{2028}", "é", "\u{202E}a",
+        "<script>a</script>", "\"><img src=x onerror=a>", "' onclick='a", "-->", "</title><b>", "</textarea>", "{{a}}",
+        "\\{{",
+        "&lt;", "&#58;", "javascript:a", "\r\nBcc: a@b.example", "\n\n", "\u{0}", "\u{85}", "\u{2028}", "é",
+        "\u{202E}a",
         "=?utf-8?q?a?=", "]]>", "`", "=", ";}", "/", "", " ", "a", "https://a.example/?a=b&c",
     ]
     private static let pieces = [
-        "<p>", "</p>", "<a href=\"", "<a href='", "\">", "'>", "<p title=\"", "<p style='", "<title>", "</title>", "<!--", "-->",
-        "<style>", "</style>", "<svg>", "</svg>", "<", ">", "\"", "'", "&", "{", "}", "{{a}}", "{{a}}", "{{b.c}}", "{{ a }}",
-        "\\{{", "text", "é", "\r\n", "https://a.example/", "java", ":", "<textarea>", "</textarea>", "=", " ", "<noscript>",
+        "<p>", "</p>", "<a href=\"", "<a href='", "\">", "'>", "<p title=\"", "<p style='", "<title>", "</title>",
+        "<!--", "-->",
+        "<style>", "</style>", "<svg>", "</svg>", "<", ">", "\"", "'", "&", "{", "}", "{{a}}", "{{a}}", "{{b.c}}",
+        "{{ a }}",
+        "\\{{", "text", "é", "\r\n", "https://a.example/", "java", ":", "<textarea>", "</textarea>", "=", " ",
+        "<noscript>",
         "</noscript>", "<select>", "<b x=y>",
     ]
 
@@ -25,7 +30,8 @@ import TestSupport
         (0..<Int.random(in: 0...most, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()
     }
 
-    @Test("A rendered email says what the template and the values say, and composes", arguments: [1, 2, 3, 4] as [UInt64])
+    @Test(
+        "A rendered email says what the template and the values say, and composes", arguments: [1, 2, 3, 4] as [UInt64])
     func rendering(_ seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         var rendered = 0
@@ -60,7 +66,9 @@ import TestSupport
     }
 
     private func escaped(_ value: String) -> String {
-        let references: [Unicode.Scalar: String] = ["&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;"]
+        let references: [Unicode.Scalar: String] = [
+            "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;",
+        ]
         return value.unicodeScalars.map { references[$0] ?? String($0) }.joined()
     }
 
@@ -118,8 +126,12 @@ import TestSupport
             #expect(diff.lines.filter { $0.kind == .same }.count == longestCommon(a, b), "\(a) \(b)")
             #expect(diff.isEmpty == (a == b))
             for hunk in diff.hunks(context: 1) {
-                #expect(Array(a.dropFirst(hunk.oldStart - 1).prefix(hunk.lines.filter { $0.kind != .added }.count)) == hunk.lines.filter { $0.kind != .added }.map(\.text))
-                #expect(Array(b.dropFirst(hunk.newStart - 1).prefix(hunk.lines.filter { $0.kind != .removed }.count)) == hunk.lines.filter { $0.kind != .removed }.map(\.text))
+                #expect(
+                    Array(a.dropFirst(hunk.oldStart - 1).prefix(hunk.lines.filter { $0.kind != .added }.count))
+                        == hunk.lines.filter { $0.kind != .added }.map(\.text))
+                #expect(
+                    Array(b.dropFirst(hunk.newStart - 1).prefix(hunk.lines.filter { $0.kind != .removed }.count))
+                        == hunk.lines.filter { $0.kind != .removed }.map(\.text))
             }
             #expect(
                 diff.hunks(context: 1).flatMap(\.lines).filter { $0.kind != .same }
@@ -128,7 +140,8 @@ import TestSupport
     }
 
     private func lines(_ random: inout SeededGenerator) -> [String] {
-        (0..<Int.random(in: 0...12, using: &random)).map { _ in ["a", "b", "c", ""].randomElement(using: &random) ?? "" }
+        (0..<Int.random(in: 0...12, using: &random)).map { _ in ["a", "b", "c", ""].randomElement(using: &random) ?? ""
+        }
     }
 
     private func text(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined() }

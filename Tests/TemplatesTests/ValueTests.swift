@@ -38,7 +38,8 @@ import Testing
     }
 
     @Test("All that is missing, unknown or mistyped is told at once") func allAtOnce() throws {
-        let document = #"{"customer": {"nam": "Ada"}, "count": "1", "paid": 1, "due": "2026-02-30", "notes": 1, "note": {}}"#
+        let document =
+            #"{"customer": {"nam": "Ada"}, "count": "1", "paid": 1, "due": "2026-02-30", "notes": 1, "note": {}}"#
         #expect(
             try found(document) == [
                 "/customer/nam The template has no variable \"customer.nam\"; did you mean \"customer.name\"?",
@@ -49,7 +50,10 @@ import Testing
                 "/note The variable \"note\" must be a string, not an object.",
                 "/customer/name The variable \"customer.name\" is required: a string.",
             ])
-        #expect(try found(#"{"customer": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#) == ["/customer \"customer\" must be an object, not a string."])
+        #expect(
+            try found(#"{"customer": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#) == [
+                "/customer \"customer\" must be an object, not a string."
+            ])
         #expect(try found("[]") == [" \"variables\" must be an object, not an array."])
     }
 
@@ -92,7 +96,9 @@ import Testing
         let url = TemplateVariable(
             name: "u", isRequired: false, defaultValue: TemplateValue("javascript:a", type: .string))
         let both = TemplateVariable(name: "b", defaultValue: TemplateValue("b", type: .string))
-        let found = mistakes { _ = try ParsedTemplate(TemplateContent(html: "<a href='{{u}}'>", variables: [url, both])) }
+        let found = mistakes {
+            _ = try ParsedTemplate(TemplateContent(html: "<a href='{{u}}'>", variables: [url, both]))
+        }
         #expect(found.count == 2)
         #expect(found.first?.hasPrefix("/variables/0/default The default of \"u\" stands in a link") == true)
         #expect(found.last?.hasPrefix("/variables/1/default The variable \"b\" has a default") == true)

@@ -38,7 +38,8 @@ struct TemplateDirectory {
         guard isDirectory.boolValue else {
             let name = (path as NSString).lastPathComponent
             guard [TemplateFiles.yamlName, TemplateFiles.jsonName].contains(name) else {
-                throw CommandError("\(printable(path)) is no template.yaml and no template.json; name the directory or that file")
+                throw CommandError(
+                    "\(printable(path)) is no template.yaml and no template.json; name the directory or that file")
             }
             let directory = (path as NSString).deletingLastPathComponent
             return [TemplateDirectory(directory.isEmpty ? "." : directory)]

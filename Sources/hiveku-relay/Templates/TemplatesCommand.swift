@@ -46,7 +46,8 @@ struct TemplatesCommand: AsyncParsableCommand {
 struct TemplateOwnerOptions: ParsableArguments {
     @Option(
         help:
-            "The templates of the key with this public id, where it has a domain allowlist. Without it, the shared ones.")
+            "The templates of the key with this public id, where it has a domain allowlist. Without it, the shared ones."
+    )
     var key: KeyID?
 
     func owner(in store: any RelayStore) async throws -> TemplateOwner {
@@ -135,7 +136,8 @@ struct TemplatesShow: AsyncParsableCommand {
     @Option(help: "This version in place of the latest.") var version: Int?
     @Option(
         name: .customLong("to"),
-        help: ArgumentHelp("Write the template's files into this directory, which is made if need be.", valueName: "directory"))
+        help: ArgumentHelp(
+            "Write the template's files into this directory, which is made if need be.", valueName: "directory"))
     var directory: String?
     @Flag(help: "With --to: replace files that are there, and remove a body that the template does not have.")
     var replace = false
@@ -153,7 +155,8 @@ struct TemplatesShow: AsyncParsableCommand {
         let template = try await named.find(in: store, version: version)
         if let directory {
             try TemplateDirectory(directory).write(template, replacing: replace)
-            return printError("Wrote version \(template.version) of \(printable(template.name)) to \(printable(directory)).")
+            return printError(
+                "Wrote version \(template.version) of \(printable(template.name)) to \(printable(directory)).")
         }
         let statistics = try await store.statistics(of: template.id, now: now)
         let versions = try await store.versions(of: template.id, before: nil, limit: Template.keptVersions)

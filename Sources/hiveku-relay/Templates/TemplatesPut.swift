@@ -36,7 +36,8 @@ struct TemplatesPut: AsyncParsableCommand {
         var templates: [TemplateFiles] = []
         var mistakes: [FileMistake] = []
         var seen: Set<String> = []
-        for directory in try paths.flatMap({ try TemplateDirectory.all(at: $0) }) where seen.insert(directory.path).inserted {
+        for directory in try paths.flatMap({ try TemplateDirectory.all(at: $0) })
+        where seen.insert(directory.path).inserted {
             do {
                 templates.append(try directory.read())
             } catch let error as FileMistakes {

@@ -50,7 +50,8 @@ struct TemplatesRender: AsyncParsableCommand {
         let limit = settings.submission.maximumMessageSize
         guard values.size <= limit else {
             throw CommandError(
-                "the email would have \(grouped(values.size)) octets, more than the \(grouped(limit)) of submission.max_message_size")
+                "the email would have \(grouped(values.size)) octets, more than the \(grouped(limit)) of submission.max_message_size"
+            )
         }
         try tell(parsed.render(values), template)
     }
