@@ -1,4 +1,4 @@
-/// RFC 4648 section 4 as RFC 4954 wants it in AUTH: canonical padding, no white space, nothing else.
+/// Base64 as RFC 4954 requires it in AUTH (RFC 4648 section 4): with canonical padding and without white space.
 enum Base64 {
     private static let values: [Int8] = {
         var table = [Int8](repeating: -1, count: 256)
@@ -8,7 +8,7 @@ enum Base64 {
         return table
     }()
 
-    /// Nil when `text` is not base64.
+    /// Returns nil when `text` is not base64.
     static func decode(_ text: some BidirectionalCollection<UInt8>) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
@@ -27,7 +27,7 @@ enum Base64 {
                 output.append(UInt8(truncatingIfNeeded: bits >> UInt32(held)))
             }
         }
-        // What padding leaves over must be zero: a text has one meaning only.
+        // The bits that padding leaves over must be zero, so that a text has one meaning only.
         guard bits & (1 << UInt32(held) - 1) == 0 else { return nil }
         return output
     }

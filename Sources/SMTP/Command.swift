@@ -1,12 +1,13 @@
 import InternetMessage
 import NIOCore
 
-/// A client's command (RFC 5321 section 4.1.1), parsed as far as its form goes; whether it fits now is the session's matter.
+/// A client's command (RFC 5321 section 4.1.1). Only its form has been checked. ``Session`` decides whether it is
+/// allowed at this point.
 public enum Command: Sendable {
-    /// `client` is the name that the client gave, with what no name holds replaced by `?`.
+    /// `client` is the name that the client gave. Characters that no host name contains are replaced by `?`.
     case hello(extended: Bool, client: String)
     case startTLS
-    /// `initialResponse` is still in base64.
+    /// `initialResponse` is still encoded in base64.
     case authenticate(mechanism: String, initialResponse: [UInt8]?)
     case mail(ReversePath, MailParameters)
     case recipient(AddrSpec)
@@ -16,13 +17,15 @@ public enum Command: Sendable {
     case verify
     case help
     case quit
-    /// The first line of an HTTP request: no mail client, and possibly a browser that was tricked into connecting.
+    /// The first line of an HTTP request. The client is no mail client. It may be a browser that was tricked into
+    /// connecting.
     case http
 }
 
-/// The parameters of MAIL that matter: SIZE (RFC 1870). BODY (RFC 6152) and AUTH (RFC 4954 section 5) are checked and dropped.
+/// The parameters of MAIL that the relay uses: SIZE (RFC 1870). BODY (RFC 6152) and AUTH (RFC 4954 section 5) are
+/// checked and then ignored.
 public struct MailParameters: Hashable, Sendable {
-    /// The message's size in octets as the client declares it.
+    /// The message's size in octets, as the client declares it; nil when the client declares none.
     public var size: Int?
 
     public init(size: Int? = nil) { self.size = size }
@@ -33,7 +36,7 @@ extension Command {
         case ehlo, helo, starttls, auth, mail, rcpt, data, rset, noop, vrfy, expn, help, quit, bdat, http
     }
 
-    /// Verbs of at most 8 letters, packed into an integer: one look-up, and no String.
+    /// Verbs of at most 8 letters, packed into an integer: a look-up then needs no String.
     private static let verbs: [UInt64: Verb] = {
         let names: [(String, Verb)] = [
             ("EHLO", .ehlo), ("HELO", .helo), ("STARTTLS", .starttls), ("AUTH", .auth), ("MAIL", .mail),
@@ -48,7 +51,7 @@ extension Command {
 
     private typealias Bytes = Slice<UnsafeRawBufferPointer>
 
-    /// What a command line means, or the reply that says what is wrong with it.
+    /// Parses one line without its line end. Returns the command, or the reply that says what is wrong with the line.
     public static func parse(_ line: ByteBuffer) -> ParsedCommand {
         line.withUnsafeReadableBytes { parse($0) }
     }
@@ -63,7 +66,7 @@ extension Command {
         }
         guard let verb = verbs[packed] else { return .invalid(.unknownCommand) }
         if verb == .http { return .valid(.http) }
-        // Controls have no place in a command; what another server made of them would be its guess.
+        // Control characters are not allowed in a command. Another server would have to guess what they mean.
         guard !line.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             return .invalid(.syntaxError("A command must not hold control characters"))
         }
@@ -85,16 +88,18 @@ extension Command {
         }
     }
 
-    /// Whether a line that is no command, for its length or its end, begins a HTTP request.
+    /// Whether the line begins an HTTP request. Called for a line that is not a command because of its length or its
+    /// line end.
     static func isHTTP(_ line: ByteBuffer) -> Bool {
         if case .valid(.http) = parse(line) { true } else { false }
     }
 
     private static func parseHello(_ argument: Bytes, extended: Bool) -> ParsedCommand {
         guard !argument.isEmpty, argument.count <= 255 else {
-            return .invalid(.syntaxError("Say the client's name: \(extended ? "EHLO" : "HELO") client.example.com"))
+            return .invalid(.syntaxError("Give the client's host name: \(extended ? "EHLO" : "HELO") client.example.com"))
         }
-        // Legacy clients say the oddest names. It only goes into a trace field, where it must not look like anything else.
+        // Legacy clients send very odd names. The name is only written to a trace field, where it must not look like
+        // anything else.
         let name = argument.map { byte in
             switch byte {
             case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x3A, 0x5B, 0x5D, 0x5F: byte
@@ -119,7 +124,8 @@ extension Command {
             return .invalidEnvelope(.syntaxError("Write MAIL FROM:<address>"))
         }
         do {
-            // RFC 5321 section 3.3 forbids blanks before the path; enough clients send one that refusing helps nobody.
+            // RFC 5321 section 3.3 forbids blanks before the path. Many clients send one, so refusing it would help no
+            // one.
             let (reversePath, rest) = try SMTPPath.parsePath(trimmingBlanks(path))
             var parameters = MailParameters()
             for parameter in trimmingBlanks(rest).split(separator: 0x20) {
@@ -150,7 +156,7 @@ extension Command {
         }
     }
 
-    /// Returns what is wrong with the parameter, if anything.
+    /// Returns the reply that says what is wrong with the parameter, or nil.
     private static func apply(_ parameter: Bytes, to parameters: inout MailParameters) -> Reply? {
         let parts = parameter.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
         let value =
@@ -185,7 +191,7 @@ extension Command {
         return text.withUTF8Buffer { expected in zip(bytes, expected).allSatisfy { upperCased($0) == $1 } }
     }
 
-    /// What follows `prefix`, which is compared without regard to case; nil when `bytes` do not begin with it.
+    /// Returns what follows `prefix`, or nil when `bytes` does not begin with it. Case is ignored.
     private static func dropping(_ prefix: StaticString, from bytes: Bytes) -> Bytes? {
         let count = prefix.utf8CodeUnitCount
         guard bytes.count >= count, equalsIgnoringCase(bytes.prefix(count), prefix) else { return nil }
@@ -200,11 +206,12 @@ extension Command {
     }
 }
 
-/// A command, or the reply to a line that is none.
+/// The result of parsing a line: a command, or the reply to a line that is not a command.
 public enum ParsedCommand: Sendable {
     case valid(Command)
     case invalid(Reply)
-    /// A wrong MAIL, RCPT or DATA. Where those are not allowed at all, that is to be said first.
+    /// A MAIL, RCPT or DATA with a wrong form. Where the client may not send these commands at all, the reply says that
+    /// instead.
     case invalidEnvelope(Reply)
 }
 
@@ -217,9 +224,9 @@ extension Reply {
 
     static func syntaxError(_ text: String) -> Reply { Reply(501, EnhancedStatus(5, 4), text) }
 
-    /// RFC 5321 section 4.1.1.11.
+    /// The reply to a parameter that is not supported (RFC 5321 section 4.1.1.11).
     ///
-    /// - Parameter parameter: what the client wrote; its name is told, as far as it can be one.
+    /// - Parameter parameter: what the client wrote. The reply names it, as far as it can be a parameter's name.
     static func unknownParameter(_ parameter: some Collection<UInt8>, _ known: String) -> Reply {
         let name = parameter.prefix { $0 > 0x20 && $0 < 0x7F && $0 != 0x3D }.prefix(40)
         let what = name.isEmpty ? "A parameter" : "The parameter \(String(decoding: name, as: UTF8.self))"
@@ -227,7 +234,7 @@ extension Reply {
             555, EnhancedStatus(5, 4), "\(what) is not supported, leave it out; \(known)", reason: "parameter")
     }
 
-    /// `detail` tells a bad sender (7) from a bad recipient (3), RFC 3463 section 3.2.
+    /// `detail` is 7 for a bad sender and 3 for a bad recipient (RFC 3463 section 3.2).
     static func badAddress(_ error: AddressError, detail: UInt16) -> Reply {
         switch error {
         case .nonASCII: Reply(553, EnhancedStatus(6, 7), error.explanation, reason: "address")

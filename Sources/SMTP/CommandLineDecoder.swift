@@ -6,32 +6,35 @@ import NIOCore
     import Musl
 #endif
 
-/// Takes command lines out of a stream: bounded, and never looking at a byte twice however it arrives.
+/// Splits a stream into command lines. Its memory is bounded, and it never looks at a byte twice, in whatever pieces
+/// the bytes arrive.
 ///
-/// The owner pulls one line at a time and can stop between two, which STARTTLS needs: what lies behind the line is still in
-/// its buffer then.
+/// The owner takes one line at a time and can stop between two lines. STARTTLS needs this: the bytes after its line
+/// must still be in the owner's buffer.
 public struct CommandLineDecoder: Sendable {
     public enum Result: Hashable, Sendable {
         /// A line without its CRLF.
         case line(ByteBuffer)
-        /// A line that ends in a bare LF, without it: a client that does so gets an error, not a guess.
+        /// A line that ends in a bare LF; the LF is removed. The client gets an error, because the relay does not
+        /// guess.
         case bareLineFeed(ByteBuffer)
-        /// A line longer than the limit: its first octets. Reported once; the rest of it is thrown away as it arrives.
+        /// The first octets of a line that is longer than the limit. It is reported once. The rest of the line is
+        /// discarded as it arrives.
         case tooLong(beginning: ByteBuffer)
         case needMoreData
     }
 
-    /// Octets at the front of the buffer that are known to hold no LF.
+    /// The number of octets at the front of the buffer that are known to contain no LF.
     private var scanned = 0
-    /// The first octets of the line that is being thrown away.
+    /// The first octets of the line that is being discarded.
     private var discarded: ByteBuffer?
 
-    /// Enough to tell what kind of line it was meant to be.
+    /// In octets. This is enough to recognise what kind of line the client meant to send.
     static let beginningLength = 16
 
     public init() {}
 
-    /// `limit` in octets, CRLF included.
+    /// Takes the next line out of `buffer`. `limit` is in octets and includes CRLF.
     public mutating func next(from buffer: inout ByteBuffer, limit: Int) -> Result {
         while true {
             let end = buffer.withUnsafeReadableBytes { bytes -> Int? in
@@ -74,7 +77,7 @@ public struct CommandLineDecoder: Sendable {
         }
     }
 
-    /// A copy: a slice would keep all of the buffer in memory.
+    /// Makes a copy, because a slice would keep the whole buffer in memory.
     private static func beginning(of buffer: ByteBuffer, limit: Int) -> ByteBuffer {
         ByteBuffer(bytes: buffer.readableBytesView.prefix(min(beginningLength, limit)))
     }

@@ -6,38 +6,39 @@ import NIOCore
     import Musl
 #endif
 
-/// Takes the content of a message out of the stream behind DATA (RFC 5321 section 4.1.1.4): finds its end and removes the
-/// dots that the client stuffed (section 4.5.2).
+/// Takes the content of a message out of the stream after DATA (RFC 5321 section 4.1.1.4). It finds the end of the
+/// content and removes the dots that the client stuffed (section 4.5.2).
 ///
-/// Only CRLF.CRLF ends the data, and only CRLF begins a line. Bare CR, bare LF and NUL are let through and noted in
-/// ``defect``, so that the message can be read to its end and then refused: whatever another server or a mail client takes
-/// for a line end, this one and the next can't come to different conclusions about where a message stops.
+/// Only CRLF.CRLF ends the data, and only CRLF begins a line. Bare CR, bare LF and NUL are passed on and recorded in
+/// ``defect``. The message can then be read to its end and refused. So two servers can never disagree about where a
+/// message ends, whatever another server or a mail client treats as a line end.
 public struct DataDecoder: Sendable {
     public enum Defect: Hashable, Sendable {
         case bareCarriageReturn, bareLineFeed, null
     }
 
     private enum State {
-        /// At the beginning, or behind a CRLF.
+        /// At the beginning, or after a CRLF.
         case lineStart
-        /// Behind a dot at the beginning of a line, which has not been passed on.
+        /// After a dot at the beginning of a line. The dot has not been passed on.
         case dot
-        /// Behind a dot and CR at the beginning of a line, neither passed on.
+        /// After a dot and CR at the beginning of a line. Neither has been passed on.
         case dotCR
         case line
-        /// Within a line behind a CR, which has been passed on.
+        /// Within a line, after a CR that has been passed on.
         case lineCR
     }
 
     private var state = State.lineStart
-    /// The first violation seen, if any.
+    /// The first violation, or nil if there was none.
     public private(set) var defect: Defect?
 
     public init() {}
 
-    /// Consumes what it can of `buffer` and hands the content to `emit` in runs as long as possible.
+    /// Consumes as much of `buffer` as possible and passes the content to `emit`, in runs that are as long as possible.
     ///
-    /// - Returns: whether the end of the data was reached; what is left in `buffer` then are the client's next commands.
+    /// - Returns: whether the end of the data was reached. If so, what is left in `buffer` are the client's next
+    ///   commands.
     public mutating func decode(_ buffer: inout ByteBuffer, emit: (UnsafeRawBufferPointer) -> Void) -> Bool {
         let (consumed, ended) = buffer.withUnsafeReadableBytes { decode($0, emit: emit) }
         buffer.moveReaderIndex(forwardBy: consumed)
@@ -69,7 +70,7 @@ public struct DataDecoder: Sendable {
 
             case .dot:
                 if bytes[position] == 0x0D {
-                    // Withheld too, until it is known whether this is the end.
+                    // Also withheld until it is known whether this is the end.
                     position += 1
                     runStart = position
                     state = .dotCR
@@ -81,7 +82,7 @@ public struct DataDecoder: Sendable {
                 if bytes[position] == 0x0A {
                     return (position + 1, true)
                 }
-                // Not the end: the CR was content after all, and a bare one. It may lie in an earlier buffer.
+                // This is not the end, so the CR was content after all, and a bare CR. It may be in an earlier buffer.
                 note(.bareCarriageReturn)
                 withUnsafeBytes(of: 0x0D as UInt8) { emit($0) }
                 state = .line
@@ -117,11 +118,12 @@ public struct DataDecoder: Sendable {
         return (count, false)
     }
 
-    /// Looks for what must not be in a line. The CR that belongs to its CRLF is its last octet.
+    /// Looks for octets that must not be in a line. If the segment ends with the CR of a CRLF, that CR is its last
+    /// octet.
     private mutating func inspect(_ segment: UnsafeRawBufferPointer) {
         guard defect == nil, let base = segment.baseAddress, !segment.isEmpty else { return }
         let null = memchr(base, 0, segment.count).map { UnsafeRawPointer($0) - base }
-        // Only up to the NUL: what comes behind it is not the first.
+        // Only up to the NUL: a violation after the NUL is not the first one.
         let end = null ?? segment.count - 1
         if memchr(base, 0x0D, end) != nil {
             note(.bareCarriageReturn)

@@ -1,6 +1,7 @@
 import NIOCore
 
-/// RFC 3463 enhanced status code; its class is the reply code's first digit.
+/// An enhanced status code (RFC 3463). Its class is the first digit of the reply code, so only subject and detail are
+/// stored.
 public struct EnhancedStatus: Hashable, Sendable {
     public var subject: UInt16
     public var detail: UInt16
@@ -14,10 +15,10 @@ public struct EnhancedStatus: Hashable, Sendable {
 /// An SMTP reply (RFC 5321 section 4.2): a code, an enhanced status (RFC 2034) and one or more lines of text.
 public struct Reply: Hashable, Sendable {
     public var code: UInt16
-    /// Absent where RFC 2034 has none: the greeting, the answer to EHLO and HELO, and 3xx replies.
+    /// Nil where RFC 2034 allows none: in the greeting, in the reply to EHLO and HELO, and in 3xx replies.
     public var status: EnhancedStatus?
     public var lines: [String]
-    /// The stable reason word of a refusal; written in brackets behind the text.
+    /// The stable reason word of a refusal. It is written in brackets after the text.
     public var reason: String?
 
     public init(_ code: UInt16, _ status: EnhancedStatus? = nil, _ lines: String..., reason: String? = nil) {
@@ -31,23 +32,28 @@ public struct Reply: Hashable, Sendable {
         self.reason = reason
     }
 
+    /// Whether the reply is not an error: its code is below 400.
     public var isPositive: Bool { code < 400 }
 
-    /// Text of at most so many octets goes into one line, which RFC 5321 section 4.5.3.1.5 limits to 512 in all.
+    /// In octets. Text of at most this length goes into one line. RFC 5321 section 4.5.3.1.5 limits a whole line to 512
+    /// octets.
     static let maximumText = 480
-    /// Octets of a line beside its text and the reason at most: three numbers of five digits, one of three, and what is between them.
+    /// The largest number of octets in a line beside its text and the reason: three numbers of up to five digits, one
+    /// number of three digits, and separators.
     private static let maximumFrame = 32
 
-    /// Appends the reply in wire form.
+    /// Appends the reply as it is sent.
     ///
-    /// Octets outside printable ASCII are written as `?`: a reply never carries a control character, wherever its text is from.
+    /// Octets outside printable ASCII are written as `?`. So a reply never contains a control character, wherever its
+    /// text is from.
     public func write(into buffer: inout ByteBuffer) {
         let last = lines.count - 1
         for (index, line) in lines.enumerated() {
             let isLast = index == last
             let reason = isLast ? reason : nil
             let room = Reply.maximumFrame + min(line.utf8.count, Reply.maximumText) + (reason?.utf8.count ?? 0)
-            // At once and as octets: one octet after the other, or a String for each number, costs more than the rest of a command.
+            // Written in one go and as octets. To append octet by octet, or to make a String for each number, costs
+            // more than the rest of a command.
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { output in
                 var writer = OctetWriter(output)
                 writer.write(code)
@@ -75,7 +81,7 @@ public struct Reply: Hashable, Sendable {
     }
 }
 
-/// Puts octets one behind the other into memory that has room for them.
+/// Writes octets one after another into memory that has room for them.
 private struct OctetWriter {
     private let output: UnsafeMutableRawBufferPointer
     private(set) var count = 0
@@ -87,13 +93,13 @@ private struct OctetWriter {
         count += 1
     }
 
-    /// In decimal.
+    /// Writes the number in decimal.
     mutating func write(_ number: UInt16) {
         if number >= 10 { write(number / 10) }
         write(UInt8(ascii: "0") + UInt8(number % 10))
     }
 
-    /// What is not printable ASCII as `?`.
+    /// Writes what is not printable ASCII as `?`.
     mutating func write(_ text: String, limit: Int) {
         var text = text
         text.withUTF8 { octets in
@@ -121,15 +127,17 @@ extension Reply {
         "Authentication is required: log in with the user name 'apikey' and an API key as password",
         reason: "auth-required")
 
-    /// Closing for a reason that lies with the relay.
+    /// Closes the connection for a reason on the relay's side.
     public static func shuttingDown(_ hostname: String) -> Reply {
         Reply(421, EnhancedStatus(3, 2), "\(hostname) is shutting down, try again shortly")
     }
 
+    /// The client sent no command within the idle timeout (RFC 5321 section 4.5.3.2.7).
     public static func idleTooLong(_ hostname: String) -> Reply {
         Reply(421, EnhancedStatus(4, 2), "\(hostname) waited too long for the client, closing the connection")
     }
 
+    /// The client did not authenticate in time. `seconds` is the time that it had.
     public static func authenticationTooSlow(_ hostname: String, seconds: Int, isUnderStress: Bool) -> Reply {
         Reply(
             421, EnhancedStatus(4, 2),
@@ -137,13 +145,15 @@ extension Reply {
                 + " closing the connection")
     }
 
+    /// The client sent a message's content below the minimum rate.
     public static func transferTooSlow(_ hostname: String, octetsPerSecond: Int) -> Reply {
         Reply(
             421, EnhancedStatus(4, 2),
-            "\(hostname) wants a message to move at \(octetsPerSecond) octets a second or more, closing the connection")
+            "\(hostname) requires a message to arrive at \(octetsPerSecond) octets a second or more, closing the connection")
     }
 
-    /// - Parameter source: the clients that the limit is for, such as "one address"; nil: all together.
+    /// - Parameter source: the clients that share the limit, such as "one address"; nil when the limit is for all
+    ///   clients together.
     public static func tooManyConnections(_ hostname: String, limit: Int, from source: String?) -> Reply {
         Reply(
             421, EnhancedStatus(4, 5),

@@ -1,4 +1,4 @@
-/// What a client gave to authenticate with. Holds a secret: it has no textual description.
+/// The user name and password that a client gave. They hold a secret, so the type has no textual description.
 public struct Credentials: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     public let userName: [UInt8]
     public let password: [UInt8]
@@ -13,7 +13,8 @@ public struct Credentials: Sendable, CustomStringConvertible, CustomDebugStringC
     public var customMirror: Mirror { Mirror(self, children: [:]) }
 }
 
-/// The mechanisms that are offered: PLAIN (RFC 4616) and LOGIN (never standardised; what old clients speak).
+/// The mechanisms that the relay offers: PLAIN (RFC 4616) and LOGIN. LOGIN was never standardised, but old clients use
+/// it.
 enum SASLMechanism: String, CaseIterable, Sendable {
     case plain = "PLAIN"
     case login = "LOGIN"
@@ -22,7 +23,7 @@ enum SASLMechanism: String, CaseIterable, Sendable {
 /// The challenges and responses of one AUTH command (RFC 4954 section 4), as a value.
 struct SASLExchange: Sendable {
     enum Step: Sendable {
-        /// Send `334` with this text, in base64 already.
+        /// Send `334` with this text, which is already encoded in base64.
         case challenge(String)
         case finished(Credentials)
         case cancelled
@@ -37,18 +38,19 @@ struct SASLExchange: Sendable {
 
     private var state: State
 
-    /// Begins the exchange. `initialResponse` is the command's second argument, `=` for an empty one (RFC 4954).
+    /// Begins the exchange. `initialResponse` is the command's second argument. `=` stands for an empty response (RFC
+    /// 4954).
     static func begin(_ mechanism: SASLMechanism, initialResponse: [UInt8]?) -> (exchange: SASLExchange, step: Step) {
         var exchange = SASLExchange(state: mechanism == .plain ? .plain : .loginUserName)
         guard let initialResponse else {
             return (exchange, .challenge(mechanism == .plain ? "" : userNamePrompt))
         }
-        // A statement of its own: within the tuple the exchange would be copied before it moves on.
+        // A separate statement: within the tuple, the exchange would be copied before the response changes it.
         let step = exchange.received(initialResponse == [UInt8(ascii: "=")] ? [] : initialResponse)
         return (exchange, step)
     }
 
-    // "Username:" and "Password:", which some clients compare to the letter.
+    // "Username:" and "Password:". Some clients compare them letter by letter.
     private static let userNamePrompt = "VXNlcm5hbWU6"
     private static let passwordPrompt = "UGFzc3dvcmQ6"
 
@@ -59,7 +61,8 @@ struct SASLExchange: Sendable {
         }
         switch state {
         case .plain:
-            // authorization identity NUL authentication identity NUL password; the first is of no use here.
+            // The response is: authorization identity, NUL, authentication identity, NUL, password. The relay ignores
+            // the first.
             let parts = response.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, !parts[2].contains(0) else {
                 return .invalid("The PLAIN response must be NUL, user name, NUL, password")

@@ -1,19 +1,22 @@
 import InternetMessage
 import NIOCore
 
-/// An SMTP submission session (RFC 5321, 6409, 3207, 4954) as a value: events in, actions out, no I/O, no clock.
+/// An SMTP submission session (RFC 5321, 6409, 3207, 4954) as a value. It takes events and returns actions. It has no
+/// I/O and no clock.
 ///
-/// Its driver tells what happened and does what the returned action says. Between an action that asks for a decision
-/// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`) and the call that answers it, no command may be passed
-/// in: the driver stops reading. The same holds from `.receiveData` to ``messageFinished(_:)``.
+/// Its driver reports what happened and carries out the returned action. Some actions ask for a decision
+/// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`). Between such an action and the call that answers
+/// it, the driver must stop reading and must pass no command in. The same holds from `.receiveData` to
+/// ``messageFinished(_:)``.
 public struct Session: Sendable {
-    /// What does not change during a session.
+    /// The settings that do not change during a session.
     public struct Configuration: Sendable {
+        /// The relay's host name, for the greeting and for other replies.
         public var hostname: String
-        /// Octets of message content.
+        /// The largest message content that is allowed, in octets.
         public var maximumMessageSize: Int
         public var maximumRecipients: Int
-        /// Whether STARTTLS can be had (on a plaintext connection).
+        /// Whether STARTTLS is offered on a plaintext connection.
         public var offersStartTLS: Bool
         /// Whether this client may authenticate without TLS.
         public var allowsPlaintextAuthentication: Bool
@@ -30,30 +33,33 @@ public struct Session: Sendable {
         }
     }
 
+    /// What the driver must do.
     public enum Action: Sendable {
+        /// Send the reply.
         case reply(Reply)
-        /// Send them all, then close.
+        /// Send all replies, then close the connection.
         case close([Reply])
-        /// Send, then start TLS; anything that the client sent behind the command ends the connection.
+        /// Send the reply, then start TLS. If the client sent anything after the command, close the connection.
         case startTLS(Reply)
-        /// Answer with ``authenticated()`` or ``authenticationRefused(_:thenClose:)``.
+        /// Check the credentials. Answer with ``authenticated()`` or ``authenticationRefused(_:thenClose:)``.
         case authenticate(Credentials)
-        /// Answer with ``senderAccepted()`` or ``senderRefused(_:)``.
+        /// Decide on the sender. Answer with ``senderAccepted()`` or ``senderRefused(_:)``.
         case checkSender(ReversePath)
-        /// Answer with ``recipientAccepted()`` or ``recipientRefused(_:)``.
+        /// Decide on the recipient. Answer with ``recipientAccepted()`` or ``recipientRefused(_:)``.
         case checkRecipient(AddrSpec)
-        /// Answer with ``dataOpened()`` or ``dataRefused(_:)``.
+        /// Decide whether the content may come. Answer with ``dataOpened()`` or ``dataRefused(_:)``.
         case openData
-        /// A mail transaction ended without a message (RSET, EHLO): give up what belonged to it, then send.
+        /// A mail transaction ended without a message (RSET, EHLO). Discard what belonged to it, then send the reply.
         case endTransaction(Reply)
-        /// Send, then take what follows as message content until its end; then call ``messageFinished(_:)``.
+        /// Send the reply, then take what follows as message content until its end. Then call ``messageFinished(_:)``.
         case receiveData(Reply)
     }
 
-    /// How far the mail transaction has come (RFC 5321 section 3.3). Who the recipients are, the driver knows.
+    /// How far the mail transaction has come (RFC 5321 section 3.3). The driver keeps the recipients.
     private enum Transaction: Hashable {
         case none
-        /// MAIL was accepted, and so many RCPT. The last RCPT that was refused got this reply.
+        /// MAIL was accepted, and so were `recipients` RCPT commands. `refusal` is the reply to the last RCPT, if it
+        /// was refused.
         case begun(recipients: Int, refusal: Reply?)
     }
 
@@ -81,11 +87,12 @@ public struct Session: Sendable {
     public private(set) var clientName: String?
     private var errors = 0
 
-    /// So many errors of the protocol and the connection is closed.
+    /// After this many protocol errors the connection is closed.
     public static let maximumErrors = 10
-    /// Octets of a command line with its CRLF. RFC 5321 asks for 512 and more for each extension; 2,048 holds them all.
+    /// The longest command line in octets, CRLF included. RFC 5321 requires 512, and more for each extension. 2,048 is
+    /// enough for all of them.
     public static let maximumLine = 2048
-    /// Octets of a line within AUTH (RFC 4954 section 4).
+    /// The longest line within AUTH, in octets (RFC 4954 section 4).
     public static let maximumAuthenticationLine = 12_288
 
     /// - Parameter isSecure: whether the connection began under TLS (RFC 8314).
@@ -94,24 +101,28 @@ public struct Session: Sendable {
         self.isSecure = isSecure
     }
 
+    /// Whether the client has authenticated.
     public var isAuthenticated: Bool { if case .done = authentication { true } else { false } }
 
-    /// Whether MAIL was accepted, and no message or RSET has ended the transaction.
+    /// Whether MAIL was accepted, and neither a message nor RSET has ended the transaction since.
     public var isInTransaction: Bool { transaction != .none }
 
     /// How long the next line may be, in octets.
     ///
-    /// An AUTH command with an initial response is subject to the longer limit too, so before authentication all lines are.
+    /// The longer limit also applies to an AUTH command with an initial response. So before authentication it applies
+    /// to all lines.
     public var lineLimit: Int {
         isAuthenticated ? Session.maximumLine : Session.maximumAuthenticationLine
     }
 
     // MARK: Events
 
+    /// The greeting, to be sent when the connection is ready.
     public func connected() -> Action {
         .reply(Reply(220, nil, "\(configuration.hostname) ESMTP Hiveku Relay"))
     }
 
+    /// A whole line arrived; `line` is without its CRLF.
     public mutating func received(line: ByteBuffer) -> Action {
         switch phase {
         case .commands:
@@ -123,26 +134,26 @@ public struct Session: Sendable {
         case .authenticating(var exchange):
             return continueAuthentication(exchange.received(Array(line.readableBytesView)), exchange)
         case .deciding, .data, .closed:
-            // The driver broke its promise to stop reading. Answering would put replies out of order.
+            // The driver did not stop reading, as it must. A reply here would be out of order.
             return close()
         }
     }
 
-    /// `beginning`: its first octets.
+    /// A line longer than ``lineLimit`` arrived. `beginning` holds its first octets.
     public mutating func receivedTooLongLine(beginning: ByteBuffer) -> Action {
         if Command.isHTTP(beginning) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.lineTooLong)
     }
 
-    /// `line` is what stands before the LF.
+    /// A line arrived that ends in a bare LF. `line` is what comes before the LF.
     public mutating func receivedBareLineFeed(line: ByteBuffer) -> Action {
         if Command.isHTTP(line) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.bareLineFeed)
     }
 
-    /// The TLS handshake is done. All that was said before counts for nothing (RFC 3207 section 4.2).
+    /// The TLS handshake is done. Everything that was said before it is discarded (RFC 3207 section 4.2).
     public mutating func secured() {
         self = Session(configuration: configuration, isSecure: true)
     }
@@ -153,8 +164,8 @@ public struct Session: Sendable {
         return .reply(Reply(235, EnhancedStatus(7, 0), "Authentication successful"))
     }
 
-    /// - Parameter last: closes the connection after `reply`, with this one. Some clients show no reply that comes with the end of
-    ///   the connection, so the reason must stand in `reply` too.
+    /// - Parameter last: if given, the connection is closed after `reply`, with this reply as the last one. Some
+    ///   clients do not show a reply that comes with the end of the connection, so `reply` must give the reason too.
     public mutating func authenticationRefused(_ reply: Reply, thenClose last: Reply? = nil) -> Action {
         phase = .commands
         authentication = .refused(reply)
@@ -194,13 +205,13 @@ public struct Session: Sendable {
         return .receiveData(.startMailInput)
     }
 
-    /// DATA is refused for now; the envelope stays, so that the client may try again.
+    /// DATA is refused for now. The envelope is kept, so that the client may try again.
     public mutating func dataRefused(_ reply: Reply) -> Action {
         phase = .commands
         return .reply(reply)
     }
 
-    /// The content was received to its end and decided upon. Ends the transaction either way.
+    /// The whole content was received and decided on. The transaction ends in either case.
     public mutating func messageFinished(_ reply: Reply) -> Action {
         phase = .commands
         transaction = .none
@@ -255,7 +266,8 @@ public struct Session: Sendable {
         if mayAuthenticate, !isAuthenticated {
             lines.append("AUTH " + SASLMechanism.allCases.map(\.rawValue).joined(separator: " "))
         }
-        // Last: monitoring looks for "250-STARTTLS" and "250-AUTH", with the hyphen of a line that another one follows.
+        // This line is last, because monitoring looks for "250-STARTTLS" and "250-AUTH". Their hyphen says that another
+        // line follows.
         lines.append("LIMITS RCPTMAX=\(configuration.maximumRecipients)")
         return Reply(250, nil, lines: lines)
     }
@@ -324,8 +336,8 @@ public struct Session: Sendable {
             return failed(.outOfSequence("Send MAIL FROM:<address> first"))
         }
         guard recipients > 0 else {
-            // RFC 5321 section 4.1.1.4 allows 554 or 503; with PIPELINING the client sees why each RCPT was refused.
-            // Where the key was the reason, that is what must be told.
+            // RFC 5321 section 4.1.1.4 allows 554 or 503. With PIPELINING the client sees why each RCPT was refused. If
+            // the key was the reason, the reply must say so.
             if let refusal, refusal.code == 530 { return failed(refusal) }
             return failed(Reply(554, EnhancedStatus(5, 1), "No valid recipients"))
         }
@@ -338,16 +350,19 @@ public struct Session: Sendable {
         case .done: return nil
         case .missing: return mayAuthenticate ? .authRequired : .tlsRequired
         case .refused(let reply):
-            // Servers with a queue (Exim, sendmail) go on without AUTH after it was refused. A permanent refusal would make them
-            // return every message. This one makes them keep the mail until the key is corrected, and their log says why.
+            // Servers with a queue (Exim, sendmail) continue without AUTH after it was refused. A permanent refusal
+            // would make them return every message. This reply makes them keep the mail until the key is corrected, and
+            // their log says why.
             return Reply(451, EnhancedStatus(7, 0), lines: reply.lines, reason: reply.reason)
         }
     }
 
-    /// A wrong MAIL, RCPT or DATA. That TLS or authentication is missing comes first.
+    /// The reply to a MAIL, RCPT or DATA with a wrong form. If TLS or authentication is missing, the reply says that
+    /// instead.
     private mutating func invalidEnvelope(_ reply: Reply) -> Action {
         if let first = refusalOfTransaction() { return failed(first) }
-        // A mistyped address is the message's fault, not the protocol's: a long list may have many of them.
+        // A mistyped address is a fault of the message, not of the protocol. A long recipient list may contain many of
+        // them.
         return reply.reason == "address" ? .reply(reply) : failed(reply)
     }
 

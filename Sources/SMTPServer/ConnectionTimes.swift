@@ -1,26 +1,27 @@
 import NIOCore
 
-/// How long a client may take for what.
+/// How long a client may take for each step.
 struct Timeouts: Sendable {
-    /// Between two commands.
+    /// The longest time between two commands.
     var idle: TimeAmount
-    /// From connecting until it has authenticated, the TLS handshake included.
+    /// The longest time from connecting until the client has authenticated. It includes the TLS handshake.
     var authentication: TimeAmount
-    /// The same while most connections are in use, where it is shorter. Each connection looks so often whether that is so.
+    /// The same while most connections are in use, if it is shorter. Each connection checks at this interval whether
+    /// that is so.
     var authenticationUnderStress = TimeAmount.seconds(10)
-    /// Over so long the speed of a message is measured.
+    /// The time over which the transfer rate of a message's content is measured.
     var transferWindow = TimeAmount.seconds(60)
-    /// The least speed of a message, in octets a second.
+    /// The lowest transfer rate of a message's content, in octets per second.
     var minimumTransferRate = SMTPServerConfiguration.minimumTransferRate
-    /// How long a client may be silent on its way to its first message while the server shuts down.
+    /// While the server shuts down, a client that has sent no message yet may be silent for this long.
     var quiet = TimeAmount.seconds(5)
 }
 
-/// What a connection that ran out of time was waited for.
+/// What the relay was waiting for when a connection timed out.
 public enum TimeoutKind: String, CaseIterable, Hashable, Sendable {
     /// The next command.
     case command
-    /// Authentication, on an encrypted connection or one that may do without.
+    /// Authentication, on a connection that is encrypted or that may authenticate without TLS.
     case authentication
     /// The TLS handshake.
     case handshake
@@ -28,22 +29,23 @@ public enum TimeoutKind: String, CaseIterable, Hashable, Sendable {
     case content
 }
 
-/// The times of one connection, and what follows from them: a value that is told the time.
+/// The timeouts of one connection and what follows from them. It is a value: the caller passes the time in.
 struct ConnectionTimes: Sendable {
-    /// What the connection is doing, as far as its time goes.
+    /// What the connection is doing, as far as timeouts depend on it.
     enum Activity: Hashable, Sendable {
-        /// Waiting for a command of a client that has not authenticated.
+        /// The relay waits for a command, and the client has not authenticated.
         case unauthenticated
-        /// Waiting for a command.
+        /// The relay waits for a command, and the client has authenticated.
         case authenticated
-        /// Somebody else decides: the store, the clock, the spool.
+        /// The relay waits for the store, a timer or the spool, not for the client.
         case waiting
-        /// Receiving content, of which so many octets have come. `isDiskSlow`: it is not the client that is slow.
+        /// The relay receives content, of which `received` octets have come. `isDiskSlow`: the disk is slow, not the
+        /// client.
         case content(received: Int, isDiskSlow: Bool)
     }
 
     enum Expiry: Hashable, Sendable {
-        /// The time of the shutdown is over.
+        /// The time limit of the shutdown has passed.
         case cutOff
         case idle
         case authentication(seconds: Int, underStress: Bool)
@@ -55,7 +57,7 @@ struct ConnectionTimes: Sendable {
     private(set) var lastCommandAt: NIODeadline
     private var windowStart: NIODeadline
     private var receivedAtWindowStart = 0
-    /// When the connection is cut off, because the server shuts down.
+    /// When the connection is cut off because the server is shutting down.
     private(set) var cutOffAt: NIODeadline?
 
     init(_ timeouts: Timeouts, connectedAt: NIODeadline) {
@@ -69,7 +71,7 @@ struct ConnectionTimes: Sendable {
 
     mutating func shutdownBegan(at now: NIODeadline, limit: TimeAmount?) { cutOffAt = limit.map { now + $0 } }
 
-    /// Content begins, or goes on after the disk had held it up.
+    /// Content begins, or continues after the disk had delayed it.
     mutating func contentResumed(at now: NIODeadline, received: Int) {
         windowStart = now
         receivedAtWindowStart = received
@@ -78,9 +80,9 @@ struct ConnectionTimes: Sendable {
     /// Whether the client has been silent for so long that the shutdown need not wait for its first message.
     func isQuiet(at now: NIODeadline) -> Bool { now >= lastCommandAt + timeouts.quiet }
 
-    /// When the times are to be looked at next.
+    /// When the timeouts must be checked next.
     ///
-    /// - Parameter awaitsFirstMessage: the server shuts down, and waits for the client's first message.
+    /// - Parameter awaitsFirstMessage: whether the server is shutting down and waits for the client's first message.
     func nextLook(_ activity: Activity, awaitsFirstMessage: Bool, at now: NIODeadline) -> NIODeadline {
         var next: NIODeadline
         switch activity {
@@ -88,7 +90,8 @@ struct ConnectionTimes: Sendable {
         case .waiting: next = now + .seconds(1)
         case .authenticated: next = lastCommandAt + timeouts.idle
         case .unauthenticated:
-            // Stress may begin at any time; whether it has is looked at now and then rather than told to thousands at once.
+            // Stress may begin at any time. Each connection checks for it now and then, so that thousands need not be
+            // notified at once.
             let interval = timeouts.authenticationUnderStress
             let looks = (now - connectedAt).nanoseconds / interval.nanoseconds + 1
             next = min(
@@ -100,7 +103,7 @@ struct ConnectionTimes: Sendable {
         return min(next, cutOffAt ?? next)
     }
 
-    /// What has run out, if anything has.
+    /// Returns the timeout that has expired, or nil.
     mutating func expired(_ activity: Activity, isUnderStress: Bool, at now: NIODeadline) -> Expiry? {
         if let cutOffAt, now >= cutOffAt { return .cutOff }
         switch activity {

@@ -2,9 +2,9 @@ import Admission
 import NIOCore
 import RelayCore
 
-/// Writes a large message to the spool while it arrives, one piece at a time and in order, off the event loop.
+/// Writes a large message to the spool while it arrives, piece by piece and in order, off the event loop.
 ///
-/// Belongs to one event loop; `resume` is called there whenever a piece has been written.
+/// It belongs to one event loop. `resume` is called there each time a piece has been written.
 final class MessageSpooler {
     private enum Phase {
         case idle
@@ -51,13 +51,13 @@ final class MessageSpooler {
     private func wrote(_ target: (any SpoolFile)?, failed: Bool, _ resume: () -> Void) {
         file = target
         phase = failed ? .failed : .idle
-        // A disk that is full gets its space back at once, not when the client has sent the rest.
+        // A full disk gets its space back at once, not only when the client has sent the rest.
         if failed || isDiscarded { discard() }
-        // Also what is discarded comes to its end.
+        // Called for a discarded message too, so that it can come to its end.
         resume()
     }
 
-    /// Syncs what was written; nil when that failed. Must not be called while ``isWriting``.
+    /// Writes `last` and syncs the file. The result is nil when that failed. Must not be called while ``isWriting``.
     func finish(_ last: [UInt8], completion: @escaping (SpooledBody?) -> Void) {
         guard phase == .idle, let file else {
             completion(nil)
@@ -84,10 +84,10 @@ final class MessageSpooler {
         }
     }
 
-    /// Throws away what was written, unless it is being finished: then the message is complete and goes on.
+    /// Deletes what was written. If the file is being finished, the message is complete and is kept.
     func discard() {
         isDiscarded = true
-        // With a piece under way the file is with the task; `wrote` comes here again.
+        // While a piece is being written, the task has the file. `wrote` calls this function again.
         guard phase != .writing, let file else { return }
         self.file = nil
         Task { await file.discard() }

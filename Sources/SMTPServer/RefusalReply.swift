@@ -1,7 +1,7 @@
 import RelayCore
 import SMTP
 
-/// When in the session a refusal comes; the same reason has its own code at different moments.
+/// The stage of the session at which a refusal is given. The same reason has different codes at different stages.
 enum RefusalStage {
     case authentication
     /// At MAIL, RCPT or DATA.
@@ -11,7 +11,7 @@ enum RefusalStage {
 }
 
 extension Reply {
-    /// A refusal in SMTP's words: the table of replies, in one place.
+    /// The SMTP reply to a refusal. This is the only table of replies.
     init(_ refusal: Refusal, at stage: RefusalStage) {
         let code: UInt16
         let status: EnhancedStatus
@@ -20,14 +20,14 @@ extension Reply {
             (code, status) = (530, EnhancedStatus(7, 0))
         case .keyMalformed:
             (code, status) = (535, EnhancedStatus(7, 8))
-        // The last three when the key was changed, or given a new secret, under an open session.
+        // The last three occur here when the key was changed, or got a new secret, during an open session.
         case .keyRevoked, .keyExpired, .keyUnknown, .scope, .network:
             switch stage {
             case .authentication: (code, status) = (535, EnhancedStatus(7, 8))
             case .envelope: (code, status) = (530, EnhancedStatus(7, 0))
             case .content: (code, status) = (550, EnhancedStatus(7, 1))
             }
-        // The connection is closed with 421 behind it (``init(closing:)``).
+        // The connection is then closed with 421 (``init(closing:)``).
         case .authThrottled: (code, status) = (454, EnhancedStatus(7, 0))
         case .senderDomain: (code, status) = (553, EnhancedStatus(7, 1))
         case .headerDomain: (code, status) = (550, EnhancedStatus(7, 1))
@@ -35,7 +35,7 @@ extension Reply {
             (code, status) = (550, EnhancedStatus(6, 0))
         case .attachment: (code, status) = (550, EnhancedStatus(7, 1))
         case .loop: (code, status) = (554, EnhancedStatus(4, 6))
-        // For more recipients than any day allows there is no time at which another try can succeed.
+        // The message has more recipients than any day allows, so no later try can succeed.
         case .rateDay where refusal.retryAfter == nil: (code, status) = (550, EnhancedStatus(7, 1))
         case .rateSecond, .rateDay: (code, status) = (451, EnhancedStatus(7, 1))
         case .recipients: (code, status) = (452, EnhancedStatus(5, 3))
@@ -43,14 +43,14 @@ extension Reply {
         case .address: (code, status) = (501, EnhancedStatus(1, 3))
         case .parameter: (code, status) = (555, EnhancedStatus(5, 4))
         case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
-        // Only a request over HTTP has a key that promises its content. Should one ever come here, nothing but another content or
-        // another key helps.
+        // Only a request over HTTP has an idempotency key that is tied to its content. If the reason ever occurs here,
+        // only another content or another idempotency key helps.
         case .idempotencyMismatch: (code, status) = (554, EnhancedStatus(5, 0))
         case .storage:
             switch stage {
-            // RFC 4954 section 6: a temporary failure of the authentication itself.
+            // RFC 4954 section 6: the authentication itself failed temporarily.
             case .authentication: (code, status) = (454, EnhancedStatus(7, 0))
-            // What is in doubt was not refused for want of space.
+            // A message in doubt was not refused for lack of space.
             case .envelope, .content:
                 (code, status) = refusal.isInDoubt ? (451, EnhancedStatus(3, 0)) : (452, EnhancedStatus(3, 1))
             }
@@ -60,7 +60,7 @@ extension Reply {
 }
 
 extension Reply {
-    /// The last words on a connection that ends for `refusal` (RFC 5321 section 3.8).
+    /// The last reply on a connection that is closed because of `refusal` (RFC 5321 section 3.8).
     init(closing refusal: Refusal) {
         self.init(421, EnhancedStatus(7, 0), refusal.explanation, reason: refusal.reason.rawValue)
     }

@@ -12,23 +12,23 @@ import SMTP
 struct SMTPService: Sendable {
     var configuration: SMTPServerConfiguration
     var admission: Admission
-    /// Nil: TLS is not to be had (tests of the plaintext dialogue only).
+    /// Nil when TLS is not available (only in tests of the plaintext dialogue).
     var tls: ReloadableTLSContext?
     var limiter: ConnectionLimiter
     var shutdown = ShutdownNotice()
-    /// Where clients find the other kind of TLS, to be named to those that come to the wrong one.
+    /// The ports for each kind of TLS, to be named to clients that connect to the wrong one.
     var ports = PortHint()
     var observe: @Sendable (SMTPEvent) -> Void = { _ in }
 }
 
-/// One connection: drives the ``SMTP/Session`` with what arrives, and does what it says. What becomes of a message is decided by
-/// ``Admission/Admission/Reception``.
+/// One connection. It passes what arrives to the ``SMTP/Session`` and carries out the resulting actions.
+/// ``Admission/Admission/Reception`` decides what happens to a message.
 ///
-/// Reads are asked for one at a time, never while a decision is awaited nor while the client leaves replies unread, so what
-/// a client can pipeline into memory is what one read delivers. Replies are gathered until there is nothing more to
-/// process, or ``repliesPerWrite`` octets of them, then go out in one write.
+/// One read is requested at a time. No read is requested while a decision is awaited or while the client leaves replies
+/// unread. So a client can pipeline no more into memory than one read delivers. Replies are gathered until nothing is
+/// left to process or until there are ``repliesPerWrite`` octets of them. They are then sent in one write.
 ///
-/// Time is the event loop's own, so that tests can move it.
+/// The time is the event loop's, so that tests can control it.
 final class SMTPChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -41,25 +41,25 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         case closed
     }
 
-    /// What a connection that reads nothing waits for.
+    /// What a connection that reads nothing is waiting for.
     private enum Wait {
         case authentication
-        /// The moment for the answer to an authentication.
+        /// The time at which the answer to an authentication is sent.
         case authenticationDelay(Scheduled<Void>)
         /// The store's answer about the key's rate.
         case rate
-        /// The moment at which the key's rate allows the message.
+        /// The time at which the key's rate allows the message.
         case rateDelay(Scheduled<Void>)
-        /// The last piece of a message is on its way to the spool.
+        /// The last piece of a message is being written to the spool.
         case spool(IncomingMessage)
         case store
     }
 
-    /// What the client may do.
+    /// What the client is allowed to do.
     private enum Standing {
         case anonymous
         case authenticated(Grant)
-        /// Within a mail transaction.
+        /// The client is within a mail transaction.
         case sending(IncomingMessage)
 
         var key: KeyID? {
@@ -84,23 +84,23 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var outbound = ByteBuffer()
     private var isAdmitted = false
     private var isProcessing = false
-    /// Whether anything of the client's has been looked at.
+    /// Whether any data from the client has been looked at.
     private var hasSpoken = false
-    /// Whether the channel takes more replies; what it does not take yet, the client has not read.
+    /// Whether the channel takes more replies. If it does not, the client has not read the earlier ones yet.
     private var isWritable = true
-    /// The client has said that it sends nothing more. It is still owed the replies to what it has sent.
+    /// The client has ended its side of the connection. It must still get the replies to what it has sent.
     private var hasInputEnded = false
     private var isQuiescing = false
     private var hasBegunTransaction = false
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
-    /// Ends a connection whose last replies the client does not read.
+    /// Closes a connection whose client does not read its last replies.
     private var lingering: Scheduled<Void>?
 
-    /// Octets of replies that are gathered at most: one read may hold thousands of commands.
+    /// The most octets of replies that are gathered, since one read may hold thousands of commands.
     static let repliesPerWrite = 16 * 1024
-    /// Octets that a client which has not authenticated may send ahead of the replies. What comes with the end of its input is read
-    /// all at once, whatever is asked for.
+    /// The most octets that a client may send ahead of the replies before it has authenticated. When the client ends
+    /// its side, all that is left is delivered at once, regardless of what was requested.
     static let maximumAhead = 256 * 1024
     /// How long a client may take to read the last replies.
     static let lingerTime = TimeAmount.seconds(30)
@@ -129,7 +129,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     private var isClosed: Bool { if case .closed = mode { true } else { false } }
 
-    /// The message under way, if there is one.
+    /// The message in progress, if there is one.
     private var message: IncomingMessage? {
         switch (mode, standing) {
         case (.data(let message), _), (.waiting(.spool(let message)), _), (_, .sending(let message)): message
@@ -137,7 +137,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Octets that this connection holds in buffers.
+    /// The number of octets that this connection holds in buffers.
     var buffered: Int { inbound.capacity + outbound.capacity + (message?.reception.buffered ?? 0) }
 
     // MARK: Channel events
@@ -150,7 +150,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         guard admit() else { return }
         times = ConnectionTimes(service.configuration.timeouts, connectedAt: now)
-        // Accepted while the server was being shut down, too late to be told.
+        // The connection was accepted during the shutdown, too late to be notified.
         if let limit = service.shutdown.limit {
             isQuiescing = true
             times.shutdownBegan(at: now, limit: limit)
@@ -176,7 +176,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 metadata: ["limit": "\(limit)", "of": "\(scope)"])
             mode = .closed
             if isImplicitTLS {
-                // There is no way to say so without a handshake, which is what a limit is there to save.
+                // Implicit TLS could send a reply only after a handshake, and the limit is there to avoid that cost.
                 context?.close(promise: nil)
             } else {
                 let reply = Reply.tooManyConnections(hostname, limit: limit, from: scope.clients)
@@ -199,12 +199,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if inbound.readableBytes == 0 {
             inbound = data
         } else {
-            // Else a client whose reads all end within a line would make it grow for ever.
+            // Without this, a client whose reads all end within a line would make the buffer grow without a limit.
             inbound.discardReadBytes()
             inbound.writeBuffer(&data)
         }
         if inbound.readableBytes > Self.maximumAhead, !session.isAuthenticated {
-            log.write(.notice, "too much sent ahead of authentication, connection closed", client: client)
+            log.write(.notice, "too much data sent before authentication, connection closed", client: client)
             close(afterReplies: false)
         }
     }
@@ -231,8 +231,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// The server is shutting down: within the limit a transaction may be finished, and a client that has come to send a first
-    /// message may send it. A client of a gateway seldom tries again.
+    /// The server is shutting down. Within the time limit, a client may finish its transaction, and a client that has
+    /// connected to send its first message may send it. The clients of a gateway seldom try again.
     private func quiesce() {
         guard !isQuiescing, !isClosed else { return }
         isQuiescing = true
@@ -240,7 +240,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if mayShutDown { shutDown() } else { armTimer() }
     }
 
-    /// Whether the end of the connection takes nothing from the client.
+    /// Whether the connection can be closed without a loss for the client.
     private var mayShutDown: Bool {
         guard case .commands = mode, !session.isInTransaction else { return false }
         return hasBegunTransaction || times.isQuiet(at: now)
@@ -265,16 +265,16 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 standing = .anonymous
             }
         case .closeNotifyReceived:
-            // What came before is worked off when the read is complete.
+            // What came before is processed when the read is complete.
             inputEnded()
         }
     }
 
-    /// The client sends nothing more.
+    /// The client has ended its side of the connection.
     private func inputEnded() {
         guard !isClosed else { return }
         hasInputEnded = true
-        // The content of the message can never come.
+        // The content of the message can no longer come.
         guard isAbandoned else { return }
         switch mode {
         case .waiting(.rate), .waiting(.rateDelay): close()
@@ -286,8 +286,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         let tlsError = error as? TLSError
         if let tlsError { service.observe(.tlsFailed(tlsError.code)) }
-        // An operator looks for failed TLS handshakes. A client that hung up, or that only looked whether the port is open, is
-        // usual.
+        // Failed TLS handshakes are what an operator looks for. A client that disconnected, or that only checked
+        // whether the port is open, is normal.
         let level: Logger.Level =
             switch tlsError?.code {
             case nil, .closed?, .truncated?, .notBegun?: .debug
@@ -296,8 +296,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         log.write(
             level, "connection failed", client: client, kind: tlsError.map { "\($0.code)" } ?? "",
             metadata: failure(error))
-        // A client may end the connection without saying so in TLS, and wait for replies all the same (RFC 8446 section 6.1). What
-        // it sent is whole or is not taken: only CRLF.CRLF ends a message. `inputClosed` follows.
+        // A client may end the connection without a TLS close_notify and still wait for replies (RFC 8446 section 6.1).
+        // A truncated message is never taken, because only CRLF.CRLF ends a message. `inputClosed` follows.
         if tlsError?.code == .truncated { return }
         close(afterReplies: false)
     }
@@ -312,7 +312,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     // MARK: Processing
 
-    /// Works off what has arrived, as far as it goes, and asks for more.
+    /// Processes what has arrived, as far as possible, and requests more.
     private func process() {
         guard !isProcessing else { return }
         isProcessing = true
@@ -332,7 +332,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Whether it came to a point from where only more input leads on.
+    /// Processes what has arrived. Returns whether only more input can lead further.
     private func workOff() -> Bool {
         while isWritable {
             switch mode {
@@ -360,19 +360,21 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         return false
     }
 
-    /// Whether the client begins with TLS where a command is expected: a record of the handshake, version 3 (RFC 8446 section 5.1).
+    /// Whether the client begins with TLS where a command is expected: with a handshake record, version 3 (RFC 8446
+    /// section 5.1).
     private func isTLS(_ bytes: ByteBuffer) -> Bool {
         guard bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) == 0x16,
             [nil, 3].contains(bytes.getInteger(at: bytes.readerIndex + 1, as: UInt8.self))
         else { return false }
         log.write(
-            .notice, "TLS where a command was expected, connection closed", client: client,
+            .notice, "TLS handshake where an SMTP command was expected, connection closed", client: client,
             metadata: ["remedy": "\(service.ports.forImplicitTLS)"])
         close()
         return true
     }
 
-    /// Performs what the session made of a line. What it refuses by itself, nobody has told yet.
+    /// Carries out the session's action. Refusals that the session made itself are logged here, as nothing else has
+    /// logged them.
     private func answer(_ action: Session.Action) {
         switch action {
         case .reply(let reply): tell(reply)
@@ -381,7 +383,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
                 tell(first)
                 if replies.count > 1 { log.write(.notice, "too many errors, connection closed", client: client) }
             } else {
-                log.write(.notice, "HTTP where SMTP is spoken, connection closed", client: client)
+                log.write(.notice, "HTTP request on an SMTP port, connection closed", client: client)
             }
         default: break
         }
@@ -431,9 +433,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func startTLS(_ reply: Reply) {
         guard let context, let tls = service.tls else { return close() }
         guard inbound.readableBytes == 0 else {
-            // RFC 3207 section 4.2, and CVE-2011-0411: whatever came with STARTTLS was not protected by it, and a client that
-            // means well has nothing to say before the handshake.
-            log.write(.notice, "plaintext behind STARTTLS, connection closed", client: client)
+            // RFC 3207 section 4.2 and CVE-2011-0411: what came with STARTTLS was not protected by TLS. A well-behaved
+            // client sends nothing before the handshake.
+            log.write(.notice, "plaintext data after STARTTLS, connection closed", client: client)
             close()
             return
         }
@@ -478,7 +480,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// A decision is there: `answer` brings it to the session.
+    /// A decision has been made; `answer` passes it to the session.
     private func goOn(_ answer: (SMTPChannelHandler) -> Void) {
         mode = .commands
         times.commandReceived(at: now)
@@ -486,7 +488,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         process()
     }
 
-    /// The same after `delay`. What is held back costs no thread and no task, a timer only, which goes when the client goes.
+    /// The same after `delay`. A delayed answer costs no thread and no task, only a timer, which is removed when the
+    /// client leaves.
     private func goOn(
         after delay: Duration, _ answer: @escaping (SMTPChannelHandler) -> Void, waiting: (Scheduled<Void>) -> Wait
     ) {
@@ -518,7 +521,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// The transaction has ended without a message.
+    /// The transaction ended without a message.
     private func giveUpMessage() {
         guard case .sending(let message) = standing else { return }
         message.giveUp()
@@ -537,12 +540,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Brings what is known of the key's rate to the session, now or later.
+    /// Passes the answer about the key's rate to the session, now or later.
     private func follow(_ opening: Admission.Reception.Opening) {
         switch opening {
         case .now: goOn { $0.perform($0.session.dataOpened()) }
         case .refused(let refusal): goOn { $0.perform($0.session.dataRefused(Reply(refusal, at: .envelope))) }
-        // Nobody is there to send the content, or to be slowed down.
+        // The client has left: it can't send the content, and there is no one to slow down.
         case .after where isAbandoned, .ask where isAbandoned: close()
         case .after(let delay):
             goOn(after: delay) {
@@ -554,7 +557,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Whether the client has sent all that it ever will.
+    /// Whether the client has sent everything that it will ever send.
     private var isAbandoned: Bool { hasInputEnded && inbound.readableBytes == 0 }
 
     private func ask(_ question: Admission.RateQuestion) {
@@ -567,7 +570,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// An answer that nobody waits for any more gives back what it holds.
+    /// If the connection no longer waits for the answer, the answer gives back the emails that it holds.
     private func rateAnswered(_ answer: Admission.RateAnswer) {
         guard case .waiting(.rate) = mode, case .sending(let message) = standing else { return }
         follow(message.reception.opened(answer))
@@ -581,7 +584,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         armTimer()
     }
 
-    /// Takes what has arrived of the content; false when there is nothing to do until more arrives or is written.
+    /// Takes the content that has arrived. Returns false when nothing can be done until more arrives or has been
+    /// written.
     private func receiveContent(_ message: IncomingMessage) -> Bool {
         let ended = message.decoder.decode(&inbound) { message.reception.consume($0) }
         spool(message)
@@ -591,7 +595,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         return true
     }
 
-    /// Does what the message wants to have done with the spool.
+    /// Does with the spool what the message requires.
     private func spool(_ message: IncomingMessage) {
         switch message.reception.next() {
         case .more, .hold: break
@@ -610,7 +614,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if failed { message.reception.spoolFailed() } else { message.reception.pieceWritten() }
         switch mode {
         case .data:
-            // While the disk was behind, it was not the client that was slow.
+            // While the disk was behind, the client was not the slow one.
             if wasBehind { times.contentResumed(at: now, received: message.reception.received) }
             spool(message)
             process()
@@ -619,9 +623,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// All content is here. Has it decided on, and takes it to the store.
+    /// All content has arrived. Has the message decided on, and passes it to the store.
     ///
-    /// From here on the message does not depend on the client any more, unless a piece of it is still being written.
+    /// From here on the message no longer depends on the client, unless one of its pieces is still being written.
     private func endMessage(_ message: IncomingMessage) {
         switch message.reception.finish(defect: message.decoder.defect.map { Refusal($0) }) {
         case .wait: break
@@ -644,7 +648,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     private func submit(_ message: Admission.CompleteMessage) {
         guard let context else {
-            // The client is gone, but the message is whole: it is taken as if the client were waiting for the reply.
+            // The client has left, but the message is complete. It is taken as if the client were waiting for the
+            // reply.
             return service.admission.submit(message) { _ in }
         }
         if !isClosed { mode = .waiting(.store) }
@@ -676,10 +681,10 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Sees to it that the time is looked at when something may be due.
+    /// Makes sure that the timeouts are checked when one may have expired.
     ///
-    /// A timer that comes earlier is left as it is: commands move the deadline without touching it, and taking one out of
-    /// the event loop's queue costs the more the more connections there are.
+    /// A timer that fires earlier is left in place. Commands move the deadline without touching the timer, because the
+    /// cost of removing a timer from the event loop's queue grows with the number of connections.
     private func armTimer() {
         guard let context, !isClosed else { return }
         let deadline = times.nextLook(
@@ -712,7 +717,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func timeOutContent() {
         var replies: [Reply] = []
         if case .data(let message) = mode, message.decoder.defect == .bareLineFeed {
-            // A client that ends its lines with LF alone has ended its message so too, and waits for the reply to it.
+            // A client that ends its lines with LF alone has also ended its message that way, and is waiting for the
+            // reply.
             let refusal = Refusal(
                 .lineEnding,
                 "The message has lines that end with LF alone, so its end was never seen; end all lines with CRLF")
@@ -732,12 +738,12 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         send(replies, thenClose: true)
     }
 
-    /// The time for the shutdown is over.
+    /// The time limit of the shutdown has passed.
     private func cutOff() {
         log.write(.warning, "connection cut off by the shutdown", client: client)
         switch mode {
         case .waiting(.store), .waiting(.spool):
-            // The store is about to take the message, so nobody can say yet that it was not taken.
+            // The store is about to take the message, so no reply can say yet whether it was taken.
             close(afterReplies: false)
         default:
             send([.shuttingDown(hostname)], thenClose: false)
@@ -770,7 +776,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     /// Ends the connection.
     ///
-    /// - Parameter afterReplies: whether the client first gets what it has not read yet, for which it has ``lingerTime``.
+    /// - Parameter afterReplies: whether the client first gets the replies that it has not read yet. It has
+    ///   ``lingerTime`` to read them.
     private func close(afterReplies: Bool = true) {
         guard let context else { return }
         flushReplies()
@@ -781,14 +788,14 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
-        // Its place is taken until it has gone.
+        // The connection counts for the limit until the client is gone.
         let (channel, loop) = (context.channel, context.eventLoop)
         lingering = loop.assumeIsolated().scheduleTask(in: Self.lingerTime) { channel.close(promise: nil) }
-        // Written when all before it has been.
+        // This empty write completes when all earlier ones have.
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
     }
 
-    /// Gives back all that is held for this connection but its place. Does nothing the second time.
+    /// Releases everything that is held for this connection, except its place in the limit. A second call does nothing.
     private func release() {
         timer?.cancel()
         timer = nil
@@ -807,7 +814,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 }
 
-/// A message on its way in over SMTP.
+/// A message that is being received over SMTP.
 private final class IncomingMessage {
     var reception: Admission.Reception
     var decoder = DataDecoder()
@@ -823,13 +830,14 @@ private final class IncomingMessage {
 }
 
 extension Reply {
-    /// Can't happen as long as the session is only told of success together with a grant; answered rather than trusted.
+    /// This can't happen as long as the session is told of success only together with a grant. The relay answers it all
+    /// the same.
     fileprivate static let authenticationLost = Reply(
         530, EnhancedStatus(7, 0), "Authentication is required", reason: RefusalReason.authRequired.rawValue)
 }
 
 extension ConnectionLimiter.Scope {
-    /// As a reply names them.
+    /// The name of the scope in a reply.
     fileprivate var clients: String? {
         switch self {
         case .all: nil

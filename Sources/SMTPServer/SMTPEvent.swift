@@ -1,14 +1,15 @@
 import Listening
 import NIOOpenSSL
 
-/// What happened on a connection, for metrics. Told on its event loop. Authentications and refusals are told by `Admission`.
+/// What happened on a connection, for metrics. Observers are called on the connection's event loop. Authentications and
+/// refusals are reported by `Admission`.
 public enum SMTPEvent: Sendable {
     case connected(SMTPListener.Security)
-    /// Over a limit of connections.
+    /// The connection was over a limit.
     case connectionRefused(ConnectionLimiter.Scope)
-    /// A TLS handshake came to its end.
+    /// A TLS handshake completed.
     case secured(TLSVersion, resumed: Bool)
-    /// TLS ended, or never began, otherwise than it should.
+    /// TLS failed, or ended without a proper close.
     case tlsFailed(TLSError.Code)
     /// The client took too long.
     case timedOut(TimeoutKind)

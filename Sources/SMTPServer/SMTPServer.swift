@@ -5,10 +5,10 @@ import NIOCore
 import NIOOpenSSL
 import RelayCore
 
-/// The SMTP face: listeners, and a connection handler for each client.
+/// The SMTP face: the listeners, and a connection handler for each client.
 public final class SMTPServer: Sendable {
     private let listeners: ListenerGroup<SMTPListener>
-    /// What new connections are held to.
+    /// The settings that apply to new connections.
     private let configuration: Current<SMTPServerConfiguration>
 
     private init(listeners: ListenerGroup<SMTPListener>, configuration: Current<SMTPServerConfiguration>) {
@@ -16,16 +16,17 @@ public final class SMTPServer: Sendable {
         self.configuration = configuration
     }
 
+    /// The listeners that are bound, with the addresses that they got.
     public var bound: [ListenerGroup<SMTPListener>.Bound] { listeners.bound }
 
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.
     public var isListening: Bool { listeners.isListening }
 
-    /// Binds all `listeners`, or none. `observe` is called on the event loops; it must be quick.
+    /// Binds all `listeners`, or none. `observe` is called on the event loops, so it must be quick.
     ///
     /// - Parameters:
-    ///   - limiter: counts the connections; shared with the relay's other servers.
-    ///   - proxy: what listeners hold connections to that begin with a PROXY header.
+    ///   - limiter: counts the connections. The relay's other servers share it.
+    ///   - proxy: the policy for listeners whose connections begin with a PROXY header.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     public static func start(
         _ listeners: [SMTPListener], configuration: SMTPServerConfiguration, admission: Admission,
@@ -58,23 +59,24 @@ public final class SMTPServer: Sendable {
         if isImplicitTLS, let tls = service.tls {
             try handlers.addHandler(TLSServerHandler(context: tls.current))
         }
-        // Over a Unix socket, which systemd may have passed on, nobody has an address.
+        // A client on a Unix socket, which systemd may have passed on, has no address.
         try handlers.addHandler(
             SMTPChannelHandler(
                 service: service, client: client ?? IPAddress(ipv4: 0), isImplicitTLS: isImplicitTLS))
     }
 
-    /// What clients are held to from now on. A connection keeps what held when it was made, so that what the client was
-    /// told stays true.
+    /// Sets the configuration for connections from now on. A connection keeps the configuration that it began with, so
+    /// that what the client was told stays true.
     public func reconfigure(_ configuration: SMTPServerConfiguration) { self.configuration.value = configuration }
 
-    /// Stops listening, lets each connection finish the transaction it is in, and closes what is left after `limit`.
+    /// Stops listening and lets each connection finish its transaction. Connections that are left after `limit` are
+    /// closed.
     ///
-    /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
+    /// Returns when all connections have ended. Each connection enforces the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }
 
-/// Which port the operator of a client that came to the wrong one is told.
+/// The port that is named to the operator of a client that connected to the wrong port.
 struct PortHint: Sendable {
     private var startTLS: Int?
     private var implicitTLS: Int?

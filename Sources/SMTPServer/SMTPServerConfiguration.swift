@@ -2,21 +2,21 @@ import Listening
 import NIOCore
 import RelayCore
 
-/// What the server holds clients to.
+/// The settings that apply to clients.
 public struct SMTPServerConfiguration: Sendable {
-    /// Said in the greeting and in the trace field.
+    /// The relay's host name in the greeting and in the trace field.
     public var hostname: String
-    /// Octets of message content.
+    /// The largest message content that is allowed, in octets.
     public var maximumMessageSize: Int
     public var maximumRecipients: Int
     /// How long a client may take between two commands.
     public var idleTimeout: Duration
     /// How long a client may take from connecting until it has authenticated.
     public var authenticationTimeout: Duration
-    /// Clients that may authenticate without TLS.
+    /// The networks whose clients may authenticate without TLS.
     public var plaintextAuthenticationNetworks: [NetworkBlock]
 
-    /// The least speed of a message in octets a second, measured over a minute.
+    /// The lowest transfer rate of a message's content in octets per second, measured over a minute.
     public static let minimumTransferRate = 500
 
     var timeouts: Timeouts {
@@ -37,12 +37,12 @@ public struct SMTPServerConfiguration: Sendable {
     }
 }
 
-/// A place to listen at, and how TLS begins there.
+/// Where the server listens, and how TLS begins there.
 public struct SMTPListener: Hashable, Sendable {
     public enum Security: Hashable, Sendable {
-        /// STARTTLS (RFC 3207).
+        /// TLS begins with STARTTLS (RFC 3207).
         case startTLS
-        /// TLS from the first octet (RFC 8314).
+        /// TLS begins with the first octet (RFC 8314).
         case implicitTLS
     }
 
@@ -50,7 +50,7 @@ public struct SMTPListener: Hashable, Sendable {
 
     public var place: Place
     public var security: Security
-    /// Whether each connection must begin with a PROXY header, in front of TLS.
+    /// Whether each connection must begin with a PROXY header, which comes before TLS.
     public var takesProxyHeader: Bool
 
     public init(_ place: Place, _ security: Security, takesProxyHeader: Bool = false) {

@@ -18,7 +18,7 @@ def test_tls_on_a_starttls_port(own_relay):
     with pytest.raises((ssl.SSLError, ConnectionError)):
         with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as raw:
             context.wrap_socket(raw, server_hostname="localhost")
-    logged = line(relay, "TLS where a command was expected, connection closed")
+    logged = line(relay, "TLS handshake where an SMTP command was expected, connection closed")
     assert "for TLS from the first octet use port" in logged and "notice" in logged
     assert "line-ending" not in relay.log_text()
 

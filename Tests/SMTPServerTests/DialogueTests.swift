@@ -101,7 +101,7 @@ func testTLS() throws -> ReloadableTLSContext {
         let client = try await fixture.greeted()
         await client.send("GET / HTTP/1.1\r\n")
         #expect(try await client.remainingReplies() == [])
-        #expect(fixture.logs.entries("HTTP where SMTP is spoken, connection closed").count == 1)
+        #expect(fixture.logs.entries("HTTP request on an SMTP port, connection closed").count == 1)
     }
 
     /// However many refusals a client causes, and however it varies them.
@@ -129,7 +129,7 @@ func testTLS() throws -> ReloadableTLSContext {
         await client.send("STARTTLS\r\nEHLO injected\r\n")
         #expect(try await client.remainingReplies() == [])
         #expect(fixture.openConnections == 0)
-        #expect(fixture.logs.entries("plaintext behind STARTTLS, connection closed").count == 1)
+        #expect(fixture.logs.entries("plaintext data after STARTTLS, connection closed").count == 1)
     }
 
     /// In a read of its own it goes to TLS, which it is not.

@@ -8,7 +8,7 @@ import Testing
     private static let notAuthenticated =
         "421 4.4.2 relay.example.com allows 60 s to authenticate, closing the connection"
     private static let tooSlow =
-        "421 4.4.2 relay.example.com wants a message to move at 500 octets a second or more, closing the connection"
+        "421 4.4.2 relay.example.com requires a message to arrive at 500 octets a second or more, closing the connection"
 
     /// Nothing a second before, the reply and the connection's end at the second.
     private func expectEnd(_ client: Client, _ fixture: ServerFixture, after seconds: Int, with reply: String)

@@ -33,10 +33,10 @@ struct CommandTests {
             // Nothing that could look like something else in a trace field.
             ("EHLO my pc", "EHLO my?pc"), ("EHLO a(b)c;d", "EHLO a?b?c?d"), (#"EHLO a<b>"c""#, "EHLO a?b??c?"),
             (#"EHLO b\u{FC}cher"#, "EHLO b??cher"), ("EHLO my_pc", "EHLO my_pc"),
-            ("EHLO", "501 5.5.4 Say the client's name: EHLO client.example.com"),
-            ("HELO ", "501 5.5.4 Say the client's name: HELO client.example.com"),
+            ("EHLO", "501 5.5.4 Give the client's host name: EHLO client.example.com"),
+            ("HELO ", "501 5.5.4 Give the client's host name: HELO client.example.com"),
             ("EHLO " + String(repeating: "a", count: 255), "EHLO " + String(repeating: "a", count: 255)),
-            ("EHLO " + String(repeating: "a", count: 256), "501 5.5.4 Say the client's name: EHLO client.example.com"),
+            ("EHLO " + String(repeating: "a", count: 256), "501 5.5.4 Give the client's host name: EHLO client.example.com"),
             ("STARTTLS", "STARTTLS"), ("starttls ", "STARTTLS"), ("STARTTLS now", noArgument),
             ("DATA", "DATA"), ("Data", "DATA"), ("DATA <x>", noArgument),
             ("RSET", "RSET"), ("RSET x", noArgument), ("QUIT", "QUIT"), ("quit", "QUIT"), ("QUIT now", noArgument),

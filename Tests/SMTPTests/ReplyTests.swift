@@ -82,7 +82,7 @@ struct ReplyTests {
             ),
             (
                 Reply.transferTooSlow("relay.test", octetsPerSecond: 500),
-                "421 4.4.2 relay.test wants a message to move at 500 octets a second or more, closing the connection"
+                "421 4.4.2 relay.test requires a message to arrive at 500 octets a second or more, closing the connection"
             ),
             (
                 Reply.messageTooLarge(limit: 99),

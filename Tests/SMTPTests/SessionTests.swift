@@ -688,7 +688,7 @@ struct SessionTests {
                 > AUTH PLAIN
                 < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
                 > EHLO
-                < 501 5.5.4 Say the client's name: EHLO client.example.com
+                < 501 5.5.4 Give the client's host name: EHLO client.example.com
                 ! too long line
                 < 500 5.5.2 The command line is too long
                 ! bare LF

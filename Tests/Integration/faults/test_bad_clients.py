@@ -179,5 +179,5 @@ def test_one_byte_a_second_is_no_way_to_send_a_message(own_relay):
                 break
         except TimeoutError:
             continue
-    assert reply.startswith(b"421 4.4.2 relay.example.com wants a message to move at 500 octets a second")
+    assert reply.startswith(b"421 4.4.2 relay.example.com requires a message to arrive at 500 octets a second")
     relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
