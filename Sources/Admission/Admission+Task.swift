@@ -1,7 +1,7 @@
 import InternetMessage
 import RelayCore
 
-/// For faces that work in tasks: the whole way of a message whose content comes as a sequence.
+/// For faces that work in tasks: takes a message whose content comes as an asynchronous sequence.
 extension Admission {
     public func authenticate(
         userName: [UInt8], password: [UInt8], client: IPAddress
@@ -19,15 +19,15 @@ extension Admission {
         }
     }
 
-    /// Takes one message. Returns the id under which it is in the queue, on disk, or why it is not.
+    /// Takes one message. When it is in the queue and on disk, returns its id. Otherwise returns the refusal.
     ///
     /// - Parameters:
     ///   - recipients: at least one.
-    ///   - content: the message in pieces of any size; what is over ``MessageIntake/inlineLimit`` octets goes to the spool while
-    ///     it comes, so memory stays bounded.
-    ///   - maximumDelay: how long the key's rate may hold the message back; nil: as long as the settings allow.
-    ///   - options: what is asked for beside the message.
-    /// - Throws: what the sequence throws, and `CancellationError`; the message is given up then.
+    ///   - content: the message, in pieces of any size. Above ``MessageIntake/inlineLimit`` octets it goes to the spool
+    ///     as it arrives, so memory stays bounded.
+    ///   - maximumDelay: how long the key's rate may delay the message; nil: as long as the settings allow.
+    ///   - options: what the client asked for in addition to the message.
+    /// - Throws: what the sequence throws, and `CancellationError`. The message is then given up.
     public func receive<Content: AsyncSequence>(
         from path: ReversePath, to recipients: [AddrSpec], content: Content, origin: Origin, _ grant: Grant,
         maximumDelay: Duration? = nil, options: SubmissionOptions = SubmissionOptions()
@@ -52,23 +52,25 @@ extension Admission {
         }
     }
 
-    /// As ``ask(_:completion:)``.
+    /// The same as ``ask(_:completion:)``, for tasks.
     public func ask(_ question: RateQuestion) async -> RateAnswer {
         await withCheckedContinuation { continuation in
             ask(question) { continuation.resume(returning: $0) }
         }
     }
 
-    /// As ``Reception/open(maximumDelay:)``, and asks the store where only that can say. Returns no question.
+    /// The same as ``Reception/open(maximumDelay:)``, but asks the store when only the store can answer. Never returns
+    /// a question.
     public func open(_ reception: inout Reception, maximumDelay: Duration? = nil) async -> Reception.Opening {
         let opening = reception.open(maximumDelay: maximumDelay)
         guard case .ask(let question) = opening else { return opening }
         return reception.opened(await ask(question))
     }
 
-    /// Brings the content of a message that is open. Returns the message, to be submitted, or why it is refused.
+    /// Passes the content to a reception that is open. Returns the message, which must then be submitted, or the
+    /// refusal.
     ///
-    /// - Throws: what the sequence throws; the message is given up then.
+    /// - Throws: what the sequence throws. The message is then given up.
     public func complete<Content: AsyncSequence>(
         _ reception: inout Reception, content: Content
     ) async throws(Content.Failure) -> Result<CompleteMessage, Refusal> where Content.Element == [UInt8] {
@@ -90,7 +92,7 @@ extension Admission {
     ) async -> Result<CompleteMessage, Refusal> {
         switch reception.finish() {
         case .wait:
-            // Pieces are written one after the other here, so none is under way.
+            // Pieces are written one after another here, so none is being written now.
             await spool.discard()
             return .failure(.storageUnavailable)
         case .refused(let refusal):
@@ -109,7 +111,7 @@ extension Admission {
         }
     }
 
-    /// Takes the messages of one batch into the queue, in one transaction. Returns an outcome for each.
+    /// Takes the messages of one batch into the queue, in one transaction. Returns a result for each message, in order.
     public func submit(_ batch: [CompleteMessage]) async -> [Result<MessageID, Refusal>] {
         await withCheckedContinuation { continuation in
             submit(batch) { continuation.resume(returning: $0) }
@@ -117,14 +119,14 @@ extension Admission {
     }
 }
 
-/// The spool of a message that a task receives: one piece after the other.
+/// The spool of a message that a task receives. Pieces are written one after another.
 private struct TaskSpool {
     let admission: Admission
     private var file: (any SpoolFile)?
 
     init(admission: Admission) { self.admission = admission }
 
-    /// Does what the reception wants, until it wants more content.
+    /// Does what the reception asks for, until it asks for more content.
     mutating func follow(_ reception: inout Admission.Reception) async {
         while true {
             switch reception.next() {
@@ -145,7 +147,7 @@ private struct TaskSpool {
         }
     }
 
-    /// Nil when the disk failed.
+    /// Returns nil when the disk failed.
     mutating func finish(_ last: [UInt8]) async -> SpooledBody? {
         guard let file else { return nil }
         self.file = nil

@@ -3,21 +3,22 @@ import Logging
 import RelayCore
 import Synchronization
 
-/// Decides who may submit and what is taken: keys, limits, the header's authors, and the durable queue behind them.
+/// Decides who may submit and what is accepted: it checks keys, limits and the header's authors, and uses the durable
+/// queue.
 ///
-/// Knows nothing of SMTP or HTTP. A face brings a key and a client's address and gets a ``Grant``. With that it begins a
-/// ``Reception``, the course of one message. What comes of it is an id or a ``RelayCore/Refusal``. What is refused, slowed down or
-/// authenticated is counted and logged here, by reason word; a face only words the reply.
+/// It knows nothing of SMTP or HTTP. A face passes in a key and a client's address and gets a ``Grant``. With the grant
+/// it begins a ``Reception``, which takes one message. The result is an id or a ``RelayCore/Refusal``. Admission counts
+/// and logs, by reason word, each refusal, each delayed message and each authentication. A face only words the reply.
 public final class Admission: Sendable {
     public struct Configuration: Sendable {
         public var hostname: String
-        /// Octets of message content.
+        /// The largest message content that is allowed, in octets.
         public var maximumMessageSize: Int
         public var maximumRecipients: Int
-        /// How long a submission may be held back until the key's rate allows it.
+        /// How long a submission may be delayed until the key's rate allows it.
         public var maximumRateDelay: Duration
         public var preparation: PreparationPolicy
-        /// Whether a message that is sent again is recognised; a key can opt out.
+        /// Whether a message that is sent again is recognised. A key can opt out.
         public var detectsRepeats: Bool
         public var throttle: AuthenticationThrottle.Configuration
 
@@ -45,7 +46,7 @@ public final class Admission: Sendable {
 
     private let currentConfiguration: Mutex<Configuration>
     private let store: any KeyDirectoryStore & SubmissionStore
-    /// What tells repeats is made with it.
+    /// The key for the fingerprints that recognise repeats.
     let repeatKey: RepeatKey?
     let clock: any RelayClock
     private let observe: @Sendable (Event) -> Void
@@ -53,10 +54,10 @@ public final class Admission: Sendable {
     let rates: KeyRates
     private let state: Mutex<State>
     private let logger: Logger
-    /// The log lines that clients cause, those of the faces too.
+    /// The log lines that clients cause, including those of the faces.
     public let clientLog: ClientLog
 
-    /// - Parameter observe: is told what happens, on any thread; it must be quick.
+    /// - Parameter observe: is called for each event, on any thread. It must be quick.
     public init(
         configuration: Configuration, store: any KeyDirectoryStore & SubmissionStore, clock: any RelayClock,
         logger: Logger,
@@ -85,15 +86,15 @@ public final class Admission: Sendable {
 
     var configuration: Configuration { currentConfiguration.withLock { $0 } }
 
-    /// Other settings from now on, for messages that begin. The throttle keeps those that it began with.
+    /// Sets the configuration for messages that begin from now on. The throttle keeps the settings that it began with.
     public func reconfigure(_ configuration: Configuration) {
         currentConfiguration.withLock { $0 = configuration }
     }
 
     // MARK: Authentication
 
-    /// Decides who the client is, and whether its key may be used for sending. `completion` is called once: here, or on a thread of
-    /// the store's.
+    /// Authenticates a client and decides whether its key may be used for sending. `completion` is called once: before
+    /// this function returns, or on a thread of the store.
     public func authenticate(
         userName: [UInt8], password: [UInt8], client: IPAddress,
         completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
@@ -103,8 +104,8 @@ public final class Admission: Sendable {
             completion: completion)
     }
 
-    /// Decides who the client is, and whether its key may be used for `scope`. `completion` is called once: here, or on a thread of
-    /// the store's.
+    /// Authenticates a client and decides whether its key may be used for `scope`. `completion` is called once: before
+    /// this function returns, or on a thread of the store.
     public func authenticate(
         _ presented: PresentedKey, for scope: Scope, client: IPAddress,
         completion: @escaping @Sendable (Result<Grant, AuthenticationRefusal>) -> Void
@@ -133,7 +134,7 @@ public final class Admission: Sendable {
             stored = try found.get()
         } catch {
             observe(.storageFailed(error))
-            // Where the store is to blame, nobody was guessing.
+            // The store failed, so this does not count as a guess.
             return .failure(refuse(.lookUpFailed, nil, client))
         }
         let now = clock.now()
@@ -154,9 +155,10 @@ public final class Admission: Sendable {
         return .success(Grant(subject: key, secret: digest, client: client, scope: scope))
     }
 
-    /// The use of a key by the relay's operator, who need not show its secret. The key's rules hold all the same.
+    /// Grants the use of a key to the relay's operator, who need not show the key's secret. The key's rules still
+    /// apply.
     ///
-    /// - Parameter client: where the operator is, for the key's networks and the record.
+    /// - Parameter client: the operator's address, for the key's networks and for the record.
     public func grant(toOperatorUsing id: KeyID, for scope: Scope, client: IPAddress) async -> Result<Grant, Refusal> {
         do {
             guard let stored = try await store.storedKey(id) else { return .failure(.keyGone) }
@@ -171,8 +173,9 @@ public final class Admission: Sendable {
         }
     }
 
-    /// The same grant again, for a client that shows the same key once more on one connection; nil where that must be decided
-    /// again. What a grant says of its key is at most a moment old, and the store decides on each message once more.
+    /// Returns the same grant again, for a client that shows the same key once more on one connection. Returns nil when
+    /// the client must authenticate again. What a grant says of its key is at most a moment old, and the store decides
+    /// again on each message.
     public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
         let now = clock.now()
         guard grant.scope == scope, grant.client == client,
@@ -183,8 +186,8 @@ public final class Admission: Sendable {
         return grant
     }
 
-    /// Whether a grant still holds, as the store says now: for an answer that must not go out once the key was revoked. A refusal has
-    /// been counted and logged.
+    /// Asks the store whether a grant is still valid. For an answer that must not be sent after the key was revoked. A
+    /// refusal has been counted and logged.
     public func confirm(_ grant: Grant) async -> Refusal? {
         let refusal: Refusal?
         do {
@@ -217,11 +220,11 @@ public final class Admission: Sendable {
         }
     }
 
-    /// The messages that were accepted for earlier requests, nil for each that is new. What it says is of this moment: the store decides
-    /// again when a message is submitted.
+    /// For each request: the message that an earlier request with the same idempotency key created, or nil when the
+    /// request is new. This holds for the present moment only: the store decides again when a message is submitted.
     ///
-    /// For a face that would refuse requests for the key's rate or cap, though a repeat uses none of it. Each mismatch has been counted
-    /// and logged. Fails where the key may not be used any more.
+    /// For faces that would refuse requests because of the key's rate or cap, since a repeat uses none of it. Each
+    /// mismatch has been counted and logged. Fails when the key may not be used any more.
     public func earlierMessages(
         _ requests: [Idempotency], _ grant: Grant
     ) async -> Result<[Result<MessageID?, Refusal>], Refusal> {
@@ -230,7 +233,7 @@ public final class Admission: Sendable {
             let fingerprints = requests.flatMap { [$0.request] + ($0.part.map { [$0] } ?? []) }
             found = try await store.requests(under: Array(Set(fingerprints)), now: clock.now())
         } catch {
-            // The store says so again when the messages are submitted.
+            // If the store still fails, it says so when the messages are submitted.
             observe(.storageFailed(error))
             found = [:]
         }
@@ -247,10 +250,10 @@ public final class Admission: Sendable {
             })
     }
 
-    // MARK: What is told
+    // MARK: Reports
 
-    /// Counts and logs a refusal that a client is given. Faces call it for what they decide by themselves; a refusal that comes
-    /// from here has been told already.
+    /// Counts and logs a refusal that a client is given. Faces call it for refusals that they decide themselves. A
+    /// refusal that Admission returns has been reported already.
     public func tell(_ refusal: Refusal, client: IPAddress, key: KeyID?) {
         observe(.refused(refusal.reason))
         clientLog.write(
@@ -270,26 +273,28 @@ public final class Admission: Sendable {
 
     // MARK: Rate
 
-    /// A question about a key's rate that only the store can answer, since several relays share the rate.
+    /// A question about a key's rate. Only the store can answer it, since several relays share the rate.
     public struct RateQuestion: Sendable {
         let question: KeyRates.Question
     }
 
-    /// The answer to it, for ``Reception/opened(_:)``. What it holds of the rate goes back by itself where nobody uses it.
+    /// The answer to a question, for ``Reception/opened(_:)``. If it is not used, the emails that it holds go back to
+    /// the rate when it is released.
     public struct RateAnswer: Sendable {
         let answer: KeyRates.Answer
     }
 
-    /// Asks the store about a key's rate. `completion` is called once: here, or on a thread of the store's. Questions about one key are
-    /// answered in their order.
+    /// Asks the store about a key's rate. `completion` is called once: before this function returns, or on a thread of
+    /// the store. Questions about one key are answered in their order.
     public func ask(_ question: RateQuestion, completion: @escaping @Sendable (RateAnswer) -> Void) {
         rates.ask(question.question) { completion(RateAnswer(answer: $0)) }
     }
 
-    /// Takes the emails of several messages from a key's rate at once, all or none of them: a share for each of `counts`.
+    /// Takes the emails of several messages from a key's rate at once, either all or none. Returns a share for each of
+    /// `counts`.
     ///
-    /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is held back: a face that
-    /// takes batches has its clients repeat them. A refusal has been counted and logged.
+    /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is delayed: a
+    /// face that takes batches tells its clients to send them again. A refusal has been counted and logged.
     public func takeRate(forBatch counts: [Int], _ grant: Grant) async -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
@@ -311,7 +316,7 @@ public final class Admission: Sendable {
         return .failure(refusal)
     }
 
-    /// What the store would refuse in any case is not worth sending.
+    /// The refusal that the store would give in any case. The client then need not send the content.
     func refusalBeforeContent(_ emails: Int, _ grant: Grant, isBatch: Bool = false) -> Refusal? {
         let now = clock.now()
         let limits = grant.key.limits
@@ -322,8 +327,9 @@ public final class Admission: Sendable {
             ?? store.refusalOfSpace(for: grant.key.environment, size: 0)
     }
 
-    /// How a key's rate stands: for a face that tells its clients. Where several relays share the rate, it is what this relay knows: what
-    /// the store has answered last, without what other relays took since. So a client may be refused earlier than it says.
+    /// The state of a key's rate, for a face that reports it to its clients. Where several relays share the rate, it is
+    /// what this relay knows: the store's last answer, without what other relays have taken since. So a client may be
+    /// refused earlier than the state suggests.
     public func rateStanding(of grant: Grant) -> RateStanding {
         let key = grant.key
         return RateStanding(limits: key.limits, available: rates.available(key))
@@ -331,7 +337,8 @@ public final class Admission: Sendable {
 
     // MARK: Message
 
-    /// For every message that this relay makes or takes: ids are unique by the one generator of each instance.
+    /// A new id, for every message that this relay creates or takes. Each instance has one generator, so ids are
+    /// unique.
     public func nextID(at now: Timestamp) -> MessageID {
         let instance = store.instance
         return state.withLock { $0.ids.next(at: now, instance: instance) }
@@ -341,10 +348,11 @@ public final class Admission: Sendable {
         try await store.makeSpoolFile(for: id)
     }
 
-    /// The spool failed under a message on its way in.
+    /// Reports that the spool failed while a message was being received.
     public func storageFailed(_ error: any Error) { observe(.storageFailed(error)) }
 
-    /// Takes a message into the queue. `completion` is called, on any thread, once it is on disk or refused for good.
+    /// Takes a message into the queue. `completion` is called, on any thread, when the message is on disk or finally
+    /// refused.
     public func submit(
         _ message: CompleteMessage, completion: @escaping @Sendable (Result<MessageID, Refusal>) -> Void
     ) {
@@ -355,13 +363,13 @@ public final class Admission: Sendable {
         }
     }
 
-    /// Takes the messages of one batch into the queue, in one transaction. `completion` is called, on any thread, with an outcome
-    /// for each, once all are on disk or refused for good.
+    /// Takes the messages of one batch into the queue, in one transaction. `completion` is called, on any thread, with
+    /// a result for each message. This happens when all of them are on disk or finally refused.
     public func submit(
         _ batch: [CompleteMessage], completion: @escaping @Sendable ([Result<MessageID, Refusal>]) -> Void
     ) {
         guard let first = batch.first else { return completion([]) }
-        // The store decides on all of them at once, as to the daily cap.
+        // The store decides on all of them together, because of the daily cap.
         let whole = SubmissionBatch(first: first.id, emails: batch.reduce(0) { $0 + $1.emails })
         let outcomes = Mutex<[Result<MessageID, Refusal>]>([])
         let submissions = batch.map { message in
@@ -371,7 +379,7 @@ public final class Admission: Sendable {
         }
         commits.submit(submissions) { [self] i, result in
             settle(batch[i], result)
-            // They come in the batch's order.
+            // The results come in the batch's order.
             let all = outcomes.withLock { outcomes in
                 outcomes.append(result)
                 return outcomes
@@ -381,19 +389,19 @@ public final class Admission: Sendable {
         }
     }
 
-    /// What follows from a message's outcome before the client hears of it.
+    /// Does what follows from a message's result before the client gets the reply.
     private func settle(_ message: CompleteMessage, _ result: Result<MessageID, Refusal>) {
         let (submission, grant) = (message.submission, message.grant)
         switch result {
         case .success(let first) where first != submission.id:
-            // Queued once already: the rate was not used, and these bytes are not needed.
+            // The message was queued before. This copy did not use the rate, and its bytes are not needed.
             message.reservation.giveBack()
             if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
         case .success: message.reservation.spend()
         case .failure(let refusal):
             message.reservation.giveBack()
             note(refusal, grant)
-            // After a storage error it is not known what the disk holds: the store's own cleaning decides then.
+            // After a storage error the content of the disk is unknown. The store's own clean-up decides then.
             if refusal.reason != .storage, case .spooled(let body) = submission.body {
                 Task { await store.discard(body) }
             }
@@ -401,7 +409,7 @@ public final class Admission: Sendable {
         }
     }
 
-    /// Tells observers and the log of a message that is in the queue. A refusal has been told already.
+    /// Reports a message that is in the queue to observers and to the log. A refusal has been reported already.
     private func report(_ message: CompleteMessage, _ result: Result<MessageID, Refusal>) {
         guard case .success(let id) = result else { return }
         let submission = message.submission
@@ -432,8 +440,9 @@ public final class Admission: Sendable {
 
     // MARK: Upkeep
 
-    /// Keeps grants up to date with other processes' changes, writes usage down at least once a second, and tells how many log
-    /// lines were left out, until cancelled. Call ``flushActivity()`` afterwards, when nothing submits any more.
+    /// Runs until cancelled. Applies other processes' changes to grants, records usage at least once a second, and
+    /// reports how many log lines were left out. Call ``flushActivity()`` afterwards, when nothing is submitted any
+    /// more.
     public func run() async {
         var seen: Int64?
         var rounds = 0
@@ -450,7 +459,8 @@ public final class Admission: Sendable {
                     seen = counter
                 }
             } catch {
-                // The store's own calls report what they suffer; a grant that is not refreshed is checked at end of data.
+                // The store's own calls report their failures. A grant that is not refreshed is checked at the end of
+                // data.
             }
             clientLog.flush()
             rates.giveBackUnused()
@@ -464,7 +474,7 @@ public final class Admission: Sendable {
     static let refreshMilliseconds: Int64 = 200
     static let roundsPerFlush = 4
 
-    /// Takes over what other processes changed about the keys in use.
+    /// Applies the changes that other processes made to the keys in use.
     public func refreshGrants() async throws {
         let keys = state.withLock { $0.keys.inUse }
         guard !keys.isEmpty else { return }
@@ -474,7 +484,7 @@ public final class Admission: Sendable {
         }
     }
 
-    /// Writes down what happened to keys since the last time; what can't be written is kept for the next.
+    /// Records what happened to keys since the last call. What can't be recorded is kept for the next call.
     public func flushActivity() async {
         var activity = state.withLock { exchange(&$0.activity, [:]) }
         for (key, hits) in rates.takeHits() {

@@ -1,28 +1,28 @@
 import RelayCore
 
 extension Admission {
-    /// What happened, for observers that count or wake the worker. ``Admission`` writes the log itself.
+    /// What happened, for observers that count events or wake the worker. ``Admission`` writes the log itself.
     public enum Event: Sendable {
         case accepted(Submission, Lane)
-        /// A client sent again what is in the queue already.
+        /// A client sent a message again that is in the queue already.
         case repeated(Submission, of: MessageID)
         case authenticated(KeyID, client: IPAddress)
         case authenticationRefused(RefusalReason)
         /// A client was given a refusal.
         case refused(RefusalReason)
-        /// A message is held back for so long, to keep a key to its rate.
+        /// A message is delayed by this time, to keep a key to its rate.
         case slowedDown(Duration)
         case storageFailed(any Error)
-        /// The store decided on so many messages in one transaction, which took so long with its sync.
+        /// The store decided on `messages` messages in one transaction. It took `seconds`, including its sync.
         case committed(messages: Int, seconds: Double)
     }
 }
 
-/// Why an authentication failed, and how long the answer is to be held back: guessing must be slow.
+/// Why an authentication failed, and how long the answer must be delayed. The delay makes guessing slow.
 public struct AuthenticationRefusal: Error, Hashable, Sendable {
     public var refusal: Refusal
     public var delay: Duration
-    /// Whether the connection is to be closed with the answer.
+    /// Whether the connection must be closed with the answer.
     public var endsConnection: Bool
 
     init(_ refusal: Refusal, delay: Duration = .zero, endsConnection: Bool = false) {

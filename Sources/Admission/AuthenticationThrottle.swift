@@ -1,26 +1,27 @@
 import RelayCore
 
-/// Slows down networks whose authentications fail, a /32 of IPv4 or a /64 of IPv6, and refuses those that guess for a while.
+/// Slows down networks whose authentications fail, and refuses networks that guess, for a limited time. A network is a
+/// /32 of IPv4 or a /64 of IPv6.
 ///
-/// Only a guess at a secret leads to the refusal. A key whose secret is right but that may not be used, or that was cut or
-/// mistyped, only slows the answers down: many applications share one address, and one with a revoked key must not shut
-/// out the others.
+/// Only guesses at a secret lead to a refusal. Other failures only delay the answers: a key whose secret is right but
+/// that may not be used, or a key that was cut off or mistyped. Many applications share one address, and one with a
+/// revoked key must not lock out the others.
 ///
-/// A pure value over moments of a monotonic clock. A success takes back all that was held against a network, so one whose
-/// last authentication succeeded is never hindered. Memory is bounded: of more networks than are to be remembered, those
-/// go that failed the longest time ago.
+/// A pure value over times of a monotonic clock. A success clears everything that was counted against a network. So a
+/// network whose last authentication succeeded is never delayed. Memory is bounded: when there are too many networks,
+/// those whose last failure is the longest ago are forgotten.
 public struct AuthenticationThrottle: Sendable {
     public struct Configuration: Sendable {
-        /// Failures within the window that are answered at once: people mistype.
+        /// The number of failures within the window that are answered at once, because people mistype.
         public var freeFailures = 2
-        /// Seconds by which the next answer is held back; each further one twice as long, up to ``longestDelay``.
+        /// The delay of the next answer, in seconds. It doubles with each further failure, up to ``longestDelay``.
         public var firstDelay = 0.125
         public var longestDelay = 1.0
-        /// Guesses within the window after which the network is refused.
+        /// The number of guesses within the window after which the network is refused.
         public var maximumGuesses = 10
-        /// Seconds until a failure is forgotten, and for which a network is refused.
+        /// In seconds: when a failure is forgotten, and how long a network is refused.
         public var window = 600.0
-        /// Networks remembered at most.
+        /// The largest number of networks that are remembered.
         public var maximumEntries = 65_536
 
         public init() {}
@@ -33,14 +34,14 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     private let configuration: Configuration
-    /// Two generations: when the younger one is full it becomes the older one, and what was older is forgotten. So nothing
-    /// is ever searched or sorted, whatever comes in.
+    /// Two generations. When the younger one is full, it becomes the older one, and the former older one is forgotten.
+    /// So nothing is ever searched or sorted, however many networks fail.
     private var younger: [IPAddress: Entry] = [:]
     private var older: [IPAddress: Entry] = [:]
 
     public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
-    /// Seconds for which the client must wait; nil when it may try.
+    /// How many seconds the client must wait; nil when it may try now.
     public func wait(for client: IPAddress, at now: MonotonicTime) -> Double? {
         guard let entry = entry(of: client, at: now), entry.guesses >= configuration.maximumGuesses else {
             return nil
@@ -49,7 +50,7 @@ public struct AuthenticationThrottle: Sendable {
             entry.since.advanced(bySeconds: configuration.window).seconds(since: now), configuration.window)
     }
 
-    /// Seconds by which the answer to a failure, already counted, is to be held back.
+    /// By how many seconds the answer to a failure must be delayed. The failure has been counted already.
     public func delay(for client: IPAddress, at now: MonotonicTime) -> Double {
         let failures = entry(of: client, at: now)?.failures ?? 0
         var delay = failures > configuration.freeFailures ? configuration.firstDelay : 0
@@ -61,14 +62,15 @@ public struct AuthenticationThrottle: Sendable {
         return min(delay, configuration.longestDelay)
     }
 
-    /// - Parameter isGuess: whether it could have been a guess at the secret of a key.
+    /// - Parameter isGuess: whether the client may have guessed at the secret of a key.
     public mutating func failed(_ client: IPAddress, isGuess: Bool, at now: MonotonicTime) {
         let network = client.host
         var entry = entry(of: client, at: now) ?? Entry(failures: 0, guesses: 0, since: now)
         entry.failures += 1
         if isGuess {
             entry.guesses += 1
-            // The window begins again only when the network gets refused, so that it is refused for all of it.
+            // The window begins again only when the network begins to be refused, so that it is refused for a whole
+            // window.
             if entry.guesses >= configuration.maximumGuesses { entry.since = now }
         }
         older[network] = nil
@@ -87,7 +89,7 @@ public struct AuthenticationThrottle: Sendable {
 
     public var count: Int { younger.count + older.count }
 
-    /// Nil once it is forgotten.
+    /// Returns nil when the network's failures have been forgotten.
     private func entry(of client: IPAddress, at now: MonotonicTime) -> Entry? {
         let network = client.host
         guard let entry = younger[network] ?? older[network], now.seconds(since: entry.since) < configuration.window

@@ -2,11 +2,11 @@ import Logging
 import RelayCore
 import Synchronization
 
-/// The log lines that clients cause. However many a client causes, it gets few of them: nobody can drown the log.
+/// Writes the log lines that clients cause, and limits their number for each client. So no client can flood the log.
 ///
-/// A line goes out at once, up to nine of them for a client and second. Further ones are counted, and one
-/// line at the end of the second says how many there were, and about what. Lines of level debug are all written: an operator
-/// who sets that level wants to see everything.
+/// The first nine lines of a client in a second are written at once. Further lines are counted. At the end of the
+/// second, one line says how many there were and what they were about. Lines of level debug are all written: an
+/// operator who sets that level wants to see everything.
 public final class ClientLog: Sendable {
     private let logger: Logger
     private let clock: any RelayClock
@@ -21,9 +21,10 @@ public final class ClientLog: Sendable {
     public func isEnabled(_ level: Logger.Level) -> Bool { level >= logger.logLevel }
 
     /// - Parameters:
-    ///   - message: what happened, in a constant of the program.
-    ///   - kind: tells apart lines with one message, such as a reason word: lines that are left out are counted by both.
-    ///   - metadata: further fields; may hold what a client said, the handler of the log makes it harmless.
+    ///   - message: what happened. It must be a constant of the program.
+    ///   - kind: tells apart lines with the same message, such as a reason word. Lines that are left out are counted by
+    ///     both.
+    ///   - metadata: further fields. They may hold what a client said, because the log handler escapes it.
     public func write(
         _ level: Logger.Level, _ message: String, client: IPAddress, kind: String = "",
         metadata: @autoclosure () -> Logger.Metadata = [:]
@@ -40,7 +41,7 @@ public final class ClientLog: Sendable {
         logger.log(level: level, "\(message)", metadata: metadata)
     }
 
-    /// Writes the summaries of the seconds that are over. To be called about once a second.
+    /// Writes the summaries of the seconds that are over. Call it about once a second.
     public func flush() {
         let now = clock.monotonicNow()
         for summary in limiter.withLock({ $0.flush(at: now) }) { write(summary) }
@@ -56,14 +57,14 @@ public final class ClientLog: Sendable {
     }
 }
 
-/// Decides which lines about clients are written: a value over moments of a monotonic clock, of bounded size.
+/// Decides which lines about clients are written. A value over times of a monotonic clock, with a bounded size.
 struct ClientLogLimiter: Sendable {
     /// How many lines a client had left out in one second.
     struct Summary: Hashable, Sendable {
-        /// Nil: of clients beyond those that are told apart.
+        /// Nil stands for the clients beyond ``ClientLogLimiter/maximumClients``, which are counted together.
         var client: IPAddress?
         var count: Int
-        /// The messages and kinds of those lines, with how many there were of each.
+        /// The messages and kinds of those lines, each with its count.
         var about: [String]
     }
 
@@ -73,23 +74,23 @@ struct ClientLogLimiter: Sendable {
         var leftOut: [String: Int] = [:]
     }
 
-    /// Lines of a client in a second that are written as they are; the summary is one more.
+    /// How many lines of a client are written in a second. The summary is one more.
     static let direct = 9
-    /// Seconds of a window.
+    /// The length of a window in seconds.
     static let window = 1.0
-    /// Clients told apart at one time.
+    /// The largest number of clients that are counted separately at one time.
     static let maximumClients = 4096
 
     private var windows: [IPAddress: Window] = [:]
-    /// Lines of clients beyond ``maximumClients``.
+    /// The lines of clients beyond ``maximumClients``.
     private var others = 0
     private var othersSince = MonotonicTime.distantPast
 
-    /// Whether the line is to be written, and the summaries that are due before it.
+    /// Returns whether the line must be written, and the summaries that are due before it.
     mutating func add(
         _ message: String, _ kind: String, _ client: IPAddress, at now: MonotonicTime
     ) -> (goesOut: Bool, due: [Summary]) {
-        // An IPv6 network of /64 is one host's: its addresses cost nothing.
+        // An IPv6 network of /64 counts as one host, because its addresses cost nothing.
         let host = client.host
         var due: [Summary] = []
         var window = windows[host]
@@ -116,7 +117,7 @@ struct ClientLogLimiter: Sendable {
         return (goesOut, due)
     }
 
-    /// The summaries of all windows that are over, which are forgotten.
+    /// Returns the summaries of all windows that are over, and forgets these windows.
     mutating func flush(at now: MonotonicTime) -> [Summary] {
         guard !windows.isEmpty || others > 0 else { return [] }
         var due: [Summary] = []

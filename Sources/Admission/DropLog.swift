@@ -1,16 +1,18 @@
 import Logging
 import RelayCore
 
-/// Tells the log which messages an operator has ended, in the form of the lines about those that end by themselves.
+/// Writes a log line for each message that an operator has dropped, in the form of the lines for other messages that
+/// end.
 ///
-/// The relay logs the ends that its workers record. Without these lines a message that was dropped would have a beginning in the log and
-/// no end.
+/// Workers log only the ends that they record. Without these lines, the log would show the beginning of a dropped
+/// message but not its end.
 public struct DropLog: Sendable {
     private let logger: Logger
 
     public init(to logger: Logger) { self.logger = logger }
 
-    /// A line for each of these messages that has been dropped; some may have been sent before it came to that.
+    /// Writes a line for each of these messages that has been dropped. Some of them may have been sent before they
+    /// could be dropped.
     public func write(_ messages: [MessageID], of store: some MessageRecords, now: Timestamp) async throws {
         for start in stride(from: 0, to: messages.count, by: Steering.batch) {
             let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
@@ -33,10 +35,11 @@ public struct DropLog: Sendable {
 }
 
 extension KeyAdministration where Self: MessageRecords {
-    /// Revokes a key, as ``KeyAdministration/revokeKey(_:queued:now:)`` does. Returns the messages that may have been dropped, for ``DropLog``.
+    /// Revokes a key, as ``KeyAdministration/revokeKey(_:queued:now:)`` does. Returns the messages that may have been
+    /// dropped, for ``DropLog``.
     ///
-    /// What is to be dropped is held first: while it is looked up for the log, nothing is added and nothing is sent. An interruption leaves
-    /// it held.
+    /// The messages to be dropped are held first. So while they are looked up for the log, no message is added and none
+    /// is sent. If this is interrupted, they stay held.
     public func revokeKey(_ id: KeyID, queued: QueuedDisposition, clock: some RelayClock) async throws -> [MessageID] {
         guard queued == .drop else {
             try await revokeKey(id, queued: queued, now: clock.now())

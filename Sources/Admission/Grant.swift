@@ -1,36 +1,37 @@
 import RelayCore
 import Synchronization
 
-/// What a client has by its authentication: the use of a key for one scope, with the secret that it showed, from where it came.
+/// What a client gets when it authenticates: the use of a key for one scope, with the secret that it showed and from
+/// its address.
 ///
-/// What it says of the key is at most a moment old, which is enough for the early answers at MAIL, RCPT and DATA. The answer that
-/// counts, at the end of data, is given in the store's own transaction.
+/// What it says of the key is at most a moment old. That is enough for the early replies at MAIL, RCPT and DATA. The
+/// decision that counts is made at the end of data, in the store's own transaction.
 public struct Grant: Sendable {
     let subject: KeyInUse
     let secret: KeyDigest
-    /// From where the client has authenticated.
+    /// The address from which the client authenticated.
     public let client: IPAddress
-    /// What the key is used for.
+    /// The scope that the key is used for.
     public let scope: Scope
 
     public var id: KeyID { subject.id }
     public var key: Key { subject.stored.key }
 
-    /// To be decided by the store, as far as the grant is concerned.
+    /// A request to cancel a message, with the grant's data. The store decides on it.
     public func cancellation(of message: MessageID) -> Cancellation {
         Cancellation(of: message, key: id, secret: secret, scope: scope, client: client)
     }
 
-    /// Whether it still holds: the key may have been revoked since, or changed, or given another secret.
+    /// Whether the grant is no longer valid: the key may have been revoked, changed or given another secret since.
     func refusal(at now: Timestamp) -> Refusal? { refusal(by: subject.stored, at: now) }
 
-    /// The same, for the key as it was just read from the store.
+    /// The same, for a key that was just read from the store.
     func refusal(by stored: StoredKey, at now: Timestamp) -> Refusal? {
         stored.refusalOfSending(for: scope, with: secret, from: client, at: now)
     }
 }
 
-/// A key as the sessions that use it see it: one object a key, kept up to date while anybody holds it.
+/// A key as its sessions see it. There is one object for each key, and it is kept up to date while a session holds it.
 final class KeyInUse: Sendable {
     let id: KeyID
     private let current: Mutex<StoredKey>
@@ -44,13 +45,13 @@ final class KeyInUse: Sendable {
 
     func update(_ stored: StoredKey) { current.withLock { $0 = stored } }
 
-    /// The key was found revoked or gone.
+    /// The key was found to be revoked or deleted.
     func revoke(at now: Timestamp) {
         current.withLock { if $0.key.revokedAt == nil { $0.key.revokedAt = now } }
     }
 }
 
-/// The keys in use.
+/// The keys that sessions use.
 struct KeyDirectory: Sendable {
     private struct Entry: Sendable {
         weak var key: KeyInUse?
@@ -73,7 +74,8 @@ struct KeyDirectory: Sendable {
 
     var inUse: [KeyInUse] { entries.values.compactMap(\.key) }
 
-    /// Forgets keys that no session uses any more; amortised over as many additions as there are entries.
+    /// Forgets keys that no session uses any more. It runs once in as many additions as there are entries, so its cost
+    /// is spread over them.
     private mutating func sweep() {
         entries = entries.filter { $0.value.key != nil }
         additionsUntilSweep = max(1024, entries.count)

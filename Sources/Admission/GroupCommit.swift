@@ -1,16 +1,16 @@
 import RelayCore
 import Synchronization
 
-/// Brings submissions to the store in batches: what arrives while a batch is being synced goes into the next one.
+/// Passes submissions to the store in batches. What arrives while one batch is being synced goes into the next one.
 ///
-/// So a sync is paid once for all clients that wait for it, and a client alone waits for nobody. At most one batch is under
-/// way; who submits is never blocked.
+/// So all clients that wait for a sync share its cost, and a single client does not have to wait for others. At most
+/// one batch is in progress. A caller that submits is never blocked.
 final class GroupCommit: Sendable {
-    /// Called for each submission, with its place among those that were brought together and the id under which the message is
-    /// in the queue: its own, or that of the one it repeats.
+    /// Called for each submission. Its arguments are the submission's index among those that were submitted together,
+    /// and the id under which the message is in the queue. For a repeat, that is the id of the earlier message.
     typealias Completion = @Sendable (Int, Result<MessageID, Refusal>) -> Void
 
-    /// Submissions that were brought together, and are decided on in one transaction.
+    /// Submissions that were submitted together. They are decided on in one transaction.
     private struct Pending: Sendable {
         var submissions: [Submission]
         var completion: Completion
@@ -26,7 +26,7 @@ final class GroupCommit: Sendable {
     private let observe: @Sendable (Admission.Event) -> Void
     private let state = Mutex(State())
 
-    /// One transaction must not hold so much that the next waits long for it.
+    /// A transaction must not be so large that the next one waits long for it.
     static let maximumBatch = 256
     static let maximumBatchBytes = 8 << 20
 
@@ -38,7 +38,7 @@ final class GroupCommit: Sendable {
         self.observe = observe
     }
 
-    /// - Parameter submissions: one, or those of one batch, which no transaction parts.
+    /// - Parameter submissions: one submission, or those of one batch. They are never split over several transactions.
     func submit(_ submissions: [Submission], completion: @escaping Completion) {
         let mustStart = state.withLock { state in
             state.waiting.append(Pending(submissions: submissions, completion: completion))
@@ -53,7 +53,7 @@ final class GroupCommit: Sendable {
         commit(batch) { [self] in commitWaiting() }
     }
 
-    /// Nil when nothing waits; the next to submit then starts a batch.
+    /// Returns nil when no submission waits. The next submission then starts a batch.
     private func nextBatch() -> [Pending]? {
         state.withLock { state in
             guard !state.waiting.isEmpty else {
@@ -72,7 +72,7 @@ final class GroupCommit: Sendable {
                 count += 1
             }
             if count == state.waiting.count {
-                // The usual case hands over the array instead of copying out of it.
+                // Usually, the whole array is handed over, which avoids a copy.
                 return exchange(&state.waiting, [])
             }
             let batch = Array(state.waiting.prefix(count))
@@ -98,7 +98,7 @@ final class GroupCommit: Sendable {
                     }
                 }
             case .failure(let error):
-                // One of them may be the cause; the others must not suffer for it.
+                // One submission may be the cause. The others must not fail with it.
                 if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
                 observe(.storageFailed(error))
                 let refusal: Refusal = error as? StoreError == .inDoubt ? .commitInDoubt : .storageUnavailable
@@ -118,7 +118,7 @@ final class GroupCommit: Sendable {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch error as? StoreError {
         case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse: true
-        // What is in doubt may hold: to store the messages one by one would not tell more about it.
+        // A batch in doubt may have been stored. To store its messages one by one would not show whether it was.
         case .inDoubt, .instanceLost: true
         default: false
         }

@@ -1,16 +1,16 @@
 import RelayCore
 import Synchronization
 
-/// The rates of the keys in use: whether a message may be sent now, later or not.
+/// The rates of the keys in use. It decides whether a message may be sent now, later or not at all.
 ///
-/// Where the store says nothing of rates, this process alone decides, at once. Where several relays share them
-/// (``RelayCore/SharedRates``), it spends slices that the store has given it, and asks for more.
+/// When the store does not share rates, this process alone decides, at once. When several relays share the rates
+/// (``RelayCore/SharedRates``), it spends slices that the store has granted, and asks for more.
 final class KeyRates: Sendable {
     private struct State: Sendable {
-        /// The buckets; where rates are shared, what is known of them from the store's last answers.
+        /// The buckets. Where rates are shared, they hold what is known from the store's last answers.
         var limiter = RateLimiter()
         var slices = RateSlices<Waiter>()
-        /// How often a key's rate was reached since it was last asked for.
+        /// How often each key's rate was reached since the last call of ``KeyRates/takeHits()``.
         var hits: [KeyID: Int] = [:]
     }
 
@@ -19,7 +19,7 @@ final class KeyRates: Sendable {
         var completion: @Sendable (Answer) -> Void
     }
 
-    /// What the store must be asked.
+    /// A question to the store.
     struct Question: Sendable {
         let key: KeyInUse
         let emails: Int
@@ -37,8 +37,9 @@ final class KeyRates: Sendable {
         case ask(Question)
     }
 
-    /// Emails taken from a key's rate for a message under way. They go back when the last reference goes, unless the message was sent:
-    /// so no way out of a reception can forget them, nor can an answer that comes when nobody waits for it any more.
+    /// Emails that were taken from a key's rate for a message in progress. They go back when the last reference is
+    /// released, unless the message was sent. So they go back on every path out of a reception, and also when an answer
+    /// comes after its caller has left.
     final class Reservation: Sendable {
         private let rates: KeyRates
         private let key: KeyInUse
@@ -53,16 +54,17 @@ final class KeyRates: Sendable {
             self.takenAt = takenAt
         }
 
-        /// The same emails as several reservations, so that each can go back by itself. `counts` add up to all of them.
+        /// Splits the same emails into several reservations, so that each can go back separately. The sum of `counts`
+        /// must be the whole number.
         func parts(_ counts: [Int]) -> [Reservation] {
             spend()
             return counts.map { Reservation(rates, key, emails: $0, takenAt: takenAt) }
         }
 
-        /// The emails were sent, or are counted elsewhere.
+        /// The emails were sent, or they are counted elsewhere.
         func spend() { isSettled.store(true, ordering: .relaxed) }
 
-        /// Only the first call counts, and none after ``spend()``.
+        /// Gives the emails back. Only the first call counts, and no call after ``spend()``.
         func giveBack() {
             guard !isSettled.exchange(true, ordering: .relaxed) else { return }
             rates.giveBack(emails, takenAt: takenAt, key.stored.key)
@@ -76,7 +78,7 @@ final class KeyRates: Sendable {
     private let storageFailed: @Sendable (any Error) -> Void
     private let state = Mutex(State())
 
-    /// - Parameter storageFailed: told when the store can't say; on a thread of the store's.
+    /// - Parameter storageFailed: called when the store can't answer, on a thread of the store.
     init(
         shared: (any SharedRates)?, clock: any RelayClock, storageFailed: @escaping @Sendable (any Error) -> Void
     ) {
@@ -85,7 +87,8 @@ final class KeyRates: Sendable {
         self.storageFailed = storageFailed
     }
 
-    /// Whether the key's rate allows a message to so many recipients, and when; or what the store must be asked.
+    /// Takes emails from the key's rate. Returns whether the message may be sent now, later or not at all, or the
+    /// question that the store must answer.
     func take(_ emails: Int, _ key: KeyInUse, maximumDelay: Duration) -> Step {
         let rules = key.stored.key
         let now = clock.monotonicNow()
@@ -104,12 +107,12 @@ final class KeyRates: Sendable {
             : .ask(Question(key: key, emails: emails, maximumDelay: maximumDelay))
     }
 
-    /// Asks the store. `completion` is called once: here, or on a thread of the store's.
+    /// Asks the store. `completion` is called once: before this function returns, or on a thread of the store.
     func ask(_ question: Question, completion: @escaping @Sendable (Answer) -> Void) {
         let rules = question.key.stored.key
         let now = clock.monotonicNow()
         let (step, unused) = state.withLock { state in
-            // First, so that it does not pass for a part of the slice that is about to come.
+            // This must come first. Otherwise this rest would be taken for a part of the slice that is about to come.
             let unused = state.slices.removeUnused(of: rules.id, at: now)
             let step = state.slices.enlist(
                 Waiter(question: question, completion: completion), for: question.emails,
@@ -166,7 +169,7 @@ final class KeyRates: Sendable {
         case .wait(let seconds):
             return .after(.seconds(seconds), Reservation(self, key, emails: emails, takenAt: now))
         case .refuse(let seconds):
-            // A rate of next to nothing means that the key is to send nothing.
+            // A rate close to zero means that the key must send nothing.
             let wait = Int(min(seconds, 1e9).rounded(.up))
             return .refused(
                 Refusal(
@@ -180,14 +183,16 @@ final class KeyRates: Sendable {
         let now = clock.monotonicNow()
         state.withLock { $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: now) }
         guard let shared else { return }
-        // What has flowed in since is not given back once more, as in ``RelayCore/TokenBucket/giveBack(_:takenAt:limits:at:)``.
+        // What has flowed into the bucket since then is not given back a second time, as in
+        // ``RelayCore/TokenBucket/giveBack(_:takenAt:limits:at:)``.
         let flowed = max(0, now.seconds(since: takenAt)) * key.limits.perSecond
         let unspent = Int(max(0, Double(emails) - flowed).rounded())
         if unspent > 0 { shared.giveBack(unspent, key: key.id, limits: key.limits) }
     }
 
-    /// Emails that the key may send at once; negative while it is in debt. Where relays share the rate: as the store's last answer to this
-    /// relay has it, and what is left of the slice. What other relays took since is not in it.
+    /// The emails that the key may send at once. The number is negative while the key is in debt. Where relays share
+    /// the rate, it is the store's last answer to this relay plus what is left of the slice. What other relays have
+    /// taken since is not counted.
     func available(_ key: Key) -> Double {
         let now = clock.monotonicNow()
         return state.withLock { state in
@@ -198,7 +203,7 @@ final class KeyRates: Sendable {
         }
     }
 
-    /// Gives back what is left of slices whose time is over, or of all.
+    /// Gives back what is left of expired slices, or of all slices.
     func giveBackUnused(all: Bool = false) {
         guard shared != nil else { return }
         let now = clock.monotonicNow()
@@ -215,6 +220,6 @@ final class KeyRates: Sendable {
         for rest in unused { shared.giveBack(rest.emails, key: rest.key, limits: rest.limits) }
     }
 
-    /// How often each key's rate was reached since the last call.
+    /// Returns how often each key's rate was reached since the last call.
     func takeHits() -> [KeyID: Int] { state.withLock { exchange(&$0.hits, [:]) } }
 }

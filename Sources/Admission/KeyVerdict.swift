@@ -1,14 +1,15 @@
 import InternetMessage
 import RelayCore
 
-/// The rules that decide whether a key may be used, as one function each, so that the server and `keys check` can't differ.
+/// The rules that decide whether a key may be used. Each rule is one function, so that the server and `keys check`
+/// always agree.
 public enum KeyVerdict {
-    /// Whether what was given as password is a key by its form; `userName` only serves to name the mistake.
+    /// Checks whether the password has the form of a key. `userName` is used only to describe the mistake.
     public static func key(password: [UInt8], userName: [UInt8] = []) -> Result<APIKey, Refusal> {
         key(PresentedKey(place: .password, octets: password, userName: userName))
     }
 
-    /// Whether what a client has shown is a key by its form.
+    /// Checks whether what a client has shown has the form of a key.
     static func key(_ presented: PresentedKey) -> Result<APIKey, Refusal> {
         do {
             return .success(try APIKey(parsing: presented.octets))
@@ -17,16 +18,17 @@ public enum KeyVerdict {
         }
     }
 
-    /// Whether `stored`, the key found under the candidate's id, is the one meant and may be used for what `scope` names.
+    /// Checks whether `stored`, the key found under the candidate's id, is the candidate and may be used for the given
+    /// scope.
     ///
-    /// - Parameter client: nil where the client's address is not to be looked at.
+    /// - Parameter client: nil when the client's address must not be checked.
     public static func ofUse(
         _ candidate: APIKey, for scope: Scope, stored: StoredKey?, client: IPAddress?, now: Timestamp
     ) -> Refusal? {
         ofUse(candidate, candidate.digest, for: scope, stored: stored, client: client, now: now)
     }
 
-    /// As above, where the candidate's digest is at hand.
+    /// The same, for a caller that has the candidate's digest.
     static func ofUse(
         _ candidate: APIKey, _ digest: KeyDigest, for scope: Scope, stored: StoredKey?, client: IPAddress?,
         now: Timestamp
@@ -37,18 +39,19 @@ public enum KeyVerdict {
         return stored.key.refusalOfSending(for: scope, from: client, at: now)
     }
 
-    /// Whether the envelope's sender is allowed. The null reverse-path has no domain and belongs to notifications, which
-    /// gateways create on somebody's behalf; the header's From is still held to the allowlist.
+    /// Checks whether the envelope's sender is allowed. The null reverse-path has no domain. It is used for
+    /// notifications, which gateways create on behalf of others. The allowlist still applies to the header's From.
     public static func ofSender(_ path: ReversePath, key: Key) -> Refusal? {
         key.refusal(of: path.claimedDomains)
     }
 
-    /// Whether the header's authors are allowed.
+    /// Checks whether the header's authors are allowed.
     public static func ofHeader(_ summary: HeaderSummary, key: Key) -> Refusal? {
         key.refusal(of: summary.claimedDomains)
     }
 
-    /// Whether the key's day still has room for one email. The store decides again, with the whole message, when it accepts.
+    /// Checks whether the key's daily cap still allows one email. The store decides again, on the whole message, when
+    /// it accepts.
     public static func ofDay(_ record: KeyRecord, now: Timestamp) -> Refusal? {
         guard let cap = record.key.limits.perDay, record.usage.emailsToday >= cap else { return nil }
         return Refusal.dayUsedUp(cap: cap, at: now)
@@ -61,24 +64,24 @@ public enum KeyVerdict {
     private static func explanation(of error: APIKey.Malformation, _ presented: PresentedKey) -> String {
         let place = presented.place.words
         if APIKey.resemblesKey(presented.userName), !APIKey.resemblesKey(presented.octets) {
-            return "The API key stands in the user name; put it into the password, the user name is 'apikey'"
+            return "The API key is in the user name; put it into the password, and set the user name to 'apikey'"
         }
         switch error {
         case .empty: return "The \(place) is empty; it must be an API key"
         case .blanks: return "There are blanks or line ends around or within the API key; remove them from the \(place)"
-        case .prefix: return "The \(place) is no API key: those begin with hk_live_ or hk_test_"
+        case .prefix: return "The \(place) is not an API key: API keys begin with hk_live_ or hk_test_"
         case .length(let count):
             return count < APIKey.length
                 ? "The API key is cut off: it has \(count) of \(APIKey.length) characters; copy all of it"
                 : "The API key is too long: it has \(count) characters instead of \(APIKey.length); copy the key alone"
         case .character: return "The API key holds a character that no key has; copy it again"
-        case .checksum: return "The API key is mistyped: its check characters do not fit; copy it again"
+        case .checksum: return "The API key is mistyped: its check characters do not match; copy it again"
         }
     }
 }
 
 extension ReversePath {
-    /// None for the null reverse-path.
+    /// Empty for the null reverse-path.
     var claimedDomains: [ClaimedDomain] {
         switch self {
         case .null: []
@@ -88,7 +91,8 @@ extension ReversePath {
 }
 
 extension HeaderSummary {
-    /// Of all whom a reader could take for the author. A doubt about that is a domain without name, which no allowlist covers.
+    /// The domains of all addresses that a reader could take for the author. Where this is uncertain, there is an entry
+    /// without a domain name, which no allowlist covers.
     var claimedDomains: [ClaimedDomain] {
         [ClaimedDomain(.from, from.domain)] + senders.map { ClaimedDomain(.sender, $0.domain) }
             + otherAuthors.map { ClaimedDomain(.displayName, name: $0.text, text: $0.text) }

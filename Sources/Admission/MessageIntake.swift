@@ -1,25 +1,26 @@
 import InternetMessage
 import RelayCore
 
-/// The content of one message on its way in: prepared for SES as it arrives, counted, and held until it is taken to disk.
+/// The content of one message while it is received. It is prepared for SES as it arrives, counted, and held until it is
+/// taken to disk.
 ///
-/// A value without I/O. Its driver takes the bytes out when they get many (``takeBuffered()``) and decides at the end
-/// what becomes of them. Once the message is known to be refused nothing more is kept of it.
+/// A value without I/O. Its driver takes the bytes out when they become many (``takeBuffered()``) and decides at the
+/// end what happens to them. Once the message is sure to be refused, nothing more of it is kept.
 public struct MessageIntake: Sendable {
     private var preparation: MessagePreparation
     private let maximumSize: Int
-    /// Octets of content received, as the client counts them.
+    /// The octets of content that were received, as the client counts them.
     public private(set) var received = 0
     private var buffer: [UInt8] = []
     private var isOverSize = false
     private var isAbandoned = false
 
-    /// Of what tells the message when it is sent again; nil when nobody asks.
+    /// Hashes what identifies the message when it is sent again. Nil when no hash is needed.
     private var hash: ContentHash?
 
     /// - Parameters:
     ///   - maximumSize: in octets of content as received.
-    ///   - hash: to be given the content, for ``digest``; nil where none is wanted.
+    ///   - hash: gets the content, for ``digest``; nil when no digest is needed.
     public init(
         policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, hash: ContentHash? = nil
     ) {
@@ -29,12 +30,12 @@ public struct MessageIntake: Sendable {
         buffer.reserveCapacity(MessageIntake.usualSize)
     }
 
-    /// Octets that most messages have at most.
+    /// In octets. Most messages are not larger.
     private static let usualSize = 5120
 
-    /// Above so many octets a message goes to the spool, piece by piece.
+    /// Above this number of octets a message goes to the spool, piece by piece.
     public static let inlineLimit = 128 * 1024
-    /// Octets of a piece.
+    /// The size of a piece, in octets.
     public static let chunkSize = 128 * 1024
 
     public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
@@ -54,7 +55,7 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// Takes what was appended to the buffer: of the header section the client's own fields, and the body.
+    /// Hashes what was appended to the buffer: from the header section the client's own fields, and the body.
     private mutating func hash(from before: Int, _ wasInHeader: Bool) {
         guard hash != nil, let headerSize = preparation.headerSize else { return }
         buffer.withUnsafeBytes { buffer in
@@ -72,17 +73,17 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// What ``RelayCore/ContentHash`` makes of the client's own header fields, but for trace fields, and the prepared body; nil when
-    /// nobody asked. To be read once the message has been finished.
+    /// The ``RelayCore/ContentHash`` over the client's own header fields, except trace fields, and the prepared body.
+    /// Nil when no hash was given. Read it only after the message has been finished.
     public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 
-    /// Prepared octets not yet taken out.
+    /// The number of prepared octets that have not been taken out.
     public var buffered: Int { buffer.count }
 
-    /// Whether the message is refused already, so that nothing of it is needed any more.
+    /// Whether the message is sure to be refused, so that nothing of it must be kept.
     public var keepsNothing: Bool { isOverSize || isAbandoned }
 
-    /// The store failed: the rest is only counted.
+    /// The store failed. The rest of the content is only counted.
     public mutating func abandon() {
         isAbandoned = true
         buffer = []
@@ -92,7 +93,7 @@ public struct MessageIntake: Sendable {
         exchange(&buffer, [])
     }
 
-    /// The content has ended. What is left of it can be taken out afterwards.
+    /// The content has ended. What is left of it can still be taken out afterwards.
     public mutating func finish() -> Result<HeaderSummary, Refusal> {
         if isOverSize {
             return .failure(Refusal(.size, "The message is larger than the \(maximumSize) octets allowed here"))

@@ -1,10 +1,11 @@
-/// What a client shows to be let in: a key, as far as it is one, and where it stands in the protocol.
+/// A key that a client shows to authenticate, and the place of the key in the protocol. What the client shows may not
+/// be a key.
 public struct PresentedKey: Sendable {
-    /// Where the client has put the key, so that a refusal can name that place.
+    /// The place where the client put the key. A refusal names it.
     public enum Place: Hashable, Sendable {
-        /// The password of SMTP's AUTH.
+        /// The password in SMTP's AUTH.
         case password
-        /// HTTP's `Authorization: Bearer`.
+        /// `Authorization: Bearer` in HTTP.
         case bearerToken
 
         var words: String {
@@ -16,9 +17,9 @@ public struct PresentedKey: Sendable {
     }
 
     public var place: Place
-    /// The key as it came.
+    /// The key as it was received.
     public var octets: [UInt8]
-    /// Only serves to name a mistake.
+    /// The user name. It is used only to describe a mistake.
     public var userName: [UInt8]
 
     public init(place: Place, octets: [UInt8], userName: [UInt8] = []) {

@@ -2,8 +2,8 @@ import RelayCore
 
 /// The token buckets of the keys in use.
 ///
-/// Buckets live in the process. Where several relays share the rates, the buckets are the store's, and these hold what it has answered
-/// last. The daily cap is kept in the store.
+/// The buckets are kept in the process. Where several relays share the rates, the store has the buckets, and these hold
+/// its last answers. The daily cap is kept in the store.
 struct RateLimiter: Sendable {
     private struct Entry: Sendable {
         var bucket: TokenBucket
@@ -24,7 +24,7 @@ struct RateLimiter: Sendable {
         return answer
     }
 
-    /// Emails that the key may send at once; negative while it is in debt.
+    /// The emails that the key may send at once. The number is negative while the key is in debt.
     func available(key: Key, now: MonotonicTime) -> Double {
         entries[key.id]?.bucket.available(limits: key.limits, at: now) ?? key.limits.capacity
     }
@@ -33,7 +33,8 @@ struct RateLimiter: Sendable {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }
 
-    /// What the store has answered for all relays, and how many emails were taken then: as much of the bucket as that tells.
+    /// Records the store's answer for all relays and how many emails were taken. This tells a part of the bucket's
+    /// state.
     mutating func learn(
         _ answer: TokenBucket.Answer, taken: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime
     ) {
@@ -47,7 +48,7 @@ struct RateLimiter: Sendable {
         }
     }
 
-    /// So many emails went back to the store.
+    /// Records that this number of emails went back to the store.
     mutating func learn(givenBack emails: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime) {
         change(key, limits, now) { $0.giveBack(emails, takenAt: now, limits: limits, at: now) }
     }
@@ -63,7 +64,8 @@ struct RateLimiter: Sendable {
         if isNew { sweepIfDue(now) }
     }
 
-    /// A full bucket is as good as none; looked for once in as many additions as there are entries.
+    /// Removes full buckets, because a full bucket needs no entry. It runs once in as many additions as there are
+    /// entries.
     private mutating func sweepIfDue(_ now: MonotonicTime) {
         additionsUntilSweep -= 1
         guard additionsUntilSweep == 0 else { return }

@@ -1,38 +1,39 @@
 import RelayCore
 
-/// What this relay has in hand of the rates of keys that all relays on the store share, and who waits for the store's answer.
+/// The slices of key rates that this relay holds, and the requests that wait for the store's answer. For keys whose
+/// rate all relays on the store share.
 ///
-/// A value without I/O and clock. For each key at most one question is under way, and those who ask later are served in their order,
-/// from the slice that an answer brought or by a question of their own.
+/// A value without I/O and clock. At most one question for each key is in progress. Later requests are served in their
+/// order, from the slice that an answer brought, or by a question of their own.
 struct RateSlices<Waiter: Sendable>: Sendable {
-    /// What the store is to be asked.
+    /// A question to the store.
     struct Question: Hashable, Sendable {
         var key: KeyID
         var emails: Int
-        /// How many to take if the rate allows them now.
+        /// The largest number of emails to take if the rate allows them now.
         var most: Int
         var limits: SendingLimits
-        /// Seconds.
+        /// In seconds.
         var maximumWait: Double
     }
 
-    /// What one hears who has waited.
+    /// The result of a request that waited.
     struct Outcome: Sendable {
         var waiter: Waiter
         var result: Result<TokenBucket.Answer, any Error>
     }
 
     enum Step: Hashable, Sendable {
-        /// The slice had enough after all.
+        /// The slice has enough emails after all.
         case now
         case ask(Question)
-        /// An answer of the store will bring the outcome.
+        /// The result will come with an answer of the store.
         case wait
-        /// Too many wait.
+        /// Too many requests wait.
         case full
     }
 
-    /// Emails of a slice that nobody has used.
+    /// Emails of a slice that were not used.
     struct Unused: Hashable, Sendable {
         var key: KeyID
         var emails: Int
@@ -48,26 +49,27 @@ struct RateSlices<Waiter: Sendable>: Sendable {
 
     private struct Entry: Sendable {
         var limits: SendingLimits
-        /// Emails in the slice.
+        /// The number of emails left in the slice.
         var left = 0
-        /// Until when they may be spent.
+        /// When the slice expires.
         var until = MonotonicTime.distantPast
-        /// When the question that is under way was asked.
+        /// When the question in progress was asked.
         var askedAt = MonotonicTime.distantPast
-        /// In their order; the first is the one that the store is being asked for. Empty: no question is under way.
+        /// In their order. The store is being asked for the first one. If it is empty, no question is in progress.
         var waiting: [Request] = []
     }
 
     private var entries: [KeyID: Entry] = [:]
 
-    /// Of a key's rate, how much a slice is: what flows into the bucket in so many seconds.
+    /// The size of a slice of a key's rate: what flows into the bucket in this number of seconds.
     static var sliceTime: Double { 0.1 }
-    /// Keys with a slice or a question; a key beyond them is asked for each message.
+    /// The largest number of keys with a slice or a question. For a further key the store is asked for each message.
     static var maximumKeys: Int { 10_000 }
-    /// Messages of one key that wait for the store.
+    /// The largest number of messages of one key that wait for the store.
     static var maximumWaiting: Int { 1000 }
 
-    /// Whether the slice has the emails, which are taken then. No one passes those who wait.
+    /// Takes the emails from the slice if it has them, and returns whether it has. No request overtakes those that
+    /// wait.
     mutating func take(_ emails: Int, key: KeyID, limits: SendingLimits, at now: MonotonicTime) -> Bool {
         guard var entry = entries[key], entry.waiting.isEmpty, entry.limits == limits, entry.left >= emails,
             now < entry.until
@@ -77,7 +79,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return true
     }
 
-    /// Has somebody wait for emails of a key's rate, unless the slice has them by now.
+    /// Adds a request for emails of a key's rate to those that wait, unless the slice has the emails by now.
     mutating func enlist(
         _ waiter: Waiter, for emails: Int, maximumWait: Double, key: KeyID, limits: SendingLimits, at now: MonotonicTime
     ) -> Step {
@@ -89,7 +91,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return entry.waiting.count == 1 ? .ask(question(key, &entry, at: now)) : .wait
     }
 
-    /// The store has answered the question about a key. Returns who is served by that, in their order, and the next question.
+    /// Handles the store's answer about a key. Returns the results of the requests that it served, in their order, and
+    /// the next question.
     mutating func answered(
         _ key: KeyID, _ result: Result<SharedRateAnswer, any Error>, at now: MonotonicTime
     ) -> (outcomes: [Outcome], next: Question?) {
@@ -97,7 +100,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var outcomes: [Outcome] = []
         switch result {
         case .failure(let error):
-            // The store would fail the others too, one after the other.
+            // The store would fail the other requests too, one after another.
             outcomes = entry.waiting.map { Outcome(waiter: $0.waiter, result: .failure(error)) }
             entry.waiting = []
         case .success(let given):
@@ -108,7 +111,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
             case .go:
                 if now >= entry.until { entry.left = 0 }
                 entry.left += max(0, taken - first.emails)
-                // Of the time in which the question was under way the store's answer knows nothing.
+                // The slice's time counts from when the question was asked: the store's answer does not take account of
+                // the time after that.
                 entry.until = entry.askedAt + .seconds(given.aheadLasts)
                 for request in entry.waiting.dropFirst() {
                     guard request.limits == entry.limits, request.emails <= entry.left else { break }
@@ -119,7 +123,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 entry.waiting.removeFirst(served)
             case .wait: entry.waiting.removeFirst()
             case .refuse(let seconds):
-                // Who would wait no longer than the one who was refused need not ask.
+                // A request that would not wait longer than the refused one need not be asked for.
                 entry.waiting.removeFirst()
                 entry.waiting.removeAll { request in
                     guard request.limits == first.limits, request.maximumWait < seconds else { return false }
@@ -133,7 +137,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return (outcomes, next)
     }
 
-    /// The question for the first who waits. Limits that have changed make a slice of the former ones worthless.
+    /// The question for the first request that waits. If the limits have changed, a slice under the former limits is
+    /// worthless.
     private func question(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> Question {
         entry.askedAt = now
         let request = entry.waiting[0]
@@ -149,20 +154,20 @@ struct RateSlices<Waiter: Sendable>: Sendable {
             limits: limits, maximumWait: request.maximumWait)
     }
 
-    /// Emails in the key's slice.
+    /// The number of emails in the key's slice.
     func left(_ key: KeyID, limits: SendingLimits, at now: MonotonicTime) -> Int {
         guard let entry = entries[key], entry.limits == limits, now < entry.until
         else { return 0 }
         return entry.left
     }
 
-    /// Takes out what is left of a key's slice, if its time is over.
+    /// Removes and returns what is left of a key's slice, if it has expired.
     mutating func removeUnused(of key: KeyID, at now: MonotonicTime) -> Unused? {
         guard let entry = entries[key], now >= entry.until else { return nil }
         return remove(key, entry)
     }
 
-    /// Takes out what is left of slices whose time is over, or of all.
+    /// Removes and returns what is left of expired slices, or of all slices.
     mutating func removeUnused(at now: MonotonicTime, all: Bool = false) -> [Unused] {
         let over = entries.filter { all || now >= $0.value.until }
         return over.compactMap { remove($0.key, $0.value) }
@@ -174,6 +179,6 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return Unused(key: key, emails: entry.left, limits: entry.limits)
     }
 
-    /// Keys with a slice or a question.
+    /// The number of keys with a slice or a question.
     var count: Int { entries.count }
 }

@@ -1,16 +1,16 @@
 import RelayCore
 
 extension Admission {
-    /// What one message of a batch may use of a rate that was taken for all of them. It goes back by itself unless the message is
-    /// queued.
+    /// The part of a batch's emails that one message may use. They were taken from the rate for the whole batch. The
+    /// part goes back when it is released, unless the message was queued.
     public struct RateShare: Sendable {
         let reservation: KeyRates.Reservation
     }
 
-    /// How a key's rate stands at a moment.
+    /// The state of a key's rate at one time.
     public struct RateStanding: Hashable, Sendable {
         public var limits: SendingLimits
-        /// Emails that the key may send at once; negative while it is in debt.
+        /// The emails that the key may send at once. The number is negative while the key is in debt.
         public var available: Double
 
         init(limits: SendingLimits, available: Double) {
@@ -18,10 +18,10 @@ extension Admission {
             self.available = available
         }
 
-        /// Seconds until one more email is allowed; 0 where one is.
+        /// The seconds until one more email is allowed, or 0 when one is allowed now.
         public var secondsUntilNext: Double { max(0, 1 - available) / limits.perSecond }
 
-        /// Seconds until the key's whole burst is there again.
+        /// The seconds until the key's whole burst is available again.
         public var secondsUntilFull: Double { max(0, limits.capacity - available) / limits.perSecond }
     }
 }

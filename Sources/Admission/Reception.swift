@@ -4,10 +4,10 @@ import RelayCore
 extension Admission {
     /// Where a message comes from, for its trace field (RFC 5321 section 4.4).
     public struct Origin: Sendable {
-        /// The name that the client gave, of printable ASCII.
+        /// The name that the client gave, in printable ASCII.
         public var clientName: String
         public var client: IPAddress
-        /// RFC 3848: `ESMTPSA` and the like.
+        /// The protocol, as in RFC 3848: `ESMTPSA` and so on.
         public var with: String
 
         public init(clientName: String, client: IPAddress, with: String) {
@@ -17,12 +17,12 @@ extension Admission {
         }
     }
 
-    /// Begins a message: the key still holds, and may send from there.
+    /// Begins a message. Checks first whether the key is still valid and may send from this address.
     ///
     /// - Parameters:
-    ///   - maximumRecipients: what the client was told earlier; nil: what the settings say now.
-    ///   - options: what the face was asked for beside the message. Tags that the message's own header names are added; where
-    ///     both name a time, that of the options counts.
+    ///   - maximumRecipients: the limit that the client was told earlier; nil: the limit of the present settings.
+    ///   - options: what the client asked for in addition to the message. Tags that the message's own header names are
+    ///     added. If both name a time, the time of the options counts.
     public func begin(
         from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil,
         options: SubmissionOptions = SubmissionOptions()
@@ -36,14 +36,15 @@ extension Admission {
         return .success(Reception(self, configuration, grant, origin, path, options))
     }
 
-    /// The course of one message, from its envelope to what the store is given: the one way in.
+    /// The reception of one message, from its envelope to what the store gets. Every message goes through it.
     ///
-    /// A value without I/O and tasks. A face tells it of recipients and content, and does what it answers: bring more, write a
-    /// piece to the spool, wait, refuse. At the end it alone can make a ``CompleteMessage``, and `Admission.submit`
-    /// takes nothing else. So no face can forget the limit of recipients, the key's rate, the check of the header's authors
-    /// or the fingerprint of a repeat. Each refusal that it returns has been counted and logged.
+    /// A value without I/O and tasks. A face passes in recipients and content, and follows the answers: bring more,
+    /// write a piece to the spool, wait, refuse. Only a reception can make a ``CompleteMessage``, and
+    /// `Admission.submit` takes nothing else. So no face can forget the limit of recipients, the key's rate, the check
+    /// of the header's authors or the fingerprint of a repeat. Each refusal that it returns has been counted and
+    /// logged.
     ///
-    /// To drop it at any point is to give the message up: what was taken from the key's rate goes back by itself.
+    /// To drop it at any point is to give the message up. What was taken from the key's rate then goes back.
     public struct Reception: Sendable {
         private enum Phase: Sendable {
             case envelope
@@ -55,7 +56,7 @@ extension Admission {
             case ended
         }
 
-        /// The content on its way in.
+        /// The content while it is received.
         private struct Content: Sendable {
             let id: MessageID
             let reservation: KeyRates.Reservation
@@ -73,14 +74,14 @@ extension Admission {
         }
 
         private let admission: Admission
-        /// What held when the message began.
+        /// The settings that applied when the message began.
         private let configuration: Configuration
         public let grant: Grant
         private let origin: Origin
         private let reversePath: ReversePath
         private var options: SubmissionOptions
         private var recipients: [AddrSpec] = []
-        /// All of them, once there are many. Applications name an address in To and Cc and mean one copy.
+        /// All recipients, once there are many. Applications name the same address in To and Cc and want one copy.
         private var known: Set<AddrSpec> = []
         private var phase = Phase.envelope
 
@@ -103,7 +104,8 @@ extension Admission {
 
         // MARK: Envelope
 
-        /// Adds a recipient; one that is named again counts once. Those before it stand when it is refused.
+        /// Adds a recipient. A recipient that is named twice counts once. When a recipient is refused, the earlier ones
+        /// stay.
         public mutating func add(_ recipient: AddrSpec) -> Refusal? {
             if let refusal = grant.refusal(at: admission.clock.now()) { return refused(refusal) }
             guard !isKnown(recipient) else { return nil }
@@ -125,17 +127,17 @@ extension Admission {
             return known.contains(recipient)
         }
 
-        /// Up to so many are looked through one by one, which costs less than to hash them.
+        /// Up to this number, recipients are compared one by one, which costs less than hashing them.
         private static let fewRecipients = 16
 
         public enum Opening: Sendable {
             /// Bring the content.
             case now
-            /// Bring the content after so long, not earlier; the place is held.
+            /// Bring the content after this time, not earlier. The place in the rate is reserved.
             case after(Duration)
-            /// Hand this to ``Admission/ask(_:completion:)``, and the answer to ``Reception/opened(_:)``.
+            /// Pass this question to ``Admission/ask(_:completion:)``, and the answer to ``Reception/opened(_:)``.
             case ask(RateQuestion)
-            /// The envelope stands: the face may ask again later.
+            /// The envelope is kept: the face may ask again later.
             case refused(Refusal)
         }
 
@@ -155,8 +157,8 @@ extension Admission {
             }
         }
 
-        /// The answer is there: goes on as ``open(maximumDelay:)`` does, and never with a question. Of a message that was given up
-        /// meanwhile, it gives back what was taken.
+        /// Takes the store's answer and continues as ``open(maximumDelay:)`` does, but never returns a question. If the
+        /// message was given up in the meantime, what was taken goes back.
         public mutating func opened(_ answer: RateAnswer) -> Opening {
             guard case .asking = phase else { return .refused(.storageUnavailable) }
             phase = .envelope
@@ -176,7 +178,7 @@ extension Admission {
             }
         }
 
-        /// Goes on to the content with a share of what was taken from the key's rate for a whole batch.
+        /// Continues to the content, with a share of what was taken from the key's rate for a whole batch.
         public mutating func open(with share: RateShare) { phase = .open(share.reservation) }
 
         // MARK: Content
@@ -184,16 +186,17 @@ extension Admission {
         public enum Step: Sendable {
             /// Bring more of the content, or its end.
             case more
-            /// Write this to the spool, then say ``Reception/pieceWritten()`` or ``Reception/spoolFailed()``. More content may
-            /// be brought meanwhile.
+            /// Write this piece to the spool, then call ``Reception/pieceWritten()`` or ``Reception/spoolFailed()``.
+            /// More content may be brought in the meantime.
             case spool([UInt8])
-            /// The disk is slower than the client: bring nothing more until the piece under way has been written.
+            /// The disk is slower than the client. Bring nothing more until the piece in progress has been written.
             case hold
-            /// The message is refused already, and what was spooled of it can go. The rest of it is only counted.
+            /// The message is sure to be refused, and its spooled content can be deleted. The rest of it is only
+            /// counted.
             case forget
         }
 
-        /// Takes the next octets of the content. Ask for the ``next()`` step after one or more of them.
+        /// Takes the next octets of the content. Call ``next()`` after one or more of these calls.
         public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
             var content: Content
             switch exchange(&phase, .ended) {
@@ -205,7 +208,7 @@ extension Admission {
             phase = .content(content)
         }
 
-        /// What is to be done next.
+        /// Returns what must be done next.
         public mutating func next() -> Step {
             var content: Content
             switch exchange(&phase, .ended) {
@@ -250,10 +253,10 @@ extension Admission {
             return Content(id: id, reservation: reservation, intake: intake)
         }
 
-        /// The piece is in the spool. Ask for the ``next()`` step.
+        /// The piece is in the spool. Call ``next()`` afterwards.
         public mutating func pieceWritten() { spooled(.written) }
 
-        /// The spool failed. The message will be refused at its end. Ask for the ``next()`` step.
+        /// The spool failed, so the message will be refused at its end. Call ``next()`` afterwards.
         public mutating func spoolFailed() { spooled(.failed) }
 
         private mutating func spooled(_ spool: Spool) {
@@ -262,7 +265,7 @@ extension Admission {
             phase = .content(content)
         }
 
-        /// Gives the message up. Does nothing to one that is finished.
+        /// Gives the message up. Does nothing to a message that is finished.
         public mutating func giveUp() {
             switch exchange(&phase, .ended) {
             case .open(let reservation): reservation.giveBack()
@@ -271,16 +274,16 @@ extension Admission {
             }
         }
 
-        /// The id that the message will have; nil before its content begins.
+        /// The id that the message will have. Nil before its content begins.
         public var id: MessageID? { if case .content(let content) = phase { content.id } else { nil } }
 
-        /// Octets of content received.
+        /// The octets of content that were received.
         public var received: Int { if case .content(let content) = phase { content.intake.received } else { 0 } }
 
-        /// Octets held in memory.
+        /// The octets that are held in memory.
         public var buffered: Int { if case .content(let content) = phase { content.intake.buffered } else { 0 } }
 
-        /// Whether the disk is slower than the client: then it is not the client who is slow.
+        /// Whether the disk is slower than the client. Then the client is not the slow one.
         public var isSpoolBehind: Bool {
             guard case .content(let content) = phase else { return false }
             return content.spool == .writing && content.intake.buffered >= MessageIntake.inlineLimit
@@ -289,19 +292,21 @@ extension Admission {
         // MARK: End
 
         public enum End: Sendable {
-            /// A piece is still being written: call ``Reception/finish(defect:)`` again when it has been.
+            /// A piece is still being written. Call ``Reception/finish(defect:)`` again when it has been written.
             case wait
-            /// What was spooled can go.
+            /// The message is refused. Its spooled content can be deleted.
             case refused(Refusal)
-            /// To be submitted.
+            /// The message is complete and must be submitted.
             case complete(CompleteMessage)
-            /// Write the last piece to the spool, which may be empty, sync it, and tell the message what came of it.
+            /// Write the last piece, which may be empty, to the spool and sync it. Then report the result to the
+            /// message.
             case spool([UInt8], IncompleteMessage)
         }
 
-        /// All content is here. Decides on it.
+        /// All content has arrived. Decides on the message.
         ///
-        /// - Parameter defect: what the face found wrong with the content by itself. A message that is too large is told so first.
+        /// - Parameter defect: a defect of the content that the face found. If the message is too large, that is
+        ///   reported first.
         public mutating func finish(defect: Refusal? = nil) -> End {
             var content: Content
             switch exchange(&phase, .ended) {
@@ -337,7 +342,8 @@ extension Admission {
             on content: inout Content, _ defect: Refusal?, _ key: Key
         ) -> Result<HeaderSummary, Refusal> {
             if content.spool == .failed { return .failure(.storageUnavailable) }
-            // What a client can correct by sending less comes first; then what could be read in two ways.
+            // A defect that the client can correct by sending less comes first. Content that could be read in two ways
+            // comes next.
             let summary = content.intake.finish()
             if case .failure(let refusal) = summary, refusal.reason == .size { return summary }
             if let defect { return .failure(defect) }
@@ -361,8 +367,9 @@ extension Admission {
             return submission
         }
 
-        /// What tells the message when it is sent again; nil when it has no id of the client's, nobody asks, or the client has said
-        /// by itself what tells its requests.
+        /// The fingerprints that recognise the message when it is sent again. Nil when detection is off, when the
+        /// request has an idempotency key of its own, or when the header has neither an idempotency key nor a
+        /// Message-ID of the client.
         private func fingerprints(
             _ content: Content, _ summary: HeaderSummary, _ envelope: Envelope
         ) -> (own: Fingerprint, former: Fingerprint?)? {
@@ -378,14 +385,14 @@ extension Admission {
         }
     }
 
-    /// A message that was checked, and of which a last piece is still to be spooled.
+    /// A message that was checked, but whose last piece must still be spooled.
     public struct IncompleteMessage: Sendable {
         fileprivate var submission: Submission
         fileprivate let reservation: KeyRates.Reservation
         fileprivate let grant: Grant
         fileprivate let admission: Admission
 
-        /// The spool is synced.
+        /// The spool has been synced.
         public func spooled(_ body: SpooledBody) -> CompleteMessage {
             var message = self
             message.submission.body = .spooled(body)
@@ -400,11 +407,11 @@ extension Admission {
         }
     }
 
-    /// A message that has passed every check of admission. Only ``Reception`` makes one.
+    /// A message that has passed every check of admission. Only ``Reception`` can make one.
     public struct CompleteMessage: Sendable {
-        /// Under which it will be in the queue, unless it repeats another.
+        /// The id that it will have in the queue, unless it repeats another message.
         public var id: MessageID { submission.id }
-        /// Its recipients.
+        /// The number of its recipients.
         var emails: Int { submission.envelope.recipients.count }
         let submission: Submission
         let reservation: KeyRates.Reservation

@@ -2,7 +2,7 @@ import InternetMessage
 import RelayCore
 
 extension SubmissionOptions {
-    /// Adds what the message's own header asks for, and holds all of it to the rules.
+    /// Adds what the message's own header asks for, and checks all options against the rules.
     mutating func add(_ summary: HeaderSummary, at now: Timestamp) throws(Refusal) {
         tags = MessageTags.unique(tags + summary.tags)
         if let refusal = MessageTags.refusal(of: tags) { throw refusal }
@@ -10,7 +10,7 @@ extension SubmissionOptions {
             guard let time = Timestamp(rfc3339: text.utf8) ?? Timestamp(rfc5322: text.utf8) else {
                 throw Refusal(
                     .invalid,
-                    "The Hiveku-Scheduled-At field holds no date and time that can be read; write 2026-12-01T09:00:00Z or Tue, 1 Dec 2026 10:00:00 +0100"
+                    "The Hiveku-Scheduled-At field is not a valid date and time; write 2026-12-01T09:00:00Z or Tue, 1 Dec 2026 10:00:00 +0100"
                 )
             }
             scheduledAt = time

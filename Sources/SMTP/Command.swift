@@ -96,7 +96,8 @@ extension Command {
 
     private static func parseHello(_ argument: Bytes, extended: Bool) -> ParsedCommand {
         guard !argument.isEmpty, argument.count <= 255 else {
-            return .invalid(.syntaxError("Give the client's host name: \(extended ? "EHLO" : "HELO") client.example.com"))
+            return .invalid(
+                .syntaxError("Give the client's host name: \(extended ? "EHLO" : "HELO") client.example.com"))
         }
         // Legacy clients send very odd names. The name is only written to a trace field, where it must not look like
         // anything else.

@@ -149,7 +149,8 @@ extension Reply {
     public static func transferTooSlow(_ hostname: String, octetsPerSecond: Int) -> Reply {
         Reply(
             421, EnhancedStatus(4, 2),
-            "\(hostname) requires a message to arrive at \(octetsPerSecond) octets a second or more, closing the connection")
+            "\(hostname) requires a message to arrive at \(octetsPerSecond) octets a second or more,"
+                + " closing the connection")
     }
 
     /// - Parameter source: the clients that share the limit, such as "one address"; nil when the limit is for all

@@ -62,14 +62,14 @@ import Testing
     @Test(arguments: [
         ("name", "", "must have 1 to 100 characters"),
         ("name", "hk_live_AbCdEfGhijklmnopqrstuvwx", "must not hold an API key"),
-        ("scope", "email:all", "is no scope"), ("per_second", "fast", "must be a number"),
+        ("scope", "email:all", "is not a scope"), ("per_second", "fast", "must be a number"),
         ("per_second", "0", "at least 0.0001"),
         ("per_second", "inf", "must be a number"), ("per_second", "1000001", "at most 1,000,000"),
         ("burst", "x", "whole number"), ("burst", "0", "1 or more"),
         ("per_day", "-1", "1 or more"),
-        ("domains", "no_domain", "is no domain"), ("networks", "10.0.0.0/99", "10.0.0.0/99"),
+        ("domains", "no_domain", "is not a domain"), ("networks", "10.0.0.0/99", "10.0.0.0/99"),
         ("expires", "soon", "2030-12-31"),
-        ("expires", "2030-02-30", "2030-12-31"), ("expires", "1999-12-31", "has passed"),
+        ("expires", "2030-02-30", "2030-12-31"), ("expires", "1999-12-31", "is in the past"),
         ("expires", "9999-12-31", "100 years"),
         ("per_second", "0x10", "must be a number"), ("per_second", "1e3", "must be a number"),
     ])
