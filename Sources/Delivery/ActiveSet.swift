@@ -1,6 +1,6 @@
 import RelayCore
 
-/// A moment on both clocks: `time` goes on record and is compared across processes, `monotonic` measures.
+/// A moment on both clocks. `time` is recorded and compared across processes; `monotonic` measures durations.
 struct Moment: Sendable {
     var time: Timestamp
     var monotonic: MonotonicTime
@@ -16,21 +16,21 @@ struct Moment: Sendable {
     }
 }
 
-/// The deliveries that a worker holds, a bounded part of the queue: first they wait for their turn, then they are under
-/// way, then they have an outcome that is not yet on record.
+/// The deliveries that a worker holds, which are a bounded part of the queue. A delivery first waits for its turn, then
+/// is being sent, and then has an outcome that is not recorded yet.
 struct ActiveSet {
     struct Claim: Sendable {
         var delivery: ClaimedDelivery
         var leaseUntil: Timestamp
     }
 
-    /// A delivery in the hands of the transport.
+    /// A delivery that the transport is working on.
     struct Attempt: Sendable {
-        /// Which of the concurrent senders has it.
+        /// The slot of the concurrent sender that has the delivery.
         var slot: Int
         var claim: Claim
         var startedAt: Moment
-        /// Tries whether a held lane moves again.
+        /// Whether the attempt tries if a held lane can move again.
         var isProbe: Bool
 
         var delivery: ClaimedDelivery { claim.delivery }
@@ -39,26 +39,27 @@ struct ActiveSet {
     struct Ended: Sendable {
         var claim: Claim
         var settlement: Settlement
-        /// Of a retry.
+        /// The pace of a retry; nil for other outcomes.
         var pace: DeliveryOutcome.Pace?
 
         var delivery: ClaimedDelivery { claim.delivery }
     }
 
     private var queue: [Claim] = []
-    /// Those before it in `queue` have started.
+    /// The claims before this index in `queue` have started.
     private var head = 0
     private(set) var waitingRecipients = 0
     private(set) var underWay: [DeliveryID: Attempt] = [:]
     private(set) var unsettled: [Ended] = []
-    /// Those whose settlement is being synced.
+    /// The outcomes whose settlement is being synced.
     private(set) var settling: [Ended] = []
 
     var waiting: Int { queue.count - head }
     var count: Int { waiting + underWay.count + unsettled.count + settling.count }
     var isEmpty: Bool { count == 0 }
 
-    /// A lease that ran out may bring back what is still held here; it stays as it is.
+    /// Adds claimed deliveries. An expired lease may bring back a delivery that is still held here. That one is left
+    /// unchanged.
     mutating func claimed(_ deliveries: [ClaimedDelivery], leaseUntil: Timestamp) {
         if head > 0 {
             queue.removeFirst(head)
@@ -66,7 +67,7 @@ struct ActiveSet {
         }
         var held = Set(unsettled.map(\.delivery.id))
         held.formUnion(queue.lazy.map(\.delivery.id))
-        // What has ended is about to be so on record.
+        // A delivery that has ended is about to be recorded as such.
         held.formUnion(settling.lazy.filter { $0.settlement.result.isEnd }.map(\.delivery.id))
         for delivery in deliveries where underWay[delivery.id] == nil && !held.contains(delivery.id) {
             queue.append(Claim(delivery: delivery, leaseUntil: leaseUntil))
@@ -74,7 +75,7 @@ struct ActiveSet {
         }
     }
 
-    /// The one whose turn it is, taken out.
+    /// Takes out the claim whose turn it is.
     mutating func next() -> Claim? {
         guard head < queue.count else { return nil }
         let claim = queue[head]
@@ -89,14 +90,15 @@ struct ActiveSet {
 
     mutating func started(_ attempt: Attempt) { underWay[attempt.delivery.id] = attempt }
 
-    /// The attempt with its lease as it stands now; nil when it had been given up before its outcome came.
+    /// Removes the attempt and returns it with its present lease. Nil when the attempt was given up before its outcome
+    /// came.
     mutating func finished(_ attempt: Attempt) -> Attempt? { underWay.removeValue(forKey: attempt.delivery.id) }
 
     mutating func ended(_ claim: Claim, _ settlement: Settlement, pace: DeliveryOutcome.Pace? = nil) {
         unsettled.append(Ended(claim: claim, settlement: settlement, pace: pace))
     }
 
-    /// All that wait go back to the queue untried.
+    /// Returns all waiting deliveries to the queue untried.
     mutating func releaseWaiting(at now: Timestamp) {
         while let claim = next() { ended(claim, Settlement(releasing: claim.delivery, at: now)) }
     }
@@ -109,13 +111,14 @@ struct ActiveSet {
 
     mutating func settled() { settling = [] }
 
-    /// They are kept, before what has ended since.
+    /// The outcomes are kept and come before those that have ended since.
     mutating func settlingFailed() {
         unsettled = settling + unsettled
         settling = []
     }
 
-    /// What is held under a lease that ends before `limit`, also what is being settled: that may fail.
+    /// The deliveries whose lease ends before `limit`. They include deliveries that are being settled, since that may
+    /// fail.
     func leased(before limit: Timestamp) -> [DeliveryID] {
         let claims = queue[head...] + underWay.values.map(\.claim) + (settling + unsettled).map(\.claim)
         return claims.filter { $0.leaseUntil < limit }.map(\.delivery.id)
@@ -135,6 +138,6 @@ struct ActiveSet {
 }
 
 extension ClaimedDelivery {
-    /// What SES counts.
+    /// The number of recipients as SES counts them, at least 1.
     var recipientCount: Int { max(1, envelope.recipients.count) }
 }

@@ -1,37 +1,39 @@
 import RelayCore
 
-/// How a lane's worker works.
+/// The settings of a lane's worker.
 public struct DeliveryConfiguration: Sendable {
+    /// How the sending rate is limited.
     public enum Pacing: Hashable, Sendable {
-        /// As fast as the transport goes.
+        /// As fast as the transport can send.
         case unlimited
-        /// At the rate that the account may send at: the setting's, the quota's, or the lower one of both.
+        /// At the rate that the account allows: that of the setting, that of the quota, or the lower one if both exist.
+        /// In recipients per second.
         case account(maximumRate: Double?)
     }
 
-    /// Deliveries handed to the transport at a time.
+    /// The number of deliveries that the transport sends at the same time.
     public var concurrency: Int
-    /// Deliveries held at a time: those that wait for their turn, are under way, or have an outcome that is not yet on
-    /// record. The queue behind them has no bound; this has.
+    /// The number of deliveries that are held at the same time. They wait for their turn, are being sent, or have an
+    /// outcome that is not recorded yet. The queue has no bound, but this number has.
     public var maxActive: Int
-    /// Deliveries taken from the queue at once. Each time costs a transaction.
+    /// The number of deliveries that are claimed at once. Each claim costs a transaction.
     public var claimBatch: Int
-    /// While more wait for their turn, outcomes go on record once there are so many of them. 1: at once, as it must be
-    /// where an attempt takes time or can't be taken back.
+    /// While more deliveries wait for their turn, outcomes are recorded when there are this many. 1 means at once,
+    /// which is required where an attempt takes time or can't be taken back.
     public var settleBatch: Int
-    /// How long an outcome waits at most for others to go on record with, as long as fewer wait than attempts are under way. So with few
-    /// attempts at a time nothing waits, and what a crash makes the relay send again becomes at most twice as much: it
-    /// sends what was under way again as well.
+    /// The longest time that an outcome waits to be recorded together with others. It waits only while fewer outcomes
+    /// wait than attempts are in progress. So with few attempts at a time no outcome waits. The number of messages that
+    /// a crash makes the relay send again at most doubles, because a crash repeats the attempts in progress as well.
     public var settleDelay: Duration
     public var pacing: Pacing
     public var schedule: RetrySchedule
-    /// How long what is under way may go on at shutdown.
+    /// How long attempts in progress may continue at shutdown.
     public var drainTime: Duration
-    /// How long a claim lasts that is not renewed.
+    /// How long a claim is valid if it is not renewed.
     public var leaseTime: Duration
-    /// How often to look for what another process put into the queue.
+    /// How often to look for deliveries that another process put into the queue.
     public var pollInterval: Duration
-    /// How often the account's quota is asked for while there is something to send.
+    /// How often to ask for the account's quota while there is something to send.
     public var quotaInterval: Duration
 
     public init(
@@ -42,8 +44,9 @@ public struct DeliveryConfiguration: Sendable {
         quotaInterval: Duration = .seconds(60)
     ) {
         self.concurrency = max(1, concurrency)
-        // Enough that senders never wait for the queue, although each claim and each record takes a sync, which may be as
-        // long as an answer: measured, 4 times as many keep 50 senders 90 % busy, 8 times as many keep them 95 % busy.
+        // This is enough that senders never wait for the queue, although each claim and each record needs a sync, which
+        // may take as long as an answer. Measured: 4 times as many keep 50 senders 90 % busy, 8 times as many keep them
+        // 95 % busy.
         self.maxActive = max(self.concurrency, maxActive ?? max(64, 8 * self.concurrency))
         self.claimBatch = max(1, claimBatch ?? self.maxActive)
         self.settleBatch = max(1, settleBatch)
@@ -56,7 +59,7 @@ public struct DeliveryConfiguration: Sendable {
         self.quotaInterval = quotaInterval
     }
 
-    /// For a transport that answers at once: few tasks, large batches.
+    /// The settings for a transport that answers at once: few tasks and large batches.
     public static func simulated(schedule: RetrySchedule = RetrySchedule()) -> DeliveryConfiguration {
         DeliveryConfiguration(
             concurrency: 2, maxActive: 1024, claimBatch: 256, settleBatch: 256, pacing: .unlimited, schedule: schedule)

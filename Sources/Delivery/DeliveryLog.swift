@@ -1,9 +1,10 @@
 import Logging
 import RelayCore
 
-/// What a worker writes to the log, and tells who observes it.
+/// Writes a worker's log lines and calls its observer.
 ///
-/// One line for each delivery that ended and each retry, but never so many that an outage of hours can't be read.
+/// There is one line for each delivery that ended and for each retry. In a long outage there are fewer, so that the log
+/// stays readable.
 struct DeliveryLog: Sendable {
     private let lane: Lane
     private let logger: Logger
@@ -34,9 +35,9 @@ struct DeliveryLog: Sendable {
             observe(.suppressed(delivery))
         case .retried(let delivery, let settlement, let line): retried(delivery, settlement, line)
         case .outageEnded(let retries, let seconds):
-            logger.notice("deliveries succeed again, \(retries) retries in \(whole(seconds)) s")
+            logger.notice("deliveries succeed again, after \(retries) retries in \(whole(seconds)) s")
         case .slowedDown(let rate, let isNews):
-            if isNews { logger.notice("told to slow down, going on at \(tenths(rate)) emails per second") }
+            if isNews { logger.notice("throttled, now sending at \(tenths(rate)) emails per second") }
             observe(.slowedDown(lane, rate: rate))
         case .held(let cause, let alert):
             logger.log(level: alert ? .critical : .warning, "the lane is held: \(cause)")
@@ -45,15 +46,15 @@ struct DeliveryLog: Sendable {
             logger.notice("the lane moves again, it was held for \(whole(seconds)) s")
             observe(.laneResumed(lane))
         case .storeFailed(let error):
-            logger.error("the queue can't be worked, trying again: \(error)")
+            logger.error("the queue can't be read or written, trying again: \(error)")
             observe(.storeFailed(lane, error))
         case .storeRecovered(let seconds):
-            logger.notice("the queue can be worked again, after \(whole(seconds)) s")
+            logger.notice("the queue can be read and written again, after \(whole(seconds)) s")
             observe(.storeRecovered(lane))
         case .reclaimed(let count):
-            logger.notice("put back \(count) deliveries that nobody works on any more")
+            logger.notice("returned \(count) abandoned deliveries to the queue")
         case .broughtForward(let count):
-            logger.notice("the clock was put back, so \(count) deliveries that wait for a time far ahead are due now")
+            logger.notice("the clock was set back, so \(count) deliveries that were due far in the future are due now")
         case .unrecorded(let count):
             logger.error(
                 "the outcomes of \(count) deliveries can't be recorded; they will be tried again and may arrive twice")
@@ -65,9 +66,9 @@ struct DeliveryLog: Sendable {
         case .sent(let id): logger.info("sent", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .simulated(let id): logger.info("simulated", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .failed, .retry, .released:
-            // Nobody but the operator hears of it: the client has its 250.
+            // Only the operator learns of it, because the client has already got its 250.
             logger.warning(
-                "failed for good; once the cause is removed, 'hiveku-relay messages retry \(delivery.message)' sends it again",
+                "failed permanently; once the cause is removed, 'hiveku-relay messages retry \(delivery.message)' sends it again",
                 metadata: metadata(delivery, settlement))
         }
         observe(.ended(delivery, settlement))

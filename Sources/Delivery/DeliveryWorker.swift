@@ -2,11 +2,12 @@ import Logging
 import RelayCore
 import Synchronization
 
-/// Takes what is due in one lane from the queue, hands it to the transport, and records what became of it.
+/// Takes due deliveries of one lane from the queue, passes them to the transport, and records the outcomes.
 ///
-/// What to do is decided by `LaneMachine`, a value behind a lock; here it is done. One loop asks it for a plan and begins
-/// what the plan says: claims, settlements and the like go on beside each other, each at most once at a time, and their
-/// answers ring for the next plan. A sender that is done with one delivery takes the next by itself, without the loop.
+/// `LaneMachine`, a value behind a lock, decides what to do. This class does it. One loop asks the machine for a plan
+/// and starts what the plan says. Claims, settlements and other operations run concurrently, but each kind runs at most
+/// once at a time. When one completes, it wakes the loop for the next plan. A sender that has finished one delivery
+/// takes the next one itself, without the loop.
 public final class DeliveryWorker: Sendable {
     private struct State {
         var machine: LaneMachine
@@ -24,15 +25,17 @@ public final class DeliveryWorker: Sendable {
     private let state: Mutex<State>
     private let alarm: Alarm
     private let isWoken = Atomic(false)
-    /// Whether a wake is to ring. Each accepted batch wakes the worker, and a thread that begins costs more than a message's commands.
+    /// Whether a wake-up must ring the alarm. Each accepted batch wakes the worker, and to start a thread costs more
+    /// than a message's commands.
     private let mayRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
 
     /// - Parameters:
-    ///   - quota: where the account's rate is asked for; used with ``DeliveryConfiguration/Pacing-swift.enum/account(maximumRate:)``.
-    ///   - random: at least 0 and below 1; scatters retries.
-    ///   - observe: called in the worker's tasks; must be quick.
+    ///   - quota: the source of the account's rate. Used with
+    ///     ``DeliveryConfiguration/Pacing-swift.enum/account(maximumRate:)``.
+    ///   - random: returns at least 0 and less than 1. It spreads retries over time.
+    ///   - observe: is called in the worker's tasks, so it must be quick.
     public init(
         lane: Lane, configuration: DeliveryConfiguration, queue: any DeliveryQueue, transport: any Transport,
         quota: (any QuotaSource)? = nil, clock: any RelayClock, logger: Logger,
@@ -53,10 +56,12 @@ public final class DeliveryWorker: Sendable {
         alarm = Alarm(clock: clock)
     }
 
-    /// Works until the task is cancelled, then lets what is under way end, for a limited time, and records it. Once.
+    /// Works until the task is cancelled. Then attempts in progress may end within a limited time, and their outcomes
+    /// are recorded. Call it only once.
     public func run() async {
         await withTaskCancellationHandler {
-            // A task of its own, which is not cancelled: what is under way, and its record, must outlive the cancellation.
+            // A separate task that is not cancelled: attempts in progress and their records must outlive the
+            // cancellation.
             await Task { await loop() }.value
         } onCancel: {
             isStopped.store(true, ordering: .releasing)
@@ -64,27 +69,31 @@ public final class DeliveryWorker: Sendable {
         }
     }
 
-    /// Something was put into the queue or released. Cheap, from any thread; calls that come together count as one.
+    /// Call this when something was put into the queue or released. It is cheap and may be called from any thread.
+    /// Calls at the same time count as one.
     public func wake() {
-        // In one order with the two in `nextPlan`: either this one sees that it may ring, or that one that it was woken.
+        // This access and the two in `nextPlan` have one total order. So either this one sees that it may ring, or that
+        // one sees the wake-up.
         let wasWoken = isWoken.exchange(true, ordering: .sequentiallyConsistent)
         if !wasWoken, mayRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
     }
 
-    /// Returns once the loop has come round: a sign that it lives. Or when the task is cancelled.
+    /// Returns when the loop has made a turn, which shows that it does not hang. Also returns when the task is
+    /// cancelled.
     public func comeRound() async {
         let (turns, turn) = AsyncStream.makeStream(of: Void.self)
         onNextTurn { turn.finish() }
         for await _ in turns {}
     }
 
-    /// Calls `body` when the worker's loop comes around, which it does at once unless it hangs.
+    /// Calls `body` at the loop's next turn, which comes at once unless the loop hangs.
     public func onNextTurn(_ body: @escaping @Sendable () -> Void) {
         nextTurn.withLock { $0.append(body) }
         alarm.ring()
     }
 
-    /// Other settings from now on. `maximumRate`, in emails per second, counts where the lane is paced by the account.
+    /// Sets the configuration from now on. `maximumRate`, in emails per second, applies when the account limits the
+    /// lane's rate.
     public func reconfigure(schedule: RetrySchedule, maximumRate: Double?) {
         tellMachine { $0.reconfigured(schedule: schedule, maximumRate: maximumRate, at: $1) }
     }
@@ -114,7 +123,7 @@ public final class DeliveryWorker: Sendable {
             if mustStop { state.machine.stop(at: now) }
             tellPlace(&state.machine, now)
             let plan = state.machine.plan(at: now)
-            // Inside the lock, so that a sender can't be done before it is known.
+            // Done inside the lock, so that a sender can't finish before it is known.
             for start in plan.starts {
                 state.senders[start.slot] = Task(executorPreference: transport.executor) { await self.send(start) }
             }
@@ -122,7 +131,7 @@ public final class DeliveryWorker: Sendable {
         }
         mayRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)
         if plan.wantsToBeWoken, isWoken.load(ordering: .sequentiallyConsistent) { alarm.ring() }
-        // Outside the lock: cancelling runs whatever the transport does on cancellation.
+        // Done outside the lock, because cancelling runs the transport's cancellation handlers.
         for sender in cancelled { sender.cancel() }
         return plan
     }
@@ -135,11 +144,12 @@ public final class DeliveryWorker: Sendable {
         if plan.askQuota { Task { await askQuota() } }
     }
 
-    /// One sender: an attempt, and whatever it is given after it.
+    /// One sender: makes an attempt, and then each further attempt that it is given.
     private func send(_ first: ActiveSet.Attempt) async {
         var next: ActiveSet.Attempt? = first
         while let attempt = next {
-            // The last moment at which it costs nobody a second copy: another relay may have the delivery by now.
+            // This is the last point at which giving up can't cause a second copy. Another relay may have the delivery
+            // by now.
             guard queue.owns(attempt.delivery) else {
                 giveUp(attempt, mayHaveBeenTaken: false)
                 return

@@ -2,26 +2,26 @@ import RelayCore
 
 /// Keeps a lane within the rate that the account may send at, in recipients per second, as SES counts.
 ///
-/// A pure value over moments of a monotonic clock. The rate comes from a setting, from the account's quota, or
-/// from both, then the lower one. SES answers with throttling when it is exceeded all the same, because the quota was
-/// lowered since it was asked for or because somebody else sends through the account. The rate is then cut, and climbs
-/// back along a cubic curve, as TCP CUBIC does: fast at first, slowly around the rate at which throttling set in, then
-/// faster and faster until it meets the quota or is throttled again. So most of the time is spent just below the limit,
-/// wherever it is.
+/// A pure value over times of a monotonic clock. The rate comes from a setting or from the account's quota. If both
+/// exist, the lower one applies. SES may throttle all the same, because the quota was lowered since the relay asked for
+/// it or because others send through the same account. The rate is then cut and rises again along a cubic curve, as in
+/// TCP CUBIC. It rises quickly at first and slowly around the rate at which throttling began. Then it rises faster and
+/// faster until it reaches the quota or is throttled again. So most of the time the rate is just below the limit,
+/// whatever the limit is.
 public struct Governor: Sendable {
     private var setting: Double?
     private var quota: Double?
-    /// What may be sent per second as far as is known, by all relays that use the account together.
+    /// The rate, as far as is known, for all relays that use the account together, in recipients per second.
     public private(set) var allowedRate: Double
-    /// The part of it that this relay may use.
+    /// The part of the rate that this relay may use.
     public private(set) var share = RateShare.whole
     private var climb: Climb?
     private var tokens = 1.0
     private var updatedAt: MonotonicTime
 
-    /// What happened since the last cut.
+    /// What happened since the rate was last cut.
     private struct Climb: Sendable {
-        /// The rate at which throttling set in.
+        /// The rate at which throttling began.
         var knee: Double
         var cutAt: MonotonicTime
         var accepted = 0
@@ -33,24 +33,26 @@ public struct Governor: Sendable {
         }
     }
 
-    /// New SES accounts out of the sandbox get this rate.
+    /// The rate of new SES accounts outside the sandbox, in emails per second.
     public static let defaultRate = 14.0
-    /// Part of the allowed rate that is used, and how many seconds of sending can be caught up on when the worker woke
-    /// late. SES counts by the second: a full bucket and a second's worth are 0.984 of what is allowed and one email
-    /// more, and so never more than the allowed whole number. The rest is for the network, which delays unevenly.
+    /// `headroom` is the part of the allowed rate that is used. `burst` is how many seconds of sending can be caught up
+    /// on when the worker woke late. SES counts per second. A full bucket and a second's worth of sending are 0.984 of
+    /// what is allowed plus one email, so they never exceed the allowed whole number. The rest is a reserve for the
+    /// network, which delays unevenly.
     static let headroom = 0.96
-    /// The same where several relays divide the rate: each one's network delays by itself, and all of them count together.
+    /// The same where several relays divide the rate. Each relay's network delays independently, and SES counts all of
+    /// them together.
     static let sharedHeadroom = 0.93
     static let burst = 0.025
-    /// A cut leaves this part of the rate, or less when a larger part was throttled, but not less than half.
+    /// A cut leaves this part of the rate. It leaves less when a larger part was throttled, but at least half.
     static let cut = 0.88
     static let deepestCut = 0.5
-    /// Seconds until the rate is again where throttling set in.
+    /// The time in seconds until the rate is again where throttling began.
     static let recovery = 20.0
-    /// Throttled answers within a second of a cut are about the second before it.
+    /// In seconds. Throttled answers within this time after a cut refer to the time before the cut.
     static let settling = 1.0
     static let minimumRate = 0.1
-    /// Of what an operator may ask for.
+    /// The lowest rate that an operator can set.
     static let leastSetting = 0.001
 
     public init(setting: Double?, at now: MonotonicTime) {
@@ -59,7 +61,8 @@ public struct Governor: Sendable {
         updatedAt = now
     }
 
-    /// Another setting from now on; nil: what the quota says. What was found out about the account's limit stays.
+    /// Sets another setting from now on. With nil, the quota applies. What was learned about the account's limit is
+    /// kept.
     public mutating func limit(to setting: Double?, at now: MonotonicTime) {
         refill(now)
         self.setting = setting
@@ -67,28 +70,28 @@ public struct Governor: Sendable {
         allowedRate = max(known ?? Governor.defaultRate, leastRate)
     }
 
-    /// Another part of the account's rate from now on.
+    /// Sets another share of the account's rate from now on.
     public mutating func take(share: RateShare, at now: MonotonicTime) {
         guard share != self.share else { return }
         refill(now)
         let former = ownRate
         self.share = share
-        // What was found out about the limit holds for the account, and so for this part of it.
+        // What was learned about the limit applies to the account, and so to this share of it.
         let own = ownRate
         if former > 0, own > 0 { climb?.knee *= own / former }
         if former == 0 { climb = nil }
         tokens = min(tokens, burstSize(at: now))
     }
 
-    /// Whether anything may be sent at all.
+    /// Whether this relay may send anything at all.
     public var maySend: Bool { ownRate > 0 }
 
-    /// However little is allowed, unless it is the operator who allows less.
+    /// The lowest rate that is used, however little the quota allows. Only the operator's setting can be lower.
     private var leastRate: Double {
         min(max(setting ?? .infinity, Governor.leastSetting), Governor.minimumRate)
     }
 
-    /// What this relay sends per second at most, just now.
+    /// The highest rate of this relay at this moment, in recipients per second.
     public func rate(at now: MonotonicTime) -> Double {
         let ceiling = ownRate * (share.count > 1 ? Governor.sharedHeadroom : Governor.headroom)
         guard let climb else { return ceiling }
@@ -99,7 +102,8 @@ public struct Governor: Sendable {
 
     private func burstSize(at now: MonotonicTime) -> Double { 1 + rate(at: now) * Governor.burst }
 
-    /// A quota that changed is news about the limit: what was found out about the one before is forgotten.
+    /// Takes the account's quota. If the quota changed, the limit changed too, so what was learned about the former
+    /// limit is discarded.
     public mutating func learn(_ quota: SendQuota, at now: MonotonicTime) {
         guard quota.maximumRate.isFinite, quota.maximumRate >= 0, quota.maximumRate != self.quota else { return }
         refill(now)
@@ -108,23 +112,24 @@ public struct Governor: Sendable {
         climb = nil
     }
 
-    /// Seconds until something may be sent; 0: now. Infinite while the share is 0.
+    /// The seconds until the next delivery may be sent; 0 means now. Infinite while the share is 0.
     public mutating func delay(at now: MonotonicTime) -> Double {
         refill(now)
         guard maySend else { return .infinity }
         return tokens >= 1 ? 0 : (1 - tokens) / rate(at: now)
     }
 
-    /// Something is sent now. More recipients than the bucket holds leave it in debt, which delays what follows.
+    /// Records that a delivery is sent now. If it has more recipients than the bucket holds, the bucket goes into debt,
+    /// which delays later deliveries.
     public mutating func take(_ recipients: Int, at now: MonotonicTime) {
         refill(now)
         tokens -= Double(recipients)
     }
 
-    /// SES answered a request that was sent at `sentAt`. Returns whether the rate was cut.
+    /// Records that SES answered a request that was sent at `sentAt`. Returns whether the rate was cut.
     public mutating func answered(throttled: Bool, sentAt: MonotonicTime, at now: MonotonicTime) -> Bool {
         if let cutAt = climb?.cutAt {
-            // What was sent before the cut tells nothing about the rate after it.
+            // A request that was sent before the cut says nothing about the rate after it.
             guard sentAt >= cutAt else { return false }
             if throttled { climb?.throttled += 1 } else { climb?.accepted += 1 }
             guard throttled, now.seconds(since: cutAt) >= Governor.settling else { return false }

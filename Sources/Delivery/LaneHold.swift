@@ -1,21 +1,21 @@
 import RelayCore
 
-/// Whether a lane stands still because nothing of it can be sent, and when to try again.
+/// Whether a lane is held because none of its deliveries can be sent, and when to probe it again.
 struct LaneHold {
     struct Held {
         var cause: DeliveryOutcome.Cause
         var since: Moment
         var probeAt: MonotonicTime
-        /// Until the next probe after the coming one, if that fails too.
+        /// The time from the next probe to the one after it, if the next one fails too.
         var interval: Duration
-        /// The account's quota was consulted for the coming probe, and is no reason against it.
+        /// The account's quota was checked for the next probe and does not forbid it.
         var isCleared = false
         var isProbing = false
     }
 
     private(set) var held: Held?
     private var lastInterval = Duration.zero
-    /// Answers to what was sent before say nothing about the lane as it is now.
+    /// Answers to requests that were sent before this time say nothing about the lane's present state.
     private(set) var resumedAt = MonotonicTime.distantPast
 
     static let firstInterval = Duration.seconds(30)
@@ -23,10 +23,11 @@ struct LaneHold {
 
     var isHeld: Bool { held != nil }
 
-    /// Returns false when it was held already.
+    /// Begins to hold the lane. Returns false when it was held already.
     mutating func begin(_ cause: DeliveryOutcome.Cause, at now: Moment) -> Bool {
         guard held == nil else { return false }
-        // A lane that stops again soon after it moved is probed no more often than before: it would flap.
+        // If the lane is held again soon after it moved, it is probed no more often than before. Otherwise it would
+        // flap.
         let flaps = now.monotonic - resumedAt < LaneHold.maximumInterval
         let interval = flaps ? max(lastInterval, LaneHold.firstInterval) : LaneHold.firstInterval
         held = Held(cause: cause, since: now, probeAt: now.monotonic + interval, interval: interval)
@@ -34,7 +35,7 @@ struct LaneHold {
         return true
     }
 
-    /// Whether it is time to try one delivery.
+    /// Whether it is time to probe with one delivery.
     func mayProbe(at now: MonotonicTime) -> Bool {
         guard let held else { return false }
         return !held.isProbing && now >= held.probeAt
@@ -44,10 +45,10 @@ struct LaneHold {
 
     mutating func probing() { held?.isProbing = true }
 
-    /// There was nothing to try it with: the time for it remains.
+    /// There was no delivery to probe with. The time of the probe stays.
     mutating func foundNothing() { held?.isProbing = false }
 
-    /// The lane is still held.
+    /// The probe failed, so the lane stays held.
     mutating func probeFailed(at now: MonotonicTime) {
         guard let interval = held?.interval else { return }
         held?.isProbing = false

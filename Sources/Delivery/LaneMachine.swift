@@ -1,13 +1,13 @@
 import RelayCore
 
-/// A lane's worker as a state machine: what happened comes in by events, what is to be done goes out by ``plan(at:)``.
+/// A lane's worker as a state machine. Events report what happened, and ``plan(at:)`` returns what must be done.
 ///
-/// A value without tasks, clock, log or store. All waiting is told as the moment at which to ask for the next plan; each
-/// answer to what a plan asked for is an event, after which a new plan is due.
+/// A value without tasks, clock, log or store. When it must wait, it returns the time at which to ask for the next
+/// plan. When an operation of a plan completes, an event reports it, and a new plan is due.
 struct LaneMachine {
     struct Claiming: Equatable {
         var limit: Int
-        /// No more once they have so many recipients together.
+        /// Claim no more deliveries once they have this many recipients together.
         var recipients: Int
         var leaseUntil: Timestamp
         var isProbe: Bool
@@ -17,33 +17,33 @@ struct LaneMachine {
         var extend: [DeliveryID] = []
         var leaseUntil: Timestamp
         var reclaim = false
-        /// Look for what is queued for later than any pause lasts.
+        /// Look for deliveries that are due later than the longest pause allows.
         var bringForward = false
-        /// What is queued for later than this was so before the clock was put back.
+        /// Deliveries that are due later than this were queued before the clock was set back.
         var latestDue: Timestamp
         var status: LaneStatus?
     }
 
-    /// What is to be done, each at most once at a time except starts.
+    /// What must be done. Apart from starts, each operation runs at most once at a time.
     struct Plan {
         var starts: [ActiveSet.Attempt] = []
         var claim: Claiming?
         var settle: [Settlement] = []
-        /// Ask when the next delivery falls due.
+        /// Ask when the next delivery will be due.
         var look = false
         var upkeep: Upkeep?
         var askQuota = false
         var cancelSenders = false
         var isFinished = false
-        /// Whether another plan is wanted as soon as something is put into the queue. Otherwise ``LaneMachine/woken()`` can wait for
-        /// the next plan: nothing would be claimed before.
+        /// Whether another plan is wanted as soon as something is put into the queue. Otherwise ``LaneMachine/woken()``
+        /// can wait for the next plan, because nothing would be claimed before it.
         var wantsToBeWoken = false
         var notes: [Note] = []
-        /// When to ask for a plan again if nothing happens; nil: only something that happens can change it.
+        /// When to ask for a plan again if nothing happens. Nil when only an event can change the plan.
         var wakeAt: Timestamp?
     }
 
-    /// What is to be told.
+    /// What must be logged and reported to observers.
     enum Note {
         case ended(ClaimedDelivery, Settlement)
         case suppressed(ClaimedDelivery)
@@ -56,17 +56,17 @@ struct LaneMachine {
         case storeRecovered(afterSeconds: Double)
         case reclaimed(Int)
         case broughtForward(Int)
-        /// At shutdown: so many outcomes could not be recorded.
+        /// At shutdown: this many outcomes could not be recorded.
         case unrecorded(Int)
     }
 
     private enum Phase: Equatable {
         case running
-        /// What is under way may end.
+        /// Attempts in progress may still complete.
         case draining(until: MonotonicTime)
-        /// It was told to end.
+        /// Attempts in progress were cancelled.
         case cancelling(until: MonotonicTime)
-        /// The last outcomes go on record.
+        /// The last outcomes are being recorded.
         case closing(until: MonotonicTime)
     }
 
@@ -78,7 +78,7 @@ struct LaneMachine {
     private var phase = Phase.running
     private var active = ActiveSet()
     private var governor: Governor?
-    /// Whether what has been claimed is still this process's to send.
+    /// Whether this process may still send what it has claimed.
     private var ownsClaims = true
     private var hold = LaneHold()
     private var spell = StoreSpell()
@@ -90,24 +90,24 @@ struct LaneMachine {
     private var isKeepingUp = false
     private var isAskingQuota = false
 
-    /// Something may be due that has not been asked for.
+    /// Deliveries may be due that have not been claimed.
     private var mayHaveDue = true
     private var nextDueAt: Timestamp?
     private var pollAt: MonotonicTime
     private var upkeepAt: MonotonicTime
     private var bringForwardAt: MonotonicTime
     private var quotaAt: MonotonicTime
-    /// Nothing is sent before the account has told its quota, or this moment.
+    /// Nothing is sent before the account's quota is known or this time is reached.
     private var awaitsQuotaUntil: MonotonicTime
     private var sentSinceQuota = true
     private var nextSlot = 0
-    /// When the first of the outcomes ended that wait for others to go on record with; nil: they need not wait.
+    /// When the first of the outcomes ended that wait to be recorded together. Nil when they need not wait.
     private var unsettledSince: MonotonicTime?
-    /// When the last plan said that the next is to be asked for.
+    /// The time at which the last plan asked for the next one.
     private var wakesAt: MonotonicTime?
 
     private let startedAt: MonotonicTime
-    /// That there was, whatever the settings say by now.
+    /// The longest pause since the start, also if the settings have a shorter one by now.
     private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
@@ -118,13 +118,13 @@ struct LaneMachine {
     static let quotaPatience = Duration.seconds(5)
     static let cancelTime = Duration.seconds(1)
     static let closeTime = Duration.seconds(5)
-    /// A rate is recorded again when it changed by this part, so often at most.
+    /// The lane's rate is recorded again when it has changed by this part, but at most at ``statusInterval``.
     static let notableChange = 0.1
     static let statusInterval = Duration.seconds(10)
     static let slowedDownInterval = Duration.seconds(60)
 
-    /// - Parameter reclaimInterval: how often to look for deliveries of relays that are gone, if it is to be more often than leases are
-    ///   extended.
+    /// - Parameter reclaimInterval: how often to look for deliveries of relays that no longer run. Used if it is
+    ///   shorter than the interval at which leases are extended.
     init(
         lane: Lane, configuration: DeliveryConfiguration, hasQuotaSource: Bool,
         reclaimInterval: Duration = LaneMachine.upkeepInterval, at now: Moment
@@ -146,21 +146,21 @@ struct LaneMachine {
         awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaPatience : .distantPast
     }
 
-    /// What the queue says of this process's place among the relays that share it. To be told before each plan and each outcome.
+    /// Takes this process's state among the relays that share the queue. Call it before each plan and each outcome.
     mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, at now: Moment) {
         governor?.take(share: shareOfRate, at: now.monotonic)
         self.ownsClaims = ownsClaims
-        // What can't be sent here is for the other relays.
+        // Deliveries that this process may not send are left to the other relays.
         if !hasPlace { releaseWaiting(at: now) }
     }
 
-    /// Whether the place allows to claim and to send.
+    /// Whether this process may claim and send.
     private var hasPlace: Bool { ownsClaims && governor?.maySend ?? true }
 
     private var isRunning: Bool { phase == .running }
     private var isClosing: Bool { if case .closing = phase { true } else { false } }
 
-    /// What is due now, and until when nothing else is.
+    /// Returns what must be done now, and the time until which nothing else must be done.
     mutating func plan(at now: Moment) -> Plan {
         var plan = Plan()
         advancePhase(&plan, now)
@@ -180,7 +180,7 @@ struct LaneMachine {
         return plan
     }
 
-    /// Other settings from now on. A retry that has been put off keeps its moment.
+    /// Sets other settings from now on. A retry that was already scheduled keeps its time.
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
         longestPause = max(longestPause, schedule.longestPause)
@@ -189,7 +189,7 @@ struct LaneMachine {
         governor?.limit(to: maximumRate, at: now.monotonic)
     }
 
-    /// Whether a plan is worth asking for after an attempt finished.
+    /// Whether a new plan is worth asking for after an attempt finished.
     func needsPlan(at now: Moment) -> Bool {
         !notes.isEmpty || !isRunning || maySettle(at: now) || mustWakeToSettle || claimable(at: now) > 0
             || (active.waiting > 0 && active.underWay.count < configuration.concurrency)
@@ -199,7 +199,7 @@ struct LaneMachine {
 // MARK: - Attempts
 
 extension LaneMachine {
-    /// The transport is done with an attempt. Returns what the same sender is to go on with.
+    /// The transport has finished an attempt. Returns the next attempt for the same sender.
     mutating func finished(
         _ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome, at now: Moment, random: () -> Double
     ) -> ActiveSet.Attempt? {
@@ -217,9 +217,10 @@ extension LaneMachine {
         return startNext(in: attempt.slot, at: now)
     }
 
-    /// An attempt was not made, or broken off, since the delivery may be another relay's by now. It goes back to the queue untried.
+    /// An attempt was not made, or was broken off, because another relay may have the delivery by now. It goes back to
+    /// the queue untried.
     ///
-    /// - Parameter mayHaveBeenTaken: whether the transport had begun, and SES may have taken the message.
+    /// - Parameter mayHaveBeenTaken: whether the transport had begun, so that SES may have taken the message.
     mutating func gaveUp(_ attempt: ActiveSet.Attempt, mayHaveBeenTaken: Bool, at now: Moment) {
         guard let attempt = active.finished(attempt) else { return }
         var settlement = Settlement(releasing: attempt.delivery, at: now.time)
@@ -233,7 +234,8 @@ extension LaneMachine {
         if attempt.isProbe { hold.foundNothing() }
     }
 
-    /// Time during which the lane was held, or the relay not running, is no time in which a message was tried.
+    /// Whether a delivery may be given up. Time during which the lane was held, or the relay was not running, does not
+    /// count as time in which the message was tried.
     private func mayGiveUp(at now: Moment) -> Bool {
         let movingSince = max(startedAt, hold.resumedAt)
         return !hold.isHeld && now.monotonic - movingSince >= configuration.schedule.grace
@@ -244,7 +246,7 @@ extension LaneMachine {
         guard (governor?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
         while let claim = active.next() {
             guard claim.leaseUntil > now.time else {
-                // The machine slept, or its clock was put forward: somebody else may have the delivery by now.
+                // The machine slept or its clock was set forward. Another process may have the delivery by now.
                 giveBack(claim, at: now)
                 continue
             }
@@ -256,7 +258,7 @@ extension LaneMachine {
         return nil
     }
 
-    /// While a lane is held, nothing waits but a probe.
+    /// Whether an attempt may start. While a lane is held, only a probe waits.
     private var mayStart: Bool {
         isRunning && hasPlace && !spell.isFailing && active.waiting > 0
             && active.underWay.count < configuration.concurrency
@@ -287,18 +289,18 @@ extension LaneMachine {
         notes.append(.slowedDown(rate: rate, isNews: isNews))
     }
 
-    /// What an outcome says of the lane as a whole.
+    /// Draws conclusions from an outcome about the whole lane.
     private mutating func judgeLane(_ outcome: DeliveryOutcome, _ attempt: ActiveSet.Attempt, at now: Moment) {
         switch outcome {
         case .laneHeld(let cause, let alert):
             if attempt.isProbe { return hold.probeFailed(at: now.monotonic) }
-            // One that was sent before the lane moved again tells of the past.
+            // An attempt that began before the lane moved again says nothing about its present state.
             guard attempt.startedAt.monotonic >= hold.resumedAt, hold.begin(cause, at: now) else { return }
             since = now.time
             releaseWaiting(at: now)
             notes.append(.held(cause, alert: alert))
         case .sent, .simulated, .failed, .retry(_, .throttled):
-            // Also who refuses a message or asks for patience answers for an account that may send.
+            // A refusal of the message, or throttling, also shows that the account may send.
             guard attempt.isProbe, let held = hold.held else { return }
             hold.resume(at: now.monotonic)
             since = now.time
@@ -326,7 +328,7 @@ extension LaneMachine {
             && deliveries.reduce(0, { $0 + $1.recipientCount }) < claim.recipients
         if isAll { pollAt = now.monotonic + configuration.pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)
-        // Meanwhile the lane may have stopped, or the worker.
+        // The lane may have been held in the meantime, or the worker stopped.
         if !isRunning || !hasPlace || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
         if claim.isProbe, active.waiting == 0 { hold.foundNothing() }
     }
@@ -351,7 +353,7 @@ extension LaneMachine {
 
     private func isDue(_ now: Moment) -> Bool { mayHaveDue || nextDueAt.map { $0 <= now.time } ?? false }
 
-    /// How many to claim now: recipients, where the account's rate counts those.
+    /// How many to claim now. Where the account's rate applies, these are recipients, otherwise deliveries.
     private func claimable(at now: Moment) -> Int {
         guard isRunning, hasPlace, !isClaiming, isDue(now), spell.mayAsk(at: now.monotonic),
             now.monotonic >= awaitsQuotaUntil
@@ -365,13 +367,13 @@ extension LaneMachine {
         let waiting = governor == nil ? active.waiting : active.waitingRecipients
         let wanted = min(room, configuration.claimBatch, target - waiting)
         guard wanted > 0 else { return 0 }
-        // A claim costs a sync, so it waits until it is worth it, unless there is nothing else to do.
+        // A claim costs a sync. So it waits until it is worth it, unless there is nothing else to do.
         let isIdle = active.waiting == 0 && active.settling.isEmpty
         return isIdle || wanted >= min(configuration.claimBatch, (target + 3) / 4) ? wanted : 0
     }
 
-    /// How much should wait for its turn: at a limited rate a second's worth, so that a key that comes new to the queue
-    /// need not wait for what others have in here.
+    /// How many should wait for their turn. With a limited rate, it is what can be sent in one second. So a key that is
+    /// new in the queue need not wait for many deliveries of other keys.
     private func waitingTarget(at now: Moment) -> Int {
         guard let rate = governor?.rate(at: now.monotonic) else { return configuration.maxActive }
         return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
@@ -446,7 +448,7 @@ extension LaneMachine {
             let line = ended.pace == .throttled ? .quiet : outage.retried(at: now.monotonic)
             notes.append(.retried(ended.delivery, ended.settlement, line))
         case .sent, .simulated, .failed:
-            // A delivery that was given up had no answer.
+            // A delivery that was given up got no answer.
             if ended.pace == nil, let over = outage.answered(at: now.monotonic) {
                 notes.append(.outageEnded(retries: over.retries, seconds: over.seconds))
             }
@@ -463,7 +465,7 @@ extension LaneMachine {
         return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
     }
 
-    /// Until when outcomes wait for others; nil: they don't.
+    /// Until when outcomes wait to be recorded with others; nil when they do not wait.
     private var settlesAt: MonotonicTime? {
         guard isRunning, active.unsettled.count < active.underWay.count, active.settling.isEmpty else { return nil }
         return unsettledSince.map { $0 + configuration.settleDelay }
@@ -490,7 +492,8 @@ extension LaneMachine {
                 bringForwardAt = now.monotonic + min(LaneMachine.upkeepInterval, configuration.leaseTime / 4)
                 upkeep.bringForward = true
             }
-            // Extended first, so that what is held here is not reclaimed, also when the clock was put forward.
+            // Leases are extended first, so that what is held here is not reclaimed even when the clock was set
+            // forward.
             upkeep.extend = active.leased(before: now.time + .seconds(configuration.leaseTime.inSeconds * 0.6))
             upkeep.reclaim = true
         }
@@ -516,7 +519,7 @@ extension LaneMachine {
         }
     }
 
-    /// What can't be recorded is better not sent.
+    /// A delivery whose outcome can't be recorded is better not sent.
     private mutating func storeFailed(_ operation: StoreSpell.Operation, _ error: any Error, at now: Moment) {
         if spell.failed(operation, at: now.monotonic) { notes.append(.storeFailed(error)) }
         releaseWaiting(at: now)
@@ -552,7 +555,7 @@ extension SendQuota {
 // MARK: - Time
 
 extension LaneMachine {
-    /// The worker is to end.
+    /// Begins the shutdown of the worker.
     mutating func stop(at now: Moment) {
         guard isRunning else { return }
         phase = .draining(until: now.monotonic + configuration.drainTime)
@@ -579,7 +582,7 @@ extension LaneMachine {
         }
     }
 
-    /// The transport doesn't come back: nobody knows what became of these.
+    /// The transport does not return, so it is unknown what happened to these deliveries.
     private mutating func abandonUnderWay(at now: Moment) {
         let cause = DeliveryOutcome.Cause(
             "shutdown", "The relay was stopped while the message was being sent.", mayHaveBeenTaken: true)
@@ -594,15 +597,15 @@ extension LaneMachine {
         }
     }
 
-    /// The nearest moment from which a plan would differ by time alone. What is due already was begun by this plan, or
-    /// waits for an event.
+    /// The next time at which a plan would differ only because time has passed. What is due already was started by this
+    /// plan or waits for an event.
     private mutating func wakeAt(_ now: Moment) -> Timestamp? {
         var moments = [upkeepAt]
         switch phase {
         case .draining(let until), .cancelling(let until), .closing(let until): moments.append(until)
         case .running:
             if mayStart { moments.append(now.monotonic.advanced(bySeconds: governor?.delay(at: now.monotonic) ?? 0)) }
-            // Nothing tells when the place changes.
+            // No event reports that this process's state among the relays changes.
             if !hasPlace || governor.map({ $0.share != .whole }) ?? false {
                 moments.append(now.monotonic + configuration.pollInterval)
             }
@@ -616,7 +619,7 @@ extension LaneMachine {
         if spell.isFailing { moments.append(isClosing ? now.monotonic + StoreSpell.firstPause : spell.retryAt) }
         wakesAt = moments.filter { $0 > now.monotonic }.min()
         guard let nearest = wakesAt else { return nil }
-        // A whole millisecond later rather than earlier, which would find nothing to do.
+        // Rounded up to a whole millisecond, because at an earlier time there would be nothing to do.
         return now.time + .milliseconds(max(1, (nearest.seconds(since: now.monotonic) * 1000).rounded(.up)))
     }
 }

@@ -1,15 +1,15 @@
 import RelayCore
 
-/// Keeps the log readable while everything that is sent fails: then a line a minute tells of all retries.
+/// Keeps the log readable while all deliveries fail. There is then one line per minute about all retries.
 ///
-/// A pure value over moments of a monotonic clock.
+/// A pure value over times of a monotonic clock.
 struct OutageLog {
     enum Line: Equatable {
-        /// A line of its own.
+        /// Write a line for this retry.
         case each
-        /// Nothing above debug level.
+        /// Write nothing above debug level.
         case quiet
-        /// Quiet, and a summary of so many retries in a row.
+        /// Write nothing above debug level, and a summary of this many consecutive retries.
         case summary(retries: Int)
     }
 
@@ -17,7 +17,7 @@ struct OutageLog {
     private var began = MonotonicTime.distantPast
     private var summarisedAt = MonotonicTime.distantPast
 
-    /// So many retries, with nothing sent in between, are an outage.
+    /// More consecutive retries than this, without a delivery in between, are an outage.
     static let threshold = 5
     static let interval = Duration.seconds(60)
 
@@ -30,7 +30,8 @@ struct OutageLog {
         return .summary(retries: retries)
     }
 
-    /// The transport got an answer about a message. Returns the retries and seconds of the outage that ends with it.
+    /// The transport got an answer about a message. If this ends an outage, returns its number of retries and its
+    /// length in seconds.
     mutating func answered(at now: MonotonicTime) -> (retries: Int, seconds: Double)? {
         let ended = retries > OutageLog.threshold ? (retries, now.seconds(since: began)) : nil
         retries = 0

@@ -1,11 +1,12 @@
 import RelayCore
 import Synchronization
 
-/// A message's bytes, fetched from the queue at the first read unless they came with the claim: a transport that reads
-/// nothing costs the store nothing.
+/// A message's body. It is fetched from the queue at the first read, unless it came with the claim. So a transport that
+/// reads nothing causes no load on the store.
 ///
-/// Remembers why reading failed, since that decides what becomes of the delivery, whatever the transport makes of it. Nothing is read once
-/// the delivery may be another relay's: so a request that is under way breaks off, also in a process that slept meanwhile.
+/// It remembers why reading failed, because that decides the delivery's outcome, whatever the transport makes of it.
+/// Nothing is read once another relay may have the delivery. So a request in progress breaks off, also in a process
+/// that was suspended in the meantime.
 final class QueuedBody: StoredBody {
     private struct State {
         var body: (any StoredBody)?
@@ -30,7 +31,7 @@ final class QueuedBody: StoredBody {
         do {
             guard queue.owns(delivery) else { throw ClaimLost() }
             let piece = try await opened().read(at: offset, count: count)
-            // To read takes time.
+            // Checked again, because reading takes time.
             guard queue.owns(delivery) else { throw ClaimLost() }
             return piece
         } catch is CancellationError {
@@ -51,8 +52,8 @@ final class QueuedBody: StoredBody {
         var description: String { "the relay has lost its claim to the message" }
     }
 
-    /// Whether the message may have been taken, where reading was refused because the claim is lost; nil where it was not, or where the
-    /// message was sent all the same.
+    /// If reading was refused because the claim was lost: whether SES may have taken the message. Nil when reading was
+    /// not refused, or when the message was sent all the same.
     func brokenOff(_ outcome: DeliveryOutcome) -> Bool? {
         guard state.withLock({ $0.failure }) is ClaimLost else { return nil }
         return switch outcome {
@@ -61,7 +62,7 @@ final class QueuedBody: StoredBody {
         }
     }
 
-    /// An outcome in which the transport could not read what it was to send.
+    /// Returns the outcome to record. It differs from `outcome` when the transport could not read what it had to send.
     func judge(_ outcome: DeliveryOutcome) -> DeliveryOutcome {
         guard let failure = state.withLock({ $0.failure }) else { return outcome }
         let mayHaveBeenTaken: Bool

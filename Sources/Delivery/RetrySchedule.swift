@@ -2,22 +2,23 @@ import RelayCore
 
 /// When a delivery that could not be sent is tried again, and when it is given up.
 ///
-/// The time since acceptance decides on giving up, not the number of attempts: so answers that only ask for patience
-/// (`throttled`, `patient`) cost a delivery nothing of its time. Nor do throttled ones lengthen the pauses after others, and
-/// where an operator has it sent again, the pauses begin with the shortest.
+/// A delivery is given up because of the time since acceptance, not because of the number of attempts. So answers that
+/// only ask to wait (`throttled`, `patient`) never make a delivery fail. Throttled answers also do not lengthen the
+/// pauses after other answers. When an operator has a delivery sent again, the pauses begin with the shortest one.
 public struct RetrySchedule: Hashable, Sendable {
-    /// The pause after the first attempt; it doubles with every further one.
+    /// The pause after the first attempt. It doubles with each further attempt.
     public var first: Duration
-    /// The pauses grow no longer than this.
+    /// The longest pause.
     public var maximum: Duration
-    /// Counted from acceptance.
+    /// When a delivery is given up, counted from acceptance.
     public var giveUpAfter: Duration
-    /// Where `slow` pauses begin, unless `maximum` is shorter.
+    /// The first pause of the `slow` pace, unless `maximum` is shorter.
     public var slowFirst: Duration
-    /// The pauses after a `throttled` answer: between these, with the upper bound reached after a few of them.
+    /// The range of the pauses after a `throttled` answer. The upper bound is reached after a few answers.
     public var throttled: ClosedRange<Duration>
 
-    /// Each pause is this share longer or shorter, so that what failed together does not come back together.
+    /// The largest part by which a pause is lengthened or shortened at random, so that deliveries that failed together
+    /// are not tried again together.
     static let jitter = 0.2
 
     public init(
@@ -31,16 +32,16 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
-    /// When the lane moves again, for so long nothing is given up: what is old by then could not be tried meanwhile, and gets
-    /// some tries more.
+    /// How long nothing is given up after the lane moves again. Deliveries that became too old while the lane was held
+    /// then get some more attempts.
     var grace: Duration { min(maximum * 2, giveUpAfter) }
 
-    /// No pause is longer.
+    /// The upper bound of all pauses.
     public var longestPause: Duration {
         .seconds(max(maximum.inSeconds * (1 + RetrySchedule.jitter), throttled.upperBound.inSeconds))
     }
 
-    /// The pause after an attempt that had `tries` before it. `random` is at least 0 and below 1.
+    /// The pause after an attempt that had `tries` before it. `random` is at least 0 and less than 1.
     func pause(after tries: Tries, pace: DeliveryOutcome.Pace, random: Double) -> Duration {
         switch pace {
         case .normal: return jittered(min(first.inSeconds * doubled(tries.pauses), maximum.inSeconds), random)
@@ -53,14 +54,15 @@ public struct RetrySchedule: Hashable, Sendable {
         }
     }
 
-    /// 2^40 times a millisecond is beyond any `maximum`, and below what a Double can't hold.
+    /// The power is limited to 2^40. Multiplied by a millisecond, this is more than any `maximum` and still fits into a
+    /// Double.
     private func doubled(_ times: Int) -> Double { Double(1 << min(max(times, 0), 40)) }
 
-    /// What was tried before.
+    /// The attempts that were made before.
     struct Tries: Hashable, Sendable {
-        /// All attempts.
+        /// The number of all attempts.
         var attempts: Int
-        /// Those since it was put into the queue that lengthen the pauses.
+        /// The number of attempts that lengthen the pauses, since the delivery was put into the queue.
         var pauses: Int
 
         init(attempts: Int, pauses: Int) {
@@ -71,11 +73,12 @@ public struct RetrySchedule: Hashable, Sendable {
         init(before delivery: ClaimedDelivery) { self.init(attempts: delivery.attempts, pauses: delivery.pauses) }
     }
 
-    /// When to try again after an attempt that ended `now`; nil: give up.
+    /// When to try again after an attempt that ended `now`. Nil means that the delivery is given up.
     ///
-    /// The last attempt is made when the time is up, not up to an hour before. A delivery is never given up at its very
-    /// first attempt, however long it had to wait for it (the lane was held, or an operator had it sent again), and
-    /// never because the account's rate was exceeded, or for what an operator must correct: that says nothing about the message.
+    /// The last attempt is made when the time is up, not up to an hour earlier. A delivery is never given up at its
+    /// very first attempt, however long it had to wait for it because the lane was held or because an operator had it
+    /// sent again. It is also never given up because the account's rate was exceeded or because of a cause that an
+    /// operator must correct. Neither says anything about the message.
     func nextAttempt(
         after tries: Tries, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {
@@ -92,7 +95,7 @@ public struct RetrySchedule: Hashable, Sendable {
 }
 
 extension Duration {
-    /// `48 h`, `90 min`, `45 s`: in the largest unit that needs no fraction.
+    /// The duration as `48 h`, `90 min` or `45 s`: in the largest unit without a fraction.
     var inWords: String {
         let seconds = wholeMilliseconds / 1000
         if seconds > 0, seconds % 3600 == 0 { return "\(seconds / 3600) h" }

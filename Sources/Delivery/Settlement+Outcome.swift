@@ -1,9 +1,10 @@
 import RelayCore
 
 extension Settlement {
-    /// What follows from an attempt's outcome. `random`, at least 0 and below 1, scatters retries.
+    /// The settlement for an attempt's outcome. `random`, at least 0 and less than 1, spreads retries over time.
     ///
-    /// `mayGiveUp` is false for attempts made while the lane is held, and for a while afterwards: nothing is ever failed for that.
+    /// `mayGiveUp` is false for attempts while the lane is held and for some time afterwards. A message never fails
+    /// because the lane was held.
     init(
         _ outcome: DeliveryOutcome, of delivery: ClaimedDelivery, schedule: RetrySchedule, mayGiveUp: Bool = true,
         startedAt: Timestamp, finishedAt: Timestamp, random: Double
@@ -40,7 +41,7 @@ extension Settlement {
         }
     }
 
-    /// Claimed, but not tried.
+    /// The settlement of a delivery that was claimed but not tried.
     init(releasing delivery: ClaimedDelivery, at now: Timestamp) {
         self.init(delivery: delivery.id, result: .released, startedAt: now, finishedAt: now)
     }

@@ -1,11 +1,11 @@
 import RelayCore
 
-/// Stands in for SES where test keys send: takes every message as SES would, and touches no network.
+/// Replaces SES for test keys. It takes every message, as SES would, and does not use the network.
 ///
-/// Recipients at `simulator.amazonses.com` are treated as SES's mailbox simulator treats them. SES accepts those messages
-/// too and reports later what became of them; here the same events come with the outcome, so that an application's handling of
-/// bounces can be tested without AWS. `throttle` there is this relay's own addition: it answers as SES does when the sending
-/// rate is exceeded, twice for each delivery.
+/// It treats recipients at `simulator.amazonses.com` as SES's mailbox simulator does. SES accepts these messages and
+/// reports later what happened to them. Here the same events come with the outcome, so that an application's handling
+/// of bounces can be tested without AWS. The mailbox `throttle` exists only in this relay: it answers as SES does when
+/// the sending rate is exceeded, twice for each delivery.
 public struct SimulatedTransport: Transport {
     private let clock: any RelayClock
     private let random: @Sendable () -> UInt64
@@ -17,7 +17,7 @@ public struct SimulatedTransport: Transport {
         self.random = random
     }
 
-    /// It waits for nothing.
+    /// Nil, because this transport never waits.
     public var executor: (any TaskExecutor)? { nil }
 
     public func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome {
@@ -34,7 +34,7 @@ public struct SimulatedTransport: Transport {
         return .simulated(sesMessageID: messageID(), note: note, events: events)
     }
 
-    /// In the order of the recipients; those who are not of the simulator's have none.
+    /// The events in the order of the recipients. Recipients outside the simulator's domain have none.
     private func events(for recipients: [String]) -> [ReportedEvent] {
         let now = clock.now()
         return recipients.flatMap { recipient in
@@ -42,7 +42,7 @@ public struct SimulatedTransport: Transport {
         }
     }
 
-    /// Of the form that SES gives in us-east-1: the region, the time in milliseconds, a random UUID, and zeros.
+    /// An id in the form that SES uses in us-east-1: the region, the time in milliseconds, a random UUID, and zeros.
     private func messageID() -> String {
         let time = UInt64(0x0100) << 48 | UInt64(max(0, clock.now().milliseconds)) & 0xFFFF_FFFF_FFFF
         let version4 = random() & ~0xF000 | 0x4000
@@ -66,7 +66,7 @@ enum SimulatorMailbox: String, CaseIterable {
     static let domain = "simulator.amazonses.com"
 
     init?(_ recipient: String) {
-        // Nearly all addresses end here, without anything being allocated.
+        // Nearly all addresses are ruled out here, without an allocation.
         guard recipient.utf8.count > SimulatorMailbox.domain.utf8.count,
             let at = recipient.utf8.lastIndex(of: UInt8(ascii: "@")),
             recipient.utf8.distance(from: at, to: recipient.utf8.endIndex) == SimulatorMailbox.domain.utf8.count + 1
@@ -76,13 +76,14 @@ enum SimulatorMailbox: String, CaseIterable {
         self.init(rawValue: String(parts[0].prefix { $0 != "+" }))
     }
 
-    /// Each once, in the order of the cases.
+    /// Each mailbox once, in the order of the cases.
     static func all(among recipients: [String]) -> [SimulatorMailbox] {
         let found = recipients.compactMap { SimulatorMailbox($0) }
         return found.isEmpty ? [] : allCases.filter(found.contains)
     }
 
-    /// What SES reports of a message to it (Amazon SES Developer Guide, "Using the mailbox simulator manually").
+    /// What SES reports of a message to this mailbox (Amazon SES Developer Guide, "Using the mailbox simulator
+    /// manually").
     func events(at now: Timestamp) -> [RecipientEvent] {
         let delivered = RecipientEvent(
             .delivered, at: now,
@@ -106,7 +107,7 @@ enum SimulatorMailbox: String, CaseIterable {
                         diagnostic: "the address is on the suppression list of Amazon SES (simulated)"))
             ]
         case .complaint:
-            // Nobody complains before a message is there, so the order is told by the times.
+            // A complaint can't come before the message has arrived, so its time is later.
             return [
                 delivered,
                 RecipientEvent(.complained, at: now + .milliseconds(1), .init(subtype: "abuse")),
@@ -116,7 +117,7 @@ enum SimulatorMailbox: String, CaseIterable {
     }
 }
 
-/// Groups of hexadecimal digits, with hyphens between them.
+/// Text of hexadecimal groups with hyphens between them.
 private struct HexText {
     private(set) var bytes: [UInt8] = []
 

@@ -1,8 +1,9 @@
 import RelayCore
 
-/// A time in which the store fails: told once at its beginning and once at its end, and asked ever less often.
+/// An outage of the store. Its beginning and its end are each reported once, and the store is asked less and less
+/// often.
 ///
-/// It lasts until each kind of operation that failed has worked again: a full disk can still be read.
+/// It lasts until each kind of operation that failed has worked again. A full disk, for example, can still be read.
 struct StoreSpell {
     enum Operation { case claim, look, settle, upkeep }
 
@@ -10,7 +11,7 @@ struct StoreSpell {
     private var since = MonotonicTime.distantPast
     private var pause = StoreSpell.firstPause
     private var failedAt = MonotonicTime.distantPast
-    /// Nothing is asked of the store before.
+    /// The store is not asked before this time.
     private(set) var retryAt = MonotonicTime.distantPast
 
     static let firstPause = Duration.seconds(1)
@@ -18,7 +19,8 @@ struct StoreSpell {
 
     var isFailing: Bool { !failing.isEmpty }
 
-    /// Returns whether a spell begins. Failures of what was asked at the same time count once.
+    /// Records a failure. Returns whether an outage begins. Failures of operations that ran at the same time count
+    /// once.
     mutating func failed(_ operation: Operation, at now: MonotonicTime) -> Bool {
         let begins = failing.isEmpty
         failing.insert(operation)
@@ -35,18 +37,18 @@ struct StoreSpell {
         return begins
     }
 
-    /// Returns how many seconds the spell lasted that ends now; nil when there was none, or it goes on.
+    /// Records a success. If it ends an outage, returns the outage's length in seconds. Otherwise returns nil.
     mutating func worked(_ operation: Operation, at now: MonotonicTime) -> Double? {
         guard !failing.isEmpty else { return nil }
         failing.remove(operation)
-        // Who can claim need not look.
+        // When claims work, looking works too.
         if operation == .claim { failing.remove(.look) }
         guard failing.isEmpty else { return nil }
         retryAt = MonotonicTime.distantPast
         return now.seconds(since: since)
     }
 
-    /// In a hurry, the pauses don't grow.
+    /// Whether the store may be asked now. `inHurry`: without the growing pauses.
     func mayAsk(at now: MonotonicTime, inHurry: Bool = false) -> Bool {
         now >= (inHurry ? min(retryAt, failedAt + StoreSpell.firstPause) : retryAt)
     }

@@ -7,20 +7,21 @@ import NIOCore
     import Musl
 #endif
 
-/// Lets a listener rest for a second when the system has no means for a further connection, and stops it for good on ``Stop``.
+/// Pauses a listener for a second when the system has no resources for another connection, and stops it permanently on
+/// ``Stop``.
 ///
-/// accept(2) then fails at once while clients wait in the backlog, so a listener that is asked for more takes a whole
-/// processor. NIO's own `AcceptBackoffHandler` holds back the next read only, and there is none: a read that has failed is
-/// still pending, and the socket stays registered with the selector. What takes it from there is `autoRead`.
+/// Without a pause, accept(2) fails at once while clients wait in the backlog, and a listener that keeps trying uses a
+/// whole processor. NIO's own `AcceptBackoffHandler` only holds back the next read. But a read that failed is still
+/// pending, and the socket stays registered with the selector. Only `autoRead` removes it from there.
 final class AcceptPause: ChannelDuplexHandler {
     typealias InboundIn = any Channel
     typealias OutboundIn = any Channel
 
-    /// The event that makes a listener take in nobody any more; what waits in the backlog stays there.
+    /// The event that makes a listener stop accepting permanently. Connections that wait in the backlog stay there.
     struct Stop {}
 
     static let pause = TimeAmount.seconds(1)
-    /// Between two lines of the log about the same trouble.
+    /// The time between two log lines about the same problem.
     static let toldEvery = TimeAmount.seconds(60)
 
     private let logger: Logger
@@ -55,7 +56,7 @@ final class AcceptPause: ChannelDuplexHandler {
         }
     }
 
-    /// A listener that has been closed meanwhile refuses, and needs nothing.
+    /// A listener that was closed in the meantime fails here, which does not matter.
     private func accept(_ isAccepting: Bool, _ context: ChannelHandlerContext) {
         try? context.channel.syncOptions?.setOption(.autoRead, value: isAccepting)
     }
@@ -65,7 +66,8 @@ final class AcceptPause: ChannelDuplexHandler {
         toldAt = now
         let remedy =
             error.errnoCode == EMFILE
-            ? "raise LimitNOFILE= of the service, or lower submission.max_connections" : "clients wait meanwhile"
-        logger.error("can't take in connections", metadata: ["error": "\(error.words)", "remedy": "\(remedy)"])
+            ? "raise LimitNOFILE= of the service, or lower submission.max_connections"
+            : "the relay tries again each second; clients wait"
+        logger.error("can't accept connections", metadata: ["error": "\(error.words)", "remedy": "\(remedy)"])
     }
 }

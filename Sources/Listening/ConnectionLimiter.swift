@@ -1,21 +1,21 @@
 import RelayCore
 import Synchronization
 
-/// Counts connections, in total and by client, and refuses those above the limits.
+/// Counts connections, in total and for each client, and refuses connections above the limits.
 ///
-/// A client is an IPv4 address or an IPv6 network of /64. A host with a /48 has 65,536 such networks, so each /48 is held to
-/// a share of all connections too. One limiter serves all servers of the relay.
+/// A client is an IPv4 address or an IPv6 network of /64. A host with a /48 has 65,536 such networks. So each /48 is
+/// also limited to a share of all connections. One limiter serves all servers of the relay.
 ///
-/// Connections through a load balancer whose client is not known yet are counted apart. They take no place of the clients that are
-/// connected, so a client over the limit still gets the reply of its protocol.
+/// Connections through a load balancer whose client is not known yet are counted separately. They take no place from
+/// connected clients, so a client over the limit still gets the reply of its protocol.
 public final class ConnectionLimiter: Sendable {
     public enum Verdict: Hashable, Sendable {
         case admitted
-        /// Which limit was reached.
+        /// The limit that was reached.
         case refused(limit: Int, of: Scope)
     }
 
-    /// Whose connections a limit counts.
+    /// The connections that a limit counts.
     public enum Scope: Hashable, Sendable {
         case all
         /// One IPv4 address, or one IPv6 network of /64.
@@ -38,9 +38,10 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// An IPv6 network of /48 gets one in so many connections at most, or as many as one client where that is more.
+    /// An IPv6 network of /48 gets at most one in this many connections, or as many as one client if that is more.
     static let sharePerSite = 4
-    /// Connections whose client is not known yet: one for so many of the others at most, or ``leastUnidentified``.
+    /// Connections whose client is not known yet: at most one for each this many others, or ``leastUnidentified`` if
+    /// that is more.
     static let shareOfUnidentified = 4
     static let leastUnidentified = 16
 
@@ -50,7 +51,7 @@ public final class ConnectionLimiter: Sendable {
         state = Mutex(State(maximum: maximum, maximumPerClient: maximumPerClient))
     }
 
-    /// Other limits from now on. Connections above them that are there already stay.
+    /// Sets other limits from now on. Existing connections above them stay.
     public func change(maximum: Int, maximumPerClient: Int) {
         state.withLock { state in
             state.maximum = maximum
@@ -58,9 +59,11 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Each admitted connection must be ``released(_:isShared:)`` once, with the same arguments.
+    /// Admits or refuses a connection. Each admitted connection must be ``released(_:isShared:)`` once, with the same
+    /// arguments.
     ///
-    /// - Parameter isShared: the address is a proxy's, which connects for all of its clients: it counts in the total only.
+    /// - Parameter isShared: whether the address is that of a proxy, which connects for all of its clients. It then
+    ///   counts only in the total.
     public func admit(_ client: IPAddress, isShared: Bool = false) -> Verdict {
         state.withLock { state in
             guard state.total < state.maximum else { return .refused(limit: state.maximum, of: .all) }
@@ -84,7 +87,8 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Takes a place for a connection whose client is not known yet. Each true must be followed by one ``identified()``.
+    /// Takes a place for a connection whose client is not known yet. After each true there must be one call of
+    /// ``identified()``.
     public func admitUnidentified() -> Bool {
         state.withLock { state in
             guard state.unidentified < state.maximumUnidentified else { return false }
@@ -93,18 +97,19 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// The client of such a connection is known now, or the connection has ended.
+    /// The client of such a connection is now known, or the connection has ended.
     public func identified() { state.withLock { $0.unidentified -= 1 } }
 
-    /// Connections whose client is not known yet.
+    /// The number of connections whose client is not known yet.
     public var unidentifiedCount: Int { state.withLock { $0.unidentified } }
 
-    /// Connections admitted and not released.
+    /// The number of connections that were admitted and not released.
     public var count: Int { state.withLock { $0.total } }
 
-    /// Whether over 80 % of all places are taken: a client that has not authenticated must then be quick about it.
+    /// Whether over 80 % of all places are taken. Clients that have not authenticated then have less time to do so.
     public var isUnderStress: Bool { state.withLock { $0.total * 5 > $0.maximum * 4 } }
 
+    /// Ends the count of a connection that was admitted with the same arguments.
     public func released(_ client: IPAddress, isShared: Bool = false) {
         state.withLock { state in
             state.total -= 1
@@ -120,6 +125,6 @@ public final class ConnectionLimiter: Sendable {
 }
 
 extension IPAddress {
-    /// The IPv6 network of /48 that it is in, which is what one site is given (RFC 6177); nil for IPv4.
+    /// The IPv6 network of /48 that the address is in. One site gets a network of this size (RFC 6177). Nil for IPv4.
     fileprivate var site: IPAddress? { isIPv4 ? nil : prefix(48) }
 }

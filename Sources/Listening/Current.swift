@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A value that may change while servers run.
+/// A value that can be replaced while servers run.
 public final class Current<Value: Sendable>: Sendable {
     private let state: Mutex<Value>
 

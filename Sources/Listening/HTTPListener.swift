@@ -1,9 +1,9 @@
-/// A place where HTTP is taken, and how its connections begin.
+/// Where the relay accepts HTTP, and how its connections begin.
 public struct HTTPListener: Hashable, Sendable {
     public var place: ListenPlace
     /// Whether connections begin with TLS (https).
     public var isTLS: Bool
-    /// Whether each connection must begin with a PROXY header, in front of TLS.
+    /// Whether each connection must begin with a PROXY header, which comes before TLS.
     public var takesProxyHeader: Bool
 
     public init(_ place: ListenPlace, isTLS: Bool, takesProxyHeader: Bool = false) {

@@ -7,6 +7,7 @@ import NIOCore
 #endif
 
 extension IOError {
-    /// What the system says of it, such as "Address already in use". NIO's own description begins with the name of a function.
+    /// The system's text for the error, such as "Address already in use". NIO's own description begins with the name of
+    /// a function.
     public var words: String { String(cString: strerror(errnoCode)) }
 }

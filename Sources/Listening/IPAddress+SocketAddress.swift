@@ -2,9 +2,10 @@ import NIOCore
 import RelayCore
 
 extension IPAddress {
-    /// Nil for a Unix domain socket.
+    /// Returns nil for a Unix domain socket.
     public init?(_ address: SocketAddress) {
-        // Behind family and port stand the IPv4 address at once, the IPv6 one behind four octets of flow label (RFC 3493).
+        // After family and port, an IPv4 address follows at once. An IPv6 address follows after four octets of flow
+        // label (RFC 3493).
         let (offset, length): (Int, Int)
         switch address {
         case .v4: (offset, length) = (4, 4)

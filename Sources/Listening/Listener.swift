@@ -10,15 +10,15 @@ import RelayCore
     import Musl
 #endif
 
-/// Where a server takes connections.
+/// Where a server accepts connections.
 public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     case address(host: String, port: Int)
-    /// The file of a Unix socket; at most 107 octets.
+    /// The path of a Unix socket, with at most 107 octets.
     case unix(path: String)
-    /// A listening socket that somebody else has bound (socket activation).
+    /// A listening socket that another process has bound (socket activation).
     case descriptor(CInt)
 
-    /// Nil where the system chooses it, or it has none.
+    /// Nil when the system chooses the port, or when there is none.
     public var port: Int? {
         switch self {
         case .address(_, let port): return port == 0 ? nil : port
@@ -31,7 +31,7 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
                     guard getsockname(descriptor, pointer, &length) == 0,
                         [sa_family_t(AF_INET), sa_family_t(AF_INET6)].contains(pointer.pointee.sa_family)
                     else { return nil }
-                    // Both have it in network order behind the family (RFC 3493 section 3.3).
+                    // Both families have the port in network order after the family (RFC 3493 section 3.3).
                     return Int(
                         UInt16(bigEndian: UnsafeRawPointer(pointer).loadUnaligned(fromByteOffset: 2, as: UInt16.self)))
                 }
@@ -61,7 +61,7 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A listener that could not be bound.
+/// The error when a listener could not be bound.
 public struct ListenError: Error, CustomStringConvertible {
     public var place: ListenPlace
     public var cause: String
@@ -69,10 +69,11 @@ public struct ListenError: Error, CustomStringConvertible {
     public var description: String { "can't listen on \(place): \(cause)" }
 }
 
-/// One place where a server takes connections, bound: what every server of the relay needs of it, whatever it speaks.
+/// One bound place where a server accepts connections. It provides what every server of the relay needs, whatever
+/// protocol it speaks.
 ///
-/// Without descriptors it pauses (`AcceptPause`). It ends in two steps, so that no client that has just been accepted is hung up on:
-/// ``stopAccepting()``, then ``quiesce()``.
+/// When there are no descriptors, it pauses (`AcceptPause`). It ends in two steps, ``stopAccepting()`` and then
+/// ``quiesce()``. So no client that was just accepted is disconnected.
 public final class Listener: Sendable {
     private let channel: any Channel
     private let quiescing: ServerQuiescingHelper
@@ -84,10 +85,10 @@ public final class Listener: Sendable {
         self.group = group
     }
 
-    /// Where it listens: with the port that was chosen where 0 was asked for.
+    /// The address that it listens on. If port 0 was requested, it has the port that was chosen.
     public var address: SocketAddress? { channel.localAddress }
 
-    /// The same in words, for the log: `192.0.2.1:587`, `unix:/run/relay.sock`.
+    /// The same as text, for the log: `192.0.2.1:587`, `unix:/run/relay.sock`.
     public var boundAddress: String {
         guard let address else { return "?" }
         if let host = address.ipAddress, let port = address.port {
@@ -96,26 +97,28 @@ public final class Listener: Sendable {
         return address.pathname.map { ListenPlace.unix(path: $0).description } ?? "?"
     }
 
+    /// Whether it accepts connections.
     public var isActive: Bool { channel.isActive }
 
-    /// A short one leaves clients hanging that believe they are connected and wait for the greeting.
+    /// With a short backlog, clients would believe that they are connected, and hang while they wait for the greeting.
     private static let backlog: Int32 = 4096
 
-    /// Adds the handlers of a connection to its pipeline. Called on the connection's event loop.
+    /// Adds the handlers of a connection to its pipeline. It is called on the connection's event loop.
     ///
-    /// `client` is the address of the client: that of the connection's peer, or the one that the PROXY header gives. Nil over a Unix
-    /// socket only.
+    /// `client` is the address of the client: that of the connection's peer, or the one in the PROXY header. It is nil
+    /// only over a Unix socket.
     public typealias Initializer = @Sendable (_ channel: any Channel, _ client: IPAddress?) throws -> Void
 
-    /// Binds `place`. A connection reads when its handlers ask for it, and stays open for replies when the client has said that it
-    /// sends nothing more.
+    /// Binds `place`. A connection reads only when its handlers request it. It stays open for replies after the client
+    /// has ended its side.
     ///
-    /// The file of a Unix socket is for the relay's user and group, and goes when the listener does. One that nobody listens at is
-    /// replaced.
+    /// The file of a Unix socket is accessible to the relay's user and group, and is removed with the listener. A file
+    /// that no process listens on is replaced.
     ///
     /// - Parameters:
-    ///   - proxy: nil where connections begin with the client's first octet. Else each must begin with a PROXY header, and its
-    ///     handlers are added behind it: the channel is active then, and they are told so.
+    ///   - proxy: nil when connections begin with the client's first octet. Otherwise each connection must begin with a
+    ///     PROXY header, and its handlers are added after the header. The channel is active then, and the handlers are
+    ///     notified of that.
     ///   - initialize: adds the handlers of a connection.
     /// - Throws: ``ListenError``, which names the place.
     public static func bind(
@@ -133,7 +136,8 @@ public final class Listener: Sendable {
                     try handlers.addHandler(AcceptPause(logger: logger))
                 }
             }
-            // A command shrinks NIO's own choice to where a message of 4 KB takes two reads, and two rounds through TLS.
+            // NIO's own buffers shrink after a command. A message of 4 KB would then take two reads, and two rounds
+            // through TLS.
             .childChannelOption(
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 8192, initial: 8192, maximum: 65536)
             )
@@ -143,8 +147,8 @@ public final class Listener: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     guard let proxy else {
                         let client = channel.remoteAddress.flatMap(IPAddress.init)
-                        // A client that has reset its connection has no address any more. Its octets could still be read, and nobody
-                        // knows what it may do.
+                        // A client that has reset its connection has no address any more. Its octets could still be
+                        // read, but it would be unknown what the client may do.
                         guard isUnixSocket || client != nil else { throw ChannelError.ioOnClosedChannel }
                         return try initialize(channel, client)
                     }
@@ -156,7 +160,8 @@ public final class Listener: Sendable {
             bootstrap =
                 bootstrap
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                // Without it each TLS 1.3 connection waits 40 ms: the session ticket is a small write, the next reply another.
+                // Without it, each TLS 1.3 connection waits 40 ms, because the session ticket is a small write and the
+                // next reply is another.
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         }
         do {
@@ -164,7 +169,7 @@ public final class Listener: Sendable {
             switch place {
             case .descriptor(let descriptor):
                 channel = try await bootstrap.withBoundSocket(descriptor).get()
-                // NIO has listened on it with a backlog of its own, before it looked at the option.
+                // NIO has already called listen with its own backlog, before it looked at the option.
                 guard listen(descriptor, backlog) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
             case .address(let host, let port):
                 channel = try await bootstrap.bind(to: resolve(host, port)).get()
@@ -186,7 +191,7 @@ public final class Listener: Sendable {
         }
     }
 
-    /// Names are looked up on a thread that may wait, not on an event loop.
+    /// Looks names up on a thread that may block, not on an event loop.
     private static func resolve(_ host: String, _ port: Int) async throws -> SocketAddress {
         if let address = try? SocketAddress(ipAddress: host, port: port) { return address }
         return try await NIOThreadPool.singleton.runIfActive {
@@ -194,24 +199,25 @@ public final class Listener: Sendable {
         }
     }
 
-    /// For one that is not needed after all, before any connection.
+    /// Closes a listener that is not needed after all, before its first connection.
     public func close() async { try? await channel.close() }
 
-    /// Leaves what has not been accepted yet to the next holder of the socket, and waits until what has been accepted is with its
-    /// handler. A listener that is closed while it hands over a connection would hang up on it.
+    /// Leaves connections that were not accepted yet to the next holder of the socket, and waits until each accepted
+    /// connection has its handler. Closing a listener during the handover of a connection would disconnect the client.
     public func stopAccepting() async {
         try? await channel.triggerUserOutboundEvent(AcceptPause.Stop()).get()
-        // A new connection goes from the listener's loop to its own and back.
+        // A new connection is passed from the listener's event loop to its own event loop and back.
         for _ in 0..<2 {
             for loop in group.makeIterator() { try? await loop.submit {}.get() }
         }
     }
 
-    /// Closes, tells each connection (`ChannelShouldQuiesceEvent`), and returns when all have ended.
+    /// Closes the listener, notifies each connection (`ChannelShouldQuiesceEvent`), and returns when all connections
+    /// have ended.
     public func quiesce() async {
         let promise = group.any().makePromise(of: Void.self)
         quiescing.initiateShutdown(promise: promise)
-        // The connections' end is all that is waited for: a listener that failed to close changes nothing about it.
+        // Only the end of the connections matters here. A listener that could not be closed does not change that.
         try? await promise.futureResult.get()
     }
 }

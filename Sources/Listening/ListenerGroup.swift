@@ -1,14 +1,14 @@
 import NIOCore
 
-/// The listeners of one server: all of them bound, or none.
+/// The listeners of one server. Either all of them are bound or none.
 ///
-/// `Kind` is what the server has to know of a listener beside where it is.
+/// `Kind` is what the server must know of a listener in addition to its place.
 public final class ListenerGroup<Kind: Sendable>: Sendable {
-    /// A listener that is up.
+    /// A listener that is bound.
     public struct Bound: Sendable {
         public var listener: Kind
         public var address: SocketAddress?
-        /// ``address`` in words, for the log.
+        /// ``address`` as text, for the log.
         public var description: String
     }
 
@@ -22,9 +22,9 @@ public final class ListenerGroup<Kind: Sendable>: Sendable {
         self.bound = bound
     }
 
-    /// Binds all `listeners` by `bind`, or none.
+    /// Binds all `listeners` with `bind`, or none.
     ///
-    /// - Parameter shutdown: tells the connections of the server that it is shutting down.
+    /// - Parameter shutdown: notifies the server's connections of the shutdown.
     /// - Throws: what `bind` throws.
     public static func bind(
         _ listeners: [Kind], shutdown: ShutdownNotice, by bind: (Kind) async throws -> Listener
@@ -42,11 +42,11 @@ public final class ListenerGroup<Kind: Sendable>: Sendable {
         return ListenerGroup(channels: channels, shutdown: shutdown, bound: bound)
     }
 
-    /// Whether clients can connect: all listeners are up, and the server is not shutting down.
+    /// Whether clients can connect: all listeners are bound and the server is not shutting down.
     public var isListening: Bool { shutdown.limit == nil && channels.allSatisfy(\.isActive) }
 
-    /// Stops listening, tells the connections how long they may take, and returns when all of them have ended. Each sees to the limit
-    /// itself, on its event loop.
+    /// Stops listening, tells the connections how much time they have, and returns when all of them have ended. Each
+    /// connection enforces the limit itself, on its event loop.
     public func shutDown(within limit: Duration) async {
         for channel in channels { await channel.stopAccepting() }
         shutdown.give(limit: TimeAmount(limit))

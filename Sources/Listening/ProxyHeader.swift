@@ -1,43 +1,47 @@
 import NIOCore
 import RelayCore
 
-/// What a load balancer says about a connection before the client's first octet: the header of the PROXY protocol, version 1 (a line
-/// of text) or version 2 (binary), as HAProxy's `proxy-protocol.txt` defines them.
+/// The header of the PROXY protocol, which a load balancer sends before the client's first octet. Version 1 is a line
+/// of text, version 2 is binary. HAProxy's `proxy-protocol.txt` defines both.
 public struct ProxyHeader: Hashable, Sendable {
-    /// The client's address. Nil where the connection is the load balancer's own, as a health check is (LOCAL), or where the balancer
-    /// names no IP address (UNKNOWN, or an address family other than IPv4 and IPv6): the connection's peer then is the client.
+    /// The client's address. Nil when the connection is the load balancer's own, such as a health check (LOCAL), or
+    /// when the balancer names no IP address (UNKNOWN, or an address family other than IPv4 and IPv6). The connection's
+    /// peer is then the client.
     public var client: IPAddress?
 
     public init(client: IPAddress?) { self.client = client }
 
-    /// What the octets that have arrived so far come to.
+    /// The result of reading the octets that have arrived so far.
     public enum Reading: Hashable, Sendable {
-        /// They may become a header.
+        /// The octets may still become a header.
         case needsMore
         case header(ProxyHeader)
         case defect(Defect)
     }
 
-    /// Why octets are no header, or none that is taken.
+    /// Why octets are not a header, or are a header that the relay does not accept.
     public enum Defect: String, Hashable, Sendable {
-        /// They begin as no header does.
+        /// The octets begin unlike any header.
         case missing
-        /// Version 1 without its end in ``maximumLineLength`` octets, or version 2 with more than ``maximumLength`` octets.
+        /// Version 1 without an end within ``maximumLineLength`` octets, or version 2 with more than ``maximumLength``
+        /// octets.
         case tooLong = "too-long"
-        /// They begin as a header does, and break its grammar.
+        /// The octets begin like a header but break its grammar.
         case malformed
         /// Version 2 with a command other than LOCAL and PROXY, or with an unknown address family or transport.
         case unsupported
     }
 
-    /// Octets of a header of version 1 at most, with its CRLF (section 2.1).
+    /// The longest header of version 1 in octets, with its CRLF (section 2.1).
     public static let maximumLineLength = 107
-    /// Octets of a header of version 2 that are taken. The protocol allows 65,551; balancers send addresses and short extensions.
+    /// The longest header of version 2 in octets that is accepted. The protocol allows 65,551, but balancers send
+    /// addresses and short extensions.
     public static let maximumLength = 4096
 
-    /// Takes a whole header from the front of `bytes`, and leaves what stands behind it. Without a whole header it takes nothing.
+    /// Takes a whole header from the front of `bytes` and leaves what follows it. When the header is not whole, it
+    /// takes nothing.
     ///
-    /// Octets that can't become a header are a defect at once: nobody waits for more of them.
+    /// Octets that can't become a header are reported as a defect at once, so that the relay does not wait for more.
     public static func next(from bytes: inout ByteBuffer) -> Reading {
         guard let first = bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) else { return .needsMore }
         switch first {
@@ -59,7 +63,7 @@ extension ProxyHeader {
         guard let end = view.firstIndex(where: { $0 == carriageReturn || $0 == lineFeed }) else {
             return view.count < maximumLineLength ? .needsMore : .defect(.tooLong)
         }
-        // CR and LF together end the line, and neither stands alone.
+        // CR and LF end the line together. Neither occurs alone.
         let next = view.index(after: end)
         guard view[end] == carriageReturn else { return .defect(.malformed) }
         guard next < view.endIndex else {
@@ -72,12 +76,12 @@ extension ProxyHeader {
         return .header(header)
     }
 
-    /// - Parameter text: what stands between `PROXY` and CRLF.
+    /// - Parameter text: the text between `PROXY` and CRLF.
     private static func header(of text: ByteBufferView) -> ProxyHeader? {
         let words = text.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
             .map { String(decoding: $0, as: UTF8.self) }
         switch words.first {
-        // What stands behind it means nothing (section 2.1).
+        // What follows it has no meaning (section 2.1).
         case "UNKNOWN": return ProxyHeader(client: nil)
         case "TCP4", "TCP6":
             guard words.count == 5, words[3...].allSatisfy(isPort) else { return nil }
@@ -89,7 +93,7 @@ extension ProxyHeader {
         }
     }
 
-    /// A number up to 65535 without leading zeros.
+    /// Whether the text is a number up to 65535 without leading zeros.
     private static func isPort(_ text: String) -> Bool {
         guard let number = UInt16(text) else { return false }
         return text == "\(number)"
@@ -106,7 +110,7 @@ extension ProxyHeader {
         0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A,
     ]
 
-    /// Signature, version and command, family and transport, and the length of the rest.
+    /// The length of the signature, version and command, family and transport, and the length of the rest, in octets.
     private static let fixedLength = 16
 
     private static func block(from bytes: inout ByteBuffer) -> Reading {
@@ -124,17 +128,17 @@ extension ProxyHeader {
             bytes.readableBytes >= fixedLength + Int(length)
         else { return .needsMore }
         let client = isLocal(command) ? nil : client(kind, bytes.getSlice(at: start + fixedLength, length: Int(length)))
-        // The extensions behind the addresses (section 2.2, TLVs) say nothing that the relay needs.
+        // The extensions after the addresses (section 2.2, TLVs) contain nothing that the relay needs.
         bytes.moveReaderIndex(forwardBy: fixedLength + Int(length))
         return .header(ProxyHeader(client: client))
     }
 
-    /// Of what has arrived of the fixed part.
+    /// Returns the defect of the fixed part, as far as it has arrived.
     private static func defect(command: UInt8?, kind: UInt8?, length: UInt16?) -> Defect? {
-        // Version 2; the commands are LOCAL (0) and PROXY (1).
+        // The version must be 2, and the commands are LOCAL (0) and PROXY (1).
         if let command, ![0x20, 0x21].contains(command) { return .unsupported }
         guard let command, let kind else { return nil }
-        // What LOCAL names is ignored, and so is its kind. The families are 0 to 3, the transports 0 to 2.
+        // The address of LOCAL is ignored, and so is its kind. The families are 0 to 3, the transports 0 to 2.
         if !isLocal(command), kind >> 4 > 3 || kind & 0xF > 2 { return .unsupported }
         guard let length else { return nil }
         if fixedLength + Int(length) > maximumLength { return .tooLong }
@@ -144,7 +148,7 @@ extension ProxyHeader {
 
     private static func isLocal(_ command: UInt8) -> Bool { command & 0xF == 0 }
 
-    /// Octets of the two addresses and ports of TCP; nil for another family or transport.
+    /// The octets of the two addresses and ports of TCP. Nil for another family or transport.
     private static func addressLength(_ kind: UInt8) -> Int? {
         switch kind {
         case 0x11: 12
@@ -161,7 +165,7 @@ extension ProxyHeader {
         return IPAddress(bytes: bytes)
     }
 
-    /// Whether `bytes` begin as `expected` does, as far as they go.
+    /// Whether `bytes` begins like `expected`, as far as both reach.
     private static func agree(_ bytes: some Sequence<UInt8>, _ expected: [UInt8]) -> Bool {
         zip(bytes, expected).allSatisfy { $0 == $1 }
     }

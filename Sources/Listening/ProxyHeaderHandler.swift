@@ -1,20 +1,22 @@
 import NIOCore
 import RelayCore
 
-/// Reads the PROXY header at the beginning of a connection, adds the handlers of the client, and leaves the pipeline.
+/// Reads the PROXY header at the beginning of a connection, adds the client's handlers, and removes itself from the
+/// pipeline.
 ///
-/// The client's handlers see a connection that begins behind the header. Octets that arrived with the header are their first read.
+/// For the client's handlers, the connection begins after the header. Octets that arrived with the header are their
+/// first read.
 final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
 
     private enum State {
-        /// The header is not whole yet.
+        /// The header is not complete yet.
         case waiting
         /// The client's handlers are being added.
         case handingOver
-        /// The client's handlers have everything.
+        /// The client's handlers have received everything.
         case handedOver
         case closed
     }
@@ -23,21 +25,22 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let initialize: @Sendable (any Channel, IPAddress?) throws -> Void
     private var state = State.waiting
     private var peer: IPAddress?
-    /// What has arrived; behind the header, the client's octets.
+    /// The octets that have arrived. After the header, these are the client's.
     private var bytes = ByteBuffer()
     private var isCounted = false
     private var timer: Scheduled<Void>?
-    /// Whether the server began to shut down while the header was awaited.
+    /// Whether the server began to shut down while the relay waited for the header.
     private var isQuiescing = false
 
-    /// - Parameter initialize: adds the client's handlers. Gets the client's address: that of the header, or the peer's.
+    /// - Parameter initialize: adds the client's handlers. It gets the client's address: that of the header, or the
+    ///   peer's.
     init(policy: ProxyPolicy, initialize: @escaping @Sendable (any Channel, IPAddress?) throws -> Void) {
         self.policy = policy
         self.initialize = initialize
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        // A peer that is gone already has no address.
+        // A peer that has already disconnected has no address.
         guard let peer = context.remoteAddress.flatMap(IPAddress.init) else { return close(context) }
         self.peer = peer
         guard policy.networks.contains(peer) else { return refuse(.network, context) }
@@ -91,7 +94,7 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch state {
         case .handingOver, .handedOver: context.fireErrorCaught(error)
-        // The peer is gone.
+        // The peer has disconnected.
         case .waiting, .closed: close(context)
         }
     }
@@ -127,7 +130,7 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
-    /// A connection that ends before its first octet looked whether the port is open, as some health checks do.
+    /// A connection that ends before its first octet checked whether the port is open, as some health checks do.
     private func inputEnded(_ context: ChannelHandlerContext) {
         if bytes.readableBytes > 0 { refuse(.cut, context) } else { close(context) }
     }
@@ -144,7 +147,7 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.close(promise: nil)
     }
 
-    /// Gives back the timer and the place among the connections whose client is not known. Does nothing the second time.
+    /// Releases the timer and the place among the connections whose client is not known. A second call does nothing.
     private func letGo() {
         timer?.cancel()
         timer = nil

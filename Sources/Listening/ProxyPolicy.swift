@@ -3,25 +3,26 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// Networks of load balancers. The relay takes PROXY headers from these only. They may change while the relay runs.
+/// The networks of load balancers. The relay accepts PROXY headers only from these. They can change while the relay
+/// runs.
 public final class ProxyNetworks: Sendable {
     private let blocks: Mutex<[NetworkBlock]>
 
     public init(_ blocks: [NetworkBlock]) { self.blocks = Mutex(blocks) }
 
-    /// Other networks, for connections from now on.
+    /// Sets the networks for connections from now on.
     public func change(to blocks: [NetworkBlock]) { self.blocks.withLock { $0 = blocks } }
 
     public func contains(_ peer: IPAddress) -> Bool { blocks.withLock { $0.contains { $0.contains(peer) } } }
 }
 
-/// What a listener holds connections to that must begin with a PROXY header.
+/// The policy of a listener whose connections must begin with a PROXY header.
 public struct ProxyPolicy: Sendable {
-    /// Load balancers whose headers are taken.
+    /// The load balancers whose headers are accepted.
     public var networks: ProxyNetworks
-    /// Counts connections whose client is not known yet.
+    /// Counts the connections whose client is not known yet.
     public var limiter: ConnectionLimiter
-    /// Is told of each connection that is closed before its client is known, on its event loop.
+    /// Called for each connection that is closed before its client is known, on its event loop.
     public var refused: @Sendable (ProxyRefusal) -> Void
 
     public init(
@@ -32,7 +33,8 @@ public struct ProxyPolicy: Sendable {
         self.refused = refused
     }
 
-    /// From connecting until the header is whole. A load balancer sends it with its first segment.
+    /// The longest time from connecting until the header is complete. A load balancer sends the header with its first
+    /// segment.
     public static let headerTime = TimeAmount.seconds(5)
 }
 
@@ -44,13 +46,13 @@ public struct ProxyRefusal: Hashable, Sendable {
         case header(ProxyHeader.Defect)
         /// The connection ended within the header.
         case cut
-        /// No whole header within ``ProxyPolicy/headerTime``.
+        /// No complete header came within ``ProxyPolicy/headerTime``.
         case late
         /// Too many connections wait for their header.
         case limit
     }
 
-    /// The address that connected: a load balancer's, or that of a client which connected directly.
+    /// The address that connected: that of a load balancer, or of a client that connected directly.
     public var peer: IPAddress
     public var reason: Reason
 
@@ -59,16 +61,16 @@ public struct ProxyRefusal: Hashable, Sendable {
         self.reason = reason
     }
 
-    /// What happened, in a constant of the program.
+    /// What happened. It is a constant of the program.
     public var message: String {
         switch reason {
-        case .network: "PROXY header not taken from this address, connection closed"
+        case .network: "PROXY header from an address that is not in proxy_networks, connection closed"
         case .limit: "too many connections wait for their PROXY header, connection closed"
         case .header, .cut, .late: "no valid PROXY header, connection closed"
         }
     }
 
-    /// One word that tells reasons apart.
+    /// One word that identifies the reason.
     public var kind: String {
         switch reason {
         case .network: "proxy-network"
@@ -83,7 +85,7 @@ public struct ProxyRefusal: Hashable, Sendable {
 
     private var error: String {
         switch reason {
-        case .network: "this listener takes PROXY headers from proxy_networks only, and this address is in none of them"
+        case .network: "this listener accepts PROXY headers only from proxy_networks, and this address is not in them"
         case .header(.missing): "the connection begins without a PROXY header"
         case .header(.tooLong):
             "the PROXY header is longer than \(ProxyHeader.maximumLineLength) octets (version 1) or "
@@ -104,8 +106,8 @@ public struct ProxyRefusal: Hashable, Sendable {
             "make the load balancer send the header (HAProxy: send-proxy-v2; nginx: proxy_protocol on), "
                 + "or let this client use a listener without +proxy"
         case .header: "look at the load balancer's settings for the PROXY protocol"
-        case .cut: "look why the load balancer closed the connection"
-        case .limit: "raise submission.max_connections, or look why the load balancer sends no headers"
+        case .cut: "find out why the load balancer closed the connection"
+        case .limit: "raise submission.max_connections, or find out why the load balancer sends no headers"
         }
     }
 }

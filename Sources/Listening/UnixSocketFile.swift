@@ -6,27 +6,29 @@ import Synchronization
     import Musl
 #endif
 
-/// The file of a listening Unix socket: made room for, opened to its group, and removed.
+/// The file of a listening Unix socket. It removes an old file, opens the new one to its group, and removes it at the
+/// end.
 public final class UnixSocketFile: Sendable {
-    /// Who may write to a socket may connect to it: the relay's user and group.
+    /// A process that may write to a socket may connect to it: those of the relay's user and group.
     static let mode: mode_t = 0o660
 
     private let path: String
-    /// Of the file that was bound here: another's is not removed.
+    /// The inode of the file that was bound here. A file of another process is not removed.
     private let inode = Mutex<ino_t?>(nil)
 
-    /// - Parameter path: has at most 107 octets, as the system's addresses of Unix sockets have.
+    /// - Parameter path: at most 107 octets, the limit of the system's Unix socket addresses.
     public init(_ path: String) { self.path = path }
 
-    /// Removes a socket that nobody listens at any more, left over from a crash. Returns what else is in the way.
+    /// Removes a socket that no process listens on, such as one that a crash left. Returns a description of anything
+    /// else at the path.
     public func makeRoom() -> String? {
         guard let found = look() else {
             return errno == ENOENT ? nil : String(cString: strerror(errno))
         }
-        guard found.st_mode & S_IFMT == S_IFSOCK else { return "there is a file that is no socket" }
+        guard found.st_mode & S_IFMT == S_IFSOCK else { return "the path is a file that is not a socket" }
         switch connect() {
-        case 0: return "another process listens there"
-        // Nobody listens, or the file went meanwhile.
+        case 0: return "another process listens on it"
+        // No process listens, or the file was removed in the meantime.
         case ECONNREFUSED, ENOENT: break
         case let problem: return String(cString: strerror(problem))
         }
@@ -34,13 +36,13 @@ public final class UnixSocketFile: Sendable {
         return nil
     }
 
-    /// The socket has been bound: opens it to the relay's group. Returns what went wrong.
+    /// Opens the bound socket to the relay's group. Returns what went wrong, or nil.
     public func open() -> String? {
         inode.withLock { $0 = look()?.st_ino }
         return chmod(path, UnixSocketFile.mode) == 0 ? nil : String(cString: strerror(errno))
     }
 
-    /// Removes the file, unless another has taken its place.
+    /// Removes the file, unless another file has taken its place.
     public func remove() {
         guard let own = inode.withLock({ $0 }), look()?.st_ino == own else { return }
         unlink(path)
@@ -51,7 +53,8 @@ public final class UnixSocketFile: Sendable {
         return lstat(path, &found) == 0 ? found : nil
     }
 
-    /// 0, or the error's number. A Unix socket answers at once, unless its backlog is full: then somebody listens.
+    /// Returns 0 or the error number. A Unix socket answers at once, unless its backlog is full. Then a process listens
+    /// on it.
     private func connect() -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -71,7 +74,7 @@ public final class UnixSocketFile: Sendable {
     }
 }
 
-/// `connect(2)`, which the method of the same name hides.
+/// Calls `connect(2)`, which the method of the same name hides.
 private func systemConnect(_ descriptor: CInt, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> CInt {
     connect(descriptor, address, length)
 }

@@ -301,7 +301,7 @@ def test_a_unix_socket(own_relay, tmp_path):
     # A second relay leaves the first one's socket alone.
     other = own_relay({"metrics.listen": f"unix:{path}"}, start=False)
     result = other.run("serve", check=False)
-    assert result.returncode == 1 and "another process listens there" in result.stderr
+    assert result.returncode == 1 and "another process listens on it" in result.stderr
     assert ask_unix(path)[0] == 200
     # What a crash leaves behind is no hindrance.
     relay.stop(signal.SIGKILL)
@@ -318,7 +318,7 @@ def test_a_file_in_the_socket_s_place_is_not_removed(own_relay, tmp_path):
     path.write_text("dear")
     relay = own_relay({"metrics.listen": f"unix:{path}"}, start=False)
     result = relay.run("serve", check=False)
-    assert result.returncode == 1 and "there is a file that is no socket" in result.stderr
+    assert result.returncode == 1 and "the path is a file that is not a socket" in result.stderr
     assert path.read_text() == "dear"
 
 

@@ -172,7 +172,7 @@ def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
         resource.prlimit(process, resource.RLIMIT_NOFILE, (used + 2, limits[1]))
         clients = [socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) for _ in range(20)]
         try:
-            relay.wait_until(lambda: "can't take in connections" in relay.log_text(), "a word in the log")
+            relay.wait_until(lambda: "can't accept connections" in relay.log_text(), "a word in the log")
             assert "LimitNOFILE" in relay.log_text()
             # Trying again without a pause takes a processor: each of these two seconds whole.
             before = cpu_seconds(process)
@@ -181,7 +181,7 @@ def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
                 assert smtp.noop()[0] == 250
                 select_nothing(0.1)
             assert cpu_seconds(process) - before < 1
-            assert relay.log_text().count("can't take in connections") == 1
+            assert relay.log_text().count("can't accept connections") == 1
             resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
             for client in clients:
                 assert client.recv(1000).startswith(b"220 ")

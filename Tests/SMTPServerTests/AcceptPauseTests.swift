@@ -48,7 +48,7 @@ import Testing
             fail()
             loop.advanceTime(by: .seconds(1))
         }
-        let told = log.entries("can't take in connections")
+        let told = log.entries("can't accept connections")
         #expect(told.count == 2)
         #expect(told.allSatisfy { $0.metadata["remedy"]?.contains("LimitNOFILE=") == true })
     }

@@ -93,4 +93,4 @@ def test_what_waits_for_a_retry_does_not_wait_for_a_day(own_relay, clock):
     with SESStandIn(port) as ses:
         relay.wait_for_state(message_id, "sent")
         assert ses.count("again") == 1
-    relay.wait_for_log("the clock was put back")
+    relay.wait_for_log("the clock was set back")
