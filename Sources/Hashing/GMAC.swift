@@ -1,48 +1,51 @@
 import COpenSSL
 
-/// GMAC (NIST SP 800-38D) with AES-128 and one nonce for all, by the system's OpenSSL: a keyed hash at the speed of memory on each
-/// processor that has instructions for AES.
+/// GMAC (NIST SP 800-38D) with AES-128 and a constant nonce, computed by the system's OpenSSL. It is a keyed hash that
+/// is as fast as memory on processors with AES instructions.
 ///
-/// With the nonce always the same it is no signature: a client that sees codes could find out what makes others. It tells contents apart
-/// where the codes are shown to nobody: two contents of n octets that nobody chose with the key in hand have the same code with a
-/// probability of at most n / 2^132.
+/// Because the nonce is constant, it is not a signature: a client that sees codes could find out what makes other
+/// codes. It distinguishes contents as long as the codes are kept secret. Two contents of n octets that were chosen
+/// without knowledge of the key have the same code with a probability of at most n / 2^132.
 public struct GMAC: Sendable {
-    /// What the codes depend on: 16 octets from a generator of random numbers, kept where nobody but the relay reads them.
+    /// The key of the codes: 16 octets from a random number generator. Only the relay may be able to read it.
     public struct Key: Sendable {
         public static let length = 16
         fileprivate let octets: [UInt8]
 
-        /// Nil unless there are 16 octets.
+        /// Returns nil unless there are 16 octets.
         public init?(_ octets: [UInt8]) {
             guard octets.count == Key.length else { return nil }
             self.octets = octets
         }
     }
 
-    /// Octets of a code.
+    /// The length of a code in octets.
     public static let length = 16
 
     private let state: State
-    /// Octets so far.
+    /// The number of octets so far.
     private var position = 0
 
     public init(_ key: Key) { state = State(key) }
 
-    /// - Precondition: no copy of this value was given octets that this one was not. OpenSSL 3.0 can't copy what it
-    ///   remembers of a GMAC, so copies share it.
+    /// Adds octets.
+    ///
+    /// - Precondition: no copy of this value was given octets that this value was not given. OpenSSL 3.0 can't copy the
+    ///   state of a GMAC, so copies share it.
     public mutating func update(_ octets: UnsafeRawBufferPointer) {
         state.update(octets, at: position)
         position += octets.count
     }
 
-    /// The code of all octets: 16 octets. Afterwards none can be added.
+    /// Returns the code of all octets, 16 octets. Afterwards no octets can be added.
     public func code() -> [UInt8] { state.finish(at: position) }
 
-    // As with SHA-256: looked up once, never changed, and its users are counted with atomics.
+    // As with SHA-256, it is looked up once and never changed, and OpenSSL counts its users with atomics.
     fileprivate nonisolated(unsafe) static let algorithm = available(EVP_CIPHER_fetch(nil, "AES-128-GCM", nil))
 
-    // Copies of a `GMAC` share it, and no two of them add octets: a message's content is added by one thread at a time, and the position
-    // stops the process where a copy went on by itself. So nothing is read while it is written: `@unchecked` is sound.
+    // Copies of a `GMAC` share this state, and only one of them may add octets. One thread at a time adds a message's
+    // content. The position stops the process if another copy has added octets. So the state is never read while it is
+    // written, and `@unchecked` is sound.
     private final class State: @unchecked Sendable {
         private let context: OpaquePointer = available(EVP_CIPHER_CTX_new())
         private var position = 0
@@ -62,7 +65,7 @@ public struct GMAC: Sendable {
             while !octets.isEmpty {
                 let piece = UnsafeRawBufferPointer(rebasing: octets.prefix(1 << 30))
                 var written: Int32 = 0
-                // What has no place for a cipher text is authenticated only.
+                // Data without a buffer for ciphertext is only authenticated.
                 succeed(
                     EVP_EncryptUpdate(
                         context, nil, &written, piece.bindMemory(to: UInt8.self).baseAddress, Int32(piece.count)))

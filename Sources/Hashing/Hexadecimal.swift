@@ -1,5 +1,5 @@
 extension Collection<UInt8> {
-    /// Two lower-case digits for each octet.
+    /// The octets as lower-case hexadecimal, with two digits for each octet.
     public var hexadecimal: String {
         String(unsafeUninitializedCapacity: 2 * count) { text in
             var end = 0

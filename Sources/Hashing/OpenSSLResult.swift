@@ -1,19 +1,19 @@
-/// Calls `body` with the octets where they are, or with a copy where they are not in one piece.
+/// Calls `body` with the octets in place, or with a copy if they are not contiguous.
 func withOctets<Result>(of octets: some Sequence<UInt8>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     octets.withContiguousStorageIfAvailable { body(UnsafeRawBufferPointer($0)) }
         ?? Array(octets).withUnsafeBytes { body($0) }
 }
 
-/// What OpenSSL made, or has.
+/// Returns an object that OpenSSL made or has.
 ///
-/// It fails where there is no memory, as Swift does, and for an OpenSSL without SHA-256 or AES-GCM. With such a one there is no
-/// TLS 1.3 either, without which the relay takes no mail.
+/// It stops the process when there is no memory, as Swift does, or when OpenSSL lacks SHA-256 or AES-GCM. Such an
+/// OpenSSL has no TLS 1.3 either, and the relay accepts no mail without it.
 func available<Made>(_ made: Made?) -> Made {
     guard let made else { preconditionFailure("OpenSSL has no memory, or lacks SHA-256 or AES-128-GCM") }
     return made
 }
 
-/// As ``available(_:)``: none of the calls fails for other reasons.
+/// The same as ``available(_:)`` for a status. The calls fail for no other reasons.
 func succeed(_ status: Int32) {
     precondition(status == 1, "OpenSSL has no memory, or lacks SHA-256 or AES-128-GCM")
 }

@@ -1,10 +1,10 @@
 import COpenSSL
 
-/// SHA-256 (FIPS 180-4) by the system's OpenSSL, of octets as they come.
+/// SHA-256 (FIPS 180-4), computed by the system's OpenSSL. Octets can be added in pieces.
 ///
-/// A value: a copy goes on by itself.
+/// It is a value: a copy is independent of the original.
 public struct SHA256: Sendable {
-    /// Octets of a digest.
+    /// The length of a digest in octets.
     public static let length = 32
 
     private var state = State()
@@ -20,10 +20,10 @@ public struct SHA256: Sendable {
         withOctets(of: octets) { update($0) }
     }
 
-    /// The digest of all octets so far: 32 octets.
+    /// Returns the digest of all octets so far, 32 octets.
     public func digest() -> [UInt8] { state.copy().finish() }
 
-    /// The digest of these octets: 32 octets.
+    /// Returns the digest of these octets, 32 octets.
     public static func digest(of octets: some Sequence<UInt8>) -> [UInt8] {
         withOctets(of: octets) { octets in
             let state = State()
@@ -32,11 +32,11 @@ public struct SHA256: Sendable {
         }
     }
 
-    // Looked up once: OpenSSL searches its providers each time that it is asked by name. The value is never changed afterwards, and
-    // OpenSSL counts its users with atomics.
+    // Looked up once, because OpenSSL searches its providers each time it is asked by name. The value never changes
+    // afterwards, and OpenSSL counts its users with atomics.
     fileprivate nonisolated(unsafe) static let algorithm = available(EVP_MD_fetch(nil, "SHA2-256", nil))
 
-    // Only a `SHA256` refers to it, which updates it only while nobody else does: `@unchecked` is sound.
+    // Only one `SHA256` refers to the state and updates it only while it has no other user. So `@unchecked` is sound.
     private final class State: @unchecked Sendable {
         private let context: OpaquePointer = available(EVP_MD_CTX_new())
 
@@ -52,7 +52,7 @@ public struct SHA256: Sendable {
             succeed(EVP_DigestUpdate(context, octets.baseAddress, octets.count))
         }
 
-        /// May be called once, at the end.
+        /// May be called only once, at the end.
         func finish() -> [UInt8] {
             [UInt8](unsafeUninitializedCapacity: SHA256.length) { buffer, count in
                 succeed(EVP_DigestFinal_ex(context, buffer.baseAddress, nil))
@@ -62,14 +62,14 @@ public struct SHA256: Sendable {
     }
 }
 
-/// HMAC (RFC 2104) with SHA-256, by the system's OpenSSL.
+/// HMAC (RFC 2104) with SHA-256, computed by the system's OpenSSL.
 public enum HMACSHA256 {
-    /// 32 octets.
+    /// Returns the code, 32 octets.
     public static func code(for octets: some Sequence<UInt8>, key: some Sequence<UInt8>) -> [UInt8] {
         withOctets(of: key) { key in
             withOctets(of: octets) { octets in
                 [UInt8](unsafeUninitializedCapacity: SHA256.length) { buffer, count in
-                    // OpenSSL takes a key of no octets for one that was left out, unless its address is some.
+                    // OpenSSL treats an empty key as missing, unless its address is not null.
                     var empty: UInt8 = 0
                     succeed(
                         withUnsafePointer(to: &empty) { empty in

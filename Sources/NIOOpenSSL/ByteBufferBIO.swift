@@ -3,13 +3,13 @@ import NIOCore
 
 /// Moves bytes between OpenSSL and `ByteBuffer`s, without the copies that OpenSSL's own memory BIOs make.
 ///
-/// OpenSSL takes ciphertext straight out of the buffer that the channel delivered, and what it writes goes straight
-/// into the buffer that the channel will send. Knows nothing of TLS.
+/// OpenSSL takes ciphertext directly from the buffer that the channel delivered. It writes directly into the buffer
+/// that the channel will send. This type knows nothing of TLS.
 final class ByteBufferBIO {
     /// The type's functions. Nil only if OpenSSL had no memory for them.
     ///
-    /// `nonisolated(unsafe)` is right: it is written once, under the lock of Swift's lazy initialisation, before
-    /// anybody can read it, and OpenSSL only reads from a `BIO_METHOD`.
+    /// `nonisolated(unsafe)` is correct: the value is written once, under the lock of Swift's lazy initialisation,
+    /// before any other code can read it. OpenSSL only reads from a `BIO_METHOD`.
     private nonisolated(unsafe) static let method: OpaquePointer? = {
         let kind = BIO_get_new_index()
         guard kind != -1, let method = BIO_meth_new(kind | BIO_TYPE_SOURCE_SINK, "NIO ByteBuffer") else { return nil }
@@ -23,7 +23,7 @@ final class ByteBufferBIO {
             return length
         }
         BIO_meth_set_ctrl(method) { _, command, _, _ in
-            // Flushing is the channel handler's business: nothing waits in here. Other questions have no answer.
+            // Flushing is done by the channel handler, since nothing waits in here. Other commands have no answer.
             command == BIO_CTRL_FLUSH ? 1 : 0
         }
         return method
@@ -31,7 +31,8 @@ final class ByteBufferBIO {
 
     /// Ciphertext that OpenSSL has not taken yet.
     private(set) var inbound = ByteBuffer()
-    /// Ciphertext that OpenSSL took since ``recordFinished()``: part of a record that may be incomplete.
+    /// The ciphertext that OpenSSL took since ``recordFinished()``, in octets. It is part of a record that may be
+    /// incomplete.
     private(set) var takenOfRecord = 0
     private var outbound: ByteBuffer?
     private let allocator: ByteBufferAllocator
@@ -40,7 +41,8 @@ final class ByteBufferBIO {
         self.allocator = allocator
     }
 
-    /// Makes the OpenSSL side. It refers to `self` without keeping it: the caller frees it before it lets go of `self`.
+    /// Makes the OpenSSL side. It refers to `self` without retaining it, so the caller must free it before it releases
+    /// `self`.
     func makeBIO() -> OpaquePointer? {
         guard let method = Self.method, let bio = BIO_new(method) else { return nil }
         BIO_set_data(bio, Unmanaged.passUnretained(self).toOpaque())
@@ -52,7 +54,7 @@ final class ByteBufferBIO {
         BIO_get_data(bio).map { Unmanaged<ByteBufferBIO>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// Adds ciphertext from the channel. Copies nothing when OpenSSL has taken all before it, which is the usual case.
+    /// Adds ciphertext from the channel. Usually OpenSSL has taken everything before it. Then nothing is copied.
     func received(_ buffer: ByteBuffer) {
         if self.inbound.readableBytes == 0 {
             self.inbound = buffer
@@ -61,7 +63,7 @@ final class ByteBufferBIO {
         }
     }
 
-    /// Gives back the storage of ciphertext that has been taken, so that an idle connection holds none.
+    /// Releases the storage of ciphertext that has been taken, so that an idle connection holds none.
     func releaseInboundIfEmpty() {
         if self.inbound.readableBytes == 0 { self.inbound = ByteBuffer() }
     }

@@ -1,10 +1,11 @@
 internal import COpenSSL
 import NIOCore
 
-/// Drives one `SSL*` and returns what happened as values. Knows no channel and no event loop.
+/// Drives one `SSL*` and returns what happened as values. It knows no channel and no event loop.
 ///
-/// Not `Sendable`: its owner keeps it on one thread at a time, as OpenSSL asks for an `SSL*`. After a result
-/// `.failed`, no method but ``takeOutbound()`` may be called: OpenSSL leaves a failed connection in no usable state.
+/// It is not `Sendable`: its owner keeps it on one thread at a time, as OpenSSL requires for an `SSL*`. After a result
+/// `.failed`, no method except ``takeOutbound()`` may be called, because OpenSSL leaves a failed connection in an
+/// unusable state.
 final class TLSConnection {
     enum HandshakeResult {
         case complete(TLSConnectionInfo)
@@ -15,31 +16,33 @@ final class TLSConnection {
     enum ReadResult {
         /// All complete records have been read.
         case needsInput
-        /// The limit was reached; there may be more.
+        /// The limit was reached; there may be more plaintext.
         case limitReached
         case closeNotify
         case failed(TLSError)
     }
 
-    /// What a ClientHello says, as far as errors and ``TLSConnectionInfo`` tell of it.
+    /// The parts of a ClientHello that errors and ``TLSConnectionInfo`` report.
     struct ClientHello {
         var serverName: String?
         var highestVersion: UInt16 = 0
     }
 
-    /// The largest plaintext that a TLS record carries (RFC 8446, section 5.1).
+    /// The largest plaintext of a TLS record in octets (RFC 8446, section 5.1).
     static let maximumRecord = 16_384
-    /// How much the peer may make OpenSSL answer by itself after the handshake, in octets: some 500 new keys (RFC 8446,
-    /// section 4.6.3) or refused renegotiations. Who asks for more and does not read the answers fills the memory.
+    /// The largest amount, in octets, that the peer may make OpenSSL answer by itself after the handshake: some 500 key
+    /// updates (RFC 8446, section 4.6.3) or refused renegotiations. A peer that asks for more and does not read the
+    /// answers would fill the memory.
     static let maximumAnswers = 16_384
-    /// More than any supported cipher adds to a record, in octets. With authenticated encryption: header 5, TLS 1.2 nonce 8,
-    /// content type 1, tag 16. With CBC, as OpenSSL writes it: header 5, vector 16, HMAC-SHA384 48, padding 16.
+    /// An upper bound of what a cipher adds to a record, in octets. With authenticated encryption: header 5, TLS 1.2
+    /// nonce 8, content type 1, tag 16. With CBC, as OpenSSL writes it: header 5, vector 16, HMAC-SHA384 48, padding
+    /// 16.
     private var recordOverhead: Int { self.context.compatibility == .modern ? 32 : 88 }
 
     private let ssl: OpaquePointer
     private let bio: ByteBufferBIO
     private let allocator: ByteBufferAllocator
-    /// Keeps the context, and with it the ticket keys that OpenSSL's callback uses, alive.
+    /// Keeps the context alive, and with it the ticket keys that OpenSSL's callback uses.
     private let context: TLSServerContext
     private(set) var clientHello: ClientHello?
     private var handshakeComplete = false
@@ -56,33 +59,33 @@ final class TLSConnection {
             SSL_free(ssl)
             throw TLSError(.internalFailure, "cannot start TLS: \(OpenSSLErrorQueue.drainedText())")
         }
-        // One reference serves for both directions: with the same BIO twice, SSL_set_bio takes only one.
+        // One reference is enough for both directions: when it is given the same BIO twice, SSL_set_bio takes only one.
         SSL_set_bio(ssl, pointer, pointer)
         SSL_set_accept_state(ssl)
         self.ssl = ssl
         self.bio = bio
         self.allocator = allocator
         self.context = context
-        // Unretained, and so no cycle: the callback that reads it runs only inside calls made by `self`.
+        // Not retained, which avoids a cycle. The callback that reads it runs only inside calls that `self` makes.
         SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
         context.connectionOpened()
     }
 
     deinit {
-        // Frees the BIO with it, so before `bio` goes.
+        // This also frees the BIO, so it must happen before `bio` is released.
         SSL_free(self.ssl)
         self.context.connectionClosed()
     }
 
     // MARK: - Bytes from and to the wire
 
-    /// Takes ciphertext from the peer; ``handshake()`` or ``read(into:limit:)`` make something of it.
+    /// Takes ciphertext from the peer. ``handshake()`` or ``read(into:limit:)`` process it.
     func received(_ ciphertext: ByteBuffer) { self.bio.received(ciphertext) }
 
-    /// Whether some of it has not been looked at yet.
+    /// Whether some ciphertext has not been processed yet.
     var hasInput: Bool { self.bio.inbound.readableBytes > 0 }
 
-    /// Ciphertext for the peer, or nil if there is none.
+    /// Returns ciphertext for the peer, or nil if there is none.
     func takeOutbound() -> ByteBuffer? { self.bio.takeOutbound() }
 
     // MARK: - Handshake
@@ -105,7 +108,7 @@ final class TLSConnection {
     private func makeInfo() -> TLSConnectionInfo {
         let version = SSL_version(self.ssl) == TLS1_3_VERSION ? TLSVersion.tls13 : .tls12
         let resumed = SSL_session_reused(self.ssl) == 1
-        // For a session of TLS 1.2 that was resumed OpenSSL tells the group of its first connection.
+        // For a resumed session of TLS 1.2, OpenSSL reports the group of the session's first connection.
         let nid = version == .tls12 && resumed ? 0 : COpenSSL_SSL_get_negotiated_group(self.ssl)
         let group = nid > 0 ? SSL_group_to_name(self.ssl, Int32(truncatingIfNeeded: nid)) : nil
         let cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(self.ssl))
@@ -117,7 +120,7 @@ final class TLSConnection {
             group: group.map { String(cString: $0) })
     }
 
-    /// OpenSSL's callback for a ClientHello that it has parsed but not judged. Installed by ``TLSServerContext``.
+    /// OpenSSL's callback for a ClientHello that it has parsed but not yet checked. ``TLSServerContext`` installs it.
     static func clientHelloReceived(_ ssl: OpaquePointer) {
         guard let pointer = SSL_get_ex_data(ssl, 0) else { return }
         let connection = Unmanaged<TLSConnection>.fromOpaque(pointer).takeUnretainedValue()
@@ -128,7 +131,7 @@ final class TLSConnection {
             var index = 1
             while index + 1 < list.count {
                 let version = UInt16(list[index]) << 8 | UInt16(list[index + 1])
-                // 0x?A?A are the values that clients sprinkle in to keep servers tolerant (RFC 8701).
+                // Clients include 0x?A?A values at random to keep servers tolerant (RFC 8701).
                 if version & 0x0F0F != 0x0A0A { hello.highestVersion = max(hello.highestVersion, version) }
                 index += 2
             }
@@ -139,7 +142,7 @@ final class TLSConnection {
             let length = Int(list[3]) << 8 | Int(list[4])
             guard length > 0, length <= 255, 5 + length <= list.count else { return }
             let name = list[5..<(5 + length)]
-            // It goes into logs: nothing but what host names are made of.
+            // The name is logged, so only characters of host names are allowed.
             guard name.allSatisfy(Self.isHostNameCharacter) else { return }
             hello.serverName = String(decoding: name, as: UTF8.self)
         }
@@ -167,12 +170,12 @@ final class TLSConnection {
 
     // MARK: - Application data
 
-    /// Decrypts what has arrived, up to `limit` octets. All records at hand go into one buffer.
+    /// Decrypts what has arrived, up to `limit` octets. All records that are available go into one buffer.
     ///
-    /// - Returns: the plaintext, nil if there is none, and why reading stopped. Plaintext that comes with `.failed`
+    /// - Returns: the plaintext, or nil if there is none, and why reading stopped. Plaintext that comes with `.failed`
     ///   arrived intact before the failure.
     func read(limit: Int) -> (ByteBuffer?, ReadResult) {
-        // Plaintext is shorter than its ciphertext: part of it may be inside OpenSSL already.
+        // Plaintext is shorter than its ciphertext. Part of the ciphertext may already be inside OpenSSL.
         let partial = min(self.bio.takenOfRecord, Self.maximumRecord + self.recordOverhead)
         let expected = self.bio.inbound.readableBytes + partial + Int(SSL_pending(self.ssl))
         guard expected > 0 else { return (nil, .needsInput) }
@@ -201,7 +204,7 @@ final class TLSConnection {
         return (buffer.readableBytes > 0 ? buffer : nil, self.answersTooMuch(stop) ?? stop)
     }
 
-    /// The failure that takes the place of `stop` when the peer has asked for more answers than is allowed.
+    /// Returns the failure that replaces `stop` when the peer has asked for more answers than are allowed.
     private func answersTooMuch(_ stop: ReadResult) -> ReadResult? {
         if case .failed = stop { return nil }
         guard self.answered > Self.maximumAnswers else { return nil }
@@ -220,7 +223,7 @@ final class TLSConnection {
         }
     }
 
-    /// Makes room in the outbound buffer for `plaintext` octets once they are encrypted.
+    /// Makes room in the outbound buffer for `plaintext` octets after encryption.
     func willWrite(_ plaintext: Int) {
         let records = plaintext / Self.maximumRecord + 1
         self.bio.reserveOutbound(plaintext + records * self.recordOverhead)
@@ -228,8 +231,9 @@ final class TLSConnection {
 
     /// Encrypts all readable octets of `plaintext`, in records of up to 16 KiB.
     ///
-    /// The BIO takes whatever OpenSSL writes, and renegotiation is off, so OpenSSL never stops half way to be called
-    /// again: neither `SSL_MODE_ENABLE_PARTIAL_WRITE` nor `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER` is needed.
+    /// The BIO takes everything that OpenSSL writes, and renegotiation is off. So OpenSSL never stops halfway and need
+    /// not be called again. Neither `SSL_MODE_ENABLE_PARTIAL_WRITE` nor `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER` is
+    /// needed.
     func write(_ plaintext: ByteBuffer) -> TLSError? {
         guard plaintext.readableBytes > 0 else { return nil }
         OpenSSLErrorQueue.clear()
@@ -240,7 +244,7 @@ final class TLSConnection {
         return result == 1 ? nil : self.drainedFailure()
     }
 
-    /// Says `close_notify` to the peer: nothing can be written after it, reading goes on.
+    /// Sends `close_notify` to the peer. Nothing can be written afterwards, but reading continues.
     func closeOutput() -> TLSError? {
         OpenSSLErrorQueue.clear()
         return SSL_shutdown(self.ssl) >= 0 ? nil : self.drainedFailure()
@@ -250,7 +254,7 @@ final class TLSConnection {
 
     private func drainedFailure() -> TLSError {
         let all = OpenSSLErrorQueue.drain()
-        // What the ciphers below say of the same failure explains nothing to anybody, unless TLS itself has no word for it.
+        // Errors of the cipher layer about the same failure explain nothing, unless the TLS layer reported none.
         let entries = all.contains(where: \.isTLS) ? all.filter(\.isTLS) : all
         let prefix = self.handshakeComplete ? "TLS failed: " : "handshake failed: "
         let code: TLSError.Code = self.handshakeComplete ? .protocolViolation : .handshakeFailed
@@ -278,7 +282,7 @@ final class TLSConnection {
         }
     }
 
-    /// Whether the reason for which the handshake failed says that the client does not speak TLS at all.
+    /// Whether the failure's reason says that the client does not speak TLS at all.
     private func isNotTLS(_ reason: Int32) -> Bool {
         guard self.clientHello == nil else { return false }
         switch reason {
@@ -289,12 +293,13 @@ final class TLSConnection {
         }
     }
 
-    /// What an operator can act on, for the reasons that clients in the wild cause; nil leaves OpenSSL's words.
+    /// A description that an operator can act on, for the failures that real clients cause. For other failures it is
+    /// nil, and OpenSSL's text is used.
     private func describe(reason: Int32) -> String? {
         switch reason {
         case SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_NO_PROTOCOLS_AVAILABLE:
             let offered = self.clientHello.map {
-                " (client offered \(Self.name(ofVersion: $0.highestVersion)) at most; switch a newer one on there)"
+                " (client offered \(Self.name(ofVersion: $0.highestVersion)) at most; enable a newer version on the client)"
             }
             return "no protocol version in common" + (offered ?? "")
         case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return "the client sent a plain-text HTTP request, not TLS"
@@ -309,7 +314,8 @@ final class TLSConnection {
         }
     }
 
-    /// With the remedy, named as the relay's setting is: the one who reads the log has a device that can't be changed.
+    /// Names the remedy by the relay's setting, because the operator who reads the log often has a device that can't be
+    /// changed.
     private var whyNoCipherIsShared: String {
         switch self.context.compatibility {
         case .modern:
@@ -319,8 +325,8 @@ final class TLSConnection {
             "(the client offered none that fits a certificate here; old devices need a certificate with an RSA key, "
                 + "which can be added beside the present one)"
         case .oldDevices:
-            "(the client offered none of those that are taken from old devices; RC4, 3DES, NULL, export suites and MD5 "
-                + "are never taken)"
+            "(the client offered none of those that the relay accepts from old devices; RC4, 3DES, NULL, export "
+                + "suites and MD5 are never accepted)"
         }
     }
 

@@ -1,4 +1,4 @@
-/// Versions of the protocol. Older ones are not supported (RFC 8996).
+/// The versions of the protocol that are supported. Older ones are not (RFC 8996).
 public enum TLSVersion: String, Sendable, Hashable, Comparable, CaseIterable, CustomStringConvertible {
     case tls12 = "TLSv1.2"
     case tls13 = "TLSv1.3"
@@ -9,16 +9,16 @@ public enum TLSVersion: String, Sendable, Hashable, Comparable, CaseIterable, Cu
     public var description: String { self.rawValue }
 }
 
-/// What a handshake agreed on.
+/// What client and server agreed on in a handshake.
 public struct TLSConnectionInfo: Sendable, Hashable {
     public var version: TLSVersion
     /// OpenSSL's name of the cipher suite, such as `TLS_AES_128_GCM_SHA256` or `ECDHE-RSA-AES128-GCM-SHA256`.
     public var cipher: String
-    /// Whether an earlier session was resumed by its ticket, without a signature.
+    /// Whether an earlier session was resumed with its ticket, without a signature.
     public var resumed: Bool
     /// The host name that the client asked for (RFC 6066, section 3); nil if it named none.
     public var serverName: String?
-    /// The group of the key exchange, such as `x25519` or `secp256r1`; nil for a resumption without key exchange.
+    /// The group of the key exchange, such as `x25519` or `secp256r1`. Nil for a resumption without a key exchange.
     public var group: String?
 
     public init(version: TLSVersion, cipher: String, resumed: Bool, serverName: String?, group: String?) {
@@ -30,13 +30,13 @@ public struct TLSConnectionInfo: Sendable, Hashable {
     }
 }
 
-/// Inbound user events that ``TLSServerHandler`` fires.
+/// The inbound user events that ``TLSServerHandler`` fires.
 public enum TLSEvent: Sendable, Hashable {
-    /// The handshake is complete. All that `channelRead` delivers after it was encrypted.
+    /// The handshake is complete. Everything that `channelRead` delivers afterwards was encrypted.
     case handshakeCompleted(TLSConnectionInfo)
-    /// The peer said with `close_notify` that it sends nothing more: the input ended where the peer ended it.
+    /// The peer sent `close_notify`, which says that it sends nothing more. So the input was not cut off.
     ///
-    /// The handler does not close by itself, so that the application can still answer (RFC 8446, section 6.1, allows
-    /// it). The application closes the channel when it has nothing more to say.
+    /// The handler does not close the channel itself, so that the application can still answer, as RFC 8446, section
+    /// 6.1, allows. The application must close the channel when it has nothing more to send.
     case closeNotifyReceived
 }

@@ -1,11 +1,11 @@
 internal import COpenSSL
 
-/// What went wrong on one TLS connection.
+/// An error on one TLS connection.
 ///
-/// The description is meant for a log line: it names the alert, or OpenSSL's reason, and what the client offered where
-/// that explains the failure. It holds no key material and no application data.
+/// The description is meant for a log line. It names the alert or OpenSSL's reason. Where it explains the failure, it
+/// also names what the client offered. It contains no key material and no application data.
 public struct TLSError: Error, Sendable, CustomStringConvertible {
-    /// The kinds of failure. More may follow; a `switch` over them needs a `default`.
+    /// The kinds of failure. More may be added, so a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable, CaseIterable {
             case handshakeFailed, notBegun, notTLS, truncated, protocolViolation, alertReceived, closed, limitExceeded
@@ -13,41 +13,41 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
         }
         private let base: Base
 
-        /// All that there are.
+        /// All kinds.
         public static var all: [Code] { Base.allCases.map(Code.init) }
 
-        /// The handshake came to no agreement, or the client left before its end.
+        /// Client and server reached no agreement, or the client left before the end of the handshake.
         public static let handshakeFailed = Code(base: .handshakeFailed)
-        /// The client left without having sent anything: who looks whether a port is open does so.
+        /// The client left without sending anything, as a program does that only checks whether a port is open.
         public static let notBegun = Code(base: .notBegun)
         /// The client began with something that is not TLS, such as a command in plain text.
         public static let notTLS = Code(base: .notTLS)
-        /// The TCP stream ended (FIN or RST) without `close_notify`: what was received may have been cut off by
-        /// somebody between (RFC 8446, section 6.1).
+        /// The TCP stream ended (FIN or RST) without `close_notify`. An attacker in between may have cut off the data
+        /// (RFC 8446, section 6.1).
         public static let truncated = Code(base: .truncated)
-        /// After the handshake the peer sent what is not TLS, or a record that does not decrypt.
+        /// After the handshake the peer sent data that is not TLS, or a record that can't be decrypted.
         public static let protocolViolation = Code(base: .protocolViolation)
         /// The peer ended the connection with a fatal alert (RFC 8446, section 6.2).
         public static let alertReceived = Code(base: .alertReceived)
-        /// A write or close came after the connection was closed or had failed.
+        /// The application wrote or closed after the connection was closed or had failed.
         public static let closed = Code(base: .closed)
-        /// More than is allowed: what the peer sent before the end of its handshake, what the application held back, or
+        /// A limit was exceeded: on what the peer sent before the end of its handshake, on what waits to be sent, or on
         /// what the peer made the server answer.
         public static let limitExceeded = Code(base: .limitExceeded)
-        /// OpenSSL failed for a reason of its own, such as want of memory.
+        /// OpenSSL failed for an internal reason, such as lack of memory.
         public static let internalFailure = Code(base: .internalFailure)
 
-        /// The name of the code, stable: for metrics.
+        /// The stable name of the code, for metrics.
         public var description: String { "\(self.base)" }
     }
 
     /// The kind of failure.
     public var code: Code
-    /// What happened, in words.
+    /// A sentence about what happened.
     public var message: String
-    /// The number of the fatal alert that the peer sent (RFC 8446, section 6), if it sent one.
+    /// The number of the fatal alert that the peer sent (RFC 8446, section 6), or nil.
     public var alert: UInt8?
-    /// Where in this module the error was made.
+    /// The place in this module where the error was made.
     public var file: String
     public var line: Int
 
@@ -68,37 +68,37 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// OpenSSL's queue of errors, which belongs to the thread and not to the connection.
+/// OpenSSL's error queue. It belongs to the thread, not to the connection.
 ///
-/// Whatever calls OpenSSL calls ``clear()`` first: an error that one connection left behind would otherwise make
+/// Code that calls OpenSSL must call ``clear()`` first. Otherwise an error that one connection left would make
 /// `SSL_get_error` blame the next connection on the same event loop.
 enum OpenSSLErrorQueue {
     struct Entry {
         var code: UInt
         var text: String
 
-        /// Whether the error comes from the TLS part of OpenSSL and says what it is: `reason` is one of `SSL_R_…`, or tells an alert.
-        /// Reasons that all parts share ("internal error") have flags in their upper bits.
+        /// Whether the error comes from OpenSSL's TLS layer and is specific: `reason` is one of `SSL_R_…` or names an
+        /// alert. Reasons that all layers share ("internal error") have flags in their upper bits.
         var isTLS: Bool { COpenSSL_ERR_GET_LIB(self.code) == ERR_LIB_SSL && self.reason < 1 << ERR_RFLAGS_OFFSET }
         var reason: Int32 { COpenSSL_ERR_GET_REASON(self.code) }
     }
 
     static func clear() { ERR_clear_error() }
 
-    /// Takes all errors out of the queue, the first (the cause) at the front.
+    /// Takes all errors out of the queue. The first error, which is the cause, comes first.
     static func drain() -> [Entry] {
         var entries: [Entry] = []
         while true {
             let code = ERR_get_error()
             guard code != 0 else { return entries }
-            // OpenSSL keeps 16 errors at most; four explain as much.
+            // OpenSSL keeps at most 16 errors. Four explain as much.
             guard entries.count < 4 else { continue }
             let text = ERR_reason_error_string(code).map { String(cString: $0) } ?? "OpenSSL error \(code)"
             entries.append(Entry(code: code, text: text))
         }
     }
 
-    /// The drained queue as one line.
+    /// Drains the queue and returns its errors as one line.
     static func drainedText() -> String {
         let entries = Self.drain()
         return entries.isEmpty ? "unknown OpenSSL error" : entries.map(\.text).joined(separator: "; ")

@@ -7,13 +7,13 @@ internal import COpenSSL
 #endif
 
 extension TLSIdentity {
-    /// Makes an ECDSA P-256 key and a certificate that it signs for itself: for demonstrations and tests.
+    /// Makes an ECDSA P-256 key and a certificate that is signed with the same key, for demonstrations and tests.
     ///
     /// - Parameters:
-    ///   - hostnames: DNS names (`*.` as the first label allowed) and IP addresses, at least one. The first is the
-    ///     common name; all are subject alternative names.
-    ///   - now: the beginning of validity, in seconds since 1970-01-01 UTC. It is set an hour earlier, for clients
-    ///     whose clock is slow.
+    ///   - hostnames: at least one DNS name or IP address. The first label of a DNS name may be `*`. The first entry is
+    ///     the common name; all entries are subject alternative names.
+    ///   - now: the beginning of validity, in seconds since 1970-01-01 UTC. The certificate's own time is an hour
+    ///     earlier, for clients whose clock is slow.
     ///   - validity: how long after `now` the certificate is valid.
     /// - Returns: certificate and key as PEM bytes in memory.
     /// - Throws: ``TLSConfigurationError`` for a name that is neither a host name nor an IP address.
@@ -25,7 +25,7 @@ extension TLSIdentity {
         }
         var names: [String] = []
         for hostname in hostnames {
-            // They become part of OpenSSL's own notation, where a comma would begin a name of another kind.
+            // The names become part of OpenSSL's own notation, where a comma would begin a name of another kind.
             if Self.isAddress(hostname) {
                 names.append("IP:" + hostname)
             } else if Self.isHostname(hostname) {
@@ -59,7 +59,7 @@ extension TLSIdentity {
     private static func fill(
         _ certificate: OpaquePointer, _ key: OpaquePointer, commonName: String, from: Int64, to: Int64
     ) -> Bool {
-        // 159 random bits: positive, and within the 20 octets of RFC 5280, section 4.1.2.2.
+        // 159 random bits: the number is positive and fits into the 20 octets of RFC 5280, section 4.1.2.2.
         guard let number = BN_new() else { return false }
         defer { BN_free(number) }
         guard BN_rand(number, 159, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1,
@@ -70,7 +70,7 @@ extension TLSIdentity {
             X509_set_pubkey(certificate, key) == 1,
             let subject = X509_get_subject_name(certificate)
         else { return false }
-        // A common name has 64 characters at most (RFC 5280, appendix A); the alternative names have no such limit.
+        // A common name has at most 64 characters (RFC 5280, appendix A). The alternative names have no such limit.
         let shown = commonName.utf8.count <= 64 ? commonName : "self-signed"
         return X509_NAME_add_entry_by_NID(
             subject, NID_commonName, MBSTRING_UTF8, Array(shown.utf8), Int32(shown.utf8.count), -1, 0) == 1
@@ -87,7 +87,7 @@ extension TLSIdentity {
     }
 
     private static func isAddress(_ text: String) -> Bool {
-        // A NUL among others: C would take the text to end there.
+        // This excludes NUL, which would end the text in C.
         guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return false }
         var storage = in6_addr()  // the larger of the two
         return inet_pton(AF_INET, text, &storage) == 1 || inet_pton(AF_INET6, text, &storage) == 1

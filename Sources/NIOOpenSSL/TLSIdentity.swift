@@ -1,8 +1,10 @@
-/// A certificate with its chain, and its private key.
+/// A certificate with its chain and its private key.
 public struct TLSIdentity: Sendable {
-    /// PEM: the server's own certificate first, then the intermediate ones in order (RFC 8446, section 4.4.2).
+    /// PEM text with the server's own certificate first and then the intermediate certificates in order (RFC 8446,
+    /// section 4.4.2).
     public var certificateChain: TLSPEMSource
-    /// PEM: the private key of the first certificate (PKCS #8, or the older forms of RSA and EC), not encrypted.
+    /// PEM text with the private key of the first certificate, not encrypted (PKCS #8, or the older forms of RSA and
+    /// EC).
     public var privateKey: TLSPEMSource
 
     public init(certificateChain: TLSPEMSource, privateKey: TLSPEMSource) {
@@ -11,16 +13,16 @@ public struct TLSIdentity: Sendable {
     }
 }
 
-/// Where a PEM text comes from.
+/// The source of a PEM text.
 ///
-/// It may be a private key, so neither printing nor reflection shows its content.
+/// The text may be a private key, so neither printing nor reflection shows its content.
 public enum TLSPEMSource: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    /// A file, read when the context is made: at most 1 MiB.
+    /// A file of at most 1 MiB. It is read when the context is made.
     case file(String)
-    /// PEM text at hand; `name` stands for it in errors.
+    /// PEM text in memory. `name` identifies it in errors.
     case bytes([UInt8], name: String)
 
-    /// The path of the file, or the name of the bytes. Never the content.
+    /// The path of the file, or the name of the bytes. It never shows the content.
     public var name: String {
         switch self {
         case .file(let path): path
@@ -38,14 +40,14 @@ public enum TLSPEMSource: Sendable, CustomStringConvertible, CustomDebugStringCo
     public var customMirror: Mirror { Mirror(self, children: ["name": self.name]) }
 }
 
-/// What a ``TLSServerContext`` is made from.
+/// The settings from which a ``TLSServerContext`` is made.
 public struct TLSConfiguration: Sendable {
-    /// At least one; of several, each has another kind of key (RSA beside ECDSA), and a client gets the one that it
-    /// understands, ECDSA first because it costs the server less than half of the CPU time.
+    /// At least one identity. If there are several, each must have another kind of key, such as RSA and ECDSA. A client
+    /// gets one that it supports. ECDSA is preferred because it costs the server less than half the CPU time.
     public var identities: [TLSIdentity]
-    /// The oldest version to speak. TLS 1.2 by default (RFC 8996 forbids older ones).
+    /// The oldest version that is accepted. The default is TLS 1.2, since RFC 8996 forbids older ones.
     public var minimumVersion: TLSVersion
-    /// Which cipher suites of TLS 1.2 are taken. TLS 1.3 has the same in either case.
+    /// Which cipher suites of TLS 1.2 are accepted. Those of TLS 1.3 are the same in either case.
     public var compatibility: TLSCompatibility
 
     public init(
@@ -57,34 +59,34 @@ public struct TLSConfiguration: Sendable {
     }
 }
 
-/// How old the clients may be that a server of TLS 1.2 still talks to.
+/// How old the clients may be that a server with TLS 1.2 still accepts.
 public enum TLSCompatibility: Hashable, Sendable, CaseIterable {
-    /// Suites with forward secrecy and authenticated encryption only, as RFC 9325 section 4.2 recommends.
+    /// Only suites with forward secrecy and authenticated encryption, as RFC 9325 section 4.2 recommends.
     case modern
-    /// The same first, then suites with CBC and with RSA key exchange, for printers and controllers that know no others. Never
-    /// RC4, 3DES, NULL, export suites or MD5. With RSA key exchange, who gets hold of the certificate's private key can read
-    /// what was recorded before.
+    /// The same suites first, then suites with CBC and with RSA key exchange, for printers and controllers that support
+    /// no others. RC4, 3DES, NULL, export suites and MD5 are never accepted. With RSA key exchange, an attacker who
+    /// gets the certificate's private key can decrypt traffic that was recorded before.
     case oldDevices
 }
 
-/// What a certificate in use says of itself.
+/// The properties of a certificate in use.
 public struct TLSCertificateInfo: Sendable, Hashable {
-    /// The file (or name of bytes) that it came from.
+    /// The file, or the name of the bytes, that it came from.
     public var source: String
     /// The common name of its subject; nil if it has none.
     public var commonName: String?
-    /// The DNS names among its subject alternative names: what clients compare the host name with (RFC 6125).
+    /// The DNS names among its subject alternative names. Clients compare the host name with these (RFC 6125).
     public var dnsNames: [String]
-    /// When it begins and ceases to be valid, in seconds since 1970-01-01 UTC.
+    /// The beginning and end of its validity, in seconds since 1970-01-01 UTC.
     public var notBefore: Int64
     public var notAfter: Int64
     /// The kind of its key: `RSA`, `EC`, `ED25519` …
     public var keyType: String
-    /// Whether it vouches for itself: clients then trust it only where they were told to.
+    /// Whether the certificate is signed with its own key. Clients trust it only if they are configured to.
     public var isSelfSigned: Bool
-    /// Certificates that are sent with it, for clients to find the way to an issuer that they know.
+    /// The number of intermediate certificates that are sent with it. They lead clients to an issuer that they know.
     public var intermediates: Int
-    /// SHA-256 of the certificate in DER, in lower-case hexadecimal.
+    /// The SHA-256 of the certificate in DER, in lower-case hexadecimal.
     public var fingerprint: String
 
     public init(
@@ -105,7 +107,7 @@ public struct TLSCertificateInfo: Sendable, Hashable {
 
 /// Why no context could be made from a ``TLSConfiguration``. The description names the file and the remedy.
 public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
-    /// The kinds of mistake. More may follow; a `switch` over them needs a `default`.
+    /// The kinds of mistake. More may be added, so a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable {
             case noIdentity, unreadable, tooLarge, noCertificate, malformedCertificate, noPrivateKey
@@ -118,34 +120,34 @@ public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
         public static let noIdentity = Code(base: .noIdentity)
         /// A file cannot be opened or read.
         public static let unreadable = Code(base: .unreadable)
-        /// A file is over 1 MiB: surely not a certificate.
+        /// A file is over 1 MiB, so it is certainly not a certificate.
         public static let tooLarge = Code(base: .tooLarge)
         /// There is no PEM certificate in the file.
         public static let noCertificate = Code(base: .noCertificate)
-        /// There is a PEM certificate that does not decode.
+        /// A PEM certificate in the file can't be decoded.
         public static let malformedCertificate = Code(base: .malformedCertificate)
         /// There is no PEM private key in the file.
         public static let noPrivateKey = Code(base: .noPrivateKey)
-        /// There is a PEM private key that does not decode.
+        /// A PEM private key in the file can't be decoded.
         public static let malformedPrivateKey = Code(base: .malformedPrivateKey)
         /// The private key needs a passphrase.
         public static let encryptedPrivateKey = Code(base: .encryptedPrivateKey)
         /// The private key belongs to another certificate.
         public static let keyMismatch = Code(base: .keyMismatch)
-        /// Two certificates have the same kind of key, so that one would never be used.
+        /// Two certificates have the same kind of key, so one of them would never be used.
         public static let sameKeyType = Code(base: .sameKeyType)
         /// OpenSSL refuses the certificate or key, for instance because the key is too short.
         public static let refused = Code(base: .refused)
         /// A name for a self-signed certificate is neither a host name nor an IP address.
         public static let invalidHostname = Code(base: .invalidHostname)
-        /// OpenSSL failed for a reason of its own, such as want of memory.
+        /// OpenSSL failed for an internal reason, such as lack of memory.
         public static let internalFailure = Code(base: .internalFailure)
 
         public var description: String { "\(self.base)" }
     }
 
     public var code: Code
-    /// The file or name of bytes at fault; empty if none is.
+    /// The file, or the name of the bytes, with the mistake. Empty if there is none.
     public var source: String
     public var message: String
 

@@ -6,11 +6,12 @@ internal import COpenSSL
     internal import Musl
 #endif
 
-/// Certificates and keys out of PEM, with an error for each thing that can be wrong with them.
+/// Reads certificates and keys from PEM text, with a separate error for each possible mistake.
 ///
-/// Owns the OpenSSL objects of one identity, and frees them.
+/// It owns the OpenSSL objects of one identity and frees them.
 final class TLSPEMReader {
-    /// No real chain comes near this; it keeps a wrong path (a log, a device) from filling the memory.
+    /// In octets. Every real chain is far smaller. The limit keeps a wrong path (a log, a device) from filling the
+    /// memory.
     static let maximumSize = 1_048_576
 
     private(set) var certificates: [OpaquePointer] = []
@@ -21,7 +22,7 @@ final class TLSPEMReader {
         if let key = self.privateKey { EVP_PKEY_free(key) }
     }
 
-    /// Reads both parts of `identity` and proves that they belong together.
+    /// Reads both parts of `identity` and checks that they belong together.
     init(_ identity: TLSIdentity) throws(TLSConfigurationError) {
         try self.readCertificates(identity.certificateChain)
         try self.readPrivateKey(identity.privateKey)
@@ -38,7 +39,7 @@ final class TLSPEMReader {
                     continue
                 }
                 let errors = OpenSSLErrorQueue.drain()
-                // The end of the text is reported as "no start line".
+                // OpenSSL reports the end of the text as "no start line".
                 if errors.contains(where: Self.isNoStartLine) { return found }
                 for certificate in found { X509_free(certificate) }
                 throw TLSConfigurationError(
@@ -55,7 +56,7 @@ final class TLSPEMReader {
 
     private func readPrivateKey(_ source: TLSPEMSource) throws(TLSConfigurationError) {
         self.privateKey = try Self.withPEM(source) { (bio: OpaquePointer) throws(TLSConfigurationError) in
-            // OpenSSL has one reason, "unsupported", for no key and for a damaged one.
+            // OpenSSL reports "unsupported" both for a missing and for a damaged key.
             guard Self.mentionsPrivateKey(bio) else {
                 throw TLSConfigurationError(
                     .noPrivateKey, source: source.name,
@@ -63,7 +64,7 @@ final class TLSPEMReader {
             }
             OpenSSLErrorQueue.clear()
             var passphraseWanted = false
-            // Without a callback of ours OpenSSL would ask on the terminal.
+            // Without this callback, OpenSSL would ask for the passphrase on the terminal.
             let key = withUnsafeMutablePointer(to: &passphraseWanted) { wanted in
                 PEM_read_bio_PrivateKey(
                     bio, nil,
@@ -102,7 +103,7 @@ final class TLSPEMReader {
         throw TLSConfigurationError(.keyMismatch, source: identity.privateKey.name, message)
     }
 
-    /// Whether the text has the end of a line such as `-----BEGIN EC PRIVATE KEY-----`.
+    /// Whether the text contains the end of a line such as `-----BEGIN EC PRIVATE KEY-----`.
     private static func mentionsPrivateKey(_ bio: OpaquePointer) -> Bool {
         var start: UnsafePointer<UInt8>?
         let count = COpenSSL_BIO_get_mem_data(bio, &start)
@@ -121,7 +122,7 @@ final class TLSPEMReader {
 
     // MARK: - Sources
 
-    /// Calls `body` with a BIO that reads the text of `source`, and wipes what was read from a file afterwards.
+    /// Calls `body` with a BIO that reads the text of `source`. Afterwards it wipes what was read from a file.
     private static func withPEM<Result>(
         _ source: TLSPEMSource, _ body: (OpaquePointer) throws(TLSConfigurationError) -> Result
     ) throws(TLSConfigurationError) -> Result {
@@ -150,7 +151,7 @@ final class TLSPEMReader {
         _ body: (OpaquePointer) throws(TLSConfigurationError) -> Result
     ) throws(TLSConfigurationError) -> Result {
         OpenSSLErrorQueue.clear()
-        // No more than `maximumSize`, so it fits an Int32.
+        // The text has at most `maximumSize` octets, so its length fits an Int32.
         guard let bio = BIO_new_mem_buf(text.baseAddress, Int32(text.count)) else {
             throw TLSConfigurationError(.internalFailure, source: name, OpenSSLErrorQueue.drainedText())
         }
@@ -161,13 +162,13 @@ final class TLSPEMReader {
     private static func readFile(
         _ path: String, into storage: UnsafeMutableRawBufferPointer
     ) throws(TLSConfigurationError) -> Int {
-        // O_NONBLOCK: a FIFO at the path must not hold the caller up for ever.
+        // O_NONBLOCK: a FIFO at the path must not block the caller forever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw Self.unreadable(path, errno) }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw Self.unreadable(path, errno) }
-        // Reading a directory fails by itself, with a better word.
+        // Reading a directory fails later, with a better error.
         guard [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) else {
             throw TLSConfigurationError(
                 .unreadable, source: path, "cannot be read: it is a pipe, a socket or a device, not a regular file")
@@ -200,7 +201,7 @@ final class TLSPEMReader {
 }
 
 extension TLSCertificateInfo {
-    /// Reads what `certificate` (an `X509*`) with the key `key` says of itself.
+    /// Reads the properties of `certificate` (an `X509*`) with the key `key`.
     init(_ certificate: OpaquePointer, key: OpaquePointer, source: String, intermediates: Int) {
         OpenSSLErrorQueue.clear()
         self.source = source

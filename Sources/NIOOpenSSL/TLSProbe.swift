@@ -1,19 +1,19 @@
 internal import COpenSSL
 
-/// The client's side of TLS on a connected socket, for tools that look at a server: it verifies nothing, it shows what the
-/// server presents.
+/// The client's side of TLS on a connected socket, for tools that look at a server. It verifies nothing and reports
+/// what the server presents.
 ///
-/// Blocks, for as long as the socket's own time-outs (`SO_RCVTIMEO`, `SO_SNDTIMEO`) let it: not for an event loop. Not
-/// thread-safe. A server that is gone raises SIGPIPE where that is not ignored.
+/// Calls block as long as the socket's own timeouts (`SO_RCVTIMEO`, `SO_SNDTIMEO`) allow, so it must not be used on an
+/// event loop. It is not thread-safe. When the server has gone, a write raises SIGPIPE unless that is ignored.
 public final class TLSProbe {
     private let context: OpaquePointer
     private let ssl: OpaquePointer
     /// The server's own certificate.
     public let certificate: TLSCertificateInfo
 
-    /// Shakes hands over the socket, which stays the caller's.
+    /// Does a TLS handshake over the socket. The caller keeps the ownership of the socket.
     ///
-    /// - Parameter serverName: what the server is asked for (SNI).
+    /// - Parameter serverName: the host name that is requested from the server (SNI).
     /// - Throws: ``TLSError`` with the code `handshakeFailed`.
     public init(descriptor: Int32, serverName: String) throws(TLSError) {
         OpenSSLErrorQueue.clear()
@@ -41,7 +41,7 @@ public final class TLSProbe {
     private static func shakeHands(
         _ ssl: OpaquePointer, _ descriptor: Int32, _ serverName: String
     ) throws(TLSError) -> TLSCertificateInfo {
-        // To be looked at, not to be trusted.
+        // The certificate is only reported, not trusted.
         SSL_set_verify(ssl, SSL_VERIFY_NONE, nil)
         guard SSL_set_fd(ssl, descriptor) == 1, COpenSSL_SSL_set_tlsext_host_name(ssl, serverName) == 1 else {
             throw Self.failure(.internalFailure)
@@ -52,12 +52,12 @@ public final class TLSProbe {
         }
         defer { X509_free(certificate) }
         guard let key = X509_get0_pubkey(certificate) else { throw Self.failure(.handshakeFailed) }
-        // The chain of the peer begins with its own certificate.
+        // The peer's chain begins with its own certificate.
         let sent = SSL_get_peer_cert_chain(ssl).map { Int(OPENSSL_sk_num($0)) } ?? 1
         return TLSCertificateInfo(certificate, key: key, source: serverName, intermediates: max(0, sent - 1))
     }
 
-    /// At most `count` bytes; empty at the end.
+    /// Reads at most `count` bytes. The result is empty at the end of the stream.
     public func read(_ count: Int) throws(TLSError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var filled = 0

@@ -3,33 +3,35 @@ private import Synchronization
 
 /// Certificates, keys and rules for the server's side of TLS connections: an `SSL_CTX` that never changes.
 ///
-/// To reload certificates, make a new one (off the event loops: it reads files) with the same ``TLSTicketKeys`` and use
-/// it for new connections, for instance through ``ReloadableTLSContext``. Connections keep the one they began with.
+/// To reload certificates, make a new context with the same ``TLSTicketKeys``, and use it for new connections, for
+/// instance through ``ReloadableTLSContext``. Make it off the event loops, because it reads files. Connections keep the
+/// context that they began with.
 ///
-/// It is `Sendable`: `pointer` is a constant; everything that changes an `SSL_CTX` happens in `init`, before the
-/// object can be shared; afterwards OpenSSL itself only reads it or counts references atomically (`SSL_new` on several
-/// threads is what it is made for; the session cache, which would be written, is off). The ticket keys and the counter
-/// guard themselves.
+/// It is `Sendable`: `pointer` is a constant, and everything that changes the `SSL_CTX` happens in `init`, before the
+/// object can be shared. Afterwards OpenSSL only reads it or counts references atomically: `SSL_new` may be called on
+/// several threads, and the session cache, which would be written, is off. The ticket keys and the counter have their
+/// own synchronisation.
 public final class TLSServerContext: Sendable {
     /// The `SSL_CTX*`. `nonisolated(unsafe)`: see above.
     nonisolated(unsafe) let pointer: OpaquePointer
-    /// The keys that this context seals session tickets with.
+    /// The keys with which this context seals session tickets.
     public let ticketKeys: TLSTicketKeys
-    /// The certificates in use, in the order of the configuration: for logs and for warnings before they expire.
+    /// The certificates in use, in the order of the configuration. For logs and for warnings before they expire.
     public let certificates: [TLSCertificateInfo]
-    /// Which cipher suites of TLS 1.2 are taken.
+    /// Which cipher suites of TLS 1.2 are accepted.
     public let compatibility: TLSCompatibility
 
     private let live = Atomic<Int>(0)
 
-    /// TLS 1.2 with forward secrecy and authenticated encryption only. AES-128 first: the fastest, and strong enough.
+    /// TLS 1.2 only with forward secrecy and authenticated encryption. AES-128 comes first: it is the fastest and
+    /// strong enough.
     private static let tls12Ciphers = """
         ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
         ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
         ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305
         """
-    /// What ``TLSCompatibility/oldDevices`` adds, the better ones first: CBC with forward secrecy, then RSA key exchange. Named one
-    /// by one, so that no alias of OpenSSL's brings in a suite that nobody has looked at.
+    /// The suites that ``TLSCompatibility/oldDevices`` adds, better ones first: CBC with forward secrecy, then RSA key
+    /// exchange. Each suite is named, so that an alias of OpenSSL's can't add one that was never reviewed.
     private static let oldDevicesCiphers = """
         ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:\
         ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:\
@@ -37,21 +39,23 @@ public final class TLSServerContext: Sendable {
         """
     private static let tls13Ciphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
     private static let groups = "X25519:P-256:P-384"
-    /// In the order of the server's cost; nothing with SHA-1.
+    /// In the order of the server's cost. None uses SHA-1.
     private static let signatureAlgorithms = """
         ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:\
         rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:\
         rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:\
         rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512
         """
-    /// The same for every context, so that tickets outlive a reload. OpenSSL wants one where sessions are resumed.
+    /// The same for every context, so that tickets stay valid after a reload. OpenSSL requires one where sessions are
+    /// resumed.
     private static let sessionIDContext: [UInt8] = Array("NIOOpenSSL".utf8)
-    /// How long a ticket is good for, in seconds: two hours, which covers an application that sends once an hour.
+    /// The lifetime of a ticket in seconds. Two hours cover an application that sends once an hour.
     private static let ticketLifetime = 7_200
 
-    /// Reads the certificates and keys and makes a context from them. Blocks on files: not for an event loop.
+    /// Reads the certificates and keys and makes a context from them. It blocks on files, so it must not be called on
+    /// an event loop.
     ///
-    /// - Parameter ticketKeys: those of the context that this one replaces; new random ones if nil.
+    /// - Parameter ticketKeys: the keys of the context that this one replaces. Nil makes new random keys.
     /// - Throws: ``TLSConfigurationError``, which says what is wrong with which file.
     public init(_ configuration: TLSConfiguration, ticketKeys: TLSTicketKeys? = nil) throws(TLSConfigurationError) {
         guard !configuration.identities.isEmpty else {
@@ -70,7 +74,7 @@ public final class TLSServerContext: Sendable {
             self.certificates = try Self.use(configuration.identities, in: context)
             Self.setCallbacks(context, keys)
         } catch {
-            // `deinit` does not run for an object that was never complete.
+            // `deinit` does not run for an object whose `init` failed.
             SSL_CTX_free(context)
             throw error
         }
@@ -78,38 +82,41 @@ public final class TLSServerContext: Sendable {
 
     deinit { SSL_CTX_free(self.pointer) }
 
-    /// How many connections use this context at the moment: after a reload, how many still have the old certificate.
+    /// How many connections use this context now. After a reload, it shows how many still have the old certificate.
     public var liveConnections: Int { self.live.load(ordering: .relaxed) }
 
     func connectionOpened() { self.live.add(1, ordering: .relaxed) }
     func connectionClosed() { self.live.subtract(1, ordering: .relaxed) }
 
-    /// Everything is set here, whatever the system's openssl.cnf says: what clients get must not hang on the machine.
+    /// All rules are set here and override the system's openssl.cnf, because clients must get the same on every
+    /// machine.
     private static func setRules(
         _ context: OpaquePointer, _ configuration: TLSConfiguration
     ) throws(TLSConfigurationError) {
         SSL_CTX_set_options(
             context,
             COpenSSL_SSL_OP_CIPHER_SERVER_PREFERENCE()
-                // Who puts ChaCha20 first has no AES in hardware: do as it likes.
+                // A client that prefers ChaCha20 has no AES hardware, so its preference is followed.
                 | COpenSSL_SSL_OP_PRIORITIZE_CHACHA()
-                // CRIME; and renegotiation is a way to make the server work for nothing.
+                // Compression allows the CRIME attack. Renegotiation lets a client make the server work at no cost to
+                // itself.
                 | COpenSSL_SSL_OP_NO_COMPRESSION() | COpenSSL_SSL_OP_NO_RENEGOTIATION())
-        // A TCP end without close_notify must be seen as the cut that it may be. And tickets are wanted.
+        // A TCP end without close_notify must be reported, because the data may have been cut off. Tickets must be
+        // enabled.
         SSL_CTX_clear_options(
             context, COpenSSL_SSL_OP_IGNORE_UNEXPECTED_EOF() | COpenSSL_SSL_OP_NO_TICKET())
         COpenSSL_SSL_CTX_set_mode(
             context,
-            // The two buffers of 16 KiB that a connection needs while a record moves are given back in between:
-            // most of the memory of an idle connection.
+            // Between records, a connection releases its two buffers of 16 KiB. They are most of the memory of an idle
+            // connection.
             Int(SSL_MODE_RELEASE_BUFFERS)
-                // Send the chain as configured; do not search for one at each handshake.
+                // The chain is sent as configured. It is not searched for at each handshake.
                 | Int(SSL_MODE_NO_AUTO_CHAIN))
         SSL_CTX_set_security_level(context, 2)
-        // Tickets hold the sessions, so the server holds none.
+        // Tickets hold the sessions, so the server stores none.
         COpenSSL_SSL_CTX_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))
         SSL_CTX_set_timeout(context, Self.ticketLifetime)
-        // 0-RTT data can be replayed: a message would be sent twice.
+        // 0-RTT data can be replayed, so a message could be sent twice.
         SSL_CTX_set_max_early_data(context, 0)
         let minimum = configuration.minimumVersion == .tls13 ? TLS1_3_VERSION : TLS1_2_VERSION
         let ciphers =
@@ -124,7 +131,7 @@ public final class TLSServerContext: Sendable {
             && SSL_CTX_set_ciphersuites(context, Self.tls13Ciphers) == 1
             && COpenSSL_SSL_CTX_set1_groups_list(context, Self.groups) == 1
             && COpenSSL_SSL_CTX_set1_sigalgs_list(context, Self.signatureAlgorithms) == 1
-            // One ticket instead of two saves 250 octets and an encryption a handshake; few clients use even one.
+            // One ticket instead of two saves 250 octets and an encryption per handshake. Few clients use even one.
             && SSL_CTX_set_num_tickets(context, 1) == 1
             && SSL_CTX_set_session_id_context(context, Self.sessionIDContext, UInt32(Self.sessionIDContext.count)) == 1
         guard done else {
@@ -177,7 +184,7 @@ public final class TLSServerContext: Sendable {
                 if let ssl { TLSConnection.clientHelloReceived(ssl) }
                 return SSL_CLIENT_HELLO_SUCCESS
             }, nil)
-        // Unretained: the context object holds the keys, and every connection holds the context object.
+        // Not retained: the context object holds the keys, and each connection holds the context object.
         SSL_CTX_set_ex_data(context, 0, Unmanaged.passUnretained(keys).toOpaque())
         SSL_CTX_set_tlsext_ticket_key_evp_cb(context) { ssl, name, vector, cipher, mac, sealing in
             guard let ssl, let name, let vector, let cipher, let mac,
@@ -189,7 +196,7 @@ public final class TLSServerContext: Sendable {
     }
 }
 
-/// Holds the context for new connections, and lets it be replaced while the server runs.
+/// Holds the context for new connections. It can be replaced while the server runs.
 public final class ReloadableTLSContext: Sendable {
     private let holder: Mutex<TLSServerContext>
 
@@ -197,16 +204,17 @@ public final class ReloadableTLSContext: Sendable {
         self.holder = Mutex(context)
     }
 
-    /// The context for the next connection. Settable on any thread; connections keep the one they began with.
+    /// The context for the next connection. It can be set on any thread. Connections keep the context that they began
+    /// with.
     public var current: TLSServerContext {
         get { self.holder.withLock { $0 } }
         set { self.holder.withLock { $0 = newValue } }
     }
 
-    /// Makes a context from `configuration` with the ticket keys of the current one and puts it in its place.
-    /// Blocks on files: not for an event loop.
+    /// Makes a context from `configuration` with the current context's ticket keys, and replaces the current context.
+    /// It blocks on files, so it must not be called on an event loop.
     ///
-    /// - Throws: ``TLSConfigurationError``; the current context then stays.
+    /// - Throws: ``TLSConfigurationError``. The current context is then kept.
     public func reload(_ configuration: TLSConfiguration) throws(TLSConfigurationError) {
         let old = self.current
         self.current = try TLSServerContext(configuration, ticketKeys: old.ticketKeys)

@@ -1,39 +1,40 @@
 import NIOCore
 
-/// The server's side of TLS in a channel pipeline: ciphertext towards the socket, plaintext towards the application.
+/// The server's side of TLS in a channel pipeline. It exchanges ciphertext with the socket and plaintext with the
+/// application.
 ///
-/// It stands at the front of the pipeline, from the beginning (implicit TLS) or added to a live one after a plaintext
-/// dialogue (STARTTLS). It writes nothing of its own until a ClientHello arrives. It fires ``TLSEvent`` and, through
-/// `errorCaught`, ``TLSError``; after an error it delivers nothing more and closes the channel, having sent the alert.
+/// It is at the front of the pipeline. It is there from the beginning (implicit TLS) or is added after a plaintext
+/// dialogue (STARTTLS). It writes nothing until a ClientHello arrives. It fires ``TLSEvent`` and, through
+/// `errorCaught`, ``TLSError``. After an error it sends the alert, closes the channel and delivers nothing more.
 ///
-/// Writes before the end of the handshake are held back and sent after it. What is written between two flushes goes
-/// out in as few records as possible.
+/// Writes before the end of the handshake are held back and sent after it. What is written between two flushes is sent
+/// in as few records as possible.
 ///
-/// Where the channel allows half-closure, a peer that sends FIN without `close_notify` can still be answered. The application hears
-/// of it (``TLSError/Code/truncated``, then `ChannelEvent.inputClosed`) and has to close the channel.
+/// If the channel allows half-closure, a peer that sends FIN without `close_notify` can still be answered. The
+/// application is notified (``TLSError/Code/truncated``, then `ChannelEvent.inputClosed`) and must close the channel.
 ///
-/// Time limits are the application's: see ``isHandshakeComplete``.
+/// The application enforces timeouts. See ``isHandshakeComplete``.
 ///
-/// It cannot be removed from a live pipeline (it is no `RemovableChannelHandler`): the application would go on in plain
-/// text without having asked for it. It lets go of everything when the channel closes.
+/// The handler can't be removed from a live pipeline (it is not a `RemovableChannelHandler`). Otherwise the application
+/// could continue in plaintext by accident. It releases everything when the channel closes.
 public final class TLSServerHandler: ChannelDuplexHandler {
     public typealias InboundIn = ByteBuffer
     public typealias InboundOut = ByteBuffer
     public typealias OutboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    /// How much a client may send before its handshake is complete, in octets: a ClientHello with every extension
-    /// known, post-quantum key shares included, is under 10 KiB.
+    /// The largest number of octets that a client may send before its handshake is complete. A ClientHello with every
+    /// known extension, including post-quantum key shares, is under 10 KiB.
     public static let maximumHandshakeInput = 65_536
-    /// How much the application may write before the handshake is complete, in octets.
+    /// The largest number of octets that the application may write before the handshake is complete.
     public static let maximumHeldBackOutput = 1_048_576
-    /// The most plaintext that one `channelRead` delivers, in octets.
+    /// The largest plaintext that one `channelRead` delivers, in octets.
     public static let maximumRead = 262_144
 
     private enum Phase {
         case handshaking
         case established
-        /// Closed by us, failed, or gone: nothing is read or written any more.
+        /// The connection was closed by this side, failed, or ended. Nothing more is read or written.
         case closed
     }
 
@@ -44,7 +45,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     private let tlsContext: TLSServerContext
     private var phase = Phase.handshaking
-    /// Nil until the first ciphertext arrives (who connects and says nothing costs nothing), and from the end on.
+    /// Nil until the first ciphertext arrives, so that a client that sends nothing costs nothing. Nil again after the
+    /// end.
     private var connection: TLSConnection?
     private var handshakeInput = 0
     private var closeNotifyReceived = false
@@ -54,24 +56,24 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     private var pending: [PendingWrite] = []
     private var pendingBytes = 0
-    /// How many of `pending` were flushed before the handshake was complete.
+    /// How many of the `pending` writes were flushed before the handshake was complete.
     private var flushedPending = 0
-    /// A half-closure asked for before the handshake was complete.
+    /// A half-closure was requested before the handshake was complete.
     private var outputCloseHeldBack = false
     private var outputClosePromise: EventLoopPromise<Void>?
 
-    /// Guards against `channelRead` from inside `channelRead`: plaintext must come out in order.
+    /// Guards against a `channelRead` during a `channelRead`, because plaintext must come out in order.
     private var processing = false
-    /// The application asked to read, and has got no plaintext since.
+    /// The application requested a read and has got no plaintext since.
     private var readWanted = false
     private var readForwarded = false
 
-    /// - Parameter context: certificates and rules; this connection keeps it to its end.
+    /// - Parameter context: certificates and rules. The connection keeps this context until it ends.
     public init(context: TLSServerContext) {
         self.tlsContext = context
     }
 
-    /// Whether the handshake is complete, for time limits. To be read on the channel's event loop.
+    /// Whether the handshake is complete, for timeouts. Read it only on the channel's event loop.
     public private(set) var isHandshakeComplete = false
 
     // MARK: - Inbound
@@ -100,8 +102,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         self.processing = false
     }
 
-    /// Gets out of `connection` what can be got. After each event the application may have closed the channel, so
-    /// `phase` is looked at again.
+    /// Reads everything that `connection` has. After each event the application may have closed the channel, so `phase`
+    /// is checked again.
     private func process(_ context: ChannelHandlerContext, _ connection: TLSConnection) {
         if self.phase == .handshaking, !self.handshake(context, connection) { return }
         while self.phase == .established, !self.closeNotifyReceived {
@@ -114,7 +116,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
             switch result {
             case .limitReached: continue
             case .needsInput:
-                // The application may have set off another `channelRead` from inside the one above.
+                // During the call above, the application may have caused another `channelRead`.
                 guard connection.hasInput else { return }
             case .closeNotify:
                 self.closeNotifyReceived = true
@@ -124,7 +126,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         }
     }
 
-    /// - Returns: whether the handshake is complete and the channel still open.
+    /// - Returns: whether the handshake is complete and the channel is still open.
     private func handshake(_ context: ChannelHandlerContext, _ connection: TLSConnection) -> Bool {
         switch connection.handshake() {
         case .needsInput:
@@ -141,7 +143,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         case .complete(let info):
             self.phase = .established
             self.isHandshakeComplete = true
-            // Before the event: what was written first goes first.
+            // This comes before the event, because earlier writes must be sent first.
             self.sendHeldBack(context)
             guard self.phase == .established else { return false }
             context.fireUserInboundEventTriggered(TLSEvent.handshakeCompleted(info))
@@ -150,12 +152,12 @@ public final class TLSServerHandler: ChannelDuplexHandler {
     }
 
     public func channelReadComplete(context: ChannelHandlerContext) {
-        // Handshake messages, the ticket among them, wait for this moment: the application's first answer, if it came
-        // at once, has taken them along in one segment.
+        // Handshake messages, including the ticket, wait until now. If the application's first answer came at once, it
+        // was sent with them in one segment.
         self.writeOutbound(context)
         self.readForwarded = false
         context.fireChannelReadComplete()
-        // What was read made no plaintext, so the application still waits for its `read()`.
+        // The ciphertext contained no plaintext, so the application still waits for its `read()`.
         if self.readWanted, !self.readForwarded, self.phase != .closed { context.read() }
     }
 
@@ -185,7 +187,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// The TCP stream from the peer has ended. Says so unless TLS had ended before it.
+    /// The TCP stream from the peer ended. Fires an error unless TLS had ended first.
     private func inputEnded(_ context: ChannelHandlerContext) {
         guard !self.closeNotifyReceived, !self.isInputTruncated else { return }
         switch self.phase {
@@ -242,7 +244,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         case .all:
             if self.phase == .established, !self.closeNotifySent, let connection = self.connection {
                 self.closeNotifySent = true
-                // The connection ends here whatever comes of it.
+                // The connection ends here, even if this fails.
                 _ = connection.closeOutput()
                 self.writeOutbound(context)
             }
@@ -260,7 +262,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         }
     }
 
-    /// Sends what was flushed, or held back, while the handshake went on.
+    /// Sends what was flushed and held back during the handshake.
     private func sendHeldBack(_ context: ChannelHandlerContext) {
         if self.flushedPending > 0, let error = self.encrypt(context, count: self.flushedPending) {
             self.fail(context, error)
@@ -277,7 +279,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     private func closeOutput(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
         guard let connection = self.connection else { return }
-        // Set first: promises that fail below may run code that calls in here again.
+        // This is set first, because promises that fail below may run code that calls this function again.
         self.closeNotifySent = true
         self.failPending(TLSError.closed("the output was closed before this was flushed"))
         if let error = connection.closeOutput() {
@@ -289,7 +291,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.close(mode: .output, promise: promise)
     }
 
-    /// Encrypts the first `count` pending writes and sends them in one write, their promises tied to it in order.
+    /// Encrypts the first `count` pending writes and sends them in one write. Their promises are completed with it, in
+    /// order.
     private func encrypt(_ context: ChannelHandlerContext, count: Int) -> TLSError? {
         guard let connection = self.connection, count > 0 else {
             self.writeOutbound(context, flushAnyway: true)
@@ -300,7 +303,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         connection.willWrite(bytes)
         let error = Self.encrypt(self.pending[..<count], bytes, connection, context.channel.allocator)
         let promise = Self.tie(self.pending[..<count])
-        // Both before anything is told: what promises set off may write again. A short queue keeps its storage.
+        // Both are done before promises are completed, because their callbacks may write again. A short queue keeps its
+        // storage.
         if count == self.pending.count {
             self.pending.removeAll(keepingCapacity: count <= 16)
         } else {
@@ -319,14 +323,14 @@ public final class TLSServerHandler: ChannelDuplexHandler {
     ) -> TLSError? {
         if writes.count == 1, let only = writes.first { return connection.write(only.data) }
         let record = TLSConnection.maximumRecord
-        // Several writes are gathered so that every record but the last is full.
+        // Several writes are gathered, so that every record except the last is full.
         var gathered = allocator.buffer(capacity: min(bytes, record))
         for write in writes {
             var data = write.data
             while data.readableBytes > 0 {
                 if gathered.readableBytes == 0, data.readableBytes >= record {
                     let whole = data.readableBytes / record * record
-                    // In range: `whole` is no more than what is readable.
+                    // In range: `whole` is not more than what is readable.
                     guard let slice = data.readSlice(length: whole) else { break }
                     if let error = connection.write(slice) { return error }
                     continue
@@ -343,7 +347,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         return connection.write(gathered)
     }
 
-    /// One promise that completes those of all `writes`, in their order.
+    /// Returns one promise that completes those of all `writes`, in their order.
     private static func tie(_ writes: ArraySlice<PendingWrite>) -> EventLoopPromise<Void>? {
         if writes.count == 1 { return writes.first?.promise }
         let promises = writes.compactMap(\.promise)
@@ -363,7 +367,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         if let ciphertext = self.connection?.takeOutbound(), ciphertext.readableBytes > 0 {
             context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
         } else {
-            // Only empty writes: they are done when those before them are, which the channel knows.
+            // All writes were empty. They complete after the writes before them, which the channel handles.
             if let promise { context.write(self.wrapOutboundOut(ByteBuffer()), promise: promise) }
             if flushAnyway { context.flush() }
         }
@@ -371,7 +375,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
 
     // MARK: - The end
 
-    /// Sends the alert that OpenSSL wrote, lets go of everything, tells the application and closes the channel.
+    /// Sends the alert that OpenSSL wrote, releases everything, notifies the application and closes the channel.
     private func fail(_ context: ChannelHandlerContext, _ error: TLSError) {
         guard self.phase != .closed else { return }
         self.writeOutbound(context)
@@ -380,7 +384,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.close(promise: nil)
     }
 
-    /// Frees the connection and fails what was not sent. Does nothing the second time.
+    /// Frees the connection and fails what was not sent. A second call does nothing.
     private func end(failing error: TLSError) {
         self.phase = .closed
         self.connection = nil

@@ -1,18 +1,18 @@
 internal import COpenSSL
 private import Synchronization
 
-/// The keys that session tickets are sealed with (RFC 5077, RFC 8446 section 4.6.1).
+/// The keys that seal session tickets (RFC 5077, RFC 8446 section 4.6.1).
 ///
-/// One value can serve several contexts, so that the tickets of an old context are good with the new one after a
-/// reload of certificates. ``rotate()`` makes a new key: tickets sealed before it are still taken (and replaced) until
-/// the next rotation. Who wants forward secrecy for TLS 1.2 sessions calls it once or twice a day: a stolen key opens
-/// sessions of its own time only.
+/// One value can be used by several contexts. So tickets of an old context stay valid with the new context after a
+/// reload of certificates. ``rotate()`` makes a new key. Tickets that were sealed before it are accepted and replaced
+/// until the next rotation. For forward secrecy of TLS 1.2 sessions, call it once or twice a day. A stolen key then
+/// opens only the sessions of its own time.
 ///
-/// The keys come from OpenSSL's private random generator, leave the process nowhere, and are wiped when they go.
+/// The keys come from OpenSSL's private random generator, never leave the process, and are wiped at the end.
 ///
-/// Why OpenSSL's callback and not `SSL_CTX_set_tlsext_ticket_keys`: that call knows one key for a context, so that a
-/// rotation would make every ticket worthless at once, and changing it in a context that threads are using is a race.
-/// The callback asks for the key each time and takes the one before it too.
+/// This uses OpenSSL's callback, not `SSL_CTX_set_tlsext_ticket_keys`, for two reasons. That call has one key for a
+/// context, so a rotation would make every ticket invalid at once. And to change the key of a context that threads are
+/// using is a race. The callback gets the key each time and also accepts the previous one.
 public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomReflectable {
     private struct Keys: Sendable {
         var current: TicketKey
@@ -26,8 +26,8 @@ public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomRefle
         self.keys = Mutex(Keys(current: try TicketKey(), previous: nil))
     }
 
-    /// Seals new tickets with a new key. May be called on any thread while connections are made.
-    /// - Throws: ``TLSConfigurationError`` if the system gives no randomness; the keys are then as they were.
+    /// Seals new tickets with a new key from now on. It may be called on any thread while connections are made.
+    /// - Throws: ``TLSConfigurationError`` if the system provides no randomness. The keys then stay unchanged.
     public func rotate() throws(TLSConfigurationError) {
         let fresh = try TicketKey()
         self.keys.withLock { $0 = Keys(current: fresh, previous: $0.current) }
@@ -36,7 +36,7 @@ public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomRefle
     public var description: String { "TLSTicketKeys(redacted)" }
     public var customMirror: Mirror { Mirror(self, children: []) }
 
-    /// Answers OpenSSL's callback; the results are those of `SSL_CTX_set_tlsext_ticket_key_evp_cb`.
+    /// Answers OpenSSL's callback. The results are those of `SSL_CTX_set_tlsext_ticket_key_evp_cb`.
     func prepare(
         name: UnsafeMutablePointer<UInt8>, vector: UnsafeMutablePointer<UInt8>, cipher: OpaquePointer,
         mac: OpaquePointer, sealing: Bool
@@ -50,11 +50,11 @@ public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomRefle
             return 1
         }
         if keys.current.hasName(name) {
-            // 1: good, and no new ticket needed. TLS 1.3 replaces it anyway.
+            // 1: the ticket is valid, and no new one is needed. TLS 1.3 replaces it in any case.
             return keys.current.start(cipher: cipher, vector: vector, mac: mac, sealing: false) ? 1 : -1
         }
         if let previous = keys.previous, previous.hasName(name) {
-            // 2: good, but give the client a new ticket.
+            // 2: the ticket is valid, but the client must get a new one.
             return previous.start(cipher: cipher, vector: vector, mac: mac, sealing: false) ? 2 : -1
         }
         return 0  // Not ours: a full handshake.
@@ -63,8 +63,8 @@ public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomRefle
 
 /// One ticket key: a public name of 16 octets, an AES-256 key and an HMAC-SHA-256 key.
 ///
-/// `@unchecked Sendable` is right: the memory is written in `init` only, before anybody else can know of it, and wiped
-/// in `deinit`, when nobody does any more; in between it is only read.
+/// `@unchecked Sendable` is correct. The memory is written only in `init`, before other code can have a reference, and
+/// is wiped in `deinit`, when no reference is left. In between it is only read.
 private final class TicketKey: @unchecked Sendable {
     private static let nameLength = 16
     private static let keyLength = 32

@@ -1,13 +1,13 @@
-/// Why octets are not the JSON that is asked for, and where.
+/// Why octets are not valid JSON, and where.
 public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// A plain sentence without final stop, which tells what to change. Holds no more of the document than a short excerpt of a
-    /// member's name, without control characters.
+    /// A plain sentence without a full stop that says what to change. It contains nothing of the document except a
+    /// short excerpt of a member's name, without control characters.
     public let explanation: String
-    /// Octets before the place.
+    /// The number of octets before the mistake.
     public let offset: Int
-    /// Counted from 1. A line ends with LF, CR or CRLF.
+    /// The line, counted from 1. A line ends with LF, CR or CRLF.
     public let line: Int
-    /// Counted from 1, in Unicode scalars; an octet that belongs to none counts as one.
+    /// The column, counted from 1 in Unicode scalars. An octet outside any scalar counts as one.
     public let column: Int
 
     init(_ explanation: String, at offset: Int, in document: ArraySlice<UInt8>) {
@@ -22,7 +22,7 @@ public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
             case 0x0A, 0x0D:
                 line += 1
                 column = 1
-            // What continues a scalar counts with its first octet.
+            // The continuation octets of a scalar count together with its first octet.
             case 0x80...0xBF: break
             default: column += 1
             }

@@ -1,9 +1,9 @@
-/// What a document is held to, so that a hostile one costs no more than its octets are worth.
+/// The limits for a document, so that a hostile document costs little more than its octets.
 public struct JSONLimits: Hashable, Sendable {
-    /// Arrays and objects within one another, the outermost included. Each takes a frame of the stack, so more than 512 count as
-    /// 512.
+    /// How many arrays and objects may be nested, including the outermost. Each level takes a stack frame, so a limit
+    /// over 512 counts as 512.
     public var depth: Int
-    /// Values of any kind, members' values included.
+    /// The largest number of values of any kind, including the values of members.
     public var values: Int
 
     public init(depth: Int = 32, values: Int = 100_000) {
@@ -11,7 +11,7 @@ public struct JSONLimits: Hashable, Sendable {
         self.values = values
     }
 
-    /// Octets of one number.
+    /// The largest number of octets in one number.
     static let numberLength = 256
     static let greatestDepth = 512
 }

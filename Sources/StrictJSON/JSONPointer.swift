@@ -1,6 +1,6 @@
 /// The place of a value in a document (RFC 6901).
 public struct JSONPointer: Hashable, Sendable, CustomStringConvertible {
-    /// Names of members and positions in arrays, from the outside to the inside, without escapes.
+    /// The names of members and the positions in arrays, from the outermost to the innermost, without escapes.
     public private(set) var tokens: [String]
 
     /// The whole document.
@@ -8,13 +8,13 @@ public struct JSONPointer: Hashable, Sendable, CustomStringConvertible {
 
     public init(_ tokens: [String]) { self.tokens = tokens }
 
-    /// The member `name` of the object at this place.
+    /// The place of the member `name` in the object at this place.
     public func appending(_ name: String) -> JSONPointer { JSONPointer(tokens + [name]) }
 
-    /// The element of the array at this place; the first is 0.
+    /// The place of an element in the array at this place. The first position is 0.
     public func appending(_ position: Int) -> JSONPointer { appending(String(position)) }
 
-    /// RFC 6901 section 3: `/to/0`. The whole document is the empty text.
+    /// The pointer as RFC 6901 section 3 writes it: `/to/0`. The whole document is the empty text.
     public var description: String {
         tokens.reduce(into: "") { text, token in
             text += "/"
@@ -28,8 +28,8 @@ public struct JSONPointer: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// As a fragment of a URI (RFC 6901 section 6): `#/to/0`, with percent-encoding of what a fragment can't hold (RFC 3986
-    /// section 3.5).
+    /// The pointer as a fragment of a URI (RFC 6901 section 6): `#/to/0`. Characters that a fragment can't contain are
+    /// percent-encoded (RFC 3986 section 3.5).
     public var fragment: String {
         description.utf8.reduce(into: "#") { text, octet in
             if JSONPointer.isFragmentText(octet) {

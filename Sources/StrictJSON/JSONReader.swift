@@ -1,8 +1,9 @@
 extension JSON {
-    /// Reads one document (RFC 8259): a value with white space around it, in UTF-8 without a byte order mark.
+    /// Reads one document (RFC 8259): one value, with optional white space around it, in UTF-8 without a byte order
+    /// mark.
     ///
-    /// Strict where other readers are not: a name may not occur twice in one object, since each of two readers could take
-    /// another one of its values; and the octets must be valid UTF-8, without a surrogate that stands alone in an escape.
+    /// It is stricter than other readers. No name may occur twice in one object, because two readers could use
+    /// different values. The octets must be valid UTF-8, and an escape may not be half of a surrogate pair.
     ///
     /// - Throws: ``JSONError`` with the first mistake.
     public init(reading document: ArraySlice<UInt8>, limits: JSONLimits = JSONLimits()) throws(JSONError) {
@@ -14,13 +15,13 @@ extension JSON {
         }
     }
 
-    /// As ``init(reading:limits:)-(ArraySlice<UInt8>,_)``.
+    /// The same as ``init(reading:limits:)-(ArraySlice<UInt8>,_)``, for an array.
     public init(reading document: [UInt8], limits: JSONLimits = JSONLimits()) throws(JSONError) {
         try self.init(reading: document[...], limits: limits)
     }
 }
 
-/// A mistake at an index of the document. Line and column are counted only where they are to be told.
+/// A mistake at an index of the document. Line and column are computed only when they are reported.
 private struct JSONMistake: Error {
     var explanation: String
     var index: Int
@@ -59,7 +60,7 @@ private struct JSONReader {
         skipWhiteSpace()
         guard index == bytes.endIndex else {
             throw JSONMistake(
-                "There is \(shown(at: index)) behind the document's end; send one JSON value only", at: index)
+                "There is \(shown(at: index)) after the end of the document; send one JSON value only", at: index)
         }
         return value
     }
@@ -101,7 +102,7 @@ private struct JSONReader {
             throw JSONMistake("Arrays and objects are nested more than \(depthLimit) deep", at: index)
         }
         depth += 1
-        // Behind the opening bracket.
+        // Now after the opening bracket.
         index += 1
         skipWhiteSpace()
         let value = try read(&self)
@@ -117,11 +118,11 @@ private struct JSONReader {
             skipWhiteSpace()
             if take(UInt8(ascii: "]")) { return elements }
             guard take(UInt8(ascii: ",")) else {
-                throw unexpected("a comma or ] is expected behind an array's element")
+                throw unexpected("a comma or ] is expected after an array's element")
             }
             skipWhiteSpace()
             if next == UInt8(ascii: "]") {
-                throw JSONMistake("There is a comma behind an array's last element; leave it out", at: index)
+                throw JSONMistake("There is a comma after an array's last element; leave it out", at: index)
             }
         }
     }
@@ -141,17 +142,17 @@ private struct JSONReader {
                     "The name \(name.excerpt) occurs twice in one object; leave one of them out", at: start)
             }
             skipWhiteSpace()
-            guard take(UInt8(ascii: ":")) else { throw unexpected("a colon is expected behind a member's name") }
+            guard take(UInt8(ascii: ":")) else { throw unexpected("a colon is expected after a member's name") }
             skipWhiteSpace()
             members.append(JSONObject.Member(name, try value()))
             skipWhiteSpace()
             if take(UInt8(ascii: "}")) { return JSONObject(members) }
             guard take(UInt8(ascii: ",")) else {
-                throw unexpected("a comma or } is expected behind an object's member")
+                throw unexpected("a comma or } is expected after an object's member")
             }
             skipWhiteSpace()
             if next == UInt8(ascii: "}") {
-                throw JSONMistake("There is a comma behind an object's last member; leave it out", at: index)
+                throw JSONMistake("There is a comma after an object's last member; leave it out", at: index)
             }
         }
     }
@@ -165,7 +166,7 @@ private struct JSONReader {
     private mutating func word(_ word: StaticString, _ value: JSON) throws(JSONMistake) -> JSON {
         let end = index + word.utf8CodeUnitCount
         let matches = end <= bytes.endIndex && word.withUTF8Buffer { bytes[index..<end].elementsEqual($0) }
-        guard matches else { throw unexpected("\(word) is expected; text must stand in double quotes") }
+        guard matches else { throw unexpected("\(word) is expected; text must be in double quotes") }
         index = end
         return value
     }
@@ -182,7 +183,7 @@ private struct JSONReader {
         } else {
             try digits("a digit is expected in a number")
         }
-        if take(UInt8(ascii: ".")) { try digits("a digit is expected behind a number's decimal point") }
+        if take(UInt8(ascii: ".")) { try digits("a digit is expected after a number's decimal point") }
         if next == UInt8(ascii: "e") || next == UInt8(ascii: "E") {
             index += 1
             if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { index += 1 }
@@ -203,12 +204,13 @@ private struct JSONReader {
 
     // MARK: Strings
 
-    /// From the quotation mark at the index to behind the closing one: the octets between, without escapes.
+    /// Reads a string. The index moves from the opening quotation mark to after the closing one. Returns the octets
+    /// between them, without escapes.
     private mutating func string() throws(JSONMistake) -> ArraySlice<UInt8> {
         let opening = index
         index += 1
         var start = index
-        // What comes before `start`, once there was an escape.
+        // The text before `start`, once the string has had an escape.
         var unescaped: [UInt8] = []
         while true {
             index = StringScan.endOfPlainText(in: bytes, from: index)
@@ -239,7 +241,7 @@ private struct JSONReader {
         }
     }
 
-    /// From the backslash at the index to behind the escape.
+    /// Reads an escape. The index moves from the backslash to after the escape.
     private mutating func escape(into text: inout [UInt8]) throws(JSONMistake) {
         let backslash = index
         index += 1
@@ -262,7 +264,7 @@ private struct JSONReader {
         }
     }
 
-    /// The scalar of an escape `\uXXXX`, or of two that are a surrogate pair. The index is behind the `u`.
+    /// Reads the scalar of an escape `\uXXXX`, or of two escapes that are a surrogate pair. The index is after the `u`.
     private mutating func scalar(_ backslash: Int) throws(JSONMistake) -> Unicode.Scalar {
         let first = try codeUnit(backslash)
         if let scalar = Unicode.Scalar(first) { return scalar }
@@ -278,7 +280,7 @@ private struct JSONReader {
             }
         }
         throw JSONMistake(
-            "An escape is half of a surrogate pair, which is no character by itself; write the character, or both halves",
+            "An escape is half of a surrogate pair, which is not a character by itself; write the character, or both halves",
             at: backslash)
     }
 
@@ -312,7 +314,7 @@ private struct JSONReader {
         return JSONMistake("There is \(shown(at: index)) where \(expectation)", at: index)
     }
 
-    /// The octet at `index` in words.
+    /// A description of the octet at `index`.
     private func shown(at index: Int) -> String {
         switch bytes[index] {
         case 0x20: "a blank"
@@ -325,12 +327,13 @@ private struct JSONReader {
     }
 }
 
-/// The names of an object's members. A few are compared one by one, which is faster; many are looked up by their hash.
+/// The names of an object's members. A few names are compared one by one, which is faster. Many are looked up by their
+/// hash.
 private struct NameSet {
     private var names: Set<JSONString> = []
     private static let few = 16
 
-    /// False if the name is there. `members` are those whose names were inserted before.
+    /// Returns false if the name exists already. `members` are those whose names were inserted before.
     mutating func insert(_ name: JSONString, among members: [JSONObject.Member]) -> Bool {
         guard members.count >= NameSet.few else { return !members.contains { $0.name == name } }
         if names.isEmpty { names = Set(members.map(\.name)) }

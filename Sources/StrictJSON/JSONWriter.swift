@@ -1,12 +1,12 @@
 extension JSON {
-    /// The document in UTF-8, without white space, members in their order.
+    /// The document in UTF-8, without white space. Members keep their order.
     public var bytes: [UInt8] {
         var bytes: [UInt8] = []
         write(to: &bytes)
         return bytes
     }
 
-    /// Appends what ``bytes`` is.
+    /// Appends the same octets as ``bytes``.
     public func write(to bytes: inout [UInt8]) {
         switch self {
         case .null: bytes += "null".utf8
@@ -34,8 +34,8 @@ extension JSON {
 }
 
 extension JSONString {
-    /// Appends the string with its quotation marks. Only what must be escaped is: `"`, `\` and control characters (RFC 8259
-    /// section 7).
+    /// Appends the string with its quotation marks. It escapes only what must be escaped: `"`, `\` and control
+    /// characters (RFC 8259 section 7).
     func write(to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
         var start = utf8.startIndex
@@ -49,7 +49,7 @@ extension JSONString {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// The escape that stands for an ASCII character in a string, the short one where JSON has it.
+    /// The escape of an ASCII character in a string. It is the short escape if JSON has one.
     static func escape(of octet: UInt8) -> String {
         switch octet {
         case UInt8(ascii: "\""): return #"\""#
@@ -65,15 +65,15 @@ extension JSONString {
         }
     }
 
-    /// The beginning of the string, in quotation marks and with escapes, for a sentence: at most 64 characters of it.
+    /// The beginning of the string, at most 64 characters, with quotation marks and escapes, for a sentence.
     public var excerpt: String {
         let longest = 64
-        // No scalar takes more than four octets.
+        // A scalar takes at most four octets.
         let text = String(decoding: utf8.prefix(4 * longest + 4), as: UTF8.self).unicodeScalars
         var shown = ""
         for scalar in text.prefix(longest) {
             switch scalar.properties.generalCategory {
-            // What moves the cursor, changes the direction of the text or is not seen.
+            // These move the cursor, change the direction of the text, or are invisible.
             case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
                 shown += "\\u{" + String(scalar.value, radix: 16) + "}"
             default: shown.unicodeScalars.append(scalar)

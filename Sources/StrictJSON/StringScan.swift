@@ -1,16 +1,16 @@
-/// Finds its way through the octets of a string.
+/// Scans the octets of a string.
 enum StringScan {
-    /// The first index from `start` on whose octet is not plain text: a quotation mark, a backslash, a control character or an
-    /// octet above 127. The end, if there is none.
+    /// The first index from `start` on whose octet is not plain text: a quotation mark, a backslash, a control
+    /// character or an octet above 127. The end index if there is none.
     ///
-    /// Eight octets at a time, since an attachment is one string of millions.
+    /// It looks at eight octets at a time, because an attachment is one string of millions of octets.
     static func endOfPlainText(in bytes: ArraySlice<UInt8>, from start: Int) -> Int {
         bytes.withUnsafeBytes { octets in
             var index = start - bytes.startIndex
             while index + 8 <= octets.count {
                 let word = UInt64(littleEndian: octets.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-                // The high bit of each octet that is not plain. A borrow can reach the octets above one that is not plain, and
-                // no others, so the lowest one is right.
+                // The high bit of each octet that is not plain text. A borrow can reach the octets above such an octet,
+                // but no others, so the lowest one is correct.
                 let special =
                     ((word ^ quotes) &- ones) | ((word ^ backslashes) &- ones) | (word &- blanks) | word
                 let marked = special & highBits
@@ -32,8 +32,8 @@ enum StringScan {
         octet >= 0x20 && octet < 0x80 && octet != UInt8(ascii: "\"") && octet != UInt8(ascii: "\\")
     }
 
-    /// Octets of the scalar that begins at `index`, which is above 127; nil where that is not well-formed (Unicode, table 3-7):
-    /// cut off, longer than needed, a surrogate or beyond U+10FFFF.
+    /// The length in octets of the scalar that begins at `index`, whose octet is above 127. Nil if it is not
+    /// well-formed (Unicode, table 3-7): if it is cut off, overlong, a surrogate or beyond U+10FFFF.
     static func lengthOfScalar(in bytes: ArraySlice<UInt8>, at index: Int) -> Int? {
         let second: ClosedRange<UInt8>
         let length: Int
@@ -54,7 +54,7 @@ enum StringScan {
 }
 
 extension StringScan {
-    /// The first index from `start` on whose octet a string holds only as an escape. The end, if there is none.
+    /// The first index from `start` on whose octet must be escaped in a string. The end index if there is none.
     static func endOfTextWithoutEscapes(in bytes: ArraySlice<UInt8>, from start: Int) -> Int {
         var index = start
         while true {

@@ -57,7 +57,7 @@ import Testing
             #expect(
                 report.errors
                     == [
-                        "handshake failed: no protocol version in common (client offered TLS 1.1 at most; switch a newer one on there)"
+                        "handshake failed: no protocol version in common (client offered TLS 1.1 at most; enable a newer version on the client)"
                     ])
         }
     }

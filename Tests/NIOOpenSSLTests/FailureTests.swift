@@ -25,7 +25,7 @@ import Testing
         #expect(error.code == .handshakeFailed)
         #expect(
             error.description
-                == "handshake failed: no protocol version in common (client offered TLS 1.2 at most; switch a newer one on there)"
+                == "handshake failed: no protocol version in common (client offered TLS 1.2 at most; enable a newer version on the client)"
         )
         #expect(client.alert == 70)  // protocol_version
     }
@@ -37,7 +37,7 @@ import Testing
         let (error, client) = try self.fail(options, against: selfSignedContext())
         #expect(
             error.description
-                == "handshake failed: no protocol version in common (client offered \(name) at most; switch a newer one on there)"
+                == "handshake failed: no protocol version in common (client offered \(name) at most; enable a newer version on the client)"
         )
         #expect(client.alert == 70)
     }

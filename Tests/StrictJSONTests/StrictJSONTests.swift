@@ -64,34 +64,34 @@ struct ReadingTests {
     static let refusals: [(String, String)] = [
         ("", "line 1, column 1: The document is empty; a JSON value is expected"),
         (" \n ", "line 2, column 2: The document is empty; a JSON value is expected"),
-        ("nul", "line 1, column 1: There is n where null is expected; text must stand in double quotes"),
+        ("nul", "line 1, column 1: There is n where null is expected; text must be in double quotes"),
         ("True", "line 1, column 1: There is T where \(expectation)"),
         ("NaN", "line 1, column 1: There is N where \(expectation)"),
         ("[Infinity]", "line 1, column 2: There is I where \(expectation)"),
         ("'a'", "line 1, column 1: There is ' where \(expectation)"),
         ("/* */ 1", "line 1, column 1: There is / where \(expectation)"),
-        ("1 2", "line 1, column 3: There is 2 behind the document's end; send one JSON value only"),
-        ("{}}", "line 1, column 3: There is } behind the document's end; send one JSON value only"),
-        ("truee", "line 1, column 5: There is e behind the document's end; send one JSON value only"),
-        ("[1,]", "line 1, column 4: There is a comma behind an array's last element; leave it out"),
+        ("1 2", "line 1, column 3: There is 2 after the end of the document; send one JSON value only"),
+        ("{}}", "line 1, column 3: There is } after the end of the document; send one JSON value only"),
+        ("truee", "line 1, column 5: There is e after the end of the document; send one JSON value only"),
+        ("[1,]", "line 1, column 4: There is a comma after an array's last element; leave it out"),
         ("[,1]", "line 1, column 2: There is , where \(expectation)"),
         ("[1,,2]", "line 1, column 4: There is , where \(expectation)"),
-        ("[1 2]", "line 1, column 4: There is 2 where a comma or ] is expected behind an array's element"),
-        ("[1}", "line 1, column 3: There is } where a comma or ] is expected behind an array's element"),
+        ("[1 2]", "line 1, column 4: There is 2 where a comma or ] is expected after an array's element"),
+        ("[1}", "line 1, column 3: There is } where a comma or ] is expected after an array's element"),
         ("[", "line 1, column 2: The document ends too early: \(expectation)"),
-        ("[1", "line 1, column 3: The document ends too early: a comma or ] is expected behind an array's element"),
-        (#"{"a":1,}"#, "line 1, column 8: There is a comma behind an object's last member; leave it out"),
+        ("[1", "line 1, column 3: The document ends too early: a comma or ] is expected after an array's element"),
+        (#"{"a":1,}"#, "line 1, column 8: There is a comma after an object's last member; leave it out"),
         ("{a:1}", "line 1, column 2: There is a where a member's name in double quotes is expected"),
         ("{1:1}", "line 1, column 2: There is 1 where a member's name in double quotes is expected"),
-        (#"{"a" 1}"#, "line 1, column 6: There is 1 where a colon is expected behind a member's name"),
+        (#"{"a" 1}"#, "line 1, column 6: There is 1 where a colon is expected after a member's name"),
         (#"{"a":}"#, "line 1, column 6: There is } where \(expectation)"),
-        (#"{"a"}"#, "line 1, column 5: There is } where a colon is expected behind a member's name"),
-        (#"{"a":1 "b":2}"#, "line 1, column 8: There is \" where a comma or } is expected behind an object's member"),
+        (#"{"a"}"#, "line 1, column 5: There is } where a colon is expected after a member's name"),
+        (#"{"a":1 "b":2}"#, "line 1, column 8: There is \" where a comma or } is expected after an object's member"),
         (
             #"{"a":1"#,
-            "line 1, column 7: The document ends too early: a comma or } is expected behind an object's member"
+            "line 1, column 7: The document ends too early: a comma or } is expected after an object's member"
         ),
-        (#"{"a""#, "line 1, column 5: The document ends too early: a colon is expected behind a member's name"),
+        (#"{"a""#, "line 1, column 5: The document ends too early: a colon is expected after a member's name"),
         (
             #"{"to":1,"to":2}"#,
             #"line 1, column 9: The name "to" occurs twice in one object; leave one of them out"#
@@ -105,10 +105,10 @@ struct ReadingTests {
         ("-", "line 1, column 2: The document ends too early: a digit is expected in a number"),
         ("+1", "line 1, column 1: There is + where \(expectation)"),
         (".5", "line 1, column 1: There is . where \(expectation)"),
-        ("[1.]", "line 1, column 4: There is ] where a digit is expected behind a number's decimal point"),
+        ("[1.]", "line 1, column 4: There is ] where a digit is expected after a number's decimal point"),
         ("[1e]", "line 1, column 4: There is ] where a digit is expected in a number's exponent"),
         ("[1e+]", "line 1, column 5: There is ] where a digit is expected in a number's exponent"),
-        ("0x10", "line 1, column 2: There is x behind the document's end; send one JSON value only"),
+        ("0x10", "line 1, column 2: There is x after the end of the document; send one JSON value only"),
         ("[-a]", "line 1, column 3: There is a where a digit is expected in a number"),
         (#""a"#, "line 1, column 1: A string that begins here has no closing double quote"),
         (#""a\"#, "line 1, column 4: The document ends within a string"),
@@ -139,7 +139,7 @@ struct ReadingTests {
     private static let escape =
         #"A backslash in a string begins an escape that JSON does not have; write \\ for a backslash itself"#
     private static let surrogate =
-        "An escape is half of a surrogate pair, which is no character by itself; write the character, or both halves"
+        "An escape is half of a surrogate pair, which is not a character by itself; write the character, or both halves"
 
     @Test("A mistake is told with its place", arguments: refusals)
     func refusal(text: String, words: String) {
