@@ -1,28 +1,28 @@
 import RelayCore
 
-/// What a request to AWS is signed with.
+/// The credentials that sign a request to AWS.
 ///
-/// The secret parts have no textual description, so that they can't get into a log by accident; the access key id is
-/// public, as a key's id is.
+/// The secret parts have no textual description, so that they can't get into a log by accident. The access key id is
+/// public, like a key's id.
 public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
     public let accessKeyID: String
     let secretAccessKey: String
-    /// Only temporary credentials have one.
+    /// Only temporary credentials have a session token.
     let sessionToken: String?
-    /// When they stop working; nil: they last.
+    /// When the credentials expire. Nil if they do not.
     public let expiresAt: Timestamp?
 
-    /// Nil unless every part is visible ASCII: what else it may be, it is no credential, and a line end in a token would
-    /// end the header field that carries it. An empty token is none.
+    /// Returns nil unless every part is visible ASCII. Anything else is not a credential, and a line end in a token
+    /// would end the header field that carries it. An empty token is treated as none.
     public init?(accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil, expiresAt: Timestamp? = nil)
     {
         let token = sessionToken.flatMap { $0.isEmpty ? nil : $0 }
         for part in [accessKeyID, secretAccessKey, token ?? "-"] {
             guard !part.isEmpty, part.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { return nil }
         }
-        // The scope of a signature has the id between slashes.
+        // In the scope of a signature, the id is between slashes.
         guard !accessKeyID.utf8.contains(UInt8(ascii: "/")) else { return nil }
         self.accessKeyID = accessKeyID
         self.secretAccessKey = secretAccessKey
@@ -32,7 +32,7 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
 
     public func isExpired(at now: Timestamp) -> Bool { expiresAt.map { $0 <= now } ?? false }
 
-    /// What must not appear in anything that is written down.
+    /// Texts that must not appear in anything that is written down.
     package var secrets: [String] { [secretAccessKey] + (sessionToken.map { [$0] } ?? []) }
 
     public var description: String { "AWSCredentials(\(accessKeyID), secret withheld)" }
@@ -40,15 +40,15 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
     public var customMirror: Mirror { Mirror(self, children: ["accessKeyID": accessKeyID]) }
 }
 
-/// Where the transport gets its credentials from.
+/// The source of the transport's credentials.
 public protocol CredentialsProvider: Sendable {
-    /// Credentials that are good now.
+    /// Returns credentials that are valid now.
     func credentials() async throws(CredentialsError) -> AWSCredentials
-    /// AWS refused these: their source must be read again before they are handed out again.
+    /// AWS refused these credentials. Their source must be read again before they are used again.
     func refused(_ credentials: AWSCredentials) async
 }
 
-/// Why there are no credentials, in words for the operator.
+/// Why there are no credentials. The text is for the operator.
 public struct CredentialsError: Error, Hashable, Sendable, CustomStringConvertible {
     public var explanation: String
 
@@ -57,7 +57,7 @@ public struct CredentialsError: Error, Hashable, Sendable, CustomStringConvertib
     public var description: String { explanation }
 }
 
-/// Credentials given once and for all.
+/// Credentials that never change.
 public struct StaticCredentials: CredentialsProvider {
     private let held: AWSCredentials
 

@@ -4,25 +4,25 @@
     import Foundation
 #endif
 
-/// Where requests to a service go, taken apart as a signature needs it.
+/// Where requests to a service go, in the parts that a signature needs.
 package struct AWSEndpoint: Sendable, Equatable {
     /// Scheme, host and port, without a path.
     package let origin: String
     /// The value of the Host field.
     package let host: String
-    /// Before the path of every request; empty or with a leading slash, without one at the end.
+    /// The prefix of each request's path. It is empty, or it begins with a slash and does not end with one.
     package let path: String
 
     package init(parsing text: String) throws(AWSEndpointError) {
         guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
             let name = parts.encodedHost,
             !name.isEmpty
-        else { throw AWSEndpointError("is no URL") }
+        else { throw AWSEndpointError("is not a URL") }
         guard scheme == "https" || scheme == "http" else {
             throw AWSEndpointError("must begin with https:// or http://")
         }
         guard parts.user == nil, parts.password == nil else {
-            throw AWSEndpointError("must not hold a user or a password")
+            throw AWSEndpointError("must not contain a user name or a password")
         }
         guard parts.query == nil, parts.fragment == nil else {
             throw AWSEndpointError("must end with the host or a path")
@@ -35,7 +35,7 @@ package struct AWSEndpoint: Sendable, Equatable {
     }
 }
 
-/// Why a text is no endpoint. The words complete the name of what holds it.
+/// Why a text is not an endpoint. The words follow the name of the setting.
 package struct AWSEndpointError: Error, Hashable, Sendable {
     package var reason: String
 

@@ -1,21 +1,21 @@
-/// What an error's name says that every service of AWS may answer with.
+/// The meaning of an error name that every AWS service may use.
 package enum AWSFault: Hashable, Sendable {
-    /// Too much at once.
+    /// Too many requests at once.
     case throttled
-    /// The time of the signature is refused.
+    /// The time of the signature was refused.
     case clock
-    /// The secret does not belong to the id, or the request was changed on the way.
+    /// The secret does not belong to the id, or the request was changed in transit.
     case signature
-    /// Unknown, expired or incomplete.
+    /// The credentials are unknown, expired or incomplete.
     case credentials
-    /// The credentials are good, but may not do this.
+    /// The credentials are valid but may not do this.
     case denied
-    /// The request did not come to its end.
+    /// The request did not arrive completely.
     case interrupted
-    /// The service does not know what is asked.
+    /// The service does not know the operation.
     case unknownOperation
 
-    /// Nil for a name that belongs to one service.
+    /// Returns nil for a name that only one service uses.
     package init?(name: String?, message: String) {
         switch name {
         case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException",
@@ -51,7 +51,8 @@ package enum AWSFault: Hashable, Sendable {
         }
     }
 
-    /// `com.amazonaws.sesv2#NotFoundException` and `NotFoundException:http://internal.amazon.com/…` mean `NotFoundException`.
+    /// The name without namespace and URI. `com.amazonaws.sesv2#NotFoundException` and
+    /// `NotFoundException:http://internal.amazon.com/…` both mean `NotFoundException`.
     package static func plainName(_ text: String) -> String? {
         let name = text.prefix { $0 != ":" }.split(separator: "#").last ?? ""
         let plain = Words.bounded(name.filter { !$0.isWhitespace }, 100)

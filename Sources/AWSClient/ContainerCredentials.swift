@@ -9,11 +9,11 @@ import RelayCore
     import Foundation
 #endif
 
-/// The credentials endpoint of ECS and EKS, which the container's environment names.
+/// The credentials endpoint of ECS and EKS. The container's environment names it.
 struct ContainerCredentials: CredentialsSource {
     let environment: [String: String]
     let service: MetadataService
-    /// Where a relative URI leads to: ECS's agent.
+    /// The base of a relative URI: the agent of ECS.
     var relativeBase = "http://169.254.170.2"
 
     let name = "container credentials endpoint"
@@ -47,18 +47,18 @@ struct ContainerCredentials: CredentialsSource {
         }
     }
 
-    /// Nil where the environment names none.
+    /// Returns nil when the environment names no endpoint.
     func endpoint() -> Result<String?, CredentialsError> {
         if let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"], !relative.isEmpty {
-            // Without the slash the text would go on with the host's name.
+            // Without the leading slash, the text would extend the host's name.
             guard relative.hasPrefix("/"), URL(string: relativeBase + relative) != nil else {
-                return .failure(CredentialsError("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no path"))
+                return .failure(CredentialsError("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a path"))
             }
             return .success(relativeBase + relative)
         }
         guard let full = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"], !full.isEmpty else { return .success(nil) }
         guard let url = URLComponents(string: full), let host = url.host, !host.isEmpty, url.user == nil else {
-            return .failure(CredentialsError("AWS_CONTAINER_CREDENTIALS_FULL_URI is no URL"))
+            return .failure(CredentialsError("AWS_CONTAINER_CREDENTIALS_FULL_URI is not a URL"))
         }
         switch url.scheme?.lowercased() {
         case "https": return .success(full)
@@ -71,7 +71,8 @@ struct ContainerCredentials: CredentialsSource {
         }
     }
 
-    /// The token that the endpoint wants, nil where the environment has none. Its file is read each time: EKS replaces it.
+    /// The token that the endpoint requires. Nil when the environment has none. Its file is read each time, because EKS
+    /// replaces it.
     private func authorization() -> Result<String?, CredentialsError> {
         var token = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] ?? ""
         if let path = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"], !path.isEmpty {
@@ -85,12 +86,13 @@ struct ContainerCredentials: CredentialsSource {
             while token.last?.isWhitespace == true { token.removeLast() }
         }
         guard token.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
-            return .failure(CredentialsError("the container's authorization token holds a character that no token has"))
+            return .failure(
+                CredentialsError("the container's authorization token contains a character that is not allowed there"))
         }
         return .success(token.isEmpty ? nil : token)
     }
 
-    /// Hosts that may be told the token in clear: they can't be another machine.
+    /// Whether the host is on this machine, so that the token may be sent to it without encryption.
     private static func isOnThisMachine(_ host: String) -> Bool {
         let host = host.lowercased().filter { $0 != "[" && $0 != "]" }
         if ["localhost", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"].contains(host) { return true }

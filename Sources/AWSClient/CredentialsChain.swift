@@ -1,23 +1,25 @@
 import Logging
 import RelayCore
 
-/// Credentials from the first of several sources that has some; kept, and fetched again before they expire.
+/// Credentials from the first of several sources that has some. They are kept, and fetched again before they expire.
 ///
-/// They are fetched again five minutes ahead of their end, when a file that they may stand in has changed, and after AWS
-/// refused them. One fetch runs at a time, for all who wait. When it fails, the old ones serve until they expire.
+/// They are fetched again five minutes before they expire, when a file that may contain them has changed, and after AWS
+/// refused them. One fetch runs at a time, for all callers that wait. If it fails, the old credentials are used until
+/// they expire.
 public actor CredentialsChain: CredentialsProvider {
     private let sources: [any CredentialsSource]
     private let clock: any RelayClock
     private let logger: Logger
 
     private var held: AWSCredentials?
-    /// Where the credentials in use came from: `environment`, `file /etc/aws (profile default)`.
+    /// The source of the credentials in use: `environment`, `file /etc/aws (profile default)`.
     public private(set) var source: String?
     private var failure: CredentialsError?
-    /// Of the sources at the last fetch.
+    /// The fingerprints of the sources at the last fetch.
     private var fingerprints: [FileFingerprint?] = []
     private var wasRefused = false
-    /// Keeps a source that only has credentials near their end from being asked for each message.
+    /// No fetch before this time. Otherwise a source whose credentials are always about to expire would be asked for
+    /// each message.
     private var notBefore = Timestamp(milliseconds: .min)
 
     private var fetch: Task<Void, Never>?
@@ -33,10 +35,10 @@ public actor CredentialsChain: CredentialsProvider {
         self.logger = logger
     }
 
-    /// AWS's usual order: environment, shared file, systemd credential, ECS container, EC2 instance.
+    /// Uses AWS's usual order: environment, shared file, systemd credential, ECS container, EC2 instance.
     ///
-    /// `credentialsFile` and `profile` are the settings; where they are nil, the environment's variables and then AWS's
-    /// defaults count. The environment is passed in: nothing here reads the process's own.
+    /// `credentialsFile` and `profile` are the settings. If they are nil, the variables of the environment apply, and
+    /// then AWS's defaults. The environment is passed in: nothing here reads that of the process.
     public init(
         environment: [String: String], credentialsFile: String? = nil, profile: String? = nil, clock: any RelayClock,
         logger: Logger
@@ -70,7 +72,7 @@ public actor CredentialsChain: CredentialsProvider {
     public func credentials() async throws(CredentialsError) -> AWSCredentials {
         if isFetchDue { await fetched() }
         if let held, !held.isExpired(at: clock.now()) { return held }
-        throw failure ?? CredentialsError("the AWS credentials were not waited for")
+        throw failure ?? CredentialsError("the relay stopped waiting for the AWS credentials")
     }
 
     public func refused(_ credentials: AWSCredentials) {
@@ -84,7 +86,7 @@ public actor CredentialsChain: CredentialsProvider {
         return held.isExpired(at: now + CredentialsChain.refreshAhead) && now >= notBefore
     }
 
-    /// Starts a fetch unless one runs, and returns when it is over, or at once when the caller is cancelled.
+    /// Starts a fetch unless one is running. Returns when the fetch is over, or at once when the caller is cancelled.
     private func fetched() async {
         if fetch == nil {
             fetch = Task { await self.ask() }
@@ -103,7 +105,7 @@ public actor CredentialsChain: CredentialsProvider {
     private func abandon(_ waiter: Int) { waiters.removeValue(forKey: waiter)?.resume() }
 
     private func ask() async {
-        // Taken first: what changes while the sources are read is read again.
+        // Taken first, so that a change during the reading causes another reading.
         fingerprints = sources.map { $0.fingerprint() }
         wasRefused = false
         let answer = await firstAnswer()
@@ -149,7 +151,7 @@ public actor CredentialsChain: CredentialsProvider {
         failure = error
         guard let held, !held.isExpired(at: clock.now()) else { return }
         logger.warning(
-            "AWS credentials could not be refreshed; the old ones serve on",
+            "AWS credentials could not be refreshed; the old ones stay in use",
             metadata: ["reason": "\(error)", "expires_at": "\(held.expiresAt?.rfc3339 ?? "never")"])
     }
 }

@@ -1,12 +1,13 @@
 import RelayCore
 
-/// A file in the form of `~/.aws/credentials`: a section in brackets for each profile, with `name = value` lines.
+/// A file in the form of `~/.aws/credentials`: for each profile a section with its name in brackets, and lines `name =
+/// value`.
 ///
-/// Also the form of a systemd credential, which is a file that only this service may read.
+/// A systemd credential, which is a file that only this service may read, has the same form.
 struct FileCredentials: CredentialsSource {
     let path: String
     let profile: String
-    /// Whether an operator named this very file: then there is no going on without it.
+    /// Whether an operator named this file. If so, it must exist.
     let isRequired: Bool
 
     var name: String { "file \(path) (profile \(profile))" }
@@ -39,7 +40,8 @@ struct FileCredentials: CredentialsSource {
         let token = values["aws_session_token"]
         guard let credentials = AWSCredentials(accessKeyID: id, secretAccessKey: secret, sessionToken: token) else {
             return .failed(
-                "the profile [\(profile)] in \(path) holds a blank or another character that no credential has")
+                "the profile [\(profile)] in \(path) contains a blank or another character that is not allowed in credentials"
+            )
         }
         return .found(credentials)
     }
@@ -48,7 +50,7 @@ struct FileCredentials: CredentialsSource {
         let unsupported = ["role_arn", "credential_process", "sso_session", "sso_start_url", "web_identity_token_file"]
         if let way = unsupported.first(where: { values[$0] != nil }) {
             return .failed(
-                "the profile [\(profile)] in \(path) uses \(way), which the relay does not know; give it aws_access_key_id and aws_secret_access_key, or let the machine's role provide the credentials"
+                "the profile [\(profile)] in \(path) uses \(way), which the relay does not support; give it aws_access_key_id and aws_secret_access_key, or let the machine's role provide the credentials"
             )
         }
         return missing("the profile [\(profile)] in \(path) has no aws_access_key_id")
@@ -58,7 +60,8 @@ struct FileCredentials: CredentialsSource {
 }
 
 enum CredentialsFile {
-    /// The values of a profile, names in lower case; nil when there is no such section. Later lines override earlier ones.
+    /// The values of a profile, with names in lower case. Nil when there is no such section. Later lines override
+    /// earlier ones.
     static func profile(_ name: String, in text: String) -> [String: String]? {
         var values: [String: String]?
         var isWithin = false

@@ -1,11 +1,12 @@
 import RelayCore
 
-/// One of the places where credentials may stand.
+/// One of the places that may hold credentials.
 protocol CredentialsSource: Sendable {
-    /// For the log: `environment`, `file /etc/aws (profile default)`.
+    /// The name for the log: `environment`, `file /etc/aws (profile default)`.
     var name: String { get }
     func load() async -> SourceAnswer
-    /// Unlike before when what `load` reads may have changed; cheap enough to ask before every request.
+    /// Differs from the last one when what `load` reads may have changed. It is cheap enough to be called before every
+    /// request.
     func fingerprint() -> FileFingerprint?
 }
 
@@ -13,16 +14,17 @@ extension CredentialsSource {
     func fingerprint() -> FileFingerprint? { nil }
 }
 
-/// What a source says. The words are for the operator and hold no secret.
+/// The answer of a source. The texts are for the operator and contain no secret.
 enum SourceAnswer: Sendable, Equatable {
     case found(AWSCredentials)
-    /// It is not used here: the next one is asked.
+    /// The source is not used here. The next source is asked.
     case absent(String)
-    /// It is used here, but does not work: going on to the next would use credentials that nobody meant.
+    /// The source is used here but does not work. To go on to the next source would use credentials that were not
+    /// intended.
     case failed(String)
 }
 
-/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+/// The variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
 struct EnvironmentCredentials: CredentialsSource {
     let environment: [String: String]
 
@@ -37,7 +39,7 @@ struct EnvironmentCredentials: CredentialsSource {
         let token = environment["AWS_SESSION_TOKEN"]
         guard let credentials = AWSCredentials(accessKeyID: id, secretAccessKey: secret, sessionToken: token) else {
             return .failed(
-                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN holds a blank or another character that no credential has"
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN contains a blank or another character that is not allowed in credentials"
             )
         }
         return .found(credentials)

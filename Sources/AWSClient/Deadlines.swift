@@ -3,8 +3,9 @@ import Synchronization
 
 /// Ends calls that take too long, with one timer for all of them.
 ///
-/// Nearly every call ends long before its deadline. A timer for each would cost as many changes of threads as the call. Deadlines
-/// are of the clock that only goes forwards: one that is put back would let a call hang, one put forward would end it early.
+/// Nearly every call ends long before its deadline. A timer for each call would cost as many thread switches as the
+/// call itself. Deadlines use the monotonic clock. If the wall clock were set back, a call could hang; if it were set
+/// forward, a call would end early.
 package final class Deadlines: Sendable {
     private struct Call {
         var deadline: MonotonicTime
@@ -29,7 +30,7 @@ package final class Deadlines: Sendable {
 
     deinit { state.withLock { $0.timer }?.task.cancel() }
 
-    /// Calls `end` once, unless ``ended(_:)`` is told the number that this returns within `time`.
+    /// Calls `end` once after `time`, unless ``ended(_:)`` is called before with the number that this returns.
     package func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
         let deadline = clock.monotonicNow() + time
         let (number, outdated) = state.withLock { state in
@@ -37,19 +38,20 @@ package final class Deadlines: Sendable {
             state.calls[state.count] = Call(deadline: deadline, end: end)
             return (state.count, setTimer(for: deadline, &state))
         }
-        // Not under the lock: cancelling runs whatever the clock does on cancellation.
+        // Not under the lock, because cancelling runs the clock's cancellation handler.
         outdated?.task.cancel()
         return number
     }
 
     package func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
-    /// Returns the timer that it replaces. One that is set for an earlier moment does: it sets the next when it goes off.
+    /// Returns the timer that this one replaces. A timer for an earlier time is kept: it sets the next one when it
+    /// fires.
     private func setTimer(for deadline: MonotonicTime, _ state: inout State) -> Timer? {
         let outdated = state.timer
         if let outdated, outdated.at <= deadline { return nil }
         let task = Task { [weak self, clock] in
-            // A whole millisecond later rather than earlier, which would find nothing to do.
+            // A whole millisecond is added, because at an earlier time there would be nothing to do.
             let left = max(0, deadline.seconds(since: clock.monotonicNow())) + 0.001
             guard (try? await clock.sleep(until: clock.now() + .seconds(left))) != nil else { return }
             self?.goOff(at: deadline)

@@ -1,9 +1,9 @@
 import NIOCore
 
-/// Runs tasks on an event loop: what waits for a call on that loop then goes on where its answer arrives, and no other thread has to
-/// be woken for it.
+/// Runs tasks on an event loop. A task that waits for a call on that loop then continues where the answer arrives, and
+/// no other thread must be woken.
 ///
-/// What runs on it must not block, and computes little at a time: a request's pieces are short.
+/// Tasks on it must not block and may compute only little at a time. The pieces of a request are short enough.
 package final class EventLoopExecutor: TaskExecutor {
     private let loop: any EventLoop
 

@@ -1,7 +1,7 @@
 import RelayCore
 
-/// The time in a Date field (RFC 9110 section 5.6.7), in the one form that is to be written:
-/// `Tue, 24 Nov 2026 14:33:17 GMT`.
+/// The time of a Date field (RFC 9110 section 5.6.7), in the form that senders must write: `Tue, 24 Nov 2026 14:33:17
+/// GMT`.
 package enum HTTPDate {
     package static func parse(_ text: String) -> Timestamp? {
         let parts = text.split(separator: " ", omittingEmptySubsequences: false)
@@ -10,7 +10,7 @@ package enum HTTPDate {
             let year = number(parts[3], 1970...9999)
         else { return nil }
         let clock = parts[4].split(separator: ":", omittingEmptySubsequences: false)
-        // 60: a leap second.
+        // 60 is a leap second.
         guard clock.count == 3, let hour = number(clock[0], 0...23), let minute = number(clock[1], 0...59),
             let second = number(clock[2], 0...60)
         else { return nil }
@@ -29,7 +29,7 @@ package enum HTTPDate {
         return number
     }
 
-    /// Years begin in March, so that the leap day ends one; an era is 400 years.
+    /// Years begin in March here, so that the leap day is the last day of a year. An era has 400 years.
     private static func daysSince1970(_ year: Int, _ month: Int, _ day: Int) -> Int {
         let shifted = month > 2 ? year : year - 1
         let (era, yearOfEra) = shifted.quotientAndRemainder(dividingBy: 400)

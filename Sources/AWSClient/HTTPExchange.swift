@@ -4,7 +4,7 @@ import NIOHTTP1
 import RelayCore
 import Synchronization
 
-/// A whole answer: what the relay asks of AWS is answered in a few hundred bytes.
+/// A whole answer. The answers of AWS to the relay's requests have a few hundred bytes.
 package struct HTTPAnswer: Sendable {
     package var status: Int
     package var headers: [(name: String, value: String)] = []
@@ -15,18 +15,18 @@ package struct HTTPAnswer: Sendable {
 }
 
 extension String {
-    /// Whether it is `name` but for the case of ASCII letters.
+    /// Whether the name equals `name`, apart from the case of ASCII letters.
     fileprivate func isLowercased(_ name: String) -> Bool {
         utf8.count == name.utf8.count
             && utf8.elementsEqual(name.utf8) { $0 == $1 || (0x41...0x5A ~= $0 && $0 | 0x20 == $1) }
     }
 }
 
-/// Why the body of a request could not be produced. Nothing can have been sent by it.
+/// Why the body of a request could not be produced. Nothing can have been sent with it.
 package enum PayloadFault: Error, Sendable, Equatable {
-    /// Where it is kept could not give it.
+    /// The body could not be read from where it is stored.
     case unreadable(String)
-    /// It has another length than it is said to have.
+    /// The length of the body differs from its recorded length.
     case wrongSize
 }
 
@@ -35,26 +35,27 @@ package enum ExchangeFailure: Error, Sendable, Equatable {
     case timedOut
     /// The task was cancelled.
     case cancelled
-    /// The connection failed or broke. The words hold no header field.
+    /// The connection failed or was lost. The text contains no header field.
     case broken(String)
     /// The request's own body could not be read.
     case body(PayloadFault)
-    /// The answer is longer than what is read of one.
+    /// The answer is longer than the limit.
     case tooLong
 }
 
-/// What is to be asked.
+/// A request to an AWS service.
 package struct HTTPRequest: Sendable {
     package var url: String
     package var method = HTTPMethod.GET
     package var headers = HTTPHeaders()
     package var body: HTTPClient.Body?
-    /// With the URL parsed already, without header fields and body.
+    /// The request with its URL parsed, without header fields and body.
     private var parsed: HTTPClient.Request?
 
     package init(url: String) { self.url = url }
 
-    /// The same, with its URL parsed for all that are made from it. Where that fails, it fails again when the request is sent.
+    /// The same request with its URL parsed, for all requests that are made from it. If parsing fails, it fails again
+    /// when the request is sent.
     var prepared: HTTPRequest {
         var request = self
         request.parsed = try? HTTPClient.Request(url: url, method: method)
@@ -70,10 +71,11 @@ package struct HTTPRequest: Sendable {
 }
 
 extension HTTPClient {
-    /// Sends `request` and reads the answer to its end, at most `limit` bytes, within `time` altogether.
+    /// Sends `request` and reads the whole answer, at most `limit` bytes, within `time` altogether.
     ///
-    /// Through AsyncHTTPClient's futures: its asynchronous functions go from the event loop to a task and back for the
-    /// request's body, and again for the answer's head and body, which took longer than SES's answer does at its best.
+    /// It uses AsyncHTTPClient's futures. AsyncHTTPClient's asynchronous functions switch from the event loop to a task
+    /// and back for the request's body, and again for the answer's head and body. That took longer than SES's fastest
+    /// answers.
     package func exchange(
         _ request: HTTPRequest, within time: Duration, limit: Int, deadlines: Deadlines
     ) async -> Result<HTTPAnswer, ExchangeFailure> {
@@ -93,7 +95,7 @@ extension HTTPClient {
     }
 }
 
-/// Reads one answer. AsyncHTTPClient's own reader also keeps the request, and copies the answer once more.
+/// Reads one answer. AsyncHTTPClient's own reader also keeps the request and makes another copy of the answer.
 private final class AnswerReader: HTTPClientResponseDelegate {
     private let limit: Int
     private let answer = Mutex(HTTPAnswer(status: 0))
@@ -131,7 +133,7 @@ extension ExchangeFailure {
         case let fault as PayloadFault: self = .body(fault)
         case is CancellationError: self = .cancelled
         case let error as HTTPClientError where error == .cancelled: self = .cancelled
-        // The full description of some of these errors repeats header fields.
+        // The full description of some of these errors includes header fields.
         case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))
         default:
             let description = Words.connectionFailure(error) ?? String(describing: error)
@@ -145,18 +147,19 @@ extension ExchangeFailure {
 }
 
 extension HTTPClient.Configuration {
-    /// What all requests to AWS have in common: no redirects, HTTP/1.1, one attempt at a connection.
+    /// The settings for all requests to AWS: no redirects, HTTP/1.1, one attempt to connect.
     package static func aws(connectTimeout: Duration, connections: Int) -> HTTPClient.Configuration {
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: Timeout(connect: .milliseconds(connectTimeout.wholeMilliseconds)))
         configuration.httpVersion = .http1Only
-        // Nobody looks at spans.
+        // Tracing is not used.
         configuration.tracing.tracer = nil
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
-        // Below what load balancers allow an idle connection, so that few requests meet one that is being closed.
+        // Shorter than the idle time that load balancers allow, so that few requests meet a connection that is being
+        // closed.
         configuration.connectionPool.idleTimeout = .seconds(20)
-        // The worker has its own way of trying again.
+        // The worker has its own retries.
         configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
     }

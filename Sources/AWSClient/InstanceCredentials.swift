@@ -3,8 +3,8 @@ import NIOCore
 import NIOHTTP1
 import RelayCore
 
-/// The role of the EC2 instance, from its metadata service, version 2: a session token first, which a request that was
-/// tricked out of some other program can't have.
+/// The role of the EC2 instance, from version 2 of its metadata service. That version requires a session token first,
+/// so a request that another program was tricked into sending gets nothing.
 struct InstanceCredentials: CredentialsSource {
     let environment: [String: String]
     let service: MetadataService
@@ -68,7 +68,7 @@ struct InstanceCredentials: CredentialsSource {
         }
     }
 
-    /// As IAM has them; the name becomes part of a path.
+    /// Whether IAM allows this name. The name becomes part of a path.
     private static func isRoleName(_ name: String) -> Bool {
         1...128 ~= name.utf8.count
             && name.utf8.allSatisfy { byte in

@@ -9,7 +9,7 @@ import RelayCore
     import Foundation
 #endif
 
-/// A service on the machine or beside the container that gives out its role's credentials over HTTP.
+/// A service on the machine or beside the container that provides its role's credentials over HTTP.
 struct MetadataService: Sendable {
     let clock: any RelayClock
     var timeout: Duration = .seconds(2)
@@ -17,7 +17,7 @@ struct MetadataService: Sendable {
 
     static let answerLimit = 64 * 1024
 
-    /// Runs `body` with a client of its own: credentials are fetched about once an hour, which is no reason to keep one.
+    /// Runs `body` with a new client. Credentials are fetched about once an hour, so no client is kept.
     func withClient(_ body: @Sendable (HTTPClient) async -> SourceAnswer) async -> SourceAnswer {
         let configuration = HTTPClient.Configuration.aws(connectTimeout: timeout, connections: 1)
         do {
@@ -27,7 +27,7 @@ struct MetadataService: Sendable {
         }
     }
 
-    /// Asks again, a little later, when there is no answer or it is 5xx.
+    /// Sends the request. If there is no answer, or an answer with 5xx, tries again a little later.
     func ask(_ request: HTTPRequest, with client: HTTPClient) async -> Result<HTTPAnswer, ExchangeFailure> {
         let deadlines = Deadlines(clock: clock)
         var pause = Duration.milliseconds(100)
@@ -47,25 +47,25 @@ struct MetadataService: Sendable {
 }
 
 extension ExchangeFailure {
-    /// Completes a sentence that begins with the service's name.
+    /// The rest of a sentence that begins with the service's name.
     package var predicate: String {
         switch self {
         case .timedOut: "does not answer"
-        case .cancelled: "was not waited for"
+        case .cancelled: "did not answer before the relay stopped waiting"
         case .broken(let why): "can't be reached (\(why))"
         case .body: "could not be sent the request"
-        case .tooLong: "answers with more than is read of an answer"
+        case .tooLong: "gives an answer that is too long"
         }
     }
 }
 
-/// The document in which ECS and EC2 give out credentials.
+/// The document in which ECS and EC2 provide credentials.
 struct CredentialsDocument: Decodable {
     var accessKeyID: String
     var secretAccessKey: String
     var token: String?
     var expiration: String?
-    /// EC2 only: `Success`, or why not.
+    /// Only from EC2: `Success`, or the reason of a failure.
     var code: String?
 
     enum CodingKeys: String, CodingKey {
@@ -76,10 +76,10 @@ struct CredentialsDocument: Decodable {
         case code = "Code"
     }
 
-    /// `service` for the words.
+    /// `service` is the name for the texts.
     static func answer(_ body: [UInt8], from service: String) -> SourceAnswer {
         guard let document = try? JSONDecoder().decode(CredentialsDocument.self, from: Data(body)) else {
-            return .failed("\(service) answers with something else than credentials")
+            return .failed("\(service) answers, but not with credentials")
         }
         if let code = document.code, code != "Success" {
             return .failed("\(service) has no credentials: \(Words.bounded(code, 100))")
@@ -87,7 +87,7 @@ struct CredentialsDocument: Decodable {
         var expiresAt: Timestamp?
         if let expiration = document.expiration {
             guard let time = Timestamp(iso8601: expiration) else {
-                return .failed("\(service) gives credentials with an expiry that is no time")
+                return .failed("\(service) gives credentials whose expiry is not a valid time")
             }
             expiresAt = time
         }
@@ -95,13 +95,13 @@ struct CredentialsDocument: Decodable {
             let credentials = AWSCredentials(
                 accessKeyID: document.accessKeyID, secretAccessKey: document.secretAccessKey,
                 sessionToken: document.token, expiresAt: expiresAt)
-        else { return .failed("\(service) gives credentials with characters that no credential has") }
+        else { return .failed("\(service) gives credentials that contain invalid characters") }
         return .found(credentials)
     }
 }
 
 extension Timestamp {
-    /// `2026-11-24T14:33:17Z`, with or without a fraction of a second.
+    /// Reads `2026-11-24T14:33:17Z`, with or without a fraction of a second.
     init?(iso8601 text: String) {
         let whole = Date.ISO8601FormatStyle()
         let fractional = Date.ISO8601FormatStyle(includingFractionalSeconds: true)

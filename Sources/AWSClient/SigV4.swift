@@ -1,18 +1,18 @@
 import Hashing
 import RelayCore
 
-/// AWS Signature Version 4: what proves that a request comes from the holder of the credentials and was not changed.
+/// AWS Signature Version 4. It proves that a request comes from the holder of the credentials and was not changed.
 ///
-/// A function of its arguments alone. The steps and their names are those of AWS's reference ("Create a signed AWS API
-/// request"): canonical request, string to sign, signing key, signature.
+/// It depends only on its arguments. The steps have the names of AWS's reference ("Create a signed AWS API request"):
+/// canonical request, string to sign, signing key, signature.
 package enum SigV4 {
     package struct Request {
         var method: String
-        /// As the Host field has it: with the port when it is not the scheme's own.
+        /// The value of the Host field: with the port unless it is the scheme's default.
         var host: String
-        /// As it stands in the request line, that is with its segments percent-encoded once.
+        /// The path as in the request line, with its segments percent-encoded once.
         package var path: String
-        /// Other header fields that are to be signed.
+        /// Other header fields that must be signed.
         package var headers: [(name: String, value: String)] = []
         /// SHA-256 of the body in lower-case hexadecimal.
         var payloadHash: String
@@ -29,7 +29,7 @@ package enum SigV4 {
         }
     }
 
-    /// The header fields to add to `request`: the date, the session token if there is one, and the signature.
+    /// Returns the header fields to add to `request`: the date, the session token if there is one, and the signature.
     package static func headers(
         signing request: Request, with credentials: AWSCredentials, region: String, service: String,
         at time: Timestamp
@@ -40,7 +40,7 @@ package enum SigV4 {
             key: SigningKey(of: credentials, day: moment.prefix(8), region: region, service: service))
     }
 
-    /// What signs all requests of one day. As secret as what it is made from: it has no description.
+    /// The key that signs all requests of one day. It is as secret as the credentials, so it has no description.
     struct SigningKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
         fileprivate let octets: [UInt8]
 
@@ -55,20 +55,20 @@ package enum SigV4 {
         var customMirror: Mirror { Mirror(self, children: []) }
     }
 
-    /// The parts of the canonical request that requests of one kind have in common: all but the date, the session token and
-    /// the body's hash.
+    /// The parts of the canonical request that requests of one kind have in common. Only the date, the session token
+    /// and the body's hash differ.
     struct Template: Sendable {
-        /// Method, path, query, and the fields that come before X-Amz-Date.
+        /// The method, the path, the query, and the fields before X-Amz-Date.
         private let beginning: [UInt8]
-        /// Fields that come between X-Amz-Date and X-Amz-Security-Token, and behind that.
+        /// The fields between X-Amz-Date and X-Amz-Security-Token, and the fields after that.
         private let between: [UInt8], rest: [UInt8]
-        /// The names of all signed fields, without a session token and with one.
+        /// The names of all signed fields, without and with a session token.
         private let names: String, namesWithToken: String
         private let region: String, service: String
 
         private static let date = "x-amz-date", token = "x-amz-security-token"
 
-        /// Of `request`, whose hash does not count.
+        /// Makes the template of `request`. Its hash is ignored.
         init(_ request: Request, region: String, service: String) {
             self.region = region
             self.service = service
@@ -86,7 +86,7 @@ package enum SigV4 {
             namesWithToken = (own + [Template.token]).sorted().joined(separator: ";")
         }
 
-        /// - Parameter moment: as ``SigV4/timestamp(_:)`` writes it.
+        /// - Parameter moment: in the form of ``SigV4/timestamp(_:)``.
         func headers(
             payloadHash: String, at moment: String, with credentials: AWSCredentials, key: SigningKey
         ) -> [(name: String, value: String)] {
@@ -132,13 +132,13 @@ package enum SigV4 {
         }
     }
 
-    /// `20261124T143317Z`.
+    /// The time in the form `20261124T143317Z`.
     static func timestamp(_ time: Timestamp) -> String {
         let digits = time.rfc3339.utf8.prefix(19).filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: ":") }
         return String(decoding: digits, as: UTF8.self) + "Z"
     }
 
-    /// Names in lower case and sorted; values without blanks around them and with single ones within.
+    /// The fields in canonical form: sorted, names in lower case, values trimmed, with single blanks within.
     private static func canonicalHeaders(_ headers: [(name: String, value: String)]) -> [(name: String, value: String)]
     {
         headers.map { field in
@@ -147,7 +147,7 @@ package enum SigV4 {
         }.sorted { $0.name < $1.name }
     }
 
-    /// Every service but S3 wants the path percent-encoded once more than the request line has it.
+    /// The path in canonical form. All services except S3 percent-encode it once more than the request line does.
     private static func canonicalPath(_ path: String) -> String {
         path.utf8.reduce(into: "") { result, byte in
             switch byte {

@@ -4,10 +4,10 @@ import RelayCore
 import Synchronization
 
 extension HTTPRequest {
-    /// A request to a service of AWS, signed.
+    /// A signed request to an AWS service.
     ///
     /// - Parameters:
-    ///   - fields: header fields beside Host and those of the signature; all are signed.
+    ///   - fields: header fields in addition to Host and those of the signature. All of them are signed.
     ///   - payloadHash: SHA-256 of the body in lower-case hexadecimal.
     package init(
         _ method: HTTPMethod, _ path: String, at endpoint: AWSEndpoint, fields: [(name: String, value: String)] = [],
@@ -18,8 +18,8 @@ extension HTTPRequest {
     }
 }
 
-/// Requests of one kind to a service of AWS. What they have in common is made once: the URL is parsed, and the signing key is derived
-/// when the day or the credentials change.
+/// Requests of one kind to an AWS service. Their common parts are computed once: the URL is parsed, and the signing key
+/// is derived again only when the day or the credentials change.
 package final class SignedCall: Sendable {
     private struct Key {
         var credentials: AWSCredentials
@@ -32,7 +32,7 @@ package final class SignedCall: Sendable {
     private let unsigned: HTTPRequest
     private let lastKey = Mutex<Key?>(nil)
 
-    /// - Parameter fields: header fields beside Host and those of the signature; all are signed.
+    /// - Parameter fields: header fields in addition to Host and those of the signature. All of them are signed.
     package init(
         _ method: HTTPMethod, _ path: String, at endpoint: AWSEndpoint, fields: [(name: String, value: String)] = [],
         region: String, service: String
@@ -78,8 +78,8 @@ extension SigV4 {
 }
 
 extension CredentialsProvider {
-    /// Makes a call, and once again when AWS refused the credentials and their source has others by now: keys that were
-    /// rotated must hold nothing up.
+    /// Makes a call. If AWS refuses the credentials and their source has others by now, makes it once more, so that a
+    /// rotation of keys delays nothing.
     package func signing<Answer: Sendable>(
         _ call: @Sendable (AWSCredentials) async -> Answer, refusesCredentials: (Answer) -> Bool
     ) async throws(CredentialsError) -> Answer {

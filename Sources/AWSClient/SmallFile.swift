@@ -4,12 +4,12 @@
     import Musl
 #endif
 
-/// What changes about a file when somebody writes it again.
+/// Attributes of a file that change when it is written again.
 struct FileFingerprint: Hashable, Sendable {
     private let device: UInt64, inode: UInt64
     private let size: Int64, seconds: Int64, nanoseconds: Int64
 
-    /// Nil when there is no such file.
+    /// Returns nil when there is no such file.
     init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }
@@ -21,9 +21,9 @@ struct FileFingerprint: Hashable, Sendable {
     }
 }
 
-/// Files of credentials: read whole, because they are small, and only while they are.
+/// Reads credential files. They are small, so they are read whole, and larger files are refused.
 enum SmallFile {
-    /// Completes a sentence that begins with the file's name.
+    /// The rest of a sentence that begins with the file's name.
     enum Problem: Error, Equatable, CustomStringConvertible {
         case system(String)
         case noFile
@@ -39,7 +39,7 @@ enum SmallFile {
     }
 
     static func contents(of path: String, limit: Int) throws(Problem) -> [UInt8] {
-        // A pipe in the file's place must not hold up the daemon.
+        // O_NONBLOCK: a pipe in the file's place must not block the daemon.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .system(String(cString: strerror(errno))) }
         defer { close(descriptor) }

@@ -7,18 +7,18 @@ private import NIOPosix
     import Musl
 #endif
 
-/// Foreign text on its way into a record or a log.
+/// Makes text from outside safe for a record or a log.
 package enum Words {
-    /// Without controls and line ends, at most `limit` characters.
+    /// Returns the text without control characters and line ends, with at most `limit` characters.
     package static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
         if text.isEmpty { return "" }
-        // Scalars first: one character may hold any number of them.
+        // Scalars come first, because one character may contain any number of them.
         let scalars = text.unicodeScalars.prefix(limit + 1).map { isPlain($0) ? $0 : " " }
         guard scalars.count > limit else { return String(String.UnicodeScalarView(scalars)) }
         return String(String.UnicodeScalarView(scalars.prefix(limit - 1))) + "…"
     }
 
-    /// `text` with every occurrence of a secret replaced.
+    /// Returns `text` with each occurrence of a secret replaced.
     package static func withholding(_ secrets: [String], in text: String) -> String {
         text.isEmpty
             ? text
@@ -33,8 +33,8 @@ package enum Words {
             }
     }
 
-    /// BoringSSL's word for what went wrong (`CERTIFICATE_VERIFY_FAILED`), out of the description of an error, which
-    /// otherwise tells where in its source it was raised; nil for other errors.
+    /// Finds BoringSSL's word for the error (`CERTIFICATE_VERIFY_FAILED`) in an error's description, which also names
+    /// BoringSSL's source file. Nil for other errors.
     package static func tlsReason(in description: String) -> String? {
         let mark = "OPENSSL_internal:"
         guard let start = description.firstRange(of: mark)?.upperBound else { return nil }
@@ -42,11 +42,11 @@ package enum Words {
         return word.isEmpty ? nil : String(word)
     }
 
-    /// The system's words for what went wrong. NIO's own description ("connection reset (error set): Connection refused) (errno:
-    /// 111)") names what NIO was doing, which is often something else.
+    /// The system's text for the error. NIO's own description ("connection reset (error set): Connection refused)
+    /// (errno: 111)") names what NIO was doing, which often is not what failed.
     private static func reason(_ error: IOError) -> String { String(cString: strerror(error.errnoCode)) }
 
-    /// Why a connection failed; nil for errors of another kind.
+    /// Why a connection failed. Nil for errors of another kind.
     package static func connectionFailure(_ error: any Error) -> String? {
         switch error {
         case let error as IOError: reason(error)
@@ -55,7 +55,7 @@ package enum Words {
         }
     }
 
-    /// For each address that was tried, why there is no connection.
+    /// Why there is no connection, for each address that was tried.
     private static func reason(_ error: NIOConnectionError) -> String {
         let failures = error.connectionErrors.map { failure in
             let address = failure.target.ipAddress ?? failure.target.pathname ?? error.host

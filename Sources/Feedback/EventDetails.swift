@@ -11,7 +11,7 @@ extension SESEventReader {
         var diagnostic: String?
     }
 
-    /// Where the details of a kind stand, and what they mean.
+    /// The kinds of event, which determine where the details are and what they mean.
     enum Details: String {
         case bounce = "Bounce"
         case complaint = "Complaint"
@@ -22,7 +22,7 @@ extension SESEventReader {
 
         init?(kind: String) { self.init(rawValue: kind == "RenderingFailure" ? "Rendering Failure" : kind) }
 
-        /// The name of the member with the details.
+        /// The name of the member that contains the details.
         var member: String {
             switch self {
             case .bounce: "bounce"
@@ -51,12 +51,12 @@ extension SESEventReader {
             case .complaint: what["complainedRecipients"].elements.map(Details.told)
             case .deliveryDelay: what["delayedRecipients"].elements.map(Details.told)
             case .delivery: what["recipients"].elements.map { Told(address: $0.string) }
-            // These happen before SES parts the message by recipient.
+            // These happen before SES splits the message by recipient.
             case .reject, .renderingFailure: mail["destination"].elements.map { Told(address: $0.string) }
             }
         }
 
-        /// What is said of all recipients of the event.
+        /// The details that all recipients of the event have in common.
         func common(_ what: JSONObject) -> RecipientEvent.Detail {
             switch self {
             case .bounce:
@@ -66,7 +66,7 @@ extension SESEventReader {
                     feedbackID: what["feedbackId"]?.string)
             case .complaint:
                 RecipientEvent.Detail(
-                    // The first says that SES had the address on the list of its account, and did not send.
+                    // The first value means that SES had the address on its account's list and did not send.
                     subtype: what["complaintSubType"]?.string ?? what["complaintFeedbackType"]?.string,
                     feedbackID: what["feedbackId"]?.string)
             case .delivery:
@@ -78,7 +78,8 @@ extension SESEventReader {
             }
         }
 
-        /// The receiving server, which SES knows by its address where it spoke with it; else who wrote the report.
+        /// The receiving server, which SES names by its address if it connected to it. Otherwise the server that wrote
+        /// the report.
         private static func server(_ what: JSONObject) -> String? {
             what["remoteMtaIp"]?.string ?? what["reportingMTA"]?.string.map(withoutType)
         }
@@ -89,7 +90,8 @@ extension SESEventReader {
             return Told(address: entry["emailAddress"]?.string, diagnostic: said)
         }
 
-        /// Fields of reports begin with the type of what they say (RFC 3464 section 2.1.2): `smtp; 550 5.1.1 …`, `dns; mx.example`.
+        /// Fields of reports begin with the type of their value (RFC 3464 section 2.1.2): `smtp; 550 5.1.1 …`, `dns;
+        /// mx.example`.
         private static func withoutType(_ text: String) -> String {
             for type in ["smtp;", "dns;", "dsn;"] where text.utf8.count > type.utf8.count {
                 let begins = zip(text.utf8, type.utf8).allSatisfy { $0 | 0x20 == $1 | 0x20 }
@@ -101,7 +103,7 @@ extension SESEventReader {
 }
 
 extension JSON {
-    /// Nil for what is no string, and for an empty one: SES writes both for what it does not know.
+    /// Nil for a value that is not a string, and for an empty string. SES writes both for what it does not know.
     var string: String? {
         guard case .string(let text) = self, !text.utf8.isEmpty else { return nil }
         return text.text
@@ -114,7 +116,7 @@ extension JSON {
 }
 
 extension JSON? {
-    /// None for what is no array.
+    /// Empty for a value that is not an array.
     var elements: [JSON] {
         if case .array(let elements)? = self { elements } else { [] }
     }

@@ -1,7 +1,7 @@
 import Logging
 import RelayCore
 
-/// Takes what SES tells from its queue and brings it into the store: does what ``FeedbackMachine`` says, and nothing else.
+/// Takes SES's events from its queue and records them in the store. ``FeedbackMachine`` decides everything.
 public final class FeedbackConsumer: Sendable {
     private let queue: any MessageQueue
     private let store: any FeedbackStore
@@ -9,7 +9,7 @@ public final class FeedbackConsumer: Sendable {
     private let logger: Logger
     private let observe: @Sendable (FeedbackEvent) -> Void
 
-    /// Connections that a queue's client needs for it.
+    /// The number of connections that a queue's client needs for the consumer.
     public static let connections = FeedbackMachine.mostReceivers + FeedbackMachine.mostDeletions
 
     public init(
@@ -23,7 +23,7 @@ public final class FeedbackConsumer: Sendable {
         self.observe = observe
     }
 
-    /// Something that was begun has ended.
+    /// An operation that was started has ended.
     private enum Arrival: Sendable {
         case received(Int, Result<[FeedbackMachine.Message], SQSFailure>, limit: Int)
         case recorded(Result<FeedbackOutcome, any Error>)
@@ -34,12 +34,12 @@ public final class FeedbackConsumer: Sendable {
         case ending
     }
 
-    /// Runs until the task is cancelled. Then long polls end at once; what is being committed is, and is deleted from the queue, within
-    /// two seconds.
+    /// Runs until the task is cancelled. Then long polls end at once. Events that are being committed are still
+    /// committed and deleted from the queue, within two seconds.
     public func run() async {
-        // Bounded by what the machine has begun.
+        // Its length is bounded, because the machine limits what is started.
         let (arrivals, inlet) = AsyncStream.makeStream(of: Arrival.self)
-        // A task of its own: what is committed at the end must still be deleted.
+        // A separate task, because what is committed at the end must still be deleted.
         let loop = Task { await turn(arrivals, inlet) }
         await withTaskCancellationHandler {
             await loop.value
@@ -85,7 +85,7 @@ public final class FeedbackConsumer: Sendable {
         }
     }
 
-    /// What was begun and has not ended.
+    /// The operations that were started and have not ended.
     private struct Work {
         let consumer: FeedbackConsumer
         let inlet: AsyncStream<Arrival>.Continuation
@@ -154,7 +154,7 @@ public final class FeedbackConsumer: Sendable {
             }
         }
 
-        /// A timer that goes off early does no harm: the machine is asked, and a new one set.
+        /// A timer that fires early does no harm: the machine is asked, and a new timer is set.
         mutating func wake(at moment: MonotonicTime?) {
             guard let moment else { return }
             if let timer {
@@ -162,7 +162,7 @@ public final class FeedbackConsumer: Sendable {
                 timer.task.cancel()
             }
             let (clock, inlet) = (consumer.clock, inlet)
-            // A whole millisecond later rather than earlier, which would find nothing to do.
+            // A whole millisecond is added, because at an earlier time there would be nothing to do.
             let wait = max(0, moment.seconds(since: clock.monotonicNow())) + 0.001
             let deadline = clock.now() + .seconds(wait)
             timer = (

@@ -1,13 +1,13 @@
 import Logging
 import RelayCore
 
-/// A line of the log.
+/// A log line of the consumer.
 enum FeedbackLine: Hashable, Sendable {
     case queueFailed(SQSFailure)
     case queueRecovered(seconds: Double)
     case storeFailed(String)
     case storeRecovered(seconds: Double)
-    /// `others`: so many before it were counted and not told.
+    /// `others`: this many were counted before it without a log line.
     case malformed(String, others: Int)
     case unknownKind(String)
     case subscription
@@ -19,41 +19,41 @@ enum FeedbackLine: Hashable, Sendable {
         case .queueFailed(let failure):
             logger.log(
                 level: failure.kind == .throttled || failure.kind == .unreachable ? .warning : .error,
-                "what became of sent messages can't be read from the queue",
+                "the queue of events can't be read, so the relay does not learn what happened to sent messages",
                 metadata: ["reason": "\(failure.kind.rawValue)", "explanation": "\(failure.explanation)"])
         case .queueRecovered(let seconds):
             logger.notice("the queue of events is read again", metadata: ["outage_seconds": "\(Int(seconds))"])
         case .storeFailed(let why):
             logger.error(
-                "events can't be recorded; they stay in the queue until the database takes them",
+                "events can't be recorded; they stay in the queue until the database can store them",
                 metadata: ["error": "\(why)"])
         case .storeRecovered(let seconds):
             logger.notice("events are recorded again", metadata: ["outage_seconds": "\(Int(seconds))"])
         case .malformed(let why, let others):
             var metadata: Logger.Metadata = ["reason": "\(why)"]
             if others > 0 { metadata["others_before"] = "\(others)" }
-            logger.warning("a message of the queue is no event of SES; it was deleted", metadata: metadata)
+            logger.warning("a message in the queue is not an SES event; it was deleted", metadata: metadata)
         case .unknownKind(let kind):
             logger.notice(
-                "SES tells of a kind of event that this relay does not know; such events are counted and deleted",
+                "SES reports a kind of event that this relay does not know; such events are counted and deleted",
                 metadata: ["kind": "\(kind)"])
         case .subscription:
             logger.warning(
-                "SNS asks whether the queue is to get messages of a topic. The relay does not answer: if the topic is yours, subscribe the queue to it with its owner's credentials, as 'hiveku-relay feedback template' does"
+                "SNS asks to confirm a subscription of the queue to a topic. The relay does not confirm it. If the topic is yours, subscribe the queue to it with its owner's credentials, as 'hiveku-relay feedback template' does"
             )
         case .crowdedOut(let count):
             logger.warning(
-                "too many events wait for their messages; the oldest were given up. Do other senders use this configuration set?",
+                "too many events are for messages that the relay does not know; the oldest were given up. Check whether other senders use this configuration set",
                 metadata: ["events": "\(count)"])
         case .leftAlone(let why):
             logger.error(
-                "the database does not take the events of a message of the queue; the message is left there",
+                "the database can't store the events of a message in the queue; the message is left there",
                 metadata: ["error": "\(why)"])
         }
     }
 }
 
-/// Keeps what others can cause from drowning the log. A pure value over a monotonic clock.
+/// Limits log lines that others can cause. A pure value over a monotonic clock.
 struct FeedbackLines {
     private var windowEnds = MonotonicTime.distantPast
     private var linesLeft = 0
@@ -63,9 +63,9 @@ struct FeedbackLines {
 
     private enum Topic { case subscription, crowdedOut, leftAlone }
 
-    /// Malformed messages that are told in a minute.
+    /// The number of malformed messages that are logged per minute.
     static let linesAMinute = 5
-    /// Unknown kinds that are told, each once.
+    /// The number of unknown kinds that are logged, each once.
     static let mostKinds = 20
     static let topicPause = Duration.seconds(600)
 

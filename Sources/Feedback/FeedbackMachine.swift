@@ -1,10 +1,11 @@
 import RelayCore
 
-/// What the consumer of the queue does next: how many take messages, what is recorded and deleted, and when to pause.
+/// Decides what the queue's consumer does next: how many receivers run, what is recorded and deleted, and when to
+/// pause.
 ///
-/// A value: no I/O, no clock, no task. The shell tells it what has come, then asks for ``next(at:)`` and does what it says. The rules:
-/// a message is deleted only when its events are committed, or when it holds none; what was not committed is tried again, and comes
-/// again from the queue where the relay ends before.
+/// A value without I/O, clock and tasks. The consumer reports what has happened, then calls ``next(at:)`` and carries
+/// out the actions. A message is deleted only when its events are committed or when it contains none. What was not
+/// committed is tried again. If the relay ends before that, the message comes again from the queue.
 struct FeedbackMachine {
     /// A message that was taken from the queue.
     struct Message {
@@ -13,44 +14,45 @@ struct FeedbackMachine {
     }
 
     enum Action: Equatable {
-        /// Take at most so many messages.
+        /// Take at most this many messages.
         case receive(limit: Int)
         case record([FeedbackReport])
         case matchWaiting
         case delete([String])
-        /// Put the state of the queue on record.
+        /// Record the state of the queue.
         case note(FeedbackStatus)
         case tell(FeedbackEvent)
         case log(FeedbackLine)
-        /// All is done that was to be done before the end.
+        /// Everything that had to be done before the end is done.
         case stop
     }
 
     private struct Item {
         var receipt: String
         var reports: [FeedbackReport]
-        /// How often the store would not take it by itself.
+        /// How often the store failed on this message alone.
         var failures = 0
     }
 
     private enum QueueOperation { case receive, delete }
     private enum StoreOperation { case record, match }
 
-    /// Long polls at a time, while there is much to take; one is enough to wait.
+    /// The largest number of concurrent long polls while there is much to take. One is enough for waiting.
     static let mostReceivers = 8
     static let mostDeletions = 4
-    /// Messages in memory: taken, and not deleted yet. Those that long polls bring come on top.
+    /// The number of messages in memory, from when they are taken until they are deleted. Messages of polls in progress
+    /// are added to it.
     static let mostInHand = 200
-    /// After so many failures by itself, a message is left to the queue.
+    /// After this many failures on its own, a message is left in the queue.
     static let mostFailures = 5
-    /// Between two transactions, unless so many messages wait.
+    /// The time between two transactions, unless ``gathered`` messages wait.
     static let gatherTime = Duration.milliseconds(100)
     static let gathered = 100
     static let matchPause = Duration.seconds(1)
     static let notePause = Duration.seconds(10)
-    /// At the end, what runs gets so long.
+    /// At the end, operations in progress get this much time.
     static let endTime = Duration.seconds(2)
-    /// After an answer that was too long, messages are taken one by one so many times.
+    /// After an answer that was too long, messages are taken one at a time for this many calls.
     static let singles = 2 * SQSClient.batch
 
     private var queue = Outage<QueueOperation>(firstPause: .seconds(1), longestPause: .seconds(60))
@@ -63,18 +65,20 @@ struct FeedbackMachine {
 
     private var waiting: [Item] = []
     private var recording: [Item] = []
-    /// No transaction before this, unless much waits: each is a sync of the disk that mail being accepted waits for.
+    /// No transaction before this time, unless many messages wait. Each transaction is a disk sync, for which mail that
+    /// is being accepted waits.
     private var recordAt = MonotonicTime.distantPast
-    /// Messages that go into one transaction at most: few after a failure, so that one that the store can't take is found.
+    /// The largest number of messages in one transaction. It is small after a failure, so that a message that the store
+    /// can't take is found.
     private var recordLimit = Feedback.batch
 
     private var deletable: [String] = []
-    /// Messages and calls that delete them.
+    /// The number of messages that are being deleted, and the number of calls that do this.
     private var deleting = 0
     private var deletions = 0
 
     private var isMatching = false
-    /// Whether anything may wait for its message.
+    /// Whether events may be waiting for their messages.
     private var hasWaiting = true
     private var matchAt = MonotonicTime.distantPast
 
@@ -89,7 +93,7 @@ struct FeedbackMachine {
 
     private var inHand: Int { waiting.count + recording.count + deletable.count + deleting }
 
-    // MARK: What has come
+    // MARK: Events
 
     mutating func received(_ messages: [Message], limit: Int, at now: MonotonicTime, _ wall: Timestamp) {
         receiving -= 1
@@ -103,7 +107,7 @@ struct FeedbackMachine {
         }
         status.lastReportAt = wall
         tell(.taken(messages: messages.count, at: wall))
-        // SQS rarely fills an answer; half of one says that there is more.
+        // SQS rarely fills an answer. An answer that is half full means that there is more.
         if messages.count * 2 >= limit { wantedReceivers = min(wantedReceivers * 2, FeedbackMachine.mostReceivers) }
         for message in messages { took(message, at: now) }
     }
@@ -123,7 +127,7 @@ struct FeedbackMachine {
             tell(.malformed)
             log(lines.malformed(why, at: now))
         }
-        // Counted and told, so it need not come again for ever.
+        // It was counted and logged, so it need not come again.
         deletable.append(message.receipt)
     }
 
@@ -161,7 +165,7 @@ struct FeedbackMachine {
         recording = []
         item.failures += 1
         if item.failures < FeedbackMachine.mostFailures {
-            // Behind the others, which it may not hold up.
+            // At the end, because it must not delay the others.
             waiting.append(item)
         } else {
             tell(.leftAlone)
@@ -169,7 +173,7 @@ struct FeedbackMachine {
         }
     }
 
-    /// Nil where nothing waits.
+    /// `outcome` is nil when nothing waits.
     mutating func matched(_ outcome: FeedbackOutcome?, at now: MonotonicTime) {
         isMatching = false
         worked(.match, at: now)
@@ -188,7 +192,7 @@ struct FeedbackMachine {
         failed(.match, why, at: now)
     }
 
-    /// - Parameter kept: how many could not be deleted. They come again, and are known by then.
+    /// - Parameter kept: how many could not be deleted. They come again and are then recognised.
     mutating func deleted(_ count: Int, kept: Int, at now: MonotonicTime) {
         endedDeleting(count)
         if kept < count { worked(.delete, at: now) }
@@ -204,18 +208,18 @@ struct FeedbackMachine {
         deletions -= 1
     }
 
-    /// - Parameter isStored: false where the store would not take it; the next look does it again.
+    /// - Parameter isStored: false when the store failed. It is then done again at the next opportunity.
     mutating func noted(isStored: Bool) {
         isNoting = false
         if !isStored { isStatusNews = true }
     }
 
-    /// Nothing new is begun from here on, but deleting what is committed.
+    /// From here on, only committed messages are deleted. No other operation is started.
     mutating func end(at now: MonotonicTime) { endsBy = endsBy ?? now + FeedbackMachine.endTime }
 
-    // MARK: What to do
+    // MARK: Actions
 
-    /// What is to be begun now, in this order. After ``Action/stop`` nothing more is.
+    /// Returns what must be started now, in this order. After ``Action/stop`` there are no further actions.
     mutating func next(at now: MonotonicTime) -> [Action] {
         var actions = told
         told = []
@@ -233,7 +237,7 @@ struct FeedbackMachine {
         return actions
     }
 
-    /// When ``next(at:)`` is to be asked though nothing has come; nil: not before something does.
+    /// When to call ``next(at:)`` although nothing has happened. Nil when only an event can change anything.
     var wakeAt: MonotonicTime? {
         if let endsBy { return endsBy }
         var moments: [MonotonicTime] = []
@@ -244,9 +248,9 @@ struct FeedbackMachine {
         return moments.min()
     }
 
-    /// Long polls that there should be.
+    /// The number of long polls that should run.
     private var receiversNow: Int {
-        // What is in memory is recorded first; then one message tries whether the store takes some again.
+        // What is in memory is recorded first. Then one message tests whether the store works again.
         if store.isOn { return inHand == 0 ? 1 : 0 }
         return queue.isOn ? 1 : wantedReceivers
     }
@@ -297,7 +301,7 @@ struct FeedbackMachine {
         actions.append(.note(status))
     }
 
-    /// Once.
+    /// Records the state once at the end.
     private mutating func noteAtEnd(_ actions: inout [Action]) {
         guard isStatusNews, !isNoting else { return }
         isStatusNews = false
@@ -310,7 +314,7 @@ struct FeedbackMachine {
     private mutating func failed(
         _ operation: QueueOperation, _ failure: SQSFailure, at now: MonotonicTime, _ wall: Timestamp
     ) {
-        // The relay itself has ended the call.
+        // The relay itself ended the call.
         guard failure.kind != .cancelled else { return }
         let begins = queue.failed(operation, at: now)
         wantedReceivers = 1

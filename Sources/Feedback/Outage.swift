@@ -1,13 +1,14 @@
 import RelayCore
 
-/// A time in which something outside fails: told once, and asked ever less often. A pure value over a monotonic clock.
+/// An outage of something outside. It is reported once, and the retries become less frequent. A pure value over a
+/// monotonic clock.
 ///
 /// It lasts until each operation that failed has worked again.
 struct Outage<Operation: Hashable & Sendable>: Sendable {
     private var failing: Set<Operation> = []
     private var since = MonotonicTime.distantPast
     private var pause = Duration.zero
-    /// Nothing is asked before.
+    /// Nothing is tried before this time.
     private(set) var retryAt = MonotonicTime.distantPast
 
     private let firstPause: Duration
@@ -22,7 +23,8 @@ struct Outage<Operation: Hashable & Sendable>: Sendable {
 
     func mayAsk(at now: MonotonicTime) -> Bool { now >= retryAt }
 
-    /// Returns whether an outage begins. Failures of what was asked at the same time count once.
+    /// Records a failure. Returns whether an outage begins. Failures of operations that ran at the same time count
+    /// once.
     mutating func failed(_ operation: Operation, at now: MonotonicTime) -> Bool {
         let begins = failing.isEmpty
         failing.insert(operation)
@@ -38,7 +40,7 @@ struct Outage<Operation: Hashable & Sendable>: Sendable {
         return begins
     }
 
-    /// Returns how many seconds the outage lasted that ends now; nil where there was none, or it goes on.
+    /// Records a success. If it ends an outage, returns the outage's length in seconds. Otherwise returns nil.
     mutating func worked(_ operation: Operation, at now: MonotonicTime) -> Double? {
         guard failing.remove(operation) != nil, failing.isEmpty else { return nil }
         retryAt = MonotonicTime.distantPast

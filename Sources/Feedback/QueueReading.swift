@@ -1,24 +1,24 @@
 import RelayCore
 
-/// What the body of one message of the queue says.
+/// The content of one message of the queue.
 public enum QueueReading: Hashable, Sendable {
-    /// What became of recipients; never empty.
+    /// Events of recipients. Never empty.
     case reports([FeedbackReport])
-    /// Nothing to put on record.
+    /// There is nothing to record.
     case passedOver(PassedOver)
-    /// An event of a kind that the relay does not know; its name as SES writes it, bounded.
+    /// An event of a kind that the relay does not know, with its name as SES writes it, shortened if necessary.
     case unknownKind(String)
-    /// No message of SNS or SES: why not, without anything of its content but places.
+    /// Not a message of SNS or SES. The text says why. Of the message's content it names only places.
     case malformed(String)
 
     /// Kinds that are known and need no record.
     public enum PassedOver: String, CaseIterable, Sendable, Hashable {
-        /// On record already: SES has answered with its id.
+        /// The record exists already, because SES answered with its id.
         case send
         case open, click, subscription
-        /// What SES writes to a new topic or destination, to try it.
+        /// A test message that SES writes to a new topic or destination.
         case test
-        /// SNS asks whether the queue is to get messages of a topic. It is answered by a person, never by the relay.
+        /// SNS asks whether the queue should receive messages of a topic. A person must answer it, never the relay.
         case subscriptionConfirmation = "subscription_confirmation"
     }
 }

@@ -1,17 +1,17 @@
 import RelayCore
 import StrictJSON
 
-/// Reads what SES tells through SNS and SQS.
+/// Reads SES's events, which come through SNS and SQS.
 ///
-/// The shapes are those of the SES Developer Guide: "Contents of event data that Amazon SES publishes to Amazon SNS" (`eventType`)
-/// and "Amazon SNS notification contents for Amazon SES" (`notificationType`). Around them may be the envelope of SNS ("Amazon SNS
-/// message format"), which raw delivery leaves out. A pure function of the octets.
+/// The formats are those of the SES Developer Guide: "Contents of event data that Amazon SES publishes to Amazon SNS"
+/// (`eventType`) and "Amazon SNS notification contents for Amazon SES" (`notificationType`). They may be in an envelope
+/// of SNS ("Amazon SNS message format"), which raw delivery leaves out. A pure function of the octets.
 public enum SESEventReader {
-    /// Octets of a body that is read: what SQS takes for one message.
+    /// The longest body in octets that is read: the largest message of SQS.
     public static let longestBody = 1 << 20
-    /// Recipients of one event. SES has at most 50 in a message.
+    /// The largest number of recipients in one event. SES allows at most 50 in a message.
     public static let mostRecipients = Feedback.batch
-    /// Octets of an address (RFC 5321 section 4.5.3.1: 64 and 255, and the sign between them).
+    /// The longest address in octets (RFC 5321 section 4.5.3.1: 64 and 255, and the sign between them).
     static let longestAddress = 320
 
     private static let limits = JSONLimits(depth: 16, values: 50_000)
@@ -28,7 +28,7 @@ public enum SESEventReader {
         guard case .object(let object) = document else {
             return .malformed("the message is \(document.kind) where an object is expected")
         }
-        // An event has no member of this name, so it is raw delivery.
+        // Only the envelope of SNS has this member. Without it, this is raw delivery.
         guard let type = object["Type"]?.string else { return event(object, toldAt: nil) }
         switch type {
         case "Notification": return content(of: object)
@@ -37,12 +37,12 @@ public enum SESEventReader {
         }
     }
 
-    /// What SES or SNS writes as plain text to a new place.
+    /// Whether this is the plain text that SES or SNS writes to a new destination.
     private static func isTest(_ text: ArraySlice<UInt8>) -> Bool {
         text.starts(with: "Successfully validated SNS topic for Amazon SES event publishing".utf8)
     }
 
-    /// The event in an SNS notification: JSON in a string, or an object as it is.
+    /// Reads the event in an SNS notification: JSON in a string, or an object.
     private static func content(of envelope: JSONObject) -> QueueReading {
         let toldAt = envelope["Timestamp"]?.time
         switch envelope["Message"] {
@@ -51,7 +51,7 @@ public enum SESEventReader {
             guard !isTest(text.utf8) else { return .passedOver(.test) }
             do throws(JSONError) {
                 guard case .object(let object) = try JSON(reading: text.utf8, limits: limits) else {
-                    return .malformed("the Message of the SNS notification is no JSON object")
+                    return .malformed("the Message of the SNS notification is not a JSON object")
                 }
                 return event(object, toldAt: toldAt)
             } catch {
@@ -63,7 +63,7 @@ public enum SESEventReader {
         }
     }
 
-    /// - Parameter toldAt: when SNS was told, for an event that has no time.
+    /// - Parameter toldAt: when SNS got the event, for an event without a time of its own.
     private static func event(_ object: JSONObject, toldAt: Timestamp?) -> QueueReading {
         guard let kind = object["eventType"]?.string ?? object["notificationType"]?.string else {
             return .malformed("the message has neither an eventType nor a notificationType")
@@ -74,7 +74,7 @@ public enum SESEventReader {
         }
         guard case .object(let mail)? = object["mail"] else { return .malformed("the \(kind) event has no mail") }
         guard let id = mail["messageId"]?.string, isMessageID(id) else {
-            return .malformed("the \(kind) event has no messageId that can be one of SES")
+            return .malformed("the \(kind) event has no valid SES messageId")
         }
         guard case .object(let what)? = object[details.member] else {
             return .malformed("the \(kind) event has no \(details.member)")
@@ -91,7 +91,7 @@ public enum SESEventReader {
         var reports: [FeedbackReport] = []
         reports.reserveCapacity(told.count)
         for recipient in told {
-            // One that can't be read must not keep the others from their event.
+            // A recipient that can't be read must not cost the others their event.
             guard let address = recipient.address.flatMap(plainAddress) else { continue }
             var detail = common
             if let diagnostic = recipient.diagnostic { detail.diagnostic = diagnostic }
@@ -110,18 +110,18 @@ public enum SESEventReader {
         case "Open": .open
         case "Click": .click
         case "Subscription": .subscription
-        // Identity notifications begin with this one.
+        // Notifications of identities begin with this one.
         case "AmazonSnsSubscriptionSucceeded": .test
         default: nil
         }
     }
 
-    /// An id is matched with what SES answered: visible ASCII.
+    /// Ids are compared with SES's answers, so they must be visible ASCII.
     private static func isMessageID(_ text: String) -> Bool {
         1...256 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
     }
 
-    /// `Name <a@b>` and `<a@b>` are reduced to `a@b`. Nil for what can't be an address.
+    /// Reduces `Name <a@b>` and `<a@b>` to `a@b`. Nil for text that can't be an address.
     static func plainAddress(_ text: String) -> String? {
         var address = text.utf8[...]
         if let open = address.lastIndex(of: UInt8(ascii: "<")) {
@@ -132,13 +132,13 @@ public enum SESEventReader {
         while address.last == 0x20 { address.removeLast() }
         guard 3...longestAddress ~= address.count, let at = address.lastIndex(of: UInt8(ascii: "@")),
             at != address.startIndex, address.index(after: at) != address.endIndex,
-            // A local part in quotation marks may hold blanks (RFC 5321 section 4.1.2).
+            // A local part in quotation marks may contain blanks (RFC 5321 section 4.1.2).
             address.allSatisfy({ $0 > 0x20 && $0 != 0x7F || $0 == 0x20 && address.first == UInt8(ascii: "\"") })
         else { return nil }
         return String(Substring(address))
     }
 
-    /// The words come from anybody's mail server, and go to terminals and logs.
+    /// The texts come from any mail server and go to terminals and logs.
     private static func printable(_ detail: RecipientEvent.Detail) -> RecipientEvent.Detail {
         func clean(_ text: String?) -> String? {
             guard let text, text.utf8.contains(where: { !(0x20...0x7E ~= $0) }) else { return text }

@@ -6,9 +6,9 @@ import NIOHTTP1
 import RelayCore
 import StrictJSON
 
-/// A message that was taken from a queue. It comes back unless it is deleted in time.
+/// A message that was taken from a queue. It comes again unless it is deleted in time.
 public struct SQSMessage: Hashable, Sendable {
-    /// What it is deleted by.
+    /// The handle for deleting the message.
     public var receipt: String
     public var body: ArraySlice<UInt8>
 
@@ -18,15 +18,15 @@ public struct SQSMessage: Hashable, Sendable {
     }
 }
 
-/// How a queue stands (GetQueueAttributes).
+/// The state of a queue (GetQueueAttributes).
 public struct SQSQueueState: Hashable, Sendable {
-    /// Messages that wait, about.
+    /// The approximate number of messages that wait.
     public var waiting: Int?
-    /// Messages that somebody has taken and not deleted, about.
+    /// The approximate number of messages that were received and not deleted.
     public var inFlight: Int?
-    /// For how long a message is kept.
+    /// How long a message is kept.
     public var retention: Duration?
-    /// Whether messages that are taken too often go to another queue.
+    /// Whether messages that were received too often are moved to another queue.
     public var hasDeadLetterQueue: Bool
 
     public init(waiting: Int?, inFlight: Int?, retention: Duration?, hasDeadLetterQueue: Bool) {
@@ -37,16 +37,16 @@ public struct SQSQueueState: Hashable, Sendable {
     }
 }
 
-/// A queue to take messages from.
+/// A queue that the relay takes messages from.
 public protocol MessageQueue: Sendable {
-    /// Takes at most `limit` messages (1 to 10), and waits for the first for as long as SQS does. Ends at once when the task is
-    /// cancelled.
+    /// Takes at most `limit` messages (1 to 10). It waits for the first one as long as SQS does. It ends at once when
+    /// the task is cancelled.
     func receive(limit: Int) async throws(SQSFailure) -> [SQSMessage]
-    /// Deletes at most 10 messages. Returns how many could not be: they come again.
+    /// Deletes at most 10 messages. Returns how many could not be deleted. These come again.
     func delete(_ receipts: [String]) async throws(SQSFailure) -> Int
 }
 
-/// SQS over its JSON protocol ("Making Query API requests using AWS JSON protocol").
+/// SQS through its JSON protocol ("Making Query API requests using AWS JSON protocol").
 public final class SQSClient: MessageQueue {
     /// The raw values are the names of the operations.
     enum Operation: String {
@@ -54,7 +54,7 @@ public final class SQSClient: MessageQueue {
         case deleteMessageBatch = "DeleteMessageBatch"
         case getQueueAttributes = "GetQueueAttributes"
 
-        /// What IAM calls it.
+        /// The operation's name in IAM.
         var permission: String { self == .deleteMessageBatch ? "DeleteMessage" : rawValue }
     }
 
@@ -66,12 +66,12 @@ public final class SQSClient: MessageQueue {
     private let deadlines: Deadlines
     private let requestTimeout: Duration
 
-    /// The longest that SQS waits.
+    /// The longest wait of SQS, in seconds.
     static let longPoll = 20
-    /// SQS gives and takes so many at once.
+    /// The largest number of messages in one call of SQS.
     public static let batch = 10
-    /// One message of SQS has 1 MiB at most, of which each octet may be an escape of six; ten from SNS, of 256 KiB with their quotes
-    /// escaped, have less.
+    /// In bytes. A message of SQS has at most 1 MiB, and each of its octets may be an escape of six octets. Ten
+    /// messages from SNS, of 256 KiB each and with escaped quotes, need less.
     static let answerLimit = 8 << 20
 
     public init(
@@ -90,7 +90,7 @@ public final class SQSClient: MessageQueue {
             configuration: .aws(connectTimeout: .seconds(5), connections: connections))
     }
 
-    /// Ends what runs and closes the connections. Must be called once, before the client is given up.
+    /// Ends running calls and closes the connections. It must be called once, before the client is released.
     public func shutdown() async {
         do {
             try await client.shutdown()
@@ -107,12 +107,12 @@ public final class SQSClient: MessageQueue {
                 "WaitTimeSeconds": JSON(SQSClient.longPoll),
             ], within: requestTimeout + .seconds(SQSClient.longPoll))
         guard case .object(let document)? = try? JSON(reading: body) else { throw SQSClient.foreign }
-        // Left out where there are none.
+        // SQS leaves the member out when there are no messages.
         return document["Messages"].elements.compactMap { message in
             guard case .object(let message) = message, let receipt = message["ReceiptHandle"]?.string else {
                 return nil
             }
-            // An empty body is none of SNS's; it is told as such.
+            // SNS never sends an empty body. It is reported as empty.
             guard case .string(let text)? = message["Body"] else { return SQSMessage(receipt: receipt, body: []) }
             return SQSMessage(receipt: receipt, body: text.utf8)
         }
@@ -128,7 +128,7 @@ public final class SQSClient: MessageQueue {
         return document["Failed"].elements.count
     }
 
-    /// How the queue stands: what an operator's tool asks.
+    /// The state of the queue, for operators' tools.
     public func state() async throws(SQSFailure) -> SQSQueueState {
         let names: JSON = [
             "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "MessageRetentionPeriod",
@@ -148,10 +148,10 @@ public final class SQSClient: MessageQueue {
 
     private static let foreign = SQSFailure(
         .unexpected,
-        "what answers at the queue's place is not SQS; check feedback.queue_url and feedback.endpoint, and proxies on the way"
+        "the answer is not from SQS; check feedback.queue_url and feedback.endpoint, and any proxies on the way"
     )
 
-    /// The body of an answer with success.
+    /// The body of a successful answer.
     private func call(
         _ operation: Operation, _ input: JSON, within time: Duration
     ) async throws(SQSFailure) -> [UInt8] {

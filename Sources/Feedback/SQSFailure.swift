@@ -1,7 +1,7 @@
 import AWSClient
 import StrictJSON
 
-/// Why the queue did not do what was asked, in words for the operator that hold no secret.
+/// Why a call to the queue failed. The text is for the operator and contains no secret.
 public struct SQSFailure: Error, Hashable, Sendable {
     public enum Kind: String, CaseIterable, Hashable, Sendable {
         case noQueue = "no_queue"
@@ -11,15 +11,15 @@ public struct SQSFailure: Error, Hashable, Sendable {
         case clock
         case throttled
         case unreachable
-        /// The answer was longer than what is read of one.
+        /// The answer was longer than the limit.
         case tooLong = "too_long"
         case unexpected
-        /// The relay itself has given up waiting.
+        /// The relay itself ended the call.
         case cancelled
     }
 
     public var kind: Kind
-    /// A sentence: what is wrong, then what to do.
+    /// A sentence that says what is wrong and then what to do.
     public var explanation: String
 
     public init(_ kind: Kind, _ explanation: String) {
@@ -27,7 +27,7 @@ public struct SQSFailure: Error, Hashable, Sendable {
         self.explanation = explanation
     }
 
-    /// A failure that other credentials could cure.
+    /// Whether other credentials could help.
     var refusesCredentials: Bool { kind == .credentials || kind == .denied }
 }
 
@@ -41,7 +41,7 @@ extension SQSFailure {
     init(_ failure: ExchangeFailure, host: String) {
         switch failure {
         case .cancelled: self.init(.cancelled, "the relay was stopped before the queue answered")
-        case .tooLong: self.init(.tooLong, "the queue at \(host) answers with more than the relay reads of an answer")
+        case .tooLong: self.init(.tooLong, "the queue at \(host) gives an answer that is too long")
         case .timedOut, .broken, .body:
             self.init(
                 .unreachable,
@@ -50,7 +50,7 @@ extension SQSFailure {
         }
     }
 
-    /// Of an answer without success.
+    /// The failure that an answer other than success means.
     init(_ answer: HTTPAnswer, operation: SQSClient.Operation, withholding secrets: [String]) {
         var said = ""
         var name = answer.header("x-amzn-errortype")
@@ -69,24 +69,26 @@ extension SQSFailure {
         if let name, SQSFailure.namesNoQueue.contains(name) {
             self.init(
                 .noQueue,
-                "AWS knows no such queue (\(words)); check feedback.queue_url, feedback.region and that the credentials are those of the queue's account"
+                "AWS does not know this queue (\(words)); check feedback.queue_url and feedback.region, and that the credentials belong to the queue's account"
             )
             return
         }
         if name == "OverLimit" {
             self.init(
-                .throttled, "too many messages of the queue are being worked on (\(words)); who else reads this queue?")
+                .throttled,
+                "too many messages of the queue were received and not deleted (\(words)); check who else reads this queue"
+            )
             return
         }
         switch AWSFault(name: name, message: message) {
         case .throttled:
-            self.init(.throttled, "SQS takes no more requests just now (\(words)); the relay asks less often")
+            self.init(.throttled, "SQS accepts no more requests at the moment (\(words)); the relay asks less often")
         case .clock:
             self.init(
                 .clock,
                 "AWS refuses the time of the signature (\(words)); set this machine's clock: timedatectl set-ntp true"
             )
-        // AWS's own words repeat the signed request.
+        // AWS's own text repeats the signed request.
         case .signature:
             self.init(
                 .credentials,
@@ -103,12 +105,13 @@ extension SQSFailure {
             if status == 401 || status == 403 {
                 self.init(
                     .denied,
-                    "access is refused (\(words)); allow sqs:\(operation.permission) on the queue, and check proxies on the way"
+                    "access is refused (\(words)); allow sqs:\(operation.permission) on the queue, and check any proxies on the way"
                 )
             } else if status == 429 {
-                self.init(.throttled, "SQS takes no more requests just now (\(words)); the relay asks less often")
+                self.init(
+                    .throttled, "SQS accepts no more requests at the moment (\(words)); the relay asks less often")
             } else if status >= 500 {
-                self.init(.unexpected, "SQS could not answer (\(words)); it is asked again")
+                self.init(.unexpected, "SQS could not answer (\(words)); the relay asks again")
             } else {
                 self.init(
                     .unexpected,

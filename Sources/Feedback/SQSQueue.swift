@@ -1,16 +1,17 @@
 import AWSClient
 import RelayCore
 
-/// A queue of SQS and where it is spoken to.
+/// A queue of SQS, and where requests to it are sent.
 public struct SQSQueue: Sendable {
     public let url: String
     public let region: String
     let endpoint: AWSEndpoint
 
     /// - Parameters:
-    ///   - url: as SQS tells it: `https://sqs.eu-west-1.amazonaws.com/123456789012/name`.
-    ///   - endpoint: `https://` or `http://` with a host, for another place than the queue URL's: a VPC endpoint, or a simulator.
-    /// - Throws: why not, in words that complete the name of what is wrong.
+    ///   - url: the URL that SQS shows: `https://sqs.eu-west-1.amazonaws.com/123456789012/name`.
+    ///   - endpoint: `https://` or `http://` with a host, to use instead of the queue URL's host: a VPC endpoint or a
+    ///     simulator.
+    /// - Throws: why the queue is impossible. The text begins with the name of the wrong setting.
     public init(url: String, region: String, endpoint: String? = nil) throws(SQSQueueError) {
         let place: AWSEndpoint
         do {
@@ -29,7 +30,7 @@ public struct SQSQueue: Sendable {
     }
 }
 
-/// Why there can be no such queue.
+/// Why such a queue can't exist.
 public enum SQSQueueError: Error, Hashable, Sendable, CustomStringConvertible {
     case url(String)
     case endpoint(String)
@@ -37,9 +38,9 @@ public enum SQSQueueError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .url(let why):
-            "feedback.queue_url \(why): it is like 'https://sqs.eu-west-1.amazonaws.com/123456789012/name'"
+            "feedback.queue_url \(why): write it like 'https://sqs.eu-west-1.amazonaws.com/123456789012/name'"
         case .endpoint(let why):
-            "feedback.endpoint \(why): it is like 'https://vpce-0123456789abcdef0.sqs.eu-west-1.vpce.amazonaws.com'"
+            "feedback.endpoint \(why): write it like 'https://vpce-0123456789abcdef0.sqs.eu-west-1.vpce.amazonaws.com'"
         }
     }
 }

@@ -1,14 +1,15 @@
 import RelayCore
 
-/// What SES is told to report bounces to: the envelope's sender, where it can be an identity and SES has not refused it.
+/// The address to which SES reports bounces: the envelope's sender, if it can be an identity and SES has not refused
+/// it.
 struct FeedbackAddress: Hashable, Sendable {
-    /// FeedbackForwardingEmailAddress; nil: left out, and SES reports to From.
+    /// The value of FeedbackForwardingEmailAddress. Nil when it is left out. SES then reports to the From address.
     var address: String?
-    /// For the record, where there was a sender that is left out.
+    /// The note for the record when the envelope's sender was left out.
     var note: String?
 
     init(of envelope: Envelope, refused: RefusedSenders, at now: MonotonicTime) {
-        // The null reverse-path wants no reports.
+        // For the null reverse-path there must be no reports.
         guard let sender = envelope.reversePath else { return }
         if let obstacle = SenderIdentity.obstacle(to: sender) {
             note = SenderIdentity.note(unfit: sender, because: obstacle)
@@ -28,7 +29,7 @@ struct FeedbackAddress: Hashable, Sendable {
     }
 }
 
-/// The senders that SES has refused as not verified within the last hour: they are not tried each time.
+/// The senders that SES has refused as not verified within the last hour. They are not tried for each message.
 struct RefusedSenders: Sendable {
     private var until: [String: MonotonicTime] = [:]
 
@@ -40,7 +41,7 @@ struct RefusedSenders: Sendable {
     mutating func insert(_ sender: String, at now: MonotonicTime) {
         if until.count >= RefusedSenders.limit, until[sender] == nil {
             until = until.filter { now < $0.value }
-            // With so many, one that is tried again too early costs a call.
+            // With this many senders, one that is tried too early costs only a call.
             if until.count >= RefusedSenders.limit, let any = until.keys.first { until[any] = nil }
         }
         until[sender] = now + RefusedSenders.memory
@@ -48,7 +49,7 @@ struct RefusedSenders: Sendable {
 }
 
 extension SESAnswer {
-    /// The identities that a refusal as not verified names; nil where it names none, or not all.
+    /// The identities that a refusal as not verified names. Nil when it names none, or not all of them.
     ///
     /// "Email address is not verified. The following identities failed the check in region EU-WEST-1: Ann <a@b>, c@d"
     var unverifiedIdentities: [String]? {
@@ -63,7 +64,8 @@ extension SESAnswer {
         return names.isEmpty ? nil : names
     }
 
-    /// Whether the refusal may be for this sender: it names it, or its domain, or does not say what it is for.
+    /// Whether the refusal may concern this sender: it names the sender or its domain, or it does not say what it
+    /// concerns.
     func mayRefuse(_ sender: String) -> Bool {
         guard let identities = unverifiedIdentities else { return true }
         let sender = sender.lowercased()

@@ -7,12 +7,12 @@ import RelayCore
 #endif
 
 extension SendQuota {
-    /// From the JSON that GetAccount answers with; nil when that is not in it.
+    /// Reads the JSON of GetAccount's answer. Nil when the JSON has no quota.
     init?(account body: [UInt8]) {
         guard let quota = try? JSONDecoder().decode(AccountDocument.self, from: Data(body)).quota,
             quota.maximumRate > 0, quota.maximumRate.isFinite
         else { return nil }
-        // -1 is SES's way to say that there is no limit.
+        // SES writes -1 when there is no limit.
         let daily = quota.maximum24Hours.flatMap { $0 < 0 ? nil : $0 }
         self.init(
             maximumRate: quota.maximumRate, maximum24Hours: daily, sentLast24Hours: max(0, quota.sentLast24Hours ?? 0))

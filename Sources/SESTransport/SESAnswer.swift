@@ -2,14 +2,15 @@ import AWSClient
 import RelayCore
 import StrictJSON
 
-/// What SES said to a request, taken out of HTTP and JSON.
+/// SES's answer to a request, taken from HTTP and JSON.
 struct SESAnswer: Sendable, Equatable {
     var status: Int
-    /// Without namespace and URI: `MessageRejected`. Nil when the answer has none, as from a proxy.
+    /// The error's name without namespace and URI: `MessageRejected`. Nil when the answer has none, such as an answer
+    /// of a proxy.
     var errorName: String?
-    /// For people; without controls, bounded, and without what is secret.
+    /// The text for people. It has no control characters, is bounded, and contains no secrets.
     var message = ""
-    /// Of an answer to SendEmail.
+    /// The id in an answer to SendEmail.
     var messageID: String?
 
     static let messageLimit = 500
@@ -21,13 +22,14 @@ struct SESAnswer: Sendable, Equatable {
         self.messageID = messageID
     }
 
-    /// `withholding`: texts that the request held and that the answer may repeat (a signature that does not match is
-    /// explained with the canonical request, which contains the session token).
+    /// `withholding`: texts of the request that the answer may repeat. AWS explains a signature that does not match
+    /// with the canonical request, which contains the session token.
     init(_ answer: HTTPAnswer, withholding secrets: [String]) {
         let body = Body(answer.body)
         status = answer.status
         if let name = answer.header("x-amzn-errortype") ?? body.type ?? body.code {
-            // Before, so that it is not cut; and after, so that dropping blanks does not join its parts.
+            // Secrets are removed before the name is cut, so that no part of one is left. They are removed again
+            // afterwards, because dropping blanks could join the parts of one.
             errorName = AWSFault.plainName(Words.withholding(secrets, in: name))
                 .map { Words.withholding(secrets, in: $0) }
         }
@@ -36,7 +38,7 @@ struct SESAnswer: Sendable, Equatable {
         messageID = body.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
     }
 
-    /// An id goes into records and onto terminals: visible ASCII, as SES's are.
+    /// An id is written to records and terminals. So it must be visible ASCII, as SES's ids are.
     private static func isMessageID(_ text: String) -> Bool {
         1...256 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7E ~= $0 }
     }
@@ -47,7 +49,7 @@ struct SESAnswer: Sendable, Equatable {
         var code: String?
         var message: String?
 
-        /// Members of another type than expected count as missing: they may be anybody's.
+        /// Members of an unexpected type count as missing, because the answer may be from any server.
         init(_ octets: [UInt8]) {
             guard case .object(let document)? = try? JSON(reading: octets) else { return }
             messageID = Body.text(document["MessageId"])
@@ -62,28 +64,29 @@ struct SESAnswer: Sendable, Equatable {
     }
 }
 
-/// What follows from an answer to SendEmail. A pure function, so that the table is all there is to know of it.
+/// The consequences of an answer to SendEmail. This is a pure function, so the table is complete.
 extension SESAnswer {
     var outcome: DeliveryOutcome {
         if 200..<300 ~= status { return acceptance }
         switch kind {
-        case .throttled: return .retry(cause("SES takes no more just now"), pace: .throttled)
+        case .throttled: return .retry(cause("SES accepts no more mail at the moment"), pace: .throttled)
         case .dailyQuota:
             return .laneHeld(
-                cause("The account's sending quota for 24 hours is used up; live mail waits until SES takes it again"),
+                cause(
+                    "The account's sending quota for 24 hours is used up; live mail waits until SES accepts it again"),
                 alert: false)
         case .limit: return .retry(cause("A limit of the SES account is reached"), pace: .slow)
         case .paused:
             return .laneHeld(
                 cause(
-                    "SES has paused sending for this account; see its state in the SES console (Account dashboard, Reputation metrics) and answer AWS's case"
+                    "SES has paused sending for this account; see its state in the SES console (Account dashboard, Reputation metrics) and answer the case that AWS opened"
                 ), alert: true)
         case .clock:
             return .laneHeld(
                 cause("AWS refuses the time of the signature: check this machine's clock and its synchronisation"),
                 alert: true)
         case .signature:
-            // SES's own words repeat the signed request, and are for those who write signers.
+            // SES's own text repeats the signed request. It only helps developers of signing code.
             return .laneHeld(
                 cause(
                     "AWS does not accept the signature: the secret access key does not belong to the access key id, or this machine's clock is wrong; check both",
@@ -96,7 +99,8 @@ extension SESAnswer {
             return .laneHeld(
                 cause("The credentials may not send: allow ses:SendEmail to their user or role in IAM"), alert: true)
         case .identityDenied:
-            // One key's domain must not hold everybody's mail; nor is it lost to a gap in a policy, however long that is open.
+            // One key's domain must not hold the mail of all keys. And a gap in a policy must not cost the message,
+            // however long the gap is open.
             return .retry(
                 cause(
                     "The credentials may not send for this sender's identity: allow ses:SendEmail on it in IAM, or verify it in this account"
@@ -120,7 +124,7 @@ extension SESAnswer {
         case .notFound:
             return .failed(
                 cause(
-                    "SES does not know what the request names: check ses.configuration_set, ses.region and ses.endpoint, then run 'hiveku-relay messages retry'"
+                    "SES does not know something that the request names: check ses.configuration_set, ses.region and ses.endpoint, then run 'hiveku-relay messages retry'"
                 ))
         case .rejected: return .failed(cause("SES refuses this message"))
         case .redirect:
@@ -129,7 +133,7 @@ extension SESAnswer {
         case .foreign:
             return .retry(
                 cause(
-                    "The endpoint does not answer as SES does: check ses.endpoint, and proxies on the way to it"
+                    "The answer is not from SES: check ses.endpoint, and any proxies on the way to it"
                 ), pace: .normal)
         case .interrupted: return .retry(cause("SES did not get the whole request"), pace: .normal)
         case .serverError:
@@ -150,7 +154,7 @@ extension SESAnswer {
         }
     }
 
-    /// One of the identities that are not verified and never can be, and why.
+    /// An identity that is not verified and never can be, and the reason.
     private var unverifiable: (identity: String, obstacle: String)? {
         unverifiedIdentities?.lazy.compactMap { identity in
             let address = String(identity.split(separator: "<").last ?? "").filter { $0 != ">" }
@@ -162,7 +166,7 @@ extension SESAnswer {
         if let messageID { return .sent(sesMessageID: messageID) }
         return .retry(
             DeliveryOutcome.Cause(
-                "unreadable-answer", "SES answered with success, but without a message id that can be read",
+                "unreadable-answer", "SES reported success, but without a valid message id",
                 mayHaveBeenTaken: true), pace: .normal)
     }
 
@@ -202,29 +206,32 @@ extension SESAnswer {
         }
     }
 
-    /// For names that the relay does not know, and answers without one.
+    /// For error names that the relay does not know, and for answers without a name.
     private var kindByStatus: Kind {
         switch status {
         case 100..<400: .redirect
-        // SES refuses every message like this then: failing them for it would lose mail to a mistake in the account.
+        // SES then refuses every message in this way. To fail messages for it would lose mail because of a mistake in
+        // the account.
         case 401, 403, 407: .denied
         case 408: .interrupted
-        // A proxy's limit, which no further try changes.
+        // A limit of a proxy. Another try would not change it.
         case 413: .rejected
         case 429: limitByWords ?? .throttled
-        // SES names what it refuses a message for. Who does not is not SES, and says nothing about the message.
+        // When SES refuses a message, it names the reason. An answer without a name is not from SES and says nothing
+        // about the message.
         case 400..<500: limitInFirstWords ?? (errorName == nil ? .foreign : .rejected)
         default: .serverError
         }
     }
 
-    /// SES uses one error name for different limits and tells them apart in words.
+    /// SES uses one error name for different limits. Only the text tells them apart.
     private var limitByWords: Kind? {
         if says("daily message quota exceeded") { return .dailyQuota }
         return says("maximum sending rate exceeded") ? .throttled : nil
     }
 
-    /// As above, where the message may hold foreign words further on: a quoted address must not decide about the lane.
+    /// The same at the beginning of the text, for answers whose text may contain foreign words: a quoted address must
+    /// not decide on the lane.
     private var limitInFirstWords: Kind? {
         if begins("daily message quota exceeded") { return .dailyQuota }
         return begins("maximum sending rate exceeded") ? .throttled : nil
@@ -250,14 +257,14 @@ extension SESAnswer {
 }
 
 extension DeliveryOutcome {
-    /// What follows when there is no answer.
+    /// The outcome when there is no answer.
     init(_ failure: ExchangeFailure, stage: UploadProgress.Stage) {
         let mayHaveBeenTaken = stage == .handedOver
         let word: String
         let explanation: String
         switch (failure, stage) {
         case (.timedOut, .notBegun):
-            (word, explanation) = ("timeout", "No connection to SES in time")
+            (word, explanation) = ("timeout", "The connection to SES took too long")
         case (.timedOut, _):
             (word, explanation) = ("timeout", "SES did not answer in time")
         case (.cancelled, _):
@@ -267,11 +274,11 @@ extension DeliveryOutcome {
         case (.broken(let why), _):
             (word, explanation) = ("connection-lost", "The connection to SES was lost: \(why)")
         case (.tooLong, _):
-            (word, explanation) = ("unreadable-answer", "SES answered with more than is read of an answer")
+            (word, explanation) = ("unreadable-answer", "SES gave an answer that is too long")
         case (.body(.unreadable(let why)), _):
             (word, explanation) = ("body-unreadable", "The stored message can't be read: \(Words.bounded(why, 300))")
         case (.body(.wrongSize), _):
-            (word, explanation) = ("body-unreadable", "The stored message has another size than on record")
+            (word, explanation) = ("body-unreadable", "The size of the stored message differs from the recorded size")
         }
         self = .retry(Cause(word, explanation, mayHaveBeenTaken: mayHaveBeenTaken), pace: .normal)
     }

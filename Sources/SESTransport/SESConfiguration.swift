@@ -1,21 +1,22 @@
 import AWSClient
 
-/// How SES is reached.
+/// The settings for calls to SES.
 public struct SESConfiguration: Sendable {
     public let region: String
     let endpoint: AWSEndpoint
     public let configurationSet: String?
-    /// Requests at a time, and so connections.
+    /// The number of concurrent requests, and so of connections.
     public let concurrency: Int
-    /// For connecting, sending a small message and its answer; larger ones get longer, by `slowestUpload`.
+    /// The time for connecting, for sending a small message and for its answer. Larger messages get more time, by
+    /// `slowestUpload`.
     public let requestTimeout: Duration
     public let connectTimeout: Duration
 
-    /// Bytes a second below which an upload is given up.
+    /// Below this rate, in bytes per second, an upload is given up.
     static let slowestUpload = 128 * 1024
 
-    /// `endpoint`: `https://` or `http://` with a host, for another place than AWS's own; http is for stand-ins on a
-    /// network that is trusted.
+    /// `endpoint` is `https://` or `http://` with a host, to use instead of AWS's own endpoint. http is for test
+    /// servers on a trusted network.
     public init(
         region: String, endpoint: String? = nil, configurationSet: String? = nil, concurrency: Int = 16,
         requestTimeout: Duration = .seconds(60), connectTimeout: Duration = .seconds(10)
@@ -38,7 +39,7 @@ public struct SESConfiguration: Sendable {
         requestTimeout + .seconds(length / SESConfiguration.slowestUpload)
     }
 
-    /// The region becomes part of a host name.
+    /// Whether the text has the form of a region. It becomes part of a host name.
     private static func isRegion(_ text: String) -> Bool {
         1...63 ~= text.utf8.count && text.first != "-" && text.last != "-"
             && text.utf8.allSatisfy { byte in
@@ -65,7 +66,7 @@ public struct SESConfiguration: Sendable {
     }
 }
 
-/// A setting that can't be. The words complete the setting's name.
+/// A setting with an impossible value. The text begins with the setting's name.
 public enum SESConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     case region
     case endpoint(String)
@@ -73,10 +74,10 @@ public enum SESConfigurationError: Error, Hashable, Sendable, CustomStringConver
 
     public var description: String {
         switch self {
-        case .region: "ses.region is no AWS region: it is like 'eu-west-1'"
-        case .endpoint(let why): "ses.endpoint \(why): it is like 'https://email.eu-west-1.amazonaws.com'"
+        case .region: "ses.region is not an AWS region: write it like 'eu-west-1'"
+        case .endpoint(let why): "ses.endpoint \(why): write it like 'https://email.eu-west-1.amazonaws.com'"
         case .configurationSet:
-            "ses.configuration_set holds something else than letters, digits, '-' and '_', or over 64 of them"
+            "ses.configuration_set must have at most 64 characters, and only letters, digits, '-' and '_'"
         }
     }
 }

@@ -9,12 +9,12 @@ import RelayCore
     import Foundation
 #endif
 
-/// What the account may do in its region, as GetAccount tells it. Nil: SES does not say.
+/// What the account may do in its region, according to GetAccount. A value is nil when SES does not report it.
 public struct SESAccountState: Hashable, Sendable {
-    /// Whether mail may go to anybody; false in the sandbox.
+    /// Whether mail may go to any address. False in the sandbox.
     public var hasProductionAccess: Bool?
     public var isSendingEnabled: Bool?
-    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`.
+    /// SES's enforcement status: `HEALTHY`, `PROBATION` or `SHUTDOWN`.
     public var enforcement: String?
     public var quota: SendQuota?
 
@@ -26,14 +26,15 @@ public struct SESAccountState: Hashable, Sendable {
     }
 }
 
-/// What SES knows of a domain or address to send from, as GetEmailIdentity tells it.
+/// What SES knows of a sending domain or address, according to GetEmailIdentity.
 public struct SESIdentityState: Hashable, Sendable {
-    /// A domain of one's own in the envelope sender, so that SPF aligns.
+    /// A custom MAIL FROM domain. With it, the envelope sender has a domain of the sender's own, so that SPF aligns.
     public struct MailFrom: Hashable, Sendable {
         public var domain: String
-        /// `PENDING`, `SUCCESS`, `FAILED` or `TEMPORARY_FAILURE`.
+        /// SES's status of it: `PENDING`, `SUCCESS`, `FAILED` or `TEMPORARY_FAILURE`.
         public var status: String
-        /// Whether messages are refused while its MX record is not found, rather than sent with SES's own domain.
+        /// Whether SES refuses messages while the domain's MX record is not found. If not, it sends them with its own
+        /// domain.
         public var isRequired: Bool
 
         public init(domain: String, status: String, isRequired: Bool) {
@@ -44,7 +45,7 @@ public struct SESIdentityState: Hashable, Sendable {
     }
 
     public var isVerifiedForSending: Bool
-    /// `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE` or `NOT_STARTED`.
+    /// SES's verification status: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE` or `NOT_STARTED`.
     public var verification: String?
     public var mailFrom: MailFrom?
 
@@ -55,13 +56,13 @@ public struct SESIdentityState: Hashable, Sendable {
     }
 }
 
-/// Why a question to SES was not answered. The words are for the operator and hold no secret.
+/// Why a question to SES was not answered. The texts are for the operator and contain no secret.
 public enum SESInquiryFailure: Error, Hashable, Sendable {
-    /// There is nothing to sign with.
+    /// There are no credentials to sign with.
     case noCredentials(String)
-    /// AWS does not know or no longer accepts them, or the signature does not fit.
+    /// AWS does not know or no longer accepts the credentials, or the signature does not match.
     case credentialsRefused(String)
-    /// The credentials are good, but may not ask this.
+    /// The credentials are valid but may not make this call.
     case denied(String)
     /// AWS refuses the time of the signature.
     case clockRefused(String)
@@ -71,12 +72,12 @@ public enum SESInquiryFailure: Error, Hashable, Sendable {
     case unexpected(String)
 }
 
-/// This machine's clock against a server's.
+/// A comparison of this machine's clock with a server's clock.
 public struct ClockReading: Hashable, Sendable {
-    /// When the question was asked and its answer came, by this machine's clock.
+    /// When the question was sent and its answer came, by this machine's clock.
     public var askedAt: Timestamp
     public var answeredAt: Timestamp
-    /// The server's time in between, to the second.
+    /// The server's time in between, in whole seconds.
     public var server: Timestamp
 
     public init(askedAt: Timestamp, answeredAt: Timestamp, server: Timestamp) {
@@ -85,8 +86,8 @@ public struct ClockReading: Hashable, Sendable {
         self.server = server
     }
 
-    /// How far this machine's clock is ahead (below zero: behind), by no more than can be proved: the answer took its time,
-    /// and the server leaves out parts of a second.
+    /// How far this machine's clock is ahead; negative when it is behind. It is the smallest value that can be proved,
+    /// because the answer took time and the server leaves out fractions of a second.
     public var ahead: Duration {
         let end = server + .seconds(1)
         if askedAt > end { return askedAt - end }
@@ -95,10 +96,10 @@ public struct ClockReading: Hashable, Sendable {
     }
 }
 
-/// The answer to a question, and what the clocks said on the occasion.
+/// The answer to a question, and what the two clocks showed.
 public struct SESInquiry<Value: Sendable>: Sendable {
     public var result: Result<Value, SESInquiryFailure>
-    /// Nil where nothing came back, or nothing with a date.
+    /// Nil when there was no answer, or no date in it.
     public var clock: ClockReading?
 
     public init(_ result: Result<Value, SESInquiryFailure>, clock: ClockReading? = nil) {
@@ -107,7 +108,7 @@ public struct SESInquiry<Value: Sendable>: Sendable {
     }
 }
 
-/// Questions that an operator's tool has. Sending asks none of them.
+/// Questions of operators' tools. Sending does not use them.
 extension SESTransport {
     static let identityPath = "/v2/email/identities/"
 
@@ -115,7 +116,7 @@ extension SESTransport {
         await ask(SESTransport.accountPath) { SESAccountState(document: $0) }
     }
 
-    /// Of a domain in A-labels, or an address.
+    /// Asks about a domain in A-labels or an address.
     public func identity(_ name: String) async -> SESInquiry<SESIdentityState> {
         await ask(SESTransport.identityPath + PathSegment.encoded(name)) { SESIdentityState(document: $0) }
     }
@@ -136,7 +137,7 @@ extension SESTransport {
             }
             guard answer.status == 200 else { return SESInquiry(.failure(answer.inquiryFailure), clock: clock) }
             guard let value = read(arrival.body) else {
-                return SESInquiry(.failure(.unexpected("the answer is not SES's: check ses.endpoint")), clock: clock)
+                return SESInquiry(.failure(.unexpected("the answer is not from SES: check ses.endpoint")), clock: clock)
             }
             return SESInquiry(.success(value), clock: clock)
         }
@@ -144,13 +145,13 @@ extension SESTransport {
 }
 
 extension SESAnswer {
-    /// Of an answer without success to a question.
+    /// The failure that an answer other than success means.
     var inquiryFailure: SESInquiryFailure {
         let name = errorName ?? "HTTP status \(status)"
         let words = message.isEmpty ? name : "\(name): \(message)"
         switch kind {
         case .clock: return .clockRefused(words)
-        // SES's own words repeat the signed request.
+        // SES's own text repeats the signed request.
         case .signature: return .credentialsRefused(name)
         case .credentials: return .credentialsRefused(words)
         case .denied, .identityDenied: return .denied(words)
@@ -162,7 +163,7 @@ extension SESAnswer {
     }
 }
 
-/// RFC 3986 section 3.3, kept to the characters that need no thought.
+/// A path segment (RFC 3986 section 3.3), limited to characters that are safe without further rules.
 enum PathSegment {
     static func encoded(_ text: String) -> String {
         text.utf8.reduce(into: "") { result, byte in
@@ -178,7 +179,7 @@ enum PathSegment {
 }
 
 extension SESAccountState {
-    /// Nil when it is no such document at all.
+    /// Returns nil when the JSON is no such document.
     init?(document body: [UInt8]) {
         struct Document: Decodable {
             var ProductionAccessEnabled: Bool?
@@ -190,13 +191,13 @@ extension SESAccountState {
         self.init(
             hasProductionAccess: document.ProductionAccessEnabled, isSendingEnabled: document.SendingEnabled,
             enforcement: document.EnforcementStatus.map { Words.bounded($0, 40) }, quota: quota)
-        // Some other service's document may well be JSON too.
+        // Another service's answer may also be JSON.
         guard hasProductionAccess != nil || isSendingEnabled != nil || quota != nil else { return nil }
     }
 }
 
 extension SESIdentityState {
-    /// Nil when it is no such document.
+    /// Returns nil when the JSON is no such document.
     init?(document body: [UInt8]) {
         struct Document: Decodable {
             struct MailFrom: Decodable {

@@ -6,7 +6,7 @@ import NIOHTTP1
 import RelayCore
 import Synchronization
 
-/// Hands deliveries to AWS SES, API version 2.
+/// Sends deliveries through AWS SES, API version 2.
 public final class SESTransport: Transport, QuotaSource {
     let configuration: SESConfiguration
     private let credentials: any CredentialsProvider
@@ -15,9 +15,9 @@ public final class SESTransport: Transport, QuotaSource {
     private let client: HTTPClient
     private let deadlines: Deadlines
     private let sendCall: SignedCall
-    /// Runs its caller's tasks on the event loop of the calls.
+    /// Runs the caller's tasks on the event loop of the calls.
     private let loop: EventLoopExecutor
-    /// Why SES last did not tell the quota, so that it is logged once and not at every look.
+    /// Why SES last did not report the quota. It is logged once, not for each request.
     private let quotaProblem = Mutex<String?>(nil)
     private let refusedSenders = Mutex(RefusedSenders())
 
@@ -38,7 +38,7 @@ public final class SESTransport: Transport, QuotaSource {
         sendCall = SignedCall(
             .POST, SESTransport.sendPath, at: configuration.endpoint, fields: SESTransport.jsonFields,
             region: configuration.region, service: "ses")
-        // All on one of the event loops: a request, its connection and its answer then need no other thread.
+        // All calls use one event loop, so a request, its connection and its answer need no other thread.
         let loop = HTTPClient.defaultEventLoopGroup.next()
         self.loop = EventLoopExecutor(loop)
         client = HTTPClient(
@@ -48,7 +48,7 @@ public final class SESTransport: Transport, QuotaSource {
 
     public var executor: (any TaskExecutor)? { loop }
 
-    /// Ends what runs and closes the connections. Must be called once, before the transport is given up.
+    /// Ends running calls and closes the connections. It must be called once, before the transport is released.
     public func shutdown() async {
         do {
             try await client.shutdown()
@@ -65,7 +65,8 @@ public final class SESTransport: Transport, QuotaSource {
         guard let sender = feedback.address, case .answered(let answer, _) = result, answer.kind == .notVerified,
             answer.mayRefuse(sender)
         else { return outcome(result, note: feedback.note) }
-        // Whether it is for the sender or for From shows at once, and the message does not wait for it.
+        // The next answer shows at once whether the refusal was for the sender or for From. The message does not wait
+        // for that.
         let second = await send(delivery.envelope.recipients, body, feedback: nil)
         if case .answered(let answer, _) = second, 200..<300 ~= answer.status {
             refusedSenders.withLock { $0.insert(sender, at: clock.monotonicNow()) }
@@ -106,7 +107,8 @@ public final class SESTransport: Transport, QuotaSource {
         }
     }
 
-    /// What SES allows the account, nil where it does not tell: many accounts' policies deny the call.
+    /// The sending quota of the SES account. Nil when SES does not report it, since many accounts' policies forbid the
+    /// call.
     public func quota() async -> SendQuota? {
         let result = await withCredentials { credentials in
             let request = self.request(.GET, SESTransport.accountPath, SESTransport.emptyHash, credentials)
@@ -136,7 +138,7 @@ public final class SESTransport: Transport, QuotaSource {
         }
         guard isNews, let problem else { return }
         logger.notice(
-            "SES does not tell the account's quota (GetAccount); ses.max_send_rate or the default counts",
+            "SES does not report the account's quota (GetAccount); ses.max_send_rate or the default applies",
             metadata: ["reason": "\(problem)"])
     }
 }
@@ -146,24 +148,24 @@ extension SESTransport {
     enum CallResult: Sendable {
         case answered(SESAnswer, Arrival)
         case unanswered(ExchangeFailure, stage: UploadProgress.Stage)
-        /// There was nothing to sign with.
+        /// There were no credentials to sign with.
         case unsigned(CredentialsError)
     }
 
-    /// An answer as it came in.
+    /// An answer as it was received.
     struct Arrival: Sendable {
         var body: [UInt8]
         /// The server's own time, as it wrote it.
         var date: String?
-        /// By this machine's clock.
+        /// When the request was sent, by this machine's clock.
         var askedAt: Timestamp
         var answeredAt: Timestamp
     }
 
     static let emptyHash = SigV4.hash(of: [])
 
-    /// Makes a call, and once again when AWS refused the credentials and their source has others by now: keys that were
-    /// rotated must not hold up the mail.
+    /// Makes a call. If AWS refuses the credentials and their source has others by now, makes it once more, so that a
+    /// rotation of keys does not delay mail.
     func withCredentials(
         _ call: @Sendable (AWSCredentials) async -> CallResult
     ) async -> CallResult {

@@ -5,9 +5,9 @@ import NIOCore
 import RelayCore
 import StrictJSON
 
-/// The JSON of a SendEmail request, made around a stored body piece by piece.
+/// The JSON of a SendEmail request. It is made around a stored body, piece by piece.
 ///
-/// It can be gone through more than once with the same result: once to compute the SHA-256 that is signed, once to send it.
+/// It can be iterated more than once with the same result: once to compute the SHA-256 that is signed, once to send it.
 struct SendEmailPayload: Sendable, AsyncSequence {
     typealias Element = ByteBuffer
 
@@ -15,12 +15,13 @@ struct SendEmailPayload: Sendable, AsyncSequence {
     private let end = Array(#""}}}"#.utf8)
     private let body: any StoredBody
 
-    /// Read from the store at a time; a multiple of 3, so that a piece's base64 needs no padding.
+    /// The number of bytes that are read from the store at a time. It is a multiple of 3, so that the base64 of a piece
+    /// needs no padding.
     static let pieceSize = 192 * 1024
 
     init(_ recipients: [String], feedback: String?, configurationSet: String?, body: any StoredBody) {
-        // FromEmailAddress is left out, as it would overwrite the message's From. The header's To and Cc don't count for
-        // SES when there is a Destination.
+        // FromEmailAddress is left out, because it would overwrite the message's From. When there is a Destination, SES
+        // ignores the header's To and Cc.
         var text = #"{"Destination":{"ToAddresses":["#
         text += recipients.map(SendEmailPayload.quoted).joined(separator: ",") + "]}"
         if let feedback {
@@ -35,10 +36,10 @@ struct SendEmailPayload: Sendable, AsyncSequence {
     /// `text` as a JSON string, with its quotation marks (RFC 8259 section 7).
     private static func quoted(_ text: String) -> String { String(decoding: JSON(text).bytes, as: UTF8.self) }
 
-    /// Of the whole JSON, in bytes.
+    /// The length of the whole JSON in bytes.
     var length: Int { beginning.count + (body.size + 2) / 3 * 4 + end.count }
 
-    /// Whether what was read of it may still be sent.
+    /// Whether the data that was read may still be sent.
     var mayBeSent: Bool { body.mayBeSent }
 
     func makeAsyncIterator() -> Iterator { Iterator(payload: self) }
@@ -66,7 +67,7 @@ struct SendEmailPayload: Sendable, AsyncSequence {
         }
     }
 
-    /// A full piece, or what is left. The store may give less than it is asked for.
+    /// Reads a full piece or what is left. The store may return less than it is asked for.
     private func piece(at offset: Int) async throws -> [UInt8] {
         let wanted = Swift.min(SendEmailPayload.pieceSize, body.size - offset)
         var bytes: [UInt8] = []
@@ -86,7 +87,7 @@ struct SendEmailPayload: Sendable, AsyncSequence {
     }
 }
 
-/// A payload whose hash is known, ready to be sent, any number of times.
+/// A payload whose hash is known. It can be sent any number of times.
 struct PreparedPayload: Sendable {
     let hash: String
     let length: Int
@@ -97,7 +98,7 @@ struct PreparedPayload: Sendable {
         case pieces(SendEmailPayload)
     }
 
-    /// Payloads up to this length are made once and kept for sending; longer ones are made twice.
+    /// The largest payload, in bytes, that is made once and kept for sending. Longer payloads are made twice.
     static let wholeLimit = 384 * 1024
 
     init(_ payload: SendEmailPayload) async throws {
@@ -107,29 +108,29 @@ struct PreparedPayload: Sendable {
         var whole = ByteBuffer()
         for try await piece in payload {
             piece.withUnsafeReadableBytes { hasher.update($0) }
-            // The piece itself where it is all there is.
+            // If there is only one piece, the piece itself is used.
             if whole.readableBytes == 0 { whole = piece } else if isWhole { whole.writeImmutableBuffer(piece) }
         }
         hash = hasher.digest().hexadecimal
         content = isWhole ? .whole(whole, payload) : .pieces(payload)
     }
 
-    /// Its claim was lost after it was read: another relay may send the message.
+    /// The claim was lost after the payload was read, so another relay may send the message.
     private static let withdrawn = PayloadFault.unreadable("the relay has lost its claim to the message")
 
-    /// The payload as the body of a request, which tells `progress` how far it has come.
+    /// The payload as the body of a request. It reports to `progress` how much was sent.
     ///
-    /// AsyncHTTPClient asks for it once a connection stands and the request's head is on its way.
+    /// AsyncHTTPClient asks for the body after a connection is open and the request's head is being sent.
     func upload(_ progress: UploadProgress, on group: any EventLoopGroup) -> HTTPClient.Body {
         .stream(contentLength: Int64(length)) { writer in
             switch content {
             case .whole(let buffer, let payload):
                 guard payload.mayBeSent else { return group.any().makeFailedFuture(PreparedPayload.withdrawn) }
-                // Before it is handed over: from then on SES may have the whole request.
+                // Called before the data is handed over, because afterwards SES may have the whole request.
                 progress.handedOver()
                 return writer.write(.byteBuffer(buffer))
             case .pieces(let payload):
-                // Here, not in the task, which may begin after the connection's end is known.
+                // Called here, not in the task, because the task may begin after the connection's end is known.
                 progress.began()
                 let isWritten = group.any().makePromise(of: Void.self)
                 isWritten.completeWithTask {
@@ -175,7 +176,7 @@ extension ByteBuffer {
     }
 }
 
-/// For each 12 bits their two digits, as they stand in memory.
+/// For each value of 12 bits its two base64 digits, in memory order.
 private let base64Pairs: [UInt16] = {
     let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     return digits.flatMap { first in

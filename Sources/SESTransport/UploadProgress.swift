@@ -1,15 +1,16 @@
 import Synchronization
 
-/// How much of a request has left the relay: what decides whether SES can have taken it when no answer comes.
+/// How much of a request has been sent. If no answer comes, it decides whether SES can have taken the message.
 ///
-/// AsyncHTTPClient asks for the body only once a connection stands (TLS included) and the head is written to it.
+/// AsyncHTTPClient asks for the body only after a connection is open (including TLS) and the head has been written to
+/// it.
 final class UploadProgress: Sendable {
     enum Stage: Int, Sendable {
-        /// No connection yet.
+        /// No connection is open yet.
         case notBegun
-        /// A part of it: SES can't act on that.
+        /// A part was sent. SES can't act on a part.
         case begun
-        /// All of it was handed to the connection, and may have arrived.
+        /// The whole request was given to the connection, so it may have arrived.
         case handedOver
     }
 

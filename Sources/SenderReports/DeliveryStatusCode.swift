@@ -1,8 +1,8 @@
 import RelayCore
 
-/// The enhanced status code of a recipient whom a message did not reach (RFC 3463).
+/// The enhanced status code of a recipient that a message did not reach (RFC 3463).
 public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
-    /// 4: it was tried for as long as the settings allow; 5: it never can.
+    /// 4: the relay tried as long as the settings allow. 5: the message can never be delivered.
     public let statusClass: UInt16
     public let subject: UInt16
     public let detail: UInt16
@@ -15,7 +15,7 @@ public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
         self.detail = detail
     }
 
-    /// The code that the server told, else what follows from the kind of failure.
+    /// The code that the server gave. Otherwise the code for the kind of failure.
     public init(of recipient: UndeliveredRecipient) {
         self =
             recipient.diagnostic.flatMap { DeliveryStatusCode(firstOf: SaidText.withoutType($0)) }
@@ -24,19 +24,19 @@ public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
 
     private static func byKind(_ recipient: UndeliveredRecipient) -> DeliveryStatusCode {
         switch recipient.kind {
-        // "Delivery not authorized, message refused": by a list for each recipient (RFC 3463 section 3.8). The mailbox itself may
-        // exist, so it is none of the codes X.1.X.
+        // "Delivery not authorized, message refused": refused by a list, for each recipient (RFC 3463 section 3.8). The
+        // mailbox itself may exist, so the codes X.1.X do not apply.
         case .suppressed: DeliveryStatusCode(5, 7, 1)
-        // "Other or undefined security status": SES rejects messages in which it finds a virus.
+        // "Other or undefined security status": SES rejects messages that contain a virus.
         case .rejected: DeliveryStatusCode(5, 7, 0)
-        // "Delivery time expired" exists in class 4 only (RFC 3463 section 3.5).
+        // "Delivery time expired" exists only in class 4 (RFC 3463 section 3.5).
         case .failed where recipient.reason?.hasPrefix(gaveUpReason) == true: DeliveryStatusCode(4, 4, 7)
         default: DeliveryStatusCode(5, 0, 0)
         }
     }
 
-    /// Reads the code at the beginning of a reply: `550 5.1.1 user unknown`, `550-5.1.1 …`, `5.1.1 …`. Nil where none of class 4
-    /// or 5 stands there.
+    /// Reads the code at the beginning of a reply: `550 5.1.1 user unknown`, `550-5.1.1 …`, `5.1.1 …`. Nil when there
+    /// is no code of class 4 or 5.
     init?(firstOf diagnostic: String) {
         let words = diagnostic.utf8.prefix(DeliveryStatusCode.longestBeginning)
             .split(maxSplits: 2) { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "#") }
@@ -44,7 +44,7 @@ public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
         self = found
     }
 
-    /// Octets within which a code is looked for.
+    /// A code is looked for within this many octets.
     private static let longestBeginning = 24
 
     private init?(parsing word: Substring.UTF8View.SubSequence) {

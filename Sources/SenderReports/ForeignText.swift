@@ -1,8 +1,9 @@
-/// Text from outside, made fit to stand in a report.
+/// Makes text from outside safe for a report.
 enum ForeignText {
-    /// In one line: controls, line ends and characters that turn the direction of text become blanks, several blanks one.
+    /// Returns the text on one line. Control characters, line ends and characters that change the direction of text
+    /// become blanks, and several blanks become one.
     ///
-    /// - Parameter longest: Unicode scalars that are kept at most.
+    /// - Parameter longest: the largest number of Unicode scalars to keep.
     static func line(_ text: String, longest: Int) -> String {
         var scalars = String.UnicodeScalarView()
         var count = 0

@@ -2,29 +2,29 @@ import InternetMessage
 import MessageComposition
 import RelayCore
 
-/// A report to the sender of a message that some of its recipients did not get: a multipart/report (RFC 6522) of a text for people, a
-/// message/delivery-status for programs (RFC 3464) and the original's header.
+/// A report to the sender of a message that did not reach some of its recipients. It is a multipart/report (RFC 6522)
+/// with a text for people, a message/delivery-status for programs (RFC 3464) and the original's header.
 ///
 /// A value: the same content makes the same octets.
 ///
-/// Nothing that comes from outside (replies of servers, the subject, the original's header) can add a field or a part: it stands in one
-/// line, bounded, and the boundary stands nowhere in the original's header.
+/// Text from outside (replies of servers, the subject, the original's header) can't add a field or a part: it is on one
+/// line and bounded, and the boundary does not occur in the original's header.
 public struct NonDeliveryReport: Sendable {
-    /// From whom it is.
+    /// The author of the report.
     public var from: AddrSpec
     /// The envelope sender of the message.
     public var to: AddrSpec
-    /// The relay's name.
+    /// The relay's host name.
     public var hostname: String
-    /// `<left@right>`, for the report itself.
+    /// The id of the report itself: `<left@right>`.
     public var messageID: String
     public var date: Timestamp
     public var message: MessageRecord
-    /// At least one.
+    /// The recipients that the message did not reach. At least one.
     public var recipients: [UndeliveredRecipient]
-    /// Nil where the message's octets are no longer kept.
+    /// Nil when the message's octets are no longer kept.
     public var original: OriginalHeader?
-    /// Makes the boundary. Should be random.
+    /// The number that makes the boundary. It should be random.
     public var seed: UInt64
 
     public init(
@@ -42,21 +42,22 @@ public struct NonDeliveryReport: Sendable {
         self.seed = seed
     }
 
-    /// Of every report: filters and people know it.
+    /// The subject of all reports. Filters and people know it.
     public static let subject = "Undelivered Mail Returned to Sender"
-    /// Unicode scalars of a server's reply that are told; of a report with many recipients ``shortDiagnostic``, so that it stays below 1 MB.
+    /// The largest number of Unicode scalars of a server's reply in a report. Reports with many recipients use
+    /// ``shortDiagnostic``, so that they stay below 1 MB.
     static let longestDiagnostic = 500
     static let shortDiagnostic = 100
-    /// Recipients that the text for people names; the other part names them all.
+    /// The largest number of recipients in the text for people. The other part names all of them.
     static let mostInText = 100
 
-    /// Octets of text that are kept of each reason.
+    /// The largest number of octets of each reason.
     var diagnosticLimit: Int {
         recipients.count > NonDeliveryReport.mostInText
             ? NonDeliveryReport.shortDiagnostic : NonDeliveryReport.longestDiagnostic
     }
 
-    /// The whole message, with CRLF at each line's end and lines of at most 998 octets.
+    /// The whole message, with CRLF at the end of each line and lines of at most 998 octets.
     public func octets() -> [UInt8] {
         let boundary = boundary()
         var fields = FieldWriter()
@@ -69,7 +70,7 @@ public struct NonDeliveryReport: Sendable {
             fields.field("In-Reply-To", words: [id])
             fields.field("References", words: [id])
         }
-        // RFC 3834 section 5: no program is to answer it.
+        // RFC 3834 section 5: programs must not answer the report.
         fields.field("Auto-Submitted", words: ["auto-replied"])
         fields.field("MIME-Version", words: ["1.0"])
         fields.field(
@@ -105,7 +106,8 @@ public struct NonDeliveryReport: Sendable {
         while lines.append(upTo: fields.octets.count + 64 * 1024, to: &fields.octets) {}
     }
 
-    /// As it is, where it is in ASCII; else its octets go through an encoding, and those that are no UTF-8 are replaced.
+    /// Appends the header unchanged if it is ASCII. Otherwise its octets are encoded, and octets that are not UTF-8 are
+    /// replaced.
     private func appendHeader(_ original: OriginalHeader, _ boundary: String, to fields: inout FieldWriter) {
         let description = "Header of the undelivered message"
         guard original.octets.allSatisfy({ $0 < 0x80 }) else {
@@ -141,7 +143,8 @@ public struct NonDeliveryReport: Sendable {
         fields.end()
     }
 
-    /// With the type of its text (RFC 3464 section 2.3.6): a reply of SMTP, or words of the relay's and of SES.
+    /// The diagnostic with the type of its text (RFC 3464 section 2.3.6): an SMTP reply, or a text of the relay or of
+    /// SES.
     private func diagnostic(of recipient: UndeliveredRecipient) -> String? {
         guard let text = SaidText.of(recipient, longest: diagnosticLimit) else { return nil }
         return (text.isReply ? "smtp; " : "x-hiveku-relay; ") + text.line
@@ -149,8 +152,8 @@ public struct NonDeliveryReport: Sendable {
 
     // MARK: Boundary
 
-    /// No line of quoted-printable or base64 can hold `=_`. The status's lines begin with a field name or a blank. So it is the original's
-    /// header alone that could hold it.
+    /// No line of quoted-printable or base64 can contain `=_`. The lines of the status begin with a field name or a
+    /// blank. So only the original's header could contain the boundary.
     private func boundary() -> String {
         var number = seed
         while true {
@@ -161,13 +164,13 @@ public struct NonDeliveryReport: Sendable {
     }
 }
 
-/// What was told of a recipient, in one line.
+/// What was reported about a recipient, on one line.
 struct SaidText {
     let line: String
-    /// Whether it is a reply of SMTP (RFC 5321 section 4.2).
+    /// Whether it is an SMTP reply (RFC 5321 section 4.2).
     let isReply: Bool
 
-    /// Nil where nothing was told.
+    /// Nil when nothing was reported.
     static func of(_ recipient: UndeliveredRecipient, longest: Int) -> SaidText? {
         guard let text = recipient.diagnostic ?? recipient.reason else { return nil }
         let line = withoutType(ForeignText.line(text, longest: longest))
@@ -180,7 +183,7 @@ struct SaidText {
         return SaidText(line: line, isReply: isReply)
     }
 
-    /// SES passes on what a server said with the type that a Diagnostic-Code field has.
+    /// SES passes on a server's reply with the type of a Diagnostic-Code field.
     static func withoutType(_ text: String) -> String {
         text.prefix(5).lowercased() == "smtp;" ? String(text.dropFirst(5).drop { $0 == " " }) : text
     }

@@ -1,14 +1,16 @@
 /// The header section of the message that a report is about (RFC 6522 section 4, text/rfc822-headers).
 public struct OriginalHeader: Hashable, Sendable {
-    /// Its lines with CRLF, without the empty one that ends it.
+    /// Its lines with CRLF, without the empty line at the end.
     public let octets: [UInt8]
-    /// The message's own id, `<left@right>`, to which the report refers; nil where it has none that can be written.
+    /// The message's own id, `<left@right>`, to which the report refers. Nil when the message has none, or one that
+    /// can't be written.
     public let messageID: String?
 
-    /// Octets of a message that are read to find it. A longer header section is cut behind a line.
+    /// The number of octets of a message that are read to find the header section. A longer header section is cut after
+    /// a line.
     public static let longest = 64 * 1024
 
-    /// - Parameter beginning: of the message: ``longest`` octets, or the whole of a shorter one.
+    /// - Parameter beginning: the first ``longest`` octets of the message, or the whole message if it is shorter.
     public init(beginning: [UInt8]) {
         var end = 0
         var id: String?
@@ -26,7 +28,7 @@ public struct OriginalHeader: Hashable, Sendable {
         messageID = id
     }
 
-    /// The id in a line that is the whole Message-ID field. A field that is folded or malformed gives none.
+    /// The id in a line that is the whole Message-ID field. Nil for a field that is folded or malformed.
     private static func messageID(in line: ArraySlice<UInt8>) -> String? {
         let name = "message-id:"
         guard line.count > name.utf8.count, line.count <= longestMessageID,

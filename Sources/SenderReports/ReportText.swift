@@ -1,12 +1,12 @@
 import RelayCore
 
-/// What a report says to people: to whom the message did not get, why, and what to do.
+/// The report's text for people: which recipients the message did not reach, why, and what to do.
 struct ReportText {
     private let report: NonDeliveryReport
 
     init(_ report: NonDeliveryReport) { self.report = report }
 
-    /// Lines that end with a line feed, most of them of at most 76 characters.
+    /// The text. Its lines end with a line feed, and most have at most 76 characters.
     var text: String {
         let recipients = report.recipients
         let isOne = recipients.count == 1
@@ -48,7 +48,7 @@ struct ReportText {
         }
     }
 
-    /// The kinds that there is advice for.
+    /// The kinds for which there is advice.
     private static func advised(_ kind: EventKind) -> EventKind {
         switch kind {
         case .bounced, .rejected, .suppressed: kind
@@ -73,7 +73,7 @@ struct ReportText {
         case .suppressed:
             """
             - An address is on the relay's list of suppressed addresses: mail to it
-              bounced for good, its owner complained, or an operator put it there.
+              bounced permanently, its owner complained, or an operator put it there.
               If it works again, an operator takes it off the list:
               hiveku-relay suppressions remove --environment \(message.environment.rawValue) ADDRESS
 

@@ -5,21 +5,21 @@ import Synchronization
 
 /// What a ``SenderReporter`` did.
 public enum SenderReportEvent: Hashable, Sendable {
-    /// A report is in the queue.
+    /// A report was put into the queue.
     case queued(MessageID, Lane)
-    /// Nobody can be told.
+    /// There is no address to which the report could be sent.
     case givenUp
 }
 
-/// Tells the senders of messages by mail whom they did not reach: puts the reports that are due into the queue.
+/// Reports failures by mail to the senders of messages: puts the reports that are due into the queue.
 ///
-/// What is due stands in the store. A report gets into the queue in the transaction that takes it off there, so one that is lost on
-/// the way is made again, and none is made twice.
+/// The store lists the reports that are due. The transaction that puts a report into the queue also removes it from
+/// that list. So a report that is lost on the way is made again, and none is made twice.
 public final class SenderReporter: Sendable {
     public struct Configuration: Hashable, Sendable {
-        /// From whom reports are; nil: nobody is told, and what waits is given up.
+        /// The author of reports. Nil: no reports are sent, and those that wait are given up.
         public var from: AddrSpec?
-        /// The relay's name.
+        /// The relay's host name.
         public var hostname: String
 
         public init(from: AddrSpec?, hostname: String) {
@@ -39,27 +39,28 @@ public final class SenderReporter: Sendable {
     private let log = Mutex(LogState())
 
     private struct LogState {
-        /// Why reports can't be stored just now; it is told once, until one can.
+        /// Whether reports can't be stored at the moment. It is logged once, until one can be stored.
         var isFailing = false
-        /// Senders who can't be told, and of whom the log has said so.
+        /// Senders that can't be reached and for which the log has said so.
         var unreachable: Set<String> = []
     }
 
-    /// Messages whose reports are made in one go.
+    /// The number of messages whose reports are made at once.
     static let batch = 16
-    /// Reports that are passed over in one go because there is no space for them.
+    /// The number of reports that are skipped at once because there is no space for them.
     static let mostRefused = 64
-    /// How long a failure can stay unseen that falls due at once.
+    /// The longest time until a failure whose report is due at once is noticed.
     static let interval = Duration.seconds(2)
-    /// The pause after the store has taken none.
+    /// The pause after the store could take no report.
     static let pause = Duration.seconds(30)
-    /// Senders that are remembered as told of in the log.
+    /// The number of senders to remember that were logged as unreachable.
     static let mostUnreachable = 1000
 
     /// - Parameters:
-    ///   - records: where the headers of the messages come from.
-    ///   - nextID: must never give an id that another message has: where messages are accepted beside, it is their generator.
-    ///   - observe: is told what happens, on any thread; it must be quick. Who delivers is woken by it.
+    ///   - records: the source of the messages' headers.
+    ///   - nextID: must never return the id of another message. If messages are accepted at the same time, it must be
+    ///     their generator.
+    ///   - observe: is called for each event, on any thread. It must be quick. It wakes the delivery worker.
     ///   - random: makes the boundaries.
     public init(
         configuration: Configuration, store: any SenderReportStore, records: any MessageRecords,
@@ -77,7 +78,7 @@ public final class SenderReporter: Sendable {
         self.observe = observe
     }
 
-    /// Other settings from now on.
+    /// Sets the configuration from now on.
     public func reconfigure(_ configuration: Configuration) { self.configuration.withLock { $0 = configuration } }
 
     /// Works until the task is cancelled.
@@ -88,11 +89,11 @@ public final class SenderReporter: Sendable {
         }
     }
 
-    /// Makes what is due. Returns when to look again.
+    /// Makes the reports that are due. Returns when to look again.
     func round() async -> Timestamp {
         do {
-            // Messages whose reports there is no space for. Those behind them may be of the other environment, which has more, or
-            // shorter.
+            // Messages whose reports have no space. Reports after them may be shorter, or of the other environment,
+            // which may have more space.
             var refused: Set<MessageID> = []
             var refusal: Refusal?
             while !Task.isCancelled, refused.count <= SenderReporter.mostRefused {
@@ -114,7 +115,7 @@ public final class SenderReporter: Sendable {
             let soon = now + SenderReporter.interval
             let next = try await store.nextSenderReport()
             worked()
-            // One whose time has passed waits for the rest of its message.
+            // A report that is past its time waits for the rest of its message.
             return next.map { $0 > now ? min($0, soon) : soon } ?? soon
         } catch {
             failed("\(error)")
@@ -124,7 +125,7 @@ public final class SenderReporter: Sendable {
 
     // MARK: One report
 
-    /// Returns why there is no space for the report; nil when it is done with.
+    /// Handles one report. Returns why there is no space for it, or nil when it is finished.
     private func handle(_ due: DueSenderReport) async throws -> Refusal? {
         let configuration = configuration.withLock { $0 }
         let addresses = due.recipients.map(\.address)
@@ -140,7 +141,7 @@ public final class SenderReporter: Sendable {
             messageID: "<\(id).\(due.message.key)@\(configuration.hostname)>", date: now, message: due.message,
             recipients: due.recipients, original: await header(of: due.message), seed: random()
         ).octets()
-        // The null reverse-path: nobody is told that a report did not arrive (RFC 5321 section 4.5.5).
+        // The null reverse-path: if a report can't be delivered, no report about that is sent (RFC 5321 section 4.5.5).
         let report = Submission(
             id: id, key: due.message.key, client: .loopback,
             envelope: Envelope(reversePath: nil, recipients: [to.text]),
@@ -151,7 +152,7 @@ public final class SenderReporter: Sendable {
         case .refused(let refusal): return refusal
         }
         logger.info(
-            "sender is told of a failure",
+            "failure reported to the sender",
             metadata: [
                 "message": "\(due.message.id)", "report": "\(id)", "key": "\(due.message.key)",
                 "recipients": "\(addresses.count)",
@@ -160,7 +161,7 @@ public final class SenderReporter: Sendable {
         return nil
     }
 
-    /// Whom a report can be sent to; nil: nobody.
+    /// The address to which the report can be sent, or nil if there is none.
     private func recipient(of message: MessageRecord) -> AddrSpec? {
         guard let path = message.reversePath else { return nil }
         var obstacle = SenderIdentity.obstacle(to: path)
@@ -176,13 +177,13 @@ public final class SenderReporter: Sendable {
         }
         if isNew, let obstacle {
             logger.notice(
-                "the envelope sender can't be told of failures; give the application one at a domain that takes mail",
+                "failures can't be reported to the envelope sender; give the application an envelope sender at a domain that accepts mail",
                 metadata: ["sender": "\(path)", "because": "\(obstacle)", "key": "\(message.key)"])
         }
         return nil
     }
 
-    /// Nil where the octets are no longer kept, or can't be read: a report without them says enough.
+    /// Nil when the octets are no longer kept or can't be read. A report without the header says enough.
     private func header(of message: MessageRecord) async -> OriginalHeader? {
         guard message.hasBody, let body = try? await records.body(of: message.id) else { return nil }
         let wanted = min(body.size, OriginalHeader.longest)
@@ -205,7 +206,7 @@ public final class SenderReporter: Sendable {
         }
         guard isNew, !Task.isCancelled else { return }
         logger.warning(
-            "reports to senders wait until the database takes them", metadata: ["error": "\(reason)"])
+            "reports to senders wait until the database can store them", metadata: ["error": "\(reason)"])
     }
 
     private func worked() {
@@ -213,11 +214,11 @@ public final class SenderReporter: Sendable {
             defer { log.isFailing = false }
             return log.isFailing
         }
-        if wasFailing { logger.notice("reports to senders are stored again") }
+        if wasFailing { logger.notice("reports to senders can be stored again") }
     }
 }
 
 extension IPAddress {
-    /// The relay itself is the client.
+    /// The client is the relay itself.
     fileprivate static let loopback = IPAddress(ipv4: 0x7F00_0001)
 }

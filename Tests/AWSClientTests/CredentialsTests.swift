@@ -78,7 +78,7 @@ import Testing
 
     @Test func explainsWhatIsMissing() throws {
         for (profile, word) in [
-            ("half", "lacks aws_secret_access_key"), ("role", "role_arn"), ("blank", "no credential has"),
+            ("half", "lacks aws_secret_access_key"), ("role", "role_arn"), ("blank", "not allowed in credentials"),
         ] {
             guard case .failed(let why) = try answer(profile) else {
                 Issue.record("\(profile) did not fail")

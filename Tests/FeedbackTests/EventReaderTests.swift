@@ -181,7 +181,7 @@ import Testing
         ("no details", "{\"eventType\": \"Bounce\", \(mail)}", .malformed("the Bounce event has no bounce")),
         (
             "no id", #"{"eventType": "Bounce", "bounce": {}, "mail": {"messageId": "a b"}}"#,
-            .malformed("the Bounce event has no messageId that can be one of SES")
+            .malformed("the Bounce event has no valid SES messageId")
         ),
         (
             "no recipients", event("Complaint", #""complaint": {"complainedRecipients": []}"#),
@@ -251,7 +251,7 @@ import Testing
             ),
             (Array(#"{"Type": "Novel", "Message": "You"}"#.utf8), .unknownKind("Novel")),
             (notification(nil), .malformed("the SNS notification has no Message")),
-            (notification("[1]"), .malformed("the Message of the SNS notification is no JSON object")),
+            (notification("[1]"), .malformed("the Message of the SNS notification is not a JSON object")),
             (
                 notification("plain"),
                 .malformed("the Message of the SNS notification is not JSON (line 1, column 1 in it)")

@@ -102,11 +102,11 @@ import Testing
             ),
             (refusal(400, "RequestThrottled"), .throttled, "asks less often"),
             (refusal(400, "OverLimit"), .throttled, "who else reads this queue"),
-            (refusal(500, "InternalFailure"), .unexpected, "asked again"),
+            (refusal(500, "InternalFailure"), .unexpected, "asks again"),
             (.answer(403, [:], "<html>"), .denied, "proxies on the way"),
             (.answer(404, [:], "<html>"), .unexpected, "check feedback.queue_url"),
             (.answer(301, ["Location": "http://192.0.2.1/"]), .unexpected, "check feedback.queue_url"),
-            (.answer(200, [:], "<html>"), .unexpected, "is not SQS"),
+            (.answer(200, [:], "<html>"), .unexpected, "is not from SQS"),
             (.cut, .unreachable, "can't be reached"),
         ] as [(Reaction, SQSFailure.Kind, String)])
     func explainsWhatFails(reaction: Reaction, kind: SQSFailure.Kind, remedy: String) async throws {

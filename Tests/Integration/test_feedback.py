@@ -136,7 +136,7 @@ def test_what_is_no_event_is_told_counted_and_deleted(relay, queue):
               event("Delivery", ses_id, ["to@example.net"]))
     counted(relay, 1)
     empty(relay, queue)
-    relay.wait_for_log("a message of the queue is no event of SES; it was deleted")
+    relay.wait_for_log("a message in the queue is not an SES event; it was deleted")
     assert "hidden@example.net" not in relay.log_text()
 
 
@@ -281,7 +281,7 @@ def test_doctor_looks_at_the_queue_and_at_what_arrives(own_relay, moto, queue):
     relay.stop()
     relay.write_settings({**settings(moto, queue.url + "-other")})
     found = [c for c in json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"] if c["name"] == "feedback"]
-    assert found[0]["outcome"] == "problem" and "no such queue" in found[0]["found"]
+    assert found[0]["outcome"] == "problem" and "does not know this queue" in found[0]["found"]
 
 
 def test_doctor_says_what_is_unknown_without_a_queue(own_relay):

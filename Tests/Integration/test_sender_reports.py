@@ -265,7 +265,7 @@ def test_a_complaint_is_no_failure(simulated):
 def test_a_sender_that_mail_cannot_reach_is_given_up(simulated, sender):
     key = simulated.create_key("test")
     submit(simulated, key, message(), [BOUNCE], sender=sender)
-    simulated.wait_for_log("the envelope sender can't be told of failures")
+    simulated.wait_for_log("failures can't be reported to the envelope sender")
     assert not reports(simulated)
 
 

@@ -175,7 +175,7 @@ def test_an_account_that_does_not_tell_its_quota(own_relay, ses):
     relay = own_relay(settings(ses.url), CREDENTIALS)
     message_id = submit(relay, relay.create_key("live"), message("untold"))
     relay.wait_for_state(message_id, "sent")
-    relay.wait_for_log("does not tell the account's quota")
+    relay.wait_for_log("does not report the account's quota")
 
 
 def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):

@@ -117,7 +117,7 @@ import Testing
         Row(502, nil, "", .retry(.normal, mayHaveBeenTaken: true)),
         Row(503, "ServiceUnavailable", "", .retry(.normal, mayHaveBeenTaken: true)),
         Row(504, nil, "", .retry(.normal, mayHaveBeenTaken: true)),
-        Row(200, nil, "", .retry(.normal, mayHaveBeenTaken: true), "without a message id"),
+        Row(200, nil, "", .retry(.normal, mayHaveBeenTaken: true), "without a valid message id"),
     ]
 
     @Test(arguments: rows)

@@ -53,7 +53,7 @@ import Testing
         #expect(bench.events.withLock { $0 } == [.givenUp, .givenUp, .givenUp])
         #expect(
             bench.lines.withLock { $0 } == [
-                "notice: the envelope sender can't be told of failures; give the application one at a domain that takes mail"
+                "notice: failures can't be reported to the envelope sender; give the application an envelope sender at a domain that accepts mail"
             ])
     }
 
@@ -88,7 +88,7 @@ import Testing
         store.refused.withLock { $0 = [] }
         _ = await reporter.round()
         #expect(try await bench.claimed().count == 1)
-        #expect(bench.lines.withLock { $0.last } == "notice: reports to senders are stored again")
+        #expect(bench.lines.withLock { $0.last } == "notice: reports to senders can be stored again")
     }
 
     @Test func aStoreThatFailsIsAskedAgain() async throws {
