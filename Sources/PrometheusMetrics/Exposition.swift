@@ -25,7 +25,7 @@ struct Exposition {
         text += " \(value)\n"
     }
 
-    /// Whole numbers without a fraction, and what is none by its name.
+    /// Whole numbers have no fraction. NaN and the infinities are written by name.
     static func number(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
@@ -33,7 +33,7 @@ struct Exposition {
         return "\(value)"
     }
 
-    /// A backslash and a line feed would end what they stand in, and so does a quote in a label's value.
+    /// A backslash or a line feed would end the text that contains it. In a label's value, so would a quote.
     private static func escaped(_ text: String, quotes: Bool) -> String {
         var escaped = ""
         for scalar in text.unicodeScalars {
@@ -48,7 +48,7 @@ struct Exposition {
     }
 }
 
-/// The labels of one series, in the order of their names, so that the same labels are the same series.
+/// The labels of one series, sorted by name, so that the same labels always mean the same series.
 struct Labels: Hashable, Sendable {
     struct Pair: Hashable, Sendable {
         var name: String
@@ -62,7 +62,7 @@ struct Labels: Hashable, Sendable {
 
     let pairs: [Pair]
 
-    /// Of labels with the same name the last counts.
+    /// If a label's name occurs more than once, its last value counts.
     init(_ dimensions: [(String, String)]) {
         var values: [String: String] = [:]
         for (name, value) in dimensions { values[MetricName.ofLabel(name)] = value }
@@ -72,12 +72,12 @@ struct Labels: Hashable, Sendable {
     func names(_ name: String) -> Bool { pairs.contains { $0.name == name } }
 }
 
-/// Names as Prometheus takes them. What it does not take becomes `_`: who counts something has no place for an error.
+/// Valid names of Prometheus. Invalid characters become `_`, because code that counts can't handle an error.
 enum MetricName {
-    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
+    /// Metric names: `[a-zA-Z_:][a-zA-Z0-9_:]*`
     static func ofMetric(_ text: String) -> String { corrected(text) { $0 == UInt8(ascii: ":") } }
 
-    /// `[a-zA-Z_][a-zA-Z0-9_]*`, and not with `__` at its beginning, which belongs to Prometheus itself.
+    /// Label names: `[a-zA-Z_][a-zA-Z0-9_]*`, and not with `__` at the beginning, which Prometheus reserves.
     static func ofLabel(_ text: String) -> String {
         let name = corrected(text) { _ in false }
         return name.hasPrefix("__") ? "label\(name)" : name

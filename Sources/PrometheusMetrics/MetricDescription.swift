@@ -1,15 +1,15 @@
-/// What is known of a metric before it is used: its name and kind, what is said about it, and for a histogram its buckets.
+/// The description of a metric before its first use: its name, its kind, its help text, and the buckets of a histogram.
 public struct MetricDescription: Hashable, Sendable {
     public enum Kind: Hashable, Sendable {
         case counter
         case gauge
-        /// With the upper bounds of its buckets, ascending; the last, `+Inf`, is added.
+        /// With the upper bounds of the buckets in ascending order. The last bucket, `+Inf`, is added.
         case histogram(buckets: [Double])
     }
 
     public var name: String
     public var kind: Kind
-    /// A sentence, for people.
+    /// The help text: a sentence for people.
     public var help: String
 
     public init(_ name: String, _ kind: Kind, _ help: String) {
@@ -20,7 +20,7 @@ public struct MetricDescription: Hashable, Sendable {
 }
 
 extension MetricDescription.Kind {
-    /// As the exposition format calls it.
+    /// The kind's name in the exposition format.
     public var word: String {
         switch self {
         case .counter: "counter"
@@ -29,7 +29,7 @@ extension MetricDescription.Kind {
         }
     }
 
-    /// Seconds from a millisecond to ten: where nobody says what to expect.
+    /// Buckets in seconds, from a millisecond to ten seconds, for times without an expected range.
     public static let times = MetricDescription.Kind.histogram(
         buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10])
 }

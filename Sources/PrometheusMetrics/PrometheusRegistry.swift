@@ -1,13 +1,13 @@
 import Metrics
 import Synchronization
 
-/// Keeps the metrics of a program, and writes them as Prometheus reads them.
+/// Holds a program's metrics and writes them in Prometheus' format.
 ///
-/// A backend for swift-metrics: hand it to `Counter(label:dimensions:factory:)` and the like, and keep what that returns.
-/// Finding a series by its labels takes a lock and a look-up, counting in it an atomic addition.
+/// It is a backend for swift-metrics. Pass it to `Counter(label:dimensions:factory:)` and similar, and keep the result.
+/// To find a series by its labels takes a lock and a look-up. To count in it takes an atomic addition.
 ///
-/// The number of series is bounded. What is asked for beyond works as any other, but is not exposed; ``droppedSeries``
-/// tells how many. So is a series whose name is in use for another kind of metric.
+/// The number of series is bounded. Series beyond the limit can be used but are not exposed, and ``droppedSeries`` has
+/// their number. The same holds for a series whose name is already used for another kind of metric.
 public final class PrometheusRegistry: Sendable {
     /// The `Content-Type` of ``exposition()``.
     public static let contentType = Exposition.contentType
@@ -42,20 +42,21 @@ public final class PrometheusRegistry: Sendable {
     private let state = Mutex(State())
 
     /// - Parameters:
-    ///   - descriptions: of metrics that are known. One without works, but has no help, and as histogram buckets that
-    ///     may not suit it.
-    ///   - maximumSeries: how many are exposed at most, all metrics together; a histogram counts once.
+    ///   - descriptions: the known metrics. Other metrics work too, but have no help text, and their histogram buckets
+    ///     may not suit them.
+    ///   - maximumSeries: the largest number of series that are exposed, for all metrics together. A histogram counts
+    ///     once.
     public init(_ descriptions: [MetricDescription] = [], maximumSeries: Int = 1000) {
         self.descriptions = Dictionary(descriptions.map { ($0.name, $0) }) { _, last in last }
         self.maximumSeries = maximumSeries
     }
 
-    /// How many series were asked for and are not exposed.
+    /// The number of series that were requested and are not exposed.
     public var droppedSeries: Int { state.withLock { $0.dropped } }
 
-    /// All metrics, by name.
+    /// The text of all metrics, ordered by name.
     public func exposition() -> String {
-        // The values are read without the lock: who counts never waits for who looks.
+        // The values are read without the lock, so that counting never waits for a reader.
         let families = state.withLock { $0.families }
         var exposition = Exposition()
         for (name, family) in families.sorted(by: { $0.key < $1.key }) {
@@ -83,7 +84,7 @@ public final class PrometheusRegistry: Sendable {
         }
     }
 
-    /// The series of that name and labels; a new one that is not exposed where there can't be one.
+    /// The series with this name and these labels. If none can be added, it is a new one that is not exposed.
     private func series(_ label: String, _ dimensions: [(String, String)], _ kind: MetricDescription.Kind) -> Series {
         let name = MetricName.ofMetric(label)
         let labels = Labels(dimensions)

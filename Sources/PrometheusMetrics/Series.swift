@@ -1,15 +1,15 @@
 import Metrics
 import Synchronization
 
-// The values behind the handles. Counters and gauges are an atomic each; a histogram is a lock around a few numbers, held
-// for nanoseconds, so that its sum, its count and its buckets always belong together.
+// The values behind the handles. Each counter and each gauge is an atomic. A histogram is a lock around a few numbers.
+// The lock is held for nanoseconds and keeps the sum, the count and the buckets consistent.
 
-/// Whole numbers only ever added to.
+/// A whole number that only grows.
 final class CounterSeries: CounterHandler {
     private let value = Atomic<UInt64>(0)
 
     func increment(by amount: Int64) {
-        // A counter never goes back: Prometheus would take that for a restart.
+        // A counter must never decrease, because Prometheus would take that for a restart.
         guard amount > 0 else { return }
         value.wrappingAdd(UInt64(amount), ordering: .relaxed)
     }
@@ -19,7 +19,7 @@ final class CounterSeries: CounterHandler {
     var current: UInt64 { value.load(ordering: .relaxed) }
 }
 
-/// A number that goes up and down. A meter, or a recorder that does not aggregate.
+/// A number that can rise and fall. For a meter, or a recorder that does not aggregate.
 final class GaugeSeries: MeterHandler, RecorderHandler {
     private let bits = Atomic<UInt64>(0)
 
@@ -42,10 +42,10 @@ final class GaugeSeries: MeterHandler, RecorderHandler {
     var current: Double { Double(bitPattern: bits.load(ordering: .relaxed)) }
 }
 
-/// How often values up to each bound came. Timers count in seconds.
+/// How many values were up to each bound. Timers count in seconds.
 final class HistogramSeries: RecorderHandler, TimerHandler {
     struct Counts: Sendable {
-        /// By bucket, each for itself; the last is what lies above all bounds.
+        /// The count of each bucket by itself. The last bucket has the values above all bounds.
         var buckets: [UInt64]
         var sum = 0.0
 

@@ -1,14 +1,14 @@
 import RelayCore
 
-/// Who was asked for a sign of life, and who has not answered.
+/// Keeps track of which parts were asked for a heartbeat and have not answered.
 ///
-/// A pure value over moments of a monotonic clock. A part is asked again once it has answered, so one that hangs has one
-/// question to answer however long it hangs, and a machine that slept does not make anybody late who answers on waking.
+/// A pure value over times of a monotonic clock. A part is asked again only after it has answered. So a part that hangs
+/// has one open question, however long it hangs. After the machine has slept, a part that answers at once is not late.
 public struct Heartbeats: Sendable {
-    /// Something that must turn: an event loop, a lane of the worker, the store.
+    /// A part of the relay that must keep running: an event loop, a lane of the worker, the store.
     public struct Part: Hashable, Sendable {
         public var name: String
-        /// Seconds that it may take to answer.
+        /// The time in seconds within which the part must answer.
         public var patience: Double
 
         public init(_ name: String, patience: Double) {
@@ -20,7 +20,7 @@ public struct Heartbeats: Sendable {
     /// A part that has not answered in time.
     public struct Silence: Hashable, Sendable {
         public var name: String
-        /// Since it was asked.
+        /// The time since the part was asked.
         public var seconds: Double
 
         public init(name: String, seconds: Double) {
@@ -37,16 +37,17 @@ public struct Heartbeats: Sendable {
         askedAt = Array(repeating: nil, count: parts.count)
     }
 
-    /// The numbers of the parts that are to be asked now: all that owe no answer.
+    /// Returns the numbers of the parts that must be asked now: all parts without an open question.
     public mutating func ask(at now: MonotonicTime) -> [Int] {
         let due = parts.indices.filter { askedAt[$0] == nil }
         for part in due { askedAt[part] = now }
         return due
     }
 
-    /// A part has answered, by its number.
+    /// Records that the part with this number has answered.
     public mutating func answered(_ part: Int) { askedAt[part] = nil }
 
+    /// The parts that have not answered in time.
     public func silences(at now: MonotonicTime) -> [Silence] {
         zip(parts, askedAt).compactMap { part, askedAt in
             guard let seconds = askedAt.map({ now.seconds(since: $0) }), seconds > part.patience else { return nil }

@@ -3,15 +3,16 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// Asks everything that must turn for a sign of life, and tells whether all of it does.
+/// Asks every part of the relay that must keep running for a heartbeat, and reports whether all of them answer.
 ///
-/// The service manager restarts the relay when the answer stays away: what hangs would otherwise hang until somebody looks.
+/// If they do not, the service manager gets no watchdog notification and restarts the relay. Without this, a relay that
+/// hangs would stay so until an operator notices.
 public final class Watchdog: Sendable {
-    /// Something that must turn, and how it proves that.
+    /// A part that must keep running, and the way in which it proves that.
     public struct Part: Sendable {
         var name: String
         var patience: Duration
-        /// Calls back from where the part does its work; does not wait for it.
+        /// Asks the part. It must not wait. `answer` must be called from where the part does its work.
         var ask: @Sendable (_ answer: @escaping @Sendable () -> Void) -> Void
 
         public init(
@@ -23,7 +24,7 @@ public final class Watchdog: Sendable {
             self.ask = ask
         }
 
-        /// An event loop answers by running a task.
+        /// An event loop. It answers by running a task.
         public static func eventLoop(_ loop: any EventLoop, _ name: String, patience: Duration) -> Part {
             Part(name, patience: patience) { answer in loop.execute { answer() } }
         }
@@ -31,7 +32,7 @@ public final class Watchdog: Sendable {
 
     private struct State {
         var heartbeats: Heartbeats
-        /// Those that the log knows of.
+        /// The parts that the log has already named.
         var silent: Set<String> = []
     }
 
@@ -49,7 +50,7 @@ public final class Watchdog: Sendable {
         state = Mutex(State(heartbeats: heartbeats))
     }
 
-    /// Whether all have answered in time what they were asked, and asks again. To be called now and then.
+    /// Returns whether all parts have answered in time, and asks them again. Call it regularly.
     public func check() -> Bool {
         let now = clock.monotonicNow()
         let (silences, known, due) = state.withLock { state in
@@ -60,11 +61,11 @@ public final class Watchdog: Sendable {
         }
         for silence in silences where !known.contains(silence.name) {
             logger.critical(
-                "hangs, and no sign of life is given until it turns again",
+                "part of the relay does not respond; the service manager gets no watchdog notification until it does",
                 metadata: ["part": "\(silence.name)", "seconds": "\(Int(silence.seconds))"])
         }
         for name in known.subtracting(silences.map(\.name)).sorted() {
-            logger.notice("turns again", metadata: ["part": "\(name)"])
+            logger.notice("part of the relay responds again", metadata: ["part": "\(name)"])
         }
         for number in due {
             parts[number].ask { [self] in state.withLock { $0.heartbeats.answered(number) } }

@@ -3,7 +3,7 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// What is authenticated, refused, slowed down and taken, over whatever face it came.
+/// Counts authentications, refusals, delays and accepted messages, for all faces.
 struct AdmissionMetrics: Sendable {
     private let authenticated: Counter
     private let failedAuthentications: [RefusalReason: Counter]
@@ -37,7 +37,7 @@ struct AdmissionMetrics: Sendable {
         commitSeconds = registry.histogram(Catalogue.commitSeconds)
     }
 
-    /// What an authentication may be refused for.
+    /// The reasons for which an authentication may be refused.
     private static let authenticationReasons: [RefusalReason] = [
         .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network, .authThrottled, .storage,
     ]

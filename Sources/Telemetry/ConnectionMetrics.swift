@@ -3,7 +3,7 @@ import Metrics
 import NIOOpenSSL
 import PrometheusMetrics
 
-/// What happens on connections, whatever is spoken on them.
+/// Counts what happens on connections of any protocol.
 struct ConnectionMetrics: Sendable {
     private let overTotal: Counter
     private let overClient: Counter

@@ -3,12 +3,12 @@ import NIOCore
 import NIOHTTPTypes
 import Synchronization
 
-/// The places that the telemetry listener has for connections. Where all are taken, the connection that has waited longest for a
-/// request makes room: a client that connects and asks nothing must not keep out a probe.
+/// The places for connections to the telemetry listener. When all are taken, the connection that has waited longest for
+/// a request is closed. A client that connects and sends nothing must not keep a probe out.
 final class ConnectionPlaces: Sendable {
     private struct Place {
         let channel: any Channel
-        /// Grows with each change, so that the smallest has waited longest; nil while a request is answered.
+        /// It grows with each change, so the smallest value has waited longest. Nil while a request is being answered.
         var waitingSince: UInt64?
     }
 
@@ -27,9 +27,9 @@ final class ConnectionPlaces: Sendable {
 
     init(_ maximum: Int) { self.maximum = maximum }
 
-    /// Takes a place for a connection, which waits for its first request.
+    /// Takes a place for a connection, which now waits for its first request.
     ///
-    /// - Returns: whether it has one: not when all are busy with requests.
+    /// - Returns: whether the connection has a place. False when all others are busy with requests.
     func take(_ channel: any Channel) -> Bool {
         let (hasPlace, leaving) = state.withLock { state -> (Bool, (any Channel)?) in
             var leaving: (any Channel)?
@@ -64,8 +64,9 @@ final class ConnectionPlaces: Sendable {
     }
 }
 
-/// Holds one connection to its times: a head comes within ``firstHead``, whatever drips in meanwhile; an answer is taken within
-/// ``answer``; between requests it may sit for ``idle``, as long as nobody else wants its place.
+/// Enforces the timeouts of one connection. A head must come within ``firstHead``, however slowly its octets arrive. An
+/// answer must be taken within ``answer``. Between requests the connection may be idle for ``idle``, as long as no
+/// other connection needs its place.
 final class ConnectionTimes: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart

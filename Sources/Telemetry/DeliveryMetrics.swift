@@ -3,7 +3,7 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// What becomes of deliveries, and what SES says.
+/// Counts the outcomes of deliveries and what SES answers.
 struct DeliveryMetrics: Sendable {
     private struct Outcomes: Sendable {
         let done: Counter
@@ -88,7 +88,7 @@ struct DeliveryMetrics: Sendable {
     }
 }
 
-/// Measures what a transport, and the account behind it, does.
+/// Measures a transport and the account behind it.
 public struct MeasuredTransport<Wrapped: Transport & QuotaSource>: Transport, QuotaSource {
     private let wrapped: Wrapped
     private let metrics: DeliveryMetrics

@@ -4,10 +4,10 @@
     import Musl
 #endif
 
-/// How full the file system is that a file lies on.
+/// The size and the free space of the file system that contains a file.
 public struct DiskSpace: Hashable, Sendable {
     public var size: UInt64
-    /// For who is not root.
+    /// The free octets for users other than root.
     public var free: UInt64
 
     public init(size: UInt64, free: UInt64) {
@@ -15,7 +15,7 @@ public struct DiskSpace: Hashable, Sendable {
         self.free = free
     }
 
-    /// Nil when it can't be told. May block, where the file system does.
+    /// Returns nil when it can't be determined. May block if the file system does.
     public init?(of path: String) {
         var found = statvfs()
         guard statvfs(path, &found) == 0 else { return nil }

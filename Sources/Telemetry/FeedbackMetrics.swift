@@ -3,7 +3,7 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// What SES tells of messages that it has taken, and how its queue stands.
+/// Counts what SES reports of messages, and shows the state of its queue.
 struct FeedbackMetrics: Sendable {
     private let messages: Counter
     private let events: [EventKind: Counter]
@@ -24,7 +24,7 @@ struct FeedbackMetrics: Sendable {
         case leftAlone = "left_alone"
     }
 
-    /// Kinds that SES tells.
+    /// The kinds of event that SES reports.
     private static let kinds: [EventKind] = [.delivered, .delayed, .bounced, .complained, .rejected, .failed]
 
     init(_ registry: PrometheusRegistry) {
@@ -63,7 +63,8 @@ struct FeedbackMetrics: Sendable {
             dropped[.unknownRecipient]?.increment(by: outcome.unknownRecipients)
             dropped[.expired]?.increment(by: outcome.expired)
             dropped[.crowdedOut]?.increment(by: outcome.crowdedOut)
-            // Of all that wait the store tells only when it looks through them, which follows within a second.
+            // The store reports the number of all waiting events only when it looks for their messages, which follows
+            // within a second.
             if matched { waiting.set(outcome.waiting) }
         case .passedOver(let what): passedOver[what]?.increment()
         case .unknownKind: dropped[.unknownKind]?.increment()

@@ -4,7 +4,7 @@ import Metrics
 import NIOOpenSSL
 import PrometheusMetrics
 
-/// What happens on HTTP connections, and what requests are answered with.
+/// Counts what happens on HTTP connections, and the answers to requests.
 struct HTTPMetrics: Sendable {
     private let https: Counter
     private let http: Counter
@@ -14,7 +14,7 @@ struct HTTPMetrics: Sendable {
 
     private struct Request: Hashable {
         var route: HTTPRouteName
-        /// The first digit of the status.
+        /// The first digit of the status code.
         var kind: Int
     }
 

@@ -1,15 +1,17 @@
 import RelayCore
 import Synchronization
 
-/// Whether some parts of the relay are well: each is asked, all at a time, and gets a limited time to answer.
+/// Checks whether some parts of the relay are healthy. All are asked at the same time, and each has a limited time to
+/// answer.
 ///
-/// A part that hangs is asked only once, however often somebody wants to know: what waits for it is bounded.
+/// A part that hangs is asked only once, however often the health is requested. So the number of waiting checks is
+/// bounded.
 public final class Health: Sendable {
     public struct Part: Sendable {
         public var name: String
-        /// For so long an answer counts: asking may cost something.
+        /// How long an answer may be reused, since a check may be expensive.
         public var freshFor: Duration
-        /// Throws when the part is not well. What it throws is shown.
+        /// Throws when the part is not healthy. The error is shown.
         public var ask: @Sendable () async throws -> Void
 
         public init(
@@ -21,7 +23,7 @@ public final class Health: Sendable {
         }
     }
 
-    /// How a part is; well if there is no problem.
+    /// The state of a part. It is healthy if there is no problem.
     public struct Finding: Hashable, Sendable {
         public var name: String
         public var problem: String?
@@ -32,7 +34,7 @@ public final class Health: Sendable {
         }
     }
 
-    /// Why a part is not well.
+    /// Why a part is not healthy.
     public struct Problem: Error, CustomStringConvertible {
         public var description: String
 
@@ -41,9 +43,9 @@ public final class Health: Sendable {
 
     private enum Inquiry {
         case underWay(Task<String?, Never>)
-        /// Somebody has waited for it as long as it is waited.
+        /// The part did not answer within the time limit.
         case overdue
-        /// Counts up to a moment.
+        /// The answer may be reused until this time.
         case answered(problem: String?, until: MonotonicTime)
     }
 
@@ -52,14 +54,14 @@ public final class Health: Sendable {
     private let clock: any RelayClock
     private let inquiries = Mutex<[String: Inquiry]>([:])
 
-    /// - Parameter parts: with distinct names.
+    /// - Parameter parts: their names must be distinct.
     public init(_ parts: [Part], clock: any RelayClock, limit: Duration = .seconds(5)) {
         self.parts = parts
         self.clock = clock
         self.limit = limit
     }
 
-    /// In the order of the parts.
+    /// Returns the findings in the order of the parts.
     public func findings() async -> [Finding] {
         await withTaskGroup(of: (Int, Finding).self) { group in
             for (index, part) in parts.enumerated() {
@@ -87,7 +89,7 @@ public final class Health: Sendable {
 
     static let silence = "does not answer"
 
-    /// The one that is under way, an answer that still counts, or a new one.
+    /// Returns the check that is running, an answer that may be reused, or a new check.
     private func inquiry(about part: Part) -> Inquiry {
         inquiries.withLock { inquiries in
             switch inquiries[part.name] {

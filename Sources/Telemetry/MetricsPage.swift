@@ -4,15 +4,16 @@ import PrometheusMetrics
 import RelayCore
 import Synchronization
 
-/// The page of metrics: what has been counted, and how the relay stands at the moment in which somebody looks.
+/// The metrics page: what has been counted, and the relay's state at the time of the request.
 ///
-/// Counting a queue of a million takes a fifth of a second, so it is done for who looks, by one at a time, and so seldom
-/// that it takes 2 % of the time, though once a minute; in between the last count is shown.
+/// To count a queue of a million takes a fifth of a second. So the queue is counted only for requests, by one count at
+/// a time, and so seldom that it takes 2 % of the time, but at least once a minute if requested. In between, the last
+/// count is shown.
 public final class MetricsPage: Sendable {
-    /// Where the state is found.
+    /// The sources of the relay's state.
     public struct Sources: Sendable {
         public var queue: @Sendable () async throws -> QueueStatus
-        /// Calls of webhooks that wait, and webhooks that the relay has disabled.
+        /// The number of webhook calls that wait, and of webhooks that the relay has disabled.
         public var webhooks: @Sendable () async throws -> (waiting: Int, disabled: Int)
         public var openConnections: @Sendable () -> Int
         public var certificates: @Sendable () -> [TLSCertificateInfo]
@@ -36,7 +37,7 @@ public final class MetricsPage: Sendable {
     private struct State {
         var countAgainAt = MonotonicTime.distantPast
         var counting: Task<Void, Never>?
-        /// By kind of key, so that one that is no longer in use goes.
+        /// By kind of key, so that the series of a kind that is no longer in use is removed.
         var expiries: [String: Meter] = [:]
     }
 
@@ -68,11 +69,12 @@ public final class MetricsPage: Sendable {
         }
     }
 
-    /// Of the time of one core, this part may go into counting the queue.
+    /// The part of one core's time that counting the queue may take.
     static let share = 0.02
-    /// Seconds for which a count is fresh, however little it took.
+    /// The number of seconds for which a count is reused, however short it was.
     static let shortestPause = 1.0
-    /// Seconds after which it is done again, however long it takes: who watches must see that something moves.
+    /// The number of seconds after which the queue is counted again, however long it takes. Whoever watches must see
+    /// changes.
     static let longestPause = 60.0
 
     /// - Parameter limit: how long the page waits for the database.
@@ -108,10 +110,10 @@ public final class MetricsPage: Sendable {
 
     static let contentType = PrometheusRegistry.contentType
 
-    /// The page as it is now. Comes also when the database does not answer.
+    /// The page at this time. It also comes when the database does not answer.
     func text() async -> String {
         if let counting = counting() {
-            // What comes later is for who looks next.
+            // A result that comes later is shown at the next request.
             if await within(limit, { await counting.value }) == nil {
                 show(nil)
                 show(webhooks: nil)
@@ -126,7 +128,7 @@ public final class MetricsPage: Sendable {
         return metrics.registry.exposition()
     }
 
-    /// The count that is under way, or one that begins; nil while the last one is fresh.
+    /// Returns the count that is running, or a new one. Nil while the last count may be reused.
     private func counting() -> Task<Void, Never>? {
         state.withLock { state in
             if let counting = state.counting { return counting }
@@ -150,13 +152,13 @@ public final class MetricsPage: Sendable {
         }
     }
 
-    /// Nil: nobody knows.
+    /// Nil means unknown.
     private func show(webhooks backlog: (waiting: Int, disabled: Int)?) {
         webhookBacklog.set(backlog.map { Double($0.waiting) } ?? .nan)
         disabledWebhooks.set(backlog.map { Double($0.disabled) } ?? .nan)
     }
 
-    /// Nil: nobody knows.
+    /// Nil means unknown.
     private func show(_ status: QueueStatus?) {
         storeUp.set(status == nil ? 0 : 1)
         let now = clock.now()

@@ -9,10 +9,10 @@ import SMTPServer
 import SenderReports
 import Webhooks
 
-/// What the relay counts. Told of by the observers of its modules, which know nothing of metrics.
+/// All metrics that the relay counts. The observers of its modules call it; the modules know nothing of metrics.
 ///
-/// Each series is there from the start, at 0, so that the first event is seen as a change; and each is found once, here:
-/// counting is an atomic addition, or for a histogram a short lock.
+/// Each series exists from the start with the value 0, so that the first event is seen as a change. Each series is
+/// looked up only once, here. To count is then an atomic addition, or a short lock for a histogram.
 public final class RelayMetrics: Sendable {
     let registry: PrometheusRegistry
     let delivery: DeliveryMetrics
@@ -38,7 +38,7 @@ public final class RelayMetrics: Sendable {
         registry.gauge(Catalogue.build, [("version", version)]).set(1)
     }
 
-    /// More than there are; in the way of a mistake, not of growth.
+    /// More than there are. The limit catches mistakes and does not depend on growth.
     static let maximumSeries = 300
 
     public func observe(_ event: SMTPEvent) { smtp.observe(event) }
@@ -48,7 +48,7 @@ public final class RelayMetrics: Sendable {
     public func observe(_ event: WebhookDispatcher.Event) { webhooks.observe(event) }
     public func observe(_ event: SenderReportEvent) { senderReports.observe(event) }
     public func observe(_ event: FeedbackEvent) { feedback.observe(event) }
-    /// There is a queue to read.
+    /// Reports that a queue of events is configured.
     public func readsFeedback() { feedback.begins() }
     public func synced(seconds: Double) { syncSeconds.record(seconds) }
 }
@@ -67,7 +67,7 @@ extension PrometheusRegistry {
     }
 }
 
-/// One of something for each lane.
+/// A value for each lane.
 struct ByLane<Value: Sendable>: Sendable {
     private let live: Value
     private let test: Value

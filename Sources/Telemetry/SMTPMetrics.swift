@@ -2,7 +2,7 @@ import Metrics
 import PrometheusMetrics
 import SMTPServer
 
-/// What happens on SMTP connections.
+/// Counts what happens on SMTP connections.
 struct SMTPMetrics: Sendable {
     private let startTLS: Counter
     private let implicitTLS: Counter

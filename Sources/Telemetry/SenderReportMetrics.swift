@@ -3,7 +3,7 @@ import PrometheusMetrics
 import RelayCore
 import SenderReports
 
-/// What becomes of reports to the senders of messages.
+/// Counts the reports to the senders of messages, by outcome.
 struct SenderReportMetrics: Sendable {
     private let queued: Counter
     private let givenUp: Counter

@@ -2,7 +2,7 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// How the relay's mail stands with its recipients: what was told in the last 30 days, by lane.
+/// The bounces and complaints of the last 30 days, by lane.
 struct StandingMeters: Sendable {
     private struct Lanes: Sendable {
         let delivered: Meter
@@ -30,7 +30,7 @@ struct StandingMeters: Sendable {
         }
     }
 
-    /// Nil: nobody knows.
+    /// Nil means unknown.
     func show(_ status: QueueStatus?) {
         for lane in Lane.allCases {
             let counts = status.map { $0.feedback[lane] ?? FeedbackCounts() }
@@ -41,7 +41,7 @@ struct StandingMeters: Sendable {
             meters.hardBounced.set(known(\.hardBounces))
             meters.complained.set(known(\.complaints))
             let standing = counts.map(SendingStanding.init)
-            // One bounce of ten is no rate that anybody should be woken for.
+            // One bounce in ten emails is not a meaningful rate and should wake no one.
             let counted = standing.flatMap { $0.isTelling ? $0 : nil }
             meters.bounceRate.set(counted?.bounceRate ?? .nan)
             meters.complaintRate.set(counted?.complaintRate ?? .nan)

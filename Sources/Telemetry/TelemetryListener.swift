@@ -12,10 +12,10 @@ import ServiceLifecycle
     import Musl
 #endif
 
-/// Where metrics and health are asked for: `/metrics`, `/healthz` and `/readyz`, over HTTP without any protection, so on
-/// this machine only.
+/// The listener for metrics and health: `/metrics`, `/healthz` and `/readyz`. It uses HTTP without any protection, so
+/// it must be reachable only from this machine.
 ///
-/// Runs on event loops of its own, so that it can tell when those of the clients hang.
+/// It runs on event loops of its own, so that it can report when those of the clients hang.
 public struct TelemetryListener: Service {
     public enum Place: Hashable, Sendable, CustomStringConvertible {
         case address(host: String, port: Int)
@@ -34,8 +34,8 @@ public struct TelemetryListener: Service {
     private let logger: Logger
 
     /// - Parameters:
-    ///   - liveness: whether the relay works; if not, it must be restarted.
-    ///   - readiness: whether it can take mail now.
+    ///   - liveness: whether the relay works. If not, it must be restarted.
+    ///   - readiness: whether it can accept mail now.
     public init(_ place: Place, metrics: MetricsPage, liveness: Health, readiness: Health, logger: Logger) {
         self.place = place
         pages = TelemetryPages(metrics: metrics, liveness: liveness, readiness: readiness)
@@ -58,7 +58,7 @@ public struct TelemetryListener: Service {
             socket = file
             address = .unixDomainSocket(path: path)
         }
-        // What there is to say is said here.
+        // This type writes its own log lines.
         var quiet = logger
         quiet.logLevel = .error
         let (pages, logger, place) = (pages, logger, place)
@@ -82,13 +82,13 @@ public struct TelemetryListener: Service {
                 if let problem = socket?.open() {
                     logger.error("the metrics' socket can't be opened to others: \(problem)")
                 }
-                logger.notice("metrics to be had", metadata: ["address": "\(bound)"])
+                logger.notice("serving metrics", metadata: ["address": "\(bound)"])
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         do {
             try await server.run()
         } catch {
-            // NIO's own description has brackets and a number around the system's words.
+            // NIO's own description adds brackets and a number to the system's text.
             let cause = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             throw TelemetryListenError(place: place, cause: cause)
         }
@@ -96,7 +96,7 @@ public struct TelemetryListener: Service {
     }
 }
 
-/// The listener could not be bound.
+/// The error when the listener could not be bound.
 public struct TelemetryListenError: Error, CustomStringConvertible {
     public var place: TelemetryListener.Place
     public var cause: String
@@ -104,7 +104,7 @@ public struct TelemetryListenError: Error, CustomStringConvertible {
     public var description: String { "can't listen on \(place) (metrics.listen): \(cause)" }
 }
 
-/// What is answered to requests.
+/// The answers to requests.
 struct TelemetryPages: Sendable {
     let metrics: MetricsPage
     let liveness: Health
@@ -112,7 +112,7 @@ struct TelemetryPages: Sendable {
 
     func response(to request: Request) async -> Response {
         guard request.method == .get || request.method == .head else {
-            return text(.methodNotAllowed, "GET is all there is here\n", [.allow: "GET, HEAD"])
+            return text(.methodNotAllowed, "Only GET and HEAD are supported here\n", [.allow: "GET, HEAD"])
         }
         let response: Response
         switch request.uri.path {
@@ -120,12 +120,12 @@ struct TelemetryPages: Sendable {
             response = text(.ok, await metrics.text(), [.contentType: MetricsPage.contentType])
         case "/healthz": response = page(await liveness.findings())
         case "/readyz": response = page(await readiness.findings())
-        default: response = text(.notFound, "There are /metrics, /healthz and /readyz\n")
+        default: response = text(.notFound, "Not found; the paths are /metrics, /healthz and /readyz\n")
         }
         return request.method == .head ? response.createHeadResponse() : response
     }
 
-    /// A line for each part; 503 when one of them is not well.
+    /// Writes a line for each part. The status is 503 when one of them is not healthy.
     private func page(_ findings: [Health.Finding]) -> Response {
         let isWell = findings.allSatisfy { $0.problem == nil }
         let lines = findings.map { "\($0.name): \($0.problem ?? "ok")\n" }

@@ -3,7 +3,7 @@ import PrometheusMetrics
 import RelayCore
 import Webhooks
 
-/// What becomes of the calls of webhooks.
+/// Counts the calls of webhooks, by outcome.
 struct WebhookMetrics: Sendable {
     private enum Outcome: String, CaseIterable {
         case delivered, retried, failed, gone

@@ -49,7 +49,7 @@ class Metrics:
 def address(relay):
     """Where the relay tells its metrics."""
     return relay.wait_until(
-        lambda: re.search(r"metrics to be had address=(\S+)", relay.log_text()), "the metrics' listener")[1]
+        lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics' listener")[1]
 
 
 def ask(relay, path, method="GET"):
@@ -307,7 +307,7 @@ def test_a_unix_socket(own_relay, tmp_path):
     relay.stop(signal.SIGKILL)
     assert path.exists()
     relay.start()
-    relay.wait_until(lambda: len(re.findall("metrics to be had", relay.log_text())) == 2, "the socket again")
+    relay.wait_until(lambda: len(re.findall("serving metrics", relay.log_text())) == 2, "the socket again")
     assert ask_unix(path)[0] == 200
     assert relay.stop() == 0
     assert not path.exists()

@@ -120,7 +120,7 @@ def test_over_ipv6(relay, tmp_path, version):
 
 def connections(relay):
     """How many the relay has accepted."""
-    address = relay.wait_until(lambda: re.search(r"metrics to be had address=(\S+)", relay.log_text()), "the metrics")[1]
+    address = relay.wait_until(lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics")[1]
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=DEADLINE) as answer:
         samples = re.findall(r"^hiveku_relay_connections_total\{.*\} (\d+)", answer.read().decode(), re.M)
     return sum(map(int, samples))
