@@ -57,8 +57,8 @@ void COpenSSL_X509_visit_alternative_names(
     X509 *certificate, void *argument,
     void (*visit)(void *argument, int kind, const unsigned char *bytes, int length));
 
-/// Adds the extension `nid` with `value` in the notation of OpenSSL's configuration files to a certificate that is its
-/// own issuer. Returns 1, or 0 with the error queue filled.
+/// Adds the extension `nid` to a self-signed certificate. `value` is in the notation of OpenSSL's configuration files.
+/// Returns 1, or 0 with the error queue filled.
 int COpenSSL_X509_add_extension(X509 *certificate, int nid, const char *value);
 
 #endif
