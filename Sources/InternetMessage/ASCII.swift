@@ -1,5 +1,5 @@
-/// Classes of octets in the grammars of RFC 5321 and RFC 5322. What `MessageComposition` needs too is `package`, and inlinable, as its loops
-/// look at each octet.
+/// Classes of octets in the grammars of RFC 5321 and RFC 5322. Those that `MessageComposition` also needs are
+/// `package`. They are inlinable, because its loops look at each octet.
 extension UInt8 {
     @inlinable package static var tab: UInt8 { UInt8(ascii: "\t") }
     @inlinable package static var lf: UInt8 { 0x0A }
@@ -21,16 +21,16 @@ extension UInt8 {
     @inlinable package static var questionMark: UInt8 { UInt8(ascii: "?") }
     @inlinable package static var equalsSign: UInt8 { UInt8(ascii: "=") }
 
-    /// Space or horizontal tab (RFC 5234 WSP).
+    /// A space or a horizontal tab (RFC 5234 WSP).
     @inlinable package var isBlank: Bool { self == .space || self == .tab }
 
-    /// A blank, or an octet of the CRLF in a fold. Only for octets of a field whose folds are known to be well-formed.
+    /// A blank, or an octet of a fold's CRLF. Use it only for fields whose folds are known to be well-formed.
     var isFoldingWhiteSpace: Bool { isBlank || self == .cr || self == .lf }
 
-    /// C0 control or DEL.
+    /// A C0 control character or DEL.
     var isControl: Bool { self < 0x20 || self == 0x7F }
 
-    /// RFC 5322 section 3.2.3.
+    /// A character of an atom (RFC 5322 section 3.2.3).
     @inlinable package var isAtomText: Bool {
         switch self {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -45,7 +45,7 @@ extension UInt8 {
         }
     }
 
-    /// Of a hexadecimal digit in either case; nil for any other octet.
+    /// The value of a hexadecimal digit in either case; nil for other octets.
     var hexValue: UInt8? {
         switch self {
         case 0x30...0x39: self - 0x30
@@ -55,7 +55,7 @@ extension UInt8 {
         }
     }
 
-    /// The six bits that the digit stands for in base64 (RFC 2045 section 6.8); nil for any other octet.
+    /// The six bits that the digit means in base64 (RFC 2045 section 6.8); nil for other octets.
     var base64Value: UInt8? {
         switch self {
         case 0x41...0x5A: self - 0x41
@@ -67,6 +67,6 @@ extension UInt8 {
         }
     }
 
-    /// Lower case for A to Z, itself otherwise.
+    /// The octet in lower case if it is A to Z, otherwise the octet itself.
     @inlinable package var asciiLowercased: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
 }

@@ -1,33 +1,34 @@
-/// The mailbox of RFC 5321 section 4.1.2, which is the addr-spec of RFC 5322 section 3.4.1 without comments, blanks and
-/// obsolete forms.
+/// The mailbox of RFC 5321 section 4.1.2. It equals the addr-spec of RFC 5322 section 3.4.1 without comments, blanks
+/// and obsolete forms.
 public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
-    /// 1 to 64 octets of ASCII in one canonical form: bare where a Dot-string can say it, else quoted, with only `"` and
-    /// `\` escaped. Compared octet by octet (RFC 5321 section 2.4: only the host it belongs to may ignore case).
+    /// The local part, 1 to 64 octets of ASCII in a canonical form. It is unquoted if it can be a Dot-string. Otherwise
+    /// it is quoted, and only `"` and `\` are escaped. It is compared octet by octet, because only the host of the
+    /// mailbox may ignore case (RFC 5321 section 2.4).
     public let localPart: String
     public let domain: AddrDomain
 
-    /// `localPart@domain`, as it may stand in a command or a field.
+    /// `localPart@domain`, in the form for a command or a header field.
     public var text: String { localPart + "@" + domain.text }
 
     public var description: String { text }
 
-    /// The domain as a name; nil for an address literal.
+    /// The domain as a name. Nil for an address literal.
     public var domainName: DomainName? {
         if case .name(let name) = domain { name } else { nil }
     }
 
-    /// The longest mailbox in octets: what fits between the brackets of a path.
+    /// The longest mailbox in octets: what fits into the brackets of a path.
     public static let maximumLength = SMTPPath.maximumLength - 2
 
-    /// Parses a whole mailbox, `local@domain`, without angle brackets or display name.
+    /// Parses a whole mailbox, `local@domain`, without angle brackets and display name.
     public init(parsing bytes: some Collection<UInt8>) throws(AddressError) {
-        // Bounded before it is copied; whatever is longer is too long, whatever it holds.
+        // The length is checked before the copy. A longer text is too long, whatever it contains.
         guard bytes.count <= AddrSpec.maximumLength else { throw .tooLong }
         let octets = Array(bytes)
         try AddressScanner.checkOctets(octets[...])
         var scanner = AddressScanner(octets[...])
         let mailbox = try scanner.mailbox()
-        guard scanner.isAtEnd else { throw .syntax("There is text behind the address") }
+        guard scanner.isAtEnd else { throw .syntax("There is text after the address") }
         self = mailbox
     }
 
@@ -37,10 +38,11 @@ public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What stands behind the `@` of a mailbox.
+/// The part of a mailbox after the `@`.
 public enum AddrDomain: Hashable, Sendable {
     case name(DomainName)
-    /// An IPv4 or IPv6 address literal (RFC 5321 section 4.1.3) with its brackets, letters lowered, the tag as `IPv6:`.
+    /// An IPv4 or IPv6 address literal with its brackets (RFC 5321 section 4.1.3). Letters are in lower case, except
+    /// the tag `IPv6:`.
     case literal(String)
 
     public var text: String {
@@ -51,21 +53,24 @@ public enum AddrDomain: Hashable, Sendable {
     }
 }
 
-/// Why an address is refused. No case carries octets of the input, so that each can be logged and sent to a client.
+/// Why an address is refused. No case contains octets of the input, so each can be logged and sent to a client.
 public enum AddressError: Error, Hashable, Sendable {
-    /// An octet above 127: SES takes no internationalised local parts (RFC 6532), and SMTPUTF8 is not offered.
+    /// The address has an octet above 127. SES accepts no internationalised local parts (RFC 6532), and the relay does
+    /// not offer SMTPUTF8.
     case nonASCII
-    /// What is wrong, as a plain sentence without final stop.
+    /// A plain sentence, without a full stop, that says what is wrong.
     case syntax(String)
-    /// A local part over 64, a domain over 253 or a path over 256 octets (RFC 5321 section 4.5.3.1).
+    /// The local part has more than 64 octets, the domain more than 253, or the path more than 256 (RFC 5321 section
+    /// 4.5.3.1).
     case tooLong
 
-    /// A plain ASCII sentence that tells what to change.
+    /// A plain ASCII sentence that says what to change.
     public var explanation: String {
         switch self {
-        case .nonASCII: "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+        case .nonASCII:
+            "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
         case .syntax(let text): text
-        case .tooLong: "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
+        case .tooLong: "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
         }
     }
 }

@@ -1,11 +1,14 @@
-/// Reads To, Cc and Reply-To by the rules of SES's parser, so that what SES would refuse is refused before it is queued.
+/// Reads To, Cc and Reply-To by the rules of SES's parser. So a message that SES would refuse is refused before it is
+/// queued.
 ///
-/// SES's refusals quote JavaMail's `InternetAddress` in its strict form, and with the check of each address that follows
-/// (`validate`). The rules here are that parser's, not those of RFC 5322: it takes text behind an angle address and a
-/// route, for instance. It looks at every member of a group less closely than at an address outside of one. What is stricter
-/// here: an address with an octet above 127, which SES documents that it does not take.
+/// SES's refusals quote JavaMail's `InternetAddress` in strict mode, with its check of each address (`validate`). This
+/// type follows the rules of that parser, not those of RFC 5322. For instance, text after an angle address and source
+/// routes are accepted, and the members of a group are checked less strictly than other addresses. In one case it is
+/// stricter: it refuses addresses with an octet above 127, because SES's documentation says that SES does not accept
+/// them.
 enum AddressListField {
-    /// Whether the field names anybody. False for a field of blanks, comments and lone separators, which SES refuses too.
+    /// Whether the field contains an address. False for a field that has only blanks, comments and separators, which
+    /// SES refuses too.
     ///
     /// - Throws: `MessageRejection.address` with the field, the number and text of the address, and what to write.
     static func holdsAddress(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> Bool {
@@ -20,7 +23,7 @@ enum AddressListField {
     }
 }
 
-/// What is wrong with a list of addresses. The text of the address is an excerpt: printable ASCII, a few octets.
+/// A mistake in a list of addresses. The address's text is an excerpt: a few octets of printable ASCII.
 private struct AddressListFault: Error {
     private let what: String
 
@@ -36,13 +39,13 @@ private struct AddressListFault: Error {
 
 private struct AddressListReader {
     private let bytes: ArraySlice<UInt8>
-    /// Whether an address must be local@domain. Members of a group may be anything that separates.
+    /// Whether an address must be local@domain. The members of a group may be any text between separators.
     private let checksWholly: Bool
 
     private var index: Int
-    /// Where the current address begins: its first octet that is neither blank nor comment, or what follows a `<`.
+    /// Where the current address begins: at its first octet outside blanks and comments, or after a `<`.
     private var start: Int?
-    /// Where it ends; nil as long as that is not known.
+    /// Where it ends. Nil while that is unknown.
     private var end: Int?
     private var hasAngle = false
     private var isInGroup = false
@@ -106,7 +109,7 @@ private struct AddressListReader {
         throw fault("a parenthesis without its closing one")
     }
 
-    /// Ends at `closing`.
+    /// Moves to the next `closing`.
     private mutating func skip(to closing: UInt8, _ what: String) throws(AddressListFault) {
         let opening = index
         start = start ?? index
@@ -168,7 +171,8 @@ private struct AddressListReader {
         end = nil
     }
 
-    /// Whether this is a group, after a look at its members. SES's parser looks for the first colon, also within quotes.
+    /// Checks the members and returns whether this is a group. SES's parser looks for the first colon, also within
+    /// quotes.
     private func isGroup(_ address: ArraySlice<UInt8>) throws(AddressListFault) -> Bool {
         guard address.last == .semicolon, let colon = address.firstIndex(of: .colon), colon > address.startIndex else {
             return false
@@ -178,18 +182,18 @@ private struct AddressListReader {
         return true
     }
 
-    /// Looks at one address without its name, blanks taken off both ends.
+    /// Checks one address without its name. It has no blanks at its ends.
     private func check(
         _ address: ArraySlice<UInt8>, hasRoute: Bool, needsDomain: Bool
     ) throws(AddressListFault) {
         func fault(_ what: String) -> AddressListFault { AddressListFault(what, number: count + 1, of: address) }
         guard !address.isEmpty else { throw fault("nothing") }
-        if address.contains(where: { $0 >= 0x80 }) { throw fault("a non-ASCII character, which SES does not take,") }
+        if address.contains(where: { $0 >= 0x80 }) { throw fault("a non-ASCII character, which SES does not accept,") }
         var start = address.startIndex
         if hasRoute, address.first == .at {
-            // RFC 5321 appendix C: @one,@two:user@example.com.
+            // The form of RFC 5321 appendix C: @one,@two:user@example.com.
             while let stop = address[start...].firstIndex(where: { $0 == .comma || $0 == .colon }) {
-                guard address[start] == .at else { throw fault("a route that is none") }
+                guard address[start] == .at else { throw fault("a malformed route") }
                 start = stop + 1
                 if address[stop] == .colon { break }
             }
@@ -206,7 +210,7 @@ private struct AddressListReader {
             if byte == .quote {
                 if isQuoted {
                     let isLast = index + 1 == address.endIndex
-                    if needsDomain, !isLast, address[index + 1] != .at { throw fault("text behind a quoted part") }
+                    if needsDomain, !isLast, address[index + 1] != .at { throw fault("text after a quoted part") }
                 } else if needsDomain, index != address.startIndex {
                     throw fault("text before a quoted part")
                 }
@@ -226,13 +230,13 @@ private struct AddressListReader {
             }
             if byte <= .space || byte == 0x7F {
                 throw fault(
-                    address.contains(.at) ? "a blank or control character before the @" : "no @domain behind the name")
+                    address.contains(.at) ? "a blank or control character before the @" : "no @domain after the name")
             }
             if byte.isAddressSpecial { throw fault("a character that needs double quotes") }
         }
         guard !isQuoted else { throw fault("a double quote without its closing one") }
         guard let at else {
-            // An @ that is escaped counts for one when it is the last octet.
+            // An escaped @ counts as an @ when it is the last octet.
             if needsDomain || last == .at { throw fault("no @domain") }
             return
         }
@@ -242,8 +246,8 @@ private struct AddressListReader {
     private func checkDomain(
         _ domain: ArraySlice<UInt8>, _ fault: (String) -> AddressListFault
     ) throws(AddressListFault) {
-        guard let first = domain.first else { throw fault("nothing behind the @") }
-        guard first != .dot else { throw fault("a dot behind the @") }
+        guard let first = domain.first else { throw fault("nothing after the @") }
+        guard first != .dot else { throw fault("a dot after the @") }
         var isLiteral = false
         var previous: UInt8?
         for index in domain.indices {
@@ -257,7 +261,9 @@ private struct AddressListReader {
             } else if byte <= .space || byte == 0x7F {
                 throw fault("a blank or control character in the domain")
             } else if !isLiteral {
-                guard byte.isHostNameText || byte == .dot else { throw fault("a character that no domain holds") }
+                guard byte.isHostNameText || byte == .dot else {
+                    throw fault("a character that is not allowed in a domain")
+                }
                 guard byte != .dot || previous != .dot else { throw fault("two dots in a row") }
             }
             previous = byte
@@ -267,7 +273,7 @@ private struct AddressListReader {
 }
 
 extension UInt8 {
-    /// The specials of RFC 5322 section 3.2.3 that an address may not hold outside of quotes, `.` and `@` aside.
+    /// The specials of RFC 5322 section 3.2.3 that an address may not contain outside quotes, except `.` and `@`.
     fileprivate var isAddressSpecial: Bool {
         switch self {
         case .leftParenthesis, .rightParenthesis, .less, .greater, .comma, .semicolon, .colon, .backslash, .quote,

@@ -1,4 +1,4 @@
-/// Reads the productions of RFC 5321 section 4.1.2 from the front of a slice.
+/// Reads the grammar of RFC 5321 section 4.1.2 from the front of a slice.
 struct AddressScanner {
     private let bytes: ArraySlice<UInt8>
     private(set) var index: Int
@@ -19,7 +19,8 @@ struct AddressScanner {
         return true
     }
 
-    /// Refuses what no address holds, before any grammar, so that the same octets get the same answer wherever they stand.
+    /// Refuses octets that no address contains. This comes before the grammar, so that the same octets get the same
+    /// answer wherever they are.
     static func checkOctets(_ bytes: ArraySlice<UInt8>) throws(AddressError) {
         var hasControl = false
         for byte in bytes {
@@ -58,7 +59,7 @@ struct AddressScanner {
     private static let badDot = AddressError.syntax(
         "The local part of the address begins or ends with a dot or has two dots in a row")
 
-    /// Reads a Quoted-string and returns its canonical form, which is bare where a Dot-string can say the same.
+    /// Reads a Quoted-string and returns its canonical form. That form is unquoted if a Dot-string can express it.
     private mutating func quotedString() throws(AddressError) -> String {
         let start = index
         index += 1
@@ -77,9 +78,9 @@ struct AddressScanner {
         }
         guard index - start <= Self.maximumLocalPart else { throw .tooLong }
         guard !content.isEmpty else { throw .syntax("The address has nothing before the @") }
-        // SES's parser takes the quote behind two backslashes for an escaped one.
+        // After two backslashes, SES's parser takes the closing quote for an escaped one.
         guard content.last != .backslash else {
-            throw .syntax("A quoted local part ends with a backslash, which SES does not take")
+            throw .syntax("A quoted local part ends with a backslash, which SES does not accept")
         }
         return Self.canonicalLocalPart(content)
     }
@@ -108,7 +109,7 @@ struct AddressScanner {
         if next == .leftBracket { return .literal(try addressLiteral()) }
         let start = index
         while let byte = next, byte.isAtomText || byte == .dot { index += 1 }
-        guard index > start else { throw .syntax("The address has no domain behind the @") }
+        guard index > start else { throw .syntax("The address has no domain after the @") }
         guard index - start <= DomainName.maximumLength else { throw .tooLong }
         guard let name = DomainName(ascii: bytes[start..<index]) else {
             if bytes[index - 1] == .dot { throw .syntax("The domain of the address ends with a dot") }
@@ -141,7 +142,7 @@ struct AddressScanner {
         guard parts.count == 4 else { return false }
         return parts.allSatisfy { part in
             guard (1...3).contains(part.count), part.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return false }
-            // A leading zero is octal to some resolvers.
+            // Some resolvers read a leading zero as octal.
             guard part.count == 1 || part.first != 0x30 else { return false }
             return part.reduce(0) { $0 * 10 + Int($1 - 0x30) } <= 255
         }
@@ -155,11 +156,11 @@ struct AddressScanner {
             guard isIPv4(last), groups.count >= 2 else { return false }
             groups.removeLast()
             count = 2
-            // "::1.2.3.4" leaves "", "" and needs no third empty group.
+            // "::1.2.3.4" leaves two empty groups and needs no third.
             if groups.last?.isEmpty == true, groups.count == 2, groups[0].isEmpty { return true }
             if groups.last?.isEmpty == true { groups.append([]) }
         }
-        // The gap, "::", is one empty group inside, two at an end, three alone.
+        // The gap, "::", leaves one empty group inside, two at an end, and three alone.
         var gaps = 0
         var position = 0
         while position < groups.count {

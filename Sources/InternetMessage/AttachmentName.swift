@@ -1,19 +1,19 @@
-/// The name of an attached file, decoded as far as its ending matters.
+/// The name of an attached file, decoded as far as its ending requires.
 struct AttachmentName {
     private let octets: [UInt8]
 
-    /// Takes the value of a parameter. Encoded words (RFC 2047) have no place in a parameter, but many clients write them
-    /// there, and readers decode them.
+    /// Takes the value of a parameter. Encoded words (RFC 2047) are not allowed in a parameter, but many clients write
+    /// them there, and readers decode them.
     init(_ value: ArraySlice<UInt8>) {
         var octets = Self.decodingWords(value)
-        // The octets of two-octet charsets, and what Windows ignores at the end of a file name.
+        // Removes NUL, which is part of two-octet charsets, and what Windows ignores at the end of a file name.
         octets.removeAll { $0 == 0 }
         while let last = octets.last, last <= .space || last == .dot { octets.removeLast() }
         self.octets = octets
     }
 
-    /// What stands behind the last dot, in lower case; nil for a name without a dot, or with a longer ending than any list
-    /// holds.
+    /// The text after the last dot, in lower case. Nil for a name without a dot, or with an ending that is longer than
+    /// any in a list.
     var ending: String? {
         guard let dot = octets.lastIndex(of: .dot) else { return nil }
         let ending = octets[(dot + 1)...]
@@ -21,11 +21,11 @@ struct AttachmentName {
         return String(decoding: ending.map(\.asciiLowercased), as: UTF8.self)
     }
 
-    /// The name as a reply may show it. The end of a long name is what matters.
+    /// The name as a reply may show it. If it is long, its end is kept, because the ending matters.
     var excerpt: String { Excerpt.of(octets, keepsEnd: true) }
 
-    /// Decodes as the most lenient reader does: damaged words too, as far as that goes. Blanks between two words go. The charset
-    /// does not matter: all endings are ASCII.
+    /// Decodes like the most lenient reader, also damaged words as far as possible. Blanks between two words are
+    /// dropped. The charset does not matter, because all endings are ASCII.
     private static func decodingWords(_ value: ArraySlice<UInt8>) -> [UInt8] {
         var octets: [UInt8] = []
         var index = value.startIndex
@@ -44,7 +44,7 @@ struct AttachmentName {
         return octets + value[index...]
     }
 
-    /// An encoded word, `=?charset?encoding?text?=`, at its first octet.
+    /// Reads an encoded word, `=?charset?encoding?text?=`, at its first octet.
     private static func word(
         _ value: ArraySlice<UInt8>, at start: Int
     ) -> (text: ArraySlice<UInt8>, isBase64: Bool, end: Int)? {
@@ -82,13 +82,13 @@ struct AttachmentName {
         return octets
     }
 
-    /// Passes over what is no base64.
+    /// Skips octets that are not base64.
     private static func base64(_ text: ArraySlice<UInt8>) -> [UInt8] {
         var octets: [UInt8] = []
         var buffer: UInt32 = 0
         var bits: UInt32 = 0
         for byte in text {
-            // What follows the padding is no text.
+            // What follows the padding is not text.
             if byte == .equalsSign { return octets }
             guard let value = byte.base64Value else { continue }
             buffer = buffer << 6 | UInt32(value)
@@ -102,25 +102,25 @@ struct AttachmentName {
     }
 }
 
-/// Endings of file names that are refused, without dot.
+/// The file name endings that are refused, without a dot.
 public struct AttachmentEndings: Hashable, Sendable {
     private let endings: Set<String>
 
-    /// Octets of an ending at most.
+    /// The longest ending in octets.
     public static let maximumLength = 32
 
-    /// Endings without dot; letters count in either case.
+    /// Takes endings without a dot. Case is ignored.
     public init(_ endings: some Sequence<String>) {
         self.endings = Set(endings.map { $0.lowercased() })
     }
 
-    /// Those of ``refusedBySES``.
+    /// The endings in ``refusedBySES``.
     public static let ses = AttachmentEndings(refusedBySES)
 
-    /// Whether an ending in lower case is among them.
+    /// Whether `ending`, in lower case, is one of them.
     func contains(_ ending: String) -> Bool { endings.contains(ending) }
 
-    /// What SES refuses: Amazon SES Developer Guide, "Unsupported attachment types"
+    /// The endings that SES refuses: Amazon SES Developer Guide, "Unsupported attachment types"
     /// (https://docs.aws.amazon.com/ses/latest/dg/mime-types.html).
     public static let refusedBySES = [
         "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh", "der", "exe", "fxp",

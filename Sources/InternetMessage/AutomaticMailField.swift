@@ -1,16 +1,16 @@
-/// A field by which a message says that a program sent it, or that no reports on it are wanted.
+/// A field which says that a program sent the message, or that no reports on it are wanted.
 enum AutomaticMailField {
-    /// RFC 3834 section 5.
+    /// Auto-Submitted (RFC 3834 section 5).
     case autoSubmitted
-    /// Not standard, and in wide use (RFC 3834 section 3.1.8).
+    /// Precedence. It is not a standard, but widely used (RFC 3834 section 3.1.8).
     case precedence
-    /// Microsoft's ([MS-OXCMAIL]): the kinds of answers that are not wanted.
+    /// Microsoft's X-Auto-Response-Suppress ([MS-OXCMAIL]). It lists the kinds of replies that are not wanted.
     case autoResponseSuppress
 
-    /// Whether reports on the message's failure are out of place.
+    /// Whether the field says that no failure report must be sent for the message.
     ///
-    /// - Parameter body: the field behind its colon. One that can't be read counts as automatic where it is Auto-Submitted: who
-    ///   writes that field at all is a program.
+    /// - Parameter body: the field after its colon. An Auto-Submitted field that can't be read counts as automatic,
+    ///   because only programs write that field.
     func tellsAutomaticMail(_ body: ArraySlice<UInt8>) -> Bool {
         var words = Words(body)
         switch self {
@@ -19,7 +19,7 @@ enum AutomaticMailField {
             guard let word = words.next() else { return false }
             return ["bulk", "junk", "list"].contains { Self.isWord(word, $0) }
         case .autoResponseSuppress:
-            // DR stands for reports of success, the rest for replies by people's mail clients. Neither is sent here.
+            // DR means success reports. The other words mean replies of people's mail clients. The relay sends neither.
             while let word = words.next() {
                 if Self.isWord(word, "ndr") || Self.isWord(word, "all") { return true }
             }
@@ -38,7 +38,7 @@ enum AutomaticMailField {
 
         init(_ body: ArraySlice<UInt8>) { tokens = MIMETokenizer(body) }
 
-        /// Nil at the end, or where the field can't be read on.
+        /// Returns nil at the end, or where the rest of the field can't be read.
         mutating func next() -> ArraySlice<UInt8>? {
             do throws(MIMEFault) {
                 while true {

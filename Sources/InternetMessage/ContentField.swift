@@ -1,4 +1,4 @@
-/// The header fields of a message or of a part that SES parses (RFC 2045, RFC 2183).
+/// The header fields of a message or a part that SES parses (RFC 2045, RFC 2183).
 enum ContentField: String, CaseIterable {
     case type = "Content-Type"
     case disposition = "Content-Disposition"
@@ -14,7 +14,7 @@ enum ContentField: String, CaseIterable {
             && zip(name, rawValue.utf8).allSatisfy { $0.asciiLowercased == $1.asciiLowercased }
     }
 
-    /// The parameter that names a file.
+    /// The parameter that contains a file name.
     fileprivate var fileNameParameter: String? {
         switch self {
         case .type: "name"
@@ -24,22 +24,24 @@ enum ContentField: String, CaseIterable {
     }
 }
 
-/// How a multipart entity says where its parts begin (RFC 2046 section 5.1).
+/// How the parts of a multipart entity are separated (RFC 2046 section 5.1).
 struct Multipart: Hashable {
-    /// The parameter `boundary`. Nil: it is missing, and the first line that begins with two hyphens tells.
+    /// The value of the parameter `boundary`. Nil when it is missing. The first line that begins with two hyphens is
+    /// then the boundary.
     var boundary: [UInt8]?
-    /// It is a multipart/report (RFC 6522).
+    /// Whether it is a multipart/report (RFC 6522).
     var isReport = false
 }
 
-/// Checks the Content fields of one message or part.
+/// Checks the Content fields of one message or one part.
 struct ContentFieldCheck {
     let refusedAttachments: AttachmentEndings
 
-    /// Checks one field, as it stands behind its colon.
+    /// Checks one field, given as the text after its colon.
     ///
-    /// - Parameter part: The number of the part, `2.1` for the first part of the second; nil for the message itself.
-    /// - Returns: How the parts are separated, where the field says that the entity is a multipart one.
+    /// - Parameter part: the number of the part, such as `2.1` for the first part of the second part; nil for the
+    ///   message itself.
+    /// - Returns: how the parts are separated, if the field says that the entity is a multipart.
     /// - Throws: `MessageRejection.mime` or `.attachment`.
     func check(
         _ field: ContentField, _ body: ArraySlice<UInt8>, part: String?
@@ -78,10 +80,10 @@ struct ContentFieldCheck {
             let advice = "write a type such as text/plain"
             guard case .atom(let type) = try tokens.next() else { throw MIMEFault("names no type; \(advice)") }
             guard try tokens.next().isSpecial(UInt8(ascii: "/")) else {
-                throw MIMEFault("has no / behind \"\(Excerpt.of(type))\"; \(advice)")
+                throw MIMEFault("has no / after \"\(Excerpt.of(type))\"; \(advice)")
             }
             guard case .atom(let subtype) = try tokens.next() else {
-                throw MIMEFault("has no subtype behind \"\(Excerpt.of(type))/\"; \(advice)")
+                throw MIMEFault("has no subtype after \"\(Excerpt.of(type))/\"; \(advice)")
             }
             let isMultipart = type.lazy.map(\.asciiLowercased).elementsEqual("multipart".utf8)
             return (isMultipart ? subtype : nil, try MIMEParameters(&tokens))
@@ -91,7 +93,7 @@ struct ContentFieldCheck {
             }
             return (nil, try MIMEParameters(&tokens))
         case .transferEncoding:
-            // The first token is the encoding; SES's parser passes over what stands before it.
+            // The first token is the encoding. SES's parser skips what comes before it.
             while true {
                 switch try tokens.next() {
                 case .atom, .end: return (nil, nil)

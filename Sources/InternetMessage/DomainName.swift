@@ -1,16 +1,18 @@
-/// A domain in the one form in which two domains are compared: lower-case ASCII (A-labels for internationalised names),
-/// labels of letters, digits and inner hyphens, without trailing dot (RFC 1035 section 2.3.1, RFC 5890 section 2.3).
+/// A domain in the form in which domains are compared: lower-case ASCII (A-labels for internationalised names), with
+/// labels of letters, digits and inner hyphens, and without a trailing dot (RFC 1035 section 2.3.1, RFC 5890 section
+/// 2.3).
 ///
-/// Underscores are refused: they name services in DNS, never the domain of a mailbox (RFC 5321 section 4.1.2). A last
-/// label of digits only is refused as well: such a name is an IPv4 address that lost its brackets.
+/// Underscores are refused, because they name services in DNS, never the domain of a mailbox (RFC 5321 section 4.1.2).
+/// A last label that has only digits is refused too, because such a name is an IPv4 address without its brackets.
 public struct DomainName: Hashable, Sendable, CustomStringConvertible {
     /// The domain, 1 to 253 octets.
     public let text: String
 
     public var description: String { text }
 
-    /// Takes a domain as it stands in an address. Nil for anything but 1 or more labels of 1 to 63 letters, digits and
-    /// inner hyphens, 253 octets in all. A trailing dot is refused, since the same mailbox would have two spellings.
+    /// Takes a domain as it is written in an address. It must have 1 or more labels of 1 to 63 letters, digits and
+    /// inner hyphens, and at most 253 octets; otherwise the result is nil. A trailing dot is refused, because the same
+    /// mailbox would have two spellings.
     public init?(ascii bytes: some Collection<UInt8>) {
         let count = bytes.count
         guard count >= 1, count <= Self.maximumLength else { return nil }
@@ -48,11 +50,12 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         text = String(decoding: lowered, as: UTF8.self)
     }
 
-    /// Takes a domain as a person writes it, in A-labels or U-labels, and keeps it in A-labels (RFC 5891).
+    /// Takes a domain as a person writes it, in A-labels or U-labels, and stores it in A-labels (RFC 5891).
     ///
-    /// Letters are lowered with Unicode's simple mapping. Labels may hold letters, digits, marks and hyphens. What is
-    /// *not* done, for want of the tables: normalisation to NFC and the contextual rules of RFC 5892. A name written in
-    /// decomposed form gives an A-label that differs from the registered one, hence matches nothing: it errs towards refusal.
+    /// Letters are put into lower case with Unicode's simple mapping. Labels may contain letters, digits, marks and
+    /// hyphens. Two things are *not* done, because they would need large tables: normalisation to NFC and the
+    /// contextual rules of RFC 5892. A name in decomposed form gives an A-label that differs from the registered one
+    /// and so matches nothing. This errs towards refusal.
     public init?(text: String) {
         if text.utf8.allSatisfy({ $0 < 0x80 }) {
             self.init(ascii: text.utf8)
@@ -70,7 +73,7 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         self.init(ascii: ascii)
     }
 
-    /// Whether this is a subdomain, at any depth, of `parent` (not `parent` itself).
+    /// Whether this is a subdomain of `parent` at any depth. `parent` itself is not.
     public func isSubdomain(of parent: DomainName) -> Bool {
         let own = text.utf8
         let suffix = parent.text.utf8
@@ -98,13 +101,14 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         for scalar in label {
             guard scalars.count < maximumLabelLength else { return nil }
             let lowered = scalar.properties.lowercaseMapping.unicodeScalars
-            // The simple mapping is one scalar; where the full one is longer (U+0130), the scalar has no U-label form.
+            // The simple mapping gives one scalar. If the full mapping is longer (U+0130), the scalar has no U-label
+            // form.
             guard lowered.count == 1, let only = lowered.first else { return nil }
             scalars.append(only)
         }
         if scalars.allSatisfy(\.isASCII) { return scalars.map { UInt8(truncatingIfNeeded: $0.value) } }
         guard let first = scalars.first, !isMark(first) else { return nil }
-        // "--" in third and fourth place is reserved for A-labels (RFC 5891 section 4.2.3.1).
+        // "--" in third and fourth position is reserved for A-labels (RFC 5891 section 4.2.3.1).
         if scalars.count >= 4, scalars[2] == "-", scalars[3] == "-" { return nil }
         guard scalars.first != "-", scalars.last != "-", scalars.allSatisfy(isAllowed) else { return nil }
         guard let encoded = Punycode.encode(scalars) else { return nil }
@@ -118,7 +122,7 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The categories from which RFC 5892 section 2.1 takes its letters and digits, without the full-width forms.
+    /// The categories of RFC 5892 section 2.1 for letters and digits, without the full-width forms.
     private static func isAllowed(_ scalar: Unicode.Scalar) -> Bool {
         if scalar == "-" { return true }
         if (0xFF00...0xFFEF).contains(scalar.value) { return false }

@@ -1,11 +1,12 @@
-/// Encoded words of RFC 2047 (with the language of RFC 2231 section 5): `=?charset*language?encoding?text?=`.
+/// The encoded words of RFC 2047, with the language of RFC 2231 section 5: `=?charset*language?encoding?text?=`.
 public enum EncodedWord {
-    /// Decodes the text of an unstructured field for display. Blanks between two encoded words go; UTF-8, US-ASCII and
-    /// ISO-8859-1 are decoded, words in other charsets or with damaged text stay as they are. Raw octets are read as
-    /// UTF-8 with replacement characters. The result may hold any character, controls too.
+    /// Decodes the text of an unstructured field for display. UTF-8, US-ASCII and ISO-8859-1 are decoded; words in
+    /// other charsets and damaged words stay as they are. Blanks between two encoded words are dropped. Raw octets are
+    /// read as UTF-8 with replacement characters. The result may contain any character, including control characters.
     public static func decode(_ bytes: ArraySlice<UInt8>) -> String {
         var text = ""
-        // Octets of adjacent words in one charset are joined before decoding: senders cut multi-octet characters in two.
+        // Octets of adjacent words in one charset are joined before decoding, because senders split multi-octet
+        // characters.
         var pending: (charset: Charset, octets: [UInt8])?
         func flush() {
             if let (charset, octets) = pending { text += charset.string(octets) }
@@ -59,14 +60,14 @@ public enum EncodedWord {
     }
 
     struct Word {
-        /// The charset's name without language.
+        /// The name of the charset, without the language.
         var charsetName: ArraySlice<UInt8>
         var charset: Charset? { Charset(charsetName) }
-        /// The decoded text; nil when it is damaged or the encoding is neither B nor Q.
+        /// The decoded text. Nil when it is damaged, or when the encoding is neither B nor Q.
         var octets: [UInt8]?
-        /// Whether it is base64 without its padding, of which some readers leave out the last octets.
+        /// Whether it is base64 without padding. Some readers drop the last octets of such text.
         var isShort: Bool
-        /// The index behind the closing `?=`.
+        /// The index after the closing `?=`.
         var end: Int
     }
 
@@ -81,11 +82,11 @@ public enum EncodedWord {
         return nil
     }
 
-    /// Reads an encoded word at its `=?`. Nil when the form is not there.
+    /// Reads an encoded word at its `=?`. Nil when there is no such word.
     static func parse(_ bytes: ArraySlice<UInt8>, at start: Int) -> Word? {
         guard let charsetEnd = bytes[(start + 2)...].firstIndex(of: .questionMark) else { return nil }
         let charset = bytes[(start + 2)..<charsetEnd]
-        // A dot is no token of RFC 2047, but the C library's name for ASCII has one: ANSI_X3.4-1968.
+        // A dot is not allowed in a token of RFC 2047, but the C library's name for ASCII has one: ANSI_X3.4-1968.
         guard !charset.isEmpty, charset.count <= 64, charset.allSatisfy({ $0.isAtomText || $0 == .dot }) else {
             return nil
         }
@@ -93,7 +94,8 @@ public enum EncodedWord {
         guard encodingAt + 1 < bytes.endIndex, bytes[encodingAt + 1] == .questionMark else { return nil }
         let textStart = encodingAt + 2
         var index = textStart
-        // A '?' that no '=' follows is no text of an encoded word (RFC 2047 section 2), but senders forget to encode it.
+        // A '?' without a '=' after it is not allowed in an encoded word (RFC 2047 section 2), but some senders do not
+        // encode it.
         while let mark = bytes[index...].firstIndex(of: .questionMark) {
             if mark + 1 < bytes.endIndex, bytes[mark + 1] == .equalsSign {
                 let text = bytes[textStart..<mark]
@@ -156,7 +158,7 @@ public enum EncodedWord {
                 octets.append(UInt8(truncatingIfNeeded: buffer >> UInt32(bits)))
             }
         }
-        // Six bits left over are a quantum of one character, which encodes nothing.
+        // Six remaining bits are a quantum of one character, which encodes nothing.
         return bits == 6 ? nil : octets
     }
 }

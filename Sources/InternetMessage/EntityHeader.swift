@@ -1,26 +1,28 @@
-/// The header section of a message or of a part of it (an entity, RFC 2045 section 2.4), read for display: whatever the octets are, there
-/// is a result.
+/// The header section of a message or of one of its parts (an entity, RFC 2045 section 2.4), read for display. Any
+/// octets give a result.
 struct EntityHeader {
     struct Field {
         var name: Range<Int>
-        /// What stands behind the colon, with its folds, without the last line end.
+        /// The text after the colon, with its folds and without the last line end.
         var body: Range<Int>
     }
 
-    /// In the order of the message, `EntityHeader.maximumFields` at most.
+    /// At most `EntityHeader.maximumFields` fields, in the order of the message.
     private(set) var fields: [Field] = []
     private(set) var isCutOff = false
 
-    /// A field that no reader looks for in a header as long as this is left out.
+    /// The largest number of fields that are kept. In a longer header, no reader looks for the fields that are left
+    /// out.
     static let maximumFields = 1000
 
     /// Takes the next line.
     ///
-    /// - Returns: Whether it belongs to the header. A line that is neither a field nor a continuation is the first one of the body.
+    /// - Returns: whether the line belongs to the header. A line that is neither a field nor a continuation is the
+    ///   first line of the body.
     mutating func take(_ line: Range<Int>, of bytes: [UInt8]) -> Bool {
         guard let first = bytes[line].first else { return false }
         if first.isBlank {
-            // Without a field before it, or behind one that was left out, it says nothing.
+            // It has no meaning without a field before it, or after a field that was left out.
             if !isCutOff, let last = fields.indices.last {
                 fields[last].body = fields[last].body.lowerBound..<line.upperBound
             }
@@ -40,32 +42,32 @@ struct EntityHeader {
     }
 }
 
-/// What the header of an entity says about its body.
+/// What an entity's header says about the entity's body.
 struct EntityContent {
-    /// `text/plain`, in lower case. That where the header names no type or not a valid one (RFC 2045 section 5.2).
+    /// The type in lower case. It is `text/plain` if the header names no type or an invalid one (RFC 2045 section 5.2).
     private(set) var type = "text/plain"
     private(set) var encoding = TransferEncoding.identity
     private(set) var charset = TextCharset.guessed
-    /// The body has parts, which stand behind this line; `type` is `multipart/…`.
+    /// The line that separates the parts of the body, if the body has parts; `type` is then `multipart/…`.
     private(set) var delimiter: [UInt8]?
-    /// `Content-Disposition: attachment`.
+    /// Whether the header says `Content-Disposition: attachment`.
     private(set) var isAttachment = false
     private(set) var fileName: String?
-    /// Without its angle brackets.
+    /// The Content-ID without its angle brackets.
     private(set) var contentID: String?
-    /// The file name is longer, or the Content-ID was left out.
+    /// Whether the file name was shortened or the Content-ID was left out.
     private(set) var isCutOff = false
 
-    /// Characters of a file name at most.
+    /// The most characters of a file name.
     static let longestFileName = 255
-    /// Octets of type and subtype at most (RFC 6838 section 4.2).
+    /// The most octets of type and subtype (RFC 6838 section 4.2).
     private static let longestType = 255
-    /// Octets of a Content-ID at most. A line has no more.
+    /// The most octets of a Content-ID. A line can't be longer.
     private static let longestContentID = 998
 
-    /// - Parameter isInDigest: It is a part of a multipart/digest (RFC 2046 section 5.1.5).
+    /// - Parameter isInDigest: whether it is a part of a multipart/digest (RFC 2046 section 5.1.5).
     init(_ header: EntityHeader, of bytes: [UInt8], isInDigest: Bool) {
-        // The first one of each counts.
+        // The first field of each name counts.
         func field(_ name: String) -> ArraySlice<UInt8>? {
             header.fields.first { field in
                 field.name.count == name.utf8.count
@@ -85,7 +87,7 @@ struct EntityContent {
         if let body = field("content-id") { contentID = readContentID(body) }
     }
 
-    /// Returns the file name in it.
+    /// Returns the file name in the field.
     private mutating func readType(_ body: ArraySlice<UInt8>) -> String? {
         var tokens = MIMETokenizer(body)
         guard case .atom(let type)? = try? tokens.next(), (try? tokens.next().isSpecial(UInt8(ascii: "/"))) == true,
@@ -95,14 +97,14 @@ struct EntityContent {
         let parameters = MIMEParameters(lenient: &tokens)
         if let name = parameters.value(of: "charset") { charset = TextCharset(name) ?? .guessed }
         if self.type.hasPrefix("multipart/"), let boundary = parameters.value(of: "boundary") {
-            // A boundary does not end in a blank (RFC 2046 section 5.1.1).
+            // A boundary does not end with a blank (RFC 2046 section 5.1.1).
             let end = boundary.lastIndex { !$0.isBlank }.map { $0 + 1 } ?? boundary.startIndex
             if end > boundary.startIndex { delimiter = [UInt8(ascii: "-"), UInt8(ascii: "-")] + boundary[..<end] }
         }
         return text(of: "name", in: parameters)
     }
 
-    /// Returns the file name in it.
+    /// Returns the file name in the field.
     private mutating func readDisposition(_ body: ArraySlice<UInt8>) -> String? {
         var tokens = MIMETokenizer(body)
         guard case .atom(let disposition)? = try? tokens.next() else { return nil }
@@ -110,7 +112,7 @@ struct EntityContent {
         return text(of: "filename", in: MIMEParameters(lenient: &tokens))
     }
 
-    /// Encoded words have no place in a parameter, but many clients write them there, and readers decode them.
+    /// Encoded words are not allowed in a parameter, but many clients write them there, and readers decode them.
     private mutating func text(of name: String, in parameters: MIMEParameters) -> String? {
         guard let value = parameters.value(of: name) else { return nil }
         let text: String

@@ -4,20 +4,22 @@
     import Musl
 #endif
 
-/// Finds the entities of a message that have no parts themselves (RFC 2046 section 5.1), for display.
+/// Finds the entities of a message that have no parts of their own (RFC 2046 section 5.1), for display.
 ///
-/// It reads what ``PartScanner`` would refuse: a message that is cut off anywhere, parts without a body, multiparts whose boundary never
-/// comes. It goes over the octets once; a line that begins with two hyphens is held against each open boundary.
+/// It reads messages that ``PartScanner`` would refuse: those that are cut off anywhere, parts without a body,
+/// multiparts whose boundary never comes. It reads the octets once. A line that begins with two hyphens is compared
+/// with each open boundary.
 struct EntityScanner {
     /// An entity without parts.
     struct Leaf {
         var content: EntityContent
         var body: Range<Int>
-        /// It is a multipart without its boundary, or without a first line of it. Its body is what there is.
+        /// Whether it is a multipart without a boundary, or without a line with its boundary. Its body is then
+        /// everything that follows.
         var isBrokenMultipart = false
     }
 
-    /// A multipart that is open.
+    /// A multipart whose end has not been reached.
     private struct Level {
         var content: EntityContent
         /// Two hyphens and the boundary.
@@ -33,17 +35,18 @@ struct EntityScanner {
 
     private let bytes: [UInt8]
     private let maximumDepth: Int
-    /// From the outermost to the innermost.
+    /// The open multiparts, from the outermost to the innermost.
     private var levels: [Level] = []
-    /// The entity whose body is being read; nil between parts.
+    /// The entity whose body is being read. Nil between parts.
     private var leaf: Leaf?
     private var position = 0
     /// The header section of the message itself.
     private(set) var header = EntityHeader()
-    /// A multipart was not opened because of the depth, or something of a header was left out.
+    /// Whether a multipart was not opened because it is too deep, or whether something in a header was left out.
     private(set) var isCutOff = false
 
-    /// - Parameter maximumDepth: Multiparts within one another. A deeper one is a leaf.
+    /// - Parameter maximumDepth: how many multiparts may be nested. A deeper multipart counts as an entity without
+    ///   parts.
     init(_ bytes: [UInt8], maximumDepth: Int) {
         self.bytes = bytes
         self.maximumDepth = maximumDepth
@@ -51,7 +54,7 @@ struct EntityScanner {
 
     /// Reads the message.
     ///
-    /// - Parameter take: Gets the leaves in the order of the message.
+    /// - Parameter take: gets the entities in the order of the message.
     mutating func scan(_ take: (Leaf) -> Void) {
         header = beginEntity(isInDigest: false, take)
         while position < bytes.count {
@@ -72,7 +75,7 @@ struct EntityScanner {
         close(downTo: 0, at: nil, take)
     }
 
-    /// Takes a line from `position`: its text, without LF or CRLF. A CR alone is no line end.
+    /// Takes the line at `position`: its text without LF or CRLF. A CR alone does not end a line.
     private mutating func nextLine() -> Range<Int> {
         let start = position
         let lf = bytes.withUnsafeBytes { bytes -> Int? in
@@ -87,7 +90,8 @@ struct EntityScanner {
         return start..<end
     }
 
-    /// Reads a header section and opens what its body is. Boundaries count within the section too, since a part may have no body.
+    /// Reads a header section and opens the body that it announces. Boundaries count within the section too, because a
+    /// part may have no body.
     private mutating func beginEntity(isInDigest: Bool, _ take: (Leaf) -> Void) -> EntityHeader {
         var header = EntityHeader()
         var end = position
@@ -118,9 +122,10 @@ struct EntityScanner {
         return header
     }
 
-    /// Ends the open leaf, and the levels from `depth` on.
+    /// Ends the open entity and the levels from `depth` on.
     ///
-    /// - Parameter line: Where the boundary begins that ends them. The line end before it belongs to the boundary. Nil: the message ends.
+    /// - Parameter line: where the boundary begins that ends them. The line end before it belongs to the boundary. Nil
+    ///   when the message ends.
     private mutating func close(downTo depth: Int, at line: Int?, _ take: (Leaf) -> Void) {
         func body(from start: Int) -> Range<Int> {
             var end = max(start, line ?? bytes.count)
@@ -141,7 +146,8 @@ struct EntityScanner {
         }
     }
 
-    /// Whether the line is a boundary of an open multipart: those of an outer one are looked for before those of one within it.
+    /// Whether the line is the boundary of an open multipart. Boundaries of outer multiparts are checked before those
+    /// of inner ones.
     private func delimiterLine(_ line: Range<Int>) -> (depth: Int, DelimiterLine)? {
         let hyphen = UInt8(ascii: "-")
         guard line.count > 2, bytes[line.lowerBound] == hyphen, bytes[line.lowerBound + 1] == hyphen else { return nil }

@@ -1,7 +1,7 @@
 /// The body of a header field as text without folds.
 enum FieldText {
-    /// Takes the CRLF out of each fold (RFC 5322 section 2.2.3) and leaves its blanks. SES's parser also takes out a backslash
-    /// before a fold, and leaves that fold. Copies nothing where there is no fold.
+    /// Removes the CRLF of each fold (RFC 5322 section 2.2.3) and keeps the fold's blanks. As in SES's parser, a
+    /// backslash before a fold is also removed, and that fold is kept. When there are no folds, nothing is copied.
     static func unfolded(_ body: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard body.contains(.cr) else { return body }
         var text: [UInt8] = []
@@ -23,7 +23,7 @@ enum FieldText {
         return text[...]
     }
 
-    /// Without blanks and controls at either end.
+    /// The text without blanks and control characters at both ends.
     static func trimmed(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var text = text
         while let first = text.first, first <= .space { text.removeFirst() }
@@ -32,15 +32,16 @@ enum FieldText {
     }
 }
 
-/// Text of a message as a reply and a log may show it: printable ASCII, and not much of it.
+/// A short excerpt of a message's text in printable ASCII, for replies and logs.
 enum Excerpt {
     static let maximumLength = 40
 
-    /// What an API key begins with. A key that was pasted into a field must not be repeated, cut or whole.
+    /// The beginning of an API key. A key that was pasted into a field must not be repeated, neither in part nor as a
+    /// whole.
     private static let keyPrefix = Array("hk_".utf8)
 
-    /// Other octets become `?`, double quotes become single ones, and a longer text is cut at its end, or at its beginning.
-    /// Empty where the text may hold an API key.
+    /// Replaces other octets by `?` and double quotes by single ones. A longer text is cut at its end, or at its
+    /// beginning with `keepsEnd`. The result is empty when the text may contain an API key.
     static func of(_ text: some Collection<UInt8>, keepsEnd: Bool = false) -> String {
         let lowered = text.map(\.asciiLowercased)
         guard lowered.firstRange(of: keyPrefix) == nil else { return "" }

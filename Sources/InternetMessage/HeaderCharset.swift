@@ -1,17 +1,18 @@
-/// A charset in which a display name may be encoded, such that its ASCII characters can be told for certain.
+/// A charset of display names whose ASCII characters can be determined with certainty.
 ///
-/// Only charsets that are known by name, each with exactly the escapes that it has. All others, UTF-7, UTF-16, EBCDIC, HZ and
-/// the ISO 2022 charsets with shifts among them, hide ASCII characters in other octets, or are read in different ways.
+/// Only charsets with a known name are supported, and each only with its own escapes. All others hide ASCII characters
+/// in other octets or are read in different ways: UTF-7, UTF-16, EBCDIC, HZ, the ISO 2022 charsets with shifts, and
+/// more.
 enum HeaderCharset: Hashable {
     case utf8
-    /// Each octet below 0x40 is the ASCII character, and each octet of 0x80 and above is a part of another one. In Shift_JIS, GBK and
-    /// Big5 an octet from 0x40 to 0x7E may be the second half of a character; it is taken for what it looks like, which errs
-    /// towards refusal, and its first half is unknown.
+    /// Each octet below 0x40 is the ASCII character. Each octet of 0x80 and above is part of another character. In
+    /// Shift_JIS, GBK and Big5 an octet from 0x40 to 0x7E may be the second half of a character. It is taken as the
+    /// ASCII character, and the first half counts as unknown. This errs towards refusal.
     case supersetOfASCII
-    /// RFC 1468.
+    /// ISO-2022-JP (RFC 1468).
     case iso2022JP
 
-    /// Stands for a character that is no ASCII, and of which no more is known. No octet of UTF-8.
+    /// The octet for an unknown character that is not ASCII. This octet never occurs in UTF-8.
     static let unknownCharacter: UInt8 = 0xFF
 
     init?(_ name: some Collection<UInt8>) {
@@ -41,8 +42,9 @@ enum HeaderCharset: Hashable {
         return names
     }()
 
-    /// The octets of one encoded word with its ASCII characters as they are; octets of UTF-8 as they are, other characters unknown.
-    /// Nil when the octets are not text of this charset, in a way that lets readers find different ASCII characters.
+    /// The octets of one encoded word. ASCII characters and octets of UTF-8 are unchanged; other characters are
+    /// unknown. Nil when the octets are not valid in this charset, so that readers could find different ASCII
+    /// characters.
     func ascii(_ octets: [UInt8]) -> [UInt8]? {
         switch self {
         case .utf8: Self.isOverlong(octets) ? nil : octets
@@ -51,7 +53,7 @@ enum HeaderCharset: Hashable {
         }
     }
 
-    /// Overlong forms, which a lax decoder takes for ASCII.
+    /// Overlong forms of UTF-8, which a lax decoder takes as ASCII.
     static func isOverlong(_ octets: [UInt8]) -> Bool {
         var previous: UInt8 = 0
         for byte in octets {
@@ -63,7 +65,8 @@ enum HeaderCharset: Hashable {
         return false
     }
 
-    /// ASCII and JIS X 0201's Latin letters an octet a character, JIS X 0208 two; it ends as it began, in ASCII.
+    /// ASCII and the Latin letters of JIS X 0201 have one octet per character, JIS X 0208 has two. The text must begin
+    /// and end in ASCII.
     private static func ascii(ofISO2022JP octets: [UInt8]) -> [UInt8]? {
         var result: [UInt8] = []
         var isDouble = false

@@ -1,39 +1,41 @@
-/// What the preparation does with the header fields it knows. Every other field passes as it is, in any number.
+/// The header fields that the preparation knows, and what it does with them. All other fields pass unchanged, in any
+/// number.
 enum HeaderFieldTable {
     enum Role: Hashable {
-        /// Passes; at most one, because SES says so.
+        /// The field passes. It may occur once, because SES says so.
         case once
-        /// Does not reach SES.
+        /// The field is removed and does not reach SES.
         case removed
         case from, sender, resentSender, subject, date, messageID
-        /// For the relay alone; does not reach SES.
+        /// These fields are for the relay. They do not reach SES.
         case idempotencyKey, tags, scheduledAt
-        /// Passes; says which way the message came (RFC 5321 section 4.4).
+        /// The field passes. It shows the route of the message (RFC 5321 section 4.4).
         case received
-        /// Passes; tells that no person waits for an answer (``AutomaticMailField``).
+        /// The field passes. It can say that no person waits for a reply (``AutomaticMailField``).
         case automatic(AutomaticMailField)
-        /// Passes; SES parses its addresses (RFC 5322 section 3.6.3).
+        /// The field passes. SES parses its addresses (RFC 5322 section 3.6.3).
         case addresses
-        /// Passes; SES parses it.
+        /// The field passes. SES parses it.
         case content(ContentField)
     }
 
     struct Entry {
-        /// As spelt in replies.
+        /// The name as replies spell it.
         let name: String
         let lowercased: [UInt8]
         let role: Role
-        /// Place in the set of fields seen; nil where the field may stand more than once.
+        /// The field's bit in ``FieldSet``. Nil when the field may occur more than once.
         let bit: Int?
     }
 
-    /// The fields that SES refuses when they stand in a message twice ("Duplicate header '…'"): Amazon SES Developer Guide,
-    /// "Amazon SES header fields" (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html), in its order. Return-Path,
-    /// which is in the list too, is removed here, so any number of it does no harm.
+    /// The fields that SES refuses when they occur twice ("Duplicate header '…'"), in the order of the Amazon SES
+    /// Developer Guide, "Amazon SES header fields" (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html).
+    /// Return-Path is in that list too, but the relay removes it, so any number of it does no harm.
     ///
-    /// The list covers what RFC 5322 section 3.6 takes once (Date, From, Sender, Reply-To, Message-ID, In-Reply-To,
-    /// References, Subject), but for To, Cc and Bcc. Those stay out on purpose: SES takes several To and Cc, applications
-    /// send one field for each recipient, and nothing hangs on them, since the recipients are the envelope's; Bcc is removed.
+    /// The list contains the fields that RFC 5322 section 3.6 allows once (Date, From, Sender, Reply-To, Message-ID,
+    /// In-Reply-To, References, Subject), except To, Cc and Bcc. These are left out on purpose. SES accepts several To
+    /// and Cc, and applications write one field for each recipient. Nothing depends on these fields, because the
+    /// recipients are those of the envelope. Bcc is removed.
     private static let sesOnce = [
         "Accept-Language", "acceptLanguage", "Archived-At", "Auto-Submitted", "Bounces-to", "Comments",
         "Content-Alternative", "Content-Base", "Content-Class", "Content-Description", "Content-Disposition",
@@ -47,16 +49,16 @@ enum HeaderFieldTable {
         "Thread-Index", "Thread-Topic", "User-Agent", "VBR-Info",
     ]
 
-    /// Resent-Bcc names blind recipients as Bcc does (RFC 5322 section 3.6.6).
+    /// Resent-Bcc names hidden recipients, as Bcc does (RFC 5322 section 3.6.6).
     private static let removed = ["Bcc", "Resent-Bcc", "Return-Path"]
 
-    /// The fields of Amazon SES that change how it sends (configuration set, source ARN, tenant and so on): who may use
-    /// which is for the operator's settings to say, not for the message.
+    /// The fields of Amazon SES that change how it sends (configuration set, source ARN, tenant and so on). The
+    /// operator's settings decide on these, not the message.
     static let removedPrefix = Array("x-ses-".utf8)
 
     private static let list = Array("list-".utf8)
 
-    /// Whether a field is one of a mailing list (RFC 2369, RFC 2919).
+    /// Whether a field is a field of mailing lists (RFC 2369, RFC 2919).
     static func isOfList(_ name: ArraySlice<UInt8>) -> Bool { matches(name.prefix(list.count), list) }
 
     private static let entries: [Entry] = {
@@ -81,11 +83,11 @@ enum HeaderFieldTable {
                 case "Precedence": .automatic(.precedence)
                 default: ContentField(name: name.utf8).map(Role.content) ?? .once
                 }
-            // From has its own answer for more than one, so it is counted, not marked.
+            // For several From fields there is a separate refusal, so From is counted instead.
             add(name, role, once: role != .from)
         }
         for name in removed { add(name, .removed, once: false) }
-        // Not Resent-To and Resent-Cc: nothing says that SES reads them.
+        // Resent-To and Resent-Cc are not listed, because nothing says that SES reads them.
         add("To", .addresses, once: false)
         add("Cc", .addresses, once: false)
         add("Received", .received, once: false)
@@ -98,7 +100,7 @@ enum HeaderFieldTable {
         return entries
     }()
 
-    /// By length of the name, so that a look-up compares only a few names.
+    /// The entries by the length of their names, so that a look-up compares only a few names.
     private static let byLength: [[Entry]] = {
         var table = [[Entry]](repeating: [], count: (entries.map(\.lowercased.count).max() ?? 0) + 1)
         for entry in entries { table[entry.lowercased.count].append(entry) }
@@ -126,11 +128,11 @@ enum HeaderFieldTable {
     }
 }
 
-/// The fields seen so far of those that may stand once: bits by ``HeaderFieldTable/Entry/bit``.
+/// Those of the fields that may occur once which have been seen. Its bits are ``HeaderFieldTable/Entry/bit``.
 struct FieldSet {
     private var bits: UInt128 = 0
 
-    /// False when the field had been seen.
+    /// Returns false when the field was seen before.
     mutating func insert(_ bit: Int) -> Bool {
         let mask: UInt128 = 1 << UInt128(bit)
         defer { bits |= mask }

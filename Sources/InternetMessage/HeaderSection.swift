@@ -1,24 +1,26 @@
-/// A whole header section, read once: what it says, and which of its octets go on to SES.
+/// A whole header section, read once: its contents, and which of its octets go on to SES.
 struct HeaderSection {
     private(set) var summary: HeaderSummary
-    /// The octets that are left out, in order, without overlap.
+    /// The octets that are left out, in order and without overlap.
     private(set) var removed: [Range<Int>]
-    /// The octets of trace fields (Received), in order, without overlap: what servers on the way have added.
+    /// The octets of the trace fields (Received), which servers on the route have added. In order and without overlap.
     private(set) var trace: [Range<Int>]
     private(set) var hasDate: Bool
     private(set) var hasMessageID: Bool
-    /// How the parts of the message are separated; nil for a message that is no multipart one.
+    /// How the parts of the message are separated. Nil for a message that is not a multipart.
     private(set) var multipart: Multipart?
 
-    /// Reads a section whose last line is the empty one. Lines are expected to be within the limit already.
+    /// Reads a section whose last line is empty. All lines must already be within the length limit.
     ///
-    /// Parsers differ about a line that is neither a field nor a continuation: Python's ends the header there and takes
-    /// the rest for the body, others skip the line, so that two of them can find two different From fields. The same
-    /// holds for blanks before the colon (RFC 5322 section 4.5: obsolete, but not to Python's parser), for a first line
-    /// `From …` of the mbox format, and for octets that some take for line ends. All of those are refused. A continuation
-    /// line of blanks only ends the header for some; it carries nothing, so it is left out instead.
+    /// Parsers disagree about a line that is neither a field nor a continuation. Python's parser ends the header there
+    /// and takes the rest as the body. Others skip the line. So two parsers can find two different From fields. The
+    /// same is true of blanks before the colon (obsolete in RFC 5322 section 4.5, but not for Python's parser), of a
+    /// first line `From …` of the mbox format, and of octets that some parsers take as line ends. All of those are
+    /// refused. A continuation line with only blanks ends the header for some parsers. It has no content, so it is left
+    /// out instead.
     ///
-    /// - Parameter relayClause: What the relay's own Received fields hold; nil: those are not told apart.
+    /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they are not
+    ///   told apart.
     init(
         reading bytes: [UInt8], refusedAttachments: AttachmentEndings, relayClause: String?
     ) throws(MessageRejection) {
@@ -51,7 +53,7 @@ private struct HeaderReader {
         var hasBlankBeforeColon: Bool
         var line: Int
         var end: Int
-        /// Where the body begins, behind the colon.
+        /// Where the body begins, after the colon.
         var body: Int
     }
 
@@ -90,7 +92,7 @@ private struct HeaderReader {
         try closeField()
     }
 
-    /// The index of the CR that ends the line, after a look at each octet of it.
+    /// Checks each octet of the line and returns the index of the CR that ends it.
     private func lineEnd(from start: Int, line: Int) throws(MessageRejection) -> Int {
         var index = start
         while true {
@@ -105,13 +107,13 @@ private struct HeaderReader {
             case .lf:
                 throw Self.malformed(line, "holds an LF without CR; lines end with CRLF")
             case .tab, 0x1B:
-                // ESC passes: ISO-2022-JP still stands raw in some headers, and no parser takes ESC for a line end.
+                // ESC is allowed. Some headers still contain raw ISO-2022-JP, and no parser takes ESC as a line end.
                 break
             case ..<0x20, 0x7F:
                 throw Self.malformed(line, "holds a control character")
             case 0xC2 where index + 1 < bytes.count && bytes[index + 1] == 0x85,
                 0xE2 where index + 2 < bytes.count && bytes[index + 1] == 0x80 && bytes[index + 2] & 0xFE == 0xA8:
-                // NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR are line ends to parsers that read mail as Unicode text.
+                // Parsers that read mail as Unicode text take NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR as line ends.
                 throw Self.malformed(line, "holds a Unicode line separator; encode the text (RFC 2047)")
             default:
                 break
@@ -121,7 +123,7 @@ private struct HeaderReader {
         throw Self.malformed(line, "does not end with CRLF")
     }
 
-    /// The index of the first octet that is no printable ASCII. This loop sees every octet of every header.
+    /// The index of the first octet that is not printable ASCII. This loop reads every octet of every header.
     private func ordinaryEnd(from start: Int) -> Int {
         bytes.withUnsafeBufferPointer { bytes in
             var index = start
@@ -179,7 +181,7 @@ private struct HeaderReader {
         }
         let body = field.body..<(field.end - 2)
         if role == .addresses, try !AddressListField.holdsAddress(kept(body), field: entry?.name ?? "") {
-            // As PHP's mail() writes it without a recipient. SES refuses it, and it says nothing.
+            // PHP's mail() writes such a field when there is no recipient. SES refuses it, and it has no content.
             isRemoved = true
         } else if let entry, let bit = entry.bit, !seen.insert(bit) {
             throw .duplicateField(name: entry.name)
@@ -210,7 +212,7 @@ private struct HeaderReader {
         }
     }
 
-    /// The body as it goes on, without the continuation lines that are left out.
+    /// The body without the continuation lines that are left out.
     private func kept(_ body: Range<Int>) -> ArraySlice<UInt8> {
         guard let last = removed.last, last.upperBound > body.lowerBound else { return bytes[body] }
         var octets: [UInt8] = []
@@ -219,7 +221,7 @@ private struct HeaderReader {
             octets += bytes[index..<range.lowerBound]
             index = range.upperBound
         }
-        // Where the last line is left out, the CRLF behind the body is that line's.
+        // If the last line is left out, the CRLF after the body belongs to that line.
         guard index <= body.upperBound else { return octets.dropLast(2) }
         return (octets + bytes[index..<body.upperBound])[...]
     }
@@ -232,10 +234,11 @@ private struct HeaderReader {
         return String(decoding: value, as: UTF8.self)
     }
 
-    /// The tags of a comma-separated list, with encoded words decoded (RFC 2047). Whether they may be tags is not decided here.
+    /// The tags of a comma-separated list, with encoded words decoded (RFC 2047). Whether they are valid tags is
+    /// decided elsewhere.
     ///
-    /// The whole list is decoded before it is taken apart: libraries encode a field that has other letters than ASCII as a whole,
-    /// commas included.
+    /// The whole list is decoded before it is split. Libraries encode a field with non-ASCII letters as a whole,
+    /// including the commas.
     private func tagList(_ body: Range<Int>) throws(MessageRejection) -> [String] {
         guard body.count <= HeaderReader.longestTags else {
             throw .relayField(
@@ -253,7 +256,7 @@ private struct HeaderReader {
         }
     }
 
-    /// Ten tags of 256 octets, each of which may be written with three, in encoded words with their frames and folds.
+    /// Ten tags of 256 octets. Each octet may be written with three, in encoded words with their frames and folds.
     private static let longestTags = 16 * 1024
 
     private func time(_ body: Range<Int>) throws(MessageRejection) -> String {
@@ -276,8 +279,8 @@ private struct HeaderReader {
         return slice
     }
 
-    /// Whether it tells one message from another: `<left@right>` (RFC 5322 section 3.6.4), of 998 octets at most. Devices write
-    /// `<>`, or a word.
+    /// Whether it distinguishes messages: `<left@right>` (RFC 5322 section 3.6.4) of at most 998 octets. Some devices
+    /// write `<>` or a word.
     private static func isMessageID(_ value: ArraySlice<UInt8>) -> Bool {
         guard (5...998).contains(value.count), value.first == .less, value.last == .greater else { return false }
         let inner = value.dropFirst().dropLast()
@@ -287,10 +290,10 @@ private struct HeaderReader {
 
     func summary() throws(MessageRejection) -> HeaderSummary {
         guard let from else {
-            throw .from("The message has no From field; SES takes exactly one")
+            throw .from("The message has no From field; SES accepts exactly one")
         }
         guard fromCount == 1 else {
-            throw .from("The message has \(fromCount) From fields; SES takes exactly one")
+            throw .from("The message has \(fromCount) From fields; SES accepts exactly one")
         }
         let author = try MailboxField.parse(bytes[from], field: "From")
         var summary = HeaderSummary(from: author.address)
@@ -313,16 +316,17 @@ private struct HeaderReader {
     }
 }
 
-/// The Subject as a list or a log may show it.
+/// The Subject in a form for lists and logs.
 enum SubjectText {
     static let maximumLength = 200
-    /// More than 200 characters need, with four octets each in Q encoding and the frames of the encoded words around them.
+    /// This is more than 200 characters need with four octets each in Q encoding, with the frames of their encoded
+    /// words.
     private static let maximumSource = 8192
 
     static func display(_ body: ArraySlice<UInt8>) -> String {
         var scalars = String.UnicodeScalarView()
         var count = 0
-        // A fold is CRLF and a blank; one space of it is shown.
+        // A fold is CRLF and a blank. It is shown as one space.
         var inFold = false
         for scalar in EncodedWord.decode(body.prefix(maximumSource)).unicodeScalars {
             let isFold = scalar == "\r" || scalar == "\n" || scalar == "\t"
@@ -335,7 +339,7 @@ enum SubjectText {
         return String(scalars)
     }
 
-    /// Controls, line separators, and what changes the direction of the text around it.
+    /// Control characters, line separators, and characters that change the direction of the text around them.
     static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0x00...0x1F, 0x7F...0x9F, 0x2028...0x202E, 0x2066...0x2069: true

@@ -1,6 +1,6 @@
-/// What an idempotency key may be, over SMTP and over HTTP: 1 to 256 printable ASCII characters.
+/// The rule for idempotency keys over SMTP and HTTP: 1 to 256 printable ASCII characters.
 package enum IdempotencyKeyRule {
-    /// In octets.
+    /// The allowed lengths in octets.
     package static let lengths = 1...256
 
     package static func holds(_ octets: some Collection<UInt8>) -> Bool {

@@ -1,11 +1,11 @@
-/// The images of a message that its HTML shows by `cid:` (RFC 2392), put into the HTML itself.
+/// Puts the images that a message's HTML shows by `cid:` (RFC 2392) into the HTML itself.
 struct InlineImages {
-    /// Formats that a browser shows and that hold no script. SVG is none of them.
+    /// The formats that a browser shows and that can't contain scripts. SVG is not one of them.
     static let types: Set<String> = ["image/png", "image/jpeg", "image/gif", "image/webp"]
 
-    /// A place in the HTML where an image is named.
+    /// A place in the HTML that names an image.
     private struct Reference {
-        /// What stands between the quotes.
+        /// The text between the quotes.
         var value: Range<Int>
         var contentID: String
     }
@@ -18,14 +18,15 @@ struct InlineImages {
         references = Self.references(self.html)
     }
 
-    /// Whether the HTML names any image by its Content-ID.
+    /// Whether the HTML names no image by its Content-ID.
     var isEmpty: Bool { references.isEmpty }
 
-    /// Puts `data:` URLs in place of what `image` gives.
+    /// Replaces the references by `data:` URLs with the images that `image` returns.
     ///
-    /// A URL holds letters, digits and `/+=:;,` only, so that it can't end the quoted value that it stands in.
+    /// Such a URL has only letters, digits and `/+=:;,`, so it can't end the quoted value that contains it.
     ///
-    /// - Parameter image: The type and the octets for a Content-ID; nil where the HTML stays as it is.
+    /// - Parameter image: returns the type and the octets for a Content-ID, or nil when the HTML must stay unchanged
+    ///   there.
     func replaced(_ image: (_ contentID: String) -> (type: String, octets: [UInt8])?) -> String {
         var result: [UInt8] = []
         result.reserveCapacity(html.count)
@@ -41,7 +42,7 @@ struct InlineImages {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// Each `src="cid:…"`, in single or double quotes, names in either case, in the order of the HTML.
+    /// Each `src="cid:…"`, in single or double quotes, in the order of the HTML. The case of names is ignored.
     private static func references(_ html: [UInt8]) -> [Reference] {
         let name = Array("src".utf8)
         let scheme = Array("cid:".utf8)
@@ -57,7 +58,7 @@ struct InlineImages {
         while index < html.count {
             let start = index
             index += 1
-            // The name of an attribute stands behind a blank, a slash or the quote of the one before.
+            // The name of an attribute comes after a blank, a slash or the quote of the attribute before it.
             guard html[start] | 0x20 == name[0], isAt(start, name), start > 0, isBeforeName(html[start - 1]) else {
                 continue
             }
@@ -83,7 +84,7 @@ struct InlineImages {
         byte.isFoldingWhiteSpace || byte == .quote || byte == UInt8(ascii: "'") || byte == UInt8(ascii: "/")
     }
 
-    /// A `cid:` URL encodes some characters of the Content-ID (RFC 2392 section 2).
+    /// A `cid:` URL percent-encodes some characters of the Content-ID (RFC 2392 section 2).
     private static func percentDecoded(_ text: ArraySlice<UInt8>) -> String {
         var octets: [UInt8] = []
         octets.reserveCapacity(text.count)
@@ -103,7 +104,7 @@ struct InlineImages {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// RFC 4648 section 4.
+    /// Base64 as in RFC 4648 section 4.
     private static func appendBase64(_ octets: [UInt8], to output: inout [UInt8]) {
         output.reserveCapacity(output.count + (octets.count + 2) / 3 * 4)
         for start in stride(from: 0, to: octets.count, by: 3) {

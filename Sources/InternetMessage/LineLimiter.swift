@@ -1,18 +1,20 @@
-/// Passes octets on and keeps lines within 998 octets without CRLF (RFC 5322 section 2.1.1), for input in any chunking.
+/// Passes octets on and limits lines to 998 octets without CRLF (RFC 5322 section 2.1.1). The input may come in any
+/// pieces.
 ///
-/// Folds as Postfix's SMTP client does: CRLF and a space after 998 octets, and so on; the space counts toward the line that it
-/// begins. Only CRLF ends a line.
+/// It folds as Postfix's SMTP client does: it inserts CRLF and a space after each 998 octets. The space counts as part
+/// of the line that it begins. Only CRLF ends a line.
 struct LineLimiter {
     static let limit = 998
 
-    /// Octets of the current line that have been passed on, at most ``limit``.
+    /// How many octets of the current line have been passed on, at most ``limit``.
     private var column = 0
-    /// Whether the last octet passed on was a CR of this line.
+    /// Whether the last octet that was passed on is a CR of this line.
     private var endsWithCR = false
-    /// A CR behind a full line, held back: with LF it ends the line, without it is the first octet too many.
+    /// A CR after a full line is held back. With LF it ends the line. Otherwise it is the first octet over the limit.
     private var holdsCR = false
 
-    /// Appends to `output` what may be passed on. False: a line is too long, and `folding` is off; the limiter is spent then.
+    /// Appends to `output` what may be passed on. Returns false when a line is too long and `folding` is off. The
+    /// limiter can't be used afterwards.
     mutating func append(_ bytes: UnsafeRawBufferPointer, folding: Bool, to output: inout [UInt8]) -> Bool {
         var index = 0
         if holdsCR, let first = bytes.first {
@@ -30,11 +32,12 @@ struct LineLimiter {
             }
         }
         let count = bytes.count
-        // Octets from here to the index are checked, but not yet copied: whole chunks go in one copy.
+        // The octets from here to the index are checked but not copied yet, so that whole chunks are copied at once.
         var runStart = index
         while index < count {
-            // If a line end lies in this window, then the lines up to the last of them are within the limit, and only that
-            // one has to be found: from behind, past the octets of one line instead of those of a dozen.
+            // If this window contains line ends, then all lines up to the last of them are within the limit, and only
+            // the last one must be found. The search goes backwards, so it passes the octets of one line instead of a
+            // dozen.
             let room = Self.limit - column
             let windowEnd = min(count, index + room + 2)
             if let lf = lastLineEnd(bytes, from: index, to: windowEnd) {
@@ -45,7 +48,7 @@ struct LineLimiter {
             }
             let rest = windowEnd - index
             if rest <= room {
-                // The chunk ends inside a line.
+                // The chunk ends within a line.
                 column += rest
                 endsWithCR = bytes[count - 1] == .cr
                 index = count
@@ -73,7 +76,7 @@ struct LineLimiter {
         return true
     }
 
-    /// Passes on what was held back. False as for ``append(_:folding:to:)``.
+    /// Passes on what was held back. Returns false as ``append(_:folding:to:)`` does.
     mutating func finish(folding: Bool, to output: inout [UInt8]) -> Bool {
         guard holdsCR else { return true }
         holdsCR = false
@@ -82,7 +85,7 @@ struct LineLimiter {
         return true
     }
 
-    /// The index of the LF of the last CRLF in the window, which begins in the current line.
+    /// The index of the LF of the last CRLF in the window. The window begins in the current line.
     private func lastLineEnd(_ bytes: UnsafeRawBufferPointer, from start: Int, to end: Int) -> Int? {
         var index = end
         while index > start {

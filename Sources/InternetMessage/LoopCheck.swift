@@ -1,9 +1,9 @@
-/// Stops a message that goes around in a circle (RFC 5321 section 6.3).
+/// Refuses a message that is in a mail loop (RFC 5321 section 6.3).
 struct LoopCheck {
-    /// RFC 5321 section 6.3 asks for at least 100.
+    /// RFC 5321 section 6.3 requires at least 100.
     static let maximumPassages = 100
-    /// How often the relay's own field may stand in a message: a list server or a forwarder may well send a message through
-    /// the relay again, but not ten times.
+    /// How often the relay's own field may occur in a message. A list server or a forwarder may legitimately send a
+    /// message through the relay again, but not ten times.
     static let maximumOwnPassages = 10
 
     private let ownClause: [UInt8]?
@@ -16,7 +16,7 @@ struct LoopCheck {
 
     /// Counts one Received field.
     ///
-    /// - Throws: `MessageRejection.loop` when it is one too many.
+    /// - Throws: `MessageRejection.loop` when there are too many.
     mutating func count(_ body: ArraySlice<UInt8>) throws(MessageRejection) {
         passages += 1
         if let ownClause, Self.holds(body, ownClause) { ownPassages += 1 }
@@ -27,15 +27,16 @@ struct LoopCheck {
         }
         if passages >= Self.maximumPassages {
             throw .loop(
-                "The message has \(passages) Received fields; find out which servers send it around in a circle")
+                "The message has \(passages) Received fields; find out which servers send it in a loop")
         }
     }
 
-    /// Whether the body holds the clause, letters in either case, and any blanks and folds where the clause has one blank.
+    /// Whether the body contains the clause. Case is ignored, and each blank of the clause matches any blanks and
+    /// folds.
     private static func holds(_ body: ArraySlice<UInt8>, _ clause: [UInt8]) -> Bool {
         var start = body.startIndex
         while let found = body[start...].firstIndex(where: { $0.asciiLowercased == clause.first }) {
-            // A clause begins a word.
+            // A clause must begin at the beginning of a word.
             let beginsWord = found == body.startIndex || body[found - 1].isFoldingWhiteSpace
             if beginsWord, matches(body[found...], clause) { return true }
             start = found + 1

@@ -1,14 +1,14 @@
 /// The parameters of a Content-Type or Content-Disposition field (RFC 2045 section 5.1, RFC 2231).
 struct MIMEParameters {
-    /// As written, in order.
+    /// The parameters as written, in order.
     private var written: [(name: ArraySlice<UInt8>, value: ArraySlice<UInt8>)] = []
 
-    /// Reads the rest of a field, behind the type or the disposition.
+    /// Reads the rest of a field, after the type or the disposition.
     init(_ tokens: inout MIMETokenizer) throws(MIMEFault) {
         try read(&tokens)
     }
 
-    /// As `init(_:)`, but takes what stands before the first mistake.
+    /// The same as `init(_:)`, but keeps what comes before the first mistake.
     init(lenient tokens: inout MIMETokenizer) {
         // What was read before the mistake is in `written`.
         do throws(MIMEFault) { try read(&tokens) } catch {}
@@ -20,18 +20,18 @@ struct MIMEParameters {
             if case .end = separator { return }
             guard separator.isSpecial(.semicolon) else {
                 throw MIMEFault(
-                    "has \"\(separator.excerpt)\" where a semicolon must stand; put a value with blanks in double quotes"
+                    "has \"\(separator.excerpt)\" where a semicolon must be; put a value with blanks in double quotes"
                 )
             }
             let name = try tokens.next()
             // A semicolon at the end is too common to be refused.
             if case .end = name { return }
             guard case .atom(let nameText) = name else {
-                throw MIMEFault("has \"\(name.excerpt)\" where the name of a parameter must stand")
+                throw MIMEFault("has \"\(name.excerpt)\" where the name of a parameter must be")
             }
             guard try tokens.next().isSpecial(.equalsSign) else {
                 throw MIMEFault(
-                    "has no = behind the parameter \"\(Excerpt.of(nameText))\"; write name=value, and put a value with semicolons in double quotes"
+                    "has no = after the parameter \"\(Excerpt.of(nameText))\"; write name=value, and put a value with semicolons in double quotes"
                 )
             }
             let value = try tokens.next()
@@ -48,7 +48,7 @@ struct MIMEParameters {
         }
     }
 
-    /// How a parameter is written.
+    /// The ways in which a parameter can be written.
     private enum Form {
         /// `name=value`
         case plain
@@ -58,7 +58,7 @@ struct MIMEParameters {
         case piece(number: ArraySlice<UInt8>, isEncoded: Bool)
     }
 
-    /// How `written` writes the parameter `name`, which is in lower case; nil: it is another one.
+    /// How the name `written` expresses the parameter `name`, which is in lower case. Nil when it is another parameter.
     private static func form(_ written: ArraySlice<UInt8>, of name: String) -> Form? {
         var index = written.startIndex
         for byte in name.utf8 {
@@ -73,8 +73,8 @@ struct MIMEParameters {
         return .piece(number: isEncoded ? written[index...].dropLast() : written[index...], isEncoded: isEncoded)
     }
 
-    /// The value that counts: the pieces of a continued parameter joined, else the last one written. Nil where there is none, or
-    /// the first piece is missing.
+    /// The value that applies: the joined pieces of a continued parameter, otherwise the last value written. Nil when
+    /// there is none, or when the first piece is missing.
     func value(of name: String) -> ArraySlice<UInt8>? {
         var found: ArraySlice<UInt8>?
         for parameter in written {
@@ -88,7 +88,7 @@ struct MIMEParameters {
         return found
     }
 
-    /// The charset that the parameter names (RFC 2231 section 4); nil where it names none.
+    /// The charset that the parameter names (RFC 2231 section 4). Nil when it names none.
     func charset(of name: String) -> ArraySlice<UInt8>? {
         for parameter in written {
             switch Self.form(parameter.name, of: name) {
@@ -100,8 +100,8 @@ struct MIMEParameters {
         return nil
     }
 
-    /// Every text that a reader may take for the parameter: each one that is written, and the pieces joined. Damaged encodings are
-    /// decoded as far as that goes.
+    /// All texts that a reader may take as the parameter's value: each value that is written, and the joined pieces.
+    /// Damaged encodings are decoded as far as possible.
     func candidates(for name: String) -> [ArraySlice<UInt8>] {
         var candidates: [ArraySlice<UInt8>] = []
         var hasPieces = false
@@ -117,7 +117,8 @@ struct MIMEParameters {
         return candidates
     }
 
-    /// The pieces from the first on, as far as none is missing. The last one of a number counts.
+    /// Joins the pieces from the first one on, until one is missing. Of several pieces with the same number, the last
+    /// one counts.
     private func joined(_ name: String, isLenient: Bool) -> ArraySlice<UInt8>? {
         var pieces: [ArraySlice<UInt8>: (value: ArraySlice<UInt8>, isEncoded: Bool)] = [:]
         for parameter in written {
@@ -129,7 +130,7 @@ struct MIMEParameters {
         var number = 0
         while let piece = pieces[Array("\(number)".utf8)[...]] {
             if number == 0 { hasCharset = piece.isEncoded && Self.textStart(piece.value) != nil }
-            // SES's parser stops at an encoded piece for which no charset is known.
+            // SES's parser stops at an encoded piece when no charset is known for it.
             if number > 0, piece.isEncoded, !hasCharset, !isLenient { break }
             value +=
                 piece.isEncoded
@@ -139,7 +140,7 @@ struct MIMEParameters {
         return number == 0 ? nil : value
     }
 
-    /// Where the text begins behind charset and language; nil where these are missing.
+    /// Where the text begins after charset and language. Nil when these are missing.
     private static func textStart(_ value: ArraySlice<UInt8>) -> Int? {
         guard let first = value.firstIndex(of: apostrophe),
             let second = value[(first + 1)...].firstIndex(of: apostrophe)
@@ -147,8 +148,8 @@ struct MIMEParameters {
         return second + 1
     }
 
-    /// Percent-encoded text (RFC 2231 section 4) without its charset and language. Where it is damaged: as it stands, or if
-    /// lenient, with what can be decoded.
+    /// Decodes percent-encoded text (RFC 2231 section 4) without its charset and language. A damaged text is returned
+    /// unchanged, or if `isLenient`, decoded as far as possible.
     private static func decoded(
         _ value: ArraySlice<UInt8>, hasCharset: Bool, isLenient: Bool
     ) -> ArraySlice<UInt8> {

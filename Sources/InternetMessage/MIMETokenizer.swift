@@ -1,16 +1,17 @@
-/// The tokens of a structured MIME field (RFC 2045 section 5.1), cut as SES's parser (JavaMail's `HeaderTokenizer`) cuts them.
+/// The tokens of a structured MIME field (RFC 2045 section 5.1), split as SES's parser does (JavaMail's
+/// `HeaderTokenizer`).
 ///
-/// Comments and blanks are passed over wherever they stand. An octet above 126 outside of quotes is no part of a token.
+/// Comments and blanks are skipped everywhere. An octet above 126 outside quotes is not part of a token.
 struct MIMETokenizer {
     enum Token {
         case atom(ArraySlice<UInt8>)
         /// Without its quotes, escapes and folds.
         case quotedString([UInt8])
-        /// A delimiter or an octet that no token holds.
+        /// A delimiter, or an octet that can't be in a token.
         case special(UInt8)
         case end
 
-        /// What a reply shows of it.
+        /// The text that a reply shows of it.
         var excerpt: String {
             switch self {
             case .atom(let text): Excerpt.of(text)
@@ -89,7 +90,7 @@ struct MIMETokenizer {
     }
 }
 
-/// What is wrong with a structured MIME field: a predicate to stand behind the field's name, and what to write.
+/// A mistake in a structured MIME field. The text follows the field's name, and says what is wrong and what to write.
 struct MIMEFault: Error {
     let explanation: String
 
@@ -97,7 +98,7 @@ struct MIMEFault: Error {
 }
 
 extension UInt8 {
-    /// RFC 2045 section 5.1: any printable ASCII but the tspecials.
+    /// RFC 2045 section 5.1: any printable ASCII except the tspecials.
     fileprivate var isMIMETokenText: Bool {
         guard self > .space, self < 0x7F else { return false }
         switch self {

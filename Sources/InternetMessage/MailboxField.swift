@@ -1,22 +1,22 @@
-/// A field that holds exactly one mailbox (From, Sender, Resent-From, Resent-Sender): the mailbox that SES finds in it, and
-/// whom else other readers could find.
+/// A field that must contain exactly one mailbox (From, Sender, Resent-From, Resent-Sender). It gives the mailbox that
+/// SES finds in it, and the addresses that other readers could find.
 ///
-/// SES seems to read it as JavaMail does (`InternetAddress.parseHeader`, strict). What that takes as exactly one mailbox is
-/// taken here, with few exceptions: the address must be one that ``AddrSpec`` can hold, with a domain name, since SES sends for
-/// nothing else. JavaMail's rules, where they differ from RFC 5322 section 3.4:
+/// SES seems to read it like JavaMail (`InternetAddress.parseHeader`, strict). A field that is exactly one mailbox for
+/// JavaMail is accepted, with few exceptions: ``AddrSpec`` must be able to represent the address, and its domain must
+/// be a name, since SES sends for nothing else. JavaMail's rules differ from RFC 5322 section 3.4 as follows:
 ///
-/// - before `<` anything may stand but an unclosed quote, comment or `[`, and `<`, `>`, `:`, `;`, `,` and `)` outside quotes;
-///   after `>` the same, and it is passed over;
-/// - without brackets the address ends at the first comment, and what follows is passed over;
-/// - empty elements of the list (`a@b.example,`) are passed over;
-/// - a colon is passed over behind `>`, a semicolon where an element of the list would begin;
-/// - blanks at the ends of the address are passed over, in brackets too; blanks within it are refused.
+/// - Before `<`, any text is allowed except an unclosed quote, comment or `[`, and except `<`, `>`, `:`, `;`, `,` and
+///   `)` outside quotes. After `>` the same is allowed, and it is skipped.
+/// - Without brackets, the address ends at the first comment, and what follows is skipped.
+/// - Empty elements of the list (`a@b.example,`) are skipped.
+/// - A colon is skipped after `>`. A semicolon is skipped where an element of the list would begin.
+/// - Blanks at the ends of the address are skipped, also in brackets. Blanks within it are refused.
 struct MailboxField {
     /// The mailbox that SES finds. Its domain is always a name.
     var address: AddrSpec
-    /// The domains, other than the address's, of all that some reader could take for an author's address.
+    /// The domains, except that of the address, of all texts that some reader could take as an author's address.
     var otherAuthors: [DomainName]
-    /// Why not all authors can be known, as a sentence; nil when they are.
+    /// A sentence that says why not all authors can be determined. Nil when they can.
     var ambiguity: String?
 
     static func parse(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> MailboxField {
@@ -53,7 +53,8 @@ private struct MailboxParser {
                     : "has no address; it must hold one, as in Name <user@example.com>")
         }
         guard try element() == nil else {
-            throw refusal("holds a comma outside quotes; SES takes one mailbox, and a name with a comma needs quotes")
+            throw refusal(
+                "holds a comma outside quotes; SES accepts only one mailbox, and a name with a comma needs quotes")
         }
         return try address(found)
     }
@@ -63,13 +64,14 @@ private struct MailboxParser {
         var isInBrackets: Bool
     }
 
-    /// Reads up to the next comma outside quotes and comments, or to the end. Nil when nothing but blanks, comments, commas and
-    /// semicolons is left.
+    /// Reads up to the next comma outside quotes and comments, or to the end. Nil when only blanks, comments, commas
+    /// and semicolons are left.
     private mutating func element() throws(MessageRejection) -> Found? {
         var start: Int?
         var end: Int?
         var angle: ArraySlice<UInt8>?
-        // Behind a colon, commas don't part and brackets don't count; without an address before it, the colon is a part of the address.
+        // After a colon, commas do not separate and brackets do not count. Without an address before it, the colon is
+        // part of the address.
         var isGroup = false
         scan: while index < bytes.endIndex {
             let at = index
@@ -77,7 +79,7 @@ private struct MailboxParser {
             index += 1
             switch byte {
             case .space, .tab, .cr, .lf: continue
-            // JavaMail takes a backslash before a fold for a part of the fold.
+            // JavaMail takes a backslash before a fold as part of the fold.
             case .backslash where index < bytes.endIndex && bytes[index] == .cr: continue
             case .leftParenthesis:
                 try comment()
@@ -114,10 +116,10 @@ private struct MailboxParser {
     }
 
     private var group: MessageRejection {
-        refusal("holds a colon or semicolon outside quotes; groups are not taken, a name with one needs quotes")
+        refusal("holds a colon or semicolon outside quotes; groups are not accepted, and a name with one needs quotes")
     }
 
-    /// Moves behind the next `closing` that no backslash escapes.
+    /// Moves to after the next `closing` that no backslash escapes.
     private mutating func skip(to closing: UInt8, _ problem: String) throws(MessageRejection) {
         while index < bytes.endIndex {
             let byte = bytes[index]
@@ -145,7 +147,7 @@ private struct MailboxParser {
         throw refusal("has a ( that is never closed")
     }
 
-    /// What stands up to the next `>` outside quotes.
+    /// Reads the text up to the next `>` outside quotes.
     private mutating func angleContent() throws(MessageRejection) -> ArraySlice<UInt8> {
         let start = index
         var isQuoted = false
@@ -168,7 +170,7 @@ private struct MailboxParser {
         while let last = spec.last, last.isFoldingWhiteSpace { spec.removeLast() }
         guard !spec.isEmpty else { throw refusal("has an empty address <>") }
         if found.isInBrackets, spec.first == .at { spec = try withoutRoute(spec) }
-        // Folds may stand in a quoted local part only; a blank elsewhere is refused below.
+        // Only a quoted local part may contain folds. A blank elsewhere is refused below.
         if spec.contains(.lf) { spec = unfolded(spec) }
         let mailbox: AddrSpec
         do {
@@ -188,15 +190,15 @@ private struct MailboxParser {
                         ? "has a blank or a line break inside its address"
                         : "has text beside its address; write Name <user@example.com>")
             }
-            throw refusal("has an address that is none: \(error.explanation)")
+            throw refusal("has an invalid address: \(error.explanation)")
         }
         guard case .name = mailbox.domain else {
-            throw refusal("has an IP address behind the @; SES needs a verified domain there")
+            throw refusal("has an IP address after the @; SES needs a verified domain there")
         }
         return mailbox
     }
 
-    /// A space for each line end with all blanks behind it.
+    /// Replaces each line end, with all blanks after it, by one space.
     private func unfolded(_ spec: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var result: [UInt8] = []
         var isInFold = false
@@ -212,7 +214,7 @@ private struct MailboxParser {
         return result[...]
     }
 
-    /// Takes away `@a,@b:` (RFC 5322 section 4.4, obs-route).
+    /// Removes `@a,@b:` (RFC 5322 section 4.4, obs-route).
     private func withoutRoute(_ spec: ArraySlice<UInt8>) throws(MessageRejection) -> ArraySlice<UInt8> {
         var hop = spec.startIndex
         while spec[hop...].first == .at, let end = spec[hop...].firstIndex(where: { $0 == .comma || $0 == .colon }) {

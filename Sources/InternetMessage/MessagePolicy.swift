@@ -1,18 +1,19 @@
-/// What is done about lines over 998 octets without CRLF, the limit of RFC 5322 section 2.1.1 and of SES.
+/// What happens to lines of more than 998 octets without CRLF, the limit of RFC 5322 section 2.1.1 and of SES.
 public enum LongLines: String, Hashable, Sendable, CaseIterable {
-    /// CRLF and a space are inserted after 998 octets, and so on; the space counts toward the line that it begins.
+    /// CRLF and a space are inserted after each 998 octets. The space counts as part of the line that it begins.
     case fold
     case refuse
 }
 
-/// The operator's choices for ``MessagePreparation``.
+/// The operator's settings for ``MessagePreparation``.
 public struct PreparationPolicy: Hashable, Sendable {
     public var longLines: LongLines
-    /// The largest header section taken, in octets with its empty line. This is also what a preparation holds in memory.
+    /// The largest header section that is accepted, in octets with its empty line. A preparation also holds this much
+    /// in memory.
     public var maximumHeaderSize: Int
     /// Whether ``PreparationContext/received`` is added.
     public var addReceived: Bool
-    /// The endings of file names that no attachment may have.
+    /// The file name endings that attachments may not have.
     public var refusedAttachments: AttachmentEndings
 
     public init(
@@ -26,16 +27,18 @@ public struct PreparationPolicy: Hashable, Sendable {
     }
 }
 
-/// What a preparation may add to one message. The caller makes it: no clock and no randomness in here.
+/// The values that a preparation may add to one message. The caller provides them, so the preparation needs no clock
+/// and no random numbers.
 public struct PreparationContext: Hashable, Sendable {
-    /// The whole body of the Received field (RFC 5321 section 4.4), without name; may hold folds of CRLF and blank. Nil: none is added.
+    /// The whole body of the Received field (RFC 5321 section 4.4), without its name. It may contain folds of CRLF and
+    /// a blank. Nil when no field is added.
     public var received: String?
-    /// The date-time of RFC 5322 section 3.3 for a message without Date.
+    /// The date-time (RFC 5322 section 3.3) for a message without Date.
     public var date: String
     /// The msg-id, `<…@…>`, for a message without Message-ID.
     public var messageID: String
-    /// What tells the relay's own Received fields from others, such as `by relay.example (Hiveku Relay)`: with it a mail
-    /// loop is seen early. Nil: only the number of all Received fields counts.
+    /// The text by which the relay's own Received fields are recognised, such as `by relay.example (Hiveku Relay)`.
+    /// With it, a mail loop is found early. Without it, only the number of all Received fields counts.
     public var relayClause: String?
 
     public init(received: String?, date: String, messageID: String, relayClause: String? = nil) {
@@ -46,32 +49,33 @@ public struct PreparationContext: Hashable, Sendable {
     }
 }
 
-/// Why a message is refused. Each can be logged and sent to a client: it is printable ASCII, and what it quotes of the message
-/// is short. Only `address`, `mime` and `attachment` quote anything.
+/// Why a message is refused. Each can be logged and sent to a client: it is printable ASCII and quotes only little of
+/// the message. Only `address`, `mime` and `attachment` quote anything.
 public enum MessageRejection: Error, Hashable, Sendable {
-    /// From is missing, doubled, or holds no mailbox or more than one; or one of From, Sender, Resent-From and Resent-Sender can be
-    /// read in two ways. The sentence says what is wrong.
+    /// From is missing, occurs more than once, or contains no mailbox or more than one. Or From, Sender, Resent-From or
+    /// Resent-Sender can be read in two ways. The sentence says what is wrong.
     case from(String)
-    /// A field that SES takes once stands there twice. The name is spelt as in `HeaderFieldTable`.
+    /// A field that SES accepts once occurs twice. The name is spelt as in `HeaderFieldTable`.
     case duplicateField(name: String)
-    /// The header section is over the limit, in octets.
+    /// The header section is larger than the limit, in octets.
     case headerTooLarge(limit: Int)
-    /// A line is over the limit, in octets without CRLF, and the policy is not to fold.
+    /// A line is longer than the limit, in octets without CRLF, and the policy is not to fold it.
     case lineTooLong(limit: Int)
-    /// The header section can be read in two ways; the sentence says in which line, and what is wrong.
+    /// The header section can be read in two ways. The sentence names the line and says what is wrong.
     case malformedHeader(String)
-    /// To, Cc or Reply-To is none that SES's parser takes; the sentence names the field and what to write.
+    /// SES's parser would not accept To, Cc or Reply-To. The sentence names the field and says what to write.
     case address(String)
-    /// A Content-* field of the message or of a part is none that SES's parser takes; the sentence names field and part.
+    /// SES's parser would not accept a Content-* field of the message or of a part. The sentence names the field and
+    /// the part.
     case mime(String)
-    /// An attached file's name has an ending that SES refuses; the sentence names the file and the ending.
+    /// An attached file has an ending that SES refuses. The sentence names the file and the ending.
     case attachment(String)
-    /// The message goes around in circles; the sentence says how often it has passed.
+    /// The message is in a mail loop. The sentence says how often it has passed.
     case loop(String)
-    /// A field that is meant for the relay itself can't be read; the sentence says how to write it.
+    /// A field for the relay itself can't be read. The sentence says how to write it.
     case relayField(String)
 
-    /// A plain ASCII sentence that tells the developer of the sending application what to change, without final stop.
+    /// A plain ASCII sentence, without a full stop, that tells the developer of the sending application what to change.
     public var explanation: String {
         switch self {
         case .from(let text), .malformedHeader(let text), .address(let text), .mime(let text), .attachment(let text),
@@ -80,7 +84,7 @@ public enum MessageRejection: Error, Hashable, Sendable {
         // Fields for the relay itself never reach SES.
         case .duplicateField(let name) where name.hasPrefix("Hiveku-"):
             "The message has more than one \(name) field; write it once"
-        case .duplicateField(let name): "The message has more than one \(name) field; SES takes one at most"
+        case .duplicateField(let name): "The message has more than one \(name) field; SES accepts at most one"
         case .headerTooLarge(let limit): "The header section of the message is larger than \(limit) octets"
         case .lineTooLong(let limit): "The message has a line of more than \(limit) octets; break it with CRLF"
         }
@@ -91,28 +95,33 @@ public enum MessageRejection: Error, Hashable, Sendable {
 public struct HeaderSummary: Hashable, Sendable {
     /// The one mailbox of the one From field. Its domain is always a name.
     public var from: AddrSpec
-    /// The mailboxes of Sender, Resent-From and Resent-Sender, in the order of the message. Each needs the allowlist as
-    /// `from` does: mail clients show them as the sender ("sent by", "on behalf of", "redirected by").
+    /// The mailboxes of Sender, Resent-From and Resent-Sender, in the order of the message. Each must be on the
+    /// allowlist, as `from` must, because mail clients show them as the sender ("sent by", "on behalf of", "redirected
+    /// by").
     public var senders: [AddrSpec]
-    /// Further domains of which some reader of From, Sender, Resent-From or Resent-Sender could take an address for the author's,
-    /// in their display names. Each needs the allowlist too.
+    /// Further domains whose addresses some reader could take as the author's: those in the display names of From,
+    /// Sender, Resent-From and Resent-Sender. Each must be on the allowlist too.
     public var otherAuthors: [DomainName]
-    /// Why it can't be known whom all readers take for the author; nil when it can. No allowlist covers that.
+    /// Why it can't be determined whom all readers take as the author. Nil when it can. No allowlist covers this case.
     public var ambiguity: MessageRejection?
-    /// The Subject for lists: encoded words decoded (RFC 2047), controls replaced, at most 200 characters. Not for a decision.
+    /// The Subject for lists. Encoded words are decoded (RFC 2047), control characters are replaced, and there are at
+    /// most 200 characters. Do not base decisions on it.
     public var subject: String?
-    /// The Message-ID as sent, trimmed; nil when the message had none, or one that is no `<left@right>` of at most 998 octets.
+    /// The Message-ID as sent, trimmed. Nil when the message had none, or one that is not `<left@right>` of at most 998
+    /// octets.
     public var messageID: String?
-    /// It is an automatic reply, a report or from a list, so that nobody is told by mail that it failed (RFC 3834 section 2). True
-    /// with Auto-Submitted other than `no`, any List-* field, Precedence `bulk`, `junk` or `list`, X-Auto-Response-Suppress with
-    /// `NDR` or `All`, or the type multipart/report.
+    /// Whether the message is an automatic reply, a report or from a mailing list, so that no failure report is sent by
+    /// mail (RFC 3834 section 2). True with Auto-Submitted other than `no`, any List-* field, Precedence `bulk`, `junk`
+    /// or `list`, X-Auto-Response-Suppress with `NDR` or `All`, or the type multipart/report.
     public var isAutomatic = false
-    /// The body of the field Hiveku-Idempotency-Key, 1 to 256 printable ASCII characters. The field is no longer in the message.
-    public var idempotencyKey: String?
-    /// The tags of the field Hiveku-Tags, as they stand there, decoded: any number of any length. The field is no longer in the
+    /// The body of the field Hiveku-Idempotency-Key: 1 to 256 printable ASCII characters. The field is removed from the
     /// message.
+    public var idempotencyKey: String?
+    /// The tags of the field Hiveku-Tags as written, decoded. There may be any number of any length. The field is
+    /// removed from the message.
     public var tags: [String]
-    /// The body of the field Hiveku-Scheduled-At, trimmed: 1 to 200 ASCII characters. The field is no longer in the message.
+    /// The body of the field Hiveku-Scheduled-At, trimmed: 1 to 200 ASCII characters. The field is removed from the
+    /// message.
     public var scheduledAt: String?
 
     public init(
@@ -131,7 +140,7 @@ public struct HeaderSummary: Hashable, Sendable {
         self.scheduledAt = scheduledAt
     }
 
-    /// Adds whom readers could find in one of the fields.
+    /// Adds the authors that readers could find in one of the fields.
     mutating func add(_ field: MailboxField) {
         for domain in field.otherAuthors where !otherAuthors.contains(domain) { otherAuthors.append(domain) }
         if ambiguity == nil { ambiguity = field.ambiguity.map { .from($0) } }

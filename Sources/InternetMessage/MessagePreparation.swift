@@ -4,19 +4,19 @@
     import Musl
 #endif
 
-/// Makes of a submitted message the one that SES is given, or says why not.
+/// Turns a submitted message into the one that SES gets, or says why the message is refused.
 ///
-/// Fed with the content of a message as it arrives, after dot-unstuffing and before the end of data; only the header section
-/// is held in memory. What comes out, once the header section is complete and found good:
-/// - Received at the top, where RFC 5321 section 4.4 has it;
-/// - the fields of the message, octet for octet and in order, without Bcc, Resent-Bcc, Return-Path, X-SES-*,
-///   Hiveku-Idempotency-Key, Hiveku-Tags and Hiveku-Scheduled-At, and without continuation lines that hold only blanks;
-/// - Date and Message-ID where missing, at the end of the section, so that the trace fields stay together at the top and the
-///   sender's own fields stay as they were signed;
+/// It takes the content of a message as it arrives, after dot-unstuffing and before the end of data. Only the header
+/// section is held in memory. Once the header section is complete and valid, the output is:
+/// - Received at the top, where RFC 5321 section 4.4 requires it;
+/// - the fields of the message, octet for octet and in order, but without Bcc, Resent-Bcc, Return-Path, X-SES-*,
+///   Hiveku-Idempotency-Key, Hiveku-Tags and Hiveku-Scheduled-At, and without continuation lines that have only blanks;
+/// - Date and Message-ID if missing, at the end of the section, so that the trace fields stay together at the top and
+///   the sender's own fields stay as they were signed;
 /// - the empty line and the body, octet for octet;
-/// - all with lines of at most 998 octets, longer ones folded.
+/// - all of it with lines of at most 998 octets; longer lines are folded.
 ///
-/// Where a line was folded in the header section, the folded form is the one that was checked.
+/// If a line of the header section was folded, the folded form is the one that was checked.
 public struct MessagePreparation: Sendable {
     private enum Phase {
         case header, body, ended
@@ -26,24 +26,25 @@ public struct MessagePreparation: Sendable {
     private let context: PreparationContext
     private var phase = Phase.header
     private var header: [UInt8] = []
-    /// Octets of the header line that is being received, its CR included.
+    /// How many octets of the current header line have arrived, including its CR.
     private var lineLength = 0
     private var longestLine = 0
     private var limiter = LineLimiter()
-    /// Reads the parts of a multipart message as they pass; nil for any other message.
+    /// Checks the parts of a multipart message as they pass. Nil for other messages.
     private var parts: PartScanner?
 
-    /// Why the message is refused, as soon as that is known; nothing is put out any more from then on.
+    /// Why the message is refused, once that is known. There is no further output then.
     public private(set) var rejection: MessageRejection?
 
-    /// What the header section says, as soon as it has ended and found good. The body may still be refused.
+    /// What the header section says, once it has ended and is valid. The body may still be refused.
     public private(set) var summary: HeaderSummary?
 
-    /// Octets of the new header section with its empty line, as soon as it was put out: where the body begins in the output.
+    /// The octets of the new header section with its empty line, once it was written. The body begins there in the
+    /// output.
     public private(set) var headerSize: Int?
 
-    /// The client's own fields within the new header section, without trace fields: offsets in octets from its beginning, in
-    /// order. Known together with ``headerSize``.
+    /// The client's own fields within the new header section, without trace fields, as octet offsets from its
+    /// beginning, in order. Known together with ``headerSize``.
     public private(set) var ownFields: [Range<Int>] = []
 
     public init(policy: PreparationPolicy, context: PreparationContext) {
@@ -68,13 +69,13 @@ public struct MessagePreparation: Sendable {
         if parts != nil { scanParts(output, from: start) }
     }
 
-    /// Reads what was put out from `start` on, as SES will.
+    /// Reads the output from `start` on, as SES will.
     private mutating func scanParts(_ output: [UInt8], from start: Int) {
         let fault = output.withUnsafeBytes { parts?.consume(UnsafeRawBufferPointer(rebasing: $0[start...])) }
         if let fault { refuse(fault) }
     }
 
-    /// Ends the message. A message without the empty line behind the header section gets it.
+    /// Ends the message. If the empty line after the header section is missing, it is added.
     public mutating func finish(into output: inout [UInt8]) -> Result<HeaderSummary, MessageRejection> {
         if rejection == nil, phase == .header {
             if lineLength > 0 {
@@ -94,7 +95,7 @@ public struct MessagePreparation: Sendable {
         phase = .ended
         if rejection == nil, let fault = parts?.finish() { refuse(fault) }
         if let rejection { return .failure(rejection) }
-        // Without a rejection the header section has been read, hence summarised.
+        // Without a rejection, the header section has been read, so there is a summary.
         guard let summary else { return .failure(.malformedHeader("The header section is incomplete")) }
         return .success(summary)
     }
@@ -109,8 +110,8 @@ public struct MessagePreparation: Sendable {
         refuse(.lineTooLong(limit: LineLimiter.limit))
     }
 
-    /// Takes octets of the header section. Returns how many, when its empty line is among them; nil when all were taken, or
-    /// the message is refused.
+    /// Takes octets of the header section. Returns how many, when its empty line is among them. Returns nil when all
+    /// were taken, or when the message is refused.
     private mutating func consumeHeader(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let room = max(0, policy.maximumHeaderSize - header.count)
         let end = min(bytes.count, room)
@@ -122,8 +123,8 @@ public struct MessagePreparation: Sendable {
             let previous = index > 0 ? bytes[index - 1] : header.last
             let length = lineLength + index - lineStart
             index += 1
-            // The reader of the section says the same with the number of the line, but would not be reached for lack of
-            // an empty line when all lines end so.
+            // The reader of the section reports the same with the line's number. But if all lines end this way, there
+            // is no empty line, and it is never called.
             guard previous == .cr, length > 0 else {
                 refuse(.malformedHeader("The header holds an LF without CR; lines end with CRLF"))
                 return nil
@@ -149,7 +150,7 @@ public struct MessagePreparation: Sendable {
         return nil
     }
 
-    /// Reads the section and puts out its new form.
+    /// Reads the section and writes its new form.
     private mutating func endHeader(into output: inout [UInt8]) {
         if longestLine > LineLimiter.limit {
             guard policy.longLines == .fold else { return refuseLongLine() }
@@ -187,7 +188,7 @@ public struct MessagePreparation: Sendable {
         }
     }
 
-    /// Puts out fields of the message as they are, and notes where those that are no trace fields stand.
+    /// Writes fields of the message unchanged, and records where those are that are not trace fields.
     private mutating func pass(
         _ fields: Range<Int>, _ trace: [Range<Int>], from start: Int, to output: inout [UInt8]
     ) {
@@ -201,7 +202,8 @@ public struct MessagePreparation: Sendable {
         output.append(contentsOf: header[fields])
     }
 
-    /// Adds a field. What would end it early, or is no ASCII, becomes a space: parts of the body may come from a client.
+    /// Adds a field. Octets that would end it early, or that are not ASCII, become spaces, because parts of the body
+    /// may come from a client.
     private static func append(_ name: String, _ body: String, to output: inout [UInt8]) {
         output.append(contentsOf: name.utf8)
         output.append(.colon)

@@ -4,48 +4,50 @@
     import Musl
 #endif
 
-/// Checks the header fields of the parts of a multipart message (RFC 2046 section 5.1) as the message passes, without keeping it.
+/// Checks the header fields of the parts of a multipart message (RFC 2046 section 5.1) while the message passes,
+/// without keeping it.
 ///
-/// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them: the boundaries of an outer multipart are looked for
-/// before those of one within it; a part without the empty line behind its header is none; a multipart without its first
-/// boundary is refused. An attached message (message/rfc822) is not read: nothing says that SES does, and it may be anybody's.
+/// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
+/// checked before those of an inner one. A part without the empty line after its header is not a part. A multipart
+/// without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing says that
+/// SES reads it, and it may have any author.
 ///
-/// It holds the boundaries of the multiparts that are open, the line that is being received if it begins with a hyphen or
-/// belongs to a part's header, and at most one of each ``ContentField``. All lines are within the limit of ``LineLimiter`` already.
+/// It holds the boundaries of the open multiparts, the current line if it begins with a hyphen or belongs to a part's
+/// header, and at most one of each ``ContentField``. All lines are already within the limit of ``LineLimiter``.
 struct PartScanner {
-    /// Multiparts within one another. A message that has more is refused.
+    /// The largest number of nested multiparts. A message with more is refused.
     static let maximumDepth = 64
-    /// Octets of one Content field of a part. A longer one is refused.
+    /// The most octets of one Content field of a part. A longer field is refused.
     static let maximumFieldSize = 64 * 1024
 
-    /// A multipart that is open.
+    /// A multipart whose end has not been reached.
     private struct Level {
-        /// Two hyphens and the boundary; nil as long as the first line that looks so has not come.
+        /// Two hyphens and the boundary. Nil until the first line that looks like a boundary has come.
         var delimiter: [UInt8]?
-        /// The number of the part that is being read; 0 before the first.
+        /// The number of the current part. 0 before the first part.
         var part = 0
     }
 
     /// The header section of a part.
     private struct Header {
-        /// The field that is being received, with its name and folds; nil for one that SES does not parse.
+        /// The current field, with its name and folds. Nil for a field that SES does not parse.
         var field: [UInt8]?
         var seen: [ContentField] = []
-        /// The first field that is wrong. It counts only when the section ends with an empty line.
+        /// The first mistake in a field. It counts only if the section ends with an empty line.
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether its empty line has come. The CRLF before a boundary belongs to that, so only the next line tells whether this
-        /// was an empty line or the end of all multiparts within the one of that boundary.
+        /// Whether its empty line has come. The CRLF before a boundary belongs to the boundary. So only the next line
+        /// tells whether this was an empty line or the end of all multiparts inside the one with that boundary.
         var isEnded = false
     }
 
     private let fields: ContentFieldCheck
-    /// From the outermost to the innermost.
+    /// The open multiparts, from the outermost to the innermost.
     private var levels: [Level]
-    /// The header section that is being read; nil within a body.
+    /// The current header section. Nil within a body.
     private var header: Header?
-    /// The line that is being collected; its CRLF is not in it.
+    /// The line that is being collected, without its CRLF.
     private var line: [UInt8] = []
     private var isCollecting = false
     private var isAtLineStart = true
@@ -55,7 +57,7 @@ struct PartScanner {
         levels = [Level(delimiter: Self.delimiter(multipart))]
     }
 
-    /// Octets of the message that are in memory.
+    /// How many octets of the message are in memory.
     var heldOctets: Int {
         line.capacity + (header?.field?.capacity ?? 0) + levels.reduce(0) { $0 + ($1.delimiter?.capacity ?? 0) }
     }
@@ -64,7 +66,7 @@ struct PartScanner {
         multipart.boundary.map { [.hyphen, .hyphen] + $0 }
     }
 
-    /// Takes the next octets of the body. Returns why the message is refused, if it is.
+    /// Takes the next octets of the body. Returns why the message is refused, or nil.
     mutating func consume(_ bytes: UnsafeRawBufferPointer) -> MessageRejection? {
         var index = 0
         while index < bytes.count, !levels.isEmpty {
@@ -88,7 +90,7 @@ struct PartScanner {
         return nil
     }
 
-    /// Ends the message. Returns why it is refused, if it is.
+    /// Ends the message. Returns why it is refused, or nil.
     mutating func finish() -> MessageRejection? {
         guard !levels.isEmpty else { return nil }
         if !line.isEmpty, header?.isEnded != false, let fault = endLine(isCut: true) { return fault }
@@ -96,7 +98,8 @@ struct PartScanner {
         return close(from: 0)
     }
 
-    /// The index of the next line that begins with a hyphen. Nil: there is none yet. Nearly all octets of a message pass here.
+    /// The index of the next line that begins with a hyphen. Nil when there is none yet. Nearly all octets of a message
+    /// pass through here.
     private mutating func lineToCollect(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         var index = start
         if isAtLineStart, bytes[index] == .hyphen { return index }
@@ -106,7 +109,7 @@ struct PartScanner {
                 return nil
             }
             if hyphen > start, bytes[hyphen - 1] == .lf { return hyphen }
-            // A line has at most one hyphen that is looked at.
+            // In each line, at most one hyphen is looked at.
             guard let lf = Self.find(.lf, bytes, from: hyphen) else {
                 isAtLineStart = false
                 return nil
@@ -125,11 +128,12 @@ struct PartScanner {
         return UnsafeRawPointer(found) - base
     }
 
-    /// Takes a whole line, or the last one of the message without its end.
+    /// Takes a whole line, or the last line of the message without its end.
     private mutating func endLine(isCut: Bool = false) -> MessageRejection? {
-        // Within a part's header only the multiparts around its own one are looked at: its own takes the line for a field.
+        // Within a part's header, only the multiparts around the part's own one are checked, because SES's parser takes
+        // a boundary of its own multipart as a field.
         let watched = header == nil ? levels.count : levels.count - 1
-        // A delimiter has two hyphens at least.
+        // A delimiter has at least two hyphens.
         if line.count >= 2, line[0] == .hyphen, line[1] == .hyphen {
             for depth in 0..<watched {
                 switch delimiterLine(at: depth, isCut: isCut) {
@@ -190,7 +194,7 @@ struct PartScanner {
         text[..<(text.lastIndex { !$0.isBlank }.map { $0 + 1 } ?? text.startIndex)]
     }
 
-    /// Takes the innermost levels away. Those whose first boundary never came are refused.
+    /// Closes the innermost levels. Levels whose first boundary never came are refused.
     private mutating func close(from depth: Int) -> MessageRejection? {
         header = nil
         for index in levels.indices[depth...] where levels[index].part == 0 { return missingBoundary(at: index) }
@@ -202,7 +206,7 @@ struct PartScanner {
         let boundary = levels[depth].delimiter.map { "\"\(Excerpt.of($0))\"" } ?? "that begins with --"
         return .mime(
             "\(depth == 0 ? "The message" : "Part \(number(of: levels[..<depth]))") is a multipart without a first line "
-                + "\(boundary); each part must stand behind such a line")
+                + "\(boundary); each part must come after such a line")
     }
 
     private func number(of levels: ArraySlice<Level>) -> String {
@@ -218,7 +222,7 @@ struct PartScanner {
 
     private mutating func endHeaderLine() {
         guard var header else { return }
-        // Not held twice while it grows.
+        // Released here, so that the field is not held twice while it grows.
         self.header = nil
         defer { self.header = header }
         guard !line.isEmpty else {
@@ -245,7 +249,7 @@ struct PartScanner {
 
     private func beginField(_ header: inout Header) {
         let text = FieldText.trimmed(line[...])
-        // The colon may follow in a fold, or never.
+        // The colon may follow after a fold, or never.
         let name = text[..<(text.firstIndex(of: .colon) ?? text.endIndex)]
         if ContentField(name: FieldText.trimmed(name)) != nil { header.field = Array(text) }
     }
@@ -255,11 +259,11 @@ struct PartScanner {
         guard let field = header.field else { return }
         header.field = nil
         let colon = field.firstIndex(of: .colon)
-        // SES's parser takes a field without a colon for its own name and body.
+        // SES's parser takes a field without a colon as both its name and its body.
         let body = field[(colon.map { $0 + 1 } ?? 0)...]
         guard let kind = ContentField(name: FieldText.trimmed(field[..<(colon ?? field.endIndex)])),
             header.fault == nil,
-            // The first one counts.
+            // The first field of each kind counts.
             !header.seen.contains(kind)
         else { return }
         header.seen.append(kind)
@@ -274,7 +278,7 @@ struct PartScanner {
 
     private mutating func open(_ multipart: Multipart) -> MessageRejection? {
         guard levels.count < Self.maximumDepth else {
-            return .mime("The message has more than \(Self.maximumDepth) multiparts within one another")
+            return .mime("The message has more than \(Self.maximumDepth) nested multiparts")
         }
         levels.append(Level(delimiter: Self.delimiter(multipart)))
         return nil

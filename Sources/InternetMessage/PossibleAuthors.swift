@@ -1,37 +1,39 @@
-/// The domains of all that a reader of mail could take for an author's address in a field, by whatever rules it reads.
+/// The domains of all texts in a field that a reader of mail could take as an author's address, by whatever rules it
+/// reads.
 ///
-/// Readers differ about nearly everything in RFC 5322 and RFC 2047: some drop comments wherever they stand and some don't know
-/// them; some split at commas before they look at quotes; some take the first `<`, some the last; some decode encoded words
-/// before they parse, some after, some inside quotes too; some end a quoted string at an escaped quote or at a fold. But
-/// an address always has an `@`, and its domain is what stands behind it. So no reader is imitated here. Each `@` counts, in the
-/// field as it stands and in the field with its encoded words decoded, and the text behind it gives one domain or a doubt:
+/// Readers differ about nearly everything in RFC 5322 and RFC 2047. Some drop comments everywhere; others do not know
+/// comments. Some split at commas before they look at quotes. Some take the first `<`, some the last. Some decode
+/// encoded words before they parse, some afterwards, some also inside quotes. Some end a quoted string at an escaped
+/// quote or at a fold. But an address always has an `@`, and its domain is the text after it. So no reader is imitated
+/// here. Each `@` counts, both in the field as written and in the field with its encoded words decoded. The text after
+/// it gives one domain or a doubt:
 ///
-/// - the domain ends where all readers end it: at the field's end, or at `<`, `>`, `,`, `:` or `;`. Blanks, closing quotes and
-///   brackets, plain comments and the borders of encoded words may come before that. When more text comes first, some glue it to
-///   the domain and some don't, and there is a doubt;
-///   The same when brackets without an `@` follow;
-/// - without a dot it is nobody's domain (`Café @ Home`);
-/// - a plain quoted string before the address in brackets is text to all readers, so an `@` in it counts for nothing: no
-///   encoded word, no comma, bracket or backslash, no fold in any quoted string of the field, and a phrase around it without
-///   other syntax.
+/// - The domain ends where all readers end it: at the field's end, or at `<`, `>`, `,`, `:` or `;`. Before that there
+///   may be blanks, closing quotes and brackets, plain comments and the borders of encoded words. If more text comes
+///   first, there is a doubt, because some readers join it to the domain and some do not. The same applies if brackets
+///   without an `@` follow.
+/// - Text without a dot is not a domain (`Café @ Home`).
+/// - A plain quoted string before the address in brackets is text to all readers, so an `@` in it does not count. It is
+///   plain if it has no encoded word, no comma, bracket or backslash, if no quoted string of the field has a fold, and
+///   if the phrase around it has no other syntax.
 ///
-/// Encoded words that can't be decoded in one way only are a doubt, and so are control characters.
+/// Encoded words that can be decoded in more than one way are a doubt, and so are control characters.
 struct PossibleAuthors {
-    /// Without repetition, at most ``maximumCount``.
+    /// Each domain once, at most ``maximumCount``.
     private(set) var domains: [DomainName] = []
     private(set) var doubt: Doubt?
 
-    /// Why the authors can't be known.
+    /// Why the authors can't be determined.
     enum Doubt: Error, Hashable {
         case tooLong, tooMany, notUTF8, encodedWord, control, text
 
-        /// What is wrong, to follow "The From field ", without final stop.
+        /// What is wrong. The text follows "The From field " and has no full stop.
         var explanation: String {
             switch self {
             case .tooLong: "is longer than \(PossibleAuthors.maximumLength) octets; shorten the display name"
             case .tooMany: "names more than \(PossibleAuthors.maximumCount) other domains; leave them out"
             case .notUTF8: "holds 8-bit characters that are not UTF-8; use an encoded word (RFC 2047)"
-            case .encodedWord: "has an encoded word (=?...?=) that can't be decoded for certain; use =?utf-8?B?...?="
+            case .encodedWord: "has an encoded word (=?...?=) that can't be decoded with certainty; use =?utf-8?B?...?="
             case .control: "has a control character in its display name; leave it out"
             case .text:
                 "has an @ that mail programs read in different ways; write Name <user@example.com> without an @ in the name"
@@ -39,7 +41,7 @@ struct PossibleAuthors {
         }
     }
 
-    /// In octets of the field's body. It bounds the work; a display name of sense is far shorter.
+    /// In octets of the field's body. It limits the work. A sensible display name is far shorter.
     static let maximumLength = 4096
     static let maximumCount = 16
 
@@ -68,7 +70,7 @@ struct PossibleAuthors {
         var text = body
         if isPlain, let names = PlainPhrase.quotedStrings(of: body), !names.isEmpty {
             for name in names where EncodedWord.find(body[name], from: name.lowerBound) == nil {
-                // Letters in place of the text, so that places in the field stay what they are.
+                // The text is replaced by letters, so that positions in the field stay the same.
                 for index in name { text[index] = UInt8(ascii: "x") }
             }
         }
@@ -95,12 +97,12 @@ struct PossibleAuthors {
         }
     }
 
-    /// The domain behind the `@` at `at`, which stands in so many brackets; nil when there is none for anybody. Reads no further than
-    /// the next `@`.
+    /// The domain after the `@` at `at`, which is inside `depth` brackets. Nil when no reader finds one. Reads no
+    /// further than the next `@`.
     private static func domain(
         in text: ArraySlice<UInt8>, behind at: Int, depth: Int, strayBracket: Int?
     ) throws(Doubt) -> DomainName? {
-        // What those find who glue together all that comes before the certain end.
+        // What readers find that join all text before the certain end.
         var glued: [UInt8] = []
         var runs = 0
         var isUnclear = false
@@ -124,7 +126,7 @@ struct PossibleAuthors {
             case .comma, .colon, .semicolon:
                 break scan
             case .at:
-                // "Tom @ Work @ Home" names nobody; but who knows what "a@b.example@c" does.
+                // "Tom @ Work @ Home" names no one, but it is unknown what readers make of "a@b.example@c".
                 isUnclear = runs > 0 && holdsDot(glued[...])
                 break scan
             case .leftParenthesis:
@@ -137,7 +139,7 @@ struct PossibleAuthors {
                 isUnclear = true
                 break scan
             default:
-                // Blanks, closing quotes and brackets, the borders of encoded words.
+                // Blanks, closing quotes and brackets, and the borders of encoded words.
                 index += 1
             }
         }
@@ -149,8 +151,8 @@ struct PossibleAuthors {
         return name
     }
 
-    /// Where the last `<` stands that no `@` follows before its `>`. Perl's Mail::Address glues together what stands in all brackets:
-    /// `<a@acme.co> <m>` is a@acme.com.
+    /// The position of the last `<` that has no `@` before its `>`. Perl's Mail::Address joins the contents of all
+    /// brackets: `<a@acme.co> <m>` is a@acme.com.
     private static func lastBracketsWithoutAt(_ text: ArraySlice<UInt8>) -> Int? {
         var last: Int?
         var open: Int?
@@ -169,8 +171,8 @@ struct PossibleAuthors {
         return open ?? last
     }
 
-    /// The index behind the comment at `start`, when all readers that know comments find the same end of it: there is no quote,
-    /// backslash or bracket in it.
+    /// The index after the comment at `start`, if all readers that know comments find the same end: it has no quote,
+    /// backslash or bracket.
     private static func endOfPlainComment(_ text: ArraySlice<UInt8>, at start: Int) -> Int? {
         for index in (start + 1)..<text.endIndex {
             switch text[index] {
@@ -182,7 +184,8 @@ struct PossibleAuthors {
         return nil
     }
 
-    /// Whether there is a dot in it, or what some take for one (UTS #46 and NFKC), or a character that nobody knows.
+    /// Whether it contains a dot, a character that some readers take as a dot (UTS #46 and NFKC), or an unknown
+    /// character.
     private static func holdsDot(_ text: ArraySlice<UInt8>) -> Bool {
         text.contains(.dot) || (text.contains { $0 >= 0x80 } && !Self.isTextWithoutDots(text))
     }
@@ -199,7 +202,7 @@ struct PossibleAuthors {
 
     // MARK: - Characters
 
-    /// C1 controls, the separators of lines and paragraphs, and the directional overrides, in UTF-8.
+    /// C1 control characters, the separators of lines and paragraphs, and the directional overrides, in UTF-8.
     fileprivate static func holdsUnicodeControl(_ bytes: ArraySlice<UInt8>) -> Bool {
         var first: UInt8 = 0
         var second: UInt8 = 0
@@ -213,19 +216,21 @@ struct PossibleAuthors {
     }
 }
 
-/// The encoded words of a field, each with what it says; only such as all readers find and decode alike.
+/// The encoded words of a field, with their decoded texts. It contains only words that all readers find and decode in
+/// the same way.
 private struct DecodedField {
     private var words: [(range: Range<Int>, octets: [UInt8])] = []
-    /// Whether a word holds what others take for the syntax of the field.
+    /// Whether a word contains characters that some readers take as syntax of the field.
     private(set) var holdsSpecial = false
 
-    /// Marks where a word begins or ends. Some readers leave out the blanks between two words, or put in some, or none.
+    /// Marks where a word begins or ends. Between two words, some readers drop blanks, some insert them, and some do
+    /// neither.
     private static let border: UInt8 = 0
 
-    /// Nil when there are none.
+    /// Nil when there are no encoded words.
     init?(_ raw: ArraySlice<UInt8>) throws(PossibleAuthors.Doubt) {
         var index = raw.startIndex
-        // The last octets of a UTF-8 word, since a character may be cut in two, the rest in the next word.
+        // The last octets of a UTF-8 word. A character may be split, with the rest in the next word.
         var tail: [UInt8] = []
         while let start = EncodedWord.find(raw, from: index) {
             guard let word = EncodedWord.parse(raw, at: start), !raw[start..<word.end].contains(where: \.isFraming),
@@ -244,12 +249,13 @@ private struct DecodedField {
             index = word.end
         }
         guard !words.isEmpty else { return nil }
-        // Some decode until nothing is left to decode.
+        // Some readers decode until nothing is left to decode.
         let once = text(of: raw).filter { $0 != Self.border }
         if EncodedWord.find(once[...], from: 0) != nil { throw .encodedWord }
     }
 
-    /// The field as it looks to a reader that decodes first. `raw` may differ from the field that was read in other places than its words.
+    /// The field as a reader sees it that decodes first. `raw` may differ from the field that was read, but not in its
+    /// words.
     func text(of raw: ArraySlice<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         var index = raw.startIndex
@@ -263,9 +269,10 @@ private struct DecodedField {
         return text + raw[index...]
     }
 
-    /// `=?utf-8?q?x?=3C?=` has two readings: that of RFC 2047, in which the word ends at the first `?=`, and that of those who
-    /// take the `?` for text and `=3C` for an octet. In `=?x?q?a?=?utf-8?q?=3C?=` the second word shares its `=` with the end of
-    /// the first, and is one to those who leave a word in a charset that they don't know and look on from within it.
+    /// `=?utf-8?q?x?=3C?=` has two readings. By RFC 2047 the word ends at the first `?=`. Other readers take the `?` as
+    /// text and `=3C` as an octet. In `=?x?q?a?=?utf-8?q?=3C?=` the second word shares its `=` with the end of the
+    /// first. It is a word for readers that skip a word in a charset that they do not know and then search on from
+    /// within it.
     private static func isEndInDoubt(_ rest: ArraySlice<UInt8>) -> Bool {
         if rest.first == .questionMark { return true }
         let next = rest.prefix(2)
@@ -273,9 +280,10 @@ private struct DecodedField {
     }
 }
 
-/// A display name of words, quoted strings and plain comments before an address in brackets, which all readers take apart alike.
+/// A display name of words, quoted strings and plain comments before an address in brackets. All readers take it apart
+/// in the same way.
 private struct PlainPhrase {
-    /// Where the contents of its quoted strings stand; nil when the field is not of that form.
+    /// Where the contents of its quoted strings are. Nil when the field does not have this form.
     static func quotedStrings(of bytes: ArraySlice<UInt8>) -> [Range<Int>]? {
         var found: [Range<Int>] = []
         var index = bytes.startIndex
@@ -313,7 +321,8 @@ private struct PlainPhrase {
             case _ where byte.isFoldingWhiteSpace:
                 index += 1
             case _ where byte.isDomainText:
-                // RFC 5322 has dots in a phrase, as an obsolete form, but only behind a word. Python's parser fails otherwise.
+                // RFC 5322 allows dots in a phrase as an obsolete form, but only after a word. Otherwise Python's
+                // parser fails.
                 guard hasWord || byte != .dot else { return nil }
                 hasWord = true
                 index += 1
@@ -339,7 +348,7 @@ private struct PlainPhrase {
 extension UInt8 {
     fileprivate static let apostrophe = UInt8(ascii: "'")
 
-    /// RFC 5322 section 3.2.3.
+    /// The specials of RFC 5322 section 3.2.3.
     fileprivate var isSpecial: Bool {
         switch self {
         case .leftParenthesis, .rightParenthesis, .less, .greater, .leftBracket, .rightBracket, .colon, .semicolon, .at,
@@ -349,7 +358,7 @@ extension UInt8 {
         }
     }
 
-    /// What gives a field its structure, and has no place in an encoded word (RFC 2047 section 5).
+    /// Characters that structure a field. They are not allowed in an encoded word (RFC 2047 section 5).
     fileprivate var isFraming: Bool {
         switch self {
         case .quote, .backslash, .leftParenthesis, .rightParenthesis, .less, .greater: true
@@ -357,6 +366,6 @@ extension UInt8 {
         }
     }
 
-    /// What some reader takes for a part of a domain.
+    /// Characters that some reader takes as part of a domain.
     fileprivate var isDomainText: Bool { self >= 0x80 || isAtomText || self == .dot }
 }

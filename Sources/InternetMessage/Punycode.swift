@@ -8,8 +8,8 @@ enum Punycode {
     private static let initialBias = 72
     private static let initialN = 128
 
-    /// Encodes one label, without the `xn--` before it. Nil when a delta does not fit (RFC 3492 section 6.4), which
-    /// can't happen with labels of at most 63 scalars; the check stands so that the arithmetic is safe for any input.
+    /// Encodes one label, without the `xn--` before it. Nil when a delta does not fit (RFC 3492 section 6.4). This
+    /// can't happen with labels of at most 63 scalars; the check makes the arithmetic safe for any input.
     static func encode(_ input: [Unicode.Scalar]) -> [UInt8]? {
         var output = input.filter(\.isASCII).map { UInt8(truncatingIfNeeded: $0.value) }
         let basicCount = output.count

@@ -1,64 +1,64 @@
-/// A message as a person reads it: its header, its text, its HTML, what is attached.
+/// A message as a person reads it: its header, its text, its HTML and its attachments.
 ///
-/// It is read from the octets that are kept. Any octets give a result, in time and memory that grow with their number only, so that a
-/// message may be cut off anywhere. Nothing here decides on what is sent: that is ``MessagePreparation``.
+/// It is read from the stored octets. Any octets give a result, in time and memory proportional to their number, so a
+/// message may be cut off anywhere. It does not affect what is sent; that is done by ``MessagePreparation``.
 public struct ReadableMessage: Sendable {
     /// A field of the header.
     public struct Field: Sendable, Hashable {
-        /// As it is written.
+        /// The name as written.
         public var name: String
-        /// In one line, with encoded words decoded, without controls.
+        /// The value on one line, with encoded words decoded and without control characters.
         public var value: String
     }
 
-    /// HTML as it came. It is not sanitised: show it only where no script runs and nothing is loaded.
+    /// HTML as received. It is not sanitised. Show it only where no script runs and nothing is loaded.
     public struct HTMLBody: Sendable, Hashable {
-        /// With the message's own small images in `data:` URLs where it names them by `src="cid:…"`.
+        /// The HTML, with the message's own small images as `data:` URLs where it names them by `src="cid:…"`.
         public var text: String
     }
 
-    /// Something attached, or shown within the HTML.
+    /// An attachment, or a part that the HTML shows.
     public struct Part: Sendable, Hashable {
-        /// The name of the file, 255 characters at most. Nil where it has none.
+        /// The name of the file, at most 255 characters. Nil when there is none.
         public var name: String?
-        /// `image/png`, in lower case.
+        /// The type in lower case, such as `image/png`.
         public var type: String
-        /// Octets when decoded.
+        /// The size in octets after decoding.
         public var size: Int
-        /// Without angle brackets. Nil where it has none.
+        /// The Content-ID without angle brackets. Nil when there is none.
         public var contentID: String?
-        /// The message says that it is an attachment, or the HTML does not show it.
+        /// Whether the message says that it is an attachment, or the HTML does not show it.
         public var isAttachment: Bool
     }
 
     /// How much of a message is read.
     public struct Limits: Sendable, Hashable {
-        /// Multiparts within one another. A deeper one is a part without parts.
+        /// How many multiparts may be nested. A deeper multipart counts as a part without parts.
         public var depth = 20
         public var parts = 200
-        /// 1,000 at most.
+        /// The largest number of fields, at most 1,000.
         public var fields = EntityHeader.maximumFields
-        /// Characters (Unicode scalars) of the name of a field, and of its value.
+        /// The most characters (Unicode scalars) of a field's name, and of its value.
         public var fieldCharacters = 4000
-        /// Octets in UTF-8 of the text, and of the HTML without its images.
+        /// The most octets in UTF-8 of the text, and of the HTML without its images.
         public var textSize = 256 * 1024
-        /// Images within the HTML. One that is shown twice counts twice.
+        /// The largest number of images within the HTML. An image that is shown twice counts twice.
         public var images = 20
-        /// Octets of all images within the HTML.
+        /// The most octets of all images within the HTML.
         public var imageSize = 256 * 1024
 
         public init() {}
     }
 
-    /// In the order of the message.
+    /// The header fields in the order of the message.
     public var fields: [Field] = []
-    /// The first text/plain that is no attachment. A multipart whose parts can't be found is text too.
+    /// The first text/plain that is not an attachment. A multipart whose parts can't be found also counts as text.
     public var text: String?
-    /// The first text/html that is no attachment.
+    /// The first text/html that is not an attachment.
     public var html: HTMLBody?
-    /// All but text and HTML, in the order of the message.
+    /// All other parts, in the order of the message.
     public var parts: [Part] = []
-    /// Whether something was left out because of a limit. That the octets themselves are cut off is not known here.
+    /// Whether something was left out because of a limit. It does not show whether the octets themselves were cut off.
     public var isCutOff = false
 
     public init(_ octets: [UInt8], limits: Limits = Limits()) {
@@ -89,7 +89,7 @@ public struct ReadableMessage: Sendable {
     }
 
     private mutating func body(_ leaf: EntityScanner.Leaf, of octets: [UInt8], _ limits: Limits) -> String {
-        // What encodes a multipart is not defined, and its charset neither (RFC 2045 section 6.4).
+        // A multipart has neither a defined encoding nor a defined charset (RFC 2045 section 6.4).
         let encoding = leaf.isBrokenMultipart ? .identity : leaf.content.encoding
         let (text, isCut) = ReadableText.body(leaf.content.charset, limit: limits.textSize) {
             encoding.decoded(octets[leaf.body], limit: $0)
@@ -108,7 +108,7 @@ public struct ReadableMessage: Sendable {
         }
     }
 
-    /// Sets the HTML with its images. Returns the indices of the leaves that it shows.
+    /// Sets the HTML with its images. Returns the indices of the parts that it shows.
     private mutating func showImages(
         _ html: String, of leaves: [EntityScanner.Leaf], _ octets: [UInt8], _ limits: Limits
     ) -> Set<Int> {
@@ -125,7 +125,7 @@ public struct ReadableMessage: Sendable {
         var shown: Set<Int> = []
         var count = 0
         var size = 0
-        // An image that is too large is decoded once only, however often the HTML names it.
+        // An image that is too large is decoded only once, however often the HTML names it.
         var tooLarge: Set<Int> = []
         var isCut = false
         let text = images.replaced { contentID in

@@ -1,16 +1,16 @@
-/// Text of a message as a page may show it.
+/// Text of a message in a form that a page may show.
 enum ReadableText {
-    /// The text of a body: lines end with LF, and U+FFFD stands for other controls than tab.
+    /// The text of a body. Lines end with LF, and control characters other than tab become U+FFFD.
     ///
     /// - Parameters:
-    ///   - decoded: Gives the first octets of the decoded body, as many as it is asked for.
-    ///   - limit: Octets of the text in UTF-8 at most. It is cut between two characters.
+    ///   - decoded: returns the first octets of the decoded body, as many as are requested.
+    ///   - limit: the most octets of the text in UTF-8. It is cut between two characters.
     static func body(
         _ charset: TextCharset, limit: Int, _ decoded: (_ limit: Int) -> [UInt8]
     ) -> (text: String, isCut: Bool) {
         let limit = max(0, limit)
-        // Only a CRLF has more octets than what is shown of it. A few octets more, so that a character that is cut at the end of them
-        // stands behind the limit.
+        // Only a CRLF has more octets than its shown form. A few octets more are requested, so that a character that is
+        // cut at their end comes after the limit.
         let octets = decoded(2 * limit + 16)
         var scalars = String.UnicodeScalarView()
         var count = 0
@@ -21,7 +21,7 @@ enum ReadableText {
                 isAfterCR = scalar == "\r"
                 isFirst = false
             }
-            // The LF of a CRLF, and a byte order mark.
+            // Skips the LF of a CRLF, and a byte order mark.
             if scalar == "\n" && isAfterCR || isFirst && scalar == "\u{FEFF}" { continue }
             let shown: Unicode.Scalar =
                 switch scalar.value {
@@ -37,13 +37,13 @@ enum ReadableText {
         return (String(scalars), false)
     }
 
-    /// Octets of a field that are read at most. 4,000 characters with four octets each need less in quoted-printable, with the frames of
-    /// their encoded words and folds.
+    /// The most octets of a field that are read. 4,000 characters with four octets each need less in quoted-printable,
+    /// with the frames of their encoded words and folds.
     private static let longestField = 128 * 1024
 
-    /// The text of a field in one line: folds and blanks at the ends go, encoded words are decoded.
+    /// The text of a field on one line. Folds and blanks at the ends are dropped, and encoded words are decoded.
     ///
-    /// - Parameter limit: Characters (Unicode scalars) at most.
+    /// - Parameter limit: the most characters (Unicode scalars).
     static func field(_ body: ArraySlice<UInt8>, limit: Int) -> (text: String, isCut: Bool) {
         var isCut = body.count > longestField
         var unfolded: [UInt8] = []
@@ -63,8 +63,8 @@ enum ReadableText {
         return (shown.text, isCut)
     }
 
-    /// Text that stands in one line: U+FFFD stands for controls other than tab, for line ends, and for what changes the direction of the
-    /// text around it.
+    /// Text on one line. Control characters other than tab, line ends, and characters that change the direction of text
+    /// become U+FFFD.
     static func line(_ text: String, limit: Int) -> (text: String, isCut: Bool) {
         var scalars = String.UnicodeScalarView()
         var count = 0
@@ -77,13 +77,15 @@ enum ReadableText {
     }
 }
 
-/// The encoded words of a field (RFC 2047), in all charsets of ``TextCharset``, in linear time and as leniently as mail readers decode
-/// them. ``EncodedWord`` is stricter, because what is sent depends on it.
+/// The encoded words of a field (RFC 2047), in all charsets of ``TextCharset``. Decoding takes linear time and is as
+/// lenient as in mail readers. ``EncodedWord`` is stricter, because what is sent depends on it.
 private enum EncodedWords {
-    /// Blanks between two encoded words go. Words in other charsets stay as they are. The charset of raw octets is guessed.
+    /// Decodes the field. Blanks between two encoded words are dropped. Words in other charsets stay as they are. The
+    /// charset of raw octets is guessed.
     static func decoded(_ bytes: ArraySlice<UInt8>) -> String {
         var text = ""
-        // Octets of adjacent words in one charset are joined before decoding: senders cut multi-octet characters in two.
+        // Octets of adjacent words in one charset are joined before decoding, because senders split multi-octet
+        // characters.
         var pending: (charset: TextCharset, octets: [UInt8])?
         var plainStart = bytes.startIndex
         var index = bytes.startIndex
@@ -92,7 +94,7 @@ private enum EncodedWords {
                 index = start + 2
                 continue
             }
-            // Without the end of this word, there is no end of a later one.
+            // If this word has no end, later ones have none either.
             guard let mark = mark(bytes, from: frame.text) else { break }
             let octets = frame.octets(bytes[frame.text..<mark])
             let between = bytes[plainStart..<start]
@@ -121,14 +123,14 @@ private enum EncodedWords {
         return nil
     }
 
-    /// What stands before the text of a word: `=?charset*language?encoding?`.
+    /// The part of a word before its text: `=?charset*language?encoding?`.
     private struct Frame {
         var charset: TextCharset
         var isBase64: Bool
         /// Where the text begins.
         var text: Int
 
-        /// Octets of charset and language at most.
+        /// The most octets of charset and language.
         private static let longestCharset = 64
 
         init?(_ bytes: ArraySlice<UInt8>, at start: Int) {
@@ -146,7 +148,7 @@ private enum EncodedWords {
             text = charsetEnd + 3
         }
 
-        /// What is damaged is passed over in base64, and stays as it is in the Q encoding.
+        /// Damaged octets are skipped in base64, and stay as they are in the Q encoding.
         func octets(_ text: ArraySlice<UInt8>) -> [UInt8] {
             if isBase64 { return TransferEncoding.base64.decoded(text, limit: text.count) }
             var octets: [UInt8] = []

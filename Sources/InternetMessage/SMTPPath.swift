@@ -1,10 +1,11 @@
 /// The argument of MAIL FROM (RFC 5321 section 4.1.2, Reverse-path).
 public enum ReversePath: Hashable, Sendable {
-    /// `<>`: notifications about deliveries, which nobody may answer with another one (RFC 5321 section 4.5.5).
+    /// `<>`, the null reverse-path of delivery notifications. No notification may be sent about such a message (RFC
+    /// 5321 section 4.5.5).
     case null
     case mailbox(AddrSpec)
 
-    /// What stands between the angle brackets, without source route.
+    /// The text between the angle brackets, without a source route.
     public var text: String {
         switch self {
         case .null: ""
@@ -18,17 +19,18 @@ public enum SMTPPath {
     /// The longest path in octets, with its brackets (RFC 5321 section 4.5.3.1.3).
     public static let maximumLength = 256
 
-    /// Parses a Reverse-path from the front of `bytes` and returns it with what is behind it: nothing, or a space and the
-    /// ESMTP parameters. `bytes` begins at the `<`, or at a bare address; blanks before it are for the caller to skip or refuse.
+    /// Parses a Reverse-path at the front of `bytes`. Returns it with what follows it: nothing, or a space and the
+    /// ESMTP parameters. `bytes` begins at the `<` or at a bare address. The caller must skip or refuse blanks before
+    /// it.
     ///
-    /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C asks. An address without brackets
-    /// (`user@c`) is accepted, since old devices write it, but without a route and not as the null path. `<postmaster>` is
-    /// refused: SES delivers only to an address with a domain.
+    /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C requires. An address without
+    /// brackets (`user@c`) is accepted, because old devices write it. It may not have a route or be the null path.
+    /// `<postmaster>` is refused, because SES delivers only to an address with a domain.
     @inlinable
     public static func parsePath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
     ) throws(AddressError) -> (path: ReversePath, rest: Bytes.SubSequence) {
-        // Copied at once, and inlinable: this runs for each command, on types that need no look-up for each octet.
+        // Copied at once and inlinable: it runs for each command, on types that need no look-up for each octet.
         let (path, length) = try parse(Array(bytes.prefix(maximumLength + 1)))
         let rest = bytes.dropFirst(length)
         guard rest.isEmpty || rest.first == UInt8(ascii: " ") else {
@@ -41,7 +43,7 @@ public enum SMTPPath {
     @usableFromInline
     static func parse(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
         guard bytes.first == .less else { return try parseBare(bytes) }
-        // The path ends with the first '>' outside quotes; a quoted local part may hold one.
+        // The path ends at the first '>' outside quotes, because a quoted local part may contain one.
         var isQuoted = false
         var isEscaped = false
         var length = 0
@@ -72,7 +74,8 @@ public enum SMTPPath {
             try skipSourceRoute(&scanner)
             let mailbox = try scanner.mailbox()
             guard scanner.isAtEnd else {
-                throw AddressError.syntax("The domain of the address is followed by a character that no domain holds")
+                throw AddressError.syntax(
+                    "The domain of the address is followed by a character that is not allowed in a domain")
             }
             return (.mailbox(mailbox), length)
         } catch {
@@ -80,19 +83,20 @@ public enum SMTPPath {
         }
     }
 
-    /// Parses an address without brackets, up to its end or the space before the parameters.
+    /// Parses an address without brackets, up to its end or to the space before the parameters.
     private static func parseBare(_ bytes: [UInt8]) throws(AddressError) -> (path: ReversePath, length: Int) {
         guard let first = bytes.first else { throw .syntax("The address is missing") }
         guard first != .space, first != .tab else { throw .syntax("There is a blank before the address") }
         guard first != .at else {
-            throw .syntax("A source route must stand in angle brackets; write <user@example.com>")
+            throw .syntax("A source route must be in angle brackets; write <user@example.com>")
         }
-        // A display name, as in "App <user@example.com>", would be refused for want of an @ before its blank.
+        // Without this, a display name, as in "App <user@example.com>", would be refused because there is no @ before
+        // its blank.
         if let bracket = bytes.firstIndex(of: .less) {
             try AddressScanner.checkOctets(bytes[..<bracket])
             throw nameInPath
         }
-        // The blank that ends the address is one outside quotes.
+        // The address ends at the first blank outside quotes.
         var isQuoted = false
         let end =
             bytes.firstIndex {
@@ -107,7 +111,7 @@ public enum SMTPPath {
             throw .syntax(
                 scanner.next == .greater
                     ? "The address has a closing angle bracket, but no opening one; write <user@example.com>"
-                    : "The domain of the address is followed by a character that no domain holds")
+                    : "The domain of the address is followed by a character that is not allowed in a domain")
         }
         return (.mailbox(mailbox), end)
     }
@@ -115,7 +119,7 @@ public enum SMTPPath {
     private static let nameInPath = AddressError.syntax(
         "There is a display name or a second bracket before the address; write only <user@example.com>")
 
-    /// What to say of `content`, in which `error` was found, when the cause is one of those that clients are known for.
+    /// Improves the error that was found in `content` when the cause is a known mistake of clients.
     private static func withBetterAdvice(_ error: AddressError, _ content: ArraySlice<UInt8>) -> AddressError {
         guard case .syntax = error else { return error }
         if content.contains(.less), content.first != .quote || content.contains(.space) { return nameInPath }
@@ -125,7 +129,7 @@ public enum SMTPPath {
         return error
     }
 
-    /// Parses a Forward-path, as RCPT TO takes it: like ``parsePath(_:)``, but `<>` is refused.
+    /// Parses a Forward-path for RCPT TO. The same as ``parsePath(_:)``, but `<>` is refused.
     @inlinable
     public static func parseForwardPath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
@@ -135,7 +139,7 @@ public enum SMTPPath {
         return (mailbox, rest)
     }
 
-    /// A-d-l ":" of RFC 5321 section 4.1.2.
+    /// Skips A-d-l ":" of RFC 5321 section 4.1.2.
     private static func skipSourceRoute(_ scanner: inout AddressScanner) throws(AddressError) {
         guard scanner.next == .at else { return }
         while scanner.skip(.at) {

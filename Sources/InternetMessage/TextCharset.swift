@@ -1,27 +1,28 @@
 /// A charset of text that is shown to people.
 ///
-/// It gives the whole text, where ``HeaderCharset`` gives only what is ASCII for certain.
+/// It gives the whole text. ``HeaderCharset`` gives only what is certain to be ASCII.
 enum TextCharset: Hashable {
     case utf8
-    /// One octet for a character: ASCII below 0x80, and a table above.
+    /// One octet per character: ASCII below 0x80, and a table above.
     case table(Table)
-    /// UTF-8 where the octets are valid UTF-8, else windows-1252. For text that names no charset, or one that is not known here. For
-    /// US-ASCII too, because many programs write that name over text that is not ASCII.
+    /// UTF-8 if the octets are valid UTF-8, otherwise windows-1252. For text without a charset or with an unknown one.
+    /// Also for US-ASCII, because many programs write that name although the text is not ASCII.
     case guessed
 
     enum Table: Hashable {
         case windows1250, windows1251, windows1252, latin2, latin9, koi8r
     }
 
-    /// Nil for a charset that is not known here. Letters count in either case.
+    /// Returns nil for a charset that is not known here. Case is ignored.
     init?(_ name: some Collection<UInt8>) {
         // The longest name below has 14 octets.
         guard name.count <= 32 else { return nil }
         switch String(decoding: name.map(\.asciiLowercased), as: UTF8.self) {
         case "utf-8", "utf8": self = .utf8
         case "us-ascii", "ascii", "ansi_x3.4-1968": self = .guessed
-        // Latin-1 has controls where windows-1252 has characters. No text has these controls, and many programs write one name for the
-        // other (WHATWG Encoding Standard, section 4.2).
+        // Latin-1 has control characters where windows-1252 has other characters. Text never uses these control
+        // characters, and many programs write one name and mean the other charset (WHATWG Encoding Standard, section
+        // 4.2).
         case "iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "windows-1252", "cp1252": self = .table(.windows1252)
         case "iso-8859-15", "iso8859-15", "iso_8859-15", "latin-9", "latin9": self = .table(.latin9)
         case "iso-8859-2", "iso8859-2", "iso_8859-2", "latin2": self = .table(.latin2)
@@ -32,7 +33,7 @@ enum TextCharset: Hashable {
         }
     }
 
-    /// The text of `octets`, with U+FFFD for what is no character of the charset.
+    /// The text of `octets`. Octets that are not a character of the charset become U+FFFD.
     func string(_ octets: some Collection<UInt8>) -> String {
         switch self {
         case .utf8: return String(decoding: octets, as: UTF8.self)
@@ -42,10 +43,10 @@ enum TextCharset: Hashable {
         }
     }
 
-    /// Whether it is valid UTF-8. The last character may be cut, as the message may be.
+    /// Whether the octets are valid UTF-8. The last character may be cut, because the message may be cut.
     private static func isUTF8(_ octets: some Collection<UInt8>) -> Bool {
         if String(validating: octets, as: UTF8.self) != nil { return true }
-        // The first octet of a character of which one octet or more is missing.
+        // The first octet of a character that lacks one octet or more.
         let tail = Array(octets.suffix(3))
         guard let lead = tail.lastIndex(where: { $0 & 0xC0 != 0x80 }) else { return false }
         let held = tail.count - lead
@@ -81,7 +82,7 @@ extension TextCharset.Table {
         }
     }
 
-    // U+FFFD stands for octets without a character, and for controls, which no text shows.
+    // U+FFFD stands for octets without a character, and for control characters, which are never shown.
 
     private static let windows1250Scalars = Array(
         """

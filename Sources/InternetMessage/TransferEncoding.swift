@@ -1,11 +1,12 @@
-/// How the body of an entity is encoded (RFC 2045 section 6). It is decoded as leniently as mail readers do it: no body is refused.
+/// How the body of an entity is encoded (RFC 2045 section 6). It is decoded as leniently as in mail readers: no body is
+/// refused.
 enum TransferEncoding: Hashable {
-    /// 7bit, 8bit and binary; and an encoding that is not known, whose text is best shown as it stands.
+    /// 7bit, 8bit and binary. Also unknown encodings, whose text is best shown unchanged.
     case identity
     case base64
     case quotedPrintable
 
-    /// - Parameter field: The body of a Content-Transfer-Encoding field; nil where there is none.
+    /// - Parameter field: the body of a Content-Transfer-Encoding field, or nil when there is none.
     init(_ field: ArraySlice<UInt8>?) {
         let word = (field ?? []).drop(while: \.isFoldingWhiteSpace).prefix { $0.isAtomText }
         let lowered = word.lazy.map(\.asciiLowercased)
@@ -18,7 +19,7 @@ enum TransferEncoding: Hashable {
         }
     }
 
-    /// The first octets of the decoded body, `limit` at most.
+    /// Returns the first octets of the decoded body, at most `limit`.
     func decoded(_ body: ArraySlice<UInt8>, limit: Int) -> [UInt8] {
         guard limit > 0 else { return [] }
         if self == .identity { return Array(body.prefix(limit)) }
@@ -42,7 +43,7 @@ enum TransferEncoding: Hashable {
         return count
     }
 
-    /// - Parameter take: Gets one decoded octet after the other. It returns whether it wants more.
+    /// - Parameter take: gets the decoded octets one after another. It returns whether it wants more.
     @inline(__always)
     private func decode(_ body: ArraySlice<UInt8>, _ take: (UInt8) -> Bool) {
         body.withUnsafeBufferPointer { body in
@@ -54,16 +55,16 @@ enum TransferEncoding: Hashable {
         }
     }
 
-    /// RFC 2045 section 6.8. Passes over what is no digit. What follows the padding is no text.
+    /// Base64 (RFC 2045 section 6.8). Octets that are not digits are skipped. What follows the padding is not text.
     @inline(__always)
     private static func decodeBase64(_ body: UnsafeBufferPointer<UInt8>, _ take: (UInt8) -> Bool) {
         var buffer: UInt32 = 0
         var bits: UInt32 = 0
-        // Digits since the last whole group of four.
+        // The number of digits since the last whole group of four.
         var position = 0
         for byte in body {
             if byte == .equalsSign {
-                // Padding can't stand before the third digit of a group.
+                // Padding can't come before the third digit of a group.
                 if position >= 2 { return }
                 continue
             }
@@ -78,8 +79,8 @@ enum TransferEncoding: Hashable {
         }
     }
 
-    /// RFC 2045 section 6.7. Blanks at the end of a line go, with or without a soft line break before them. A `=` that nothing of the
-    /// encoding follows stays as it is.
+    /// Quoted-printable (RFC 2045 section 6.7). Blanks at the end of a line are dropped, with or without a soft line
+    /// break before them. A `=` that begins no valid encoding stays as it is.
     @inline(__always)
     private static func decodeQuotedPrintable(_ body: UnsafeBufferPointer<UInt8>, _ take: (UInt8) -> Bool) {
         var index = 0
@@ -115,7 +116,7 @@ enum TransferEncoding: Hashable {
         return index
     }
 
-    /// The index behind the line end at `index`; nil where there is none. The end of the body is a line end.
+    /// The index after the line end at `index`, or nil when there is none. The end of the body counts as a line end.
     private static func lineEnd(_ body: UnsafeBufferPointer<UInt8>, at index: Int) -> Int? {
         guard index < body.count else { return body.count }
         if body[index] == .lf { return index + 1 }

@@ -29,7 +29,7 @@ extension Email {
         check(from, .from)
         if from.address.domainName == nil {
             defects.append(
-                EmailDefect(.from, "The author has an IP address behind the @; write a domain that may send mail"))
+                EmailDefect(.from, "The author has an IP address after the @; write a domain that may send mail"))
         }
         if to.isEmpty { defects.append(EmailDefect(.recipients, "The email has no recipient; name at least one")) }
         for (index, mailbox) in to.enumerated() { check(mailbox, .to(index)) }

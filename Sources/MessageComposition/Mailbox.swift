@@ -198,7 +198,7 @@ public enum MailboxError: Error, Hashable, Sendable {
         case .noAngle:
             "The name in double quotes has no address in angle brackets behind it; write \"Name\" <user@example.com>"
         case .openAngle: "The address has a < without its >; write the > behind the address"
-        case .textBehind: "There is text behind the address in angle brackets; leave it out"
+        case .textBehind: "There is text after the address in angle brackets; leave it out"
         case .list:
             "There is more than one address; write exactly one, or an array with one address in each element where several are allowed"
         case .group:

@@ -11,9 +11,9 @@ struct AddressTests {
         "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
     private static let badLiteral = "The address literal is neither [a.b.c.d] nor [IPv6:...]"
     private static let tooLong =
-        "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
+        "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
     private static let nonASCII =
-        "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+        "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
 
     private static func explanation(_ parse: () throws -> Void) -> String? {
         do {
@@ -56,16 +56,16 @@ struct AddressTests {
         arguments: [
             ("", "The address has nothing before the @"), ("user", "The address has no @domain"),
             ("@example.com", "The address has nothing before the @"),
-            ("user@", "The address has no domain behind the @"),
+            ("user@", "The address has no domain after the @"),
             ("us er@example.com", "The local part of the address holds a character that needs quotes"),
             ("us,er@example.com", "The local part of the address holds a character that needs quotes"),
             ("us(x)er@example.com", "The local part of the address holds a character that needs quotes"),
             (".user@example.com", noDots), ("user.@example.com", noDots), ("us..er@example.com", noDots),
             (".@example.com", noDots),
-            ("user@example.com ", "There is text behind the address"),
-            ("user@example.com,", "There is text behind the address"),
-            ("user@@example.com", "The address has no domain behind the @"),
-            ("user@example.com@evil.example", "There is text behind the address"),
+            ("user@example.com ", "There is text after the address"),
+            ("user@example.com,", "There is text after the address"),
+            ("user@@example.com", "The address has no domain after the @"),
+            ("user@example.com@evil.example", "There is text after the address"),
             ("<user@example.com>", "The address has nothing before the @"),
             ("user@example.com.", "The domain of the address ends with a dot"),
             ("user@.example.com", noHost), ("user@example..com", noHost), ("user@-a.example", noHost),
@@ -73,7 +73,7 @@ struct AddressTests {
             ("user@a_b.example", noHost), ("user@192.0.2.1", noHost), ("user@example.1", noHost),
             ("user@a!b.example", noHost),
             (#""user@example.com"#, "A quoted local part has no closing quote"),
-            (#""a\\\\"@example.com"#, "A quoted local part ends with a backslash, which SES does not take"),
+            (#""a\\\\"@example.com"#, "A quoted local part ends with a backslash, which SES does not accept"),
             (#""user\\"#, "A quoted local part has no closing quote"),
             (#"""@example.com"#, "The address has nothing before the @"),
             (#""user"x@example.com"#, "The local part of the address holds a character that needs quotes"),
@@ -88,7 +88,7 @@ struct AddressTests {
             ("a@[192.0.02.1]", badLiteral),
             ("a@[192.0.2.1", "An address literal has no closing bracket"), ("a@[IPv6:]", badLiteral),
             ("a@[2001:db8::1]", badLiteral), ("a@[IPv6:1:2:3:4:5:6:7]", badLiteral), ("a@[example.com]", badLiteral),
-            ("a@[192.0.2.1]x", "There is text behind the address"),
+            ("a@[192.0.2.1]x", "There is text after the address"),
         ])
     func errors(text: String, expected: String) {
         #expect(Self.explanation { _ = try AddrSpec(parsing: octets(text)) } == expected)
@@ -190,21 +190,21 @@ struct SMTPPathTests {
             (" <user@example.com>", "There is a blank before the address"),
             ("user", "The address has no @domain"), ("user SIZE=1", "The address has no @domain"),
             ("SIZE=1", "The address has no @domain"),
-            ("user@", "The address has no domain behind the @"),
+            ("user@", "The address has no domain after the @"),
             ("us er@example.com", "The address has no @domain"),
             (
                 "user@example.com>",
                 "The address has a closing angle bracket, but no opening one; write <user@example.com>"
             ),
-            ("user@example.com,x", "The domain of the address is followed by a character that no domain holds"),
+            ("user@example.com,x", "The domain of the address is followed by a character that is not allowed in a domain"),
             (
                 #"user@example.com\tx"#, "The address holds a control character"
             ),
-            ("@a.example:user@example.com", "A source route must stand in angle brackets; write <user@example.com>"),
+            ("@a.example:user@example.com", "A source route must be in angle brackets; write <user@example.com>"),
             (#""user@example.com"#, "A quoted local part has no closing quote"),
             (
                 #"\{250*a}@b.example"#,
-                "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
+                "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
             ),
             ("App <user@example.com>", Self.name), (#""App" <user@example.com>"#, Self.name),
             ("user@example.com <user@example.com>", Self.name), ("<App <user@example.com>>", Self.name),
@@ -215,26 +215,26 @@ struct SMTPPathTests {
             (#"<"user@example.com>"#, "A quoted local part has no closing quote"),
             ("<user@example.com>x", "Only a space and parameters may follow the address"),
             (#"<user@example.com>\tx"#, "Only a space and parameters may follow the address"),
-            ("<user@example.com:25>", "The domain of the address is followed by a character that no domain holds"),
+            ("<user@example.com:25>", "The domain of the address is followed by a character that is not allowed in a domain"),
             ("<user>", "The address has no @domain"), ("<<user@example.com>", Self.name),
             ("<user@example.com>>", "Only a space and parameters may follow the address"),
             ("<@a.example>", "The source route of the address is malformed"),
             ("<@a.example,:user@example.com>", "The source route of the address is malformed"),
             ("<@a.example,b.example:user@example.com>", "The source route of the address is malformed"),
-            ("<@:user@example.com>", "The address has no domain behind the @"),
+            ("<@:user@example.com>", "The address has no domain after the @"),
             ("<@a.example:>", "The address has nothing before the @"),
             (#"<us\0er@example.com>"#, "The address holds a control character"),
             (
                 #"<user@ex\u{E4}mple.com>"#,
-                "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+                "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
             ),
             (
                 #"\u{E4}"#,
-                "The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form"
+                "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
             ),
             (
                 #"<\{300*a}@example.com>"#,
-                "The address is too long: at most 64 octets before the @, 253 behind it and 254 in all"
+                "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
             ),
         ])
     func errors(text: String, expected: String) {

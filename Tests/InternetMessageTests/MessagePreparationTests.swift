@@ -330,7 +330,7 @@ struct MessagePreparationTests {
     @Test(
         "Every rejection explains itself in plain ASCII",
         arguments: [
-            (.duplicateField(name: "Subject"), "The message has more than one Subject field; SES takes one at most"),
+            (.duplicateField(name: "Subject"), "The message has more than one Subject field; SES accepts at most one"),
             (.headerTooLarge(limit: 9), "The header section of the message is larger than 9 octets"),
             (.lineTooLong(limit: 998), "The message has a line of more than 998 octets; break it with CRLF"),
             (.from("x"), "x"), (.malformedHeader("y"), "y"),

@@ -130,7 +130,7 @@ private struct Stricter {
             phrase: "non-ASCII character",
             design: "No SMTPUTF8 (SES refuses such addresses); a non-ASCII address is refused with [address]"),
         Stricter(
-            phrase: "multiparts within one another",
+            phrase: "nested multiparts",
             design: "Everything is bounded: parts are checked as they stream by"),
         Stricter(
             phrase: "is longer than \(PartScanner.maximumFieldSize) octets",

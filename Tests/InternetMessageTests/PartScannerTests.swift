@@ -29,7 +29,7 @@ struct PartScannerTests {
         #expect(most?.explanation.contains("part \(number) has no /") == true)
         #expect(prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text/plain")]).rejection == nil)
         let more = prepare([Self.nested(PartScanner.maximumDepth + 1, "Content-Type: text/plain")]).rejection
-        #expect(more?.explanation == "The message has more than 64 multiparts within one another")
+        #expect(more?.explanation == "The message has more than 64 nested multiparts")
     }
 
     @Test("A Content field as long as is read, and one octet more")

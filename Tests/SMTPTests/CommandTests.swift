@@ -11,7 +11,7 @@ struct CommandTests {
     private static let blank =
         "501 5.1.7 There is a blank between the address and its angle brackets; write <user@example.com> [address]"
     private static let nonASCII =
-        "553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]"
+        "553 5.6.7 The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form [address]"
     private static let unknown = "500 5.5.2 Unknown command"
     private static let control = "501 5.5.4 A command must not hold control characters"
     private static func mailParameter(_ name: String?) -> String {
@@ -139,7 +139,7 @@ struct CommandTests {
             ),
             (
                 "MAIL FROM:<" + String(repeating: "a", count: 65) + "@b.example>",
-                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 behind it and 254 in all [address]"
+                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 after it and 254 in all [address]"
             ),
         ])
     func mail(line: String, expected: String) {

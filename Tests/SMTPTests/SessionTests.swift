@@ -616,9 +616,9 @@ struct SessionTests {
                 ! sender accepted
                 < 250 2.1.0 Ok
                 > RCPT TO:<J\u{F6}rg@recipient.test>
-                < 553 5.6.7 The address holds non-ASCII characters; SES takes ASCII only, and domains in their xn-- form [address]
+                < 553 5.6.7 The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form [address]
                 > RCPT TO:<b@@recipient.test>
-                < 501 5.1.3 The address has no domain behind the @ [address]
+                < 501 5.1.3 The address has no domain after the @ [address]
                 > RCPT TO:<>
                 < 501 5.1.3 A recipient can't be the null address <> [address]
                 > RCPT TO:<b@recipient.test> NOTIFY=NEVER
