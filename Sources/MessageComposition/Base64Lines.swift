@@ -1,6 +1,6 @@
 import InternetMessage
 
-/// The digits of a file cut into lines of 76 characters (RFC 2045 section 6.8), piece by piece.
+/// The base64 digits of a file in lines of 76 characters (RFC 2045 section 6.8), made piece by piece.
 struct Base64Lines {
     private let content: Base64Text
     private var index: Int
@@ -11,10 +11,10 @@ struct Base64Lines {
         index = content.bytes.startIndex
     }
 
-    /// Octets of all pieces together.
+    /// The number of octets of all pieces together.
     var size: Int { LineLength.withLineEnds(content.digitCount) }
 
-    /// Appends the next octets until `output` has about `limit`. False when the digits have ended.
+    /// Appends the next octets until `output` has about `limit`. Returns false when the digits have ended.
     mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
         let holdsWhiteSpace = content.holdsWhiteSpace
         let isUnfinished = content.bytes.withUnsafeBufferPointer { bytes in

@@ -1,20 +1,20 @@
 import InternetMessage
 
-/// Octets in base64 (RFC 4648 section 4): checked, and not decoded.
+/// Octets in base64 (RFC 4648 section 4), which are checked but not decoded.
 ///
-/// The composer only cuts the digits into lines of its own, so the octets are never decoded.
+/// The composer only splits the digits into lines, so it never decodes the octets.
 public struct Base64Text: Sendable {
-    /// Digits and padding, with the white space between them that was given.
+    /// Digits and padding, with the white space that was given between them.
     public let bytes: ArraySlice<UInt8>
-    /// Digits and padding, without white space.
+    /// The number of digits and padding characters, without white space.
     let digitCount: Int
-    /// `=` at the end, 0 to 2.
+    /// The number of `=` at the end, 0 to 2.
     private let paddingCount: Int
 
-    /// Takes digits of the standard alphabet with their padding, between which spaces, tabs, CR and LF may stand.
+    /// Takes digits of the standard alphabet with their padding. There may be spaces, tabs, CR and LF between them.
     ///
-    /// Nil for anything else: other characters (also `-` and `_` of the alphabet for URLs), padding that is missing or too much,
-    /// and text behind the padding. The empty text stands for no octets.
+    /// Returns nil for anything else: for other characters (including `-` and `_` of the URL alphabet), for missing or
+    /// excess padding, and for text after the padding. The empty text stands for no octets.
     public init?(_ bytes: ArraySlice<UInt8>) {
         var end = bytes.endIndex
         var padding = 0
@@ -36,12 +36,13 @@ public struct Base64Text: Sendable {
         paddingCount = padding
     }
 
-    /// Octets that the digits stand for.
+    /// The number of octets that the digits stand for.
     public var decodedSize: Int { digitCount / 4 * 3 - paddingCount }
 
     var holdsWhiteSpace: Bool { digitCount != bytes.count }
 
-    /// The white space in a text of digits; nil where it holds anything else. Each octet of each attachment passes here.
+    /// The amount of white space in a text of digits. Nil when the text contains anything else. Each octet of each
+    /// attachment is looked at here.
     private static func blanks(_ bytes: ArraySlice<UInt8>) -> Int? {
         classes.withUnsafeBufferPointer { classes in
             bytes.withUnsafeBufferPointer { bytes in
@@ -57,7 +58,7 @@ public struct Base64Text: Sendable {
         }
     }
 
-    /// By octet: 0 for a digit, 1 for white space, 2 for anything else.
+    /// For each octet: 0 for a digit, 1 for white space, 2 for anything else.
     private static let classes: [UInt8] = {
         var classes = [UInt8](repeating: 2, count: 256)
         for digit in Base64Digits.all { classes[Int(digit)] = 0 }

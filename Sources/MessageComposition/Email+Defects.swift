@@ -1,10 +1,10 @@
 import InternetMessage
 
 extension Email {
-    /// Everything that keeps the email from being composed, in the order of its values; empty for a good one.
+    /// All defects that prevent the composition of the email, in the order of its values. Empty for a valid email.
     ///
-    /// What depends on the key or on settings is not looked at: who may be the author, how many recipients there may be, how
-    /// large the message is, and how the name of an attached file ends.
+    /// Rules that depend on the key or on settings are not checked here: who may be the author, the number of
+    /// recipients, the size of the message, and the ending of a file's name.
     public func defects() -> [EmailDefect] {
         var defects: [EmailDefect] = []
         checkMailboxes(&defects)
@@ -102,27 +102,28 @@ extension Email {
             if let fault = HeaderFieldRule.fault(inName: name) {
                 add(fault)
             } else if !names.insert(name).inserted {
-                add("The header is there twice; names that differ in case only are the same")
+                add("The header occurs twice; names that differ only in case are the same")
             }
             if let fault = HeaderFieldRule.fault(inValue: header.value, of: name) { add(fault) }
         }
     }
 
-    /// Whether the header section is within its limit. Most emails are so small that nothing is composed for the answer.
+    /// Whether the header section is within its limit. Most emails are so small that the answer needs no composition.
     private var fitsHeaderSection: Bool {
         var count = subject.utf8.count
         for mailbox in [from] + to + cc + replyTo { count += (mailbox.displayName?.utf8.count ?? 0) + 254 }
         for header in headers { count += header.name.utf8.count + header.value.utf8.count + 4 }
-        // An octet of an encoded word takes three, and each line has a frame around it.
+        // An octet takes three characters in an encoded word, and each line has a frame around it.
         if count * 4 < Self.maximumHeaderSize - 8192 { return true }
         return HeaderSectionWriter.octets(of: self).count + 512 <= Self.maximumHeaderSize
     }
 }
 
 extension Email.Attachment {
-    /// What is wrong with the file's name; nil for a good one.
+    /// The defect of the file's name, or nil.
     ///
-    /// A path is refused, not cut: its last part may not be all that the sender means, and some readers write to where it leads.
+    /// A path is refused, not shortened. Its last part may not be the whole name that the sender means, and some
+    /// readers write to the place that a path names.
     fileprivate var filenameFault: String? {
         if filename.isEmpty { return "The file has no name; write one such as report.pdf" }
         if filename.utf8.count > Self.maximumFilenameLength {
@@ -145,7 +146,7 @@ extension Email.Attachment {
         return nil
     }
 
-    /// What is wrong with a content identifier; nil for a good one.
+    /// The defect of a content identifier, or nil.
     fileprivate static func fault(inContentID identifier: String) -> String? {
         guard (1...maximumContentIDLength).contains(identifier.utf8.count) else {
             return "The content identifier must have 1 to \(maximumContentIDLength) characters"

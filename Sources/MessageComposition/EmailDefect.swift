@@ -1,29 +1,29 @@
-/// A reason why an email can't be composed: where it is, and what to change.
+/// A reason why an email can't be composed: the place of the mistake, and what to change.
 public struct EmailDefect: Hashable, Sendable {
-    /// The value of the ``Email`` that has to change.
+    /// The value of the ``Email`` that must be changed.
     public enum Place: Hashable, Sendable {
         case from
-        /// All of ``Email/to``: there is none.
+        /// All of ``Email/to``, which is empty.
         case recipients
-        /// An element by its index from 0.
+        /// The element at this index, counted from 0.
         case to(Int)
         case cc(Int)
         case bcc(Int)
         case replyTo(Int)
         case subject
-        /// ``Email/text`` and ``Email/html`` together: both are missing.
+        /// ``Email/text`` and ``Email/html``, which are both missing.
         case body
         case text
         case html
-        /// All of ``Email/attachments``: there are too many.
+        /// All of ``Email/attachments``, which are too many.
         case attachments
-        /// A value of the attachment at an index from 0.
+        /// A value of the attachment at this index, counted from 0.
         case attachment(Int, AttachmentValue)
-        /// All of ``Email/headers``: there are too many.
+        /// All of ``Email/headers``, which are too many.
         case headers
-        /// The field of ``Email/headers`` that has this name, as it is given. A name may hold anything.
+        /// The field of ``Email/headers`` with this name, as it was given. The name may contain any text.
         case header(String)
-        /// The header section that all values make together.
+        /// The header section that all values form together.
         case headerSection
     }
 
@@ -33,7 +33,7 @@ public struct EmailDefect: Hashable, Sendable {
     }
 
     public var place: Place
-    /// A plain ASCII sentence that tells what to change, without final stop. It quotes nothing of the email.
+    /// A plain ASCII sentence, without a full stop, that says what to change. It quotes nothing of the email.
     public var explanation: String
 
     public init(_ place: Place, _ explanation: String) {

@@ -2,18 +2,18 @@ import InternetMessage
 
 /// Writes text as encoded words (RFC 2047) in UTF-8.
 ///
-/// Each word has at most 75 characters and holds whole characters, and a line with a word has at most 76. B or Q is chosen for all
-/// words of a text, by what is shorter. The Q encoding leaves only those characters as they are that may stand in a phrase
-/// (RFC 2047 section 5 rule 3), so that the words fit everywhere.
+/// Each word has at most 75 characters and contains whole characters. A line with a word has at most 76. All words of a
+/// text use the same encoding, B or Q, whichever is shorter. The Q encoding leaves only characters unencoded that are
+/// allowed in a phrase (RFC 2047 section 5 rule 3), so that the words are valid everywhere.
 enum EncodedWordWriter {
     private static let maximumWord = 75
     private static let maximumLine = 76
-    /// `=?utf-8?q?` and `?=`.
+    /// The length of `=?utf-8?q?` and `?=`.
     private static let frame = 12
-    /// The least that is worth to be put behind what stands in the line already: one character of four octets in Q.
+    /// The shortest word that is worth adding to a line that has other text already: one character of four octets in Q.
     private static let leastWord = frame + 12
 
-    /// Appends `text` to the line of a field whose last octet is a blank.
+    /// Appends `text` to a field's line whose last octet is a blank.
     static func append(_ text: ArraySlice<UInt8>, to field: inout FieldWriter) {
         let quotedLength = text.reduce(0) { $0 + (isPlain($1) || $1 == .space ? 1 : 3) }
         let isQuoted = quotedLength <= (text.count + 2) / 3 * 4
@@ -41,7 +41,7 @@ enum EncodedWordWriter {
         }
     }
 
-    /// Octets of the character that begins with `byte` in UTF-8.
+    /// The number of octets of the UTF-8 character that begins with `byte`.
     private static func width(_ byte: UInt8) -> Int { byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4 }
 
     private static func quotedEnd(_ text: ArraySlice<UInt8>, from start: Int, room: Int) -> Int {

@@ -1,8 +1,10 @@
 import InternetMessage
 
-/// Writes the fields of a header (RFC 5322 section 2.2), folded to lines of 76 characters (RFC 2047 section 2) where there is a place for it.
+/// Writes header fields (RFC 5322 section 2.2), folded to lines of 76 characters (RFC 2047 section 2) where folding is
+/// possible.
 ///
-/// A line that has no such place may be longer; what ``Email/defects()`` allows keeps it below 998 octets.
+/// A line without a place to fold may be longer. With the values that ``Email/defects()`` allows it stays below 998
+/// octets.
 package struct FieldWriter {
     package var octets: [UInt8] = []
     private var lineStart = 0
@@ -11,12 +13,12 @@ package struct FieldWriter {
 
     package init() {}
 
-    /// Characters of the line so far.
+    /// The number of characters of the line so far.
     var column: Int { octets.count - lineStart }
 
     mutating func append(_ text: String) { octets.append(contentsOf: text.utf8) }
 
-    /// Begins the next line of a field. A blank at the end of the last one becomes the one that begins it.
+    /// Begins the next line of a field. A blank at the end of the last line becomes the first character of the new one.
     mutating func fold() {
         if octets.last == .space { octets.removeLast() }
         octets.append(.cr)
@@ -25,7 +27,7 @@ package struct FieldWriter {
         octets.append(.space)
     }
 
-    /// Ends a field, or with nothing before it the section.
+    /// Ends a field. If there is nothing before it, it ends the section.
     package mutating func end() {
         octets.append(.cr)
         octets.append(.lf)
@@ -37,14 +39,14 @@ package struct FieldWriter {
         append(": ")
     }
 
-    /// Appends a word that belongs behind a blank: on this line if it fits, else on the next. `first`: nothing but the name
-    /// of the field stands before it, and no fold may.
+    /// Appends a word after a blank: on this line if it fits, otherwise on the next. `first`: only the field's name is
+    /// before it, so no fold is allowed there.
     private mutating func appendWord(length: Int, first: Bool) {
         if first { return }
         if column + 1 + length > Self.preferredLine { fold() } else { octets.append(.space) }
     }
 
-    /// Writes a field of words in ASCII between which lines may be folded.
+    /// Writes a field of ASCII words. Lines may be folded between the words.
     package mutating func field(_ name: String, words: [String]) {
         begin(name)
         for (index, word) in words.enumerated() {
@@ -58,8 +60,8 @@ package struct FieldWriter {
 
     /// Writes an unstructured field (RFC 5322 section 2.2.1).
     ///
-    /// - Parameter isVerbatim: Whether a value in ASCII stays as it is even where a reader may find an encoded word in it:
-    ///   it may have a syntax of its own.
+    /// - Parameter isVerbatim: whether an ASCII value is written unchanged, even if a reader could find an encoded word
+    ///   in it. For values with a syntax of their own.
     package mutating func field(_ name: String, text: String, isVerbatim: Bool) {
         begin(name)
         let start = octets.count
@@ -90,7 +92,7 @@ package struct FieldWriter {
         octets.removeSubrange(start..<(start + blanks))
     }
 
-    /// Folds before single spaces only: some readers make one blank of a fold and all blanks around it.
+    /// Folds only before single spaces, because some readers turn a fold and all blanks around it into one blank.
     private mutating func appendFolded(_ value: ArraySlice<UInt8>) {
         var wordStart = value.startIndex
         func wordEnd(from start: Int) -> Int {
@@ -106,7 +108,8 @@ package struct FieldWriter {
         }
     }
 
-    /// Encodes the words that need it, with the blanks between them, or everything where a blank is not a single space.
+    /// Encodes the words that need it, with the blanks between them. Encodes everything if a blank is not a single
+    /// space.
     private mutating func appendEncoded(_ value: ArraySlice<UInt8>) {
         let words = value.split(separator: .space, omittingEmptySubsequences: false)
         guard !words.contains(where: { $0.isEmpty || $0.contains(.tab) }) else {
@@ -184,7 +187,7 @@ package struct FieldWriter {
         append(domain)
     }
 
-    /// Whether a name is one of atoms with single spaces between them.
+    /// Whether a name consists of atoms with single spaces between them.
     private static func isPhrase(_ name: String) -> Bool {
         var previous = UInt8.space
         for byte in name.utf8 {
@@ -194,7 +197,7 @@ package struct FieldWriter {
         return previous != .space
     }
 
-    /// Never folded within: readers differ about a fold in quotes.
+    /// A quoted string is never folded, because readers differ about a fold in quotes.
     private mutating func appendQuotedString(_ text: String, first: Bool) {
         let escapes = text.utf8.count { $0 == .quote || $0 == .backslash }
         appendWord(length: text.utf8.count + escapes + 2, first: first)

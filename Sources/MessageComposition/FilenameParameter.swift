@@ -2,12 +2,12 @@ import InternetMessage
 
 /// The parameter `filename` of Content-Disposition (RFC 2183 section 2.3) in the words of a field.
 ///
-/// A name in ASCII stands in quotes. Any other name is written by RFC 2231, and so is one that readers would decode or unescape in
-/// different ways. Such a name stands there once only, not in a second form for old readers beside it: encoded words have no place in
-/// a parameter (RFC 2047 section 5 rule 3), and JavaMail, Python and others differ about which of two forms counts, so that SES
-/// could check another name than the recipient sees.
+/// A name in ASCII is written in quotes. Other names are written by RFC 2231, and so are names that readers would
+/// decode or unescape in different ways. Such a name is written only once, without a second form for old readers.
+/// Encoded words are not allowed in a parameter (RFC 2047 section 5 rule 3), and JavaMail, Python and others differ
+/// about which of two forms applies. So SES could check another name than the recipient sees.
 enum FilenameParameter {
-    /// Characters of a value in one piece. With the name of the parameter the line stays below 76.
+    /// The most characters of a value in one piece. With the parameter's name, the line stays below 76.
     private static let preferredPiece = 55
 
     static func words(_ name: String) -> [String] {
@@ -21,13 +21,13 @@ enum FilenameParameter {
         }
     }
 
-    /// The name in percent-encoding, cut between characters into 10 pieces at most.
+    /// The name in percent-encoding, split between characters into at most 10 pieces.
     ///
-    /// Ruby's mail library sorts the pieces by their numbers as text, so that the piece 10 would stand before the piece 2. The
-    /// pieces of a long name are longer instead.
+    /// Ruby's mail library sorts the pieces by their numbers as text, so piece 10 would come before piece 2. Therefore
+    /// the pieces of a long name are longer instead.
     private static func encodedPieces(_ name: String) -> [String] {
         let length = name.utf8.reduce(0) { $0 + (isPlain($1) ? 1 : 3) }
-        // A piece may lack up to 11 characters, since a character of four octets takes 12.
+        // A piece may be up to 11 characters short, because a character of four octets takes 12.
         let maximumPiece = max(preferredPiece, length / 9 + 12)
         var pieces: [String] = []
         var piece: [UInt8] = []
@@ -49,7 +49,7 @@ enum FilenameParameter {
         return pieces + [String(decoding: piece, as: UTF8.self)]
     }
 
-    /// Of the attribute-char of RFC 2231 section 7, those that no reader takes for something else.
+    /// Of the attribute-char of RFC 2231 section 7, only the characters that every reader understands as themselves.
     private static func isPlain(_ byte: UInt8) -> Bool {
         byte.isAlphanumeric || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
     }

@@ -1,11 +1,12 @@
 import InternetMessage
 
-/// Which fields an application may add to the header, and with which values.
+/// The rules for header fields that an application adds: which names are allowed, and which values.
 enum HeaderFieldRule {
-    /// Octets that may stand between two places where a line can be folded: the line stays below 998 with the longest name.
+    /// The largest number of octets between two places where a line can be folded. With the longest name, the line then
+    /// stays below 998.
     static let maximumStretch = 900
 
-    /// Fields that other values of the email give, or that the relay or those who carry the message write.
+    /// Fields that come from other values of the email, or that the relay or later servers write.
     private static let reserved: Set<[UInt8]> = Set(
         [
             "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version",
@@ -13,7 +14,7 @@ enum HeaderFieldRule {
             "return-path", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
         ].map { Array($0.utf8) })
 
-    /// The fields of the email that say what these headers say.
+    /// The values of the email that replace these headers.
     private static let replacements: [[UInt8]: String] = Dictionary(
         uniqueKeysWithValues: [
             "from": "from", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject",
@@ -23,7 +24,7 @@ enum HeaderFieldRule {
 
     private static let reservedPrefixes = ["content-", "arc-", "resent-", "x-ses-", "hiveku-"].map { Array($0.utf8) }
 
-    /// Fields whose values have a syntax without encoded words (RFC 2369, RFC 3834, RFC 5322 section 3.6.4, RFC 8058).
+    /// Fields whose syntax allows no encoded words (RFC 2369, RFC 3834, RFC 5322 section 3.6.4, RFC 8058).
     private static let structured: Set<[UInt8]> = Set(
         [
             "list-unsubscribe", "list-unsubscribe-post", "list-archive", "list-help", "list-owner", "list-post",
@@ -31,7 +32,7 @@ enum HeaderFieldRule {
             "sensitivity", "x-priority", "disposition-notification-to", "return-receipt-to", "errors-to", "feedback-id",
         ].map { Array($0.utf8) })
 
-    /// What is wrong with a name in lower case; nil for a good one.
+    /// The defect of a name in lower case, or nil.
     static func fault(inName name: [UInt8]) -> String? {
         guard (1...Email.HeaderField.maximumNameLength).contains(name.count),
             name.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ":") })
@@ -47,7 +48,7 @@ enum HeaderFieldRule {
         return nil
     }
 
-    /// What is wrong with the value of the field that has this name in lower case; nil for a good one.
+    /// The defect of the value of the field with this name (in lower case), or nil.
     static func fault(inValue value: String, of name: [UInt8]) -> String? {
         if value.utf8.count > Email.HeaderField.maximumValueLength {
             return "The value of the header is longer than \(Email.HeaderField.maximumValueLength) octets; shorten it"
@@ -57,18 +58,19 @@ enum HeaderFieldRule {
         }
         guard value.isASCII else {
             return structured.contains(name)
-                ? "The value of this header takes ASCII only; write its URLs with %-escapes and its domains in their xn-- form"
+                ? "The value of this header must be ASCII; write its URLs with %-escapes and its domains in their xn-- form"
                 : nil
         }
         if value.utf8.count > maximumStretch, longestStretch(value) > maximumStretch {
             return
                 "The value of the header has more than \(maximumStretch) characters without a single space between them; "
-                + "a line can be folded at such spaces only"
+                + "a line can be folded only at such spaces"
         }
         return nil
     }
 
-    /// Octets between the places where a line can be folded: a space between two octets that are no blanks.
+    /// The most octets between two places where a line can be folded. Such a place is a space between two octets that
+    /// are not blanks.
     static func longestStretch(_ value: String) -> Int {
         let octets = Array(value.utf8)
         var longest = 0

@@ -1,6 +1,7 @@
-/// The fields of an email's header that say who writes to whom and what about; without those that describe its content.
+/// Writes the header fields for author, recipients and subject and the further fields. The fields that describe the
+/// content are not included.
 enum HeaderSectionWriter {
-    /// The fields, each with its line end. The email must be without defects, but for the size of this section.
+    /// Returns the fields, each with its line end. The email must have no defects, except the size of this section.
     static func octets(of email: Email) -> [UInt8] {
         var fields = FieldWriter()
         append(email, to: &fields)

@@ -1,31 +1,32 @@
 import InternetMessage
 
-/// An address with the name of the person or service that it belongs to (RFC 5322 section 3.4).
+/// An address with the name of its person or service (RFC 5322 section 3.4).
 public struct Mailbox: Hashable, Sendable {
-    /// In Unicode, at most ``maximumNameLength`` scalars, without controls. Nil and the empty name: the address stands alone.
+    /// The name in Unicode: at most ``maximumNameLength`` scalars, without control characters. If it is nil or empty,
+    /// only the address is written.
     public var displayName: String?
     /// The address in its canonical form.
     public var address: AddrSpec
 
-    /// Takes the values as they are; ``Email/defects()`` looks at them.
+    /// Takes the values unchecked. ``Email/defects()`` checks them.
     public init(displayName: String? = nil, address: AddrSpec) {
         self.displayName = displayName
         self.address = address
     }
 
-    /// Octets of a mailbox in UTF-8 that ``init(parsing:)`` takes.
+    /// The longest text that ``init(parsing:)`` accepts, in octets of UTF-8.
     public static let maximumLength = 2048
-    /// Unicode scalars of a display name.
+    /// The longest display name in Unicode scalars.
     public static let maximumNameLength = 320
 
     /// Reads one mailbox: `user@example.com`, `Name <user@example.com>` or `"Name, with a comma" <user@example.com>`.
     ///
-    /// The name is text in any script. It is written without RFC 2047, and each of its characters counts as itself: parentheses
-    /// are no comment. A name that holds a comma, colon, semicolon, double quote or angle bracket stands in double quotes, where
-    /// a backslash escapes a double quote and a backslash. The domain may be in Unicode; it becomes A-labels (RFC 5891). Blanks
-    /// at either end, and before the `<`, are passed over.
+    /// The name is text in any script. It is written without RFC 2047, and each of its characters stands for itself:
+    /// parentheses do not begin a comment. A name with a comma, colon, semicolon, double quote or angle bracket must be
+    /// in double quotes. In these, a backslash escapes a double quote and a backslash. The domain may be in Unicode; it
+    /// is converted to A-labels (RFC 5891). Blanks at either end and before the `<` are ignored.
     ///
-    /// - Throws: ``MailboxError``, which tells what to change. Lists and groups are refused.
+    /// - Throws: ``MailboxError``, which says what to change. Lists and groups are refused.
     public init(parsing text: String) throws(MailboxError) {
         guard text.utf8.count <= Self.maximumLength else { throw .tooLong }
         let octets = Array(text.utf8)
@@ -50,11 +51,11 @@ public struct Mailbox: Hashable, Sendable {
         }
     }
 
-    /// What makes a display name one that can't be written; nil for a good one.
+    /// The defect of a display name that can't be written, or nil.
     static func fault(inName name: String) -> MailboxError? {
         if name.holdsControl(allowsTab: false) { return .control }
         if name.holdsEncodedWordStart { return .encodedWord }
-        // Each scalar has at least one octet, so most names need no counting.
+        // Each scalar has at least one octet, so most names need not be counted.
         if name.utf8.count > maximumNameLength, name.unicodeScalars.count > maximumNameLength { return .nameTooLong }
         return nil
     }
@@ -65,7 +66,7 @@ public struct Mailbox: Hashable, Sendable {
         return name.isEmpty ? nil : name
     }
 
-    /// Reads the quoted string at the beginning. Returns its content and what follows it.
+    /// Reads the quoted string at the beginning. Returns its content and the text after it.
     private static func quotedString(
         _ text: ArraySlice<UInt8>
     ) throws(MailboxError) -> (content: [UInt8], rest: ArraySlice<UInt8>) {
@@ -95,7 +96,7 @@ public struct Mailbox: Hashable, Sendable {
         return try address(text[(text.startIndex + 1)..<close])
     }
 
-    /// The first `>` outside of a quoted local part.
+    /// The first `>` outside a quoted local part.
     private static func closingAngle(_ text: ArraySlice<UInt8>) -> Int? {
         var isQuoted = false
         var index = text.startIndex + 1
@@ -114,7 +115,7 @@ public struct Mailbox: Hashable, Sendable {
     private static func address(_ text: ArraySlice<UInt8>) throws(MailboxError) -> AddrSpec {
         guard text.contains(UInt8(ascii: "@")) else { throw .noAddress }
         var octets = text
-        // The domain is in Unicode where an octet behind the last @ is no ASCII. The local part never may be.
+        // The domain is in Unicode if an octet after the last @ is not ASCII. The local part must be ASCII.
         if let at = text.lastIndex(of: UInt8(ascii: "@")), text[at...].contains(where: { $0 >= 0x80 }) {
             guard let domain = DomainName(text: String(decoding: text[(at + 1)...], as: UTF8.self)) else {
                 throw .domain
@@ -124,7 +125,7 @@ public struct Mailbox: Hashable, Sendable {
         do {
             return try AddrSpec(parsing: octets)
         } catch {
-            // An address of which another one is a part is a list, and AddrSpec would name a character.
+            // If another address is part of the text, it is a list. AddrSpec would report a single character instead.
             if case .syntax = error, text.first != .quote {
                 if text.contains(UInt8(ascii: ",")) { throw .list }
                 if text.contains(UInt8(ascii: ";")) { throw text.contains(UInt8(ascii: ":")) ? .group : .list }
@@ -148,42 +149,43 @@ public struct Mailbox: Hashable, Sendable {
     }
 }
 
-/// Why a text is no mailbox. No case carries text of the input, so that each can be logged and sent to a client.
+/// Why a text is not a mailbox. No case contains text of the input, so each can be logged and sent to a client.
 public enum MailboxError: Error, Hashable, Sendable {
-    /// More than ``Mailbox/maximumLength`` octets.
+    /// The text has more than ``Mailbox/maximumLength`` octets.
     case tooLong
-    /// More than ``Mailbox/maximumNameLength`` scalars in the name.
+    /// The name has more than ``Mailbox/maximumNameLength`` scalars.
     case nameTooLong
-    /// Nothing but blanks.
+    /// The text has only blanks.
     case empty
-    /// A control character, a line separator, or a character that turns the direction of the text behind it.
+    /// The text has a control character, a line separator, or a character that changes the direction of the text after
+    /// it.
     case control
-    /// The name holds `=?`, with which an encoded word begins.
+    /// The name contains `=?`, which begins an encoded word.
     case encodedWord
-    /// A comma in a name without quotes.
+    /// A name without quotes contains a comma.
     case comma
-    /// Another character that needs quotes in a name.
+    /// A name contains another character that needs quotes.
     case needsQuotes
-    /// A double quote without its closing one.
+    /// A double quote has no closing one.
     case openQuote
-    /// A name in double quotes without `<` behind it.
+    /// A name in double quotes has no `<` after it.
     case noAngle
-    /// A `<` without its `>`.
+    /// A `<` has no `>`.
     case openAngle
-    /// Text behind the `>`.
+    /// There is text after the `>`.
     case textBehind
-    /// More than one address.
+    /// There is more than one address.
     case list
-    /// A group (RFC 5322 section 3.4).
+    /// The text is a group (RFC 5322 section 3.4).
     case group
-    /// Text without `@`, such as a name alone.
+    /// The text has no `@`, such as a name without an address.
     case noAddress
-    /// A domain in Unicode that has no form in A-labels.
+    /// A Unicode domain has no form in A-labels.
     case domain
-    /// The address itself.
+    /// The address itself is invalid.
     case address(AddressError)
 
-    /// A plain ASCII sentence that tells what to change, without final stop.
+    /// A plain ASCII sentence, without a full stop, that says what to change.
     public var explanation: String {
         switch self {
         case .tooLong: "The mailbox is longer than \(Mailbox.maximumLength) octets; shorten the name"
@@ -196,8 +198,8 @@ public enum MailboxError: Error, Hashable, Sendable {
             "The name holds a colon, semicolon, double quote or angle bracket; put the whole name in double quotes"
         case .openQuote: "A double quote has no closing one; close the name, as in \"Name\" <user@example.com>"
         case .noAngle:
-            "The name in double quotes has no address in angle brackets behind it; write \"Name\" <user@example.com>"
-        case .openAngle: "The address has a < without its >; write the > behind the address"
+            "The name in double quotes has no address in angle brackets after it; write \"Name\" <user@example.com>"
+        case .openAngle: "The address has a < without its >; write the > after the address"
         case .textBehind: "There is text after the address in angle brackets; leave it out"
         case .list:
             "There is more than one address; write exactly one, or an array with one address in each element where several are allowed"

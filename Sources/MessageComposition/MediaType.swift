@@ -1,18 +1,19 @@
 import InternetMessage
 
-/// A media type with its parameters (RFC 2045 section 5.1), for an attached file.
+/// The media type of an attached file, with its parameters (RFC 2045 section 5.1).
 struct MediaType {
-    /// `type/subtype`.
+    /// The type without parameters: `type/subtype`.
     private let essence: String
-    /// `name=value`, as they are written.
+    /// The parameters as they are written: `name=value`.
     private let parameters: [String]
 
     static let maximumParameters = 10
 
-    /// Reads what an application gives: `text/calendar; method=REQUEST`.
+    /// Reads the text that an application gives, such as `text/calendar; method=REQUEST`.
     ///
-    /// Multipart types are refused, since a file has no parts; and message types, which must not be in base64
-    /// (RFC 2046 section 5.2). The relay writes the parameters `boundary` and `name` itself, or leaves them out.
+    /// Multipart types are refused, because a file has no parts. Message types are refused, because they must not be in
+    /// base64 (RFC 2046 section 5.2). The parameters `boundary` and `name` are refused, because the relay writes
+    /// them itself or leaves them out.
     init(parsing text: String) throws(MediaTypeError) {
         guard text.utf8.count <= Email.Attachment.maximumContentTypeLength else { throw .tooLong }
         var rest = Array(text.utf8)[...]
@@ -34,7 +35,7 @@ struct MediaType {
             let value = try Self.value(&rest)
             Self.skipBlanks(&rest)
             let lowered = name.map(\.asciiLowercased)
-            // An asterisk has a meaning of its own (RFC 2231).
+            // An asterisk has a special meaning (RFC 2231).
             guard !lowered.contains(UInt8(ascii: "*")),
                 !["boundary", "name"].contains(where: { lowered.elementsEqual($0.utf8) })
             else { throw .parameter }
@@ -46,7 +47,7 @@ struct MediaType {
         self.parameters = parameters
     }
 
-    /// The type of a file by the ending of its name.
+    /// The type of a file, by the ending of its name.
     init(ofFile name: String) {
         let ending = name.utf8.suffix(8).split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         let known = ending.count > 1 ? ending.last.flatMap { Self.byEnding[$0.map(\.asciiLowercased)] } : nil
@@ -54,7 +55,7 @@ struct MediaType {
         parameters = []
     }
 
-    /// The body of the Content-Type field in words that a line may be folded before.
+    /// The body of the Content-Type field in words. A line may be folded before each word.
     var words: [String] {
         var words = [essence] + parameters
         for index in words.indices.dropLast() { words[index] += ";" }
@@ -90,7 +91,7 @@ struct MediaType {
         while rest.first?.isBlank == true { rest.removeFirst() }
     }
 
-    /// What applications attach most; readers know the others by the file's name.
+    /// The types of the most common attachments. For other files, readers use the file's name.
     private static let byEnding: [[UInt8]: String] = {
         let types = [
             "pdf": "application/pdf", "txt": "text/plain", "csv": "text/csv", "html": "text/html", "htm": "text/html",
@@ -110,16 +111,17 @@ struct MediaType {
     }()
 }
 
-/// Why a text is no media type for an attached file.
+/// Why a text is not a media type for an attached file.
 enum MediaTypeError: Error, Hashable {
     case tooLong, syntax, composite, parameter
 
-    /// A plain ASCII sentence that tells what to change, without final stop.
+    /// A plain ASCII sentence, without a full stop, that says what to change.
     var explanation: String {
         switch self {
         case .tooLong:
             "The content type is longer than \(Email.Attachment.maximumContentTypeLength) octets; shorten it"
-        case .syntax: "The content type is no media type; write one such as application/pdf or text/csv; charset=utf-8"
+        case .syntax:
+            "The content type is not a media type; write one such as application/pdf or text/csv; charset=utf-8"
         case .composite:
             "A content type of multipart or message can't be attached in base64; write application/octet-stream"
         case .parameter:

@@ -9,12 +9,13 @@ import InternetMessage
 /// while let piece = composer.next() { … }
 /// ```
 ///
-/// The pieces are the message from its first field to its end, with CRLF at each line's end and lines of at most 998 octets. They hold no
-/// Date and no Message-ID, which the relay adds as it does for messages from SMTP. The whole message is never in memory: a piece is
-/// made out of the email's values when it is asked for.
+/// The pieces are the message from its first field to its end, with CRLF at the end of each line and lines of at most
+/// 998 octets. They contain no Date and no Message-ID. The relay adds these, as it does for messages from SMTP. The
+/// whole message is never in memory: each piece is made from the email's values when it is requested.
 ///
-/// The content has this shape, of which only the levels that are needed are there:
-/// multipart/mixed ( multipart/alternative ( text/plain, multipart/related ( text/html, files with an identifier ) ), other files ).
+/// The content has this structure. Levels that are not needed are left out:
+/// multipart/mixed ( multipart/alternative ( text/plain, multipart/related ( text/html, files with an identifier ) ),
+/// other files ).
 public struct MessageComposer: Sendable {
     private enum Content {
         case octets([UInt8])
@@ -22,30 +23,31 @@ public struct MessageComposer: Sendable {
         case file(Base64Lines)
     }
 
-    /// The recipients of the envelope: those of To, Cc and Bcc, in this order, each once.
+    /// The recipients of the envelope: those of To, Cc and Bcc, in this order and each once.
     public let recipients: [AddrSpec]
-    /// Octets of the message, exactly: all pieces together.
+    /// The exact size of the message in octets: all pieces together.
     public private(set) var size = 0
 
     private var contents: [Content] = []
-    /// The content that the next piece begins with, and how many octets of it have been handed out, if it is one of octets.
+    /// The index of the content with which the next piece begins, and how many of its octets have been returned, if it
+    /// is a content of octets.
     private var current = 0
     private var offset = 0
-    /// Fields and delimiters that belong before the next content.
+    /// Fields and delimiters that come before the next content.
     private var fields = FieldWriter()
     private let seed: UInt64
     private var boundaries = 0
 
-    /// Octets of a piece, at most. It may have fewer.
+    /// The largest piece in octets. A piece may be smaller.
     public static let maximumPieceSize = 64 * 1024
-    /// Where a piece ends, at the end of the line that is being made.
+    /// A piece ends at this size, at the end of the current line.
     static let pieceSize = maximumPieceSize - 256
 
-    /// Takes an email without defects (``Email/defects()``). What the message of another email would be is not defined, but it has
-    /// no other line ends than those of its fields.
+    /// Takes an email without defects (``Email/defects()``). For other emails the message is undefined, but it has no
+    /// line ends except those of its fields.
     ///
-    /// - Parameter seed: Makes the boundaries of the parts. The same email with the same seed becomes the same message.
-    ///   Boundaries are lines that neither quoted-printable nor base64 can hold, whatever the seed is.
+    /// - Parameter seed: makes the boundaries of the parts. The same email with the same seed becomes the same message.
+    ///   Boundaries are lines that neither quoted-printable nor base64 can contain, whatever the seed is.
     public init(_ email: Email, seed: UInt64) {
         self.seed = seed
         recipients = Self.recipients(email)
@@ -56,7 +58,7 @@ public struct MessageComposer: Sendable {
         flush()
     }
 
-    /// The next octets of the message, 1 to ``maximumPieceSize``; nil at its end.
+    /// The next octets of the message, 1 to ``maximumPieceSize``. Nil at its end.
     public mutating func next() -> [UInt8]? {
         guard current < contents.count else { return nil }
         var piece: [UInt8] = []
@@ -84,7 +86,7 @@ public struct MessageComposer: Sendable {
                 contents[current] = .file(lines)
             }
             if !isUnfinished {
-                // What was handed out need not stay in memory.
+                // What was returned need not stay in memory.
                 contents[current] = .octets([])
                 current += 1
                 offset = 0
@@ -104,7 +106,7 @@ public struct MessageComposer: Sendable {
     // MARK: - Structure
 
     private mutating func addEntity(_ email: Email) {
-        // A file with an identifier belongs to the HTML; where there is none, it is an attachment as others are.
+        // A file with an identifier belongs to the HTML. Without HTML, it is an ordinary attachment.
         let inline = email.html == nil ? [] : email.attachments.filter { $0.contentID != nil }
         let others = email.html == nil ? email.attachments : email.attachments.filter { $0.contentID == nil }
         guard !others.isEmpty else { return addBody(email, inline: inline) }
@@ -148,7 +150,7 @@ public struct MessageComposer: Sendable {
     }
 
     private mutating func beginPart(_ boundary: String, first: Bool) {
-        // The CRLF before a delimiter belongs to it, not to the part.
+        // The CRLF before a delimiter belongs to the delimiter, not to the part.
         if !first { fields.end() }
         fields.append("--")
         fields.append(boundary)
@@ -189,7 +191,7 @@ public struct MessageComposer: Sendable {
         size += lines.size
     }
 
-    /// Makes a content of the fields so far.
+    /// Makes a content from the fields so far.
     private mutating func flush() {
         guard !fields.octets.isEmpty else { return }
         size += fields.octets.count

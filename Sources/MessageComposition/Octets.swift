@@ -11,7 +11,7 @@ extension UInt8 {
         }
     }
 
-    /// RFC 2045 section 5.1: printable ASCII without blank and tspecials.
+    /// Any printable ASCII character except blank and tspecials (RFC 2045 section 5.1).
     var isMIMETokenText: Bool {
         if isAlphanumeric { return true }
         switch self {
@@ -28,7 +28,7 @@ extension UInt8 {
     static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }
 }
 
-/// The digits of base64 (RFC 4648 section 4) by their values.
+/// The base64 digits (RFC 4648 section 4), ordered by their values.
 enum Base64Digits {
     static let all = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
@@ -60,7 +60,8 @@ enum Base64Digits {
 extension String {
     var isASCII: Bool { utf8.allSatisfy { $0 < 0x80 } }
 
-    /// Whether U+0000 is in it. A whole text is looked through, so its storage is read directly where it has one.
+    /// Whether the text contains U+0000. Its storage is read directly if possible, because the whole text must be
+    /// searched.
     var holdsNull: Bool {
         utf8.withContiguousStorageIfAvailable { octets in
             var found: UInt8 = 0
@@ -69,7 +70,7 @@ extension String {
         } ?? utf8.contains(0)
     }
 
-    /// Whether `=?` is in it, with which an encoded word begins (RFC 2047 section 2).
+    /// Whether the text contains `=?`, which begins an encoded word (RFC 2047 section 2).
     var holdsEncodedWordStart: Bool {
         var previous: UInt8 = 0
         for byte in utf8 {
@@ -79,10 +80,11 @@ extension String {
         return false
     }
 
-    /// Whether it holds what no name and no field of a header may hold.
+    /// Whether the text contains a character that no name and no header field may contain.
     ///
-    /// These are the controls of ASCII and Unicode (the tab only where `allowsTab` is false), U+2028 and U+2029, which some
-    /// readers take for line ends, and U+202D and U+202E, which show the characters behind them in another order.
+    /// These are the control characters of ASCII and Unicode (the tab only if `allowsTab` is false). They also include
+    /// U+2028 and U+2029, which some readers take as line ends, and U+202D and U+202E, which change the order of the
+    /// characters after them.
     func holdsControl(allowsTab: Bool) -> Bool {
         var first: UInt8 = 0
         var second: UInt8 = 0

@@ -1,7 +1,8 @@
 import InternetMessage
 
-/// The content of a text part in quoted-printable (RFC 2045 section 6.7) or base64 (section 6.8), whichever is shorter, made piece by
-/// piece. Any of CRLF, CR and LF ends a line of the text, and becomes CRLF. The last line always has an end.
+/// The content of a text part in quoted-printable (RFC 2045 section 6.7) or base64 (section 6.8), whichever is shorter,
+/// made piece by piece. In the text, CRLF, CR and LF each end a line, and become CRLF. The last line always gets a line
+/// end.
 package struct TextLines {
     package enum Encoding: String {
         case quotedPrintable = "quoted-printable"
@@ -9,15 +10,15 @@ package struct TextLines {
     }
 
     package let encoding: Encoding
-    /// Octets of all pieces together.
+    /// The size in octets of all pieces together.
     let size: Int
 
     private var text: String
-    /// Octets of the text that have been encoded.
+    /// How many octets of the text have been encoded.
     private var offset = 0
     private var quoted = QuotedPrintableEncoder()
     private var lines = LineEndReader()
-    /// The whole content where it has one piece: it is made when its size is measured.
+    /// The whole content if it has one piece. It is made when the size is measured.
     private var whole: [UInt8]?
 
     package init(_ text: String) {
@@ -44,7 +45,7 @@ package struct TextLines {
         self.text = text
     }
 
-    /// Appends the next octets until `output` has about `limit`. False when the content has ended.
+    /// Appends the next octets until `output` has about `limit`. Returns false when the content has ended.
     package mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
         if let whole {
             output.append(contentsOf: whole)
@@ -62,12 +63,12 @@ package struct TextLines {
     private static func base64Size(_ octets: Int) -> Int { LineLength.withLineEnds((octets + 2) / 3 * 4) }
 }
 
-/// The length of lines of base64.
+/// The lengths of base64 lines.
 enum LineLength {
-    /// Characters of a line at most (RFC 2045 section 6.8).
+    /// The most characters of a line (RFC 2045 section 6.8).
     static let base64 = 76
 
-    /// Octets of so many characters with the CRLF of each line.
+    /// The number of octets for this many characters, with the CRLF of each line.
     static func withLineEnds(_ characters: Int) -> Int { characters + (characters + base64 - 1) / base64 * 2 }
 }
 
@@ -75,7 +76,7 @@ enum LineLength {
 private struct QuotedPrintableEncoder {
     private var column = 0
 
-    /// Characters of a line at most, with the `=` that continues it.
+    /// The most characters of a line, including the `=` that continues it.
     private static let maximumLine = 76
 
     private enum Kind {
@@ -96,11 +97,12 @@ private struct QuotedPrintableEncoder {
         return kinds
     }()
 
-    /// Encodes from `start` on until `output` has about `limit` octets or the text has ended. Returns where it stopped.
+    /// Encodes from `start` on, until `output` has about `limit` octets or the text has ended. Returns where it
+    /// stopped.
     mutating func encode(
         _ text: UnsafeBufferPointer<UInt8>, from start: Int, upTo limit: Int, into output: inout [UInt8]
     ) -> Int {
-        // A line is made outside of the array, which is faster than to append each octet to it.
+        // A line is made outside the array, which is faster than appending each octet to the array.
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.maximumLine + 2) { line in
             Self.kinds.withUnsafeBufferPointer { kinds in
                 var writer = LineWriter(line: line, column: column)
@@ -114,7 +116,7 @@ private struct QuotedPrintableEncoder {
                         continue
                     }
                     if kind == Kind.blank {
-                        // A blank at the end of a line does not survive every transport.
+                        // Some transports drop a blank at the end of a line.
                         let isLast = index + 1 == text.count || kinds[Int(text[index + 1])] == Kind.lineEnd
                         kind = isLast ? Kind.encoded : Kind.plain
                     }
@@ -141,7 +143,7 @@ private struct QuotedPrintableEncoder {
 
     private struct LineWriter {
         let line: UnsafeMutableBufferPointer<UInt8>
-        /// Characters of the line so far, those that have left the buffer included.
+        /// The number of characters of the line so far, including those that were flushed from the buffer.
         var column: Int
         private var count = 0
 
@@ -173,14 +175,14 @@ private struct QuotedPrintableEncoder {
 /// Reads a text with CRLF at the end of each line.
 private struct LineEndReader {
     private var offset = 0
-    /// Whether the LF of a CRLF is still to be read.
+    /// Whether the LF of a CRLF must still be read.
     private var owesLineFeed = false
     private var isAtLineStart = true
 
-    /// Octets of a line of base64.
+    /// The number of octets in one line of base64.
     private static let lineSize = LineLength.base64 / 4 * 3
 
-    /// Octets of a whole text.
+    /// The number of octets in a whole text.
     static func count(_ text: UnsafeBufferPointer<UInt8>) -> Int {
         guard let last = text.last else { return 0 }
         var lineFeeds = 0
@@ -194,11 +196,11 @@ private struct LineEndReader {
             pairs &+= previous == .cr ? isLineFeed : 0
             previous = byte
         }
-        // A lone CR or LF gets the other one; a last line without end gets both.
+        // A lone CR or LF gets its counterpart. A last line without a line end gets both.
         return text.count + lineFeeds + returns - 2 * pairs + (last == .lf || last == .cr ? 0 : 2)
     }
 
-    /// Appends lines of base64 until `output` has about `limit` octets. False when the text has ended.
+    /// Appends lines of base64 until `output` has about `limit` octets. Returns false when the text has ended.
     mutating func appendBase64(_ text: UnsafeBufferPointer<UInt8>, upTo limit: Int, to output: inout [UInt8]) -> Bool {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.lineSize) { line in
             while output.count < limit {
