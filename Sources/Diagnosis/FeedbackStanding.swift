@@ -1,18 +1,19 @@
 import RelayCore
 
-/// Whether SES's events arrive, as far as the records tell.
+/// Whether SES's events arrive, as far as the records show.
 public struct FeedbackStanding: Hashable, Sendable {
-    /// The raw values are the words in JSON.
+    /// The states. The raw values are the words in JSON.
     public enum State: String, Sendable, CaseIterable {
         /// No queue is set.
         case off
         /// The queue can't be read.
         case failing
-        /// The relay has not asked the queue for minutes: it does not run, or was not restarted since the queue was set.
+        /// The relay has not asked the queue for minutes: it does not run, or was not restarted after the queue was
+        /// set.
         case idle
-        /// Live mail was sent, and nothing was heard of it.
+        /// Live mail was sent, and no events about it have arrived.
         case silent
-        /// Nothing was heard, and no live mail was sent.
+        /// No events have arrived, and no live mail was sent.
         case untried
         case working
     }
@@ -33,9 +34,9 @@ public struct FeedbackStanding: Hashable, Sendable {
         self.now = now
     }
 
-    /// A long poll takes 20 s, and the answer is on record 10 s later.
+    /// A long poll takes 20 s, and the answer is stored 10 s later.
     static let answerTime = Duration.seconds(120)
-    /// SES tells of a delivery within seconds; slow servers take minutes.
+    /// SES reports a delivery within seconds; with slow servers it takes minutes.
     static let eventTime = Duration.seconds(900)
     static let silence = Duration.seconds(86_400)
 
@@ -45,7 +46,8 @@ public struct FeedbackStanding: Hashable, Sendable {
         guard let answer = status.lastAnswerAt, now - answer <= FeedbackStanding.answerTime else { return .idle }
         guard let lastSent else { return lastEvent == nil ? .untried : .working }
         guard let lastEvent else { return now - lastSent > FeedbackStanding.eventTime ? .silent : .untried }
-        // Who sends all the time has always sent just now; who sends seldom has a day of silence before each message.
+        // A relay that sends all the time has always sent just now. One that sends rarely has a day of silence before
+        // each message.
         if lastSent - lastEvent > FeedbackStanding.silence { return .silent }
         return lastSent > lastEvent && now - lastSent > FeedbackStanding.eventTime ? .silent : .working
     }

@@ -1,8 +1,8 @@
-/// What one check came to.
+/// The result of one check.
 public struct Finding: Hashable, Sendable {
     public enum Outcome: String, CaseIterable, Sendable {
         case ok
-        /// It works, but somebody should look at it.
+        /// It works, but needs attention.
         case warning
         /// It does not work.
         case problem
@@ -10,7 +10,7 @@ public struct Finding: Hashable, Sendable {
         case skipped
     }
 
-    /// What was looked at, in the order in which it is told. The raw values are the names in JSON.
+    /// What was checked, in the order of the report. The raw values are the names in JSON.
     public enum Subject: String, CaseIterable, Sendable {
         case settings, certificate, hostname, listeners, database, disk, queue, keys, ses, credentials, clock, account,
             quota, identity, feedback, bounces
@@ -18,9 +18,9 @@ public struct Finding: Hashable, Sendable {
 
     public let subject: Subject
     public let outcome: Outcome
-    /// A sentence.
+    /// What was found, as a sentence.
     public let found: String
-    /// What to do about it; nil where nothing is to be done.
+    /// What to do about it; nil if there is nothing to do.
     public let remedy: String?
 
     public static func ok(_ subject: Subject, _ found: String) -> Finding {
@@ -39,11 +39,12 @@ public struct Finding: Hashable, Sendable {
         Finding(subject: subject, outcome: .skipped, found: found, remedy: remedy)
     }
 
-    /// With its words changed: what others have said may have to be made fit for a terminal.
+    /// The finding with its texts changed, for example to make quoted text safe for a terminal.
     public func rewording(_ change: (String) -> String) -> Finding {
         Finding(subject: subject, outcome: outcome, found: change(found), remedy: remedy.map(change))
     }
 }
 
-/// Judges what was found: what was looked at goes in, findings come out. Nothing here looks itself.
+/// Functions that judge observations: each takes what was observed and returns findings. None of them observes anything
+/// itself.
 public enum Judge {}

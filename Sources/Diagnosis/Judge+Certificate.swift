@@ -2,11 +2,11 @@ import NIOOpenSSL
 import RelayCore
 
 extension Judge {
-    /// A certificate that could be loaded with its key.
+    /// Judges a certificate that could be loaded with its key.
     ///
     /// - Parameters:
     ///   - hostname: the relay's own name.
-    ///   - key: the file of the private key, and whether everybody may read it.
+    /// - key: the file of the private key, and whether every user can read it.
     public static func certificate(
         _ certificate: TLSCertificateInfo, hostname: String, key: (path: String, isReadableByAll: Bool), now: Timestamp
     ) -> [Finding] {
@@ -28,17 +28,17 @@ extension Judge {
     }
 
     public static let certificateNotSet = Finding.problem(
-        .certificate, "tls.certificate and tls.private_key are not set, but clients log in under TLS only",
-        remedy: "name PEM files in the settings that the relay's user may read, such as "
-            + "/etc/hiveku-relay/tls/fullchain.pem and privkey.pem (the README has a hook by which certbot puts them there); "
-            + "where the service's unit names them (HIVEKU_RELAY_TLS_CERTIFICATE), nothing")
+        .certificate, "tls.certificate and tls.private_key are not set, but clients can log in only under TLS",
+        remedy: "in the settings, name PEM files that the relay's user can read, such as "
+            + "/etc/hiveku-relay/tls/fullchain.pem and privkey.pem (the README has a certbot hook that puts them there). "
+            + "If the service's unit names them (HIVEKU_RELAY_TLS_CERTIFICATE), nothing needs to be done")
 
     static let expiryWarning = Duration.seconds(14 * 86_400)
 
     private static func validity(of certificate: TLSCertificateInfo, now: Timestamp) -> Finding? {
         let (start, end) = (Timestamp(seconds: certificate.notBefore), Timestamp(seconds: certificate.notAfter))
         let renewal =
-            "renew it (certbot renew, or your authority's way); the relay takes the new file by itself within seconds"
+            "renew it (certbot renew, or as your certificate authority requires); the relay loads the new file within seconds"
         if now >= end {
             return .problem(
                 .certificate,
@@ -61,7 +61,7 @@ extension Judge {
         return .warning(
             .certificate, "\(certificate.source) names \(names), but not the relay's hostname \(hostname)",
             remedy:
-                "give clients a name that is in the certificate and set hostname to it, or get a certificate for \(hostname)"
+                "let clients use a name that is in the certificate, and set hostname to it, or get a certificate for \(hostname)"
         )
     }
 
@@ -76,41 +76,41 @@ extension Judge {
     private static func issuer(of certificate: TLSCertificateInfo) -> Finding? {
         if certificate.isSelfSigned {
             return .warning(
-                .certificate, "\(certificate.source) is self-signed: only clients that were given it can verify it",
+                .certificate, "\(certificate.source) is self-signed: only clients that have it installed can verify it",
                 remedy:
-                    "get one from an authority that your applications trust (Let's Encrypt, the company's own), or install it on each of them"
+                    "get one from an authority that your applications trust (Let's Encrypt or your company's), or install this one for each application"
             )
         }
         guard certificate.intermediates == 0 else { return nil }
         return .warning(
-            .certificate, "\(certificate.source) holds no intermediate certificate: many clients can't verify it",
-            remedy: "use the file with the whole chain (certbot's fullchain.pem), the relay's own certificate first; "
-                + "nothing, if a root that clients know has issued it directly")
+            .certificate, "\(certificate.source) has no intermediate certificate: many clients can't verify it",
+            remedy: "use the file with the whole chain (certbot's fullchain.pem), with the relay's own certificate first. "
+                + "If a root that clients know has issued it directly, nothing needs to be done")
     }
 
     private static func secrecy(_ key: (path: String, isReadableByAll: Bool)) -> Finding? {
         key.isReadableByAll ? exposed(.certificate, "the private key", at: key.path) : nil
     }
 
-    /// A file with a secret that every user may read.
+    /// A file with a secret that every user can read.
     ///
     /// - Parameter what: what the file holds, as in "the private key".
     public static func exposed(_ subject: Finding.Subject, _ what: String, at path: String) -> Finding {
         .warning(
-            subject, "every user of this machine may read \(what) \(path)", remedy: "chmod o-rwx \(shellWord(path))")
+            subject, "every user of this machine can read \(what) \(path)", remedy: "chmod o-rwx \(shellWord(path))")
     }
 
     private static func remedy(_ code: TLSConfigurationError.Code) -> String {
         switch code {
         case .unreadable:
             return
-                "check the path and the permissions; if only the relay's user may read it, run doctor as that user or as root"
+                "check the path and the permissions; if only the relay's user can read it, run doctor as that user or as root"
         case .keyMismatch:
             return
-                "name certificate and key that belong together, in the same order, in tls.certificate and tls.private_key"
-        case .sameKeyType: return "leave one of them out of tls.certificate and tls.private_key"
-        case .encryptedPrivateKey: return "store the key without passphrase: openssl pkey -in FILE -out NEWFILE"
-        case .refused: return "get a new certificate, with a key of RSA 2048 bits or more or of ECDSA P-256"
+                "name certificates and their keys in the same order in tls.certificate and tls.private_key"
+        case .sameKeyType: return "remove one of them from tls.certificate and tls.private_key"
+        case .encryptedPrivateKey: return "store the key without a passphrase: openssl pkey -in FILE -out NEWFILE"
+        case .refused: return "get a new certificate, with an RSA key of 2048 bits or more, or an ECDSA P-256 key"
         default: return "name a PEM file with the right content in tls.certificate or tls.private_key"
         }
     }

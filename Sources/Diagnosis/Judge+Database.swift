@@ -1,22 +1,22 @@
 import RelayCore
 
-/// What came of opening the database.
+/// The result of opening the database.
 public enum DatabaseSighting: Hashable, Sendable {
     case missing
     case failed(StoreError)
     case opened(schema: Int, known: Int)
 }
 
-/// What SQLite's check of the whole file came to.
+/// The result of SQLite's check of the whole file.
 public enum IntegritySighting: Hashable, Sendable {
-    /// The faults; none if the file is sound.
+    /// The faults that were found; empty if the file is sound.
     case checked([String])
-    /// Not within so long.
+    /// The check did not finish within this time.
     case unfinished(Duration)
     case failed(String)
 }
 
-/// Who may do what with a file.
+/// Who can access a file, and how.
 public struct FileStatus: Hashable, Sendable {
     public var path: String
     public var owner: UInt32
@@ -39,18 +39,18 @@ extension Judge {
             return .problem(
                 .database, "there is no database at \(path)",
                 remedy:
-                    "start the relay, which makes it (systemctl start hiveku-relay), or name the right settings with --config"
+                    "start the relay, which creates it (systemctl start hiveku-relay), or name the right settings with --config"
             )
         case .failed(let error): return .problem(.database, "\(path): \(error)", remedy: remedy(error))
         case .opened(let schema, let known) where schema > known:
             return .problem(
                 .database,
-                "\(path) was written by a newer relay: its schema has version \(schema), this one knows up to \(known)",
+                "\(path) was written by a newer relay: its schema has version \(schema), this one supports up to \(known)",
                 remedy: "install the newer relay again")
         case .opened(let schema, let known) where schema < known:
             return .warning(
                 .database, "\(path) has the schema of an older relay, version \(schema) of \(known)",
-                remedy: "restart the relay, which brings it up to date and keeps a copy: systemctl restart hiveku-relay"
+                remedy: "restart the relay, which migrates it and keeps a copy of the file: systemctl restart hiveku-relay"
             )
         case .opened(let schema, _): return .ok(.database, "\(path) opens, its schema has version \(schema)")
         }
@@ -66,8 +66,8 @@ extension Judge {
                 remedy: "stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover")
         case .unfinished(let time):
             return .skipped(
-                .database, "it is too large to be checked for damage within \(time.spelled)",
-                remedy: "at leisure: \(command)")
+                .database, "it is too large to check for damage within \(time.spelled)",
+                remedy: "check it at a quiet time: \(command)")
         case .failed(let why):
             return .problem(.database, "it could not be checked for damage: \(why)", remedy: "try: \(command)")
         }
@@ -79,12 +79,12 @@ extension Judge {
         case .corrupt: "stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
         case .inDoubt, .instanceLost:
             "check that the database server runs and can be reached from here, then run doctor again"
-        default: "check that this user may read it and its directory: run doctor as the relay's user or as root"
+        default: "check that this user can read it and its directory: run doctor as the relay's user or as root"
         }
     }
 
-    /// The files of the database, those of them that are links, and the directory that they lie in. The directory belongs to the
-    /// relay's user, who may have made the links: no advice is to be followed through them.
+    /// Judges the database's files, those of them that are symbolic links, and their directory. The directory belongs
+    /// to the relay's user, who may have made the links, so no advice must follow them.
     public static func permissions(
         directory: FileStatus, files: [FileStatus], links: [String] = [], user: String
     ) -> [Finding] {
@@ -94,15 +94,15 @@ extension Judge {
                 .warning(
                     .database, "\(list(links)) \(links.count == 1 ? "is a symbolic link" : "are symbolic links")",
                     remedy:
-                        "see where it leads: ls -l \(links.map(shellWord).joined(separator: " ")); name the file itself "
+                        "check where it points: ls -l \(links.map(shellWord).joined(separator: " ")); name the file itself "
                         + "in the setting database"))
         }
         let open = files.filter { $0.permissions & 0o007 != 0 }
-        // Who may not pass through the directory gets at none of them.
+        // A user who can't search the directory can't reach any of them.
         if directory.permissions & 0o001 != 0, !open.isEmpty {
             findings.append(
                 .warning(
-                    .database, "every user of this machine may get at \(list(open.map(\.path))), where mail is kept",
+                    .database, "every user of this machine can access \(list(open.map(\.path))), which hold mail",
                     remedy: "chmod o-rwx \(open.map { shellWord($0.path) }.joined(separator: " "))"))
         }
         let closed = files.filter { !isWritable($0, by: directory) }
@@ -110,20 +110,20 @@ extension Judge {
             findings.append(
                 .problem(
                     .database,
-                    "the relay's user \(user), who owns \(directory.path), may not write \(list(closed.map(\.path)))",
+                    "the relay's user \(user), who owns \(directory.path), can't write \(list(closed.map(\.path)))",
                     remedy: "chown \(shellWord(user)): \(closed.map { shellWord($0.path) }.joined(separator: " "))"))
         }
         return findings
     }
 
-    /// Whether the owner of the directory may write the file.
+    /// Whether the owner of the directory can write the file.
     private static func isWritable(_ file: FileStatus, by directory: FileStatus) -> Bool {
         if directory.owner == 0 { return true }
         if file.owner == directory.owner { return file.permissions & 0o200 != 0 }
         return file.permissions & (file.group == directory.group ? 0o020 : 0o002) != 0
     }
 
-    /// The file system of the database, in bytes, and what the relay keeps free on it.
+    /// Judges the free space of the database's file system, in bytes, against what the relay reserves.
     public static func disk(_ path: String, free: Int64, total: Int64, storage: StoragePolicy) -> Finding {
         let share = total > 0 ? Double(free) / Double(total) * 100 : 0
         let found = "\(size(free)) (\(Int(share)) %) are free on the file system of \(path)"

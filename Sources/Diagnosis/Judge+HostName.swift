@@ -1,9 +1,9 @@
 import RelayCore
 
-/// What a look-up of a name came to.
+/// The result of looking up a name.
 public enum Resolution: Hashable, Sendable {
     case addresses([IPAddress])
-    /// The resolver's words.
+    /// The look-up failed, with the resolver's message.
     case failed(String)
 }
 
@@ -12,7 +12,7 @@ extension Judge {
     public static func hostname(_ name: String, _ resolution: Resolution, own: [IPAddress]) -> Finding {
         guard name.contains("."), name.lowercased() != "localhost.localdomain" else {
             return .warning(
-                .hostname, "'\(name)' is no fully qualified name: it stands in the greeting and in the Received fields",
+                .hostname, "'\(name)' is not a fully qualified name; it is used in the greeting and in the Received fields",
                 remedy: "set hostname to the name that clients connect to, such as smtp.example.com")
         }
         switch resolution {
@@ -28,13 +28,13 @@ extension Judge {
         let text = list(addresses.map(\.description))
         if !addresses.isEmpty, addresses.allSatisfy(isLoopback) {
             return .ok(
-                .hostname, "\(name) resolves to \(text) on this machine itself; what others are told was not seen")
+                .hostname, "\(name) resolves to \(text) on this machine; what other machines see was not checked")
         }
         guard addresses.contains(where: { own.contains($0) }) else {
             return .warning(
-                .hostname, "\(name) resolves to \(text), which is no address of this machine",
+                .hostname, "\(name) resolves to \(text), which is not an address of this machine",
                 remedy:
-                    "correct the A or AAAA record; nothing, if a load balancer or address translation stands in between"
+                    "correct the A or AAAA record; with a load balancer or address translation in between, nothing needs to be done"
             )
         }
         return .ok(.hostname, "\(name) resolves to \(text)")

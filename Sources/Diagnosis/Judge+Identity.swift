@@ -1,17 +1,18 @@
 import SESTransport
 
 extension Judge {
-    /// The identities that let `domain` send: itself, and the domains above it, which SES verifies together with what is
-    /// below them. Not the top-level domain.
+    /// The identities that let `domain` send: the domain itself, and its parent domains, because SES verifies a domain
+    /// together with its subdomains. The top-level domain is left out.
     public static func identities(for domain: String) -> [String] {
         let labels = domain.split(separator: ".")
         guard labels.count > 1 else { return [domain] }
-        // A name has 127 labels at most; a domain that goes deeper than this does not verify each level.
+        // A name has at most 127 labels. For a name that is deeper than five levels, not every level is verified
+        // separately.
         return (0..<min(labels.count - 1, 5)).map { labels[$0...].joined(separator: ".") }
     }
 
-    /// What SES knows of a domain's identities, as far as it was asked: in the order of ``identities(for:)``, up to the first
-    /// that is verified.
+    /// Judges what SES knows about a domain's identities, as far as it was asked: in the order of ``identities(for:)``,
+    /// up to the first one that is verified.
     public static func identity(
         of domain: String, region: String,
         _ answers: [(name: String, result: Result<SESIdentityState, SESInquiryFailure>)]
@@ -34,7 +35,7 @@ extension Judge {
                 .identity, "SES has no identity for \(domain) in \(region): mail from it fails",
                 remedy:
                     "aws sesv2 create-email-identity --email-identity \(domain) --region \(region), then publish the "
-                    + "CNAME records that it prints; nothing, if each sending address is verified by itself")
+                    + "CNAME records that it prints; if each sending address is verified separately, nothing needs to be done")
         ]
     }
 
@@ -42,7 +43,7 @@ extension Judge {
         let status = state.verification.map { " (\($0))" } ?? ""
         return .problem(
             .identity, "\(name) is not verified for sending in \(region)\(status): mail from it fails",
-            remedy: "publish the CNAME records that this names: aws sesv2 get-email-identity --email-identity \(name) "
+            remedy: "publish the CNAME records that this command prints: aws sesv2 get-email-identity --email-identity \(name) "
                 + "--region \(region) (DkimAttributes, Tokens)")
     }
 
@@ -50,14 +51,14 @@ extension Judge {
         switch failure {
         case .denied(let why):
             .skipped(
-                .identity, "the credentials may not ask about \(domain) (\(why))",
-                remedy: "allow ses:GetEmailIdentity to their user or role in IAM; the relay sends without it")
+                .identity, "the credentials are not allowed to ask about \(domain) (\(why))",
+                remedy: "allow ses:GetEmailIdentity to their user or role in IAM; the relay can send without it")
         case .throttled:
-            .skipped(.identity, "SES had too many questions to answer about \(domain)", remedy: "run doctor again")
+            .skipped(.identity, "SES throttled the requests about \(domain)", remedy: "run doctor again")
         case .notFound(let why), .unexpected(let why), .noCredentials(let why), .credentialsRefused(let why),
             .clockRefused(let why):
-            .warning(.identity, "SES did not tell about \(domain): \(why)", remedy: "run doctor again")
-        case .unreachable(let why): .warning(.identity, "SES \(why), asked about \(domain)", remedy: "run doctor again")
+            .warning(.identity, "SES did not answer about \(domain): \(why)", remedy: "run doctor again")
+        case .unreachable(let why): .warning(.identity, "asked about \(domain), SES \(why)", remedy: "run doctor again")
         }
     }
 
@@ -68,20 +69,20 @@ extension Judge {
             "publish its records: MX 10 feedback-smtp.\(region).amazonses.com and TXT \"v=spf1 include:amazonses.com ~all\""
         return [
             mailFrom.isRequired
-                ? .problem(.identity, "\(found), and SES is told to refuse mail then", remedy: remedy)
-                : .warning(.identity, "\(found); SES uses its own", remedy: remedy)
+                ? .problem(.identity, "\(found), and SES is configured to refuse mail in that case", remedy: remedy)
+                : .warning(.identity, "\(found); SES uses its own domain instead", remedy: remedy)
         ]
     }
 
     public static func noDomains() -> Finding {
         .skipped(
-            .identity, "no live key is held to a domain, and none has sent yet",
-            remedy: "hold keys to their domains: hiveku-relay keys update ID --allow-domain example.com")
+            .identity, "no live key is restricted to a domain, and none has sent yet",
+            remedy: "restrict keys to their domains: hiveku-relay keys update ID --allow-domain example.com")
     }
 
-    /// Domains that were not asked about.
+    /// Reports the domains that SES was not asked about.
     public static func notAsked(_ domains: [String], because reason: String) -> Finding {
         .skipped(
-            .identity, "not asked about \(list(domains)): \(reason)", remedy: "look in the SES console (Identities)")
+            .identity, "not asked about \(list(domains)): \(reason)", remedy: "check them in the SES console (Identities)")
     }
 }

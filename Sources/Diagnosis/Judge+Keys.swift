@@ -1,12 +1,12 @@
 import RelayCore
 
 extension Judge {
-    /// - Parameter keys: those that are not revoked.
+    /// - Parameter keys: the keys that are not revoked.
     public static func keys(_ keys: [Key], now: Timestamp) -> [Finding] {
         guard !keys.isEmpty else {
             return [
                 .warning(
-                    .keys, "there is no API key: nobody can log in",
+                    .keys, "there is no API key, so no client can log in",
                     remedy:
                         "hiveku-relay keys create --name shop --environment live --scope email:send --allow-domain example.com"
                 )
@@ -19,29 +19,29 @@ extension Judge {
         }
         let open = inUse.filter { $0.environment == .live && $0.domains.isEmpty }.map(\.id.text)
         let note =
-            open.isEmpty ? "" : "; may send from any domain, which keys update ID --allow-domain changes: \(list(open))"
+            open.isEmpty ? "" : "; these may send from any domain (hiveku-relay keys update ID --allow-domain restricts them): \(list(open))"
         return findings + [.ok(.keys, "keys in use: \(numbers.joined(separator: ", "))\(note)")]
     }
 
-    /// How live mail stands with SES.
+    /// Judges the bounce and complaint rates of live mail, which SES watches.
     ///
-    /// - Parameter records: of keys that are not revoked.
+    /// - Parameter records: the keys that are not revoked.
     public static func standing(_ records: [KeyRecord]) -> [Finding] {
         let live = records.filter { $0.key.environment == .live }
         let all = SendingStanding(live.map(\.usage.feedback).reduce(FeedbackCounts(), +))
         guard all.isTelling else { return [] }
         func worst(_ rate: (SendingStanding) -> Bool) -> String {
             let keys = live.filter { rate(SendingStanding($0.usage.feedback)) }.map { "\($0.key.id) '\($0.key.name)'" }
-            return keys.isEmpty ? "" : "; most of it is mail of \(list(keys))"
+            return keys.isEmpty ? "" : "; most of it comes from \(list(keys))"
         }
         var findings: [Finding] = []
         if all.bouncesTooOften {
             findings.append(
                 .warning(
                     .keys,
-                    "of live mail \(percent(all.bounceRate)) bounced for good in 30 days\(worst(\.bouncesTooOften))",
+                    "\(percent(all.bounceRate)) of live mail bounced permanently in 30 days\(worst(\.bouncesTooOften))",
                     remedy:
-                        "SES reviews accounts at 5 % and may pause them: send to addresses only that asked for mail; 'hiveku-relay messages list --status bounced' shows the messages"
+                        "SES reviews accounts at 5 % and may pause them: send only to addresses that asked for mail; 'hiveku-relay messages list --status bounced' shows the messages"
                 ))
         }
         if all.complainedOfTooOften {
@@ -57,12 +57,12 @@ extension Judge {
         return [
             .ok(
                 .keys,
-                "live mail of 30 days: \(percent(all.bounceRate)) bounced for good, \(percent(all.complaintRate)) complaints"
+                "live mail of 30 days: \(percent(all.bounceRate)) bounced permanently, \(percent(all.complaintRate)) complaints"
             )
         ]
     }
 
-    /// `2.1 %`.
+    /// A percentage such as `2.1 %`.
     private static func percent(_ rate: Double?) -> String {
         let hundredths = Int(((rate ?? 0) * 10_000).rounded())
         let (whole, part) = hundredths.quotientAndRemainder(dividingBy: 100)
@@ -85,8 +85,8 @@ extension Judge {
         keys.filter { $0.environment == .live && $0.refusalOfUse(at: now) == nil && $0.scopes.contains(.send) }
     }
 
-    /// The domains that live keys send from: those that they are held to, else those of `senders`, the envelope senders of
-    /// late. Each once, in order.
+    /// The domains that live keys send from: those that they are restricted to, or else those of `senders`, the recent
+    /// envelope senders. Each appears once, in order.
     public static func domains(of keys: [Key], senders: [KeyID: [String]], bouncesFrom: String? = nil) -> [String] {
         var seen: Set<String> = []
         let ofKeys = keys.flatMap { key in

@@ -1,48 +1,49 @@
 import NIOOpenSSL
 import RelayCore
 
-/// What somebody sees who connects to a listener.
+/// What a client that connects to a listener sees.
 public enum ListenerSighting: Hashable, Sendable {
-    /// The settings take any free port, so that nobody knows where to connect.
+    /// The settings allow any free port, so it is not known where to connect.
     case anyPort
-    /// No connection.
+    /// The connection failed.
     case failed(String)
-    /// A connection, but no sensible word.
+    /// A connection, but no valid reply.
     case mute(String)
-    /// The handshake of implicit TLS, or that after STARTTLS.
+    /// The TLS handshake failed: that of implicit TLS, or the one after STARTTLS.
     case tlsFailed(String)
-    /// An answer other than the greeting of a relay, in its first line.
+    /// The first line is not the greeting of a relay.
     case greeted(String)
-    /// A relay, but STARTTLS is not among what it offers.
+    /// A relay, but it does not offer STARTTLS.
     case withoutSTARTTLS
     case works(TLSCertificateInfo)
-    /// It answers without TLS, as it should.
+    /// It answers without TLS, as configured.
     case worksInClear
-    /// A connection, which can't go on: this machine is no load balancer whose PROXY header the relay takes.
+    /// The connection was accepted but can't continue: this machine is not a load balancer whose PROXY header the relay
+    /// accepts.
     case takesBalancersOnly
 }
 
 extension Judge {
     /// - Parameters:
-    ///   - place: as the settings write it: `smtp://0.0.0.0:587`.
-    ///   - known: fingerprints of the certificates in the files; none where they could not be read.
+    /// - place: the listener as the settings write it: `smtp://0.0.0.0:587`.
+    /// - known: the fingerprints of the certificates in the files; empty if they could not be read.
     public static func listener(
         _ place: String, _ sighting: ListenerSighting, known: [String], now: Timestamp
     ) -> Finding {
         switch sighting {
         case .anyPort:
             return .skipped(
-                .listeners, "\(place) takes any free port",
-                remedy: "name a port in \(setting(of: place)); the relay's log says which it took")
+                .listeners, "\(place) uses any free port",
+                remedy: "name a port in \(setting(of: place)); the relay's log says which one it uses")
         case .failed(let why):
             return .problem(
                 .listeners, "the relay is not running at \(place): \(why)",
                 remedy: "systemctl start hiveku-relay.service, which starts its sockets too; "
-                    + "why it ended: journalctl -u hiveku-relay")
+                    + "the log says why it stopped: journalctl -u hiveku-relay")
         case .mute(let why):
             return .problem(
                 .listeners, "what listens at \(place) does not answer as the relay does: \(why)",
-                remedy: "see what it is (ss -ltnp); if it is the relay: systemctl restart hiveku-relay")
+                remedy: "find out what it is (ss -ltnp); if it is the relay: systemctl restart hiveku-relay")
         case .tlsFailed(let why):
             return .problem(
                 .listeners, "\(place) does not speak TLS: \(why)",
@@ -50,40 +51,40 @@ extension Judge {
         case .greeted(let line): return stranger(place, line)
         case .withoutSTARTTLS:
             return .problem(
-                .listeners, "\(place) does not offer STARTTLS, and without TLS nobody can log in",
+                .listeners, "\(place) does not offer STARTTLS, and without TLS no client can log in",
                 remedy:
-                    "restart the relay (systemctl restart hiveku-relay), and look whether another program stands in between"
+                    "restart the relay (systemctl restart hiveku-relay), and check whether another program is in between"
             )
         case .works(let certificate): return presented(place, certificate, known, now)
         case .worksInClear: return .ok(.listeners, "\(place) answers")
         case .takesBalancersOnly:
             return .ok(
                 .listeners,
-                "\(place) takes connections; it speaks only to the load balancers in proxy_networks, of which this machine is none"
+                "\(place) accepts connections, but only from the load balancers in proxy_networks; this machine is not one of them, so nothing more was checked"
             )
         }
     }
 
-    /// - Parameter setting: where systemd stands in the place of listeners.
+    /// - Parameter setting: the setting in which `systemd` replaces the listeners.
     public static func inheritedSockets(_ setting: String) -> Finding {
         .skipped(
-            .listeners, "\(setting) takes the sockets that systemd passes on, and does not say where they are",
-            remedy: "see them with: systemctl list-sockets 'hiveku-relay*'")
+            .listeners, "\(setting) uses the sockets that systemd passes on; the settings do not say where they listen",
+            remedy: "to list them: systemctl list-sockets 'hiveku-relay*'")
     }
 
     private static func setting(of place: String) -> String {
         place.hasPrefix("smtp") ? "listen" : "http.listen"
     }
 
-    /// What the relay's own greeting ends in.
+    /// The end of the relay's own greeting.
     public static let greeting = "ESMTP Hiveku Relay"
 
     private static func stranger(_ place: String, _ line: String) -> Finding {
         if line.hasPrefix("421") || line.hasPrefix("HTTP/1.1 503") {
             return .warning(
-                .listeners, "\(place) takes no connection just now: \(line)",
+                .listeners, "\(place) refuses connections at the moment: \(line)",
                 remedy:
-                    "see who is connected (ss -tn), and raise submission.max_connections or .max_connections_per_client if it is right"
+                    "check which clients are connected (ss -tn); if all are legitimate, raise submission.max_connections or .max_connections_per_client"
             )
         }
         return .problem(
@@ -98,15 +99,15 @@ extension Judge {
         if !known.isEmpty, !known.contains(certificate.fingerprint) {
             return .warning(
                 .listeners,
-                "\(place) answers, with another certificate (valid until \(end.date)) than the files that the settings name",
+                "\(place) answers, but with a different certificate (valid until \(end.date)) from those that the settings name",
                 remedy:
-                    "systemctl restart hiveku-relay; if it stays so, the service has settings of its own: systemctl cat hiveku-relay"
+                    "systemctl restart hiveku-relay; if that does not help, the service has its own settings: systemctl cat hiveku-relay"
             )
         }
         if known.isEmpty, now >= end {
             return .problem(
-                .listeners, "\(place) answers, with a certificate that expired on \(end.date)",
-                remedy: "renew it, and see that the relay gets it: systemctl restart hiveku-relay")
+                .listeners, "\(place) answers, but with a certificate that expired on \(end.date)",
+                remedy: "renew it, and make the relay load it: systemctl restart hiveku-relay")
         }
         return .ok(.listeners, "\(place) answers and speaks TLS")
     }

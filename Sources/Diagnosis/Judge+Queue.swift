@@ -11,7 +11,7 @@ extension Judge {
             return .problem(
                 .queue,
                 "the \(lane.lane.rawValue) lane\(place) has been held for \((now - lane.since).spelled): \(reason)",
-                remedy: "do what the reason says; the lane moves again by itself while the relay runs")
+                remedy: "fix the cause that is named; a running relay then releases the lane by itself")
         }
         for depth in status.depths where depth.state != .held {
             guard let oldest = depth.oldest, now - oldest > oldestAllowed else { continue }
@@ -20,7 +20,7 @@ extension Judge {
                     .queue,
                     "a \(depth.lane.rawValue) message has been \(depth.state.rawValue) for \((now - oldest).spelled)",
                     remedy:
-                        "hiveku-relay messages list --state \(depth.state.rawValue), then messages show ID tells why"))
+                        "hiveku-relay messages list --state \(depth.state.rawValue), then hiveku-relay messages show ID says why"))
         }
         guard findings.isEmpty else { return findings }
         return [.ok(.queue, depths(status))]

@@ -1,4 +1,4 @@
-/// Whom the relay runs as.
+/// The user that the relay runs as.
 public struct Account: Hashable, Sendable {
     public var name: String
     public var id: UInt32
@@ -12,26 +12,26 @@ public struct Account: Hashable, Sendable {
 }
 
 extension Judge {
-    /// A file that the relay must read. Doctor, run by root, can read what the relay can't.
+    /// Judges a file that the relay must read. Doctor, when root runs it, can read files that the relay can't.
     ///
     /// - Parameters:
-    ///   - directories: on the way to it.
-    ///   - reader: the relay's user.
+    /// - directories: the directories on the path to it.
+    /// - reader: the relay's user.
     public static func reach(
         _ subject: Finding.Subject, _ file: FileStatus, through directories: [FileStatus], by reader: Account
     ) -> Finding? {
         let closed = directories.first { !allows(reader, 0o1, $0) } ?? (allows(reader, 0o4, file) ? nil : file)
         guard let closed else { return nil }
-        let place = closed.path == file.path ? "" : ": \(closed.path) is closed to it"
-        // A warning: the unit may give the service further groups, and lists of access are not looked at.
+        let place = closed.path == file.path ? "" : ": \(closed.path) can't be accessed"
+        // Only a warning: the unit may give the service more groups, and access control lists are not read.
         return .warning(
-            subject, "the relay's user \(reader.name) may not read \(file.path)\(place)",
-            remedy: "name a copy that it may read in the settings: install -m 600 -o \(shellWord(reader.name)) "
-                + "\(shellWord(file.path)) /etc/hiveku-relay/ (for certificates the README has a hook that does it at each "
-                + "renewal); nothing, if the service's unit or an access control list lets it")
+            subject, "the relay's user \(reader.name) can't read \(file.path)\(place)",
+            remedy: "in the settings, name a copy that it can read: install -m 600 -o \(shellWord(reader.name)) "
+                + "\(shellWord(file.path)) /etc/hiveku-relay/ (for certificates, the README has a hook that does this at each "
+                + "renewal). If the service's unit or an access control list allows it, nothing needs to be done")
     }
 
-    /// Whether an account may do what one of the bits of `right` says, as in `rwx`.
+    /// Whether an account has a permission, given as one of the bits of `right` in the form of `rwx`.
     private static func allows(_ account: Account, _ right: UInt32, _ file: FileStatus) -> Bool {
         if account.id == 0 { return true }
         if file.owner == account.id { return file.permissions >> 6 & right != 0 }

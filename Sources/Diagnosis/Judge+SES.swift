@@ -1,7 +1,7 @@
 import RelayCore
 import SESTransport
 
-/// Where the credentials came from, without what is secret in them.
+/// Where the credentials came from, without the secret part.
 public struct CredentialsOrigin: Hashable, Sendable {
     public var source: String
     public var accessKeyID: String
@@ -13,10 +13,10 @@ public struct CredentialsOrigin: Hashable, Sendable {
 }
 
 extension Judge {
-    /// Everything that is asked of SES, in the order in which it is told.
+    /// All checks that ask SES, in the order of the report.
     static let sesSubjects: [Finding.Subject] = [.ses, .credentials, .clock, .account, .quota, .identity]
 
-    /// For what can't be asked, from `first` on.
+    /// Skips the checks from `first` on, which can't be made.
     public static func sesSkipped(
         from first: Finding.Subject = .ses, because reason: String, remedy: String
     ) -> [Finding] {
@@ -25,7 +25,7 @@ extension Judge {
 
     public static let noLiveKeys = sesSkipped(
         because: "no key in use sends through SES",
-        remedy: "nothing, until there is one: hiveku-relay keys create --environment live --scope email:send …")
+        remedy: "nothing, until you create one: hiveku-relay keys create --environment live --scope email:send …")
 
     public static let regionNotSet =
         [
@@ -40,7 +40,7 @@ extension Judge {
     }
 
     public static func noCredentials(region: String, _ why: String) -> [Finding] {
-        let missing = "there are no credentials to ask it with"
+        let missing = "there are no credentials"
         return [
             .skipped(.ses, "SES in \(region) was not asked: \(missing)", remedy: "give the relay credentials first"),
             .problem(.credentials, why, remedy: credentialsRemedy),
@@ -49,10 +49,10 @@ extension Judge {
 
     private static let credentialsRemedy =
         "set ses.credentials_file to a file like ~/.aws/credentials, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-        + "service's environment, or give the machine a role; what systemd hands to the service alone (LoadCredential=, "
-        + "Environment=) doctor can't see"
+        + "service's environment, or give the machine a role. Doctor can't see what systemd passes only to the service (LoadCredential=, "
+        + "Environment=)"
 
-    /// What the question about the account tells, down to the quota.
+    /// Judges the answer to the request for the account: all findings down to the quota.
     public static func ses(
         region: String, endpoint: String?, _ origin: CredentialsOrigin, _ inquiry: SESInquiry<SESAccountState>
     ) -> [Finding] {
@@ -61,17 +61,17 @@ extension Judge {
             return [
                 .problem(
                     .ses, "\(place) \(why)",
-                    remedy: "check ses.region and ses.endpoint, and that this machine may connect to it on port 443: "
+                    remedy: "check ses.region and ses.endpoint, and that this machine can connect to it on port 443: "
                         + "curl -I \(endpoint ?? "https://email.\(region).amazonaws.com")")
             ]
-                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "make it answer first")
+                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "solve that first")
                 .filter { $0.subject != .identity }
         }
         return [.ok(.ses, "\(place) answers"), credentials(origin, inquiry), clock(inquiry.clock)]
             + account(region, inquiry.result)
     }
 
-    /// Whether it is of use to ask about identities too.
+    /// Whether asking about identities too can succeed.
     public static func isWorthAsking(after inquiry: SESInquiry<SESAccountState>) -> Bool {
         switch inquiry.result {
         case .success, .failure(.denied), .failure(.notFound), .failure(.throttled), .failure(.unexpected): true
@@ -89,7 +89,7 @@ extension Judge {
         switch inquiry.result {
         case .failure(.clockRefused):
             return .skipped(
-                .credentials, "\(found): not looked at by AWS, which refuses the time of the signature",
+                .credentials, "\(found): not checked by AWS, which refuses the signature's time",
                 remedy: "set the clock first")
         case .failure(.credentialsRefused(let why)):
             let isClock = inquiry.clock.map { abs($0.ahead) > clockLimit } ?? false
@@ -97,7 +97,7 @@ extension Judge {
                 .credentials, "\(found), are refused: \(why)",
                 remedy: isClock
                     ? "set the clock first"
-                    : "make a new access key in IAM and put it where the old one stands; the secret must belong to the id"
+                    : "create a new access key in IAM and replace the old one with it; the secret must belong to the id"
             )
         case .failure(.noCredentials(let why)): return .problem(.credentials, why, remedy: credentialsRemedy)
         default: return .ok(.credentials, "\(found), are accepted")
@@ -105,19 +105,19 @@ extension Judge {
     }
 
     static let clockWarning = Duration.seconds(60)
-    /// AWS refuses signatures that are further off.
+    /// AWS refuses signatures whose time differs by more.
     static let clockLimit = Duration.seconds(300)
 
     static func clock(_ reading: ClockReading?) -> Finding {
         guard let reading else {
             return .skipped(
-                .clock, "SES's answer has no date to compare with", remedy: "check that it is synchronised: timedatectl"
+                .clock, "SES's response has no date to compare the clock with", remedy: "check that the clock is synchronised: timedatectl"
             )
         }
         let off = abs(reading.ahead)
         let found = "this machine's clock is \(off.spelled) \(reading.ahead > .zero ? "ahead of" : "behind") SES's"
-        let remedy = "synchronise it: timedatectl set-ntp true, and see timedatectl timesync-status or chronyc tracking"
-        if off > clockLimit { return .problem(.clock, "\(found): AWS refuses what is signed with it", remedy: remedy) }
+        let remedy = "synchronise it: timedatectl set-ntp true, then check with timedatectl timesync-status or chronyc tracking"
+        if off > clockLimit { return .problem(.clock, "\(found): AWS refuses the requests that are signed with it", remedy: remedy) }
         if off > clockWarning { return .warning(.clock, found, remedy: remedy) }
         return .ok(.clock, off < .seconds(2) ? "this machine's clock agrees with SES's" : found)
     }
@@ -133,26 +133,26 @@ extension Judge {
             return [
                 .warning(
                     .account,
-                    "the credentials may not ask for the account's state (\(why)): sandbox and pause can't be seen",
-                    remedy: "allow ses:GetAccount to their user or role in IAM; the relay sends without it"),
+                    "the credentials are not allowed to read the account's state (\(why)), so a sandbox or a pause can't be detected",
+                    remedy: "allow ses:GetAccount to their user or role in IAM; the relay can send without it"),
                 .skipped(
-                    .quota, "the credentials may not ask for the quota",
+                    .quota, "the credentials are not allowed to read the quota",
                     remedy: "allow ses:GetAccount, or set ses.max_send_rate to the account's rate"),
             ]
         case .failure(.credentialsRefused), .failure(.clockRefused), .failure(.noCredentials), .failure(.unreachable):
             return [.account, .quota].map {
-                .skipped($0, "SES does not answer these credentials", remedy: "correct credentials and clock first")
+                .skipped($0, "SES does not accept these credentials", remedy: "correct credentials and clock first")
             }
         case .failure(.throttled):
             return [.account, .quota].map {
-                .skipped($0, "SES has too many questions to answer just now", remedy: "run doctor again")
+                .skipped($0, "SES throttles requests at the moment", remedy: "run doctor again")
             }
         case .failure(.notFound(let why)), .failure(.unexpected(let why)):
             return [
                 .warning(
-                    .account, "SES did not tell the account's state: \(why)",
-                    remedy: "run doctor again; if it stays so, check ses.endpoint"),
-                .skipped(.quota, "SES did not tell the quota", remedy: "as for the account"),
+                    .account, "SES did not report the account's state: \(why)",
+                    remedy: "run doctor again; if that does not help, check ses.endpoint"),
+                .skipped(.quota, "SES did not report the quota", remedy: "the same as for the account"),
             ]
         }
     }
@@ -171,14 +171,14 @@ extension Judge {
         if state.enforcement == "PROBATION" {
             findings.append(
                 .warning(
-                    .account, "SES has put the account under review: it may pause it",
-                    remedy: "see the bounce and complaint rates in the SES console (Reputation metrics)"))
+                    .account, "SES has put the account under review, and may pause its sending",
+                    remedy: "check the bounce and complaint rates in the SES console (Reputation metrics)"))
         }
         if state.hasProductionAccess == false {
             findings.append(
                 .warning(
                     .account,
-                    "the account is in SES's sandbox in \(region): mail goes to verified recipients only, at most 200 a day and 1 a second",
+                    "the account is in SES's sandbox in \(region): mail goes only to verified recipients, at most 200 emails a day and 1 a second",
                     remedy: "ask for production access in the SES console (Account dashboard), in the same region"))
         }
         return findings.isEmpty
@@ -188,7 +188,7 @@ extension Judge {
     private static func quota(_ quota: SendQuota?) -> Finding {
         guard let quota else {
             return .skipped(
-                .quota, "SES did not tell the quota", remedy: "set ses.max_send_rate to the account's rate")
+                .quota, "SES did not report the quota", remedy: "set ses.max_send_rate to the account's rate")
         }
         let sent = whole(quota.sentLast24Hours.rounded())
         let rate = "\(whole(quota.maximumRate)) a second"
@@ -200,14 +200,14 @@ extension Judge {
         let found =
             "\(sent) of \(whole(limit)) emails in the last 24 hours (\(Int(min(share * 100, 9999))) %), at most \(rate)"
         let remedy =
-            "ask for a higher sending quota in the AWS console (Service Quotas, SES), or hold keys to less: "
-            + "keys update ID --per-day N"
+            "ask for a higher sending quota in the AWS console (Service Quotas, SES), or give keys lower limits: "
+            + "hiveku-relay keys update ID --per-day N"
         if share >= 1 { return .problem(.quota, "the quota is used up, live mail waits: \(found)", remedy: remedy) }
         if share > 0.8 { return .warning(.quota, "the quota is nearly used up: \(found)", remedy: remedy) }
         return .ok(.quota, found)
     }
 
-    /// Whatever SES says: it may be more than an integer holds.
+    /// A whole number without decimals. SES's value may be larger than an integer can hold.
     private static func whole(_ number: Double) -> String {
         number == number.rounded() && Swift.abs(number) < 1e15 ? "\(Int(number))" : "\(number)"
     }

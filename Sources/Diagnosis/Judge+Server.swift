@@ -1,7 +1,7 @@
 import RelayCore
 import Settings
 
-/// What came of asking a database server about itself.
+/// The result of asking a database server about itself.
 public enum ServerSighting: Hashable, Sendable {
     case failed(StoreError)
     case answered(ServerExamination)
@@ -10,7 +10,7 @@ public enum ServerSighting: Hashable, Sendable {
 extension Judge {
     /// The oldest PostgreSQL that the relay works with.
     static let oldestServer = 150_000
-    /// Connections of one relay, with one for a command.
+    /// The connections of one relay, and one more for a command.
     static let connectionsNeeded = 9
     /// A relay whose clock differs by more does not start (`PostgreSQLStore.mostClockOffset`).
     static let clockDifferenceAllowed = Duration.seconds(3)
@@ -19,7 +19,7 @@ extension Judge {
     static let preparedAgeAllowed = Duration.seconds(300)
     static let slotSizeAllowed: Int64 = 10_000_000_000
 
-    /// A database server: whether it can be used, what it promises, and what keeps it from staying fast.
+    /// Judges a database server: whether it can be used, what its commits guarantee, and what makes it slow.
     public static func server(
         _ place: PostgreSQLPlace, _ sighting: ServerSighting, replica: RelaySettings.DatabaseReplica
     ) -> [Finding] {
@@ -35,20 +35,20 @@ extension Judge {
         }
     }
 
-    /// In place of the disk that an SQLite database is on.
+    /// Replaces the disk check of an SQLite database.
     public static let serverDisk = Finding.skipped(
         .disk, "messages are on the database server, whose disk can't be seen from here",
         remedy: "watch the free space of the server: when its disk is full, mail is refused with 452")
 
-    /// A file with a secret for the connection, which libpq does not use where others may read it.
+    /// Judges a file with a secret for the connection. libpq does not use it if others can read it.
     ///
-    /// - Parameter parameter: that names it in the URI: `passfile` or `sslkey`.
+    /// - Parameter parameter: the parameter of the URI that names it: `passfile` or `sslkey`.
     public static func databaseSecret(_ parameter: String, _ file: FileStatus) -> Finding? {
-        // Of a key that is root's, the group may be let in (libpq's manual, section "Client certificates").
+        // For a key that root owns, the group may have access (libpq's manual, section "Client certificates").
         let closed: UInt32 = parameter == "sslkey" && file.owner == 0 ? 0o037 : 0o077
         guard file.permissions & closed != 0 else { return nil }
         return .problem(
-            .database, "the \(parameter) \(file.path) is open to other users, so that libpq does not use it",
+            .database, "the \(parameter) \(file.path) is open to other users, so libpq does not use it",
             remedy: "chmod \(closed == 0o037 ? "g-wx,o-rwx" : "go-rwx") \(shellWord(file.path))")
     }
 
@@ -57,9 +57,9 @@ extension Judge {
         case .full: "free some space on the server's disk"
         case .corrupt: "stop the relays, and restore the database from a backup"
         case .newerSchema: "install the newer relay again"
-        case .olderSchemaInUse: "see which relays run with hiveku-relay status, and upgrade them all"
+        case .olderSchemaInUse: "run hiveku-relay status to list the relays, and upgrade all of them"
         default:
-            "see that the server runs, and try the same with psql as the relay's user: docs/postgresql.md, section \"When it does "
+            "check that the server runs, and try to connect with psql as the relay's user: docs/postgresql.md, section \"When it does "
                 + "not connect\""
         }
     }
@@ -69,7 +69,7 @@ extension Judge {
         return [
             .problem(
                 .database,
-                "the server is PostgreSQL \(spelled(version: found.version)), and the relay needs 15 or newer",
+                "the server is PostgreSQL \(spelled(version: found.version)), but the relay needs 15 or newer",
                 remedy: "upgrade the server: pg_upgrade keeps the data")
         ]
     }
@@ -78,10 +78,10 @@ extension Judge {
         guard found.isInRecovery else { return [] }
         return [
             .problem(
-                .database, "the server is a standby, which takes no writes",
+                .database, "the server is a standby, which accepts no writes",
                 remedy:
-                    "name all servers in the setting database, as in postgresql://relay@db1,db2/relay: the relay takes the one "
-                    + "that can be written; or promote this one: SELECT pg_promote()")
+                    "name all servers in the setting database, as in postgresql://relay@db1,db2/relay: the relay uses the one "
+                    + "that accepts writes; or promote this one: SELECT pg_promote()")
         ]
     }
 
@@ -89,26 +89,26 @@ extension Judge {
         let server = "\(place) answers, PostgreSQL \(spelled(version: found.version))"
         guard let schema = found.schema else {
             return .warning(
-                .database, "\(server); the relay's tables are not there yet",
-                remedy: "start the relay, which makes them (systemctl start hiveku-relay)")
+                .database, "\(server); the relay's tables do not exist yet",
+                remedy: "start the relay, which creates them (systemctl start hiveku-relay)")
         }
         if schema > found.knownSchema {
             return .problem(
                 .database,
-                "\(place) was written by a newer relay: its schema has version \(schema), this one knows up to "
+                "\(place) was written by a newer relay: its schema has version \(schema), this one supports up to "
                     + "\(found.knownSchema)", remedy: "install the newer relay here too")
         }
         if schema < found.knownSchema {
             return .warning(
                 .database, "\(place) has the schema of an older relay, version \(schema) of \(found.knownSchema)",
                 remedy:
-                    "make a backup, stop all relays on it, and start them again with the new version: the first one brings it up "
-                    + "to date")
+                    "make a backup, stop all relays on it, and start them again with the new version: the first one migrates "
+                    + "it")
         }
         return .ok(.database, "\(server); its schema has version \(schema)")
     }
 
-    /// 15.18 of 150018.
+    /// The version as people write it, such as 15.18 for 150018.
     private static func spelled(version: Int) -> String { "\(version / 10_000).\(version % 10_000)" }
 
     // MARK: What a commit promises
@@ -144,7 +144,7 @@ extension Judge {
             findings.append(
                 .warning(
                     .database,
-                    "synchronous_commit is remote_write: the standby has acknowledged mail in memory, and may not have it on disk",
+                    "synchronous_commit is remote_write: the standby has acknowledged mail in memory, but perhaps not on disk",
                     remedy: set("synchronous_commit = on")))
         default: break
         }
@@ -167,13 +167,13 @@ extension Judge {
                 ]
             }
             guard !found.replicas.isEmpty else {
-                return [.ok(.database, "there is no standby: acknowledged mail is on this server alone")]
+                return [.ok(.database, "there is no standby: acknowledged mail is only on this server")]
             }
             return [
                 .warning(
                     .database,
-                    "no standby is synchronous (\(names(found.replicas))): if the primary is lost, so is the mail that was "
-                        + "acknowledged last",
+                    "no standby is synchronous (\(names(found.replicas))): if the primary is lost, the mail that was "
+                        + "acknowledged last is lost too",
                     remedy: set("synchronous_standby_names = '*'"))
             ]
         }
@@ -187,7 +187,7 @@ extension Judge {
         guard !isHidden else {
             return [
                 .skipped(
-                    .database, "the relay's user may not see which standbys are synchronous",
+                    .database, "the relay's user is not allowed to see which standbys are synchronous",
                     remedy: "as a superuser: GRANT pg_monitor TO the relay's user")
             ]
         }
@@ -196,7 +196,7 @@ extension Judge {
                 .database,
                 "synchronous_standby_names is set, but no such standby is connected: every commit waits, and no mail is acknowledged",
                 remedy:
-                    "start the standby; or, if it is gone and this server alone is to hold the mail, as after a failover: "
+                    "start the standby; or, if it is gone and only this server is to hold the mail, as after a failover: "
                     + reset("synchronous_standby_names"))
         ]
     }
@@ -219,7 +219,7 @@ extension Judge {
             findings.append(
                 .warning(
                     .database,
-                    "a transaction has been open for \(age.spelled): vacuum removes nothing meanwhile, and the queue becomes slow",
+                    "a transaction has been open for \(age.spelled): vacuum removes nothing until it ends, and the queue becomes slow",
                     remedy:
                         "find it, and end it with SELECT pg_terminate_backend(PID): SELECT pid, usename, application_name, "
                         + "xact_start FROM pg_stat_activity WHERE backend_xmin IS NOT NULL ORDER BY age(backend_xmin) DESC LIMIT 3"
@@ -232,7 +232,7 @@ extension Judge {
                     "the prepared transaction \(transaction.gid) has been open for \(transaction.age.spelled): vacuum removes nothing "
                         + "meanwhile",
                     remedy:
-                        "if the program that prepared it has forgotten it: ROLLBACK PREPARED \(sqlText(transaction.gid))"
+                        "if the program that prepared it no longer needs it: ROLLBACK PREPARED \(sqlText(transaction.gid))"
                 ))
         }
         return findings
@@ -241,9 +241,9 @@ extension Judge {
     private static func slots(_ found: ServerExamination) -> [Finding] {
         found.inactiveSlots.map { slot in
             let what =
-                "nobody reads the replication slot \(slot.name), for which the server keeps \(size(slot.retainedBytes)) of its log"
+                "no standby reads the replication slot \(slot.name), for which the server keeps \(size(slot.retainedBytes)) of its log"
             let remedy =
-                "start the standby that it is for; or, if that is gone: SELECT pg_drop_replication_slot(\(sqlText(slot.name)))"
+                "start the standby that uses it; or, if that standby is gone: SELECT pg_drop_replication_slot(\(sqlText(slot.name)))"
             return slot.retainedBytes > slotSizeAllowed
                 ? .problem(.database, what + ": its disk fills up", remedy: remedy)
                 : .warning(.database, what, remedy: remedy)
@@ -255,7 +255,7 @@ extension Judge {
         guard offset > clockDifferenceNoticed else { return [] }
         let what =
             "the server's clock is \(offset.written) \(found.clockOffset < .zero ? "behind" : "ahead of") this machine's"
-        let remedy = "see which of them is wrong, here and on the server: timedatectl"
+        let remedy = "check which of them is wrong, here and on the server: timedatectl"
         return offset > clockDifferenceAllowed
             ? [.problem(.database, what + ": the relay does not start", remedy: remedy)]
             : [.warning(.database, what, remedy: remedy)]
@@ -266,9 +266,9 @@ extension Judge {
         return [
             .warning(
                 .database,
-                "\(found.freeConnections) of the server's \(found.maximumConnections) connections are free; a relay takes "
+                "\(found.freeConnections) of the server's \(found.maximumConnections) connections are free; a relay uses "
                     + "\(connectionsNeeded - 1), and each command 1",
-                remedy: "set max_connections higher, which takes a restart of the server, or put pgbouncer before it")
+                remedy: "raise max_connections, which needs a restart of the server, or put pgbouncer in front of it")
         ]
     }
 
@@ -278,6 +278,6 @@ extension Judge {
 
     private static func reset(_ setting: String) -> String { "ALTER SYSTEM RESET \(setting); SELECT pg_reload_conf()" }
 
-    /// As a text in SQL.
+    /// The text as an SQL literal.
     private static func sqlText(_ text: String) -> String { "'" + text.replacing("'", with: "''") + "'" }
 }

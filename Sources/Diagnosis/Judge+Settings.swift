@@ -1,7 +1,7 @@
 import Settings
 
 extension Judge {
-    /// - Parameter file: nil where there is none, and the defaults count.
+    /// - Parameter file: nil if there is none and the defaults apply.
     public static func settings(file: String?, mistakes: [SettingsMistake]) -> [Finding] {
         guard mistakes.isEmpty else {
             return mistakes.map { mistake in

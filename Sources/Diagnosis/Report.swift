@@ -1,13 +1,13 @@
-/// All findings, as they are told.
+/// All findings, as they are reported.
 public struct Report: Hashable, Sendable {
     public let findings: [Finding]
 
     public init(_ findings: [Finding]) { self.findings = findings }
 
-    /// Warnings do not count.
+    /// Whether there are no problems. Warnings do not count.
     public var isOK: Bool { !findings.contains { $0.outcome == .problem } }
 
-    /// `2 problems, 1 warning, 3 skipped`.
+    /// A summary such as `2 problems, 1 warning, 3 skipped`.
     public var summary: String {
         let number = { (outcome: Finding.Outcome) in findings.count { $0.outcome == outcome } }
         let parts = [
@@ -18,9 +18,9 @@ public struct Report: Hashable, Sendable {
         return parts.isEmpty ? "all is well" : parts.joined(separator: ", ")
     }
 
-    /// In columns: outcome, subject, sentence, and under the sentence the remedy.
+    /// The report in columns: outcome, subject, sentence, and the remedy below the sentence.
     ///
-    /// - Parameter width: characters in a line of the terminal; nil where lines may be as long as they like, as in a pipe.
+    /// - Parameter width: the characters per line of the terminal; nil if lines may have any length, as in a pipe.
     public func text(width: Int?) -> String {
         let first = Finding.Outcome.allCases.map(\.rawValue.count).max() ?? 0
         let second = findings.map(\.subject.rawValue.count).max() ?? 0
@@ -29,7 +29,7 @@ public struct Report: Hashable, Sendable {
         var before: Finding?
         for finding in findings {
             let head = pad(finding.outcome.rawValue, first) + "  " + pad(finding.subject.rawValue, second) + "  "
-            // What is skipped for one reason is told so once.
+            // A reason for which several checks are skipped is printed only once.
             let isSame =
                 finding.outcome == .skipped && before?.outcome == .skipped && before?.found == finding.found
                 && before?.remedy == finding.remedy
@@ -46,9 +46,9 @@ public struct Report: Hashable, Sendable {
         text + String(repeating: " ", count: max(0, width - text.count))
     }
 
-    /// `text` behind `head`; further lines are indented. A word that is longer than a line has one to itself.
+    /// Wraps `text` after `head`, with further lines indented. A word that is longer than a line gets its own line.
     private func wrap(_ text: String, _ head: String, _ indent: Int, _ width: Int?) -> [String] {
-        // On a very narrow terminal the columns take all there is.
+        // On a very narrow terminal the columns would need the whole width.
         guard let width, width >= indent + 20 else { return [head + text] }
         var lines: [String] = []
         var line = head

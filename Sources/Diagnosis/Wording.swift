@@ -1,7 +1,7 @@
 import RelayCore
 
 extension Duration {
-    /// In the largest unit of which there are two or more: `12 days`, `90 seconds`.
+    /// The time in the largest unit of which there are at least two: `12 days`, `90 seconds`.
     var spelled: String {
         let seconds = abs(wholeMilliseconds / 1000)
         switch seconds {
@@ -14,25 +14,25 @@ extension Duration {
 }
 
 extension Timestamp {
-    /// The day in UTC: `2026-11-24`.
+    /// The date in UTC: `2026-11-24`.
     var date: String { String(rfc3339.prefix(10)) }
 
     init(seconds: Int64) { self.init(milliseconds: seconds.multipliedReportingOverflow(by: 1000).partialValue) }
 }
 
-/// `1 key`, `2 keys`.
+/// A number with its noun: `1 key`, `2 keys`.
 func count(_ number: Int, _ one: String, _ many: String? = nil) -> String {
     "\(number) \(number == 1 ? one : many ?? one + "s")"
 }
 
-/// `a`, `a and b`, `a, b and c`; at most `limit` of them by name.
+/// A list in words: `a`, `a and b`, `a, b and c`. At most `limit` items are named.
 func list(_ items: [String], limit: Int = 5) -> String {
     if items.count > limit { return items.prefix(limit).joined(separator: ", ") + " and \(items.count - limit) more" }
     guard let last = items.last, items.count > 1 else { return items.first ?? "" }
     return items.dropLast().joined(separator: ", ") + " and " + last
 }
 
-/// As a word of a command to paste.
+/// The text as one word of a command that can be pasted.
 func shellWord(_ text: String) -> String {
     let plain = text.utf8.allSatisfy { byte in
         switch byte {
@@ -47,7 +47,7 @@ func shellWord(_ text: String) -> String {
         ? text : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
 }
 
-/// `9.7 GB`, `512 MB`, as disks are sold: in powers of 1000.
+/// A size such as `9.7 GB` or `512 MB`, in powers of 1000, as disks are sold.
 func size(_ bytes: Int64) -> String {
     if bytes >= 10_000_000_000 { return "\(bytes / 1_000_000_000) GB" }
     if bytes >= 1_000_000_000 { return "\(bytes / 1_000_000_000).\(bytes / 100_000_000 % 10) GB" }

@@ -6,8 +6,8 @@ import Testing
 @Suite struct BouncesTests {
     @Test(
         arguments: [
-            (nil, false, true, [.ok], "do not hear"), (nil, false, false, [.ok], "do not hear"),
-            ("b@example.com", false, false, [.ok], "hear of failures by mail from b@example.com"),
+            (nil, false, true, [.ok], "do not learn"), (nil, false, false, [.ok], "do not learn"),
+            ("b@example.com", false, false, [.ok], "told of failures by mail from b@example.com"),
             ("b@example.com", true, true, [.ok], "hear of failures and of bounces by mail from b@example.com"),
             (
                 "b@example.com", true, false, [.ok, .warning],

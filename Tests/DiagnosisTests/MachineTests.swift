@@ -66,9 +66,9 @@ import Testing
         }
         expect(try judge("mx.example.com", "192.0.2.7"), .ok, "192.0.2.7")
         expect(try judge("mx.example.com", "198.51.100.1", "2001:db8::7"), .ok, "198.51.100.1 and 2001:db8::7")
-        expect(try judge("mx.example.com", "198.51.100.1"), .warning, "no address of this machine", "load balancer")
-        expect(try judge("mx.example.com", "127.0.1.1"), .ok, "on this machine itself")
-        expect(try judge("mx.example.com", "::1"), .ok, "on this machine itself")
+        expect(try judge("mx.example.com", "198.51.100.1"), .warning, "not an address of this machine", "load balancer")
+        expect(try judge("mx.example.com", "127.0.1.1"), .ok, "on this machine;")
+        expect(try judge("mx.example.com", "::1"), .ok, "on this machine;")
         expect(try judge("mx", "192.0.2.7"), .warning, "fully qualified", "set hostname")
         expect(try judge("localhost.localdomain", "127.0.0.1"), .warning, "fully qualified")
         expect(
@@ -94,8 +94,8 @@ import Testing
         expect(listener(.tlsFailed("no")), .problem, "does not speak TLS")
         expect(listener(.withoutSTARTTLS), .problem, "STARTTLS")
         expect(listener(.greeted("220 mx ESMTP Postfix")), .problem, "another program", "Postfix", "ss -ltnp")
-        expect(listener(.greeted("421 4.7.0 Too many")), .warning, "no connection just now", "max_connections")
-        expect(listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "no connection just now")
+        expect(listener(.greeted("421 4.7.0 Too many")), .warning, "refuses connections at the moment", "max_connections")
+        expect(listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "refuses connections at the moment")
         expect(listener(.anyPort), .skipped, "any free port", "in listen")
         expect(listener(.worksInClear), .ok, "answers")
         expect(listener(.takesBalancersOnly), .ok, "proxy_networks")
@@ -144,9 +144,9 @@ import Testing
         // Nobody else gets that far.
         #expect(judge(file("/d", 0o750), file("/d/db", 0o644)).isEmpty)
         expect(judge(directory, file("/d/db", 0o600, owner: 0, group: 0)), .problem, "relay", "chown relay: /d/db")
-        expect(judge(directory, file("/d/db", 0o400)), .problem, "may not write")
+        expect(judge(directory, file("/d/db", 0o400)), .problem, "can't write")
         #expect(judge(directory, file("/d/db", 0o660, owner: 0)).isEmpty)
-        expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "may not write")
+        expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "can't write")
         let linked = Judge.permissions(directory: directory, files: [], links: ["/d/db"], user: "relay")
         #expect(linked.map(\.outcome) == [.warning])
         #expect(linked.allSatisfy { !($0.remedy ?? "").contains("chown") })
@@ -156,7 +156,7 @@ import Testing
             judge(directory, file("/d/db", 0o606, owner: 0, group: 0)).map(\.outcome) == [.warning])
     }
 
-    @Test func `What the relay's user may not read is found`() {
+    @Test func `What the relay's user can't read is found`() {
         func judge(_ file: FileStatus, _ directories: FileStatus..., groups: [UInt32] = [100]) -> [Finding] {
             let reader = Account(name: "relay", id: 100, groups: groups)
             return [Judge.reach(.certificate, file, through: directories, by: reader)].compactMap(\.self)
@@ -166,11 +166,11 @@ import Testing
         #expect(judge(file("/tls/key", 0o644, owner: 0, group: 0), file("/tls", 0o711, owner: 0, group: 0)).isEmpty)
         #expect(judge(key, directory, groups: [7, 100]).isEmpty)
         expect(
-            judge(key, directory, groups: [7]), .warning, "may not read /tls/key: /tls is closed", "-o relay /tls/key")
-        expect(judge(file("/tls/key", 0o600, owner: 0), directory), .warning, "relay may not read /tls/key")
-        expect(judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls is closed")
+            judge(key, directory, groups: [7]), .warning, "can't read /tls/key: /tls can't be accessed", "-o relay /tls/key")
+        expect(judge(file("/tls/key", 0o600, owner: 0), directory), .warning, "relay can't read /tls/key")
+        expect(judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls can't be accessed")
         // Who owns a file gets what is its owner's, and no more.
-        expect(judge(file("/tls/key", 0o077)), .warning, "may not read")
+        expect(judge(file("/tls/key", 0o077)), .warning, "can't read")
         let root = Account(name: "root", id: 0, groups: [0])
         #expect(Judge.reach(.certificate, file("/k", 0o000), through: [], by: root) == nil)
     }

@@ -101,7 +101,7 @@ import Testing
         expect(judge(state(), .account), .ok, "to any recipient")
         expect(judge(state(production: nil, sending: nil, enforcement: nil), .account), .ok)
         expect(
-            judge(state(production: false), .account), .warning, "sandbox", "verified recipients only",
+            judge(state(production: false), .account), .warning, "sandbox", "only to verified recipients",
             "production access")
         expect(judge(state(sending: false), .account), .problem, "paused", "--sending-enabled --region eu-west-1")
         expect(judge(state(enforcement: "SHUTDOWN"), .account), .problem, "paused")

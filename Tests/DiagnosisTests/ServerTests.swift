@@ -54,7 +54,7 @@ import Testing
 
     @Test func schemas() throws {
         func first(_ schema: Int?) throws -> [Finding] { [try #require(try judge { $0.schema = schema }.first)] }
-        expect(try first(nil), .warning, "not there yet", "start the relay")
+        expect(try first(nil), .warning, "do not exist yet", "start the relay")
         expect(try first(4), .problem, "newer relay", "version 4", "up to 3")
         expect(try first(2), .warning, "version 2 of 3", "backup", "stop all relays")
     }

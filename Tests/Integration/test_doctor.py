@@ -164,7 +164,7 @@ def test_self_signed(own_relay):
                        "hostname": "localhost"})
     checks = Patient(relay, None).examine()
     assert [c["found"] for c in of(checks, "certificate")] == [
-        f"{relay.certificate} is self-signed: only clients that were given it can verify it"]
+        f"{relay.certificate} is self-signed: only clients that have it installed can verify it"]
     assert [c["outcome"] for c in of(checks, "hostname")] == ["warning"]
     assert of(checks, "keys")[0]["outcome"] == "warning" and "keys create" in of(checks, "keys")[0]["remedy"]
 
@@ -179,10 +179,10 @@ def test_the_relay_is_not_running(patient):
 
 @pytest.mark.parametrize("talk, words", [
     (b"220 mx.example.com ESMTP Postfix\r\n", "another program answers"),
-    (b"421 4.3.2 Too many connections\r\n", "takes no connection just now"),
+    (b"421 4.3.2 Too many connections\r\n", "refuses connections at the moment"),
     (b"220-relay.example.com\r\n220 relay.example.com ESMTP Hiveku Relay\r\n", "another program"),
     (b"x" * 5000, "it speaks another protocol"),
-    (b"", "without a word"),
+    (b"", "without a reply"),
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", "does not offer STARTTLS"),
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", "does not speak TLS"),
 ])
@@ -214,12 +214,12 @@ def test_listeners_behind_a_load_balancer(patient):
         f"{place} answers and speaks TLS" for place in listen]
     checks = of(patient.examine({"HIVEKU_RELAY_PROXY_NETWORKS": "192.0.2.1"}), "listeners")
     assert [check["outcome"] for check in checks] == ["ok", "ok"]
-    assert all("load balancers in proxy_networks, of which this machine is none" in check["found"] for check in checks)
+    assert all("only from the load balancers in proxy_networks" in check["found"] for check in checks)
 
 
 @pytest.mark.parametrize("answer, outcome, words", [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "ok", "answers"),
-    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "warning", "no connection just now"),
+    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "warning", "refuses connections at the moment"),
     (b"HTTP/1.1 404 Not Found\r\n\r\n", "problem", "another program answers"),
 ])
 @pytest.mark.parametrize("kind", ["address", "socket"])
@@ -341,7 +341,7 @@ def test_nobody_knows_which_domains(patient):
 
 
 @pytest.mark.parametrize("account, name, outcome, words", [
-    ({"ProductionAccessEnabled": False}, "account", "warning", ["sandbox", "verified recipients only", "production access"]),
+    ({"ProductionAccessEnabled": False}, "account", "warning", ["sandbox", "only to verified recipients", "production access"]),
     ({"SendingEnabled": False}, "account", "problem", ["paused sending", "put-account-sending-attributes"]),
     ({"EnforcementStatus": "SHUTDOWN"}, "account", "problem", ["paused sending"]),
     ({"EnforcementStatus": "PROBATION"}, "account", "warning", ["under review"]),
@@ -476,7 +476,7 @@ def test_a_terminal_gets_lines_of_its_width(patient):
     os.close(leader)
     assert process.wait(DEADLINE) == 1
     progress, _, text = output.decode().rpartition("\r" + " " * 3)
-    assert "looking at: certificate, host name, listeners, database, queue, keys, SES" in progress
+    assert "checking: certificate, host name, listeners, database, queue, keys, SES" in progress
     lines = output.decode().replace("\r\n", "\n").rpartition("\r")[2].splitlines()
     assert len(lines) > 20
     longest = max((line for line in lines if "/" not in line), key=len)

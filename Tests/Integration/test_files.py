@@ -75,7 +75,7 @@ def test_the_demo_uses_no_directory_that_is_a_link(tmp_path):
     elsewhere.mkdir()
     (tmp_path / ".hiveku-relay").symlink_to(elsewhere)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "it is a link or no directory" in errors
+    assert status == 1 and "it is a link or not a directory" in errors
     assert list(elsewhere.iterdir()) == []
 
 
@@ -83,11 +83,11 @@ def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
     (tmp_path / ".hiveku-relay").mkdir()
     (tmp_path / ".hiveku-relay").chmod(0o777)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "others may write to it" in errors
+    assert status == 1 and "other users can write to it" in errors
     (tmp_path / ".hiveku-relay").rmdir()
     tmp_path.chmod(0o777)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "every user of this machine may replace files" in errors
+    assert status == 1 and "every user of this machine can replace files" in errors
     # As /tmp is.
     tmp_path.chmod(0o1777)
     assert demo(tmp_path, READY)[0] == 0
@@ -225,7 +225,7 @@ def test_a_file_with_secrets_that_everybody_may_read_is_told(own_relay):
     sentences = []
     for path, words in [(credentials, "the AWS credentials in"), (relay.key_file, "the private key")]:
         path.chmod(0o644)
-        sentences.append(f"every user of this machine may read {words} {path}")
+        sentences.append(f"every user of this machine can read {words} {path}")
     checked = relay.run("config", "check")
     document = relay.json("config", "check")[0]
     doctor = relay.run("doctor", check=False)
@@ -275,7 +275,7 @@ def test_the_password_of_the_database_is_not_told(own_relay, command):
     assert result.returncode == (0 if command == ["config", "check"] else 1), told
     assert "sesame" not in told
     if command[0] not in ("keys", "status"):
-        assert f"every user of this machine may read the password of the database in {relay.config}" in told
+        assert f"every user of this machine can read the password of the database in {relay.config}" in told
     if command == ["doctor"]:
         assert "postgresql://relay@127.0.0.1:1/relay" in told
 
@@ -288,6 +288,6 @@ def test_a_file_of_passwords_that_others_may_read_is_told(own_relay):
     relay.write_settings({"database": f"postgresql://relay@127.0.0.1:1/relay?passfile={passwords}"})
     for command in [["config", "check"], ["doctor"]]:
         result = relay.run(*command, check=False)
-        assert f"the passfile {passwords} is open to other users, so that libpq does not use it" in result.stdout + result.stderr
+        assert f"the passfile {passwords} is open to other users, so libpq does not use it" in result.stdout + result.stderr
     passwords.chmod(0o600)
     assert "passfile" not in relay.run("config", "check").stderr

@@ -312,6 +312,6 @@ def test_doctor_says_what_is_told(own_relay):
         return [(check["outcome"], check["found"]) for check in checks if check["name"] == "bounces"]
 
     (outcome, words), = found(own_relay(start=False))
-    assert outcome == "ok" and "do not hear" in words
+    assert outcome == "ok" and "do not learn" in words
     (outcome, words), (warning, _) = found(own_relay(ON, start=False))
     assert outcome == "ok" and "Bounces@relay.example.com" in words and warning == "warning"
