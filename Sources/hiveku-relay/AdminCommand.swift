@@ -7,12 +7,13 @@ struct AdminCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "admin", abstract: "Sign in to the operator's page.",
         discussion: """
-            The relay serves a page for its operator: keys, messages, queue, suppressions and webhooks. admin.listen in the settings \
-            says where, on the gateway itself only. From another machine it is reached through ssh:
+            The relay serves a page for its operator: keys, messages, queue, suppressions and webhooks. admin.listen \
+            in the settings says where it listens, which is only on the gateway itself. \
+            From another machine, forward the page's socket through ssh:
 
               ssh -N -L 8025:/run/hiveku-relay/admin.sock root@gateway.example.com
 
-            and then, on that machine, with the link that 'admin login' prints on the gateway.
+            Then run 'admin login' on the gateway, and open the link that it prints in the browser on the other machine.
             """,
         subcommands: [AdminLogin.self, AdminLogout.self])
 }
@@ -21,11 +22,11 @@ struct AdminLogin: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login", abstract: "Print a link to the operator's page.",
         discussion: """
-            The link is good once and for 5 minutes. The browser that opens it stays signed in for 12 hours. The link is printed alone \
-            on standard output.
+            The link works once, within 5 minutes. The browser that opens it stays signed in for 12 hours. Only the \
+            link is printed on standard output.
             """)
 
-    @Option(help: "The port at which ssh forwards to the page's socket, on the machine with the browser.") var port =
+    @Option(help: "The port, on the machine with the browser, that ssh forwards to the page's socket.") var port =
         8025
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
@@ -54,12 +55,12 @@ struct AdminLogin: AsyncParsableCommand {
             return
         }
         if let socket = place.socket {
-            printError("On the machine with your browser, if that is another one than this:")
+            printError("If your browser is on another machine, run this there:")
             printError("")
             printError("  ssh -N -L \(port):\(socket) \(settings.hostname)")
             printError("")
         }
-        printError("Open this link there. It is good once, and until \(brief(link.until).suffix(8).prefix(5)) UTC:")
+        printError("Then open this link in the browser. It works once, until \(brief(link.until).suffix(8).prefix(5)) UTC:")
         printError("")
         print(link.url(place.origin))
     }
@@ -68,7 +69,7 @@ struct AdminLogin: AsyncParsableCommand {
 struct AdminLogout: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "logout", abstract: "End all sessions of the operator's page.",
-        discussion: "Links that were not used yet end as well.")
+        discussion: "Links that have not been used yet become invalid too.")
 
     @OptionGroup var common: CommonOptions
 
@@ -84,7 +85,7 @@ struct AdminLink {
     let until: Timestamp
     private let secret: OperatorSecret
 
-    /// Puts it on record.
+    /// Stores the hash of a new link, and returns the link.
     static func make(_ store: any OperatorSessionStore, now: Timestamp) async throws -> AdminLink {
         var generator = SystemRandomNumberGenerator()
         let link = AdminLink(until: now + OperatorSecret.loginLife, secret: OperatorSecret(using: &generator))
@@ -97,9 +98,9 @@ struct AdminLink {
 
 /// How a browser reaches the operator's page.
 private struct AdminPlace {
-    /// Of the page's URLs, without a slash at its end.
+    /// The origin of the page's URLs, without a trailing slash.
     let origin: String
-    /// The path of the socket that ssh forwards to; nil for an address.
+    /// The path of the socket that ssh forwards to; nil if the page listens on an address.
     let socket: String?
 
     init(_ listener: RelaySettings.Admin.Listener, forwardedPort: Int) {

@@ -10,14 +10,15 @@ import Synchronization
     import Musl
 #endif
 
-/// The relay's TLS identity: from the files that the settings name, or self-signed for the demo.
+/// The relay's TLS identity. It comes from the files that the settings name; for the demo it is self-signed.
 final class Certificates: Sendable {
-    /// Certificates that were read and are fit for use.
+    /// Certificates that were read and checked, and that can be used.
     struct Reading: Sendable {
         fileprivate let tls: RelaySettings.TLS
         fileprivate let configuration: TLSConfiguration
         fileprivate let context: TLSServerContext
-        /// Of the files before they were read: what changed since then has not been seen.
+        /// The modification times of the files, taken before they were read. A later change has therefore not been
+        /// seen.
         fileprivate let modificationTimes: [Date?]
 
         var certificates: [TLSCertificateInfo] { context.certificates }
@@ -45,7 +46,8 @@ final class Certificates: Sendable {
         inUse = Mutex(reading)
     }
 
-    /// Reads what `tls` names; those in use stay until ``use(_:)``. Blocks on files.
+    /// Reads the files that `tls` names. The certificates in use stay in use until ``use(_:)``. Blocks while it reads
+    /// files.
     func read(_ tls: RelaySettings.TLS) throws(CertificateMistake) -> Reading {
         let identities = Certificates.identities(tls)
         guard !identities.isEmpty else { throw CertificateMistake.notSet }
@@ -59,13 +61,13 @@ final class Certificates: Sendable {
             last.tls, last.configuration.identities, ticketKeys: context.current.ticketKeys)
     }
 
-    /// For connections from now on.
+    /// Uses these certificates for new connections.
     func use(_ reading: Reading) {
         inUse.withLock { $0 = reading }
         context.current = reading.context
     }
 
-    /// Of the files that those in use were read from.
+    /// The modification times of the files that the certificates in use were read from.
     var modificationTimes: [Date?] { Certificates.modificationTimes(inUse.withLock { $0.tls }) }
 
     var modificationTimesAtReading: [Date?] { inUse.withLock { $0.modificationTimes } }
@@ -91,7 +93,7 @@ final class Certificates: Sendable {
         }
     }
 
-    /// A file that is gone for a moment (it is being replaced) has none.
+    /// A file that is missing for a moment, because it is being replaced, has no time.
     private static func modificationTimes(_ tls: RelaySettings.TLS) -> [Date?] {
         (tls.certificates + tls.privateKeys).map { path in
             (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
@@ -108,12 +110,12 @@ struct CertificateMistake: Error, CustomStringConvertible {
     init(_ error: TLSConfigurationError) {
         let isDenied = error.description.hasSuffix(String(cString: strerror(EACCES)))
         let user =
-            "; the relay runs as the user \(NSUserName()), who must be able to read it and pass through its directories"
+            "; the relay runs as the user \(NSUserName()), which must be able to read the file and search its directories"
         description = "\(error)" + (isDenied ? user : "")
     }
 
     static let notSet = CertificateMistake(
         description:
-            "tls.certificate and tls.private_key are not set, but clients log in under TLS only: name PEM files "
+            "tls.certificate and tls.private_key are not set, but clients can log in only under TLS. Name PEM files "
             + "that the relay's user may read, such as /etc/hiveku-relay/tls/fullchain.pem and privkey.pem")
 }

@@ -9,29 +9,29 @@ import Settings
     import Musl
 #endif
 
-/// What every command takes.
+/// The options that every command takes.
 struct CommonOptions: ParsableArguments {
     @Option(
         name: .customLong("config"),
         help: ArgumentHelp(
-            "The settings file. Settings can also come from the environment: HIVEKU_RELAY_DATABASE and so on.",
+            "The settings file. Environment variables such as HIVEKU_RELAY_DATABASE also set them.",
             discussion:
-                "Without it HIVEKU_RELAY_CONFIG names the file; else \(RelaySettings.defaultFile) is read if it exists.",
+                "Without --config, HIVEKU_RELAY_CONFIG names the file. Without both, \(RelaySettings.defaultFile) is read if it exists.",
             valueName: "file"))
     var configPath: String?
 
-    /// The file to read: the one named, or the default one if it is there.
+    /// The settings file to read: the one that is named, or the default one if it exists.
     var path: String? {
         RelaySettings.file(option: configPath, environment: ProcessInfo.processInfo.environment)
     }
 
-    /// Reads the settings as this build can take them.
+    /// Reads the settings, and checks them against what this build supports.
     func read() throws(SettingsErrors) -> RelaySettings {
         try RelaySettings.load(
             file: path, environment: ProcessInfo.processInfo.environment, offersPostgreSQL: KnownStores.hasPostgreSQL)
     }
 
-    /// Prints every mistake and ends with status 78 when there are any.
+    /// Reads the settings. If there are mistakes, prints all of them and exits with status 78.
     func settings() throws -> RelaySettings {
         do {
             return try read()
@@ -41,7 +41,7 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
-    /// The store of a relay that may be running or not.
+    /// Opens the store. A relay may be running on it or not.
     func store() throws -> any RelayStore {
         let settings = try settings()
         if let file = settings.database.file {
@@ -50,7 +50,7 @@ struct CommonOptions: ParsableArguments {
                 || FileManager.default.isWritableFile(atPath: settings.stateDirectory)
             guard isThere else {
                 throw CommandError(
-                    "there is no database at \(file); start the relay first, or name its settings with --config")
+                    "there is no database at \(file); start the relay once, which creates it, or name the relay's settings with --config")
             }
         }
         try RelayUser.become(ownerOf: settings.stateDirectory)
@@ -59,11 +59,11 @@ struct CommonOptions: ParsableArguments {
 }
 
 extension RelayStore {
-    /// The clock that a command's times come from: the one that the relays on this store share, or this machine's.
+    /// The clock for a command's times: the one that the relays on this store share, or this machine's.
     var commandClock: any RelayClock { clock ?? SystemClock() }
 }
 
-/// A failure that is told in one sentence; ends with status 1.
+/// A failure that one sentence explains. The command exits with status 1.
 struct CommandError: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
@@ -74,14 +74,14 @@ func printError(_ text: String) {
 }
 
 extension KeyID: ExpressibleByArgument {
-    /// Of a whole key too: it is at hand when it has leaked and is to be revoked.
+    /// Takes a key's id or a whole key: a person who wants to revoke a leaked key has the key at hand.
     public init?(argument: String) {
         if let key = try? APIKey(parsing: Array(argument.utf8)) { self = key.id } else { self.init(argument) }
     }
 }
 
 extension MessageID: ExpressibleByArgument {
-    /// As SMTP replies and logs write it, or as the HTTP API does, with `msg_` in front.
+    /// Takes the id as SMTP replies and logs write it, or as the HTTP API writes it, with `msg_` in front.
     public init?(argument: String) { self.init(argument) }
 }
 
@@ -96,7 +96,7 @@ struct TimeSpan: ExpressibleByArgument {
     let duration: Duration
     let text: String
 
-    /// Beyond it there is no calendar to reckon with.
+    /// The longest span, in seconds of 1000 years. Larger ones would leave the calendar's range.
     private static let maximum = Duration.seconds(1000 * 365 * 86_400)
 
     init(_ duration: Duration, _ text: String) {

@@ -9,7 +9,8 @@ import SenderReports
 import Settings
 import Telemetry
 
-// The settings in the terms of each module. Modules do not know the settings, so that each can be used by itself.
+// These extensions translate the settings into the terms of each module. Modules do not know the settings, so each
+// module can be used by itself.
 
 extension Admission.Configuration {
     init(_ settings: RelaySettings) {
@@ -37,8 +38,8 @@ extension SMTPServerConfiguration {
 
 extension HTTPServerConfiguration {
     init(_ settings: RelaySettings) {
-        // The service may write there, and beside the database the disk has room for messages. A relay on a database server may have no
-        // such directory.
+        // The service may write to this directory, and the disk has room for messages beside the database. A relay that
+        // uses a database server may not have such a directory.
         let directory = settings.stateDirectory
         let isUsable = settings.database.file != nil || FileManager.default.isWritableFile(atPath: directory)
         self.init(
@@ -71,7 +72,7 @@ extension RetrySchedule {
 }
 
 extension RelaySettings.SES {
-    /// Emails per second; nil: what the account's quota says.
+    /// Emails per second. Nil: the account's quota decides.
     var maximumRate: Double? {
         switch maximumSendRate {
         case .automatic: nil
@@ -81,7 +82,7 @@ extension RelaySettings.SES {
 }
 
 extension DeliveryConfiguration {
-    /// For the live lane.
+    /// Makes the configuration of the live lane.
     init(_ settings: RelaySettings) {
         self.init(
             concurrency: settings.ses.concurrency, settleDelay: .milliseconds(10),

@@ -14,9 +14,9 @@ struct ConfigCheck: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Find every mistake in the settings at once.",
         discussion: """
-            Reads the file and the HIVEKU_RELAY_ variables as the relay would, and the certificates that they name. Exits \
-            with 78 if there is a mistake. Warns of files with secrets that every user may read. A running relay is not \
-            touched, and nothing is connected to.
+            Reads the file and the HIVEKU_RELAY_ variables as the relay does, and the certificates that they name. \
+            Exits with 78 if there is a mistake. Warns about files with secrets that every user can read. A running \
+            relay is not affected, and no connections are made.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false

@@ -6,12 +6,12 @@ import Foundation
     import Musl
 #endif
 
-/// A question before something that somebody may regret.
+/// Asks before an action that the user may regret.
 enum Confirmation {
-    /// Whether somebody sits at the terminal who can answer.
+    /// Whether standard input and standard error are a terminal, so that a person can answer.
     static var isPossible: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1 }
 
-    /// Whether the answer is yes. Anything else is no.
+    /// Asks `question`. Returns true only for yes; any other answer is no.
     static func of(_ question: String) -> Bool {
         Output.writeError("\(question) [y/N] ")
         let answer = readLine()?.trimmingCharacters(in: .whitespaces).lowercased()

@@ -11,16 +11,16 @@ struct DatabaseCommand: AsyncParsableCommand {
 
 struct DatabaseCopy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "copy", abstract: "Copy all that a relay keeps into another database.",
+        commandName: "copy", abstract: "Copy all of a relay's data into another database.",
         discussion: """
-            Keys, usage, messages with their content, the queue, suppressions, webhooks and their calls are copied. Clients keep their \
-            keys, and messages keep their ids. Sessions of the operator's page are not copied.
+            Keys, usage, messages with their content, the queue, suppressions, webhooks and their calls are copied. \
+            Clients keep their keys, and messages keep their ids. Sessions of the operator's page are not copied.
 
-            1. Stop all relays on both databases. None of them can start during the copy, and commands can't change anything.
+            1. Stop all relays on both databases. During the copy no relay can start, and no command can change anything.
 
                  systemctl stop hiveku-relay
 
-            2. Copy. The file or the database to copy to must be new: an SQLite file that is not there, or a PostgreSQL database that is \
+            2. Copy. The target must be new: an SQLite file that does not exist yet, or a PostgreSQL database that is \
             empty.
 
                  hiveku-relay database copy --from /var/lib/hiveku-relay/relay.db --to postgresql://relay@db.example.com/relay
@@ -30,23 +30,25 @@ struct DatabaseCopy: AsyncParsableCommand {
                  hiveku-relay doctor
                  systemctl start hiveku-relay
 
-            The database that is copied stays as it was. Start no relay on it again: it would send once more what is in the queue. \
-            An SQLite database of an older relay is not migrated by a copy: start this relay on it once before.
+            The database that is copied stays as it was. Do not start a relay on it again: it would send the messages \
+            in its queue a second time. A copy does not migrate the SQLite database of an older relay: start this \
+            relay on it once before the copy.
 
-            A copy that is interrupted leaves an unfinished database, with which no relay starts. Run the same command again: what is there \
-            is compared and kept. An SQLite file has .unfinished behind its name until it is complete; to give a copy up, remove it, or \
-            drop the PostgreSQL database.
+            A copy that is interrupted leaves an unfinished database, and no relay starts on it. Run the same command \
+            again: it compares and keeps the rows that are already there. An SQLite file's name ends in .unfinished \
+            until it is complete. To abandon a copy, remove that file, or drop the PostgreSQL database.
 
-            Other users of this machine can see the arguments of a command. So leave the password out of the URI: libpq takes it from \
-            the file ~/.pgpass, from the file that PGPASSFILE or passfile=/path in the URI names, or from PGPASSWORD. Started by root, \
-            the command becomes the owner of the directory of the SQLite file, and that user must be able to read the file.
+            Other users of this machine can see a command's arguments, so leave the password out of the URI. libpq \
+            takes it from the file ~/.pgpass, from the file that PGPASSFILE or passfile=/path in the URI names, or \
+            from PGPASSWORD. If root starts the command, it switches to the user who owns the SQLite file's directory. \
+            That user must be able to read the password file.
             """)
 
     @Option(
         help: ArgumentHelp(
             "What to copy: the path of an SQLite file, or postgresql://user@host/name.", valueName: "database"))
     var from: String
-    @Option(help: ArgumentHelp("Where to: a path or a URI as well.", valueName: "database")) var to: String
+    @Option(help: ArgumentHelp("What to copy to: a path or a URI, as for --from.", valueName: "database")) var to: String
     @Flag(help: "Print what was copied as one JSON document.") var json = false
 
     func validate() throws {
@@ -65,7 +67,7 @@ struct DatabaseCopy: AsyncParsableCommand {
         }
         let source = try await DatabaseCopy.source(from)
         defer { try? source.close() }
-        // A file is made only when it is clear that there is something to copy.
+        // Wait with creating a file until it is certain that there is data to copy.
         try await source.holdForCopy()
         switch to {
         case .sqlite(let path):
@@ -80,7 +82,7 @@ struct DatabaseCopy: AsyncParsableCommand {
         }
     }
 
-    /// Only what has this relay's tables is opened: otherwise they would be made, or migrated.
+    /// Opens a source only if it already has this relay's tables: opening it otherwise would create or migrate them.
     private static func source(_ location: DatabaseLocation) async throws -> any CopyableStore {
         switch location {
         case .sqlite(let path):
@@ -98,10 +100,10 @@ struct DatabaseCopy: AsyncParsableCommand {
 
     private static func check(_ found: Int, _ known: Int, _ location: DatabaseLocation) throws {
         guard found <= known else { throw StoreError.newerSchema(found: found, known: known) }
-        guard found != 0 else { throw CommandError("\(printable("\(location)")) holds no relay's tables") }
+        guard found != 0 else { throw CommandError("\(printable("\(location)")) has no tables of a relay") }
         guard found == known else {
             throw CommandError(
-                "\(printable("\(location)")) has the tables of an older relay (version \(found), this one knows \(known)); start this relay on it once, which migrates them after a copy"
+                "\(printable("\(location)")) has the tables of an older relay (version \(found), this one knows \(known)); start this relay on it once to migrate them"
             )
         }
     }
@@ -138,12 +140,12 @@ struct DatabaseCopy: AsyncParsableCommand {
         table.append(["contents of messages", grouped(result.bodies)])
         table.print()
         if result.rowsKept > 0 {
-            printError("\(grouped(result.rowsKept)) rows were there from a copy that was interrupted.")
+            printError("\(grouped(result.rowsKept)) rows were already there from an interrupted copy.")
         }
         printError("The copy is complete. Name \(printable("\(to)")) as database in the settings, and start the relay.")
     }
 
-    /// What is wrong is told without the text, which may hold a password.
+    /// The message says what is wrong without quoting the text, which may hold a password.
     private func location(_ text: String, _ option: String) throws -> DatabaseLocation {
         if text.contains("://") {
             do throws(PostgreSQLPlace.ParseError) {
@@ -161,7 +163,7 @@ struct DatabaseCopy: AsyncParsableCommand {
 }
 
 extension CopiedTable {
-    /// For people.
+    /// The table's name, as people read it.
     fileprivate var title: String {
         switch self {
         case .repeatKey: "keys of fingerprints"
@@ -176,7 +178,7 @@ extension CopiedTable {
         case .event: "events"
         case .waitingEvent: "events that wait for their message"
         case .suppression: "suppressions"
-        case .undelivered: "failures that the sender is to be told of"
+        case .undelivered: "failures to report to the sender"
         case .webhook: "webhooks"
         case .webhookCall: "calls of webhooks"
         case .template: "templates"

@@ -3,7 +3,7 @@ import Foundation
 import RelayCore
 import Settings
 
-/// What `serve --demo` adds: settings, a test key, and words on what to do with them.
+/// What `serve --demo` adds: settings, a test key, and instructions for using them.
 struct Demo: Sendable {
     let settings: RelaySettings
     private let directory: PrivateDirectory
@@ -11,11 +11,12 @@ struct Demo: Sendable {
     static let directoryName = ".hiveku-relay"
     static let sender = "shop@example.com"
 
-    /// Makes `./.hiveku-relay` with a settings file for the other commands. Settings in the environment count as well, so
-    /// that the demo can be moved to other ports.
+    /// Makes `./.hiveku-relay` with a settings file for the other commands. Settings in the environment apply too, so
+    /// the demo can be moved to other ports.
     init(environment: [String: String]) throws {
         let path = FileManager.default.currentDirectoryPath + "/" + Demo.directoryName
-        // In somebody's directory root is that one: what is made there is theirs, and root follows nothing that they prepared.
+        // If root starts the demo in another user's directory, the process becomes that user. Files made there belong
+        // to that user, and root follows no link that the user has prepared.
         try RelayUser.become(ownerOf: FileManager.default.currentDirectoryPath)
         directory = try PrivateDirectory(path)
         let demo = RelaySettings.demo(directory: path)
@@ -41,8 +42,8 @@ struct Demo: Sendable {
         }
     }
 
-    /// The test key of the demo, made at the first start. It is kept readable beside the database, which only a demo does:
-    /// so that the line to try it with can be printed at each start.
+    /// Returns the demo's test key, which is made at the first start. The key is stored readable beside the database,
+    /// so that the command line that uses it can be printed at each start. Only a demo does that.
     func key(_ store: any RelayStore, now: Timestamp) async throws -> APIKey {
         if let text = directory.read("demo-key", limit: 1_000),
             let key = try? APIKey(parsing: text.filter { $0 > 0x20 }),
@@ -63,8 +64,8 @@ struct Demo: Sendable {
     }
 
     /// - Parameters:
-    ///   - api: where the HTTP API listens; nil where it does not.
-    ///   - page: a link to the operator's page; nil where there is none.
+    /// - api: the address of the HTTP API; nil if it does not listen.
+    /// - page: a link to the operator's page; nil if there is none.
     func welcome(
         _ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)], api: String?, page: String?
     ) {
@@ -92,7 +93,7 @@ struct Demo: Sendable {
         }
         print("")
         if let page {
-            print("See all of it on a page. The link is good once and for 5 minutes:")
+            print("See all of it on a page. The link works once, within 5 minutes:")
             print("")
             print("  \(page)")
             print("")
@@ -101,14 +102,14 @@ struct Demo: Sendable {
             print("  \(program) admin login --config \(Demo.directoryName)/relay.yaml")
             print("")
         }
-        print("Send to bounce@simulator.amazonses.com and the like, and see what became of it:")
+        print("Send to bounce@simulator.amazonses.com and the like, and see the outcome:")
         print("")
         print("  \(program) messages list --config \(Demo.directoryName)/relay.yaml")
         print("")
         flush()
     }
 
-    /// A line for each message as it is sent.
+    /// Prints a line for each message that is sent.
     func sent(_ delivery: ClaimedDelivery, _ what: String) {
         let recipients = delivery.envelope.recipients
         let to = (recipients.first ?? "") + (recipients.count > 1 ? " and \(recipients.count - 1) more" : "")
@@ -120,9 +121,9 @@ struct Demo: Sendable {
         flush()
     }
 
-    /// How the program was called, so that the lines can be pasted.
+    /// The name by which the program was called, so that the printed lines can be pasted.
     private var program: String { CommandLine.arguments.first ?? "hiveku-relay" }
 
-    /// Standard output is buffered when it is no terminal, and somebody waits for these lines.
+    /// Standard output is buffered if it is not a terminal, and a person or a script waits for these lines.
     private func flush() { fflush(nil) }
 }

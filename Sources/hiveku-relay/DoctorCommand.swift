@@ -12,21 +12,21 @@ import Settings
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "Check everything that the relay stands on, and say what to do.",
+        commandName: "doctor", abstract: "Check everything that the relay depends on, and say what to do.",
         discussion: """
-            Looks at settings, certificate, host name, listeners, database, disk, queue and keys; and, where keys send \
-            through SES, at credentials, clock, account, quota, and the identity of each domain that they send from. Nothing \
-            is changed and no mail is sent. A relay that runs is not disturbed.
+            Looks at settings, certificate, host name, listeners, database, disk, queue and keys. If keys send through \
+            SES, also looks at credentials, clock, account, quota, and the identity of each domain that they send \
+            from. Nothing is changed and no mail is sent. A running relay is not disturbed.
 
-            Run it as root or as the relay's user: others may not read what the relay reads. Exits with 1 if there is a \
-            problem; warnings do not count.
+            Run it as root or as the relay's user: other users can't read the relay's files. Exits with 1 if there is \
+            a problem. Warnings do not change the exit status.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        // A listener that hangs up must not end the command.
+        // A listener that closes the connection must not end the command.
         signal(SIGPIPE, SIG_IGN)
         let report = Report(await findings())
         if json {
@@ -51,7 +51,7 @@ struct DoctorCommand: AsyncParsableCommand {
             + ExposedFiles.ownFile(settings, common.path, environment) + (await doctor.findings())
     }
 
-    /// Nil when the output is no terminal, or does not tell.
+    /// Nil if the output is not a terminal, or does not report its width.
     private func terminalWidth() -> Int? {
         var size = winsize()
         guard isatty(STDOUT_FILENO) == 1, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {

@@ -10,7 +10,7 @@ import Settings
 #endif
 
 extension DropLog {
-    /// To the system's log: dropping is done by another process than the relay.
+    /// Writes to the system's log: messages are dropped by another process than the relay's.
     init(_ settings: RelaySettings.Log) {
         let settings = LogSettings(settings)
         self.init(
@@ -19,24 +19,24 @@ extension DropLog {
             })
     }
 
-    /// As ``write(_:of:now:)``; says where that fails.
+    /// Does the same as ``write(_:of:now:)``. Prints an error if it fails.
     func write(_ messages: [MessageID], of store: any RelayStore) async {
         do {
             try await write(messages, of: store, now: store.commandClock.now())
         } catch {
-            // They are dropped all the same, and on record as such.
-            printError("What was dropped can't be told to the system's log: \(error)")
+            // The messages are dropped anyway, and the database records that.
+            printError("The dropped messages could not be written to the system log: \(error)")
         }
     }
 }
 
-/// syslog(3), where the journal or a syslog daemon listens; elsewhere lines go nowhere.
+/// syslog(3), if the journal or a syslog daemon listens. Otherwise the lines are lost.
 enum SystemLog {
-    /// As systemd names the service's own lines, so that one search finds both.
+    /// The name that systemd gives the service's own lines, so that one search finds both.
     private static let name: StaticString = "hiveku-relay"
 
     private static let opened: Void = name.withUTF8Buffer { name in
-        // Kept by openlog: a static string stays where it is.
+        // openlog keeps the pointer: a static string stays at its address.
         name.withMemoryRebound(to: CChar.self) { openlog($0.baseAddress, LOG_PID, mail) }
     }
 

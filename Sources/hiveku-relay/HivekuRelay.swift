@@ -9,14 +9,15 @@ struct HivekuRelay: AsyncParsableCommand {
         commandName: "hiveku-relay",
         abstract: "A relay for the Hiveku email API: it takes mail over SMTP and HTTP.",
         discussion: """
-            Over SMTP applications log in with the user name 'apikey' and a Hiveku API key as password. Over HTTP they send \
-            the same key in the header Authorization; http.listen switches the HTTP API on. Messages of hk_live_ keys are \
-            sent through AWS SES, those of hk_test_ keys are simulated and kept for inspection.
+            Over SMTP, applications log in with the user name 'apikey' and a Hiveku API key as the password. Over \
+            HTTP, they send the same key in the header Authorization; http.listen switches the HTTP API on. Messages \
+            of hk_live_ keys are sent through AWS SES. Messages of hk_test_ keys are simulated and kept for \
+            inspection.
 
             To try it without any configuration:   hiveku-relay serve --demo
             To give an application a key:          hiveku-relay keys create --name shop --environment live --scope email:send
-            To see what became of its mail:        hiveku-relay messages list --since 1h
-            To do all this on a page:              hiveku-relay admin login
+            To see the outcome of its mail:        hiveku-relay messages list --since 1h
+            To do this in a browser:               hiveku-relay admin login
 
             Exit status: 0, 64 for wrong usage, 78 for a wrong configuration, 1 for anything else.
             """,
@@ -27,14 +28,14 @@ struct HivekuRelay: AsyncParsableCommand {
             AdminCommand.self, ConfigCommand.self, DatabaseCommand.self, DoctorCommand.self,
         ])
 
-    /// Prints what is to be said of an error, or help, and ends with its status. An argument that is wrong is repeated, which may
-    /// be a key where its id was meant.
+    /// Prints help, or the message of an error, and exits with its status. A wrong argument is not repeated: it may be
+    /// a key, given where the key's id was meant.
     static func end(with error: any Error) -> Never {
         let status = exitCode(for: error)
         let message = LikelySecret.withheld(in: fullMessage(for: error))
         guard !message.isEmpty else { Glibc.exit(status.rawValue) }
         if status.isSuccess {
-            // Help that was asked for.
+            // The user asked for help.
             guard (try? Output.write(Data((message + "\n").utf8))) != nil else { Glibc.exit(1) }
         } else {
             Output.writeError(message + "\n")
@@ -43,18 +44,19 @@ struct HivekuRelay: AsyncParsableCommand {
     }
 }
 
-/// A command that root may start, and that does at once what only root can.
+/// A command that root may start. It first does what only root can do, and then becomes another user.
 protocol RootCommand: AsyncParsableCommand {
-    /// Called before there is any other thread. Afterwards the process is the relay's user.
+    /// Called before any other thread exists. Afterwards the process runs as the relay's user.
     mutating func leaveRoot() throws
 }
 
-/// Asynchronous code runs on other threads than the first one, which Dispatch then parks for ever with the user that it has. So root is
-/// left before: no thread may be left behind that is still root's.
+/// Asynchronous code runs on other threads than the first one, which Dispatch then parks permanently with the user that
+/// it has at that moment. The process therefore leaves root before that: no thread may be left that is still root's.
 @main
 enum Program {
     static func main() {
-        // Dispatch tells syslog, as an error, of every thread whose priority it may not raise, which as no user but root it may.
+        // Dispatch may raise the priority of a thread only as root. As another user it logs an error to syslog for
+        // every thread.
         setenv("LIBDISPATCH_LOG", "NO", 0)
         do {
             let command = try prepared()

@@ -1,14 +1,14 @@
 import RelayCore
 import StrictJSON
 
-/// A JSON document, put together by hand so that the names are those of the contract and nothing is left out when it is null.
+/// A JSON document, built by hand so that the names are those of the contract and null members are written too.
 enum JSONValue {
     case string(String)
     case integer(Int)
     case number(Double)
     case bool(Bool)
     case array([JSONValue])
-    /// Written by name.
+    /// An object. Its members are written in the order of their names.
     case object([String: JSONValue])
     /// As it was written.
     case json(JSON)
@@ -38,10 +38,10 @@ enum JSONValue {
     init(_ time: Timestamp?) { self = time.map { .string($0.rfc3339) } ?? .null }
     init(_ texts: [String]) { self = .array(texts.map { .string($0) }) }
 
-    /// In one line, members by name.
+    /// Prints the document in one line, with members in the order of their names.
     func print() throws { try JSONValue.print(CollectionOfOne(self)) }
 
-    /// A line each.
+    /// Prints one line for each document.
     static func print(_ values: some Sequence<JSONValue>) throws {
         var lines: [UInt8] = []
         for value in values {
@@ -54,12 +54,12 @@ enum JSONValue {
         try Output.write(lines)
     }
 
-    /// Octets that are gathered before they are written.
+    /// How many octets are gathered before they are written.
     private static let linesAtOnce = 64 * 1024
 }
 
 extension JSONValue {
-    /// A key with its usage; `revealed` is the key itself, at creation and rotation only.
+    /// A key with its usage. `revealed` is the key itself; it is given only at creation and rotation.
     init(_ record: KeyRecord, revealed: String? = nil) {
         let key = record.key
         var members: [String: JSONValue] = [
@@ -80,7 +80,7 @@ extension JSONValue {
         self = .object(members)
     }
 
-    /// What was told of emails in the last 30 days, and the rates that SES looks at; null where nothing is known.
+    /// The outcome of emails in the last 30 days, and the rates that SES watches; null if nothing is known.
     static func members(_ standing: SendingStanding) -> [String: JSONValue] {
         let counts = standing.counts
         return [
@@ -91,7 +91,7 @@ extension JSONValue {
         ]
     }
 
-    /// A message; with its attempts where one message is shown.
+    /// A message. Its attempts are included if a single message is shown.
     init(_ message: MessageRecord, attempts: Bool = false) {
         self = .object([
             "id": .string(message.id.description), "key": .string(message.key.text),

@@ -8,7 +8,7 @@ import Settings
 struct Keys: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Create, list, change, check and revoke API keys.",
-        discussion: "Changes take effect at once, also in a relay that is running.",
+        discussion: "Changes take effect at once, in a running relay too.",
         subcommands: [
             KeysCreate.self, KeysList.self, KeysShow.self, KeysUpdate.self, KeysRotate.self, KeysRevoke.self,
             KeysCheck.self,
@@ -19,8 +19,8 @@ struct KeysCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create an API key and print it.",
         discussion: """
-            The key is printed alone on standard output, this once: KEY=$(hiveku-relay keys create --name shop \
-            --environment live --scope email:send). Afterwards only its hash is known.
+            The key is the only line on standard output, and is printed only this once: KEY=$(hiveku-relay keys create \
+            --name shop --environment live --scope email:send). Only its hash is stored.
             """)
 
     @Option(help: "What the key is for, up to 100 characters.") var name: String
@@ -44,11 +44,11 @@ struct KeysCreate: AsyncParsableCommand {
         try await store.insertKey(StoredKey(key: key, digest: secret.digest))
         try reveal(secret, of: KeyRecord(key: key, usage: KeyUsage()), json: json)
         if !json {
-            printError("Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown this once.")
+            printError("Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown only this once.")
         }
         if !key.canSend {
             let scopes = key.scopes.union([.send]).map { " --scope \($0.rawValue)" }.sorted().joined()
-            printError("It can't send yet: hiveku-relay keys update \(key.id)\(scopes)")
+            printError("It has no scope and can't send yet. To let it send: hiveku-relay keys update \(key.id)\(scopes)")
         }
     }
 }
@@ -62,7 +62,7 @@ struct KeyRuleOptions: ParsableArguments {
             valueName: "scope"))
     var scopes: [String] = []
     @Option(help: "Emails per second; one recipient of one message is one email. (default: 10)") var perSecond: Double?
-    @Option(help: "Emails that may go at once after a pause. (default: one second's worth)") var burst: Int?
+    @Option(help: "Emails that may be sent at once after a pause. (default: one second's worth)") var burst: Int?
     @Option(help: "Emails per UTC day. (default: no cap)") var perDay: Int?
     @Option(
         name: .customLong("allow-domain"),
@@ -77,13 +77,13 @@ struct KeyRuleOptions: ParsableArguments {
     var networks: [String] = []
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether a message that is sent again within a day is queued once. (default: yes)")
+        help: "Whether a message that is submitted twice within a day is queued only once. (default: yes)")
     var detectRepeats: Bool?
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether the key's webhooks hear of the messages of all keys of its environment. (default: no)")
+        help: "Whether the key's webhooks get events about the messages of all keys of its environment. (default: no)")
     var webhooksForAll: Bool?
-    @Option(help: "How long the key works from now on, for example 90d or 12h. (default: for ever)")
+    @Option(help: "How long the key works from now on, for example 90d or 12h. (default: no expiry)")
     var expiresIn: TimeSpan?
 
     func validate() throws {
@@ -98,7 +98,7 @@ struct KeyRuleOptions: ParsableArguments {
         }
     }
 
-    /// Changes what was given and leaves the rest.
+    /// Returns a change that applies the given options and leaves all other rules as they are.
     func change(now: Timestamp) throws -> @Sendable (inout Key) -> Void {
         let scopes = scopes.isEmpty ? nil : try parsedScopes()
         let domains = domains.isEmpty ? nil : try parsedDomains()
@@ -136,7 +136,7 @@ private func validateName(_ name: String) throws {
     try checked("--name ", try KeyRules.name(name))
 }
 
-/// What `rule` returns; its mistake as one of the option that `prefix` names.
+/// Returns what `rule` returns. If the rule finds a mistake, throws it as a mistake of the option that `prefix` names.
 @discardableResult
 private func checked<Value>(_ prefix: String, _ rule: @autoclosure () throws -> Value) throws -> Value {
     do {
@@ -146,7 +146,7 @@ private func checked<Value>(_ prefix: String, _ rule: @autoclosure () throws -> 
     }
 }
 
-/// The one time that a key is shown.
+/// Prints a key. This is the only time that it is shown.
 private func reveal(_ secret: APIKey, of record: KeyRecord, json: Bool) throws {
     if json {
         try JSONValue(record, revealed: secret.revealed).print()
@@ -160,14 +160,14 @@ struct KeysList: AsyncParsableCommand {
         commandName: "list", abstract: "List keys with their usage.",
         discussion:
             """
-            BOUNCES and COMPLAINTS are rates of the last 30 days, as far as SES told what became of the emails. SES reviews accounts \
-            with 5 % of hard bounces or 0.1 % of complaints. The last column names what to look at: keys that are unused, failing, \
-            at their limits or about to expire, or whose mail bounces or is complained of too often.
+            BOUNCES and COMPLAINTS are rates of the last 30 days, as far as SES has reported the outcome. SES reviews \
+            accounts with 5 % hard bounces or 0.1 % complaints. The last column says what needs attention: keys that \
+            are unused, failing, at their limits or about to expire, or with too many bounces or complaints.
             """)
 
-    @Option(help: "Only keys that were not used for so long, or never and created before that.") var unused: TimeSpan?
+    @Option(help: "Only keys that have not been used for this long, such as 30d. A key that was never used counts from its creation.") var unused: TimeSpan?
     @Flag(help: "Revoked keys too.") var all = false
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -185,7 +185,7 @@ struct KeysList: AsyncParsableCommand {
         guard !records.isEmpty else {
             let what =
                 unused == nil
-                ? "There are no keys yet: hiveku-relay keys create --help" : "No key was unused for so long."
+                ? "There are no keys yet: hiveku-relay keys create --help" : "No key has been unused for that long."
             return printError(what)
         }
         var table = Table(
@@ -212,7 +212,7 @@ struct KeysShow: AsyncParsableCommand {
         commandName: "show", abstract: "Show a key's rules and usage.",
         discussion: "The key itself can't be shown: only its hash is kept.")
 
-    @Argument(help: "The key's public id: the 8 characters behind hk_live_ or hk_test_.") var id: KeyID
+    @Argument(help: "The key's public id: the 8 characters after hk_live_ or hk_test_.") var id: KeyID
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
@@ -232,12 +232,12 @@ struct KeysShow: AsyncParsableCommand {
             ("Created", key.createdAt.rfc3339),
             ("Expires", key.expiresAt?.rfc3339 ?? "never"),
         ]
-        if key.webhooksForAll { rows.append(("Webhooks", "hear of all \(key.environment.rawValue) keys' messages")) }
+        if key.webhooksForAll { rows.append(("Webhooks", "get events about the messages of all \(key.environment.rawValue) keys")) }
         if let revokedAt = key.revokedAt { rows.append(("Revoked", revokedAt.rfc3339)) }
         rows += [
             ("Last used", usage.lastUsedAt?.rfc3339 ?? "never"),
-            ("Emails", "\(usage.emailsToday) today, \(usage.emails30Days) in 30 days, \(usage.emailsTotal) in all"),
-            ("Became of them", record.standing.summary), ("Limits hit", String(usage.rateLimitHits)),
+            ("Emails", "\(usage.emailsToday) today, \(usage.emails30Days) in 30 days, \(usage.emailsTotal) in total"),
+            ("Outcome", record.standing.summary), ("Limits hit", String(usage.rateLimitHits)),
             ("Failed authentications", String(usage.authFailures)),
         ]
         let notes = record.notes(at: now)
@@ -246,7 +246,7 @@ struct KeysShow: AsyncParsableCommand {
     }
 }
 
-/// Names and values, the values aligned.
+/// Prints names and values, with the values aligned.
 func printRows(_ rows: [(String, String)]) {
     let width = rows.map(\.0.count).max() ?? 0
     for (name, value) in rows {
@@ -257,16 +257,16 @@ func printRows(_ rows: [(String, String)]) {
 struct KeysUpdate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "update", abstract: "Change a key's rules.",
-        discussion: "What is not named stays. A list that is named replaces the one before.")
+        discussion: "Rules that no option names stay as they are. A list that is given replaces the previous list.")
 
     @Argument(help: "The key's public id.") var id: KeyID
     @Option(help: "A new name.") var name: String?
     @OptionGroup var rules: KeyRuleOptions
     @Flag(help: "Lift the daily cap.") var noPerDay = false
-    @Flag(help: "Back to a burst of one second's worth.") var noBurst = false
+    @Flag(help: "Reset the burst to one second's worth.") var noBurst = false
     @Flag(help: "Allow any domain.") var anyDomain = false
     @Flag(help: "Allow any network.") var anyNetwork = false
-    @Flag(help: "The key does not expire any more.") var noExpiry = false
+    @Flag(help: "Remove the expiry: the key does not expire.") var noExpiry = false
     @Flag(help: "Take all scopes from the key.") var noScopes = false
     @Flag(help: "Print the key as one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
@@ -312,12 +312,12 @@ struct KeysRotate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate", abstract: "Give a key a new secret and print it.",
         discussion: """
-            Limits, usage and id stay. The old secret keeps working for the grace period, so that the application can be \
-            changed in peace. Another rotation within it ends the oldest secret at once.
+            Limits, usage and id stay. The old secret keeps working for the grace period, so that there is time to \
+            change the application. A second rotation within that period ends the oldest secret at once.
             """)
 
     @Argument(help: "The key's public id.") var id: KeyID
-    @Option(help: "How long the old secret still works, for example 24h; 0s ends it at once.") var grace: String = "24h"
+    @Option(help: "How long the old secret keeps working, for example 24h; 0s ends it at once.") var grace: String = "24h"
     @Flag(help: "Print the key and its rules as one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
@@ -335,7 +335,7 @@ struct KeysRotate: AsyncParsableCommand {
         let now = store.commandClock.now()
         guard let record = try await store.keyRecord(id, now: now) else { throw StoreError.noSuchKey(id) }
         if record.key.revokedAt != nil {
-            throw CommandError("the key \(id) is revoked; a revoked key stays revoked, create a new one")
+            throw CommandError("the key \(id) is revoked, which can't be undone; create a new key")
         }
         var generator = SystemRandomNumberGenerator()
         let secret = APIKey(rotating: id, record.key.environment, using: &generator)
@@ -343,19 +343,19 @@ struct KeysRotate: AsyncParsableCommand {
         try await store.rotateKey(id, digest: secret.digest, previousUntil: end)
         try reveal(secret, of: record, json: json)
         if !json {
-            printError("The key \(id) has a new secret, shown this once. The old one works until \(end.rfc3339).")
+            printError("The key \(id) has a new secret, which is shown only this once. The old one works until \(end.rfc3339).")
         }
     }
 }
 
 struct KeysRevoke: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Revoke a key, at once and for good.",
+        commandName: "revoke", abstract: "Revoke a key, at once and permanently.",
         discussion:
-            "From the moment this command returns no message of the key is accepted, on no open connection either.")
+            "Once this command returns, no message of the key is accepted, not even on a connection that is open.")
 
     @Argument(help: "The key's public id.") var id: KeyID
-    @Option(help: "What becomes of the messages that the key has queued: deliver, hold or drop.")
+    @Option(help: "What to do with the key's queued messages: deliver, hold or drop.")
     var queued: QueuedDisposition = .deliver
     @OptionGroup var common: CommonOptions
 
@@ -366,9 +366,9 @@ struct KeysRevoke: AsyncParsableCommand {
         await DropLog(log).write(dropped, of: store)
         let rest =
             switch queued {
-            case .deliver: "What it has queued is still delivered."
-            case .hold: "What it has queued is held: 'hiveku-relay messages release --key \(id)' sends it."
-            case .drop: "What it had queued is dropped."
+            case .deliver: "Its queued messages are still delivered."
+            case .hold: "Its queued messages are held: 'hiveku-relay messages release --key \(id)' sends them."
+            case .drop: "Its queued messages are dropped."
             }
         printError("Revoked the key \(id). \(rest)")
     }
@@ -376,23 +376,23 @@ struct KeysRevoke: AsyncParsableCommand {
 
 struct KeysCheck: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Tell which rule would refuse a key, without sending.",
+        commandName: "check", abstract: "Check whether a key would be accepted, or which rule would refuse it, without sending.",
         discussion: """
-            Exits with 0 if the key would be accepted, with 1 if not. To keep the key out of the shell's history, pass - \
-            and give it on standard input.
+            Exits with 0 if the key would be accepted, with 1 if not. To keep the key out of the shell's history, pass \
+            - and give it on standard input.
             """)
 
     @Argument(help: "The key, or - to read it from standard input.") var key: String
-    @Option(help: "What the key is to be used for: held against the key's scopes.") var scope = Scope.send
-    @Option(help: "An address to send from: held against the key's domains.") var from: String?
-    @Option(help: "A client's IP address: held against the key's networks.") var client: String?
+    @Option(help: "What the key is to be used for. Checked against the key's scopes.") var scope = Scope.send
+    @Option(help: "An address to send from. Checked against the key's domains.") var from: String?
+    @Option(help: "A client's IP address. Checked against the key's networks.") var client: String?
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
     private func clientAddress() throws -> IPAddress? {
         guard let client else { return nil }
         guard let address = IPAddress(client) else {
-            throw ValidationError("--client: '\(printable(client))' is no IP address")
+            throw ValidationError("--client: '\(printable(client))' is not an IP address")
         }
         return address
     }
@@ -403,7 +403,8 @@ struct KeysCheck: AsyncParsableCommand {
         var text = Array(key.utf8)
         if key == "-" {
             text = Array(FileHandle.standardInput.readData(ofLength: 4096))
-            // The line's end belongs to the pipe, not to the key; any other blank would be the mistake to find.
+            // The line end comes from the pipe and is not part of the key. Any other white space is kept, because it
+            // may be the mistake that the check should find.
             if text.last == 0x0A { text.removeLast() }
             if text.last == 0x0D { text.removeLast() }
         }

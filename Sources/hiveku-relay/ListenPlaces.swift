@@ -11,14 +11,14 @@ import Settings
     import Musl
 #endif
 
-/// Where the relay takes connections: what the settings say, with the sockets that systemd or root has bound.
+/// Where the relay accepts connections: the listeners of the settings, with the sockets that systemd or root has bound.
 struct ListenPlaces: Sendable {
     var smtp: [SMTPListener] = []
     var http: [HTTPListener] = []
 
-    /// As the settings say, with the sockets that systemd passed on.
+    /// The listeners of the settings, with the sockets that systemd passed on.
     ///
-    /// - Throws: `CommandError` where systemd passed on other sockets than the settings count on.
+    /// - Throws: `CommandError` if systemd passed on other sockets than the settings expect.
     init(_ settings: RelaySettings, _ manager: ServiceManager, logger: Logger) throws {
         let inherited = try manager.sockets.map(InheritedSocket.init)
         for listener in settings.listen {
@@ -45,14 +45,14 @@ struct ListenPlaces: Sendable {
             }
         }
         try ListenPlaces.checkProxyNetworks(settings, inherited)
-        // Mail goes on being taken; a client that connects there would wait for ever.
+        // The relay still serves mail. A client that connects to this socket would wait without end.
         for socket in inherited where !isUsed(socket) {
             logger.error(
                 "systemd passed on a socket that no listener uses",
                 metadata: [
                     "socket": "\(socket.name)",
                     "remedy":
-                        "\(socket.listener.setting) must have systemd, or its unit be disabled",
+                        "\(socket.listener.setting) must be systemd, or the socket's unit must be disabled",
                 ])
         }
     }
@@ -66,31 +66,31 @@ struct ListenPlaces: Sendable {
         }
     }
 
-    /// Nobody could connect to such a socket: its every peer would be refused.
+    /// Such a socket would be useless: every peer would be refused.
     private static func checkProxyNetworks(_ settings: RelaySettings, _ sockets: [InheritedSocket]) throws {
         guard settings.proxyNetworks.isEmpty, let socket = sockets.first(where: \.takesProxyHeader) else { return }
         throw CommandError(
-            "systemd passed on a socket named \(socket.name), but proxy_networks names no load balancer: "
-                + "set it to the addresses of yours")
+            "systemd passed on a socket named \(socket.name), but proxy_networks is empty: "
+                + "set it to your load balancer's addresses")
     }
 
     private static func nothingPassedOn(_ setting: String, _ names: String) -> CommandError {
         CommandError(
-            "\(setting): systemd, but systemd passed no sockets on that are named \(names); "
+            "\(setting): systemd, but systemd passed on no sockets that are named \(names); "
                 + "start the relay through its .socket units")
     }
 }
 
-/// A socket that systemd bound and passed on. Its name is the scheme of the listener that it takes the place of.
+/// A socket that systemd bound and passed on. Its name is the scheme of the listener that it replaces.
 private struct InheritedSocket {
     enum Listener {
         case smtp(SMTPListener)
         case http(HTTPListener)
 
-        /// Nil for a socket of HTTP.
+        /// The SMTP listener; nil for a socket of HTTP.
         var smtp: SMTPListener? { if case .smtp(let listener) = self { listener } else { nil } }
 
-        /// Nil for a socket of SMTP.
+        /// The HTTP listener; nil for a socket of SMTP.
         var http: HTTPListener? { if case .http(let listener) = self { listener } else { nil } }
 
         /// The setting that names the listener.
@@ -112,7 +112,7 @@ private struct InheritedSocket {
         }
     }
 
-    /// - Throws: `CommandError` for a name that is no scheme.
+    /// - Throws: `CommandError` for a name that is not a scheme.
     init(_ socket: (descriptor: CInt, name: String)) throws {
         name = socket.name
         let suffix = "+proxy"
@@ -126,7 +126,7 @@ private struct InheritedSocket {
         } else {
             throw CommandError(
                 "systemd passed on a socket named '\(printable(name))'; FileDescriptorName= must be smtp, smtps, https or http, "
-                    + "with +proxy behind it for a load balancer's connections")
+                    + "followed by +proxy for a load balancer's connections")
         }
     }
 }
@@ -144,11 +144,11 @@ extension SMTPListener.Security {
 // MARK: Sockets that root binds
 
 extension ListenPlaces {
-    /// Binds the addresses of the settings, for a relay that root starts and that then becomes another user, who may not bind ports
-    /// below 1024. Unix sockets are bound by that user, whose files they are.
+    /// Binds the addresses of the settings, for a relay that root starts. The relay then becomes another user, who may
+    /// not bind ports below 1024. Unix sockets are bound later by that user, who must own their files.
     ///
-    /// - Returns: nil where systemd has bound sockets: they are inherited.
-    /// - Throws: `CommandError` where one can't be bound.
+    /// - Returns: nil if systemd has bound the sockets: the relay inherits them.
+    /// - Throws: `CommandError` if an address can't be bound.
     static func bound(_ settings: RelaySettings) throws -> ListenPlaces? {
         guard !settings.listen.contains(.inheritedSockets), !settings.http.listen.contains(.inheritedSockets) else {
             return nil
@@ -195,7 +195,7 @@ extension ListenPlaces {
     }
 }
 
-/// `bind(2)`, which the methods of the same name hide.
+/// Calls `bind(2)`, which the methods of the same name hide.
 private func systemBind(_ descriptor: CInt, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> CInt {
     bind(descriptor, address, length)
 }

@@ -4,19 +4,20 @@ import RelayCore
 import Settings
 import Synchronization
 
-/// Writes log lines: for people or as JSON, to standard error, for journald where it listens, or to the system's log.
+/// Writes log lines, as text or as JSON, to standard error, to journald if it reads standard error, or to the system's
+/// log.
 struct RelayLogHandler: LogHandler {
     enum Destination: Sendable {
         case standardError
-        /// The journal puts a time to each line by itself and reads the severity from a prefix (sd-daemon(3)).
+        /// The journal adds the time to each line itself, and reads the severity from a prefix (sd-daemon(3)).
         case journal
-        /// For commands, which tell people something else on standard error.
+        /// For commands, whose standard error is for other messages to the user.
         case systemLog
     }
 
     var metadata: Logger.Metadata = [:]
     private let settings: LogSettings
-    /// Where a logger has a level of its own.
+    /// The logger's own level, if it has one.
     private var ownLevel: Logger.Level?
     private let destination: Destination
     private let clock: any RelayClock
@@ -57,7 +58,7 @@ struct RelayLogHandler: LogHandler {
         LogOutput.standardError.write(Array((line + "\n").utf8), isUrgent: level >= .warning)
     }
 
-    /// Elsewhere each line gets its time from who takes it.
+    /// Journald and syslog add the time to each line themselves.
     private var hasTime: Bool { destination == .standardError }
 
     private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
@@ -73,7 +74,7 @@ struct RelayLogHandler: LogHandler {
 
     private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
         var members = metadata.mapValues { JSONValue.string("\($0)") }
-        // The name that logs have for the text; the id of a message must not be lost to it.
+        // Logs use the name `message` for the text. The id of a message must not be lost to that.
         members["message_id"] = members["message"]
         members["level"] = .string(level.rawValue)
         members["message"] = .string("\(message)")
@@ -89,15 +90,15 @@ struct RelayLogHandler: LogHandler {
         "\"" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 
-    /// What comes from outside must not look like another line.
+    /// Escapes line ends, so that text from outside can't look like another line.
     private func oneLine(_ text: String) -> String { printable(text) }
 }
 
-/// What all loggers go by; it may change while the relay runs.
+/// The settings that all loggers share. They can change while the relay runs.
 final class LogSettings: Sendable {
     private let state: Mutex<(level: Logger.Level, format: RelaySettings.Log.Format)>
 
-    /// - Parameter level: in place of the settings' own.
+    /// - Parameter level: replaces the level of the settings.
     init(_ settings: RelaySettings.Log, level: Logger.Level? = nil) {
         state = Mutex((level ?? LogSettings.level(settings), settings.format))
     }
@@ -115,7 +116,7 @@ final class LogSettings: Sendable {
 }
 
 extension Logger.Level {
-    /// The severity of syslog(3).
+    /// The severity as syslog(3) defines it.
     var priority: Int {
         switch self {
         case .trace, .debug: 7

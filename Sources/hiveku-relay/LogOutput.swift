@@ -8,11 +8,11 @@ import Synchronization
     import Musl
 #endif
 
-/// Standard error behind a buffer, so that no event loop waits for a disk, a terminal or a journal that is slow.
+/// Standard error behind a buffer, so that no event loop waits for a slow disk, terminal or journal.
 ///
-/// Lines are written together, a moment later; a warning, and all before it, at once. The buffer is bounded: who can't keep up
-/// loses lines and is told how many. What is buffered when the program ends is written then; a program that is killed loses
-/// the last moment.
+/// Lines are written together, a moment later. A warning, and all lines before it, are written at once. The buffer is
+/// bounded: if the reader is too slow, lines are lost, and a line says how many. When the program ends, the buffer is
+/// written; a program that is killed loses the last moment.
 final class LogOutput: Sendable {
     static let standardError: LogOutput = {
         atexit { LogOutput.standardError.flush() }
@@ -26,18 +26,18 @@ final class LogOutput: Sendable {
         var isUrgent = false
     }
 
-    /// Octets that wait at most.
+    /// The most octets that wait.
     static let limit = 4 << 20
     static let delay = DispatchTimeInterval.milliseconds(10)
 
     private let descriptor: CInt
     private let state = Mutex(State())
-    /// Lines are written here, in order.
+    /// Lines are written on this queue, in order.
     private let queue = DispatchQueue(label: "hiveku-relay.log")
 
     init(descriptor: CInt) { self.descriptor = descriptor }
 
-    /// `line` ends with a line feed.
+    /// Adds a line, which must end with a line feed.
     func write(_ line: [UInt8], isUrgent: Bool) {
         let (mustSchedule, mustHurry) = state.withLock { state in
             guard state.lines.count + line.count <= LogOutput.limit else {
@@ -55,7 +55,7 @@ final class LogOutput: Sendable {
         if mustSchedule { queue.asyncAfter(deadline: .now() + LogOutput.delay) { [self] in drain() } }
     }
 
-    /// Returns when all before it is written.
+    /// Returns when all lines so far are written.
     func flush() { queue.sync { drain() } }
 
     private func drain() {
@@ -71,7 +71,7 @@ final class LogOutput: Sendable {
             while written < bytes.count {
                 let count = systemWrite(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
                 if count < 0, errno == EINTR { continue }
-                // Nobody reads, or there is no room: there is nowhere left to say so.
+                // The reader is gone, or the disk is full: there is no other place to report it.
                 guard count > 0 else { return }
                 written += count
             }
@@ -79,7 +79,7 @@ final class LogOutput: Sendable {
     }
 }
 
-/// write(2), under a name that the class's own method does not hide.
+/// Calls write(2). The name differs because the class's own method hides it.
 private func systemWrite(_ descriptor: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
     write(descriptor, bytes, count)
 }

@@ -5,7 +5,7 @@ import Settings
 
 struct Messages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show, wait for and steer messages.",
+        abstract: "List, show, wait for, retry, hold, release and drop messages.",
         subcommands: [
             MessagesList.self, MessagesShow.self, MessagesWait.self, MessagesRetry.self, MessagesHold.self,
             MessagesRelease.self, MessagesDrop.self,
@@ -16,12 +16,12 @@ struct MessagesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List messages, newest first.",
         discussion: """
-            Only messages that match every option are listed. A scheduled message is in the state 'scheduled' until its time \
-            has come; then it is queued. The state is what the relay has done with the message; the status is what is known of a \
-            recipient, and 'messages show' tells it of each. 'hiveku-relay messages list --status bounced --since 1d' lists the \
-            messages of the last 24 hours that have bounced for a recipient at least. \
-            'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the failed \
-            messages of the last 24 hours that have the tag 'welcome'.
+            Only messages that match every option are listed. A scheduled message is in the state 'scheduled' until \
+            its time, and then in the state 'queued'. The state says what the relay has done with the message. The \
+            status says what is known about a recipient; 'messages show' prints it for each recipient. 'hiveku-relay \
+            messages list --status bounced --since 1d' lists the messages of the last 24 hours that have bounced for \
+            at least one recipient. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the \
+            failed messages of the last 24 hours that have the tag 'welcome'.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
@@ -32,18 +32,18 @@ struct MessagesList: AsyncParsableCommand {
             "Only messages with a recipient of this status: \(RecipientStatus.allCases.map(\.rawValue).joined(separator: ", "))."
     )
     var status: RecipientStatus?
-    @Flag(help: "Only messages that wait for the time they are scheduled for: the same as --state scheduled.")
+    @Flag(help: "Only messages that wait for their scheduled time; the same as --state scheduled.")
     var scheduled = false
     @Option(help: "Only messages with this tag.") var tag: String?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
     @Option(
         help: ArgumentHelp(
-            "Only messages with these words in the recipients or the subject, such as an address. Words are found whole; ann* finds anna, too.",
+            "Only messages with these words in the recipients or the subject, such as an address. Whole words are matched; ann* also finds anna.",
             valueName: "words"))
     var search: String?
     @Option(help: "Only messages accepted within this time, for example 1h.") var since: TimeSpan?
-    @Option(help: "At most so many.") var limit = 100
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Option(help: "The most messages to list.") var limit = 100
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -74,14 +74,15 @@ struct MessagesList: AsyncParsableCommand {
     }
 }
 
-/// Brings what has come since into the index of words. A relay that serves the operator's page does so all the time.
+/// Adds messages that have arrived since to the index of words. A relay that serves the operator's page does so all the
+/// time.
 private func indexWords(_ store: any RelayStore) async throws {
     let progress = ProgressLine()
     defer { progress.clear() }
     while true {
         let left = try await store.indexWords()
         guard left > 0 else { return }
-        progress.show("bringing messages into the index of words: at least \(grouped(left)) are left")
+        progress.show("adding messages to the search index: at least \(grouped(left)) are left")
     }
 }
 
@@ -103,16 +104,16 @@ private func table(_ messages: [MessageRecord]) -> Table {
 struct MessagesShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show a message with each attempt at delivering it, and what became of each recipient.",
+        abstract: "Show a message with each delivery attempt, and the status of each recipient.",
         discussion: """
-            The status of a recipient is the weightiest of its events: a bounce for good outweighs a delivery, and a complaint \
-            outweighs both, in whatever order they were told. Events of live messages come from SES, where 'hiveku-relay feedback \
-            template' was set up.
+            A recipient's status is the strongest of its events, in whatever order they arrived: a permanent bounce \
+            outranks a delivery, and a complaint outranks both. Events of live messages come from SES, if the \
+            resources of 'hiveku-relay feedback template' are set up.
             """)
 
-    @Argument(help: "The message's id, as the 250 reply named it, or as the HTTP API did, with msg_ in front.") var id:
+    @Argument(help: "The message's id, as in the 250 reply or, with msg_ in front, as in the HTTP API.") var id:
         MessageID
-    @Flag(help: "Print the bytes that SES is (or would have been) given, and nothing else.") var raw = false
+    @Flag(help: "Print only the bytes that SES gets, or would have got.") var raw = false
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
@@ -163,7 +164,7 @@ struct MessagesShow: AsyncParsableCommand {
         if let next = delivery.nextAttemptAt { rows.append(("  Next attempt", next.rfc3339)) }
         if delivery.maybeDuplicate {
             rows.append(
-                ("  Maybe duplicate", "yes: an earlier attempt may have been sent without the relay hearing of it"))
+                ("  Maybe duplicate", "yes: an earlier attempt may have been sent, but the relay got no answer"))
         }
         printRows(rows)
         for (index, attempt) in delivery.history.enumerated() {
@@ -188,19 +189,19 @@ struct MessagesWait: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait", abstract: "Wait until messages have been sent; for CI.",
         discussion: """
-            Succeeds as soon as so many messages that match have been sent (or simulated), and prints them; with --status as \
-            soon as so many have a recipient of this status. Fails with status 1 when the time is up, and says what there is \
-            instead.
+            Succeeds as soon as --count matching messages have been sent (or simulated), and prints them. With \
+            --status, succeeds as soon as that many have a recipient with this status. Exits with 1 when the time is \
+            up, and says which messages there are instead.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
     @Option(help: "Only messages accepted within this time, for example 5m.") var since: TimeSpan?
-    @Option(help: "What must be known of a recipient, for example delivered or bounced. (default: the message is sent)")
+    @Option(help: "The status that a recipient must have, for example delivered or bounced. (default: wait until the message is sent)")
     var status: RecipientStatus?
     @Option(help: "How many must have been sent.") var count = 1
     @Option(help: "How long to wait.") var timeout: TimeSpan = TimeSpan(.seconds(10), "10s")
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -242,7 +243,7 @@ struct MessagesWait: AsyncParsableCommand {
         filter.status = nil
         filter.limit = 1000
         let messages = try await store.messages(filter, now: store.commandClock.now())
-        guard !messages.isEmpty else { return "no message that matches was accepted" }
+        guard !messages.isEmpty else { return "no matching message was accepted" }
         let byState = Dictionary(grouping: messages, by: \.state).map { "\($0.value.count) \($0.key.rawValue)" }
             .sorted()
         let reason = messages.lazy.flatMap(\.deliveries).compactMap(\.reason).first

@@ -4,12 +4,12 @@ import Foundation
 import RelayCore
 import Settings
 
-/// Which messages a change is for: ids, or a key or state, but never all by mistake.
+/// Selects the messages to change: by id, or by key or state. It never selects all messages by mistake.
 struct MessageSelection: ParsableArguments {
     @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
     @Option(help: "All messages of this key.") var key: KeyID?
     @Option(help: "All messages in this state.") var state: MessageState?
-    @Flag(help: "Don't ask. It is asked on a terminal only, where --key or --state select more than one message.")
+    @Flag(help: "Don't ask for confirmation. Without it, a command on a terminal asks if --key or --state select more than one message.")
     var yes = false
 
     func validate() throws {
@@ -20,17 +20,19 @@ struct MessageSelection: ParsableArguments {
         MessageFilter(ids: ids.isEmpty ? nil : ids, key: key, state: state, limit: .max)
     }
 
-    /// Whether somebody is to be asked before so many are changed. A script has said what it wants, and nobody would answer.
+    /// Whether to ask for confirmation before this many messages change. A script is not asked: it has said what it
+    /// wants, and it can't answer.
     private func mustAsk(_ count: Int) -> Bool {
         ids.isEmpty && count > 1 && !yes && Confirmation.isPossible
     }
 
-    /// Steers what is selected, a batch at a time, and returns how many deliveries changed.
+    /// Applies the operator's action to the selected messages, one batch at a time. Returns how many deliveries
+    /// changed.
     ///
     /// - Parameters:
-    ///   - question: such as `Drop`, before the number of messages.
-    ///   - done: such as `dropped`.
-    ///   - log: told of the messages of each batch, once they are steered.
+    /// - question: the verb that stands before the number of messages, such as `Drop`.
+    /// - done: the participle for the report, such as `dropped`.
+    /// - log: called with the messages of each batch after the action is stored.
     func steer(
         _ steering: Steering, _ store: any RelayStore, question: String, done: String, log: DropLog? = nil
     ) async throws -> Int {
@@ -67,8 +69,8 @@ struct MessagesRetry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "retry", abstract: "Send failed messages again.",
         discussion: """
-            What was dropped is sent again only when it is named by its id. What an application has cancelled is never sent \
-            again. A message that is scheduled for later keeps its time.
+            A dropped message is sent again only if it is named by its id. A message that an application has cancelled \
+            is never sent again. A scheduled message keeps its time.
             """)
 
     @OptionGroup var selection: MessageSelection
@@ -97,7 +99,7 @@ struct MessagesHold: AsyncParsableCommand {
 struct MessagesRelease: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "release", abstract: "Let held messages be sent.",
-        discussion: "A message that is scheduled for later keeps its time.")
+        discussion: "A scheduled message keeps its time.")
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
@@ -110,10 +112,10 @@ struct MessagesRelease: AsyncParsableCommand {
 
 struct MessagesDrop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drop", abstract: "Give up messages that are queued, scheduled or held.",
+        commandName: "drop", abstract: "Drop messages that are queued, scheduled or held: they are not sent.",
         discussion: """
-            They count as failed and stay on record; 'messages retry ID' still brings one back. The system's log gets a line \
-            for each: 'journalctl -t hiveku-relay' has them among those of the relay.
+            They count as failed and stay in the database; 'messages retry ID' can still queue one again. The system's \
+            log gets a line for each one: 'journalctl -t hiveku-relay' shows them among the relay's lines.
             """)
 
     @OptionGroup var selection: MessageSelection

@@ -7,10 +7,10 @@ import Settings
     import PostgreSQLStore
 #endif
 
-/// What a process wants of the store.
+/// What a process opens the store for.
 enum StoreUse {
-    /// Takes messages and delivers them. `onSync` is told how many seconds the sync of each transaction took, `onDoubt` how each batch ended
-    /// whose commit was in doubt.
+    /// Accepts messages and delivers them. `onSync` gets the seconds that each transaction's sync took. `onDoubt` gets
+    /// the outcome of each batch whose commit was in doubt.
     case relay(onSync: @Sendable (Double) -> Void, onDoubt: @Sendable (CommitDoubt) -> Void)
     /// Reads and changes records, then ends.
     case command
@@ -31,7 +31,8 @@ func openStore(_ settings: RelaySettings, for use: StoreUse, now: Timestamp) thr
     }
 }
 
-/// The stores that this build has: the one place that knows whether PostgreSQL's is among them (the package's trait).
+/// The stores that this build has. This is the only place that knows whether PostgreSQL is one of them (the package's
+/// trait).
 enum KnownStores {
     #if PostgreSQL
         static let hasPostgreSQL = true
@@ -42,7 +43,8 @@ enum KnownStores {
             let requiresReplica = settings.databaseReplica == .required
             switch use {
             case .relay(let onSync, let onDoubt):
-                // By the machine's name: relays behind a load balancer may have the same in the setting hostname.
+                // The machine's name identifies the relay: relays behind a load balancer may have the same `hostname`
+                // setting.
                 return try PostgreSQLStore(
                     place, role: .relay(name: RelaySettings().hostname, version: relayVersion),
                     storage: settings.storage,
@@ -54,14 +56,14 @@ enum KnownStores {
             }
         }
 
-        /// To be copied, or copied to. Blocks on a connection. Throws a ``StoreError``.
+        /// Opens a server's database as source or target of a copy. Blocks on a connection. Throws a ``StoreError``.
         static func copyableServer(_ place: PostgreSQLPlace) throws -> any CopyableStore {
             try PostgreSQLStore(
                 place, role: .copy, storage: .unlimited, requiresReplica: false, onSync: { _ in },
                 onDoubt: { _ in })
         }
 
-        /// Blocks on a connection. Throws a ``StoreError``.
+        /// Examines a server for `doctor`. Blocks on a connection. Throws a ``StoreError``.
         static func examineServer(_ place: PostgreSQLPlace) throws -> ServerExamination {
             try PostgreSQLStore.examine(place)
         }
@@ -78,8 +80,8 @@ enum KnownStores {
 
         static func examineServer(_ place: PostgreSQLPlace) throws -> ServerExamination { throw missing }
 
-        /// Where the settings name the database, they are refused first.
+        /// The store was not built in. Settings that name the database are refused earlier than this.
         private static let missing = StoreError.unavailable(
-            "this build knows SQLite only; build it with --traits PostgreSQL")
+            "this build supports only SQLite; build it with --traits PostgreSQL")
     #endif
 }

@@ -8,18 +8,18 @@ import RelayCore
 import ServiceLifecycle
 import Settings
 
-/// Serves the operator's page, and keeps the index of words up to date, which its search needs.
+/// Serves the operator's page, and keeps the index of words up to date that the page's search needs.
 struct OperatorPageService: Service {
     let server: OperatorPageServer
     let store: any RelayStore
     let clock: any RelayClock
     let logger: Logger
 
-    /// Nil where there is no page.
+    /// Nil if there is no page.
     ///
     /// - Parameters:
-    ///   - smtpPort: where STARTTLS is spoken; nil: nowhere.
-    ///   - apiPort: where the HTTP API is; nil: nowhere that a browser or curl can name.
+    /// - smtpPort: the port with STARTTLS; nil if there is none.
+    /// - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
     static func start(
         _ settings: RelaySettings, smtpPort: Int?, apiPort: Int?, admission: Admission, store: any RelayStore,
         domains: SendingDomains, clock: any RelayClock,
@@ -30,7 +30,7 @@ struct OperatorPageService: Service {
             ListenPlace(listen), configuration: .init(settings, smtpPort: smtpPort, apiPort: apiPort),
             admission: admission, store: store, domains: domains, clock: clock,
             group: group, logger: logger)
-        logger.notice("the operator's page is there", metadata: ["address": "\(server.address)"])
+        logger.notice("the operator's page is listening", metadata: ["address": "\(server.address)"])
         return OperatorPageService(server: server, store: store, clock: clock, logger: logger)
     }
 
@@ -44,19 +44,19 @@ struct OperatorPageService: Service {
         }
     }
 
-    /// Brings messages into the index a few seconds after they came: many at a time cost less than each by itself, and acceptance
-    /// writes nothing for it.
+    /// Adds messages to the index a few seconds after they were accepted. Many at a time cost less than one at a time,
+    /// and accepting a message writes nothing to the index.
     private func index() async {
         while !Task.isCancelled {
             do {
                 while try await store.indexWords() > 0 {
-                    // With room for others in between.
+                    // The pause leaves the store to other work in between.
                     try await clock.sleep(until: clock.now() + .milliseconds(50))
                 }
             } catch is CancellationError {
                 return
             } catch {
-                logger.error("messages can't be brought into the index of words", metadata: ["error": "\(error)"])
+                logger.error("adding messages to the search index failed", metadata: ["error": "\(error)"])
             }
             do { try await clock.sleep(until: clock.now() + .seconds(5)) } catch { return }
         }
@@ -65,8 +65,8 @@ struct OperatorPageService: Service {
 
 extension OperatorPageConfiguration {
     /// - Parameters:
-    ///   - smtpPort: where STARTTLS is spoken; nil: nowhere.
-    ///   - apiPort: where the HTTP API is; nil: nowhere that a browser or curl can name.
+    /// - smtpPort: the port with STARTTLS; nil if there is none.
+    /// - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
     init(_ settings: RelaySettings, smtpPort: Int?, apiPort: Int?) {
         self.init(
             hostname: settings.hostname, version: relayVersion,
@@ -96,7 +96,7 @@ extension OperatorPageConfiguration {
         return "\(security.rawValue)://\(host.contains(":") ? "[\(host)]" : host)\(isUsual ? "" : ":\(port)")"
     }
 
-    /// A listener at all addresses is had under the relay's name.
+    /// A listener on all addresses is reached under the relay's host name.
     private static func name(_ host: String, _ settings: RelaySettings) -> String {
         host == "0.0.0.0" || host == "::" ? settings.hostname : host
     }

@@ -1,25 +1,26 @@
 import Foundation
 import Glibc
 
-/// What commands print. Foundation's file handles end the process where their file can't be written.
+/// Writes the output of commands. Foundation's file handles end the process if their file can't be written.
 enum Output {
-    /// Writes to standard output, behind what was printed. Throws a `CommandError` when that fails.
+    /// Writes to standard output, after everything that was printed. Throws a `CommandError` if that fails.
     static func write(_ bytes: some ContiguousBytes) throws {
         try finish()
         guard all(bytes, to: STDOUT_FILENO) else { throw failure() }
     }
 
-    /// What was printed is written. Throws a `CommandError` when that fails: who reads a key that is shown once must hear of it.
+    /// Flushes everything that was printed. Throws a `CommandError` if that fails: a user who did not get a key that is
+    /// shown once must learn that.
     static func finish() throws {
         guard fflush(nil) == 0 else { throw failure() }
     }
 
-    /// Where errors can't be written, nobody can be told.
+    /// Writes to standard error. If that fails, there is no other place to report it.
     static func writeError(_ text: String) { _ = all(Data(text.utf8), to: STDERR_FILENO) }
 
     private static func failure() -> CommandError {
         CommandError(
-            "what the command did is done, but its output can't be written: \(String(cString: strerror(errno)))")
+            "the command's changes are done, but its output can't be written: \(String(cString: strerror(errno)))")
     }
 
     private static func all(_ bytes: some ContiguousBytes, to descriptor: CInt) -> Bool {

@@ -6,29 +6,30 @@ import Foundation
     import Musl
 #endif
 
-/// A directory of this process's user's alone, held open: files in it are opened by their names within it, never through a link.
+/// A directory that only this process's user can access. It is held open: files in it are opened by their names within
+/// it, never through a link.
 ///
-/// For the demo, which starts wherever somebody happens to be, also where others could have prepared for it.
+/// It is for the demo, which starts in any directory, also in one where another user could have prepared files for it.
 final class PrivateDirectory: Sendable {
     let path: String
     private let descriptor: CInt
 
-    /// Makes the directory (mode 0700) or takes the one that is there.
+    /// Creates the directory (mode 0700), or opens an existing one.
     ///
-    /// - Throws: `CommandError` where it is a link, another user's, or open to others.
+    /// - Throws: `CommandError` if it is a link, belongs to another user, or is open to other users.
     init(_ path: String) throws {
         self.path = path
         let parent = (path as NSString).deletingLastPathComponent
         var status = stat()
         guard stat(parent, &status) == 0 else { throw PrivateDirectory.failure("look at", parent) }
         guard status.st_mode & S_IWOTH == 0 || status.st_mode & S_ISVTX != 0 else {
-            throw CommandError("every user of this machine may replace files in \(parent); start the demo elsewhere")
+            throw CommandError("every user of this machine can replace files in \(parent); start the demo elsewhere")
         }
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw PrivateDirectory.failure("make", path) }
         descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw CommandError(
-                "can't use \(path): it is a link or no directory; remove it, or start the demo elsewhere")
+                "can't use \(path): it is a link or not a directory; remove it, or start the demo elsewhere")
         }
         do {
             guard fstat(descriptor, &status) == 0 else { throw PrivateDirectory.failure("look at", path) }
@@ -38,7 +39,7 @@ final class PrivateDirectory: Sendable {
                 )
             }
             guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
-                throw CommandError("can't use \(path): others may write to it; remove it, or start the demo elsewhere")
+                throw CommandError("can't use \(path): other users can write to it; remove it, or start the demo elsewhere")
             }
         } catch {
             close(descriptor)
@@ -48,7 +49,7 @@ final class PrivateDirectory: Sendable {
 
     deinit { close(descriptor) }
 
-    /// The content of a file that this process's user wrote, at most `limit` octets; nil where there is none.
+    /// The content of a file that this process's user wrote, at most `limit` octets. Nil if there is none.
     func read(_ name: String, limit: Int) -> [UInt8]? {
         let file = openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard file >= 0 else { return nil }
@@ -62,12 +63,12 @@ final class PrivateDirectory: Sendable {
         return count >= 0 ? Array(bytes.prefix(count)) : nil
     }
 
-    /// Puts a file with `content` in the place of whatever has the name. Nobody else can read it at any moment (mode 0600).
+    /// Replaces whatever has the name with a file with `content`. No other user can read it at any moment (mode 0600).
     ///
     /// - Throws: `CommandError`.
     func write(_ content: [UInt8], to name: String) throws {
         let new = name + ".new"
-        // Left over from a start that was broken off, or planted: the one or the other, it goes.
+        // Such a file is left over from an interrupted start, or another user planted it. Remove it in both cases.
         unlinkat(descriptor, new, 0)
         let file = openat(descriptor, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw PrivateDirectory.failure("write", path + "/" + name) }
@@ -85,7 +86,7 @@ final class PrivateDirectory: Sendable {
     }
 }
 
-/// `read(2)` and `write(2)`, which the methods of the same names hide.
+/// Call `read(2)` and `write(2)`, which the methods of the same names hide.
 private func systemRead(_ file: CInt, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
     read(file, bytes, count)
 }

@@ -7,7 +7,7 @@ import Synchronization
     import Musl
 #endif
 
-/// One line of the terminal that says how far a command is; nothing where standard error is no terminal.
+/// One line of the terminal that shows a command's progress. Prints nothing if standard error is not a terminal.
 final class ProgressLine: Sendable {
     private let isShown = isatty(STDERR_FILENO) == 1
     private let shown = Mutex(0)
@@ -15,7 +15,7 @@ final class ProgressLine: Sendable {
     func show(_ text: String) {
         guard isShown else { return }
         shown.withLock { shown in
-            // Blanks over what was longer before, and back to the beginning of the line.
+            // Spaces overwrite a longer text from before, and the cursor returns to the start of the line.
             let rest = String(repeating: " ", count: max(0, shown - text.count))
             Output.writeError("\r\(text)\(rest)\r")
             shown = text.count

@@ -26,16 +26,16 @@ import Telemetry
 import UnixSignals
 import Webhooks
 
-/// The relay put together: the store, admission in front of it, a worker for each lane behind it, and the SMTP server.
+/// The assembled relay: the store, admission in front of it, a worker for each lane behind it, and the servers.
 ///
-/// This is the one place that knows all modules.
+/// This is the only place that knows all modules.
 struct Relay: Sendable {
     private let store: any RelayStore
     private let services: [any Service]
     private let manager: ServiceManager
     private let logger: Logger
 
-    /// The longest time that transactions under way get at the end.
+    /// The longest time that open transactions get when the relay stops.
     static let drainTime = Duration.seconds(30)
 
     static func assemble(
@@ -56,7 +56,7 @@ struct Relay: Sendable {
             logger.warning("\(finding.found)", metadata: ["remedy": "\(finding.remedy ?? "")"])
         }
         let places = try sockets ?? ListenPlaces(settings, manager, logger: logger)
-        // Nothing is counted that nobody can ask for.
+        // Nothing is counted if the metrics have no listener.
         let metrics = settings.metrics.listen.map { _ in RelayMetrics(version: relayVersion) }
         let store = try openStore(
             settings,
@@ -68,7 +68,7 @@ struct Relay: Sendable {
                         metadata: ["messages": "\(doubt.messages)", "ending": "\(doubt.ending.rawValue)"])
                 }), now: machine.now())
 
-        // From here on everything goes by the clock that all relays on the store share.
+        // From here on every part uses the clock that all relays on the store share.
         let clock = store.clock ?? machine
         store.senderReports = .init(settings.bounces)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: eventLoopCount(cores: System.coreCount))
@@ -178,7 +178,8 @@ struct Relay: Sendable {
             web: web, limiter: limiter, certificates: certificates.context, loops: group, clock: clock)
         return Relay(
             store: store,
-            // Ended in reverse order: first the door is shut, then what is in the house is finished. Who watches sees it all.
+            // Services end in reverse order: first the relay stops accepting, then it finishes what it has accepted.
+            // The services that observe it end last.
             services: telemetry.listener(settings.metrics, metrics, logger) + [
                 Upkeep(store: store, settings: current, clock: clock, logger: logger),
                 ReloadService(
@@ -195,20 +196,21 @@ struct Relay: Sendable {
             ], manager: manager, logger: logger)
     }
 
-    /// Runs until one of the signals comes.
+    /// Runs until one of the signals arrives.
     func run(until ending: UnixSignalsSequence) async throws {
         let end = ServiceGroupConfiguration.ServiceConfiguration(
             service: EndingService(ending: ending), successTerminationBehavior: .gracefullyShutdownGroup)
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) } + [end], logger: logger)
-        // Beyond the clients' and the workers' own limits something hangs; the queue on disk does not mind.
+        // A service that exceeds the clients' and the workers' own limits hangs. Ending it is safe: the queue is on
+        // disk.
         configuration.maximumGracefulShutdownDuration = Relay.drainTime + .seconds(30)
         try await ServiceGroup(configuration: configuration).run()
         try store.close()
         logger.notice("stopped")
     }
 
-    /// Nil where there is no page, or where it is at a Unix socket, which no browser can open.
+    /// Nil if there is no page, or if it listens on a Unix socket, which no browser can open.
     private static func pageLink(
         _ page: OperatorPageService?, _ store: any RelayStore, now: Timestamp
     ) async throws -> String? {
@@ -216,7 +218,7 @@ struct Relay: Sendable {
         return try await AdminLink.make(store, now: now).url("http://\(page.server.address)")
     }
 
-    /// Nil where no region is set.
+    /// Nil if no region is set.
     private static func transport(
         _ settings: RelaySettings, _ environment: [String: String], _ clock: any RelayClock, _ logger: Logger
     ) throws -> SESTransport? {
@@ -237,7 +239,7 @@ struct Relay: Sendable {
     }
 }
 
-/// Tells of ended deliveries; the worker has logged them already.
+/// Counts and reports ended deliveries. The worker has logged them already.
 private struct DeliveryObserver: Sendable {
     let demo: Demo?
     let metrics: RelayMetrics?
@@ -247,7 +249,7 @@ private struct DeliveryObserver: Sendable {
         let (demo, metrics, webhooks) = (demo, metrics, webhooks)
         return { event in
             metrics?.observe(event)
-            // Their events are on record now.
+            // The events of these deliveries are stored by now.
             switch event {
             case .ended, .suppressed: webhooks.wake()
             default: break
@@ -265,7 +267,7 @@ private struct DeliveryObserver: Sendable {
     }
 }
 
-/// Stands in for SES where no region is set: live messages wait.
+/// Replaces SES if no region is set: live messages wait.
 private struct UnconfiguredTransport: Transport {
     var executor: (any TaskExecutor)? { nil }
 
@@ -278,7 +280,7 @@ private struct UnconfiguredTransport: Transport {
 
 // MARK: Services
 
-/// Returns when a signal says that it is time to end, and the others with it.
+/// Returns when a signal asks the relay to stop. The other services then stop too.
 private struct EndingService: Service {
     let ending: UnixSignalsSequence
 
@@ -346,7 +348,7 @@ private struct ServersService: Service {
     }
 }
 
-/// Removes what the retention settings no longer keep.
+/// Deletes what the retention settings no longer keep.
 private struct Upkeep: Service {
     let store: any RelayStore
     let settings: Current<RelaySettings>
@@ -357,7 +359,7 @@ private struct Upkeep: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    // A batch at a time, with room for others in between.
+                    // One batch at a time, with time for other work in between.
                     while try await store.prune(settings.value.retention, now: clock.now()), !Task.isCancelled {
                         try await clock.sleep(until: clock.now() + .milliseconds(100))
                     }

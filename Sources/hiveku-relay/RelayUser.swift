@@ -6,16 +6,17 @@ import Foundation
     import Musl
 #endif
 
-/// From root to the user whom the relay's files belong to.
+/// The change from root to the user that owns the relay's files.
 ///
-/// The owner of the database's directory could have put links to other files in place of the relay's own, and what is made there
-/// must be the relay's. So whatever root starts becomes that user before it opens anything there. It does so for a database server too,
-/// which may know its users by those of the system, and whose password may be in a file of the relay's user.
+/// The owner of the database's directory could have replaced the relay's files with links to other files, and files
+/// that are created there must belong to the relay. So every command that root starts becomes that user before it opens
+/// anything there. The same holds for a database server: it may know its users by the system's names, and the password
+/// may be in a file of the relay's user.
 enum RelayUser {
-    /// Becomes the owner of the directory, or of the nearest one above it that is there. Does nothing for another user than root, or where
-    /// root is the owner.
+    /// Becomes the owner of the directory, or of the nearest existing one above it. Does nothing if the process is not
+    /// root's, or if root is the owner.
     ///
-    /// - Returns: whether the process is now somebody else.
+    /// - Returns: whether the process now runs as another user.
     /// - Throws: `CommandError`.
     @discardableResult
     static func become(ownerOf directory: String) throws -> Bool {
@@ -29,7 +30,7 @@ enum RelayUser {
         owner(of: directory).map { $0.user != 0 } ?? false
     }
 
-    /// Nil for a process that is not root.
+    /// Nil if the process is not root's.
     private static func owner(of directory: String) -> (directory: String, user: uid_t, group: gid_t)? {
         guard geteuid() == 0 else { return nil }
         var directory = directory
@@ -42,21 +43,22 @@ enum RelayUser {
     }
 
     private static func become(_ user: uid_t, _ group: gid_t, directory: String) throws {
-        // The user's own group, whatever group the directory has: that may be root's.
+        // The user's primary group, whatever group the directory has: that one may be root's.
         let entry = getpwuid(user)
         let group = entry?.pointee.pw_gid ?? group
         guard group != 0 else {
             throw CommandError(
-                "can't become the owner of \(directory), who runs the relay: the group would be root's; change it with chgrp"
+                "can't become the owner of \(directory), which is the user that runs the relay: the group would be root's; change it with chgrp"
             )
         }
-        // With the groups that the user has by the system's list, as systemd does it: certificates are often a group's.
+        // With the user's supplementary groups from the system's list, as systemd sets them: a group often owns the
+        // certificates.
         let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
-        // As root, these can't be taken back. The C library sees to it that all threads follow, but for the first one once Dispatch
-        // has parked it: commands end soon after, `serve` calls this before.
+        // As root these can't be undone. The C library makes all threads follow, except the first one after Dispatch
+        // has parked it. Commands end soon after that, and `serve` calls this before that.
         guard groups == 0, setgid(group) == 0, setuid(user) == 0, getegid() == group else {
             throw CommandError(
-                "can't become the owner of \(directory), who runs the relay: \(String(cString: strerror(errno)))")
+                "can't become the owner of \(directory), which is the user that runs the relay: \(String(cString: strerror(errno)))")
         }
     }
 }

@@ -12,7 +12,7 @@ import Settings
 import UnixSignals
 import Webhooks
 
-/// The parts of a running relay that are told when the settings change.
+/// The parts of a running relay that must be told when the settings change.
 struct SettingsFollowers: Sendable {
     let store: any RelayStore
     let admission: Admission
@@ -45,14 +45,15 @@ struct SettingsFollowers: Sendable {
     }
 }
 
-/// Reads settings and certificates again on SIGHUP, and certificates also when their files have changed; renews the key of session
-/// tickets.
+/// Reads settings and certificates again on SIGHUP. Also reads certificates when their files have changed, and renews
+/// the key of session tickets.
 ///
-/// All or nothing: with a mistake anywhere, everything stays as it was. What can't change while the relay runs is named.
+/// A reload is all or nothing: after any mistake, everything stays as it was. Changed settings that need a restart are
+/// named in the log.
 struct ReloadService: Service {
-    /// The settings that the relay runs with; what follows them looks here whenever it needs one.
+    /// The settings that the relay runs with. Parts that follow the settings read them here whenever they need one.
     let settings: Current<RelaySettings>
-    /// Nil for the demo, whose settings are its own.
+    /// Nil for the demo, which has its own settings.
     let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
     let certificates: Certificates
     let followers: SettingsFollowers
@@ -79,7 +80,7 @@ struct ReloadService: Service {
             found = try read()
         } catch {
             for mistake in error.mistakes {
-                logger.error("settings not reloaded, everything stays as it was", metadata: ["error": "\(mistake)"])
+                logger.error("settings not reloaded, nothing was changed", metadata: ["error": "\(mistake)"])
             }
             return
         }
@@ -88,7 +89,7 @@ struct ReloadService: Service {
             use(try certificates.read(revision.settings.tls), because: "SIGHUP")
         } catch {
             logger.error(
-                "certificates not reloaded, everything stays as it was, the settings too",
+                "certificates not reloaded, nothing was changed, the settings neither",
                 metadata: ["error": "\(error)"])
             return
         }
@@ -99,13 +100,13 @@ struct ReloadService: Service {
 
     private func tell(_ revision: RelaySettings.Revision) {
         if revision.changed.isEmpty {
-            logger.notice("settings read, none has changed that can change now")
+            logger.notice("settings read, nothing to change without a restart")
         } else {
             logger.notice("settings changed", metadata: ["settings": "\(revision.changed.joined(separator: ", "))"])
         }
         if !revision.awaitingRestart.isEmpty {
             logger.warning(
-                "settings that differ take effect when the relay is restarted",
+                "some changed settings take effect only after a restart",
                 metadata: ["settings": "\(revision.awaitingRestart.joined(separator: ", "))"])
         }
     }
@@ -115,22 +116,22 @@ struct ReloadService: Service {
         while !Task.isCancelled {
             do { try await clock.sleep(until: clock.now() + .seconds(10)) } catch { break }
             let now = certificates.modificationTimes
-            // Files that are no good are told once, not until somebody replaces them.
+            // Files with a mistake are reported once, and not until they are replaced.
             guard now != certificates.modificationTimesAtReading, now != tried else { continue }
             tried = now
             reloadCertificates(because: "the files have changed")
         }
     }
 
-    /// Who takes a key from the relay's memory must not open with it what was recorded for weeks (RFC 5077 section 5.6). The key
-    /// before is still taken, for longer than a ticket lasts.
+    /// An attacker who takes a key from the relay's memory must not be able to decrypt sessions that were recorded for
+    /// weeks (RFC 5077 section 5.6). The previous key is still accepted, for longer than a ticket is valid.
     private func rotateTicketKeys() async {
         while !Task.isCancelled {
             do { try await clock.sleep(until: clock.now() + ReloadService.ticketKeyTime) } catch { break }
             do {
                 try certificates.context.current.ticketKeys.rotate()
             } catch {
-                logger.error("no new key for session tickets", metadata: ["error": "\(error)"])
+                logger.error("the key of session tickets could not be renewed", metadata: ["error": "\(error)"])
             }
         }
     }

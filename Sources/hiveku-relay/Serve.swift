@@ -16,14 +16,14 @@ struct Serve: RootCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the relay.",
         discussion: """
-            Runs in the foreground until SIGTERM or SIGINT: then it stops listening, lets clients finish their messages (at \
-            most 30 s), and ends. SIGHUP reads settings and certificates again; the log says what changed, and what takes a \
-            restart.
+            Runs in the foreground until SIGTERM or SIGINT. Then it stops listening, lets clients finish their \
+            messages (at most 30 s), and ends. SIGHUP reads settings and certificates again; the log says what \
+            changed, and what needs a restart.
 
-            With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes itself a certificate and a \
-            test key, listens on 127.0.0.1:2587 (STARTTLS), 127.0.0.1:2465 (TLS) and 127.0.0.1:2580 (HTTP), serves the \
-            operator's page at 127.0.0.1:2581, and prints what to try it with: a line that sends over SMTP, one that sends over HTTP, \
-            and a link to the page.
+            With --demo it needs no configuration: it keeps its state in ./.hiveku-relay, makes a certificate and a \
+            test key, listens on 127.0.0.1:2587 (STARTTLS), 127.0.0.1:2465 (TLS) and 127.0.0.1:2580 (HTTP), and serves \
+            the operator's page at 127.0.0.1:2581. It prints what to try: a command that sends over SMTP, one that \
+            sends over HTTP, and a link to the page.
             """)
 
     @Flag(help: "Try the relay without any configuration.") var demo = false
@@ -33,12 +33,12 @@ struct Serve: RootCommand {
     private struct Start {
         var demo: Demo?
         var settings: RelaySettings
-        /// Nil where the server binds them itself.
+        /// Nil if the server binds them itself.
         var sockets: ListenPlaces?
     }
     private var started: Start?
 
-    /// What is on the command line.
+    /// The options of the command line.
     private enum CodingKeys: CodingKey { case demo, common }
 
     func validate() throws {
@@ -48,12 +48,12 @@ struct Serve: RootCommand {
     mutating func leaveRoot() throws {
         let start = try start()
         started = start
-        // Few of the operator's pages need much memory, and none should keep it.
+        // The operator's page rarely needs much memory, and the process should not keep it.
         if start.settings.admin.listen != nil { cmemory_keep_little() }
     }
 
-    /// Root binds the sockets and becomes the relay's user. The settings are then read again, so that what this user may not read
-    /// is told now and not at the first SIGHUP.
+    /// As root, binds the sockets and becomes the relay's user. The settings are then read again, so that a file that
+    /// this user can't read is reported now and not at the first SIGHUP.
     private func start() throws -> Start {
         if demo {
             let demo = try Demo(environment: ProcessInfo.processInfo.environment)
@@ -67,10 +67,10 @@ struct Serve: RootCommand {
     }
 
     func run() async throws {
-        // A client that is gone must not end the relay: writing to it fails instead.
+        // A client that has closed the connection must not end the relay: writing to it fails instead.
         signal(SIGPIPE, SIG_IGN)
         let environment = ProcessInfo.processInfo.environment
-        // From the first moment on: who is told to end while it starts ends in order, too.
+        // Signals are trapped from the start, so that a relay that is stopped while it starts also stops in order.
         let ending = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let clock = SystemClock()
@@ -93,7 +93,7 @@ struct Serve: RootCommand {
         try await relay.run(until: ending)
     }
 
-    /// Reads the settings as they were read at the start.
+    /// Returns a function that reads the settings as they were read at the start.
     private func rereading(
         _ environment: [String: String]
     ) -> @Sendable () throws(SettingsErrors) -> RelaySettings {

@@ -6,12 +6,13 @@ import Foundation
     import Musl
 #endif
 
-/// What systemd hands to a service and is told by it: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3).
+/// What systemd passes to a service, and what the service reports to it: sd_notify(3), sd_listen_fds(3),
+/// sd_watchdog_enabled(3).
 ///
 /// Both protocols are a few lines each, so the relay needs no libsystemd.
 struct ServiceManager: Sendable {
     private let address: String?
-    /// How long systemd waits for a sign of life; nil: it does not.
+    /// How long systemd waits for a sign of life; nil if it does not wait for one.
     let watchdogInterval: Duration?
     /// The listening sockets that were passed on, with their names.
     let sockets: [(descriptor: CInt, name: String)]
@@ -33,24 +34,24 @@ struct ServiceManager: Sendable {
         let names = (environment["LISTEN_FDNAMES"] ?? "").split(separator: ":", omittingEmptySubsequences: false)
         sockets = (0..<count).map { index in
             let descriptor = ServiceManager.firstDescriptor + CInt(index)
-            // They are not for programs that this one may start.
+            // Programs that this one may start must not inherit them.
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             return (descriptor, index < names.count ? String(names[index]) : "")
         }
     }
 
-    /// Whether the journal reads what goes to standard error. The variable outlives a redirection, so it names the stream that
-    /// it means (systemd.exec(5)).
+    /// Whether the journal reads standard error. The environment variable survives a redirection, so it names the
+    /// stream that it describes (systemd.exec(5)).
     static func readsStandardError(_ environment: [String: String]) -> Bool {
         var status = stat()
         guard let stream = environment["JOURNAL_STREAM"], fstat(STDERR_FILENO, &status) == 0 else { return false }
         return stream == "\(status.st_dev):\(status.st_ino)"
     }
 
-    /// Says `state`, such as `READY=1`, if anybody listens. Never fails: the service works without being watched.
+    /// Sends `state`, such as `READY=1`, if a service manager listens. Never fails: the service works without one.
     ///
-    /// - Parameter waits: whether it must be heard. Else a service manager that does not come to listening is left alone: it
-    ///   would hold up a thread that mail needs, and hears the next sign of life.
+    /// - Parameter waits: whether the state must arrive. If not, a slow service manager is not waited for: waiting
+    ///   would block a thread that mail needs, and the next sign of life will arrive.
     func notify(_ state: String, waits: Bool = false) {
         guard let address else { return }
         var target = sockaddr_un()

@@ -7,16 +7,16 @@ import ServiceLifecycle
 import Supervision
 
 extension Watchdog {
-    /// How long a part may take where no service manager says how often it wants a sign of life.
+    /// How long a part may take if no service manager says how often it expects a sign of life.
     private static let usualInterval = Duration.seconds(30)
 
-    /// Everything that must turn in a relay.
+    /// All parts of a relay that must keep running.
     ///
-    /// An event loop that hangs hangs a share of the connections, a lane that hangs sends nothing, and a restart cures
-    /// both: half the interval is ample for what takes microseconds. The store gets minutes, and an error is an answer: while
-    /// another process keeps the database locked, the disk is full or slow, the relay refuses mail for a while, by itself
-    /// comes back, and would be no better off restarted, but without its connections. What is left is a store whose threads
-    /// answer nobody.
+    /// An event loop that hangs blocks a share of the connections, a lane that hangs sends nothing, and a restart cures
+    /// both. Half the interval is ample for work that takes microseconds. The store gets minutes, and an error counts
+    /// as an answer: while another process keeps the database locked, or the disk is full or slow, the relay refuses
+    /// mail for a while and recovers by itself. A restart would not help then, but would lose the connections. What
+    /// remains is a store whose threads do not answer at all.
     convenience init(
         group: any EventLoopGroup, lanes: [(name: String, worker: DeliveryWorker)], store: any RelayStore,
         callsSES: Bool,
@@ -29,7 +29,7 @@ extension Watchdog {
             parts.append(.eventLoop(loop, "event loop \(number)", patience: patience))
         }
         if callsSES {
-            // AsyncHTTPClient's.
+            // The event loops of AsyncHTTPClient.
             for (number, loop) in MultiThreadedEventLoopGroup.singleton.makeIterator().enumerated() {
                 parts.append(.eventLoop(loop, "event loop \(number) of the HTTP client", patience: patience))
             }
@@ -46,7 +46,7 @@ extension Watchdog {
     }
 }
 
-/// Tells the service manager that the relay can take mail, how it stands, and that it lives.
+/// Reports to the service manager that the relay is ready, its status, and its signs of life.
 struct SupervisionService: Service {
     let manager: ServiceManager
     let watchdog: Watchdog
@@ -64,8 +64,8 @@ struct SupervisionService: Service {
         manager.notify("STOPPING=1")
     }
 
-    /// Looked at more often than the half of the interval that sd_watchdog_enabled(3) advises, so that a sign left out for
-    /// who is only late costs nothing.
+    /// Checks more often than at the half of the interval that sd_watchdog_enabled(3) advises, so that one skipped sign
+    /// costs nothing if a part is only late.
     private func giveSigns() async {
         let pause = min(manager.watchdogInterval.map { $0 / 4 } ?? .seconds(10), .seconds(10))
         while !Task.isCancelled {
@@ -74,8 +74,8 @@ struct SupervisionService: Service {
         }
     }
 
-    /// A long queue takes a while to count (0.2 s with a million deliveries): where the pause allows it, a hundredth of the time
-    /// is spent on it.
+    /// Counting a long queue takes a while (0.2 s for a million deliveries). The pause is chosen so that counting takes
+    /// at most a hundredth of the time, as far as its limits allow.
     private func tellStatus() async {
         while !Task.isCancelled {
             let began = clock.monotonicNow()
@@ -85,7 +85,8 @@ struct SupervisionService: Service {
                     .map { "; \($0.rawValue) lane held" }
                 manager.notify("STATUS=\(counted(waiting, "delivery", "deliveries")) waiting\(held.joined())")
             }
-            // Bounded, since waiting for who keeps the database locked is in the measure too.
+            // The pause has an upper limit, because the measured time includes waiting for a process that has locked
+            // the database.
             let pause = min(max(10, 100 * clock.monotonicNow().seconds(since: began)), 60)
             do { try await clock.sleep(until: clock.now() + .seconds(pause)) } catch { break }
         }

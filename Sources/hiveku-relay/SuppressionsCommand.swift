@@ -5,13 +5,14 @@ import RelayCore
 struct SuppressionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "suppressions",
-        abstract: "Show and change the list of addresses that get no mail.",
+        abstract: "Show and change the list of addresses to which no mail is sent.",
         discussion: """
-            A hard bounce or a complaint puts an address on the list; people add others. A message to an address on the list is \
-            accepted as usual, and this recipient ends as 'suppressed': it is never handed to SES. The message's other recipients \
-            get it. There is a list for live keys and one for test keys. Letters in upper and lower case count as the same.
+            A hard bounce or a complaint puts an address on the list; people can add others. A message to an address \
+            on the list is accepted as usual, but this recipient gets the status 'suppressed' and is never handed to \
+            SES. The message's other recipients get it. There is a list for live keys and one for test keys. Upper and \
+            lower case make no difference.
 
-            A change counts at once, also for messages that wait in the queue.
+            A change takes effect at once, also for messages that wait in the queue.
             """,
         subcommands: [
             SuppressionsList.self, SuppressionsAdd.self, SuppressionsRemove.self, SuppressionsImport.self,
@@ -21,7 +22,7 @@ struct SuppressionsCommand: AsyncParsableCommand {
 
 extension SuppressionReason: ExpressibleByArgument {}
 
-/// An address as a message has it as a recipient.
+/// An address in the form that a message's recipients have.
 func canonicalAddress(_ text: String) -> Result<String, SuppressionFile.LineMistake> {
     do throws(AddressError) {
         return .success(try AddrSpec(parsing: text.utf8).text)
@@ -32,7 +33,7 @@ func canonicalAddress(_ text: String) -> Result<String, SuppressionFile.LineMist
 }
 
 extension SuppressionStore {
-    /// Tells all that match, a page at a time, so that a long list needs no memory.
+    /// Passes on all entries that match, one page at a time, so that a long list needs little memory.
     func forEachPage(_ filter: SuppressionFilter, _ tell: ([Suppression]) throws -> Void) async throws {
         var page = filter
         var left = filter.limit
@@ -48,7 +49,7 @@ extension SuppressionStore {
 }
 
 extension Suppression {
-    /// Entries that a command reads or writes at a time. Mail is not held up by as few.
+    /// The number of entries that a command reads or writes at a time. So few do not delay mail.
     static let pageOfCommands = 1000
 }
 
@@ -67,9 +68,9 @@ struct SuppressionsList: AsyncParsableCommand {
 
     @Option(help: "Only the list of these keys: test or live.") var environment: RelayCore.Environment?
     @Option(help: "Only for this reason: hard_bounce, complaint or manual.") var reason: SuppressionReason?
-    @Option(help: ArgumentHelp("Only addresses that hold this text.", valueName: "text")) var search: String?
-    @Option(help: "At most so many.") var limit = 100
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Option(help: ArgumentHelp("Only addresses that contain this text.", valueName: "text")) var search: String?
+    @Option(help: "The most entries to list.") var limit = 100
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -101,12 +102,12 @@ struct SuppressionsList: AsyncParsableCommand {
 struct SuppressionsAdd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Put addresses on the list, for the reason 'manual'.",
-        discussion: "An address that is on the list stays as it is.")
+        discussion: "The entry of an address that is already on the list does not change.")
 
     @Argument(help: ArgumentHelp("Addresses, such as user@example.com.", valueName: "address")) var addresses: [String]
     @Option(help: "The list of these keys: test or live.") var environment = RelayCore.Environment.live
-    @Option(help: "Why, for people: at most \(Suppression.longestNote) characters.") var note: String?
-    @Flag(help: "Print the entries as one JSON object a line.") var json = false
+    @Option(help: "A note that says why, of at most \(Suppression.longestNote) characters.") var note: String?
+    @Flag(help: "Print the entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     private func canonical() throws -> [String] {
@@ -142,7 +143,7 @@ struct SuppressionsAdd: AsyncParsableCommand {
         let before = entries.count - added
         printError(
             "Added \(counted(added, "address", "addresses")) to the list of \(environment.rawValue) keys."
-                + (before > 0 ? " \(before) \(before == 1 ? "was" : "were") on it already." : ""))
+                + (before > 0 ? " \(before) \(before == 1 ? "was" : "were") already on it." : ""))
     }
 }
 
@@ -150,21 +151,22 @@ struct SuppressionsRemove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove", abstract: "Take addresses off the list, so that they get mail again.",
         discussion: """
-            Where one of them is not on the list, nothing is removed. Who complained has asked for no more mail, and more \
-            complaints can cost the SES account its right to send: to remove a complaint, confirm it at the terminal or give --yes.
+            If one of them is not on the list, nothing is removed. A recipient who complained does not want more mail, \
+            and more complaints can make SES stop the account's sending. To remove a complaint, confirm it at the \
+            terminal or give --yes.
             """)
 
     @Argument(help: ArgumentHelp("Addresses, in upper or lower case.", valueName: "address")) var addresses: [String]
     @Option(help: "The list of these keys: test or live.") var environment = RelayCore.Environment.live
     @Flag(help: "Don't ask before a complaint is removed.") var yes = false
-    @Flag(help: "Print the removed entries as one JSON object a line.") var json = false
+    @Flag(help: "Print the removed entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         let store = try common.store()
         var entries: [String: Suppression] = [:]
         for text in addresses {
-            // What SES told of may be no address by our rules.
+            // An address that SES reported may be invalid by the relay's rules.
             let address = (try? canonicalAddress(text).get()) ?? text
             guard let entry = try await store.suppression(of: address, in: environment) else {
                 throw CommandError(
@@ -182,7 +184,7 @@ struct SuppressionsRemove: AsyncParsableCommand {
             case .notListed: continue
             case .isComplaint:
                 throw CommandError(
-                    "\(printable(address)) has complained about a message meanwhile, and stays on the list; see which addresses are left, and try again"
+                    "\(printable(address)) has complained in the meantime and stays on the list; check which addresses are still on it, and try again"
                 )
             }
         }
@@ -198,9 +200,9 @@ struct SuppressionsRemove: AsyncParsableCommand {
             ? "\(printable(first)) has complained about a message"
             : "\(complaints.count) of the addresses have complained"
         guard Confirmation.isPossible else {
-            throw CommandError("\(what); give --yes to remove it nevertheless. Nothing was removed")
+            throw CommandError("\(what); give --yes to remove it anyway. Nothing was removed")
         }
-        guard Confirmation.of("\(what). Remove it from the list nevertheless?") else {
+        guard Confirmation.of("\(what). Remove it from the list anyway?") else {
             printError("Nothing was removed.")
             throw ExitCode(1)
         }
@@ -211,11 +213,12 @@ struct SuppressionsExport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Print the list as CSV.",
         discussion: """
-            The columns are address, environment, reason, created_at, message and note. Lines end with LF; cells with commas, \
-            quotes or line ends stand in quotes (RFC 4180).
+            The columns are address, environment, reason, created_at, message and note. Lines end with LF; cells with \
+            commas, quotes or line ends are quoted (RFC 4180).
 
-            A spreadsheet runs a cell that begins with = + - or @ as a formula, and notes come from other people's servers. Such \
-            a cell gets an apostrophe in front: '-user@example.com. 'hiveku-relay suppressions import' takes it off again.
+            A spreadsheet treats a cell that begins with = + - or @ as a formula, and the text of notes comes from \
+            other people's servers. Such a cell gets an apostrophe in front: '-user@example.com. 'hiveku-relay \
+            suppressions import' removes it again.
             """)
 
     @Option(help: "Only the list of these keys: test or live. Without it, both.") var environment:

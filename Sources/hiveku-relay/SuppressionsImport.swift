@@ -12,26 +12,27 @@ struct SuppressionsImport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import", abstract: "Add the addresses in a CSV file to the list.",
         discussion: """
-            The file has an address a line, or columns that its first line names: address (or email), environment, reason, \
-            created_at, message, note. Other columns are passed over. Without such a line the columns are these, in this order; \
-            the last ones may be left out. What 'hiveku-relay suppressions export' prints can be imported as it is. An apostrophe \
-            in front of = + - or @ is taken off, and a note is cut after \(Suppression.longestNote) characters.
+            The file has one address per line, or columns that its first line names: address (or email), environment, \
+            reason, created_at, message, note. Other columns are ignored. Without such a line the columns are these, \
+            in this order; the last ones may be left out. The output of 'hiveku-relay suppressions export' can be \
+            imported as it is. An apostrophe in front of = + - or @ is removed, and a note is cut after \
+            \(Suppression.longestNote) characters.
 
-            The whole file is checked first: where one line is wrong, nothing is imported, and each mistake is told with its line \
-            number. An address that is on the list stays, with the weightier of the two reasons: a complaint before a hard \
-            bounce, and both before manual. If an import is interrupted, it can be repeated.
+            The whole file is checked first. If one line is wrong, nothing is imported, and each mistake is printed \
+            with its line number. An address that is already on the list stays, with the stronger of the two reasons: \
+            a complaint before a hard bounce, and both before manual. If an import is interrupted, it can be repeated.
             """)
 
     @Argument(help: ArgumentHelp("The file, or - for standard input.", valueName: "file")) var file: String
     @Option(help: "For lines that name no environment: test or live.") var environment = RelayCore.Environment.live
     @Option(help: "For lines that name no reason: hard_bounce, complaint or manual.") var reason = SuppressionReason
         .manual
-    @Flag(help: "Leave lines with mistakes out, and import the others.") var skipInvalid = false
+    @Flag(help: "Skip lines with mistakes, and import the others.") var skipInvalid = false
     @Flag(help: "Print what was done as one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        // Before root's command becomes the relay's user, which need not be able to read the file.
+        // The file is opened before root's command becomes the relay's user, who may not be able to read it.
         let input = try ImportFile(file)
         defer { input.close() }
         let store = try common.store()
@@ -52,11 +53,11 @@ struct SuppressionsImport: AsyncParsableCommand {
             throw CommandError(
                 check.isUnreadable
                     ? "the rest of the file can't be read, so nothing was imported"
-                    : "nothing was imported: correct these lines, or give --skip-invalid to leave them out")
+                    : "nothing was imported: correct these lines, or give --skip-invalid to skip them")
         }
         if !check.passedOver.isEmpty {
             let names = check.passedOver.prefix(10).map { printable(String($0.prefix(40))) }
-            printError("These columns are passed over: \(names.joined(separator: ", ")).")
+            printError("These columns were ignored: \(names.joined(separator: ", ")).")
         }
         let added = try await add(input, defaults, store, total: check.entries, progress)
         progress.clear()
@@ -68,12 +69,12 @@ struct SuppressionsImport: AsyncParsableCommand {
         }
         printError(
             "Imported \(grouped(added)) \(added == 1 ? "address" : "addresses")."
-                + (check.entries > added ? " \(grouped(check.entries - added)) were on the list already." : "")
+                + (check.entries > added ? " \(grouped(check.entries - added)) were already on the list." : "")
                 + (check.mistakes > 0
-                    ? " \(grouped(check.mistakes)) \(check.mistakes == 1 ? "line was" : "lines were") left out." : ""))
+                    ? " \(grouped(check.mistakes)) \(check.mistakes == 1 ? "line was" : "lines were") skipped." : ""))
     }
 
-    /// Returns how many are new.
+    /// Returns how many of them are new.
     private func add(
         _ input: ImportFile, _ defaults: SuppressionFile.Defaults, _ store: any RelayStore, total: Int,
         _ progress: ProgressLine
@@ -113,14 +114,14 @@ struct SuppressionsImport: AsyncParsableCommand {
     }
 }
 
-/// A first look at a whole file.
+/// The first pass over the file, which checks all of it.
 private struct SuppressionCheck {
-    /// Lines that are right, and those that are wrong.
+    /// The number of lines that are right, and of those that are wrong.
     private(set) var entries = 0
     private(set) var mistakes = 0
-    /// The first mistakes.
+    /// The first mistakes, which are printed.
     private(set) var told: [SuppressionFile.Mistake] = []
-    /// Part of the file can't be read, and what is in it can't be known.
+    /// Whether a part of the file can't be read, so that its content is unknown.
     private(set) var isUnreadable = false
     let passedOver: [String]
 
@@ -151,12 +152,13 @@ private struct SuppressionCheck {
     }
 }
 
-/// A file that is read twice. What comes through a pipe goes to a temporary file without a name first, so that it needs no memory.
+/// A file that is read twice. Input from a pipe is first written to a temporary file without a name, so that it needs
+/// no memory.
 private struct ImportFile {
     private let handle: FileHandle
 
     private static let octetsOfPiece = 64 << 10
-    /// Octets that are taken from a pipe at most.
+    /// The most octets that are read from a pipe.
     private static let longestStream = 1 << 30
 
     init(_ path: String) throws {
@@ -182,7 +184,7 @@ private struct ImportFile {
     private static func copy(of source: FileHandle) throws -> FileHandle {
         var template = Array((NSTemporaryDirectory() + "hiveku-relay-import-XXXXXX").utf8CString)
         let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { throw failure("there is no temporary file for the import") }
+        guard descriptor >= 0 else { throw failure("the import's temporary file can't be created") }
         unlink(template)
         let copy = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         var length = 0
@@ -208,7 +210,7 @@ private struct ImportFile {
         do { try handle.seek(toOffset: 0) } catch { throw ImportFile.failure("the file can't be read again") }
     }
 
-    /// Empty at the end.
+    /// Returns the next piece; empty at the end.
     func piece() throws -> [UInt8] {
         do {
             return try handle.read(upToCount: ImportFile.octetsOfPiece).map { Array($0) } ?? []

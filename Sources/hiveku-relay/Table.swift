@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Columns aligned for a terminal, without colour or lines, so that it reads as well in a pipe.
+/// A table with aligned columns for a terminal. It has no colour and no lines, so that it is also readable in a pipe.
 struct Table {
     private var rows: [[String]]
     private let rightAligned: Set<Int>

@@ -10,10 +10,10 @@ import ServiceLifecycle
 import Settings
 import Telemetry
 
-/// Where metrics and health come from: the parts of a relay that is put together.
+/// The sources of metrics and health: the parts of an assembled relay.
 struct TelemetrySources: Sendable {
     let store: any RelayStore
-    /// Path of the database; nil where it is a server's, whose disk is not this machine's to look at.
+    /// The path of the database. Nil for a database server, whose disk this machine can't check.
     let databaseFile: String?
     let workers: [Lane: DeliveryWorker]
     let server: SMTPServer
@@ -23,10 +23,10 @@ struct TelemetrySources: Sendable {
     let loops: any EventLoopGroup
     let clock: any RelayClock
 
-    /// With less than this free, a disk is full: nothing but crumbs can be stored.
+    /// A disk with less free space, in octets, counts as full: no message fits.
     static let fullDisk = 1 << 20
 
-    /// Whether the relay works: its event loops, its store and its workers answer.
+    /// Whether the relay works: whether its event loops, its store and its workers answer.
     var liveness: Health {
         let loopParts = loops.makeIterator().enumerated().map { index, loop in
             Health.Part("event loop \(index + 1)") { try await loop.submit {}.get() }
@@ -55,12 +55,12 @@ struct TelemetrySources: Sendable {
                         throw Health.Problem("closed, the relay is stopping")
                     }
                 },
-                // Costs a sync.
+                // This check costs a sync, so it is not made each time.
                 .init("store", freshFor: .seconds(1)) { try await store.checkWritable() },
             ] + (disk.map { [$0] } ?? []), clock: clock)
     }
 
-    /// None where metrics are not asked for.
+    /// Empty if metrics have no listener.
     func listener(
         _ settings: RelaySettings.Metrics, _ metrics: RelayMetrics?, _ logger: Logger
     ) -> [any Service] {

@@ -6,22 +6,23 @@ import Settings
 struct WebhooksCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "webhooks",
-        abstract: "Create, list, try and disable webhooks, which hear of what became of messages.",
+        abstract: "Create, list, test and disable webhooks, which receive events about messages.",
         discussion: """
-            A webhook belongs to a key and hears of that key's messages. The relay posts each event to it as JSON, at least \
-            once and in no certain order, and tries again for 24 hours: 30 s after the first try, then after twice as long \
-            each time. An answer of 200 to 299 within 15 s means that the event has arrived.
+            A webhook belongs to a key and receives events about that key's messages. The relay posts each event to it \
+            as JSON, at least once and in no particular order. It tries again for 24 hours: 30 s after the first try, \
+            then after twice as long each time. A response with a status of 200 to 299 within 15 s means that the \
+            event has arrived.
 
-            How a receiver knows that a request comes from the relay: it takes the octets behind whsec_ out of base64, and with \
-            them as the key makes the HMAC-SHA256 of '<webhook-id>.<webhook-timestamp>.<body>'. One of the values in the \
-            header webhook-signature, separated by blanks, must be 'v1,' and that in base64. The libraries of Standard \
-            Webhooks do so, and refuse old timestamps:
+            To check that a request comes from the relay, a receiver decodes the base64 text after whsec_ to get the \
+            key. With this key it computes the HMAC-SHA256 of '<webhook-id>.<webhook-timestamp>.<body>'. One of the \
+            values in the header webhook-signature, which are separated by spaces, must be 'v1,' followed by the \
+            result in base64. The libraries of Standard Webhooks do this, and refuse old timestamps:
 
                 pip install standardwebhooks
                 standardwebhooks.Webhook(secret).verify(body, headers)
 
-            X-Hiveku-Signature is the HMAC-SHA256 of the body alone, in hexadecimal digits; its key is the whole text whsec_….
-            The webhook-id is the same at each try, so an event that comes twice can be told by it.
+            X-Hiveku-Signature is the HMAC-SHA256 of the body alone, in hexadecimal digits. Its key is the whole text whsec_….
+            The webhook-id is the same at each try, so a receiver can recognise an event that arrives twice.
             """,
         subcommands: [
             WebhooksList.self, WebhooksCreate.self, WebhooksShow.self, WebhooksDeliveries.self, WebhooksTest.self,
@@ -34,7 +35,7 @@ extension WebhookID: ExpressibleByArgument {
 }
 
 func noSuchWebhook(_ id: WebhookID) -> CommandError {
-    CommandError("no webhook has the id \(id); 'hiveku-relay webhooks list' shows them all")
+    CommandError("no webhook has the id \(id); 'hiveku-relay webhooks list' lists all webhooks")
 }
 
 struct WebhooksList: AsyncParsableCommand {
@@ -42,7 +43,7 @@ struct WebhooksList: AsyncParsableCommand {
         commandName: "list", abstract: "List webhooks, with how many of their events arrived.")
 
     @Option(help: "Only those of the key with this public id.") var key: KeyID?
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -71,7 +72,7 @@ struct WebhooksList: AsyncParsableCommand {
     }
 }
 
-/// `97 %`; `-` where nothing was sent.
+/// A percentage such as `97 %`; `-` if nothing was sent.
 private func share(_ part: Int, _ whole: Int) -> String { whole == 0 ? "-" : "\(part * 100 / whole) %" }
 
 private func state(_ webhook: Webhook, now: Timestamp) -> String {
@@ -83,22 +84,23 @@ struct WebhooksCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a webhook and print its signing secret.",
         discussion: """
-            The secret is printed alone on standard output, this once: SECRET=$(hiveku-relay webhooks create --key ID \
-            --url https://app.example.com/hooks/email). 'hiveku-relay webhooks --help' tells what the receiver does with it.
+            The secret is the only line on standard output, and is printed only this once: SECRET=$(hiveku-relay \
+            webhooks create --key ID --url https://app.example.com/hooks/email). 'hiveku-relay webhooks --help' says \
+            how the receiver uses it.
             """)
 
-    @Option(help: "The public id of the key whose messages it hears of.") var key: KeyID
-    @Option(help: "Where events are posted to: https, at a public address or in webhooks.private_networks.")
+    @Option(help: "The public id of the key whose messages the events are about.") var key: KeyID
+    @Option(help: "The URL that events are posted to: https, at a public address or one in webhooks.private_networks.")
     var url: String
     @Option(
         name: .customLong("event"),
         help: ArgumentHelp(
-            "An event that it hears of: \(WebhookEventName.known.joined(separator: ", ")). May be repeated; without it, all.",
+            "An event to send: \(WebhookEventName.known.joined(separator: ", ")). May be repeated. (default: all events)",
             valueName: "event"))
     var events: [String] = []
     @Option(
         name: .customLong("tag"),
-        help: ArgumentHelp("It hears of messages with one of these tags only. May be repeated.", valueName: "tag"))
+        help: ArgumentHelp("Only send events about messages with this tag. May be repeated.", valueName: "tag"))
     var tags: [String] = []
     @Flag(help: "Print the webhook and its secret as one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
@@ -137,7 +139,7 @@ struct WebhooksCreate: AsyncParsableCommand {
         let now = store.commandClock.now()
         guard let record = try await store.keyRecord(key, now: now) else { throw StoreError.noSuchKey(key) }
         if record.key.revokedAt != nil {
-            throw CommandError("the key \(key) is revoked, so it sends nothing to hear of; name another one")
+            throw CommandError("the key \(key) is revoked, so there will be no events; name another key")
         }
         var generator = SystemRandomNumberGenerator()
         let webhook = Webhook(
@@ -145,11 +147,11 @@ struct WebhooksCreate: AsyncParsableCommand {
             tags: MessageTags.unique(tags), createdAt: now, secret: WebhookSecret(using: &generator))
         guard try await store.insert(webhook) else {
             throw CommandError(
-                "the key \(key) has \(Webhook.mostOfKey) webhooks already; delete one, or let one hear of more events")
+                "the key \(key) already has \(Webhook.mostOfKey) webhooks; delete one, or let one receive more events")
         }
         try reveal(webhook, json: json)
         if !json {
-            printError("Created the webhook \(webhook.id). Its signing secret is shown this once.")
+            printError("Created the webhook \(webhook.id). Its signing secret is shown only this once.")
             printError("To try it: hiveku-relay webhooks test \(webhook.id)")
         }
     }
@@ -165,7 +167,7 @@ private func reveal(_ webhook: Webhook, json: Bool) throws {
 
 struct WebhooksShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a webhook, how it has done, and its last events.",
+        commandName: "show", abstract: "Show a webhook, its statistics, and its last events.",
         discussion: "The signing secret is not shown again; 'hiveku-relay webhooks rotate' gives the webhook a new one."
     )
 
@@ -234,8 +236,8 @@ struct WebhooksDeliveries: AsyncParsableCommand {
         discussion: "Events are kept for 7 days. With --json they come with what was sent and what was answered.")
 
     @Argument(help: "The webhook's id.") var id: WebhookID
-    @Option(help: "Events to list at most.") var limit = 20
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Option(help: "The most events to list.") var limit = 20
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -256,8 +258,8 @@ struct WebhooksTest: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test", abstract: "Send a test event to a webhook.",
         discussion: """
-            The event has the type test, and the running relay sends it as it sends others. Afterwards \
-            'hiveku-relay webhooks deliveries ID' tells what the receiver answered.
+            The event has the type test, and the running relay sends it like any other. Afterwards \
+            'hiveku-relay webhooks deliveries ID' shows the receiver's response.
             """)
 
     @Argument(help: "The webhook's id.") var id: WebhookID
@@ -275,13 +277,13 @@ struct WebhooksTest: AsyncParsableCommand {
             throw CommandError("the webhook \(id) is disabled; enable it first: hiveku-relay webhooks enable \(id)")
         case .failure(.busy):
             throw CommandError(
-                "many events wait for the webhook \(id) already, so a test event would wait behind them; look at them: "
+                "many events already wait for the webhook \(id), and a test event would wait behind them; to list them: "
                     + "hiveku-relay webhooks deliveries \(id)")
         }
         if json {
             try JSONValue.object(["event_id": .string(event.id), "webhook": .string(id.text)]).print()
         } else {
-            printError("Queued the test event \(event.id). What came of it: hiveku-relay webhooks deliveries \(id)")
+            printError("Queued the test event \(event.id). To see the result: hiveku-relay webhooks deliveries \(id)")
         }
     }
 }
@@ -290,8 +292,9 @@ struct WebhooksRotate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate", abstract: "Give a webhook a new signing secret and print it.",
         discussion: """
-            For 24 hours webhook-signature has a signature by each of the two secrets, so that the receiver can be changed in \
-            peace. X-Hiveku-Signature has room for one, which is by the new secret at once.
+            For 24 hours webhook-signature has a signature with each of the two secrets, so that there is time to \
+            change the receiver. X-Hiveku-Signature has room for only one signature, which uses the new secret at \
+            once.
             """)
 
     @Argument(help: "The webhook's id.") var id: WebhookID
@@ -309,7 +312,7 @@ struct WebhooksRotate: AsyncParsableCommand {
         try reveal(webhook, json: json)
         if !json {
             let until = webhook.previousSecretUntil?.rfc3339 ?? "now"
-            printError("The webhook \(id) has a new secret, shown this once. The old one signs too until \(until).")
+            printError("The webhook \(id) has a new secret, which is shown only this once. The old one also signs until \(until).")
         }
     }
 }
@@ -317,7 +320,7 @@ struct WebhooksRotate: AsyncParsableCommand {
 struct WebhooksEnable: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enable", abstract: "Enable a webhook that a person or the relay has disabled.",
-        discussion: "It hears of what happens from now on, and of what still waits for it from the last day.")
+        discussion: "It receives events from now on, and those of the last day that still wait for it.")
 
     @Argument(help: "The webhook's id.") var id: WebhookID
     @OptionGroup var common: CommonOptions
@@ -345,7 +348,7 @@ struct WebhooksDisable: AsyncParsableCommand {
 
 struct WebhooksDelete: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "delete", abstract: "Delete a webhook, with the events that wait for it and its record.")
+        commandName: "delete", abstract: "Delete a webhook, its waiting events and its history.")
 
     @Argument(help: "The webhook's id.") var id: WebhookID
     @OptionGroup var common: CommonOptions
@@ -380,7 +383,7 @@ extension JSONValue {
         ])
     }
 
-    /// A call, with what was sent and what was answered; names as in the HTTP API.
+    /// A call, with the request and the response. The names are those of the HTTP API.
     init(_ record: WebhookCallRecord) {
         self = .object([
             "id": .string(String(record.call.id)), "event_id": .string(record.call.event),

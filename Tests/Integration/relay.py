@@ -124,7 +124,7 @@ class Relay:
                 ports["http" if web[2] == "clear" else "https"] = int(web[1])
             elif public:
                 ports["open"] = int(public[1])
-            elif page := re.search(r"the operator's page is there.*?127\.0\.0\.1:(\d+)", line):
+            elif page := re.search(r"the operator's page is listening.*?127\.0\.0\.1:(\d+)", line):
                 ports["page"] = int(page[1])
             if len(ports) == expected_ports:
                 ready.set()

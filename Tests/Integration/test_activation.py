@@ -150,8 +150,8 @@ def starting(relay, settings, *names):
 
 @pytest.mark.parametrize("settings, names, words", [
     ({}, ["smtp", "submission"], "'submission'; FileDescriptorName= must be"),
-    ({}, ["https"], "listen: systemd, but systemd passed no sockets on that are named smtp and smtps"),
-    ({"http.listen": ["systemd"]}, ["smtp"], "http.listen: systemd, but systemd passed no sockets on that are named https"),
+    ({}, ["https"], "listen: systemd, but systemd passed on no sockets that are named smtp and smtps"),
+    ({"http.listen": ["systemd"]}, ["smtp"], "http.listen: systemd, but systemd passed on no sockets that are named https"),
     ({}, ["smtp", "smtps+proxy"], "smtps+proxy, but proxy_networks names no load balancer"),
 ])
 def test_sockets_that_the_settings_do_not_count_on(own_relay, settings, names, words):
@@ -176,7 +176,7 @@ def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
             assert lines[-1], lines
         # Mail is taken all the same.
         unused = [line for line in lines if "no listener uses" in line]
-        assert len(unused) == 1 and "socket=https" in unused[0] and "http.listen must have systemd" in unused[0]
+        assert len(unused) == 1 and "socket=https" in unused[0] and "http.listen must be systemd" in unused[0]
         with socket.create_connection(held[0].getsockname(), timeout=DEADLINE) as client:
             client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 587\r\n")
             assert client.makefile("rb").readline().startswith(b"220 ")

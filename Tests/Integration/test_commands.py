@@ -147,7 +147,7 @@ def test_messages_listed_shown_and_waited_for(relay):
 def test_waiting_in_vain_says_what_there_is(relay):
     key = relay.create_key()
     result = relay.run("messages", "wait", "--key", key_id(key), "--timeout", "100ms", check=False)
-    assert result.returncode == 1 and "no message that matches was accepted" in result.stderr
+    assert result.returncode == 1 and "no matching message was accepted" in result.stderr
     relay.run("messages", "list")
     submit(relay, key, MESSAGE)
     result = relay.run("messages", "wait", "--key", key_id(key), "--count", "2", "--timeout", "200ms", check=False)

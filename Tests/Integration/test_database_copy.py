@@ -25,7 +25,7 @@ def copy(source, target, *options, check=True, **environment):
 
 
 def knows_postgresql():
-    return "this build knows SQLite only" not in copy("postgresql://nobody@127.0.0.1:1/none", "new.db", check=False).stderr
+    return "this build supports only SQLite" not in copy("postgresql://nobody@127.0.0.1:1/none", "new.db", check=False).stderr
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_what_can_not_be_copied_is_refused_without_a_password(relay, tmp_path):
     taken.write_text("")
     assert "is there already" in copy(database, taken, check=False).stderr
     if not knows_postgresql():
-        assert "this build knows SQLite only" in copy(database, "postgresql://relay@localhost/relay", check=False).stderr
+        assert "this build supports only SQLite" in copy(database, "postgresql://relay@localhost/relay", check=False).stderr
 
 
 def test_a_database_is_copied_to_another_file(relay, tmp_path):

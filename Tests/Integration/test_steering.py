@@ -146,6 +146,6 @@ def test_failed_ones_are_sent_again(queue):
 def test_the_doctor_shows_what_it_looks_at_on_a_terminal_only(queue):
     terminal = Terminal(queue, "doctor")
     terminal.end()
-    assert "looking at: " in terminal.text
+    assert "checking: " in terminal.text
     result = queue.run("doctor", check=False)
-    assert "looking at" not in result.stderr + result.stdout
+    assert "checking" not in result.stderr + result.stdout

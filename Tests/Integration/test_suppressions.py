@@ -151,7 +151,7 @@ def test_simulator_addresses_lead_to_entries(relay, name, reason):
 def test_commands(stopped):
     made = stopped.run("suppressions", "add", "b@Example.net", "a@example.net", "--note", "asked\x1b by phone")
     assert "Added 2 addresses to the list of live keys." in made.stderr and not made.stdout
-    assert "1 was on it already" in stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr
+    assert "1 was already on it" in stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr
     entries = listed(stopped)
     assert [e["address"] for e in entries] == ["a@example.net", "b@example.net", "c@example.net"]
     assert entries[0] == {
@@ -185,7 +185,7 @@ def test_a_complaint_is_removed_only_when_that_is_confirmed(stopped):
     assert refused.returncode == 1 and "--yes" in refused.stderr and len(listed(stopped)) == 1
     for answer, status, left in [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 0)]:
         terminal = Terminal(stopped, "suppressions", "remove", "a@example.net")
-        terminal.wait_for("a@example.net has complained about a message. Remove it from the list nevertheless? [y/N]")
+        terminal.wait_for("a@example.net has complained about a message. Remove it from the list anyway? [y/N]")
         terminal.type(answer)
         assert terminal.end() == status and len(listed(stopped)) == left
     put_back()

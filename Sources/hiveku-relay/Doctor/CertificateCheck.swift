@@ -4,11 +4,11 @@ import NIOOpenSSL
 import RelayCore
 import Settings
 
-/// Looks at the certificates that the settings name.
+/// Checks the certificates that the settings name.
 struct CertificateCheck: Sendable {
     struct Result: Sendable {
         var findings: [Finding]
-        /// Of those that could be loaded.
+        /// The fingerprints of the certificates that could be loaded.
         var fingerprints: [String] = []
     }
 
@@ -20,7 +20,7 @@ struct CertificateCheck: Sendable {
         return result ?? Result(findings: [Judge.failed(.certificate, "the files could not be read in time")])
     }
 
-    /// Each pair by itself, so that one that is no good does not hide another.
+    /// Reads each pair separately, so that one with a mistake does not hide the others.
     private func read() -> Result {
         let pairs = Array(zip(settings.tls.certificates, settings.tls.privateKeys))
         guard !pairs.isEmpty else { return Result(findings: [Judge.certificateNotSet]) }

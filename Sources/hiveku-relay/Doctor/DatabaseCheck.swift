@@ -9,7 +9,7 @@ import SQLiteStore
     import Musl
 #endif
 
-/// Looks at the file of an SQLite database, and into it.
+/// Checks the file of an SQLite database, and its content.
 struct DatabaseCheck: DatabaseInspection {
     let path: String
     let storage: StoragePolicy
@@ -22,7 +22,7 @@ struct DatabaseCheck: DatabaseInspection {
 
     func look() async -> [Finding] {
         let late = StoreError.unavailable("no answer within \(Doctor.patience.components.seconds) seconds")
-        // Before it is opened: SQLite makes files beside it.
+        // Look at permissions before the database is opened, because SQLite creates files beside it.
         let permissions = await within(Doctor.patience) { await onOwnThread { self.permissions() } } ?? []
         let found = await within(Doctor.patience) { await open() } ?? (nil, .failed(late))
         let disk = await within(Doctor.patience) { await onOwnThread { self.disk() } }
@@ -55,7 +55,8 @@ struct DatabaseCheck: DatabaseInspection {
         return try SQLiteStore(examining: path)
     }
 
-    /// The store is used for this alone: when time is up, all that it does is broken off.
+    /// Checks the database's integrity. The store serves only this check: when the time is up, everything that it does
+    /// is cancelled.
     private func integrity(of store: SQLiteStore) async -> IntegritySighting {
         let sighting = await within(Doctor.patience) { () -> IntegritySighting in
             do {
@@ -92,7 +93,7 @@ struct DatabaseCheck: DatabaseInspection {
         return String(cString: name)
     }
 
-    /// Of the file system that the database is on, or is to be on.
+    /// Checks the file system that the database is on, or will be on.
     private func disk() -> [Finding] {
         var place = directory
         var status = statvfs()
@@ -114,7 +115,7 @@ struct DatabaseCheck: DatabaseInspection {
 }
 
 extension FileStatus {
-    /// Nil when there is no such file.
+    /// Nil if there is no such file.
     init?(of path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -3,14 +3,14 @@ import InternetMessage
 import RelayCore
 import Settings
 
-/// Looks at a database and into it. Makes and changes nothing.
+/// Inspects a database and its content. Creates and changes nothing.
 protocol DatabaseInspection: Sendable {
-    /// A store to read records from; nil where that is not possible, for a reason that ``look()`` tells.
+    /// Opens a store to read records from. Nil if that is not possible; ``look()`` reports the reason.
     func records() async -> (any RelayStore)?
     func look() async -> [Finding]
 }
 
-/// Looks at everything at the same time, each thing for so long at most, and tells it in a fixed order.
+/// Makes all checks at the same time, each with a time limit, and reports the findings in a fixed order.
 struct Doctor: Sendable {
     let settings: RelaySettings
     let environment: [String: String]
@@ -19,7 +19,7 @@ struct Doctor: Sendable {
     static let patience = Duration.seconds(10)
 
     func findings() async -> [Finding] {
-        // What several of them look at.
+        // The checks that share these results await them.
         let certificates = Task { await CertificateCheck(settings: settings, clock: clock).look() }
         let database: any DatabaseInspection =
             switch settings.database {

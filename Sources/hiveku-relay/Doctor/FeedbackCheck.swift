@@ -5,7 +5,7 @@ import Logging
 import RelayCore
 import Settings
 
-/// Looks whether what became of live mail is heard of.
+/// Checks whether SES's events about live mail arrive.
 struct FeedbackCheck: Sendable {
     let settings: RelaySettings
     let environment: [String: String]
@@ -38,7 +38,7 @@ struct FeedbackCheck: Sendable {
         return state ?? .failure(SQSFailure(.unreachable, "it does not answer"))
     }
 
-    /// False where nobody can tell; what keeps them from it is told elsewhere.
+    /// Whether there are live keys. False if that can't be found out; another check reports why.
     private func hasLiveKeys() async -> Bool {
         guard let records else { return false }
         let now = clock.now()

@@ -7,7 +7,7 @@ import RelayCore
     import Musl
 #endif
 
-/// Looks up the relay's own name.
+/// Looks up the relay's own host name.
 enum HostNameCheck {
     static func look(at name: String) async -> Finding {
         let resolution = await within(Doctor.patience) { await onOwnThread { resolve(name) } }
@@ -43,11 +43,11 @@ enum HostNameCheck {
 }
 
 extension IPAddress {
-    /// Nil for addresses of other kinds.
+    /// Nil for addresses of other families than IPv4 and IPv6.
     fileprivate init?(_ address: UnsafeMutablePointer<sockaddr>) {
         switch CInt(address.pointee.sa_family) {
         case AF_INET:
-            // The family says what stands there.
+            // The family says which structure the memory holds.
             let four = UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self)
             self.init(bytes: withUnsafeBytes(of: four.sin_addr) { Array($0) })
         case AF_INET6:

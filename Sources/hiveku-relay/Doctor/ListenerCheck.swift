@@ -9,10 +9,10 @@ struct ListenerCheck: Sendable {
 
     /// A listener, as far as the settings say where it is.
     private struct Subject: Sendable {
-        /// As the settings write it.
+        /// The listener as the settings write it.
         let text: String
         let language: ListenerVisit.Language
-        /// Nil where nobody knows where to connect.
+        /// Nil if it is not known where to connect.
         let place: ListenerVisit.Place?
         let takesProxyHeader: Bool
     }
@@ -35,7 +35,8 @@ struct ListenerCheck: Sendable {
         settings.listen.flatMap(subjects) + settings.http.listen.compactMap(subject)
     }
 
-    /// Which sockets systemd has bound the settings do not say: those of the units as they come.
+    /// The settings do not say which sockets systemd has bound. The sockets of the units as they are shipped are
+    /// assumed.
     private func subjects(of listener: RelaySettings.Listener) -> [Subject] {
         switch listener {
         case .address(let security, let host, let port, let proxy):
@@ -51,7 +52,7 @@ struct ListenerCheck: Sendable {
         }
     }
 
-    /// Nil for the sockets of systemd: which units for HTTP are in use is not known.
+    /// Nil for the sockets of systemd: it is not known which units for HTTP are in use.
     private func subject(of listener: RelaySettings.HTTP.Listener) -> Subject? {
         switch listener {
         case .address(let security, let host, let port, let proxy):

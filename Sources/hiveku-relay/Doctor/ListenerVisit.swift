@@ -9,8 +9,8 @@ import Settings
     import Musl
 #endif
 
-/// One short conversation with a listener of the relay, on a socket that blocks: over SMTP up to the end of the TLS handshake, over
-/// HTTP up to the answer.
+/// One short conversation with a listener of the relay, on a blocking socket. Over SMTP it goes up to the end of the
+/// TLS handshake, over HTTP up to the response.
 struct ListenerVisit: ~Copyable {
     /// Where to connect.
     enum Place: Sendable {
@@ -18,7 +18,7 @@ struct ListenerVisit: ~Copyable {
         case unix(path: String)
     }
 
-    /// What is spoken there.
+    /// The protocol that is spoken there.
     enum Language: Sendable {
         case smtp(RelaySettings.Listener.Security)
         case http(RelaySettings.HTTP.Listener.Security)
@@ -33,8 +33,9 @@ struct ListenerVisit: ~Copyable {
     }
 
     /// - Parameters:
-    ///   - balancers: nil where no PROXY header is needed. Else the visit begins with one, if this machine is among them.
-    ///   - serverName: what the server is asked for (SNI).
+    /// - balancers: nil if no PROXY header is needed. Otherwise the conversation begins with one if this machine is
+    ///   among them.
+    /// - serverName: the name to ask the server for (SNI).
     static func sighting(
         at place: Place, speaking language: Language, balancers: [NetworkBlock]?, serverName: String
     ) -> ListenerSighting {
@@ -54,7 +55,7 @@ struct ListenerVisit: ~Copyable {
                 guard let own = visit.ownAddress, balancers.contains(where: { $0.contains(own) }) else {
                     return .takesBalancersOnly
                 }
-                // A connection of the load balancer's own: the header of version 1 without a client.
+                // As a load balancer's own connection: a header of version 1 that names no client.
                 try visit.say("PROXY UNKNOWN")
             }
             switch language {
@@ -80,13 +81,13 @@ struct ListenerVisit: ~Copyable {
             guard answer.hasPrefix("220") else { return .tlsFailed(answer) }
             if let failure = startTLS(serverName) { return .tlsFailed(failure) }
         }
-        // Out of politeness: what it answers does not matter any more.
+        // QUIT is only polite: the reply does not matter any more.
         try? say("QUIT")
         guard let tls else { return .withoutSTARTTLS }
         return .works(tls.certificate)
     }
 
-    /// Asks for the description of the API, which needs no key.
+    /// Requests the API's description, which needs no key.
     private mutating func speakHTTP(
         _ security: RelaySettings.HTTP.Listener.Security, _ serverName: String
     ) throws(Failure) -> ListenerSighting {
@@ -97,7 +98,7 @@ struct ListenerVisit: ~Copyable {
         return tls.map { .works($0.certificate) } ?? .worksInClear
     }
 
-    /// Why not; nil if it worked.
+    /// Starts TLS. Returns the reason if that fails; nil if it worked.
     private mutating func startTLS(_ serverName: String) -> String? {
         do throws(TLSError) {
             tls = try TLSProbe(descriptor: descriptor, serverName: serverName)
@@ -109,7 +110,7 @@ struct ListenerVisit: ~Copyable {
 
     // MARK: Lines
 
-    /// The lines of one reply (RFC 5321 section 4.2.1), without their ends.
+    /// The lines of one reply (RFC 5321 section 4.2.1), without their line ends.
     private mutating func reply() throws(Failure) -> [String] {
         var lines: [String] = []
         while lines.count < 100 {
@@ -129,7 +130,7 @@ struct ListenerVisit: ~Copyable {
             }
             guard pending.count < 2_000 else { throw Failure(why: "it speaks another protocol") }
             let bytes = try receive()
-            guard !bytes.isEmpty else { throw Failure(why: "it ended the connection without a word") }
+            guard !bytes.isEmpty else { throw Failure(why: "it closed the connection without a reply") }
             pending += bytes
         }
     }
@@ -203,17 +204,17 @@ struct ListenerVisit: ~Copyable {
         return descriptor
     }
 
-    /// Also for connecting, see socket(7).
+    /// Sets the socket's time-outs, which also limit connecting (see socket(7)).
     private static func setPatience(_ descriptor: CInt) {
-        // A struct timeval of 5 s. Its Swift type is not to be had in every build: with the runtime linked in, the compiler
-        // takes it for a part of a module that cannot be imported.
+        // A struct timeval of 5 s. Its Swift type is not available in every build: with the runtime linked in, the
+        // compiler takes it for a part of a module that cannot be imported.
         var patience: (seconds: Int, microseconds: Int) = (5, 0)
         let size = socklen_t(MemoryLayout.size(ofValue: patience))
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
     }
 
-    /// The address that the relay sees: of this end of the connection.
+    /// The address that the relay sees as the client's: the local end of the connection.
     private var ownAddress: IPAddress? {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -228,7 +229,7 @@ struct ListenerVisit: ~Copyable {
         return IPAddress(String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
     }
 
-    /// Who listens on all addresses is to be found on the machine's own.
+    /// A server that listens on all addresses can be reached on the machine's own.
     private static func reachable(_ host: String) -> String {
         switch host {
         case "0.0.0.0": "127.0.0.1"

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Says what is still being looked at.
+/// Shows which checks are still running.
 final class Progress: Sendable {
     private let line = ProgressLine()
     private let waiting: Mutex<[String]>
@@ -17,7 +17,7 @@ final class Progress: Sendable {
     private func show(_ change: (inout [String]) -> Void) {
         waiting.withLock { waiting in
             change(&waiting)
-            line.show(waiting.isEmpty ? "" : "looking at: " + waiting.joined(separator: ", "))
+            line.show(waiting.isEmpty ? "" : "checking: " + waiting.joined(separator: ", "))
         }
     }
 }

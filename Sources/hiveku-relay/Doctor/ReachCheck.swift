@@ -7,11 +7,12 @@ import Foundation
     import Musl
 #endif
 
-/// Looks whether the relay's user, who owns the directory of its state, may read what the settings name.
+/// Checks whether the relay's user can read the files that the settings name. That user is the owner of the state
+/// directory.
 struct ReachCheck: Sendable {
     private let user: Account
 
-    /// Nil when there is no such directory yet.
+    /// Nil if there is no such directory yet.
     init?(directory: String) {
         guard let status = FileStatus(of: directory) else { return nil }
         user = Account(owner: status)
@@ -19,7 +20,7 @@ struct ReachCheck: Sendable {
 
     func look(_ subject: Finding.Subject, at path: String) -> Finding? {
         let path = URL(fileURLWithPath: path).path
-        // Of a link, also the way to where it leads: certbot's are such.
+        // For a symbolic link, check the path to its target too: certbot's certificates are links.
         guard let real = realpath(path, nil) else { return nil }
         defer { free(real) }
         let directories = ReachCheck.directories(path) + ReachCheck.directories(String(cString: real))
@@ -27,7 +28,7 @@ struct ReachCheck: Sendable {
         return Judge.reach(subject, file, through: directories.compactMap { FileStatus(of: $0) }, by: user)
     }
 
-    /// Outermost first.
+    /// The directories on the path to a file, outermost first.
     private static func directories(_ path: String) -> [String] {
         var directories: [String] = []
         var place = (path as NSString).deletingLastPathComponent

@@ -1,7 +1,7 @@
 import Diagnosis
 import RelayCore
 
-/// Looks at what waits.
+/// Checks the queue.
 struct QueueCheck: Sendable {
     let records: (any RelayStore)?
     let clock: any RelayClock
@@ -13,7 +13,7 @@ struct QueueCheck: Sendable {
     }
 }
 
-/// Looks at the keys.
+/// Checks the keys.
 struct KeyRecordsCheck: Sendable {
     let records: (any RelayStore)?
     let clock: any RelayClock
@@ -28,7 +28,7 @@ struct KeyRecordsCheck: Sendable {
     }
 }
 
-/// What `question` comes to, in time; else why not.
+/// Runs `question`, with a time limit. If it fails, the findings say why.
 private func answer(
     _ subject: Finding.Subject, _ question: @escaping @Sendable () async throws -> [Finding]
 ) async -> [Finding] {

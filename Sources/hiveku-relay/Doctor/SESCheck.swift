@@ -5,10 +5,10 @@ import RelayCore
 import SESTransport
 import Settings
 
-/// Asks SES what the relay will meet with there, where there are keys that send through it.
+/// Asks SES about what the relay depends on, if there are keys that send through it.
 struct SESCheck: Sendable {
     let settings: RelaySettings.SES
-    /// From whom reports to senders are; nil: there are none.
+    /// The address that reports to senders come from; nil if there are no reports.
     let bouncesFrom: String?
     let environment: [String: String]
     let records: (any RelayStore)?
@@ -32,7 +32,7 @@ struct SESCheck: Sendable {
         }
     }
 
-    /// What the live keys send from; nil where the database does not tell.
+    /// The domains that the live keys send from; nil if the database can't say.
     private func domains() async -> (hasLiveKeys: Bool, names: [String])? {
         guard let records else { return nil }
         do {
@@ -91,7 +91,7 @@ struct SESCheck: Sendable {
     }
 }
 
-/// One question after the other: SES takes about one of this kind a second.
+/// Asks one question after the other: SES allows about one request of this kind per second.
 private struct IdentityQuestions {
     let transport: SESTransport
     let region: String

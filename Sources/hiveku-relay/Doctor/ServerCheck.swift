@@ -2,7 +2,7 @@ import Diagnosis
 import RelayCore
 import Settings
 
-/// Looks at a PostgreSQL server, and into the relay's database on it.
+/// Checks a PostgreSQL server, and the relay's database on it.
 struct ServerCheck: DatabaseInspection {
     let place: PostgreSQLPlace
     let settings: RelaySettings
@@ -11,7 +11,7 @@ struct ServerCheck: DatabaseInspection {
     func records() async -> (any RelayStore)? {
         guard case .answered(let found) = await examine(), found.schema == found.knownSchema else { return nil }
         return await within(Doctor.patience) { () -> (any RelayStore)? in
-            // With the tables as they are to be, opening it makes and migrates nothing.
+            // The tables are up to date here, so opening the store creates and migrates nothing.
             await onOwnThread { try? openStore(settings, for: .command, now: clock.now()) }
         } ?? nil
     }

@@ -7,11 +7,12 @@ import Settings
 struct FeedbackCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "feedback",
-        abstract: "Hear from SES what became of messages: what to set up at AWS, and whether it works.",
+        abstract: "Receive SES's events about messages: set them up at AWS, and check that they arrive.",
         discussion: """
-            SES takes a message, and tells later whether it was delivered, bounced or marked as spam. It tells that through \
-            a configuration set, an SNS topic and an SQS queue, which the relay reads. Nothing has to reach the relay from \
-            outside, and the queue keeps events for 14 days while the relay is down.
+            SES accepts a message, and reports later whether it was delivered, bounced or marked as spam. It sends \
+            these events through a configuration set, an SNS topic and an SQS queue, which the relay reads. No \
+            connection to the relay from outside is needed, and the queue keeps events for 14 days while the relay is \
+            down.
 
             1. Print the template and deploy it in the region of SES:
 
@@ -33,11 +34,11 @@ struct FeedbackCommand: AsyncParsableCommand {
 
     struct Template: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print a CloudFormation template with all that is needed at AWS.",
+            abstract: "Print a CloudFormation template with everything that is needed at AWS.",
             discussion: """
-                It makes the SES configuration set with its event destination, the SNS topic, the SQS queue with its policy \
-                and dead letter queue, and the IAM policy of the relay. Its outputs hold the lines for relay.yaml. \
-                'hiveku-relay feedback --help' tells the whole way.
+                It creates the SES configuration set with its event destination, the SNS topic, the SQS queue with its \
+                policy and dead letter queue, and the IAM policy of the relay. Its outputs hold the lines for \
+                relay.yaml. 'hiveku-relay feedback --help' lists all steps.
                 """)
 
         func run() throws { try Output.write(Array(FeedbackTemplate.text.utf8)) }
@@ -45,10 +46,11 @@ struct FeedbackCommand: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Tell whether SES's events arrive.",
+            abstract: "Show whether SES's events arrive.",
             discussion: """
-                In JSON, state is off (no queue is set), failing (the queue can't be read), idle (the relay does not ask it), \
-                silent (live mail was sent, and nothing was heard of it), untried (there was nothing to hear of yet) or working.
+                In JSON, state is off (no queue is set), failing (the queue can't be read), idle (the relay does not \
+                ask it), silent (live mail was sent, and no events about it have arrived), untried (no events were \
+                expected yet) or working.
                 """)
 
         @Flag(help: "Print one JSON document.") var json = false
@@ -76,7 +78,7 @@ struct FeedbackCommand: AsyncParsableCommand {
             if let url = settings.feedback.queueURL {
                 lines.append("queue: \(url) (region \(settings.feedbackRegion ?? "unknown"))")
                 if settings.ses.configurationSet == nil {
-                    lines.append("  ses.configuration_set is not set; SES tells of messages with one only")
+                    lines.append("  ses.configuration_set is not set; SES sends events only for messages that have one")
                 }
             }
             let told = { (time: Timestamp?) in
@@ -92,13 +94,13 @@ struct FeedbackCommand: AsyncParsableCommand {
         private func sentence(_ state: FeedbackStanding.State) -> String {
             switch state {
             case .off:
-                "feedback.queue_url is not set, so what became of live mail is not known; 'hiveku-relay feedback --help' tells how to set it up"
-            case .failing: "the queue can't be read; the relay goes on by itself once it can"
+                "feedback.queue_url is not set, so the outcome of live mail is not known; 'hiveku-relay feedback --help' says how to set it up"
+            case .failing: "the queue can't be read; the relay keeps trying and continues when it can"
             case .idle:
                 "the relay does not read the queue; start it, or restart it after a change of feedback.queue_url"
             case .silent:
-                "live mail was sent, and SES tells nothing about it; 'hiveku-relay doctor' says what to look at"
-            case .untried: "the queue is read; there was nothing to hear of yet"
+                "live mail was sent, and no events about it arrive; 'hiveku-relay doctor' says what to check"
+            case .untried: "the queue is read; no events were expected yet"
             case .working: "events arrive"
             }
         }

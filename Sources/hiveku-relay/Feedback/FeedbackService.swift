@@ -6,7 +6,7 @@ import ServiceLifecycle
 import Settings
 import Telemetry
 
-/// Runs the consumer of the queue in which SES tells what became of messages.
+/// Runs the consumer of the SQS queue that SES's events arrive in.
 struct FeedbackService: Service {
     let consumer: FeedbackConsumer
     let client: SQSClient
@@ -16,7 +16,7 @@ struct FeedbackService: Service {
         await client.shutdown()
     }
 
-    /// None where no queue is set.
+    /// Empty if no queue is set.
     static func services(
         _ settings: RelaySettings, store: any RelayStore, metrics: RelayMetrics?, environment: [String: String],
         clock: any RelayClock, logger: Logger
@@ -40,7 +40,7 @@ struct FeedbackService: Service {
 }
 
 extension SQSQueue {
-    /// Nil where no queue is set.
+    /// Nil if no queue is set.
     init?(_ settings: RelaySettings) throws(SQSQueueError) {
         guard let url = settings.feedback.queueURL, let region = settings.feedbackRegion else { return nil }
         try self.init(url: url, region: region, endpoint: settings.feedback.endpoint)

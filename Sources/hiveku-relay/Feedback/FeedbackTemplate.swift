@@ -1,4 +1,4 @@
-/// What has to exist at AWS so that SES tells the relay what became of messages.
+/// The AWS resources that are needed for SES's events about messages to reach the relay.
 enum FeedbackTemplate {
     /// A template for CloudFormation. Linted by `Tests/Integration/test_feedback.py`.
     static let text = #"""
@@ -17,11 +17,11 @@ enum FeedbackTemplate {
           RelayUser:
             Type: String
             Default: ""
-            Description: The IAM user whose access key the relay has. The policy is attached to it. Empty - attach the policy yourself.
+            Description: The IAM user whose access key the relay has. The policy is attached to it. If empty, attach the policy yourself.
           RelayRole:
             Type: String
             Default: ""
-            Description: The IAM role that the relay's machine has. The policy is attached to it. Empty - there is none.
+            Description: The IAM role that the relay's machine has. The policy is attached to it. Empty if there is none.
 
         Conditions:
           HasUser: !Not [!Equals [!Ref RelayUser, ""]]
@@ -35,7 +35,7 @@ enum FeedbackTemplate {
 
           EventDestination:
             Type: AWS::SES::ConfigurationSetEventDestination
-            # SES tries the topic when the destination is made.
+            # SES publishes to the topic to test it when the destination is created.
             DependsOn: TopicPolicy
             Properties:
               ConfigurationSetName: !Ref ConfigurationSet
@@ -78,7 +78,7 @@ enum FeedbackTemplate {
             UpdateReplacePolicy: Delete
             Properties:
               QueueName: !Sub "${Name}-feedback"
-              # 14 days: the relay may be down for so long without losing an event.
+              # 14 days: the relay can be down for that long without losing an event.
               MessageRetentionPeriod: 1209600
               ReceiveMessageWaitTimeSeconds: 20
               VisibilityTimeout: 120
@@ -87,7 +87,7 @@ enum FeedbackTemplate {
                 deadLetterTargetArn: !GetAtt DeadLetterQueue.Arn
                 maxReceiveCount: 20
 
-          # What the relay could not store, again and again. Redrive it to the queue once the cause is gone.
+          # Messages that the relay has failed to store 20 times. Redrive them to the queue once the cause is gone.
           DeadLetterQueue:
             Type: AWS::SQS::Queue
             DeletionPolicy: Delete
@@ -97,7 +97,7 @@ enum FeedbackTemplate {
               MessageRetentionPeriod: 1209600
               SqsManagedSseEnabled: true
 
-          # Only the topic may send: who can write into the queue can make up bounces.
+          # Only the topic may send: anyone who can write into the queue can invent bounces.
           QueuePolicy:
             Type: AWS::SQS::QueuePolicy
             Properties:
@@ -135,7 +135,7 @@ enum FeedbackTemplate {
           RelayPolicy:
             Type: AWS::IAM::ManagedPolicy
             Properties:
-              Description: What the Hiveku Relay may do - send through SES and read what becomes of it.
+              Description: What the Hiveku Relay may do - send through SES and read SES's events.
               Users: !If [HasUser, [!Ref RelayUser], !Ref AWS::NoValue]
               Roles: !If [HasRole, [!Ref RelayRole], !Ref AWS::NoValue]
               PolicyDocument:
@@ -147,7 +147,7 @@ enum FeedbackTemplate {
                     Resource:
                       - !Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*"
                       - !Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:configuration-set/${Name}"
-                  # The relay keeps to the account's rate; doctor looks at the identities.
+                  # The relay reads the account's rate; doctor reads the identities.
                   - Sid: Look
                     Effect: Allow
                     Action: [ses:GetAccount, ses:GetEmailIdentity, ses:ListEmailIdentities]
@@ -170,10 +170,10 @@ enum FeedbackTemplate {
             Description: For ses.configuration_set.
             Value: !Ref ConfigurationSet
           DeadLetterQueueUrl:
-            Description: Where messages are that the relay could not store.
+            Description: The queue of messages that the relay could not store.
             Value: !Ref DeadLetterQueue
           RelayPolicyArn:
-            Description: The policy to attach to the relay's user or role, where no parameter has named it.
+            Description: The policy to attach to the relay's user or role if no parameter names it.
             Value: !Ref RelayPolicy
           RelaySettings:
             Description: The lines for relay.yaml. Restart the relay afterwards.
