@@ -84,7 +84,8 @@ extension Judge {
         guard certificate.intermediates == 0 else { return nil }
         return .warning(
             .certificate, "\(certificate.source) has no intermediate certificate: many clients can't verify it",
-            remedy: "use the file with the whole chain (certbot's fullchain.pem), with the relay's own certificate first. "
+            remedy:
+                "use the file with the whole chain (certbot's fullchain.pem), with the relay's own certificate first. "
                 + "If a root that clients know has issued it directly, nothing needs to be done")
     }
 

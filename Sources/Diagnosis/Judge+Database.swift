@@ -50,7 +50,8 @@ extension Judge {
         case .opened(let schema, let known) where schema < known:
             return .warning(
                 .database, "\(path) has the schema of an older relay, version \(schema) of \(known)",
-                remedy: "restart the relay, which migrates it and keeps a copy of the file: systemctl restart hiveku-relay"
+                remedy:
+                    "restart the relay, which migrates it and keeps a copy of the file: systemctl restart hiveku-relay"
             )
         case .opened(let schema, _): return .ok(.database, "\(path) opens, its schema has version \(schema)")
         }

@@ -40,7 +40,8 @@ extension Judge {
             return [
                 .problem(
                     .feedback, "the queue \(url) can't be read: \(failure.explanation)",
-                    remedy: "fix the cause that is named; until then SQS keeps the events for the queue's retention period")
+                    remedy:
+                        "fix the cause that is named; until then SQS keeps the events for the queue's retention period")
             ]
         case .success(let state):
             var findings: [Finding] = []
@@ -93,7 +94,12 @@ extension Judge {
                         "events should arrive within minutes. Check that ses.configuration_set is the one of the CloudFormation stack, that its event destination is enabled, and that the queue is subscribed to the topic"
                 )
             ]
-        case .untried: return [.ok(.feedback, "the queue is read; there are no events yet, and no live mail that should have caused any")]
+        case .untried:
+            return [
+                .ok(
+                    .feedback,
+                    "the queue is read; there are no events yet, and no live mail that should have caused any")
+            ]
         case .working:
             return [.ok(.feedback, "events arrive (\(times))")]
                 + (status.waiting >= Feedback.mostWaiting / 2

@@ -12,7 +12,8 @@ extension Judge {
     public static func hostname(_ name: String, _ resolution: Resolution, own: [IPAddress]) -> Finding {
         guard name.contains("."), name.lowercased() != "localhost.localdomain" else {
             return .warning(
-                .hostname, "'\(name)' is not a fully qualified name; it is used in the greeting and in the Received fields",
+                .hostname,
+                "'\(name)' is not a fully qualified name; it is used in the greeting and in the Received fields",
                 remedy: "set hostname to the name that clients connect to, such as smtp.example.com")
         }
         switch resolution {

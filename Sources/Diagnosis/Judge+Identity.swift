@@ -35,7 +35,8 @@ extension Judge {
                 .identity, "SES has no identity for \(domain) in \(region): mail from it fails",
                 remedy:
                     "aws sesv2 create-email-identity --email-identity \(domain) --region \(region), then publish the "
-                    + "CNAME records that it prints; if each sending address is verified separately, nothing needs to be done")
+                    + "CNAME records that it prints; if each sending address is verified separately, nothing needs to be done"
+            )
         ]
     }
 
@@ -43,7 +44,8 @@ extension Judge {
         let status = state.verification.map { " (\($0))" } ?? ""
         return .problem(
             .identity, "\(name) is not verified for sending in \(region)\(status): mail from it fails",
-            remedy: "publish the CNAME records that this command prints: aws sesv2 get-email-identity --email-identity \(name) "
+            remedy:
+                "publish the CNAME records that this command prints: aws sesv2 get-email-identity --email-identity \(name) "
                 + "--region \(region) (DkimAttributes, Tokens)")
     }
 
@@ -83,6 +85,7 @@ extension Judge {
     /// Reports the domains that SES was not asked about.
     public static func notAsked(_ domains: [String], because reason: String) -> Finding {
         .skipped(
-            .identity, "not asked about \(list(domains)): \(reason)", remedy: "check them in the SES console (Identities)")
+            .identity, "not asked about \(list(domains)): \(reason)",
+            remedy: "check them in the SES console (Identities)")
     }
 }

@@ -19,7 +19,9 @@ extension Judge {
         }
         let open = inUse.filter { $0.environment == .live && $0.domains.isEmpty }.map(\.id.text)
         let note =
-            open.isEmpty ? "" : "; these may send from any domain (hiveku-relay keys update ID --allow-domain restricts them): \(list(open))"
+            open.isEmpty
+            ? ""
+            : "; these may send from any domain (hiveku-relay keys update ID --allow-domain restricts them): \(list(open))"
         return findings + [.ok(.keys, "keys in use: \(numbers.joined(separator: ", "))\(note)")]
     }
 

@@ -20,7 +20,8 @@ extension Judge {
                     .queue,
                     "a \(depth.lane.rawValue) message has been \(depth.state.rawValue) for \((now - oldest).spelled)",
                     remedy:
-                        "hiveku-relay messages list --state \(depth.state.rawValue), then hiveku-relay messages show ID says why"))
+                        "hiveku-relay messages list --state \(depth.state.rawValue), then hiveku-relay messages show ID says why"
+                ))
         }
         guard findings.isEmpty else { return findings }
         return [.ok(.queue, depths(status))]

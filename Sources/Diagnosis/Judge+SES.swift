@@ -111,13 +111,17 @@ extension Judge {
     static func clock(_ reading: ClockReading?) -> Finding {
         guard let reading else {
             return .skipped(
-                .clock, "SES's response has no date to compare the clock with", remedy: "check that the clock is synchronised: timedatectl"
+                .clock, "SES's response has no date to compare the clock with",
+                remedy: "check that the clock is synchronised: timedatectl"
             )
         }
         let off = abs(reading.ahead)
         let found = "this machine's clock is \(off.spelled) \(reading.ahead > .zero ? "ahead of" : "behind") SES's"
-        let remedy = "synchronise it: timedatectl set-ntp true, then check with timedatectl timesync-status or chronyc tracking"
-        if off > clockLimit { return .problem(.clock, "\(found): AWS refuses the requests that are signed with it", remedy: remedy) }
+        let remedy =
+            "synchronise it: timedatectl set-ntp true, then check with timedatectl timesync-status or chronyc tracking"
+        if off > clockLimit {
+            return .problem(.clock, "\(found): AWS refuses the requests that are signed with it", remedy: remedy)
+        }
         if off > clockWarning { return .warning(.clock, found, remedy: remedy) }
         return .ok(.clock, off < .seconds(2) ? "this machine's clock agrees with SES's" : found)
     }

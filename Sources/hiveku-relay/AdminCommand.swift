@@ -60,7 +60,8 @@ struct AdminLogin: AsyncParsableCommand {
             printError("  ssh -N -L \(port):\(socket) \(settings.hostname)")
             printError("")
         }
-        printError("Then open this link in the browser. It works once, until \(brief(link.until).suffix(8).prefix(5)) UTC:")
+        printError(
+            "Then open this link in the browser. It works once, until \(brief(link.until).suffix(8).prefix(5)) UTC:")
         printError("")
         print(link.url(place.origin))
     }

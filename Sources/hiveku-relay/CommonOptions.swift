@@ -50,7 +50,8 @@ struct CommonOptions: ParsableArguments {
                 || FileManager.default.isWritableFile(atPath: settings.stateDirectory)
             guard isThere else {
                 throw CommandError(
-                    "there is no database at \(file); start the relay once, which creates it, or name the relay's settings with --config")
+                    "there is no database at \(file); start the relay once, which creates it, or name the relay's settings with --config"
+                )
             }
         }
         try RelayUser.become(ownerOf: settings.stateDirectory)

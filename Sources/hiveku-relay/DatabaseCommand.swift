@@ -48,7 +48,8 @@ struct DatabaseCopy: AsyncParsableCommand {
         help: ArgumentHelp(
             "What to copy: the path of an SQLite file, or postgresql://user@host/name.", valueName: "database"))
     var from: String
-    @Option(help: ArgumentHelp("What to copy to: a path or a URI, as for --from.", valueName: "database")) var to: String
+    @Option(help: ArgumentHelp("What to copy to: a path or a URI, as for --from.", valueName: "database")) var to:
+        String
     @Flag(help: "Print what was copied as one JSON document.") var json = false
 
     func validate() throws {

@@ -44,11 +44,13 @@ struct KeysCreate: AsyncParsableCommand {
         try await store.insertKey(StoredKey(key: key, digest: secret.digest))
         try reveal(secret, of: KeyRecord(key: key, usage: KeyUsage()), json: json)
         if !json {
-            printError("Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown only this once.")
+            printError(
+                "Created the \(environment.rawValue) key \(key.id) '\(printable(name))'. It is shown only this once.")
         }
         if !key.canSend {
             let scopes = key.scopes.union([.send]).map { " --scope \($0.rawValue)" }.sorted().joined()
-            printError("It has no scope and can't send yet. To let it send: hiveku-relay keys update \(key.id)\(scopes)")
+            printError(
+                "It has no scope and can't send yet. To let it send: hiveku-relay keys update \(key.id)\(scopes)")
         }
     }
 }
@@ -165,7 +167,10 @@ struct KeysList: AsyncParsableCommand {
             are unused, failing, at their limits or about to expire, or with too many bounces or complaints.
             """)
 
-    @Option(help: "Only keys that have not been used for this long, such as 30d. A key that was never used counts from its creation.") var unused: TimeSpan?
+    @Option(
+        help:
+            "Only keys that have not been used for this long, such as 30d. A key that was never used counts from its creation."
+    ) var unused: TimeSpan?
     @Flag(help: "Revoked keys too.") var all = false
     @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
@@ -232,7 +237,9 @@ struct KeysShow: AsyncParsableCommand {
             ("Created", key.createdAt.rfc3339),
             ("Expires", key.expiresAt?.rfc3339 ?? "never"),
         ]
-        if key.webhooksForAll { rows.append(("Webhooks", "get events about the messages of all \(key.environment.rawValue) keys")) }
+        if key.webhooksForAll {
+            rows.append(("Webhooks", "get events about the messages of all \(key.environment.rawValue) keys"))
+        }
         if let revokedAt = key.revokedAt { rows.append(("Revoked", revokedAt.rfc3339)) }
         rows += [
             ("Last used", usage.lastUsedAt?.rfc3339 ?? "never"),
@@ -317,7 +324,8 @@ struct KeysRotate: AsyncParsableCommand {
             """)
 
     @Argument(help: "The key's public id.") var id: KeyID
-    @Option(help: "How long the old secret keeps working, for example 24h; 0s ends it at once.") var grace: String = "24h"
+    @Option(help: "How long the old secret keeps working, for example 24h; 0s ends it at once.") var grace: String =
+        "24h"
     @Flag(help: "Print the key and its rules as one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
@@ -343,7 +351,9 @@ struct KeysRotate: AsyncParsableCommand {
         try await store.rotateKey(id, digest: secret.digest, previousUntil: end)
         try reveal(secret, of: record, json: json)
         if !json {
-            printError("The key \(id) has a new secret, which is shown only this once. The old one works until \(end.rfc3339).")
+            printError(
+                "The key \(id) has a new secret, which is shown only this once. The old one works until \(end.rfc3339)."
+            )
         }
     }
 }
@@ -376,7 +386,8 @@ struct KeysRevoke: AsyncParsableCommand {
 
 struct KeysCheck: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Check whether a key would be accepted, or which rule would refuse it, without sending.",
+        commandName: "check",
+        abstract: "Check whether a key would be accepted, or which rule would refuse it, without sending.",
         discussion: """
             Exits with 0 if the key would be accepted, with 1 if not. To keep the key out of the shell's history, pass \
             - and give it on standard input.

@@ -197,7 +197,10 @@ struct MessagesWait: AsyncParsableCommand {
     @Option(help: "Only messages of this key.") var key: KeyID?
     @Option(help: "Only messages with exactly this subject.") var subject: String?
     @Option(help: "Only messages accepted within this time, for example 5m.") var since: TimeSpan?
-    @Option(help: "The status that a recipient must have, for example delivered or bounced. (default: wait until the message is sent)")
+    @Option(
+        help:
+            "The status that a recipient must have, for example delivered or bounced. (default: wait until the message is sent)"
+    )
     var status: RecipientStatus?
     @Option(help: "How many must have been sent.") var count = 1
     @Option(help: "How long to wait.") var timeout: TimeSpan = TimeSpan(.seconds(10), "10s")

@@ -9,7 +9,10 @@ struct MessageSelection: ParsableArguments {
     @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
     @Option(help: "All messages of this key.") var key: KeyID?
     @Option(help: "All messages in this state.") var state: MessageState?
-    @Flag(help: "Don't ask for confirmation. Without it, a command on a terminal asks if --key or --state select more than one message.")
+    @Flag(
+        help:
+            "Don't ask for confirmation. Without it, a command on a terminal asks if --key or --state select more than one message."
+    )
     var yes = false
 
     func validate() throws {

@@ -39,7 +39,8 @@ final class PrivateDirectory: Sendable {
                 )
             }
             guard status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
-                throw CommandError("can't use \(path): other users can write to it; remove it, or start the demo elsewhere")
+                throw CommandError(
+                    "can't use \(path): other users can write to it; remove it, or start the demo elsewhere")
             }
         } catch {
             close(descriptor)

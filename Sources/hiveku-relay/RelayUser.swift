@@ -58,7 +58,8 @@ enum RelayUser {
         // has parked it. Commands end soon after that, and `serve` calls this before that.
         guard groups == 0, setgid(group) == 0, setuid(user) == 0, getegid() == group else {
             throw CommandError(
-                "can't become the owner of \(directory), which is the user that runs the relay: \(String(cString: strerror(errno)))")
+                "can't become the owner of \(directory), which is the user that runs the relay: \(String(cString: strerror(errno)))"
+            )
         }
     }
 }

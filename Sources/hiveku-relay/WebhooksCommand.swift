@@ -312,7 +312,9 @@ struct WebhooksRotate: AsyncParsableCommand {
         try reveal(webhook, json: json)
         if !json {
             let until = webhook.previousSecretUntil?.rfc3339 ?? "now"
-            printError("The webhook \(id) has a new secret, which is shown only this once. The old one also signs until \(until).")
+            printError(
+                "The webhook \(id) has a new secret, which is shown only this once. The old one also signs until \(until)."
+            )
         }
     }
 }
