@@ -3,7 +3,7 @@ import HTTPTypes
 import Hashing
 import NIOCore
 
-/// The page's own files: a style sheet, a script and an icon. There is nothing from elsewhere.
+/// The page's own files: a style sheet, a script and an icon. Nothing is loaded from elsewhere.
 enum Asset: CaseIterable, Sendable {
     case style, script, icon
 
@@ -31,7 +31,7 @@ enum Asset: CaseIterable, Sendable {
         }
     }
 
-    /// With a part of the content's hash, so that a browser may keep it until it changes.
+    /// The path contains a part of the content's hash, so that a browser may cache the file until it changes.
     var path: String { Asset.paths[self] ?? "/\(name)" }
 
     private static let paths = Dictionary(

@@ -1,13 +1,13 @@
 import HTTPServer
 
-/// What a form or a query brought: each field by its name, the first where a name comes twice; for check boxes all.
+/// The fields of a form or a query. If a name occurs twice, the first field counts; for check boxes, all count.
 struct Form: Sendable {
     private var fields: [(name: String, value: String)]
 
-    /// Octets of a form's body.
+    /// The most octets of a form's body.
     static let longestBody = 64 * 1024
 
-    /// Nil for what no browser sends.
+    /// Nil for text that no browser sends.
     init?(_ text: some StringProtocol) {
         guard let fields = try? FormQuery.parameters(text) else { return nil }
         self.fields = fields
@@ -15,23 +15,23 @@ struct Form: Sendable {
 
     init(_ fields: [(String, String)] = []) { self.fields = fields.map { (name: $0.0, value: $0.1) } }
 
-    /// Without blanks at its ends; empty where there is none.
+    /// A field without white space at its ends; empty if there is no such field.
     subscript(_ name: String) -> String { raw(name).trimmed }
 
-    /// As it came.
+    /// A field exactly as it was sent.
     func raw(_ name: String) -> String { fields.first { $0.name == name }?.value ?? "" }
 
     func all(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
 
-    /// Whether a box is checked.
+    /// Whether a check box is checked.
     func has(_ name: String) -> Bool { fields.contains { $0.name == name } }
 
-    /// What stands on its lines and between its commas and blanks.
+    /// The items of a field, which line ends, commas or white space separate.
     func list(_ name: String) -> [String] {
         raw(name).split { $0.isNewline || $0 == "," || $0 == " " || $0 == "\t" }.map(String.init)
     }
 
-    /// Nil for an empty field. Throws for what is no whole number.
+    /// The number in a field; nil if the field is empty. Throws if the text is not a whole number.
     func number(_ name: String, _ label: String) throws(FormMistake) -> Int? {
         let text = self[name].filter { $0 != "," && $0 != " " }
         guard !text.isEmpty else { return nil }
@@ -40,11 +40,11 @@ struct Form: Sendable {
     }
 }
 
-/// What is wrong with a field of a form, for the person who filled it in.
+/// A mistake in a field of a form, described for the person who filled it in.
 struct FormMistake: Error, Hashable {
-    /// The field's name.
+    /// The name of the field.
     var field: String
-    /// Without a full stop.
+    /// The description, without a full stop.
     var sentence: String
 
     init(_ field: String, _ sentence: String) {

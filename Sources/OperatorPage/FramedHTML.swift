@@ -1,20 +1,22 @@
-/// A message's HTML for the frame, in which a browser opens no connection by itself.
+/// A message's HTML for the frame, changed so that a browser opens no connection by itself.
 ///
-/// The frame's policy stops scripts, requests and forms. No policy stops `<link rel=preconnect>` and `dns-prefetch`, and a browser connects for a
-/// frame within the frame before it finds that the policy forbids it: by either a sender would learn when a mail is looked at, and from
-/// where. So no element has one of these names any more. Names can't be written with references, so they are found as they are.
+/// The frame's policy stops scripts, requests and forms. No policy stops `<link rel=preconnect>` and `dns-prefetch`,
+/// and for a frame within the frame a browser connects before it finds that the policy forbids it. Either way, a sender
+/// could learn when and from where a mail is viewed. So elements with these names are renamed. Element names can't be
+/// written with character references, so they can be found as plain text.
 enum FramedHTML {
-    /// `srcdoc` is a document by itself, in which such an element could hide behind references.
+    /// `srcdoc` is included: it holds a document of its own, in which such an element could hide behind character
+    /// references.
     private static let words = ["<link", "<iframe", "<frame", "<fencedframe", "srcdoc"].map { Array($0.utf8) }
 
     static func octets(of html: String) -> [UInt8] {
         words.reduce(Array(html.utf8)) { replace($1, in: $0) }
     }
 
-    /// Puts `x-` in front of the letters of `word`, whatever their case is.
+    /// Puts `x-` before the letters of `word`, in upper or lower case.
     private static func replace(_ word: [UInt8], in octets: [UInt8]) -> [UInt8] {
         guard let first = word.first else { return octets }
-        // Of "<link" the x- goes behind the bracket.
+        // In "<link", the x- goes after the bracket.
         let prefix = first == UInt8(ascii: "<") ? 1 : 0
         var result: [UInt8] = []
         result.reserveCapacity(octets.count)

@@ -1,14 +1,13 @@
 import RelayCore
 
-/// HTML of which only what stands in the sources is taken as it is: every text that is put into it is escaped, by its type.
+/// HTML in which only literals in the source code are markup. The type escapes every text that is put into it.
 ///
 /// ```swift
 /// let row: HTML = "<td title=\"\(message.subject)\">\(message.subject)</td>"
 /// ```
 ///
-/// A `String` in an interpolation becomes text, in elements and in attributes with quotes alike; an `HTML` stays markup. There is no
-/// way to make markup of a `String`. No attribute stands without quotes, and no text is put into a script or a style: there are none
-/// in the pages.
+/// A `String` in an interpolation becomes text, both in elements and in quoted attributes. An `HTML` stays markup. A
+/// `String` can't be made into markup. The pages have no unquoted attributes and put no text into a script or a style.
 struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
     private(set) var text: String
 
@@ -39,7 +38,8 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
         mutating func appendInterpolation(lines text: String) { HTML.append(text, keepingLines: true, to: &self.text) }
     }
 
-    /// What would be markup becomes a reference. Controls, and what turns the direction of the text around, become U+FFFD.
+    /// Replaces characters that would be markup with references. Control characters, and characters that change the
+    /// direction of text, become U+FFFD.
     private static func append(_ text: String, keepingLines: Bool, to result: inout String) {
         let text = keepingLines ? printableLines(text) : printable(text)
         for scalar in text.unicodeScalars {
@@ -65,9 +65,9 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
 }
 
 extension Optional where Wrapped == HTML {
-    /// Nothing for nil.
+    /// Empty for nil.
     var orEmpty: HTML { self ?? .empty }
 }
 
-/// `html` where the condition holds, else nothing.
+/// `html` if the condition holds, else empty.
 func when(_ condition: Bool, _ html: @autoclosure () -> HTML) -> HTML { condition ? html() : .empty }

@@ -6,9 +6,9 @@ import Logging
 import MessageComposition
 import RelayCore
 
-/// What the forms of a key's page do.
+/// The actions of the forms on a key's page.
 enum KeyActions {
-    /// How long the secret before a rotation may go on working.
+    /// How long the old secret may keep working after a rotation.
     static let graces: [(seconds: Int, text: String)] = [
         (0, "no time: it ends at once"), (3600, "an hour"), (86_400, "a day"), (7 * 86_400, "a week"),
         (30 * 86_400, "30 days"),
@@ -29,7 +29,7 @@ enum KeyActions {
     static func rotate(_ page: OperatorPage, _ id: KeyID, _ form: Form, _ visitor: Visitor) async throws -> HTTPAnswer {
         let record = try await usable(page, id, visitor)
         guard let grace = graces.first(where: { String($0.seconds) == form["grace"] }) else {
-            throw Failures.Refused(sentence: "choose how long the secret before works on", back: Path.key(id))
+            throw Failures.Refused(sentence: "choose how long the old secret keeps working", back: Path.key(id))
         }
         let formID = form.raw("form")
         let path = SecretPage.path(id, formID)
@@ -56,7 +56,7 @@ enum KeyActions {
                 FormMistake("confirm", "What you typed is not the key's name, so nothing was changed"), .revoke)
         }
         guard let queued = QueuedDisposition(rawValue: form["queued"]) else {
-            throw Failures.Refused(sentence: "choose what becomes of the queued messages", back: Path.key(id))
+            throw Failures.Refused(sentence: "choose what to do with the queued messages", back: Path.key(id))
         }
         let dropped = try await page.store.revokeKey(id, queued: queued, clock: page.clock)
         page.logger.notice("key revoked on the page", metadata: ["key": "\(id)", "queued": "\(queued.rawValue)"])
@@ -64,11 +64,12 @@ enum KeyActions {
         return .redirect(to: Done.revoked.at(Path.key(id)))
     }
 
-    /// The key, where it may still be changed.
+    /// The key, if it may still be changed.
     private static func usable(_ page: OperatorPage, _ id: KeyID, _ visitor: Visitor) async throws -> KeyRecord {
         guard let record = try await page.store.keyRecord(id, now: visitor.now) else { throw StoreError.noSuchKey(id) }
         if record.key.revokedAt != nil {
-            throw Failures.Refused(sentence: "the key is revoked, and stays so: create a new one", back: Path.key(id))
+            throw Failures.Refused(
+                sentence: "the key is revoked, which can't be undone: create a new key", back: Path.key(id))
         }
         return record
     }
@@ -84,7 +85,7 @@ enum KeyActions {
 
     // MARK: A test message
 
-    /// Sends a message with the key, by the same way as an application's: the key's rules hold.
+    /// Sends a message with the key in the same way as an application does, so the key's rules apply.
     static func sendTest(_ page: OperatorPage, _ id: KeyID, _ form: Form, _ visitor: Visitor) async throws -> HTTPAnswer
     {
         let from: Mailbox
@@ -111,7 +112,7 @@ enum KeyActions {
     private static func sentence(_ refusal: Refusal) -> String {
         guard refusal.reason == .network else { return refusal.explanation }
         return
-            "The key may be used from its networks only, and the page is on the gateway itself: send the test from the application"
+            "The key may be used only from its networks, and this page is on the gateway itself: send the test from the application"
     }
 
     private static func mailbox(_ form: Form, _ field: String, _ label: String) throws(FormMistake) -> Mailbox {

@@ -1,9 +1,9 @@
 import Admission
 import RelayCore
 
-/// The rules of a key as a form has them, to create a key and to change one.
+/// The form with a key's rules, for creating a key and for changing one.
 enum KeyForm {
-    /// What stands in the fields of the form.
+    /// The values of the form's fields.
     static func fields(of key: Key) -> Form {
         var fields: [(String, String)] = [
             ("name", key.name), ("per_second", decimal(key.limits.perSecond)),
@@ -32,24 +32,24 @@ enum KeyForm {
                 "<b>\(scope.rawValue)</b>: \(meaning(scope))")
         }
         return """
-            \(Part.field("Name", Part.input("name", form.raw("name"), "required maxlength=\"100\" autocomplete=\"off\""), hint: "What the key is for, such as the application that has it."))
+            \(Part.field("Name", Part.input("name", form.raw("name"), "required maxlength=\"100\" autocomplete=\"off\""), hint: "What the key is for, such as the application that uses it."))
             \(when(isNew, environments))
             <fieldset><legend>Scopes</legend>\(scopes)</fieldset>
             <div class="columns">
             \(Part.field("Emails per second", Part.input("per_second", form.raw("per_second"), "inputmode=\"decimal\""), hint: "One recipient of one message is one email. Empty: 10."))
-            \(Part.field("Burst", Part.input("burst", form.raw("burst"), "inputmode=\"numeric\""), hint: "Emails that may go at once. Empty: one second's worth."))
+            \(Part.field("Burst", Part.input("burst", form.raw("burst"), "inputmode=\"numeric\""), hint: "Emails that may be sent at once. Empty: one second's worth."))
             \(Part.field("Emails per day", Part.input("per_day", form.raw("per_day"), "inputmode=\"numeric\""), hint: "Per UTC day. Empty: no cap."))
             </div><div class="columns">
-            \(Part.field("Domains", "<textarea name=\"domains\" rows=\"3\" spellcheck=\"false\">\(lines: form.raw("domains"))</textarea>", hint: "It may send from these only, one a line: <code>example.com</code>, <code>*.example.com</code> for subdomains. Empty: any."))
-            \(Part.field("Networks", "<textarea name=\"networks\" rows=\"3\" spellcheck=\"false\">\(lines: form.raw("networks"))</textarea>", hint: "It works from these addresses and CIDR blocks only. Empty: any."))
+            \(Part.field("Domains", "<textarea name=\"domains\" rows=\"3\" spellcheck=\"false\">\(lines: form.raw("domains"))</textarea>", hint: "It may send only from these, one per line: <code>example.com</code>, <code>*.example.com</code> for subdomains. Empty: any."))
+            \(Part.field("Networks", "<textarea name=\"networks\" rows=\"3\" spellcheck=\"false\">\(lines: form.raw("networks"))</textarea>", hint: "It works only from these addresses and CIDR blocks. Empty: any."))
             </div>
-            \(Part.field("Works until", Part.input("expires", form.raw("expires"), type: "date"), hint: "The key ends at 00:00 UTC of this day. Empty: it never ends."))
-            \(Part.check("repeats", "1", form.has("repeats"), "Queue a message once that is sent again within a day"))
-            \(Part.check("webhooks_for_all", "1", form.has("webhooks_for_all"), "The key's webhooks hear of the messages of all keys of its environment"))
+            \(Part.field("Works until", Part.input("expires", form.raw("expires"), type: "date"), hint: "The key expires at 00:00 UTC on this day. Empty: it never expires."))
+            \(Part.check("repeats", "1", form.has("repeats"), "Queue a message only once if it is submitted twice within a day"))
+            \(Part.check("webhooks_for_all", "1", form.has("webhooks_for_all"), "The key's webhooks get events about the messages of all keys of its environment"))
             """
     }
 
-    /// What is in a form for a new key.
+    /// The initial values for a new key.
     static let beginning = Form([
         ("scope", Scope.send.rawValue), ("per_second", decimal(SendingLimits.defaultPerSecond)), ("repeats", "1"),
     ])
@@ -64,9 +64,9 @@ enum KeyForm {
         }
     }
 
-    /// The change that the form asks for: each rule becomes what the form says.
+    /// The change that the form describes: every rule gets the form's value.
     ///
-    /// - Parameter key: as it is now; nil for a new one.
+    /// - Parameter key: the key as it is now; nil for a new one.
     static func change(
         _ form: Form, of key: Key?, now: Timestamp
     ) throws(FormMistake) -> @Sendable (inout Key) -> Void {
@@ -103,11 +103,11 @@ enum KeyForm {
         var expiresAt: Timestamp?
         if !day.isEmpty {
             guard let time = Timestamp(rfc3339: Array("\(day)T00:00:00Z".utf8)) else {
-                throw FormMistake("expires", "The end must be a day, such as 2030-12-31")
+                throw FormMistake("expires", "The expiry must be a day, such as 2030-12-31")
             }
-            // An end that nobody has changed may have passed.
+            // An expiry that the form did not change may be in the past.
             if key?.expiresAt.map(date) != day {
-                _ = try rule("expires", "The end", try KeyRules.expiry(time, now: now))
+                _ = try rule("expires", "The expiry", try KeyRules.expiry(time, now: now))
             }
             expiresAt = time
         }
@@ -121,18 +121,18 @@ enum KeyForm {
             key.networks = networks
             key.detectsRepeats = detectsRepeats
             key.webhooksForAll = webhooksForAll
-            // The form has a day only; a time within it that nobody has changed stays.
+            // The form has only a day. If the day is unchanged, the time within that day stays.
             if key.expiresAt.map(date) ?? "" != day { key.expiresAt = expiresAt }
         }
     }
 
-    /// Of digits, with a point where there is one.
+    /// A number of digits, with an optional decimal point.
     private static func decimalNumber(_ text: String) -> Double? {
         text.utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".") }
             ? Double(text) : nil
     }
 
-    /// What `check` returns; its mistake as one of the field.
+    /// Returns what `check` returns. If it finds a mistake, throws it as a mistake of the field.
     private static func rule<Value>(
         _ field: String, _ label: String, _ check: @autoclosure () throws -> Value
     ) throws(FormMistake) -> Value {

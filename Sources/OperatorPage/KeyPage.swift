@@ -1,6 +1,6 @@
 import RelayCore
 
-/// One key: its use by day, what to look at, its rules to change, and its end.
+/// One key: its use by day, what needs attention, its rules, rotation and revocation.
 enum KeyPage {
     static func make(
         _ page: OperatorPage, _ id: KeyID, _ query: Form, _ visitor: Visitor, form: Form? = nil,
@@ -10,7 +10,7 @@ enum KeyPage {
         guard let record = try await page.store.keyRecord(id, now: visitor.now) else { throw StoreError.noSuchKey(id) }
         let use = try await page.store.use(of: [id], days: BarChart.days, now: visitor.now)[id] ?? []
         var waiting = (messages: 0, isMore: false)
-        // All that a revocation decides on.
+        // All messages that a revocation decides about.
         for state in [MessageState.queued, .scheduled, .held] {
             let some = try await page.store.messagePage(
                 MessageFilter(key: id, state: state, limit: 100), lookingAt: 500, now: visitor.now)
@@ -38,7 +38,7 @@ enum KeyPage {
     enum Section {
         case none, rules, test, revoke
 
-        /// Of the form in the page.
+        /// The anchor of the form in the page.
         var anchor: String? {
             switch self {
             case .none: nil
@@ -54,11 +54,11 @@ enum KeyPage {
         let counts = usage.feedback
         var rows: [(String, HTML)] = [
             ("Last used", visitor.ago(usage.lastUsedAt)), ("Today", "\(grouped(usage.emailsToday))"),
-            ("In 30 days", "\(grouped(usage.emails30Days))"), ("In all", "\(grouped(usage.emailsTotal))"),
+            ("In 30 days", "\(grouped(usage.emails30Days))"), ("In total", "\(grouped(usage.emailsTotal))"),
             ("Delivered in 30 days", "\(grouped(counts.deliveries))"),
             (
                 "Bounced",
-                "\(grouped(counts.bounces)), \(grouped(counts.hardBounces)) for good (\(rate(record.standing.bounceRate)))"
+                "\(grouped(counts.bounces)), \(grouped(counts.hardBounces)) permanent (\(rate(record.standing.bounceRate)))"
             ),
             ("Complaints", "\(grouped(counts.complaints)) (\(rate(record.standing.complaintRate)))"),
             ("Limit hits", "\(grouped(usage.rateLimitHits))"), ("Failed logins", "\(grouped(usage.authFailures))"),
@@ -125,10 +125,10 @@ enum KeyPage {
 
     private static func rotateForm(_ key: Key, _ visitor: Visitor) -> HTML {
         """
-        <details id="rotate"><summary><h2>Give it a new secret</h2></summary>
+        <details id="rotate"><summary><h2>Give the key a new secret</h2></summary>
         \(visitor.form(Path.keyAction(key.id, "rotate"), class: "panel", """
-            \(FormID.field)<p>Id, rules and use stay. The old secret works on for the time that you choose, so that you can \
-            change the application.</p>\(Part.field("The old secret works for", Part.select("grace", "86400", KeyActions.graces.map { (String($0.seconds), $0.text) })))\
+            \(FormID.field)<p>Id, rules and use stay. The old secret keeps working for the time that you choose, so that you can \
+            change the application.</p>\(Part.field("The old secret keeps working for", Part.select("grace", "86400", KeyActions.graces.map { (String($0.seconds), $0.text) })))\
             <p class="actions"><button>Make a new secret</button></p>
             """))</details>
         """
@@ -140,16 +140,16 @@ enum KeyPage {
         let (count, isMore) = waiting
         let sentence: HTML =
             count == 0
-            ? "Nothing of it waits in the queue."
-            : "\(isMore ? "At least " : "")\(counted(count, "message of it waits", "messages of it wait")) in the queue."
+            ? "None of its messages are in the queue."
+            : "\(isMore ? "At least " : "")\(counted(count, "of its messages is", "of its messages are")) in the queue."
         return """
-            <details id="revoke" class="danger"\(when(mistake != nil, " open"))><summary><h2>Revoke it</h2></summary>
+            <details id="revoke" class="danger"\(when(mistake != nil, " open"))><summary><h2>Revoke the key</h2></summary>
             \(visitor.form(Path.keyAction(key.id, "revoke"), class: "panel", """
-                <p>This takes effect at once and can't be undone: no application can send with the key any more, also not on an open connection. \(sentence)</p>\
-                <fieldset><legend>What is queued</legend>\
-                <label class="check"><input type="radio" name="queued" value="deliver" checked> <span>is still delivered</span></label>\
-                <label class="check"><input type="radio" name="queued" value="hold"> <span>is held</span></label>\
-                <label class="check"><input type="radio" name="queued" value="drop"> <span>is dropped</span></label></fieldset>\
+                <p>This takes effect at once and can't be undone: no application can send with the key any more, not even on an open connection. \(sentence)</p>\
+                <fieldset><legend>Queued messages</legend>\
+                <label class="check"><input type="radio" name="queued" value="deliver" checked> <span>are still delivered</span></label>\
+                <label class="check"><input type="radio" name="queued" value="hold"> <span>are held</span></label>\
+                <label class="check"><input type="radio" name="queued" value="drop"> <span>are dropped</span></label></fieldset>\
                 \(Part.field("Type the key's name to confirm", Part.input("confirm", "", "required autocomplete=\"off\" data-must-be=\"\(key.name)\""), hint: "<code>\(key.name)</code>"))\
                 <p class="actions"><button class="danger">Revoke the key</button></p>
                 """))</details>

@@ -1,10 +1,10 @@
 import HTTPServer
 import RelayCore
 
-/// A key as somebody names it in a filter or a form: by its public id, alone or behind `hk_live_`, or by its name.
+/// The text that names a key in a filter or a form: its public id, alone or after `hk_live_`, or its name.
 enum KeyText {
     enum Finding {
-        /// Nothing was typed.
+        /// The field was empty.
         case none
         case key(KeyID)
         case mistake(FormMistake)
@@ -26,6 +26,6 @@ enum KeyText {
         let named = found.filter { $0.key.name.lowercased() == text.lowercased() }
         if let only = named.count == 1 ? named.first : found.count == 1 ? found.first : nil { return .key(only.key.id) }
         let what = found.isEmpty ? "No key has the name or id '\(text)'" : "Several keys match '\(text)'"
-        return .mistake(FormMistake("key", "\(what): type the id, the 8 characters behind hk_live_ or hk_test_"))
+        return .mistake(FormMistake("key", "\(what): type the id, the 8 characters after hk_live_ or hk_test_"))
     }
 }

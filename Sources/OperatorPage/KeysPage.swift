@@ -1,10 +1,10 @@
 import HTTPServer
 import RelayCore
 
-/// The list of keys: what each may do, what it does, and what to look at.
+/// The list of keys: what each one may do, how it is used, and what needs attention.
 enum KeysPage {
     private static let pageSize = 25
-    /// Keys that are looked at for a page of those with something to look at.
+    /// The most keys that are examined for a page that shows only keys that need attention.
     private static let mostLookedAt = 1000
 
     static func make(_ page: OperatorPage, _ query: Form, _ visitor: Visitor) async throws -> PageContent {
@@ -21,13 +21,13 @@ enum KeysPage {
             title: "Keys", section: .keys, done: Done(query)?.html,
             body: """
                 <div class="title"><h1>Keys</h1><a class="button" href="\(Path.newKey)">Create a key</a></div>
-                \(view.filter)\(list)\(found.next.map { Part.more($0, view.onlyNotes ? "Look at older keys" : "Older keys") }.orEmpty)
+                \(view.filter)\(list)\(found.next.map { Part.more($0, view.onlyNotes ? "Search older keys" : "Older keys") }.orEmpty)
                 """)
     }
 
     private static let welcome: HTML = """
         <div class="empty"><p><strong>There are no keys yet.</strong></p><p>An application sends with a key: it is the password of its \
-        SMTP settings. Begin with a test key, whose mail is simulated and leaves nowhere.</p></div>
+        SMTP settings. Begin with a test key: its mail is simulated and is not delivered.</p></div>
         """
 
     // MARK: What is asked for
@@ -53,7 +53,7 @@ enum KeysPage {
         var isNarrowed: Bool { !text.isEmpty || environment != nil || onlyNotes }
 
         var nothing: String {
-            onlyNotes ? "None of these keys needs to be looked at." : "No key matches."
+            onlyNotes ? "None of these keys needs attention." : "No key matches."
         }
 
         func path(after place: KeyFilter.Place) -> String {
@@ -70,7 +70,7 @@ enum KeysPage {
             <form class="filter" method="get" action="\(Path.keys)" role="search">
             \(Part.field("Name or id", Part.input("q", text, type: "search")))
             \(Part.field("Environment", Part.select("environment", environment?.rawValue ?? "", [("", "live and test"), ("live", "live"), ("test", "test")])))
-            \(Part.check("notes", "1", onlyNotes, "Only keys to look at"))\(Part.check("revoked", "1", includesRevoked, "Revoked too"))
+            \(Part.check("notes", "1", onlyNotes, "Only keys that need attention"))\(Part.check("revoked", "1", includesRevoked, "Include revoked keys"))
             <button class="quiet">Show</button></form>
             """
         }
@@ -84,7 +84,7 @@ enum KeysPage {
             includesRevoked: view.includesRevoked, after: view.after, limit: view.onlyNotes ? 250 : pageSize + 1)
         guard view.onlyNotes else {
             let (store, asked) = (page.store, filter)
-            // A text that no name has leads through all names.
+            // A text that matches no name leads through all names.
             var records = try await page.turns.with(view.text.isEmpty ? 0 : 8 << 20) {
                 try await store.keyRecords(asked, now: now)
             }
@@ -121,7 +121,7 @@ enum KeysPage {
             + (key.networks.isEmpty ? [] : [("Networks", summary(key.networks.map(\.description)))])
         let numbers: [(String, HTML)] = [
             ("Last used", visitor.ago(usage.lastUsedAt)), ("In 30 days", "\(grouped(usage.emails30Days))"),
-            ("In all", "\(grouped(usage.emailsTotal))"), ("Bounces", "\(rate(record.standing.bounceRate))"),
+            ("In total", "\(grouped(usage.emailsTotal))"), ("Bounces", "\(rate(record.standing.bounceRate))"),
             ("Complaints", "\(rate(record.standing.complaintRate))"), ("Limit hits", "\(grouped(usage.rateLimitHits))"),
             ("Failed logins", "\(grouped(usage.authFailures))"),
         ]
@@ -135,12 +135,12 @@ enum KeysPage {
             """
     }
 
-    /// The first three of a list.
+    /// The first three items of a list.
     private static func summary(_ list: [String]) -> String {
         list.prefix(3).joined(separator: ", ") + (list.count > 3 ? " and \(list.count - 3) more" : "")
     }
 
-    /// What to look at, with what to do about it.
+    /// What needs attention, with what to do about it.
     static func notes(_ record: KeyRecord, _ visitor: Visitor) -> HTML {
         let notes = record.notes(at: visitor.now)
         guard !notes.isEmpty else { return .empty }
@@ -148,6 +148,6 @@ enum KeysPage {
             let advice = note.advice.map { "<span>: \($0)</span>" as HTML }.orEmpty
             return "<li\(when(note.isUrgent, " class=\"urgent\""))><strong>\(note.text)</strong>\(advice)</li>"
         }
-        return "<ul class=\"notes\" aria-label=\"What to look at\">\(items)</ul>"
+        return "<ul class=\"notes\" aria-label=\"Needs attention\">\(items)</ul>"
     }
 }

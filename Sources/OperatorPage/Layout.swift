@@ -2,7 +2,7 @@ import HTTPServer
 import HTTPTypes
 import RelayCore
 
-/// Who looks at a page, and when.
+/// The person who views a page, and the time of the view.
 struct Visitor: Sendable {
     let session: OperatorSecret
     let sessionEnds: Timestamp
@@ -14,21 +14,21 @@ struct Visitor: Sendable {
         .page(Layout.page(content, self), status)
     }
 
-    /// A page that says why the one that was asked for can't be shown.
+    /// A page that explains why the requested one can't be shown.
     func failure(_ content: PageContent, _ status: HTTPResponse.Status) -> HTTPAnswer {
         var content = content
         content.body = "<h1>\(content.title)</h1>\(content.body)"
         return page(content, status)
     }
 
-    /// A form that changes something. The token tells that the form is this page's.
+    /// A form that changes something. Its token proves that the form comes from this page.
     func form(_ action: String, class name: String = "", _ fields: HTML) -> HTML {
         """
         <form method="post" action="\(action)" class="\(name)"><input type="hidden" name="token" value="\(session.formToken)">\(fields)</form>
         """
     }
 
-    /// `3 min ago`, with the moment itself for who points at it.
+    /// A time such as `3 min ago`, with the exact time as a tooltip.
     func ago(_ time: Timestamp?, never: String = "never") -> HTML {
         guard let time else { return "\(never)" }
         let isNow = time - now < .seconds(1) && now - time < .seconds(3)
@@ -42,7 +42,7 @@ struct Visitor: Sendable {
     }
 }
 
-/// What stands in a page between its head and its foot.
+/// What a page has between its header and its footer.
 struct PageContent: Sendable {
     enum Section: String, CaseIterable, Sendable {
         case keys = "Keys"
@@ -66,10 +66,10 @@ struct PageContent: Sendable {
 
     var title: String
     var section: Section?
-    /// What was done, above everything else.
+    /// The message about a completed action, which stands above everything else.
     var done: HTML?
     var body: HTML
-    /// Whether what is in it changes by itself, so that the script fetches it again.
+    /// Whether the content changes by itself, so that the script fetches it again.
     var isLive = false
 }
 
@@ -95,7 +95,7 @@ enum Layout {
             """)
     }
 
-    /// A page for who is not signed in.
+    /// A page for a visitor who is not signed in.
     static func notice(_ content: PageContent, hostname: String) -> HTML {
         document(
             "\(content.title) · \(hostname)",
@@ -121,11 +121,11 @@ enum Layout {
         """
 }
 
-/// What is answered where a page can't be shown.
+/// The pages that are sent if a page can't be shown.
 enum Failures {
-    /// A form whose wish can't be met.
+    /// A form whose action can't be done.
     struct Refused: Error {
-        /// Without a full stop.
+        /// The reason, without a full stop.
         var sentence: String
         var back: String
     }
@@ -133,23 +133,23 @@ enum Failures {
     static let signedOut = PageContent(
         title: "You are not signed in",
         body: """
-            <p>On the gateway, run:</p><pre><code>sudo hiveku-relay admin login</code></pre><p>It prints a link that is good once and for \
+            <p>On the gateway, run:</p><pre><code>sudo hiveku-relay admin login</code></pre><p>It prints a link that works once, within \
             five minutes. Open the link in this browser.</p>
             """)
     static let usedLink = PageContent(
         title: "This link can't be used any more",
         body: """
-            <p>A link is good once and for five minutes. Get another one on the gateway:</p>\
+            <p>A link works once, within five minutes. Get a new one on the gateway:</p>\
             <pre><code>sudo hiveku-relay admin login</code></pre>
             """)
     static let host = PageContent(
-        title: "This address is not the page's",
+        title: "The page is not available at this address",
         body: """
-            <p>The page is had at a loopback address only: <code>http://127.0.0.1</code> or <code>http://localhost</code> with the port \
-            that the relay or ssh listens at.</p>
+            <p>The page is available only at a loopback address: <code>http://127.0.0.1</code> or <code>http://localhost</code> with the port \
+            that the relay or ssh listens on.</p>
             """)
     static let foreign = PageContent(
-        title: "Another page has asked for this",
+        title: "Another page sent this request",
         body: """
             <p>Requests that come from other pages are refused. To open a link to this page, copy it into the browser's address \
             bar.</p>
@@ -157,13 +157,13 @@ enum Failures {
     static let method = PageContent(
         title: "That can't be done here", body: "<p>The address is known, but not for this kind of request.</p>")
     static let notFound = PageContent(
-        title: "There is no such page", body: "<p><a href=\"\(Path.keys)\">To the keys</a></p>")
+        title: "There is no such page", body: "<p><a href=\"\(Path.keys)\">Go to the keys</a></p>")
     static let token = PageContent(
         title: "This form is too old",
-        body: "<p>It was made for another session. Go back, load the page again, and fill it in once more.</p>")
+        body: "<p>It belongs to an earlier session. Go back, reload the page, and fill the form in again.</p>")
     static let form = PageContent(
         title: "This form can't be read",
-        body: "<p>It is longer than 64 KiB, or not what the page sends. Nothing was changed.</p>")
+        body: "<p>It is longer than 64 KiB, or this page did not make it. Nothing was changed.</p>")
 
     static func gone(_ sentence: String) -> PageContent {
         PageContent(title: "There is no such thing", body: "<p>\(sentence.capitalised).</p>")
@@ -181,17 +181,17 @@ enum Failures {
 }
 
 extension String {
-    /// With a capital letter at its beginning.
+    /// The text with a capital first letter.
     var capitalised: String { prefix(1).uppercased() + dropFirst() }
 }
 
-/// Parts that several pages have.
+/// Parts that several pages use.
 enum Part {
     enum Tone: String {
         case plain, good, bad, wait
     }
 
-    /// A word with a dot. The word alone says it: colour is never the only sign.
+    /// A word with a coloured dot. The word alone is enough: colour is never the only sign.
     static func badge(_ word: String, _ tone: Tone) -> HTML { "<span class=\"badge \(tone.rawValue)\">\(word)</span>" }
 
     static func environment(_ environment: Environment) -> HTML {
@@ -203,12 +203,12 @@ enum Part {
         "<code>hk_\(key.environment.rawValue)_\(key.id.text)…</code>"
     }
 
-    /// Names and values.
+    /// A list of names and values.
     static func facts(_ rows: [(String, HTML)]) -> HTML {
         "<dl class=\"facts\">\(rows.map { "<div><dt>\($0.0)</dt><dd>\($0.1)</dd></div>" as HTML })</dl>"
     }
 
-    /// A table that becomes a list of cards where the screen is narrow.
+    /// A table that becomes a list of cards on a narrow screen.
     static func table(_ caption: String, _ columns: [String], _ rows: [[HTML]]) -> HTML {
         let head = columns.map { "<th scope=\"col\" role=\"columnheader\">\($0)</th>" as HTML }
         let body = rows.map { row -> HTML in
@@ -243,15 +243,15 @@ enum Part {
         """
     }
 
-    /// What is wrong with a form, above it.
-    /// - Parameter form: where the form is, if it is further down.
+    /// The mistake in a form, shown above it.
+    /// - Parameter form: the form's anchor, if the form is further down the page.
     static func mistake(_ mistake: FormMistake?, form: String? = nil) -> HTML {
         guard let mistake else { return .empty }
-        let way: HTML = form.map { " <a href=\"\($0)\">To the form</a>" } ?? .empty
+        let way: HTML = form.map { " <a href=\"\($0)\">Go to the form</a>" } ?? .empty
         return "<p class=\"mistake\" role=\"alert\">\(mistake.sentence.capitalised).\(way)</p>"
     }
 
-    /// Something to copy, with a button where there is a script.
+    /// A text to copy, with a button if the browser runs the script.
     static func copyable(_ text: String, label: String) -> HTML {
         """
         <div class="copy"><pre tabindex="0"><code>\(text)</code></pre><button type="button" class="quiet" data-copy hidden \
@@ -264,10 +264,10 @@ enum Part {
     }
 }
 
-/// `2.1 %`, or words where nothing is known.
+/// A rate such as `2.1 %`, or `not known`.
 func rate(_ rate: Double?) -> String { rate == nil ? "not known" : percent(rate) }
 
-/// Parameters behind a path; empty values are left out.
+/// A path with query parameters. Empty values are left out.
 func link(_ path: String, _ parameters: [(String, String)]) -> String {
     let parts = parameters.filter { !$0.1.isEmpty }.map { "\($0)=\(PercentEncoding.encoded($1.utf8))" }
     return parts.isEmpty ? path : path + "?" + parts.joined(separator: "&")

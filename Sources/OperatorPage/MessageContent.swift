@@ -4,12 +4,12 @@ import InternetMessage
 import NIOCore
 import RelayCore
 
-/// What is in a message. All of it comes from elsewhere, and is taken for hostile.
+/// The content of a message. All of it comes from outside and is treated as hostile.
 enum MessageContent {
-    /// Octets of a message that are read for the page; attachments behind them are left out.
+    /// The most octets of a message that are read for the page. Attachments after that are left out.
     private static let most = 2 << 20
 
-    /// Nil where the content went meanwhile.
+    /// Nil if the content has been deleted in the meantime.
     static func read(_ page: OperatorPage, _ id: MessageID) async throws -> ReadableMessage? {
         do {
             let body = try await page.store.body(of: id)
@@ -33,12 +33,12 @@ enum MessageContent {
         return octets
     }
 
-    /// What the frame may do: show text, styles and the images that are in the message itself. No script, no request to anywhere, no
-    /// form, and an origin of its own, so that it is no part of the page whatever it holds.
+    /// What the frame may do: show text, styles and the images that the message itself contains. It may run no script,
+    /// make no request and send no form. It has its own origin, so that its content never becomes a part of the page.
     private static let policy =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
-    /// The message's HTML as a document of its own.
+    /// The message's HTML as a separate document.
     static func html(_ page: OperatorPage, _ id: MessageID) async throws -> HTTPAnswer {
         guard let html = try await read(page, id)?.html else { throw StoreError.bodyGone(id) }
         return HTTPAnswer(
@@ -46,7 +46,7 @@ enum MessageContent {
             body: ByteBuffer(bytes: FramedHTML.octets(of: html.text)))
     }
 
-    /// The message's octets, to be kept as a file. They are read in pieces while they are sent.
+    /// The message's octets as a download. They are read in pieces while they are sent.
     static func raw(_ page: OperatorPage, _ id: MessageID) async throws -> PageAnswer {
         let body = try await page.store.body(of: id)
         var fields = HTTPAnswer.guards(policy: policy, frames: "DENY")

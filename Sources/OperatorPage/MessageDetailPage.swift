@@ -3,7 +3,7 @@ import InternetMessage
 import Logging
 import RelayCore
 
-/// One message: what became of it for each recipient, what was tried, and what is in it.
+/// One message: the outcome for each recipient, the delivery attempts, and the content.
 enum MessageDetailPage {
     static func make(_ page: OperatorPage, _ id: MessageID, _ query: Form, _ visitor: Visitor) async throws
         -> PageContent
@@ -19,14 +19,14 @@ enum MessageDetailPage {
             body: """
                 <div class="title"><h1>\(subject.isEmpty ? "(no subject)" : subject)</h1></div>
                 \(Part.facts(facts(message, key, visitor)))\(actions(message, visitor))
-                <h2>What became of it</h2>\(recipients(message, visitor))
-                <details\(when(message.deliveries.contains { $0.reason != nil }, " open"))><summary><h2>What was tried</h2></summary>\
+                <h2>Outcome</h2>\(recipients(message, visitor))
+                <details\(when(message.deliveries.contains { $0.reason != nil }, " open"))><summary><h2>Delivery attempts</h2></summary>\
                 \(message.deliveries.enumerated().map { delivery($0.element, $0.offset + 1, of: message, visitor) })</details>
-                <h2>What is in it</h2>\(content ?? "<p class=\"empty\">Its content is no longer kept. It goes as soon as a message is sent, and of others when their time is over.</p>")
+                <h2>Content</h2>\(content ?? "<p class=\"empty\">The content is no longer kept. It is deleted as soon as a message is sent, and for other messages after their retention time.</p>")
                 """, isLive: isLive(message, visitor.now))
     }
 
-    /// Something may still happen: events come for a while after the sending.
+    /// Whether something may still happen: events arrive for a while after sending.
     private static func isLive(_ message: MessageRecord, _ now: Timestamp) -> Bool {
         now - message.acceptedAt < .seconds(3600) || message.deliveries.contains { !$0.state.isFinal }
     }
@@ -56,7 +56,7 @@ enum MessageDetailPage {
         let messages = try await page.store.matching(Steering(steering), MessageFilter(ids: [id]), now: now) { _ in }
         guard !messages.isEmpty else {
             throw Failures.Refused(
-                sentence: "the message is not in a state that this changes any more", back: Path.message(id))
+                sentence: "the message's state has changed, so this can no longer be done", back: Path.message(id))
         }
         _ = try await page.store.steer(Steering(steering), messages, now: now)
         page.logger.notice(
@@ -68,14 +68,14 @@ enum MessageDetailPage {
     private static func actions(_ message: MessageRecord, _ visitor: Visitor) -> HTML {
         let states = Set(message.deliveries.map(\.state))
         var possible: [(PageRoute.MessageSteering, String)] = []
-        if states.contains(.failed), message.hasBody { possible.append((.retry, "Send it again")) }
-        if states.contains(.queued) { possible.append((.hold, "Hold it")) }
-        if states.contains(.held) { possible.append((.release, "Release it")) }
-        if states.contains(.queued) || states.contains(.held) { possible.append((.drop, "Drop it")) }
+        if states.contains(.failed), message.hasBody { possible.append((.retry, "Send again")) }
+        if states.contains(.queued) { possible.append((.hold, "Hold")) }
+        if states.contains(.held) { possible.append((.release, "Release")) }
+        if states.contains(.queued) || states.contains(.held) { possible.append((.drop, "Drop")) }
         guard !possible.isEmpty else { return .empty }
         let forms = possible.map { steering, text -> HTML in
             let look: HTML = steering == .drop ? "danger" : "quiet"
-            let ask: HTML = when(steering == .drop, " data-confirm=\"Drop this message? It is not sent.\"")
+            let ask: HTML = when(steering == .drop, " data-confirm=\"Drop this message? It will not be sent.\"")
             return visitor.form(
                 Path.message(message.id, steering.rawValue), "<button class=\"\(look)\"\(ask)>\(text)</button>")
         }
@@ -106,7 +106,7 @@ enum MessageDetailPage {
         return "<ul class=\"cards\">\(items)</ul>\(rest)"
     }
 
-    /// What somebody who reads this for the first time wants to know.
+    /// An explanation for a reader who sees this status for the first time.
     private static func advice(_ record: RecipientRecord, _ message: MessageRecord) -> HTML? {
         let list: HTML =
             "<a href=\"\(link(Path.suppressions, [("q", record.address), ("environment", message.environment.rawValue)]))\">list of suppressions</a>"
@@ -114,16 +114,16 @@ enum MessageDetailPage {
         case .bounced:
             let isHard = record.events.contains { $0.kind == .bounced && $0.detail.bounceType == .hard }
             return isHard
-                ? "There is no such mailbox. The address was put on the \(list), and gets no mail while it is there."
-                : "The mailbox could not take it this time. A later message may arrive."
-        case .complained: return "The recipient has marked it as unwanted. The address was put on the \(list)."
-        case .suppressed: return "It was not sent, since the address is on the \(list)."
-        case .rejected: return "SES has refused it for its content."
-        case .delayed: return "The receiving server does not take it yet. SES goes on trying."
-        case .held: return "It is not sent before somebody releases it."
+                ? "There is no such mailbox. The address is now on the \(list). No mail is sent to it while it is there."
+                : "The mailbox could not accept it this time. A later message may arrive."
+        case .complained: return "The recipient has marked it as unwanted. The address is now on the \(list)."
+        case .suppressed: return "It was not sent, because the address is on the \(list)."
+        case .rejected: return "SES has refused it because of its content."
+        case .delayed: return "The receiving server does not accept it yet. SES keeps trying."
+        case .held: return "It is not sent until it is released."
         case .sent where message.environment == .live:
             return
-                "SES has taken it. Whether it arrived is not told yet, or nobody reads what SES tells (feedback.queue_url)."
+                "SES has accepted it. SES has not reported yet whether it arrived, or the relay does not read SES's events (feedback.queue_url)."
         case .queued, .scheduled, .sending, .sent, .delivered, .failed, .cancelled: return nil
         }
     }
@@ -139,7 +139,7 @@ enum MessageDetailPage {
         if let reason = delivery.reason { rows.append(("Reason", "\(reason)")) }
         if let next = delivery.nextAttemptAt { rows.append(("Next attempt", visitor.moment(next))) }
         if delivery.maybeDuplicate {
-            rows.append(("Maybe a duplicate", "An earlier attempt may have been sent without the relay hearing of it."))
+            rows.append(("Maybe a duplicate", "An earlier attempt may have been sent, but the relay got no answer."))
         }
         let attempts = delivery.history.suffix(20).map { attempt -> HTML in
             let reason: HTML = attempt.reason.map { ": \($0)" } ?? .empty
@@ -166,7 +166,7 @@ enum MessageDetailPage {
         if message.html != nil {
             parts.append(
                 """
-                <section><h3>HTML, without anything remote</h3><iframe class="mail" sandbox src="\(Path.message(id, "html"))" \
+                <section><h3>HTML, without remote content</h3><iframe class="mail" sandbox src="\(Path.message(id, "html"))" \
                 title="The message as HTML" loading="lazy"></iframe></section>
                 """)
         }
@@ -174,16 +174,16 @@ enum MessageDetailPage {
             parts.append("<section><h3>Text</h3><pre class=\"mail\" tabindex=\"0\">\(lines: text)</pre></section>")
         }
         if !attachments.isEmpty { parts.append("<section><h3>Attachments</h3><ul>\(attachments)</ul></section>") }
-        let cut: HTML = message.isCutOff ? "<p class=\"important\">It is too long to be shown as a whole.</p>" : .empty
+        let cut: HTML = message.isCutOff ? "<p class=\"important\">It is too long to show completely.</p>" : .empty
         return """
             \(cut)\(parts)<details><summary><h3>Header</h3></summary>\(Part.facts(fields))</details>
-            <p><a class="button quiet" href="\(Path.message(id, "raw"))" download>Download it as it is (.eml)</a></p>
+            <p><a class="button quiet" href="\(Path.message(id, "raw"))" download>Download the original (.eml)</a></p>
             """
     }
 }
 
 extension Steering {
-    /// What an operator asks for by name: also what was dropped is sent again.
+    /// The action on a message that the operator has named: `retry` also sends a dropped message again.
     init(_ steering: PageRoute.MessageSteering) {
         self =
             switch steering {

@@ -2,13 +2,13 @@ import HTTPServer
 import HTTPTypes
 import RelayCore
 
-/// The list of messages, searched by recipient, subject, id, key and what became of them.
+/// The list of messages, searched by recipient, subject, id, key and outcome.
 enum MessagesPage {
     private static let pageSize = 50
-    /// Messages that are looked at for a page. With more, a page would take too long where few of them match.
+    /// The most messages that are examined for a page. With more, a page would take too long if few of them match.
     private static let mostLookedAt = 2000
-    /// Octets that a search for words counts for: all that there are, so that there is one at a time. The beginning of a word that all of
-    /// a million messages have takes 20 MB while it is looked for.
+    /// The memory in octets that a search for words counts for. It is the whole capacity, so that only one search runs
+    /// at a time: a prefix that a million messages share takes 20 MB during the search.
     private static let searchSize = 8 << 20
 
     static func answer(_ page: OperatorPage, _ query: Form, _ visitor: Visitor) async throws -> HTTPAnswer {
@@ -23,7 +23,7 @@ enum MessagesPage {
                     body: "<h1>Messages</h1>\(Part.mistake(mistake))\(view.filter(key: query["key"]))"),
                 .unprocessableContent)
         }
-        // Who has the id wants the message.
+        // A visitor who enters an id wants that message.
         if let id = MessageID(view.text), view.after == nil,
             try await page.store.messages(MessageFilter(ids: [id]), now: visitor.now).first != nil
         {
@@ -32,7 +32,7 @@ enum MessagesPage {
         var filter = MessageFilter(key: view.key, state: view.state, before: view.after, limit: pageSize)
         filter.words = view.text.isEmpty ? nil : view.text
         filter.status = view.status
-        // What has come in the last moments is to be found, too.
+        // Include messages of the last moments in the search.
         let unindexed = view.text.isEmpty ? 0 : try await page.store.indexWords()
         let (store, asked) = (page.store, filter)
         let found = try await page.turns.with(view.text.isEmpty ? 0 : searchSize) {
@@ -49,7 +49,7 @@ enum MessagesPage {
         if found.messages.isEmpty {
             list =
                 isCutShort
-                ? "<p class=\"empty\">None of the newest \(grouped(mostLookedAt)) messages that were looked at matches.</p>"
+                ? "<p class=\"empty\">None of the newest \(grouped(mostLookedAt)) messages matches.</p>"
                 : view.isNarrowed
                     ? view.nothing
                     : "<div class=\"empty\"><p><strong>There are no messages yet.</strong></p><p>Send a test message from the page of a <a href=\"\(Path.keys)\">key</a>.</p></div>"
@@ -57,18 +57,18 @@ enum MessagesPage {
         let note: HTML =
             unindexed == 0
             ? .empty
-            : "<p class=\"important\">The words of \(grouped(unindexed)) messages are not in the index yet: the newest may be missing here. Load the page again in a moment.</p>"
+            : "<p class=\"important\">\(grouped(unindexed)) messages are not in the search index yet, so the newest may be missing here. Reload the page in a moment.</p>"
         return PageContent(
             title: "Messages", section: .messages,
             body: """
                 <h1>Messages</h1>\(view.filter(key: view.key?.text ?? ""))\(note)\(list)\
-                \(found.next.map { Part.more(view.path(after: $0), isCutShort ? "Look at older messages" : "Older messages") }.orEmpty)
+                \(found.next.map { Part.more(view.path(after: $0), isCutShort ? "Search older messages" : "Older messages") }.orEmpty)
                 """, isLive: view.after == nil && view.text.isEmpty)
     }
 
     private static func table(_ messages: [MessageRecord], _ visitor: Visitor) -> HTML {
         Part.table(
-            "Messages, newest first", ["Accepted", "To", "Subject", "What became of it", "Key"],
+            "Messages, newest first", ["Accepted", "To", "Subject", "Outcome", "Key"],
             messages.map { message in
                 let subject = message.subject.map(\.trimmed) ?? ""
                 return [
@@ -86,7 +86,7 @@ enum MessagesPage {
         return "<span class=\"address\">\(all.first ?? "")</span>\(rest)"
     }
 
-    /// The status of the recipients; of many, how many have which, the worst first.
+    /// The statuses of the recipients. If there are many, how many have which status, the worst first.
     static func outcome(_ message: MessageRecord) -> HTML {
         let records = message.recipientRecords
         let statuses = Dictionary(grouping: records, by: \.status).mapValues(\.count)
@@ -96,7 +96,7 @@ enum MessagesPage {
         return "\(order.map { "\(badge($0, message, count: statuses[$0] ?? 0)) " as HTML })"
     }
 
-    /// A test message that was sent is simulated: the word says so.
+    /// A test message that was sent is shown as simulated.
     static func badge(_ status: RecipientStatus, _ message: MessageRecord, count: Int = 1) -> HTML {
         let word = status == .sent && message.environment == .test ? "simulated" : status.rawValue
         return Part.badge(count > 1 ? "\(count) \(word)" : word, tone(status))
@@ -123,13 +123,14 @@ enum MessagesPage {
         init(_ query: Form) {
             text = String(query["q"].prefix(200))
             let word = query["state"]
-            // Of words that both have the recipients' finds more: of several recipients one may be suppressed.
+            // A word that names both a message state and a recipient status is taken as the status, which finds more:
+            // one of several recipients may be suppressed.
             status = RecipientStatus(rawValue: word)
             state = status == nil ? MessageState(rawValue: word) : nil
             after = MessageID(query["after"])
         }
 
-        /// What is said where no message matches, with what to try then.
+        /// The text for an empty result, with a suggestion.
         var nothing: HTML {
             let last = text.split(separator: " ").last ?? ""
             guard !text.isEmpty, last.count >= MessageFilter.shortestBeginning, !last.hasSuffix("*") else {
@@ -137,8 +138,8 @@ enum MessagesPage {
             }
             let wider = link(Path.messages, [("q", text + "*"), ("key", key?.text ?? ""), ("state", word)])
             return """
-                <p class="empty">No message matches. Words are found whole: look for <a href="\(wider)">\(text)*</a> to find words that begin \
-                so.</p>
+                <p class="empty">No message matches. Only whole words are found: search for <a href="\(wider)">\(text)*</a> to find words that begin \
+                like this.</p>
                 """
         }
 
@@ -161,7 +162,7 @@ enum MessagesPage {
             """
             <form class="filter" method="get" action="\(Path.messages)" role="search">
             \(Part.field("Recipient, subject or id", Part.input("q", text, type: "search", "placeholder=\"whole words, or ann*\"")))
-            \(Part.field("What became of it", Part.select("state", word, View.words)))
+            \(Part.field("Outcome", Part.select("state", word, View.words)))
             \(Part.field("Key", Part.input("key", key, "placeholder=\"name or id\" spellcheck=\"false\"")))
             <button class="quiet">Search</button></form>
             """

@@ -2,7 +2,7 @@ import HTTPServer
 import HTTPTypes
 import RelayCore
 
-/// A new key.
+/// The page that creates a key.
 enum NewKeyPage {
     static func make(_ page: OperatorPage, _ visitor: Visitor, _ form: Form, mistake: FormMistake?) -> PageContent {
         let fields = mistake == nil ? KeyForm.beginning : form
@@ -42,7 +42,7 @@ enum NewKeyPage {
     }
 }
 
-/// What tells a form that is sent twice from two forms.
+/// The id of a form, which distinguishes one form sent twice from two forms.
 enum FormID {
     static var field: HTML { "<input type=\"hidden\" name=\"form\" value=\"\(make())\">" }
 
@@ -52,7 +52,7 @@ enum FormID {
     }
 }
 
-/// A key's secret, shown this once, with what an application is set up with.
+/// The page that shows a key's secret once, with the settings for an application.
 enum SecretPage {
     static func path(_ id: KeyID, _ form: String) -> String { link(Path.keyAction(id, "secret"), [("of", form)]) }
 
@@ -70,7 +70,7 @@ enum SecretPage {
         PageContent(
             title: "The key was shown once", section: .keys,
             body: """
-                <h1>The key was shown once</h1><p>Only its hash is kept, so nobody can show it again. If you did not copy it, \
+                <h1>The key was shown once</h1><p>Only its hash is stored, so it can't be shown again. If you did not copy it, \
                 <a href="\(Path.key(key.id))">give the key a new secret</a>.</p>
                 """)
     }
@@ -90,19 +90,19 @@ enum SecretPage {
                     ("Server", "<code>\(smtp.host)</code>"), ("Port", "<code>\(smtp.port)</code>"), ("Encryption", "STARTTLS"),
                     ("User name", "<code>apikey</code>"), ("Password", "the key"),
                 ]))
-                <h2>Try it with swaks</h2>\(Part.copyable(swaks(smtp, secret, sender, recipient), label: "the line for swaks"))
+                <h2>Try it with swaks</h2>\(Part.copyable(swaks(smtp, secret, sender, recipient), label: "the swaks command"))
                 """)
         }
         if let api = configuration.api {
             ways.append(
-                "<h2>Try it with curl</h2>\(Part.copyable(curl(api, secret, sender, recipient), label: "the line for curl"))"
+                "<h2>Try it with curl</h2>\(Part.copyable(curl(api, secret, sender, recipient), label: "the curl command"))"
             )
         }
         return PageContent(
             title: "The key \(key.name)", section: .keys,
             body: """
                 <h1>The key for <em>\(key.name)</em></h1>
-                <p class="important"><strong>Copy it now: it is shown this once.</strong> Only its hash is kept.</p>
+                <p class="important"><strong>Copy it now: it is shown only once.</strong> Only its hash is stored.</p>
                 \(Part.copyable(secret, label: "the key"))\(old)\(ways)
                 <p class="actions"><a class="button" href="\(Path.key(key.id))">Open the key's page</a></p>
                 """)

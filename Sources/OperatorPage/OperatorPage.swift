@@ -7,15 +7,15 @@ import Logging
 import NIOCore
 import RelayCore
 
-/// What a request is answered with.
+/// The answer to a request.
 enum PageAnswer: Sendable {
     case whole(HTTPAnswer)
-    /// A body that is read while it is sent; the answer has none.
+    /// A body that is read while it is sent. The answer itself has no body.
     case stored(HTTPAnswer, any StoredBody)
 }
 
-/// Answers the requests for the operator's page: checks where each comes from and who has sent it, then leaves it to the page or the
-/// action that it is for.
+/// Answers the requests for the operator's page. It checks where each request comes from and who sent it, and then
+/// passes it to the page or the action.
 struct OperatorPage: Sendable {
     let configuration: OperatorPageConfiguration
     let admission: Admission
@@ -23,16 +23,16 @@ struct OperatorPage: Sendable {
     let domains: SendingDomains
     let clock: any RelayClock
     let secrets: ShownOnce
-    /// Of pages that need much memory while they are made, few are made at a time.
+    /// Limits how many pages that need much memory are made at a time.
     let turns = LargeBodyTurns(capacity: 8 << 20)
     let logger: Logger
 
-    /// Where the operator is: on this machine, or at the end of a tunnel to it.
+    /// The operator's address: on this machine, or at the end of a tunnel to it.
     static let local = IPAddress(ipv4: 0x7F00_0001)
 
-    /// - Throws: when the connection ends before the request does.
+    /// - Throws: if the connection ends before the request does.
     func answer(_ request: Request) async throws -> PageAnswer {
-        // A target with a host of its own is for proxies (RFC 9112, section 3.2.2), and would say another one than Host.
+        // A target with a host is meant for proxies (RFC 9112, section 3.2.2), and its host could differ from Host.
         guard request.head.path?.hasPrefix("/") == true else { return .whole(notice(.host)) }
         if let refusal = RequestCheck.refusal(authority: request.head.authority, request.headers) {
             return .whole(notice(refusal))
@@ -48,7 +48,7 @@ struct OperatorPage: Sendable {
             guard let found = try await self.visitor(request) else { return .whole(signedOut()) }
             visitor = found
         } catch {
-            logger.error("nobody can be let in to the operator's page", metadata: ["error": "\(error)"])
+            logger.error("sessions of the operator's page can't be checked", metadata: ["error": "\(error)"])
             return .whole(notice(Failures.store("\(error)"), .serviceUnavailable))
         }
         do {
@@ -70,7 +70,7 @@ struct OperatorPage: Sendable {
         case .found(.show(let page)): return try await show(page, request, visitor)
         case .found(.act(let action)):
             guard let form = try await form(request) else { return visitor.failure(Failures.form, .contentTooLarge) }
-            // Compared by their digests: who guesses learns nothing from how long it takes.
+            // The digests are compared, so that the time of the comparison reveals nothing to an attacker who guesses.
             guard let token = OperatorSecret(form.raw("token")),
                 token.digest == OperatorSecret(visitor.session.formToken)?.digest
             else { return visitor.failure(Failures.token, .forbidden) }
@@ -87,13 +87,13 @@ struct OperatorPage: Sendable {
         switch error {
         case .noSuchKey, .noSuchMessage, .bodyGone: return visitor.failure(Failures.gone("\(error)"), .notFound)
         case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse, .inDoubt, .instanceLost:
-            logger.error("a page of the operator's could not be made", metadata: ["error": "\(error)"])
+            logger.error("a page could not be shown to the operator", metadata: ["error": "\(error)"])
             return visitor.failure(Failures.store("\(error)"), .serviceUnavailable)
         }
     }
 
     private func show(_ page: PageRoute.Page, _ request: Request, _ visitor: Visitor) async throws -> HTTPAnswer {
-        // What can't be read asks for nothing. HEAD shows nobody anything, so it uses no secret up.
+        // An unreadable query counts as empty. A HEAD request shows nothing, so it must not use up a secret.
         let query = request.method == .head ? Form() : Form(request.uri.query ?? "") ?? Form()
         switch page {
         case .keys: return visitor.page(try await KeysPage.make(self, query, visitor))
@@ -151,12 +151,12 @@ struct OperatorPage: Sendable {
         do {
             try await DropLog(to: logger).write(messages, of: store, now: clock.now())
         } catch {
-            // They are dropped all the same, and on record as such.
-            logger.error("what was dropped can't be told", metadata: ["error": "\(error)"])
+            // The messages are dropped anyway, and the database records that.
+            logger.error("the dropped messages could not be logged", metadata: ["error": "\(error)"])
         }
     }
 
-    /// The fields that a form has sent; nil for what is too long, or no form of a browser's.
+    /// The fields that a form has sent; nil if the body is too long, or not a browser's form.
     private func form(_ request: Request) async throws -> Form? {
         let type = request.headers[.contentType] ?? ""
         guard type.prefix(while: { $0 != ";" }).trimmed.lowercased() == "application/x-www-form-urlencoded" else {
@@ -172,9 +172,9 @@ struct OperatorPage: Sendable {
 
     // MARK: Signing in
 
-    /// The link: good once, and exchanged for a session.
+    /// The link, which works once and is exchanged for a session.
     private func signIn(_ request: Request) async -> HTTPAnswer {
-        // A browser or a mail scanner that only looks at a link must not use it up.
+        // A browser or a mail scanner that only previews a link must not use it up.
         guard request.method == .get else {
             guard request.method == .head else { return notice(Failures.method, .methodNotAllowed) }
             return signedOut(.ok)
@@ -190,14 +190,14 @@ struct OperatorPage: Sendable {
                 try await store.beginSession(
                     session.digest, until: now + OperatorSecret.sessionLife, redeeming: secret.digest, now: now)
             else {
-                // Everybody who reaches the page can make such lines, so that there must not be many.
+                // Any client that reaches the page can cause such lines, so their number must be limited.
                 admission.clientLog.write(
                     .notice, "a link to the operator's page was refused", client: OperatorPage.local,
                     metadata: ["reason": "used or too old"])
                 return notice(Failures.usedLink, .forbidden)
             }
         } catch {
-            logger.error("nobody can sign in to the operator's page", metadata: ["error": "\(error)"])
+            logger.error("signing in to the operator's page failed", metadata: ["error": "\(error)"])
             return notice(Failures.store("\(error)"), .serviceUnavailable)
         }
         logger.notice("the operator has signed in to the page")
@@ -206,7 +206,7 @@ struct OperatorPage: Sendable {
         return answer
     }
 
-    /// Who has sent the request; nil without a session.
+    /// The visitor who sent the request; nil without a session.
     private func visitor(_ request: Request) async throws -> Visitor? {
         let now = clock.now()
         for secret in SessionCookie.secrets(in: request.headers) {
@@ -239,7 +239,7 @@ struct OperatorPage: Sendable {
 }
 
 extension PageRoute.Action {
-    /// For the log.
+    /// The action's name in the log.
     var name: String {
         switch self {
         case .signOut: "sign out"
@@ -262,10 +262,10 @@ extension PageRoute.Action {
 /// The cookie of a session.
 enum SessionCookie {
     private static let name = "hiveku_relay_session"
-    /// Another program on this machine can have set more of them; each is looked up.
+    /// Another program on this machine can have set more cookies with this name. Each one is looked up.
     private static let most = 4
 
-    /// Not `Secure`: the page is clear HTTP on a loopback address.
+    /// The cookie is not `Secure`: the page uses plain HTTP on a loopback address.
     static func value(_ session: OperatorSecret) -> String {
         let seconds = Int(OperatorSecret.sessionLife.inSeconds)
         return "\(name)=\(session.revealed); Path=/; Max-Age=\(seconds); HttpOnly; SameSite=Strict"
@@ -284,7 +284,7 @@ enum SessionCookie {
 }
 
 extension HTTPAnswer {
-    /// What a browser may do with a page: show what is in it and its own files, and send its forms back.
+    /// What a browser may do with a page: show its content and its own files, and send its forms back.
     static let policy =
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
         + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -295,17 +295,17 @@ extension HTTPAnswer {
             body: ByteBuffer(string: html.text))
     }
 
-    /// The fields of every answer that a browser shows.
+    /// The header fields of every answer that a browser shows.
     static func guards(policy: String, frames: String) -> HTTPFields {
         [
             .contentSecurityPolicy: policy, .xContentTypeOptions: "nosniff", .xFrameOptions: frames,
-            // Not `no-referrer`: with it browsers send the origin null with forms.
+            // Not `no-referrer`: with that, browsers send the origin null with forms.
             .referrerPolicy: "same-origin", .crossOriginOpenerPolicy: "same-origin",
             .crossOriginResourcePolicy: "same-origin",
         ]
     }
 
-    /// To a page after a form was taken, so that to load it again does not send the form again.
+    /// Redirects to a page after a form was processed, so that reloading does not send the form again.
     static func redirect(to path: String) -> HTTPAnswer {
         var answer = HTTPAnswer(
             .seeOther, guards(policy: policy, frames: "DENY"), contentType: "text/plain; charset=utf-8",

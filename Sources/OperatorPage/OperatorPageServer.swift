@@ -8,14 +8,14 @@ import Logging
 import NIOCore
 import RelayCore
 
-/// Where the operator's page is had, and what its pages say of the relay around them.
+/// Where the operator's page listens, and what its pages show about the relay.
 public struct OperatorPageConfiguration: Sendable {
     /// The name of the gateway, as clients know it.
     public var hostname: String
     public var version: String
-    /// Where applications submit mail by SMTP with STARTTLS; nil: nowhere.
+    /// Where applications submit mail by SMTP with STARTTLS; nil if there is no such listener.
     public var smtp: (host: String, port: Int)?
-    /// The beginning of the HTTP API's URLs, such as `https://mail.example.com`; nil: there is none.
+    /// The beginning of the HTTP API's URLs, such as `https://mail.example.com`; nil if there is no API.
     public var api: String?
     public var webhookAddresses: WebhookAddressPolicy
 
@@ -31,24 +31,24 @@ public struct OperatorPageConfiguration: Sendable {
     }
 }
 
-/// The operator's page: one listener, at a Unix socket or a loopback address, in clear HTTP/1.1.
+/// The operator's page: one listener, on a Unix socket or a loopback address, in plain HTTP/1.1.
 public final class OperatorPageServer: Sendable {
     private let listeners: ListenerGroup<ListenPlace>
 
     private init(listeners: ListenerGroup<ListenPlace>) { self.listeners = listeners }
 
-    /// Where it listens, in words.
+    /// The address that it listens on, as text.
     public var address: String { listeners.bound.first?.description ?? "" }
 
-    /// The port that it listens at; nil for a Unix socket.
+    /// The port that it listens on; nil for a Unix socket.
     public var port: Int? { listeners.bound.first?.address?.port }
 
-    /// Connections at a time. A browser opens six.
+    /// The most connections at a time. A browser opens six.
     private static let maximumConnections = 64
 
     /// - Parameters:
-    ///   - place: a loopback address or a Unix socket: nobody else may get a connection.
-    ///   - admission: for test messages.
+    /// - place: a loopback address or a Unix socket, so that no other machine can connect.
+    /// - admission: used for test messages.
     /// - Throws: `ListenError` of `Listening`, which names the place.
     package static func start(
         _ place: ListenPlace, configuration: OperatorPageConfiguration, admission: Admission, store: any RelayStore,
@@ -86,12 +86,13 @@ public final class OperatorPageServer: Sendable {
         return OperatorPageServer(listeners: bound)
     }
 
-    /// Stops listening, lets each connection answer the request that it is at, and closes what is left after `limit`.
+    /// Stops listening, lets each connection finish the request that it is answering, and closes the remaining ones
+    /// after `limit`.
     public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }
 
 extension ResponseBody {
-    /// Read while it is sent: no more than a piece of it is in memory.
+    /// The body is read while it is sent: no more than one piece of it is in memory.
     fileprivate init(_ body: any StoredBody) {
         self.init(contentLength: body.size) { writer in
             var offset = 0

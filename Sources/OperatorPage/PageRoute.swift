@@ -3,16 +3,16 @@ import HTTPTypes
 import InternetMessage
 import RelayCore
 
-/// What a path and a method of the operator's page ask for.
+/// What a path and a method of the operator's page request.
 enum PageRoute: Hashable, Sendable {
-    /// To the first page.
+    /// Redirects to the first page.
     case home
     case login
     case asset(Asset)
     case show(Page)
     case act(Action)
 
-    /// What can be looked at.
+    /// The pages.
     enum Page: Hashable, Sendable {
         case keys
         case newKey
@@ -33,7 +33,7 @@ enum PageRoute: Hashable, Sendable {
         case domain(DomainName, Environment)
     }
 
-    /// What a form does.
+    /// The actions of forms.
     enum Action: Hashable, Sendable {
         case signOut
         case createKey
@@ -61,11 +61,11 @@ enum PageRoute: Hashable, Sendable {
     enum Finding: Hashable, Sendable {
         case found(PageRoute)
         case notFound
-        /// The path is known, and knows these methods.
+        /// The path exists, but only for these methods.
         case otherMethod(allowed: String)
     }
 
-    /// - Parameter path: of the request's target, without its query.
+    /// - Parameter path: the path of the request's target, without its query.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
         let read = reading(path)
         let write = writing(path)
@@ -149,7 +149,8 @@ enum PageRoute: Hashable, Sendable {
     }
 }
 
-/// The path of a page or an action, for links and forms: made here only, so that each leads where a route is.
+/// The paths of pages and actions, for links and forms. They are made only here, so that each leads to an existing
+/// route.
 enum Path {
     static let keys = "/keys"
     static let newKey = "/keys/new"

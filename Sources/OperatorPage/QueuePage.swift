@@ -1,6 +1,6 @@
 import RelayCore
 
-/// The queue: each lane, why one is held, how fast it goes and what waits.
+/// The queue: each lane, why it is held, its rate, and what waits.
 enum QueuePage {
     static func make(_ page: OperatorPage, _ visitor: Visitor) async throws -> PageContent {
         let status = try await page.store.queueStatus(now: visitor.now)
@@ -11,7 +11,7 @@ enum QueuePage {
             title: "Queue", section: .queue,
             body: """
                 <h1>Queue</h1>\(relays(nodes, visitor))\([Lane.live, .test].map { lane($0, status, visitor) })
-                <section class="card"><h2>What SES tells</h2>\(feedback(events, times, visitor))</section>
+                <section class="card"><h2>Events from SES</h2>\(feedback(events, times, visitor))</section>
                 """, isLive: true)
     }
 
@@ -47,7 +47,7 @@ enum QueuePage {
         let notes = standing.notes.map { note -> HTML in
             "<li class=\"urgent\"><strong>\(note.text)</strong>\(note.advice.map { "<span>: \($0)</span>" as HTML }.orEmpty)</li>"
         }
-        let warnings: HTML = notes.isEmpty ? .empty : "<ul class=\"notes\" aria-label=\"What to look at\">\(notes)</ul>"
+        let warnings: HTML = notes.isEmpty ? .empty : "<ul class=\"notes\" aria-label=\"Needs attention\">\(notes)</ul>"
         return """
             <section class="card"><h2>\(lane == .live ? "Live mail" : "Test mail") \(state)</h2>\(why)\(warnings)\
             \(waiting(lane, status, visitor))\(Part.facts(rows))</section>
@@ -79,11 +79,11 @@ enum QueuePage {
         if let scheduled = status.scheduled.first(where: { $0.lane == lane }) {
             rows.append([
                 "<a href=\"\(Path.messages(in: MessageState.scheduled.rawValue))\">scheduled</a>",
-                "\(grouped(scheduled.deliveries))", "the next \(visitor.ago(scheduled.next))",
+                "\(grouped(scheduled.deliveries))", "next: \(visitor.ago(scheduled.next))",
             ])
         }
-        guard !rows.isEmpty else { return "<p class=\"empty\">Nothing waits.</p>" }
-        return Part.table("What waits", ["State", "Deliveries", "The oldest"], rows)
+        guard !rows.isEmpty else { return "<p class=\"empty\">Nothing is waiting.</p>" }
+        return Part.table("Waiting", ["State", "Deliveries", "Oldest"], rows)
     }
 
     private static func feedback(
@@ -91,8 +91,8 @@ enum QueuePage {
     ) -> HTML {
         guard status.lastAnswerAt != nil || status.failure != nil else {
             return """
-                <p>The relay hears nothing of what became of live messages: <code>feedback.queue_url</code> is not set, or its queue has \
-                never answered. <code>hiveku-relay feedback template</code> prints what to set up in AWS.</p>
+                <p>The relay gets no events about live messages: <code>feedback.queue_url</code> is not set, or its queue has \
+                never answered. <code>hiveku-relay feedback template</code> prints the resources to set up at AWS.</p>
                 """
         }
         let failure: HTML =

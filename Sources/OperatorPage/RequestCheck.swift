@@ -1,25 +1,26 @@
 import HTTPTypes
 import RelayCore
 
-/// Whether a request comes from the operator's own browser tab: decided before anything is looked up.
+/// Checks whether a request comes from the operator's own browser tab. This is decided before anything is looked up.
 ///
-/// The page listens at a loopback address, which every page in the operator's browser can send requests to, and whose name an attacker's
-/// DNS server can give to a host of its own (DNS rebinding). So `Host` must be loopback's, and what browsers say of a request's origin
-/// (`Origin`, RFC 6454; `Sec-Fetch-Site`, W3C Fetch Metadata) must be this page's. A browser sends them for every request that another
-/// page makes; a program that leaves them out has no operator's cookie to abuse.
+/// The page listens on a loopback address. Every page in the operator's browser can send requests to it, and an
+/// attacker's DNS server can point the name of the attacker's host to it (DNS rebinding). So `Host` must be a loopback
+/// name, and the origin that browsers report (`Origin`, RFC 6454; `Sec-Fetch-Site`, W3C Fetch Metadata) must be this
+/// page's. A browser sends these fields with every request that another page makes. A program that leaves them out has
+/// no operator's cookie to abuse.
 enum RequestCheck {
     enum Refusal: Hashable, Sendable {
-        /// `Host` is missing, there twice, or not loopback's.
+        /// `Host` is missing, occurs twice, or is not a loopback name.
         case host
-        /// Another page has made the request.
+        /// Another page made the request.
         case foreign
-        /// The browser has fetched it before anybody asked for it.
+        /// The browser fetched the page before the visitor asked for it.
         case prefetch
     }
 
-    /// Why the request is refused; nil where it is this page's.
+    /// Why the request is refused; nil if it comes from this page.
     static func refusal(authority: String?, _ fields: HTTPFields) -> Refusal? {
-        // A second Host is a field by itself here.
+        // A second Host appears as a separate field here.
         guard let authority, fields[.secondHost] == nil, isLoopback(authority) else { return .host }
         if fields[values: .secPurpose].contains(where: { $0.contains("prefetch") }) || fields[.purpose] == "prefetch" {
             return .prefetch
@@ -31,7 +32,7 @@ enum RequestCheck {
         return nil
     }
 
-    /// `127.0.0.1:2581`, `localhost:8025`, `[::1]`: with any port, since ssh forwards from a port of its own.
+    /// `127.0.0.1:2581`, `localhost:8025`, `[::1]`: any port is allowed, because ssh forwards from a different port.
     private static func isLoopback(_ authority: String) -> Bool {
         var host = Substring(authority)
         if host.hasPrefix("[") {
@@ -47,7 +48,7 @@ enum RequestCheck {
         return host.lowercased() == "localhost" || IPAddress(String(host)).map { $0.isIPv4 && $0.isLoopback } == true
     }
 
-    /// Nothing, or a colon and digits.
+    /// An empty text, or a colon and digits.
     private static func isPort(_ text: Substring) -> Bool {
         guard let first = text.first else { return true }
         return first == ":" && text.count <= 6 && text.dropFirst().allSatisfy { $0.isASCII && $0.isNumber }
@@ -55,7 +56,7 @@ enum RequestCheck {
 }
 
 extension HTTPField.Name {
-    /// `Host` itself is in the request's head.
+    /// `Host` itself is part of the request's head.
     static let secondHost = HTTPField.Name("Host")!
     static let secFetchSite = HTTPField.Name("Sec-Fetch-Site")!
     static let secPurpose = HTTPField.Name("Sec-Purpose")!

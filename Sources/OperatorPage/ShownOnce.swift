@@ -1,31 +1,32 @@
 import RelayCore
 
-/// Secrets that were just made, until the page that shows each one has been fetched; and which forms have done their work already.
+/// Holds new secrets until the page that shows each one has been fetched, and remembers which forms have already been
+/// processed.
 ///
-/// A form that makes a secret answers with a redirect, so that to load the page again does not make another one. The secret waits here
-/// meanwhile: in memory only, for a minute, and for one reader.
+/// A form that makes a secret answers with a redirect, so that reloading the page does not make another one. Until then
+/// the secret waits here: only in memory, for a minute, and for one reader.
 actor ShownOnce {
     enum Secret: Sendable {
-        /// `previousUntil`: until when the key's secret before works, of a key that was rotated.
+        /// `previousUntil`: the time until which the old secret of a rotated key works.
         case key(APIKey, previousUntil: Timestamp?)
         case webhook(WebhookSecret)
     }
 
     private enum Work {
-        /// The form came again meanwhile: so many wait for what becomes of it.
+        /// The same form was sent again before the first one ended. These requests wait for its result.
         case underWay([CheckedContinuation<Void, Never>])
         case done(Secret?)
     }
 
     private struct Entry {
-        /// Where the form leads to.
+        /// The path that the form leads to.
         var path: String
         var work: Work
         var until: Timestamp
     }
 
     private let clock: any RelayClock
-    /// By what each form carries.
+    /// The entries, by the id that each form carries.
     private var entries: [String: Entry] = [:]
 
     private static let life = Duration.seconds(60)
@@ -33,8 +34,8 @@ actor ShownOnce {
 
     init(clock: any RelayClock) { self.clock = clock }
 
-    /// The page that this form has led to already; nil where it comes for the first time, which is noted until ``finish(_:at:_:)`` or
-    /// ``forget(_:)``. While the same form is at work, its end is waited for.
+    /// Returns the page that this form has already led to. Returns nil if the form is new; it is then noted until
+    /// ``finish(_:at:_:)`` or ``forget(_:)``. If the same form is being processed, waits until that ends.
     func begin(_ form: String, _ path: String) async -> String? {
         let now = clock.now()
         entries = entries.filter { entry in
@@ -47,7 +48,7 @@ actor ShownOnce {
                 entries[form]?.work = .underWay(others + [continuation])
             }
         }
-        // Nobody sends forms so fast. Those at work are bounded by the connections.
+        // No person sends forms so fast. The number of forms being processed is bounded by the connections.
         if entries.count >= ShownOnce.most {
             entries = entries.filter { if case .underWay = $0.value.work { true } else { false } }
         }
@@ -55,14 +56,14 @@ actor ShownOnce {
         return nil
     }
 
-    /// The form has done its work: who sends it again is led to the same page.
+    /// The form has been processed. If it is sent again, it leads to the same page.
     func finish(_ form: String, at path: String, _ secret: Secret? = nil) {
         let waiting = waiting(for: form)
         entries[form] = Entry(path: path, work: .done(secret), until: clock.now() + ShownOnce.life)
         for continuation in waiting { continuation.resume() }
     }
 
-    /// The form has failed, and may be sent again.
+    /// The form has failed and may be sent again.
     func forget(_ form: String) {
         let waiting = waiting(for: form)
         entries[form] = nil
@@ -73,7 +74,7 @@ actor ShownOnce {
         if case .underWay(let waiting) = entries[form]?.work { waiting } else { [] }
     }
 
-    /// The secret, for the first who asks for the page.
+    /// The secret, for the first request for the page.
     func take(_ path: String) -> Secret? {
         guard let (form, found) = entries.first(where: { $0.value.path == path }), found.until > clock.now(),
             case .done(let secret?) = found.work

@@ -3,7 +3,7 @@ import HTTPTypes
 import InternetMessage
 import RelayCore
 
-/// The list of addresses that get no mail.
+/// The list of suppressed addresses.
 enum SuppressionsPage {
     private static let pageSize = 50
 
@@ -18,7 +18,7 @@ enum SuppressionsPage {
         if let place = Environment(rawValue: query["after_environment"]), !query["after"].isEmpty {
             filter.after = .init(environment: place, matchKey: query["after"])
         }
-        // What was typed into the form must not narrow the list.
+        // The text that was typed into the form must not filter the list.
         if mistake != nil { filter = SuppressionFilter(limit: pageSize + 1) }
         var entries = try await page.store.suppressions(filter)
         let isMore = entries.count > pageSize
@@ -35,14 +35,14 @@ enum SuppressionsPage {
                     [
                         ("q", text), ("environment", environment?.rawValue ?? ""), ("reason", reason?.rawValue ?? ""),
                         ("after_environment", cursor.environment.rawValue), ("after", cursor.matchKey),
-                    ]), "Further addresses")
+                    ]), "More addresses")
         }
         return PageContent(
             title: "Suppressions", section: .suppressions, done: Done(query)?.html,
             body: """
                 <h1>Suppressions</h1>
-                <p>These addresses get no mail: a message to one of them is accepted, and this recipient is left out. A hard bounce and a \
-                complaint put an address here by themselves.</p>
+                <p>No mail is sent to these addresses: a message to one of them is accepted, but this recipient is left out. Hard bounces and \
+                complaints add addresses automatically.</p>
                 <form class="filter" method="get" action="\(Path.suppressions)" role="search">
                 \(Part.field("Address", Part.input("q", text, type: "search")))
                 \(Part.field("Environment", Part.select("environment", environment?.rawValue ?? "", [("", "live and test"), ("live", "live"), ("test", "test")])))
@@ -68,7 +68,7 @@ enum SuppressionsPage {
                 let message: HTML = entry.message.map { " <a href=\"\(Path.message($0))\">the message</a>" } ?? .empty
                 let sure: HTML =
                     entry.reason == .complaint
-                    ? Part.check("even_complaint", "1", false, "Even though its owner complained") : .empty
+                    ? Part.check("even_complaint", "1", false, "Even though the recipient complained") : .empty
                 return [
                     "<span class=\"address\">\(entry.address)</span>", Part.environment(entry.environment),
                     "\(words(entry.reason))\(message)", visitor.ago(entry.createdAt), "\(entry.note ?? "")",
@@ -88,7 +88,7 @@ enum SuppressionsPage {
             """
             <div class="columns">\(Part.field("Address", Part.input("address", form.raw("address"), "required autocomplete=\"off\"")))\
             \(Part.field("Environment", Part.select("environment", form["environment"].isEmpty ? "live" : form["environment"], [("live", "live"), ("test", "test")])))\
-            \(Part.field("Note", Part.input("note", form.raw("note"), "maxlength=\"\(Suppression.longestNote)\""), hint: "Why, for people."))</div>\
+            \(Part.field("Note", Part.input("note", form.raw("note"), "maxlength=\"\(Suppression.longestNote)\""), hint: "Why the address is on the list."))</div>\
             <p class="actions"><button>Add the address</button></p>
             """)
     }
@@ -126,7 +126,7 @@ enum SuppressionsPage {
         case .notListed: return .redirect(to: Done.unlisted.at(Path.suppressions))
         case .isComplaint:
             throw Failures.Refused(
-                sentence: "the owner of this address has complained; check the box beside the button if you are sure",
+                sentence: "the recipient has complained; check the box beside the button if you are sure",
                 back: Path.suppressions)
         }
     }

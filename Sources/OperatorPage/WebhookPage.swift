@@ -1,7 +1,7 @@
 import HTTPServer
 import RelayCore
 
-/// One webhook, how it does, and its last calls with what was asked and answered.
+/// One webhook, its statistics, and its last calls with requests and responses.
 enum WebhookPage {
     private static let shown = 30
 
@@ -14,8 +14,8 @@ enum WebhookPage {
         var secret: HTML = .empty
         if case .webhook(let found) = await page.secrets.take(link(Path.webhook(id), [("of", query.raw("of"))])) {
             secret = """
-                <h2>Its signing secret</h2><p class="important"><strong>Copy it now: it is shown this once.</strong> The receiver \
-                checks with it that a call is the relay's (Standard Webhooks).</p>\(Part.copyable(found.text, label: "the secret"))
+                <h2>Its signing secret</h2><p class="important"><strong>Copy it now: it is shown only once.</strong> The receiver uses it to \
+                check that a call comes from the relay (Standard Webhooks).</p>\(Part.copyable(found.text, label: "the secret"))
                 """
         }
         let statistics = try await page.store.statistics(of: id, now: visitor.now)
@@ -38,10 +38,10 @@ enum WebhookPage {
                     ("Tags", "\(webhook.tags.isEmpty ? "any" : webhook.tags.joined(separator: ", "))"),
                     ("24 hours", rate(statistics.delivered24Hours, statistics.calls24Hours)),
                     ("7 days", rate(statistics.delivered7Days, statistics.calls7Days)),
-                    ("Answers within", "\(statistics.latency.map { "\($0.wholeMilliseconds) ms on average" } ?? "not known")"),
+                    ("Response time", "\(statistics.latency.map { "\($0.wholeMilliseconds) ms on average" } ?? "not known")"),
                     ("Waiting", "\(grouped(statistics.waiting))"), ("Created", visitor.moment(webhook.createdAt)),
                 ]))
-                <h2>Its last calls</h2>\(list)
+                <h2>Last calls</h2>\(list)
                 """, isLive: secret.isEmpty)
     }
 
@@ -57,16 +57,16 @@ enum WebhookPage {
             record.call.attempts == 0
             ? "not tried yet"
             : "\(counted(record.call.attempts, "try", "tries")), \(record.lastStatus.map { "answered \($0)" } ?? "no answer (\(String((record.lastResponse ?? "").prefix(200))))")\(time)"
-        let next: HTML = record.nextAttemptAt.map { " It is tried again \(visitor.ago($0))." } ?? .empty
+        let next: HTML = record.nextAttemptAt.map { " Next attempt: \(visitor.ago($0))." } ?? .empty
         let answer = record.lastResponse.map { $0.isEmpty ? "(empty)" : $0 }
         let response: HTML =
             answer.map {
-                "<h4>\(record.lastStatus == nil ? "What went wrong" : "Its answer")</h4><pre tabindex=\"0\">\(lines: $0)</pre>"
+                "<h4>\(record.lastStatus == nil ? "What went wrong" : "Response")</h4><pre tabindex=\"0\">\(lines: $0)</pre>"
             } ?? .empty
         return """
             <li class="card"><h3>\(record.call.type) \(Part.badge(record.state.rawValue, tone))</h3>
             <p>\(visitor.ago(record.lastAttemptAt ?? record.call.createdAt)): \(tries).\(next)</p>
-            <details><summary>What was posted</summary><pre tabindex="0">\(lines: String(decoding: record.call.body, as: UTF8.self))</pre>\(response)</details></li>
+            <details><summary>Request body</summary><pre tabindex="0">\(lines: String(decoding: record.call.body, as: UTF8.self))</pre>\(response)</details></li>
 
             """
     }
@@ -81,7 +81,7 @@ enum WebhookPage {
         }
         return """
             <div class="actions">\(when(webhook.isEnabled, button(.test, "Send a test event")))\
-            \(webhook.isEnabled ? button(.disable, "Disable it") : button(.enable, "Enable it"))\(button(.delete, "Delete it"))</div>
+            \(webhook.isEnabled ? button(.disable, "Disable") : button(.enable, "Enable"))\(button(.delete, "Delete"))</div>
             """
     }
 
@@ -105,7 +105,7 @@ enum WebhookPage {
                 throw Failures.Refused(sentence: "the webhook is disabled; enable it first", back: back)
             case .failure(.busy):
                 throw Failures.Refused(
-                    sentence: "many events wait for this webhook already, so a test event would wait behind them",
+                    sentence: "many events already wait for this webhook, so a test event would wait behind them",
                     back: back)
             }
             return .redirect(to: Done.tested.at(back))

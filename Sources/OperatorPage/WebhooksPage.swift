@@ -24,13 +24,13 @@ enum WebhooksPage {
             : table(webhooks.suffix(most).reversed(), visitor)
         let rest: HTML =
             webhooks.count > most
-            ? "<p class=\"more\">The newest \(most) of \(grouped(webhooks.count)) are shown. Look for those of one key.</p>"
+            ? "<p class=\"more\">The newest \(most) of \(grouped(webhooks.count)) are shown. To see others, search for a key.</p>"
             : .empty
         return PageContent(
             title: "Webhooks", section: .webhooks, done: Done(query)?.html,
             body: """
                 <h1>Webhooks</h1>
-                <p>A webhook tells an application what became of its messages: each event is posted to its URL.</p>
+                <p>A webhook sends an application events about its messages: each event is posted to the webhook's URL.</p>
                 \(Part.mistake(mistakeOfFilter))<form class="filter" method="get" action="\(Path.webhooks)" role="search">
                 \(Part.field("Key", Part.input("key", query["key"], "placeholder=\"name or id\" spellcheck=\"false\"")))
                 <button class="quiet">Show</button></form>
@@ -67,10 +67,10 @@ enum WebhooksPage {
         return visitor.form(
             Path.webhooks, class: "panel",
             """
-            \(FormID.field)<div class="columns">\(Part.field("Key", Part.input("key", form.raw("key"), "required spellcheck=\"false\""), hint: "The public id of the key whose messages it hears of."))\
+            \(FormID.field)<div class="columns">\(Part.field("Key", Part.input("key", form.raw("key"), "required spellcheck=\"false\""), hint: "The public id of the key whose messages the events are about."))\
             \(Part.field("URL", Part.input("url", form.raw("url"), type: "url", "required spellcheck=\"false\""), hint: "https, at a public address."))\
-            \(Part.field("Tags", Part.input("tags", form.raw("tags")), hint: "It hears of messages with one of these only. Empty: all."))</div>\
-            <fieldset class="wide"><legend>Events (none: all)</legend>\(events)</fieldset>
+            \(Part.field("Tags", Part.input("tags", form.raw("tags")), hint: "Only events about messages with one of these tags. Empty: all."))</div>\
+            <fieldset class="wide"><legend>Events (none checked: all)</legend>\(events)</fieldset>
             <p class="actions"><button>Create the webhook</button></p>
             """)
     }
@@ -90,7 +90,7 @@ enum WebhooksPage {
             return try await refused("key", "No key has this id")
         }
         guard record.key.revokedAt == nil else {
-            return try await refused("key", "The key is revoked, so it sends nothing to hear of; name another one")
+            return try await refused("key", "The key is revoked, so there will be no events; name another key")
         }
         let formID = form.raw("form")
         let path = link(Path.webhook(webhook.id), [("of", formID)])
@@ -105,7 +105,7 @@ enum WebhooksPage {
         guard isNew else {
             await page.secrets.forget(formID)
             return try await refused(
-                "key", "The key has \(Webhook.mostOfKey) webhooks already; delete one, or let one hear of more events")
+                "key", "The key already has \(Webhook.mostOfKey) webhooks; delete one, or let one receive more events")
         }
         await page.secrets.finish(formID, at: path, .webhook(webhook.secret))
         return .redirect(to: path)
@@ -113,7 +113,7 @@ enum WebhooksPage {
 
     private static func read(_ page: OperatorPage, _ form: Form, _ visitor: Visitor) throws(FormMistake) -> Webhook {
         guard let key = KeyText.id(form["key"]) else {
-            throw FormMistake("key", "The key's id has 8 letters and digits: those behind hk_live_ or hk_test_")
+            throw FormMistake("key", "The key's id has 8 letters and digits: those after hk_live_ or hk_test_")
         }
         let text = form["url"]
         let url: WebhookURL

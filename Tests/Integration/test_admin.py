@@ -78,7 +78,7 @@ def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_r
     dropped, held = (submit(relay, key, b"Subject: x\r\nFrom: from@example.com\r\n\r\nText\r\n" + bytes([65 + n])) for n in range(2))
     relay.run("messages", "hold", held)
     visitor = sign_in(relay)
-    assert "2 messages of it wait in the queue" in visitor.text(f"/keys/{id}")
+    assert "2 of its messages are in the queue" in visitor.text(f"/keys/{id}")
     assert visitor.post(f"/messages/{dropped}/drop").status == 303
     relay.wait_for_log(f"info failed key={id} lane=live message={dropped} reason=\"dropped")
     assert visitor.post(f"/keys/{id}/revoke", {"confirm": "Leaving", "queued": "drop"}).status == 303

@@ -205,7 +205,7 @@ def test_the_events_of_a_message_come_by_themselves(chromium, own_relay):
                          ["good@example.net", "gone@example.net"], "shop@example.com")
         page.open(f"/messages/{message}").comes("sending")
         taken.set()
-        page.comes("SES has taken it.")
+        page.comes("SES has accepted it.")
         sent = relay.wait_for_state(message, "sent")["deliveries"][0]["ses_message_id"]
         queue.send(json.dumps(event("Delivery", sent, ["good@example.net"])))
         page.comes("delivered", "2026-11-24 14:33:17")
@@ -221,7 +221,7 @@ def test_a_bounce_says_why_in_words(either, relay):
     message = submit(relay, key, b"From: shop@example.com\r\nSubject: To nobody\r\n\r\nx\r\n", ["bounce@simulator.amazonses.com"])
     relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
     either.open(f"/messages/{message}")
-    either.shows("bounced", "There is no such mailbox. The address was put on the list of suppressions, and gets no mail while it is there.")
+    either.shows("bounced", "There is no such mailbox. The address is now on the list of suppressions. No mail is sent to it while it is there.")
 
 
 def test_a_test_message_is_sent_from_the_page(either, relay):
@@ -275,7 +275,7 @@ def test_a_webhook_from_its_secret_to_its_calls(either, relay):
         assert secret.startswith("whsec_")
         either.driver.refresh()
         assert secret not in either.driver.page_source
-        either.send("/test").shows("A test event is on its way.")
+        either.send("/test").shows("A test event is in the queue.")
         relay.wait_until(lambda: receiver.requests, "the test event")
         if either.has_script:
             either.comes("answered 204")
@@ -294,7 +294,7 @@ def test_the_queue_says_why_a_lane_is_held(either, relay):
     either.open("/queue").shows("It is held:", "ses.region", "queued")
     either.link("queued")
     either.shows("Waits")
-    either.open(f"/messages/{message}").send("/hold").shows("Done.", "It is not sent before somebody releases it.")
+    either.open(f"/messages/{message}").send("/hold").shows("Done.", "It is not sent until it is released.")
     either.send("/release").shows("queued")
     either.send("/drop").shows("dropped: given up by the operator")
 

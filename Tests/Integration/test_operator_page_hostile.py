@@ -237,7 +237,7 @@ def test_what_a_receiver_answers_is_text(page, relay):
         page.send("/test")
         page.comes("answered 500")
         page.one("li.card summary").click()
-        page.shows("Its answer", HOSTILE[0])
+        page.shows("Response", HOSTILE[0])
         is_untouched(page)
 
 
