@@ -2,8 +2,8 @@ extension Judge {
     /// Whether senders are told about failures by mail.
     ///
     /// - Parameters:
-    /// - from: the address that reports come from; nil if there are none.
-    /// - hearsEvents: whether the relay receives SES's events.
+    ///   - from: the address that reports come from; nil if there are none.
+    ///   - hearsEvents: whether the relay receives SES's events.
     public static func bounces(from: String?, forEvents: Bool, hearsEvents: Bool) -> [Finding] {
         guard let from else {
             return [

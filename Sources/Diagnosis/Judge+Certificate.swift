@@ -6,7 +6,7 @@ extension Judge {
     ///
     /// - Parameters:
     ///   - hostname: the relay's own name.
-    /// - key: the file of the private key, and whether every user can read it.
+    ///   - key: the file of the private key, and whether every user can read it.
     public static func certificate(
         _ certificate: TLSCertificateInfo, hostname: String, key: (path: String, isReadableByAll: Bool), now: Timestamp
     ) -> [Finding] {

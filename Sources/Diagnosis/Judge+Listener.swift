@@ -25,8 +25,8 @@ public enum ListenerSighting: Hashable, Sendable {
 
 extension Judge {
     /// - Parameters:
-    /// - place: the listener as the settings write it: `smtp://0.0.0.0:587`.
-    /// - known: the fingerprints of the certificates in the files; empty if they could not be read.
+    ///   - place: the listener as the settings write it: `smtp://0.0.0.0:587`.
+    ///   - known: the fingerprints of the certificates in the files; empty if they could not be read.
     public static func listener(
         _ place: String, _ sighting: ListenerSighting, known: [String], now: Timestamp
     ) -> Finding {

@@ -15,8 +15,8 @@ extension Judge {
     /// Judges a file that the relay must read. Doctor, when root runs it, can read files that the relay can't.
     ///
     /// - Parameters:
-    /// - directories: the directories on the path to it.
-    /// - reader: the relay's user.
+    ///   - directories: the directories on the path to it.
+    ///   - reader: the relay's user.
     public static func reach(
         _ subject: Finding.Subject, _ file: FileStatus, through directories: [FileStatus], by reader: Account
     ) -> Finding? {

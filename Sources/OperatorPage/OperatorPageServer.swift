@@ -47,8 +47,8 @@ public final class OperatorPageServer: Sendable {
     private static let maximumConnections = 64
 
     /// - Parameters:
-    /// - place: a loopback address or a Unix socket, so that no other machine can connect.
-    /// - admission: used for test messages.
+    ///   - place: a loopback address or a Unix socket, so that no other machine can connect.
+    ///   - admission: used for test messages.
     /// - Throws: `ListenError` of `Listening`, which names the place.
     package static func start(
         _ place: ListenPlace, configuration: OperatorPageConfiguration, admission: Admission, store: any RelayStore,

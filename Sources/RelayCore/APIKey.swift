@@ -13,10 +13,10 @@ public struct KeyID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { text }
 }
 
-/// SHA-256 of a whole key: what the store keeps in its place.
+/// The SHA-256 of a whole key, which the store keeps instead of the key.
 ///
-/// A plain hash suffices because the secret is 26 base62 characters from the system's generator (about 155 bits): there is
-/// nothing to guess that slow hashing would protect.
+/// A plain hash suffices because the secret is 26 base62 characters from the system's generator (about 155 bits). Slow
+/// hashing protects secrets that can be guessed; this one can't.
 public struct KeyDigest: Sendable {
     public let bytes: [UInt8]
 
@@ -30,7 +30,7 @@ public struct KeyDigest: Sendable {
 
     init(of key: some Sequence<UInt8>) { bytes = SHA256.digest(of: key) }
 
-    /// Takes the same time wherever the two differ.
+    /// Takes the same time wherever the two differ, so that the time reveals nothing.
     public func matches(_ other: KeyDigest) -> Bool {
         var difference: UInt8 = 0
         for i in 0..<KeyDigest.length { difference |= bytes[i] ^ other.bytes[i] }
@@ -38,10 +38,11 @@ public struct KeyDigest: Sendable {
     }
 }
 
-/// An API key in full: `hk_test_` or `hk_live_`, 8 characters of public id, 26 of secret, 6 of CRC-32 over all before it.
+/// A complete API key: `hk_test_` or `hk_live_`, 8 characters of public id, 26 of secret, and 6 of CRC-32 over
+/// everything before.
 ///
-/// The secret lives in this value only. It has no textual description, so that it can't get into a log by accident;
-/// ``revealed`` is for the one time that a key is shown.
+/// The secret exists only in this value. The value has no textual description, so that it can't get into a log by
+/// accident. ``revealed`` is for the one time that a key is shown.
 public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     public let environment: Environment
     public let id: KeyID
@@ -54,23 +55,23 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
     /// Length of a whole key in characters.
     public static let length = prefixLength + idLength + secretLength + checksumLength
 
-    /// Why some bytes are no key. None of these says anything about whether the key exists.
+    /// Why some bytes are not a key. None of these cases says whether the key exists.
     public enum Malformation: Error, Hashable, Sendable {
-        /// Nothing was given.
+        /// There are no bytes.
         case empty
-        /// White space before or after it, or within.
+        /// There is white space before, after or within it.
         case blanks
-        /// Does not begin with `hk_test_` or `hk_live_`.
+        /// It does not begin with `hk_test_` or `hk_live_`.
         case prefix
-        /// Too short or too long: it was cut, or something is attached to it.
+        /// It is too short or too long: it was cut, or something is attached to it.
         case length(Int)
-        /// A character that no key has.
+        /// It has a character that no key has.
         case character
-        /// All of the form, but the checksum does not fit: mistyped.
+        /// It has the form of a key, but the checksum is wrong: it was mistyped.
         case checksum
     }
 
-    /// Reads a key, telling a cut or mistyped one from an unknown one without a look-up.
+    /// Reads a key. Tells a cut or mistyped key from an unknown one without a look-up.
     public init(parsing input: some Collection<UInt8>) throws(Malformation) {
         let bytes = Array(input)
         guard !bytes.isEmpty else { throw .empty }
@@ -100,7 +101,7 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
         self.init(environment: environment, idBytes: id, using: &generator)
     }
 
-    /// A new secret for the key that has `id` already.
+    /// A new secret for the key with this `id`.
     public init(rotating id: KeyID, _ environment: Environment, using generator: inout some RandomNumberGenerator) {
         self.init(environment: environment, idBytes: Array(id.text.utf8), using: &generator)
     }
@@ -127,7 +128,8 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
     public var debugDescription: String { description }
     public var customMirror: Mirror { Mirror(self, children: ["environment": environment, "id": id]) }
 
-    /// Whether `bytes` look like a key or a part of one: such text must not be echoed, also not where a user name is expected.
+    /// Whether `bytes` look like a key or a part of one. Such text must not be echoed, even where a user name is
+    /// expected.
     public static func resemblesKey(_ bytes: some Collection<UInt8>) -> Bool {
         let trimmed = bytes.drop(while: isBlank)
         return trimmed.starts(with: prefix(.test)) || trimmed.starts(with: prefix(.live))
@@ -147,7 +149,7 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
     }
 }
 
-/// The digits 0-9, A-Z, a-z, in this order, which is also ASCII's.
+/// The digits 0-9, A-Z, a-z, in this order, which is also their order in ASCII.
 enum Base62 {
     static let alphabet = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".utf8)
 

@@ -1,4 +1,4 @@
-/// What a store knows of a key when it is to accept its messages.
+/// What a store knows about a key when it decides on the key's messages.
 public struct KeyStanding: Sendable {
     public var stored: StoredKey
     /// Emails accepted in the current UTC day.
@@ -10,14 +10,17 @@ public struct KeyStanding: Sendable {
     }
 }
 
-/// Decides on a batch of submissions, one after the other, in one transaction of a store: the answers that count.
+/// Decides on a batch of submissions, one after the other, within one transaction of a store. These are the final
+/// decisions.
 ///
-/// A store feeds it with what it knows and writes what it decides. It remembers what the batch has used up so far, so that a
-/// daily cap is exact within the batch. To be used within one transaction, and thrown away when that fails.
+/// The store provides what it knows, and writes what this value decides. The value remembers what the batch has used so
+/// far, so that a daily cap is exact within the batch. Use it within one transaction only, and discard it if the
+/// transaction fails.
 public struct AcceptanceLedger: Sendable {
     public enum Decision: Sendable, Hashable {
-        /// To be stored in the lane. `remembering`: what tells the message when it is sent again, if anything does. `requests`: the
-        /// fingerprints of its ``Submission/idempotency`` that are not remembered yet.
+        /// Store the message in the lane. `remembering`: the fingerprint by which a repeat of the message is
+        /// recognised, if there is one. `requests`: the fingerprints of its ``Submission/idempotency`` that are not
+        /// stored yet.
         case accept(Lane, remembering: Fingerprint?, requests: [Fingerprint] = [])
         case repeated(MessageID)
         case refuse(Refusal)
@@ -36,14 +39,14 @@ public struct AcceptanceLedger: Sendable {
 
     public let now: Timestamp
     private let storage: StoragePolicy
-    /// Octets left on the disk, as far as it is known.
+    /// The octets that are free on the disk, as far as this is known.
     private var free: Int?
     private var standings: [KeyID: KeyStanding] = [:]
 
-    /// What was accepted before under a fingerprint of an ``Idempotency``.
+    /// A request that was accepted earlier under a fingerprint of an ``Idempotency``.
     public struct EarlierRequest: Sendable, Hashable {
         public var message: MessageID
-        /// As in ``Idempotency/content``.
+        /// The same as ``Idempotency/content``.
         public var content: [UInt8]
 
         public init(message: MessageID, content: [UInt8]) {
@@ -57,14 +60,14 @@ public struct AcceptanceLedger: Sendable {
         case refused(Refusal)
     }
 
-    /// What was decided on the batches met so far.
+    /// The verdicts on the batches seen so far.
     private var batches: [MessageID: BatchVerdict] = [:]
-    /// Emails of the members of batches that are still to come, and for which the day has room.
+    /// The emails of batch members that are still to come, for which the daily cap has room.
     private var reserved: [KeyID: Int] = [:]
 
-    /// By key, without those that have used nothing.
+    /// Usage by key, without keys that have used nothing.
     public private(set) var usage: [KeyID: Usage] = [:]
-    /// Octets of the bodies accepted in the test lane.
+    /// The octets of the bodies that were accepted in the test lane.
     public private(set) var testBodies = 0
 
     public init(now: Timestamp, storage: StoragePolicy, free: Int?) {
@@ -73,21 +76,24 @@ public struct AcceptanceLedger: Sendable {
         self.free = free
     }
 
-    /// Decides on a submission: revoked, expired, secret, scope, network, domains, repeat, daily cap, space; in this order.
+    /// Decides on a submission. The checks, in this order: revoked, expired, secret, scope, network, domains, repeat,
+    /// daily cap, space.
     ///
     /// - Parameters:
-    ///   - standing: what is known of a key; nil when there is none. Asked once for each key of the batch.
-    ///   - firstOfRepeat: the message under a fingerprint that was accepted within ``Fingerprint/memory`` of `now`, before or
-    ///     after, and has neither failed nor been cancelled or suppressed. One accepted earlier in this batch is among them.
-    ///   - earlierRequest: what was accepted under a fingerprint of an ``Idempotency`` within the same time, whatever became of
-    ///     it.
+    ///   - standing: returns what is known about a key; nil if there is no such key. Called once for each key of the
+    ///     batch.
+    ///   - firstOfRepeat: returns the message under a fingerprint that was accepted within ``Fingerprint/memory`` of
+    ///     `now`, before or after, and has not failed, been cancelled or been suppressed. A message that was accepted
+    ///     earlier in this batch counts too.
+    ///   - earlierRequest: returns what was accepted under a fingerprint of an ``Idempotency`` within the same time,
+    ///     whatever its outcome was.
     public mutating func decide(
         on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
         firstOfRepeat: (Fingerprint) throws -> MessageID?,
         earlierRequest: (Fingerprint) throws -> EarlierRequest?
     ) rethrows -> Decision {
         let emails = submission.envelope.recipients.count
-        // Whatever is decided on a member, its place in the day is reserved no longer.
+        // Whatever the decision on this member is, its place in the day is no longer reserved.
         let isReserved = submission.batch.map(hasRoom) ?? false
         defer { if isReserved { reserved[submission.key]? -= emails } }
         guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
@@ -98,7 +104,8 @@ public struct AcceptanceLedger: Sendable {
             if let earlier = try earlierRequest(idempotency.request) {
                 guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
                 guard let part = idempotency.part else { return .repeated(earlier.message) }
-                // An email of a batch that is not remembered was not accepted with the others, or its turn is now.
+                // The other emails of its batch were remembered when they were accepted. This one was not, so it was
+                // not accepted with them or is decided now.
                 if let first = try earlierRequest(part) { return .repeated(first.message) }
             } else {
                 requests.append(idempotency.request)
@@ -125,7 +132,7 @@ public struct AcceptanceLedger: Sendable {
         return .accept(key.environment, remembering: fingerprint, requests: requests)
     }
 
-    /// A batch is decided on once, for all its emails, and keeps its room in the day until its last member.
+    /// A batch is decided once, for all its emails. It then keeps its room in the day until its last member.
     private mutating func refusalOfDay(_ submission: Submission, _ limits: SendingLimits, after used: Int) -> Refusal? {
         let emails = submission.envelope.recipients.count
         guard let batch = submission.batch else { return limits.refusalOfDay(emails, after: used, at: now) }
@@ -143,7 +150,7 @@ public struct AcceptanceLedger: Sendable {
         return nil
     }
 
-    /// Whether the day has room for the batch, and its other members have a place in it.
+    /// Whether the day has room for the batch. If so, reserves places for its other members.
     private func hasRoom(_ batch: SubmissionBatch) -> Bool {
         if case .fits = batches[batch.first] { true } else { false }
     }
@@ -159,7 +166,8 @@ public struct AcceptanceLedger: Sendable {
 }
 
 extension StoredKey {
-    /// Why the key may not send this message now, all that depends on neither what it has sent nor on space.
+    /// Why the key may not send this message now. Covers all rules that depend neither on what the key has sent nor on
+    /// free space.
     fileprivate func refusal(of submission: Submission, at now: Timestamp) -> Refusal? {
         refusalOfSending(for: submission.scope, with: submission.secret, from: submission.client, at: now)
             ?? key.refusal(of: submission.domains)
@@ -167,7 +175,7 @@ extension StoredKey {
 }
 
 extension SendingLimits {
-    /// Why the key's day has no room for so many emails; nil if it has.
+    /// Why the key's day has no room for this many emails; nil if it has.
     public func refusalOfDay(_ emails: Int, after used: Int, at now: Timestamp) -> Refusal? {
         guard let perDay, used + emails > perDay else { return nil }
         return emails > perDay

@@ -1,9 +1,9 @@
 import Synchronization
 
-/// What a loop sleeps by: it wakes when rung or when a moment has come. For one waiter.
+/// The sleep of a loop: it ends when the alarm is rung or at a deadline. Only one task may wait.
 package final class Alarm: Sendable {
     private struct State {
-        /// Rung while nobody waited.
+        /// Whether it was rung while no task waited.
         var isRung = false
         var waiter: CheckedContinuation<Void, Never>?
         var timer: Timer?
@@ -29,7 +29,7 @@ package final class Alarm: Sendable {
         waiter?.resume()
     }
 
-    /// May return early: a timer that was set for a wait that ended before is left to go off.
+    /// May return early: a timer of an earlier wait is not cancelled and may fire.
     package func wait(until deadline: Timestamp?) async {
         var outdated: Task<Void, Never>?
         await withCheckedContinuation { continuation in
@@ -43,18 +43,18 @@ package final class Alarm: Sendable {
                 return false
             }
             if isRung { continuation.resume() }
-            // Not under the lock: cancelling runs whatever the clock does on cancellation.
+            // Outside the lock: cancelling runs whatever the clock does on cancellation.
             outdated?.cancel()
         }
     }
 
-    /// No timer outlives the loop.
+    /// Cancels the timer, so that none outlives the loop.
     package func cancel() {
         let timer = state.withLock { $0.timer.take() }
         timer?.task.cancel()
     }
 
-    /// Returns the timer that it replaces.
+    /// Sets a timer. Returns the one that it replaces.
     private func setTimer(_ deadline: Timestamp, _ state: inout State) -> Task<Void, Never>? {
         let outdated = state.timer
         if let outdated, outdated.deadline <= deadline { return nil }

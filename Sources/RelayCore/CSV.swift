@@ -1,13 +1,13 @@
-/// Comma-separated values (RFC 4180) as files that are exchanged with spreadsheets and other services.
+/// Comma-separated values (RFC 4180), as in files that are exchanged with spreadsheets and other services.
 public enum CSV {
-    /// Octets of a record at most. Longer ones come of a quote that is not closed.
+    /// The most octets of a record. A longer one results from a quote that is not closed.
     public static let longestRecord = 16 << 10
-    /// Cells of a record at most.
+    /// The most cells of a record.
     public static let mostCells = 100
 
-    /// A record and where it begins.
+    /// A record and the line where it begins.
     public struct Record: Hashable, Sendable {
-        /// Lines are counted from 1. A cell may hold line ends, so a record may have several lines.
+        /// The line, counted from 1. A cell may contain line ends, so a record may have several lines.
         public var line: Int
         public var cells: [String]
 
@@ -19,9 +19,9 @@ public enum CSV {
 
     /// Why a record can't be read.
     public enum Fault: Hashable, Sendable {
-        /// A quote stands within a cell that does not begin with one.
+        /// There is a quote within a cell that does not begin with one.
         case quoteInside
-        /// There is text behind the closing quote of a cell.
+        /// There is text after the closing quote of a cell.
         case textBehindQuote
         /// A quote opens a cell and is not closed.
         case openQuote
@@ -29,17 +29,17 @@ public enum CSV {
         case tooManyCells
         case notUTF8
 
-        /// A sentence without its full stop.
+        /// The explanation as a sentence without its full stop.
         public var explanation: String {
             switch self {
             case .quoteInside:
-                "a quote stands within a cell: put the whole cell in quotes, and write each quote within it twice"
+                "there is a quote within a cell: put the whole cell in quotes, and double each quote within it"
             case .textBehindQuote:
-                "there is text behind a closing quote: write each quote within a cell twice, and put a comma behind the cell"
-            case .openQuote: "the cell that a quote opens here is not closed, so what follows can't be read"
+                "there is text after a closing quote: double each quote within a cell, and put a comma after the cell"
+            case .openQuote: "the quote that opens a cell here is never closed, so the rest can't be read"
             case .tooLong: "the line is longer than \(longestRecord) octets"
             case .tooManyCells: "the line has more than \(mostCells) cells"
-            case .notUTF8: "the line is not UTF-8: save the file in that encoding"
+            case .notUTF8: "the line is not UTF-8: save the file as UTF-8"
             }
         }
     }
@@ -48,7 +48,7 @@ public enum CSV {
 
     /// A record with its line end, which is LF.
     ///
-    /// A cell that a spreadsheet would take for a formula gets an apostrophe in front (``guarded(_:)``).
+    /// A cell that a spreadsheet would treat as a formula gets a leading apostrophe (``guarded(_:)``).
     public static func line(_ cells: [String]) -> String {
         cells.map { quoted(guarded($0)) }.joined(separator: ",") + "\n"
     }
@@ -62,12 +62,12 @@ public enum CSV {
 
     // MARK: Formulas
 
-    /// `cell` with an apostrophe in front where a spreadsheet would run it as a formula (OWASP, "CSV Injection"): where it begins
-    /// with `=`, `+`, `-`, `@`, a tab or a carriage return. So do cells that begin so behind apostrophes, so that
-    /// ``unguarded(_:)`` gives each cell back as it was.
+    /// `cell` with a leading apostrophe if a spreadsheet would run it as a formula (OWASP, "CSV Injection"): if it
+    /// begins with `=`, `+`, `-`, `@`, a tab or a carriage return. A cell that begins with apostrophes before one of
+    /// these gets another one, so that ``unguarded(_:)`` restores every cell exactly.
     public static func guarded(_ cell: String) -> String { isFormula(cell) ? "'" + cell : cell }
 
-    /// `cell` without the apostrophe that ``guarded(_:)`` puts in front.
+    /// `cell` without the apostrophe that ``guarded(_:)`` adds.
     public static func unguarded(_ cell: String) -> String {
         cell.utf8.first == .apostrophe && isFormula(cell) ? String(cell.dropFirst()) : cell
     }
@@ -79,18 +79,18 @@ public enum CSV {
 }
 
 extension CSV {
-    /// Reads records out of octets that come in pieces. It keeps one record at most.
+    /// Reads records from octets that arrive in pieces. It keeps at most one record in memory.
     public struct Reader: Sendable {
-        /// The octets of the record that is being read, with all its line ends but the last.
+        /// The octets of the record that is being read, with all line ends except the last.
         private var pending: [UInt8] = []
         /// The line that `pending` begins on.
         private var start = 1
         /// The line that is being read.
         private var line = 1
         private var isAtBeginning = true
-        /// The rest of this line is passed over.
+        /// Whether the rest of this line is skipped.
         private var skips = false
-        /// Nothing more can be read.
+        /// Whether nothing more can be read.
         private var isLost = false
 
         public init() {}
@@ -102,7 +102,7 @@ extension CSV {
             public init(_ fault: Fault) { self.fault = fault }
         }
 
-        /// Reads on, and tells each record and each line that is none. Blank lines are passed over.
+        /// Reads the next piece. Passes each record, and each line that is not one, to `tell`. Skips blank lines.
         public mutating func read(_ octets: ArraySlice<UInt8>, _ tell: (Found) throws -> Void) rethrows {
             var rest = octets
             while !rest.isEmpty, !isLost {
@@ -115,7 +115,7 @@ extension CSV {
             }
         }
 
-        /// What stands behind the last line end.
+        /// Reads the text after the last line end.
         public mutating func finish(_ tell: (Found) throws -> Void) rethrows {
             guard !isLost, !skips, !pending.isEmpty else { return }
             try parse(isEnd: true, tell)
@@ -143,11 +143,11 @@ extension CSV {
             if pending.isEmpty { start = line }
         }
 
-        /// Tells the record in `pending`, unless it goes on in the next line.
+        /// Passes on the record in `pending`, unless it continues on the next line.
         private mutating func parse(isEnd: Bool, _ tell: (Found) throws -> Void) rethrows {
             if isAtBeginning {
                 isAtBeginning = false
-                // The byte order mark that spreadsheets write.
+                // Spreadsheets write a byte order mark.
                 if pending.starts(with: [0xEF, 0xBB, 0xBF]) { pending.removeFirst(3) }
             }
             var record = pending[...]
@@ -158,7 +158,7 @@ extension CSV {
             let result = Reader.cells(record)
             if result == .failure(Failure(.openQuote)) {
                 isLost = isEnd
-                // The line end belongs to the cell.
+                // The line end is a part of the cell.
                 guard isEnd else { return pending.append(.lf) }
             }
             try tell((start, result))
@@ -183,7 +183,7 @@ extension CSV {
             }
         }
 
-        /// Takes a cell, and leaves the comma behind it.
+        /// Takes a cell, and leaves the comma after it.
         private static func cell(_ rest: inout ArraySlice<UInt8>) -> Result<[UInt8], Failure> {
             let isBlank = { (octet: UInt8) in octet == .blank || octet == .tab }
             rest = rest.drop(while: isBlank)

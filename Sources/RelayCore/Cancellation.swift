@@ -1,11 +1,12 @@
-/// A key holder's wish that a message be not sent, with what the key must still be allowed when it is decided.
+/// A key holder's request that a message is not sent, with what the key must still be allowed to do when the request is
+/// decided.
 public struct Cancellation: Sendable {
     public var message: MessageID
     public var key: KeyID
-    /// What the client has authenticated with; nil where nobody had to.
+    /// The secret that the client has authenticated with; nil if no authentication was needed.
     public var secret: KeyDigest?
     public var scope: Scope
-    /// Nil: not held against the key's networks.
+    /// The client's address, checked against the key's networks; nil: not checked.
     public var client: IPAddress?
 
     public init(
@@ -18,18 +19,18 @@ public struct Cancellation: Sendable {
         self.client = client
     }
 
-    /// What a store does, within one transaction.
+    /// What a store must do, within one transaction.
     public enum Decision: Hashable, Sendable {
         /// All deliveries of the message become ``DeliveryChange/init(cancelledAt:)``.
         case cancel
         case answer(CancelOutcome)
     }
 
-    /// Decides.
+    /// Decides whether the message can be cancelled.
     ///
     /// - Parameters:
-    ///   - stored: the key as it stands; nil when there is none.
-    ///   - owner: whose message it is; nil when there is no such message.
+    ///   - stored: the key as it is now; nil if there is none.
+    ///   - owner: the key that the message belongs to; nil if there is no such message.
     ///   - deliveries: the states of all its deliveries.
     public func decide(
         _ stored: StoredKey?, owner: KeyID?, deliveries: [DeliveryState], at now: Timestamp
@@ -38,7 +39,7 @@ public struct Cancellation: Sendable {
         if let refusal = stored.refusalOfSending(for: scope, with: secret, from: client, at: now) {
             return .answer(.refused(refusal))
         }
-        // A key learns nothing of the messages of others, not even that there are any.
+        // A key learns nothing about the messages of other keys, not even whether they exist.
         guard owner == key else { return .answer(.notFound) }
         if deliveries.allSatisfy({ $0 == .cancelled }) { return .answer(.cancelled) }
         return deliveries.allSatisfy({ $0 == .queued || $0 == .held })
@@ -46,14 +47,14 @@ public struct Cancellation: Sendable {
     }
 }
 
-/// What became of a ``Cancellation``.
+/// The outcome of a ``Cancellation``.
 public enum CancelOutcome: Hashable, Sendable {
-    /// Nothing of the message is sent any more; also when it had been cancelled before.
+    /// Nothing more of the message is sent. Also the outcome if it had been cancelled before.
     case cancelled
-    /// Some of it is on its way, or has ended already: nothing was changed.
+    /// A part of the message is being sent, or has ended already. Nothing was changed.
     case conflict(MessageState)
     /// The key has no such message.
     case notFound
-    /// The key may not do that any more.
+    /// The key is no longer allowed to do that.
     case refused(Refusal)
 }

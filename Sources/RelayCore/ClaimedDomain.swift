@@ -1,6 +1,6 @@
-/// A domain that a message claims to come from: of its envelope sender, or of an author that its header names.
+/// A domain that a message claims to come from: that of its envelope sender, or of an author in its header.
 public struct ClaimedDomain: Hashable, Sendable {
-    /// Where the message claims it.
+    /// Where in the message the domain is claimed.
     public enum Place: Hashable, Sendable {
         /// MAIL FROM.
         case envelope
@@ -8,16 +8,18 @@ public struct ClaimedDomain: Hashable, Sendable {
         case from
         /// Sender, Resent-From or Resent-Sender.
         case sender
-        /// An address in the display name of one of these fields, which some readers take for the author's.
+        /// An address in the display name of one of these fields. Some readers take it for the author's.
         case displayName
-        /// One of these fields can be read in ways that can't be foreseen. There is no name; the text is a sentence that says why.
+        /// Different readers may read one of these fields in different ways that can't be foreseen. There is no name;
+        /// the text is a sentence that says why.
         case unclear
     }
 
     public var place: Place
-    /// In lower-case A-labels; nil for an address literal and for ``Place/unclear``, which no allowlist covers.
+    /// The domain in lower-case A-labels. Nil for an address literal and for ``Place/unclear``, which no allowlist
+    /// covers.
     public var name: String?
-    /// As the message has it, for the reply, or the sentence of ``Place/unclear``: printable ASCII.
+    /// The domain as the message has it, for the reply, or the sentence of ``Place/unclear``. Printable ASCII.
     public var text: String
 
     public init(_ place: Place, name: String?, text: String) {
@@ -35,34 +37,34 @@ extension Key {
             case .envelope:
                 return Refusal(
                     .senderDomain,
-                    "This API key may not send as \(domain.text): it may send from \(allowedDomains) only; use an address of such a domain as sender, or add the domain to the key"
+                    "This API key may not send as \(domain.text): it may send only from \(allowedDomains); use an address of such a domain as sender, or add the domain to the key"
                 )
             case .from:
                 return Refusal(
                     .headerDomain,
-                    "This API key may not send mail whose From is at \(domain.text); it may send from \(allowedDomains) only: change the From field or the key"
+                    "This API key may not send mail whose From is at \(domain.text); it may send only from \(allowedDomains): change the From field or the key"
                 )
             case .sender:
                 return Refusal(
                     .headerDomain,
-                    "This API key may not send mail whose Sender is at \(domain.text); it may send from \(allowedDomains) only: change or remove the Sender field, or change the key"
+                    "This API key may not send mail whose Sender is at \(domain.text); it may send only from \(allowedDomains): change or remove the Sender field, or change the key"
                 )
             case .displayName:
                 return Refusal(
                     .headerDomain,
-                    "Some mail programs take an address at \(domain.text) in the display name for the author, and this API key may not send as that; it may send from \(allowedDomains) only: leave the address out of the name or change the key"
+                    "Some mail programs would show an address at \(domain.text) in the display name as the author, and this API key may not send as that; it may send only from \(allowedDomains): leave the address out of the name or change the key"
                 )
             case .unclear:
                 return Refusal(
                     .headerFrom,
-                    "This API key may send for some domains only, so all mail programs must find the same author. \(domain.text)"
+                    "This API key may send only for some domains, so all mail programs must find the same author. \(domain.text)"
                 )
             }
         }
         return nil
     }
 
-    /// A few of the allowed domains: enough to see the mistake, few enough for one line.
+    /// Some of the allowed domains: enough to see the mistake, and few enough for one line.
     private var allowedDomains: String {
         let shown = domains.prefix(3).map(\.description).joined(separator: ", ")
         return domains.count > 3 ? "\(shown) and \(domains.count - 3) more" : shown

@@ -1,17 +1,17 @@
-/// Where a store keeps what it holds.
+/// The place where a store keeps its data.
 public enum DatabaseLocation: Hashable, Sendable {
     /// The path of a file.
     case sqlite(String)
     case postgresql(PostgreSQLPlace)
 
-    /// The path of the database's file; nil for a server's database.
+    /// The path of the database's file; nil for a database on a server.
     public var file: String? {
         if case .sqlite(let path) = self { path } else { nil }
     }
 }
 
 extension DatabaseLocation: CustomStringConvertible {
-    /// The path, or the URI without its secrets: fit for logs and errors.
+    /// The path, or the URI without its secrets. It may be put into logs and errors.
     public var description: String {
         switch self {
         case .sqlite(let path): path
@@ -23,17 +23,17 @@ extension DatabaseLocation: CustomStringConvertible {
 /// A database on a PostgreSQL server, as a connection URI of libpq (PostgreSQL's manual, section "Connection URIs"):
 /// `postgresql://user:password@host:port,host:port/database?parameter=value`.
 ///
-/// The password is in ``uri`` alone: nothing that describes the value repeats it.
+/// The password is only in ``uri``: no description of the value repeats it.
 public struct PostgreSQLPlace: Hashable, Sendable {
-    /// The URI as it was written, with its password: for libpq alone.
+    /// The URI as it was written, with its password. Only libpq may get it.
     public let uri: String
-    /// Percent-encoded, as written; empty where the URI leaves it to libpq.
+    /// The user, percent-encoded as written; empty if the URI leaves it to libpq.
     private let user: String
     private let hosts: String
     private let database: String
-    /// Names decoded, values as written.
+    /// The parameters. Names are decoded, values are as written.
     private let parameters: [Parameter]
-    /// Whether the URI holds a password, or another secret.
+    /// Whether the URI contains a password or another secret.
     public let hasPassword: Bool
 
     private struct Parameter: Hashable {
@@ -41,29 +41,29 @@ public struct PostgreSQLPlace: Hashable, Sendable {
         var value: String
     }
 
-    /// What is wrong with a URI. Repeats nothing of it.
+    /// A mistake in a URI. Its text repeats nothing of the URI.
     public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
 
         init(_ description: String) { self.description = description }
     }
 
-    /// Octets of the longest URI that is taken.
+    /// The most octets of a URI.
     public static let maximumLength = 4096
     public static let maximumHosts = 16
 
     /// Reads a URI by the rules of libpq (`conninfo_uri_parse`), so that both find the same password in it.
     ///
-    /// Which parameters there are depends on libpq's version: unknown ones are libpq's to refuse.
+    /// Which parameters exist depends on libpq's version, so libpq has to refuse unknown ones.
     public init(_ uri: String) throws(ParseError) {
         guard let scheme = ["postgresql://", "postgres://"].first(where: uri.hasPrefix) else {
             throw ParseError("it must begin with postgresql://")
         }
         guard uri.utf8.count <= PostgreSQLPlace.maximumLength else {
-            throw ParseError("it has over \(PostgreSQLPlace.maximumLength) octets")
+            throw ParseError("it is longer than \(PostgreSQLPlace.maximumLength) octets")
         }
         guard uri.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F }) else {
-            throw ParseError("a blank or control character in it must be percent-encoded, a blank as %20")
+            throw ParseError("a space or control character in it must be percent-encoded, a space as %20")
         }
         var rest = uri.dropFirst(scheme.count)
         var isSecret = false
@@ -85,7 +85,7 @@ public struct PostgreSQLPlace: Hashable, Sendable {
         let names = Set(parameters.map(\.name))
         guard names.isDisjoint(with: ["replication", "client_encoding"]) else {
             throw ParseError(
-                "the relay sets client_encoding by itself and uses no replication: leave these parameters out")
+                "the relay sets client_encoding itself and does not use replication: leave these parameters out")
         }
         for parameter in parameters where parameter.name == "target_session_attrs" {
             guard ["read-write", "primary"].contains(parameter.value) else {
@@ -96,25 +96,27 @@ public struct PostgreSQLPlace: Hashable, Sendable {
         self.uri = uri
     }
 
-    /// Parameters that hold a secret. Those of files (`passfile`, `sslkey`) hold a path.
+    /// Parameters whose value is a secret. The value of a parameter for a file (`passfile`, `sslkey`) is only a path.
     private static let secrets: Set = [
         "password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key",
     ]
-    /// Parameters that say where the database is. Others are left out of the description: a later libpq may have further secrets.
+    /// Parameters that say where the database is. All others are left out of the description, because a later libpq may
+    /// have more secrets.
     private static let shown: Set = [
         "host", "hostaddr", "port", "dbname", "user", "service", "sslmode", "passfile", "target_session_attrs",
     ]
 
-    /// The value of a parameter, decoded; nil where the URI has none of this name. Of several, libpq takes the last.
+    /// The value of a parameter, decoded; nil if the URI has no parameter with this name. If there are several, libpq
+    /// uses the last.
     ///
-    /// - Parameter name: of a parameter that holds no secret, such as `passfile`.
+    /// - Parameter name: the name of a parameter that is not a secret, such as `passfile`.
     public func parameter(_ name: String) -> String? {
         parameters.last { $0.name == name }.flatMap { try? decoded($0.value, "") }
     }
 
     // MARK: Reading
 
-    /// Takes `user:password@` from the front. Libpq looks for the `@` up to the first `/`.
+    /// Takes `user:password@` from the beginning. Libpq looks for the `@` up to the first `/`.
     private static func takeCredentials(_ rest: inout Substring) throws(ParseError) -> (user: String, hasPassword: Bool)
     {
         guard let end = rest.firstIndex(where: { $0 == "@" || $0 == "/" }), rest[end] == "@" else { return ("", false) }
@@ -129,7 +131,7 @@ public struct PostgreSQLPlace: Hashable, Sendable {
 
     private static func check(hosts: String) throws(ParseError) {
         let hosts = hosts.split(separator: ",", omittingEmptySubsequences: false)
-        guard hosts.count <= maximumHosts else { throw ParseError("it names over \(maximumHosts) hosts") }
+        guard hosts.count <= maximumHosts else { throw ParseError("it names more than \(maximumHosts) hosts") }
         for host in hosts {
             var port = host.drop { $0 != ":" }
             if host.first == "[" {
@@ -139,12 +141,12 @@ public struct PostgreSQLPlace: Hashable, Sendable {
                 else { throw ParseError("between the brackets must be an IPv6 address") }
                 port = host[host.index(after: end)...]
                 guard port.isEmpty || port.first == ":" else {
-                    throw ParseError("an IPv6 address is followed by its port")
+                    throw ParseError("only a port may follow an IPv6 address")
                 }
             } else {
                 _ = try decoded(String(host.prefix { $0 != ":" }), "a host's name")
             }
-            // An empty port is libpq's default.
+            // An empty port stands for libpq's default.
             guard port.count > 1 else { continue }
             guard let number = Int(port.dropFirst()), (1...65_535).contains(number) else {
                 throw ParseError(
@@ -162,7 +164,8 @@ public struct PostgreSQLPlace: Hashable, Sendable {
             let value = pair.dropFirst(name.count + 1)
             guard name.count < pair.count, !name.isEmpty, !value.contains("=") else {
                 throw ParseError(
-                    "behind its ? are parameters as name=value, with & between them and %3D for a further =")
+                    "write the parameters after the ? as name=value, with & between them, and a = within a value as %3D"
+                )
             }
             _ = try decoded(String(value), "a parameter")
             parameters.append(Parameter(name: try decoded(String(name), "a parameter's name"), value: String(value)))
@@ -171,7 +174,7 @@ public struct PostgreSQLPlace: Hashable, Sendable {
     }
 }
 
-/// With `%41` as `A`.
+/// The text with percent-encoded octets decoded: `%41` becomes `A`.
 private func decoded(_ text: String, _ what: String) throws(PostgreSQLPlace.ParseError) -> String {
     func digit(_ octet: UInt8?) -> UInt8? {
         octet.flatMap { Character(UnicodeScalar($0)).hexDigitValue }.map(UInt8.init)
@@ -196,7 +199,7 @@ private func decoded(_ text: String, _ what: String) throws(PostgreSQLPlace.Pars
 }
 
 extension PostgreSQLPlace: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    /// Without passwords: `postgresql://relay@db1.example.com,db2.example.com/relay`.
+    /// The URI without passwords: `postgresql://relay@db1.example.com,db2.example.com/relay`.
     public var description: String {
         let shown = parameters.filter { PostgreSQLPlace.shown.contains($0.name) }.map { "\($0.name)=\($0.value)" }
         return "postgresql://" + (user.isEmpty ? "" : user + "@") + hosts + (database.isEmpty ? "" : "/" + database)
@@ -205,6 +208,6 @@ extension PostgreSQLPlace: CustomStringConvertible, CustomDebugStringConvertible
 
     public var debugDescription: String { description }
 
-    /// `dump` and failing tests print it.
+    /// `dump` and failing tests print this mirror.
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }

@@ -1,13 +1,14 @@
-/// What becomes of a delivery's record: decided here for every store, which only writes it down.
+/// A change to a delivery's record. It is decided here for every store; the store only writes it.
 ///
-/// Every change ends a lease: who had the delivery has it no longer. What is not named stays as it is.
+/// Every change ends the lease: the worker that had the delivery no longer has it. Fields that a change does not set
+/// stay as they are.
 public struct DeliveryChange: Hashable, Sendable {
     public enum Reason: Hashable, Sendable {
         case kept
         case set(String?)
     }
 
-    /// An attempt that goes on record, numbered by the attempts so far.
+    /// An attempt to be recorded. Its number follows from the attempts so far.
     public struct Attempt: Hashable, Sendable {
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
@@ -16,19 +17,19 @@ public struct DeliveryChange: Hashable, Sendable {
 
     public private(set) var state: DeliveryState
     public private(set) var reason: Reason
-    /// When it is tried next; nil: as it was.
+    /// When the delivery is attempted next; nil: unchanged.
     public private(set) var due: Timestamp?
-    /// Since when the time after which it is given up counts; nil: as it was. Where it is set, the pauses begin with the
-    /// shortest again.
+    /// The time from which the give-up time counts; nil: unchanged. If it is set, the pauses begin with the shortest
+    /// again.
     public private(set) var queuedSince: Timestamp?
-    /// To be added to the record, and then counts as one attempt more.
+    /// The attempt to add to the record. It then counts as one attempt more.
     public private(set) var attempt: Attempt?
     /// Whether the next pause is longer than the last.
     public private(set) var lengthensPause = false
-    /// SES may have it already: it is marked for good.
+    /// SES may have the message already: the delivery is marked permanently.
     public private(set) var mayBeDuplicate = false
     public private(set) var sesMessageID: String?
-    /// Exactly where the state is final.
+    /// When the delivery ended. It is set exactly if the state is final.
     public private(set) var endedAt: Timestamp?
 
     init(_ state: DeliveryState, _ reason: Reason, at now: Timestamp) {
@@ -45,12 +46,12 @@ public struct DeliveryChange: Hashable, Sendable {
 // MARK: Attempts
 
 extension DeliveryChange {
-    /// What a delivery is when an attempt's outcome comes to be recorded.
+    /// The delivery's record at the moment when an attempt's outcome is recorded.
     public struct Standing: Hashable, Sendable {
         public var state: DeliveryState
-        /// Whether it is under way with who reports the outcome.
+        /// Whether the delivery is being sent by the worker that reports the outcome.
         public var isHeldByReporter: Bool
-        /// What was decided for the case that it comes back, when its key was revoked.
+        /// What was decided for the case that it returns to the queue, when its key was revoked.
         public var onReturn: QueuedDisposition
 
         public init(state: DeliveryState, isHeldByReporter: Bool, onReturn: QueuedDisposition = .deliver) {
@@ -60,10 +61,11 @@ extension DeliveryChange {
         }
     }
 
-    /// What follows from an attempt's outcome; nil: nothing, it is somebody else's by now.
+    /// The change that follows from an attempt's outcome. Nil if nothing follows, because the delivery is held by
+    /// another worker or has ended.
     ///
-    /// A lease that ran out may have put the delivery back, and given it to another, or ended it with its key. Then only one
-    /// thing is still of interest: what was sent is sent.
+    /// A lease that ran out may have returned the delivery to the queue; it may then have been given to another worker,
+    /// or have ended with its key. In that case only one fact still matters: a message that was sent is sent.
     public init?(settling settlement: Settlement, of standing: Standing) {
         let isOnRecord = standing.state == .sent || standing.state == .simulated
         guard standing.isHeldByReporter && standing.state == .sending || settlement.result.isSent && !isOnRecord else {
@@ -89,18 +91,19 @@ extension DeliveryChange {
         if state == .queued { goesBack(standing.onReturn, at: now) }
     }
 
-    /// What becomes of a delivery under way whose holder is gone.
+    /// The change for a delivery that was being sent when its worker disappeared.
     public init(abandonedIn lane: Lane, onReturn: QueuedDisposition, at now: Timestamp) {
         let reason = "abandoned: the relay stopped while it was being sent"
         self.init(.queued, .set(reason), at: now)
         due = now
         attempt = Attempt(outcome: "retry", reason: reason)
-        // A simulated send touches nothing outside, so it can't have happened twice. A live one may have been taken.
+        // A simulated send has no effect outside, so it can't have happened twice. SES may have accepted a live one.
         mayBeDuplicate = lane == .live
         goesBack(onReturn, at: now)
     }
 
-    /// What was under way when its key was revoked goes back to the queue only if the queue was still to be delivered.
+    /// A delivery that was being sent when its key was revoked returns to the queue only if the queued ones were still
+    /// to be delivered.
     private mutating func goesBack(_ onReturn: QueuedDisposition, at now: Timestamp) {
         guard let instead = DeliveryChange(revoked: onReturn, at: now) else { return }
         (state, reason, endedAt) = (instead.state, instead.reason, instead.endedAt)
@@ -115,7 +118,7 @@ extension Settlement.Result {
         }
     }
 
-    /// As it goes on record; nil: this was no attempt.
+    /// The outcome's word in the record; nil if this was not an attempt.
     fileprivate var word: String? {
         switch self {
         case .sent: "sent"
@@ -130,7 +133,8 @@ extension Settlement.Result {
 // MARK: Operators
 
 extension QueuedDisposition {
-    /// The deliveries that it changes at once. What is under way ends as it ends, and has the same fate if it comes back.
+    /// The states of deliveries that it changes at once. A delivery that is being sent is not interrupted; if it
+    /// returns to the queue, the same is done with it.
     public var states: [DeliveryState] {
         switch self {
         case .deliver: []
@@ -141,7 +145,7 @@ extension QueuedDisposition {
 }
 
 extension DeliveryChange {
-    /// What becomes of a waiting delivery whose key is revoked; nil: nothing.
+    /// The change for a waiting delivery whose key is revoked; nil if nothing changes.
     public init?(revoked disposition: QueuedDisposition, at now: Timestamp) {
         switch disposition {
         case .deliver: return nil
@@ -155,7 +159,8 @@ extension DeliveryChange {
         }
     }
 
-    /// What becomes of a delivery that ``Steering/affects(_:reason:)``. One that is scheduled for later keeps its time.
+    /// The change for a delivery that ``Steering/affects(_:reason:)``. A delivery that is scheduled for later keeps its
+    /// time.
     public init(_ steering: Steering, scheduledAt: Timestamp?, at now: Timestamp) {
         switch steering {
         case .retry, .release:
@@ -172,7 +177,7 @@ extension DeliveryChange {
 // MARK: Keys' holders
 
 extension DeliveryChange {
-    /// What becomes of a delivery that its key's holder cancels.
+    /// The change for a delivery that its key's holder cancels.
     public init(cancelledAt now: Timestamp) {
         self.init(.cancelled, .set("cancelled: by the application"), at: now)
     }
@@ -189,10 +194,10 @@ extension Steering {
         }
     }
 
-    /// The reason on record of those that it leaves alone all the same.
+    /// The recorded reason of deliveries that it does not change although their state would match.
     public var sparedReason: String? { if case .retry(dropped: false) = self { droppedReason } else { nil } }
 
-    /// Without its bytes a message can't be sent.
+    /// Whether it needs the message's bytes, without which the message can't be sent.
     public var needsBody: Bool { if case .retry = self { true } else { false } }
 
     public func affects(_ state: DeliveryState, reason: String?) -> Bool {

@@ -1,6 +1,6 @@
 /// An entry of a key's domain allowlist: an exact domain, or `*.suffix` for its subdomains only.
 ///
-/// Holds lower-case A-labels; the text that an operator typed is normalised before it gets here.
+/// The text is in lower-case A-labels: what an operator types is normalised before.
 public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
     public let domain: String
     public let subdomainsOnly: Bool
@@ -14,7 +14,8 @@ public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
     /// `candidate` in lower-case A-labels, without a trailing dot.
     public func matches(_ candidate: String) -> Bool {
         guard subdomainsOnly else { return candidate == domain }
-        // The dot before the suffix must be the candidate's own: `evilexample.com` is no subdomain of `example.com`.
+        // The dot before the suffix must be part of the candidate: `evilexample.com` is not a subdomain of
+        // `example.com`.
         return candidate.utf8.count > domain.utf8.count + 1 && candidate.hasSuffix(domain)
             && candidate.utf8.dropLast(domain.utf8.count).last == UInt8(ascii: ".")
     }

@@ -1,9 +1,9 @@
-/// What a store knows of a message when something becomes of one of its recipients.
+/// What a store knows about a message when an event about one of its recipients is recorded.
 public struct MessageFacts: Sendable {
     public var id: MessageID
     public var key: KeyID
     public var environment: Environment
-    /// Nil for the null reverse-path.
+    /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
     public var subject: String?
     public var tags: [String]
@@ -29,18 +29,19 @@ public struct MessageFacts: Sendable {
         (template.map { [(.template, $0.id.text)] } ?? []) + tags.map { (.tag, $0) }
     }
 
-    /// Whether the sender may be told of a failure by mail at all.
+    /// Whether the sender may be told about failures by mail.
     var tellsSender: Bool { reversePath != nil && !isAutomatic }
 }
 
-/// What follows from an event, beside its own record: decided here for every store, which writes it down in the same transaction.
+/// The consequences of an event, apart from its own record. They are decided here for every store, which writes them in
+/// the same transaction.
 public struct EventConsequences: Sendable {
-    /// To be added to the list; nil where mail still goes there.
+    /// The entry to add to the list of suppressions; nil if mail may still be sent there.
     public let suppression: Suppression?
-    /// What the sender is to be told; nil: nothing.
+    /// What to report to the sender; nil if nothing.
     public let undelivered: UndeliveredRecipient?
 
-    /// - Parameter recipient: as in the envelope.
+    /// - Parameter recipient: the address as in the envelope.
     public init(
         of event: RecipientEvent, recipient: String, _ message: MessageFacts, reports: SenderReports, now: Timestamp
     ) {
@@ -59,7 +60,7 @@ public struct EventConsequences: Sendable {
 }
 
 extension RecipientEvent {
-    /// Whether the sender hears of it by mail.
+    /// Whether the sender is told about the event by mail.
     fileprivate func isTold(by reports: SenderReports) -> Bool {
         switch kind {
         case .failed: reports != .off && detail.diagnostic != droppedReason
@@ -71,7 +72,7 @@ extension RecipientEvent {
 }
 
 extension DeliveryChange {
-    /// What its recipients' webhooks and senders hear of it; nil: nothing.
+    /// The event for webhooks and senders that follows from the settlement; nil if there is none.
     public func event(at now: Timestamp) -> RecipientEvent? {
         var detail = RecipientEvent.Detail()
         if case .set(let text) = reason { detail.diagnostic = text }
@@ -82,7 +83,7 @@ extension DeliveryChange {
         }
     }
 
-    /// What becomes of a delivery whose recipients are all on the list of suppressions.
+    /// The change for a delivery whose recipients are all suppressed.
     public init(suppressedAt now: Timestamp) {
         self.init(
             .suppressed,
@@ -92,7 +93,7 @@ extension DeliveryChange {
 }
 
 extension Suppression {
-    /// What a recipient is told to have become of its copy when this entry keeps it back.
+    /// The event for a recipient whose copy is withheld because of this entry.
     public func event(at now: Timestamp) -> RecipientEvent {
         RecipientEvent(
             .suppressed, at: now,
@@ -101,10 +102,10 @@ extension Suppression {
 }
 
 extension FeedbackReport {
-    /// The recipient of the envelope that is meant; nil where there is none.
+    /// The recipient of the envelope that the report is about; nil if there is none.
     ///
-    /// Letters may have changed their case on the way. A message to one recipient can only be about that one: some receivers
-    /// write another address of the same mailbox into a complaint.
+    /// Upper and lower case may have changed on the way. A report on a message with one recipient can only be about
+    /// that one: some receivers put another address of the same mailbox into a complaint.
     public func recipient(among recipients: [String]) -> String? {
         if recipients.contains(recipient) { return recipient }
         let key = Suppression.matchKey(recipient)

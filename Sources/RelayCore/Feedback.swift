@@ -1,8 +1,8 @@
-/// What SES tells of one recipient of a message that it has taken.
+/// What SES reports about one recipient of a message that it has accepted.
 public struct FeedbackReport: Hashable, Sendable {
-    /// The id that SES gave the message when it took it.
+    /// The id that SES gave the message when it accepted it.
     public var sesMessageID: String
-    /// As SES writes it, without a display name. Its letters may have another case than in the envelope.
+    /// The recipient as SES writes it, without a display name. Its case may differ from the envelope's.
     public var recipient: String
     public var event: RecipientEvent
 
@@ -15,41 +15,42 @@ public struct FeedbackReport: Hashable, Sendable {
 
 /// What a store did with reports.
 public struct FeedbackOutcome: Hashable, Sendable {
-    /// Events that are new, by kind.
+    /// The number of new events, by kind.
     public var recorded: [EventKind: Int] = [:]
-    /// Told before.
+    /// Reports that had been recorded before.
     public var repeated = 0
-    /// Kept until their message is known.
+    /// Reports that were kept because their message is not known yet.
     public var waiting = 0
-    /// For a recipient whom the message does not have: given up.
+    /// Reports for a recipient that the message does not have. They are dropped.
     public var unknownRecipients = 0
-    /// Waited for ``Feedback/memory`` and matched no message: given up.
+    /// Reports that waited for ``Feedback/memory`` and matched no message. They are dropped.
     public var expired = 0
-    /// Given up because more than ``Feedback/mostWaiting`` wait.
+    /// Reports that were dropped because more than ``Feedback/mostWaiting`` wait.
     public var crowdedOut = 0
-    /// New on the list of suppressions.
+    /// Addresses that were added to the list of suppressions.
     public var suppressed = 0
 
     public init() {}
 }
 
-/// The bounds of what waits for its message.
+/// The limits of the reports that wait for their message.
 public enum Feedback {
-    /// A report can come before the answer of SES is on record. It is kept so long; then it is somebody else's.
+    /// A report can arrive before the response of SES is recorded. It is kept for this time; after that it belongs to
+    /// another sender's message.
     public static let memory = Duration.seconds(3600)
-    /// Reports that wait at most; beyond them the oldest go first.
+    /// The most reports that wait. If there are more, the oldest are dropped first.
     public static let mostWaiting = 100_000
-    /// Events that are added in one transaction.
+    /// The most events that are added in one transaction.
     public static let batch = 500
 }
 
-/// What the queue that SES reports to has told so far: kept so that commands can tell it.
+/// The state of the queue that SES reports to. It is stored so that commands can show it.
 public struct FeedbackStatus: Hashable, Sendable {
-    /// When a message was last taken from the queue; nil: never.
+    /// When a message was last read from the queue; nil: never.
     public var lastReportAt: Timestamp?
-    /// When the queue last answered, also that it is empty; nil: never.
+    /// When the queue last answered, even if it was empty; nil: never.
     public var lastAnswerAt: Timestamp?
-    /// Why it can't be read just now; nil where it can.
+    /// Why the queue can't be read at the moment; nil if it can.
     public var failure: String?
     public var failingSince: Timestamp?
     /// Reports that wait for their message.
@@ -67,16 +68,18 @@ public struct FeedbackStatus: Hashable, Sendable {
     }
 }
 
-/// What became of messages after SES took them.
+/// The events of messages after SES has accepted them.
 public protocol FeedbackStore: Sendable {
-    /// Adds events in one transaction, synced: each once, however often it is told. What follows from an event (usage, suppression,
-    /// webhooks, a report to the sender) is in the same transaction. A report whose message is not known yet waits.
+    /// Adds events in one transaction, synced. Each event is added once, however often it is reported. Its consequences
+    /// (usage, suppression, webhooks, a report to the sender) are in the same transaction. A report whose message is
+    /// not known yet waits.
     func record(_ reports: [FeedbackReport], now: Timestamp) async throws -> FeedbackOutcome
-    /// Matches what waits with what is known meanwhile, a batch; gives up what has waited too long. `nil` where nothing waits.
+    /// Matches one batch of waiting reports with the messages that are known now. Drops reports that have waited too
+    /// long. `nil` if nothing waits.
     func matchWaiting(now: Timestamp) async throws -> FeedbackOutcome?
     func feedbackStatus() async throws -> FeedbackStatus
-    /// Puts on record what ``FeedbackStatus`` tells, without ``FeedbackStatus/waiting``. A time that is nil stays as it is.
+    /// Stores a ``FeedbackStatus`` without its ``FeedbackStatus/waiting``. A time that is nil stays as it is.
     func record(_ status: FeedbackStatus) async throws
-    /// When the last event of a live message was told, and when a live message was last sent; nil: never.
+    /// When the last event of a live message was reported, and when a live message was last sent; nil: never.
     func feedbackTimes() async throws -> (lastEvent: Timestamp?, lastSent: Timestamp?)
 }

@@ -1,15 +1,16 @@
 import Hashing
 
-/// Tells a message that a client sends again, because it lost the 250, from another one: 128 bits of SHA-256.
+/// Distinguishes a message that a client sends again, because it lost the 250, from a different message. 128 bits of
+/// SHA-256.
 ///
-/// Made of the key and either the idempotency key that the client named, or Message-ID, envelope and a hash of the client's header
-/// fields and the body. A repeat may differ from the first in its trace fields alone: two alarms with one constant Message-ID
-/// are two messages if their subjects or dates differ. So are two that differ in their tags or the time they are scheduled for: a
-/// client that lost the 250 changes neither.
+/// It is made from the key and either the client's idempotency key, or Message-ID, envelope and a hash of the client's
+/// header fields and the body. A repeat may differ from the first message only in its trace fields. Two alarms with one
+/// constant Message-ID are two messages if their subjects or dates differ. So are two that differ in their tags or
+/// scheduled time: a client that lost the 250 changes neither.
 public struct Fingerprint: Hashable, Sendable {
     public let bytes: [UInt8]
 
-    /// How long a message is known again after it was accepted.
+    /// How long after its acceptance a message is recognised.
     public static let memory = Duration.seconds(86_400)
 
     private static let length = 16
@@ -18,25 +19,26 @@ public struct Fingerprint: Hashable, Sendable {
         self.init(["idempotency-key", key.text, idempotencyKey])
     }
 
-    /// Of an email of a request over HTTP that the client gave an idempotency key. Never that of a field in a message's header.
+    /// The fingerprint of an email of an HTTP request that the client gave an idempotency key. It never equals that of
+    /// a field in a message's header.
     ///
     /// - Parameters:
     ///   - request: the client's idempotency key, without NUL.
-    ///   - part: the place of the email in a batch, from 0; nil where the request holds one email.
+    ///   - part: the email's position in a batch, from 0; nil if the request is for one email.
     public init(key: KeyID, request: String, part: Int? = nil) {
         self.init(["request", key.text, request, part.map(String.init) ?? ""])
     }
 
     /// - Parameters:
-    ///   - digest: of the client's header fields and the body, by ``ContentHash``.
+    ///   - digest: the hash of the client's header fields and the body, by ``ContentHash``.
     ///   - tags: as the client gave them, without NUL.
     public init(
         key: KeyID, messageID: String, envelope: Envelope, content digest: [UInt8], tags: [String] = [],
         scheduledAt: Timestamp? = nil
     ) {
         var parts = ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients
-        // No recipient is empty, so what stands behind an empty part is none. Without options it is as it always was: what was
-        // remembered before is known again.
+        // No recipient is empty, so the parts after an empty one are not recipients. Without options the hash is the
+        // same as in earlier versions, so that messages that were remembered by them are recognised.
         if !tags.isEmpty || scheduledAt != nil {
             parts += ["", scheduledAt.map { String($0.milliseconds) } ?? ""] + tags
         }
@@ -48,7 +50,7 @@ public struct Fingerprint: Hashable, Sendable {
         octets.reserveCapacity(parts.reduce(last.count) { $0 + $1.utf8.count + 1 })
         for part in parts {
             octets.append(contentsOf: part.utf8)
-            // No part holds a NUL, so no two lists of parts look alike.
+            // No part contains a NUL, so two different lists of parts never give the same octets.
             octets.append(0)
         }
         octets.append(contentsOf: last)
@@ -56,10 +58,11 @@ public struct Fingerprint: Hashable, Sendable {
     }
 }
 
-/// What a store gives for telling repeats.
+/// The key that a store provides for recognising repeats.
 public struct RepeatKey: Sendable {
     public var key: ContentHash.Key
-    /// Until then a message may repeat one whose content was hashed by SHA-256, before the store had a key; nil: no message may.
+    /// Until this time a message may repeat one whose content was hashed with SHA-256, before the store had a key. Nil:
+    /// no message may.
     public var formerUntil: Timestamp?
 
     public init(_ key: ContentHash.Key, formerUntil: Timestamp? = nil) {
@@ -68,13 +71,13 @@ public struct RepeatKey: Sendable {
     }
 }
 
-/// Hashes a message's content as it comes.
+/// Hashes a message's content as it arrives.
 ///
-/// With a key, as it takes a fifth of the time of SHA-256, and a tenth where the processor has no instructions for that. What the
-/// hash must tell apart are contents that one client sends: it never sees a hash, nor the key, and would gain nothing by two messages
-/// that pass for one.
+/// It uses a key because that takes a fifth of the time of SHA-256, and a tenth if the processor has no instructions
+/// for SHA-256. The hash must distinguish contents that one client sends. The client never sees a hash or the key, and
+/// would gain nothing from two messages with the same hash.
 public struct ContentHash: Sendable {
-    /// The store's: all relays on it must find the same hash for the same content.
+    /// The key of the store: all relays on it must compute the same hash for the same content.
     public struct Key: Sendable {
         public static let length = GMAC.Key.length
         fileprivate let key: GMAC.Key
@@ -89,7 +92,7 @@ public struct ContentHash: Sendable {
     private var code: GMAC
     private var former: SHA256?
 
-    /// - Parameter now: the moment at which the content begins to come.
+    /// - Parameter now: the moment when the content begins to arrive.
     public init(_ key: RepeatKey, at now: Timestamp) {
         code = GMAC(key.key.key)
         former = key.formerUntil.flatMap { now < $0 ? SHA256() : nil }
@@ -100,6 +103,7 @@ public struct ContentHash: Sendable {
         former?.update(bytes)
     }
 
-    /// `code`: 16 octets. `former`: the 32 octets under which the same content may be remembered from before.
+    /// `code`: 16 octets. `former`: the 32 octets under which the same content may have been remembered by an earlier
+    /// version.
     public func finished() -> (code: [UInt8], former: [UInt8]?) { (code.code(), former?.digest()) }
 }

@@ -1,8 +1,8 @@
-/// How fast and how much a key may send. An email is one recipient of one message, as SES counts.
+/// How fast and how much a key may send. An email is one recipient of one message, which is how SES counts.
 public struct SendingLimits: Hashable, Sendable {
     /// Emails per second, above 0.
     public var perSecond: Double
-    /// Emails that may go at once after a pause, at least 1; nil: one second's worth.
+    /// Emails that may be sent at once after a pause, at least 1; nil: one second's worth.
     public var burst: Int?
     /// Emails per UTC day; nil: no cap.
     public var perDay: Int?
@@ -15,24 +15,24 @@ public struct SendingLimits: Hashable, Sendable {
         self.perDay = perDay
     }
 
-    /// Capacity of the token bucket in emails.
+    /// The capacity of the token bucket in emails.
     public var capacity: Double { burst.map(Double.init) ?? max(1, perSecond) }
 }
 
-/// An API key's rules: everything about it but its secret and its usage.
+/// An API key's rules: everything about it except its secret and its usage.
 public struct Key: Hashable, Sendable {
     public var id: KeyID
     public var name: String
     public var environment: Environment
     public var scopes: Set<Scope>
     public var limits: SendingLimits
-    /// Domains that may be sent from; empty: any.
+    /// The domains that may be sent from; empty: any.
     public var domains: [DomainPattern]
-    /// Networks that may use the key; empty: any.
+    /// The networks that may use the key; empty: any.
     public var networks: [NetworkBlock]
-    /// Whether a message that is sent again is recognised and queued once.
+    /// Whether a message that is sent again is recognised and queued only once.
     public var detectsRepeats = true
-    /// Whether its webhooks hear of all messages of its environment.
+    /// Whether its webhooks get events about all messages of its environment.
     public var webhooksForAll = false
     public var createdAt: Timestamp
     public var expiresAt: Timestamp?
@@ -56,11 +56,12 @@ public struct Key: Hashable, Sendable {
     }
 }
 
-/// The rules that need nothing but the key and what is asked of it. Each returns why not, or nil.
+/// Rules that need only the key and the request. Each function returns the reason for a refusal, or nil.
 extension Key {
-    /// Whether the key may be used at all.
+    /// Whether the key can be used at all.
     public func refusalOfUse(at now: Timestamp) -> Refusal? {
-        // Whenever that was. `now` may have been read before the revocation committed, and a clock may be put back.
+        // The time of the revocation does not matter. `now` may have been read before the revocation was committed, and
+        // a clock may be set back.
         if revokedAt != nil {
             return Refusal(.keyRevoked, "This API key has been revoked; use another one")
         }
@@ -70,7 +71,8 @@ extension Key {
         return nil
     }
 
-    /// Whether it may be used for what needs the scope, from there: all but what depends on the message.
+    /// Whether the key may be used from this address for a task that needs the scope. Covers everything that does not
+    /// depend on the message.
     public func refusalOfSending(for scope: Scope, from client: IPAddress?, at now: Timestamp) -> Refusal? {
         refusalOfUse(at: now) ?? refusalOfScope(scope) ?? client.flatMap { refusalOfClient($0) }
     }
@@ -86,7 +88,7 @@ extension Key {
             ? nil : Refusal(.network, "This API key may not be used from \(client); add the address to its networks")
     }
 
-    /// `domain` in lower-case A-labels; nil for an address that has none to check (a domain literal).
+    /// - Parameter domain: in lower-case A-labels; nil for an address without a domain to check (an address literal).
     public func allows(domain: String?) -> Bool {
         guard !domains.isEmpty else { return true }
         guard let domain else { return false }
@@ -94,11 +96,11 @@ extension Key {
     }
 }
 
-/// What the store knows of a key to authenticate with: its rules and digests.
+/// What the store knows about a key for authentication: its rules and digests.
 public struct StoredKey: Sendable {
     public var key: Key
     public var digest: KeyDigest
-    /// The digest before the last rotation, and when it stops working.
+    /// The digest before the last rotation, and when it stops being valid.
     public var previous: (digest: KeyDigest, until: Timestamp)?
 
     public init(key: Key, digest: KeyDigest, previous: (digest: KeyDigest, until: Timestamp)? = nil) {
@@ -107,11 +109,12 @@ public struct StoredKey: Sendable {
         self.previous = previous
     }
 
-    /// Whether mail may still be sent by who has shown the key's secret before: since then it may have got another.
+    /// Whether a client that has shown the key's secret earlier may still send: the key may have got a new secret since
+    /// then.
     ///
     /// - Parameters:
     ///   - scope: what the key must be allowed to do.
-    ///   - secret: what was shown; nil where nobody had to.
+    ///   - secret: the secret that was shown; nil if no authentication was needed.
     public func refusalOfSending(
         for scope: Scope, with secret: KeyDigest?, from client: IPAddress?, at now: Timestamp
     ) -> Refusal? {
@@ -126,23 +129,23 @@ public struct StoredKey: Sendable {
     public func accepts(_ candidate: KeyDigest, at now: Timestamp) -> Bool {
         let current = digest.matches(candidate)
         guard let previous else { return current }
-        // Both are always compared: the time taken must not tell which one it was.
+        // Both are always compared, so that the time does not reveal which one matched.
         let earlier = previous.digest.matches(candidate)
         return current || (earlier && now < previous.until)
     }
 }
 
-/// What a key has been used for. Emails count recipients, messages count acceptances.
+/// How much a key has been used. Emails count recipients, messages count acceptances.
 public struct KeyUsage: Hashable, Sendable {
     public var lastUsedAt: Timestamp?
     public var emailsTotal: Int
-    /// The last 30 UTC days, today included.
+    /// Emails in the last 30 UTC days, including today.
     public var emails30Days: Int
     public var emailsToday: Int
     public var rateLimitHits: Int
-    /// Known id, but wrong secret, revoked, expired, missing scope or forbidden network.
+    /// Authentications with a known id that failed: wrong secret, revoked, expired, missing scope or forbidden network.
     public var authFailures: Int
-    /// What became of its emails in the last 30 UTC days, as far as that was told.
+    /// The outcome of its emails in the last 30 UTC days, as far as it was reported.
     public var feedback: FeedbackCounts
 
     public init(
@@ -159,7 +162,7 @@ public struct KeyUsage: Hashable, Sendable {
     }
 }
 
-/// What happened to a key since the last time it was written down; deltas of the same key add up.
+/// What happened to a key since this was last stored. Activities of the same key are added up.
 public struct KeyActivity: Hashable, Sendable {
     public var lastUsedAt: Timestamp?
     public var rateLimitHits = 0

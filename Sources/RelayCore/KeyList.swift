@@ -1,15 +1,15 @@
-/// Which keys a list is to hold. Everything given must hold.
+/// Selects the keys of a list. A key must satisfy every condition that is set.
 public struct KeyFilter: Hashable, Sendable {
-    /// In the name, or at the beginning of the public id. Case does not count (of ASCII letters).
+    /// A part of the name, or the beginning of the public id. The case of ASCII letters is ignored.
     public var text: String?
     public var environment: Environment?
     public var includesRevoked: Bool
-    /// Only keys that stand behind this one in the list: where the next page begins, it is the last key of this one.
+    /// Only keys after this one in the list. To get the next page, use the last key of this page.
     public var after: Place?
-    /// Newest first, at most so many.
+    /// The most keys, the newest first.
     public var limit: Int
 
-    /// Where a key stands in the list.
+    /// A key's position in the list.
     public struct Place: Hashable, Sendable {
         public var createdAt: Timestamp
         public var id: KeyID
@@ -36,11 +36,11 @@ extension Key {
     public var place: KeyFilter.Place { KeyFilter.Place(createdAt: createdAt, id: id) }
 }
 
-/// What a key was used for on one UTC day.
+/// A key's use on one UTC day.
 public struct KeyDay: Hashable, Sendable {
     public var day: UTCDay
     public var emails: Int
-    /// What became of them, as far as that was told.
+    /// The outcome of these emails, as far as it was reported.
     public var feedback: FeedbackCounts
 
     public init(day: UTCDay, emails: Int, feedback: FeedbackCounts = FeedbackCounts()) {

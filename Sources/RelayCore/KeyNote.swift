@@ -1,18 +1,18 @@
-/// What an operator should look at about a key.
+/// Something about a key that needs an operator's attention.
 public struct KeyNote: Hashable, Sendable {
-    /// In a few words, such as `unused for 40 d`.
+    /// A few words, such as `unused for 40 d`.
     public var text: String
-    /// Whether mail is lost or SES may step in, so that it should be seen at first sight.
+    /// Whether mail is lost or SES may step in, so that the note must be prominent.
     public var isUrgent = false
 
-    /// Without a full stop, what an operator may do about it; nil where nothing need be done.
+    /// What an operator can do about it, without a full stop; nil if nothing needs to be done.
     public var advice: String?
 }
 
 extension KeyRecord {
     public var standing: SendingStanding { SendingStanding(usage.feedback) }
 
-    /// What to look at, the most urgent first; empty for a key that is fine.
+    /// What needs attention, the most urgent first; empty if the key is fine.
     public func notes(at now: Timestamp) -> [KeyNote] {
         let day = Duration.seconds(86_400)
         if key.revokedAt != nil { return [KeyNote(text: "revoked")] }
@@ -22,19 +22,19 @@ extension KeyRecord {
                 notes.append(
                     KeyNote(
                         text: "EXPIRED", isUrgent: true,
-                        advice: "applications with this key are refused: give it a later end, or revoke it"))
+                        advice: "applications with this key are refused: extend its expiry, or revoke it"))
             } else if expiry - now < day * 14 {
                 notes.append(
                     KeyNote(
                         text: "expires in \(approximate(expiry - now))",
-                        advice: "give it a later end if it is still needed"))
+                        advice: "extend its expiry if it is still needed"))
             }
         }
         if !key.canSend {
             notes.append(
                 KeyNote(text: "can't send: no email:send or email:batch", advice: "add the scope email:send"))
         }
-        let retire = "revoke it if nobody needs it"
+        let retire = "revoke it if it is no longer needed"
         if let last = usage.lastUsedAt {
             if now - last >= day * 30 {
                 notes.append(KeyNote(text: "unused for \(approximate(now - last))", advice: retire))
@@ -44,13 +44,13 @@ extension KeyRecord {
         }
         if usage.rateLimitHits > 0 {
             notes.append(
-                KeyNote(text: "hits its limits", advice: "raise the limits, or find out what sends so much"))
+                KeyNote(text: "hits its limits", advice: "raise the limits, or find out why it sends so much"))
         }
         if let cap = key.limits.perDay, usage.emailsToday >= cap {
             notes.append(
                 KeyNote(
-                    text: "day used up", isUrgent: true,
-                    advice: "mail is refused until 00:00 UTC: raise the daily cap if that is not wanted"))
+                    text: "daily cap used up", isUrgent: true,
+                    advice: "mail is refused until 00:00 UTC: raise the daily cap if that is not intended"))
         }
         if usage.authFailures > 0 {
             notes.append(
@@ -63,7 +63,7 @@ extension KeyRecord {
 }
 
 extension SendingStanding {
-    /// What an operator should look at.
+    /// What needs an operator's attention.
     public var notes: [KeyNote] {
         var notes: [KeyNote] = []
         if bouncesTooOften {
@@ -81,9 +81,9 @@ extension SendingStanding {
         return notes
     }
 
-    /// In one line.
+    /// The outcome in one line.
     public var summary: String {
-        "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) for good), "
+        "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) permanently), "
             + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: \(percent(bounceRate)) and \(percent(complaintRate))"
     }
 }

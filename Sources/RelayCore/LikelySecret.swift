@@ -1,16 +1,18 @@
-/// Finds what is probably a secret in text that somebody typed: an API key of ours, however mangled, the secret of a webhook, or an AWS credential.
+/// Finds probable secrets in text that a person typed: an API key of this relay, even if mangled, a webhook's secret,
+/// or an AWS credential.
 ///
-/// Errors repeat what was typed, and a secret gets typed where a name or an id was meant. It may withhold what is none; it must not
-/// withhold what people need to find their mistake: words, host names, paths and the relay's ids stay.
+/// Errors repeat what was typed, and people sometimes type a secret where a name or an id is expected. This function
+/// may withhold text that is not a secret. It must not withhold what people need to find their mistake: words, host
+/// names, paths and the relay's ids stay.
 public enum LikelySecret {
-    /// Stands for what was taken out.
+    /// Replaces what was removed.
     static let mark = "…"
 
     /// Whether a part of `text` is probably a secret.
     public static func isIn(_ text: String) -> Bool { withheld(in: text) != text }
 
-    /// `text` with each secret shortened to what may be known of it: `hk_live_` and the key's public id, the kind of AWS key, or a URI
-    /// without its password.
+    /// `text` with each secret shortened to the part that may be known: `hk_live_` and the key's public id, the kind of
+    /// the AWS key, or a URI without its password.
     public static func withheld(in text: String) -> String {
         let text = withoutPasswords(text)
         var result = ""
@@ -25,8 +27,8 @@ public enum LikelySecret {
 
     // MARK: - URIs
 
-    /// `postgresql://user:password@host/name?password=…` and the like: what stands behind the first colon up to the last `@`, and all
-    /// from a parameter `password` on.
+    /// Removes passwords from `postgresql://user:password@host/name?password=…` and the like: the text between the
+    /// first colon and the last `@`, and everything from a parameter `password` on.
     private static func withoutPasswords(_ text: String) -> String {
         guard text.utf8.contains(UInt8(ascii: ":")), text.contains("://") else { return text }
         var result = ""
@@ -50,11 +52,11 @@ public enum LikelySecret {
 
     // MARK: - Tokens
 
-    /// A run of letters, digits and what else API keys, AWS's secret keys and base64 are made of.
+    /// A run of letters, digits and the other characters of API keys, AWS's secret keys and base64.
     private static func withheld(token: [Unicode.Scalar]) -> String {
         if let marker = endOfKeyMarker(in: token) {
             let secret = token[marker...]
-            // What stands in lists and pages is the marker with the public id.
+            // Lists and pages show the marker with the public id, which is not secret.
             guard secret.count > APIKey.idLength else { return text(token[...]) }
             return text(token[..<marker]) + text(secret.prefix(APIKey.idLength)) + mark
         }
@@ -84,7 +86,8 @@ public enum LikelySecret {
         return part.count >= 20 && isRandom(part) ? mark : text(part)
     }
 
-    /// Where the part behind `hk_live_` or `hk_test_` begins, in any case and with any separator: people retype keys.
+    /// Where the part after `hk_live_` or `hk_test_` begins, in upper or lower case and with any separator: people
+    /// retype keys.
     private static func endOfKeyMarker(in token: [Unicode.Scalar]) -> Int? {
         let folded = token.map { $0.properties.lowercaseMapping }
         for start in folded.indices.dropLast(5) where folded[start] == "h" && folded[start + 1] == "k" {
@@ -99,8 +102,8 @@ public enum LikelySecret {
         return nil
     }
 
-    /// Whether upper case, lower case and digits follow each other as in no word: on average every other character of a secret is
-    /// of another kind than the one before it; of a word made of names and years, one in five.
+    /// Whether upper case, lower case and digits alternate more than in any word. In a secret, on average every other
+    /// character is of a different kind from the one before it. In a word made of names and years, it is one in five.
     private static func isRandom(_ part: ArraySlice<Unicode.Scalar>) -> Bool {
         let kinds = part.map { isDigit($0) ? 0 : isUpper($0) ? 1 : isSeparator($0) ? 2 : 3 }
         guard kinds.contains(0), kinds.contains(1), kinds.contains(3) else { return false }
@@ -119,7 +122,7 @@ public enum LikelySecret {
             || scalar == "="
     }
 
-    /// What stands between words of paths and names.
+    /// The characters between the words of paths and names.
     private static func isSeparator(_ scalar: Unicode.Scalar) -> Bool {
         scalar == "_" || scalar == "-" || scalar == "/"
     }

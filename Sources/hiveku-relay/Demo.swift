@@ -64,8 +64,8 @@ struct Demo: Sendable {
     }
 
     /// - Parameters:
-    /// - api: the address of the HTTP API; nil if it does not listen.
-    /// - page: a link to the operator's page; nil if there is none.
+    ///   - api: the address of the HTTP API; nil if it does not listen.
+    ///   - page: a link to the operator's page; nil if there is none.
     func welcome(
         _ key: APIKey, addresses: [(RelaySettings.Listener.Security, String)], api: String?, page: String?
     ) {

@@ -33,9 +33,9 @@ struct MessageSelection: ParsableArguments {
     /// changed.
     ///
     /// - Parameters:
-    /// - question: the verb that stands before the number of messages, such as `Drop`.
-    /// - done: the participle for the report, such as `dropped`.
-    /// - log: called with the messages of each batch after the action is stored.
+    ///   - question: the verb that stands before the number of messages, such as `Drop`.
+    ///   - done: the participle for the report, such as `dropped`.
+    ///   - log: called with the messages of each batch after the action is stored.
     func steer(
         _ steering: Steering, _ store: any RelayStore, question: String, done: String, log: DropLog? = nil
     ) async throws -> Int {

@@ -18,8 +18,8 @@ struct OperatorPageService: Service {
     /// Nil if there is no page.
     ///
     /// - Parameters:
-    /// - smtpPort: the port with STARTTLS; nil if there is none.
-    /// - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
+    ///   - smtpPort: the port with STARTTLS; nil if there is none.
+    ///   - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
     static func start(
         _ settings: RelaySettings, smtpPort: Int?, apiPort: Int?, admission: Admission, store: any RelayStore,
         domains: SendingDomains, clock: any RelayClock,
@@ -65,8 +65,8 @@ struct OperatorPageService: Service {
 
 extension OperatorPageConfiguration {
     /// - Parameters:
-    /// - smtpPort: the port with STARTTLS; nil if there is none.
-    /// - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
+    ///   - smtpPort: the port with STARTTLS; nil if there is none.
+    ///   - apiPort: the port of the HTTP API; nil if there is none that a browser or curl can name.
     init(_ settings: RelaySettings, smtpPort: Int?, apiPort: Int?) {
         self.init(
             hostname: settings.hostname, version: relayVersion,

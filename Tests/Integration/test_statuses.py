@@ -88,4 +88,4 @@ def test_usage_counts_what_was_told_and_standing_is_shown(relay):
     assert status["standing"]["test"]["complaints_30d"] == 1 and status["standing"]["live"]["bounce_rate"] is None
     assert status["suppressions"]["test"] == {"hard_bounce": 1, "complaint": 1, "manual": 0}
     text = relay.run("status").stdout
-    assert "2 delivered, 1 bounced (1 for good), 1 complaint in 30 days" in text and "suppressed: 2 addresses" in text
+    assert "2 delivered, 1 bounced (1 permanently), 1 complaint in 30 days" in text and "suppressed: 2 addresses" in text

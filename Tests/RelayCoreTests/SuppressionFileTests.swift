@@ -48,7 +48,7 @@ import Testing
             "a@x.com\n\"b@x.com\nc@x.com",
             [
                 "live a@x.com manual -",
-                "2: the cell that a quote opens here is not closed, so what follows can't be read!",
+                "2: the quote that opens a cell here is never closed, so the rest can't be read!",
             ]
         ),
         (

@@ -53,7 +53,7 @@ func testTLS() throws -> ReloadableTLSContext {
         _ = try await client.openData()
         await client.send("From: from@elsewhere.example\r\n\r\n.\r\n")
         #expect(try await client.reply().hasSuffix("[header-domain]"))
-        let domain = "it may send from example.com only"
+        let domain = "it may send only from example.com"
         #expect(
             fixture.logs.entries("refused").map(\.metadata) == [
                 [

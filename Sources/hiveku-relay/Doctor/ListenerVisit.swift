@@ -33,9 +33,9 @@ struct ListenerVisit: ~Copyable {
     }
 
     /// - Parameters:
-    /// - balancers: nil if no PROXY header is needed. Otherwise the conversation begins with one if this machine is
-    ///   among them.
-    /// - serverName: the name to ask the server for (SNI).
+    ///   - balancers: nil if no PROXY header is needed. Otherwise the conversation begins with one if this machine is
+    ///     among them.
+    ///   - serverName: the name to ask the server for (SNI).
     static func sighting(
         at place: Place, speaking language: Language, balancers: [NetworkBlock]?, serverName: String
     ) -> ListenerSighting {
