@@ -1,6 +1,7 @@
-/// The envelope of RFC 5321: where a message comes from and where it goes, apart from what its header says.
+/// The envelope of RFC 5321: the sender and the recipients that a message is transferred with, independent of its
+/// header.
 public struct Envelope: Hashable, Sendable {
-    /// The reverse-path's mailbox; nil for the null reverse-path `<>`.
+    /// The mailbox of the reverse-path; nil for the null reverse-path `<>`.
     public var reversePath: String?
     public var recipients: [String]
 
@@ -10,7 +11,7 @@ public struct Envelope: Hashable, Sendable {
     }
 }
 
-/// The bytes of a message as SES will be given them.
+/// The bytes of a message as SES will get them.
 public enum SubmissionBody: Sendable {
     case inline([UInt8])
     case spooled(SpooledBody)
@@ -23,9 +24,9 @@ public enum SubmissionBody: Sendable {
     }
 }
 
-/// A body that stands in the spool, synced to disk, not yet referred to by any row.
+/// A body in the spool. It is synced to disk, but no row refers to it yet.
 public struct SpooledBody: Hashable, Sendable {
-    /// Name within the spool, not a path.
+    /// The name within the spool; not a path.
     public var name: String
     public var size: Int
 
@@ -35,33 +36,36 @@ public struct SpooledBody: Hashable, Sendable {
     }
 }
 
-/// A message ready to be accepted: checked and prepared, all but the rules that only the store can check.
+/// A message that is ready to be accepted. It is checked and prepared; only the rules that need the store are still to
+/// be checked.
 public struct Submission: Sendable {
     public var id: MessageID
     public var key: KeyID
     public var client: IPAddress
     public var envelope: Envelope
-    /// For lists only: decoded, without controls, at most 200 characters.
+    /// Only for lists: decoded, without control characters, at most 200 characters.
     public var subject: String?
     public var body: SubmissionBody
     public var acceptedAt: Timestamp
-    /// What tells that it is the same message again; nil: nothing does, or nobody asks.
+    /// Identifies repeats of the same message. Nil if repeats can't or need not be recognised.
     public var fingerprint: Fingerprint?
-    /// Under which the same message may be remembered from before the store had a ``RepeatKey``.
+    /// The fingerprint under which the same message may have been remembered before the store had a ``RepeatKey``.
     public var formerFingerprint: Fingerprint?
-    /// What the client has authenticated with, which must still hold when the message is accepted; nil where nobody had to.
+    /// The secret that the client has authenticated with. It must still be valid when the message is accepted. Nil if
+    /// no authentication was needed.
     public var secret: KeyDigest?
-    /// What the key must be allowed to do, decided again when the message is accepted.
+    /// What the key must be allowed to do. Checked again when the message is accepted.
     public var scope: Scope
-    /// The domains of the envelope sender and of the header's authors, decided again when the message is accepted.
+    /// The domains of the envelope sender and of the header's authors. Checked again when the message is accepted.
     public var domains: [ClaimedDomain]
-    /// What lists can be narrowed to; satisfies ``MessageTags``, none twice.
+    /// Tags that lists can be filtered by. They satisfy ``MessageTags``, and none occurs twice.
     public var tags: [String]
-    /// When it is to be sent; nil, or a time that has passed: at once.
+    /// When the message is to be sent. Nil, or a time in the past: at once.
     public var scheduledAt: Timestamp?
     public var idempotency: Idempotency?
     public var batch: SubmissionBatch?
-    /// It is an automatic reply, a report or from a list, by its header: nobody is told by mail that it failed (RFC 3834 section 2).
+    /// By its header, the message is an automatic reply, a report, or from a list. Then failures are not reported by
+    /// mail (RFC 3834 section 2).
     public var isAutomatic: Bool
     /// What it was made from, with its version; nil: from no template.
     public var template: TemplateReference?
@@ -95,22 +99,22 @@ public struct Submission: Sendable {
     /// Whether what becomes of it counts in the statistics.
     public var isCounted: Bool { template != nil || !tags.isEmpty }
 
-    /// When its deliveries are due, and since when the time counts after which they are given up.
+    /// When its deliveries are due. The give-up time counts from here too.
     public var due: Timestamp { waitsUntil ?? acceptedAt }
 
-    /// The time that it is scheduled for; nil: at once, also where that time had passed when it was accepted.
+    /// The time that it is scheduled for. Nil: at once, also if that time had passed when the message was accepted.
     public var waitsUntil: Timestamp? { Schedule.wait(until: scheduledAt, at: acceptedAt) }
 }
 
-/// Test deliveries and live ones have lanes of their own: trouble with SES never delays a simulated send.
+/// Test deliveries and live deliveries have separate lanes, so trouble with SES never delays a simulated send.
 public typealias Lane = Environment
 
 public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
     case queued, sending, sent, simulated, failed, held, cancelled
-    /// All its recipients are on the list of suppressions: it was handed to nobody.
+    /// All its recipients are suppressed: it was not handed to any transport.
     case suppressed
 
-    /// Whether nothing more will happen by itself.
+    /// Whether nothing more happens without an operator.
     public var isFinal: Bool {
         switch self {
         case .sent, .simulated, .failed, .cancelled, .suppressed: true
@@ -119,13 +123,14 @@ public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
     }
 }
 
-/// A message's state is that of its deliveries.
+/// The state of a message, which follows from its deliveries.
 public enum MessageState: String, CaseIterable, Sendable, Hashable {
     case queued, scheduled, sending, sent, simulated, failed, held, cancelled, suppressed
     case partlyFailed = "partly-failed"
 
-    /// `queued` or `sending` while one of them is; `held` when that is all that is left; `partly-failed` where they ended apart;
-    /// `suppressed` where all are, else that of the others. Never `scheduled`, for which more must be known: see ``MessageRecord/state``.
+    /// `queued` or `sending` while one of them is; `held` if all others have ended; `partly-failed` if they ended
+    /// differently. `suppressed` if all are; otherwise the suppressed ones do not count. Never `scheduled`, which needs
+    /// more information: see ``MessageRecord/state``.
     public init(of deliveries: some Collection<DeliveryState>) {
         var states = Set(deliveries)
         if states == [.suppressed] {
@@ -153,16 +158,16 @@ public enum MessageState: String, CaseIterable, Sendable, Hashable {
     }
 }
 
-/// A delivery's identity: one message's part for at most 50 recipients.
+/// The identity of a delivery, which is the part of one message for at most 50 recipients.
 public struct DeliveryID: Hashable, Sendable {
     public var rawValue: Int64
     public init(rawValue: Int64) { self.rawValue = rawValue }
 }
 
-/// SES takes at most 50 recipients a call (SES API v2, SendEmail, Destination).
+/// SES accepts at most 50 recipients per call (SES API v2, SendEmail, Destination).
 public let maximumRecipientsPerDelivery = 50
 
-/// A delivery that a worker holds under a lease and is to hand to the transport.
+/// A delivery that a worker holds under a lease and hands to the transport.
 public struct ClaimedDelivery: Sendable {
     public var id: DeliveryID
     public var message: MessageID
@@ -170,17 +175,17 @@ public struct ClaimedDelivery: Sendable {
     public var lane: Lane
     public var envelope: Envelope
     public var size: Int
-    /// When it was accepted, or first due where it was scheduled, or, later, put back into the queue by an operator: the time
-    /// after which it is given up counts from here.
+    /// When it was accepted, or first became due if it was scheduled, or was last put back into the queue by an
+    /// operator. The give-up time counts from here.
     public var queuedSince: Timestamp
-    /// Attempts before this one.
+    /// The number of attempts before this one.
     public var attempts: Int
-    /// Those since `queuedSince` after which the next pause was to be longer.
+    /// The number of attempts since `queuedSince` that lengthened the next pause.
     public var pauses: Int
     public var maybeDuplicate: Bool
-    /// The message's bytes, if the store had them at hand; else they are asked for when they are needed.
+    /// The message's bytes, if the store had them at hand. Otherwise they are read when they are needed.
     public var body: [UInt8]?
-    /// The place in the store in which it was claimed; nil for a store that only one relay uses.
+    /// The relay's place in the store when it claimed the delivery; nil for a store that only one relay uses.
     public var holder: Int64?
 
     public init(
@@ -203,18 +208,18 @@ public struct ClaimedDelivery: Sendable {
     }
 }
 
-/// How one attempt at a delivery ended, as it goes on record.
+/// The outcome of one attempt at a delivery, as it is recorded.
 public struct Settlement: Sendable {
     public enum Result: Sendable, Hashable {
         case sent(sesMessageID: String)
         case simulated(sesMessageID: String)
-        /// Back to `queued`, due again at a time.
+        /// Back to `queued`, and due again at this time.
         case retry(at: Timestamp)
         case failed
-        /// Back to `queued` at once and not counted as an attempt: it was not tried, or its lane is held.
+        /// Back to `queued` at once, and not counted as an attempt: it was not attempted, or its lane is held.
         case released
 
-        /// Whether nothing further is to be done.
+        /// Whether the delivery has ended.
         public var isEnd: Bool {
             switch self {
             case .sent, .simulated, .failed: true
@@ -225,16 +230,16 @@ public struct Settlement: Sendable {
 
     public var delivery: DeliveryID
     public var result: Result
-    /// What the simulation tells of recipients, as SES would later; of a simulated send only.
+    /// The events that a simulated send reports, as SES would report them later.
     public var events: [ReportedEvent] = []
-    /// Why, for retries and failures: SES's error name or the relay's own word, and a sentence with the remedy. Of what was
-    /// sent, a note where there is something to know.
+    /// The reason of a retry or a failure: SES's error name or the relay's own word, and a sentence with the remedy.
+    /// For a sent message, a note if there is something to report.
     public var reason: String?
     public var startedAt: Timestamp
     public var finishedAt: Timestamp
-    /// SES may have taken the message although no answer came: another attempt may send it twice.
+    /// SES may have accepted the message although no response arrived: another attempt may send it twice.
     public var mayHaveBeenTaken: Bool
-    /// Of a retry: whether the pause after the next one is longer. Not where it says nothing about the message.
+    /// For a retry: whether the next pause is longer. False if the outcome says nothing about the message.
     public var lengthensPause: Bool
 
     public init(

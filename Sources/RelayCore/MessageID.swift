@@ -1,8 +1,10 @@
-/// The relay's id of a message: ordered by time of acceptance, unique across the relays that share a store.
+/// The relay's id of a message. Ids are ordered by the time of acceptance and unique across the relays that share a
+/// store.
 ///
-/// 63 bits: 41 of milliseconds since 2020, 10 of the relay instance, 12 of a sequence. As text it is 13 characters of
-/// Crockford's base 32 in lower case, ordered as the number is. SMTP replies, logs and commands write it so; the HTTP API puts
-/// ``prefix`` in front, as the vendor's does. Both are read everywhere.
+/// An id has 63 bits: 41 for milliseconds since 2020, 10 for the relay instance, and 12 for a sequence number. As text
+/// it has 13 characters of Crockford's base 32 in lower case, in the same order as the number. SMTP replies, logs and
+/// commands use this text. The HTTP API puts ``prefix`` in front, as the vendor's API does. Both forms are accepted
+/// everywhere.
 public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: Int64
 
@@ -14,30 +16,30 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public static func < (a: MessageID, b: MessageID) -> Bool { a.rawValue < b.rawValue }
 
-    /// Lower than any id that is given out at `moment` or later.
+    /// A number that is lower than any id assigned at `moment` or later.
     public static func first(at moment: Timestamp) -> Int64 {
         max(0, moment.milliseconds - MessageIDGenerator.epoch) << 22
     }
 
-    /// When it was given out, to the millisecond; a little later where many were given out at once.
+    /// When the id was assigned, to the millisecond; slightly later if many ids were assigned at once.
     public var moment: Timestamp { Timestamp(milliseconds: rawValue >> 22 + MessageIDGenerator.epoch) }
 
-    /// The relay instance that gave it out, 0 to 1,023.
+    /// The relay instance that assigned it, 0 to 1,023.
     public var instance: Int64 { rawValue >> 12 & (MessageIDGenerator.instances - 1) }
 
     private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
     static let textLength = 13
-    /// In front of an id in the HTTP API.
+    /// The prefix of an id in the HTTP API.
     public static let prefix = "msg_"
 
-    /// Reads an id with or without ``prefix``, in either case of its letters; nil for anything else.
+    /// Reads an id with or without ``prefix``, in upper or lower case; nil for anything else.
     public init?(_ text: String) {
         let hasPrefix = text.utf8.starts(with: MessageID.prefix.utf8)
         let digits = text.utf8.dropFirst(hasPrefix ? MessageID.prefix.utf8.count : 0)
         guard digits.count == MessageID.textLength else { return nil }
         var value: UInt64 = 0
         for byte in digits {
-            // Octet by octet: Unicode's lower case makes a "k" of the KELVIN SIGN.
+            // Octet by octet: Unicode's lower case would turn the KELVIN SIGN into "k".
             let lowered = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
             guard let digit = MessageID.alphabet.firstIndex(of: lowered), value >> 58 == 0 else { return nil }
             value = value << 5 | UInt64(digit)
@@ -45,7 +47,7 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
         self.init(rawValue: Int64(bitPattern: value))
     }
 
-    /// As the HTTP API writes it: ``prefix`` and ``description``.
+    /// The id as the HTTP API writes it: ``prefix`` and ``description``.
     public var external: String { MessageID.prefix + description }
 
     public var description: String {
@@ -59,34 +61,35 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     }
 }
 
-/// Hands out message ids for one relay. Never the same twice, also when the clock steps back, or was put back while the relay was
-/// down. Each is beyond the one before, also when the relay gets another instance number.
+/// Assigns message ids for one relay. It never assigns the same id twice, even if the clock steps back or was set back
+/// while the relay was down. Each id is greater than the previous one, even if the relay gets another instance number.
 public struct MessageIDGenerator: Sendable {
-    /// Of the last id.
+    /// The instance number of the last id.
     private var instance: Int64 = 0
     private var last: Int64 = 0
     private var sequence: Int64 = 0
 
-    /// 2020-01-01T00:00:00Z; 41 bits of milliseconds reach to 2089.
+    /// 2020-01-01T00:00:00Z. 41 bits of milliseconds last until 2089.
     static let epoch: Int64 = 1_577_836_800_000
     public static let instances: Int64 = 1024
     static let sequences: Int64 = 4096
 
-    /// - Parameter newest: the newest id in the store. Those that follow are beyond it.
+    /// - Parameter newest: the newest id in the store. All new ids are greater.
     public init(after newest: MessageID? = nil) {
         guard let newest else { return }
-        // The next millisecond: in its own, another relay may have been the newest, and this one not the first either.
+        // Start in the next millisecond: in the same one another relay may have assigned the newest id, and this relay
+        // may have assigned some too.
         last = newest.rawValue >> 22 + 1
         sequence = -1
     }
 
-    /// - Parameter instance: the relay's number as it is now, unlike that of every other live relay on the same store; it counts modulo
-    ///   1,024.
+    /// - Parameter instance: the relay's current number, which no other live relay on the same store has. It is used
+    ///   modulo 1,024.
     public mutating func next(at now: Timestamp, instance number: Int64) -> MessageID {
         let moment = min(max(now.milliseconds - Self.epoch, 0), 1 << 41 - 1)
         let number = (number % Self.instances + Self.instances) % Self.instances
         if number != instance {
-            // Within the millisecond of the last id, one with a lower number would be before it.
+            // Within the millisecond of the last id, an id with a lower instance number would sort before it.
             if sequence >= 0 { last += 1 }
             sequence = -1
             instance = number
@@ -97,13 +100,13 @@ public struct MessageIDGenerator: Sendable {
         } else {
             sequence += 1
             if sequence == Self.sequences {
-                // More than 4,096 in a millisecond, or the clock stands still: borrow from the future.
+                // More than 4,096 ids in a millisecond, or the clock stands still: use the next millisecond early.
                 last += 1
                 sequence = 0
             }
         }
         guard let id = MessageID(rawValue: last << 22 | instance << 12 | sequence) else {
-            // All three parts are non-negative and `last` keeps to 41 bits until 2089.
+            // All three parts are non-negative, and `last` fits in 41 bits until 2089.
             preconditionFailure("a message id of 63 bits")
         }
         return id

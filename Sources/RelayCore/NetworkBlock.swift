@@ -6,7 +6,7 @@
 
 /// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address.
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
-    /// 4 or 16 bytes in network order, held in two words so that no copy allocates.
+    /// 4 or 16 bytes in network order, stored in two words so that copies do not allocate.
     let high: UInt64
     let low: UInt64
     public let isIPv4: Bool
@@ -38,9 +38,9 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Reads dotted decimal IPv4 or RFC 4291 IPv6 text; nil for anything else, host names and zones included.
+    /// Reads dotted decimal IPv4 or RFC 4291 IPv6 text; nil for anything else, including host names and zones.
     public init?(_ text: String) {
-        // inet_pton takes a C string, which ends at a NUL: what stood behind one would be overlooked.
+        // inet_pton reads a C string, which ends at a NUL, so text after a NUL would be ignored.
         guard text.utf8.count <= 45, !text.utf8.contains(0) else { return nil }
         var four = in_addr()
         if inet_pton(AF_INET, text, &four) == 1 {
@@ -65,7 +65,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// RFC 5952 text.
+    /// The text as in RFC 5952.
     public var description: String {
         var buffer = [CChar](repeating: 0, count: 46)
         let bytes = self.bytes
@@ -73,10 +73,10 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// What one host has at its disposal: an IPv4 address, or an IPv6 network of /64.
+    /// The addresses that one host typically controls: an IPv4 address, or an IPv6 network of /64.
     public var host: IPAddress { isIPv4 ? self : prefix(64) }
 
-    /// The address with all bits behind the first `count` cleared.
+    /// The address with all bits after the first `count` cleared.
     public func prefix(_ count: Int) -> IPAddress {
         let count = min(max(count, 0), bitWidth)
         if isIPv4 {
@@ -96,18 +96,18 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// An address or a CIDR block (RFC 4632), as a key's network allowlist holds it.
+/// An address or a CIDR block (RFC 4632), as in a key's network allowlist.
 public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
     public let address: IPAddress
     public let prefixLength: Int
 
-    /// What is wrong with some text, in words for the person who typed it.
+    /// What is wrong with the text, explained to the person who typed it.
     public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
 
     /// Reads `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`. Host bits must be clear: `192.0.2.7/24` is refused, and the
-    /// error says what may have been meant.
+    /// error says what may have been intended.
     public init(_ text: String) throws(ParseError) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard let first = parts.first, let address = IPAddress(String(first)), parts.count <= 2 else {
@@ -123,22 +123,22 @@ public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
         let digits = parts[1]
         let isNumber =
             !digits.isEmpty && digits.utf8.count <= 3 && digits.utf8.allSatisfy { (0x30...0x39).contains($0) }
-        // A mapped address is held as IPv4, so its prefix length counts from bit 96.
+        // A mapped address is stored as IPv4, so its prefix length counts from bit 96.
         let mapped = address.isIPv4 && first.contains(":")
         let width = mapped ? 128 : address.bitWidth
         guard isNumber, let written = Int(digits), written <= width else {
-            throw ParseError(description: "the prefix length behind the slash must be a number from 0 to \(width)")
+            throw ParseError(description: "the prefix length after the slash must be a number from 0 to \(width)")
         }
         guard !mapped || written >= 96 else {
             throw ParseError(
-                description: "a prefix of an IPv4-mapped address must be 96 to 128; better write it as IPv4")
+                description: "a prefix of an IPv4-mapped address must be 96 to 128; it is better written as IPv4")
         }
         let length = mapped ? written - 96 : written
         let network = address.prefix(length)
         guard network == address else {
             throw ParseError(
-                description: "it has bits set behind the /\(written): write \(network)/\(length) for the network, "
-                    + "or \(address) for the one address")
+                description: "it has bits set after the first \(written): write \(network)/\(length) for the network, "
+                    + "or \(address) for this one address")
         }
         self.address = address
         self.prefixLength = length

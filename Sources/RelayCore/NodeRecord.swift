@@ -1,17 +1,17 @@
-/// What a store that several relays share knows of one of them.
+/// What a store that several relays share knows about one of them.
 public struct NodeRecord: Hashable, Sendable {
-    /// The machine's host name, or what the operator has called the relay.
+    /// The machine's host name, or the name that the operator has given the relay.
     public var name: String
     /// The number in the ids of its messages, 0 to 1,023.
     public var number: Int64
     public var startedAt: Timestamp
-    /// When it renewed its place last, by the store's clock.
+    /// When it last renewed its place, by the store's clock.
     public var lastSeenAt: Timestamp
-    /// Whether its place has not run out.
+    /// Whether its place is still valid.
     public var isLive: Bool
     /// The relay's version.
     public var version: String
-    /// How far its machine's clock is ahead of the store's; negative: behind. Nil: not known.
+    /// How far its machine's clock is ahead of the store's; negative if behind. Nil: not known.
     public var clockOffset: Duration?
 
     public init(
@@ -29,7 +29,7 @@ public struct NodeRecord: Hashable, Sendable {
 }
 
 extension NodeRecord {
-    /// How its machine's clock stands, in words.
+    /// The difference of its machine's clock, in words.
     package var clockWords: String {
         guard let offset = clockOffset?.inSeconds, offset.isFinite else { return "not known" }
         let tenths = (abs(offset) * 10).rounded() / 10

@@ -1,13 +1,13 @@
 import Synchronization
 
-/// What `work` comes to, or nil if that takes longer than `time`.
+/// The result of `work`, or nil if it takes longer than `time`.
 ///
-/// Work that does not heed its cancellation is left to itself: who waits goes on without it.
+/// Work that ignores its cancellation keeps running; the caller does not wait for it.
 public func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable () async -> T) async -> T? {
     let first = First<T?>()
     let working = Task { first.take(await work()) }
     let timer = Task {
-        // Cancelled when the work is done; then nobody waits any more.
+        // Cancelled when the work is done. Then no caller waits any more.
         try? await Task.sleep(for: time)
         first.take(nil)
     }
@@ -17,7 +17,7 @@ public func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable ()
     return result
 }
 
-/// The first of several values, for one who waits.
+/// Delivers the first of several values to one waiter.
 private final class First<T: Sendable>: Sendable {
     private enum State {
         case empty

@@ -1,11 +1,13 @@
-/// A relay's part of a rate in emails per second that several relays divide.
+/// One relay's part of a rate in emails per second that several relays share.
 ///
-/// A whole number each, as far as the rate is one. SES counts by the second, and each relay may send one email at once in addition to what
-/// flows in: with equal parts of 6.67 each of three relays sends 7 in some second, and all together 21 of 20.
+/// Each part is a whole number if the rate is one. SES counts per second, and each relay may send one email at once in
+/// addition to its rate. With equal parts of 6.67, each of three relays sends 7 in some second, so together they send
+/// 21 where 20 are allowed.
 public struct RateShare: Hashable, Sendable {
-    /// The relay's place among those that divide, from 0. The first ones get one email more where the rate can't be divided.
+    /// The relay's place among the sharing relays, from 0. The first ones get one email more if the rate can't be
+    /// divided evenly.
     public var place: Int
-    /// How many divide; 0: this relay has no part yet.
+    /// The number of sharing relays; 0: this relay has no part yet.
     public var count: Int
 
     public static let whole = RateShare(place: 0, count: 1)
@@ -16,8 +18,8 @@ public struct RateShare: Hashable, Sendable {
         self.count = count
     }
 
-    /// The part of a rate. All parts together are the rate. A relay that counts too many others, or counts itself too far behind, gets no
-    /// more than its part.
+    /// The part of a rate. All parts together are the rate. A relay that counts too many other relays, or places itself
+    /// too far back, gets no more than its part.
     public func part(of rate: Double) -> Double {
         guard count > 0, rate.isFinite, rate > 0 else { return count > 0 ? max(rate, 0) / Double(count) : 0 }
         let whole = rate.rounded(.down)

@@ -1,9 +1,10 @@
-/// What can become of one recipient's copy of a message. Events are only added: a later one never changes an earlier one.
+/// What can happen to one recipient's copy of a message. Events are only added: a later one never changes an earlier
+/// one.
 public enum EventKind: String, CaseIterable, Sendable, Hashable {
     case queued, scheduled, sent, delivered, delayed, bounced, complained, rejected, failed, suppressed, cancelled
 }
 
-/// Whether an address will ever work, as SES tells of a bounce (`bounceType`).
+/// Whether an address can never work, as SES reports for a bounce (`bounceType`).
 public enum BounceType: String, CaseIterable, Sendable, Hashable {
     /// `Permanent`: there is no such mailbox or domain.
     case hard
@@ -11,19 +12,19 @@ public enum BounceType: String, CaseIterable, Sendable, Hashable {
     case soft
 }
 
-/// One thing that happened to one recipient's copy.
+/// An event about one recipient's copy.
 public struct RecipientEvent: Hashable, Sendable {
-    /// What there is to know beside the time. All of it comes from outside: bounded, and not to be trusted.
+    /// Details of the event. All of it comes from outside: its length is limited, and it must not be trusted.
     public struct Detail: Hashable, Sendable {
-        /// Of a bounce.
+        /// The type of a bounce.
         public var bounceType: BounceType?
         /// SES's `bounceSubType`, `complaintFeedbackType` or `delayType`: `Suppressed`, `abuse`, `MailboxFull`.
         public var subtype: String?
-        /// What the receiving server said, or why it was not sent: `550 5.1.1 user unknown`.
+        /// What the receiving server said, or why the message was not sent: `550 5.1.1 user unknown`.
         public var diagnostic: String?
         /// The server that said it: `mx1.example.com`.
         public var server: String?
-        /// The id that the complaint or bounce has with SES.
+        /// SES's id of the complaint or bounce.
         public var feedbackID: String?
 
         public init(
@@ -37,10 +38,10 @@ public struct RecipientEvent: Hashable, Sendable {
             self.feedbackID = feedbackID
         }
 
-        /// Characters of each text that are kept at most.
+        /// The most characters of each text that are kept.
         public static let longestText = 500
 
-        /// Each text cut to ``longestText``.
+        /// The details with each text cut to ``longestText``.
         public var bounded: Detail {
             func cut(_ text: String?) -> String? { text.map { String($0.prefix(Detail.longestText)) } }
             return Detail(
@@ -50,7 +51,7 @@ public struct RecipientEvent: Hashable, Sendable {
     }
 
     public var kind: EventKind
-    /// When it happened, as it was told.
+    /// When it happened, as it was reported.
     public var at: Timestamp
     public var detail: Detail
 
@@ -60,7 +61,7 @@ public struct RecipientEvent: Hashable, Sendable {
         self.detail = detail
     }
 
-    /// In one line, for people; nil where there is nothing to add to the kind.
+    /// One line for people; nil if there is nothing to add to the kind.
     public var sentence: String? {
         var parts: [String] = []
         if let type = detail.bounceType {
@@ -69,15 +70,15 @@ public struct RecipientEvent: Hashable, Sendable {
             parts.append(subtype)
         }
         if let diagnostic = detail.diagnostic { parts.append(diagnostic) }
-        if let server = detail.server { parts.append("told by \(server)") }
+        if let server = detail.server { parts.append("reported by \(server)") }
         return parts.isEmpty ? nil : parts.joined(separator: "; ")
     }
 
-    /// How much it counts for a recipient's status. Events come twice, late and out of order, so the weightiest counts, never
-    /// the last to arrive.
+    /// How much the event counts for the recipient's status. Events arrive twice, late and out of order, so the one
+    /// with the greatest weight decides, and never simply the last to arrive.
     ///
-    /// A server that has taken a message may still send a permanent bounce. A transient bounce after a delivery is an
-    /// automatic reply.
+    /// A server that has accepted a message can still send a permanent bounce. A transient bounce after a delivery is
+    /// an automatic reply.
     var weight: Int {
         switch kind {
         case .queued, .scheduled: 0
@@ -94,7 +95,7 @@ public struct RecipientEvent: Hashable, Sendable {
     }
 }
 
-/// How a recipient stands: the weightiest of its events, or what its delivery does at the moment.
+/// The status of a recipient: the event with the greatest weight, or the state of its delivery.
 public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
     case queued, scheduled, sending, held, sent, delivered, delayed, bounced, complained, rejected, failed, suppressed,
         cancelled
@@ -116,7 +117,7 @@ public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
             }
     }
 
-    /// The kind of the stored events that it is found by; nil where it follows from a delivery alone.
+    /// The kind of the stored events that this status is found by; nil if it follows from a delivery alone.
     public var storedKind: EventKind? {
         switch self {
         case .delivered: .delivered
@@ -130,7 +131,7 @@ public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
     }
 }
 
-/// An event and the recipient that it is about, as in the envelope.
+/// An event and the recipient that it is about, with the address as in the envelope.
 public struct ReportedEvent: Hashable, Sendable {
     public var recipient: String
     public var event: RecipientEvent
@@ -141,24 +142,25 @@ public struct ReportedEvent: Hashable, Sendable {
     }
 }
 
-/// One recipient of a message, with all that is known of its copy.
+/// One recipient of a message, with everything that is known about its copy.
 public struct RecipientRecord: Sendable, Hashable {
-    /// As in the envelope.
+    /// The address as in the envelope.
     public var address: String
     public var status: RecipientStatus
-    /// When it came to this status.
+    /// When the recipient got this status.
     public var at: Timestamp
-    /// In one line, for people.
+    /// One line for people.
     public var detail: String?
-    /// By time, and what was reported behind the sending; what follows from the message's records and what was reported.
+    /// The events by time. They follow from the message's records and from what was reported; reported events come
+    /// after the sending.
     public var events: [RecipientEvent]
 }
 
 extension MessageRecord {
-    /// What became of each recipient, in the order of the envelope.
+    /// The record of each recipient, in the order of the envelope.
     ///
-    /// What the relay did itself follows from the records of message and deliveries; what others told is ``reported``. So no fact is
-    /// written down twice.
+    /// Events of the relay itself follow from the records of the message and its deliveries. Events that others
+    /// reported are in ``reported``. So no fact is stored twice.
     public var recipientRecords: [RecipientRecord] {
         let told = Dictionary(grouping: reported, by: \.recipient)
         return deliveries.flatMap { delivery in
@@ -168,8 +170,8 @@ extension MessageRecord {
         }
     }
 
-    /// By time. What others told of a copy that was sent comes after that, also where their clock is behind ours, or where SES was done
-    /// with the mail before its answer was read.
+    /// The events by time. Reports about a copy that was sent come after the sending, even if the reporter's clock is
+    /// behind this one, or if SES had finished with the mail before its response was read.
     private static func inOrder(_ own: [RecipientEvent], told: [RecipientEvent]) -> [RecipientEvent] {
         let sentAt = own.last { $0.kind == .sent }?.at
         let placed =
@@ -185,7 +187,7 @@ extension MessageRecord {
         let own = isSuppressed ? [] : ownEvents(delivery)
         let beginning = RecipientEvent(state == .scheduled ? .scheduled : .queued, at: acceptedAt)
         let events = MessageRecord.inOrder([beginning] + own, told: told)
-        // What an operator had sent again may have failed before: then it is what it is now.
+        // A message that an operator has queued again may have failed before. Then only its present state counts.
         let counted = events.filter { $0.kind != .failed || delivery.state == .failed || told.contains($0) }
         let weightiest = counted.max { ($0.weight, $0.at) < ($1.weight, $1.at) } ?? beginning
         var status = RecipientStatus(weightiest.kind)
@@ -204,7 +206,7 @@ extension MessageRecord {
         return RecipientRecord(address: address, status: status, at: at, detail: detail, events: events)
     }
 
-    /// What the relay itself did with a delivery.
+    /// The events of the relay itself for a delivery.
     private func ownEvents(_ delivery: Delivery) -> [RecipientEvent] {
         var events: [RecipientEvent] = delivery.history.compactMap { attempt in
             switch attempt.outcome {
@@ -220,7 +222,7 @@ extension MessageRecord {
             guard last != .sent else { break }
             events.append(RecipientEvent(.sent, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
         case .failed where last != .failed || delivery.reason == droppedReason:
-            // Dropped: no attempt tells it.
+            // Dropped: no attempt records that.
             events.append(
                 RecipientEvent(.failed, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
         case .cancelled:

@@ -1,4 +1,4 @@
-/// A message as `messages list` and `messages show` tell it.
+/// A message as `messages list` and `messages show` print it.
 public struct MessageRecord: Sendable {
     public struct Attempt: Sendable, Hashable {
         public var startedAt: Timestamp
@@ -19,12 +19,12 @@ public struct MessageRecord: Sendable {
         public var recipients: [String]
         public var state: DeliveryState
         public var attempts: Int
-        /// Only while it is queued.
+        /// Set only while it is queued.
         public var nextAttemptAt: Timestamp?
         public var sesMessageID: String?
         public var reason: String?
         public var maybeDuplicate: Bool
-        /// When it came to its end state; nil before.
+        /// When it reached its final state; nil before.
         public var endedAt: Timestamp?
         public var history: [Attempt]
 
@@ -52,20 +52,21 @@ public struct MessageRecord: Sendable {
     public var subject: String?
     public var size: Int
     public var acceptedAt: Timestamp
-    /// Whether the bytes are still kept (see retention).
+    /// Whether the bytes are still stored (see retention).
     public var hasBody: Bool
     public var tags: [String]
-    /// The time that it was scheduled for, also when that has passed; nil: it was to be sent at once.
+    /// The time that it was scheduled for, even if that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?
     /// What it was made from, with its version; nil: from no template.
     public var template: TemplateReference?
     public var deliveries: [Delivery]
-    /// What others have told of its recipients, and who was suppressed.
+    /// The events that others have reported about its recipients, and the suppressed recipients.
     public var reported: [ReportedEvent]
-    /// That of its deliveries; `scheduled` where they wait for a time that was in the future when this was read.
+    /// The state that follows from its deliveries. It is `scheduled` if they wait for a time that was in the future
+    /// when the record was read.
     public let state: MessageState
 
-    /// - Parameter now: when it is read.
+    /// - Parameter now: when the record is read.
     public init(
         id: MessageID, key: KeyID, environment: Environment, client: IPAddress?, reversePath: String?, subject: String?,
         size: Int, acceptedAt: Timestamp, hasBody: Bool, tags: [String] = [], scheduledAt: Timestamp? = nil,
@@ -93,10 +94,10 @@ public struct MessageRecord: Sendable {
 }
 
 extension MessageState {
-    /// As ``init(of:)``, but `scheduled` where every delivery that has not ended waits for the scheduled time, which has not
-    /// come. One that is due at another time was tried.
+    /// The same as ``init(of:)``, but `scheduled` if every delivery that has not ended waits for the scheduled time,
+    /// which is still in the future. A delivery that is due at another time has been attempted.
     ///
-    /// - Parameter deliveries: their states, and of those that are queued when they are tried next.
+    /// - Parameter deliveries: their states and, for queued ones, the time of the next attempt.
     public init(
         of deliveries: [(state: DeliveryState, nextAttemptAt: Timestamp?)], scheduledAt: Timestamp?, at now: Timestamp
     ) {
@@ -112,24 +113,25 @@ extension MessageState {
     }
 }
 
-/// Which messages are asked for. Everything given must hold.
+/// Selects messages. A message must satisfy every condition that is set.
 public struct MessageFilter: Sendable {
     public var ids: [MessageID]?
     public var key: KeyID?
-    /// Octet for octet.
+    /// The tag, compared octet by octet.
     public var tag: String?
-    /// Only older ones: with ids below this one. Where the next page of a list begins, it is the last id of this one.
+    /// Only older messages: those with smaller ids. To get the next page of a list, use the last id of this page.
     public var before: MessageID?
     public var state: MessageState?
-    /// Of one recipient at least.
+    /// The status of at least one recipient.
     public var status: RecipientStatus?
     public var subject: String?
-    /// Words that must all be in the recipients or the subject, whole; `ann*` is the beginning of one, of three letters and digits at least.
-    /// Case and accents do not count, and what is between words neither: `anna@example.com` are three words, which must follow each
-    /// other, as all that is between two blanks. Only messages that ``MessageRecords/indexWords()`` has brought into the index are found.
+    /// Words that must all be in the recipients or the subject. Whole words are matched; `ann*` matches words that
+    /// begin with these letters, at least three letters and digits. Case and accents are ignored. So is punctuation
+    /// between words: `anna@example.com` is three words, which must follow each other, like all words that no space
+    /// separates. Only messages that ``MessageRecords/indexWords()`` has added to the index are found.
     public var words: String?
     public var since: Timestamp?
-    /// Newest first, at most so many.
+    /// The most messages, the newest first.
     public var limit: Int
 
     public init(
@@ -148,14 +150,15 @@ public struct MessageFilter: Sendable {
 }
 
 extension MessageFilter {
-    /// Letters and digits that the beginning of a word has at least, for ``words``: shorter ones would be half of all words.
+    /// The fewest letters and digits in the beginning of a word, for ``words``. Shorter ones would match half of all
+    /// words.
     public static let shortestBeginning = 3
 }
 
-/// A part of a list of messages.
+/// One page of a list of messages.
 public struct MessagePage: Sendable {
     public var messages: [MessageRecord]
-    /// Where to look further: for messages below this id. Nil: that was all.
+    /// Where the next page begins: at messages with ids below this one. Nil: this was the last page.
     public var next: MessageID?
 
     public init(messages: [MessageRecord], next: MessageID?) {
@@ -164,7 +167,7 @@ public struct MessagePage: Sendable {
     }
 }
 
-/// A key with its usage, as `keys list` and `keys show` tell it.
+/// A key with its usage, as `keys list` and `keys show` print it.
 public struct KeyRecord: Sendable {
     public var key: Key
     public var usage: KeyUsage
@@ -175,15 +178,17 @@ public struct KeyRecord: Sendable {
     }
 }
 
-/// What a worker says of its lane, kept in the store so that `status` can read it from another process.
+/// The status that a worker stores about its lane, so that `status` can read it from another process.
 public struct LaneStatus: Hashable, Sendable {
     public var lane: Lane
-    /// Nil while the lane moves; otherwise why it is held and what to do.
+    /// Nil while the lane is moving; otherwise why it is held and what to do.
     public var heldBecause: String?
     public var since: Timestamp
-    /// Emails per second that this relay's worker allows itself now, its share where several relays use one account; nil: no limit.
+    /// Emails per second that this relay's worker allows itself now. It is a share if several relays use one account.
+    /// Nil: no limit.
     public var rate: Double?
-    /// The name of the relay (``NodeRecord/name``), set by a store that several relays share; nil: there is one relay.
+    /// The name of the relay (``NodeRecord/name``). A store that several relays share sets it. Nil: there is only one
+    /// relay.
     public var node: String?
 
     public init(lane: Lane, heldBecause: String?, since: Timestamp, rate: Double?, node: String? = nil) {
@@ -199,18 +204,18 @@ extension LaneStatus {
     /// The rate in words; nil: no limit.
     package var rateWords: String? {
         guard let rate else { return nil }
-        guard rate > 0 else { return "sends nothing until the other relays leave it a share of the rate" }
+        guard rate > 0 else { return "sends nothing until the other relays give it a share of the rate" }
         return "at most \(decimal((rate * 10).rounded() / 10)) emails a second"
     }
 }
 
-/// The queue at a glance.
+/// A summary of the queue.
 public struct QueueStatus: Sendable {
     public struct Depth: Hashable, Sendable {
         public var lane: Lane
         public var state: DeliveryState
         public var deliveries: Int
-        /// When the oldest of them was accepted, or fell due where it was scheduled for later.
+        /// When the oldest of them was accepted, or became due if it was scheduled for later.
         public var oldest: Timestamp?
 
         public init(lane: Lane, state: DeliveryState, deliveries: Int, oldest: Timestamp?) {
@@ -221,11 +226,11 @@ public struct QueueStatus: Sendable {
         }
     }
 
-    /// Deliveries that wait for the time that they were scheduled for.
+    /// Deliveries that wait for their scheduled time.
     public struct Scheduled: Hashable, Sendable {
         public var lane: Lane
         public var deliveries: Int
-        /// When the first of them falls due.
+        /// When the first of them becomes due.
         public var next: Timestamp
 
         public init(lane: Lane, deliveries: Int, next: Timestamp) {
@@ -235,20 +240,21 @@ public struct QueueStatus: Sendable {
         }
     }
 
-    /// Deliveries that have not ended, by lane and state (`queued`, `sending`, `held`), without those of ``scheduled``; rows of 0
-    /// left out.
+    /// Deliveries that have not ended, by lane and state (`queued`, `sending`, `held`), without those of ``scheduled``.
+    /// Rows of 0 are left out.
     public var depths: [Depth]
-    /// By lane; rows of 0 left out.
+    /// Scheduled deliveries by lane. Rows of 0 are left out.
     public var scheduled: [Scheduled]
-    /// At most one for each lane and relay; where several relays share the store, those of live relays, by lane and relay.
+    /// At most one for each lane and relay. If several relays share the store, those of the live relays, by lane and
+    /// relay.
     public var lanes: [LaneStatus]
     /// Emails accepted in the current UTC day, by lane.
     public var emailsToday: [Lane: Int]
-    /// What was told of the emails of the last 30 UTC days, by lane.
+    /// The reported outcome of the emails of the last 30 UTC days, by lane.
     public var feedback: [Lane: FeedbackCounts]
-    /// Addresses that get no mail, by lane; rows of 0 left out.
+    /// Suppressed addresses, by lane. Rows of 0 are left out.
     public var suppressions: [Lane: [SuppressionReason: Int]]
-    /// The name of the relay that asks (``NodeRecord/name``); nil: there is one relay, or a command asks.
+    /// The name of the relay that asks (``NodeRecord/name``). Nil: there is only one relay, or a command asks.
     public var node: String?
 
     public init(
@@ -265,7 +271,7 @@ public struct QueueStatus: Sendable {
         self.node = node
     }
 
-    /// What the asking relay says of its own lane.
+    /// The asking relay's status of its own lane.
     public func ownLane(_ lane: Lane) -> LaneStatus? {
         lanes.first { $0.lane == lane && (node == nil || $0.node == node) }
     }

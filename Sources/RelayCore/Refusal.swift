@@ -1,6 +1,6 @@
 /// Why a submission was refused: the stable word that replies, logs and metrics share.
 ///
-/// Raw values are a contract (README, table of reasons); a word once released is never given another meaning.
+/// Raw values are a contract (README, table of reasons). A word that has been released never gets another meaning.
 public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case tlsRequired = "tls-required"
     case authRequired = "auth-required"
@@ -14,13 +14,13 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case senderDomain = "sender-domain"
     case headerDomain = "header-domain"
     case headerFrom = "header-from"
-    /// To, Cc, Reply-To or Sender that SES's parser refuses.
+    /// An address in To, Cc, Reply-To or Sender that SES's parser refuses.
     case headerAddress = "header-address"
-    /// A Content-* field, of the message or of a part, that SES's parser refuses.
+    /// A Content-* field of the message or of a part that SES's parser refuses.
     case headerMIME = "header-mime"
     case headerSyntax = "header-syntax"
     case headerRepeated = "header-repeated"
-    /// A file that SES refuses for the ending of its name.
+    /// A file that SES refuses because of its name's extension.
     case attachment
     /// The message has passed through too many servers, or through this one too often.
     case loop
@@ -29,26 +29,27 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case recipients
     case size
     case address
-    /// A parameter of MAIL or RCPT that is not offered.
+    /// A parameter of MAIL or RCPT that the relay does not offer.
     case parameter
     case lineEnding = "line-ending"
     case lineLength = "line-length"
     case storage
-    /// What the client asks for with the message breaks a rule of its own: tags, a time.
+    /// An option of the message breaks a rule: its tags or its time.
     case invalid
-    /// An idempotency key that the client has used for another request.
+    /// The client has used this idempotency key for a different request.
     case idempotencyMismatch = "idempotency-mismatch"
 }
 
-/// A refusal as admission decides it, without any SMTP in it: each face (SMTP, later HTTP) has its own code for a reason.
+/// A refusal as admission decides it, independent of the protocol. Each face (SMTP, HTTP) has its own code for a
+/// reason.
 public struct Refusal: Error, Hashable, Sendable {
     public var reason: RefusalReason
-    /// What is wrong and what to change, in plain ASCII words for the application's owner. Never holds a key, and no bytes
-    /// of the client's that were not checked before.
+    /// What is wrong and what to change, in plain ASCII words for the application's owner. It never contains a key, nor
+    /// any of the client's bytes that have not been checked.
     public var explanation: String
-    /// For limits: how long until another try can succeed.
+    /// For limits: how long to wait until another attempt can succeed.
     public var retryAfter: Duration?
-    /// For ``RefusalReason/storage``: whether the message may have been stored all the same.
+    /// For ``RefusalReason/storage``: whether the message may have been stored anyway.
     public var isInDoubt: Bool
 
     public init(
@@ -62,7 +63,7 @@ public struct Refusal: Error, Hashable, Sendable {
 }
 
 extension Refusal {
-    /// The key may send no more before the next UTC day.
+    /// The key may send no more emails before the next UTC day.
     public static func dayUsedUp(cap: Int, at now: Timestamp) -> Refusal {
         let wait = now.day.next.start - now
         let minutes = Int((wait.wholeMilliseconds + 59_999) / 60_000)
@@ -72,7 +73,7 @@ extension Refusal {
             retryAfter: wait)
     }
 
-    /// No day has room for the message: another try can never succeed, so there is no time to wait for.
+    /// No day has room for the message. Another attempt can never succeed, so there is no time to wait for.
     public static func beyondDay(cap: Int, recipients: Int) -> Refusal {
         Refusal(
             .rateDay,
@@ -84,24 +85,24 @@ extension Refusal {
     public static func batchBeyondDay(cap: Int, emails: Int) -> Refusal {
         Refusal(
             .rateDay,
-            "The batch has \(emails) recipients in all and the API key may send \(cap) emails per day, so it will never fit; send it in several batches on several days, or raise the key's limit per day"
+            "The batch has \(emails) recipients in total and the API key may send \(cap) emails per day, so it will never fit; send it in several batches on several days, or raise the key's limit per day"
         )
     }
 
-    /// The batch has more emails than are left of the key's day.
+    /// The batch has more emails than the key has left for the day.
     public static func batchBeyondRest(cap: Int, rest: Int, emails: Int, at now: Timestamp) -> Refusal {
         var refusal = dayUsedUp(cap: cap, at: now)
         refusal.explanation =
-            "The batch has \(emails) recipients in all and the API key may send \(max(0, rest)) more emails today; send a smaller batch, or send it after 00:00 UTC"
+            "The batch has \(emails) recipients in total and the API key may send \(max(0, rest)) more emails today; send a smaller batch, or send it after 00:00 UTC"
         return refusal
     }
 
-    /// An idempotency key is good for one request.
+    /// An idempotency key is valid for one request.
     public static let idempotencyMismatch = Refusal(
         .idempotencyMismatch,
         "This idempotency key was used for another request within the last 24 hours; use a new key for a new request, or repeat the first request without changes"
     )
 
-    /// The key was deleted, or its database is another one.
+    /// The key was deleted, or the relay now uses another database.
     public static let keyGone = Refusal(.keyRevoked, "This API key no longer exists; use another one")
 }

@@ -4,14 +4,14 @@
     import Musl
 #endif
 
-/// The one source of time. Injected, so that tests of limits, retries and retention take no wall time.
+/// The only source of time. It is injected, so that tests of limits, retries and retention take no real time.
 public protocol RelayClock: Sendable {
     func now() -> Timestamp
 
-    /// Never steps: what rates and time-outs are measured with.
+    /// A clock that never steps, for measuring rates and time-outs.
     func monotonicNow() -> MonotonicTime
 
-    /// Returns once `now()` has reached `deadline`. Throws `CancellationError` when the task is cancelled.
+    /// Returns when `now()` has reached `deadline`. Throws `CancellationError` if the task is cancelled.
     func sleep(until deadline: Timestamp) async throws
 }
 
@@ -19,7 +19,7 @@ extension RelayClock {
     public func monotonicNow() -> MonotonicTime { MonotonicTime(seconds: Double(now().milliseconds) / 1000) }
 }
 
-/// The machine's clocks.
+/// The machine's own clocks.
 public struct SystemClock: RelayClock {
     public init() {}
 

@@ -1,4 +1,4 @@
-/// What a key may do, as the vendor's page on API keys names it.
+/// What a key may do, with the names of the vendor's page on API keys.
 public enum Scope: String, CaseIterable, Sendable, Hashable {
     case send = "email:send"
     case batch = "email:batch"

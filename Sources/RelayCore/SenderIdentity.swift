@@ -1,7 +1,7 @@
-/// Whether an address can be an identity of SES: one whose domain or mailbox can be verified there at all.
+/// Whether an address can be an SES identity, that is, whether its domain or mailbox can be verified there at all.
 ///
-/// SES verifies a domain by records in the public DNS and an address by a mail to it, which needs them too. Names that the
-/// public DNS will never have can pass neither, whatever an operator does.
+/// SES verifies a domain by records in the public DNS, and an address by a mail to it, which needs the public DNS too.
+/// Names that can never be in the public DNS can't be verified, whatever an operator does.
 public enum SenderIdentity {
     /// Why the address can't be verified, as the end of a sentence; nil if it can.
     public static func obstacle(to address: String) -> String? {
@@ -18,22 +18,22 @@ public enum SenderIdentity {
         return nil
     }
 
-    /// Top-level names that the public DNS does not have, and is not to have:
-    /// - local: RFC 6762 section 3 gives it to multicast DNS
-    /// - localhost, invalid: RFC 6761 sections 6.3 and 6.4, by which applications may treat them as special
+    /// Top-level names that the public DNS does not have and will not have:
+    /// - local: RFC 6762 section 3 assigns it to multicast DNS
+    /// - localhost, invalid: RFC 6761 sections 6.3 and 6.4 allow applications to treat them as special
     /// - onion: RFC 7686; alt: RFC 9476
-    /// - internal, home, corp: kept out of the root by ICANN for private use, or for the use that they have
-    /// - localdomain, lan, intranet: what installers and routers name machines by
+    /// - internal, home, corp: ICANN keeps them out of the root, for private use or because of their existing use
+    /// - localdomain, lan, intranet: the names that installers and routers give to machines
     ///
-    /// Not so `test` and `example`: by RFC 6761 sections 6.2 and 6.5 applications are to take them like any other. SES's own
-    /// answer decides there.
+    /// `test` and `example` are not in the list: RFC 6761 sections 6.2 and 6.5 ask applications to treat them like any
+    /// other name. SES's own answer decides there.
     private static let privateNames: Set<Substring> = [
         "local", "localhost", "invalid", "onion", "alt", "internal", "home", "corp", "localdomain", "lan", "intranet",
     ]
 
-    /// What is put on record of a message whose bounces SES can't report to its envelope sender.
+    /// The note that is recorded with a message whose bounces SES can't report to its envelope sender.
     public static func note(unfit sender: String, because obstacle: String) -> String {
-        "SES reports bounces to the From address, as the envelope sender \(sender) can't be verified with SES: \(obstacle); "
+        "SES reports bounces to the From address, because the envelope sender \(sender) can't be verified with SES: \(obstacle); "
             + "give the application an envelope sender (Return-Path) at a domain that SES has verified"
     }
 }

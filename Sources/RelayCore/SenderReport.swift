@@ -1,21 +1,21 @@
-/// Whether the senders of messages hear of failures by mail (RFC 3461).
+/// Whether the senders of messages are told about failures by mail (RFC 3461).
 public enum SenderReports: Hashable, Sendable {
     case off
-    /// Of deliveries that failed or were suppressed here.
+    /// About deliveries that failed or were suppressed in the relay.
     case ofFailures
-    /// Of bounces that SES tells of, too.
+    /// Also about bounces that SES reports.
     case ofFailuresAndEvents
 }
 
-/// A recipient whom a message did not reach, of which its sender has not been told.
+/// A recipient that a message did not reach, and whose sender has not been told yet.
 public struct UndeliveredRecipient: Hashable, Sendable {
     public var address: String
     public var at: Timestamp
     /// `failed`, `suppressed`, `bounced` or `rejected`.
     public var kind: EventKind
-    /// Why, in one line.
+    /// The reason, in one line.
     public var reason: String?
-    /// What the receiving server said, if it was one.
+    /// What the receiving server said, if a server was the cause.
     public var diagnostic: String?
 
     public init(address: String, at: Timestamp, kind: EventKind, reason: String?, diagnostic: String? = nil) {
@@ -30,7 +30,7 @@ public struct UndeliveredRecipient: Hashable, Sendable {
 /// A report that is due.
 public struct DueSenderReport: Sendable {
     public var message: MessageRecord
-    /// In the order of the envelope; at least one.
+    /// The recipients in the order of the envelope; at least one.
     public var recipients: [UndeliveredRecipient]
 
     public init(message: MessageRecord, recipients: [UndeliveredRecipient]) {
@@ -38,37 +38,39 @@ public struct DueSenderReport: Sendable {
         self.recipients = recipients
     }
 
-    /// A report waits until nothing of its message is under way any more, so that there is one for all recipients; but not longer.
+    /// A report waits until all deliveries of its message have ended, so that there is one report for all recipients;
+    /// but it waits no longer than this.
     public static let longestWait = Duration.seconds(3600)
-    /// Failures that come so soon one after another get into one report.
+    /// Failures within this time of each other are put into one report.
     public static let shortestWait = Duration.seconds(2)
 }
 
-/// What became of a report that was to be put into the queue.
+/// What happened to a report that was to be queued.
 public enum SenderReportAcceptance: Hashable, Sendable {
     case accepted
-    /// Another process has told the sender of one of the recipients: look again what is due.
+    /// Another process has told the sender about one of the recipients: check again which reports are due.
     case overtaken
     /// There is no space for it.
     case refused(Refusal)
 }
 
-/// What senders are to be told. A row is put there in the transaction that records the failure, so none is forgotten.
+/// What senders are still to be told. The transaction that records the failure adds the row, so no failure is
+/// forgotten.
 ///
-/// Never for a null reverse-path, for a message that is itself an automatic reply or a report (``Submission/isAutomatic``), or for
-/// what an operator dropped.
+/// There are no reports for a null reverse-path, for a message that is itself an automatic reply or a report
+/// (``Submission/isAutomatic``), or for messages that an operator dropped.
 public protocol SenderReportStore: Sendable {
-    /// May change at any time. While it is `off`, nothing is put on record.
+    /// May change at any time. While it is `off`, nothing is recorded.
     var senderReports: SenderReports { get nonmutating set }
-    /// At most `limit`, oldest first.
+    /// The due reports, at most `limit`, oldest first.
     func dueSenderReports(limit: Int, now: Timestamp) async throws -> [DueSenderReport]
-    /// When the next one falls due; nil where nothing waits.
+    /// When the next report becomes due; nil if none waits.
     func nextSenderReport() async throws -> Timestamp?
-    /// Puts a report into the queue and takes those recipients off the record, in one transaction: so each is told once. It counts for
-    /// no key's rate, cap or usage. Nothing is stored where another process was faster.
+    /// Queues a report and removes its recipients' rows, in one transaction, so each failure is reported once. The
+    /// report counts for no key's rate, cap or usage. Nothing is stored if another process was faster.
     func accept(
         report: Submission, of message: MessageID, recipients: [String], now: Timestamp
     ) async throws -> SenderReportAcceptance
-    /// Takes recipients off the record of whom nobody is to be told.
+    /// Removes the rows of recipients whose failure is not to be reported to any sender.
     func forgetSenderReport(of message: MessageID, recipients: [String]) async throws
 }

@@ -1,10 +1,10 @@
-/// What there is to see of a database server that a store is on, and of its replicas.
+/// What can be observed about a store's database server and its replicas.
 public struct ServerExamination: Hashable, Sendable {
-    /// A standby that receives from the server.
+    /// A standby that receives the server's log.
     public struct Replica: Hashable, Sendable {
         /// Its `application_name`.
         public var name: String
-        /// `sync`, `quorum`, `potential` or `async`; empty where the user may not see it.
+        /// `sync`, `quorum`, `potential` or `async`; empty if the user is not allowed to see it.
         public var syncState: String
 
         public init(name: String, syncState: String) {
@@ -16,10 +16,10 @@ public struct ServerExamination: Hashable, Sendable {
         public var isSynchronous: Bool { syncState == "sync" || syncState == "quorum" }
     }
 
-    /// A replication slot that nobody reads.
+    /// A replication slot that no client reads.
     public struct Slot: Hashable, Sendable {
         public var name: String
-        /// Octets of the write-ahead log that the server keeps for it.
+        /// The octets of the write-ahead log that the server keeps for it.
         public var retainedBytes: Int64
 
         public init(name: String, retainedBytes: Int64) {
@@ -29,7 +29,7 @@ public struct ServerExamination: Hashable, Sendable {
     }
 
     public struct PreparedTransaction: Hashable, Sendable {
-        /// The name that it was prepared under.
+        /// The name under which it was prepared.
         public var gid: String
         public var age: Duration
 
@@ -39,29 +39,29 @@ public struct ServerExamination: Hashable, Sendable {
         }
     }
 
-    /// As `server_version_num` says: 150018 for 15.18.
+    /// The value of `server_version_num`: 150018 for 15.18.
     public var version: Int
-    /// Whether the server is a standby, which takes no writes.
+    /// Whether the server is a standby, which accepts no writes.
     public var isInRecovery: Bool
     public var replicas: [Replica]
     public var synchronousStandbyNames: String
-    /// `synchronous_commit` as a new session of the relay's user has it.
+    /// `synchronous_commit` in a new session of the relay's user.
     public var synchronousCommit: String
-    /// Of the oldest snapshot that keeps vacuum from removing rows; nil where there is none.
+    /// The age of the oldest snapshot that keeps vacuum from removing rows; nil if there is none.
     public var oldestSnapshotAge: Duration?
     public var inactiveSlots: [Slot]
     public var preparedTransactions: [PreparedTransaction]
-    /// By how much the server's clock is ahead of this machine's; negative where it is behind.
+    /// How far the server's clock is ahead of this machine's; negative if it is behind.
     public var clockOffset: Duration
     public var autovacuum: Bool
     public var fsync: Bool
     public var fullPageWrites: Bool
     public var maximumConnections: Int
-    /// Connections that the relay's user can still open.
+    /// The number of connections that the relay's user can still open.
     public var freeConnections: Int
-    /// The version of the relay's tables; nil where there are none.
+    /// The version of the relay's tables; nil if there are none.
     public var schema: Int?
-    /// The version that this relay works with.
+    /// The version that this relay uses.
     public var knownSchema: Int
 
     public init(

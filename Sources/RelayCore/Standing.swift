@@ -1,7 +1,7 @@
 /// Events of emails, counted by recipient.
 public struct FeedbackCounts: Hashable, Sendable {
     public var deliveries: Int
-    /// Hard and soft.
+    /// Hard and soft bounces.
     public var bounces: Int
     public var hardBounces: Int
     public var complaints: Int
@@ -31,10 +31,10 @@ public struct FeedbackCounts: Hashable, Sendable {
     }
 }
 
-/// How a sender stands with SES, which reviews accounts with many bounces and complaints and may pause them.
+/// A sender's standing with SES, which reviews accounts with many bounces and complaints and may pause them.
 ///
-/// SES counts hard bounces against what was sent, and complaints against what was delivered; here both are counted against what is
-/// known to have been delivered or bounced.
+/// SES counts hard bounces against the emails sent, and complaints against those delivered. Here both are counted
+/// against the emails that are known to have been delivered or bounced.
 public struct SendingStanding: Hashable, Sendable {
     public var counts: FeedbackCounts
 
@@ -44,21 +44,21 @@ public struct SendingStanding: Hashable, Sendable {
     public static let bounceThreshold = 0.05
     /// A review begins at 0.1 %.
     public static let complaintThreshold = 0.001
-    /// Fewer emails than this say nothing: one bounce of ten is no rate.
+    /// With fewer emails a rate says nothing: one bounce of ten emails is not a rate.
     public static let fewest = 100
 
     private var known: Int { counts.deliveries + counts.hardBounces }
 
-    /// Hard bounces for each email of which the end is known; nil where none is.
+    /// Hard bounces per email whose outcome is known; nil if none is known.
     public var bounceRate: Double? { known == 0 ? nil : Double(counts.hardBounces) / Double(known) }
     public var complaintRate: Double? {
         counts.deliveries == 0 ? nil : min(1, Double(counts.complaints) / Double(counts.deliveries))
     }
 
-    /// Whether enough is known for a rate.
+    /// Whether enough outcomes are known for a rate.
     public var isTelling: Bool { known >= SendingStanding.fewest }
 
-    /// Whether SES would look at the sender for its bounces.
+    /// Whether SES would review the sender because of its bounces.
     public var bouncesTooOften: Bool {
         isTelling && (bounceRate ?? 0) >= SendingStanding.bounceThreshold
     }

@@ -1,13 +1,14 @@
-/// What is kept free on the disk of the store, and how much of it simulated sends may take. All sizes are in octets.
+/// How much space is kept free on the store's disk, and how much of it simulated sends may use. All sizes are in
+/// octets.
 ///
-/// When space runs out, test keys are refused first, then large messages, so that small live mail is taken longest: down to
-/// the last octet, since nothing is as bad as refusing what somebody waits for.
+/// If space runs out, test keys are refused first, then large messages, so that small live mail is accepted longest,
+/// down to the last octet: refusing mail that a person waits for is the worst outcome.
 public struct StoragePolicy: Hashable, Sendable {
-    /// With less than this free, only small messages of live keys are taken.
+    /// With less free space than this, only small messages of live keys are accepted.
     public var reserve: Int
-    /// With less than this free, test keys are refused.
+    /// With less free space than this, test keys are refused.
     public var reserveTest: Int
-    /// What the bodies of test keys' messages may take together; the oldest that have ended go first.
+    /// The total size that the bodies of test keys' messages may use. The oldest ended ones are deleted first.
     public var simulatedSize: Int
 
     public init(reserve: Int = 256 << 20, reserveTest: Int = 1 << 30, simulatedSize: Int = 1 << 30) {
@@ -16,17 +17,17 @@ public struct StoragePolicy: Hashable, Sendable {
         self.simulatedSize = simulatedSize
     }
 
-    /// Nothing is kept free and nothing is bounded.
+    /// Keeps nothing free and limits nothing.
     public static let unlimited = StoragePolicy(reserve: 0, reserveTest: 0, simulatedSize: .max)
 
-    /// The largest message that is still taken from live keys when the reserve is touched.
+    /// The largest message that is still accepted from live keys when the reserve is used.
     public static let smallMessage = 128 << 10
 
-    /// Why a message is not taken now, with the reason ``RefusalReason/storage``; nil if it is.
+    /// Why a message is refused now, with the reason ``RefusalReason/storage``; nil if it is accepted.
     ///
     /// - Parameters:
-    ///   - size: of the message; 0 where it is not known yet.
-    ///   - free: what is free on the disk; nil where that is not known, which refuses nothing.
+    ///   - size: the message's size; 0 if it is not known yet.
+    ///   - free: the free space of the disk; nil if it is not known, in which case nothing is refused.
     public func refusal(of environment: Environment, size: Int, free: Int?) -> Refusal? {
         guard let free else { return nil }
         let (left, isBeyond) = free.subtractingReportingOverflow(max(0, size))
@@ -36,13 +37,13 @@ public struct StoragePolicy: Hashable, Sendable {
             guard after < reserveTest else { return nil }
             return Refusal(
                 .storage,
-                "The relay is short of disk space and keeps it for live mail; it takes mail from test keys again when there is more, send it later"
+                "The relay is short of disk space and keeps it for live mail; it accepts mail from test keys again when there is more space; send it later"
             )
         case .live:
             guard size > StoragePolicy.smallMessage, after < reserve else { return nil }
             return Refusal(
                 .storage,
-                "The relay is short of disk space and takes only messages of up to \(StoragePolicy.smallMessage >> 10) KiB until there is more; send it later, or make it smaller"
+                "The relay is short of disk space and accepts only messages of up to \(StoragePolicy.smallMessage >> 10) KiB until there is more space; send it later, or make it smaller"
             )
         }
     }

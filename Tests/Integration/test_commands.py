@@ -73,7 +73,7 @@ def test_a_key_without_scope_is_warned_about(relay):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--allow-network", "192.0.2.7/24"], "write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address"),
+    (["--allow-network", "192.0.2.7/24"], "write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"),
     (["--allow-network", "192.0.2.0/33"], "from 0 to 32"),
     (["--allow-network", "example.com"], "not an IP address or CIDR block"),
     (["--allow-domain", "no_domain"], "is not a domain"),

@@ -113,34 +113,34 @@ struct NetworkBlockTests {
         arguments: [
             (
                 "192.0.2.7/24",
-                "it has bits set behind the /24: write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address"
+                "it has bits set after the first 24: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"
             ),
             (
                 "10.1.0.0/8",
-                "it has bits set behind the /8: write 10.0.0.0/8 for the network, or 10.1.0.0 for the one address"
+                "it has bits set after the first 8: write 10.0.0.0/8 for the network, or 10.1.0.0 for this one address"
             ),
             (
                 "1.2.3.4/0",
-                "it has bits set behind the /0: write 0.0.0.0/0 for the network, or 1.2.3.4 for the one address"
+                "it has bits set after the first 0: write 0.0.0.0/0 for the network, or 1.2.3.4 for this one address"
             ),
             (
                 "2001:db8::1/32",
-                "it has bits set behind the /32: write 2001:db8::/32 for the network, or 2001:db8::1 for the one address"
+                "it has bits set after the first 32: write 2001:db8::/32 for the network, or 2001:db8::1 for this one address"
             ),
             (
                 "::ffff:192.0.2.7/120",
-                "it has bits set behind the /120: write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address"
+                "it has bits set after the first 120: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"
             ),
-            ("192.0.2.0/33", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/-1", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/+8", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/255.255.255.0", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/99999999999999999999", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("192.0.2.0/2 4", "the prefix length behind the slash must be a number from 0 to 32"),
-            ("2001:db8::/129", "the prefix length behind the slash must be a number from 0 to 128"),
-            ("2001:db8::/x", "the prefix length behind the slash must be a number from 0 to 128"),
-            ("::ffff:192.0.2.0/24", "a prefix of an IPv4-mapped address must be 96 to 128; better write it as IPv4"),
+            ("192.0.2.0/33", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/-1", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/+8", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/255.255.255.0", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/99999999999999999999", "the prefix length after the slash must be a number from 0 to 32"),
+            ("192.0.2.0/2 4", "the prefix length after the slash must be a number from 0 to 32"),
+            ("2001:db8::/129", "the prefix length after the slash must be a number from 0 to 128"),
+            ("2001:db8::/x", "the prefix length after the slash must be a number from 0 to 128"),
+            ("::ffff:192.0.2.0/24", "a prefix of an IPv4-mapped address must be 96 to 128; it is better written as IPv4"),
             ("", form), ("/24", form), ("192.0.2.0/24/24", form), ("example.com", form), ("example.com/24", form),
             ("192.0.2.*", form), ("192.0.2", form), ("192.0/16", form), ("fe80::%eth0/64", form),
             ("fe80::1%eth0", form),

@@ -22,7 +22,7 @@ struct NodeRecordTests {
         "What a relay sends at most",
         arguments: [
             (nil, nil), (13.44, "at most 13.4 emails a second"), (5, "at most 5 emails a second"),
-            (0, "sends nothing until the other relays leave it a share of the rate"),
+            (0, "sends nothing until the other relays give it a share of the rate"),
         ] as [(Double?, String?)])
     func rate(rate: Double?, words: String?) {
         let status = LaneStatus(lane: .live, heldBecause: nil, since: Sample.now, rate: rate, node: "gw1")
