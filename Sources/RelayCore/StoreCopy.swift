@@ -1,19 +1,19 @@
-/// A value of a store's row on its way into another store.
+/// A value of a row that is copied from one store to another.
 public enum CopiedValue: Hashable, Sendable {
     case null
-    /// Numbers, times in milliseconds since 1970, and yes or no as 1 or 0.
+    /// Numbers, times in milliseconds since 1970, and booleans as 1 or 0.
     case integer(Int64)
     case real(Double)
     case text(String)
     case octets([UInt8])
 }
 
-/// What a store keeps of one kind, in terms that all stores share. Each knows how its own tables hold it.
+/// The kinds of data in a store, in terms that all stores share. Each store knows how its own tables hold them.
 ///
-/// What is not among them is not copied: sessions of operators, which end within hours; what relays do at the moment; and what a store makes
-/// again from the rest, such as the index of words.
+/// Data that is not listed here is not copied: operators' sessions, which end within hours; the momentary state of
+/// relays; and data that a store derives from the rest, such as the index of words.
 public enum CopiedTable: String, CaseIterable, Sendable {
-    /// First: by what it holds a copy is known as one of the same store.
+    /// The first table: its content identifies a copy as one of the same store.
     case repeatKey = "repeat_key"
     case key, usage
     case feedbackByDay = "feedback_by_day"
@@ -49,7 +49,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
         fileprivate static func octets(_ name: String) -> Column { Column(name, .octets) }
     }
 
-    /// How many of ``columns``, from the first on, tell a row from all others.
+    /// How many of the first ``columns`` form the key, which identifies a row.
     public var keyLength: Int {
         switch self {
         case .repeatKey, .key, .message, .delivery, .repeated, .waitingEvent, .webhook, .webhookCall, .template,
@@ -64,7 +64,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     /// Rows in memory at most: those of some tables are large.
     var largestBatch: Int { self == .templateVersion ? 10 : .max }
 
-    /// In the order of a row's values. A name by itself is that of a number.
+    /// The columns in the order of a row's values. A name alone stands for a number.
     public var columns: [Column] {
         switch self {
         case .repeatKey: [.octets("bytes"), "former_until"]
@@ -89,7 +89,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
             ]
         case .tag: [.text("key"), .text("tag"), "message"]
         case .delivery:
-            // Without who has it: no relay is at work, so what is under way is taken up again by the next one.
+            // Without the holder: no relay is running, so the next relay takes up deliveries that were being sent.
             [
                 "id", "message", .text("key"), .text("lane"), .text("recipients"), .text("state"), "attempts", "pauses",
                 "next_attempt_at",
@@ -148,92 +148,94 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     }
 }
 
-/// A store that can be copied into another one, and be the other one.
+/// A store that can be copied into another one, and that another one can be copied into.
 public protocol CopyableStore: Sendable {
     // MARK: The store that is copied
 
-    /// From now on nobody changes the store, until it is closed: neither a relay nor a command.
+    /// From now until the store is closed, no other process can change it, neither a relay nor a command.
     ///
-    /// - Throws: ``StoreError/unavailable(_:)``: a relay is at work on it, or it is itself an unfinished copy.
+    /// - Throws: ``StoreError/unavailable(_:)`` if a relay is using it, or if it is itself an unfinished copy.
     func holdForCopy() async throws
-    /// Throws where the hold is lost, so that what was read since ``holdForCopy()`` may not belong together.
+    /// Throws if the hold was lost, because rows that were read since ``holdForCopy()`` may then not belong together.
     func checkHold() async throws
-    /// How many rows a table has.
+    /// The number of rows of a table.
     func count(of table: CopiedTable) async throws -> Int
-    /// Rows behind the one with this key, in the order of their keys, at most `limit`. Both stores know the same order.
+    /// At most `limit` rows after the one with this key, in the order of their keys. Both stores use the same order.
     func rows(of table: CopiedTable, after key: [CopiedValue]?, limit: Int) async throws -> [[CopiedValue]]
-    /// Messages behind this one whose bytes are kept, in order, at most `limit`.
+    /// At most `limit` messages after this one whose bytes are kept, in order.
     func messagesWithBody(after message: MessageID?, limit: Int) async throws -> [MessageID]
     func body(of message: MessageID) async throws -> any StoredBody
 
     // MARK: The store that is copied to
 
-    /// From now on the store is an unfinished copy, with which no relay starts, and it is this copy's: another that is under way writes no
-    /// more.
+    /// From now on the store is an unfinished copy, on which no relay starts. It belongs to this copy: another copy
+    /// that is in progress can no longer write.
     ///
-    /// - Throws: ``StoreError/unavailable(_:)``: a relay is at work on it, or it holds anything but an unfinished copy of the store with
-    ///   this key.
+    /// - Throws: ``StoreError/unavailable(_:)`` if a relay is using it, or if it contains anything other than an
+    ///   unfinished copy of the store with this key.
     func beginCopy(of repeatKey: [CopiedValue]) async throws
-    /// Puts rows in the place of all that lie behind the key `after`, up to the key `last` and with it. Nil: from the first row, to the last.
+    /// Replaces all rows after the key `after`, up to and including the key `last`. Nil: from the first row, or to the
+    /// last.
     func replace(
         _ rows: [[CopiedValue]], of table: CopiedTable, after key: [CopiedValue]?, through last: [CopiedValue]?
     ) async throws
-    /// Those whose bytes are there as a whole.
+    /// The messages whose bytes are complete in this store.
     func completeBodies(among messages: [MessageID]) async throws -> Set<MessageID>
-    /// Adds the bytes of messages. What is there already is replaced.
+    /// Adds the bytes of messages. Replaces bytes that exist already.
     func insert(_ bodies: [(message: MessageID, body: any StoredBody)]) async throws
-    /// Removes the bytes of all messages behind `after`, up to `last` and with it, but for those of `kept`.
+    /// Deletes the bytes of all messages after `after`, up to and including `last`, except those of `kept`.
     func removeBodies(after message: MessageID?, through last: MessageID?, but kept: [MessageID]) async throws
-    /// The copy is complete: a relay may start.
+    /// The copy is complete: from now on a relay may start on it.
     func finishCopy() async throws
 
-    /// Ends the hold, too. Blocks.
+    /// Closes the store, which also ends the hold. Blocks.
     func close() throws
 }
 
-/// Copies a store into another, a batch at a time.
+/// Copies a store into another one, one batch at a time.
 ///
-/// A copy that was broken off is begun again from the start. What is there already is compared with the source and kept where it is the same.
-/// So it does not matter how far the earlier copy came, nor what a relay has done to the source since.
+/// A copy that was interrupted starts again from the beginning. Rows that exist already are compared with the source,
+/// and kept if they are equal. So it does not matter how far the earlier copy got, nor what a relay has changed in the
+/// source since.
 public struct StoreCopy: Sendable {
     private let source: any CopyableStore
     private let target: any CopyableStore
     private let batch: Int
 
-    /// Octets of bodies in memory at most, but for the last that is added.
+    /// The most octets of bodies in memory, not counting the last one that is added.
     static let bodyOctets = 4 << 20
-    /// Messages whose bodies are looked for at a time.
+    /// How many messages are searched for bodies at a time.
     static let bodyBatch = 100
 
-    /// - Parameter batch: rows in one transaction; at least 1.
+    /// - Parameter batch: the rows in one transaction; at least 1.
     public init(from source: any CopyableStore, to target: any CopyableStore, batch: Int = 1000) {
         self.source = source
         self.target = target
         self.batch = max(batch, 1)
     }
 
-    /// How far a copy is.
+    /// The progress of a copy.
     public struct Progress: Sendable {
-        /// Nil: bodies of messages.
+        /// The table; nil while bodies are copied.
         public var table: CopiedTable?
         public var done: Int
-        /// Nil: not known.
+        /// The number of rows; nil if it is not known.
         public var all: Int?
     }
 
-    /// What a copy did.
+    /// The result of a copy.
     public struct Result: Sendable, Hashable {
-        /// Rows of the source, by table.
+        /// The rows of the source, by table.
         public var rows: [CopiedTable: Int] = [:]
-        /// Rows that an earlier copy had brought already.
+        /// The rows that an earlier copy had already copied.
         public var rowsKept = 0
-        /// Messages whose bytes the source has.
+        /// The messages whose bytes the source has.
         public var bodies = 0
-        /// Bodies that an earlier copy had brought already.
+        /// The bodies that an earlier copy had already copied.
         public var bodiesKept = 0
     }
 
-    /// Copies from a store that is held (``CopyableStore/holdForCopy()``).
+    /// Copies from a store after ``CopyableStore/holdForCopy()``.
     ///
     /// - Throws: ``StoreError``.
     public func run(_ report: @Sendable (Progress) -> Void = { _ in }) async throws -> Result {
@@ -256,7 +258,7 @@ public struct StoreCopy: Sendable {
         let all = try await source.count(of: table)
         let batch = min(batch, table.largestBatch)
         var key: [CopiedValue]?
-        // Whether the target may hold rows behind the key.
+        // Whether the target may have rows after the key.
         var mayHold = true
         var done = 0
         while true {

@@ -1,41 +1,43 @@
-/// What can go wrong with a store. The descriptions are for the operator and say what to do.
+/// An error of a store. The descriptions are for the operator and say what to do.
 public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The disk is full: it works again when there is space.
+    /// The disk is full. The store works again when there is space.
     case full
-    /// The store can't be written or read just now (locked by another process, read-only, I/O error).
+    /// The store can't be written or read at the moment (locked by another process, read-only, I/O error).
     case unavailable(String)
     /// The store's file is damaged.
     case corrupt(String)
     /// The store was written by a newer version of the relay.
     case newerSchema(found: Int, known: Int)
-    /// The store was written by an older version of the relay, and one uses it at present.
+    /// The store was written by an older version of the relay, and a relay of that version is using it.
     case olderSchemaInUse(found: Int, known: Int)
     case noSuchKey(KeyID)
     case noSuchMessage(MessageID)
-    /// The message is known, but its bytes are no longer kept.
+    /// The message exists, but its bytes are no longer kept.
     case bodyGone(MessageID)
-    /// A connection was lost while the transaction was being committed, and it could not be found out in time whether it holds.
+    /// A connection was lost while the transaction was being committed, and it could not be determined in time whether
+    /// it was committed.
     case inDoubt
-    /// This relay's number on the store has run out, and another relay may have it: nothing that is decided under it counts.
+    /// This relay's number on the store has expired, and another relay may have it. Decisions under that number are
+    /// invalid.
     case instanceLost
 
     public var description: String {
         switch self {
-        case .full: "the disk that holds the database is full; free some space, the relay recovers by itself"
+        case .full: "the disk that holds the database is full; free some space; the relay recovers by itself"
         case .unavailable(let why): "the database is unavailable: \(why)"
         case .corrupt(let why):
             "the database is damaged (\(why)); stop the relay, keep a copy of the file, and restore a backup or use sqlite3's .recover"
         case .newerSchema(let found, let known):
-            "the database has schema version \(found), this relay knows up to \(known); install the newer relay again"
+            "the database has schema version \(found), this relay supports up to \(known); install the newer relay again"
         case .olderSchemaInUse(let found, let known):
-            "the database has schema version \(found), and an older relay is using it; stop or restart that relay, then it is migrated to version \(known)"
-        case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' shows them all"
+            "the database has schema version \(found), and an older relay is using it; stop or restart that relay; the database is then migrated to version \(known)"
+        case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' lists all keys"
         case .noSuchMessage(let id): "no message has the id \(id)"
         case .bodyGone(let id): "the bytes of message \(id) are no longer kept (see the retention settings)"
         case .inDoubt:
-            "the connection to the database was lost during a commit, and the relay could not find out in time whether the commit holds; what is sent again is recognised"
+            "the connection to the database was lost during a commit, and the relay could not determine in time whether the commit succeeded; messages that are sent again are recognised"
         case .instanceLost:
-            "the database has not heard from this relay for too long, and another relay may have its number; the relay takes a new number by itself"
+            "this relay has not reached the database for too long, and another relay may have its number; the relay takes a new number by itself"
         }
     }
 }

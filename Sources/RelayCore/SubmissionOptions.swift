@@ -1,10 +1,10 @@
-/// What a client may ask for with a message, beside its envelope and content.
+/// The options that a client may give with a message, in addition to its envelope and content.
 public struct SubmissionOptions: Hashable, Sendable {
-    /// Each must satisfy ``MessageTags``.
+    /// The tags. Each must satisfy ``MessageTags``.
     public var tags: [String]
-    /// When it is to be sent; nil, or a time that has passed: at once. Must satisfy ``Schedule``.
+    /// When the message is to be sent. Nil, or a time in the past: at once. Must satisfy ``Schedule``.
     public var scheduledAt: Timestamp?
-    /// How it is known again when the client repeats its request; nil: only by what the message itself says.
+    /// How a repeated request of the client is recognised. Nil: only by the message itself.
     public var idempotency: Idempotency?
     /// What it was made from, with its version; nil: from no template.
     public var template: TemplateReference?
@@ -20,16 +20,16 @@ public struct SubmissionOptions: Hashable, Sendable {
     }
 }
 
-/// Tells a client's request again, for ``Fingerprint/memory`` after it was accepted.
+/// Identifies a client's repeated request, for ``Fingerprint/memory`` after it was accepted.
 ///
-/// Unlike a fingerprint of what the message says, it is the client's own promise: it counts also for a key that has no repeats
-/// detected, and for a message that has failed or was cancelled meanwhile.
+/// Unlike a fingerprint of the message itself, it is a promise of the client. So it applies even if the key does not
+/// detect repeats, and even if the message has failed or been cancelled since.
 public struct Idempotency: Hashable, Sendable {
-    /// Of the key and the client's idempotency key: ``Fingerprint/init(key:request:part:)``.
+    /// The fingerprint of the key and the client's idempotency key: ``Fingerprint/init(key:request:part:)``.
     public var request: Fingerprint
-    /// Where the request is a batch, that of this email within it; nil where the request is this email.
+    /// The fingerprint of this email within a batch; nil if the request is this email.
     public var part: Fingerprint?
-    /// 16 octets of a digest of the whole request: two requests with one fingerprint must not differ in it.
+    /// 16 octets of a digest of the whole request. Two requests with the same fingerprint must have the same digest.
     public var content: [UInt8]
 
     public init(request: Fingerprint, part: Fingerprint? = nil, content: [UInt8]) {
@@ -39,11 +39,11 @@ public struct Idempotency: Hashable, Sendable {
     }
 }
 
-/// Which messages count together against a key's daily cap: all of them fit, or none is accepted.
+/// The messages that count together against a key's daily cap: either all of them fit, or none is accepted.
 ///
-/// All members are given to the store in one call.
+/// All members must be passed to the store in one call.
 public struct SubmissionBatch: Hashable, Sendable {
-    /// The id of one of its messages, which tells this batch from any other.
+    /// The id of one of its messages, which identifies the batch.
     public var first: MessageID
     /// The emails (recipients) of all its messages together.
     public var emails: Int
@@ -54,14 +54,14 @@ public struct SubmissionBatch: Hashable, Sendable {
     }
 }
 
-/// The rule for the tags of a message.
+/// The rules for the tags of a message.
 public enum MessageTags {
-    /// Tags of one message at most, as the vendor's API has it.
+    /// The most tags of one message, as in the vendor's API.
     public static let maximumCount = 10
-    /// Octets of UTF-8 of one tag at most.
+    /// The most octets of one tag, in UTF-8.
     public static let maximumLength = 256
 
-    /// Why `tags` can't be those of a message; nil if they can.
+    /// Why a message can't have these `tags`; nil if it can.
     public static func refusal(of tags: [String]) -> Refusal? {
         if tags.count > maximumCount {
             return Refusal(.invalid, "The message has \(tags.count) tags; give it at most \(maximumCount)")
@@ -72,22 +72,22 @@ public enum MessageTags {
         return nil
     }
 
-    /// What is wrong with one tag, as the rest of a sentence whose subject is the tag; nil if nothing is.
+    /// What is wrong with one tag, as the rest of a sentence whose subject is the tag; nil if nothing is wrong.
     public static func fault(of tag: String) -> String? {
         if tag.isEmpty { return "is empty; leave it out" }
         if tag.utf8.count > maximumLength {
             return "has \(tag.utf8.count) octets; shorten it to at most \(maximumLength)"
         }
         if tag.unicodeScalars.contains(where: isForbidden) {
-            return "holds a control character or a line separator; remove it"
+            return "contains a control character or a line separator; remove it"
         }
-        if tag.unicodeScalars.contains("\u{FFFD}") { return "holds octets that are no UTF-8; write it in UTF-8" }
+        if tag.unicodeScalars.contains("\u{FFFD}") { return "contains octets that are not UTF-8; encode it in UTF-8" }
         return nil
     }
 
-    /// Without those that are there twice, in their order.
+    /// The tags in their order, without duplicates.
     public static func unique(_ tags: [String]) -> [String] {
-        // By octets: Swift takes two spellings of one character for equal, which a database does not.
+        // Compared by octets: Swift treats two spellings of one character as equal, but a database does not.
         var seen: Set<[UInt8]> = []
         return tags.filter { seen.insert(Array($0.utf8)).inserted }
     }
@@ -100,12 +100,12 @@ public enum MessageTags {
     }
 }
 
-/// The rule for the time at which a message is to be sent.
+/// The rules for the time at which a message is to be sent.
 public enum Schedule {
     /// How far ahead a message may be scheduled.
     public static let longest = Duration.seconds(30 * 86_400)
 
-    /// Why a message can't be scheduled for `time`; nil if it can. A time that has passed means: at once.
+    /// Why a message can't be scheduled for `time`; nil if it can. A time in the past means: at once.
     public static func refusal(of time: Timestamp, at now: Timestamp) -> Refusal? {
         guard time > now + longest else { return nil }
         return Refusal(
@@ -113,7 +113,7 @@ public enum Schedule {
             "The message is scheduled for \(time), which is more than 30 days ahead; choose an earlier time")
     }
 
-    /// The time to wait for; nil: send it at once.
+    /// The time to wait for; nil: send the message at once.
     public static func wait(until time: Timestamp?, at now: Timestamp) -> Timestamp? {
         time.flatMap { $0 > now ? $0 : nil }
     }

@@ -1,8 +1,8 @@
-/// Why no mail goes to an address.
+/// Why no mail is sent to an address.
 public enum SuppressionReason: String, CaseIterable, Sendable, Hashable {
-    /// SES has told that the address does not exist.
+    /// SES has reported that the address does not exist.
     case hardBounce = "hard_bounce"
-    /// Its owner has marked a message as spam.
+    /// The recipient has marked a message as spam.
     case complaint
     /// A person has put it on the list.
     case manual
@@ -11,13 +11,13 @@ public enum SuppressionReason: String, CaseIterable, Sendable, Hashable {
 /// An address that no mail is sent to, in one environment.
 public struct Suppression: Hashable, Sendable {
     public var environment: Environment
-    /// As it was given, with its domain in lower case.
+    /// The address as it was given, with its domain in lower case.
     public var address: String
     public var reason: SuppressionReason
     public var createdAt: Timestamp
-    /// The message whose bounce or complaint it follows from; nil where a person added it.
+    /// The message whose bounce or complaint caused this entry; nil if a person added it.
     public var message: MessageID?
-    /// What was told of that, or what the person noted; at most ``longestNote`` characters.
+    /// What was reported about the cause, or what the person noted; at most ``longestNote`` characters.
     public var note: String?
 
     public static let longestNote = 500
@@ -34,8 +34,8 @@ public struct Suppression: Hashable, Sendable {
         self.note = note.map { String($0.prefix(Suppression.longestNote)) }
     }
 
-    /// What addresses are matched by: letters of ASCII in lower case, in both parts. Complaints come back with addresses that have
-    /// been changed on the way.
+    /// The form in which addresses are compared: ASCII letters in lower case, in both parts. The addresses in
+    /// complaints may have been changed on the way.
     public static func matchKey(_ address: String) -> String {
         guard address.utf8.contains(where: { (0x41...0x5A).contains($0) }) else { return address }
         return String(decoding: address.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
@@ -46,8 +46,8 @@ public struct Suppression: Hashable, Sendable {
         return String(address[..<at]) + matchKey(String(address[at...]))
     }
 
-    /// The reason that remains where an address gets on the list twice: a complaint outweighs a bounce, and both outweigh what a
-    /// person noted.
+    /// The reason that remains if an address gets on the list twice: a complaint takes precedence over a bounce, and
+    /// both over a person's entry.
     public static func weightier(_ a: SuppressionReason, _ b: SuppressionReason) -> SuppressionReason {
         func weight(_ reason: SuppressionReason) -> Int {
             switch reason {
@@ -61,7 +61,7 @@ public struct Suppression: Hashable, Sendable {
 }
 
 extension RecipientEvent {
-    /// Why the recipient gets no more mail after this; nil where it still does.
+    /// The reason for which the recipient gets no more mail after this event; nil if mail is still sent.
     public var suppressionReason: SuppressionReason? {
         switch kind {
         case .bounced where detail.bounceType == .hard: .hardBounce
@@ -71,14 +71,14 @@ extension RecipientEvent {
     }
 }
 
-/// Which suppressions are asked for. Everything given must hold.
+/// Selects suppressions. An entry must satisfy every condition that is set.
 public struct SuppressionFilter: Hashable, Sendable {
-    /// Nil: of both.
+    /// The environment; nil: both.
     public var environment: Environment?
     public var reason: SuppressionReason?
-    /// Part of the address, letters compared without regard to case.
+    /// A part of the address, in upper or lower case.
     public var search: String?
-    /// Only those behind this one, in the order of the list: where the next page begins.
+    /// Only entries after this one, in the order of the list. The next page begins there.
     public var after: Cursor?
     public var limit: Int
 
@@ -109,25 +109,26 @@ public struct SuppressionFilter: Hashable, Sendable {
     }
 }
 
-/// What became of the wish to remove an entry.
+/// The outcome of a request to remove an entry.
 public enum SuppressionRemoval: Hashable, Sendable {
     case removed(Suppression)
     case notListed
-    /// It is a complaint, and stays.
+    /// The entry is a complaint and was not removed.
     case isComplaint
 }
 
-/// The list of addresses that get no mail. Every change counts for all deliveries that are claimed afterwards, by any process.
+/// The list of suppressed addresses. Every change applies to all deliveries that are claimed afterwards, by any
+/// process.
 public protocol SuppressionStore: Sendable {
-    /// By environment (live first) and address.
+    /// The entries by environment (live first) and address.
     func suppressions(_ filter: SuppressionFilter) async throws -> [Suppression]
-    /// The entry for an address, however its letters are written.
+    /// The entry for an address, in upper or lower case.
     func suppression(of address: String, in environment: Environment) async throws -> Suppression?
-    /// Adds entries, all or none. An address that is on the list keeps its time, and the weightier of the two reasons. Returns how many
-    /// are new.
+    /// Adds entries, all or none. An address that is already on the list keeps its time, and the stronger of the two
+    /// reasons. Returns how many are new.
     func add(_ suppressions: [Suppression]) async throws -> Int
-    /// Removes an entry. A complaint only where `evenComplaint` is true: that is decided in the transaction, since a complaint may come
-    /// while somebody looks at the entry.
+    /// Removes an entry. Removes a complaint only if `evenComplaint` is true. This is decided in the transaction,
+    /// because a complaint may arrive while a person looks at the entry.
     func removeSuppression(
         of address: String, in environment: Environment, evenComplaint: Bool
     ) async throws -> SuppressionRemoval

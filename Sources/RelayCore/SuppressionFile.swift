@@ -1,10 +1,10 @@
-/// The columns of a file of suppressions: those that an export writes, in its order.
+/// The columns of a file of suppressions, in the order in which an export writes them.
 public enum SuppressionColumn: String, CaseIterable, Sendable, Hashable {
     case address, environment, reason
     case createdAt = "created_at"
     case message, note
 
-    /// As the first line of a file names it; nil for a column that is passed over.
+    /// The column that the first line of a file names; nil for a column that is ignored.
     init?(heading: String) {
         let plain = heading.lowercased().filter { $0 != "_" && $0 != "-" && $0 != " " }
         switch plain {
@@ -28,13 +28,13 @@ extension Suppression {
     }
 }
 
-/// Reads the suppressions in a file, piece by piece. It keeps no more than one line.
+/// Reads the suppressions in a file, piece by piece. It keeps at most one line in memory.
 ///
-/// The first line may name the columns, in any order; columns with other names are passed over. Without such a line they are those of
-/// ``SuppressionColumn`` in their order, of which a line may leave out the last ones: a list of addresses is a file too. What a line
-/// leaves out or empty is as in ``Defaults``.
+/// The first line may name the columns, in any order. Columns with other names are ignored. Without such a line the
+/// columns are those of ``SuppressionColumn`` in their order, and a line may leave out the last ones, so a plain list
+/// of addresses is a valid file. For a value that is missing or empty, ``Defaults`` apply.
 public struct SuppressionFile: Sendable {
-    /// What is so where a line does not say it.
+    /// The values that apply if a line does not have its own.
     public struct Defaults: Sendable {
         public var environment: Environment
         public var reason: SuppressionReason
@@ -47,13 +47,13 @@ public struct SuppressionFile: Sendable {
         }
     }
 
-    /// What is wrong with a line.
+    /// A line with a mistake.
     public struct Mistake: Hashable, Sendable {
-        /// Counted from 1.
+        /// The line, counted from 1.
         public var line: Int
         /// What to change: a sentence without its full stop. It repeats no text of the file.
         public var explanation: String
-        /// Whether nothing behind it can be read.
+        /// Whether the rest of the file can't be read.
         public var endsReading: Bool
 
         public init(line: Int, explanation: String, endsReading: Bool = false) {
@@ -63,7 +63,7 @@ public struct SuppressionFile: Sendable {
         }
     }
 
-    /// What is wrong with a line's content: a sentence without its full stop.
+    /// A mistake in a line's content: a sentence without its full stop.
     public struct LineMistake: Error, Hashable, Sendable {
         public var explanation: String
         public init(_ explanation: String) { self.explanation = explanation }
@@ -74,18 +74,18 @@ public struct SuppressionFile: Sendable {
         case mistake(Mistake)
     }
 
-    /// Names of columns that are passed over.
+    /// The names of columns that are ignored.
     public private(set) var passedOver: [String] = []
 
     private let defaults: Defaults
     private let canonical: @Sendable (String) -> Result<String, LineMistake>
     private var reader = CSV.Reader()
-    /// Nil before the first record.
+    /// The columns; nil before the first record.
     private var columns: [SuppressionColumn?]?
     private var hasHeading = false
     private var isEnded = false
 
-    /// - Parameter canonical: brings an address into the form in which a message has it as a recipient.
+    /// - Parameter canonical: converts an address into the form that a message's recipients have.
     public init(
         _ defaults: Defaults, canonical: @escaping @Sendable (String) -> Result<String, LineMistake>
     ) {
@@ -93,14 +93,14 @@ public struct SuppressionFile: Sendable {
         self.canonical = canonical
     }
 
-    /// Reads on, and tells each line's entry or mistake.
+    /// Reads the next piece. Passes each line's entry or mistake to `tell`.
     public mutating func read(_ octets: ArraySlice<UInt8>, _ tell: (Line) throws -> Void) rethrows {
         var reader = reader
         try reader.read(octets) { try take($0, tell) }
         self.reader = reader
     }
 
-    /// Reads the last line, where no line end stands behind it.
+    /// Reads the last line if no line end follows it.
     public mutating func finish(_ tell: (Line) throws -> Void) rethrows {
         var reader = reader
         try reader.finish { try take($0, tell) }
@@ -180,7 +180,7 @@ public struct SuppressionFile: Sendable {
                 }
                 entry.environment = environment
             case .reason:
-                // SES's own list says BOUNCE and COMPLAINT.
+                // SES's own list uses BOUNCE and COMPLAINT.
                 let word = text.lowercased() == "bounce" ? SuppressionReason.hardBounce.rawValue : text.lowercased()
                 guard let reason = SuppressionReason(rawValue: word) else {
                     return .failure(
@@ -204,7 +204,7 @@ public struct SuppressionFile: Sendable {
         }
         guard !address.isEmpty else { return .failure(LineMistake("the address is missing")) }
         return canonical(address).map { address in
-            // The initialiser sees to the form and the bounds of what it is given.
+            // The initialiser checks the form and the length of its values.
             Suppression(
                 environment: entry.environment, address: address, reason: entry.reason, createdAt: entry.createdAt,
                 message: entry.message, note: entry.note)

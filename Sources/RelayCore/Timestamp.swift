@@ -1,6 +1,6 @@
 /// A moment in UTC, in milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// Wall-clock time: it goes into records and is compared across processes, so it may step when the machine's clock does.
+/// Wall-clock time. It is stored and compared across processes, so it may step when the machine's clock does.
 public struct Timestamp: Hashable, Comparable, Sendable {
     public var milliseconds: Int64
 
@@ -20,17 +20,17 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 }
 
 extension Duration {
-    /// Rounded toward zero.
+    /// Milliseconds, rounded toward zero.
     public var wholeMilliseconds: Int64 {
         components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
     }
 
-    /// For measuring and reckoning, where a rounding error does not matter.
+    /// Seconds, for measuring and calculating where a rounding error does not matter.
     @inlinable
     public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
 
-/// A UTC day, counted from 1970-01-01: the unit in which daily caps and usage are kept.
+/// A UTC day, counted from 1970-01-01. Daily caps and usage are kept per UTC day.
 public struct UTCDay: Hashable, Comparable, Sendable {
     public var number: Int64
 
@@ -52,10 +52,10 @@ extension Timestamp {
     }
 }
 
-/// A timestamp taken apart in the proleptic Gregorian calendar, UTC.
+/// A timestamp split into the fields of the proleptic Gregorian calendar, UTC.
 public struct CivilTime: Hashable, Sendable {
     public var year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int, millisecond: Int
-    /// 0 is Sunday.
+    /// The day of the week; 0 is Sunday.
     public var weekday: Int
 
     public init(_ time: Timestamp) {
@@ -66,7 +66,7 @@ public struct CivilTime: Hashable, Sendable {
         second = Int(rest / 1000 % 60)
         millisecond = Int(rest % 1000)
         weekday = Int(((days + 4) % 7 + 7) % 7)
-        // Days are counted from 0000-03-01, so that the leap day ends a year; an era is 400 years.
+        // Days are counted from 0000-03-01, so that the leap day is the last of a year. An era is 400 years.
         let shifted = days + 719_468
         let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
         let dayOfEra = shifted - era * 146_097
@@ -131,7 +131,8 @@ extension Timestamp: CustomStringConvertible {
     public var description: String { rfc3339 }
 }
 
-/// Writes a time's text where it is to stand: each message has one or two, and a String for each number costs more than all else.
+/// Writes a time's text directly into its place. Each message has one or two, and a String for each number would cost
+/// more than everything else.
 private struct TextWriter {
     private let buffer: UnsafeMutableBufferPointer<UInt8>
     private(set) var count = 0
@@ -144,7 +145,7 @@ private struct TextWriter {
         }
     }
 
-    /// In at least so many digits. A year has at most 9, and a sign.
+    /// Writes a number with at least this many digits. A year has at most 9 digits and a sign.
     mutating func write(_ number: Int, width: Int) {
         if number < 0 { write(UInt8(ascii: "-")) }
         write(digits: number.magnitude, width: width)

@@ -1,9 +1,10 @@
-/// Reads a date and time as people and programs write them: RFC 3339, and the date-time of RFC 5322.
+/// Reads a date and time in the forms that people and programs write: RFC 3339, and the date-time of RFC 5322.
 ///
-/// What reads differently to different readers is no time here: a date without a zone, a day that the month has not got.
+/// Text that different readers read differently is refused, such as a date without a zone, or a day that the month does
+/// not have.
 extension Timestamp {
-    /// RFC 3339 section 5.6: `2026-12-01T09:00:00Z`, `2026-12-01 10:00:00.5+01:00`. Nil for anything else. What is finer than a
-    /// millisecond is cut off; a leap second counts as the first moment of the next minute.
+    /// RFC 3339 section 5.6: `2026-12-01T09:00:00Z`, `2026-12-01 10:00:00.5+01:00`. Nil for anything else. Digits
+    /// beyond milliseconds are cut off. A leap second counts as the first moment of the next minute.
     public init?(rfc3339 text: some Collection<UInt8>) {
         guard text.count <= TimeReader.maximumLength else { return nil }
         var reader = TimeReader(Array(text))
@@ -20,8 +21,9 @@ extension Timestamp {
                 millisecond: milliseconds), offsetMinutes: offset)
     }
 
-    /// RFC 5322 section 3.3: `Tue, 1 Dec 2026 09:00:00 +0000`, with the zone names and comments of section 4.3 that are still
-    /// written (`GMT`, `EST`, `(CET)`). Nil for anything else. A day name that does not fit the date is an error.
+    /// RFC 5322 section 3.3: `Tue, 1 Dec 2026 09:00:00 +0000`, with the zone names and comments of section 4.3 that are
+    /// still in use (`GMT`, `EST`, `(CET)`). Nil for anything else, also if the name of the day does not match the
+    /// date.
     public init?(rfc5322 text: some Collection<UInt8>) {
         guard text.count <= TimeReader.maximumLength else { return nil }
         var reader = TimeReader(Array(text))
@@ -53,7 +55,7 @@ extension Timestamp {
         if let weekday, CivilTime(local).weekday != weekday { return nil }
     }
 
-    /// A time on the clock of a place that is so many minutes ahead of UTC; nil when there is no such time.
+    /// A time on a clock that is this many minutes ahead of UTC; nil if there is no such time.
     private init?(_ civil: CivilTime?, offsetMinutes: Int) {
         guard let civil else { return nil }
         let days = civil.daysSinceEpoch
@@ -63,7 +65,7 @@ extension Timestamp {
 }
 
 extension CivilTime {
-    /// Nil when the calendar has no such time. A 60th second is taken, as RFC 3339 section 5.7 has it. The weekday is not told.
+    /// Nil if the calendar has no such time. Second 60 is accepted, as in RFC 3339 section 5.7. The weekday is not set.
     fileprivate init?(year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int, millisecond: Int) {
         guard (1...9999).contains(year), (1...12).contains(month), hour < 24, minute < 60, second <= 60 else {
             return nil
@@ -76,10 +78,10 @@ extension CivilTime {
         (self.hour, self.minute, self.second, self.millisecond) = (hour, minute, second, millisecond)
     }
 
-    /// Days since 1970-01-01, by the same count as ``CivilTime/init(_:)``, the other way around.
+    /// The days since 1970-01-01: the inverse of ``CivilTime/init(_:)``.
     fileprivate var daysSinceEpoch: Int64 {
         let shiftedYear = month <= 2 ? year - 1 : year
-        // From March on, so that the leap day ends a year. The year is not negative.
+        // Years begin in March, so that the leap day is the last of a year. The year is not negative.
         let era = shiftedYear / 400
         let yearOfEra = shiftedYear - era * 400
         let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
@@ -88,9 +90,9 @@ extension CivilTime {
     }
 }
 
-/// Steps through the octets of a date.
+/// Reads the octets of a date in order.
 private struct TimeReader {
-    /// In octets; a date with a comment is shorter.
+    /// The most octets. A date with a comment is shorter.
     static let maximumLength = 200
 
     private let octets: [UInt8]
@@ -121,7 +123,7 @@ private struct TimeReader {
         return digits.contains(count) ? value : nil
     }
 
-    /// Milliseconds behind a full stop; 0 where there is none, nil where no digit follows it.
+    /// The milliseconds after a decimal point; 0 if there is none, nil if no digit follows it.
     mutating func fraction() -> Int? {
         guard take(".") else { return 0 }
         var (value, scale, count) = (0, 100, 0)
@@ -134,7 +136,7 @@ private struct TimeReader {
         return count > 0 ? value : nil
     }
 
-    /// Minutes ahead of UTC.
+    /// The offset in minutes ahead of UTC.
     mutating func offset3339() -> Int? {
         if take("Z") || take("z") { return 0 }
         guard let sign = sign(), let hours = number(digits: 2), take(":"), let minutes = number(digits: 2),
@@ -143,7 +145,7 @@ private struct TimeReader {
         return sign * (hours * 60 + minutes)
     }
 
-    /// Minutes ahead of UTC: four digits, or a name of RFC 5322 section 4.3.
+    /// The offset in minutes ahead of UTC: four digits, or a name of RFC 5322 section 4.3.
     mutating func offset5322() -> Int? {
         if let sign = sign() {
             guard let hours = number(digits: 2), let minutes = number(digits: 2), hours < 24, minutes < 60 else {
@@ -160,7 +162,7 @@ private struct TimeReader {
 
     private mutating func sign() -> Int? { take("+") ? 1 : take("-") ? -1 : nil }
 
-    /// The index of the name that stands here, in any case of its letters.
+    /// The index of the name at this position, in upper or lower case.
     mutating func name(of names: [StaticString]) -> Int? {
         let word = octets[index...].prefix { (0x41...0x5A).contains($0 & 0xDF) }.map { $0 | 0x20 }
         let found = names.firstIndex { name in
@@ -170,7 +172,7 @@ private struct TimeReader {
         return found
     }
 
-    /// Blanks and the ends of folded lines. Returns whether there was one.
+    /// Skips white space and the ends of folded lines. Returns whether there was any.
     @discardableResult
     mutating func skipBlanks() -> Bool {
         let start = index
@@ -178,7 +180,7 @@ private struct TimeReader {
         return index > start
     }
 
-    /// A comment in parentheses, without another one in it, and the blanks behind it.
+    /// Skips a comment in parentheses, which may not contain another one, and the white space after it.
     mutating func skipComment() {
         guard next == UInt8(ascii: "("), let end = octets[index...].firstIndex(of: UInt8(ascii: ")")) else { return }
         index = end + 1

@@ -1,22 +1,22 @@
-/// A key's per-second limit: a token bucket that may go into debt and hands out its future in order.
+/// A key's per-second limit: a token bucket that may go into debt, and that assigns its future emails in order.
 ///
-/// A pure value over moments of a monotonic clock. Waiting is by reservation: the message that asks first is told the
-/// earlier moment, so that clients of one key are served in the order in which they asked, without a queue of them.
+/// It is a pure value over moments of a monotonic clock. Waiting works by reservation: the message that asks first gets
+/// the earlier moment. So clients of one key are served in the order in which they asked, without a queue.
 public struct TokenBucket: Sendable {
-    /// As of ``updatedAt``; negative while it is in debt.
+    /// The tokens at ``updatedAt``; negative while the bucket is in debt.
     public private(set) var tokens: Double
     public private(set) var updatedAt: MonotonicTime
 
     public enum Answer: Hashable, Sendable {
-        /// Taken; go on now.
+        /// Taken. Continue now.
         case go
-        /// Taken; go on after so many seconds.
+        /// Taken. Continue after this many seconds.
         case wait(seconds: Double)
-        /// Nothing taken: it would be allowed only after so many seconds.
+        /// Not taken: it would be allowed only after this many seconds.
         case refuse(seconds: Double)
     }
 
-    /// A bucket as it was left: for a store that keeps it.
+    /// A bucket in a stored state, for a store that keeps buckets.
     public init(tokens: Double, updatedAt: MonotonicTime) {
         self.tokens = tokens
         self.updatedAt = updatedAt
@@ -28,8 +28,8 @@ public struct TokenBucket: Sendable {
         updatedAt = now
     }
 
-    /// Takes `count` emails. A bucket that holds at least one email admits a message for more than it holds and goes
-    /// into debt, as SES does; the debt delays those behind.
+    /// Takes `count` emails. A bucket with at least one email admits a message that needs more, and goes into debt, as
+    /// SES does. The debt delays the next messages.
     public mutating func take(_ count: Int, limits: SendingLimits, at now: MonotonicTime, maximumWait: Double) -> Answer
     {
         refill(limits, now)
@@ -43,28 +43,28 @@ public struct TokenBucket: Sendable {
         return .wait(seconds: wait)
     }
 
-    /// Gives back what was taken for a message that was not sent after all.
+    /// Gives back what was taken for a message that was not sent.
     ///
-    /// What has flowed in since is not given back once more: else places could be taken, kept and given up to send at once what was
-    /// allowed over a long time.
+    /// Emails that have flowed in since then are not given back a second time. Otherwise a client could take places,
+    /// keep them and give them up, to send at once what was allowed over a long time.
     public mutating func giveBack(_ count: Int, takenAt: MonotonicTime, limits: SendingLimits, at now: MonotonicTime) {
         refill(limits, now)
         let unspent = max(0, Double(count) - max(0, now.seconds(since: takenAt)) * limits.perSecond)
         tokens = min(limits.capacity, tokens + unspent)
     }
 
-    /// Somebody else keeps the bucket, and has told how many emails are in it; negative: its debt.
+    /// Updates the bucket from its keeper, which has reported how many emails are in it; negative: its debt.
     public mutating func learn(_ available: Double, limits: SendingLimits, at now: MonotonicTime) {
         tokens = min(limits.capacity, available)
         updatedAt = max(updatedAt, now)
     }
 
-    /// Whether it is as good as new, so that it need not be remembered.
+    /// Whether the bucket is equal to a new one, so that it need not be remembered.
     public func isFull(limits: SendingLimits, at now: MonotonicTime) -> Bool {
         available(limits: limits, at: now) >= limits.capacity
     }
 
-    /// Emails in the bucket; negative while it is in debt.
+    /// The emails in the bucket; negative while it is in debt.
     public func available(limits: SendingLimits, at now: MonotonicTime) -> Double {
         min(limits.capacity, tokens + max(0, now.seconds(since: updatedAt)) * limits.perSecond)
     }

@@ -1,42 +1,44 @@
-/// Hands one delivery to the service that sends it on. One call is one attempt.
+/// Hands one delivery to the service that sends it. One call is one attempt.
 public protocol Transport: Sendable {
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome
 
-    /// Where the tasks that call ``send(_:body:)`` are to run, so that no thread has to be woken for what they wait for; nil: anywhere.
+    /// Where the tasks that call ``send(_:body:)`` should run, so that no thread has to be woken for the events that
+    /// they wait for; nil: anywhere.
     ///
-    /// Each transport says it: one that wraps another and left it out would lose the other's.
+    /// It has no default: a transport that wraps another one must pass on the other's executor.
     var executor: (any TaskExecutor)? { get }
 }
 
-/// What became of an attempt, as far as the transport knows. What follows from it is the worker's decision.
+/// The outcome of an attempt, as far as the transport knows. The worker decides what follows from it.
 public enum DeliveryOutcome: Sendable, Hashable {
-    /// The note says what else is to be known of it, for the record.
+    /// Sent. The note is additional information for the record.
     case sent(sesMessageID: String, note: String? = nil)
-    /// The note says what else is to be known of it; the events are those that SES would report later.
+    /// Simulated. The note is additional information for the record; the events are those that SES would report later.
     case simulated(sesMessageID: String, note: String? = nil, events: [ReportedEvent] = [])
-    /// Not this time.
+    /// Not sent now; another attempt may succeed.
     case retry(Cause, pace: Pace)
-    /// Never as it stands; an operator may retry it after the remedy that the cause names.
+    /// The message can't be sent as it is. An operator may retry it after the remedy that the cause names.
     case failed(Cause)
-    /// Nothing of the lane can be sent until something outside changes (account paused, credentials refused, quota used up).
+    /// Nothing in the lane can be sent until something outside changes (account paused, credentials refused, quota used
+    /// up).
     case laneHeld(Cause, alert: Bool)
 
     public enum Pace: Sendable, Hashable {
         case normal
-        /// Told to slow down: the account's rate is to be lowered.
+        /// SES asked to slow down: lower the account's rate.
         case throttled
-        /// A limit that does not pass in seconds.
+        /// A limit that lasts longer than seconds.
         case slow
-        /// As slow, and never given up: an operator must correct it, and it says nothing about the message.
+        /// As slow, but never given up: an operator must correct the cause, and it says nothing about the message.
         case patient
     }
 
     public struct Cause: Sendable, Hashable, CustomStringConvertible {
         /// SES's error name (`MessageRejected`) or the relay's own word (`connection-lost`).
         public var word: String
-        /// A sentence for the operator, with the remedy where there is one. Holds no secret.
+        /// A sentence for the operator, with the remedy if there is one. Contains no secret.
         public var explanation: String
-        /// The request may have been taken although no answer came.
+        /// Whether SES may have accepted the request although no response arrived.
         public var mayHaveBeenTaken: Bool
 
         public init(_ word: String, _ explanation: String, mayHaveBeenTaken: Bool = false) {
@@ -49,11 +51,12 @@ public enum DeliveryOutcome: Sendable, Hashable {
     }
 }
 
-/// What an account may send, as SES tells it (API v2, GetAccount, SendQuota). Counted in emails, that is recipients.
+/// How much an account may send, as SES reports it (API v2, GetAccount, SendQuota). Counted in emails, that is,
+/// recipients.
 public struct SendQuota: Hashable, Sendable {
-    /// Emails per second.
+    /// The rate in emails per second.
     public var maximumRate: Double
-    /// Emails in any 24 hours; nil: no limit.
+    /// The emails in any 24 hours; nil: no limit.
     public var maximum24Hours: Double?
     public var sentLast24Hours: Double
 
@@ -64,8 +67,8 @@ public struct SendQuota: Hashable, Sendable {
     }
 }
 
-/// Where a lane's rate comes from when no setting gives it.
+/// The source of a lane's rate if no setting specifies it.
 public protocol QuotaSource: Sendable {
-    /// Nil when the account does not tell: the call is denied, unknown or failed.
+    /// Nil if the quota can't be read: the call is denied, unknown or failed.
     func quota() async -> SendQuota?
 }

@@ -5,11 +5,11 @@ extension Webhook: IdentifiedResource {
     public static let idPrefix = "wh_"
 }
 
-/// What a webhook may hear of. The raw values are the names in the API: the vendor's where it has one.
+/// The events that a webhook can receive. The raw values are the names in the API; they are the vendor's if it has one.
 public enum WebhookEvent: String, CaseIterable, Sendable, Hashable {
     case delivery, bounce, complaint, sent, delay, reject, failed, suppressed
 
-    /// The event that hears of this kind; nil where none does.
+    /// The webhook event for this kind; nil if there is none.
     public init?(_ kind: EventKind) {
         switch kind {
         case .delivered: self = .delivery
@@ -25,11 +25,12 @@ public enum WebhookEvent: String, CaseIterable, Sendable, Hashable {
     }
 }
 
-/// What a webhook's requests are signed with. Has no textual description, so that it gets into no log by accident.
+/// The key that a webhook's requests are signed with. It has no textual description, so that it can't get into a log by
+/// accident.
 public struct WebhookSecret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
-    /// 24 octets where it is made here (Standard Webhooks: 24 to 64).
+    /// 24 octets if the relay generated it (Standard Webhooks: 24 to 64).
     public let octets: [UInt8]
 
     public init(octets: [UInt8]) { self.octets = octets }
@@ -43,26 +44,27 @@ public struct WebhookSecret: Hashable, Sendable, CustomStringConvertible, Custom
     public var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-/// A place that hears of events by HTTP.
+/// An endpoint that receives events over HTTP.
 public struct Webhook: Hashable, Sendable {
     public var id: WebhookID
-    /// The key that made it. It hears of this key's messages; of all in the key's environment where ``Key/webhooksForAll`` says so.
+    /// The key that created it. It receives events about this key's messages, or about those of all keys in the
+    /// environment if ``Key/webhooksForAll`` is set.
     public var key: KeyID
-    /// `https`, or `http` where `webhooks.private_networks` allows it.
+    /// `https`, or `http` if `webhooks.private_networks` allows it.
     public var url: String
-    /// Empty: all (`*`).
+    /// The events that it receives. Empty: all (`*`).
     public var events: Set<WebhookEvent>
-    /// A message must have one of them; empty: any message.
+    /// A message must have at least one of these tags; empty: any message.
     public var tags: [String]
     public var isEnabled: Bool
-    /// Why it was disabled by the relay; nil where a person did it, or nobody.
+    /// Why the relay disabled it; nil if a person disabled it, or if it is enabled.
     public var disabledBecause: String?
     public var createdAt: Timestamp
     public var secret: WebhookSecret
-    /// The secret before the last rotation, and until when it still signs.
+    /// The secret before the last rotation, and the time until which it still signs.
     public var previousSecret: WebhookSecret?
     public var previousSecretUntil: Timestamp?
-    /// Since when no request has succeeded, with at least one that failed; nil while it works.
+    /// Since when requests have failed without any success; nil while it works.
     public var failingSince: Timestamp?
 
     public init(
@@ -86,34 +88,34 @@ public struct Webhook: Hashable, Sendable {
         self.failingSince = failingSince
     }
 
-    /// Whether it is to hear of an event of a message with these tags.
+    /// Whether it receives an event about a message with these tags.
     public func wants(_ event: WebhookEvent, tags messageTags: [String]) -> Bool {
         isEnabled && (events.isEmpty || events.contains(event))
             && (tags.isEmpty || tags.contains { tag in messageTags.contains { $0.utf8.elementsEqual(tag.utf8) } })
     }
 
-    /// Webhooks of one key at most.
+    /// The most webhooks of one key.
     public static let mostOfKey = 20
-    /// How long the secret before a rotation still signs.
+    /// How long the old secret still signs after a rotation.
     public static let rotationGrace = Duration.seconds(86_400)
-    /// How long a call is tried, and a webhook may fail before it is disabled.
+    /// How long a call is retried, and how long a webhook may fail before it is disabled.
     public static let patience = Duration.seconds(86_400)
-    /// Octets of a URL at most.
+    /// The most octets of a URL.
     public static let longestURL = 2048
 }
 
-/// One event on its way to one webhook: the same octets at each try.
+/// One event to be sent to one webhook, with the same octets at each attempt.
 public struct WebhookCall: Sendable, Hashable {
-    /// Within the store.
+    /// The id within the store.
     public var id: Int64
     public var webhook: WebhookID
-    /// `evt_…`: the same for all webhooks that hear of an event, and at each try.
+    /// `evt_…`: the same for all webhooks that receive the event, and at each attempt.
     public var event: String
     public var type: String
     /// JSON in UTF-8.
     public var body: [UInt8]
     public var createdAt: Timestamp
-    /// Tries before this one.
+    /// The number of attempts before this one.
     public var attempts: Int
 
     public init(
@@ -129,15 +131,16 @@ public struct WebhookCall: Sendable, Hashable {
     }
 }
 
-/// How one try of a call ended.
+/// The outcome of one attempt at a call.
 public struct WebhookAttempt: Sendable, Hashable {
     public enum Verdict: Sendable, Hashable {
         case delivered
-        /// Tried again at that time.
+        /// Failed; the next attempt is due at that time.
         case retry(at: Timestamp)
-        /// Given up: it has been tried for ``Webhook/patience``.
+        /// Given up: attempts have failed for ``Webhook/patience``.
         case failed
-        /// The receiver says that it is gone (410): the webhook is disabled. What waits for it is given up after a day.
+        /// The receiver reports that the endpoint is gone (410): the webhook is disabled. Its waiting calls are given
+        /// up after a day.
         case gone
     }
 
@@ -146,12 +149,12 @@ public struct WebhookAttempt: Sendable, Hashable {
     public var verdict: Verdict
     public var startedAt: Timestamp
     public var finishedAt: Timestamp
-    /// The status that was answered; nil where there was no answer.
+    /// The status of the response; nil if there was none.
     public var status: Int?
-    /// The beginning of what was answered, or why there was no answer; at most ``longestResponse`` octets of UTF-8.
+    /// The beginning of the response, or why there was none; at most ``longestResponse`` octets of UTF-8.
     public var response: String?
 
-    /// Octets of an answer that are kept.
+    /// The most octets of a response that are kept.
     public static let longestResponse = 1024
 
     public init(
@@ -169,7 +172,7 @@ public struct WebhookAttempt: Sendable, Hashable {
     }
 }
 
-/// A call as it is listed.
+/// A call as lists show it.
 public struct WebhookCallRecord: Sendable, Hashable {
     public enum State: String, Sendable, Hashable, CaseIterable {
         case waiting, delivered, failed
@@ -177,9 +180,9 @@ public struct WebhookCallRecord: Sendable, Hashable {
 
     public var call: WebhookCall
     public var state: State
-    /// Only while it waits.
+    /// Set only while it waits.
     public var nextAttemptAt: Timestamp?
-    /// Of the last try; nil: not tried yet.
+    /// The time of the last attempt; nil: not attempted yet.
     public var lastAttemptAt: Timestamp?
     public var lastDuration: Duration?
     public var lastStatus: Int?
@@ -199,14 +202,14 @@ public struct WebhookCallRecord: Sendable, Hashable {
     }
 }
 
-/// How a webhook has done.
+/// A webhook's statistics.
 public struct WebhookStatistics: Sendable, Hashable {
-    /// Calls that ended or were tried within the last 24 hours and 7 days, and those of them that were delivered.
+    /// Calls that ended or were attempted within the last 24 hours and 7 days, and how many of them were delivered.
     public var calls24Hours = 0
     public var delivered24Hours = 0
     public var calls7Days = 0
     public var delivered7Days = 0
-    /// Of those delivered within 24 hours, on average; nil where there was none.
+    /// The average latency of calls that were delivered within 24 hours; nil if there were none.
     public var latency: Duration?
     public var waiting = 0
     public var lastSuccess: WebhookCallRecord?
@@ -215,51 +218,52 @@ public struct WebhookStatistics: Sendable, Hashable {
     public init() {}
 }
 
-/// Webhooks and the calls that they wait for. Calls are queued in the transaction that records their event.
+/// Webhooks and their queued calls. The transaction that records an event also queues its calls.
 public protocol WebhookStore: Sendable {
-    /// Returns false, and adds nothing, where the key has ``Webhook/mostOfKey`` already.
+    /// Returns false, and adds nothing, if the key already has ``Webhook/mostOfKey`` webhooks.
     func insert(_ webhook: Webhook) async throws -> Bool
-    /// By creation; nil: of all keys.
+    /// The webhooks in the order of their creation; nil: of all keys.
     func webhooks(of key: KeyID?) async throws -> [Webhook]
     func webhook(_ id: WebhookID) async throws -> Webhook?
-    /// Changes it as it is at that moment; returns it as it is then, nil where there is none. One that is enabled again is no longer
-    /// failing.
+    /// Changes a webhook, starting from its state at that moment. Returns the changed webhook; nil if there is none. A
+    /// webhook that is enabled again no longer counts as failing.
     func update(_ id: WebhookID, _ change: @escaping @Sendable (inout Webhook) -> Void) async throws -> Webhook?
-    /// With all its calls. Returns false where there was none.
+    /// Deletes a webhook with all its calls. Returns false if there was none.
     func deleteWebhook(_ id: WebhookID) async throws -> Bool
     func statistics(of id: WebhookID, now: Timestamp) async throws -> WebhookStatistics
-    /// Newest first; those below the id `before`.
+    /// The calls, newest first, with ids below `before`.
     func calls(of id: WebhookID, before: Int64?, limit: Int) async throws -> [WebhookCallRecord]
-    /// Queues a call that no message led to (a test event). Returns its id.
+    /// Queues a call that does not follow from a message (a test event). Returns its id.
     func insert(_ call: WebhookCall, now: Timestamp) async throws -> Int64
 
-    /// Takes calls that are due, at most `room` of each webhook that it names and of any other as many as `otherwise`; and at most
-    /// `limit` in all. A webhook that fails gets one call at most, and all that fail get `ofFailing` together; the one whose call
-    /// has been due longest comes first. What is taken is due again at `leaseUntil` unless it is settled before. Not for webhooks that are disabled or
-    /// whose key was revoked.
+    /// Claims due calls: at most `room` for each webhook that it names, at most `otherwise` for any other webhook, and
+    /// at most `limit` in total. A webhook that is failing gets at most one call, and all failing webhooks together get
+    /// `ofFailing`. The webhook whose call has been due longest comes first. Claimed calls are due again at
+    /// `leaseUntil` unless they are settled before. Calls of webhooks that are disabled, or whose key was revoked, are
+    /// left out.
     func claimCalls(
         limit: Int, room: [WebhookID: Int], otherwise: Int, ofFailing: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [(call: WebhookCall, webhook: Webhook)]
-    /// To be called once when calls begin to be made: while nobody made any, no webhook has failed. From then on the time counts
-    /// after which one that fails is disabled.
+    /// Call this once when calls begin to be made. While no relay made calls, no webhook has failed, so the time after
+    /// which a failing webhook is disabled counts from then on.
     func beginCalling(now: Timestamp) async throws
-    /// Records tries in one transaction. Returns the webhooks that it disabled: those that are gone, and those that have failed for
-    /// ``Webhook/patience``.
+    /// Records attempts in one transaction. Returns the webhooks that it has disabled: those that are gone, and those
+    /// that have failed for ``Webhook/patience``.
     func settle(_ attempts: [WebhookAttempt], now: Timestamp) async throws -> [Webhook]
-    /// When the next call falls due; nil where none waits.
+    /// When the next call becomes due; nil if none waits.
     func nextCall() async throws -> Timestamp?
-    /// How many calls wait, and webhooks that the relay has disabled.
+    /// How many calls wait, and how many webhooks the relay has disabled.
     func webhookBacklog() async throws -> (waiting: Int, disabled: Int)
-    /// Removes what is kept no longer: calls that ended ``keptCalls`` ago, and those given up with their webhook. A bounded number;
-    /// returns whether more is left.
+    /// Deletes a limited number of calls that are no longer kept: those that ended ``keptCalls`` ago, and those given
+    /// up with their webhook. Returns whether there are more.
     func pruneCalls(now: Timestamp) async throws -> Bool
 }
 
-/// How long a call is kept on record after it was made.
+/// How long a call is kept after it was made.
 public let keptCalls = Duration.seconds(7 * 86_400)
 
 extension Webhook {
-    /// What follows for the webhook from a try.
+    /// Applies the result of an attempt to the webhook.
     public mutating func tried(_ attempt: WebhookAttempt) {
         switch attempt.verdict {
         case .delivered: failingSince = nil
@@ -279,14 +283,14 @@ extension Webhook {
         disabledBecause = reason
     }
 
-    /// To be called after a person's change: one that is enabled again begins as if it had never failed.
+    /// Call this after a person's change. A webhook that is enabled again starts as if it had never failed.
     public mutating func enabledAgain(after wasEnabled: Bool) {
         guard isEnabled, !wasEnabled else { return }
         disabledBecause = nil
         failingSince = nil
     }
 
-    /// A person's wish. What the relay disabled it for is forgotten either way.
+    /// Enables or disables the webhook for a person. In both cases the relay's own reason for disabling it is cleared.
     public mutating func setEnabled(_ isWanted: Bool) {
         let wasEnabled = isEnabled
         isEnabled = isWanted
@@ -295,15 +299,15 @@ extension Webhook {
     }
 }
 
-/// Why a webhook gets no test event.
+/// Why no test event is sent to a webhook.
 public enum WebhookTestRefusal: Error, Hashable, Sendable {
     case disabled
-    /// So many events wait for it that a test event behind them would say nothing.
+    /// So many events wait for it that a test event after them would show nothing.
     case busy
 }
 
 extension WebhookStore {
-    /// Queues a test event for a webhook. Returns the event's id and type, or why there is none.
+    /// Queues a test event for a webhook. Returns the event's id and type, or why it was not queued.
     public func queueTest(of webhook: Webhook, now: Timestamp) async throws -> Result<
         (id: String, type: String), WebhookTestRefusal
     > {

@@ -1,15 +1,16 @@
 /// Which addresses webhooks may be sent to.
 ///
-/// A key that may create a webhook makes the relay connect somewhere. So only addresses of the public Internet are allowed, and those of
-/// networks that the operator names. What counts is the address that is connected to, not the name that led to it.
+/// A key that may create a webhook makes the relay connect to an address of its choice. So only addresses of the public
+/// Internet are allowed, and those of networks that the operator names. The address that is connected to decides, not
+/// the name that led to it.
 public struct WebhookAddressPolicy: Hashable, Sendable {
-    /// Allowed although they are not public; there without TLS too.
+    /// Networks that are allowed although they are not public. In them, TLS is not required either.
     public var privateNetworks: [NetworkBlock]
 
     public init(privateNetworks: [NetworkBlock] = []) { self.privateNetworks = privateNetworks }
 
-    /// Why a URL can't be called, as far as the URL itself tells; nil where it depends on what its name resolves to. The end of a
-    /// sentence that begins with "the URL", without its full stop.
+    /// Why a URL can't be called, as far as the URL itself shows; nil if it depends on the addresses of its name. The
+    /// text is the end of a sentence that begins with "the URL", without its full stop.
     public func refusal(of url: WebhookURL) -> String? {
         if case .address(let address) = url.host { return refusal(of: address, url.scheme) }
         if url.scheme == .http, privateNetworks.isEmpty { return WebhookAddressPolicy.needsTLS }
@@ -18,7 +19,7 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
 
     /// The addresses of a URL's host that may be connected to, in their order.
     ///
-    /// - Returns: at least one, or why there is none: the end of a sentence that begins with "the URL".
+    /// - Returns: at least one address, or why there is none: the end of a sentence that begins with "the URL".
     public func permitted(_ addresses: [IPAddress], for url: WebhookURL) -> Result<[IPAddress], WebhookURL.Mistake> {
         let permitted = addresses.filter { refusal(of: $0, url.scheme) == nil }
         guard permitted.isEmpty else { return .success(permitted) }
@@ -29,25 +30,28 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
     private func refusal(of address: IPAddress, _ scheme: WebhookURL.Scheme) -> String? {
         if privateNetworks.contains(where: { $0.contains(address) }) { return nil }
         guard WebhookAddressPolicy.isPublic(address) else {
-            // Without the address: a key's holder is told this, and is not to look up names of the relay's network so.
+            // The address is left out: a key's holder reads this text, and must not be able to look up names in the
+            // relay's network.
             return "leads to no public address; webhooks.private_networks can allow its network"
         }
         return scheme == .https ? nil : WebhookAddressPolicy.needsTLS
     }
 
-    private static let needsTLS = "must begin with https://; http:// is for networks in webhooks.private_networks only"
+    private static let needsTLS = "must begin with https://; http:// is only for networks in webhooks.private_networks"
 
-    /// Whether an address can be that of a host on the Internet, by IANA's registries of special-purpose addresses (RFC 6890).
+    /// Whether an address can be a host's on the Internet, by IANA's registries of special-purpose addresses (RFC
+    /// 6890).
     public static func isPublic(_ address: IPAddress) -> Bool {
         if address.isIPv4 { return !special4.contains { $0.contains(address) } }
-        // NAT64 (RFC 6052): the IPv4 address behind it is reached, which is how hosts with IPv6 alone reach most of the Internet.
+        // NAT64 (RFC 6052): the connection reaches the embedded IPv4 address. IPv6-only hosts reach most of the
+        // Internet this way.
         if translated.contains(where: { $0.contains(address) }) {
             return IPAddress(bytes: Array(address.bytes.suffix(4))).map(isPublic) ?? false
         }
         return globalUnicast.contains { $0.contains(address) } && !special6.contains { $0.contains(address) }
     }
 
-    /// Of the blocks' text, each of which a test reads.
+    /// The blocks with this text. A test reads each of them.
     static func blocks(_ texts: [String]) -> [NetworkBlock] { texts.compactMap { try? NetworkBlock($0) } }
 
     static let special4Texts = [
@@ -64,8 +68,9 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
         "240.0.0.0/4",  // reserved, and broadcast
     ]
 
-    /// Within 2000::/3. All else but NAT64 is not public: unspecified, loopback, IPv4-compatible, local (fc00::/7), link-local
-    /// (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64), segment routing (5f00::/16).
+    /// Within 2000::/3. Everything outside it except NAT64 is not public: unspecified, loopback, IPv4-compatible, local
+    /// (fc00::/7), link-local (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64), segment
+    /// routing (5f00::/16).
     static let special6Texts = [
         "2001::/23",  // protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32", "3fff::/20",  // documentation

@@ -1,9 +1,9 @@
-/// What is written for an event that a webhook is to hear of.
+/// The text that names an event for a webhook.
 public enum WebhookEventName: Hashable, Sendable {
     /// `*`.
     case all
     case one(WebhookEvent)
-    /// A sentence with its final stop or question mark.
+    /// A sentence with its final full stop or question mark.
     case mistake(String)
 
     public init(_ text: String) {
@@ -16,7 +16,7 @@ public enum WebhookEventName: Hashable, Sendable {
         }
     }
 
-    /// The names that are taken.
+    /// The names that are accepted.
     public static let known = WebhookEvent.allCases.map(\.rawValue) + ["*"]
 
     private static let synonyms = [
@@ -28,7 +28,8 @@ public enum WebhookEventName: Hashable, Sendable {
 
     private static func sentence(about text: String) -> String {
         if text == "open" || text == "click" {
-            return "This relay has no event \"\(text)\": it changes no message to watch its readers. Leave it out."
+            return
+                "This relay has no event \"\(text)\": it does not change messages to track their readers. Leave it out."
         }
         let name = String(
             text.unicodeScalars.prefix(40).map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) })
@@ -41,7 +42,7 @@ public enum WebhookEventName: Hashable, Sendable {
 }
 
 extension Webhook {
-    /// The events that it hears of, as they are written; `*` for all.
+    /// The names of the events that it receives; `*` for all.
     public var eventNames: [String] {
         events.isEmpty ? ["*"] : WebhookEvent.allCases.filter(events.contains).map(\.rawValue)
     }

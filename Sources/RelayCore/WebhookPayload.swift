@@ -1,16 +1,16 @@
 import Hashing
 import StrictJSON
 
-/// The document that a webhook is sent for an event, in the vendor's first envelope.
+/// The document that is sent to a webhook for an event, in the vendor's first envelope format.
 public struct WebhookPayload: Sendable {
-    /// What a document tells of the message.
+    /// What a document says about the message.
     public struct Message: Sendable {
         public var id: MessageID
         /// The envelope sender; nil for the null reverse-path.
         public var from: String?
         public var subject: String?
         public var tags: [String]
-        /// The id that SES gave it, where that is known.
+        /// The id that SES gave the message, if it is known.
         public var sesMessageID: String?
 
         public init(id: MessageID, from: String?, subject: String?, tags: [String], sesMessageID: String?) {
@@ -22,12 +22,13 @@ public struct WebhookPayload: Sendable {
         }
     }
 
-    /// `evt_…`; follows from the message, the recipient and the event, so that an event has one id however often it is recorded.
+    /// `evt_…`. It is derived from the message, the recipient and the event, so an event has the same id however often
+    /// it is recorded.
     public let id: String
     public let type: WebhookEvent
     public let body: [UInt8]
 
-    /// Nil for an event that no webhook hears of.
+    /// Nil for an event that no webhook receives.
     public init?(_ event: RecipientEvent, of recipient: String, _ message: Message) {
         guard let type = WebhookEvent(event.kind) else { return nil }
         self.type = type
@@ -38,13 +39,13 @@ public struct WebhookPayload: Sendable {
         body = document.bytes
     }
 
-    /// A document for a webhook to be tried with. `nonce` makes its id unlike others.
+    /// A document for testing a webhook. `nonce` makes its id unique.
     public static func test(
         webhook: WebhookID, at now: Timestamp, nonce: UInt64
     ) -> (id: String, type: String, body: [UInt8]) {
         let id = id("test \(webhook) \(now.milliseconds) \(nonce)")
         let data: JSON = [
-            "webhook_id": JSON(webhook.text), "message": "This is a test event. No message led to it.",
+            "webhook_id": JSON(webhook.text), "message": "This is a test event. It is not about a message.",
         ]
         return (id, testType, document(id: id, type: testType, at: now, data: data).bytes)
     }

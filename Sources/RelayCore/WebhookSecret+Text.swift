@@ -5,20 +5,20 @@
 #endif
 
 extension WebhookSecret {
-    /// How it is shown, once: `whsec_` and base64 (Standard Webhooks, "Signature scheme").
+    /// The text that is shown once: `whsec_` and base64 (Standard Webhooks, "Signature scheme").
     public var text: String { WebhookSecret.prefix + Data(octets).base64EncodedString() }
 
     public static let prefix = "whsec_"
 }
 
 extension Webhook {
-    /// What its requests are signed with: the newest first.
+    /// The secrets that its requests are signed with, the newest first.
     public func secrets(at now: Timestamp) -> [WebhookSecret] {
         guard let previousSecret, let previousSecretUntil, now < previousSecretUntil else { return [secret] }
         return [secret, previousSecret]
     }
 
-    /// Gives it a new secret; the one before keeps signing for ``rotationGrace``.
+    /// Gives the webhook a new secret. The old one keeps signing for ``rotationGrace``.
     public mutating func rotate(to new: WebhookSecret, now: Timestamp) {
         previousSecret = secret
         previousSecretUntil = now + Webhook.rotationGrace

@@ -1,17 +1,18 @@
-/// The URL of a webhook, taken apart strictly: what is called must be what was judged, so nothing is guessed at.
+/// The URL of a webhook, parsed strictly: the URL that is called must be the one that was checked, so nothing is
+/// guessed.
 public struct WebhookURL: Hashable, Sendable {
     public enum Scheme: String, Sendable, Hashable {
         case https, http
     }
 
     public enum Host: Sendable, Hashable {
-        /// In lower case, without a dot at its end.
+        /// In lower case, without a trailing dot.
         case name(String)
         case address(IPAddress)
     }
 
-    /// What is wrong with a URL, in words for the person who typed it: the end of a sentence that begins with "the URL", without its
-    /// full stop.
+    /// What is wrong with a URL, explained to the person who typed it: the end of a sentence that begins with "the
+    /// URL", without its full stop.
     public struct Mistake: Error, Hashable, Sendable {
         public let explanation: String
     }
@@ -19,13 +20,13 @@ public struct WebhookURL: Hashable, Sendable {
     public let scheme: Scheme
     public let host: Host
     public let port: Int
-    /// Path and query; begins with a slash.
+    /// The path and the query; begins with a slash.
     public let target: String
 
-    /// Reads `https://example.com/events`, with a port and a query where there are some.
+    /// Reads `https://example.com/events`, with an optional port and query.
     ///
-    /// An IPv4 address is four decimal numbers only. URL libraries also take `127.1`, `0x7f000001` and `0177.0.0.1` for addresses,
-    /// while others take them for names.
+    /// An IPv4 address must be four decimal numbers. Some URL libraries also read `127.1`, `0x7f000001` and
+    /// `0177.0.0.1` as addresses, while others read them as names.
     public init(_ text: String) throws(Mistake) {
         guard text.utf8.count <= Webhook.longestURL else {
             throw Mistake(explanation: "is longer than \(Webhook.longestURL) octets")
@@ -33,7 +34,7 @@ public struct WebhookURL: Hashable, Sendable {
         guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw Mistake(
                 explanation:
-                    "may hold printable ASCII only: percent-encode its path, and write its host name in A-labels (xn--)"
+                    "may contain only printable ASCII: percent-encode its path, and write its host name in A-labels (xn--)"
             )
         }
         guard let mark = text.firstRange(of: "://"),
@@ -44,7 +45,7 @@ public struct WebhookURL: Hashable, Sendable {
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
         guard !authority.contains("@") else {
             throw Mistake(
-                explanation: "must have no user name or password before its host; the signature says who calls")
+                explanation: "must have no user name or password before its host; the signature identifies the caller")
         }
         let (host, port) = try WebhookURL.authority(authority)
         let target = rest[authority.endIndex...]
@@ -62,7 +63,7 @@ public struct WebhookURL: Hashable, Sendable {
         let rest: Substring
         if text.hasPrefix("[") {
             guard let end = text.firstIndex(of: "]") else {
-                throw Mistake(explanation: "has no ] behind its IPv6 address")
+                throw Mistake(explanation: "has no ] after its IPv6 address")
             }
             let literal = text[text.index(after: text.startIndex)..<end]
             guard literal.contains(":"), let address = IPAddress(String(literal)) else {
@@ -79,7 +80,7 @@ public struct WebhookURL: Hashable, Sendable {
         let digits = rest.dropFirst()
         guard rest.hasPrefix(":"), digits.utf8.count <= 5, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
             let port = Int(digits), 1...65535 ~= port
-        else { throw Mistake(explanation: "must have a port from 1 to 65535 behind the colon, or none") }
+        else { throw Mistake(explanation: "must have a port from 1 to 65535 after the colon, or no colon") }
         return (host, port)
     }
 
@@ -90,9 +91,10 @@ public struct WebhookURL: Hashable, Sendable {
         guard text.utf8.count <= 253, labels.allSatisfy({ isLabel($0) }) else {
             throw Mistake(
                 explanation:
-                    "has a host that is no host name: letters, digits and hyphens, with dots between, not at its end")
+                    "has an invalid host name: use letters, digits and hyphens, with dots between them, and no dot at the end"
+            )
         }
-        // A host whose last label is a number is an IPv4 address to some readers (WHATWG URL, "ends in a number").
+        // Some readers take a host whose last label is a number for an IPv4 address (WHATWG URL, "ends in a number").
         if let last = labels.last?.utf8, last.allSatisfy({ 0x30...0x39 ~= $0 }) || last.starts(with: "0x".utf8) {
             throw Mistake(explanation: "has a number as its host; write an IPv4 address as four decimal numbers")
         }
@@ -129,7 +131,7 @@ public struct WebhookURL: Hashable, Sendable {
 
     private static let targetMarks = Set("-._~!$&'()*+,;=:@/?".utf8)
 
-    /// The host as it stands in a URL and in the field Host.
+    /// The host as written in a URL and in the Host field.
     public var hostText: String {
         switch host {
         case .name(let name): name
@@ -137,7 +139,7 @@ public struct WebhookURL: Hashable, Sendable {
         }
     }
 
-    /// Without path and query, in which some services have a secret.
+    /// The URL without its path and query, which contain a secret for some services.
     public var origin: String {
         let isDefault = port == (scheme == .https ? 443 : 80)
         return "\(scheme.rawValue)://\(hostText)\(isDefault ? "" : ":\(port)")"

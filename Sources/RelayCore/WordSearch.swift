@@ -1,23 +1,23 @@
 import Foundation
 
-/// What somebody looks for in messages (``MessageFilter/words``): pieces between blanks, each a phrase.
+/// The words to search for in messages (``MessageFilter/words``): pieces between spaces, each of which is a phrase.
 ///
-/// One rule for all stores, that of SQLite's tokenizer unicode61 with `remove_diacritics 2`.
+/// All stores use the same rule: that of SQLite's tokenizer unicode61 with `remove_diacritics 2`.
 public struct WordSearch: Sendable {
     public struct Piece: Sendable {
-        /// As it was written.
+        /// The piece as it was written.
         public var text: String
-        /// Whether its last word is the beginning of a longer one: it ends in `*`, behind enough letters and digits.
+        /// Whether its last word is the beginning of a longer one: it ends in `*`, after enough letters and digits.
         public var isBeginning: Bool
 
-        /// At least one. They follow each other.
+        /// At least one word. They must follow each other.
         public var words: [String] { WordSearch.words(in: text) }
     }
 
-    /// At least one; all must be found.
+    /// At least one piece; all must be found.
     public let pieces: [Piece]
 
-    /// Nil where the text has no letter and no digit.
+    /// Nil if the text has no letter and no digit.
     public init?(_ text: String) {
         var beginnings = 0
         let pieces = text.unicodeScalars.prefix(WordSearch.mostCharacters)
@@ -33,7 +33,7 @@ public struct WordSearch: Sendable {
         self.pieces = pieces
     }
 
-    /// Whether every piece is in one of the texts.
+    /// Whether every piece is in at least one of the texts.
     public func finds(in texts: [String]) -> Bool {
         let texts = texts.map(WordSearch.words(in:))
         return pieces.allSatisfy { piece in
@@ -57,17 +57,17 @@ public struct WordSearch: Sendable {
 
     private static let mostCharacters = 200
     private static let mostPieces = 20
-    /// Each is costly. Further ones count as whole words.
+    /// Each beginning is costly to search for. Beyond this number, they count as whole words.
     private static let mostBeginnings = 2
 }
 
 // MARK: Words
 
 extension WordSearch {
-    /// Octets of a word that are kept; no search is as long.
+    /// The most octets of a word that are kept; no search is that long.
     private static let longestWord = 1000
 
-    /// The words of a text in their order: letters and digits, in lower case and without accents.
+    /// The words of a text in their order: runs of letters and digits, in lower case and without accents.
     public static func words(in text: String) -> [String] {
         var words: [String] = []
         var word: [UInt8] = []
@@ -97,7 +97,7 @@ extension WordSearch {
         return words
     }
 
-    /// Categories L, N and Co.
+    /// The Unicode categories L, N and Co.
     private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
@@ -107,13 +107,13 @@ extension WordSearch {
         }
     }
 
-    /// Combining marks of letters with accents. Those of other scripts tell letters apart.
+    /// Combining marks of accented letters. Those of other scripts distinguish letters, so they are kept.
     private static func isAccent(_ scalar: Unicode.Scalar) -> Bool { 0x300...0x36F ~= scalar.value }
 
     private static func folded(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
         let parts = String(scalar).decomposedStringWithCanonicalMapping.unicodeScalars
         let base = parts.dropFirst().allSatisfy(isAccent) ? parts.first ?? scalar : scalar
-        // By way of the upper case, so that a final sigma is one as any other.
+        // By way of the upper case, so that a final sigma becomes a normal one.
         let upper = single(base.properties.uppercaseMapping) ?? base
         return upper.properties.lowercaseMapping.unicodeScalars.first ?? upper
     }

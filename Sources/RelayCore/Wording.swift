@@ -1,8 +1,8 @@
-// How what people read is worded, the same in commands and on the operator's page.
+// How texts for people are worded, the same in commands and on the operator's page.
 
-/// `text` without what a terminal or a page would obey: names, subjects and reasons may come from anybody.
+/// `text` without characters that would control a terminal or a page: names, subjects and reasons may come from anyone.
 package func printable(_ text: String) -> String {
-    // Nearly all of it is printable ASCII, which needs no tables.
+    // Nearly all text is printable ASCII, which needs no table look-up.
     if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
     guard text.unicodeScalars.contains(where: isUnprintable) else { return text }
     var scalars = String.UnicodeScalarView()
@@ -18,7 +18,7 @@ private func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
     }
 }
 
-/// `3 d`, `5 h`, `12 min`, `40 s`: the largest unit only.
+/// A duration in its largest unit only: `3 d`, `5 h`, `12 min`, `40 s`.
 package func approximate(_ duration: Duration) -> String {
     let seconds = max(0, duration.components.seconds)
     switch seconds {
@@ -29,16 +29,16 @@ package func approximate(_ duration: Duration) -> String {
     }
 }
 
-/// `5 msgs`, `1 msg`.
+/// A number with its noun: `5 msgs`, `1 msg`.
 package func counted(_ number: Int, _ one: String, _ many: String) -> String { "\(number) \(number == 1 ? one : many)" }
 
-/// To the second, for tables: `2026-11-24 14:33:17`.
+/// A time to the second, for tables: `2026-11-24 14:33:17`.
 package func brief(_ time: Timestamp?) -> String {
     guard let time else { return "-" }
     return String(time.rfc3339.prefix(19)).split(separator: "T").joined(separator: " ")
 }
 
-/// `12,345`.
+/// A number with separators: `12,345`.
 package func grouped(_ number: Int) -> String {
     let digits = String(number)
     return digits.enumerated().map { index, digit in
@@ -51,7 +51,7 @@ package func decimal(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
 }
 
-/// `2.1 %`, `0.05 %`; `-` for what is not known.
+/// A percentage: `2.1 %`, `0.05 %`; `-` if it is not known.
 package func percent(_ rate: Double?) -> String {
     guard let rate else { return "-" }
     let hundredths = (rate * 10_000).rounded() / 100
