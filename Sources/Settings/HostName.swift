@@ -5,8 +5,8 @@
 #endif
 
 enum HostName {
-    /// What `gethostname` says, with its domain or without, as the machine is set up. No look-up: at boot the DNS may not
-    /// answer yet, and the relay must start all the same.
+    /// The result of `gethostname`, with or without a domain, depending on the machine. There is no look-up: at boot
+    /// the DNS may not answer yet, and the relay must start anyway.
     static func ofThisMachine() -> String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
@@ -14,8 +14,9 @@ enum HostName {
         return isValid(name) ? name : "localhost"
     }
 
-    /// Letters, digits and inner hyphens in labels of up to 63, 253 in all (RFC 1123 section 2.1): what may stand in a
-    /// greeting. The last label is not a number, else it would be an address gone wrong.
+    /// Labels of up to 63 letters, digits and inner hyphens, 253 characters in total (RFC 1123 section 2.1): the form
+    /// that may be used in a greeting. The last label is not a number, because then the text is probably a mistyped
+    /// address.
     static func isValid(_ text: String) -> Bool {
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
         guard text.utf8.count <= 253, labels.allSatisfy(isLabel), let last = labels.last else { return false }

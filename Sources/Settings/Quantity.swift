@@ -1,11 +1,11 @@
-/// A number and the unit behind it: `30s`, `5 min`, `28 MiB`.
+/// A number and the unit after it: `30s`, `5 min`, `28 MiB`.
 struct Quantity {
     let number: Int64
-    /// In lower case; empty when there is none.
+    /// The unit in lower case; empty if there is none.
     let unit: String
 
-    /// Nil unless `text` is up to 15 digits, blanks or none, and letters or none. With 15 digits no unit overflows 64 bits
-    /// unnoticed: the callers multiply with a check.
+    /// Nil unless `text` has up to 15 digits, optional spaces, and optional letters. The callers check for overflow
+    /// when they multiply; 15 digits keep the number itself within 64 bits.
     init?(_ text: String) {
         let digits = text.utf8.prefix(while: isDigit)
         let unit = text.utf8.dropFirst(digits.count).drop { $0 == UInt8(ascii: " ") }
@@ -32,8 +32,8 @@ extension Duration {
         (["ms"], 1),
     ]
 
-    /// Reads `1500ms`, `30s`, `5m` or `5 min`, `1h`, `7d`: whole numbers with their unit, which is never left to guess.
-    /// Serves the settings and the command line.
+    /// Reads `1500ms`, `30s`, `5m` or `5 min`, `1h`, `7d`: whole numbers with their unit, which is required. Used for
+    /// the settings and the command line.
     public init?(written text: String) {
         guard let quantity = Quantity(text),
             let unit = Duration.unitsInMilliseconds.first(where: { $0.names.contains(quantity.unit) }),
@@ -42,7 +42,7 @@ extension Duration {
         self = .milliseconds(milliseconds)
     }
 
-    /// In the largest unit that leaves a whole number; parts of a millisecond are cut off.
+    /// The duration in the largest unit that gives a whole number. Parts of a millisecond are cut off.
     public var written: String {
         let milliseconds = components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
         guard milliseconds != 0 else { return "0s" }
@@ -53,13 +53,13 @@ extension Duration {
     }
 }
 
-/// A number of octets as people write it.
+/// A number of octets, as people write it.
 public enum ByteSize {
     private static let units: [(name: String, factor: Int64)] = [
         ("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("KiB", 1 << 10), ("kB", 1000),
     ]
 
-    /// Reads `28 MiB`, `10 MB`, `512KiB`, `65536`. Nil for anything else, `28M` included: it could mean either.
+    /// Reads `28 MiB`, `10 MB`, `512KiB`, `65536`. Nil for anything else, including `28M`, which is ambiguous.
     public static func parse(_ text: String) -> Int? {
         guard let quantity = Quantity(text) else { return nil }
         if quantity.unit.isEmpty || quantity.unit == "b" { return Int(quantity.number) }
@@ -67,7 +67,7 @@ public enum ByteSize {
         return quantity.times(unit.factor).map(Int.init)
     }
 
-    /// In the largest unit that leaves a whole number.
+    /// The size in the largest unit that gives a whole number.
     public static func write(_ size: Int) -> String {
         for unit in units where size != 0 && Int64(size) % unit.factor == 0 {
             return "\(Int64(size) / unit.factor) \(unit.name)"

@@ -8,22 +8,24 @@ import RelayCore
 #endif
 
 extension RelaySettings {
-    /// Where the settings are when nothing says otherwise.
+    /// The settings file if nothing else is specified.
     public static let defaultFile = "/etc/hiveku-relay/relay.yaml"
 
-    /// The file to load: what `--config` names, else what `HIVEKU_RELAY_CONFIG` names, else ``defaultFile`` if there is one.
+    /// The file to load: the one that `--config` names, else the one that `HIVEKU_RELAY_CONFIG` names, else
+    /// ``defaultFile`` if it exists.
     public static func file(option: String?, environment: [String: String]) -> String? {
         if let option { return option }
         if let named = environment[configurationVariable], !named.isEmpty { return named }
-        // A file that is there but may not be read is a mistake to be told, not a missing file.
+        // A file that exists but can't be read is a mistake to report, not a missing file.
         let isAbsent = access(defaultFile, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)
         return isAbsent ? nil : defaultFile
     }
 
-    /// Loads the settings: the environment counts before the file, the file before `defaults`.
+    /// Loads the settings. The environment takes precedence over the file, and the file over `defaults`.
     ///
-    /// - Parameter offersPostgreSQL: whether this build has the store for it; without, a database of that kind is a mistake.
-    /// - Throws: ``SettingsErrors`` with every mistake there is.
+    /// - Parameter offersPostgreSQL: whether this build has the PostgreSQL store. Without it, a PostgreSQL database is
+    ///   a mistake.
+    /// - Throws: ``SettingsErrors`` with all mistakes.
     public static func load(
         file: String?, environment: [String: String], defaults: RelaySettings = RelaySettings(),
         offersPostgreSQL: Bool = true
@@ -50,7 +52,7 @@ extension RelaySettings {
         var settings = defaults
         for setting in reference {
             guard let items = reader.items(of: setting) else { continue }
-            // Objections have been noted with their places already.
+            // The mistakes have been recorded with their places already.
             _ = setting.assign(&settings, items)
         }
         let known = document.mistakes + variables.mistakes
@@ -65,7 +67,7 @@ extension RelaySettings {
         return settings
     }
 
-    /// Whether a setting that is not at its default was read from the file: the environment counts before it.
+    /// Whether a setting that differs from its default was read from the file: the environment takes precedence.
     public static func isFromFile(_ name: String, _ environment: [String: String]) -> Bool {
         guard let setting = setting(named: name) else { return false }
         return environment[setting.environmentVariable] == nil
@@ -83,7 +85,7 @@ struct EnvironmentSettings {
     private var names: Set<String> = []
 
     init(_ environment: [String: String]) {
-        // Nothing of the process's other variables is of interest, and some are secret.
+        // The process's other variables are not needed, and some are secret.
         let own = environment.filter { $0.key.hasPrefix(Setting.environmentPrefix) }
         provider = EnvironmentVariablesProvider(environmentVariables: own).prefixKeys(with: ["hiveku", "relay"])
         let reader = ConfigReader(provider: provider)
@@ -94,7 +96,7 @@ struct EnvironmentSettings {
                 let near = Spelling.nearest(
                     to: variable.lowercased(), among: settings.keys.map { $0.lowercased() }.sorted())
                 let advice = near.map { "did you mean \($0.uppercased())?" } ?? "unset it"
-                mistakes.append(SettingsMistake(.environment(legible(variable)), nil, "is no setting; \(advice)"))
+                mistakes.append(SettingsMistake(.environment(legible(variable)), nil, "is not a setting; \(advice)"))
                 continue
             }
             names.insert(setting.name)
@@ -113,15 +115,15 @@ struct EnvironmentSettings {
 }
 
 extension SettingsDocument {
-    /// What the file holds, for swift-configuration. Values stay text: what they stand for is the settings' business, the same
-    /// for file and environment.
+    /// The content of the file, for swift-configuration. Values stay text: each setting interprets them, in the same
+    /// way for file and environment.
     var provider: InMemoryProvider {
         var contents: [AbsoluteConfigKey: ConfigValue] = [:]
         for (name, written) in values {
             let isList = RelaySettings.setting(named: name)?.isList == true
             contents[AbsoluteConfigKey(ConfigKey(name))] = ConfigValue(
                 isList ? .stringArray(written.items) : .string(written.items.first ?? ""),
-                // A log of the access to settings, which swift-configuration can write, is without secrets.
+                // swift-configuration can log the access to settings. That log then contains no secrets.
                 isSecret: RelaySettings.setting(named: name)?.mayHoldSecret == true)
         }
         return InMemoryProvider(name: "file", values: contents)
@@ -129,21 +131,21 @@ extension SettingsDocument {
 }
 
 extension ConfigReader {
-    /// What is written for a setting; nil if nothing is.
+    /// The text that is written for a setting; nil if there is none.
     fileprivate func items(of setting: Setting) -> [String]? {
         guard setting.isList else {
             return string(forKey: ConfigKey(setting.name), isSecret: setting.mayHoldSecret).map { [$0] }
         }
-        // An empty variable comes as one empty item.
+        // An empty variable is read as one empty item.
         return stringArray(forKey: ConfigKey(setting.name)).map { $0 == [""] ? [] : $0 }
     }
 }
 
-/// Settings that are right each by itself, but not together.
+/// Settings that are correct separately, but not together.
 private struct Contradiction {
-    /// The first of them that is set takes the blame.
+    /// The names of the settings. The first one that is set gets the error.
     let names: [String]
-    /// What is wrong with the one to blame; nil if all is well.
+    /// What is wrong with the setting that gets the error; nil if nothing is wrong.
     let problem: @Sendable (RelaySettings, _ blamed: String) -> String?
 
     func mistake(in settings: RelaySettings, _ place: (String) -> SettingsMistake.Place?) -> SettingsMistake? {
@@ -154,13 +156,13 @@ private struct Contradiction {
         return nil
     }
 
-    /// PROXY headers are taken from named load balancers only: anybody else could claim any address by one.
+    /// PROXY headers are accepted only from named load balancers: any other client could claim any address with one.
     private static func missingProxyNetworks(
         _ settings: RelaySettings, for listener: (some CustomStringConvertible)?, in name: String, _ blamed: String
     ) -> String? {
         guard settings.proxyNetworks.isEmpty, let listener else { return nil }
         return blamed == name
-            ? "has \(listener), but proxy_networks names no load balancer: set it to the addresses of yours"
+            ? "has \(listener), but proxy_networks is empty: set it to your load balancer's addresses"
             : "must name the load balancers for \(listener) in \(name)"
     }
 
@@ -174,8 +176,8 @@ private struct Contradiction {
         Contradiction(names: ["database_replica", "database"]) { settings, blamed in
             guard settings.databaseReplica == .required, settings.database.file != nil else { return nil }
             return blamed == "database"
-                ? "is an SQLite database, which has no standby, but database_replica is required: leave that out"
-                : "asks for a standby, which an SQLite database has not: set database to postgresql://…, or leave this out"
+                ? "is an SQLite database, which has no standby, but database_replica is required: remove that setting"
+                : "requires a standby, which an SQLite database does not have: set database to postgresql://…, or remove this setting"
         },
         Contradiction(names: ["delivery.retry_max", "delivery.retry_first"]) { settings, blamed in
             let (first, maximum) = (settings.delivery.retryFirst, settings.delivery.retryMaximum)
@@ -204,7 +206,8 @@ private struct Contradiction {
                 guard places.insert("\(host):\(port)").inserted else { return "lists \(host) with port \(port) twice" }
             }
             for case .address(_, let host, let port, _) in settings.listen where places.contains("\(host):\(port)") {
-                return "lists \(host) with port \(port), which \(blamed == "listen" ? "http.listen" : "listen") has too"
+                return
+                    "lists \(host) with port \(port), which \(blamed == "listen" ? "http.listen" : "listen") also has"
             }
             return nil
         },
@@ -213,8 +216,8 @@ private struct Contradiction {
             for case .address(.http, let host, let port, _) in settings.http.listen
             where !RelaySettings.HTTP.Listener.isLoopback(host) {
                 return
-                    "has http://\(host.contains(":") ? "[\(host)]" : host):\(port), where keys would cross the network "
-                    + "readable: write https://, or name the reverse proxies in http.trusted_proxies"
+                    "has http://\(host.contains(":") ? "[\(host)]" : host):\(port), where keys would be "
+                    + "readable on the network: write https://, or name the reverse proxies in http.trusted_proxies"
             }
             return nil
         },
@@ -223,16 +226,16 @@ private struct Contradiction {
             guard (blamed == "feedback.region" ? settings.feedback.region : settings.feedback.endpoint) != nil else {
                 return nil
             }
-            return "says where a queue is, but feedback.queue_url names none: set it, or leave this out"
+            return "belongs to a queue, but feedback.queue_url is not set: set it, or remove this setting"
         },
         Contradiction(names: ["bounces.for_events"]) { settings, _ in
             guard settings.bounces.forEvents, settings.bounces.from == nil else { return nil }
-            return "asks for reports to senders, but bounces.from does not say from whom: set it, or leave this out"
+            return "asks for reports to senders, but bounces.from is not set: set it, or remove this setting"
         },
         Contradiction(names: ["feedback.queue_url"]) { settings, _ in
             guard let url = settings.feedback.queueURL, settings.feedbackRegion == nil else { return nil }
             return
-                "does not tell the region of the queue, and neither feedback.region nor ses.region is set: \(echo(url))"
+                "does not contain the region of the queue, and neither feedback.region nor ses.region is set: \(echo(url))"
         },
         Contradiction(names: ["listen", "proxy_networks"]) { settings, blamed in
             missingProxyNetworks(settings, for: settings.listen.first(where: \.takesProxyHeader), in: "listen", blamed)
@@ -245,7 +248,7 @@ private struct Contradiction {
 }
 
 extension SettingsMistake {
-    /// The file's first, by line; then the environment's.
+    /// Mistakes in the file come first, by line; then those in the environment.
     fileprivate static func isBefore(_ a: SettingsMistake, _ b: SettingsMistake) -> Bool {
         switch (a.place, b.place) {
         case (.file(_, let lineA, let columnA), .file(_, let lineB, let columnB)):

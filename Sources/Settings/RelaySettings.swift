@@ -1,17 +1,17 @@
 import InternetMessage
 import RelayCore
 
-/// Everything that an operator can set. The initial values are the defaults; ``reference`` derives their text from here.
+/// All settings. The initial values are the defaults; ``reference`` derives their texts from here.
 public struct RelaySettings: Sendable, Equatable {
-    /// The relay's own name: in the greeting and in the trace field.
+    /// The relay's own name, used in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()
-    /// Of an SQLite database, large bodies go to a directory beside it.
+    /// For an SQLite database, large bodies go into a directory beside it.
     public var database = DatabaseLocation.sqlite(standardDirectory + "/relay.db")
     public var databaseReplica = DatabaseReplica.none
     public var listen: [Listener] = [
         .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
     ]
-    /// Load balancers whose PROXY headers are taken.
+    /// Load balancers whose PROXY headers are accepted.
     public var proxyNetworks: [NetworkBlock] = []
     public var http = HTTP()
     public var tls = TLS()
@@ -27,13 +27,13 @@ public struct RelaySettings: Sendable, Equatable {
     public var metrics = Metrics()
     public var admin = Admin()
 
-    /// The defaults.
+    /// Makes the defaults.
     public init() {}
 
     private static let standardDirectory = "/var/lib/hiveku-relay"
 
-    /// The directory that the relay may write to, and whose owner is the relay's user: that of the database's file, else the one that
-    /// the file has by default.
+    /// The directory that the relay may write to, and whose owner is the relay's user. It is the directory of the
+    /// database's file, or of the default file if the database is on a server.
     public var stateDirectory: String {
         guard let file = database.file else { return RelaySettings.standardDirectory }
         guard let end = file.lastIndex(of: "/") else { return "." }
@@ -42,21 +42,21 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// Whether a database server must have a synchronous standby.
     public enum DatabaseReplica: String, CaseIterable, Hashable, Sendable {
-        /// It need not: mail is acknowledged once the primary has it, and a standby if there is one that commits wait for.
+        /// Not required: mail is acknowledged once the primary has it, and also the standby if commits wait for one.
         case none
-        /// Without one, no mail is acknowledged.
+        /// Required: without one, no mail is acknowledged.
         case required
     }
 
-    /// A place to listen at. Port 0 takes any free port.
+    /// A place to listen on. Port 0 means any free port.
     public enum Listener: Hashable, Sendable {
         /// `proxy`: each connection must begin with a PROXY header.
         case address(Security, host: String, port: Int, proxy: Bool = false)
-        /// The sockets that systemd bound and passed on, told apart by their names: the schemes of listeners, such as `smtps` and
-        /// `smtp+proxy`.
+        /// The sockets that systemd has bound and passed on. Their names distinguish them: the schemes of listeners,
+        /// such as `smtps` and `smtp+proxy`.
         case inheritedSockets
 
-        /// Whether each connection must begin with a PROXY header. Of inherited sockets, their names say so.
+        /// Whether each connection must begin with a PROXY header. For inherited sockets, their names decide.
         public var takesProxyHeader: Bool {
             if case .address(_, _, _, let proxy) = self { proxy } else { false }
         }
@@ -71,42 +71,42 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// The HTTP API.
     public struct HTTP: Hashable, Sendable {
-        /// None: the HTTP API is off.
+        /// If empty, the HTTP API is off.
         public var listen: [Listener] = []
-        /// Networks that may speak HTTP in the clear, and whose `X-Forwarded-For` is believed.
+        /// Networks that may use HTTP without TLS, and whose `X-Forwarded-For` is trusted.
         public var trustedProxies: [NetworkBlock] = []
 
-        /// A place to listen at. Port 0 takes any free port.
+        /// A place to listen on. Port 0 means any free port.
         public enum Listener: Hashable, Sendable {
             /// `proxy`: each connection must begin with a PROXY header.
             case address(Security, host: String, port: Int, proxy: Bool = false)
-            /// The file of a Unix socket, which takes HTTP in the clear.
+            /// The file of a Unix socket, which accepts HTTP without TLS.
             case unix(path: String)
-            /// The sockets that systemd bound and passed on, told apart by their names: the schemes of listeners, such as `https`
-            /// and `https+proxy`.
+            /// The sockets that systemd has bound and passed on. Their names distinguish them: the schemes of
+            /// listeners, such as `https` and `https+proxy`.
             case inheritedSockets
 
-            /// Whether each connection must begin with a PROXY header. Of inherited sockets, their names say so.
+            /// Whether each connection must begin with a PROXY header. For inherited sockets, their names decide.
             public var takesProxyHeader: Bool {
                 if case .address(_, _, _, let proxy) = self { proxy } else { false }
             }
 
             public enum Security: String, CaseIterable, Hashable, Sendable {
                 case https
-                /// In the clear.
+                /// Without TLS.
                 case http
             }
         }
     }
 
-    /// Certificates and keys belong together by their order; several, for RSA beside ECDSA.
+    /// Certificates and keys are matched by their order. There can be several, to offer both RSA and ECDSA.
     public struct TLS: Hashable, Sendable {
         /// Paths of PEM files, each a certificate with its chain.
         public var certificates: [String] = []
         /// Paths of PEM files.
         public var privateKeys: [String] = []
         public var minimumVersion = Version.tls12
-        /// Which cipher suites of TLS 1.2 are taken.
+        /// Which TLS 1.2 cipher suites are allowed.
         public var compatibility = Compatibility.modern
 
         public enum Version: String, CaseIterable, Hashable, Sendable {
@@ -115,38 +115,39 @@ public struct RelaySettings: Sendable, Equatable {
         }
 
         public enum Compatibility: String, CaseIterable, Hashable, Sendable {
-            /// With forward secrecy and authenticated encryption only.
+            /// Only suites with forward secrecy and authenticated encryption.
             case modern
-            /// CBC and RSA key exchange too.
+            /// CBC and RSA key exchange as well.
             case oldDevices = "old-devices"
         }
     }
 
-    /// What clients are held to.
+    /// The limits and rules for clients.
     public struct Submission: Hashable, Sendable {
-        /// Octets. In base64 this makes 39.1 MB of the 40 MB that SES takes, with room for the fields that are added.
+        /// In octets. In base64 this makes 39.1 MB of the 40 MB that SES accepts, which leaves room for the added
+        /// fields.
         public var maximumMessageSize = 28 << 20
-        /// Of one message. RFC 5321 section 4.5.3.1.8 asks for at least 100.
+        /// The most recipients of one message. RFC 5321 section 4.5.3.1.8 requires at least 100.
         public var maximumRecipients = 100
         public var maximumConnections = 1000
         public var maximumConnectionsPerClient = 100
-        /// Between two commands. RFC 5321 section 4.5.3.2.7 asks for at least 5 minutes.
+        /// The longest time between two commands. RFC 5321 section 4.5.3.2.7 requires at least 5 minutes.
         public var idleTimeout = Duration.seconds(300)
-        /// From connecting until authenticated.
+        /// The longest time from connecting to authentication.
         public var authenticationTimeout = Duration.seconds(60)
-        /// How long the reply to DATA may be held back to keep a key to its rate.
+        /// How long the reply to DATA may be delayed to keep a key within its rate.
         public var maximumRateDelay = Duration.seconds(5)
         /// Clients that may authenticate without TLS.
         public var plaintextAuthenticationNetworks: [NetworkBlock] = []
         public var longLines = LongLines.fold
-        /// Endings of attached files' names, without dot, in lower case.
+        /// Extensions of attached files' names, without the dot, in lower case.
         public var refusedAttachments = AttachmentEndings.refusedBySES
         /// Whether a Received field is added.
         public var receivedHeader = true
-        /// Whether a message that a client sends again within a day is queued once.
+        /// Whether a message that a client sends again within a day is queued only once.
         public var detectsRepeats = true
 
-        /// What becomes of lines over 998 octets.
+        /// What to do with lines over 998 octets.
         public enum LongLines: String, CaseIterable, Hashable, Sendable {
             case fold, refuse
         }
@@ -154,45 +155,45 @@ public struct RelaySettings: Sendable, Equatable {
 
     public struct SES: Hashable, Sendable {
         public var region: String?
-        /// A URL in place of the region's own, without a slash at its end.
+        /// A URL that replaces the region's own, without a trailing slash.
         public var endpoint: String?
         public var configurationSet: String?
         public var maximumSendRate = SendRate.automatic
-        /// Calls to SES at the same time.
+        /// The most simultaneous calls to SES.
         public var concurrency = 10
-        /// Path of a file in the form of `~/.aws/credentials`.
+        /// The path of a file in the form of `~/.aws/credentials`.
         public var credentialsFile: String?
         /// The profile in that file.
         public var profile: String?
 
         public enum SendRate: Hashable, Sendable {
-            /// What the account's quota says.
+            /// The rate of the account's quota.
             case automatic
             /// Emails per second.
             case fixed(Double)
         }
     }
 
-    /// Where SES tells what became of messages.
+    /// The queue with SES's events about messages.
     public struct Feedback: Hashable, Sendable {
-        /// Of an SQS queue; nil: nothing is heard of what became of live messages.
+        /// The URL of an SQS queue; nil: the relay gets no events about live messages.
         public var queueURL: String?
-        /// Nil: the one in ``queueURL``, else that of SES.
+        /// Nil: the region in ``queueURL``, or else that of SES.
         public var region: String?
-        /// A URL in place of the queue's own, without a slash at its end.
+        /// A URL that replaces the queue's own, without a trailing slash.
         public var endpoint: String?
     }
 
-    /// What the senders of messages are told by mail.
+    /// What senders are told by mail.
     public struct Bounces: Hashable, Sendable {
-        /// From whom reports are; nil: there are none.
+        /// The sender of reports; nil: there are no reports.
         public var from: AddrSpec?
-        /// Whether there are reports of what SES tells, too.
+        /// Whether events from SES are also reported.
         public var forEvents = false
     }
 
     public struct Delivery: Hashable, Sendable {
-        /// The pause before the second attempt; it doubles with each further one.
+        /// The pause before the second attempt. It doubles with each further attempt.
         public var retryFirst = Duration.seconds(30)
         /// The longest pause.
         public var retryMaximum = Duration.seconds(3600)
@@ -214,15 +215,15 @@ public struct RelaySettings: Sendable, Equatable {
     }
 
     public struct Webhooks: Hashable, Sendable {
-        /// Networks that webhooks may reach although they are not public, there without TLS too.
+        /// Networks that webhooks may reach although they are not public. In them TLS is not required.
         public var privateNetworks: [NetworkBlock] = []
     }
 
     public struct Metrics: Hashable, Sendable {
-        /// Nil: metrics are not to be had.
+        /// Nil: there are no metrics.
         public var listen: Listener?
 
-        /// On this machine only: what is told there is told to everyone who asks. Port 0 takes any free port.
+        /// Only on this machine: any client that connects gets the metrics. Port 0 means any free port.
         public enum Listener: Hashable, Sendable {
             case loopback(IPAddress, port: Int)
             case unix(path: String)
@@ -234,40 +235,40 @@ public struct RelaySettings: Sendable, Equatable {
         /// Nil: there is no page.
         public var listen: Listener?
 
-        /// On this machine only: who is elsewhere comes through ssh. Port 0 takes any free port.
+        /// Only on this machine: users of other machines connect through ssh. Port 0 means any free port.
         public enum Listener: Hashable, Sendable {
             case loopback(IPAddress, port: Int)
             case unix(path: String)
         }
     }
 
-    /// What `serve --demo` runs with: unprivileged ports on the loopback address, and everything it keeps in `directory`.
+    /// The settings of `serve --demo`: unprivileged ports on the loopback address, and all data in `directory`.
     public static func demo(directory: String) -> RelaySettings {
         var settings = RelaySettings()
         settings.hostname = "localhost"
         settings.database = .sqlite(directory + "/relay.db")
-        // Nothing but test mail comes here, and it may be tried out on a small disk.
+        // The demo receives only test mail, and may run on a small disk.
         settings.storage = StoragePolicy(reserve: 16 << 20, reserveTest: 16 << 20, simulatedSize: 256 << 20)
         settings.listen = [
             .address(.startTLS, host: "127.0.0.1", port: 2587), .address(.implicitTLS, host: "127.0.0.1", port: 2465),
         ]
         settings.http.listen = [.address(.http, host: "127.0.0.1", port: 2580)]
         settings.admin.listen = IPAddress("127.0.0.1").map { .loopback($0, port: 2581) }
-        // A receiver that is being written runs on the same machine.
+        // A receiver that is under development runs on the same machine.
         settings.webhooks.privateNetworks = ["127.0.0.0/8", "::1/128"].compactMap { try? NetworkBlock($0) }
         return settings
     }
 }
 
 extension RelaySettings {
-    /// The region of the queue: what is set, else the one in the URL (`https://sqs.<region>.amazonaws.com/…`), else that of SES. Nil where
-    /// there is no queue.
+    /// The region of the queue: the one that is set, else the one in the URL (`https://sqs.<region>.amazonaws.com/…`),
+    /// else that of SES. Nil if there is no queue.
     public var feedbackRegion: String? {
         guard let url = feedback.queueURL else { return nil }
         return feedback.region ?? Self.region(inQueueURL: url) ?? ses.region
     }
 
-    /// Also in China (`amazonaws.com.cn`) and with FIPS.
+    /// Also handles China (`amazonaws.com.cn`) and FIPS endpoints.
     private static func region(inQueueURL url: String) -> String? {
         let host = url.split(separator: "/").dropFirst().first ?? ""
         let labels = host.lowercased().split(separator: ".")
@@ -279,7 +280,7 @@ extension RelaySettings {
 }
 
 extension RelaySettings.Listener: CustomStringConvertible {
-    /// As it is written in the settings.
+    /// The text in the settings.
     public var description: String {
         switch self {
         case .address(let security, let host, let port, let proxy):
@@ -290,7 +291,7 @@ extension RelaySettings.Listener: CustomStringConvertible {
 }
 
 extension RelaySettings.HTTP.Listener: CustomStringConvertible {
-    /// As it is written in the settings.
+    /// The text in the settings.
     public var description: String {
         switch self {
         case .address(let security, let host, let port, let proxy):
@@ -301,9 +302,9 @@ extension RelaySettings.HTTP.Listener: CustomStringConvertible {
     }
 }
 
-/// How listeners at an address are written: `smtp+proxy://0.0.0.0:587`.
+/// The text of listeners with an address: `smtp+proxy://0.0.0.0:587`.
 enum ListenerText {
-    /// Behind a scheme: each connection must begin with a PROXY header.
+    /// The suffix of a scheme for listeners where each connection must begin with a PROXY header.
     static let proxySuffix = "+proxy"
 
     static func write(_ scheme: String, _ host: String, _ port: Int, proxy: Bool) -> String {
@@ -312,7 +313,7 @@ enum ListenerText {
 }
 
 extension RelaySettings.Metrics.Listener: CustomStringConvertible {
-    /// As it is written in the settings.
+    /// The text in the settings.
     public var description: String {
         switch self {
         case .loopback(let address, let port): "\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)"
@@ -322,7 +323,7 @@ extension RelaySettings.Metrics.Listener: CustomStringConvertible {
 }
 
 extension RelaySettings.Admin.Listener: CustomStringConvertible {
-    /// As it is written in the settings.
+    /// The text in the settings.
     public var description: String {
         switch self {
         case .loopback(let address, let port): "http://\(address.isIPv4 ? "\(address)" : "[\(address)]"):\(port)"

@@ -1,27 +1,27 @@
-/// A row of the reference: one setting, with everything that is said and asked of it.
+/// A row of the reference: one setting, with its description, its validation and its names.
 ///
 /// Validation, defaults, names in file and environment, and the documentation all come from these rows.
 public struct Setting: Sendable {
     /// The dotted name, such as `submission.max_recipients`.
     public let name: String
-    /// What it may be set to, in words.
+    /// The values that it accepts, in words.
     public let type: String
-    /// The default as it would stand in the file, or in words where it can't.
+    /// The default as it is written in the file, or in words if it can't be written.
     public let defaultText: String
     public let description: String
-    /// Whether it holds a list: in the environment its items are separated by commas.
+    /// Whether it is a list. In the environment, commas separate its items.
     public let isList: Bool
-    /// Whether nothing stands for the default, since that can't be written down.
+    /// Whether an empty value stands for the default, because the default can't be written.
     public let acceptsEmpty: Bool
-    /// Whether a relay that runs goes on with what it began with.
+    /// Whether a running relay keeps the value that it started with.
     public let needsRestart: Bool
-    /// Whether a password may be part of it, so that nothing repeats it.
+    /// Whether it may contain a password, so that no message repeats it.
     public let mayHoldSecret: Bool
-    /// Whether two settings differ in it.
+    /// Whether the setting differs between two sets of settings.
     let differs: @Sendable (RelaySettings, RelaySettings) -> Bool
-    /// Takes it over from one into another.
+    /// Copies the setting from one set of settings into another.
     let copy: @Sendable (_ from: RelaySettings, _ to: inout RelaySettings) -> Void
-    /// Sets it from what is written, or tells what is wrong with which item and sets nothing.
+    /// Sets it from the written text, or reports which item is wrong and why, and sets nothing.
     let assign: @Sendable (inout RelaySettings, [String]) -> [ItemProblem]
 
     struct ItemProblem {
@@ -29,7 +29,7 @@ public struct Setting: Sendable {
         var problem: String
     }
 
-    /// A setting of one value. `unwritten` says the default in words where it can't be written down.
+    /// A setting with one value. `unwritten` describes the default in words if it can't be written.
     init<Value: Equatable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
         unwritten: String? = nil, needsRestart: Bool = false, mayHoldSecret: Bool = false, _ description: String
@@ -56,7 +56,7 @@ public struct Setting: Sendable {
         }
     }
 
-    /// A setting of several values; `counts` of them, no two the same if `isDistinct`.
+    /// A setting with several values: the number of them must be in `counts`, and no two may be equal if `isDistinct`.
     init<Value: Hashable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, [Value]> & Sendable, listOf kind: ValueKind<Value>,
         _ counts: ClosedRange<Int>, isDistinct: Bool, needsRestart: Bool = false, _ description: String
@@ -102,10 +102,10 @@ public struct Setting: Sendable {
 
     static let environmentPrefix = "HIVEKU_RELAY_"
 
-    /// The part before the last dot; nil for a setting at the top.
+    /// The part before the last dot; nil for a setting at the top level.
     var section: String? { name.lastIndex(of: ".").map { String(name[..<$0]) } }
 
-    /// The part behind the last dot.
+    /// The part after the last dot.
     var key: String { name.split(separator: ".").last.map(String.init) ?? name }
 }
 

@@ -1,16 +1,16 @@
 import RelayCore
 import Yams
 
-/// A settings file taken apart: what is written for which setting, where, and the mistakes in its form and names.
+/// A parsed settings file: the text of each setting with its place, and the mistakes in form and names.
 ///
-/// It works on Yams' nodes, since they know their lines; swift-configuration's YAML provider neither knows lines nor
-/// tells of names that nobody asks for.
+/// It works on Yams' nodes, because they have line numbers. swift-configuration's YAML provider has none, and does not
+/// report names that no setting has.
 struct SettingsDocument {
     struct Written {
         var items: [String]
-        /// Where the name stands.
+        /// The place of the name.
         var place: SettingsMistake.Place
-        /// Where each item of a list stands.
+        /// The place of each item of a list.
         var itemPlaces: [SettingsMistake.Place] = []
 
         func place(ofItem index: Int) -> SettingsMistake.Place {
@@ -23,7 +23,7 @@ struct SettingsDocument {
     private let file: String
     private let namesInFile: YAMLText.RenamedKeys
 
-    /// - Parameter file: the name that messages give it.
+    /// - Parameter file: the name of the file in messages.
     init(_ text: String, file: String) {
         self.file = file
         do throws(SettingsMistake) {
@@ -31,7 +31,7 @@ struct SettingsDocument {
             namesInFile = document.renamedKeys
             guard let root = document.root, !isNull(root) else { return }
             guard case .mapping(let mapping) = root else {
-                note(root.mark, nil, "must hold settings, each as \"name: value\"")
+                note(root.mark, nil, "must contain settings, each as \"name: value\"")
                 return
             }
             read(mapping, section: nil)
@@ -45,7 +45,7 @@ struct SettingsDocument {
         var firstLines: [String: Int] = [:]
         for (keyNode, value) in mapping {
             guard case .scalar(let key) = keyNode else {
-                note(keyNode.mark, section, "must hold settings, each as \"name: value\"")
+                note(keyNode.mark, section, "must contain settings, each as \"name: value\"")
                 continue
             }
             let written = key.mark.flatMap { namesInFile[YAMLText.Position($0)] } ?? key.string
@@ -53,7 +53,7 @@ struct SettingsDocument {
             let first = firstLines[name]
             firstLines[name] = first ?? key.mark?.line ?? 0
             if let first {
-                note(key.mark, legible(name), "stands in line \(first) already; keep one of them")
+                note(key.mark, legible(name), "is already in line \(first); keep one of them")
             }
             if section == nil, RelaySettings.sections.contains(name) {
                 readSection(name, value, key.mark)
@@ -75,13 +75,13 @@ struct SettingsDocument {
         }
     }
 
-    /// Takes the value's text; what it stands for is the setting's business, which is asked here only for its objections.
+    /// Takes the value's text. The setting interprets it later; here it is only asked for its objections.
     private mutating func read(_ value: Node, of setting: Setting, _ mark: Mark?) -> Written? {
         var written = Written(items: [], place: place(mark))
         switch value {
         case .scalar where isNull(value):
             guard setting.acceptsEmpty else {
-                note(mark, setting.name, "must be \(setting.type), not empty; without the line the default holds")
+                note(mark, setting.name, "must be \(setting.type), not empty; without the line the default applies")
                 return nil
             }
             written.items = setting.isList ? [] : [""]
@@ -113,11 +113,11 @@ struct SettingsDocument {
             return "must be written as \"\(setting.key):\", indented below \"\(section):\""
         }
         let all = RelaySettings.reference.map(\.name) + (section == nil ? RelaySettings.sections : [])
-        if let near = Spelling.nearest(to: name, among: all) { return "is no setting; did you mean \(near)?" }
+        if let near = Spelling.nearest(to: name, among: all) { return "is not a setting; did you mean \(near)?" }
         let keys = RelaySettings.reference.filter { $0.section == section }.map(\.key).joined(separator: ", ")
-        if let section { return "is no setting; those of \(section) are \(keys)" }
+        if let section { return "is not a setting; those of \(section) are \(keys)" }
         let sections = RelaySettings.sections.joined(separator: ", ")
-        return "is no setting; there are \(keys) and the sections \(sections)"
+        return "is not a setting; the settings are \(keys) and the sections \(sections)"
     }
 
     private mutating func note(_ mark: Mark?, _ name: String?, _ problem: String) {
@@ -129,7 +129,7 @@ struct SettingsDocument {
     }
 }
 
-/// Whether nothing is written, in one of the ways that YAML has for it.
+/// Whether no value is written, in one of YAML's forms for that.
 private func isNull(_ node: Node) -> Bool {
     guard case .scalar(let scalar) = node else { return false }
     return scalar.string.isEmpty || scalar.style == .plain && ["~", "null", "Null", "NULL"].contains(scalar.string)

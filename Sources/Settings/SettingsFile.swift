@@ -6,7 +6,7 @@
 
 /// Reads the settings file from disk.
 enum SettingsFile {
-    /// Far more than all settings with their comments; keeps a wrong path from filling the memory.
+    /// Far more than all settings with their comments. The limit keeps a wrong path from filling the memory.
     static let maximumSize = 256 << 10
 
     static func text(of path: String) throws(SettingsMistake) -> String {
@@ -22,13 +22,13 @@ enum SettingsFile {
         func mistake(_ problem: String) -> SettingsMistake {
             SettingsMistake(.file(path, line: nil, column: nil), nil, problem)
         }
-        // Not blocking: a pipe that nobody writes to would hold up the command for ever.
+        // Non-blocking: opening a pipe without a writer would otherwise block the command forever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            // The file is not for everybody, and the commands are often tried as somebody else first.
+            // Other users can't read the file, and people often try commands as another user first.
             let error = errno
             let advice =
-                error == EACCES ? "; commands are run as root or as the relay's user, who must be able to read it" : ""
+                error == EACCES ? "; run commands as root or as the relay's user, which must be able to read it" : ""
             throw mistake("can't be opened: \(String(cString: strerror(error)))\(advice)")
         }
         defer { close(descriptor) }
@@ -52,7 +52,7 @@ enum SettingsFile {
             if count == 0 { return bytes }
             bytes += buffer[..<count]
             guard bytes.count <= maximumSize else {
-                throw mistake("is larger than \(ByteSize.write(maximumSize)): no settings file")
+                throw mistake("is larger than \(ByteSize.write(maximumSize)), which no settings file is")
             }
         }
     }

@@ -1,16 +1,16 @@
 import RelayCore
 
-/// A mistake in the settings: where it is, what is wrong and what would be right.
+/// A mistake in the settings: its place, what is wrong, and what would be right.
 public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Place: Hashable, Sendable {
-        /// Line and column count from 1; nil where the file as a whole is meant.
+        /// The line and column count from 1. They are nil if the file as a whole is meant.
         case file(String, line: Int?, column: Int?)
         /// An environment variable.
         case environment(String)
     }
 
     public var place: Place
-    /// The dotted name of the setting or section, as far as one is concerned.
+    /// The dotted name of the setting or section; nil if the mistake is not about one.
     public var name: String?
     public var problem: String
 
@@ -42,8 +42,8 @@ public struct SettingsErrors: Error, Hashable, Sendable, CustomStringConvertible
     public var description: String { mistakes.map(\.description).joined(separator: "\n") }
 }
 
-/// A value as a message repeats it: in quotes, cut to a bearable length, and not at all where it may be a secret that got
-/// into the wrong place.
+/// A value as messages repeat it: in quotes, cut to a reasonable length, and withheld if it may be a secret in the
+/// wrong place.
 func echo(_ text: String) -> String {
     if text.isEmpty { return "empty" }
     let mayBeSecret =
@@ -55,10 +55,10 @@ func echo(_ text: String) -> String {
     return "\"" + legible(text) + "\""
 }
 
-/// In place of a value that may be secret.
-let notShown = "what is there (not shown, as it may be secret)"
+/// Replaces a value that may be secret.
+let notShown = "the present value (not shown, because it may be secret)"
 
-/// At most 60 characters, none of which can move a terminal's cursor, without what may be a secret.
+/// At most 60 characters, without any that could control a terminal and without possible secrets.
 func legible(_ text: String) -> String {
     let text = LikelySecret.withheld(in: text)
     let printable = text.unicodeScalars.prefix(60).map { scalar -> Character in

@@ -1,7 +1,7 @@
 import InternetMessage
 import RelayCore
 
-/// Why a written value is not taken: more than that it is not what was expected, or nothing.
+/// Why a written value is refused: an explanation beyond "not the expected form", or nothing.
 struct Misfit: Error {
     var reason: String?
     /// Whether the written value may hold a secret.
@@ -13,22 +13,22 @@ struct Misfit: Error {
     }
 }
 
-/// A form that values are written in.
+/// A form of values.
 struct ValueKind<Value: Sendable>: Sendable {
-    /// What would be right, to stand behind "must be".
+    /// The accepted values, as the text after "must be".
     let expectation: String
-    /// Whether nothing stands for the default: where the default is none, or can't be written down.
+    /// Whether an empty value stands for the default: the default is no value, or can't be written.
     var acceptsEmpty = false
     let parse: @Sendable (String) throws(Misfit) -> Value
     let write: @Sendable (Value) -> String
 
-    /// What `text` stands for. No kind takes an empty text for a value.
+    /// The value that `text` stands for. No kind accepts an empty text.
     func read(_ text: String) throws(Misfit) -> Value {
         guard !text.isEmpty else { throw Misfit() }
         return try parse(text)
     }
 
-    /// Of a setting that may be unset, and is by default.
+    /// For a setting that may be unset, which is its default.
     static func optional<Wrapped>(_ kind: ValueKind<Wrapped>) -> ValueKind where Value == Wrapped? {
         ValueKind(
             expectation: kind.expectation, acceptsEmpty: true,
@@ -37,7 +37,7 @@ struct ValueKind<Value: Sendable>: Sendable {
     }
 }
 
-/// What `text` stands for, if that lies in `range`.
+/// The number, if it is in `range`.
 private func bounded<Number: Comparable>(_ number: Number?, _ range: ClosedRange<Number>) throws(Misfit) -> Number {
     guard let number, range.contains(number) else { throw Misfit() }
     return number
@@ -78,7 +78,7 @@ extension ValueKind where Value == Bool {
             expectation: "true or false",
             parse: { text throws(Misfit) in
                 switch text.lowercased() {
-                // What YAML 1.1 takes for truth values, and what people who know it write.
+                // The truth values of YAML 1.1, and what people who know it write.
                 case "true", "yes", "on": return true
                 case "false", "no", "off": return false
                 default: throw Misfit()
@@ -90,7 +90,7 @@ extension ValueKind where Value == Bool {
 
 extension ValueKind
 where Value: CaseIterable & RawRepresentable, Value.RawValue == String, Value.AllCases: RandomAccessCollection {
-    /// One of the words that the cases are named by, all in lower case.
+    /// One of the words for the cases, all in lower case.
     static var word: ValueKind {
         let words = Value.allCases.map(\.rawValue)
         return ValueKind(
@@ -109,7 +109,7 @@ extension ValueKind where Value == RelaySettings.SES.SendRate {
             expectation: "auto, or emails per second from \(plain(range.lowerBound)) to \(plain(range.upperBound))",
             parse: { text throws(Misfit) in
                 if text == "auto" { return .automatic }
-                // Double's own reader would take hexadecimal, exponents, "inf" and "nan" too.
+                // Double's own parser would also accept hexadecimal, exponents, "inf" and "nan".
                 guard text.utf8.count <= 18, text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }) else {
                     throw Misfit()
                 }
@@ -145,8 +145,8 @@ extension ValueKind where Value == NetworkBlock {
 }
 
 extension ValueKind where Value == String {
-    /// A text that `isValid` accepts, kept as it is. A secret that was pasted into the wrong line would be told on, in logs and
-    /// errors and to AWS, so it is refused here.
+    /// A text that `isValid` accepts, kept unchanged. A secret that was pasted into the wrong line would appear in logs
+    /// and errors and be sent to AWS, so it is refused here.
     private static func text(_ expectation: String, _ isValid: @escaping @Sendable (String) -> Bool) -> ValueKind {
         ValueKind(
             expectation: expectation,
@@ -163,13 +163,13 @@ extension ValueKind where Value == String {
         return kind
     }
 
-    /// Not looked at any further: whether the file is there and can be read is found out by who uses it.
+    /// The path is not checked further: the part that uses the file finds out whether it exists and can be read.
     static var path: ValueKind {
         ValueKind(
             expectation: "the path of a file",
             parse: { text throws(Misfit) in
                 guard !text.contains("-----BEGIN") else { throw Misfit("give the file's name, not its content") }
-                // Parts of a path may look as if drawn by lot; a secret is no path by its beginning.
+                // Parts of a path may look random like a secret. The beginning of a path shows that it is not one.
                 guard text.hasPrefix("/") || text.hasPrefix(".") || !LikelySecret.isIn(text) else { throw Misfit() }
                 let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
                 guard isPrintable, text.utf8.count < 4096, !text.hasSuffix("/") else { throw Misfit() }
@@ -178,7 +178,7 @@ extension ValueKind where Value == String {
             write: { $0 })
     }
 
-    /// It becomes part of a host name, so nothing but a region's form is let in.
+    /// The text becomes part of a host name, so only a region's form is allowed.
     static var region: ValueKind {
         text("an AWS region such as eu-central-1") { text in
             let parts = text.split(separator: "-", omittingEmptySubsequences: false)
@@ -187,7 +187,7 @@ extension ValueKind where Value == String {
         }
     }
 
-    /// As SES restricts them.
+    /// The form that SES requires.
     static var configurationSet: ValueKind {
         text("a name of up to 64 letters, digits, hyphens and underscores") { text in
             text.utf8.count <= 64
@@ -197,7 +197,7 @@ extension ValueKind where Value == String {
         }
     }
 
-    /// In either case of letters, kept in lower case.
+    /// In upper or lower case; stored in lower case.
     static var attachmentEnding: ValueKind {
         ValueKind(
             expectation: "the ending of a file name without its dot, such as exe",
@@ -213,7 +213,7 @@ extension ValueKind where Value == String {
             write: { $0 })
     }
 
-    /// Whatever can stand between the brackets of a section of AWS's files.
+    /// Any text that can be in the brackets of a section of AWS's files.
     static var profile: ValueKind {
         text("the name of a profile") { text in
             text.utf8.count <= 128
@@ -223,7 +223,7 @@ extension ValueKind where Value == String {
         }
     }
 
-    /// The URL of an SQS queue: scheme, host, and a path that ends with account and name.
+    /// The URL of an SQS queue: scheme, host, and a path that ends with the account and the queue's name.
     static var queueURL: ValueKind {
         ValueKind(
             expectation:
@@ -237,10 +237,10 @@ extension ValueKind where Value == String {
                 }
                 let parts = text.dropFirst(scheme.count).split(separator: "/", omittingEmptySubsequences: false)
                 let authority = String(parts.first ?? "")
-                guard !authority.contains("@") else { throw Misfit("credentials don't belong into it") }
+                guard !authority.contains("@") else { throw Misfit("it must not contain credentials") }
                 _ = try HostAndPort(authority)
                 guard parts.count >= 3 else {
-                    throw Misfit("account and name of the queue are missing behind the host")
+                    throw Misfit("the account and the queue's name are missing after the host")
                 }
                 let isPlain = parts.dropFirst().allSatisfy { part in
                     !part.isEmpty
@@ -250,14 +250,14 @@ extension ValueKind where Value == String {
                 }
                 guard isPlain, text.utf8.count <= 512 else {
                     throw Misfit(
-                        "its path is not account and name of a queue; queues whose name ends in .fifo are not for SES")
+                        "its path is not an account and a queue's name; SES can't use queues whose name ends in .fifo")
                 }
                 return text
             },
             write: { $0 })
     }
 
-    /// A URL of scheme, host and port alone; a slash at its end is dropped.
+    /// A URL of only scheme, host and port. A trailing slash is dropped.
     static func endpoint(_ service: String) -> ValueKind {
         ValueKind(
             expectation: "a URL such as https://\(service).eu-central-1.amazonaws.com or http://127.0.0.1:5000",
@@ -267,8 +267,8 @@ extension ValueKind where Value == String {
                 }
                 let url = text.hasSuffix("/") ? String(text.dropLast()) : text
                 let authority = String(url.dropFirst(scheme.count))
-                guard !authority.contains("@") else { throw Misfit("credentials don't belong into it") }
-                guard !authority.contains("/") else { throw Misfit("it may have no path") }
+                guard !authority.contains("@") else { throw Misfit("it must not contain credentials") }
+                guard !authority.contains("/") else { throw Misfit("it must not have a path") }
                 _ = try HostAndPort(authority)
                 return url
             },
@@ -277,8 +277,8 @@ extension ValueKind where Value == String {
 }
 
 extension ValueKind where Value == DatabaseLocation {
-    /// What looks like a URI is no path: it would become a directory with a strange name. Nor are the other forms in which libpq takes
-    /// the place of a database.
+    /// Text that looks like a URI is not accepted as a path: it would become a directory with a strange name. The other
+    /// forms in which libpq accepts a database are not accepted either.
     static var database: ValueKind {
         ValueKind(
             expectation: "the path of a file (SQLite), or a URI such as postgresql://relay@db.example.com/relay",
@@ -300,7 +300,7 @@ extension ValueKind where Value == DatabaseLocation {
                 let next = text.dropFirst(word.count).drop { $0 == " " }.first
                 let isPlace = next == "=" || next == ":" && word.lowercased().hasPrefix("postgres")
                 guard !isPlace else {
-                    throw Misfit("a PostgreSQL database is given as a URI, postgresql://…", hidesText: true)
+                    throw Misfit("write a PostgreSQL database as a URI, postgresql://…", hidesText: true)
                 }
                 return .sqlite(try ValueKind<String>.path.parse(text))
             },
@@ -314,7 +314,7 @@ extension ValueKind where Value == RelaySettings.Listener {
             expectation: "a listener such as smtp://0.0.0.0:587 (STARTTLS), smtps://[::]:465 (implicit TLS) or systemd",
             parse: { text throws(Misfit) in
                 if text == "systemd" { return .inheritedSockets }
-                guard !text.hasPrefix("http") else { throw Misfit("where HTTP is taken is set in http.listen") }
+                guard !text.hasPrefix("http") else { throw Misfit("listeners for HTTP are set in http.listen") }
                 let listener = try ListenerAddress<RelaySettings.Listener.Security>(text, "smtp:// nor smtps://")
                 return .address(
                     listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
@@ -331,12 +331,12 @@ extension ValueKind where Value == RelaySettings.HTTP.Listener {
             parse: { text throws(Misfit) in
                 if text == "systemd" { return .inheritedSockets }
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
-                guard !text.hasPrefix("smtp") else { throw Misfit("where SMTP is taken is set in listen") }
+                guard !text.hasPrefix("smtp") else { throw Misfit("listeners for SMTP are set in listen") }
                 let listener = try ListenerAddress<RelaySettings.HTTP.Listener.Security>(text, "https:// nor http://")
                 if listener.security == .http, listener.takesProxyHeader,
                     !RelaySettings.HTTP.Listener.isLoopback(listener.host)
                 {
-                    throw Misfit("http+proxy is for loopback addresses only; take https+proxy")
+                    throw Misfit("http+proxy is only for loopback addresses; use https+proxy")
                 }
                 return .address(
                     listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
@@ -346,20 +346,21 @@ extension ValueKind where Value == RelaySettings.HTTP.Listener {
 }
 
 extension RelaySettings.HTTP.Listener {
-    /// Whether `host` can be reached from this machine only. A host name other than localhost may come to be another machine's.
+    /// Whether only this machine can reach `host`. A host name other than localhost may later resolve to another
+    /// machine.
     static func isLoopback(_ host: String) -> Bool {
         host == "localhost" || IPAddress(host)?.isLoopback == true
     }
 }
 
-/// A listener written as a URL: a scheme, `+proxy` where connections begin with a PROXY header, a host and a port.
+/// A listener written as a URL: a scheme, `+proxy` if connections begin with a PROXY header, a host and a port.
 private struct ListenerAddress<Security: RawRepresentable> where Security.RawValue == String {
     let security: Security
     let host: String
     let port: Int
     let takesProxyHeader: Bool
 
-    /// - Parameter schemes: what may stand at the beginning, to be put behind "neither".
+    /// - Parameter schemes: the allowed beginnings, as the text after "neither".
     init(_ text: String, _ schemes: String) throws(Misfit) {
         guard let end = text.firstRange(of: "://") else { throw Misfit("it begins with neither \(schemes)") }
         let scheme = text[..<end.lowerBound]
@@ -382,11 +383,11 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
             expectation: "a loopback address with a port such as 127.0.0.1:9465, or unix: and a path",
             parse: { text throws(Misfit) in
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
-                guard !text.contains("://") else { throw Misfit("it is written without a scheme") }
+                guard !text.contains("://") else { throw Misfit("write it without a scheme") }
                 let (address, port) = try LoopbackPlace.parse(
                     text,
-                    elsewhere: "metrics are told to anybody who asks, so only to this machine; "
-                        + "put a proxy that asks for a password before them, or an agent that sends them on")
+                    elsewhere: "any client that connects gets the metrics, so they are only for this machine; "
+                        + "put a proxy with a password in front of them, or an agent that forwards them")
                 return .loopback(address, port: port)
             },
             write: \.description)
@@ -404,7 +405,7 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
                 let (address, port) = try LoopbackPlace.parse(
                     String(text.dropFirst(7)),
                     elsewhere:
-                        "who has the page has the keys, so it is for this machine only; reach it from yours with ssh -L, "
+                        "whoever can open the page controls the keys, so it is only for this machine; from another machine use ssh -L, "
                         + "as 'hiveku-relay admin login' says")
                 return .loopback(address, port: port)
             },
@@ -412,13 +413,13 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
     }
 }
 
-/// A port of this machine, which no other one reaches.
+/// A port of this machine that no other machine can reach.
 private enum LoopbackPlace {
-    /// - Parameter elsewhere: what is said of another machine's address.
+    /// - Parameter elsewhere: the message for an address of another machine.
     static func parse(_ text: String, elsewhere: String) throws(Misfit) -> (IPAddress, port: Int) {
         let place = try HostAndPort(text)
         guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
-            throw Misfit("a host name may come to be another machine's")
+            throw Misfit("a host name may later resolve to another machine")
         }
         guard address.isLoopback else { throw Misfit(elsewhere) }
         guard let port = place.port else { throw Misfit("the port is missing") }
@@ -428,15 +429,15 @@ private enum LoopbackPlace {
 
 /// The path of a Unix socket's file.
 private enum SocketPath {
-    /// The longest path that fits into a `sockaddr_un`, with the octet that ends it.
+    /// The longest path that fits into a `sockaddr_un`, with its terminating octet.
     static let longest = 107
 
     static func parse(_ text: String) throws(Misfit) -> String {
         guard text.hasPrefix("/"), !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
-            throw Misfit("behind unix: must be the whole path of a file")
+            throw Misfit("after unix: there must be the absolute path of a file")
         }
         guard text.utf8.count <= longest else {
-            throw Misfit("the path of a socket has at most \(longest) octets")
+            throw Misfit("the path of a socket may have at most \(longest) octets")
         }
         return text
     }
@@ -444,7 +445,7 @@ private enum SocketPath {
 
 /// `host`, `host:port` or `[IPv6]:port`.
 struct HostAndPort {
-    /// Without brackets.
+    /// The host, without brackets.
     let host: String
     let port: Int?
 
@@ -455,7 +456,7 @@ struct HostAndPort {
         if text.hasPrefix("[") {
             host = String(written.dropFirst().dropLast())
             guard bracket != nil, written.last == "]", host.contains(":"), IPAddress(host) != nil else {
-                throw Misfit("between the brackets must be an IPv6 address")
+                throw Misfit("the text in brackets must be an IPv6 address")
             }
         } else {
             host = String(written)
@@ -468,7 +469,7 @@ struct HostAndPort {
             return
         }
         let digits = text[text.index(after: colon)...]
-        guard !digits.contains(":") else { throw Misfit("an IPv6 address must stand in brackets") }
+        guard !digits.contains(":") else { throw Misfit("an IPv6 address must be in brackets") }
         guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy(isDigit), let number = Int(digits),
             number <= 65_535
         else { throw Misfit("the port must be a number up to 65535") }
@@ -483,7 +484,7 @@ extension ValueKind where Value == AddrSpec {
             expectation: "an email address such as bounces@example.com",
             parse: { text throws(Misfit) in
                 guard !LikelySecret.isIn(text) else { throw Misfit() }
-                guard !text.contains("<") else { throw Misfit("give the address alone, without a name and brackets") }
+                guard !text.contains("<") else { throw Misfit("give only the address, without a name and brackets") }
                 let address: AddrSpec
                 do throws(AddressError) { address = try AddrSpec(parsing: text.utf8) } catch {
                     throw Misfit(error.explanation)

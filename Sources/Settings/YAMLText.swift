@@ -1,6 +1,6 @@
 import Yams
 
-/// From the file's text to Yams' nodes, with its errors in the settings' form.
+/// Converts the file's text to Yams' nodes, and Yams' errors to settings mistakes.
 enum YAMLText {
     struct Position: Hashable {
         var line: Int
@@ -14,16 +14,16 @@ enum YAMLText {
         init(_ mark: Mark) { self.init(line: mark.line, column: mark.column) }
     }
 
-    /// What the keys are really called that were renamed to get past Yams.
+    /// The real names of the keys that were renamed to get past Yams.
     typealias RenamedKeys = [Position: String]
 
-    /// What Yams calls a key that is no scalar.
+    /// Yams' text for a key that is not a scalar.
     private static let keyWithoutText = "<uncovertable>"
 
     /// Parses one document.
     ///
-    /// Yams gives up at the first key that is there twice, and would hide every other mistake. So one of the two gets a
-    /// name of the same length that no key has, and parsing starts again; the caller finds the true name by its position.
+    /// Yams stops at the first key that occurs twice, and would hide all other mistakes. So one of the two gets a name
+    /// of the same length that no key has, and parsing starts again. The caller finds the real name by its position.
     static func compose(
         _ text: String, file: String
     ) throws(SettingsMistake) -> (root: Node?, renamedKeys: RenamedKeys) {
@@ -34,11 +34,12 @@ enum YAMLText {
             do {
                 return (try Yams.compose(yaml: text, .basic, .default, .utf8), renamedKeys)
             } catch YamlError.duplicatedKeysInMapping(let names, let context) {
-                // Yams orders keys by what they say, and those that are lists or mappings by chance, so that it may name any.
+                // Yams orders keys by their text, but keys that are lists or mappings in random order, so it may name
+                // any of them.
                 guard !names.contains(keyWithoutText) else {
                     throw SettingsMistake(
                         .file(file, line: nil, column: nil), nil,
-                        "has a list or a mapping as a key, more than once; keys are words")
+                        "has a list or a mapping as a key, more than once; keys must be words")
                 }
                 let position = Position(context.mark)
                 guard let name = names.first, renamedKeys.count < 100,
@@ -46,7 +47,7 @@ enum YAMLText {
                 else {
                     throw SettingsMistake(
                         .file(file, line: position.line, column: position.column), names.first.map(legible),
-                        "is there more than once; keep one of them")
+                        "occurs more than once; keep one of them")
                 }
                 text = renamed
                 renamedKeys[position] = name
@@ -62,12 +63,12 @@ enum YAMLText {
             .parser(let context, let problem, let mark, let yaml):
             let position = Position(mark)
             if scalar(at: position, in: yaml) == "\t" {
-                return mistake(file, position, "a tab stands where YAML wants blanks")
+                return mistake(file, position, "there is a tab where YAML requires spaces")
             }
             let beginning = context.map { " \($0.text), which begins in line \($0.mark.line)" } ?? ""
-            // The commonest of libYAML's words, and the ones that help least.
+            // This is the most common message of libYAML, and the one that helps least.
             let isStrayColon = problem.contains("mapping values are not allowed")
-            let advice = isStrayColon ? "; look at the indentation, and put quotes around a value with a colon" : ""
+            let advice = isStrayColon ? "; check the indentation, and put quotes around a value with a colon" : ""
             return mistake(file, position, problem + beginning + advice)
         case .composer(let context, let problem, let mark, _):
             return mistake(file, Position(mark), (context.map { $0.text + " " } ?? "") + problem)
@@ -81,7 +82,7 @@ enum YAMLText {
             .file(file, line: position.line, column: position.column), nil, "is not valid YAML: \(problem)")
     }
 
-    /// The first character that YAML 1.1 section 4.1.1 does not let in. Yams would tell an offset only.
+    /// The first character that YAML 1.1 section 4.1.1 does not allow. Yams would report only an offset.
     private static func firstForbidden(_ text: String) -> (position: Position, problem: String)? {
         for (position, index) in Positions(text) {
             switch text.unicodeScalars[index].value {
@@ -102,8 +103,8 @@ enum YAMLText {
         Positions(text).first { $0.position == position }.map { text.unicodeScalars[$0.index] }
     }
 
-    /// `text` with another first letter of the key; nil when the key is not written there as it reads, because of an anchor
-    /// or an escape.
+    /// `text` with the key's first letter changed. Nil if the key is not written there as it reads, because of an
+    /// anchor or an escape.
     private static func rename(_ name: String, at position: Position, in text: String, number: Int) -> String? {
         guard var index = Positions(text).first(where: { $0.position == position })?.index else { return nil }
         var scalars = text.unicodeScalars
@@ -115,7 +116,7 @@ enum YAMLText {
         return String(scalars)
     }
 
-    /// All characters with their lines and columns, counted from 1 as libYAML does.
+    /// All characters with their lines and columns, counted from 1 as in libYAML.
     private struct Positions: Sequence, IteratorProtocol {
         private let scalars: String.UnicodeScalarView
         private var index: String.Index

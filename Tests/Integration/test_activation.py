@@ -152,7 +152,7 @@ def starting(relay, settings, *names):
     ({}, ["smtp", "submission"], "'submission'; FileDescriptorName= must be"),
     ({}, ["https"], "listen: systemd, but systemd passed on no sockets that are named smtp and smtps"),
     ({"http.listen": ["systemd"]}, ["smtp"], "http.listen: systemd, but systemd passed on no sockets that are named https"),
-    ({}, ["smtp", "smtps+proxy"], "smtps+proxy, but proxy_networks names no load balancer"),
+    ({}, ["smtp", "smtps+proxy"], "smtps+proxy, but proxy_networks is empty"),
 ])
 def test_sockets_that_the_settings_do_not_count_on(own_relay, settings, names, words):
     relay = own_relay(start=False)

@@ -304,7 +304,7 @@ def test_a_proxied_listener_needs_proxy_networks(own_relay):
     relay = own_relay({**PROXIED, "proxy_networks": []}, start=False)
     result = relay.run("config", "check", check=False)
     assert result.returncode == 78
-    assert "proxy_networks names no load balancer" in result.stderr
+    assert "proxy_networks is empty" in result.stderr
 
 
 def accepts(relay):

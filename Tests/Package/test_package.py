@@ -198,7 +198,7 @@ def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, stor
         assert len(gateway.relay("keys", "list", "--json", user=user).stdout.splitlines()) == 2
     # Others learn that they are others.
     refused = gateway.relay("keys", "list", user="nobody", check=False)
-    assert refused.returncode == 78 and "Permission denied; commands are run as root" in refused.stderr
+    assert refused.returncode == 78 and "Permission denied; run commands as root" in refused.stderr
     assert f"{SETTINGS}/relay.yaml" in refused.stderr
 
 

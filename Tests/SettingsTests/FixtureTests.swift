@@ -53,7 +53,7 @@ import Testing
         let errors = #expect(throws: SettingsErrors.self) {
             try RelaySettings.load(file: file.path, environment: [:])
         }
-        #expect(errors?.description == "\(file.path): is larger than 256 KiB: no settings file")
+        #expect(errors?.description == "\(file.path): is larger than 256 KiB, which no settings file is")
     }
 
     /// A pipe without a writer would block for ever, and a device may have no end.

@@ -350,9 +350,9 @@ func mistakes(
         ("HIVEKU_RELAY_TLS_CERTIFICATE", "/a.pem,", "must be the path of a file, not empty"),
         (
             "HIVEKU_RELAY_SUBMISION_MAX_RECIPIENTS", "5",
-            "is no setting; did you mean HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS?"
+            "is not a setting; did you mean HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS?"
         ),
-        ("HIVEKU_RELAY_API_TOKEN", "secret", "is no setting; unset it"),
+        ("HIVEKU_RELAY_API_TOKEN", "secret", "is not a setting; unset it"),
     ])
     func message(variable: String, value: String, problem: String) {
         #expect(mistakes(environment: [variable: value]).first == "environment: \(variable): \(problem)")
