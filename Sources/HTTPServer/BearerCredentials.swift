@@ -1,12 +1,12 @@
 import HTTPTypes
 import RelayCore
 
-/// What the field `Authorization` holds (RFC 9110 section 11.4, RFC 6750 section 2.1).
+/// The content of the field `Authorization` (RFC 9110 section 11.4, RFC 6750 section 2.1).
 enum BearerCredentials: Hashable, Sendable {
     case none
-    /// To be looked at as a key, whatever it is.
+    /// A token, to be checked as a key, whatever it is.
     case token(String)
-    /// There is something, but no Bearer token. The text says what to change.
+    /// There is a value, but not a Bearer token. The text says what to change.
     case malformed(String)
 
     init(_ fields: HTTPFields) {
@@ -27,7 +27,7 @@ enum BearerCredentials: Hashable, Sendable {
                     : "The header Authorization has another scheme; send 'Authorization: Bearer' and the API key")
             return
         }
-        // Blanks in front are the scheme's; those behind are a mistake that is worth a word.
+        // Spaces in front belong to the scheme. Spaces after the token are a mistake that is reported.
         self = .token(String(value.dropFirst(scheme.count).drop { $0 == " " }))
     }
 }

@@ -1,54 +1,55 @@
 import NIOCore
 
-/// How long a client of the HTTP face may take for what.
+/// The time-outs for a client of the HTTP face.
 package struct HTTPTimeouts: Sendable {
     package init() {}
 
-    /// From connecting to the end of the first request's head, the TLS handshake included.
+    /// From connecting to the end of the first request's head, including the TLS handshake.
     var firstRequest = TimeAmount.seconds(60)
     /// From the end of a response to the end of the next request's head.
     var idle = TimeAmount.seconds(75)
-    /// For the body of a request, before its octets are counted.
+    /// For the body of a request, before its octets add time.
     var body = TimeAmount.seconds(60)
-    /// The least speed of a body over its whole time, in octets a second. Each so many octets give a second more.
+    /// The lowest average rate of a body, in octets per second: this many octets add one second to the time.
     var minimumTransferRate = 500
-    /// For each piece of a response, until the client has taken it.
+    /// For each piece of a response, until the client has received it.
     var response = TimeAmount.seconds(60)
-    /// What still comes of a body after the response went out is read for so long, so that the client sees the response.
+    /// How long the rest of a body is read after the response was sent, so that the client can read the response.
     var linger = TimeAmount.seconds(5)
-    /// And so many octets of it.
+    /// How many octets of it are read.
     var lingerOctets = 32 << 20
 }
 
-/// The course of one HTTP/1.1 connection, as far as its order and its times go: a value that is told what came and what went, and when.
+/// The state of one HTTP/1.1 connection: the order of requests and responses, and their time-outs. It is a value that
+/// is told what was received and sent, and when.
 ///
-/// One request is answered after the other. A response that goes out before its request has come to its end closes the connection
-/// (RFC 9112 section 9.6): the rest of a body that nobody wants is never read without a limit.
+/// Requests are answered one after the other. A response that is sent before its request has ended closes the
+/// connection (RFC 9112 section 9.6), so the rest of an unwanted body is never read without a limit.
 package struct HTTPConnectionState: Sendable {
     private enum Phase: Sendable {
-        /// The head of a request is to come.
+        /// The head of a request is expected.
         case awaiting(until: NIODeadline)
-        /// The body of a request comes. It may be answered already, though not to the end.
+        /// The body of a request is being received. The response may have begun, but has not ended.
         case receiving(Body, Answer)
-        /// All of the request is here.
+        /// The whole request has been received.
         case answering(Answer)
-        /// The response is out, and the rest of the request is read only so that the client sees it.
+        /// The response has been sent. The rest of the request is read only so that the client can read the response.
         case lingering(until: NIODeadline, octetsLeft: Int)
         case ended
     }
 
     private enum Answer: Sendable {
         case pending
-        /// It goes out, and the client has taken some of it at this moment, the latest.
+        /// The response is being sent; the client last received a part of it at this time.
         case begun(NIODeadline)
     }
 
     private struct Body: Sendable {
         var began: NIODeadline
         var received = 0
-        /// How long the relay did not read, and the client is not to blame.
+        /// How long the relay has paused reading, which does not count against the client.
         var heldUp = TimeAmount.zero
-        /// Since when it does not read.
+        /// Since when the relay has paused reading.
         var holdsUpSince: NIODeadline?
 
         func deadline(_ timeouts: HTTPTimeouts) -> NIODeadline {
@@ -68,12 +69,12 @@ package struct HTTPConnectionState: Sendable {
     // MARK: What comes
 
     enum Inbound: Hashable, Sendable {
-        /// Hand it on.
+        /// Pass it on.
         case pass
-        /// It belongs to a request behind the one that is being answered. Keep it until that is done.
+        /// It belongs to a request after the one that is being answered. Keep it until that response has been sent.
         case keep
         case discard
-        /// Nobody wants it, and there is too much of it.
+        /// No reader wants it, and there is too much of it.
         case close
     }
 
@@ -115,7 +116,7 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// The relay has taken what there is and does not read for the moment, or reads again.
+    /// The relay stops reading for the moment because it is still working on earlier data, or it resumes reading.
     mutating func reading(_ reads: Bool, at now: NIODeadline) {
         guard case .receiving(var body, let answer) = phase else { return }
         if reads, let since = body.holdsUpSince {
@@ -127,7 +128,7 @@ package struct HTTPConnectionState: Sendable {
         phase = .receiving(body, answer)
     }
 
-    /// Whether more is to be read from the client for the request at hand.
+    /// Whether more input is needed from the client for the current request.
     var wantsInput: Bool {
         switch phase {
         case .awaiting, .receiving: true
@@ -137,10 +138,10 @@ package struct HTTPConnectionState: Sendable {
 
     var isLingering: Bool { if case .lingering = phase { true } else { false } }
 
-    /// Whether a request has begun and is not whole.
+    /// Whether a request has begun but is not complete.
     var isReceiving: Bool { if case .receiving = phase { true } else { false } }
 
-    /// Whether a request is under way.
+    /// Whether a request is being received or answered.
     var isBusy: Bool {
         switch phase {
         case .receiving, .answering: true
@@ -152,9 +153,9 @@ package struct HTTPConnectionState: Sendable {
 
     enum Outbound: Hashable, Sendable {
         case pass
-        /// Tell the client that the connection ends with this response.
+        /// Tell the client that the connection ends after this response.
         case passAsLast
-        /// The connection is about to end; nothing more goes out.
+        /// The connection is about to end. Nothing more is sent.
         case drop
     }
 
@@ -171,7 +172,7 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// Whether a part of a response behind its head may go out.
+    /// Whether a part of a response after its head may be sent.
     var isResponding: Bool {
         switch phase {
         case .receiving(_, .begun), .answering(.begun): true
@@ -179,7 +180,7 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// The client has taken a piece of the response.
+    /// The client has received a piece of the response.
     mutating func responseTaken(at now: NIODeadline) {
         switch phase {
         case .receiving(let body, .begun): phase = .receiving(body, .begun(now))
@@ -189,14 +190,14 @@ package struct HTTPConnectionState: Sendable {
     }
 
     enum AfterResponse: Hashable, Sendable {
-        /// The next request may come; perhaps it is here already.
+        /// The next request may come, or may have arrived already.
         case next
-        /// Read on for a while, then close.
+        /// Read for a while, then close.
         case linger
         case close
     }
 
-    /// The client has taken all of the response.
+    /// The client has received the whole response.
     mutating func responseEnded(at now: NIODeadline) -> AfterResponse {
         switch phase {
         case .receiving:
@@ -212,18 +213,18 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// The next response is the last: the server shuts down, or the client wants it so.
+    /// The next response is the last one: the server shuts down, or the client requests it.
     mutating func endAfterResponse() { endsAfterResponse = true }
 
     enum OnUnreadable: Hashable, Sendable {
-        /// Tell the client so; it is the last response.
+        /// Report it to the client. That is the last response.
         case tell
-        /// The response to the request before it goes out first, and is the last.
+        /// Send the response to the previous request first. It is the last one.
         case wait
         case close
     }
 
-    /// What came can't be read as HTTP.
+    /// The input can't be read as HTTP.
     mutating func unreadable(at now: NIODeadline) -> OnUnreadable {
         switch phase {
         case .awaiting, .receiving(_, .pending):
@@ -241,17 +242,17 @@ package struct HTTPConnectionState: Sendable {
     // MARK: Time
 
     package enum Expiry: Hashable, Sendable {
-        /// No request came.
+        /// No request arrived.
         case idle
-        /// A body came too slowly; the client can be told.
+        /// A body arrived too slowly. The client can be told.
         case body
-        /// The client does not take its response.
+        /// The client does not receive its response.
         case response
-        /// The time for reading the rest of a refused body is over.
+        /// The time for reading the rest of a refused body has ended.
         case linger
     }
 
-    /// When the times are to be looked at; nil while the relay is at work.
+    /// When to check the time-outs; nil while the relay is working on a request.
     var deadline: NIODeadline? {
         switch phase {
         case .awaiting(let until), .lingering(let until, _): until
@@ -261,7 +262,7 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// What has run out, if anything has.
+    /// The time-out that has expired, if any.
     mutating func expired(at now: NIODeadline) -> Expiry? {
         guard let deadline, now >= deadline else { return nil }
         switch phase {

@@ -17,7 +17,7 @@ struct EmailAPI: Sendable {
     var key: KeyID { caller.grant.id }
     private var scope: Scope { caller.grant.scope }
 
-    /// Adds to an answer to a send what the key may still send.
+    /// Adds the key's remaining limits to the answer to a send.
     func submissionAnswer(_ answer: HTTPAnswer) async -> HTTPAnswer {
         let standing = service.admission.rateStanding(of: caller.grant)
         let now = service.clock.now()
@@ -30,7 +30,7 @@ struct EmailAPI: Sendable {
         return answer
     }
 
-    /// A refusal that admission has told already.
+    /// A refusal that admission has already counted and logged.
     func answer(_ refusal: Refusal) -> HTTPAnswer { HTTPAnswer(Problem(refusal, scope: scope)) }
 
     /// A refusal that is decided here.
@@ -47,7 +47,7 @@ struct EmailAPI: Sendable {
         case .failure(let problem): return refuse(problem)
         case .success(let query):
             var filter = query.filter(of: key)
-            // One more tells whether there is a next page.
+            // One more record shows whether there is a next page.
             filter.limit = query.limit + 1
             let records: [MessageRecord]
             do {
@@ -67,7 +67,8 @@ struct EmailAPI: Sendable {
         }
     }
 
-    /// As many as are asked for, and no more recipients than make an answer of some 200 KB, but one message at least.
+    /// At most `limit` records, and no more recipients than fit into an answer of about 200 KB, but at least one
+    /// message.
     private static func page(of records: [MessageRecord], limit: Int) -> ArraySlice<MessageRecord> {
         var recipients = 0
         let end = records.firstIndex { record in
@@ -92,7 +93,7 @@ struct EmailAPI: Sendable {
         }
     }
 
-    /// Nothing that a key was refused meanwhile goes out.
+    /// Checks the key again before an answer is sent: if the key has been refused in the meantime, it gets nothing.
     func confirmed(_ answer: () -> HTTPAnswer) async -> HTTPAnswer {
         if let refusal = await service.admission.confirm(caller.grant) { return self.answer(refusal) }
         return answer()
@@ -127,10 +128,10 @@ extension Problem {
     static let noSuchMessage = Problem(.notFound, .notFound, "This API key has sent no message with this id.")
 
     static let onItsWay = Problem(
-        .conflict, .conflict, "The message is on its way or has ended already, so it can't be cancelled any more.")
+        .conflict, .conflict, "The message is being sent or has ended already, so it can no longer be cancelled.")
 }
 
 extension Refusal {
     static let recordsUnavailable = Refusal(
-        .storage, "The relay can't look at its records just now; try again later")
+        .storage, "The relay can't read its records at the moment; try again later")
 }

@@ -1,9 +1,9 @@
 import MessageComposition
 import StrictJSON
 
-/// Where the values of an email stand in the document that it was read from.
+/// The places of an email's values in the document that it was read from.
 ///
-/// What could not be read is not in the email, so the indices of the email are not those of the document.
+/// Values that could not be read are not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
     /// Where the subject and the bodies come from, if not from the fields of these names.
@@ -15,7 +15,7 @@ struct EmailPlaces {
     var replyTo: [JSONPointer]
     var attachments: [JSONPointer]
 
-    /// What the composer has to say about the email, each with its place in the document.
+    /// The composer's mistakes about the email, each with its place in the document.
     func mistakes(in email: Email) -> [ValidationError] {
         email.defects().map { defect in
             let kind: ValidationError.Kind = if case .recipients = defect.place { .recipients } else { .invalid }

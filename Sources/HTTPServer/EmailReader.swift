@@ -4,7 +4,7 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// Reads the fields of an email, and gathers their mistakes.
+/// Reads the fields of an email, and collects their mistakes.
 struct EmailReader {
     let context: EmailRequest.Context
     var errors: ValidationErrors
@@ -18,7 +18,8 @@ struct EmailReader {
         errors = ValidationErrors(limit: context.maximumMistakes)
     }
 
-    /// The members of an object. Null means the same as a missing field: many clients write it for a value that they don't have.
+    /// The members of an object. Null means the same as a missing field: many clients write it for a value that they do
+    /// not have.
     struct Fields {
         let object: JSONObject
         let pointer: JSONPointer
@@ -29,7 +30,7 @@ struct EmailReader {
         }
     }
 
-    /// Nil where it is no object. Names that are not known are told.
+    /// Nil if the value is not an object. Unknown names are reported.
     mutating func object(_ value: JSON, at pointer: JSONPointer, _ names: FieldNames, _ what: String) -> Fields? {
         guard case .object(let object) = value else {
             errors.add("\(what) must be an object, not \(value.kind).", at: pointer)
@@ -41,7 +42,7 @@ struct EmailReader {
         return Fields(object: object, pointer: pointer)
     }
 
-    /// The place of a member; of one with a very long name, that of its object.
+    /// The place of a member. For a member with a very long name, the place of its object.
     static func place(of name: JSONString, in object: JSONPointer) -> JSONPointer {
         name.utf8.count <= 256 ? object.appending(name.text) : object
     }
@@ -58,7 +59,7 @@ struct EmailReader {
         }
     }
 
-    /// As asked, also when the time has passed.
+    /// The time as requested, even if it has passed.
     mutating func scheduledAt(_ fields: Fields) -> Timestamp? {
         guard let text = text("scheduled_at", fields) else { return nil }
         let pointer = fields.pointer.appending("scheduled_at")
@@ -75,7 +76,7 @@ struct EmailReader {
         return time
     }
 
-    /// Elements of `tags` at most. A tag that is there twice counts once, so there may be more elements than tags.
+    /// The most elements of `tags`. A tag that occurs twice counts once, so there may be more elements than tags.
     static let maximumTagElements = 4 * MessageTags.maximumCount
 
     mutating func tags(_ fields: Fields) -> [String] {
@@ -114,7 +115,7 @@ struct EmailReader {
 
     // MARK: The email
 
-    /// Nil only where there are mistakes.
+    /// Nil only if there are mistakes.
     mutating func email(_ fields: Fields) -> Email? {
         let use = templateUse(fields)
         let from = from(fields, use)
@@ -144,7 +145,8 @@ struct EmailReader {
         let attachments = attachments(fields)
         let headers = headers(fields)
 
-        // Where the author is missing, a recipient stands in, so that what else is wrong is told at once.
+        // If the author is missing, a recipient takes its place, so that all other mistakes are reported at the same
+        // time.
         guard let author = from ?? to.first?.value else { return nil }
         let email = Email(
             from: author, to: to.map(\.value), cc: cc.map(\.value), bcc: bcc.map(\.value),
@@ -161,7 +163,7 @@ struct EmailReader {
         return errors.all.isEmpty ? email : nil
     }
 
-    /// A value that was read, and its place.
+    /// A value that was read, with its place.
     private typealias Placed<Value> = (value: Value, pointer: JSONPointer)
 
     private mutating func checkRecipients(_ fields: Fields, _ recipients: [Placed<Mailbox>]) {
@@ -171,7 +173,7 @@ struct EmailReader {
         } else if case .array([])? = fields.value("to")?.value {
             errors.add("\"to\" must have at least one address.", at: pointer, .recipients)
         }
-        // As the envelope has them: each once.
+        // As in the envelope: each recipient once.
         let count = Set(recipients.map(\.value.address)).count
         if count > context.maximumRecipients {
             let sentence = tooManyRecipients(count)
@@ -209,7 +211,7 @@ struct EmailReader {
         switch value {
         case .string(let string): return mailbox(string.text, at: pointer).map { [($0, pointer)] } ?? []
         case .array(let elements):
-            // Before each of thousands is looked at.
+            // Checked before each of possibly thousands of addresses is parsed.
             guard elements.count <= context.maximumRecipients else {
                 let sentence = tooManyRecipients(elements.count)
                 errors.add(sentence, at: pointer, .recipients)
@@ -276,7 +278,7 @@ struct EmailReader {
             let isDataURL = string.utf8.starts(with: "data:".utf8)
             errors.add(
                 isDataURL
-                    ? "\"content\" is a data: URL; send what stands behind its comma, in base64."
+                    ? "\"content\" is a data: URL; send only the part after its comma, in base64."
                     : "\"content\" must be base64 with the alphabet of + and / (RFC 4648 section 4), padded with =.",
                 at: pointer)
         case .none: errors.add("\"content\" is required: the file in base64.", at: pointer)

@@ -3,15 +3,15 @@ import MessageComposition
 import RelayCore
 import StrictJSON
 
-/// One email as a client of the API asks for it: the body of `POST /v1/email/send`, or an item of a batch.
+/// One email as a client of the API requests it: the body of `POST /v1/email/send`, or an item of a batch.
 struct EmailRequest: Sendable {
-    /// What is not in the document.
+    /// Information that is not in the document.
     struct Context: Sendable {
-        /// The time, which `scheduled_at` is held against.
+        /// The current time, with which `scheduled_at` is compared.
         var now: Timestamp
-        /// Recipients of one message, in `to`, `cc` and `bcc` together.
+        /// The most recipients of one message, in `to`, `cc` and `bcc` together.
         var maximumRecipients: Int
-        /// Mistakes that are told.
+        /// The most mistakes that are reported.
         var maximumMistakes = ValidationErrors.limit
         /// What the request's references to templates name.
         var templates = RequestTemplates()
@@ -25,16 +25,16 @@ struct EmailRequest: Sendable {
     private(set) var renderedSize = 0
     /// Satisfy ``MessageTags``, each once, in the order of the request.
     var tags: [String]
-    /// As asked; a time that has passed means at once. Nil for at once.
+    /// The time as requested; a time in the past means at once. Nil: at once.
     var scheduledAt: Timestamp?
-    /// Nil where the client has named no key.
+    /// Nil if the client has not given a key.
     var idempotency: RequestIdempotency?
 
     /// Reads an email.
     ///
     /// - Parameters:
     ///   - document: the body of the request.
-    ///   - header: what the header `Idempotency-Key` named.
+    ///   - header: the key in the header `Idempotency-Key`.
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     init(
         _ document: JSON, idempotencyKey header: IdempotencyKey?, _ context: Context
@@ -47,20 +47,20 @@ struct EmailRequest: Sendable {
 
     /// Reads an item of a batch.
     ///
-    /// An item may have an idempotency key of its own, as it has when it is sent by itself, so that a client can put the emails
-    /// that it has into batches as it likes. It can't have one beside a key of the whole batch: the two could disagree on what is a
+    /// An item may have its own idempotency key, as it has when it is sent alone, so that a client can group its emails
+    /// into batches in any way. It can't have one if the whole batch has a key: the two could disagree about what is a
     /// repeat.
     ///
     /// - Parameters:
     ///   - pointer: the item's place in the document.
-    ///   - batchHasKey: whether there is an idempotency key for the whole batch.
+    ///   - batchHasKey: whether the whole batch has an idempotency key.
     init(
         item: JSON, at pointer: JSONPointer, batchHasKey: Bool, _ context: Context
     ) throws(EmailRequestFailure) {
         self = try EmailRequest.read(item, at: pointer, context) { key, pointer, errors throws(EmailRequestFailure) in
             if key != nil, batchHasKey {
                 errors.add(
-                    "The batch has an idempotency key for all of its emails; leave out either that or those of the emails.",
+                    "The batch has an idempotency key for all of its emails; remove either that key or those of the emails.",
                     at: pointer)
             }
             return key
@@ -111,14 +111,14 @@ extension EmailRequestFailure {
 
 /// The body of `POST /v1/email/batch`: an array of emails, or `{"emails": […]}`.
 struct EmailBatch: Sendable {
-    /// In the order of the request. One that fails does not stop the others.
+    /// The items in the order of the request. One that fails does not stop the others.
     var items: [Result<EmailRequest, EmailRequestFailure>]
-    /// Of the batch as a whole; the digest is that of the array, in either form of the body.
+    /// The idempotency of the batch as a whole. The digest is that of the array, in both forms of the body.
     var idempotency: RequestIdempotency?
 
     static let sizes = 1...100
 
-    /// - Throws: ``EmailRequestFailure`` where it is not a batch, or has too many emails or none.
+    /// - Throws: ``EmailRequestFailure`` if it is not a batch, or has no emails or too many.
     init(
         _ document: JSON, idempotencyKey header: IdempotencyKey?, _ context: EmailRequest.Context
     ) throws(EmailRequestFailure) {
@@ -148,7 +148,8 @@ struct EmailBatch: Sendable {
                 at: pointer)
         }
         guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
-        // The whole batch is told as many mistakes as one email, and each email that has some one at least.
+        // The report has as many mistakes for the whole batch as for one email, but at least one for each email with
+        // mistakes.
         var context = context
         items = elements.enumerated().map { index, element in
             let item = Result { () throws(EmailRequestFailure) in

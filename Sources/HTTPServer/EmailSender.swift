@@ -3,16 +3,16 @@ import InternetMessage
 import MessageComposition
 import RelayCore
 
-/// An email that was taken.
+/// An email that was accepted.
 struct SentEmail: Hashable, Sendable {
     var id: MessageID
-    /// It waits for its time.
+    /// Whether it waits for its scheduled time.
     var isScheduled: Bool
-    /// It had been taken before, for the same request.
+    /// Whether it had been accepted before, for the same request.
     var isRepeat: Bool
 }
 
-/// Brings emails through admission into the queue: composed, and by the same way as messages from SMTP.
+/// Submits emails to the queue through admission: composed, and in the same way as messages from SMTP.
 struct EmailSender: Sendable {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
@@ -49,16 +49,16 @@ struct EmailSender: Sendable {
         }
     }
 
-    /// What became of an email of a batch.
+    /// The outcome of one email of a batch.
     enum Outcome: Sendable {
         case sent(SentEmail)
         case refused(Refusal)
-        /// Its part of the document is wrong.
+        /// Its part of the document is invalid.
         case invalid(EmailRequestFailure)
     }
 
-    /// Sends the emails of a batch, or none of them where the key's limits have no room for all. One that is wrong by itself does not
-    /// stop the others.
+    /// Sends the emails of a batch, or none of them if the key's limits do not allow all. An email that is invalid by
+    /// itself does not stop the others.
     func send(_ batch: EmailBatch) async -> Result<[Outcome], Refusal> {
         let hasKey = batch.idempotency != nil
         var outcomes: [Outcome?] = batch.items.map { item in
@@ -69,8 +69,9 @@ struct EmailSender: Sendable {
             guard case .success(let request) = item else { continue }
             wanted.append((place, request, identity(of: request, at: place, in: batch)))
         }
-        // First all that costs little, so that what can't be sent takes nothing from the key's rate. An email with a key of its own may
-        // be a repeat by itself, and must not count as one of the batch then.
+        // First come the checks that cost little, so that emails that can't be sent take nothing from the key's rate.
+        // An email with its own idempotency key may be a repeat by itself, and must then not count as a part of the
+        // batch.
         if isRateUsedUp || !hasKey {
             let known = wanted.compactMap { place, request, identity in identity.map { (place, (request, $0)) } }
             switch await earlier(known.map(\.1)) {
@@ -102,11 +103,11 @@ struct EmailSender: Sendable {
             case .success(let results): for (place, outcome) in results { outcomes[place] = outcome }
             }
         }
-        // Each place has its outcome by now.
+        // By now each position has its outcome.
         return .success(outcomes.compactMap { $0 })
     }
 
-    /// - Parameter hasKey: whether there is an idempotency key for the batch as a whole.
+    /// - Parameter hasKey: whether the batch as a whole has an idempotency key.
     private func submit(
         _ begun: [(place: Int, Composition, Admission.Reception)], hasKey: Bool
     ) async -> Result<[(place: Int, Outcome)], Refusal> {
@@ -126,7 +127,7 @@ struct EmailSender: Sendable {
             }
         }
         let results = await admission.submit(complete.map(\.2))
-        // What is refused to all of them, for the key's sake or for want of space, is refused to the request.
+        // If all emails are refused because of the key or for lack of space, the request is refused.
         let refusals =
             outcomes.compactMap { entry in if case .refused(let refusal) = entry.1 { refusal } else { nil } }
             + results.compactMap { result in if case .failure(let refusal) = result { refusal } else { nil } }
@@ -148,7 +149,7 @@ struct EmailSender: Sendable {
 
     // MARK: Repeats
 
-    /// Whether the key's rate allows nothing now. A repeat needs nothing of it.
+    /// Whether the key's rate allows nothing at the moment. A repeat needs nothing from the rate.
     private var isRateUsedUp: Bool { admission.rateStanding(of: grant).available < 1 }
 
     private func identity(of request: EmailRequest, at place: Int, in batch: EmailBatch) -> Idempotency? {
@@ -156,7 +157,8 @@ struct EmailSender: Sendable {
             ?? request.idempotency?.identity(of: api.key, part: nil)
     }
 
-    /// What was taken when these requests came before, nil for each that is new. Fails where the key may not be used any more.
+    /// What was accepted when these requests arrived before; nil for each that is new. Fails if the key may no longer
+    /// be used.
     private func earlier(
         _ requests: [(EmailRequest, Idempotency)]
     ) async -> Result<[Result<SentEmail?, Refusal>], Refusal> {
@@ -172,7 +174,7 @@ struct EmailSender: Sendable {
 
     // MARK: One message
 
-    /// The envelope of a message: sender, recipients, and what goes with it.
+    /// Begins the reception of a message, with its sender, recipients and options.
     private func begin(_ message: Composition, _ identity: Idempotency?) -> Result<Admission.Reception, Refusal> {
         let request = message.request
         if message.size > configuration.maximumMessageSize {
@@ -209,13 +211,14 @@ struct EmailSender: Sendable {
         SentEmail(id: id, isScheduled: isScheduled(request, under: id), isRepeat: id != message.id)
     }
 
-    /// Whether the email was to wait when it was taken: a repeat is answered as the first time, also when the time has come since.
+    /// Whether the email was to wait when it was accepted. A repeat gets the first answer again, even if the time has
+    /// come since.
     private func isScheduled(_ request: EmailRequest, under id: MessageID) -> Bool {
         request.scheduledAt.map { $0 > id.moment } ?? false
     }
 }
 
-/// An email on its way into octets.
+/// An email that is being composed into octets.
 private struct Composition: Sendable {
     let request: EmailRequest
     private let composer: MessageComposer
@@ -226,13 +229,13 @@ private struct Composition: Sendable {
     }
 
     var recipients: [AddrSpec] { composer.recipients }
-    /// Octets.
+    /// The size in octets.
     var size: Int { composer.size }
     /// The message, piece by piece.
     var content: ComposedContent { ComposedContent(composer: composer) }
 }
 
-/// The pieces of a composed message, as they are asked for.
+/// The pieces of a composed message, as they are requested.
 private struct ComposedContent: AsyncSequence, Sendable {
     typealias Element = [UInt8]
     typealias Failure = Never
@@ -250,9 +253,10 @@ private struct ComposedContent: AsyncSequence, Sendable {
 }
 
 extension RequestIdempotency {
-    /// For the store.
+    /// The idempotency for the store.
     ///
-    /// - Parameter part: the place of the email in the batch that the idempotency key is for; nil where it is for the email.
+    /// - Parameter part: the email's position in the batch that the idempotency key is for; nil if the key is for the
+    ///   email.
     func identity(of key: KeyID, part: Int?) -> Idempotency {
         Idempotency(
             request: Fingerprint(key: key, request: self.key.text),
@@ -261,7 +265,7 @@ extension RequestIdempotency {
 }
 
 extension Refusal {
-    /// Whether it is about the key or its limits, and so holds for every email of a request.
+    /// Whether the refusal is about the key or its limits, and so applies to every email of a request.
     fileprivate var concernsWholeRequest: Bool {
         switch reason {
         case .tlsRequired, .authRequired, .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network,

@@ -1,15 +1,15 @@
 import RelayCore
 import StrictJSON
 
-/// The names that an object of the API may hold, and what is said about others.
+/// The names that an object of the API may have, and the messages about other names.
 struct FieldNames: Sendable {
     let known: [String]
-    /// Names that other services have for one of ours, in lower case without `_` and `-`.
+    /// Names that other services use for one of the relay's names, in lower case without `_` and `-`.
     var synonyms: [String: String] = [:]
-    /// A sentence about a name that is understood and not taken, by the name in lower case without `_` and `-`.
+    /// Messages about names that are understood but not accepted, by the name in lower case without `_` and `-`.
     var explanations: [String: String] = [:]
 
-    /// What to do about a name that is not known: a sentence with its final stop or question mark.
+    /// What to do about an unknown name: a sentence with its final full stop or question mark.
     func mistake(about name: JSONString) -> String {
         let text = String(decoding: name.utf8.prefix(80), as: UTF8.self)
         let plain = FieldNames.plain(text)
@@ -22,7 +22,7 @@ struct FieldNames: Sendable {
                 ?? "leave it out. The fields are: \(known.joined(separator: ", ")).")
     }
 
-    /// One form for `replyTo`, `reply-to` and `Reply_To`.
+    /// The common form of `replyTo`, `reply-to` and `Reply_To`.
     private static func plain(_ name: String) -> String {
         String(String.UnicodeScalarView(name.lowercased().unicodeScalars.filter { $0 != "_" && $0 != "-" }))
     }

@@ -1,10 +1,11 @@
-/// The query of a URL as forms and HTTP libraries write it (WHATWG URL, application/x-www-form-urlencoded): `tag=a+b&limit=20`.
+/// The query of a URL as forms and HTTP libraries write it (WHATWG URL, application/x-www-form-urlencoded):
+/// `tag=a+b&limit=20`.
 package enum FormQuery {
     package struct Malformed: Error {}
 
-    /// Names and values in their order. A `+` is a blank; what is percent-encoded must be UTF-8.
+    /// The names and values in their order. A `+` is a space. Percent-encoded octets must be UTF-8.
     ///
-    /// - Throws: ``Malformed`` for an escape that is none.
+    /// - Throws: ``Malformed`` for an invalid escape.
     package static func parameters(_ query: some StringProtocol) throws(Malformed) -> [(name: String, value: String)] {
         var parameters: [(name: String, value: String)] = []
         for part in query.utf8.split(separator: UInt8(ascii: "&")) {

@@ -1,13 +1,13 @@
 import HTTPTypes
 import RelayCore
 
-/// Whose request it is, where proxies hand it on.
+/// Finds the client of a request that proxies have forwarded.
 enum ForwardedClient {
-    /// The address that a request counts as coming from: the peer's, or where that is a trusted proxy the last one in
-    /// `X-Forwarded-For` that is no trusted proxy. From anybody else that field means nothing.
+    /// The address that a request counts as coming from: the peer's or, if that is a trusted proxy, the last one in
+    /// `X-Forwarded-For` that is not a trusted proxy. From any other peer that field is ignored.
     ///
-    /// Nil when a trusted proxy has sent something that is no address: to take the proxy for the client could let it into a key's
-    /// networks.
+    /// Nil if a trusted proxy has sent an entry that is not an address: taking the proxy for the client could give it
+    /// access to a key's networks.
     static func address(peer: IPAddress, _ fields: HTTPFields, trusted: [NetworkBlock]) -> IPAddress? {
         func trimmed(_ entry: Substring) -> Substring {
             let isBlank = { (character: Character) in character == " " || character == "\t" }
@@ -30,7 +30,7 @@ enum ForwardedClient {
 }
 
 extension IPAddress {
-    /// An entry as proxies write it: an address, an IPv6 address in brackets, or either with a port.
+    /// An entry in the forms that proxies write: an address, an IPv6 address in brackets, or either with a port.
     fileprivate init?(forwarded entry: some StringProtocol) {
         var host = Substring(entry)
         var port: Substring?

@@ -3,7 +3,7 @@ import NIOCore
 import RelayCore
 import StrictJSON
 
-/// What a request is answered with.
+/// The answer to a request.
 package struct HTTPAnswer: Sendable {
     package var head: HTTPResponse
     package var body: ByteBuffer
@@ -12,7 +12,7 @@ package struct HTTPAnswer: Sendable {
         var fields = fields
         fields[.contentType] = contentType
         fields[.contentLength] = String(body.readableBytes)
-        // Answers are about one key's mail.
+        // Answers contain information about one key's mail.
         fields[.cacheControl] = "no-store"
         head = HTTPResponse(status: status, headerFields: fields)
         self.body = body
@@ -34,7 +34,7 @@ package struct HTTPAnswer: Sendable {
 }
 
 extension HTTPAnswer {
-    /// RFC 9110 section 15.3.5: no body, and so neither type nor length.
+    /// RFC 9110 section 15.3.5: no body, and therefore neither type nor length.
     static var noContent: HTTPAnswer {
         var answer = HTTPAnswer(.noContent, .null)
         answer.head.headerFields[.contentType] = nil
@@ -67,6 +67,6 @@ extension Duration {
 }
 
 extension OpenAPIDocument {
-    /// The document, which is the same for everybody.
+    /// The document, which is the same for all clients.
     static let answer = HTTPAnswer(.ok, contentType: "application/json", body: ByteBuffer(string: text))
 }

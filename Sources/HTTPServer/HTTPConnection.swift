@@ -12,15 +12,16 @@ import Synchronization
     import Musl
 #endif
 
-/// One client's connection: who it is, and what each of its requests is answered with.
+/// One client's connection: finds out who the client is, and answers each of its requests.
 final class HTTPConnection: Sendable {
     private let service: HTTPService
-    /// The address of the connection's other end.
+    /// The address of the peer.
     private let peer: IPAddress
     private let isSecure: Bool
-    /// What the last request was allowed. A client that shows the same key again needs no look-up.
+    /// The grant of the last request. A client that sends the same key again needs no look-up.
     private let grant = Mutex<Grant?>(nil)
-    /// The client of the request at hand, and its key once that is known: for what is told of the connection meanwhile.
+    /// The client of the current request, and its key once that is known. Events of the connection are reported with
+    /// these.
     private let current: Mutex<(client: IPAddress, key: KeyID?)>
 
     init(_ service: HTTPService, peer: IPAddress, isSecure: Bool) {
@@ -30,12 +31,12 @@ final class HTTPConnection: Sendable {
         current = Mutex((peer, nil))
     }
 
-    /// Whose request the connection is at.
+    /// The client whose request is being processed.
     var client: (address: IPAddress, key: KeyID?) { current.withLock { ($0.client, $0.key) } }
 
     /// Answers one request.
     ///
-    /// - Throws: when the connection has ended, or ends for want of the rest of the request.
+    /// - Throws: if the connection has ended, or ends because the rest of the request is missing.
     func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
         let finding = Route.find(request.method, request.uri.path)
         let answer: HTTPAnswer
@@ -54,7 +55,7 @@ final class HTTPConnection: Sendable {
 
     private enum Step {
         case answer(HTTPAnswer)
-        /// The body is wanted.
+        /// The body is needed.
         case body(any RequestWithBody)
     }
 
@@ -63,7 +64,7 @@ final class HTTPConnection: Sendable {
         let forwarded = ForwardedClient.address(peer: peer, request.headers, trusted: configuration.trustedProxies)
         let client = forwarded ?? peer
         current.withLock { $0 = (client, nil) }
-        // RFC 9112 section 3.2. A second Host is a field by itself here.
+        // RFC 9112 section 3.2. A second Host appears as a separate field here.
         guard request.head.authority != nil, request.headers[.host] == nil else {
             var answer = refuse(.host, client)
             answer.head.headerFields[.connection] = "close"
@@ -117,7 +118,7 @@ final class HTTPConnection: Sendable {
         }
     }
 
-    /// The body is wanted unless its header speaks against it.
+    /// The body is needed unless the header gives a reason to refuse it.
     private func wanting(_ request: any RequestWithBody, _ fields: HTTPFields) async -> Step {
         guard let problem = request.refusal(of: fields) else { return .body(request) }
         let caller = request.api.caller
@@ -151,7 +152,7 @@ final class HTTPConnection: Sendable {
                 grant.withLock { $0 = granted }
                 return .success(granted)
             case .failure(let refused):
-                // Guessing must be slow.
+                // Guessing keys must be slow.
                 if refused.delay > .zero {
                     try? await service.clock.sleep(until: service.clock.now() + refused.delay)
                 }
@@ -162,7 +163,7 @@ final class HTTPConnection: Sendable {
         }
     }
 
-    /// A refusal of HTTP's own, with its line in the log.
+    /// A refusal that only HTTP has, with its line in the log.
     private func refuse(_ problem: Problem, _ client: IPAddress, _ key: KeyID? = nil) -> HTTPAnswer {
         service.tell(problem, client: client, key: key)
         return HTTPAnswer(problem)
@@ -189,7 +190,7 @@ final class HTTPConnection: Sendable {
                     isFull
                         ? StoreError.full
                         : StoreError.unavailable(
-                            "there is no file for the body of a request: \(String(cString: strerror(code)))"))
+                            "no file could be created for the body of a request: \(String(cString: strerror(code)))"))
                 problem = Problem(.storageUnavailable, scope: caller.grant.scope)
             }
             return await submission.completed(refuse(problem, caller.client, caller.grant.id))
@@ -197,7 +198,7 @@ final class HTTPConnection: Sendable {
     }
 }
 
-/// An authenticated client and its grant.
+/// An authenticated client with its grant.
 struct Caller: Sendable {
     let grant: Grant
     let isSecure: Bool
@@ -206,7 +207,7 @@ struct Caller: Sendable {
 }
 
 extension Route.Finding {
-    /// For metrics.
+    /// The name in metrics.
     fileprivate var name: HTTPRouteName {
         switch self {
         case .found(let route): route.name
@@ -225,7 +226,7 @@ extension Problem {
 
     fileprivate static let forwardedFor = Problem(
         .badRequest, .badRequest,
-        "The proxy has sent an X-Forwarded-For that holds something other than addresses; correct the proxy's settings."
+        "The proxy has sent an X-Forwarded-For that holds something other than addresses; correct the proxy's configuration."
     )
 }
 

@@ -7,14 +7,14 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import RelayCore
 
-/// HTTP/1.1 on a connection: Hummingbird, behind the guard that holds a client to its times, its order and its sizes.
+/// HTTP/1.1 on a connection: Hummingbird, behind the guard that enforces a client's time-outs, order and sizes.
 package struct HTTPPipeline: Sendable {
     private let timeouts: HTTPTimeouts
     private let shutdown: ShutdownNotice
     private let clock: any RelayClock
     private let logger: Logger
 
-    /// Answers one request. Throws when the connection has ended, or ends for want of the rest of the request.
+    /// Answers one request. Throws if the connection has ended, or ends because the rest of the request is missing.
     package typealias Responder =
         @Sendable (_ request: Request, _ writer: consuming ResponseWriter) async throws -> Void
 
@@ -22,28 +22,29 @@ package struct HTTPPipeline: Sendable {
         self.timeouts = timeouts
         self.shutdown = shutdown
         self.clock = clock
-        // The servers write their own log lines; Hummingbird's are left out.
+        // The servers write their own log lines, so Hummingbird's are suppressed.
         var quiet = logger
         quiet.logLevel = .critical
         self.logger = quiet
     }
 
-    /// Octets of a request's header, a multiple of 1024.
+    /// The most octets of a request's header, a multiple of 1024.
     static let maximumHeaderSize = 32 * 1024
     static let maximumHeaderFields = 200
-    /// Octets of one read from the socket. A connection whose body comes faster than it is stored holds a few of them.
+    /// The octets of one read from the socket. A connection whose body arrives faster than it is stored holds a few
+    /// such pieces.
     private static let readSize = 16 * 1024
 
     /// Adds the handlers to a connection that has just been accepted, on its event loop.
     ///
-    /// - Parameter tell: told of what the guard did, on the connection's event loop.
+    /// - Parameter tell: called with the guard's events, on the connection's event loop.
     package func addHandlers(
         to channel: any Channel, tell: @escaping @Sendable (RequestGuard.Event) -> Void, respond: @escaping Responder
     ) throws {
         let options = channel.syncOptions
         try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: HTTPPipeline.readSize))
         try options?.setOption(.maxMessagesPerRead, value: 1)
-        // Hummingbird needs it: it holds reads back where the server does not keep up.
+        // Hummingbird needs it: it pauses reads if the server does not keep up.
         try options?.setOption(.autoRead, value: true)
         let (timeouts, shutdown, clock, logger) = (timeouts, shutdown, clock, logger)
         let http = HTTP1Channel(

@@ -28,9 +28,9 @@ public final class HTTPServer: Sendable {
     /// Binds all `listeners`, or none. `observe` is called on any thread; it must be quick.
     ///
     /// - Parameters:
-    ///   - tls: for listeners that take TLS.
+    ///   - tls: used by listeners with TLS.
     ///   - limiter: counts the connections; shared with the relay's other servers.
-    ///   - proxy: what listeners hold connections to that begin with a PROXY header.
+    ///   - proxy: the rules for connections that begin with a PROXY header.
     /// - Throws: `ListenError` of `Listening`, which names the listener.
     package static func start(
         _ listeners: [HTTPListener], configuration: HTTPServerConfiguration, admission: Admission,
@@ -55,10 +55,10 @@ public final class HTTPServer: Sendable {
         return HTTPServer(listeners: bound, service: service)
     }
 
-    /// Octets of large bodies that are in memory at a time.
+    /// The most octets of large bodies that are in memory at a time.
     private static let largeBodies = 48 << 20
 
-    /// The address that clients of a Unix socket count as: they are processes on this machine.
+    /// The address that clients of a Unix socket get: they are processes on this machine.
     private static let localPeer = IPAddress(ipv4: 0x7F00_0001)
 
     private static func addHandlers(
@@ -66,12 +66,13 @@ public final class HTTPServer: Sendable {
     ) throws {
         let isTLS = listener.isTLS
         let peer = client ?? localPeer
-        // Behind a load balancer, clear text comes from the balancer, and the address is its client's.
+        // Behind a load balancer, plain text comes from the balancer, and the address is its client's.
         guard isTLS || listener.takesProxyHeader || service.takesClearText(from: peer) else {
             service.log.write(
                 .notice, "connection refused", client: peer, kind: "clear",
                 metadata: [
-                    "remedy": "clear HTTP is taken from this machine and from http.trusted_proxies only; use https"
+                    "remedy":
+                        "HTTP without TLS is accepted only from this machine and from http.trusted_proxies; use https"
                 ])
             channel.close(promise: nil)
             return
@@ -92,11 +93,12 @@ public final class HTTPServer: Sendable {
         }
     }
 
-    /// What requests are held to from now on.
+    /// Sets the limits and rules for requests from now on.
     public func reconfigure(_ configuration: HTTPServerConfiguration) { service.configuration.value = configuration }
 
-    /// Stops listening, lets each connection answer the request that it is at, and closes what is left after `limit`.
+    /// Stops listening, lets each connection finish the request that it is answering, and closes the remaining ones
+    /// after `limit`.
     ///
-    /// Returns when all connections have ended. Each sees to the limit itself, on its event loop.
+    /// Returns when all connections have ended. Each one enforces the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }

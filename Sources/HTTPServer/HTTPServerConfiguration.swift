@@ -1,16 +1,16 @@
 import RelayCore
 
-/// What clients of the HTTP face are held to.
+/// The limits and rules for clients of the HTTP face.
 public struct HTTPServerConfiguration: Sendable {
-    /// Octets of a composed message.
+    /// The most octets of a composed message.
     public var maximumMessageSize: Int
-    /// Of one email, in `to`, `cc` and `bcc` together.
+    /// The most recipients of one email, in `to`, `cc` and `bcc` together.
     public var maximumRecipients: Int
-    /// Networks that may speak HTTP in the clear, and whose `X-Forwarded-For` is believed.
+    /// Networks that may use HTTP without TLS, and whose `X-Forwarded-For` is trusted.
     public var trustedProxies: [NetworkBlock]
-    /// A directory for large bodies while they come: files that have no name and go by themselves.
+    /// A directory for large bodies while they arrive. The files have no names and disappear by themselves.
     public var scratchDirectory: String
-    /// Where webhooks may be sent to.
+    /// Where webhooks may be sent.
     public var webhookAddresses: WebhookAddressPolicy
 
     public init(
@@ -24,6 +24,7 @@ public struct HTTPServerConfiguration: Sendable {
         self.webhookAddresses = webhookAddresses
     }
 
-    /// Octets of a request's body: what a message of the largest size needs in base64, with room for the rest of the document.
+    /// The most octets of a request's body: the base64 of a message of the largest size, with room for the rest of the
+    /// document.
     public var maximumBodySize: Int { maximumMessageSize / 3 * 4 + (1 << 20) }
 }

@@ -9,7 +9,7 @@ import RelayCore
 
 /// What all connections of the HTTP face share.
 struct HTTPService: Sendable {
-    /// What requests are held to.
+    /// The limits and rules for requests.
     let configuration: Current<HTTPServerConfiguration>
     let admission: Admission
     let store: any RelayStore
@@ -27,9 +27,9 @@ struct HTTPService: Sendable {
 
     var log: ClientLog { admission.clientLog }
 
-    /// Counts and logs a refusal. Reasons that SMTP has too are told by admission.
+    /// Counts and logs a refusal. For reasons that SMTP has too, admission does that.
     func tell(_ problem: Problem, client: IPAddress, key: KeyID?) {
-        // Without the full stop, as all lines of the log.
+        // Without the full stop, like all log lines.
         let text = problem.detail.hasSuffix(".") ? String(problem.detail.dropLast()) : problem.detail
         if case .refusal(let reason) = problem.code {
             return admission.tell(Refusal(reason, text), client: client, key: key)
@@ -42,14 +42,14 @@ struct HTTPService: Sendable {
 }
 
 extension HTTPService {
-    /// Whether a peer may speak HTTP without TLS: one on this machine, or a trusted proxy.
+    /// Whether a peer may use HTTP without TLS: one on this machine, or a trusted proxy.
     func takesClearText(from peer: IPAddress) -> Bool { peer.isLoopback || isTrustedProxy(peer) }
 
     private func isTrustedProxy(_ peer: IPAddress) -> Bool {
         configuration.value.trustedProxies.contains { $0.contains(peer) }
     }
 
-    /// Counts a connection, or closes it where there are too many.
+    /// Counts a connection, or closes it if there are too many.
     func admit(_ channel: any Channel, _ peer: IPAddress, isTLS: Bool) -> Bool {
         // A proxy has connections for all of its clients.
         let isShared = isTrustedProxy(peer)
@@ -63,13 +63,13 @@ extension HTTPService {
             log.write(
                 .notice, "connection refused", client: peer, kind: "\(scope)",
                 metadata: ["limit": "\(limit)", "of": "\(scope)"])
-            // There is no way to say so over TLS without a handshake, which is what a limit is there to save.
+            // Over TLS the reason could be sent only after a handshake, and the limit exists to avoid that cost.
             channel.close(promise: nil)
             return false
         }
     }
 
-    /// What a connection's guard has to tell, for the log and for metrics.
+    /// Counts and logs an event of a connection's guard.
     func tell(_ event: RequestGuard.Event, _ client: (address: IPAddress, key: KeyID?)) {
         let peer = client.address
         switch event {
@@ -83,7 +83,7 @@ extension HTTPService {
             tell(problem, client: peer, key: client.key)
         case .timedOut(.response):
             observe(.timedOut(.response))
-            log.write(.info, "response not taken, connection closed", client: peer)
+            log.write(.info, "client does not read its response, connection closed", client: peer)
         case .timedOut(.linger): break
         case .unreadable(let problem):
             observe(.answered(.none, status: problem.status.code))
@@ -91,20 +91,20 @@ extension HTTPService {
         case .secured(let info): observe(.secured(info.version, resumed: info.resumed))
         case .tlsFailed(let error):
             observe(.tlsFailed(error.code))
-            // An operator looks for failed TLS handshakes. A client that hung up, or that only looked whether the port is
-            // open, is usual.
+            // An operator searches for failed TLS handshakes. A client that closed the connection, or only checked
+            // whether the port is open, is normal.
             let isUsual = [.closed, .truncated, .notBegun].contains(error.code)
             log.write(
                 isUsual ? .debug : .info, "connection failed", client: peer, kind: "\(error.code)",
                 metadata: error.code == .notTLS
-                    ? ["error": "\(error)", "remedy": "this port takes HTTPS; use an https:// address"]
+                    ? ["error": "\(error)", "remedy": "this port expects HTTPS; use an https:// address"]
                     : ["error": "\(error)"])
         }
     }
 }
 
 extension HTTPService {
-    /// Logs a connection to a clear listener whose client speaks another protocol.
+    /// Logs a connection to a listener without TLS whose client uses another protocol.
     func tell(_ wrong: WrongProtocol, _ peer: IPAddress) {
         log.write(
             .info, "connection failed", client: peer, kind: wrong.rawValue,
@@ -112,16 +112,16 @@ extension HTTPService {
     }
 }
 
-/// What happened on a connection or to a request, for metrics.
+/// An event of a connection or a request, for metrics.
 public enum HTTPEvent: Sendable {
     case connected(isTLS: Bool)
-    /// Over a limit of connections.
+    /// A limit of connections was exceeded.
     case connectionRefused(ConnectionLimiter.Scope)
-    /// A TLS handshake came to its end.
+    /// A TLS handshake was completed.
     case secured(TLSVersion, resumed: Bool)
-    /// TLS ended, or never began, otherwise than it should.
+    /// TLS failed, or ended without its closing message.
     case tlsFailed(TLSError.Code)
-    /// The client took too long: no request came, or its body too slowly.
+    /// The client took too long: no request arrived, or its body arrived too slowly.
     case timedOut(HTTPTimeoutKind)
     /// A request was answered with this status.
     case answered(HTTPRouteName, status: Int)
@@ -139,14 +139,14 @@ public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
     case tags
     case domains
     case openapi
-    /// The request asks for nothing that the server knows, or could not be read.
+    /// The request asks for something that the server does not have, or could not be read.
     case none
 }
 
-/// What a client that ran out of time was waited for.
+/// What the server was waiting for when the time ran out.
 public enum HTTPTimeoutKind: String, CaseIterable, Hashable, Sendable {
     case request
     case body
-    /// That it takes its response.
+    /// That the client reads its response.
     case response
 }

@@ -1,17 +1,17 @@
 import InternetMessage
 
-/// The client's name for a request: a request that comes again under the same name is carried out once.
+/// The client's name for a request. A request that arrives again under the same name is carried out only once.
 ///
-/// 1 to 256 printable ASCII characters, as the field `Hiveku-Idempotency-Key` of a message holds.
+/// It has 1 to 256 printable ASCII characters, like the field `Hiveku-Idempotency-Key` of a message.
 struct IdempotencyKey: Hashable, Sendable {
     let text: String
 
-    /// A sentence with its full stop: what to change.
+    /// What to change: a sentence with its full stop.
     struct Mistake: Error, Hashable, Sendable {
         let detail: String
     }
 
-    /// As the member `idempotency_key` of a document has it.
+    /// Reads the member `idempotency_key` of a document.
     init(_ text: some StringProtocol) throws(Mistake) {
         guard IdempotencyKeyRule.holds(text.utf8) else {
             throw Mistake(detail: "An idempotency key must be 1 to 256 printable ASCII characters.")
@@ -19,10 +19,10 @@ struct IdempotencyKey: Hashable, Sendable {
         self.text = String(text)
     }
 
-    /// As the header `Idempotency-Key` has it (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941 section 3.3.3
-    /// in double quotes, or the bare characters, as most clients send it. Both name the same key.
+    /// Reads the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a string of RFC 8941 section
+    /// 3.3.3 in double quotes, or the bare characters, as most clients send it. Both name the same key.
     ///
-    /// - Parameter value: of the header, without the blanks around it.
+    /// - Parameter value: the header's value, without the white space around it.
     init(header value: some StringProtocol) throws(Mistake) {
         guard value.utf8.first == UInt8(ascii: "\"") else {
             try self.init(value)

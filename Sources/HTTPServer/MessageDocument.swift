@@ -1,10 +1,10 @@
 import RelayCore
 import StrictJSON
 
-/// How a message stands, in the words of the HTTP API.
+/// The status of a message, in the words of the HTTP API.
 ///
-/// Those of the relay's own records, but for one: a test key's message is `sent` where the records say `simulated`, so that an
-/// application sees the same words with both kinds of key.
+/// They are the words of the relay's records, with one exception: a test key's message is `sent` where the records say
+/// `simulated`, so that an application sees the same words with both kinds of key.
 enum MessageStatus: String, CaseIterable, Hashable, Sendable {
     case scheduled, queued, sending, held, sent, failed, cancelled, suppressed
     case partlyFailed = "partly-failed"
@@ -24,7 +24,7 @@ enum MessageStatus: String, CaseIterable, Hashable, Sendable {
             }
     }
 
-    /// In the records of keys of this environment.
+    /// The state in the records of this environment's keys.
     func state(in environment: Environment) -> MessageState {
         switch self {
         case .scheduled: .scheduled
@@ -41,9 +41,9 @@ enum MessageStatus: String, CaseIterable, Hashable, Sendable {
 }
 
 extension JSON {
-    /// A message as its key is told of it.
+    /// A message as its key sees it.
     ///
-    /// - Parameter events: whether each recipient comes with its events.
+    /// - Parameter events: whether each recipient includes its events.
     init(_ record: MessageRecord, events: Bool = false) {
         let recipients = record.recipientRecords.map { recipient -> JSON in
             var members: [JSONObject.Member] = [
@@ -62,7 +62,7 @@ extension JSON {
         ]
     }
 
-    /// One thing that happened to a recipient's copy.
+    /// One event of a recipient's copy.
     private init(_ event: RecipientEvent) {
         self = [
             "type": JSON(event.kind.rawValue), "at": JSON(event.at.rfc3339), "detail": JSON(event.sentence),

@@ -1,12 +1,12 @@
 import HTTPTypes
 import RelayCore
 
-/// What `GET /v1/email/messages` asks for.
+/// The query of `GET /v1/email/messages`.
 struct MessagesQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
-    /// Messages before this one, in the order of the list.
+    /// Messages after this one in the order of the list.
     var cursor: MessageID?
-    /// What `status` asks for: of the message, or of one of its recipients.
+    /// The requested `status`: of the message, or of one of its recipients.
     var state: MessageState?
     var recipientStatus: RecipientStatus?
     var tag: String?
@@ -15,7 +15,7 @@ struct MessagesQuery: Hashable, Sendable {
     static let defaultLimit = 20
     static let maximumLimit = 100
 
-    /// Those of a message, and behind them those that only a recipient can have.
+    /// The statuses of a message, followed by those that only a recipient can have.
     static let statuses =
         MessageStatus.allCases.map(\.rawValue)
         + RecipientStatus.allCases.map(\.rawValue).filter { MessageStatus(rawValue: $0) == nil }
@@ -46,7 +46,7 @@ struct MessagesQuery: Hashable, Sendable {
         Problem(.refusal(.invalid), .unprocessableContent, mistakes.joined(separator: " "))
     }
 
-    /// Returns what is wrong, if anything is.
+    /// Sets a parameter. Returns what is wrong with it; nil if nothing is.
     private mutating func set(_ name: String, _ text: String, _ environment: Environment) -> String? {
         switch name {
         case "limit":
@@ -60,7 +60,7 @@ struct MessagesQuery: Hashable, Sendable {
             }
             cursor = id
         case "status":
-            // One suppressed recipient is enough, as with the other statuses that follow from events.
+            // One suppressed recipient is enough, as for the other statuses that follow from events.
             if let asked = MessageStatus(rawValue: text), asked != .suppressed {
                 state = asked.state(in: environment)
             } else if let asked = RecipientStatus(rawValue: text) {
@@ -72,9 +72,9 @@ struct MessagesQuery: Hashable, Sendable {
             if let fault = MessageTags.fault(of: text) { return "The tag in the query \(fault)." }
             tag = text
         case "since":
-            // A plus sign that was not encoded has become a blank.
+            // A plus sign that was not encoded has become a space.
             guard let time = Timestamp(rfc3339: text.utf8.map { $0 == 0x20 ? UInt8(ascii: "+") : $0 }) else {
-                return "The parameter since must be a time as in 2026-01-31T12:00:00Z."
+                return "The parameter since must be a time such as 2026-01-31T12:00:00Z."
             }
             since = time
         default:

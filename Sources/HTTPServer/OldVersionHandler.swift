@@ -1,12 +1,13 @@
 import NIOCore
 import NIOHTTP1
 
-/// Ends the connection with the response where nothing can follow it.
+/// Ends the connection after the response if no other request can follow.
 ///
-/// A client of HTTP/1.0 expects that (RFC 9112 section 9.3). And NIO's decoder reads nothing behind a request that asks for another
-/// protocol (`Upgrade`, CONNECT), so the client must not send anything there; Java's HTTP client asks for HTTP/2 by itself.
+/// A client of HTTP/1.0 expects that (RFC 9112 section 9.3). NIO's decoder also reads nothing after a request that asks
+/// for another protocol (`Upgrade`, CONNECT), so the client must not send anything after it. Java's HTTP client asks
+/// for HTTP/2 by default.
 ///
-/// Stands in front of the codec of HTTPTypes, which does not hand the version on.
+/// It stands in front of HTTPTypes' codec, which does not pass on the version.
 final class OldVersionHandler: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart

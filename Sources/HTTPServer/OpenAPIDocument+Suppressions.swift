@@ -1,31 +1,31 @@
 extension OpenAPIDocument {
-    /// The paths below `/v1/email/suppressions`, each with a comma behind it.
+    /// The paths below `/v1/email/suppressions`, each followed by a comma.
     static let suppressionPaths = #"""
             "/v1/email/suppressions": {
               "get": {
                 "operationId": "listSuppressions",
                 "tags": ["Suppressions"],
-                "summary": "List the addresses that get no mail",
-                "description": "The scope `email:send` is needed. All live keys share one list, and all test keys another. In the order of the addresses in lower case.",
+                "summary": "List the addresses to which no mail is sent",
+                "description": "Requires the scope `email:send`. All live keys share one list, and all test keys another. Entries are in the order of their addresses in lower case.",
                 "parameters": [
                   {
                     "name": "limit", "in": "query",
-                    "description": "Entries on a page.",
+                    "description": "The number of entries on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor", "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,2000}$"}
                   },
                   {
                     "name": "reason", "in": "query",
-                    "description": "Only for this reason.",
+                    "description": "Only entries with this reason.",
                     "schema": {"$ref": "#/components/schemas/SuppressionReason"}
                   },
                   {
                     "name": "search", "in": "query",
-                    "description": "Only addresses that hold this text. Letters in upper and lower case count as the same.",
+                    "description": "Only addresses that contain this text, in upper or lower case.",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 254}
                   }
                 ],
@@ -46,8 +46,8 @@ extension OpenAPIDocument {
               "post": {
                 "operationId": "addSuppression",
                 "tags": ["Suppressions"],
-                "summary": "Put an address on the list",
-                "description": "The scope `email:send` is needed. No key of the environment sends to this address any more: such a message is accepted as usual, and this recipient ends as `suppressed`. An address that is on the list keeps its time, and the weightier of the two reasons: a complaint before a hard bounce, and both before `manual`.",
+                "summary": "Add an address to the list",
+                "description": "Requires the scope `email:send`. From now on no key of the environment sends to this address: a message to it is accepted as usual, but this recipient gets the status `suppressed`. An address that is already on the list keeps its time, and the stronger of the two reasons: a complaint before a hard bounce, and both before `manual`.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -59,13 +59,13 @@ extension OpenAPIDocument {
                 },
                 "responses": {
                   "200": {
-                    "description": "The address was on the list already; the entry as it is now.",
+                    "description": "The address was already on the list. The entry as it is now.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Suppression"}}}
                   },
                   "201": {
                     "description": "The new entry.",
                     "headers": {
-                      "Location": {"description": "Where the entry is.", "schema": {"type": "string"}, "example": "/v1/email/suppressions/user%40example.net"}
+                      "Location": {"description": "The path of the entry.", "schema": {"type": "string"}, "example": "/v1/email/suppressions/user%40example.net"}
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Suppression"}}}
                   },
@@ -87,8 +87,8 @@ extension OpenAPIDocument {
               "get": {
                 "operationId": "getSuppression",
                 "tags": ["Suppressions"],
-                "summary": "Tell whether an address is on the list, and why",
-                "description": "The scope `email:send` is needed.",
+                "summary": "Show whether an address is on the list, and why",
+                "description": "Requires the scope `email:send`.",
                 "responses": {
                   "200": {
                     "description": "The entry.",
@@ -106,17 +106,17 @@ extension OpenAPIDocument {
               "delete": {
                 "operationId": "removeSuppression",
                 "tags": ["Suppressions"],
-                "summary": "Take an address off the list",
-                "description": "The scope `email:send` is needed. The address gets mail again, from all keys of the environment.",
+                "summary": "Remove an address from the list",
+                "description": "Requires the scope `email:send`. All keys of the environment can send to the address again.",
                 "parameters": [
                   {
                     "name": "confirm", "in": "query",
-                    "description": "Needed to remove a complaint: who complained has asked for no more mail.",
+                    "description": "Required to remove a complaint: a recipient who complained does not want more mail.",
                     "schema": {"type": "boolean", "default": false}
                   }
                 ],
                 "responses": {
-                  "204": {"description": "The address is off the list."},
+                  "204": {"description": "The address has been removed from the list."},
                   "400": {"$ref": "#/components/responses/BadRequest"},
                   "401": {"$ref": "#/components/responses/Unauthorized"},
                   "403": {"$ref": "#/components/responses/Forbidden"},
@@ -146,7 +146,7 @@ extension OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "SuppressionConflict": {
-                "description": "The address has complained; send `confirm=true` to remove it nevertheless.",
+                "description": "The recipient has complained; send `confirm=true` to remove the address anyway.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
         """#
@@ -154,11 +154,11 @@ extension OpenAPIDocument {
     static let suppressionSchemas = #"""
               "SuppressionReason": {
                 "type": "string", "enum": ["hard_bounce", "complaint", "manual"],
-                "description": "`hard_bounce`: there is no such address. `complaint`: its owner has marked a message as spam. `manual`: a person or an application has put it on the list."
+                "description": "`hard_bounce`: there is no such address. `complaint`: the recipient has marked a message as spam. `manual`: a person or an application has added it."
               },
               "NewSuppression": {
                 "type": "object",
-                "description": "A field that is null counts as left out. A field that is not named here is refused.",
+                "description": "A field that is null counts as missing. A field that is not listed here is refused.",
                 "additionalProperties": false,
                 "required": ["email"],
                 "properties": {
@@ -169,7 +169,7 @@ extension OpenAPIDocument {
                   },
                   "note": {
                     "type": ["string", "null"], "maxLength": 500, "pattern": "^[^\u0000-\u001F\u007F-\u009F]*$",
-                    "description": "Why, for people."
+                    "description": "Why the address is on the list."
                   }
                 }
               },
@@ -183,7 +183,7 @@ extension OpenAPIDocument {
                   "created_at": {"type": "string", "format": "date-time"},
                   "messageId": {
                     "type": ["string", "null"],
-                    "description": "The message whose bounce or complaint it follows from; of any key."
+                    "description": "The message whose bounce or complaint caused the entry. It may be another key's."
                   },
                   "note": {"type": ["string", "null"], "description": "What the receiving server said, or what a person noted."}
                 }
@@ -193,7 +193,7 @@ extension OpenAPIDocument {
                 "required": ["data", "next_cursor"],
                 "properties": {
                   "data": {"type": "array", "maxItems": 100, "items": {"$ref": "#/components/schemas/Suppression"}},
-                  "next_cursor": {"type": ["string", "null"], "description": "For the next page; null on the last one."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."}
                 }
               },
         """#

@@ -1,12 +1,12 @@
 extension OpenAPIDocument {
-    /// The paths below `/v1/email/webhooks`, each with a comma behind it.
+    /// The paths below `/v1/email/webhooks`, each followed by a comma.
     static let webhookPaths = #"""
             "/v1/email/webhooks": {
               "get": {
                 "operationId": "listWebhooks",
                 "tags": ["Webhooks"],
-                "summary": "List the key's webhooks, by creation",
-                "description": "The scope `email:webhooks` is needed. A key has at most 20, so one page holds them all.",
+                "summary": "List the key's webhooks in the order of their creation",
+                "description": "Requires the scope `email:webhooks`. A key has at most 20 webhooks, so there is only one page.",
                 "responses": {
                   "200": {
                     "description": "The webhooks.",
@@ -24,7 +24,7 @@ extension OpenAPIDocument {
                 "operationId": "createWebhook",
                 "tags": ["Webhooks"],
                 "summary": "Create a webhook",
-                "description": "The scope `email:webhooks` is needed. The webhook hears of the messages of the key that makes it. `signing_secret` is told in this answer only.",
+                "description": "Requires the scope `email:webhooks`. The webhook receives events about the messages of the key that creates it. Only this answer contains `signing_secret`.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -38,7 +38,7 @@ extension OpenAPIDocument {
                   "201": {
                     "description": "The webhook, with its secret.",
                     "headers": {
-                      "Location": {"description": "Where the webhook is.", "schema": {"type": "string"}, "example": "/v1/email/webhooks/wh_0123456789abcdefghjk"}
+                      "Location": {"description": "The path of the webhook.", "schema": {"type": "string"}, "example": "/v1/email/webhooks/wh_0123456789abcdefghjk"}
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookWithSecret"}}}
                   },
@@ -61,8 +61,8 @@ extension OpenAPIDocument {
               "get": {
                 "operationId": "getWebhook",
                 "tags": ["Webhooks"],
-                "summary": "Show one of the key's webhooks, and how it has done",
-                "description": "The scope `email:webhooks` is needed.",
+                "summary": "Show one of the key's webhooks, with its statistics",
+                "description": "Requires the scope `email:webhooks`.",
                 "responses": {
                   "200": {
                     "description": "The webhook.",
@@ -81,7 +81,7 @@ extension OpenAPIDocument {
                 "operationId": "changeWebhook",
                 "tags": ["Webhooks"],
                 "summary": "Change a webhook",
-                "description": "The scope `email:webhooks` is needed. What is left out, or null, stays as it is. Events that wait already go to the webhook as it is when they are sent.",
+                "description": "Requires the scope `email:webhooks`. Fields that are missing or null stay as they are. Events that already wait are sent to the webhook as it is when they are sent.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -112,8 +112,8 @@ extension OpenAPIDocument {
               "delete": {
                 "operationId": "deleteWebhook",
                 "tags": ["Webhooks"],
-                "summary": "Delete a webhook, with the events that wait for it",
-                "description": "The scope `email:webhooks` is needed.",
+                "summary": "Delete a webhook and the events that wait for it",
+                "description": "Requires the scope `email:webhooks`.",
                 "responses": {
                   "204": {"description": "The webhook is deleted."},
                   "400": {"$ref": "#/components/responses/BadRequest"},
@@ -132,7 +132,7 @@ extension OpenAPIDocument {
                 "operationId": "testWebhook",
                 "tags": ["Webhooks"],
                 "summary": "Send a test event to a webhook",
-                "description": "The scope `email:webhooks` is needed. The event has the type `test`, and is sent, signed and tried again as others are. The webhook's deliveries tell what came of it.",
+                "description": "Requires the scope `email:webhooks`. The event has the type `test`, and is sent, signed and retried like any other. The webhook's deliveries show the result.",
                 "responses": {
                   "202": {
                     "description": "The event is queued.",
@@ -155,7 +155,7 @@ extension OpenAPIDocument {
                 "operationId": "rotateWebhookSecret",
                 "tags": ["Webhooks"],
                 "summary": "Give a webhook a new secret",
-                "description": "The scope `email:webhooks` is needed. For 24 hours `webhook-signature` has a signature by each of the two secrets; `X-Hiveku-Signature` is by the new one. `signing_secret` is told in this answer only.",
+                "description": "Requires the scope `email:webhooks`. For 24 hours `webhook-signature` has a signature with each of the two secrets; `X-Hiveku-Signature` uses the new one. Only this answer contains `signing_secret`.",
                 "responses": {
                   "200": {
                     "description": "The webhook, with its new secret.",
@@ -177,16 +177,16 @@ extension OpenAPIDocument {
                 "operationId": "listWebhookDeliveries",
                 "tags": ["Webhooks"],
                 "summary": "List the events that were sent to a webhook or wait for it, newest first",
-                "description": "The scope `email:webhooks` is needed. Events are kept for 7 days.",
+                "description": "Requires the scope `email:webhooks`. Events are kept for 7 days.",
                 "parameters": [
                   {
                     "name": "limit", "in": "query",
-                    "description": "Events on a page.",
+                    "description": "The number of events on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor", "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
                   }
                 ],
@@ -221,7 +221,7 @@ extension OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "WebhookConflict": {
-                "description": "The key has 20 webhooks already, the webhook is disabled, or many events wait for it.",
+                "description": "The key already has 20 webhooks, the webhook is disabled, or many events wait for it.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
         """#
@@ -230,21 +230,21 @@ extension OpenAPIDocument {
               "WebhookID": {"type": "string", "pattern": "^wh_[0-9a-hj-km-np-tv-z]{20}$", "examples": ["wh_0123456789abcdefghjk"]},
               "WebhookURL": {
                 "type": "string", "minLength": 9, "maxLength": 2048, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$",
-                "description": "Where events are sent to: https, without user name and fragment, at a public address. Redirects are not followed. `http` and private addresses are for networks that the operator names in `webhooks.private_networks`.",
+                "description": "The URL that events are sent to: https, without a user name or fragment, at a public address. Redirects are not followed. `http` and private addresses are allowed only in networks that the operator names in `webhooks.private_networks`.",
                 "examples": ["https://app.example.com/hooks/email"]
               },
               "WebhookEvents": {
                 "type": "array", "minItems": 1, "maxItems": 40,
                 "items": {"type": "string", "enum": ["delivery", "bounce", "complaint", "sent", "delay", "reject", "failed", "suppressed", "*"]},
-                "description": "`*`: all. There are no events `open` and `click`: the relay changes no message to watch its readers."
+                "description": "`*`: all. There are no events `open` and `click`: the relay does not change messages to track their readers."
               },
               "WebhookTags": {
                 "type": "array", "maxItems": 40, "items": {"$ref": "#/components/schemas/Tag"},
-                "description": "The webhook hears of messages that have at least one of these tags; none: of all. At most 10 different ones."
+                "description": "The webhook receives events only about messages that have at least one of these tags; without tags, about all messages. At most 10 different tags."
               },
               "NewWebhook": {
                 "type": "object",
-                "description": "A field that is null counts as left out. A field that is not named here is refused.",
+                "description": "A field that is null counts as missing. A field that is not listed here is refused.",
                 "additionalProperties": false,
                 "required": ["url"],
                 "properties": {
@@ -256,7 +256,7 @@ extension OpenAPIDocument {
               },
               "WebhookChange": {
                 "type": "object",
-                "description": "A field that is null counts as left out. A field that is not named here is refused.",
+                "description": "A field that is null counts as missing. A field that is not listed here is refused.",
                 "additionalProperties": false,
                 "properties": {
                   "url": {"oneOf": [{"$ref": "#/components/schemas/WebhookURL"}, {"type": "null"}]},
@@ -274,13 +274,13 @@ extension OpenAPIDocument {
                   "events": {"$ref": "#/components/schemas/WebhookEvents"},
                   "tags": {"$ref": "#/components/schemas/WebhookTags"},
                   "enabled": {"type": "boolean"},
-                  "disabled_because": {"type": ["string", "null"], "description": "Why the relay has disabled it: it has failed for 24 hours, or answered with 410."},
+                  "disabled_because": {"type": ["string", "null"], "description": "Why the relay has disabled it: every request failed for 24 hours, or the receiver answered 410."},
                   "created_at": {"type": "string", "format": "date-time"}
                 }
               },
               "SigningSecret": {
                 "type": "string", "pattern": "^whsec_[A-Za-z0-9+/]+=*$",
-                "description": "The secret of Standard Webhooks: base64 behind `whsec_`. For `X-Hiveku-Signature` the key is this whole text."
+                "description": "The secret of Standard Webhooks: base64 after `whsec_`. For `X-Hiveku-Signature` the key is this whole text."
               },
               "WebhookWithSecret": {
                 "allOf": [
@@ -293,7 +293,7 @@ extension OpenAPIDocument {
                   {"$ref": "#/components/schemas/WebhookWithSecret"},
                   {
                     "type": "object", "required": ["previous_secret_until"],
-                    "properties": {"previous_secret_until": {"type": "string", "format": "date-time", "description": "Until when the secret before signs too."}}
+                    "properties": {"previous_secret_until": {"type": "string", "format": "date-time", "description": "The time until which the previous secret also signs."}}
                   }
                 ]
               },
@@ -317,12 +317,12 @@ extension OpenAPIDocument {
                 "properties": {
                   "calls_24h": {"type": "integer", "minimum": 0},
                   "delivered_24h": {"type": "integer", "minimum": 0},
-                  "success_rate_24h": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "null: there was no event."},
+                  "success_rate_24h": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "null: there were no events."},
                   "calls_7d": {"type": "integer", "minimum": 0},
                   "delivered_7d": {"type": "integer", "minimum": 0},
                   "success_rate_7d": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-                  "latency_ms": {"type": ["integer", "null"], "minimum": 0, "description": "How long the receiver took to answer, on average over 24 hours."},
-                  "waiting": {"type": "integer", "minimum": 0, "description": "Events that wait, for their first try or another."},
+                  "latency_ms": {"type": ["integer", "null"], "minimum": 0, "description": "The receiver's average response time over 24 hours."},
+                  "waiting": {"type": "integer", "minimum": 0, "description": "Events that wait for their first or next attempt."},
                   "last_success": {"oneOf": [{"$ref": "#/components/schemas/WebhookDelivery"}, {"type": "null"}]},
                   "last_failure": {"oneOf": [{"$ref": "#/components/schemas/WebhookDelivery"}, {"type": "null"}]}
                 }
@@ -339,11 +339,11 @@ extension OpenAPIDocument {
                   "created_at": {"type": "string", "format": "date-time"},
                   "next_attempt_at": {"type": ["string", "null"], "format": "date-time"},
                   "last_attempt_at": {"type": ["string", "null"], "format": "date-time"},
-                  "duration_ms": {"type": ["integer", "null"], "minimum": 0, "description": "Of the last try."},
+                  "duration_ms": {"type": ["integer", "null"], "minimum": 0, "description": "The duration of the last attempt."},
                   "request_body": {"type": "string", "description": "The document that was sent."},
-                  "response_status": {"type": ["integer", "null"], "description": "null: there was no answer."},
-                  "response_body": {"type": ["string", "null"], "description": "The first 1,024 octets of the answer."},
-                  "error": {"type": ["string", "null"], "description": "Why there was no answer to the last try."}
+                  "response_status": {"type": ["integer", "null"], "description": "null: there was no response."},
+                  "response_body": {"type": ["string", "null"], "description": "The first 1,024 octets of the response."},
+                  "error": {"type": ["string", "null"], "description": "Why there was no response to the last attempt."}
                 }
               },
               "WebhookDeliveryPage": {

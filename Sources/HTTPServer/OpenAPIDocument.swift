@@ -1,9 +1,9 @@
-/// What `GET /v1/openapi.json` answers: the API in OpenAPI 3.1.
+/// The answer to `GET /v1/openapi.json`: the API in OpenAPI 3.1.
 ///
-/// A literal of the program, not a file beside it: the program is one file. The tests hold the document to its specification, to the
-/// words and bounds of the sources, and the server to the document.
+/// It is a literal in the program, because the program is a single file. Tests check the document against the OpenAPI
+/// specification and against the words and limits in the sources, and the server against the document.
 enum OpenAPIDocument {
-    /// JSON.
+    /// The document in JSON.
     static let text = #"""
         {
           "openapi": "3.1.0",
@@ -11,7 +11,7 @@ enum OpenAPIDocument {
             "title": "Hiveku Relay",
             "version": "1",
             "summary": "Sends email by HTTP, with the API keys, limits and queue of the SMTP relay.",
-            "description": "Every request but this document's needs an API key: `Authorization: Bearer hk_live_…`. A test key is answered like a live one, and its mail is not sent. Errors are problem documents (RFC 9457): `code` is a stable word, `detail` says what to change."
+            "description": "Every request except the one for this document needs an API key: `Authorization: Bearer hk_live_…`. A test key gets the same answers as a live one, but its mail is not sent. Errors are problem documents (RFC 9457): `code` is a stable word, `detail` says what to change."
           },
           "servers": [{"url": "/"}],
           "security": [{"key": []}],
@@ -30,7 +30,7 @@ enum OpenAPIDocument {
                 "operationId": "sendEmail",
                 "tags": ["Sending"],
                 "summary": "Send an email",
-                "description": "The scope `email:send` is needed. The answer comes when the email is on disk.",
+                "description": "Requires the scope `email:send`. The answer is sent when the email is on disk.",
                 "parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}],
                 "requestBody": {
                   "required": true,
@@ -82,7 +82,7 @@ enum OpenAPIDocument {
                 },
                 "responses": {
                   "200": {
-                    "description": "The email is queued, or waits for the time that it is scheduled at.",
+                    "description": "The email is queued, or waits for its scheduled time.",
                     "headers": {
                       "RateLimit": {"$ref": "#/components/headers/RateLimit"},
                       "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
@@ -113,7 +113,7 @@ enum OpenAPIDocument {
                 "operationId": "sendBatch",
                 "tags": ["Sending"],
                 "summary": "Send up to 100 emails",
-                "description": "The scope `email:batch` is needed. Each email is checked and queued by itself; one that fails does not stop the others. As to the limits per second and per day a batch is taken as a whole or not at all, so that it can be sent again after a 429.",
+                "description": "Requires the scope `email:batch`. Each email is checked and queued separately; one that fails does not stop the others. The limits per second and per day admit a batch as a whole or not at all, so it can be sent again after a 429.",
                 "parameters": [{"$ref": "#/components/parameters/IdempotencyKey"}],
                 "requestBody": {
                   "required": true,
@@ -129,7 +129,7 @@ enum OpenAPIDocument {
                 },
                 "responses": {
                   "200": {
-                    "description": "What became of each email, in the order of the request.",
+                    "description": "The result of each email, in the order of the request.",
                     "headers": {
                       "RateLimit": {"$ref": "#/components/headers/RateLimit"},
                       "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
@@ -175,21 +175,21 @@ enum OpenAPIDocument {
                 "operationId": "listMessages",
                 "tags": ["Messages"],
                 "summary": "List the key's messages, newest first",
-                "description": "The scope `email:send` is needed. Everything that is given must hold.",
+                "description": "Requires the scope `email:send`. A message must match every parameter that is given.",
                 "parameters": [
                   {
                     "name": "limit", "in": "query",
-                    "description": "Messages on a page.",
+                    "description": "The number of messages on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor", "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "minLength": 1, "maxLength": 64}
                   },
                   {
                     "name": "status", "in": "query",
-                    "description": "Only messages of this status, or with a recipient of this status.",
+                    "description": "Only messages with this status, or with a recipient that has this status.",
                     "schema": {"anyOf": [{"$ref": "#/components/schemas/MessageStatus"}, {"$ref": "#/components/schemas/EventStatus"}]}
                   },
                   {
@@ -224,7 +224,7 @@ enum OpenAPIDocument {
                 "operationId": "getMessage",
                 "tags": ["Messages"],
                 "summary": "Show one of the key's messages",
-                "description": "The scope `email:send` is needed.",
+                "description": "Requires the scope `email:send`.",
                 "parameters": [{"$ref": "#/components/parameters/MessageID"}],
                 "responses": {
                   "200": {
@@ -245,8 +245,8 @@ enum OpenAPIDocument {
               "post": {
                 "operationId": "cancelMessage",
                 "tags": ["Messages"],
-                "summary": "Cancel a message that is not on its way yet",
-                "description": "The scope `email:send` is needed. A message that is cancelled already is answered like the first time.",
+                "summary": "Cancel a message that is not being sent yet",
+                "description": "Requires the scope `email:send`. A message that is already cancelled gets the same answer again.",
                 "parameters": [{"$ref": "#/components/parameters/MessageID"}],
                 "responses": {
                   "200": {
@@ -297,7 +297,7 @@ enum OpenAPIDocument {
             "parameters": {
               "IdempotencyKey": {
                 "name": "Idempotency-Key", "in": "header",
-                "description": "A name for this request: for 24 hours the same name with the same content is answered as the first time, and nothing is sent again. Bare, or in double quotes (RFC 8941); both name the same key. May also be the field `idempotency_key`; where both are sent, they must be equal.",
+                "description": "A name for this request. For 24 hours the same name with the same content gets the first answer again, and nothing is sent twice. It is bare, or in double quotes (RFC 8941); both name the same key. It can also be the field `idempotency_key`; if both are sent, they must be equal.",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 258, "pattern": "^[ -~]+$"},
                 "example": "order-1017"
               },
@@ -307,29 +307,29 @@ enum OpenAPIDocument {
         \#(templateParameters)
               "MessageID": {
                 "name": "id", "in": "path", "required": true,
-                "description": "As `messageId` has it; `msg_` may be left out.",
+                "description": "The `messageId`; `msg_` may be left out.",
                 "schema": {"type": "string", "pattern": "^(msg_)?[0-9A-Za-z]{13}$"},
                 "example": "msg_06f1c4k9x2b7e"
               }
             },
             "headers": {
               "RateLimit": {
-                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds. An answer to a send has it when the key may send and the request was read.",
+                "description": "What the key may still send, in emails (draft-ietf-httpapi-ratelimit-headers): `r` remain, for `t` seconds. An answer to a send has this header if the key may send and the request was read.",
                 "schema": {"type": "string"},
                 "example": "\"second\";r=9;t=1, \"day\";r=4200;t=3600"
               },
               "RateLimitPolicy": {
-                "description": "What the key may send, in emails: `q` in `w` seconds.",
+                "description": "How many emails the key may send: `q` in `w` seconds.",
                 "schema": {"type": "string"},
                 "example": "\"second\";q=10;w=1, \"day\";q=5000;w=86400"
               },
               "RetryAfter": {
-                "description": "Seconds until another try can succeed (RFC 9110 section 10.2.3).",
+                "description": "Seconds until another attempt can succeed (RFC 9110 section 10.2.3).",
                 "schema": {"type": "integer", "minimum": 1},
                 "example": 1
               },
               "IdempotentReplayed": {
-                "description": "`true` where the request was carried out before, and this is the answer to the first one.",
+                "description": "`true` if the request was carried out before, and this is the first answer again.",
                 "schema": {"type": "string", "const": "true"}
               },
               "WWWAuthenticate": {
@@ -340,7 +340,7 @@ enum OpenAPIDocument {
             },
             "responses": {
               "BadRequest": {
-                "description": "The body is no JSON, an idempotency key is malformed or sent twice, the two idempotency keys differ, or the request is no well-formed HTTP.",
+                "description": "The body is not JSON, an idempotency key is malformed or sent twice, the two idempotency keys differ, or the request is not well-formed HTTP.",
                 "headers": {
                   "RateLimit": {"$ref": "#/components/headers/RateLimit"},
                   "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
@@ -370,15 +370,15 @@ enum OpenAPIDocument {
         \#(domainResponses)
         \#(templateResponses)
               "Timeout": {
-                "description": "The body came too slowly.",
+                "description": "The body arrived too slowly.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Conflict": {
-                "description": "The message is on its way, or has ended.",
+                "description": "The message is being sent, or has ended.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "TooLarge": {
-                "description": "The body, or the message made of it, is over the limit.",
+                "description": "The body, or the message composed from it, is over the limit.",
                 "headers": {
                   "RateLimit": {"$ref": "#/components/headers/RateLimit"},
                   "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
@@ -394,7 +394,7 @@ enum OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Unprocessable": {
-                "description": "The request is understood, and something in it must be changed: `errors` has every mistake in the document with its place.",
+                "description": "The request is understood, and something in it must be changed: `errors` lists every mistake in the document with its place.",
                 "headers": {
                   "RateLimit": {"$ref": "#/components/headers/RateLimit"},
                   "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
@@ -429,7 +429,7 @@ enum OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "Unavailable": {
-                "description": "The message can't be stored just now.",
+                "description": "The message can't be stored at the moment.",
                 "headers": {
                   "Retry-After": {"$ref": "#/components/headers/RetryAfter"},
                   "RateLimit": {"$ref": "#/components/headers/RateLimit"},
@@ -465,14 +465,14 @@ enum OpenAPIDocument {
                 "properties": {
                   "from": {"oneOf": [{"$ref": "#/components/schemas/Mailbox"}, {"type": "null"}], "description": "The sender. Its domain must be one that the key may send for."},
                   "to": {
-                    "description": "At most as many recipients as `submission.max_recipients` says, in `to`, `cc` and `bcc` together.",
+                    "description": "At most `submission.max_recipients` recipients, in `to`, `cc` and `bcc` together.",
                     "oneOf": [
                       {"$ref": "#/components/schemas/Mailbox"},
                       {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Mailbox"}}
                     ]
                   },
                   "cc": {"$ref": "#/components/schemas/Mailboxes"},
-                  "bcc": {"$ref": "#/components/schemas/Mailboxes", "description": "Recipients that the message does not name."},
+                  "bcc": {"$ref": "#/components/schemas/Mailboxes", "description": "Recipients that the message does not show."},
                   "reply_to": {"$ref": "#/components/schemas/Mailboxes"},
                   "subject": {"type": ["string", "null"], "maxLength": 4096, "description": "At most 4,096 octets of UTF-8, without line ends."},
                   "html": {"type": ["string", "null"]},
@@ -482,17 +482,17 @@ enum OpenAPIDocument {
                   },
                   "tags": {
                     "type": ["array", "null"], "maxItems": 40, "items": {"$ref": "#/components/schemas/Tag"},
-                    "description": "Words to find messages by, at most 10 different ones. They are not part of the message."
+                    "description": "Words to find messages by, at most 10 different tags. They are not part of the message."
                   },
                   "headers": {
                     "type": ["object", "null"], "maxProperties": 100,
                     "propertyNames": {"minLength": 1, "maxLength": 76, "pattern": "^[!-9;-~]+$"},
                     "additionalProperties": {"type": "string", "maxLength": 8192},
-                    "description": "Further fields of the header. What the relay or another field writes is refused: From, To, Date, MIME-Version, Received and the like."
+                    "description": "Additional header fields. Fields that the relay writes or that other members set are refused: From, To, Date, MIME-Version, Received and the like."
                   },
                   "scheduled_at": {
                     "type": ["string", "null"], "format": "date-time",
-                    "description": "When to send (RFC 3339, with a zone): up to 30 days ahead. A time that has passed means now."
+                    "description": "When to send (RFC 3339, with a zone): up to 30 days ahead. A time in the past means now."
                   },
                   "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey"},
                   "template_id": {
@@ -524,17 +524,17 @@ enum OpenAPIDocument {
                   "filename": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Without a path. At most 255 octets of UTF-8."},
                   "content": {"type": "string", "contentEncoding": "base64", "description": "The file in base64 (RFC 4648 section 4)."},
                   "content_type": {
-                    "type": ["string", "null"], "maxLength": 255, "description": "A media type; without one, it is that of the file's ending.", "examples": ["application/pdf"]
+                    "type": ["string", "null"], "maxLength": 255, "description": "A media type. Without one, it follows from the file name's extension.", "examples": ["application/pdf"]
                   },
                   "content_id": {
-                    "type": ["string", "null"], "minLength": 1, "maxLength": 200, "description": "With one the file is inline, and `html` names it as `cid:…`.", "examples": ["logo"]
+                    "type": ["string", "null"], "minLength": 1, "maxLength": 200, "description": "If set, the file is inline, and `html` refers to it as `cid:…`.", "examples": ["logo"]
                   }
                 }
               },
               "Tag": {"type": "string", "minLength": 1, "maxLength": 256, "description": "At most 256 octets of UTF-8, no control characters."},
               "IdempotencyKey": {
                 "type": ["string", "null"], "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$",
-                "description": "As the header Idempotency-Key."
+                "description": "The same as the header Idempotency-Key."
               },
               "Batch": {
                 "oneOf": [
@@ -545,7 +545,7 @@ enum OpenAPIDocument {
                     "required": ["emails"],
                     "properties": {
                       "emails": {"$ref": "#/components/schemas/Emails"},
-                      "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey", "description": "Of the batch as a whole. With one, the emails may have none."}
+                      "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey", "description": "The key of the batch as a whole. If it is set, the emails must not have their own."}
                     }
                   }
                 ]
@@ -595,17 +595,17 @@ enum OpenAPIDocument {
               "MessageStatus": {
                 "type": "string",
                 "enum": ["scheduled", "queued", "sending", "held", "sent", "failed", "cancelled", "suppressed", "partly-failed"],
-                "description": "What the relay has done with the message. What a test key sends is `sent` without being sent. `partly-failed`: sent to some recipients only. `held`: the operator holds it. `suppressed`: every recipient is on the list of suppressions."
+                "description": "What the relay has done with the message. A test key's message becomes `sent` without being sent. `partly-failed`: sent only to some recipients. `held`: the operator holds it. `suppressed`: every recipient is on the list of suppressions."
               },
               "EventStatus": {
                 "type": "string",
                 "enum": ["delivered", "delayed", "bounced", "complained", "rejected", "suppressed"],
-                "description": "What was told of a recipient after the message was sent, and `suppressed`."
+                "description": "What was reported about a recipient after the message was sent, or `suppressed`."
               },
               "RecipientStatus": {
                 "type": "string",
                 "enum": ["scheduled", "queued", "sending", "held", "sent", "delivered", "delayed", "bounced", "complained", "rejected", "failed", "suppressed", "cancelled"],
-                "description": "The weightiest of the recipient's events, in whatever order they came; before there is one, what the relay does."
+                "description": "The strongest of the recipient's events, in whatever order they arrived; before the first event, what the relay does with the message."
               },
               "Event": {
                 "type": "object",
@@ -622,7 +622,7 @@ enum OpenAPIDocument {
                 "properties": {
                   "messageId": {"$ref": "#/components/schemas/MessageID"},
                   "status": {"$ref": "#/components/schemas/MessageStatus"},
-                  "from": {"type": ["string", "null"], "description": "The envelope's sender; null for none."},
+                  "from": {"type": ["string", "null"], "description": "The envelope sender; null if there is none."},
                   "subject": {"type": ["string", "null"]},
                   "tags": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"}},
                   "template": {
@@ -639,9 +639,9 @@ enum OpenAPIDocument {
                       "properties": {
                         "email": {"type": "string"},
                         "status": {"$ref": "#/components/schemas/RecipientStatus"},
-                        "at": {"type": "string", "format": "date-time", "description": "When it came to this status; while it is tried, when it was last tried."},
-                        "detail": {"type": ["string", "null"], "description": "What was told: why it failed, bounced or is tried again."},
-                        "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "description": "By time. Not in lists."}
+                        "at": {"type": "string", "format": "date-time", "description": "When the recipient got this status; while delivery is attempted, the time of the last attempt."},
+                        "detail": {"type": ["string", "null"], "description": "The reported detail: why delivery failed, bounced or is retried."},
+                        "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "description": "The events by time. Lists do not include them."}
                       }
                     }
                   }
@@ -667,7 +667,7 @@ enum OpenAPIDocument {
                 "required": ["data", "next_cursor"],
                 "properties": {
                   "data": {"type": "array", "maxItems": 100, "items": {"$ref": "#/components/schemas/Message"}},
-                  "next_cursor": {"type": ["string", "null"], "description": "For the parameter `cursor`; null on the last page."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The value for the parameter `cursor`; null on the last page."}
                 }
               },
               "Problem": {
@@ -681,7 +681,7 @@ enum OpenAPIDocument {
                   "detail": {"type": "string", "description": "What to change."},
                   "code": {
                     "type": "string",
-                    "description": "A stable word. Most are those of SMTP.",
+                    "description": "A stable word. Most words are also used in SMTP replies.",
                     "enum": [
                       "tls-required", "auth-required", "key-unknown", "key-malformed", "key-revoked", "key-expired", "scope", "network",
                       "auth-throttled", "sender-domain", "header-domain", "header-from", "header-address", "header-mime",

@@ -1,8 +1,8 @@
-/// Octets in paths and queries (RFC 3986 section 2.1).
+/// Percent-encoded octets in paths and queries (RFC 3986 section 2.1).
 package enum PercentEncoding {
-    /// Nil for an escape that is none, and for what is not UTF-8.
+    /// Nil for an invalid escape, and for octets that are not UTF-8.
     ///
-    /// - Parameter plusIsBlank: as in forms; not in paths.
+    /// - Parameter plusIsBlank: whether `+` is a space, as in forms; not so in paths.
     static func decoded(_ text: some Sequence<UInt8>, plusIsBlank: Bool = false) -> String? {
         var octets: [UInt8] = []
         var rest = text.makeIterator()
@@ -18,7 +18,7 @@ package enum PercentEncoding {
         return String(validating: octets, as: UTF8.self)
     }
 
-    /// Everything but unreserved characters escaped (RFC 3986 section 2.3).
+    /// Escapes everything except unreserved characters (RFC 3986 section 2.3).
     package static func encoded(_ octets: some Sequence<UInt8>) -> String {
         var text = ""
         for octet in octets {

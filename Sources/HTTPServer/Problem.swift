@@ -17,12 +17,12 @@ package struct Problem: Error, Hashable, Sendable {
 
     var code: ProblemCode
     var status: HTTPResponse.Status
-    /// What to change, in a sentence.
+    /// What to change, as a sentence.
     var detail: String
     var mistakes: [Mistake] = []
     var retryAfter: Duration?
     var authenticate: BearerChallenge?
-    /// The methods that the resource knows, where the request has another.
+    /// The methods that the resource supports, if the request has a different one.
     var allow: String?
 
     init(
@@ -50,9 +50,9 @@ package struct Problem: Error, Hashable, Sendable {
     var title: String { code.title }
 }
 
-/// What `WWW-Authenticate` says (RFC 6750 section 3).
+/// The content of `WWW-Authenticate` (RFC 6750 section 3).
 enum BearerChallenge: Hashable, Sendable {
-    /// There were no credentials.
+    /// The request had no credentials.
     case bare
     case invalidToken
     case insufficientScope(Scope)
@@ -69,9 +69,9 @@ enum BearerChallenge: Hashable, Sendable {
 }
 
 extension Problem {
-    /// A refusal of admission's in HTTP's terms: the table of statuses, in one place.
+    /// A refusal of admission in HTTP's terms. This is the only table of statuses.
     ///
-    /// - Parameter scope: what the key was to be used for.
+    /// - Parameter scope: the scope that the request needs.
     init(_ refusal: Refusal, scope: Scope) {
         let status: HTTPResponse.Status
         var challenge: BearerChallenge?
@@ -87,7 +87,7 @@ extension Problem {
             status = .forbidden
             challenge = .insufficientScope(scope)
         case .network, .senderDomain, .headerDomain: status = .forbidden
-        // For more recipients than any day allows there is no time at which another try can succeed.
+        // If no day ever allows so many recipients, there is no time at which another attempt can succeed.
         case .rateDay where refusal.retryAfter == nil: status = .unprocessableContent
         case .authThrottled, .rateSecond, .rateDay: status = .tooManyRequests
         case .size: status = .contentTooLarge
@@ -103,10 +103,10 @@ extension Problem {
             authenticate: challenge)
     }
 
-    /// When a client may try again whose message could not be stored.
+    /// When a client may try again if its message could not be stored.
     private static let storageRetry = Duration.seconds(30)
 
-    /// What the codec could not read; nil for an error that says nothing about what came.
+    /// The problem for input that the codec could not read; nil for an error that says nothing about the input.
     init?(unreadable error: any Error) {
         switch error {
         case HTTPParserError.headerOverflow:
@@ -116,7 +116,7 @@ extension Problem {
             )
         case HTTPParserError.invalidEOFState:
             self.init(
-                .badRequest, .badRequest, "The connection ended before the request was whole; send it again.")
+                .badRequest, .badRequest, "The connection ended before the request was complete; send it again.")
         case is HTTPParserError, is HTTP1TypeConversionError:
             self.init(
                 .badRequest, .badRequest, "The request is not well-formed HTTP/1.1; check the client's HTTP library.")
@@ -124,21 +124,21 @@ extension Problem {
         }
     }
 
-    /// The body did not come within its time.
+    /// The body did not arrive in time.
     static func tooSlow(_ timeouts: HTTPTimeouts) -> Problem {
         let time = timeouts.body.nanoseconds / 1_000_000_000
         return Problem(
             .timeout, .requestTimeout,
-            "The body of the request came too slowly: it has \(time) s, and a second more for each \(timeouts.minimumTransferRate) octets. Send it again."
+            "The body of the request arrived too slowly: it may take \(time) s, and one more second for each \(timeouts.minimumTransferRate) octets. Send it again."
         )
     }
 
     static let notFound = Problem(
-        .notFound, .notFound, "There is nothing at this path; GET /v1/openapi.json describes what there is.")
+        .notFound, .notFound, "There is nothing at this path; GET /v1/openapi.json describes the API.")
 
     static func method(allowed: String) -> Problem {
         Problem(
-            .methodNotAllowed, .methodNotAllowed, "This path knows other methods: \(allowed).", allow: allowed)
+            .methodNotAllowed, .methodNotAllowed, "This path supports only these methods: \(allowed).", allow: allowed)
     }
 
     static let mediaType = Problem(
@@ -147,7 +147,7 @@ extension Problem {
 
     static let contentCoding = Problem(
         .unsupportedMediaType, .unsupportedMediaType,
-        "A compressed body is not taken; send it without Content-Encoding.")
+        "A compressed body is not accepted; send it without Content-Encoding.")
 
     static func tooLarge(_ limit: Int) -> Problem {
         Problem(

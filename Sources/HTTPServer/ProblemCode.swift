@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Why a request is refused, as a stable word: a reason that SMTP has too, or one of HTTP's own.
+/// Why a request is refused, as a stable word: a reason that SMTP has too, or one that only HTTP has.
 enum ProblemCode: Hashable, Sendable {
     case refusal(RefusalReason)
     case badRequest
@@ -10,11 +10,11 @@ enum ProblemCode: Hashable, Sendable {
     case methodNotAllowed
     case unsupportedMediaType
     case conflict
-    /// An address that has complained is removed from the list only when that is confirmed.
+    /// An address that has complained is removed from the list only with a confirmation.
     case complaint
-    /// The key has as many webhooks as it can have.
+    /// The key has as many webhooks as are allowed.
     case webhookLimit
-    /// The webhook does not take what is asked of it.
+    /// The webhook's state does not allow the request.
     case webhookState
     /// Values for a template are missing, unknown or of another type.
     case templateVariables
@@ -58,10 +58,10 @@ enum ProblemCode: Hashable, Sendable {
         case .refusal(let reason): reason.title
         case .badRequest: "The request is malformed"
         case .headerFields: "The request's header is too long"
-        case .timeout: "The request came too slowly"
+        case .timeout: "The request arrived too slowly"
         case .notFound: "There is nothing here"
-        case .methodNotAllowed: "The method is not known here"
-        case .unsupportedMediaType: "The body's type is not taken"
+        case .methodNotAllowed: "The method is not supported here"
+        case .unsupportedMediaType: "The body's type is not accepted"
         case .conflict: "The message can't be cancelled"
         case .complaint: "The address has complained"
         case .webhookLimit: "The API key has too many webhooks"
@@ -100,7 +100,7 @@ extension RefusalReason {
         case .senderDomain, .headerDomain: "The sender's domain is not allowed"
         case .headerFrom, .headerAddress, .headerSyntax, .headerRepeated: "A field of the header is wrong"
         case .headerMIME: "A part of the message is wrong"
-        case .attachment: "An attachment is not taken"
+        case .attachment: "An attachment is not accepted"
         case .loop: "The message is in a mail loop"
         case .rateSecond: "The limit per second is reached"
         case .rateDay: "The limit per day is reached"
@@ -110,7 +110,7 @@ extension RefusalReason {
         case .parameter: "A parameter is not known"
         case .lineEnding: "A line end is wrong"
         case .lineLength: "A line is too long"
-        case .storage: "The message can't be stored just now"
+        case .storage: "The message can't be stored at the moment"
         case .invalid: "The request is not valid"
         case .idempotencyMismatch: "The idempotency key was used for another request"
         }

@@ -1,11 +1,12 @@
 import HTTPTypes
 import RelayCore
 
-/// The parameters of a query, each of which may be there once.
+/// The parameters of a query, each of which may occur once.
 enum QueryParameters {
     private static let maximumMistakes = 10
 
-    /// Gives each parameter to `set`, which returns what is wrong with it: a sentence with its full stop. Returns all that is wrong.
+    /// Passes each parameter to `set`, which returns what is wrong with it: a sentence with its full stop. Returns all
+    /// mistakes.
     static func problem(
         _ query: some StringProtocol, _ names: [String], _ set: (_ name: String, _ text: String) -> String?
     ) -> Problem? {

@@ -2,17 +2,19 @@ import Admission
 import HTTPTypes
 import RelayCore
 
-/// What a key may still send, in the fields of draft-ietf-httpapi-ratelimit-headers: structured fields, counted in emails.
+/// What a key may still send, in the fields of draft-ietf-httpapi-ratelimit-headers: structured fields, counted in
+/// emails.
 ///
-/// Two policies: "second", the key's rate, and "day", its daily cap where it has one.
+/// There are two policies: "second" is the key's rate, and "day" is its daily cap, if it has one.
 struct RateLimitFields: Hashable, Sendable {
     let policy: String
     let limit: String
 
-    /// - Parameter usedToday: emails of the current UTC day; nil where the key has no daily cap, or they are not known.
+    /// - Parameter usedToday: the emails of the current UTC day; nil if the key has no daily cap, or if they are not
+    ///   known.
     init(_ standing: Admission.RateStanding, usedToday: Int?, at now: Timestamp) {
         let limits = standing.limits
-        // Quotas are whole numbers: a rate below one in a second is one in several.
+        // Quotas are whole numbers: a rate below one per second becomes one in several seconds.
         let window = limits.perSecond >= 1 ? 1 : Int(min(1 / limits.perSecond, 1e9).rounded(.up))
         let quota = max(1, Int(min(limits.perSecond * Double(window), 1e15)))
         let remaining = max(0, Int(min(standing.available, 1e15).rounded(.down)))

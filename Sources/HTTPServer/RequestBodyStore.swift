@@ -9,30 +9,30 @@ import RelayCore
     import Musl
 #endif
 
-/// Takes in the body of a request: a small one in memory, a large one through a file, so that many clients that send slowly and much
-/// need little memory.
+/// Receives the body of a request: a small one in memory, a large one through a file, so that many clients that slowly
+/// send large bodies need little memory.
 struct RequestBodyStore: Sendable {
     enum Failure: Error {
-        /// The body is longer than is allowed.
+        /// The body is longer than allowed.
         case tooLarge
-        /// A file for it can't be made, written or read: the system's error number.
+        /// A file for it can't be created, written or read. The value is the system's error number.
         case storage(CInt)
-        /// The space that is left is kept for others.
+        /// The remaining space is reserved for others.
         case noSpace(Refusal)
     }
 
-    /// The directory of files that are deleted while they are in use.
+    /// The directory for files that are deleted while they are in use.
     let directory: String
-    /// Octets of a body.
+    /// The most octets of a body.
     let limit: Int
     let turns: LargeBodyTurns
-    /// Why there is no space for so many octets; nil where there is. Returns at once.
+    /// Why there is no space for this many octets; nil if there is. Returns at once.
     let refusalOfSpace: @Sendable (Int) -> Refusal?
 
-    /// Octets of a body that are kept in memory.
+    /// The most octets of a body that are kept in memory.
     static let inlineLimit = 128 * 1024
 
-    /// Reads the whole body, and hands it to `work`. Of large ones, few are in memory at the same time.
+    /// Reads the whole body, and passes it to `work`. Only a few large bodies are in memory at the same time.
     func with<Result>(
         _ body: RequestBody, expecting length: Int?, _ work: ([UInt8]) async -> Result
     ) async throws -> Result {
@@ -73,7 +73,8 @@ struct RequestBodyStore: Sendable {
     }
 }
 
-/// How many octets of large bodies may be in memory at a time, as bodies; what is made of them may take as much again.
+/// Limits how many octets of large bodies are in memory at a time, as bodies. The values made from them may need as
+/// much again.
 package actor LargeBodyTurns {
     private var octetsLeft: Int
     private let capacity: Int
@@ -84,7 +85,7 @@ package actor LargeBodyTurns {
         octetsLeft = capacity
     }
 
-    /// Waits for a turn, in the order of the calls. A body over the whole capacity goes alone.
+    /// Waits for a turn, in the order of the calls. A body that is larger than the whole capacity gets a turn alone.
     func take(_ octets: Int) async {
         let octets = min(octets, capacity)
         if waiting.isEmpty, octets <= octetsLeft {
@@ -94,7 +95,7 @@ package actor LargeBodyTurns {
         await withCheckedContinuation { waiting.append((octets, $0)) }
     }
 
-    /// Does `work` in a turn of so many octets.
+    /// Runs `work` in a turn of this many octets.
     package func with<Result: Sendable>(
         _ octets: Int, _ work: @Sendable () async throws -> Result
     ) async throws -> Result {
@@ -112,11 +113,12 @@ package actor LargeBodyTurns {
     }
 }
 
-/// A file without a name: it goes with the process, however that ends.
+/// A file without a name. It disappears with the process, however that ends.
 private struct ScratchFile: Sendable {
     private let descriptor: CInt
 
-    // Not imported from <fcntl.h>, where it hangs on other macros; the same on every Linux but some on MIPS, SPARC and Alpha.
+    // Not imported from <fcntl.h>, where it depends on other macros. The value is the same on every Linux except some
+    // on MIPS, SPARC and Alpha.
     private static let temporary: CInt = 0o20200000
 
     static func make(in directory: String) async throws -> ScratchFile {
@@ -143,7 +145,7 @@ private struct ScratchFile: Sendable {
         }
     }
 
-    /// The first `count` octets, and `rest` behind them, in one array that is never copied.
+    /// The first `count` octets, followed by `rest`, in one array that is never copied.
     func read(_ count: Int, followedBy rest: [UInt8]) async throws -> [UInt8] {
         try await ScratchFile.run {
             try [UInt8](unsafeUninitializedCapacity: count + rest.count) { buffer, initialized in
@@ -166,10 +168,10 @@ private struct ScratchFile: Sendable {
         }
     }
 
-    /// Gives the descriptor back, and with it the octets.
+    /// Closes the descriptor, which frees the octets.
     func discard() { _ = close(descriptor) }
 
-    /// On a thread that may block.
+    /// Runs `body` on a thread that may block.
     private static func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await NIOThreadPool.singleton.runIfActive(body)
     }

@@ -6,24 +6,24 @@ import NIOHTTPTypes
 import NIOOpenSSL
 import RelayCore
 
-/// Stands between the HTTP codec and the server, and holds the client to its times, its order and its sizes.
+/// Stands between the HTTP codec and the server, and enforces the client's time-outs, order and sizes.
 ///
-/// Hummingbird's own handler lets each part of a body renew its idle time, and reads a body that nobody wants to its end. Here a
-/// trickled request ends, and a response before the end of its request ends the connection. What a client sends behind a request is
-/// held back until the response is out.
+/// Hummingbird's own handler renews its idle time with each part of a body, and reads an unwanted body to its end. Here
+/// a request that arrives in tiny pieces is ended, and a response before the end of its request ends the connection.
+/// Input after a request is held back until the response has been sent.
 package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     package typealias InboundIn = HTTPRequestPart
     package typealias InboundOut = HTTPRequestPart
     package typealias OutboundIn = HTTPResponsePart
     package typealias OutboundOut = HTTPResponsePart
 
-    /// What the guard tells of a connection. Told on its event loop.
+    /// An event of the guard. It is reported on the connection's event loop.
     package enum Event: Sendable {
         /// The client took too long.
         case timedOut(HTTPConnectionState.Expiry)
-        /// What came is not HTTP/1.1, or its header is too long.
+        /// The input is not HTTP/1.1, or its header is too long.
         case unreadable(Problem)
-        /// TLS ended, or never began, otherwise than it should.
+        /// TLS failed, or ended without its closing message.
         case tlsFailed(TLSError)
         case secured(TLSConnectionInfo)
     }
@@ -33,7 +33,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
     private let clock: any RelayClock
     private let tell: (Event) -> Void
     private var state: HTTPConnectionState
-    /// Parts of requests behind the one that is being answered. No more than one read of the socket brought.
+    /// Parts of requests after the one that is being answered. They are at most the input of one read of the socket.
     private var kept = CircularBuffer<HTTPRequestPart>()
     private var mustReadLater = false
     private var hasInputEnded = false
@@ -62,12 +62,12 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.fireChannelInactive()
     }
 
-    /// The client sends nothing more. A request that is cut off must not be taken for a whole one.
+    /// The client sends nothing more. A request that is cut off must not be treated as a complete one.
     private func inputEnded(_ context: ChannelHandlerContext) {
         if state.isReceiving { context.fireErrorCaught(RequestCutOff()) }
     }
 
-    /// A connection whose client is still to see the last response stays open for as long as that takes.
+    /// If the client is still to receive the last response, the connection stays open for as long as that takes.
     package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard mode == .all, state.isLingering else { return context.close(mode: mode, promise: promise) }
         guard let promise else { return }
@@ -98,7 +98,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
-        // Until it is asked to read again.
+        // Until a read is requested again.
         state.reading(false, at: .now())
         context.fireChannelReadComplete()
         schedule(context)
@@ -118,7 +118,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? TLSError {
             tell(.tlsFailed(error))
-            // A client may end the connection without saying so in TLS, and wait for the response all the same.
+            // A client may end its side without TLS's closing message, and still wait for the response.
             if error.code != .truncated { context.close(promise: nil) }
             return
         }
@@ -145,7 +145,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         case let event as TLSEvent:
             switch event {
             case .handshakeCompleted(let info): tell(.secured(info))
-            // The server knows the end of a TCP stream only.
+            // The server knows only the end of a TCP stream.
             case .closeNotifyReceived: endInput(context)
             }
             return
@@ -162,7 +162,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         hasInputEnded = true
         guard state.isBusy else { return context.close(promise: nil) }
         inputEnded(context)
-        // With a request behind the one that is being answered, the server must not stop yet.
+        // If there is another request after the one that is being answered, the server must not stop yet.
         if kept.isEmpty { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
     }
 
@@ -188,14 +188,14 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         case .end:
             guard state.isResponding else { return drop(promise) }
             let taken = promise ?? context.eventLoop.makePromise(of: Void.self)
-            // Only then may the next request be answered: what a client does not read must not pile up.
+            // Only then may the next request be answered: responses that a client does not read must not pile up.
             taken.futureResult.assumeIsolated().whenSuccess { [self] in responseEnded(context) }
             context.writeAndFlush(data, promise: taken)
             schedule(context)
         }
     }
 
-    /// Writes a body so that it is seen how far the client has taken it.
+    /// Writes a body in a way that shows how far the client has received it.
     private func writeInPieces(
         _ octets: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
     ) {
@@ -208,7 +208,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.body(rest)), promise: promise)
     }
 
-    /// Octets of a piece of a response: a client that takes one in the time of a piece is fast enough.
+    /// The octets of a piece of a response. A client that receives one within the time for a piece is fast enough.
     private static let pieceSize = 32 * 1024
 
     private func drop(_ promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.ioOnClosedChannel) }
@@ -234,7 +234,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         read(context: context)
     }
 
-    /// A response of the guard's own, the last of the connection.
+    /// Sends a response of the guard itself, which is the last one of the connection.
     private func answer(_ problem: Problem, _ context: ChannelHandlerContext) {
         let answer = HTTPAnswer(problem)
         var head = answer.head
@@ -243,7 +243,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        // The handler that waits for the rest of the request is told that it will not come.
+        // The handler that waits for the rest of the request learns that it will not arrive.
         context.fireErrorCaught(RequestCutOff())
         schedule(context)
         context.read()
@@ -251,7 +251,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
 
     // MARK: Time
 
-    /// Each request has another deadline; the timer is set again only where it would come too late.
+    /// The deadline changes with each request. The timer is set again only if it would fire too late.
     private func schedule(_ context: ChannelHandlerContext) {
         guard let deadline = state.deadline, deadline < timerAt else { return }
         timer?.cancel()
@@ -275,7 +275,7 @@ extension RequestGuard: Sendable {}
 struct RequestCutOff: Error {}
 
 extension HTTPFields {
-    /// Whether the client says that this request is its last (RFC 9110 section 7.6.1).
+    /// Whether the client says that this is its last request (RFC 9110 section 7.6.1).
     fileprivate var asksToClose: Bool {
         guard let value = self[.connection] else { return false }
         return value.split(separator: ",").contains {

@@ -1,20 +1,21 @@
 import Hashing
 import StrictJSON
 
-/// What tells a repeated request from another one under the same idempotency key.
+/// Distinguishes a repeated request from a different one with the same idempotency key.
 struct RequestIdempotency: Hashable, Sendable {
     var key: IdempotencyKey
-    /// Of the document without its idempotency key: 16 octets. See ``JSON/digest(leavingOut:)``.
+    /// The digest of the document without its idempotency key: 16 octets. See ``JSON/digest(leavingOut:)``.
     var digest: [UInt8]
 }
 
 extension JSON {
-    /// The first 16 octets of a SHA-256 over the value: equal for two documents that say the same. White space, escapes and the
-    /// order of members make no difference; how a number is written does. A member that is null counts as left out.
+    /// The first 16 octets of a SHA-256 of the value. Two documents with the same meaning have the same digest: white
+    /// space, escapes and the order of members make no difference, but the notation of a number does. A member that is
+    /// null counts as missing.
     ///
-    /// The value is hashed piece by piece as it lies in memory, without a copy.
+    /// The value is hashed piece by piece as it is in memory, without a copy.
     ///
-    /// - Parameter name: a member of the outermost object that does not count.
+    /// - Parameter name: a member of the outermost object that is ignored.
     func digest(leavingOut name: String? = nil) -> [UInt8] {
         var hash = DigestWriter()
         hash.add(self, leavingOut: name)
@@ -22,7 +23,7 @@ extension JSON {
     }
 }
 
-/// Gives a hash function one form of each value: a letter for its kind, how much there is of it, and its octets.
+/// Feeds a hash function one form of each value: a letter for its kind, its length, and its octets.
 private struct DigestWriter {
     private var hash = SHA256()
 

@@ -3,19 +3,19 @@ import HTTPTypes
 /// A request whose body is a JSON document.
 protocol RequestWithBody: Sendable {
     var api: EmailAPI { get }
-    /// Takes the body in, and says how long it may be.
+    /// Receives the body, and limits its length.
     var bodies: RequestBodyStore { get }
-    /// What a body that is too long is refused with.
+    /// The refusal of a body that is too long.
     var tooLarge: Problem { get }
-    /// Why the body is not wanted, before it is read.
+    /// Why the body is refused before it is read; nil if it is not.
     func refusal(of fields: HTTPFields) -> Problem?
     func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer
-    /// Adds to any answer what belongs to each.
+    /// Adds the fields to an answer that every answer of this request has.
     func completed(_ answer: HTTPAnswer) async -> HTTPAnswer
 }
 
 extension RequestWithBody {
-    /// Why a body is not wanted that its header describes so.
+    /// Why a body with this header is refused; nil if it is not.
     func refusalOfBody(_ fields: HTTPFields) -> Problem? {
         guard fields.isJSON else { return .mediaType }
         guard fields[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true,
@@ -26,10 +26,10 @@ extension RequestWithBody {
 }
 
 extension HTTPFields {
-    /// As it is announced; 0 where it is not. A number that is too large for the machine is too large in any case.
+    /// The announced length; 0 if there is none. A number that is too large for an integer is too large in any case.
     var bodyLength: Int { self[.contentLength].map { Int($0) ?? .max } ?? 0 }
 
-    /// Whether the body is said to be JSON (RFC 8259 section 11); UTF-8 is the only charset that it can have.
+    /// Whether the body is declared as JSON (RFC 8259 section 11). UTF-8 is the only charset that it can have.
     fileprivate var isJSON: Bool {
         guard let value = self[.contentType] else { return false }
         let type = value.prefix { $0 != ";" }.filter { $0 != " " }

@@ -18,11 +18,11 @@ enum Route: Hashable, Sendable {
     enum Finding: Hashable, Sendable {
         case found(Route)
         case notFound
-        /// The path is known, and knows these methods.
+        /// The path exists, but only for these methods.
         case otherMethod(allowed: String)
     }
 
-    /// - Parameter path: of the request's target, without its query.
+    /// - Parameter path: the path of the request's target, without its query.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Finding {
         if let finding = SuppressionRoute.find(method, path) ?? WebhookRoute.find(method, path)
             ?? TemplateRoute.find(method, path) ?? DomainRoute.find(method, path)

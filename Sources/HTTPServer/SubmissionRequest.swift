@@ -19,7 +19,7 @@ struct SubmissionRequest: RequestWithBody {
         api.service.store.refusalOfSpace(for: api.caller.grant.key.environment, size: octets)
     }
 
-    /// Why the body is not wanted, before it is read.
+    /// Why the body is refused before it is read; nil if it is not.
     func refusal(of fields: HTTPFields) -> Problem? {
         refusalOfBody(fields)
             ?? refusalOfSpace(fields.bodyLength).map { Problem($0, scope: api.caller.grant.scope) }
@@ -27,10 +27,10 @@ struct SubmissionRequest: RequestWithBody {
 
     var tooLarge: Problem { .tooLarge(configuration.maximumBodySize) }
 
-    /// What the key may still send stands on each answer.
+    /// Each answer contains the key's remaining limits.
     func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { await api.submissionAnswer(answer) }
 
-    /// Takes the emails that the body describes into the queue.
+    /// Puts the emails that the body describes into the queue.
     func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
         let document: JSON
         do throws(JSONError) {
@@ -162,14 +162,14 @@ struct SubmissionRequest: RequestWithBody {
 }
 
 extension HTTPAnswer {
-    /// - Parameter replayed: the request was carried out before, and this is its answer again.
+    /// - Parameter replayed: whether the request was carried out before, and this is the same answer again.
     fileprivate init(_ status: HTTPResponse.Status, _ document: JSON, replayed: Bool) {
         self.init(status, document, replayed ? [.idempotentReplayed: "true"] : [:])
     }
 }
 
 extension SentEmail {
-    /// Its answer.
+    /// The members of its answer.
     fileprivate var members: [JSONObject.Member] {
         [
             .init("messageId", JSON(id.external)),
@@ -208,11 +208,11 @@ extension Problem {
     static func notJSON(_ error: JSONError) -> Problem {
         Problem(
             .refusal(.invalid), .badRequest,
-            "The body is not the JSON that is expected, at line \(error.line), column \(error.column): \(error.explanation)."
+            "The body is not the expected JSON, at line \(error.line), column \(error.column): \(error.explanation)."
         )
     }
 
-    /// What is wrong with a request whose document is well-formed.
+    /// The problem of a request whose document is well-formed.
     init(_ failure: EmailRequestFailure) {
         switch failure {
         case .idempotencyKey(let detail): self.init(.refusal(.invalid), .badRequest, detail)

@@ -36,7 +36,7 @@ struct SuppressionAPI: Sendable {
                 environment: environment, address: fields.address, reason: fields.reason,
                 createdAt: api.service.clock.now(), note: fields.note)
             let isNew = try await store.add([entry]) > 0
-            // What was there keeps its time, and the weightier of the two reasons.
+            // An existing entry keeps its time, and the stronger of the two reasons.
             let listed = try await store.suppression(of: entry.address, in: environment) ?? entry
             if isNew { log("suppression added", listed) }
             return HTTPAnswer(
@@ -63,7 +63,8 @@ struct SuppressionAPI: Sendable {
         }
     }
 
-    /// Runs `body`, which returns nil where the address is not on the list. Nothing that a key was refused meanwhile goes out.
+    /// Runs `body`, which returns nil if the address is not on the list. If the key has been refused in the meantime,
+    /// it gets nothing.
     private func looked(_ body: () async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body()
@@ -73,7 +74,7 @@ struct SuppressionAPI: Sendable {
         }
     }
 
-    /// Without the address: the log names no recipients.
+    /// Without the address: the log contains no recipients.
     private func log(_ message: String, _ entry: Suppression) {
         api.service.log.write(
             .info, message, client: api.caller.client,
@@ -100,6 +101,6 @@ extension Problem {
 
     static let complaint = Problem(
         .complaint, .conflict,
-        "The owner of this address has complained about a message, and more complaints can cost the right to send; to remove it from the list nevertheless, add ?confirm=true."
+        "The recipient has complained about a message, and more complaints can make SES stop the account's sending; to remove the address from the list anyway, add ?confirm=true."
     )
 }

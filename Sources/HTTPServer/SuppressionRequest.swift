@@ -5,12 +5,12 @@ import MessageComposition
 import RelayCore
 import StrictJSON
 
-/// A request to put an address on the list.
+/// A request to add an address to the list.
 struct SuppressionRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// Octets of a body. Small enough to stay in memory.
+    /// The most octets of a body. It is small enough to stay in memory.
     static let maximumBodySize = 64 << 10
 
     var bodies: RequestBodyStore {
@@ -50,9 +50,9 @@ struct SuppressionRequest: RequestWithBody {
     }
 }
 
-/// The fields of an entry as a request gives them.
+/// The fields of an entry in a request.
 struct SuppressionFields: Hashable, Sendable {
-    /// In its canonical form.
+    /// The address in its canonical form.
     var address: String
     var reason: SuppressionReason
     var note: String?
@@ -72,7 +72,8 @@ struct SuppressionFields: Hashable, Sendable {
 
     private static func address(_ fields: EmailReader.Fields, _ errors: inout ValidationErrors) -> String? {
         guard let (value, pointer) = fields.value("email") else {
-            errors.add("\"email\" is required: the address that gets no more mail.", at: .root.appending("email"))
+            errors.add(
+                "\"email\" is required: the address to which no more mail is to be sent.", at: .root.appending("email"))
             return nil
         }
         guard case .string(let string) = value else {
@@ -114,7 +115,7 @@ struct SuppressionFields: Hashable, Sendable {
         if text.unicodeScalars.count > Suppression.longestNote {
             errors.add("\"note\" can have at most \(Suppression.longestNote) characters.", at: pointer)
         } else if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-            errors.add("\"note\" holds a control character; write it in one line.", at: pointer)
+            errors.add("\"note\" contains a control character; write it on one line.", at: pointer)
         }
         return text
     }
@@ -128,6 +129,6 @@ extension FieldNames {
             "cause": "reason", "comment": "note", "description": "note", "notes": "note",
         ],
         explanations: [
-            "createdat": "The field \"created_at\" can't be set; 'hiveku-relay suppressions import' takes over times."
+            "createdat": "The field \"created_at\" can't be set; 'hiveku-relay suppressions import' keeps times."
         ])
 }

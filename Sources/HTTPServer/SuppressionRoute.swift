@@ -5,7 +5,7 @@ import MessageComposition
 /// What a path below `/v1/email/suppressions` and a method ask for.
 enum SuppressionRoute: Hashable, Sendable {
     case list
-    /// Needs a body.
+    /// This one needs a body.
     case create
     /// The address in the form in which it is listed.
     case show(String)
@@ -13,7 +13,7 @@ enum SuppressionRoute: Hashable, Sendable {
 
     static let path = "/v1/email/suppressions"
 
-    /// Nil for a path that is elsewhere.
+    /// Nil for a path outside of it.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(SuppressionRoute.path) else { return nil }
         let rest = path.dropFirst(SuppressionRoute.path.count)
@@ -24,7 +24,7 @@ enum SuppressionRoute: Hashable, Sendable {
             default: return .otherMethod(allowed: "GET, HEAD, POST")
             }
         }
-        // An address may hold a slash, which not every client encodes.
+        // An address may contain a slash, which not every client encodes.
         guard rest.first == "/", let address = address(rest.dropFirst()) else { return .notFound }
         switch method {
         case .get, .head: return .found(.suppressions(.show(address)))
@@ -33,15 +33,15 @@ enum SuppressionRoute: Hashable, Sendable {
         }
     }
 
-    /// The address that a part of a path names; nil where that is none.
+    /// The address that a part of a path names; nil if it is not one.
     private static func address(_ part: some StringProtocol) -> String? {
         guard part.utf8.count <= 3 * Mailbox.maximumLength, let decoded = PercentEncoding.decoded(part.utf8),
             !decoded.isEmpty, decoded.utf8.count <= Mailbox.maximumLength
         else { return nil }
-        // What SES told of may be no address by our rules.
+        // An address that SES reported may be invalid by the relay's rules.
         return (try? Mailbox(parsing: decoded))?.address.text ?? decoded
     }
 
-    /// Where the entry for an address is.
+    /// The path of the entry for an address.
     static func path(of address: String) -> String { path + "/" + PercentEncoding.encoded(address.utf8) }
 }

@@ -1,15 +1,15 @@
 import Foundation
 import RelayCore
 
-/// What `GET /v1/email/suppressions` asks for.
+/// The query of `GET /v1/email/suppressions`.
 struct SuppressionsQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
-    /// The address that the page before ended with, as it is matched.
+    /// The last address of the previous page, in the form in which addresses are compared.
     var cursor: String?
     var reason: SuppressionReason?
     var search: String?
 
-    /// Characters of a search.
+    /// The most characters of a search.
     static let longestSearch = 254
 
     static func read(_ query: some StringProtocol) -> Result<SuppressionsQuery, Problem> {
@@ -18,7 +18,7 @@ struct SuppressionsQuery: Hashable, Sendable {
             .map { .failure($0) } ?? .success(read)
     }
 
-    /// Returns what is wrong, if anything is.
+    /// Sets a parameter. Returns what is wrong with it; nil if nothing is.
     private mutating func set(_ name: String, _ text: String) -> String? {
         switch name {
         case "limit":
@@ -46,7 +46,7 @@ struct SuppressionsQuery: Hashable, Sendable {
         return nil
     }
 
-    /// One more than the page holds tells whether there is a next page.
+    /// One more entry than the page has shows whether there is a next page.
     func filter(of environment: RelayCore.Environment) -> SuppressionFilter {
         SuppressionFilter(
             environment: environment, reason: reason, search: search,
@@ -55,7 +55,7 @@ struct SuppressionsQuery: Hashable, Sendable {
 
     // MARK: Cursors
 
-    /// In base64 for URLs (RFC 4648 section 5): addresses hold what a query gives a meaning to.
+    /// In base64 for URLs (RFC 4648 section 5): addresses contain characters that have a meaning in a query.
     static func cursor(behind entry: Suppression) -> String {
         Data(Suppression.matchKey(entry.address).utf8).base64EncodedString()
             .replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
@@ -74,9 +74,9 @@ struct SuppressionsQuery: Hashable, Sendable {
     static let longestCursor = 2000
 }
 
-/// What `DELETE /v1/email/suppressions/{email}` asks for.
+/// The query of `DELETE /v1/email/suppressions/{email}`.
 struct SuppressionRemovalQuery: Hashable, Sendable {
-    /// Whether a complaint is to be removed too.
+    /// Whether a complaint may be removed too.
     var isConfirmed = false
 
     static func read(_ query: some StringProtocol) -> Result<SuppressionRemovalQuery, Problem> {

@@ -3,7 +3,7 @@ import StrictJSON
 
 /// A mistake in the document of a request: what to change, and where.
 struct ValidationError: Error, Hashable, Sendable {
-    /// What a mistake is about, for the reason word of the whole answer.
+    /// The subject of a mistake, which determines the reason word of the whole answer.
     enum Kind: Hashable, Sendable {
         /// The document breaks the schema.
         case invalid
@@ -28,9 +28,9 @@ struct ValidationError: Error, Hashable, Sendable {
     }
 
     var kind: Kind
-    /// A sentence with its final stop or question mark.
+    /// A sentence with its final full stop or question mark.
     var detail: String
-    /// Where the value stands, or would stand if it were there.
+    /// The place of the value, or the place where it is missing.
     var pointer: JSONPointer
 
     init(_ detail: String, at pointer: JSONPointer, _ kind: Kind = .invalid) {
@@ -42,9 +42,9 @@ struct ValidationError: Error, Hashable, Sendable {
 
 /// Why a request with a well-formed document is refused.
 enum EmailRequestFailure: Error, Hashable, Sendable {
-    /// The document breaks the schema: every mistake, at least one, as they were found. Status 422.
+    /// The document breaks the schema. All mistakes in the order in which they were found, at least one. Status 422.
     case invalid([ValidationError])
-    /// The header and the document do not name one idempotency key. A sentence with its full stop. Status 400.
+    /// The header and the document do not agree on one idempotency key. A sentence with its full stop. Status 400.
     case idempotencyKey(String)
 
     /// The word that tells what the mistakes are about: one such as `address` where all are about that, else `invalid`.
@@ -54,18 +54,18 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
     }
 }
 
-/// Gathers the mistakes in a document, so that all are told at once.
+/// Collects the mistakes in a document, so that all are reported at once.
 struct ValidationErrors {
     private(set) var all: [ValidationError] = []
-    /// Mistakes that are told. At least one is.
+    /// The most mistakes that are reported. At least one is.
     private let limit: Int
 
-    /// Mistakes that are told of one document: it may have 100,000 values.
+    /// The most mistakes that are reported for one document: it may have 100,000 values.
     static let limit = 100
 
     init(limit: Int = ValidationErrors.limit) { self.limit = max(1, limit) }
 
-    /// - Parameter detail: is not made where no more mistakes are told: some sentences take long to find.
+    /// - Parameter detail: not evaluated if no more mistakes are reported, because some sentences take long to make.
     mutating func add(
         _ detail: @autoclosure () -> String, at pointer: JSONPointer, _ kind: ValidationError.Kind = .invalid
     ) {
@@ -76,7 +76,7 @@ struct ValidationErrors {
                 : ValidationError("There are more mistakes than these \(limit).", at: .root))
     }
 
-    /// Adds what was found by a second look, unless its place has a mistake already, which may be why.
+    /// Adds a mistake that a second check found, unless its place already has a mistake, which may be the cause.
     mutating func add(afterOthers error: ValidationError) {
         guard !all.contains(where: { $0.pointer == error.pointer }) else { return }
         add(error.detail, at: error.pointer, error.kind)

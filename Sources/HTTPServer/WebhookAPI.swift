@@ -5,7 +5,7 @@ import NIOCore
 import RelayCore
 import StrictJSON
 
-/// What a key can do with its webhooks. It sees its own only.
+/// What a key can do with its webhooks. It sees only its own.
 struct WebhookAPI: Sendable {
     let api: EmailAPI
 
@@ -26,7 +26,7 @@ struct WebhookAPI: Sendable {
     private func list() async -> HTTPAnswer {
         await looked { _ in
             let webhooks = try await store.webhooks(of: api.key)
-            // A key has few, so one page holds them all.
+            // A key has few webhooks, so one page contains all.
             return HTTPAnswer(.ok, ["data": .array(webhooks.map { JSON($0) }), "next_cursor": .null])
         }
     }
@@ -112,7 +112,7 @@ struct WebhookAPI: Sendable {
         }
         return await looked { _ in
             guard try await own(id) != nil else { return nil }
-            // One more tells whether there is a next page.
+            // One more record shows whether there is a next page.
             let found = try await store.calls(of: id, before: page.cursor, limit: page.limit + 1)
             let shown = found.prefix(page.limit)
             return HTTPAnswer(
@@ -129,7 +129,8 @@ struct WebhookAPI: Sendable {
         return webhook
     }
 
-    /// Runs `body`, which returns nil where the key has no such webhook. Nothing that a key was refused meanwhile goes out.
+    /// Runs `body`, which returns nil if the key has no such webhook. If the key has been refused in the meantime, it
+    /// gets nothing.
     private func looked(_ body: (Timestamp) async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body(now)
@@ -145,7 +146,7 @@ struct WebhookAPI: Sendable {
     }
 }
 
-/// What `GET …/deliveries` asks for.
+/// The query of `GET …/deliveries`.
 struct DeliveriesQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
     var cursor: Int64?
@@ -193,12 +194,12 @@ extension Problem {
 
     static let tooManyWebhooks = Problem(
         .webhookLimit, .conflict,
-        "This API key has \(Webhook.mostOfKey) webhooks already; delete one, or let one hear of more events.")
+        "This API key already has \(Webhook.mostOfKey) webhooks; delete one, or let one receive more events.")
 
     static let webhookDisabled = Problem(
         .webhookState, .conflict, "The webhook is disabled; enable it first: PATCH it with {\"enabled\": true}.")
 
     static let webhookBusy = Problem(
         .webhookState, .conflict,
-        "Many events wait for this webhook already, so a test event would wait behind them; look at its deliveries.")
+        "Many events already wait for this webhook, so a test event would wait behind them; check its deliveries.")
 }

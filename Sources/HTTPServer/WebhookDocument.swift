@@ -2,7 +2,7 @@ import RelayCore
 import StrictJSON
 
 extension JSON {
-    /// A webhook as its key is told of it, without its secret.
+    /// A webhook as its key sees it, without its secret.
     init(_ webhook: Webhook, _ more: [JSONObject.Member] = []) {
         self = .object(
             JSONObject(
@@ -28,7 +28,7 @@ extension JSON {
         ]
     }
 
-    /// A call, with what was sent and what was answered.
+    /// A call, with the request and the response.
     init(_ record: WebhookCallRecord) {
         self = [
             "id": JSON(String(record.call.id)), "event_id": JSON(record.call.event), "type": JSON(record.call.type),
@@ -43,7 +43,7 @@ extension JSON {
         ]
     }
 
-    /// Between 0 and 1; null where there is nothing to divide by.
+    /// A number between 0 and 1; null if there is nothing to divide by.
     private init(rate part: Int, of whole: Int) {
         self = (whole == 0 ? nil : JSONNumber(Double(part) / Double(whole))).map { .number($0) } ?? .null
     }

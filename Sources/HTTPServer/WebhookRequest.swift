@@ -2,7 +2,7 @@ import HTTPTypes
 import RelayCore
 import StrictJSON
 
-/// A request to create a webhook or to change one.
+/// A request to create or change a webhook.
 struct WebhookRequest: RequestWithBody {
     enum Purpose: Hashable, Sendable {
         case create
@@ -13,7 +13,7 @@ struct WebhookRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// Octets of a body. Small enough to stay in memory.
+    /// The most octets of a body. It is small enough to stay in memory.
     static let maximumBodySize = 64 << 10
 
     var bodies: RequestBodyStore {
@@ -53,15 +53,15 @@ struct WebhookRequest: RequestWithBody {
     }
 }
 
-/// The fields of a webhook as a request gives them. What is nil is left as it is, or as it is by default.
+/// The fields of a webhook in a request. A field that is nil keeps its value, or gets its default.
 struct WebhookFields: Hashable, Sendable {
     var url: String?
-    /// Empty: all.
+    /// The events; empty: all.
     var events: Set<WebhookEvent>?
     var tags: [String]?
     var enabled: Bool?
 
-    /// - Parameter isComplete: whether the webhook is made of it, so that `url` is needed.
+    /// - Parameter isComplete: whether the webhook is created from it, so that `url` is required.
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     init(_ document: JSON, isComplete: Bool, policy: WebhookAddressPolicy) throws(EmailRequestFailure) {
         var reader = EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0))
@@ -81,7 +81,9 @@ struct WebhookFields: Hashable, Sendable {
         let pointer = JSONPointer.root.appending("url")
         switch fields.value("url")?.value {
         case nil:
-            if isComplete { errors.add("\"url\" is required: where events are sent to, with https://.", at: pointer) }
+            if isComplete {
+                errors.add("\"url\" is required: the address that events are sent to, with https://.", at: pointer)
+            }
             return nil
         case .string(let string):
             do throws(WebhookURL.Mistake) {
@@ -129,7 +131,7 @@ struct WebhookFields: Hashable, Sendable {
         return all ? [] : events
     }
 
-    /// Elements of `events` at most. Names may be there twice.
+    /// The most elements of `events`. Names may occur twice.
     static let maximumEventElements = 40
 
     private static func enabled(_ fields: EmailReader.Fields, _ errors: inout ValidationErrors) -> Bool? {
@@ -152,8 +154,8 @@ extension FieldNames {
         ],
         explanations: [
             "secret":
-                "The field \"secret\" is not known; leave it out, the relay makes the secret and answers with \"signing_secret\".",
+                "The field \"secret\" is not known; leave it out: the relay makes the secret and returns it as \"signing_secret\".",
             "signingsecret":
-                "The field \"signing_secret\" can't be set; POST …/rotate-secret makes the relay give a new one.",
+                "The field \"signing_secret\" can't be set; POST …/rotate-secret gives the webhook a new one.",
         ])
 }

@@ -3,7 +3,7 @@ import RelayCore
 
 /// What a path below `/v1/email/webhooks` and a method ask for.
 enum WebhookRoute: Hashable, Sendable {
-    /// What needs a body.
+    /// The requests that need a body.
     case write(WebhookRequest.Purpose)
     case act(Action)
 
@@ -18,7 +18,7 @@ enum WebhookRoute: Hashable, Sendable {
 
     static let path = "/v1/email/webhooks"
 
-    /// Nil for a path that is elsewhere.
+    /// Nil for a path outside of it.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(WebhookRoute.path) else { return nil }
         let rest = path.dropFirst(WebhookRoute.path.count)

@@ -1,9 +1,9 @@
 import NIOCore
 
-/// Closes a connection to a clear listener whose first octets are those of another protocol.
+/// Closes a connection to a listener without TLS if its first octets are those of another protocol.
 ///
-/// An error of HTTP would not tell the operator what to change, and such a client could not read the response. The handler looks at
-/// the first read only: both protocols send their beginning in one segment.
+/// An HTTP error would not tell the operator what to change, and such a client could not read the response. The handler
+/// examines only the first read: both protocols send their beginning in one segment.
 final class WrongProtocolHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -19,8 +19,8 @@ final class WrongProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
     private var state = State.looking
 
     /// - Parameters:
-    ///   - isBehindProxyHeader: the listener has taken a PROXY header already. Another one is malformed HTTP.
-    ///   - tell: is called at most once, on the event loop, before the connection closes.
+    ///   - isBehindProxyHeader: whether the listener has already read a PROXY header. A second one is malformed HTTP.
+    ///   - tell: called at most once, on the event loop, before the connection closes.
     init(isBehindProxyHeader: Bool, tell: @escaping (WrongProtocol) -> Void) {
         self.isBehindProxyHeader = isBehindProxyHeader
         self.tell = tell

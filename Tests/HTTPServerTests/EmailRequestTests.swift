@@ -359,7 +359,7 @@ struct EmailBatchTests {
         #expect(
             try read(items, header: one).get().items.map(mistakes) == [
                 [
-                    "#/0/idempotency_key The batch has an idempotency key for all of its emails; leave out either that or those of the emails."
+                    "#/0/idempotency_key The batch has an idempotency key for all of its emails; remove either that key or those of the emails."
                 ], [],
             ])
     }

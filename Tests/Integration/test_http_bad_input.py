@@ -82,9 +82,9 @@ def test_what_is_not_http(relay, octets):
 
 
 @pytest.mark.parametrize("octets, kind, remedy", [
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS", "this port takes clear HTTP; use http://"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS", "this port expects HTTP without TLS; use http://"),
     (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY header", "use https+proxy:// or http+proxy:// in http.listen"),
-    (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12), "PROXY header", "this listener takes no PROXY header")],
+    (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12), "PROXY header", "this listener expects no PROXY header")],
     ids=["tls", "proxy-1", "proxy-2"])
 def test_another_protocol_is_named_to_the_operator(own_relay, octets, kind, remedy):
     relay = own_relay(HTTP)
