@@ -21,7 +21,7 @@ PROGRAMS = ("hiveku-relay", "sqlite3", "swaks", "make")
 
 # Blocks that are run whole, in their order, by the tests at the end of this file.
 SCRIPTS = {
-    ("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving house"),
+    ("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving to another machine"),
     ("templates.md", "From a file to mail")}
 
 # Run one by one: what the output says. They succeed, but for doctor, which tells by its status what it found.
@@ -474,7 +474,7 @@ def test_the_queue_moves_house(house, own_relay, tmp_path):
     tree = json.loads(new.config.read_text())
     tree["database"] = str(new.state / "relay.db")
     new.config.write_text(json.dumps(tree))
-    lines = script("operating.md", "Moving house")
+    lines = script("operating.md", "Moving to another machine")
     there = next(n for n, line in enumerate(lines) if not line.startswith("systemctl disable"))
     list(follow(house, lines[:there], tmp_path))
     subprocess.run(["cp", "-a", house.state, new.state], check=True)
