@@ -118,11 +118,11 @@ struct HTMLPlaces {
         switch html[next] {
         case UInt8(ascii: "!"), UInt8(ascii: "?"): return declaration(at: start)
         case UInt8(ascii: "/"):
-            guard next + 1 < html.count, HTMLPlaces.isLetter(html[next + 1]) else {
+            guard next + 1 < html.count, HTMLOctets.isLetter(html[next + 1]) else {
                 return bogus(at: start, inTag)
             }
             return tag(at: start, name: next + 1)
-        case let octet where HTMLPlaces.isLetter(octet): return tag(at: start, name: next)
+        case let octet where HTMLOctets.isLetter(octet): return tag(at: start, name: next)
         default:
             // A bracket that opens nothing is text.
             place(upTo: next, .forbidden(inTag))
@@ -149,7 +149,7 @@ struct HTMLPlaces {
             return html.count + 1
         }
         place(upTo: end - 1, .forbidden(HTMLPlaces.inComment))
-        if HTMLPlaces.holds("--!>", in: html[start..<end]) {
+        if HTMLOctets.holds("--!>", in: html[start..<end]) {
             doubt = "Readers differ on a comment that ends with \"--!>\" before this placeholder; end it with \"-->\"."
         }
         return end
@@ -172,8 +172,8 @@ struct HTMLPlaces {
     /// Passes a tag, and the raw text that it begins.
     private mutating func tag(at start: Int, name nameStart: Int) -> Int {
         var index = nameStart
-        while index < html.count, !HTMLPlaces.endsName(html[index]) { index += 1 }
-        let name = HTMLPlaces.lowercased(html[nameStart..<index])
+        while index < html.count, !HTMLOctets.endsName(html[index]) { index += 1 }
+        let name = HTMLOctets.lowercased(html[nameStart..<index])
         place(upTo: index, .forbidden(HTMLPlaces.inTag))
         let isEnd = nameStart > start + 1
         guard let (end, isSelfClosing) = attributes(from: index) else {
@@ -204,7 +204,7 @@ struct HTMLPlaces {
                 place(upTo: index, .forbidden(HTMLPlaces.inTag))
                 return (index + 1, solidus == index - 1)
             }
-            if HTMLPlaces.isBlank(octet) || octet == UInt8(ascii: "/") {
+            if HTMLOctets.isBlank(octet) || octet == UInt8(ascii: "/") {
                 if octet == UInt8(ascii: "/") { solidus = index }
                 index += 1
                 continue
@@ -212,18 +212,18 @@ struct HTMLPlaces {
             let nameStart = index
             // An equals sign that comes first belongs to the name.
             index += 1
-            while index < html.count, !HTMLPlaces.endsName(html[index]), html[index] != UInt8(ascii: "=") { index += 1 }
+            while index < html.count, !HTMLOctets.endsName(html[index]), html[index] != UInt8(ascii: "=") { index += 1 }
             place(upTo: index, .forbidden(HTMLPlaces.inTag))
-            let attribute = HTMLAttribute(HTMLPlaces.lowercased(html[nameStart..<index]))
+            let attribute = HTMLAttribute(HTMLOctets.lowercased(html[nameStart..<index]))
             var behind = index
-            while behind < html.count, HTMLPlaces.isBlank(html[behind]) { behind += 1 }
+            while behind < html.count, HTMLOctets.isBlank(html[behind]) { behind += 1 }
             guard behind < html.count, html[behind] == UInt8(ascii: "=") else { continue }
             behind += 1
-            while behind < html.count, HTMLPlaces.isBlank(html[behind]) { behind += 1 }
+            while behind < html.count, HTMLOctets.isBlank(html[behind]) { behind += 1 }
             if pending < offsets.count, offsets[pending] <= behind {
                 // The value begins with the placeholder, which is not in the text here.
                 index = offsets[pending]
-                while index < html.count, !HTMLPlaces.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
+                while index < html.count, !HTMLOctets.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
                     index += 1
                 }
                 place(upTo: index, .forbidden(HTMLPlaces.unquoted))
@@ -240,7 +240,7 @@ struct HTMLPlaces {
                 index = end + 1
             } else {
                 index = behind
-                while index < html.count, !HTMLPlaces.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
+                while index < html.count, !HTMLOctets.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
                     index += 1
                 }
                 place(upTo: index, .forbidden(HTMLPlaces.unquoted))
@@ -322,9 +322,9 @@ struct HTMLPlaces {
             } else {
                 doubt = HTMLPlaces.doubt(name)
             }
-        } else if isUnusual || isWithinNoscript, HTMLPlaces.holdsMarkup(content) {
+        } else if isUnusual || isWithinNoscript, HTMLOctets.holdsMarkup(content) {
             doubt = HTMLPlaces.doubt(name)
-        } else if name == "script", HTMLPlaces.holds("<!--", in: content) {
+        } else if name == "script", HTMLOctets.holds("<!--", in: content) {
             doubt = HTMLPlaces.doubt(name)
         }
         placeRawText(kind, name, from: start, to: end ?? html.count)
@@ -336,7 +336,7 @@ struct HTMLPlaces {
             let offset = offsets[pending]
             let place: HTMLPlace
             switch kind {
-            case .escapable where !HTMLPlaces.endsInTagName(html[start..<offset]): place = .text
+            case .escapable where !HTMLOctets.endsInTagName(html[start..<offset]): place = .text
             case .escapable: place = .forbidden(HTMLPlaces.inTag)
             case .raw, .noscript, .plaintext:
                 place = .forbidden(
@@ -358,64 +358,13 @@ struct HTMLPlaces {
         while let found = find(UInt8(ascii: "<"), from: index) {
             let nameStart = found + 2
             let nameEnd = nameStart + name.count
-            if nameEnd < html.count, html[found + 1] == UInt8(ascii: "/"), HTMLPlaces.endsName(html[nameEnd]),
-                html[nameStart..<nameEnd].lazy.map(HTMLPlaces.lowercased).elementsEqual(name)
+            if nameEnd < html.count, html[found + 1] == UInt8(ascii: "/"), HTMLOctets.endsName(html[nameEnd]),
+                html[nameStart..<nameEnd].lazy.map(HTMLOctets.lowercased).elementsEqual(name)
             {
                 return found
             }
             index = found + 1
         }
         return nil
-    }
-
-    /// Whether the text ends with what may become an end tag: `<`, `</`, `</ti`.
-    private static func endsInTagName(_ text: ArraySlice<UInt8>) -> Bool {
-        for octet in text.suffix(20).reversed() {
-            if octet == UInt8(ascii: "<") { return true }
-            guard isLetter(octet) || octet == UInt8(ascii: "/") else { return false }
-        }
-        return false
-    }
-
-    private static func holdsMarkup(_ text: ArraySlice<UInt8>) -> Bool {
-        var rest = text
-        while let found = rest.firstIndex(of: UInt8(ascii: "<")) {
-            rest = rest[(found + 1)...]
-            guard let next = rest.first else { return true }
-            if isLetter(next) || "/!?".utf8.contains(next) { return true }
-        }
-        return false
-    }
-
-    private static func holds(_ needle: StaticString, in text: ArraySlice<UInt8>) -> Bool {
-        needle.withUTF8Buffer { needle in
-            guard let first = needle.first else { return true }
-            var rest = text
-            while let found = rest.firstIndex(of: first) {
-                if rest[found...].starts(with: needle) { return true }
-                rest = rest[(found + 1)...]
-            }
-            return false
-        }
-    }
-
-    // MARK: Octets
-
-    static func isLetter(_ octet: UInt8) -> Bool { (0x61...0x7A).contains(octet | 0x20) }
-
-    static func isBlank(_ octet: UInt8) -> Bool {
-        octet == 0x20 || octet == 0x0A || octet == 0x09 || octet == 0x0C || octet == 0x0D
-    }
-
-    /// Whether it ends the name of a tag or of an attribute.
-    private static func endsName(_ octet: UInt8) -> Bool {
-        isBlank(octet) || octet == UInt8(ascii: "/") || octet == UInt8(ascii: ">")
-    }
-
-    private static func lowercased(_ octet: UInt8) -> UInt8 { (0x41...0x5A).contains(octet) ? octet | 0x20 : octet }
-
-    /// A long name is none that means anything here.
-    private static func lowercased(_ name: ArraySlice<UInt8>) -> String {
-        name.count > 64 ? "" : String(decoding: name.map(lowercased), as: UTF8.self)
     }
 }

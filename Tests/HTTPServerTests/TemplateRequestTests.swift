@@ -194,12 +194,12 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     }
 
     @Test("A variable with a default need not be given") func defaults() throws {
-        let fields = try TemplateFields(
-            ["name": "n", "text": "{{a}}", "variables": [["name": "a", "type": "number", "default": 1.0e1]]],
-            isComplete: true)
+        let document = Array(
+            #"{"name": "n", "text": "{{a}}", "variables": [{"name": "a", "type": "number", "default": 1.0e1}]}"#.utf8)
+        let fields = try TemplateFields(try JSON(reading: document), isComplete: true)
         let variable = try #require(try fields.checked(TemplateContent()).variables.first)
         #expect(
-            !variable.isRequired && variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) } == "10")
+            !variable.isRequired && variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) } == "1.0e1")
     }
 
     @Test(arguments: [

@@ -1,0 +1,131 @@
+import RelayCore
+import StrictJSON
+import Templates
+
+/// The fields of a template as a request gives them.
+struct TemplateFields: Sendable {
+    /// What becomes of a field that a template need not have.
+    enum Change<Value: Sendable>: Sendable {
+        /// It is left out: the field stays as it is.
+        case none
+        case set(Value)
+        /// It is null: the field goes.
+        case remove
+    }
+
+    /// Nil: it stays as it is.
+    private(set) var name: String?
+    private(set) var subject = Change<String>.none
+    private(set) var html = Change<String>.none
+    private(set) var text = Change<String>.none
+    private(set) var variables = Change<[TemplateVariable]>.none
+    private(set) var from = Change<String>.none
+    private(set) var replyTo = Change<[String]>.none
+
+    /// - Parameter isComplete: whether the template is made of it, so that `name` is needed.
+    /// - Throws: ``EmailRequestFailure`` with all mistakes that show without the template; ``content(from:)`` finds the others.
+    init(_ document: JSON, isComplete: Bool) throws(EmailRequestFailure) {
+        var reader = EmailReader.ofFields
+        guard let fields = reader.object(document, at: .root, FieldNames.template, "A template") else {
+            throw .invalid(reader.errors.all)
+        }
+        name = reader.templateName(fields, isRequired: isComplete)
+        subject = TemplateFields.change(fields, "subject") { reader.text("subject", fields) }
+        html = TemplateFields.change(fields, "html") { reader.text("html", fields) }
+        text = TemplateFields.change(fields, "text") { reader.text("text", fields) }
+        from = TemplateFields.change(fields, "from") { reader.text("from", fields) }
+        replyTo = TemplateFields.change(fields, "reply_to") { reader.replyTo(fields) }
+        variables = TemplateFields.change(fields, "variables") { reader.variables(fields) }
+        if isComplete {
+            // Told together with what was found here.
+            do throws(EmailRequestFailure) {
+                _ = try checked(TemplateContent())
+            } catch {
+                // A field that could not be read is not missing too.
+                let told = Set(reader.errors.all.map(\.pointer))
+                if case .invalid(let mistakes) = error {
+                    for mistake in mistakes where !told.contains(mistake.pointer) {
+                        reader.errors.add(mistake.detail, at: mistake.pointer, mistake.kind)
+                    }
+                }
+            }
+        }
+        guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
+    }
+
+    /// - Parameter read: returns nil for a value that is no good, which it has told.
+    private static func change<Value>(
+        _ fields: EmailReader.Fields, _ name: String, _ read: () -> Value?
+    ) -> Change<Value> {
+        guard let value = fields.object[name] else { return .none }
+        if value == .null { return .remove }
+        return read().map { .set($0) } ?? .none
+    }
+
+    /// The content that a template with this content gets.
+    ///
+    /// - Throws: ``EmailRequestFailure`` with all mistakes.
+    func checked(_ content: TemplateContent) throws(EmailRequestFailure) -> TemplateContent {
+        var changed = content
+        subject.apply(to: &changed.subject)
+        html.apply(to: &changed.html)
+        text.apply(to: &changed.text)
+        from.apply(to: &changed.from)
+        switch replyTo {
+        case .none: break
+        case .set(let addresses): changed.replyTo = addresses
+        case .remove: changed.replyTo = []
+        }
+        switch variables {
+        case .none:
+            // Whose placeholders are gone would be asked for in vain.
+            let used = ParsedTemplate.names(in: changed)
+            changed.variables.removeAll { !used.contains($0.name) }
+        case .set(let declared): changed.variables = declared
+        case .remove: changed.variables = []
+        }
+        do throws(TemplateMistakes) {
+            return try ParsedTemplate(changed).content
+        } catch {
+            throw .invalid(error.all.map { ValidationError($0.sentence, at: $0.pointer) })
+        }
+    }
+}
+
+extension TemplateFields.Change {
+    fileprivate func apply(to value: inout Value?) {
+        switch self {
+        case .none: break
+        case .set(let new): value = new
+        case .remove: value = nil
+        }
+    }
+}
+
+extension FieldNames {
+    static let template = FieldNames(
+        known: ["name", "subject", "html", "text", "variables", "from", "reply_to"],
+        synonyms: [
+            "title": "name", "alias": "name", "subjectline": "subject", "body": "html", "content": "html",
+            "htmlbody": "html", "bodyhtml": "html", "htmlcontent": "html", "textbody": "text", "bodytext": "text",
+            "plain": "text", "plaintext": "text", "textcontent": "text", "fields": "variables", "params": "variables",
+            "sender": "from",
+        ],
+        explanations: [
+            "id": "The field \"id\" can't be set; the relay makes the id of a template.",
+            "version":
+                "The field \"version\" can't be set: each save makes the next version; POST …/rollback goes back to an earlier one.",
+        ])
+
+    static let variable = FieldNames(
+        known: ["name", "type", "required", "default"],
+        synonyms: [
+            "key": "name", "kind": "type", "mandatory": "required", "isrequired": "required", "fallback": "default",
+            "fallbackvalue": "default", "defaultvalue": "default", "value": "default",
+        ])
+
+    static let render = FieldNames(
+        known: ["variables", "version"], synonyms: ["values": "variables", "data": "variables"])
+
+    static let rollback = FieldNames(known: ["version"], synonyms: ["to": "version"])
+}
