@@ -94,7 +94,8 @@ import Testing
         expect(listener(.tlsFailed("no")), .problem, "does not speak TLS")
         expect(listener(.withoutSTARTTLS), .problem, "STARTTLS")
         expect(listener(.greeted("220 mx ESMTP Postfix")), .problem, "another program", "Postfix", "ss -ltnp")
-        expect(listener(.greeted("421 4.7.0 Too many")), .warning, "refuses connections at the moment", "max_connections")
+        expect(
+            listener(.greeted("421 4.7.0 Too many")), .warning, "refuses connections at the moment", "max_connections")
         expect(listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "refuses connections at the moment")
         expect(listener(.anyPort), .skipped, "any free port", "in listen")
         expect(listener(.worksInClear), .ok, "answers")
@@ -166,9 +167,11 @@ import Testing
         #expect(judge(file("/tls/key", 0o644, owner: 0, group: 0), file("/tls", 0o711, owner: 0, group: 0)).isEmpty)
         #expect(judge(key, directory, groups: [7, 100]).isEmpty)
         expect(
-            judge(key, directory, groups: [7]), .warning, "can't read /tls/key: /tls can't be accessed", "-o relay /tls/key")
+            judge(key, directory, groups: [7]), .warning, "can't read /tls/key: /tls can't be accessed",
+            "-o relay /tls/key")
         expect(judge(file("/tls/key", 0o600, owner: 0), directory), .warning, "relay can't read /tls/key")
-        expect(judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls can't be accessed")
+        expect(
+            judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls can't be accessed")
         // Who owns a file gets what is its owner's, and no more.
         expect(judge(file("/tls/key", 0o077)), .warning, "can't read")
         let root = Account(name: "root", id: 0, groups: [0])

@@ -196,7 +196,10 @@ struct SMTPPathTests {
                 "user@example.com>",
                 "The address has a closing angle bracket, but no opening one; write <user@example.com>"
             ),
-            ("user@example.com,x", "The domain of the address is followed by a character that is not allowed in a domain"),
+            (
+                "user@example.com,x",
+                "The domain of the address is followed by a character that is not allowed in a domain"
+            ),
             (
                 #"user@example.com\tx"#, "The address holds a control character"
             ),
@@ -215,7 +218,10 @@ struct SMTPPathTests {
             (#"<"user@example.com>"#, "A quoted local part has no closing quote"),
             ("<user@example.com>x", "Only a space and parameters may follow the address"),
             (#"<user@example.com>\tx"#, "Only a space and parameters may follow the address"),
-            ("<user@example.com:25>", "The domain of the address is followed by a character that is not allowed in a domain"),
+            (
+                "<user@example.com:25>",
+                "The domain of the address is followed by a character that is not allowed in a domain"
+            ),
             ("<user>", "The address has no @domain"), ("<<user@example.com>", Self.name),
             ("<user@example.com>>", "Only a space and parameters may follow the address"),
             ("<@a.example>", "The source route of the address is malformed"),

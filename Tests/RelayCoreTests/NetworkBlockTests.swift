@@ -140,7 +140,10 @@ struct NetworkBlockTests {
             ("192.0.2.0/2 4", "the prefix length after the slash must be a number from 0 to 32"),
             ("2001:db8::/129", "the prefix length after the slash must be a number from 0 to 128"),
             ("2001:db8::/x", "the prefix length after the slash must be a number from 0 to 128"),
-            ("::ffff:192.0.2.0/24", "a prefix of an IPv4-mapped address must be 96 to 128; it is better written as IPv4"),
+            (
+                "::ffff:192.0.2.0/24",
+                "a prefix of an IPv4-mapped address must be 96 to 128; it is better written as IPv4"
+            ),
             ("", form), ("/24", form), ("192.0.2.0/24/24", form), ("example.com", form), ("example.com/24", form),
             ("192.0.2.*", form), ("192.0.2", form), ("192.0/16", form), ("fe80::%eth0/64", form),
             ("fe80::1%eth0", form),

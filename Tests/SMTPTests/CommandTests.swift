@@ -36,7 +36,10 @@ struct CommandTests {
             ("EHLO", "501 5.5.4 Give the client's host name: EHLO client.example.com"),
             ("HELO ", "501 5.5.4 Give the client's host name: HELO client.example.com"),
             ("EHLO " + String(repeating: "a", count: 255), "EHLO " + String(repeating: "a", count: 255)),
-            ("EHLO " + String(repeating: "a", count: 256), "501 5.5.4 Give the client's host name: EHLO client.example.com"),
+            (
+                "EHLO " + String(repeating: "a", count: 256),
+                "501 5.5.4 Give the client's host name: EHLO client.example.com"
+            ),
             ("STARTTLS", "STARTTLS"), ("starttls ", "STARTTLS"), ("STARTTLS now", noArgument),
             ("DATA", "DATA"), ("Data", "DATA"), ("DATA <x>", noArgument),
             ("RSET", "RSET"), ("RSET x", noArgument), ("QUIT", "QUIT"), ("quit", "QUIT"), ("QUIT now", noArgument),
