@@ -59,20 +59,24 @@ public struct TemplateFiles: Sendable {
                 reader.mistakes.append(error)
             }
         }
-        if reader.mistakes.isEmpty, html == nil, text == nil {
+        if html == nil, text == nil {
             reader.mistakes.append(
                 FileMistake(
                     FilePlace(file: description.path),
                     "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"
                 ))
         }
-        guard reader.mistakes.isEmpty, let name = reader.name else { throw FileMistakes(reader.mistakes) }
+        // Also where the fields have mistakes, so that those of the bodies are told with them.
+        var parsed: TemplateContent?
         do throws(TemplateMistakes) {
-            content = try ParsedTemplate(reader.content).content
+            parsed = try ParsedTemplate(reader.content).content
         } catch {
-            throw FileMistakes(
-                error.all.map { reader.mistake($0, html: html?.path ?? "", text: text?.path ?? "") })
+            for mistake in error.all where reader.isToBeTold(mistake) {
+                reader.mistakes.append(reader.mistake(mistake, html: html?.path ?? "", text: text?.path ?? ""))
+            }
         }
+        guard reader.mistakes.isEmpty, let name = reader.name, let parsed else { throw FileMistakes(reader.mistakes) }
+        content = parsed
         self.name = name.text
         place = name.place
     }
@@ -89,7 +93,16 @@ public struct TemplateFiles: Sendable {
 public struct FileMistakes: Error, Hashable, Sendable {
     public let all: [FileMistake]
 
-    public init(_ all: [FileMistake]) { self.all = all }
+    /// Those of one file stand together, by their lines.
+    public init(_ all: [FileMistake]) {
+        var files: [String] = []
+        for mistake in all where !files.contains(mistake.place.file) { files.append(mistake.place.file) }
+        self.all = files.flatMap { file in
+            all.filter { $0.place.file == file }.sorted {
+                ($0.place.line ?? 0, $0.place.column ?? 0) < ($1.place.line ?? 0, $1.place.column ?? 0)
+            }
+        }
+    }
 }
 
 /// Reads the fields of a template.
@@ -240,11 +253,22 @@ private struct DescriptionReader {
 
     // MARK: Mistakes of the template
 
+    /// Not where a field is meant that is left out since it has mistakes of its own.
+    func isToBeTold(_ mistake: TemplateMistake) -> Bool {
+        let hasBody = content.html != nil || content.text != nil
+        switch mistake.pointer.tokens.first {
+        case "html", "text": return hasBody
+        case "subject": return true
+        default: return mistakes.isEmpty
+        }
+    }
+
     /// A mistake of the template in its file.
     func mistake(_ mistake: TemplateMistake, html: String, text: String) -> FileMistake {
         var detail = mistake.detail
         // The other mistakes here are told without a full stop.
         if detail.hasSuffix(".") { detail.removeLast() }
+        detail = detail.prefix(1).lowercased() + detail.dropFirst()
         let body: String? =
             switch mistake.pointer.tokens.first {
             case "html": html

@@ -99,7 +99,8 @@ struct TemplatesRender: AsyncParsableCommand {
             guard let body else { continue }
             print("\n\(title)")
             // Its lines are the template's own.
-            let lines = body.split(omittingEmptySubsequences: false) { $0.isNewline }
+            var lines = body.split(omittingEmptySubsequences: false) { $0.isNewline }
+            if lines.last?.isEmpty == true { lines.removeLast() }
             print(lines.map { printable(String($0)) }.joined(separator: "\n"))
         }
     }

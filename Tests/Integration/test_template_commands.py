@@ -1,0 +1,177 @@
+"""The commands templates and statistics: templates as files, their versions, and what became of messages."""
+
+import json
+import re
+
+import pytest
+
+from relay import key_id
+from submit import submit
+
+TEMPLATE_ID = r"tpl_[0-9a-z]{20}"
+DESCRIPTION = """\
+name: {name}
+subject: "Welcome, {{{{ customer.name }}}}"
+from: "Shop <shop@example.com>"
+variables:
+  - name: customer.name
+  - name: order.total
+    type: number
+    default: 0.50
+"""
+HTML = '<p>Hello {{ customer.name }}, <a href="{{ link }}">{{ order.total }}</a></p>'
+TEXT = "Hello {{ customer.name }}\r\n"
+
+
+def write(directory, name="welcome", html=HTML, text=TEXT):
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "template.yaml").write_text(DESCRIPTION.format(name=name))
+    if html is not None:
+        (directory / "body.html").write_bytes(html.encode())
+    if text is not None:
+        (directory / "body.txt").write_bytes(text.encode())
+    return directory
+
+
+def delete_all(relay):
+    for template in relay.json("templates", "list"):
+        relay.run("templates", "delete", template["id"])
+
+
+@pytest.fixture(autouse=True)
+def no_templates(relay):
+    yield
+    delete_all(relay)
+
+
+def test_files_become_a_template_and_a_template_becomes_the_same_files(relay, tmp_path):
+    source = write(tmp_path / "welcome")
+    created = relay.run("templates", "put", str(source)).stdout
+    id = re.fullmatch(rf"welcome: created as ({TEMPLATE_ID})\n", created).group(1)
+    assert f"nothing changed: version 1 of {id}" in relay.run("templates", "put", str(source / "template.yaml")).stdout
+    shown = relay.json("templates", "show", "WELCOME")[0]
+    assert shown["id"] == id and shown["html"] == HTML and shown["text"] == TEXT
+    assert [v["name"] for v in shown["variables"]] == ["customer.name", "order.total", "link"]
+    assert shown["variables"][1] == {"name": "order.total", "type": "number", "required": False, "default": 0.5}
+    copy = tmp_path / "copy"
+    relay.run("templates", "show", id, "--to", str(copy))
+    assert {p.name for p in copy.iterdir()} == {"template.yaml", "body.html", "body.txt"}
+    assert (copy / "body.html").read_bytes() == HTML.encode() and (copy / "body.txt").read_bytes() == TEXT.encode()
+    assert relay.json("templates", "put", str(copy))[0] == {
+        "id": id, "name": "welcome", "version": 1, "outcome": "unchanged"}
+
+
+def test_another_content_makes_a_version_and_an_earlier_one_comes_back(relay, tmp_path):
+    source = write(tmp_path / "welcome")
+    relay.run("templates", "put", str(source))
+    (source / "body.txt").write_text("Good day {{ customer.name }}\n")
+    assert "saved as version 2" in relay.run("templates", "put", str(source)).stdout
+    refused = relay.run("templates", "show", "welcome", "--version", "1", "--to", str(source), check=False)
+    assert refused.returncode == 1 and "--replace" in refused.stderr
+    assert (source / "body.txt").read_text() == "Good day {{ customer.name }}\n"
+    assert "Version 3" in relay.run("templates", "rollback", "welcome", "--version", "1").stderr
+    shown = relay.json("templates", "show", "welcome")[0]
+    assert shown["version"] == 3 and shown["text"] == TEXT
+    assert [v["version"] for v in shown["versions"]] == [3, 2, 1]
+    assert relay.json("templates", "show", f"{shown['id']}@2")[0]["text"] == "Good day {{ customer.name }}\n"
+    missing = relay.run("templates", "rollback", "welcome", "--version", "9", check=False)
+    assert missing.returncode == 1 and "has no version 9" in missing.stderr
+
+
+def test_a_body_that_the_template_does_not_have_goes_when_it_is_to_be_replaced(relay, tmp_path):
+    relay.run("templates", "put", str(write(tmp_path / "welcome", html=None)))
+    target = write(tmp_path / "target", text="other")
+    assert relay.run("templates", "show", "welcome", "--to", str(target), check=False).returncode == 1
+    relay.run("templates", "show", "welcome", "--to", str(target), "--replace")
+    assert {p.name for p in target.iterdir()} == {"template.yaml", "body.txt"}
+
+
+def test_all_mistakes_of_all_files_are_told_and_nothing_is_saved(relay, tmp_path):
+    write(tmp_path / "good")
+    bad = write(tmp_path / "bad", name="bad", html="<b>\n<script>{{ x }}</script>", text="{{#if x}}\n{{ y")
+    (bad / "template.yaml").write_text("name: tpl_x\nsubjct: x\n")
+    result = relay.run("templates", "put", str(tmp_path), check=False)
+    assert result.returncode == 1
+    places = re.findall(r"(template\.yaml|body\.html|body\.txt):(\d+):(\d+): ", result.stderr)
+    assert places == [
+        ("template.yaml", "1", "7"), ("template.yaml", "2", "1"), ("body.html", "2", "9"), ("body.txt", "1", "1"),
+        ("body.txt", "2", "1")]
+    assert "5 mistakes; nothing is saved" in result.stderr
+    assert relay.json("templates", "list") == []
+
+
+def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", name="Welcome")
+    result = relay.run("templates", "put", str(tmp_path), check=False)
+    assert result.returncode == 1 and "has the same name" in result.stderr
+
+
+@pytest.mark.parametrize("path, words", [
+    ("nowhere", "there is no file or directory"), ("", "holds a template.yaml"), ("x.txt", "is no template.yaml")])
+def test_what_holds_no_template_is_refused(relay, tmp_path, path, words):
+    (tmp_path / "x.txt").write_text("x")
+    result = relay.run("templates", "put", str(tmp_path / path), check=False)
+    assert result.returncode == 1 and words in result.stderr
+
+
+def test_values_are_put_in_and_all_that_is_wrong_with_them_is_told(relay, tmp_path):
+    relay.run("templates", "put", str(write(tmp_path / "welcome")))
+    values = {"customer": {"name": "A<b>"}, "link": "https://example.com/?a&b"}
+    (tmp_path / "values.json").write_text(json.dumps(values))
+    for given in (json.dumps(values), str(tmp_path / "values.json")):
+        rendered = relay.json("templates", "render", "welcome", "--variables", given)[0]
+        assert rendered["subject"] == "Welcome, A<b>"
+        assert rendered["html"] == '<p>Hello A&lt;b&gt;, <a href="https://example.com/?a&amp;b">0.50</a></p>'
+    assert relay.run("templates", "render", "welcome", "--variables", "-", "--part", "text", input=json.dumps(values)).stdout \
+        == "Hello A<b>\n"
+    result = relay.run(
+        "templates", "render", "welcome", "--variables", '{"customer": {"nam": "x"}, "order": {"total": "x"}}', check=False)
+    assert result.returncode == 1 and result.stdout == ""
+    assert {line.split(":")[0] for line in result.stderr.splitlines()} == {
+        "customer.nam", "order.total", "customer.name", "link"}
+    broken = relay.run("templates", "render", "welcome", "--variables", '{"a": }', check=False)
+    assert broken.returncode == 1 and "line 1, column 7" in broken.stderr
+
+
+def test_a_key_with_a_domain_allowlist_has_templates_of_its_own(relay, tmp_path):
+    key = key_id(relay.run(
+        "keys", "create", "--name", "tenant", "--environment", "test", "--scope", "email:send", "--allow-domain",
+        "example.com").stdout.strip())
+    source = write(tmp_path / "welcome")
+    relay.run("templates", "put", str(source), "--key", key)
+    assert relay.run("templates", "show", "welcome", check=False).returncode == 1
+    assert relay.json("templates", "show", "welcome", "--key", key)[0]["key"] == key
+    relay.run("templates", "put", str(source))
+    assert [t["key"] for t in relay.json("templates", "list")] == [None, key]
+    assert len(relay.json("templates", "list", "--key", key)) == 1
+
+
+def test_a_template_that_is_deleted_is_gone(relay, tmp_path):
+    relay.run("templates", "put", str(write(tmp_path / "welcome")))
+    assert "Deleted the template welcome" in relay.run("templates", "delete", "welcome").stderr
+    result = relay.run("templates", "show", "welcome", check=False)
+    assert result.returncode == 1 and "no template has the name or id welcome" in result.stderr
+
+
+def test_tags_are_counted_by_what_became_of_messages(relay):
+    key = relay.create_key(environment="test")
+    assert relay.json("statistics", "--by", "tag", "--key", key_id(key)) == []
+    assert "No message of this time had a tag" in relay.run("statistics", "--by", "tag", "--key", key_id(key)).stderr
+    submit(
+        relay, key, b"Hiveku-Tags: counted\r\nFrom: from@example.com\r\nSubject: x\r\n\r\nbody\r\n",
+        recipients=["success@simulator.amazonses.com", "bounce@simulator.amazonses.com"])
+
+    def counts():
+        found = relay.json("statistics", "--by", "tag", "--key", key_id(key))
+        return found and found[0]["statistics"]["today"]
+
+    expected = {"sent": 2, "delivered": 1, "bounced": 1, "complained": 0}
+    relay.wait_until(lambda: counts() == expected, "the message is counted")
+    found = relay.json("statistics", "--by", "tag", "--key", key_id(key))
+    assert found == [{"tag": "counted", "name": None, "statistics": dict.fromkeys(["today", "7_days", "30_days"], expected)}]
+    table = relay.run("statistics", "--by", "tag", "--key", key_id(key), "--period", "today").stdout.splitlines()
+    assert table[0].split() == ["TAG", "SENT", "DELIVERED", "BOUNCED", "COMPLAINED"]
+    assert table[1].split() == ["counted", "2", "1", "1", "0"]
+    assert relay.json("statistics", "--by", "tag", "--environment", "live") == []
+    assert relay.json("statistics", "--by", "template") == []
