@@ -47,7 +47,7 @@ def test_the_pages_are_without_faults(documents):
     assert {page.name for page in pages} == {
         "hiveku-relay.1", "hiveku-relay.yaml.5",
         *(f"hiveku-relay-{name}.1" for name in ("serve", "keys", "messages", "suppressions", "webhooks", "status", "config", "doctor", "feedback", "admin", "database", "templates",
-            "statistics"))}
+            "statistics", "domains"))}
     for page in pages:
         assert ran("mandoc", "-T", "lint", "-W", "warning", page) == ("", "")
         assert ran("groff", "-man", "-K", "utf8", "-T", "utf8", "-ww", "-z", page) == ("", ""), page
