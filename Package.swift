@@ -123,8 +123,8 @@ let package = Package(
         .target(
             name: "OperatorPage",
             dependencies: [
-                "HTTPServer", "Domains", "Resolver", "Admission", "RelayCore", "Hashing", "InternetMessage",
-                "MessageComposition", "Listening", nioCore, logging, hummingbirdCore, httpTypes,
+                "HTTPServer", "Domains", "Resolver", "Templates", "TemplateFiles", "StrictJSON", "Admission", "RelayCore",
+                "Hashing", "InternetMessage", "MessageComposition", "Listening", nioCore, logging, hummingbirdCore, httpTypes,
             ],
             resources: [
                 .embedInCode("Resources/style.css"), .embedInCode("Resources/page.js"),

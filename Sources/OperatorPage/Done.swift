@@ -2,6 +2,8 @@
 /// can't make the page show any other text.
 enum Done: String {
     case rules, revoked, sent, added, removed, unlisted, steered, webhook, deleted, tested, domain, checked
+    case templateSaved = "template"
+    case templateDeleted = "template-deleted"
 
     init?(_ query: Form) { self.init(rawValue: query["done"]) }
 
@@ -18,6 +20,8 @@ enum Done: String {
         case .deleted: "The webhook is deleted."
         case .domain: "The domain is there. Its records are below."
         case .checked: "Checked again. What was found is shown here."
+        case .templateSaved: "The template is saved."
+        case .templateDeleted: "The template is deleted. Requests that name it are refused from now on."
         case .tested: "A test event is in the queue. The receiver's response is shown here."
         }
     }

@@ -34,6 +34,8 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
         mutating func appendInterpolation(_ parts: [HTML]) { for part in parts { text += part.text } }
         mutating func appendInterpolation(_ text: String) { HTML.append(text, keepingLines: false, to: &self.text) }
         mutating func appendInterpolation(_ number: Int) { text += String(number) }
+        /// Text as it is, for a `textarea` whose content is sent back: what is in it must not change.
+        mutating func appendInterpolation(exactly text: String) { HTML.escape(text, to: &self.text) }
         /// Text of several lines, for `pre` and `textarea`.
         mutating func appendInterpolation(lines text: String) { HTML.append(text, keepingLines: true, to: &self.text) }
     }
@@ -41,7 +43,10 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
     /// Replaces characters that would be markup with references. Control characters, and characters that change the
     /// direction of text, become U+FFFD.
     private static func append(_ text: String, keepingLines: Bool, to result: inout String) {
-        let text = keepingLines ? printableLines(text) : printable(text)
+        escape(keepingLines ? printableLines(text) : printable(text), to: &result)
+    }
+
+    private static func escape(_ text: String, to result: inout String) {
         for scalar in text.unicodeScalars {
             switch scalar {
             case "&": result += "&amp;"

@@ -50,6 +50,7 @@ struct PageContent: Sendable {
         case queue = "Queue"
         case suppressions = "Suppressions"
         case domains = "Domains"
+        case templates = "Templates"
         case webhooks = "Webhooks"
 
         var path: String {
@@ -59,6 +60,7 @@ struct PageContent: Sendable {
             case .queue: Path.queue
             case .suppressions: Path.suppressions
             case .domains: Path.domains
+            case .templates: Path.templates
             case .webhooks: Path.webhooks
             }
         }
@@ -163,7 +165,7 @@ enum Failures {
         body: "<p>It belongs to an earlier session. Go back, reload the page, and fill the form in again.</p>")
     static let form = PageContent(
         title: "This form can't be read",
-        body: "<p>It is longer than 64 KiB, or this page did not make it. Nothing was changed.</p>")
+        body: "<p>It is too long, or this page did not make it. Nothing was changed.</p>")
 
     static func gone(_ sentence: String) -> PageContent {
         PageContent(title: "There is no such thing", body: "<p>\(sentence.capitalised).</p>")

@@ -41,9 +41,14 @@ enum MessageContent {
     /// The message's HTML as a separate document.
     static func html(_ page: OperatorPage, _ id: MessageID) async throws -> HTTPAnswer {
         guard let html = try await read(page, id)?.html else { throw StoreError.bodyGone(id) }
-        return HTTPAnswer(
+        return framed(FramedHTML.octets(of: html.text))
+    }
+
+    /// A document for a frame of the page.
+    static func framed(_ octets: [UInt8]) -> HTTPAnswer {
+        HTTPAnswer(
             .ok, HTTPAnswer.guards(policy: policy, frames: "SAMEORIGIN"), contentType: "text/html; charset=utf-8",
-            body: ByteBuffer(bytes: FramedHTML.octets(of: html.text)))
+            body: ByteBuffer(bytes: octets))
     }
 
     /// The message's octets as a download. They are read in pieces while they are sent.

@@ -69,8 +69,13 @@ struct OperatorPage: Sendable {
         case .found(.home): return .redirect(to: Path.keys)
         case .found(.show(let page)): return try await show(page, request, visitor)
         case .found(.act(let action)):
+<<<<<<< HEAD
             guard let form = try await form(request) else { return visitor.failure(Failures.form, .contentTooLarge) }
             // The digests are compared, so that the time of the comparison reveals nothing to an attacker who guesses.
+=======
+            guard let form = try await form(request, upTo: action.longestForm) else { return visitor.failure(Failures.form, .contentTooLarge) }
+            // Compared by their digests: who guesses learns nothing from how long it takes.
+>>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
             guard let token = OperatorSecret(form.raw("token")),
                 token.digest == OperatorSecret(visitor.session.formToken)?.digest
             else { return visitor.failure(Failures.token, .forbidden) }
@@ -111,6 +116,12 @@ struct OperatorPage: Sendable {
         case .domains: return visitor.page(try await DomainsPage.make(self, query, visitor, mistake: nil))
         case .domain(let name, let environment):
             return visitor.page(try await DomainPage.make(self, name, environment, query, visitor))
+        case .templates: return visitor.page(try await TemplatesPage.make(self, query, visitor))
+        case .newTemplate: return visitor.page(TemplateEditor.new(visitor))
+        case .template(let id): return visitor.page(try await TemplatePage.make(self, id, query, visitor))
+        case .editTemplate(let id): return visitor.page(try await TemplateEditor.edit(self, id, visitor))
+        case .templateDiff(let id): return visitor.page(try await TemplatePage.difference(self, id, query, visitor))
+        case .templatePreview(let id): return try await TemplatePreview.stored(self, id, query)
         }
     }
 
@@ -143,6 +154,10 @@ struct OperatorPage: Sendable {
         case .changeWebhook(let id, let change): return try await WebhookPage.change(self, id, change)
         case .addDomain: return try await DomainsPage.add(self, form, visitor)
         case .verifyDomain(let name, let environment): return try await DomainPage.verify(self, name, environment)
+        case .createTemplate: return try await TemplateEditor.create(self, form, visitor)
+        case .changeTemplate(let id, let change):
+            return try await TemplatePage.change(self, id, change, form, visitor)
+        case .previewTemplate: return try await TemplateEditor.preview(self, form)
         }
     }
 
@@ -156,15 +171,20 @@ struct OperatorPage: Sendable {
         }
     }
 
+<<<<<<< HEAD
     /// The fields that a form has sent; nil if the body is too long, or not a browser's form.
     private func form(_ request: Request) async throws -> Form? {
+=======
+    /// The fields that a form has sent; nil for what is too long, or no form of a browser's.
+    private func form(_ request: Request, upTo longest: Int) async throws -> Form? {
+>>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
         let type = request.headers[.contentType] ?? ""
         guard type.prefix(while: { $0 != ";" }).trimmed.lowercased() == "application/x-www-form-urlencoded" else {
             return nil
         }
         var octets: [UInt8] = []
         for try await piece in request.body {
-            guard octets.count + piece.readableBytes <= Form.longestBody else { return nil }
+            guard octets.count + piece.readableBytes <= longest else { return nil }
             octets.append(contentsOf: piece.readableBytesView)
         }
         return String(validating: octets, as: UTF8.self).flatMap { Form($0) }
@@ -239,7 +259,19 @@ struct OperatorPage: Sendable {
 }
 
 extension PageRoute.Action {
+<<<<<<< HEAD
     /// The action's name in the log.
+=======
+    /// Octets of its form at most.
+    fileprivate var longestForm: Int {
+        switch self {
+        case .createTemplate, .changeTemplate(_, .save), .previewTemplate: Form.longestTemplate
+        default: Form.longestBody
+        }
+    }
+
+    /// For the log.
+>>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
     var name: String {
         switch self {
         case .signOut: "sign out"
@@ -254,6 +286,9 @@ extension PageRoute.Action {
         case .createWebhook: "create a webhook"
         case .changeWebhook(let id, let change): "\(change.rawValue) webhook \(id)"
         case .addDomain: "add a domain"
+        case .createTemplate: "create a template"
+        case .changeTemplate(let id, let change): "\(change.rawValue) template \(id)"
+        case .previewTemplate: "preview a template"
         case .verifyDomain(let name, let environment): "check the \(environment.rawValue) domain \(name)"
         }
     }

@@ -31,6 +31,13 @@ enum PageRoute: Hashable, Sendable {
         case webhook(WebhookID)
         case domains
         case domain(DomainName, Environment)
+        case templates
+        case newTemplate
+        case template(TemplateID)
+        case editTemplate(TemplateID)
+        case templateDiff(TemplateID)
+        /// A template with values, for the frame.
+        case templatePreview(TemplateID)
     }
 
     /// The actions of forms.
@@ -48,6 +55,10 @@ enum PageRoute: Hashable, Sendable {
         case changeWebhook(WebhookID, WebhookChange)
         case addDomain
         case verifyDomain(DomainName, Environment)
+        case createTemplate
+        case changeTemplate(TemplateID, TemplateChange)
+        /// Shows what is in the form, and changes nothing.
+        case previewTemplate
     }
 
     enum MessageSteering: String, Sendable, CaseIterable {
@@ -56,6 +67,11 @@ enum PageRoute: Hashable, Sendable {
 
     enum WebhookChange: String, Sendable, CaseIterable {
         case test, enable, disable, delete
+    }
+
+    enum TemplateChange: String, Sendable, CaseIterable {
+        case save, delete
+        case rollBack = "roll-back"
     }
 
     enum Finding: Hashable, Sendable {
@@ -98,6 +114,7 @@ enum PageRoute: Hashable, Sendable {
         case (1, "suppressions"): return .show(.suppressions)
         case (1, "webhooks"): return .show(.webhooks)
         case (1, "domains"): return .show(.domains)
+        case (1, "templates"): return .show(.templates)
         case (1, let name?): return Asset.allCases.first { $0.name == name }.map { .asset($0) }
         case (2, "keys"): return parts[1] == "new" ? .show(.newKey) : KeyID(parts[1]).map { .show(.key($0)) }
         case (3, "keys"): return parts[2] == "secret" ? KeyID(parts[1]).map { .show(.secret($0)) } : nil
@@ -106,6 +123,16 @@ enum PageRoute: Hashable, Sendable {
             guard let id = MessageID(parts[1]) else { return nil }
             return parts[2] == "html" ? .show(.html(id)) : parts[2] == "raw" ? .show(.raw(id)) : nil
         case (2, "webhooks"): return WebhookID(parts[1]).map { .show(.webhook($0)) }
+        case (2, "templates"):
+            return parts[1] == "new" ? .show(.newTemplate) : TemplateID(parts[1]).map { .show(.template($0)) }
+        case (3, "templates"):
+            guard let id = TemplateID(parts[1]) else { return nil }
+            switch parts[2] {
+            case "edit": return .show(.editTemplate(id))
+            case "changes": return .show(.templateDiff(id))
+            case "preview": return .show(.templatePreview(id))
+            default: return nil
+            }
         case (3, "domains"): return domain(parts).map { .show(.domain($0, $1)) }
         default: return nil
         }
@@ -128,6 +155,11 @@ enum PageRoute: Hashable, Sendable {
         case (2, "suppressions"): return parts[1] == "remove" ? .unsuppress : nil
         case (1, "webhooks"): return .createWebhook
         case (1, "domains"): return .addDomain
+        case (1, "templates"): return .createTemplate
+        case (2, "templates"): return parts[1] == "preview" ? .previewTemplate : nil
+        case (3, "templates"):
+            guard let id = TemplateID(parts[1]), let change = TemplateChange(rawValue: parts[2]) else { return nil }
+            return .changeTemplate(id, change)
         case (4, "domains"): return parts[3] == "verify" ? domain(parts).map { .verifyDomain($0, $1) } : nil
         case (3, "keys"):
             guard let id = KeyID(parts[1]) else { return nil }
@@ -168,6 +200,22 @@ enum Path {
     static func webhook(_ id: WebhookID) -> String { "/webhooks/\(id)" }
     static func webhook(_ id: WebhookID, _ change: PageRoute.WebhookChange) -> String {
         "/webhooks/\(id)/\(change.rawValue)"
+    }
+    static let templates = "/templates"
+    static let newTemplate = "/templates/new"
+    static let previewTemplate = "/templates/preview"
+    static func template(_ id: TemplateID) -> String { "/templates/\(id)" }
+    static func template(_ id: TemplateID, version: Int) -> String { "/templates/\(id)?version=\(version)" }
+    static func editTemplate(_ id: TemplateID) -> String { "/templates/\(id)/edit" }
+    static func templatePreview(_ id: TemplateID, _ version: Int) -> String {
+        "/templates/\(id)/preview?version=\(version)"
+    }
+    static func templateDiff(_ id: TemplateID) -> String { "/templates/\(id)/changes" }
+    static func templateDiff(_ id: TemplateID, from: Int, to: Int) -> String {
+        "/templates/\(id)/changes?from=\(from)&to=\(to)"
+    }
+    static func templateAction(_ id: TemplateID, _ change: PageRoute.TemplateChange) -> String {
+        "/templates/\(id)/\(change.rawValue)"
     }
     static let domains = "/domains"
     static func domain(_ name: DomainName, _ environment: Environment) -> String {

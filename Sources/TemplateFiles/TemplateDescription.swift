@@ -14,20 +14,25 @@ extension TemplateFiles {
         }
         if !content.variables.isEmpty {
             lines.append("variables:")
-            for variable in content.variables { lines += TemplateFiles.lines(of: variable) }
+            lines += content.variables.flatMap { TemplateFiles.lines(of: $0).map { "  " + $0 } }
         }
         return lines.joined(separator: "\n") + "\n"
     }
 
+    /// The list of variables by itself, as ``init(fields:variables:html:text:)`` reads it.
+    public static func description(of variables: [TemplateVariable]) -> String {
+        variables.flatMap { lines(of: $0) }.map { $0 + "\n" }.joined()
+    }
+
     private static func lines(of variable: TemplateVariable) -> [String] {
         var lines = [
-            "  - name: \(YAMLString.written(variable.name))", "    type: \(variable.type.rawValue)",
-            "    required: \(variable.isRequired)",
+            "- name: \(YAMLString.written(variable.name))", "  type: \(variable.type.rawValue)",
+            "  required: \(variable.isRequired)",
         ]
         if let value = variable.defaultValue {
             let text = String(decoding: value.octets, as: UTF8.self)
             let isString = variable.type == .string || variable.type == .date
-            lines.append("    default: \(isString ? YAMLString.written(text) : text)")
+            lines.append("  default: \(isString ? YAMLString.written(text) : text)")
         }
         return lines
     }

@@ -66,19 +66,53 @@ public struct TemplateFiles: Sendable {
                     "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"
                 ))
         }
-        // Also where the fields have mistakes, so that those of the bodies are told with them.
-        var parsed: TemplateContent?
-        do throws(TemplateMistakes) {
-            parsed = try ParsedTemplate(reader.content).content
-        } catch {
-            for mistake in error.all where reader.isToBeTold(mistake) {
-                reader.mistakes.append(reader.mistake(mistake, html: html?.path ?? "", text: text?.path ?? ""))
-            }
+        (name, content, place) = try reader.finish(html: html?.path ?? "", text: text?.path ?? "")
+    }
+
+    /// The fields of a form, which stand for `template.yaml`. An empty one counts as left out.
+    public struct Fields: Sendable {
+        public var name: String
+        public var subject: String
+        public var from: String
+        public var replyTo: [String]
+
+        public init(name: String, subject: String, from: String, replyTo: [String]) {
+            self.name = name
+            self.subject = subject
+            self.from = from
+            self.replyTo = replyTo
         }
-        guard reader.mistakes.isEmpty, let name = reader.name, let parsed else { throw FileMistakes(reader.mistakes) }
-        content = parsed
-        self.name = name.text
-        place = name.place
+    }
+
+    /// Reads a template from a form. Messages name the fields `Name`, `Subject`, `From`, `Reply to`, `Variables`, `HTML` and `Text`.
+    ///
+    /// - Parameter variables: a list in YAML, as behind `variables:` in `template.yaml`.
+    /// - Throws: ``FileMistakes`` with all mistakes.
+    public init(fields: Fields, variables: String, html: String?, text: String?) throws(FileMistakes) {
+        var reader = DescriptionReader("Name")
+        func scalar(_ text: String, _ field: String) -> FileValue {
+            FileValue(kind: .scalar(text, isText: true, isPlain: false), place: FilePlace(file: field))
+        }
+        var members = [("name", scalar(fields.name, "Name"))]
+        if !fields.subject.isEmpty { members.append(("subject", scalar(fields.subject, "Subject"))) }
+        if !fields.from.isEmpty { members.append(("from", scalar(fields.from, "From"))) }
+        let addresses = fields.replyTo.map { scalar($0, "Reply to") }
+        members.append(("reply_to", FileValue(kind: .list(addresses), place: FilePlace(file: "Reply to"))))
+        do throws(FileMistake) {
+            members.append(("variables", try .yaml(variables, file: "Variables")))
+        } catch {
+            reader.mistakes.append(error)
+        }
+        reader.read(
+            FileValue(
+                kind: .object(members.map { .init(name: $0.0, value: $0.1, place: $0.1.place) }),
+                place: FilePlace(file: "Name")))
+        (reader.content.html, reader.content.text) = (html, text)
+        if html == nil, text == nil {
+            reader.mistakes.append(
+                FileMistake(FilePlace(file: "HTML"), "there is neither HTML nor text; write one of them, or both"))
+        }
+        (name, content, place) = try reader.finish(html: "HTML", text: "Text")
     }
 
     private static func text(_ file: File) throws(FileMistake) -> String {
@@ -252,6 +286,25 @@ private struct DescriptionReader {
     }
 
     // MARK: Mistakes of the template
+
+    /// Checks the template. Also where its fields have mistakes, so that those of the bodies are told with them.
+    ///
+    /// - Parameters:
+    ///   - html: how messages name the HTML.
+    ///   - text: how messages name the text.
+    mutating func finish(
+        html: String, text: String
+    ) throws(FileMistakes) -> (name: String, content: TemplateContent, place: FilePlace) {
+        var parsed: TemplateContent?
+        do throws(TemplateMistakes) {
+            parsed = try ParsedTemplate(content).content
+        } catch {
+            let told = error.all.filter { isToBeTold($0) }
+            mistakes += told.map { mistake($0, html: html, text: text) }
+        }
+        guard mistakes.isEmpty, let name, let parsed else { throw FileMistakes(mistakes) }
+        return (name.text, parsed, name.place)
+    }
 
     /// Not where a field is meant that is left out since it has mistakes of its own.
     func isToBeTold(_ mistake: TemplateMistake) -> Bool {

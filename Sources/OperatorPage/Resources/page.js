@@ -64,12 +64,32 @@ document.addEventListener("submit", (event) => {
 
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
-  if (event.target.method === "post") {
+  if (event.target.method === "post" && !event.submitter?.formTarget) {
     setTimeout(() => { for (const button of event.target.querySelectorAll("button")) { button.disabled = true; } }, 0);
   }
 });
 addEventListener("pageshow", (event) => { if (event.persisted) { location.reload(); } });
 
+// A template is shown as it is written.
+function previewWhileWriting() {
+  const button = document.querySelector("[data-preview]");
+  if (!button) { return; }
+  const form = button.form;
+  let waiting = null;
+  const show = () => {
+    // A new frame, since each document in one frame would be a step back in the browser's history.
+    const frame = form.querySelector("iframe");
+    frame.replaceWith(frame.cloneNode(false));
+    form.requestSubmit(button);
+  };
+  form.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(show, 500);
+  });
+  show();
+}
+
 offerCopying(document);
+previewWhileWriting();
 holdBackUntilTyped(document);
 follow();
