@@ -493,7 +493,6 @@ def test_from_a_file_to_mail(own_relay, tmp_path):
     template, = ("\n".join(lines) for lines, language in section if language == "json")
     (tmp_path / "order.json").write_text(template)
     steps = ["\n".join(lines) for lines, language in section if language == "sh"]
-    # The mails are there as soon as they are accepted; the change comes after they were looked at.
     script = "set -e -o pipefail\n" + "\n".join(steps)
     script = script.replace("https://relay.example.com", f"http://127.0.0.1:{relay.ports['http']}")
     result = shell(script, relay, tmp_path)
