@@ -49,6 +49,7 @@ let package = Package(
         .library(name: "AWSClient", targets: ["AWSClient"]),
         .library(name: "SESTransport", targets: ["SESTransport"]),
         .library(name: "Webhooks", targets: ["Webhooks"]),
+        .library(name: "Resolver", targets: ["Resolver"]),
         .library(name: "Feedback", targets: ["Feedback"]),
         .library(name: "FuzzSupport", targets: ["FuzzSupport"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
@@ -289,7 +290,7 @@ let package = Package(
             dependencies: [
                 "FuzzSupport", "SMTP", "InternetMessage", "NIOOpenSSL", "COpenSSL", "Settings", "SESTransport",
                 "AWSClient", "Feedback", "RelayCore", "StrictJSON", "MessageComposition", "Templates",
-                "HTTPServer", "Listening", nioCore,
+                "HTTPServer", "Listening", "Resolver", nioCore,
                 nioEmbedded,
             ],
             path: "Tests/Fuzz/Properties", swiftSettings: strict),

@@ -16,14 +16,15 @@ package struct CheckedDomain: Hashable, Sendable {
 
 /// The domains of live and test keys, for whoever shows or changes them: the HTTP API, the commands and the page.
 ///
-/// A question takes 10 s with SES and 5 s with DNS at most, and few are answered at a time: a slow SES occupies nothing else.
+/// A question takes 10 s with SES and 5 s with DNS at most, and few of an environment are answered at a time: a slow SES occupies nothing
+/// else, and does not keep test keys from their domains.
 package final class SendingDomains: Sendable {
     private let live: any DomainAuthority
     private let test: any DomainAuthority
     private let resolver: any RecordResolver
-    private let underWay = Mutex(0)
+    private let underWay = Mutex<[Environment: Int]>([:])
 
-    /// Questions at a time.
+    /// Questions of an environment at a time.
     package static let most = 8
     /// For all calls to SES that a question needs.
     package static let patience = Duration.seconds(10)
@@ -40,21 +41,21 @@ package final class SendingDomains: Sendable {
         where isWanted: @escaping @Sendable (String) -> Bool = { _ in true }
     ) async throws(DomainFailure) -> [SendingDomain] {
         let authority = authority(of: environment)
-        return try await taken { () async throws(DomainFailure) in
+        return try await taken(environment) { () async throws(DomainFailure) in
             try await authority.domains(behind: name, limit: limit, isWanted)
         }
     }
 
     package func show(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
         let authority = authority(of: environment)
-        return try await taken(checking: authority) { () async throws(DomainFailure) in
+        return try await taken(environment, checking: authority) { () async throws(DomainFailure) in
             try await authority.domain(name)
         }
     }
 
     package func verify(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
         let authority = authority(of: environment)
-        return try await taken(checking: authority) { () async throws(DomainFailure) in
+        return try await taken(environment, checking: authority) { () async throws(DomainFailure) in
             try await authority.verify(name)
         }
     }
@@ -67,7 +68,7 @@ package final class SendingDomains: Sendable {
     ) async throws(DomainFailure) -> (domain: CheckedDomain, isNew: Bool) {
         let authority = authority(of: environment)
         let isNew = Mutex(false)
-        let checked = try await taken(checking: authority) { () async throws(DomainFailure) in
+        let checked = try await taken(environment, checking: authority) { () async throws(DomainFailure) in
             let added = try await authority.add(name, by: key)
             isNew.withLock { $0 = added.isNew }
             return added.domain
@@ -83,33 +84,33 @@ package final class SendingDomains: Sendable {
     // MARK: Limits
 
     private func taken(
-        checking authority: any DomainAuthority,
+        _ environment: Environment, checking authority: any DomainAuthority,
         _ work: @escaping @Sendable () async throws(DomainFailure) -> SendingDomain
     ) async throws(DomainFailure) -> CheckedDomain {
-        try begin()
-        defer { end() }
+        try begin(environment)
+        defer { end(environment) }
         let domain = try await bounded(work)
         return CheckedDomain(domain: domain, records: await records(of: domain, authority))
     }
 
     private func taken<T: Sendable>(
-        _ work: @escaping @Sendable () async throws(DomainFailure) -> T
+        _ environment: Environment, _ work: @escaping @Sendable () async throws(DomainFailure) -> T
     ) async throws(DomainFailure) -> T {
-        try begin()
-        defer { end() }
+        try begin(environment)
+        defer { end(environment) }
         return try await bounded(work)
     }
 
-    private func begin() throws(DomainFailure) {
-        let isFull = underWay.withLock { count in
-            guard count < SendingDomains.most else { return true }
-            count += 1
+    private func begin(_ environment: Environment) throws(DomainFailure) {
+        let isFull = underWay.withLock { counts in
+            guard counts[environment, default: 0] < SendingDomains.most else { return true }
+            counts[environment, default: 0] += 1
             return false
         }
         if isFull { throw .busy }
     }
 
-    private func end() { underWay.withLock { $0 -= 1 } }
+    private func end(_ environment: Environment) { underWay.withLock { $0[environment, default: 1] -= 1 } }
 
     private func bounded<T: Sendable>(
         _ work: @escaping @Sendable () async throws(DomainFailure) -> T

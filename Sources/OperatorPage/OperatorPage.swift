@@ -69,13 +69,10 @@ struct OperatorPage: Sendable {
         case .found(.home): return .redirect(to: Path.keys)
         case .found(.show(let page)): return try await show(page, request, visitor)
         case .found(.act(let action)):
-<<<<<<< HEAD
-            guard let form = try await form(request) else { return visitor.failure(Failures.form, .contentTooLarge) }
+            guard let form = try await form(request, upTo: action.longestForm) else {
+                return visitor.failure(Failures.form, .contentTooLarge)
+            }
             // The digests are compared, so that the time of the comparison reveals nothing to an attacker who guesses.
-=======
-            guard let form = try await form(request, upTo: action.longestForm) else { return visitor.failure(Failures.form, .contentTooLarge) }
-            // Compared by their digests: who guesses learns nothing from how long it takes.
->>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
             guard let token = OperatorSecret(form.raw("token")),
                 token.digest == OperatorSecret(visitor.session.formToken)?.digest
             else { return visitor.failure(Failures.token, .forbidden) }
@@ -171,13 +168,8 @@ struct OperatorPage: Sendable {
         }
     }
 
-<<<<<<< HEAD
-    /// The fields that a form has sent; nil if the body is too long, or not a browser's form.
-    private func form(_ request: Request) async throws -> Form? {
-=======
-    /// The fields that a form has sent; nil for what is too long, or no form of a browser's.
+    /// The fields that a form has sent; nil if the body is longer than `longest` octets, or not a browser's form.
     private func form(_ request: Request, upTo longest: Int) async throws -> Form? {
->>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
         let type = request.headers[.contentType] ?? ""
         guard type.prefix(while: { $0 != ";" }).trimmed.lowercased() == "application/x-www-form-urlencoded" else {
             return nil
@@ -259,9 +251,6 @@ struct OperatorPage: Sendable {
 }
 
 extension PageRoute.Action {
-<<<<<<< HEAD
-    /// The action's name in the log.
-=======
     /// Octets of its form at most.
     fileprivate var longestForm: Int {
         switch self {
@@ -270,8 +259,7 @@ extension PageRoute.Action {
         }
     }
 
-    /// For the log.
->>>>>>> f044f95 (The operator's page shows templates, their versions and differences, and has an editor with a preview)
+    /// The action's name in the log.
     var name: String {
         switch self {
         case .signOut: "sign out"

@@ -45,6 +45,7 @@ let package = Package(
         properties("SESProperties", [relay("AWSClient"), relay("SESTransport"), relay("RelayCore")]),
         properties("FeedbackProperties", [relay("Feedback"), relay("RelayCore")]),
         properties("ListeningProperties", [relay("Listening"), nioCore]),
+        properties("ResolverProperties", [relay("Resolver")]),
         properties(
             "HTTPProperties",
             [
@@ -56,6 +57,9 @@ let package = Package(
         fuzzer("tls", ["TLSProperties"]),
         fuzzer(
             "services",
-            ["SettingsProperties", "SESProperties", "FeedbackProperties", "ListeningProperties", "HTTPProperties"]),
+            [
+                "SettingsProperties", "SESProperties", "FeedbackProperties", "ListeningProperties", "HTTPProperties",
+                "ResolverProperties",
+            ]),
     ]
 )

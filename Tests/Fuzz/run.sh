@@ -14,12 +14,12 @@ declare -A product=(
     [data]=fuzz-mail [commands]=fuzz-mail [header]=fuzz-mail [from]=fuzz-mail [parts]=fuzz-mail [readable]=fuzz-mail
     [address]=fuzz-mail [compose]=fuzz-mail
     [sasl]=fuzz-mail [tls]=fuzz-tls [settings]=fuzz-services [answer]=fuzz-services
-    [proxy]=fuzz-services [json]=fuzz-services [request]=fuzz-services [template]=fuzz-services [event]=fuzz-services
+    [proxy]=fuzz-services [json]=fuzz-services [request]=fuzz-services [template]=fuzz-services [event]=fuzz-services [dns]=fuzz-services
 )
 # Octets of an input at most: long enough for what each can do wrong, and for the limits that each has.
 declare -A length=(
     [data]=96 [commands]=2500 [header]=2500 [from]=160 [parts]=2500 [readable]=1500 [address]=300 [compose]=2500 [sasl]=128 [tls]=1024 [settings]=1024 [answer]=512
-    [proxy]=300 [json]=256 [request]=1024 [template]=400 [event]=1500
+    [proxy]=300 [json]=256 [request]=1024 [template]=400 [event]=1500 [dns]=512
 )
 
 limits=()
@@ -32,7 +32,7 @@ while getopts r:s: option; do
 done
 shift $((OPTIND - 1))
 properties=("$@")
-[ $# -gt 0 ] || properties=(data commands header from parts readable address compose sasl tls settings answer proxy json request template event)
+[ $# -gt 0 ] || properties=(data commands header from parts readable address compose sasl tls settings answer proxy json request template event dns)
 
 for name in "${properties[@]}"; do
     [ -n "${product[$name]:-}" ] || { echo "there is no property $name; there are: ${!product[*]}" >&2; exit 64; }

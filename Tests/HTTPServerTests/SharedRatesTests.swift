@@ -1,10 +1,12 @@
 import Admission
+import Domains
 import HTTPTypes
 import InternetMessage
 import Listening
 import Logging
 import NIOOpenSSL
 import RelayCore
+import Resolver
 import SQLiteStore
 import StrictJSON
 import TestSupport
@@ -41,7 +43,10 @@ import Testing
                 configuration: Current(
                     HTTPServerConfiguration(
                         maximumMessageSize: 1 << 20, maximumRecipients: 50, scratchDirectory: directory.path)),
-                admission: admission, store: store, clock: clock,
+                admission: admission, store: store,
+                domains: SendingDomains(
+                    live: UnconfiguredDomains(), test: UnconfiguredDomains(), resolver: DNSResolver(clock: clock)),
+                clock: clock,
                 tls: ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity]))),
                 limiter: ConnectionLimiter(maximum: 10, maximumPerClient: 10), turns: LargeBodyTurns(capacity: 1),
                 renderingTurns: LargeBodyTurns(capacity: 1),

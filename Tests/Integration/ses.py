@@ -1,6 +1,6 @@
-"""A stand-in for SES v2 that answers GetAccount and GetEmailIdentity as a test wants, in the shapes of botocore's model.
+"""A stand-in for SES v2 that answers GetAccount and the calls about identities as a test wants, in the shapes of botocore's model.
 
-moto does not know GetAccount.
+moto does not know GetAccount, gives no DKIM tokens, and has verified each identity at once.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import json
 import threading
 import time
 import urllib.parse
+
+from relay import DEADLINE
 
 REGION = "eu-west-1"
 CREDENTIALS = {
@@ -30,6 +32,12 @@ class SES:
         self.clock_ahead = 0
         # Answers to GetEmailIdentity that are throttled before one is given.
         self.throttled = 0
+        # Until this is set no answer is given; None: at once.
+        self.gate = None
+        # By the name of an operation: (status, error name, message) in place of its answer.
+        self.refusals = {}
+        # Identities in an answer to ListEmailIdentities.
+        self.page_size = 1000
         self.asked = []
 
     def verify(self, domain, verified=True, **attributes):
@@ -39,14 +47,55 @@ class SES:
             "DkimAttributes": {"SigningEnabled": True, "Status": "SUCCESS" if verified else "PENDING", "Tokens": ["a", "b", "c"]},
             "MailFromAttributes": {"BehaviorOnMxFailure": "USE_DEFAULT_VALUE"}, **attributes}
 
-    def answer(self, path, authorization):
-        """Status, error name, document."""
+    def create(self, domain):
+        self.verify(domain, verified=False)
+        tokens = [f"{word}{abs(hash(domain)) % 10**10:010}" for word in ("first", "second", "third")]
+        self.identities[domain]["DkimAttributes"] = {
+            "SigningEnabled": True, "Status": "PENDING", "Tokens": tokens, "SigningAttributesOrigin": "AWS_SES",
+            "SigningHostedZone": f"dkim.{REGION}.amazonses.com"}
+
+    def found(self, domain):
+        """SES has found the records."""
+        self.identities[domain].update(VerifiedForSendingStatus=True, VerificationStatus="SUCCESS")
+
+    def write(self, path, document):
+        """The answer to a POST."""
+        creates = path == "/v2/email/identities"
+        operation = "CreateEmailIdentity" if creates else "ListEmailIdentities"
+        if operation in self.refusals:
+            status, name, message = self.refusals[operation]
+            return status, name, {"message": message}
+        if creates:
+            name = document["EmailIdentity"]
+            if name in self.identities:
+                return 400, "AlreadyExistsException", {"message": f"Email identity {name} already exists."}
+            self.create(name)
+            identity = self.identities[name]
+            return 200, None, {key: identity[key] for key in ("IdentityType", "VerifiedForSendingStatus", "DkimAttributes")}
+        if path == "/v2/email/list-identities":
+            start = int(document.get("NextToken", "0"))
+            names = list(self.identities)[start:start + self.page_size]
+            answer = {"EmailIdentities": [
+                {"IdentityName": name, "IdentityType": self.identities[name]["IdentityType"],
+                 "SendingEnabled": self.identities[name]["VerifiedForSendingStatus"],
+                 "VerificationStatus": self.identities[name]["VerificationStatus"]} for name in names]}
+            if start + self.page_size < len(self.identities):
+                answer["NextToken"] = str(start + self.page_size)
+            return 200, None, answer
+        return 404, "UnknownOperationException", {}
+
+    def answer(self, path, authorization, document=None):
+        """Status, error name, document. `document`: of a POST."""
         self.asked.append(path)
+        if self.gate:
+            self.gate.wait(DEADLINE)
         if self.refusal:
             status, name, message = self.refusal
             return status, name, {"message": message}
         if "/ses/aws4_request" not in (authorization or ""):
             return 403, "MissingAuthenticationTokenException", {"message": "Missing Authentication Token"}
+        if document is not None:
+            return self.write(path, document)
         if path == "/v2/email/account":
             if self.account_refusal:
                 status, name, message = self.account_refusal
@@ -54,6 +103,9 @@ class SES:
             return 200, None, self.account
         prefix = "/v2/email/identities/"
         if path.startswith(prefix):
+            if "GetEmailIdentity" in self.refusals:
+                status, name, message = self.refusals["GetEmailIdentity"]
+                return status, name, {"message": message}
             if self.throttled:
                 self.throttled -= 1
                 return 429, "TooManyRequestsException", {"message": "Rate exceeded"}
@@ -73,7 +125,13 @@ def serving():
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            status, name, document = ses.answer(self.path, self.headers.get("Authorization"))
+            self.reply()
+
+        def do_POST(self):
+            self.reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def reply(self, given=None):
+            status, name, document = ses.answer(self.path, self.headers.get("Authorization"), given)
             body = json.dumps(document).encode()
             # Not by send_response, which adds a Date of its own.
             self.send_response_only(status)

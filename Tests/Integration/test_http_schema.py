@@ -23,6 +23,7 @@ OPERATIONS = [
     "POST /v1/email/messages/{id}/cancel", "GET /v1/openapi.json",
     "GET /v1/email/suppressions", "POST /v1/email/suppressions", "GET /v1/email/suppressions/{email}",
     "DELETE /v1/email/suppressions/{email}",
+    "GET /v1/email/domains", "POST /v1/email/domains", "GET /v1/email/domains/{name}", "POST /v1/email/domains/{name}/verify",
     "GET /v1/email/webhooks", "POST /v1/email/webhooks", "GET /v1/email/webhooks/{id}", "PATCH /v1/email/webhooks/{id}",
     "DELETE /v1/email/webhooks/{id}", "POST /v1/email/webhooks/{id}/test",
     "POST /v1/email/webhooks/{id}/rotate-secret", "GET /v1/email/webhooks/{id}/deliveries",
@@ -44,7 +45,7 @@ ANSWERED = [
 def served(tmp_path_factory):
     """The base URL of a relay, a key without limits that matter, and the document that is served."""
     relay = Relay(tmp_path_factory.mktemp("schema"), HTTP).start()
-    key = relay.create_key(scopes=("email:send", "email:batch", "email:webhooks", "email:templates"), per_second=100000)
+    key = relay.create_key(scopes=("email:send", "email:batch", "email:webhooks", "email:templates", "email:domains"), per_second=100000)
     base = f"http://127.0.0.1:{relay.ports['http']}"
     answer = requests.get(base + "/v1/openapi.json", timeout=DEADLINE)
     assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/json"

@@ -14,6 +14,8 @@ from browser import Page
 from operator_page import PAGE
 from receivers import Receiver
 from relay import DEADLINE
+import names
+import ses as identities_of_ses
 from ses import CREDENTIALS, REGION
 from ses_standin import SESStandIn, slow
 from sqs import event
@@ -349,3 +351,56 @@ def test_a_key_is_created_with_the_keyboard_alone(page, relay):
     button = tab_to(lambda element: element.get_attribute("data-copy") is not None, "the button that copies")
     press(Keys.SPACE)
     page.until(lambda: button.text in ("Copied", "Selected"), "the word on the button")
+
+
+# -- domains
+
+
+def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
+    with identities_of_ses.serving() as identities, names.serving() as dns:
+        relay = names.asks(own_relay(
+            {**PAGE, "ses.region": REGION, "ses.endpoint": identities.url}, CREDENTIALS, start=False), dns)
+        relay.start()
+        page = Page(chromium, relay).sign_in()
+        page.link("Domains")
+        page.shows("There is no domain of live keys.")
+        page.send("/domains", name="a@example.com", environment="live")
+        assert "is an address" in page.one(".mistake").text
+        page.send("/domains", name="bücher.example", environment="live")
+        page.shows("bücher.example", "xn--bcher-kva.example", "The domain is there.", "pending", "missing")
+        copied = [code.text for code in page.all(".card .copy code")]
+        tokens = identities.identities["xn--bcher-kva.example"]["DkimAttributes"]["Tokens"]
+        assert copied[:2] == [f"{tokens[0]}._domainkey.xn--bcher-kva.example", f"{tokens[0]}.dkim.{REGION}.amazonses.com"]
+        assert len(copied) == 10
+        # As a person does it: what the buttons copy goes into the zone.
+        chromium.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+        button = page.all(".card button[data-copy]")[1]
+        button.click()
+        page.until(lambda: button.text == "Copied", "the copy")
+        value = chromium.execute_async_script("navigator.clipboard.readText().then(arguments[arguments.length - 1])")
+        assert value == copied[1]
+        for name, value in zip(copied[::2], copied[1::2]):
+            dns.set("TXT" if value.startswith("v=") else "CNAME", name, value)
+        dns.set("TXT", "_dmarc.xn--bcher-kva.example", "v=DMARC1; p=<b>often</b>")
+        identities.found("xn--bcher-kva.example")
+        page.send("/verify")
+        page.shows("Checked again.", "verified", "found", "wrong", "v=DMARC1; p=<b>often</b>", "It needs p=none")
+        assert len([badge for badge in page.all(".card .badge") if badge.text == "found"]) == 4
+        page.link("Domains")
+        page.shows("bücher.example", "verified")
+        # What SES refuses is told, and the form is as it was.
+        identities.refusals["CreateEmailIdentity"] = (403, "AccessDeniedException", "no")
+        page.send("/domains", name="other.example", environment="live")
+        assert "ses:CreateEmailIdentity" in page.one(".mistake").text
+        assert page.form("/domains").find_element(By.NAME, "name").get_attribute("value") == "other.example"
+
+
+def test_a_simulated_domain_on_the_page(either):
+    either.open("/domains")
+    # No region is set; the form works all the same.
+    assert "ses.region" in either.one(".mistake").text
+    either.send("/domains", name="example.com", environment="test")
+    either.shows("example.com", "test", "pending", "It is simulated")
+    either.send("/verify")
+    either.shows("verified")
+    assert "missing" not in either.text()

@@ -33,7 +33,12 @@ def site(tmp_path_factory):
         visitor.post("/suppressions", {
             "address": "a.very.long.local.part.that.goes.on.and.on@subdomain.of.a.long.domain.example.com", "environment": "live",
             "note": "They asked for it on the telephone, and again in a letter that came a week later."})
+        for environment, name in (("test", "a-long-name-of-a-shop.example.com"), ("test", "bücher.example")):
+            answer = visitor.post("/domains", {"environment": environment, "name": name})
+            assert answer.status == 303
         yield relay, {
+            "domains": "/domains?environment=test", "domains-without-ses": "/domains", "domain": answer.fields["Location"].partition("?")[0],
+            "domain-gone": "/domains/test/nobody.example",
             "keys": "/keys?revoked=1", "none": "/keys?q=nothing", "new": "/keys/new", "key": f"/keys/{key_id(keys['Newsletter'])}",
             "unused": f"/keys/{key_id(keys['Old intranet'])}", "revoked": f"/keys/{key_id(revoked)}",
             "secret-gone": f"/keys/{key_id(revoked)}/secret?of=x", "messages": "/messages", "search": "/messages?q=order",
@@ -63,6 +68,7 @@ def mistakes(page):
     """Pages that a form with a mistake leads to."""
     yield "new-key-mistake", lambda: page.open("/keys/new").send("/keys", name="Name", per_second="x")
     yield "suppressions-mistake", lambda: page.open("/suppressions").send("/suppressions", address="x")
+    yield "domains-mistake", lambda: page.open("/domains").send("/domains", name="x")
     yield "webhooks-mistake", lambda: page.open("/webhooks").send("/webhooks", key="x", url="http://x.example/")
 
 

@@ -7,7 +7,7 @@ import Testing
 struct ReplayTests {
     static let properties: [Property] = [
         .data, .commands, .header, .from, .parts, .readable, .address, .compose, .sasl, .tls, .settings, .answer,
-        .proxy, .json, .request, .template, .event,
+        .proxy, .json, .request, .template, .event, .dns,
     ]
 
     private static let fuzz = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
