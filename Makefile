@@ -2,32 +2,33 @@
 # make build-default  the program without the store for PostgreSQL
 # make test    every test, with real clients and servers
 # make release the program for a mail gateway: .build/release/hiveku-relay
-# make faults  the relay killed, its disk, clock, SES and clients failing: the long form of what make test does
+# make faults  kill the relay; let its disk, clock, SES and clients fail: the long form of what make test does
 # make deb     a Debian package of it, in .build/package/; make test-deb installs, upgrades and removes that (as root)
-# make bench   how fast the relay takes mail, beside Postfix
+# make bench   measure how fast the relay accepts mail, beside Postfix
 #              make bench BENCH="--work b,f --rounds 1" does a part of it
-# make bench-storeless: the relay without its store, for BENCH="--servers relay,storeless"
-# make bench-micro: how long the relay's parts take by themselves
-# make bench-instructions: how many instructions they take; fails where that is more than is on record in Benchmarks
-# make bench-page: how long the operator's page takes with 100,000 keys and 1,000,000 messages; takes some minutes
-# make bench-postgresql: the store on PostgreSQL: beside a floor, beside SQLite, with slow commits, with a snapshot held
-# make pictures: the README's pictures of the operator's page again
-# make fuzz    properties that hold for any input, against 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
-# make fuzz-short: what CI does of it
-# make readers  other programs that read mail, against 30,000 From fields that the relay takes or refuses; FROM_SEED=7 for other ones
+# make bench-storeless: build the relay without its store, for BENCH="--servers relay,storeless"
+# make bench-micro: measure how long the relay's parts take by themselves
+# make bench-instructions: count their instructions; fails if a part takes more than Benchmarks/instructions.json says
+# make bench-page: measure the operator's page with 100,000 keys and 1,000,000 messages; takes some minutes
+# make bench-postgresql: measure the store on PostgreSQL: beside a floor, beside SQLite, with slow commits, with a snapshot held
+# make pictures: take the README's pictures of the operator's page again
+# make fuzz    check properties that hold for any input, with 10 million inputs each; FUZZ="-s 60 data tls" for 60 s of two of them
+# make fuzz-short: the part of it that CI runs
+# make readers  compare the relay with other programs that read mail, on 30,000 From fields; FROM_SEED=7 for other fields
 # make sanitize: the unit tests under AddressSanitizer and ThreadSanitizer
-# make docs    the modules' documentation: .build/docs/, for a web server (any: python3 -m http.server -d .build/docs)
-# make lint    what CI holds the sources to
+# make docs    build the modules' documentation in .build/docs/; serve it with any web server (python3 -m http.server -d .build/docs)
+# make lint    check the form of the sources, as CI does
 # make check-alerts  try each alert for Prometheus (a part of make test)
 # make deps-run, make deps-release, make deps-test, make deps-faults, make deps-bench, make deps-instructions, make deps-deb: install
-#              what those need (Debian, Ubuntu)
+#              what those targets need (Debian, Ubuntu)
+# CONTRIBUTING.md says more.
 
 SHELL := /bin/bash
 SWIFT ?= swift
-# With the store for PostgreSQL. The default build, which is without, is build-default.
+# With the store for PostgreSQL. build-default is the build without it.
 TRAITS := --traits PostgreSQL
 VENV := .venv
-# swaks, and below git-email, with what they need for TLS and only recommend.
+# swaks, and further down git-email, with the Perl modules for TLS that they need but only recommend.
 APT_RUN := libssl-dev libsqlite3-dev zlib1g-dev swaks libnet-ssleay-perl
 APT_RELEASE := $(APT_RUN) python3
 APT_BENCH := $(APT_RUN) gcc openssl python3 wrk
@@ -39,24 +40,24 @@ BENCHMARKS := Benchmarks/.build
 FAULTS ?=
 FUZZ ?= -r 10000000
 DOCUMENTED := $(patsubst Sources/%/,%,$(dir $(wildcard Sources/*/*.docc)))
-# Readers of mail that the checks of the header are held against, and what runs them.
+# Programs that read mail, with which the checks of the header are compared, and what runs these programs.
 APT_READERS := libmailtools-perl libemail-address-xs-perl ruby-mail golang-go libmail-java libactivation-java \
 	openjdk-17-jdk-headless
-# Clients of the recipes in docs/applications.md, and what Exim needs, which is unpacked only.
+# Clients of the recipes in docs/applications.md, and libraries for Exim, which is only unpacked, not installed.
 APT_CLIENTS := php-cli php-curl libphp-phpmailer nodejs node-nodemailer monitoring-plugins-basic \
 	libnss-wrapper libdb5.3 libgnutls-dane0 libgnutls30 libidn12 libidn2-0 libnsl2 libpcre2-8-0
-# A browser for the operator's page, and the driver that the tests steer it by.
+# A browser for the operator's page, and the driver by which the tests control it.
 APT_BROWSER := chromium chromium-driver
-# What HAProxy needs, which is unpacked only.
+# Libraries for HAProxy, which is only unpacked.
 APT_BALANCERS := liblua5.3-0 libopentracing-c-wrapper0
-# What PostgreSQL and pgbouncer need, which are unpacked only; and libpq, which the relay loads.
+# Libraries for PostgreSQL and pgbouncer, which are only unpacked; and libpq, which the relay loads.
 APT_POSTGRESQL := libpq5 libc-ares2 libevent-2.1-7 libgssapi-krb5-2 libicu72 libldap-2.5-0 liblz4-1 libpam0g libreadline8 \
 	libselinux1 libsystemd0 libuuid1 libxml2 libxslt1.1 libzstd1 tzdata
 APT_TEST := $(APT_RUN) openssl curl msmtp s-nail git-email libio-socket-ssl-perl libauthen-sasl-perl \
 	gcc strace systemd fish groff-base mandoc zsh sqlite3 python3 python3-venv \
 	libmail-deliverystatus-bounceparser-perl $(APT_READERS) $(APT_CLIENTS) \
 	$(APT_BALANCERS) $(APT_BROWSER) iproute2 $(APT_POSTGRESQL)
-# Clients of those recipes that can't be installed: they would start services, or take the place of the machine's mail server or its
+# Clients of those recipes that must not be installed: they would start services, or replace the machine's mail server or its
 # Django.
 CLIENTS := nullmailer exim4-daemon-light prometheus-alertmanager prometheus-blackbox-exporter python3-django python3-sqlparse \
 	python3-asgiref
@@ -81,20 +82,20 @@ run: first-build build
 build: first-build deps-run
 	$(SWIFT) build $(TRAITS) --product hiveku-relay
 
-# What a build without options makes. CI builds it, so that the trait stays a trait.
+# What a build without options makes. CI builds it, so that the store for PostgreSQL stays optional.
 build-default: deps-run
 	$(SWIFT) build --product hiveku-relay
 
 first-build:
 	@[ -x .build/debug/hiveku-relay ] || echo "The first build takes about five minutes on two fast cores, ten on slow ones; a later one takes seconds."
 
-# Foundation is linked in, which GRDB and Yams bring, but with less of ICU's data; and no symbol is exported, since nothing is loaded
-# into the program that would look for one, so that the linker drops more of what is not used.
+# GRDB and Yams need Foundation, which is linked in, but with less of ICU's data. No symbol is exported: nothing that is loaded into the
+# program looks for one, and the linker can then drop more unused code.
 release: deps-release
 	options=$$(Scripts/icu-data.py $(SWIFT) .build/icu-data.o) || echo "so the program holds all of it, and is 30 MB larger"; \
 	$(SWIFT) build $(TRAITS) -c release --static-swift-stdlib --product hiveku-relay -Xlinker --no-export-dynamic $$options
 
-# From the program's own definitions, so that they say what it does.
+# Man pages and completions are made from the program's own definitions, so they say what it does.
 documents:
 	debian/manual.py $(PROGRAM) etc/relay.yaml $(DOCUMENTS)/man
 	mkdir -p $(addprefix $(DOCUMENTS)/,bash zsh fish)
@@ -102,7 +103,7 @@ documents:
 	$(PROGRAM) --generate-completion-script zsh > $(DOCUMENTS)/zsh/_hiveku-relay
 	$(PROGRAM) --generate-completion-script fish > $(DOCUMENTS)/fish/hiveku-relay.fish
 
-# The program is built before debhelper, which takes away the home directory that SwiftPM keeps its caches in.
+# The program is built before debhelper runs, because debhelper hides the home directory in which SwiftPM keeps its caches.
 deb: deps-deb release
 	mkdir -p $(PACKAGE)
 	rm -f $(PACKAGE)/hiveku-relay*
@@ -115,8 +116,8 @@ deb: deps-deb release
 test: deps-test test-swift test-integration
 
 # The tests that start a Python server find it in the virtual environment.
-# What asks a PostgreSQL server goes one after the other, as a transaction of one test, in whatever database, keeps another's words from
-# the index; again through pgbouncer, which gives each client its session, or each
+# Tests that use a PostgreSQL server run one after the other: a transaction of one test, in whatever database, keeps another test's
+# words from the index. The contract runs again through pgbouncer, which gives each client a session of its own, or each
 # transaction another one.
 test-swift: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(SWIFT) test $(TRAITS) --skip PostgreSQLStoreTests --skip PostgreSQLTestSupportTests
@@ -125,11 +126,11 @@ test-swift: deps-test
 	for mode in session transaction; do PATH="$(CURDIR)/$(VENV)/bin:$$PATH" POSTGRESQL_TEST_POOLING=$$mode \
 		$(SWIFT) test $(TRAITS) --skip-build --no-parallel --filter PostgreSQLStoreTests.ContractTests || exit 1; done
 
-# The tests wait most of their time, so that more of them than the machine has cores can run side by side. Those of a file stay
-# together and in their order: they share a relay. PYTEST_WORKERS= runs one after the other.
+# The tests wait most of their time, so more of them can run side by side than the machine has cores. The tests of a file stay
+# together and in their order, because they share a relay. PYTEST_WORKERS= runs all of them one after the other.
 PYTEST_WORKERS ?= --numprocesses 4 --dist loadfile
 
-# With the store on PostgreSQL, which some tests need. The default build is compiled by test-swift.
+# With the store for PostgreSQL, which some tests need.
 test-integration: deps-test
 	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	$(SWIFT) build $(TRAITS) --product compose-probe
@@ -151,7 +152,7 @@ faults: deps-faults
 	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	FAULTS_SIZE=full $(VENV)/bin/python -m pytest -s Tests/Integration/faults $(FAULTS)
 
-# A machine of its own: a minimal Debian with systemd, made with debootstrap and unshare.
+# On a machine of its own: a minimal Debian with systemd, made with debootstrap and unshare.
 test-deb: deb deps-test
 	$(call apt_install,$(APT_TEST_DEB))
 	$(VENV)/bin/python -m pytest -x Tests/Package
@@ -166,7 +167,7 @@ bench-postgresql: release deps-bench deps-test
 bench-storeless: deps-run
 	$(SWIFT) build --package-path Benchmarks -c release --product storeless
 
-# The store's files go where TMPDIR says: to a real disk, as it syncs them.
+# The store's files go where TMPDIR says. That must be a real disk, because the store syncs them.
 bench-micro: deps-run
 	mkdir -p $(BENCHMARKS)
 	TMPDIR="$(CURDIR)/$(BENCHMARKS)" $(SWIFT) package --package-path Benchmarks benchmark --target Micro --no-progress $(BENCH)
@@ -175,7 +176,7 @@ bench-instructions: deps-instructions
 	$(SWIFT) build --package-path Benchmarks -c release --product once
 	Benchmarks/instructions.py $(BENCH)
 
-# PROGRAM=.build/release/hiveku-relay measures that one.
+# PROGRAM=.build/release/hiveku-relay measures the release build.
 bench-page: deps-test
 	$(SWIFT) build $(TRAITS) --product hiveku-relay
 	$(VENV)/bin/python Benchmarks/operator_page.py --binary $(PROGRAM)
@@ -187,33 +188,34 @@ pictures: deps-test
 fuzz: deps-run
 	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh $(FUZZ)
 
-# Those that are built in a minute.
+# Only the fuzzers that are built in a minute.
 fuzz-short: deps-run
 	SWIFT="$(SWIFT)" Tests/Fuzz/run.sh -s 8 data commands header from parts readable address compose sasl tls
 
-# Apart from .build, since everything is built again. Without LeakTests, which measure the memory that the sanitizers use for
-# themselves; and without LeakSanitizer, to which what Swift keeps in tagged pointers, or at the end of the process, is lost.
+# In directories apart from .build, since everything is built again. Without LeakTests, which would measure the memory that the
+# sanitizers use for themselves. Without LeakSanitizer, which takes what Swift keeps in tagged pointers, or at the end of the process,
+# for lost.
 sanitize: sanitize-address sanitize-thread
 
 sanitize-address: deps-test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ASAN_OPTIONS=detect_leaks=0 \
 		$(SWIFT) test $(TRAITS) --scratch-path .build-address --sanitize address --skip LeakTests
 
-# With what ThreadSanitizer can't see of Synchronization.Mutex told to it, or every contended lock is taken for a race. Without
-# MemoryTests too, which look at one event loop and take longer under it than they are given.
+# mutex.c reports to ThreadSanitizer what it can't see of Synchronization.Mutex; otherwise it takes every contended lock for a race.
+# Without MemoryTests too, which watch one event loop and take longer under ThreadSanitizer than their limit.
 sanitize-thread: deps-test
 	$(SWIFT) build $(TRAITS) --scratch-path .build-thread --sanitize thread --build-tests
 	"$$(dirname "$$(command -v $(SWIFT))")/clang" -shared -fPIC -O1 -o .build-thread/mutex.so Tests/Sanitize/mutex.c
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" LD_PRELOAD="$(CURDIR)/.build-thread/mutex.so" \
 		$(SWIFT) test $(TRAITS) --scratch-path .build-thread --sanitize thread --skip-build --skip LeakTests --skip MemoryTests
 
-# A link that leads nowhere is an error; a parameter whose name says all needs no line. One call for all modules makes one site.
+# A link that leads nowhere is an error. A parameter whose name says everything needs no line. One call for all modules makes one site.
 docs: deps-run
 	HIVEKU_RELAY_DOCS=1 $(SWIFT) package --allow-writing-to-directory .build/docs generate-documentation \
 		$(addprefix --target ,$(DOCUMENTED)) --enable-experimental-combined-documentation \
 		--warnings-as-errors --disable-parameters-and-returns-validation --transform-for-static-hosting --output-path .build/docs
 
-# Not all of Benchmarks, which holds a build.
+# Not all of Benchmarks, which contains a build directory.
 SWIFT_SOURCES := Package.swift Sources Tests $(addprefix Benchmarks/,Package.swift Micro Once Storeless Workloads)
 
 # Words at which readers stop.
@@ -227,7 +229,7 @@ lint:
 format:
 	$(SWIFT) format format --in-place --recursive --parallel $(SWIFT_SOURCES)
 
-# Installs only what is missing, so that a prepared machine needs neither root nor network.
+# Installs only missing packages, so a prepared machine needs neither root nor network.
 define apt_install
 	@missing=$$(for package in $(1); do dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
@@ -243,8 +245,8 @@ deps-run:
 deps-release:
 	$(call apt_install,$(APT_RELEASE))
 
-# Postfix without a configuration, so that installing it starts no mail server; and never in the place of another one. Where
-# it can't be had, the relay is measured alone.
+# Postfix is installed without a configuration, so that it starts no mail server, and never in place of another mail server. If it
+# can't be installed, the relay is measured alone.
 deps-bench:
 	$(call apt_install,$(APT_BENCH))
 	@run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -267,22 +269,22 @@ deps-deb:
 deps-test: $(VENV)/ready $(VENV)/bin/promtool $(VENV)/fail2ban $(VENV)/clients $(VENV)/balancers $(VENV)/postgresql
 	@true
 
-# Looked at each time: the list may be longer than when the virtual environment was made.
+# Checked each time: the list may be longer than when the virtual environment was made.
 deps-test-packages:
 	$(call apt_install,$(APT_TEST))
 
-# promtool alone, out of Debian's prometheus (19 MB): installing that would start a server. Where it can't be had, the alerts
-# are not tried.
+# Only promtool, out of Debian's prometheus (19 MB), because installing that package would start a server. If it can't be downloaded,
+# the alerts are not tried.
 $(VENV)/bin/promtool: | $(VENV)/ready
 	@if found=$$(command -v promtool); then ln -s "$$found" $@; else \
 		run=$$([ "$$(id -u)" = 0 ] || echo sudo); directory=$$(mktemp -d); \
 		( cd $$directory && { apt-get download -q prometheus || { $$run apt-get update -q && apt-get download -q prometheus; }; } && \
 		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && mv usr/bin/promtool "$(CURDIR)/$@" ) \
-		|| echo "promtool can't be had: the alerts are not tried"; \
+		|| echo "promtool can't be downloaded: the alerts are not tried"; \
 		rm -rf $$directory; \
 	fi
 
-# Unpacked, not installed: the package would start its service. The tests want its filters' interpreter only.
+# Unpacked, not installed: the package would start its service. The tests only need the program that runs its filters.
 $(VENV)/fail2ban: $(VENV)/ready
 	cd $(VENV) && rm -f fail2ban_*.deb; \
 	run=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -301,7 +303,7 @@ endef
 $(VENV)/clients: $(VENV)/ready
 	$(call unpack,$(CLIENTS),clients)
 
-# Behind the other, which unpacks in the same place.
+# After the other one, which unpacks in the same place.
 $(VENV)/balancers: $(VENV)/ready | $(VENV)/clients
 	$(call unpack,$(BALANCERS),balancers)
 
