@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Makes an object file that holds less of ICU's data than the toolchain's own, for a smaller program.
+"""Makes an object file with less of ICU's data than the toolchain's own, for a smaller program.
 
     icu-data.py SWIFT OBJECT
 
 Foundation brings ICU, and a program that links it in statically gets all of its data: 34 MB, most of them the names of languages,
 regions, currencies, units and time zones in some hundred languages, old character sets, and dictionaries for breaking lines. The
-relay uses none of it. What holds for every language stays, and so do the formats of all of them; what is left out falls back to
-English or to a neutral form, as it does for a language that ICU does not know.
+relay uses none of it. Data that holds for every language stays, and so do the formats of all languages. For data that is left out, ICU
+falls back to English or to a neutral form, as it does for a language that it does not know.
 
-Prints the options for the linker that put the object in the place of the toolchain's data. Where that is not as expected, this ends
+Prints the linker options that use the object in place of the toolchain's data. If that data is not as expected, the script ends
 with status 1 and says so.
 """
 
@@ -20,13 +20,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Trees of what is named in each language: of these the neutral form and English stay.
+# Trees with names in each language: of these only the neutral form and English stay.
 NAMES = ("coll", "curr", "lang", "rbnf", "region", "unit", "zone")
 NEUTRAL = re.compile(r"(root|pool|res_index|supplementalData|ucadata|tzdbNames|und(_\w+)?|en(_(001|US|US_POSIX|Latn))?)\.(res|icu)")
 
 
 def is_kept(name):
-    """Whether an item stays, by its name without the package's: `zone/de.res`, `ibm-437_P100-1995.cnv`."""
+    """Whether an item stays, decided by its name without the package's: `zone/de.res`, `ibm-437_P100-1995.cnv`."""
     tree, _, item = name.rpartition("/")
     if tree in NAMES:
         return NEUTRAL.fullmatch(item) is not None

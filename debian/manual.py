@@ -2,7 +2,7 @@
 """Writes the man pages: manual.py RELAY SETTINGS DIRECTORY
 
 The commands' pages come from the program's own definitions (--experimental-dump-help), hiveku-relay.yaml(5) from the comments
-in etc/relay.yaml, which the tests hold to the settings' reference. Nothing is said twice, so nothing can disagree.
+in etc/relay.yaml, which the tests compare with the settings' reference. So nothing is written twice, and nothing can disagree.
 
 swift-argument-parser's generate-manual is not used: it runs examples together, names pages so that `man hiveku-relay keys`
 does not find them, and says of every command that it exits with 0 or more.
@@ -18,12 +18,12 @@ from pathlib import Path
 
 PROGRAM = "hiveku-relay"
 SETTINGS_PAGE = "hiveku-relay.yaml"
-# On every page's command; told once, on the program's page.
+# Options of every command; described once, on the program's page.
 EVERYWHERE = ("version", "help")
 
 
 def escaped(text):
-    """Plain text for troff, to the letter: hyphens and quotes are those that a shell takes."""
+    """Plain text for troff, literally: hyphens and quotes stay as a shell needs them."""
     for letter, escape in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga"), ("~", "\\(ti"), ("^", "\\(ha")):
         text = text.replace(letter, escape)
     return "\\&" + text if text.startswith(".") else text
@@ -38,13 +38,13 @@ def italic(text):
 
 
 def prose(text):
-    """A paragraph; what stands between backquotes is to be typed."""
+    """A paragraph; text between backquotes is to be typed."""
     parts = re.split(r"`([^`]+)`", text)
     return "".join(bold(part) if index % 2 else escaped(part) for index, part in enumerate(parts))
 
 
 def paragraphs(text):
-    """Text with blank lines between paragraphs. Lines within one are meant: a list of what to do, and how."""
+    """Text with blank lines between paragraphs. Line breaks within a paragraph stay: a list of what to do, and how."""
     lines = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         rows = paragraph.splitlines()
@@ -68,7 +68,7 @@ class Page:
         ]
 
     def section(self, title, lines, level="SH"):
-        # The heading makes the space that a first paragraph would ask for again.
+        # The heading already makes the space that a first paragraph would add.
         while lines and lines[0] == ".PP":
             lines = lines[1:]
         if lines:
@@ -91,7 +91,7 @@ def description(command):
 
 
 def shown(command):
-    """The arguments that are told of."""
+    """The arguments that are described."""
     return [
         argument for argument in command.get("arguments", [])
         if argument["shouldDisplay"] and argument.get("preferredName", {}).get("name") not in EVERYWHERE
@@ -122,7 +122,7 @@ def synopsis(words, command):
     for argument in [a for a in arguments if a["kind"] != "positional"] + [
             a for a in arguments if a["kind"] == "positional"]:
         text = form(argument)
-        # Not to be broken between an option and its value.
+        # No line break between an option and its value.
         text = text.replace(" ", "\\ ")
         if argument["kind"] != "positional" and argument["isRepeating"]:
             text += "\\|.\\|.\\|."
@@ -150,15 +150,15 @@ def options(command):
 
 
 EXIT_STATUS = [
-    ".TP", "0", "Done.", ".TP", "64", "Wrong usage.", ".TP", "78", "Wrong settings; each mistake is named with its line.",
-    ".TP", "1", "Anything else. Standard error says what.",
+    ".TP", "0", "Success.", ".TP", "64", "Wrong usage.", ".TP", "78", "Wrong settings; each mistake is named with its line.",
+    ".TP", "1", "Any other failure. Standard error says which.",
 ]
 
 FILES = [
     ".TP", italic("/etc/hiveku-relay/relay.yaml"), f"The settings, see {bold(SETTINGS_PAGE)}(5).",
     ".TP", italic("/var/lib/hiveku-relay/relay.db"),
-    "Keys, usage and queue, in one SQLite database. Large messages lie in " + italic("relay.db.spool")
-    + " beside it. There is neither where the setting " + bold("database") + " names a PostgreSQL database.",
+    "Keys, usage and queue, in one SQLite database. Large messages are in " + italic("relay.db.spool")
+    + " beside it. Neither exists if the setting " + bold("database") + " names a PostgreSQL database.",
 ]
 
 
@@ -190,7 +190,7 @@ def command_pages(root, date, version):
         page = Page(name_in_manual(group), 1, summary(group), date, version)
         members = subcommands(group)
         words = [PROGRAM, group["commandName"]]
-        # Ragged and without hyphens: this is to be typed.
+        # Without justification and hyphenation: this is to be typed.
         page.section("SYNOPSIS", [".ad l", ".nh"] + [
             line for command in members or [group]
             for line in synopsis(words + ([command["commandName"]] if members else []), command)] + [".ad b", ".hy"])
@@ -218,8 +218,7 @@ def uncommented(line):
 def settings_page(text, date, version):
     page = Page(SETTINGS_PAGE, 5, "settings of the Hiveku Relay", date, version)
     blocks = [block.splitlines() for block in re.split(r"\n\s*\n", text.strip())]
-    # The file's first lines, up to the first setting, are about the file.
-    # The first block is about the file, and begins with its title.
+    # The first block, up to the first setting, is about the file, and begins with its title.
     about = re.split(r"\n#\n", "\n".join(blocks.pop(0)))[1:]
     section, settings = None, [(None, [])]
     for block in blocks:
@@ -241,7 +240,7 @@ def settings_page(text, date, version):
     page.section("SYNOPSIS", [italic("/etc/hiveku-relay/relay.yaml")])
     page.section("DESCRIPTION", [
         prose("The settings of the relay, in YAML. `tls.certificate` below is `certificate` in the section `tls` of the file."),
-        ".PP", prose("What the file as it comes says of itself:"),
+        ".PP", prose("The shipped file begins with these remarks:"),
         *[line for paragraph in about
           for line in (".PP", prose(" ".join(map(uncommented, paragraph.splitlines()))))]])
     page.section("SETTINGS", settings[0][1])
