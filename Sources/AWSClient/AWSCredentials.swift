@@ -7,6 +7,7 @@ import RelayCore
 public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
+    /// The id of the access key. It is public.
     public let accessKeyID: String
     let secretAccessKey: String
     /// Only temporary credentials have a session token.
@@ -30,6 +31,7 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
         self.expiresAt = expiresAt
     }
 
+    /// Whether the credentials have expired.
     public func isExpired(at now: Timestamp) -> Bool { expiresAt.map { $0 <= now } ?? false }
 
     /// Texts that must not appear in anything that is written down.
@@ -50,6 +52,7 @@ public protocol CredentialsProvider: Sendable {
 
 /// Why there are no credentials. The text is for the operator.
 public struct CredentialsError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What is wrong and what to do.
     public var explanation: String
 
     public init(_ explanation: String) { self.explanation = explanation }

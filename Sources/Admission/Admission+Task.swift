@@ -3,6 +3,7 @@ import RelayCore
 
 /// For faces that work in tasks: takes a message whose content comes as an asynchronous sequence.
 extension Admission {
+    /// The same as ``authenticate(userName:password:client:completion:)``, for tasks.
     public func authenticate(
         userName: [UInt8], password: [UInt8], client: IPAddress
     ) async -> Result<Grant, AuthenticationRefusal> {
@@ -11,6 +12,7 @@ extension Admission {
         }
     }
 
+    /// The same as ``authenticate(_:for:client:completion:)``, for tasks.
     public func authenticate(
         _ presented: PresentedKey, for scope: Scope, client: IPAddress
     ) async -> Result<Grant, AuthenticationRefusal> {
@@ -105,6 +107,7 @@ extension Admission {
         }
     }
 
+    /// Takes one message into the queue. Returns its id when it is on disk, or the refusal.
     public func submit(_ message: CompleteMessage) async -> Result<MessageID, Refusal> {
         await withCheckedContinuation { continuation in
             submit(message) { continuation.resume(returning: $0) }

@@ -10,16 +10,21 @@ import Synchronization
 /// it begins a ``Reception``, which takes one message. The result is an id or a ``RelayCore/Refusal``. Admission counts
 /// and logs, by reason word, each refusal, each delayed message and each authentication. A face only words the reply.
 public final class Admission: Sendable {
+    /// The settings that apply to each message.
     public struct Configuration: Sendable {
+        /// The relay's host name, for trace fields.
         public var hostname: String
         /// The largest message content that is allowed, in octets.
         public var maximumMessageSize: Int
+        /// The largest number of recipients of a message.
         public var maximumRecipients: Int
         /// How long a submission may be delayed until the key's rate allows it.
         public var maximumRateDelay: Duration
+        /// How messages are prepared for SES.
         public var preparation: PreparationPolicy
         /// Whether a message that is sent again is recognised. A key can opt out.
         public var detectsRepeats: Bool
+        /// The limits for failed authentications.
         public var throttle: AuthenticationThrottle.Configuration
 
         public init(
@@ -344,6 +349,7 @@ public final class Admission: Sendable {
         return state.withLock { $0.ids.next(at: now, instance: instance) }
     }
 
+    /// Makes a file in the spool for the content of the message with this id.
     public func makeSpoolFile(for id: MessageID) async throws -> any SpoolFile {
         try await store.makeSpoolFile(for: id)
     }

@@ -20,7 +20,9 @@ extension Admission {
 
 /// Why an authentication failed, and how long the answer must be delayed. The delay makes guessing slow.
 public struct AuthenticationRefusal: Error, Hashable, Sendable {
+    /// Why the authentication failed.
     public var refusal: Refusal
+    /// How long the answer must be delayed.
     public var delay: Duration
     /// Whether the connection must be closed with the answer.
     public var endsConnection: Bool

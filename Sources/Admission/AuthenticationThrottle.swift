@@ -11,11 +11,13 @@ import RelayCore
 /// network whose last authentication succeeded is never delayed. Memory is bounded: when there are too many networks,
 /// those whose last failure is the longest ago are forgotten.
 public struct AuthenticationThrottle: Sendable {
+    /// The limits of the throttle.
     public struct Configuration: Sendable {
         /// The number of failures within the window that are answered at once, because people mistype.
         public var freeFailures = 2
         /// The delay of the next answer, in seconds. It doubles with each further failure, up to ``longestDelay``.
         public var firstDelay = 0.125
+        /// The longest delay of an answer, in seconds.
         public var longestDelay = 1.0
         /// The number of guesses within the window after which the network is refused.
         public var maximumGuesses = 10
@@ -81,12 +83,14 @@ public struct AuthenticationThrottle: Sendable {
         }
     }
 
+    /// Forgets the failures of the client's network.
     public mutating func succeeded(_ client: IPAddress) {
         let network = client.host
         younger[network] = nil
         older[network] = nil
     }
 
+    /// The number of networks that are remembered.
     public var count: Int { younger.count + older.count }
 
     /// Returns nil when the network's failures have been forgotten.

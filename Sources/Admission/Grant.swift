@@ -14,7 +14,9 @@ public struct Grant: Sendable {
     /// The scope that the key is used for.
     public let scope: Scope
 
+    /// The id of the key.
     public var id: KeyID { subject.id }
+    /// The key with its rules, at most a moment old.
     public var key: Key { subject.stored.key }
 
     /// A request to cancel a message, with the grant's data. The store decides on it.

@@ -128,6 +128,7 @@ final class GroupCommit: Sendable {
 extension Refusal {
     static let lookUpFailed = Refusal(.storage, "The relay can't look up the API key just now; try again later")
 
+    /// The store is not available. The client should send the message again later.
     public static let storageUnavailable = Refusal(
         .storage, "The relay can't store the message just now; send it again later")
 

@@ -12,6 +12,7 @@ public enum KeyRules {
     public static let longestLife = Duration.seconds(100 * 365 * 86_400)
 
     @discardableResult
+    /// A key's name: 1 to 100 characters without control characters, and no API key.
     public static func name(_ name: String) throws(Mistake) -> String {
         guard (1...100).contains(name.count), printable(name) == name else {
             throw Mistake(description: "must have 1 to 100 characters and no control characters")
@@ -21,6 +22,7 @@ public enum KeyRules {
         return name
     }
 
+    /// The scope with this name.
     public static func scope(_ text: String) throws(Mistake) -> Scope {
         guard let scope = Scope(rawValue: text) else {
             let known = Scope.allCases.map(\.rawValue).joined(separator: ", ")
@@ -44,11 +46,13 @@ public enum KeyRules {
         return time
     }
 
+    /// The burst in emails: 1 to 1,000,000,000.
     public static func burst(_ value: Int) throws(Mistake) -> Int {
         guard (1...1_000_000_000).contains(value) else { throw Mistake(description: "must be 1 or more") }
         return value
     }
 
+    /// The daily cap in emails: 1 to 1,000,000,000,000.
     public static func perDay(_ value: Int) throws(Mistake) -> Int {
         guard (1...1_000_000_000_000).contains(value) else { throw Mistake(description: "must be 1 or more") }
         return value

@@ -57,6 +57,7 @@ public enum KeyVerdict {
         return Refusal.dayUsedUp(cap: cap, at: now)
     }
 
+    /// The refusal of a key that is not in the store, or whose secret is wrong.
     public static let unknown = Refusal(
         .keyUnknown,
         "This API key is not known here: check that it is the one meant for this relay, or create a new one")

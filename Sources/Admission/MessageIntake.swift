@@ -38,6 +38,7 @@ public struct MessageIntake: Sendable {
     /// The size of a piece, in octets.
     public static let chunkSize = 128 * 1024
 
+    /// Takes the next octets of the content, as they were received.
     public mutating func consume(_ bytes: UnsafeRawBufferPointer) {
         received += bytes.count
         if received > maximumSize, !isOverSize {
@@ -89,6 +90,7 @@ public struct MessageIntake: Sendable {
         buffer = []
     }
 
+    /// Takes out the prepared octets that are held.
     public mutating func takeBuffered() -> [UInt8] {
         exchange(&buffer, [])
     }

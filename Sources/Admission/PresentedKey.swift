@@ -16,6 +16,7 @@ public struct PresentedKey: Sendable {
         }
     }
 
+    /// Where the client put the key.
     public var place: Place
     /// The key as it was received.
     public var octets: [UInt8]

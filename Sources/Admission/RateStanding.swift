@@ -9,6 +9,7 @@ extension Admission {
 
     /// The state of a key's rate at one time.
     public struct RateStanding: Hashable, Sendable {
+        /// The key's limits.
         public var limits: SendingLimits
         /// The emails that the key may send at once. The number is negative while the key is in debt.
         public var available: Double

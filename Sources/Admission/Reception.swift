@@ -6,6 +6,7 @@ extension Admission {
     public struct Origin: Sendable {
         /// The name that the client gave, in printable ASCII.
         public var clientName: String
+        /// The client's address.
         public var client: IPAddress
         /// The protocol, as in RFC 3848: `ESMTPSA` and so on.
         public var with: String
@@ -76,6 +77,7 @@ extension Admission {
         private let admission: Admission
         /// The settings that applied when the message began.
         private let configuration: Configuration
+        /// The grant with which the message was begun.
         public let grant: Grant
         private let origin: Origin
         private let reversePath: ReversePath
@@ -130,6 +132,7 @@ extension Admission {
         /// Up to this number, recipients are compared one by one, which costs less than hashing them.
         private static let fewRecipients = 16
 
+        /// The answer to the question whether the content may come.
         public enum Opening: Sendable {
             /// Bring the content.
             case now
@@ -183,6 +186,7 @@ extension Admission {
 
         // MARK: Content
 
+        /// What the face must do next.
         public enum Step: Sendable {
             /// Bring more of the content, or its end.
             case more
@@ -291,6 +295,7 @@ extension Admission {
 
         // MARK: End
 
+        /// The result at the end of the content.
         public enum End: Sendable {
             /// A piece is still being written. Call ``Reception/finish(defect:)`` again when it has been written.
             case wait

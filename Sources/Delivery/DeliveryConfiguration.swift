@@ -25,7 +25,9 @@ public struct DeliveryConfiguration: Sendable {
     /// wait than attempts are in progress. So with few attempts at a time no outcome waits. The number of messages that
     /// a crash makes the relay send again at most doubles, because a crash repeats the attempts in progress as well.
     public var settleDelay: Duration
+    /// How the sending rate is limited.
     public var pacing: Pacing
+    /// When deliveries are retried and given up.
     public var schedule: RetrySchedule
     /// How long attempts in progress may continue at shutdown.
     public var drainTime: Duration

@@ -55,6 +55,7 @@ public struct Governor: Sendable {
     /// The lowest rate that an operator can set.
     static let leastSetting = 0.001
 
+    /// - Parameter setting: the operator's limit in recipients per second. Nil: only the quota applies.
     public init(setting: Double?, at now: MonotonicTime) {
         self.setting = setting
         allowedRate = max(setting ?? Governor.defaultRate, Governor.leastSetting)

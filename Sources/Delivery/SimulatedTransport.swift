@@ -12,6 +12,7 @@ public struct SimulatedTransport: Transport {
 
     static let throttledAttempts = 2
 
+    /// - Parameter random: makes the ids of messages.
     public init(clock: any RelayClock, random: @escaping @Sendable () -> UInt64 = { .random(in: .min ... .max) }) {
         self.clock = clock
         self.random = random

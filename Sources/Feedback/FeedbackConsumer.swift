@@ -12,6 +12,7 @@ public final class FeedbackConsumer: Sendable {
     /// The number of connections that a queue's client needs for the consumer.
     public static let connections = FeedbackMachine.mostReceivers + FeedbackMachine.mostDeletions
 
+    /// - Parameter observe: is called for each event, in the consumer's task. It must be quick.
     public init(
         queue: any MessageQueue, store: any FeedbackStore, clock: any RelayClock, logger: Logger,
         observe: @escaping @Sendable (FeedbackEvent) -> Void = { _ in }

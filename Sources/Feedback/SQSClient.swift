@@ -10,6 +10,7 @@ import StrictJSON
 public struct SQSMessage: Hashable, Sendable {
     /// The handle for deleting the message.
     public var receipt: String
+    /// The body of the message, as UTF-8.
     public var body: ArraySlice<UInt8>
 
     public init(receipt: String, body: ArraySlice<UInt8>) {
@@ -58,6 +59,7 @@ public final class SQSClient: MessageQueue {
         var permission: String { self == .deleteMessageBatch ? "DeleteMessage" : rawValue }
     }
 
+    /// The queue that this client uses.
     public let queue: SQSQueue
     private let credentials: any CredentialsProvider
     private let clock: any RelayClock
@@ -74,6 +76,9 @@ public final class SQSClient: MessageQueue {
     /// messages from SNS, of 256 KiB each and with escaped quotes, need less.
     static let answerLimit = 8 << 20
 
+    /// - Parameters:
+    ///   - connections: the largest number of concurrent calls.
+    ///   - requestTimeout: the time for a call. A long poll gets the time of the poll in addition.
     public init(
         queue: SQSQueue, credentials: any CredentialsProvider, connections: Int,
         requestTimeout: Duration = .seconds(10),

@@ -3,6 +3,7 @@ import StrictJSON
 
 /// Why a call to the queue failed. The text is for the operator and contains no secret.
 public struct SQSFailure: Error, Hashable, Sendable {
+    /// The kinds of failure. The raw values are used in metrics and logs.
     public enum Kind: String, CaseIterable, Hashable, Sendable {
         case noQueue = "no_queue"
         case denied
@@ -18,6 +19,7 @@ public struct SQSFailure: Error, Hashable, Sendable {
         case cancelled
     }
 
+    /// The kind of failure.
     public var kind: Kind
     /// A sentence that says what is wrong and then what to do.
     public var explanation: String

@@ -3,7 +3,9 @@ import RelayCore
 
 /// A queue of SQS, and where requests to it are sent.
 public struct SQSQueue: Sendable {
+    /// The URL of the queue.
     public let url: String
+    /// The AWS region of the queue.
     public let region: String
     let endpoint: AWSEndpoint
 

@@ -9,6 +9,7 @@ import COpenSSL
 public struct GMAC: Sendable {
     /// The key of the codes: 16 octets from a random number generator. Only the relay may be able to read it.
     public struct Key: Sendable {
+        /// The length of a key in octets.
         public static let length = 16
         fileprivate let octets: [UInt8]
 

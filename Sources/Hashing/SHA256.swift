@@ -11,11 +11,13 @@ public struct SHA256: Sendable {
 
     public init() {}
 
+    /// Adds octets.
     public mutating func update(_ octets: UnsafeRawBufferPointer) {
         if !isKnownUniquelyReferenced(&state) { state = state.copy() }
         state.update(octets)
     }
 
+    /// Adds octets.
     public mutating func update(_ octets: some Sequence<UInt8>) {
         withOctets(of: octets) { update($0) }
     }

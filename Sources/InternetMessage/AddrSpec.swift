@@ -5,6 +5,7 @@ public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
     /// it is quoted, and only `"` and `\` are escaped. It is compared octet by octet, because only the host of the
     /// mailbox may ignore case (RFC 5321 section 2.4).
     public let localPart: String
+    /// The part after the `@`.
     public let domain: AddrDomain
 
     /// `localPart@domain`, in the form for a command or a header field.
@@ -45,6 +46,7 @@ public enum AddrDomain: Hashable, Sendable {
     /// the tag `IPv6:`.
     case literal(String)
 
+    /// The domain as it is written after the `@`.
     public var text: String {
         switch self {
         case .name(let name): name.text

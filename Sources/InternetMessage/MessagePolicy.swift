@@ -7,6 +7,7 @@ public enum LongLines: String, Hashable, Sendable, CaseIterable {
 
 /// The operator's settings for ``MessagePreparation``.
 public struct PreparationPolicy: Hashable, Sendable {
+    /// What happens to lines that are too long.
     public var longLines: LongLines
     /// The largest header section that is accepted, in octets with its empty line. A preparation also holds this much
     /// in memory.

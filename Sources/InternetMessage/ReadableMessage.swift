@@ -35,6 +35,7 @@ public struct ReadableMessage: Sendable {
     public struct Limits: Sendable, Hashable {
         /// How many multiparts may be nested. A deeper multipart counts as a part without parts.
         public var depth = 20
+        /// The largest number of parts.
         public var parts = 200
         /// The largest number of fields, at most 1,000.
         public var fields = EntityHeader.maximumFields
@@ -61,6 +62,7 @@ public struct ReadableMessage: Sendable {
     /// Whether something was left out because of a limit. It does not show whether the octets themselves were cut off.
     public var isCutOff = false
 
+    /// Reads a message. Any octets give a result.
     public init(_ octets: [UInt8], limits: Limits = Limits()) {
         var scanner = EntityScanner(octets, maximumDepth: limits.depth)
         var leaves: [EntityScanner.Leaf] = []

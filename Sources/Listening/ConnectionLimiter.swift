@@ -9,6 +9,7 @@ import Synchronization
 /// Connections through a load balancer whose client is not known yet are counted separately. They take no place from
 /// connected clients, so a client over the limit still gets the reply of its protocol.
 public final class ConnectionLimiter: Sendable {
+    /// The decision on a connection.
     public enum Verdict: Hashable, Sendable {
         case admitted
         /// The limit that was reached.
@@ -47,6 +48,9 @@ public final class ConnectionLimiter: Sendable {
 
     private let state: Mutex<State>
 
+    /// - Parameters:
+    ///   - maximum: the largest number of connections in total.
+    ///   - maximumPerClient: the largest number of connections of one client.
     public init(maximum: Int, maximumPerClient: Int) {
         state = Mutex(State(maximum: maximum, maximumPerClient: maximumPerClient))
     }

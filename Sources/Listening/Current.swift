@@ -6,6 +6,7 @@ public final class Current<Value: Sendable>: Sendable {
 
     public init(_ value: Value) { state = Mutex(value) }
 
+    /// The current value. It can be read and set on any thread.
     public var value: Value {
         get { state.withLock { $0 } }
         set { state.withLock { $0 = newValue } }

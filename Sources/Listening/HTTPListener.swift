@@ -1,5 +1,6 @@
 /// Where the relay accepts HTTP, and how its connections begin.
 public struct HTTPListener: Hashable, Sendable {
+    /// The address or the socket.
     public var place: ListenPlace
     /// Whether connections begin with TLS (https).
     public var isTLS: Bool

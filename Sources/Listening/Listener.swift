@@ -63,7 +63,9 @@ public enum ListenPlace: Hashable, Sendable, CustomStringConvertible {
 
 /// The error when a listener could not be bound.
 public struct ListenError: Error, CustomStringConvertible {
+    /// The place that could not be bound.
     public var place: ListenPlace
+    /// The reason, in a few words.
     public var cause: String
 
     public var description: String { "can't listen on \(place): \(cause)" }

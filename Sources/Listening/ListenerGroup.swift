@@ -6,7 +6,9 @@ import NIOCore
 public final class ListenerGroup<Kind: Sendable>: Sendable {
     /// A listener that is bound.
     public struct Bound: Sendable {
+        /// The listener as the server describes it.
         public var listener: Kind
+        /// The address that it listens on.
         public var address: SocketAddress?
         /// ``address`` as text, for the log.
         public var description: String
@@ -14,6 +16,7 @@ public final class ListenerGroup<Kind: Sendable>: Sendable {
 
     private let channels: [Listener]
     private let shutdown: ShutdownNotice
+    /// The listeners that are bound.
     public let bound: [Bound]
 
     private init(channels: [Listener], shutdown: ShutdownNotice, bound: [Bound]) {

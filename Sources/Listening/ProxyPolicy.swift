@@ -13,6 +13,7 @@ public final class ProxyNetworks: Sendable {
     /// Sets the networks for connections from now on.
     public func change(to blocks: [NetworkBlock]) { self.blocks.withLock { $0 = blocks } }
 
+    /// Whether the peer is in one of the networks.
     public func contains(_ peer: IPAddress) -> Bool { blocks.withLock { $0.contains { $0.contains(peer) } } }
 }
 
@@ -40,6 +41,7 @@ public struct ProxyPolicy: Sendable {
 
 /// Why a connection was closed before its client was known, for the log.
 public struct ProxyRefusal: Hashable, Sendable {
+    /// The reasons.
     public enum Reason: Hashable, Sendable {
         /// The peer is in none of `proxy_networks`.
         case network
@@ -54,6 +56,7 @@ public struct ProxyRefusal: Hashable, Sendable {
 
     /// The address that connected: that of a load balancer, or of a client that connected directly.
     public var peer: IPAddress
+    /// Why the connection was closed.
     public var reason: Reason
 
     public init(peer: IPAddress, reason: Reason) {
@@ -81,6 +84,7 @@ public struct ProxyRefusal: Hashable, Sendable {
         }
     }
 
+    /// The log metadata: reason, error and remedy.
     public var metadata: Logger.Metadata { ["reason": "\(kind)", "error": "\(error)", "remedy": "\(remedy)"] }
 
     private var error: String {

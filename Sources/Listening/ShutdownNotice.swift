@@ -10,5 +10,6 @@ public final class ShutdownNotice: Sendable {
     /// The time that connections have, from the notice on. Nil while the server is up.
     public var limit: TimeAmount? { state.withLock { $0 } }
 
+    /// Begins the shutdown. Connections have `limit` from now on.
     public func give(limit: TimeAmount) { state.withLock { $0 = limit } }
 }

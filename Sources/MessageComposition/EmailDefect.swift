@@ -32,6 +32,7 @@ public struct EmailDefect: Hashable, Sendable {
         case filename, contentType, contentID
     }
 
+    /// Where the mistake is.
     public var place: Place
     /// A plain ASCII sentence, without a full stop, that says what to change. It quotes nothing of the email.
     public var explanation: String

@@ -11,6 +11,7 @@ public enum TLSVersion: String, Sendable, Hashable, Comparable, CaseIterable, Cu
 
 /// What client and server agreed on in a handshake.
 public struct TLSConnectionInfo: Sendable, Hashable {
+    /// The protocol version.
     public var version: TLSVersion
     /// OpenSSL's name of the cipher suite, such as `TLS_AES_128_GCM_SHA256` or `ECDHE-RSA-AES128-GCM-SHA256`.
     public var cipher: String

@@ -146,9 +146,11 @@ public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
         public var description: String { "\(self.base)" }
     }
 
+    /// The kind of mistake.
     public var code: Code
     /// The file, or the name of the bytes, with the mistake. Empty if there is none.
     public var source: String
+    /// A sentence that says what is wrong.
     public var message: String
 
     init(_ code: Code, source: String = "", _ message: String) {

@@ -1,5 +1,6 @@
 /// The description of a metric before its first use: its name, its kind, its help text, and the buckets of a histogram.
 public struct MetricDescription: Hashable, Sendable {
+    /// The kinds of metric.
     public enum Kind: Hashable, Sendable {
         case counter
         case gauge
@@ -7,7 +8,9 @@ public struct MetricDescription: Hashable, Sendable {
         case histogram(buckets: [Double])
     }
 
+    /// The name of the metric, without the suffixes of a histogram's series.
     public var name: String
+    /// The kind of metric.
     public var kind: Kind
     /// The help text: a sentence for people.
     public var help: String

@@ -2,14 +2,17 @@ import AWSClient
 
 /// The settings for calls to SES.
 public struct SESConfiguration: Sendable {
+    /// The AWS region, such as `eu-west-1`.
     public let region: String
     let endpoint: AWSEndpoint
+    /// The configuration set that each request names, or nil.
     public let configurationSet: String?
     /// The number of concurrent requests, and so of connections.
     public let concurrency: Int
     /// The time for connecting, for sending a small message and for its answer. Larger messages get more time, by
     /// `slowestUpload`.
     public let requestTimeout: Duration
+    /// The time for establishing a connection, TLS included.
     public let connectTimeout: Duration
 
     /// Below this rate, in bytes per second, an upload is given up.

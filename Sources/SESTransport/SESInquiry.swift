@@ -13,9 +13,11 @@ import RelayCore
 public struct SESAccountState: Hashable, Sendable {
     /// Whether mail may go to any address. False in the sandbox.
     public var hasProductionAccess: Bool?
+    /// Whether sending is enabled for the account.
     public var isSendingEnabled: Bool?
     /// SES's enforcement status: `HEALTHY`, `PROBATION` or `SHUTDOWN`.
     public var enforcement: String?
+    /// The account's sending quota.
     public var quota: SendQuota?
 
     public init(hasProductionAccess: Bool?, isSendingEnabled: Bool?, enforcement: String?, quota: SendQuota?) {
@@ -30,6 +32,7 @@ public struct SESAccountState: Hashable, Sendable {
 public struct SESIdentityState: Hashable, Sendable {
     /// A custom MAIL FROM domain. With it, the envelope sender has a domain of the sender's own, so that SPF aligns.
     public struct MailFrom: Hashable, Sendable {
+        /// The domain's name.
         public var domain: String
         /// SES's status of it: `PENDING`, `SUCCESS`, `FAILED` or `TEMPORARY_FAILURE`.
         public var status: String
@@ -44,9 +47,11 @@ public struct SESIdentityState: Hashable, Sendable {
         }
     }
 
+    /// Whether SES sends for this identity.
     public var isVerifiedForSending: Bool
     /// SES's verification status: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE` or `NOT_STARTED`.
     public var verification: String?
+    /// The custom MAIL FROM domain, or nil.
     public var mailFrom: MailFrom?
 
     public init(isVerifiedForSending: Bool, verification: String?, mailFrom: MailFrom? = nil) {
@@ -98,6 +103,7 @@ public struct ClockReading: Hashable, Sendable {
 
 /// The answer to a question, and what the two clocks showed.
 public struct SESInquiry<Value: Sendable>: Sendable {
+    /// The answer, or why there is none.
     public var result: Result<Value, SESInquiryFailure>
     /// Nil when there was no answer, or no date in it.
     public var clock: ClockReading?
@@ -112,6 +118,7 @@ public struct SESInquiry<Value: Sendable>: Sendable {
 extension SESTransport {
     static let identityPath = "/v2/email/identities/"
 
+    /// Asks about the account (GetAccount).
     public func account() async -> SESInquiry<SESAccountState> {
         await ask(SESTransport.accountPath) { SESAccountState(document: $0) }
     }

@@ -27,6 +27,7 @@ public final class SESTransport: Transport, QuotaSource {
     private static let jsonFields = [(name: "Content-Type", value: "application/json")]
     static let accountPath = "/v2/email/account"
 
+    /// - Parameter credentials: the source of the credentials that sign the requests.
     public init(
         configuration: SESConfiguration, credentials: any CredentialsProvider, clock: any RelayClock, logger: Logger
     ) {

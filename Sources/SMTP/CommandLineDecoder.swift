@@ -12,6 +12,7 @@ import NIOCore
 /// The owner takes one line at a time and can stop between two lines. STARTTLS needs this: the bytes after its line
 /// must still be in the owner's buffer.
 public struct CommandLineDecoder: Sendable {
+    /// What was found in the stream.
     public enum Result: Hashable, Sendable {
         /// A line without its CRLF.
         case line(ByteBuffer)

@@ -13,6 +13,8 @@ import NIOCore
 /// ``defect``. The message can then be read to its end and refused. So two servers can never disagree about where a
 /// message ends, whatever another server or a mail client treats as a line end.
 public struct DataDecoder: Sendable {
+    /// A violation of the line rules in the content: CR without LF, LF without CR, or NUL (RFC 5321 section 2.3.8 and
+    /// RFC 5322 section 2.3).
     public enum Defect: Hashable, Sendable {
         case bareCarriageReturn, bareLineFeed, null
     }

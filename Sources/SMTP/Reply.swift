@@ -3,7 +3,9 @@ import NIOCore
 /// An enhanced status code (RFC 3463). Its class is the first digit of the reply code, so only subject and detail are
 /// stored.
 public struct EnhancedStatus: Hashable, Sendable {
+    /// The second number of the code (RFC 3463 section 3).
     public var subject: UInt16
+    /// The third number of the code.
     public var detail: UInt16
 
     public init(_ subject: UInt16, _ detail: UInt16) {
@@ -14,9 +16,11 @@ public struct EnhancedStatus: Hashable, Sendable {
 
 /// An SMTP reply (RFC 5321 section 4.2): a code, an enhanced status (RFC 2034) and one or more lines of text.
 public struct Reply: Hashable, Sendable {
+    /// The reply code: three digits (RFC 5321 section 4.2.1).
     public var code: UInt16
     /// Nil where RFC 2034 allows none: in the greeting, in the reply to EHLO and HELO, and in 3xx replies.
     public var status: EnhancedStatus?
+    /// The lines of text, at least one. Each is sent with the code and the status.
     public var lines: [String]
     /// The stable reason word of a refusal. It is written in brackets after the text.
     public var reason: String?

@@ -1,6 +1,8 @@
 /// The user name and password that a client gave. They hold a secret, so the type has no textual description.
 public struct Credentials: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// The user name as received. The relay uses it only to describe a mistake.
     public let userName: [UInt8]
+    /// The password as received. It should be an API key.
     public let password: [UInt8]
 
     public init(userName: [UInt8], password: [UInt8]) {

@@ -15,6 +15,7 @@ public struct Session: Sendable {
         public var hostname: String
         /// The largest message content that is allowed, in octets.
         public var maximumMessageSize: Int
+        /// The largest number of recipients of a message, for the LIMITS extension of EHLO.
         public var maximumRecipients: Int
         /// Whether STARTTLS is offered on a plaintext connection.
         public var offersStartTLS: Bool
@@ -78,9 +79,11 @@ public struct Session: Sendable {
         case closed
     }
 
+    /// The settings of the session.
     public let configuration: Configuration
     private var phase = Phase.commands
     private var transaction = Transaction.none
+    /// Whether the connection is encrypted.
     public private(set) var isSecure: Bool
     private var authentication = Authentication.missing
     /// The name given with EHLO or HELO.
@@ -158,6 +161,7 @@ public struct Session: Sendable {
         self = Session(configuration: configuration, isSecure: true)
     }
 
+    /// The credentials were accepted.
     public mutating func authenticated() -> Action {
         phase = .commands
         authentication = .done
@@ -173,17 +177,20 @@ public struct Session: Sendable {
         return failed(reply)
     }
 
+    /// The sender was accepted.
     public mutating func senderAccepted() -> Action {
         phase = .commands
         transaction = .begun(recipients: 0, refusal: nil)
         return .reply(.senderOK)
     }
 
+    /// The sender was refused with this reply. There is no transaction.
     public mutating func senderRefused(_ reply: Reply) -> Action {
         phase = .commands
         return .reply(reply)
     }
 
+    /// The recipient was accepted.
     public mutating func recipientAccepted() -> Action {
         phase = .commands
         if case .begun(let recipients, _) = transaction {
@@ -192,6 +199,7 @@ public struct Session: Sendable {
         return .reply(.recipientOK)
     }
 
+    /// The recipient was refused with this reply. The transaction continues.
     public mutating func recipientRefused(_ reply: Reply) -> Action {
         phase = .commands
         if case .begun(let recipients, _) = transaction {
@@ -200,6 +208,7 @@ public struct Session: Sendable {
         return .reply(reply)
     }
 
+    /// The content may come.
     public mutating func dataOpened() -> Action {
         phase = .data
         return .receiveData(.startMailInput)
@@ -381,6 +390,7 @@ public struct Session: Sendable {
 extension Reply {
     static func outOfSequence(_ text: String) -> Reply { Reply(503, EnhancedStatus(5, 1), text) }
 
+    /// The reply to a message that is larger than `limit` octets (RFC 1870 section 6).
     public static func messageTooLarge(limit: Int) -> Reply {
         Reply(552, EnhancedStatus(3, 4), "The message is larger than the \(limit) octets allowed here", reason: "size")
     }

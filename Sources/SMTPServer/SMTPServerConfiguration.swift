@@ -8,6 +8,7 @@ public struct SMTPServerConfiguration: Sendable {
     public var hostname: String
     /// The largest message content that is allowed, in octets.
     public var maximumMessageSize: Int
+    /// The largest number of recipients of a message.
     public var maximumRecipients: Int
     /// How long a client may take between two commands.
     public var idleTimeout: Duration
@@ -39,6 +40,7 @@ public struct SMTPServerConfiguration: Sendable {
 
 /// Where the server listens, and how TLS begins there.
 public struct SMTPListener: Hashable, Sendable {
+    /// How TLS begins on a connection.
     public enum Security: Hashable, Sendable {
         /// TLS begins with STARTTLS (RFC 3207).
         case startTLS
@@ -48,7 +50,9 @@ public struct SMTPListener: Hashable, Sendable {
 
     public typealias Place = ListenPlace
 
+    /// The address or the socket.
     public var place: Place
+    /// How TLS begins there.
     public var security: Security
     /// Whether each connection must begin with a PROXY header, which comes before TLS.
     public var takesProxyHeader: Bool

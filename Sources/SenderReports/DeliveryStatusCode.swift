@@ -4,7 +4,9 @@ import RelayCore
 public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
     /// 4: the relay tried as long as the settings allow. 5: the message can never be delivered.
     public let statusClass: UInt16
+    /// The second number of the code (RFC 3463 section 3).
     public let subject: UInt16
+    /// The third number of the code.
     public let detail: UInt16
 
     public var description: String { "\(statusClass).\(subject).\(detail)" }

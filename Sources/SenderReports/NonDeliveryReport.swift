@@ -18,7 +18,9 @@ public struct NonDeliveryReport: Sendable {
     public var hostname: String
     /// The id of the report itself: `<left@right>`.
     public var messageID: String
+    /// The time of the report.
     public var date: Timestamp
+    /// The message that was not delivered.
     public var message: MessageRecord
     /// The recipients that the message did not reach. At least one.
     public var recipients: [UndeliveredRecipient]

@@ -16,6 +16,7 @@ public enum SenderReportEvent: Hashable, Sendable {
 /// The store lists the reports that are due. The transaction that puts a report into the queue also removes it from
 /// that list. So a report that is lost on the way is made again, and none is made twice.
 public final class SenderReporter: Sendable {
+    /// The settings of the reporter.
     public struct Configuration: Hashable, Sendable {
         /// The author of reports. Nil: no reports are sent, and those that wait are given up.
         public var from: AddrSpec?

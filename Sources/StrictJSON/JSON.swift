@@ -68,6 +68,7 @@ public struct JSONString: Hashable, Sendable, CustomStringConvertible, Expressib
 
 /// The members of an object, in the order of the document.
 public struct JSONObject: Hashable, Sendable {
+    /// A name with its value.
     public struct Member: Hashable, Sendable {
         public var name: JSONString
         public var value: JSON

@@ -7,6 +7,7 @@ import RelayCore
 public struct Heartbeats: Sendable {
     /// A part of the relay that must keep running: an event loop, a lane of the worker, the store.
     public struct Part: Hashable, Sendable {
+        /// The name of the part, for the log.
         public var name: String
         /// The time in seconds within which the part must answer.
         public var patience: Double
@@ -19,6 +20,7 @@ public struct Heartbeats: Sendable {
 
     /// A part that has not answered in time.
     public struct Silence: Hashable, Sendable {
+        /// The name of the part.
         public var name: String
         /// The time since the part was asked.
         public var seconds: Double

@@ -4,6 +4,7 @@ import PrometheusMetrics
 ///
 /// No label has values that anyone outside could choose: no key, no address, no client, no domain.
 public enum Catalogue {
+    /// All metrics.
     public static let all: [MetricDescription] =
         faces + admission + delivery + feedback + senderReports + webhooks + state
 

@@ -6,6 +6,7 @@
 
 /// The size and the free space of the file system that contains a file.
 public struct DiskSpace: Hashable, Sendable {
+    /// The size of the file system in octets.
     public var size: UInt64
     /// The free octets for users other than root.
     public var free: UInt64

@@ -7,7 +7,9 @@ import Synchronization
 /// A part that hangs is asked only once, however often the health is requested. So the number of waiting checks is
 /// bounded.
 public final class Health: Sendable {
+    /// A part of the relay, with its check.
     public struct Part: Sendable {
+        /// The name of the part, as it is shown.
         public var name: String
         /// How long an answer may be reused, since a check may be expensive.
         public var freshFor: Duration
@@ -25,7 +27,9 @@ public final class Health: Sendable {
 
     /// The state of a part. It is healthy if there is no problem.
     public struct Finding: Hashable, Sendable {
+        /// The name of the part.
         public var name: String
+        /// What is wrong. Nil when the part is healthy.
         public var problem: String?
 
         public init(name: String, problem: String? = nil) {

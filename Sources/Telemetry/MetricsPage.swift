@@ -12,11 +12,15 @@ import Synchronization
 public final class MetricsPage: Sendable {
     /// The sources of the relay's state.
     public struct Sources: Sendable {
+        /// Counts the queue. Throws when the database can't be read.
         public var queue: @Sendable () async throws -> QueueStatus
         /// The number of webhook calls that wait, and of webhooks that the relay has disabled.
         public var webhooks: @Sendable () async throws -> (waiting: Int, disabled: Int)
+        /// The number of connections that are open.
         public var openConnections: @Sendable () -> Int
+        /// The certificates that clients are shown.
         public var certificates: @Sendable () -> [TLSCertificateInfo]
+        /// The space on the file system of the database. Nil when it can't be determined.
         public var disk: @Sendable () async -> DiskSpace?
 
         public init(

@@ -24,6 +24,7 @@ public final class RelayMetrics: Sendable {
     private let senderReports: SenderReportMetrics
     private let syncSeconds: Recorder
 
+    /// - Parameter version: the relay's version, for the metric `hiveku_relay_build_info`.
     public init(version: String) {
         registry = PrometheusRegistry(Catalogue.all, maximumSeries: RelayMetrics.maximumSeries)
         let connections = ConnectionMetrics(registry)
@@ -38,7 +39,7 @@ public final class RelayMetrics: Sendable {
         registry.gauge(Catalogue.build, [("version", version)]).set(1)
     }
 
-    /// More than there are. The limit catches mistakes and does not depend on growth.
+    /// A number above that of the relay's series. The limit stops a mistake, and leaves room for new metrics.
     static let maximumSeries = 300
 
     public func observe(_ event: SMTPEvent) { smtp.observe(event) }
@@ -50,6 +51,7 @@ public final class RelayMetrics: Sendable {
     public func observe(_ event: FeedbackEvent) { feedback.observe(event) }
     /// Reports that a queue of events is configured.
     public func readsFeedback() { feedback.begins() }
+    /// Records how long a sync of the database took.
     public func synced(seconds: Double) { syncSeconds.record(seconds) }
 }
 

@@ -17,6 +17,7 @@ import ServiceLifecycle
 ///
 /// It runs on event loops of its own, so that it can report when those of the clients hang.
 public struct TelemetryListener: Service {
+    /// Where the listener listens.
     public enum Place: Hashable, Sendable, CustomStringConvertible {
         case address(host: String, port: Int)
         case unix(path: String)
@@ -98,7 +99,9 @@ public struct TelemetryListener: Service {
 
 /// The error when the listener could not be bound.
 public struct TelemetryListenError: Error, CustomStringConvertible {
+    /// The place that could not be bound.
     public var place: TelemetryListener.Place
+    /// The reason, in a few words.
     public var cause: String
 
     public var description: String { "can't listen on \(place) (metrics.listen): \(cause)" }
