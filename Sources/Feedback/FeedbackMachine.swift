@@ -40,8 +40,7 @@ struct FeedbackMachine {
     /// The largest number of concurrent long polls while there is much to take. One is enough for waiting.
     static let mostReceivers = 8
     static let mostDeletions = 4
-    /// The number of messages in memory, from when they are taken until they are deleted. Messages of polls in progress
-    /// are added to it.
+    /// The number of messages in memory, from when they are taken until they are deleted. Polls in progress can bring more.
     static let mostInHand = 200
     /// After this many failures on its own, a message is left in the queue.
     static let mostFailures = 5

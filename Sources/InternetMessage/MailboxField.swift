@@ -188,7 +188,7 @@ private struct MailboxParser {
                 throw refusal(
                     found.isInBrackets
                         ? "has a blank or a line break inside its address"
-                        : "has text beside its address; write Name <user@example.com>")
+                        : "has text next to its address; write Name <user@example.com>")
             }
             throw refusal("has an invalid address: \(error.explanation)")
         }

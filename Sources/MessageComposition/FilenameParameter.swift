@@ -49,7 +49,7 @@ enum FilenameParameter {
         return pieces + [String(decoding: piece, as: UTF8.self)]
     }
 
-    /// Of the attribute-char of RFC 2231 section 7, only the characters that every reader understands as themselves.
+    /// The characters of attribute-char (RFC 2231 section 7) to which no reader gives another meaning.
     private static func isPlain(_ byte: UInt8) -> Bool {
         byte.isAlphanumeric || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
     }

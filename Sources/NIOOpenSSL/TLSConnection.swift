@@ -323,7 +323,7 @@ final class TLSConnection {
                 + "if it is an old device, set tls.compatibility: old-devices)"
         case .oldDevices where !self.context.certificates.contains { $0.keyType == "RSA" }:
             "(the client offered none that fits a certificate here; old devices need a certificate with an RSA key, "
-                + "which can be added beside the present one)"
+                + "which can be added to the present one)"
         case .oldDevices:
             "(the client offered none of those that the relay accepts from old devices; RC4, 3DES, NULL, export "
                 + "suites and MD5 are never accepted)"

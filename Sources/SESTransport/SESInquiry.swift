@@ -186,7 +186,7 @@ enum PathSegment {
 }
 
 extension SESAccountState {
-    /// Returns nil when the JSON is no such document.
+    /// Returns nil when the JSON is not the answer to this question.
     init?(document body: [UInt8]) {
         struct Document: Decodable {
             var ProductionAccessEnabled: Bool?
@@ -204,7 +204,7 @@ extension SESAccountState {
 }
 
 extension SESIdentityState {
-    /// Returns nil when the JSON is no such document.
+    /// Returns nil when the JSON is not the answer to this question.
     init?(document body: [UInt8]) {
         struct Document: Decodable {
             struct MailFrom: Decodable {

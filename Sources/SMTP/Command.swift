@@ -17,7 +17,7 @@ public enum Command: Sendable {
     case verify
     case help
     case quit
-    /// The first line of an HTTP request. The client is no mail client. It may be a browser that was tricked into
+    /// The first line of an HTTP request. The client is not a mail client. It may be a browser that was tricked into
     /// connecting.
     case http
 }

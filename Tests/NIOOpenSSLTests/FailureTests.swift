@@ -87,7 +87,7 @@ import Testing
         #expect(
             error.description
                 == "handshake failed: no cipher suite in common (the client offered none that fits a certificate here; "
-                + "old devices need a certificate with an RSA key, which can be added beside the present one)")
+                + "old devices need a certificate with an RSA key, which can be added to the present one)")
     }
 
     @Test func `A client that takes RSA only, where there is ECDSA only`() throws {
