@@ -1,7 +1,7 @@
 import RelayCore
 
-/// A file in the form of `~/.aws/credentials`: for each profile a section with its name in brackets, and lines `name =
-/// value`.
+/// A file in the form of `~/.aws/credentials`: for each profile a section with its name in brackets, and lines
+/// `name = value`.
 ///
 /// A systemd credential, which is a file that only this service may read, has the same form.
 struct FileCredentials: CredentialsSource {

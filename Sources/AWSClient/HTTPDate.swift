@@ -1,7 +1,7 @@
 import RelayCore
 
-/// The time of a Date field (RFC 9110 section 5.6.7), in the form that senders must write: `Tue, 24 Nov 2026 14:33:17
-/// GMT`.
+/// The time of a Date field (RFC 9110 section 5.6.7), in the form that senders must write:
+/// `Tue, 24 Nov 2026 14:33:17 GMT`.
 package enum HTTPDate {
     package static func parse(_ text: String) -> Timestamp? {
         let parts = text.split(separator: " ", omittingEmptySubsequences: false)

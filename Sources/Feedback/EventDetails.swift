@@ -90,8 +90,8 @@ extension SESEventReader {
             return Told(address: entry["emailAddress"]?.string, diagnostic: said)
         }
 
-        /// Fields of reports begin with the type of their value (RFC 3464 section 2.1.2): `smtp; 550 5.1.1 …`, `dns;
-        /// mx.example`.
+        /// Fields of reports begin with the type of their value (RFC 3464 section 2.1.2): `smtp; 550 5.1.1 …`,
+        /// `dns; mx.example`.
         private static func withoutType(_ text: String) -> String {
             for type in ["smtp;", "dns;", "dsn;"] where text.utf8.count > type.utf8.count {
                 let begins = zip(text.utf8, type.utf8).allSatisfy { $0 | 0x20 == $1 | 0x20 }

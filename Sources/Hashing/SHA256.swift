@@ -71,7 +71,7 @@ public enum HMACSHA256 {
         withOctets(of: key) { key in
             withOctets(of: octets) { octets in
                 [UInt8](unsafeUninitializedCapacity: SHA256.length) { buffer, count in
-                    // OpenSSL treats an empty key as missing, unless its address is not null.
+                    // OpenSSL treats an empty key with a null address as missing.
                     var empty: UInt8 = 0
                     succeed(
                         withUnsafePointer(to: &empty) { empty in
