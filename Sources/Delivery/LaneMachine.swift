@@ -101,7 +101,7 @@ struct LaneMachine {
     private var awaitsQuotaUntil: MonotonicTime
     private var sentSinceQuota = true
     private var nextSlot = 0
-    /// When the first of the outcomes ended that wait to be recorded together. Nil when they need not wait.
+    /// The time of the first outcome that waits to be recorded together with others. Nil when outcomes need not wait.
     private var unsettledSince: MonotonicTime?
     /// The time at which the last plan asked for the next one.
     private var wakesAt: MonotonicTime?

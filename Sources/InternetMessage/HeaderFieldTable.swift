@@ -128,7 +128,7 @@ enum HeaderFieldTable {
     }
 }
 
-/// Those of the fields that may occur once which have been seen. Its bits are ``HeaderFieldTable/Entry/bit``.
+/// The fields that were seen, out of those that may occur once. Its bits are ``HeaderFieldTable/Entry/bit``.
 struct FieldSet {
     private var bits: UInt128 = 0
 

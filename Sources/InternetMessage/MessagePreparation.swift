@@ -188,7 +188,7 @@ public struct MessagePreparation: Sendable {
         }
     }
 
-    /// Writes fields of the message unchanged, and records where those are that are not trace fields.
+    /// Writes fields of the message unchanged, and records the positions of those that are not trace fields.
     private mutating func pass(
         _ fields: Range<Int>, _ trace: [Range<Int>], from start: Int, to output: inout [UInt8]
     ) {

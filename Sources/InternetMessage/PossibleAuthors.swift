@@ -102,7 +102,7 @@ struct PossibleAuthors {
     private static func domain(
         in text: ArraySlice<UInt8>, behind at: Int, depth: Int, strayBracket: Int?
     ) throws(Doubt) -> DomainName? {
-        // What readers find that join all text before the certain end.
+        // The domain for readers that join all text before the certain end.
         var glued: [UInt8] = []
         var runs = 0
         var isUnclear = false
@@ -254,8 +254,8 @@ private struct DecodedField {
         if EncodedWord.find(once[...], from: 0) != nil { throw .encodedWord }
     }
 
-    /// The field as a reader sees it that decodes first. `raw` may differ from the field that was read, but not in its
-    /// words.
+    /// The field as it looks to a reader that decodes first. `raw` may differ from the field that was read, but not in
+    /// its words.
     func text(of raw: ArraySlice<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         var index = raw.startIndex
