@@ -82,7 +82,8 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
             && own.suffix(suffix.count).elementsEqual(suffix)
     }
 
-    /// As people write it, with U-labels (RFC 5891). A label whose U-label would not lead back to it stays as it is.
+    /// The domain as people write it, with U-labels (RFC 5891). If a U-label can't be converted back to the same label,
+    /// that label is left unchanged.
     public var unicodeText: String {
         text.split(separator: ".", omittingEmptySubsequences: false).map { label -> String in
             guard label.hasPrefix("xn--"), let scalars = Punycode.decode(label.utf8.dropFirst(4)) else {

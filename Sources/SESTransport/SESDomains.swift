@@ -5,7 +5,8 @@ import InternetMessage
 import NIOHTTP1
 import RelayCore
 
-/// The identities of the SES account that are domains. Shapes and names of errors as in the model of SES v2 of botocore.
+/// The identities of the SES account that are domains. The formats and the names of errors are those of botocore's
+/// model of SES v2.
 public struct SESDomains: DomainAuthority {
     let transport: SESTransport
 
@@ -13,9 +14,9 @@ public struct SESDomains: DomainAuthority {
 
     static let identitiesPath = "/v2/email/identities"
     static let listPath = "/v2/email/list-identities"
-    /// Identities in an answer to ListEmailIdentities. SES gives no more.
+    /// The largest number of identities in one answer to ListEmailIdentities.
     static let pageSize = 1000
-    /// SES lets an account have 10,000 identities in a region.
+    /// SES allows an account 10,000 identities in a region, which is this number of pages.
     static let mostPages = 10
 
     package func domains(
@@ -23,7 +24,7 @@ public struct SESDomains: DomainAuthority {
     ) async throws(DomainFailure) -> [SendingDomain] {
         var found: [SendingDomain] = []
         var token: String?
-        // SES has an order of its own, so all are read to have them by name.
+        // SES returns identities in its own order. So all of them are read, and then sorted by name.
         for _ in 0..<SESDomains.mostPages {
             let body = try await call(
                 .POST, SESDomains.listPath, IdentityList.Request(NextToken: token, PageSize: SESDomains.pageSize),
@@ -92,13 +93,14 @@ public struct SESDomains: DomainAuthority {
         case "LimitExceededException", "LimitExceeded":
             return .tooMany("the SES account has as many identities as it can have")
         case "NotFoundException": return .notFound
-        case "ConcurrentModificationException": return .unavailable("somebody else changes this domain at the moment")
+        case "ConcurrentModificationException":
+            return .unavailable("another request is changing this domain at the moment")
         case "BadRequestException": return .refused(answer.message.isEmpty ? "no reason given" : answer.message)
         default: break
         }
         switch answer.inquiryFailure {
         case .denied: return .denied(permission: permission)
-        case .throttled: return .unavailable("it takes no more requests just now")
+        case .throttled: return .unavailable("it accepts no more requests at the moment")
         case .credentialsRefused, .noCredentials: return .unavailable("AWS does not accept the relay's credentials")
         case .clockRefused: return .unavailable("AWS refuses the time of the relay's clock")
         case .notFound, .unreachable, .unexpected:
@@ -108,11 +110,11 @@ public struct SESDomains: DomainAuthority {
 }
 
 extension DomainFailure {
-    fileprivate static let unreadable = DomainFailure.unavailable("its answer is not SES's; check ses.endpoint")
+    fileprivate static let unreadable = DomainFailure.unavailable("the answer is not from SES; check ses.endpoint")
 }
 
 extension String {
-    /// Octet by octet, as stores order names.
+    /// Whether the text comes after `other`, compared octet by octet, which is the order of names in stores.
     fileprivate func isBehind(_ other: String) -> Bool { other.utf8.lexicographicallyPrecedes(utf8) }
 }
 
@@ -160,7 +162,7 @@ private struct Identity: Decodable {
 }
 
 extension DomainStatus {
-    /// - Parameter word: of the type VerificationStatus or DkimStatus.
+    /// - Parameter word: a value of the type VerificationStatus or DkimStatus.
     fileprivate init(_ word: String?, isVerified: Bool) {
         switch word {
         case "SUCCESS": self = .verified
@@ -187,7 +189,7 @@ extension SendingDomain {
     fileprivate init(_ name: DomainName, _ identity: Identity, region: String) {
         var dkim: DKIM?
         let attributes = identity.DkimAttributes
-        // With a key of the owner's own SES knows the selector, but not what the record says.
+        // If the owner provides the key, SES knows the selector but not the content of the record.
         if let attributes, attributes.SigningAttributesOrigin != "EXTERNAL" {
             let tokens = (attributes.Tokens ?? []).prefix(SendingDomain.mostTokens)
                 .filter { DomainName(ascii: $0.utf8) != nil }
@@ -201,15 +203,16 @@ extension SendingDomain {
                 identity.VerificationStatus ?? attributes?.Status, isVerified: identity.VerifiedForSendingStatus),
             isSendingEnabled: identity.VerifiedForSendingStatus, dkim: dkim,
             mailFrom: mailFrom.map {
-                // Amazon SES Developer Guide, "Using a custom MAIL FROM domain".
+                // The host is that of the Amazon SES Developer Guide, "Using a custom MAIL FROM domain".
                 MailFrom(domain: $0.text, host: "feedback-smtp.\(region).amazonses.com")
             })
     }
 
-    /// SES gives three.
+    /// The largest number of tokens that are read. SES returns three.
     private static let mostTokens = 10
 
-    /// Where SES names no zone: what the Amazon SES Developer Guide, "Easy DKIM in Amazon SES", has for the regions that SES has long been in.
+    /// The zone when SES names none. It is the zone of SES's older regions in the Amazon SES Developer Guide, "Easy
+    /// DKIM in Amazon SES".
     private static let classicZone = "dkim.amazonses.com"
 
     private static func withoutLastDot(_ text: String) -> String {

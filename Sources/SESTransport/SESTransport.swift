@@ -21,7 +21,7 @@ public final class SESTransport: Transport, QuotaSource {
     private let quotaProblem = Mutex<String?>(nil)
     private let refusedSenders = Mutex(RefusedSenders())
 
-    /// A list of 1,000 identities is the longest answer there is.
+    /// In bytes. The longest answer is a list of 1,000 identities.
     static let answerLimit = 512 * 1024
     static let sendPath = "/v2/email/outbound-emails"
     private static let jsonFields = [(name: "Content-Type", value: "application/json")]
@@ -189,7 +189,7 @@ extension SESTransport {
             time: clock.now())
     }
 
-    /// A call that is no message: its body is small and may be sent again.
+    /// A call that sends no message. Its body is small, and the call may be repeated.
     func call(_ method: HTTPMethod, _ path: String, payload: [UInt8]?, within time: Duration) async -> CallResult {
         let hash = payload.map { SigV4.hash(of: $0) } ?? SESTransport.emptyHash
         return await withCredentials { credentials in

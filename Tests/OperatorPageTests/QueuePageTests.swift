@@ -32,7 +32,7 @@ import Testing
     @Test func eachOfSeveralRelaysIsToldOf() {
         let text = html([lane("gw1", rate: 0), lane("<gw2>", held: "paused")])
         #expect(text.contains("It is held on &lt;gw2&gt;:</strong> paused"))
-        #expect(text.contains("Rate on gw1") && text.contains("sends nothing until the other relays leave it a share"))
+        #expect(text.contains("Rate on gw1") && text.contains("sends nothing until the other relays give it a share"))
         #expect(text.contains("Rate on &lt;gw2&gt;") && !text.contains("<gw2>"))
         #expect(!html([lane("gw1"), lane("gw2")]).contains("It is held"))
     }

@@ -137,15 +137,15 @@ import Testing
         arguments: [
             (.refusal(404, "NotFoundException"), "notFound"),
             (.refusal(403, "AccessDeniedException", "User arn:… is not authorized"), "denied ses:GetEmailIdentity"),
-            (.refusal(429, "TooManyRequestsException"), "unavailable it takes no more requests just now"),
+            (.refusal(429, "TooManyRequestsException"), "unavailable it accepts no more requests at the moment"),
             (.refusal(400, "LimitExceededException"), "tooMany"),
             (.refusal(400, "BadRequestException", "Invalid"), "refused Invalid"),
-            (.refusal(409, "ConcurrentModificationException"), "unavailable somebody else"),
+            (.refusal(409, "ConcurrentModificationException"), "unavailable another request"),
             (.refusal(403, "UnrecognizedClientException"), "unavailable AWS does not accept the relay's credentials"),
             (.refusal(403, "RequestTimeTooSkewed"), "unavailable AWS refuses the time"),
             (.answer(500, [:], "oops"), "unavailable its answer has the HTTP status 500"),
-            (.answer(200, [:], "<html>"), "unavailable its answer is not SES's"),
-            (.answer(200, [:], "{}"), "unavailable its answer is not SES's"), (.cut, "unavailable it "),
+            (.answer(200, [:], "<html>"), "unavailable the answer is not from SES"),
+            (.answer(200, [:], "{}"), "unavailable the answer is not from SES"), (.cut, "unavailable it "),
         ] as [(Reaction, String)])
     func `What keeps SES from answering is told`(_ reaction: Reaction, _ words: String) async throws {
         let (result, _) = try await ask(
