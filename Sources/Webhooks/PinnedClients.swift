@@ -4,13 +4,13 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// HTTP clients each of which connects to one address for one host, and looks nothing up.
+/// HTTP clients, each of which connects to one address for one host and makes no look-up.
 ///
-/// A client keeps its connections for 20 s after the last request, so that a receiver of many events is connected to once. Clients that
-/// nobody uses are kept up to a number.
+/// A client keeps its connections for 20 s after the last request, so that a receiver of many events is connected to
+/// only once. A limited number of unused clients is kept.
 final class PinnedClients: Sendable {
     struct Target: Hashable, Sendable {
-        /// As in the URL: also the name in the certificate.
+        /// The host as in the URL. The certificate must have this name too.
         var host: String
         var address: IPAddress
     }
@@ -32,7 +32,7 @@ final class PinnedClients: Sendable {
     private let kept: Int
     private let state = Mutex(State())
 
-    /// - Parameter kept: clients that nobody uses, at most. Each has a TLS context of its own, of some 2 MB.
+    /// - Parameter kept: the most unused clients. Each has its own TLS context, of about 2 MB.
     init(group: any EventLoopGroup, connectTimeout: Duration, kept: Int = 16) {
         self.group = group
         self.connectTimeout = connectTimeout
@@ -41,7 +41,7 @@ final class PinnedClients: Sendable {
 
     var count: Int { state.withLock { $0.entries.count } }
 
-    /// Runs `body` with the client of `target`; nil after the end.
+    /// Runs `body` with the client of `target`; nil after the shutdown.
     func with<Result>(_ target: Target, _ body: (HTTPClient) async -> Result) async -> Result? {
         guard let client = take(target) else { return nil }
         let result = await body(client)
@@ -61,7 +61,7 @@ final class PinnedClients: Sendable {
         }
     }
 
-    /// Returns a client that is kept no longer.
+    /// Ends a client's use. Returns a client that is no longer kept.
     private func giveBack(_ target: Target) -> HTTPClient? {
         state.withLock { state in
             state.entries[target]?.users -= 1
@@ -81,17 +81,18 @@ final class PinnedClients: Sendable {
         configuration.httpVersion = .http1Only
         configuration.tracing.tracer = nil
         configuration.connectionPool.idleTimeout = .seconds(20)
-        // Webhooks of several keys may lead to one host. How many calls run is limited before it comes to here: none may wait for a
-        // connection that another one's receiver holds, which would count as a failure of its own.
+        // Webhooks of several keys may lead to one host. The number of running calls is limited before this point. No
+        // call may wait for a connection that another webhook's call holds, because the wait would count as its own
+        // failure.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = WebhookMachine.Limits().calls
-        // The schedule of calls is what tries again.
+        // The schedule of calls decides about retries.
         configuration.connectionPool.retryConnectionEstablishment = false
-        // TLS still asks for the name, and verifies it.
+        // TLS still requests this name and verifies it.
         configuration.dnsOverride = [target.host: "\(target.address)"]
         return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     }
 
-    /// Ends the clients that nobody uses, and the others when they are given back.
+    /// Shuts down the unused clients now, and the others when their use ends.
     func shutdown() async {
         let unused = state.withLock { state in
             state.isShutDown = true

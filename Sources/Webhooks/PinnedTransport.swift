@@ -4,10 +4,10 @@ import NIOCore
 import NIOHTTP1
 import RelayCore
 
-/// Posts a call: looks the host up, judges the addresses, and connects to one that was judged.
+/// Posts a call: looks up the host, checks its addresses, and connects to one that was checked.
 ///
-/// Nothing is looked up between the judgement and the connection, so a name that changes its address in between changes nothing. The
-/// certificate must be that of the host's name. Redirects are not followed.
+/// There is no look-up between the check and the connection, so a name that changes its address in between has no
+/// effect. The certificate must be valid for the host's name. Redirects are not followed.
 struct PinnedTransport: WebhookTransport {
     private let resolver: any AddressResolver
     private let clients: PinnedClients
@@ -17,11 +17,11 @@ struct PinnedTransport: WebhookTransport {
     private let agent: String
     private let stopResolver: @Sendable () -> Void
 
-    /// How long a receiver has for its answer, with the look-up and the connection.
+    /// How long a receiver may take to respond, including the look-up and the connection.
     static let limit = Duration.seconds(15)
-    /// How long a connection may take, with TLS. Leaves time for a second address.
+    /// How long a connection may take, including TLS. This leaves time for a second address.
     static let connectTimeout = Duration.seconds(6)
-    /// Addresses of a host that are tried for one call.
+    /// The most addresses of a host that are tried for one call.
     static let mostAddresses = 2
 
     init(
@@ -65,7 +65,8 @@ struct PinnedTransport: WebhookTransport {
             let posted = await clients.with(target) { await post(request, with: $0, within: left) }
             guard let posted else { return .failed("the relay is stopping") }
             result = posted.result
-            // Another address is for a connection that could not be made: a request is never sent twice in one try.
+            // A second address is only for a connection that could not be made: a request is never sent twice in one
+            // attempt.
             if posted.wasSent { break }
         }
         return result
@@ -83,7 +84,7 @@ struct PinnedTransport: WebhookTransport {
         } catch {
             return (.failed("the URL can't be called"), true)
         }
-        // Read again by the client's library: it must find the host that was judged.
+        // The client's library parses the URL again. It must find the host that was checked.
         guard http.host == request.url.hostText || "[\(http.host)]" == request.url.hostText,
             http.port == request.url.port
         else { return (.failed("the URL can't be called"), true) }
@@ -93,7 +94,7 @@ struct PinnedTransport: WebhookTransport {
         defer { deadlines.ended(number) }
         do {
             try await task.get()
-            return (excerpt.result ?? .failed("there was no answer"), true)
+            return (excerpt.result ?? .failed("there was no response"), true)
         } catch {
             return (excerpt.result ?? .failed(reason(error)), excerpt.wasSent || error is TimedOut)
         }

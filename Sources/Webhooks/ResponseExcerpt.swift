@@ -5,11 +5,11 @@ import NIOHTTP1
 import RelayCore
 import Synchronization
 
-/// Reads an answer as far as it is kept, and no further.
+/// Reads a response up to the part that is kept, and no further.
 final class ResponseExcerpt: HTTPClientResponseDelegate {
     typealias Response = Void
 
-    /// The answer goes on behind what is kept of it.
+    /// The response is longer than the part that is kept.
     private struct Enough: Error {}
 
     private struct State {
@@ -21,11 +21,11 @@ final class ResponseExcerpt: HTTPClientResponseDelegate {
 
     private let state = Mutex(State())
 
-    /// Whether anything of the request may have reached the receiver.
+    /// Whether a part of the request may have reached the receiver.
     var wasSent: Bool { state.withLock { $0.wasSent } }
 
-    /// The answer, where its header has come. One whose body is cut off, by its length or by time, counts as well: the receiver has
-    /// decided when it sends its status.
+    /// The result, if the header of the response has arrived. A response whose body is cut off, by length or time,
+    /// counts too: the receiver has decided when it sends its status.
     var result: WebhookResult? {
         state.withLock { state in
             state.status.map {
@@ -34,10 +34,10 @@ final class ResponseExcerpt: HTTPClientResponseDelegate {
         }
     }
 
-    /// UTF-8 of at most ``WebhookAttempt/longestResponse`` octets, without controls.
+    /// UTF-8 of at most ``WebhookAttempt/longestResponse`` octets, without control characters.
     static func text(_ octets: [UInt8]) -> String {
         var text = Words.bounded(String(decoding: octets, as: UTF8.self), WebhookAttempt.longestResponse)
-        // What is no UTF-8 grows when it is decoded.
+        // Octets that are not UTF-8 become longer when they are decoded.
         while text.utf8.count > WebhookAttempt.longestResponse { text.unicodeScalars.removeLast() }
         return text
     }

@@ -22,7 +22,7 @@ final class SystemResolver: AddressResolver {
     }
 
     static let threads = 16
-    /// Of one name; more are left out.
+    /// The most addresses of one name; more are left out.
     static let mostAddresses = 16
 
     func addresses(of name: String, within time: Duration) async -> Answer {
@@ -40,7 +40,7 @@ final class SystemResolver: AddressResolver {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        // Only kinds of address that this machine has itself.
+        // Only kinds of addresses that this machine has itself.
         hints.ai_flags = AI_ADDRCONFIG
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(name, nil, &hints, &list)

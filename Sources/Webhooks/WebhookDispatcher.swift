@@ -3,13 +3,13 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// Calls webhooks: takes calls that are due from the store, posts them, and records what came of it.
+/// Calls webhooks: claims due calls from the store, posts them, and records the results.
 ///
-/// What to do is decided by `WebhookMachine`, a value behind a lock; here it is done.
+/// `WebhookMachine`, a value behind a lock, decides what to do; this class does it.
 public final class WebhookDispatcher: Sendable {
-    /// What happened, for metrics.
+    /// An event for metrics.
     public enum Event: Sendable {
-        /// A try ended, so many seconds after it began.
+        /// An attempt ended this many seconds after it began.
         case attempted(WebhookAttempt.Verdict, seconds: Double)
         /// The relay has disabled a webhook.
         case disabled(WebhookID)
@@ -47,8 +47,8 @@ public final class WebhookDispatcher: Sendable {
     }
 
     /// - Parameters:
-    ///   - version: the relay's, for the field User-Agent.
-    ///   - observe: called on any thread; must be quick.
+    ///   - version: the relay's version, for the field User-Agent.
+    ///   - observe: called on any thread; must return quickly.
     public convenience init(
         store: any WebhookStore, policy: WebhookAddressPolicy, group: any EventLoopGroup, version: String,
         clock: any RelayClock, logger: Logger, observe: @escaping @Sendable (Event) -> Void = { _ in }
@@ -62,12 +62,12 @@ public final class WebhookDispatcher: Sendable {
             policy: policy, clock: clock, logger: logger, observe: observe)
     }
 
-    /// Works until the task is cancelled, then lets the calls under way end, for a few seconds. Once.
+    /// Works until the task is cancelled, then waits a few seconds for running calls to end. Call it once.
     public func run() async {
         await withTaskCancellationHandler {
-            // A task of its own, which is not cancelled: the calls under way, and their record, must outlive the cancellation.
+            // A separate task that is not cancelled: running calls and their records must survive the cancellation.
             await Task {
-                // Where it fails, the time of those that fail counts from before.
+                // If it fails, the failure time of failing webhooks still counts from earlier.
                 try? await store.beginCalling(now: clock.now())
                 await loop()
             }.value
@@ -77,12 +77,13 @@ public final class WebhookDispatcher: Sendable {
         }
     }
 
-    /// Events may have been recorded. Cheap, from any thread; calls that come together count as one.
+    /// Tells the dispatcher that events may have been recorded. Cheap, from any thread. Calls at the same time count as
+    /// one.
     public func wake() {
         if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
     }
 
-    /// Which addresses may be called from now on.
+    /// Sets which addresses may be called from now on.
     public func reconfigure(_ policy: WebhookAddressPolicy) { self.policy.withLock { $0 = policy } }
 
     private func loop() async {
@@ -96,7 +97,8 @@ public final class WebhookDispatcher: Sendable {
                 return machine.plan(at: now)
             }
             if plan.isFinished { break }
-            // Until then further calls of wake() need not come here. What is recorded after it is looked for again.
+            // Until then further calls of wake() need not do anything. Events that are recorded later cause another
+            // look.
             if plan.look { isWoken.store(false, ordering: .releasing) }
             if !plan.settle.isEmpty { Task { await settle(plan.settle) } }
             if let claim = plan.claim { Task { await self.claim(claim) } }
@@ -168,7 +170,7 @@ public final class WebhookDispatcher: Sendable {
             for webhook in disabled {
                 var metadata = WebhookDispatcher.metadata(webhook)
                 metadata["reason"] = "\(webhook.disabledBecause ?? "it has failed for too long")"
-                metadata["remedy"] = "correct the receiver, then: hiveku-relay webhooks enable \(webhook.id)"
+                metadata["remedy"] = "correct the receiver, then run: hiveku-relay webhooks enable \(webhook.id)"
                 logger.error("webhook disabled", metadata: metadata)
                 observe(.disabled(webhook.id))
             }
@@ -187,19 +189,19 @@ public final class WebhookDispatcher: Sendable {
 
     // MARK: Log
 
-    /// When a webhook begins to fail and when it works again; what happens in between is on record with each call.
+    /// Logs when a webhook begins to fail and when it works again. What happens in between is recorded with each call.
     private func tell(_ webhook: Webhook, _ result: WebhookResult, _ attempt: WebhookAttempt, _ change: Bool?) {
         var metadata = WebhookDispatcher.metadata(webhook)
         switch change {
         case true:
             metadata["because"] = "\(result.status.map { "it answered with \($0)" } ?? result.response)"
-            logger.warning("webhook fails, its calls are tried again", metadata: metadata)
+            logger.warning("webhook fails, its calls will be retried", metadata: metadata)
         case false: logger.notice("webhook works again", metadata: metadata)
         case nil: break
         }
     }
 
-    /// Without path and query of the URL, where some services have a secret.
+    /// Without path and query of the URL, which contain a secret for some services.
     private static func metadata(_ webhook: Webhook) -> Logger.Metadata {
         let receiver = (try? WebhookURL(webhook.url))?.origin ?? "unknown"
         return ["webhook": "\(webhook.id)", "key": "\(webhook.key)", "receiver": "\(receiver)"]
@@ -212,6 +214,6 @@ public final class WebhookDispatcher: Sendable {
 
     private func storeWorks() {
         guard storeFailureIsTold.exchange(false, ordering: .acquiringAndReleasing) else { return }
-        logger.notice("webhooks go on, the database can be used again")
+        logger.notice("webhooks continue, the database can be used again")
     }
 }

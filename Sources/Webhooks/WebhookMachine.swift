@@ -1,31 +1,34 @@
 import RelayCore
 
-/// Which calls to take, what their results mean, and what to do next: a value without I/O, clock or task.
+/// Decides which calls to claim, what their results mean, and what to do next. It is a value without I/O, clock or
+/// task.
 ///
-/// Each webhook has room for a few calls at a time, one that fails for one. All that fail share half of the places. So a receiver
-/// that hangs, and any number of them, leaves places for the others; and no more calls are in memory than there are places.
+/// Each webhook has room for a few simultaneous calls, and a failing webhook for one. All failing webhooks together get
+/// half of the places. So any number of receivers that hang leave places for the others, and no more calls are in
+/// memory than there are places.
 struct WebhookMachine: Sendable {
     struct Limits: Sendable, Hashable {
-        /// Calls at a time, with those whose results are not on record yet.
+        /// The most calls at a time, including those whose results are not recorded yet.
         var calls = 64
-        /// Of one webhook.
+        /// The most calls of one webhook.
         var ofWebhook = 4
-        /// Of all webhooks that fail.
+        /// The most calls of all failing webhooks.
         var ofFailing = 32
-        /// A call that was taken is due again after this, unless its result is on record. Longer than a call takes.
+        /// A claimed call is due again after this time unless its result is recorded. It is longer than a call takes.
         var lease = Duration.seconds(30)
-        /// Between two calls of a webhook that fails: 100,000 calls to a port where nobody listens must not keep the machine busy.
+        /// The pause between two calls of a failing webhook: 100,000 calls to a port without a listener must not keep
+        /// the machine busy.
         var failingPause = Duration.seconds(1)
-        /// The longest pause that a receiver can ask for on behalf of its other calls.
+        /// The longest pause that a receiver can request for its other calls.
         var longestPause = Duration.seconds(60)
-        /// Between two looks into the store while nothing tells that calls wait.
+        /// The pause between two looks into the store while there is no sign of waiting calls.
         var look = Duration.seconds(1)
-        /// Between two looks while events arrive.
+        /// The pause between two looks while events arrive.
         var shortestLook = Duration.milliseconds(100)
-        /// Between two tries at a store that fails; doubles up to the second.
+        /// The first pause between two attempts to use a failing store. It doubles up to the second value.
         var storePause = Duration.seconds(1)
         var longestStorePause = Duration.seconds(30)
-        /// How long calls under way are waited for at the end. Those that take longer are due again when their lease ends.
+        /// How long running calls may take at the end. Calls that take longer are due again when their lease ends.
         var stopGrace = Duration.seconds(3)
     }
 
@@ -33,34 +36,34 @@ struct WebhookMachine: Sendable {
         var limit: Int
         var room: [WebhookID: Int]
         var otherwise: Int
-        /// Of all that fail, one of each.
+        /// For all failing webhooks together; each gets one.
         var ofFailing: Int
         var leaseUntil: Timestamp
     }
 
-    /// A call to be made now.
+    /// A call to make now.
     struct Start: Sendable, Hashable {
         var call: WebhookCall
         var webhook: Webhook
     }
 
     struct Plan: Sendable {
-        /// Ask when the next call is due.
+        /// Whether to ask when the next call is due.
         var look = false
         var claim: Claim?
-        /// Results to record.
+        /// The results to record.
         var settle: [WebhookAttempt] = []
-        /// Make the next plan then at the latest; nil: when something happens.
+        /// When to make the next plan at the latest; nil: when an event happens.
         var wakeAt: Timestamp?
         var isFinished = false
     }
 
-    /// What is known of a webhook that has calls under way, or fails.
+    /// What is known about a webhook that has running calls or is failing.
     private struct Standing: Sendable {
         var calls = 0
         var isFailing = false
         var pausedUntil: Timestamp?
-        /// Whether the last claim filled its room, so that more may be due.
+        /// Whether the last claim filled its room, so that more calls may be due.
         var hasMore = false
     }
 
@@ -72,7 +75,7 @@ struct WebhookMachine: Sendable {
     private var isSettling = false
     private var isClaiming = false
     private var isLooking = false
-    /// Whether calls may be due: a claim follows.
+    /// Whether calls may be due, so that a claim is needed.
     private var mayBeDue = true
     private var isWoken = false
     private var lookAt: Timestamp?
@@ -82,14 +85,14 @@ struct WebhookMachine: Sendable {
 
     init(limits: Limits = Limits()) { self.limits = limits }
 
-    /// Calls under way and results that are not on record.
+    /// The number of running calls and of results that are not recorded.
     var occupied: Int { underWay + results.count + settling }
 
-    /// Whether the store has failed at the last try.
+    /// Whether the last attempt to use the store failed.
     var storeFails: Bool { storeRetry != nil }
 
-    /// Whether a moment has come that was set so far ahead at most. One that lies farther ahead was set before the clock was put
-    /// back.
+    /// Whether a moment has come that was set at most this far ahead. A moment that is farther ahead was set before the
+    /// clock was set back.
     private func ready(_ moment: Timestamp?, _ longest: Duration, at now: Timestamp) -> Bool {
         moment.map { $0 <= now || $0 > now + longest } ?? true
     }
@@ -106,7 +109,7 @@ struct WebhookMachine: Sendable {
             isSettling = true
         }
         if let stopsAt {
-            // What can't be recorded now is due again when its lease ends.
+            // Results that can't be recorded now: their calls are due again when their lease ends.
             let isOver = ready(stopsAt, limits.stopGrace, at: now) || (underWay == 0 && !isClaiming)
             plan.isFinished = isOver && !isSettling && (results.isEmpty || storeFails)
             if !isOver { plan.wakeAt = stopsAt }
@@ -128,7 +131,7 @@ struct WebhookMachine: Sendable {
         return plan
     }
 
-    /// Later than `now`: what could be done already waits for something that happens.
+    /// Later than `now`: work that could be done already waits for an event.
     private func nextWake(at now: Timestamp) -> Timestamp? {
         if let storeRetry, !ready(storeRetry.at, limits.longestStorePause, at: now) { return storeRetry.at }
         if isLooking || isClaiming || mayBeDue { return nil }
@@ -136,7 +139,8 @@ struct WebhookMachine: Sendable {
         return look > now ? look : nil
     }
 
-    /// The store knows which webhooks fail. Only those that are called at the moment, or pause, are kept from it.
+    /// The store knows which webhooks are failing. Only webhooks that are being called at the moment, or that pause,
+    /// are excluded here.
     private mutating func claim(at now: Timestamp) -> Claim {
         standings = standings.filter { _, standing in
             standing.calls > 0 || !ready(standing.pausedUntil, limits.longestPause, at: now)
@@ -184,8 +188,8 @@ struct WebhookMachine: Sendable {
         return starts
     }
 
-    /// Returns what goes on record, and whether the webhook's standing has changed: true where it fails from now on, false where it
-    /// works again.
+    /// Returns the result to record, and whether the webhook's state has changed: true if it fails from now on, false
+    /// if it works again.
     mutating func finished(
         _ start: Start, _ result: WebhookResult, startedAt: Timestamp, at now: Timestamp, random: Double
     ) -> (attempt: WebhookAttempt, change: Bool?) {
@@ -206,18 +210,18 @@ struct WebhookMachine: Sendable {
             let asked = result.retryAfter(from: now) ?? now
             standing.pausedUntil = max(now + limits.failingPause, min(asked, now + limits.longestPause))
         }
-        // There is room for more. Where it fails there is a pause first, and the next look finds what is due.
+        // There is room for more. A failing webhook pauses first, and the next look finds its due calls.
         if result.isSuccess, standing.hasMore || wasFailing { mayBeDue = true }
         standings[id] = standing.calls == 0 && !standing.isFailing ? nil : standing
         if standings.count > WebhookMachine.mostStandings { forgetIdle() }
-        // Before it there may have been no place at all.
+        // Before this there may have been no place at all.
         if occupied >= limits.calls { mayBeDue = true }
         return (attempt, wasFailing == standing.isFailing ? nil : standing.isFailing)
     }
 
     private static let mostStandings = 4096
 
-    /// What is forgotten is told again by the store at the next claim.
+    /// The store reports forgotten state again at the next claim.
     private mutating func forgetIdle() { standings = standings.filter { $0.value.calls > 0 } }
 
     mutating func settled(_ disabled: [WebhookID]) {
@@ -253,6 +257,6 @@ struct WebhookMachine: Sendable {
         storeRetry = (now + pause, pause)
     }
 
-    /// Takes no more calls. Those under way have some time to end.
+    /// Stops claiming calls. Running ones have some time to end.
     mutating func stop(at now: Timestamp) { if stopsAt == nil { stopsAt = now + limits.stopGrace } }
 }

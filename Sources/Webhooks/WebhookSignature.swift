@@ -7,18 +7,19 @@ import RelayCore
     import Foundation
 #endif
 
-/// The header fields by which a receiver knows that a request comes from the relay and has not been sent before.
+/// The header fields that show a receiver that a request comes from the relay and is not a replay.
 struct WebhookSignature: Hashable, Sendable {
-    /// Standard Webhooks: the event's id, the same at each try.
+    /// Standard Webhooks: the event's id, which is the same at each attempt.
     let id: String
-    /// Seconds since 1970, of this try.
+    /// The time of this attempt in seconds since 1970.
     let timestamp: Int64
-    /// `v1,` and base64, one for each secret, with blanks between.
+    /// `v1,` and base64, once for each secret, separated by spaces.
     let standard: String
-    /// The vendor's `X-Hiveku-Signature`: hexadecimal HMAC-SHA256 of the body.
+    /// The vendor's `X-Hiveku-Signature`: the HMAC-SHA256 of the body in hexadecimal.
     let hiveku: String
 
-    /// - Parameter secrets: at least one, the newest first. The vendor's field has room for one signature: the newest secret's.
+    /// - Parameter secrets: at least one, the newest first. The vendor's field has room for only one signature, which
+    ///   uses the newest secret.
     init(id: String, body: [UInt8], secrets: [WebhookSecret], at now: Timestamp) {
         self.id = id
         timestamp = now.milliseconds / 1000
@@ -27,7 +28,7 @@ struct WebhookSignature: Hashable, Sendable {
             let code = HMACSHA256.code(for: signed, key: secret.octets)
             return "v1," + Data(code).base64EncodedString()
         }.joined(separator: " ")
-        // The vendor calls what is shown "the secret", so the whole text is the key here.
+        // The vendor calls the text that is shown "the secret", so the whole text is the key here.
         hiveku =
             secrets.first.map { secret in
                 HMACSHA256.code(for: body, key: secret.text.utf8).hexadecimal

@@ -8,7 +8,7 @@ struct WebhookRequest: Sendable, Hashable {
     var body: [UInt8]
 }
 
-/// Makes one try of a call. Returns within its time.
+/// Makes one attempt at a call. Returns within its time.
 protocol WebhookTransport: Sendable {
     func post(_ request: WebhookRequest, policy: WebhookAddressPolicy) async -> WebhookResult
     func shutdown() async
@@ -16,11 +16,11 @@ protocol WebhookTransport: Sendable {
 
 /// Finds the addresses of a host.
 protocol AddressResolver: Sendable {
-    /// In the order in which they are to be tried. Returns within `time`.
+    /// The addresses in the order in which to try them. Returns within `time`.
     func addresses(of name: String, within time: Duration) async -> Result<[IPAddress], ResolverFailure>
 }
 
-/// Why a name has no address; a sentence without its full stop.
+/// Why a name has no address: a sentence without its full stop.
 struct ResolverFailure: Error, Hashable, Sendable {
     var reason: String
 }
