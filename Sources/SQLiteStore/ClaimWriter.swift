@@ -1,15 +1,15 @@
 import GRDB
 import RelayCore
 
-/// Writes what a claim takes: under a lease, and without the recipients that are suppressed.
+/// Writes what a claim takes: deliveries under a lease, without their suppressed recipients.
 struct ClaimWriter {
     private let database: Database
     private let lane: Lane
     private let now: Timestamp
-    /// Nearly always the list is empty, and then nothing is looked up.
+    /// The list is nearly always empty, and then nothing is looked up.
     private let hasAny: Bool
     var events: EventWriter
-    /// Names of spooled bodies that are no longer needed.
+    /// The names of spooled bodies that are no longer needed.
     private(set) var unneeded: [String] = []
 
     init(_ lane: Lane, reports: SenderReports, now: Timestamp, in database: Database) throws {
@@ -20,7 +20,7 @@ struct ClaimWriter {
         events = EventWriter(database, reports: reports, now: now)
     }
 
-    /// Puts deliveries under a lease, without their suppressed recipients, or ends them where no other is left.
+    /// Puts deliveries under a lease without their suppressed recipients, or ends them if no other recipient is left.
     mutating func claim(
         _ candidates: [QueueRow.Candidate], holder: Int64, leaseUntil: Timestamp
     ) throws -> DeliveryClaim {

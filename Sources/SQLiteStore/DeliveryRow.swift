@@ -1,9 +1,9 @@
 import GRDB
 import RelayCore
 
-/// How a ``DeliveryChange`` is written to the table `delivery`: the one place that does.
+/// Writes a ``DeliveryChange`` to the table `delivery`. This is the only place that does.
 enum DeliveryRow {
-    /// A number for each value of the change, so that a condition may go on from ?11.
+    /// One numbered parameter for each value of the change, so that a condition can continue with ?11.
     private static let update = """
         UPDATE delivery SET state = ?1, reason = CASE WHEN ?2 THEN ?3 ELSE reason END,
             next_attempt_at = COALESCE(?4, next_attempt_at), queued_since = COALESCE(?5, queued_since),
@@ -27,7 +27,7 @@ enum DeliveryRow {
 
     private static let updateOne = update + " WHERE id = ?11"
 
-    /// Runs for each attempt.
+    /// Applies a change to one delivery. Runs for each attempt.
     static func apply(_ change: DeliveryChange, to delivery: DeliveryID, in database: Database) throws {
         let statement = try DirectStatement(database, updateOne)
         statement.bind(change.state.rawValue, at: 1)
@@ -50,14 +50,14 @@ enum DeliveryRow {
         try statement.run()
     }
 
-    /// Changes all of these. Returns how many there were.
+    /// Applies a change to all of these deliveries. Returns how many there were.
     static func apply(_ change: DeliveryChange, to deliveries: [Int64], in database: Database) throws -> Int {
         let list = deliveries.map(String.init).joined(separator: ",")
         try database.execute(sql: update + " WHERE id IN (\(list))", arguments: arguments(change))
         return database.changesCount
     }
 
-    /// Changes all of a key's that have one of the states.
+    /// Applies a change to all deliveries of a key that have one of the states.
     static func apply(
         _ change: DeliveryChange, toThoseOf key: KeyID, in states: [DeliveryState], _ database: Database
     ) throws {
@@ -65,7 +65,7 @@ enum DeliveryRow {
             sql: update + " WHERE key = ?11 AND \(isOne(of: states))", arguments: arguments(change) + [key.text])
     }
 
-    /// Puts an attempt on record, if there was one.
+    /// Records an attempt, if there was one.
     static func record(
         _ attempt: DeliveryChange.Attempt?, of delivery: DeliveryID, after attempts: Int, from start: Timestamp,
         to end: Timestamp, in database: Database
@@ -121,7 +121,7 @@ enum DeliveryRow {
 
     static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
 
-    /// A condition. Literals, so that SQLite can use the indexes over one state.
+    /// A condition. It has literals, so that SQLite can use the indexes over one state.
     static func isOne(of states: [DeliveryState]) -> String {
         states.count == 1
             ? "state = '\(states[0].rawValue)'"

@@ -1,10 +1,10 @@
 import GRDB
 import GRDBSQLite
 
-/// A statement that runs for each message: bound and stepped through SQLite's own interface.
+/// A statement that runs for each message. It is bound and stepped through SQLite's own interface.
 ///
-/// GRDB prepares and keeps it; what its arguments cost (an array, a box and a copy for each value) is left out. To be used
-/// within one call of the database's, and on no other thread.
+/// GRDB prepares and keeps it, but GRDB's costs for arguments (an array, a box and a copy for each value) are avoided.
+/// Use it only within one database call, and on no other thread.
 struct DirectStatement {
     private let database: Database
     private let statement: Statement
@@ -15,8 +15,8 @@ struct DirectStatement {
         statement = try database.cachedStatement(sql: sql)
     }
 
-    // Parameters are numbered from 1. Binding fails only for want of memory or for a number that the statement has not; what
-    // was not bound is null, and every column that matters is NOT NULL.
+    // Parameters are numbered from 1. Binding fails only if there is no memory, or for a number that the statement does
+    // not have. A parameter that was not bound is null, and every column that matters is NOT NULL.
 
     func bind(_ value: Int64, at index: CInt) { sqlite3_bind_int64(pointer, index, value) }
 
@@ -42,7 +42,7 @@ struct DirectStatement {
         }
     }
 
-    /// Runs `body` with bytes bound that SQLite reads where they are.
+    /// Runs `body` with bytes bound that SQLite reads in place.
     func binding<T>(borrowed value: [UInt8], at index: CInt, _ body: () throws -> T) rethrows -> T {
         try value.withUnsafeBytes { bytes in
             defer { sqlite3_bind_null(pointer, index) }
@@ -55,25 +55,25 @@ struct DirectStatement {
         }
     }
 
-    /// Runs the statement to its end, as one that gives no rows.
+    /// Runs a statement that returns no rows to its end.
     func run() throws {
         defer { sqlite3_reset(pointer) }
         try step(expecting: SQLITE_DONE)
     }
 
-    /// The first column of the first row as an integer; nil when there is no row.
+    /// The first column of the first row as an integer; nil if there is no row.
     func firstInteger() throws -> Int64? { try first { $0.integer(0) } ?? nil }
 
-    /// The first column of the first row as bytes; nil when there is no row, or a null.
+    /// The first column of the first row as bytes; nil if there is no row, or if it is null.
     func firstBytes() throws -> [UInt8]? { try first { $0.bytes(0) } ?? nil }
 
-    /// What `body` makes of the first row; nil when there is none.
+    /// The result of `body` for the first row; nil if there is none.
     func first<T>(_ body: (DirectRow) throws -> T) throws -> T? {
         defer { sqlite3_reset(pointer) }
         return try next().map(body)
     }
 
-    /// What `body` makes of each row.
+    /// The results of `body` for all rows.
     func rows<T>(_ body: (DirectRow) throws -> T) throws -> [T] {
         defer { sqlite3_reset(pointer) }
         var found: [T] = []
@@ -97,21 +97,21 @@ struct DirectStatement {
         DatabaseError(resultCode: ResultCode(rawValue: code), message: database.lastErrorMessage)
     }
 
-    /// SQLITE_TRANSIENT, a macro that Swift does not see: a destructor with the address -1.
+    /// SQLITE_TRANSIENT, a macro that Swift can't import: a destructor with the address -1.
     private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 }
 
-/// The row that a statement stands on. Columns are numbered from 0: a look-up by name costs more than the value.
+/// The current row of a statement. Columns are numbered from 0: a look-up by name would cost more than the value.
 struct DirectRow {
     fileprivate let statement: OpaquePointer
 
-    /// Nil: a null.
+    /// Nil for a null.
     func integer(_ column: CInt) -> Int64? { isNull(column) ? nil : sqlite3_column_int64(statement, column) }
 
     func real(_ column: CInt) -> Double? { isNull(column) ? nil : sqlite3_column_double(statement, column) }
 
     func text(_ column: CInt) -> String? {
-        // In this order: the conversion decides the count.
+        // In this order, because the conversion determines the count.
         guard let start = sqlite3_column_text(statement, column) else { return nil }
         let count = Int(sqlite3_column_bytes(statement, column))
         return String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
@@ -119,7 +119,7 @@ struct DirectRow {
 
     func bytes(_ column: CInt) -> [UInt8]? {
         if isNull(column) { return nil }
-        // As above.
+        // In this order, as above.
         let start = sqlite3_column_blob(statement, column)
         return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column))))
     }

@@ -1,9 +1,9 @@
 import GRDB
 import RelayCore
 
-/// Writes what becomes of recipients and all that follows from it, within one transaction.
+/// Writes events about recipients and their consequences, within one transaction.
 ///
-/// To be made for one transaction and thrown away with it: it remembers which webhooks there are.
+/// Make it for one transaction and discard it afterwards: it remembers which webhooks exist.
 struct EventWriter {
     private let database: Database
     private let now: Timestamp
@@ -11,7 +11,7 @@ struct EventWriter {
     private var hasWebhooks: Bool?
     private var webhooks: [KeyID: [Webhook]] = [:]
     private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
-    /// Of all keys together.
+    /// The sums over all keys.
     private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
     private var statistics = StatisticsCounter()
     /// New on the list of suppressions.
@@ -23,9 +23,9 @@ struct EventWriter {
         self.now = now
     }
 
-    /// Adds an event, unless it is there already. Returns whether it is new.
+    /// Adds an event unless it exists already. Returns whether it is new.
     ///
-    /// - Parameter recipient: as in the envelope.
+    /// - Parameter recipient: the address as in the envelope.
     mutating func add(
         _ event: RecipientEvent, of recipient: String, _ message: MessageFacts, sesMessageID: String?
     ) throws -> Bool {
@@ -61,7 +61,8 @@ struct EventWriter {
         for recipient in recipients { try follow(event, of: recipient, message, sesMessageID: sesMessageID) }
     }
 
-    /// Whether anybody would hear of what the relay did itself. Nearly always nobody would, and then nothing need be read.
+    /// Whether any webhook or sender is told about the relay's own action. Usually none is, and then nothing needs to
+    /// be read.
     mutating func isHeard(_ event: RecipientEvent) throws -> Bool {
         if event.kind == .failed, reports != .off { return true }
         return try anyWebhooks()
@@ -110,7 +111,7 @@ struct EventWriter {
         return found
     }
 
-    /// Writes the usage of keys, and of days. Call it once, at the end of the transaction.
+    /// Writes the usage of keys and of days. Call it once, at the end of the transaction.
     func writeCounts() throws {
         if !statistics.isEmpty { try StatisticRow.add(statistics, in: database) }
         guard !counts.isEmpty else { return }
@@ -142,11 +143,11 @@ struct EventWriter {
     }
 }
 
-/// The table `event`.
+/// Reads and writes the table `event`.
 enum EventRow {
     static let columns = "kind, at, bounce_type, subtype, diagnostic, server, feedback_id"
 
-    /// Returns whether it was not there.
+    /// Inserts an event. Returns whether it is new.
     static func insert(
         _ event: RecipientEvent, of recipient: String, _ message: MessageID, in database: Database
     ) throws -> Bool {
@@ -182,7 +183,7 @@ enum EventRow {
         statement.bind(event.detail.feedbackID, at: index + 6)
     }
 
-    /// ``columns`` that stand in a row from the column `first` on.
+    /// Reads the ``columns`` of an event from a row, beginning with the column `first`.
     static func event(_ row: DirectRow, from first: CInt) throws -> RecipientEvent {
         guard let kind = row.text(first).flatMap(EventKind.init), let at = timestamp(row.integer(first + 1)) else {
             throw StoreError.corrupt("an event's row can't be read")
@@ -194,7 +195,7 @@ enum EventRow {
                 diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
     }
 
-    /// Recipients of a message that were suppressed.
+    /// The recipients of a message that were suppressed.
     static func suppressed(of message: MessageID, in database: Database) throws -> Set<String> {
         let statement = try DirectStatement(
             database, "SELECT recipient FROM event WHERE message = ? AND kind = '\(EventKind.suppressed.rawValue)'")
@@ -202,7 +203,7 @@ enum EventRow {
         return Set(try statement.rows { $0.text(0) }.compactMap { $0 })
     }
 
-    /// What was told of messages, whose ids `list` names.
+    /// The reported events of messages. `list` contains the messages' ids.
     static func reported(of list: String, in database: Database) throws -> [Int64: [ReportedEvent]] {
         let statement = try DirectStatement(
             database,
@@ -219,7 +220,7 @@ enum EventRow {
 }
 
 extension MessageFacts {
-    /// What is known of a message; nil when there is none.
+    /// What is known about a message; nil if there is none.
     init?(_ message: MessageID, in database: Database) throws {
         let statement = try DirectStatement(
             database, "SELECT key, lane, reverse_path, subject, tags, automatic, template FROM message WHERE id = ?")

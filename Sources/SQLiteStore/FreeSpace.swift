@@ -3,7 +3,7 @@ import Glibc
 import RelayCore
 import Synchronization
 
-/// What is free on a file system, asked for once a second at most.
+/// The free space of a file system, measured at most once a second.
 final class FreeSpace: Sendable {
     private struct Measure {
         var free: Int?
@@ -13,13 +13,13 @@ final class FreeSpace: Sendable {
     private let measure: @Sendable () -> Int?
     private let last = Mutex(Measure())
 
-    /// In seconds.
+    /// The longest age of a value, in seconds.
     static let freshness = 1.0
 
-    /// `measure` may block.
+    /// - Parameter measure: may block.
     init(_ measure: @escaping @Sendable () -> Int?) { self.measure = measure }
 
-    /// Of the file system that a file is on, for who is not root; nil when it can't be told.
+    /// The free space of a file's file system for users other than root; nil if it can't be determined.
     static func octets(at path: String) -> Int? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
@@ -28,7 +28,7 @@ final class FreeSpace: Sendable {
         return isBeyond ? .max : free
     }
 
-    /// In octets, a second old at most. May block.
+    /// The free space in octets, at most a second old. May block.
     func free() -> Int? {
         let now = SystemClock().monotonicNow()
         let known = last.withLock { $0 }
@@ -38,12 +38,12 @@ final class FreeSpace: Sendable {
         return found
     }
 
-    /// As it was known last. Never blocks: what is older than a second is asked for again on `queue`.
+    /// The value that was last known. Never blocks: a value that is older than a second is measured again on `queue`.
     func latest(refreshingOn queue: DispatchQueue) -> Int? {
         let now = SystemClock().monotonicNow()
         let (known, isOld) = last.withLock { last in
             let isOld = now.seconds(since: last.at) >= FreeSpace.freshness
-            // Who comes next need not ask as well.
+            // The next caller need not measure as well.
             if isOld { last.at = now }
             return (last.free, isOld)
         }

@@ -1,10 +1,10 @@
 import GRDB
 import RelayCore
 
-/// The ids of a part of the list of keys, newest first.
+/// The ids of one page of the list of keys, newest first.
 ///
-/// They are found in an index that has the order of the list and all that is asked for, so a part takes no longer for more keys. A text
-/// that is looked for goes through the index as far as it must.
+/// They are found in an index that has the list's order and all columns of the conditions, so the time does not grow
+/// with the number of keys. A search for text goes through the index as far as it must.
 struct KeySearch {
     let sql: String
     let arguments: StatementArguments
@@ -18,7 +18,7 @@ struct KeySearch {
             arguments += ["environment": environment.rawValue]
         }
         if let text = filter.text {
-            // Not LIKE, to which some characters have a meaning.
+            // Not LIKE, in which some characters have a special meaning.
             conditions.append("(instr(lower(name), lower(:text)) > 0 OR instr(lower(id), lower(:text)) = 1)")
             arguments += ["text": text]
         }
@@ -26,7 +26,7 @@ struct KeySearch {
             conditions.append("(created_at, id) < (:createdAt, :id)")
             arguments += ["createdAt": after.createdAt.milliseconds, "id": after.id.text]
         }
-        // INDEXED BY: where the index were of no use, this would be an error and not a long wait.
+        // INDEXED BY: if the index could not be used, this would be an error and not a long wait.
         sql = """
             SELECT id FROM key INDEXED BY key_by_age WHERE \(conditions.joined(separator: " AND "))
             ORDER BY created_at DESC, id DESC LIMIT :limit
@@ -34,7 +34,7 @@ struct KeySearch {
         self.arguments = arguments
     }
 
-    /// Days of the key ?1, of the ?3 days that end with ?2.
+    /// The use of the key ?1 by day, in the ?3 days that end with ?2.
     static let use = """
         SELECT day, emails, deliveries, bounces, hard_bounces, complaints FROM usage
         WHERE key = ?1 AND day > ?2 - ?3 AND day <= ?2

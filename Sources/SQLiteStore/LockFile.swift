@@ -8,16 +8,16 @@ import RelayCore
 
 /// A file beside the database whose octets are locks between processes (open file description locks, see fcntl(2)).
 ///
-/// The octets need not exist. The system lets go of a lock with the process that holds it, however that ends.
+/// The octets need not exist. The system releases a lock when the process that holds it ends, however it ends.
 final class LockFile: Sendable {
     private let path: String
     private let descriptor: CInt
 
-    // Not imported from <fcntl.h>, where they hang on a macro; the same on every Linux.
+    // Not imported from <fcntl.h>, where they depend on a macro. The values are the same on every Linux.
     private static let getLock: CInt = 36
     private static let setLock: CInt = 37
 
-    /// Opens the file of the database at `path`, making it if there is none.
+    /// Opens the lock file of the database at `path`. Creates it if there is none.
     init(beside path: String) throws {
         self.path = path + ".instances"
         descriptor = try OwnedFile.open(self.path)
@@ -25,9 +25,9 @@ final class LockFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Takes a lock; false when another has it: another process, or another `LockFile` of this one.
+    /// Takes a lock. Returns false if another holder has it: another process, or another `LockFile` of this process.
     ///
-    /// - Throws: `StoreError` when files can't be locked here.
+    /// - Throws: `StoreError` if files can't be locked here.
     func take(_ octet: Int) throws -> Bool {
         var lock = LockFile.lock(F_WRLCK, octet..<octet + 1)
         if fcntl(descriptor, LockFile.setLock, &lock) == 0 { return true }
@@ -40,16 +40,16 @@ final class LockFile: Sendable {
         _ = fcntl(descriptor, LockFile.setLock, &lock)
     }
 
-    /// Whether another has one of the locks.
+    /// Whether another holder has one of the locks.
     ///
-    /// - Throws: `StoreError` when the system can't say.
+    /// - Throws: `StoreError` if the system can't say.
     func isAnyTaken(_ octets: Range<Int>) throws -> Bool {
         var lock = LockFile.lock(F_WRLCK, octets)
         guard fcntl(descriptor, LockFile.getLock, &lock) == 0 else { throw refused() }
         return lock.l_type != Int16(F_UNLCK)
     }
 
-    /// Whether the file is still the one at its path.
+    /// Whether the file at its path is still this one.
     var isInPlace: Bool {
         var (own, found) = (stat(), stat())
         return fstat(descriptor, &own) == 0 && stat(path, &found) == 0 && own.st_ino == found.st_ino

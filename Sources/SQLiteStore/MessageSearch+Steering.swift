@@ -2,7 +2,8 @@ import GRDB
 import RelayCore
 
 extension MessageSearch {
-    /// A page of those that are to be steered: in the filter's state exactly, and with their bytes, where these are needed.
+    /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
+    /// if these are needed.
     func steerable(
         _ needsBody: Bool, before: Int64, in database: Database
     ) throws -> (messages: [MessageID], next: Int64?) {

@@ -1,36 +1,37 @@
 import GRDB
 import RelayCore
 
-/// The ids of the messages that a filter asks for, newest first, a page at a time.
+/// The ids of the messages that match a filter, newest first, one page at a time.
 ///
-/// A table of a million messages must not be gone through for the ten that a key asks for. So the search begins in the index that
-/// leaves the fewest: the words, then the deliveries in a state that is rare, then a tag, then the key. Each is in the order of the
-/// ids, or short enough to be sorted. A page is a number of messages that are looked at, however few of them satisfy the filter.
+/// A search for ten messages of a key must not go through a table of a million. So it begins with the index that leaves
+/// the fewest messages: the words, then the deliveries in a rare state, then a tag, then the key. Each index is in the
+/// order of the ids, or its result is small enough to be sorted. A page is a number of messages that are examined,
+/// however few of them match the filter.
 struct MessageSearch {
     struct Page {
         var ids: [Int64]
-        /// How many were looked at.
+        /// How many messages were examined.
         var looked: Int
-        /// Where the next page begins; nil when this is the last one.
+        /// Where the next page begins; nil if this is the last one.
         var next: Int64?
 
         static let none = Page(ids: [], looked: 0, next: nil)
     }
 
-    /// Messages that are looked at in one transaction at most, unless words are looked for.
+    /// The most messages that are examined in one transaction, except in a search for words.
     static let largestPage = 500
 
-    /// Before the first message is found, FTS5 gathers all words with a beginning (`ann*`), which may take a tenth of a second: so each page
-    /// is a large one, of which not much will be left.
+    /// Before it finds the first message, FTS5 collects all words with a given beginning (`ann*`), which may take a
+    /// tenth of a second. So each page is large, although few of its messages may match.
     static let pageOfWords = 2000
 
-    /// Deliveries of all keys in a state that are worth being sorted by message at most.
+    /// The most deliveries of all keys in a state that are sorted by message.
     static let mostSorted = 2000
 
-    /// Finds the messages of a page, and whether each satisfies what SQL can tell. Some of them may be in another state than the filter's: that is
-    /// told from all their deliveries.
+    /// Finds the messages of a page, and whether each one satisfies the conditions that SQL can check. Some may be in a
+    /// different state from the filter's, which only all their deliveries together show.
     let sql: String
-    /// The same where few deliveries of all keys are queued, or sending: it begins with those.
+    /// The same for the case that few deliveries of all keys are queued or being sent: it begins with those.
     let sqlForFew: (count: String, sql: String)?
     private let arguments: StatementArguments
     let filter: MessageFilter
@@ -38,13 +39,14 @@ struct MessageSearch {
     private let pageSize: Int
     private let findsNothing: Bool
 
-    /// - Parameter condition: what a delivery of the message must satisfy besides.
+    /// - Parameter condition: an additional condition that a delivery of the message must satisfy.
     init(_ filter: MessageFilter, now: Timestamp, alsoRequiring condition: String? = nil) {
         self.filter = filter
         self.now = now
         let driver = MessageSearch.driver(filter)
         let conditions = MessageSearch.conditions(filter, driver, condition)
-        // Where more is asked, not all of a page will be left. One more than asked for tells whether there are more.
+        // If there are more conditions, not all messages of a page will match. One message more than requested shows
+        // whether there are more.
         let isExact = conditions.isEmpty && filter.state == nil && filter.status == nil
         pageSize =
             if isExact {
@@ -71,8 +73,8 @@ struct MessageSearch {
         ]
     }
 
-    /// An id is made when the content of a message begins, and the message accepted when it has ended: so much later at most, and
-    /// a day for clocks that were put forward meanwhile.
+    /// An id is made when the content of a message begins, and the message is accepted when it ends. So it is accepted
+    /// at most this much later, which includes a day for clocks that were set forward in between.
     private static let longestReception = Duration.seconds(2 * 86_400)
 
     /// Where the first page begins.
@@ -87,14 +89,14 @@ struct MessageSearch {
             filter.ids == nil
             ? try Row.fetchAll(database.cachedStatement(sql: sql), arguments: arguments)
             : try Row.fetchAll(database, sql: sql, arguments: arguments)
-        // No ORDER BY says that they stay in their order, which SQLite would sort them for.
+        // SQL does not promise that they stay in their order, and with an ORDER BY SQLite would sort them.
         let looked = rows.map { (id: $0[0] as Int64, holds: $0[1] as Bool? ?? false) }.sorted { $0.id > $1.id }
         return Page(
             ids: looked.filter(\.holds).map(\.id), looked: looked.count,
             next: looked.count == pageSize ? looked.last?.id : nil)
     }
 
-    /// What SQL does not tell.
+    /// Checks the conditions that SQL does not check.
     func isSatisfied(by record: MessageRecord) -> Bool {
         if let state = filter.state, record.state != state { return false }
         guard let status = filter.status else { return true }
@@ -110,13 +112,13 @@ struct MessageSearch {
 
     // MARK: SQL
 
-    /// Where a search begins: tables with a column that has the message's id.
+    /// Where a search begins: tables with a column that contains the message's id.
     private struct Driver {
         var source: String
         var id: String
-        /// Conditions, one of which must hold.
+        /// Conditions, at least one of which must be true.
         var alternatives: [String]
-        /// Whether a message is found once.
+        /// Whether each message is found only once.
         var isUnique = false
         var tellsKey = false
         var tellsTag = false
@@ -155,7 +157,7 @@ struct MessageSearch {
             """
     }
 
-    /// What the messages that are looked at must satisfy, beside what the driver tells.
+    /// The conditions on the examined messages that the driver does not cover.
     private static func conditions(_ filter: MessageFilter, _ driver: Driver, _ condition: String?) -> [String] {
         var conditions: [String] = []
         if filter.key != nil, !driver.tellsKey { conditions.append("message.key = :key") }
@@ -202,7 +204,7 @@ struct MessageSearch {
             return driver
         }
         if filter.tag != nil {
-            // Without a key, each key's are looked up.
+            // Without a key, the tag is looked up for each key.
             let key = filter.key == nil ? "IN (SELECT id FROM key)" : "= :key"
             return Driver(
                 source: "tag", id: "tag.message", alternatives: ["tag.key \(key) AND tag.tag = :tag"],
@@ -221,15 +223,15 @@ struct MessageSearch {
         return driver
     }
 
-    /// By state, and key. Nil for states that most messages end in, which the newest ones of the key are soon in, and for those of all
-    /// keys that many messages may be in for a time.
+    /// The driver for a state, and a key. Nil for states that most messages end in, because the newest messages of the
+    /// key soon include one. Also nil for states of all keys that many messages may be in for a time.
     private static func driver(_ state: MessageState, ofKey: Bool) -> Driver? {
         switch state {
         case .sent, .simulated: return nil
         case .failed, .cancelled, .held, .suppressed:
             return .deliveries(["driver.state = '\(state.rawValue)'"], ofKey: ofKey)
         case .partlyFailed:
-            // Of a message in one lane, one part must have failed or been cancelled.
+            // Of a message in one lane, at least one part must have failed or been cancelled.
             let parts = [DeliveryState.failed, .cancelled].map { "driver.state = '\($0.rawValue)'" }
             return .deliveries(parts, ofKey: ofKey)
         case .queued, .sending, .scheduled:
@@ -237,7 +239,8 @@ struct MessageSearch {
         }
     }
 
-    /// For a state of all keys in which there may be few messages, or many, which the newest ones are soon in then.
+    /// The driver for a state of all keys that few messages may be in. If many are, the newest messages soon include
+    /// one.
     private static func driverForFew(_ filter: MessageFilter) -> (count: String, driver: Driver)? {
         guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
             let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
@@ -247,7 +250,7 @@ struct MessageSearch {
         return (count, .deliveries([condition], ofKey: false))
     }
 
-    /// What holds for a delivery that has not ended and whose message is in this state; nil for other states.
+    /// The condition on a delivery that has not ended and whose message is in this state; nil for other states.
     private static func unended(_ state: MessageState) -> String? {
         switch state {
         case .queued, .sending: inIndex(state)
@@ -263,11 +266,11 @@ struct MessageSearch {
         "\(lanes) AND driver.state = '\((state == .sending ? DeliveryState.sending : .queued).rawValue)'"
     }
 
-    /// Both, so that an index that begins with the lane serves.
+    /// Both lanes, so that an index that begins with the lane can be used.
     private static let lanes =
         "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
 
-    /// What must be there for a message to have this state; nil: that can't be told from one delivery.
+    /// The delivery state that a message in this state must have; nil if one delivery can't show it.
     private static func state(neededFor state: MessageState) -> DeliveryState? {
         switch state {
         case .partlyFailed: nil
@@ -277,7 +280,7 @@ struct MessageSearch {
         }
     }
 
-    /// The state in which a message is found whose recipients have this status; nil where it may be in others.
+    /// The state of all messages whose recipients have this status; nil if they may be in several.
     private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
         switch status {
         case .queued: .queued
@@ -289,7 +292,7 @@ struct MessageSearch {
         }
     }
 
-    /// The states that a delivery must have for a recipient's status to follow from it; nil: it follows from events.
+    /// The delivery states from which a recipient's status follows; nil if it follows from events.
     private static func state(neededForStatus status: RecipientStatus) -> [DeliveryState]? {
         switch status {
         case .queued, .scheduled: [.queued]

@@ -2,15 +2,15 @@ import Foundation
 import Glibc
 import RelayCore
 
-/// What the store makes is its owner's alone, and its owner is the relay: who owns the directory.
+/// The store's files belong to their owner alone, and their owner is the relay, which is the owner of the directory.
 ///
-/// Root's commands make files before the relay's first start, or beside it. The relay's user could put a link to any file in their
-/// place, so root gives away nothing but what it has itself just made, and never by name.
+/// Commands of root may create files before the relay's first start, or while it runs. The relay's user could put a
+/// link to any file in their place. So root gives away only files that it has just created itself, and never by name.
 enum OwnedFile {
-    /// Opens the file at `path` for reading and writing, making it if there is none.
+    /// Opens the file at `path` for reading and writing. Creates it if there is none.
     static func open(_ path: String) throws -> CInt {
         if let descriptor = try make(path) { return descriptor }
-        // Not blocking, so that a pipe in the file's place holds nobody up until it is found out.
+        // Non-blocking, so that a pipe in the file's place does not block the process before it is detected.
         let descriptor = try openWhatIsThere(path, O_RDWR | O_NONBLOCK)
         do {
             try check(descriptor, path, is: S_IFREG, "regular file")
@@ -21,7 +21,7 @@ enum OwnedFile {
         return descriptor
     }
 
-    /// Makes the file at `path` and opens it; nil if there is something already.
+    /// Creates and opens the file at `path`; nil if something is there already.
     static func make(_ path: String) throws -> CInt? {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor < 0, errno == EEXIST { return nil }
@@ -30,7 +30,7 @@ enum OwnedFile {
         return descriptor
     }
 
-    /// Makes the directory at `path`, if there is nothing yet.
+    /// Creates the directory at `path` if nothing is there.
     static func makeDirectory(_ path: String) throws {
         guard mkdir(path, 0o700) == 0 else {
             guard errno == EEXIST else { throw refused("make", path) }
@@ -44,8 +44,8 @@ enum OwnedFile {
         Glibc.close(descriptor)
     }
 
-    /// Goes through a link only where root or this process's user made it, and nobody else can put another in its place: people
-    /// move a database or its spool to another disk by a link.
+    /// Follows a link only if root or this process's user made it and no other user can replace it: people use links to
+    /// move a database or its spool to another disk.
     private static func openWhatIsThere(_ path: String, _ flags: CInt) throws -> CInt {
         let descriptor = Glibc.open(path, flags | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor < 0 else { return descriptor }
@@ -67,18 +67,20 @@ enum OwnedFile {
         return followed
     }
 
-    /// What was opened, not what stands at the path by now: of the right kind, and not planted by another user.
+    /// Checks the opened file, not the file that is at the path by now: it must be of the right kind, and not planted
+    /// by another user.
     private static func check(_ descriptor: CInt, _ path: String, is kind: mode_t, _ name: String) throws {
         var (found, directory) = (stat(), stat())
         guard fstat(descriptor, &found) == 0 else { throw refused("look at", path) }
         guard found.st_mode & S_IFMT == kind else {
-            throw StoreError.unavailable("can't open \(path): it is no \(name)")
+            throw StoreError.unavailable("can't open \(path): it is not a \(name)")
         }
         let isDirectorys =
             stat(SQLiteStore.directory(of: path), &directory) == 0 && directory.st_uid == found.st_uid
         guard isDirectorys || found.st_uid == 0 || found.st_uid == geteuid() else {
             throw StoreError.unavailable(
-                "can't open \(path): it belongs to another user (uid \(found.st_uid)) than its directory and the relay")
+                "can't open \(path): it belongs to another user (uid \(found.st_uid)), not to the owner of its directory and the relay"
+            )
         }
     }
 

@@ -4,14 +4,14 @@ import RelayCore
 import Synchronization
 
 extension SQLiteStore: CopyableStore {
-    /// Of those who copy to a database, one at a time. Behind the turn of those who write.
+    /// The lock of processes that copy to a database, one at a time. It comes after the lock of the write turn.
     static let copyLock = WriteTurn.octet + 1
 
     public func holdForCopy() async throws {
         guard let locks else { throw StoreError.unavailable("a database that is only examined can't be copied") }
         let path = pool.path
         try await spool.perform { [self] in
-            // Who has begun to write keeps all others from it. A relay that starts now finds it locked.
+            // A process that has begun to write excludes all others. A relay that starts now finds the database locked.
             var configuration = Configuration()
             configuration.busyMode = .timeout(SQLiteStore.busyTimeout)
             configuration.allowsUnsafeTransactions = true
@@ -27,7 +27,7 @@ extension SQLiteStore: CopyableStore {
         guard copyHold.withLock({ $0 != nil }) else { throw StoreError.unavailable("the SQLite database is not held") }
     }
 
-    private static let inUse = StoreError.unavailable("a relay is at work on the SQLite database; stop it first")
+    private static let inUse = StoreError.unavailable("a relay is using the SQLite database; stop it first")
 
     public func count(of table: CopiedTable) async throws -> Int {
         try await read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table.rawValue)") ?? 0 }
@@ -130,12 +130,12 @@ extension SQLiteStore: CopyableStore {
         }
     }
 
-    /// Larger bodies become files, in octets.
+    /// Larger bodies become files. In octets.
     private static let copiedInline = 128 << 10
 
     private func copy(_ body: any StoredBody, of message: MessageID) async throws -> SpooledBody {
         let name = message.description
-        // What an earlier copy left unfinished.
+        // The rest of an earlier copy.
         spool.removeNow([name])
         let file = try await spool.make(name)
         var offset = 0
@@ -151,9 +151,9 @@ extension SQLiteStore: CopyableStore {
     public func beginCopy(of repeatKey: [CopiedValue]) async throws {
         guard let locks, try !locks.isAnyTaken(InstanceLock.numbers) else { throw SQLiteStore.inUse }
         guard try locks.take(SQLiteStore.copyLock) else {
-            throw StoreError.unavailable("another copy to the SQLite database is under way")
+            throw StoreError.unavailable("another copy to the SQLite database is in progress")
         }
-        // The other copy may have ended meanwhile, and the database be in use under its name.
+        // The other copy may have ended in the meantime, and the database may be in use under its final name.
         guard locks.isInPlace else {
             throw StoreError.unavailable("another copy to the SQLite database has just ended")
         }
@@ -166,7 +166,7 @@ extension SQLiteStore: CopyableStore {
             }
             guard isEmpty || isSame else {
                 throw StoreError.unavailable(
-                    "the SQLite database to copy to holds something else already; name a file that is not there")
+                    "the SQLite database to copy to already contains other data; name a file that does not exist")
             }
             try database.execute(
                 sql: "UPDATE repeat_key SET bytes = ?, former_until = ?",
@@ -176,7 +176,7 @@ extension SQLiteStore: CopyableStore {
 
     public func finishCopy() async throws {
         try await write { database in
-            // What was under way is taken up by the next relay.
+            // The next relay takes up deliveries that were being sent.
             try database.execute(
                 sql: """
                     UPDATE delivery SET lease_until = 0, holder = 0 WHERE state = 'sending';
@@ -189,9 +189,9 @@ extension SQLiteStore: CopyableStore {
 }
 
 extension SQLiteStore {
-    /// Brings all that is in the log into the database, and empties the log. Blocks.
+    /// Moves the whole log into the database, and empties the log. Blocks.
     ///
-    /// - Throws: `StoreError` while another process reads or writes.
+    /// - Throws: `StoreError` if another process is reading or writing.
     func emptyLog() throws {
         do {
             try pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
@@ -205,7 +205,7 @@ extension CopiedTable {
     /// The columns of the key, separated by commas.
     fileprivate var keyNames: String { columns.prefix(keyLength).map(\.name).joined(separator: ", ") }
 
-    /// Compares a row's key with one that is given.
+    /// Compares a row's key with a given one.
     fileprivate func condition(_ comparison: String, _ count: Int) -> String {
         "(\(keyNames)) \(comparison) (\(Array(repeating: "?", count: count).joined(separator: ", ")))"
     }
@@ -218,7 +218,7 @@ extension CopiedValue {
         case (.int64(let number), .real): self = .real(Double(number))
         case (.int64(let number), _): self = .integer(number)
         case (.double(let number), _): self = .real(number)
-        // SQLite takes text for octets, and octets for text.
+        // SQLite treats text as octets, and octets as text.
         case (.string(let text), .octets): self = .octets(Array(text.utf8))
         case (.string(let text), _): self = .text(text)
         case (.blob(let data), .text): self = .text(String(decoding: data, as: UTF8.self))

@@ -3,19 +3,20 @@ import RelayCore
 
 extension SQLiteStore: RelayStore {}
 
-/// What an operator's tool wants to know of the database itself.
+/// What an operator's tool needs to know about the database itself.
 extension SQLiteStore {
-    /// The version of the tables that this relay works with.
+    /// The version of the tables that this relay uses.
     public static var knownSchemaVersion: Int { Schema.version }
 
-    /// The version of the tables as they are.
+    /// The version of the current tables.
     public func schemaVersion() async throws -> Int {
         try await read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
     }
 
-    /// What SQLite finds wrong with the file, at most ten faults; none if all is well.
+    /// The faults that SQLite finds in the file, at most ten; empty if the file is sound.
     ///
-    /// Reads the whole database. When the task is cancelled, all that this store is doing is broken off, and this throws.
+    /// Reads the whole database. If the task is cancelled, everything that this store is doing is interrupted, and this
+    /// function throws.
     public func faults() async throws -> [String] {
         try await withTaskCancellationHandler {
             try Task.checkCancellation()
@@ -26,7 +27,8 @@ extension SQLiteStore {
         }
     }
 
-    /// The envelope senders of a key's newest messages, each once, the latest first; the null reverse-path is left out.
+    /// The envelope senders of a key's newest messages. Each occurs once, the latest first. The null reverse-path is
+    /// left out.
     public func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String] {
         let senders = try await read { database in
             try String.fetchAll(

@@ -23,7 +23,7 @@ extension SQLiteStore: FeedbackStore {
     }
 
     public func matchWaiting(now: Timestamp) async throws -> FeedbackOutcome? {
-        // Looked at first without a lock: it is asked every second.
+        // First checked without a lock, because this runs every second.
         let hasAny = try await read { database in
             try Bool.fetchOne(
                 database.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM waiting_event)")) ?? false
@@ -79,7 +79,7 @@ extension SQLiteStore: FeedbackStore {
             (
                 timestamp(
                     try Int64.fetchOne(database, sql: "SELECT last_report_at FROM feedback_status WHERE id = 1")),
-                // From the newest on: the first that is live is nearly always the first of all.
+                // From the newest on: the first one is nearly always live.
                 timestamp(
                     try Int64.fetchOne(
                         database,
@@ -92,11 +92,11 @@ extension SQLiteStore: FeedbackStore {
     }
 }
 
-/// Where the look through the older of the reports that wait goes on.
+/// Where the check of the older waiting reports continues.
 final class WaitingCursor: Sendable {
     private let place = Mutex<Int64>(0)
 
-    /// The next piece of `piece` numbers; behind `end` it begins again at the first that there can be.
+    /// The next range of `piece` numbers. After `end` it begins again with the lowest possible number.
     func next(piece: Int64, below end: Int64) -> Int64 {
         place.withLock { place in
             let first = max(0, end - Int64(Feedback.mostWaiting))
@@ -122,7 +122,7 @@ private struct FeedbackMatcher {
             """)
     }
 
-    /// Returns false where no message is known.
+    /// Returns false if the message is not known.
     func record(
         _ report: FeedbackReport, _ outcome: inout FeedbackOutcome, _ writer: inout EventWriter
     ) throws -> Bool {
@@ -145,7 +145,7 @@ private struct FeedbackMatcher {
     }
 }
 
-/// The table `waiting_event`.
+/// Reads and writes the table `waiting_event`.
 private enum WaitingRow {
     static func insert(_ report: FeedbackReport, now: Timestamp, in database: Database) throws {
         let statement = try DirectStatement(
@@ -163,7 +163,7 @@ private enum WaitingRow {
         try statement.run()
     }
 
-    /// Rows are numbered in the order in which they came, so the span of the numbers bounds how many there are.
+    /// Rows are numbered in the order in which they arrived, so the span of the numbers limits how many there are.
     static func bound(in database: Database) throws -> Int {
         try database.cachedStatement(
             sql: "DELETE FROM waiting_event WHERE id <= (SELECT MAX(id) FROM waiting_event) - ?"
@@ -171,8 +171,8 @@ private enum WaitingRow {
         return database.changesCount
     }
 
-    /// Those whose message is known by now, among the newest and a piece of the others: an account may have other senders, whose
-    /// reports all wait for nothing.
+    /// The reports whose message is known by now, among the newest and one range of the older ones. An account may have
+    /// other senders, whose reports wait in vain.
     static func matched(
         _ cursor: WaitingCursor, in database: Database
     ) throws -> [(id: Int64, report: FeedbackReport)] {

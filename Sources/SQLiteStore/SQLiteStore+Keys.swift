@@ -24,7 +24,7 @@ extension SQLiteStore: KeyStore {
     }
 
     public func storedKey(_ id: KeyID, completion: @escaping @Sendable (Result<StoredKey?, any Error>) -> Void) {
-        // One statement is a snapshot of its own and needs no transaction around it.
+        // A single statement has its own snapshot and needs no transaction.
         lookUps.asyncUnsafeRead { database in
             completion(
                 Result {
@@ -77,7 +77,8 @@ extension SQLiteStore: KeyStore {
 
     public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {
         try await write { database in
-            // Read here, so that of two who change the key at a time neither undoes what the other did.
+            // The key is read here, so that two processes that change it at the same time do not undo each other's
+            // changes.
             guard var key = try KeyRow.storedKey(id, in: database)?.key else { throw StoreError.noSuchKey(id) }
             change(&key)
             try database.cachedStatement(
@@ -109,11 +110,13 @@ extension SQLiteStore: KeyStore {
                 sql: "UPDATE key SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?",
                 arguments: [now.milliseconds, id.text])
             guard database.changesCount == 1 else { throw StoreError.noSuchKey(id) }
-            // What is under way ends as it ends; should it come back, it is treated as what is queued now.
+            // A delivery that is being sent is not interrupted. If it returns to the queue, it is treated like the
+            // queued ones now.
             try database.execute(
                 sql: "UPDATE delivery SET on_return = ? WHERE key = ? AND state = 'sending'",
                 arguments: [queued == .deliver ? nil : queued.rawValue, id.text])
-            // No webhook hears of what is dropped so: the key's own hear nothing any more, and to others it would be a flood.
+            // No webhook is told about deliveries that are dropped here: the key's own webhooks receive nothing any
+            // more, and for others it would be a flood.
             if let change = DeliveryChange(revoked: queued, at: now) {
                 try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, database)
             }
@@ -147,7 +150,7 @@ extension SQLiteStore: KeyStore {
 
     public func changeCounter() async throws -> Int64 {
         try await withCheckedThrowingContinuation { continuation in
-            // On the writing connection, which does not count its own changes.
+            // On the writing connection, because that does not count its own changes.
             pool.asyncWriteWithoutTransaction { database in
                 continuation.resume(
                     with: Result { try Int64.fetchOne(database, sql: "PRAGMA data_version") ?? 0 }
@@ -157,14 +160,14 @@ extension SQLiteStore: KeyStore {
     }
 }
 
-/// A row of the table `key`, to and from the domain's type.
+/// Converts between a row of the table `key` and the domain's type.
 enum KeyRow {
     static let columns = """
         id, name, environment, scopes, per_second, burst, per_day, domains, networks, detects_repeats, created_at, expires_at,
         revoked_at, webhooks_for_all
         """
 
-    /// Of the columns that stand behind these in a query.
+    /// The number of the first column after these in a query.
     private static let next: CInt = 14
 
     private static let secrets = "digest, previous_digest, previous_until"
@@ -191,7 +194,7 @@ enum KeyRow {
             limits: SendingLimits(
                 perSecond: perSecond, burst: row.integer(5).map(Int.init), perDay: row.integer(6).map(Int.init)),
             domains: words(domains).map(DomainPattern.init(normalised:)),
-            // A network that can't be read must not open the key to all: the row is refused.
+            // A network that can't be read must not open the key to all clients: the row is refused.
             networks: try words(networks).map { text in
                 do {
                     return try NetworkBlock(text)
@@ -215,7 +218,7 @@ enum KeyRow {
 
     private static func storedKey(_ row: DirectRow) throws -> StoredKey {
         guard let digest = row.bytes(next).flatMap(KeyDigest.init(bytes:)) else {
-            throw StoreError.corrupt("a key's digest has not 32 bytes")
+            throw StoreError.corrupt("a key's digest does not have 32 bytes")
         }
         var previous: (digest: KeyDigest, until: Timestamp)?
         if let digest = row.bytes(next + 1).flatMap(KeyDigest.init(bytes:)),
@@ -226,7 +229,7 @@ enum KeyRow {
         return StoredKey(key: try key(row), digest: digest, previous: previous)
     }
 
-    /// `statement` is ``lookUpWithEmailsToday``.
+    /// - Parameter statement: ``lookUpWithEmailsToday``.
     static func withEmailsToday(
         _ id: KeyID, _ now: Timestamp, _ statement: DirectStatement
     ) throws -> KeyStanding? {
@@ -237,7 +240,7 @@ enum KeyRow {
         }
     }
 
-    /// Keys with their usage, by creation. `id` is the condition's ?2, where it has one.
+    /// Keys with their usage, in the order of their creation. If the condition has a parameter ?2, `id` is its value.
     static func records(
         _ database: Database, where condition: String, _ id: String? = nil, now: Timestamp
     ) throws -> [KeyRecord] {
@@ -256,7 +259,7 @@ enum KeyRow {
         if let id { statement.bind(id, at: 2) }
         return try statement.rows { row in
             func count(_ column: CInt) -> Int { Int(row.integer(next + column) ?? 0) }
-            // It authenticates, and sends on.
+            // The last use is the later one of authenticating and sending.
             let uses = [row.integer(next + 2), row.integer(next + 3)].compactMap(timestamp)
             return KeyRecord(
                 key: try key(row),

@@ -17,7 +17,7 @@ extension SQLiteStore: OperatorSessionStore {
     public func beginSession(
         _ session: OperatorDigest, until: Timestamp, redeeming login: OperatorDigest, now: Timestamp
     ) async throws -> Bool {
-        // Looked at first: who makes links up must not hold up those who write.
+        // First checked without a write: a visitor who guesses links must not delay the writers.
         let isThere = try await read { database in
             try Bool.fetchOne(
                 database.cachedStatement(

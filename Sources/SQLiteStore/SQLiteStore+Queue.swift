@@ -3,7 +3,8 @@ import GRDB
 import RelayCore
 import Synchronization
 
-/// The key that was served last in each lane: where the next claim goes on, when there are more keys than it can serve.
+/// The key that was served last in each lane. The next claim continues after it if there are more keys than one claim
+/// can serve.
 final class ClaimCursor: Sendable {
     private let last = Mutex<[Lane: String]>([:])
 
@@ -19,12 +20,12 @@ extension SQLiteStore: DeliveryQueue {
         let holder = instance
         let cursor = claimCursor
         let senderReports = senderReports
-        // Looked at first without a lock: an idle lane is asked every second.
+        // First checked without a lock, because an idle lane checks every second.
         guard try await nextDue(lane: lane).map({ $0 <= now }) ?? false else { return DeliveryClaim([]) }
         let (claim, unneeded) = try await write { database in
             var claim = DeliveryClaim([])
             var writer = try ClaimWriter(lane, reports: senderReports, now: now, in: database)
-            // A list that holds back all that is due must not keep what comes behind it waiting.
+            // A suppression list that withholds everything that is due must not delay the deliveries after it.
             for _ in 0..<QueueRow.roundsOfClaim where claim.deliveries.count < limit {
                 let room = limit - claim.deliveries.count
                 let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: room, now: now, in: database)
@@ -32,7 +33,7 @@ extension SQLiteStore: DeliveryQueue {
                 let candidates = QueueRow.upTo(
                     recipients - counted, try QueueRow.inTurn(keys, lane: lane, limit: room, now: now, in: database))
                 let kept = try writer.claim(candidates, holder: holder, leaseUntil: leaseUntil)
-                // The next claim goes on behind who came last, also in the middle of a round.
+                // The next claim continues after the last key, even in the middle of a round.
                 if let last = candidates.last { cursor.served(last.delivery.key.text, in: lane) }
                 claim.deliveries += kept.deliveries
                 claim.suppressed += kept.suppressed
@@ -63,7 +64,7 @@ extension SQLiteStore: DeliveryQueue {
         let senderReports = senderReports
         let unneeded = try await write { database in
             var unneeded: [String] = []
-            // The batch's last outcome is the latest.
+            // The last outcome of the batch is the latest.
             let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
             var writer = EventWriter(database, reports: senderReports, now: now)
             for settlement in batch {
@@ -98,7 +99,8 @@ extension SQLiteStore: DeliveryQueue {
         }
     }
 
-    /// Puts back what `holders`, who are gone, had under way, and where a condition, over ?1 as now, is true.
+    /// Returns deliveries to the queue that `holders`, which are gone, were sending, or for which a condition is true;
+    /// ?1 is the current time.
     static func reclaim(
         _ holders: [Int64], orWhere other: String = "lease_until < ?1", in database: Database, now: Timestamp
     ) throws -> Int {
@@ -192,22 +194,22 @@ extension SQLiteStore: DeliveryQueue {
 }
 
 extension Lane {
-    /// As it stands in a statement over deliveries.
+    /// The lane as it is written in a statement over deliveries.
     ///
-    /// Never a parameter: a partial index has the lane in its condition, and where a parameter stands for it SQLite prepares the statement
-    /// again whenever that is bound, since another value could make the index fit.
+    /// It is never a parameter: a partial index has the lane in its condition. With a parameter SQLite would prepare
+    /// the statement again at each binding, because another value could make the index usable.
     var literal: String { "'\(rawValue)'" }
 }
 
-/// What a lane's worker asks for all the time.
+/// The statements that a lane's worker runs all the time.
 struct QueueStatements: Sendable {
-    /// When the first delivery is due. Steps from key to key through the index, however many deliveries each has.
+    /// When the first delivery is due. Goes from key to key in the index, however many deliveries each key has.
     let nextDue: String
-    /// The key behind ?1 that has queued deliveries.
+    /// The next key after ?1 that has queued deliveries.
     let nextKey: String
     /// Whether key ?1 has a delivery that is due at ?2.
     let isDue: String
-    /// Deliveries of key ?1 that are due at ?2, the oldest first: ?3 of them behind ?4 others.
+    /// Deliveries of key ?1 that are due at ?2, oldest first: ?3 of them, after skipping ?4.
     let inTurn: String
 
     private static let live = QueueStatements(.live)
@@ -245,16 +247,17 @@ struct QueueStatements: Sendable {
 }
 
 extension DirectStatement {
-    /// The answer of ``QueueStatements/nextKey``.
+    /// The result of ``QueueStatements/nextKey``.
     fileprivate func key(after other: String) throws -> String? {
         bind(other, at: 1)
         return try first { $0.text(0) } ?? nil
     }
 }
 
-/// The table `delivery` as the worker uses it.
+/// Reads and writes the table `delivery` for the worker.
 enum QueueRow {
-    /// All keys with queued deliveries, in their order: found by stepping through the index, however many they have.
+    /// All keys with queued deliveries, in order. Goes from key to key in the index, however many deliveries each key
+    /// has.
     static func keys(_ lane: Lane, in database: Database) throws -> [String] {
         let next = try DirectStatement(database, QueueStatements.of(lane).nextKey)
         var found: [String] = []
@@ -262,7 +265,7 @@ enum QueueRow {
         return found
     }
 
-    /// Keys with due deliveries, at most `limit`: those behind `cursor` first, then from the beginning.
+    /// At most `limit` keys with due deliveries: those after `cursor` first, then from the beginning.
     static func dueKeys(
         _ lane: Lane, after cursor: String, limit: Int, now: Timestamp, in database: Database
     ) throws -> [String] {
@@ -287,12 +290,13 @@ enum QueueRow {
         return found
     }
 
-    /// Those that may be reclaimed. In the other lanes of this process leases may be about to be extended.
+    /// The condition on deliveries that may be reclaimed. In the other lanes of this process, leases may be about to be
+    /// extended.
     static func hasExpired(_ lane: Lane, own: Int64) -> String {
         "(lease_until < ?1 AND (holder <> \(own) OR lane = \(lane.literal)))"
     }
 
-    /// The first of `deliveries`, until they have so many recipients.
+    /// The first of `candidates`, until they have this many recipients.
     static func upTo(_ recipients: Int, _ candidates: [Candidate]) -> [Candidate] {
         var counted = 0
         return Array(
@@ -311,7 +315,8 @@ enum QueueRow {
         var queues = Array(repeating: [Candidate](), count: keys.count)
         var open = Array(keys.indices)
         var rest = limit
-        // First everybody's even share; what some leave is shared evenly by those who have more, until nothing is left.
+        // First each key gets an equal share. What some keys do not use is divided equally among the others, until
+        // nothing is left.
         while rest > 0, !open.isEmpty {
             let share = max(1, rest / open.count)
             open = try open.filter { index in
@@ -336,12 +341,12 @@ enum QueueRow {
         return taken
     }
 
-    /// A delivery that is due, and how many of its recipients were suppressed before.
+    /// A due delivery, and how many of its recipients were suppressed before.
     struct Candidate {
         var delivery: ClaimedDelivery
         var suppressed: Int
 
-        /// Of ``QueueStatements/inTurn``.
+        /// Reads a row of ``QueueStatements/inTurn``.
         fileprivate init(row: DirectRow, _ lane: Lane) throws {
             guard let id = row.integer(0), let message = row.integer(1).flatMap(MessageID.init(rawValue:)),
                 let key = row.text(2).flatMap(KeyID.init), let recipients = row.text(3), let attempts = row.integer(4),
@@ -357,11 +362,11 @@ enum QueueRow {
         }
     }
 
-    /// How often a claim looks for more where some of what it found had ended by being suppressed.
+    /// How often a claim searches again because some of the deliveries that it found ended as suppressed.
     static let roundsOfClaim = 8
 
-    /// Most messages are small, and to read one with its claim costs a tenth of a call of its own. Larger ones would make the
-    /// claim long, and what is claimed is held in memory.
+    /// Most messages are small, and reading one with its claim costs a tenth of a separate call. Larger ones would make
+    /// the claim long, and claimed messages are held in memory.
     static func addSmallBodies(to deliveries: inout [ClaimedDelivery], in database: Database) throws {
         let statement = try DirectStatement(database, "SELECT bytes FROM body WHERE message = ?")
         for index in deliveries.indices where deliveries[index].size <= largestBodyClaimed {
@@ -370,10 +375,10 @@ enum QueueRow {
         }
     }
 
-    /// In octets.
+    /// The largest body that is read with a claim, in octets.
     private static let largestBodyClaimed = 16 * 1024
 
-    /// Records an attempt's end. Returns the name of a spooled body that is no longer needed.
+    /// Records the end of an attempt. Returns the name of a spooled body that is no longer needed.
     static func settle(
         _ settlement: Settlement, holder: Int64, _ events: inout EventWriter, in database: Database
     ) throws -> String? {
@@ -403,8 +408,8 @@ enum QueueRow {
         return change.state == .sent ? try dropBody(of: message, in: database) : nil
     }
 
-    /// The bytes of a message go as soon as all of it is sent, or suppressed, and no report to its sender is to quote them. Returns the
-    /// name of a spooled body.
+    /// Deletes the bytes of a message when all of it is sent or suppressed and no report to its sender will quote them.
+    /// Returns the name of a spooled body.
     static func dropBody(of message: Int64, in database: Database) throws -> String? {
         let rest = try DirectStatement(
             database,

@@ -4,11 +4,11 @@ import GRDB
 import RelayCore
 import Synchronization
 
-/// The last fingerprint that was looked at on the way through those that may be forgotten.
+/// The fingerprint that was examined last in the search for those that may be forgotten.
 final class ForgetCursor: Sendable {
     private let last = Mutex(beginning)
 
-    /// Before and behind all fingerprints, which have 16 octets.
+    /// A value before all fingerprints, which have 16 octets.
     static let beginning = Data([0])
     static let end = Data(repeating: 0xFF, count: 17)
 
@@ -27,18 +27,19 @@ extension SQLiteStore: MessageRecords {
         _ filter: MessageFilter, lookingAt most: Int, now: Timestamp
     ) async throws -> MessagePage {
         let search = MessageSearch(filter, now: now)
-        // glibc would keep it for a next time that may never come.
+        // Otherwise glibc keeps the memory for a next time that may never come.
         defer { if MessageWords.needsMuchMemory(filter.words) { cmemory_give_back() } }
         var found: [MessageRecord] = []
         var looked = 0
         var before: Int64? = search.start
         while let place = before, found.count < filter.limit {
-            // A page is a transaction of its own: one for all would keep the database's log from being shortened.
+            // Each page has its own transaction: a single one for all would keep the database's log from being
+            // shortened.
             let wanted = filter.limit - found.count
             let (records, page) = try await read { database in
                 let page = try search.page(before: place, in: database)
                 var records: [MessageRecord] = []
-                // Of a large page few may be wanted.
+                // Few messages of a large page may match.
                 for start in stride(from: 0, to: page.ids.count, by: SQLiteStore.recordsAtATime)
                 where records.count <= wanted {
                     let ids = Array(page.ids[start..<min(start + SQLiteStore.recordsAtATime, page.ids.count)])
@@ -119,7 +120,7 @@ extension SQLiteStore: MessageRecords {
             var messages = Set<Int64>()
             var isMore = false
             for cutoff in cutoffs {
-                // A message goes as a whole, when the last of its deliveries may go.
+                // A message is deleted as a whole, when its last delivery may be deleted.
                 let ids = try Int64.fetchAll(
                     database,
                     sql: """
@@ -129,7 +130,7 @@ extension SQLiteStore: MessageRecords {
                             AND (other.ended_at IS NULL OR \(kept)))
                         LIMIT ?
                         """, arguments: [cutoff.before.milliseconds, SQLiteStore.pruneBatch])
-                // Of one message there may be several.
+                // One message may have several of these deliveries.
                 isMore = isMore || ids.count == SQLiteStore.pruneBatch
                 messages.formUnion(ids)
             }
@@ -163,10 +164,10 @@ extension SQLiteStore: MessageRecords {
         return isMore || hasMoreSimulated || hasMoreToForget || hasMoreStatistics
     }
 
-    /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.
+    /// Continues through the table repeat, one piece per call. Returns whether there is more.
     ///
-    /// In the order of the fingerprints, in which neighbours lie on one page: in that of the messages each one that goes would be a
-    /// page of its own.
+    /// It goes in the order of the fingerprints, because neighbours are on one page. In the order of the messages, each
+    /// deleted row would be on a different page.
     private func forget(now: Timestamp) async throws -> Bool {
         let oldest = now - Fingerprint.memory
         let start = forgetCursor.position
@@ -175,7 +176,8 @@ extension SQLiteStore: MessageRecords {
                 database,
                 sql: "SELECT fingerprint FROM repeat WHERE fingerprint > ? ORDER BY fingerprint LIMIT 1 OFFSET ?",
                 arguments: [start, SQLiteStore.forgetBatch - 1])
-            // Ids tell the age of a message without looking at it, unless they are ahead of the clock, which may have been put back.
+            // An id shows the age of a message without reading it, unless it is ahead of the clock, which may have been
+            // set back.
             try database.execute(
                 sql: """
                     DELETE FROM repeat WHERE fingerprint > ?1 AND fingerprint <= ?2 AND (
@@ -193,17 +195,17 @@ extension SQLiteStore: MessageRecords {
         return last != nil
     }
 
-    /// Rows that are looked at in one transaction.
+    /// The rows that are examined in one transaction.
     static let forgetBatch = 5000
 
     static let pruneBatch = 500
 }
 
 enum RecordRow {
-    /// What has not ended, by lane and state. Asked every few seconds, so each state is counted in its own partial index: what
-    /// has ended, which is most, is not looked at. Deliveries are numbered in the order of acceptance, so the first that was never
-    /// scheduled is the one accepted first; those that were are as old as their time. What waits for its time at ?1 is counted
-    /// apart.
+    /// The number of deliveries that have not ended, by lane and state. This runs every few seconds, so each state is
+    /// counted in its own partial index, and the ended deliveries, which are the most, are not read. Deliveries are
+    /// numbered in the order of acceptance, so the first one that was never scheduled was accepted first; scheduled
+    /// ones are as old as their time. Deliveries that wait for their scheduled time at ?1 are counted separately.
     static let depths = """
         SELECT depth.lane, depth.state, deliveries, scheduled, depth.next,
             MIN(COALESCE(message.accepted_at, due), COALESCE(due, message.accepted_at)) AS oldest
@@ -228,26 +230,26 @@ enum RecordRow {
         ORDER BY depth.lane DESC, depth.state
         """
 
-    /// A column for each environment, of the day ?1. Only keys that were used on that day are looked at, and nothing is sorted to be
-    /// grouped, which would take memory for each of them.
+    /// A column for each environment, for the day ?1. Reads only keys that were used on that day. Grouping by a sort is
+    /// avoided, because it would take memory for each key.
     static let emailsOfDay = """
         SELECT \(Lane.allCases.map { "SUM(emails) FILTER (WHERE environment = '\($0.rawValue)')" }.joined(separator: ", "))
         FROM usage INDEXED BY usage_by_day CROSS JOIN key ON key.id = usage.key
         WHERE day = ?1
         """
 
-    /// By environment, of the 30 days that end with ?1.
+    /// By environment, for the 30 days that end with ?1.
     static let feedback = """
         SELECT environment, SUM(deliveries) AS deliveries, SUM(bounces) AS bounces,
             SUM(hard_bounces) AS hard_bounces, SUM(complaints) AS complaints
         FROM feedback_by_day WHERE day > ?1 - 30 AND day <= ?1 GROUP BY environment
         """
 
-    /// Of a message whose bytes are still kept.
+    /// The condition on a message whose bytes are still stored.
     static let hasBody =
         "(spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id))"
 
-    /// Removes the rows of the tags of messages, whose ids `list` names, and whose own rows are still there.
+    /// Deletes the tag rows of messages whose own rows still exist. `list` contains the messages' ids.
     static func removeTags(of list: String, in database: Database) throws {
         let remove = try DirectStatement(database, "DELETE FROM tag WHERE key = ? AND tag = ? AND message = ?")
         for row in try Row.fetchAll(
@@ -262,7 +264,7 @@ enum RecordRow {
         }
     }
 
-    /// Those of `ids` that exist, newest first.
+    /// The messages of `ids` that exist, newest first.
     static func records(_ ids: [Int64], now: Timestamp, in database: Database) throws -> [MessageRecord] {
         guard !ids.isEmpty else { return [] }
         let list = ids.map(String.init).joined(separator: ",")

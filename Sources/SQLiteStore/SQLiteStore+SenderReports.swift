@@ -71,15 +71,15 @@ extension SQLiteStore: SenderReportStore {
     }
 }
 
-/// The table `undelivered`.
+/// Reads and writes the table `undelivered`.
 enum UndeliveredRow {
-    /// Rows that a look for what is due goes through, the oldest first: there may be 100,000.
+    /// The most rows that a search for due reports goes through, oldest first: there may be 100,000.
     static let looked = 2000
 
     static func insert(
         _ recipient: UndeliveredRecipient, of message: MessageID, since now: Timestamp, in database: Database
     ) throws {
-        // What is on record already is not told yet: the first reason stays.
+        // A recipient that is already recorded has not been reported yet. The first reason stays.
         try database.cachedStatement(
             sql: """
                 INSERT OR IGNORE INTO undelivered (message, recipient, kind, at, since, reason, diagnostic)
@@ -92,7 +92,7 @@ enum UndeliveredRow {
             ])
     }
 
-    /// Until the report the bytes were kept for its header. A simulated send keeps them.
+    /// Deletes the bytes that were kept for the report, which quotes the header. A simulated send keeps its bytes.
     static func dropBody(of message: MessageFacts, in database: Database) throws -> String? {
         message.environment == .live ? try QueueRow.dropBody(of: message.id.rawValue, in: database) : nil
     }

@@ -2,13 +2,13 @@ import GRDB
 import RelayCore
 import Synchronization
 
-/// The bodies of test keys' messages, which are bounded in all: the row of the table `simulated_bodies`.
+/// The bodies of test keys' messages, whose total size is limited: the row of the table `simulated_bodies`.
 enum SimulatedBodies {
-    /// Octets that a relay may have accepted without having counted them. So much more than the limit can be there; and a relay
-    /// that is killed leaves so much uncounted at most.
+    /// The octets that a relay may have accepted without counting them. The total can exceed the limit by this much,
+    /// and a relay that is killed leaves at most this much uncounted.
     static let mostUncounted = 1 << 20
 
-    /// Returns what they take together by now, in octets.
+    /// Returns the total size by now, in octets.
     @discardableResult
     static func add(_ bytes: Int, in database: Database) throws -> Int {
         let statement = try DirectStatement(
@@ -17,21 +17,21 @@ enum SimulatedBodies {
         return try statement.firstInteger().map { Int($0) } ?? 0
     }
 
-    /// Milliseconds within which an end is on record.
+    /// The time in milliseconds within which an end is recorded.
     private static let settlingTime: Int64 = 5000
 
     struct Dropping {
-        /// In the spool, to be removed.
+        /// The names of bodies in the spool that must be deleted.
         var spooled: [String] = []
-        /// Whether there is more to be dropped at once.
+        /// Whether there is more to delete at once.
         var isUnfinished = false
     }
 
-    /// Drops the bodies that ended first, until all take no more than `limit` octets together, a bounded number at a time.
+    /// Deletes the bodies that ended first until the total is at most `limit` octets, a limited number at a time.
     ///
-    /// What has ended is gone through in its order, by the index over it, and each delivery is looked at once: the place is
-    /// kept. A message of which something has not ended keeps its body, and is met again when that ends. After a clock that
-    /// was ahead, the place is ahead of what ends now; then it all begins again.
+    /// It goes through ended deliveries in their order, by an index, and examines each one once: the position is
+    /// stored. A message of which a part has not ended keeps its body, and is found again when that part ends. If the
+    /// clock was ahead, the position is ahead of what ends now, and then the search starts again from the beginning.
     static func drop(downTo limit: Int, now: Timestamp, in database: Database) throws -> Dropping {
         var dropping = Dropping()
         guard let row = try Row.fetchOne(database, sql: "SELECT * FROM simulated_bodies WHERE id = 1") else {
@@ -59,7 +59,7 @@ enum SimulatedBodies {
             bytes -= message["size"]
         }
         dropping.isUnfinished = bytes > limit && ended.count == SQLiteStore.pruneBatch
-        // What ended a moment ago may not be on record yet: it must not come to lie behind the place.
+        // A delivery that ended a moment ago may not be recorded yet. It must not come to be before the position.
         let settled = now.milliseconds - settlingTime
         if !dropping.isUnfinished, place.endedAt > settled { place = (settled, 0) }
         try database.execute(
@@ -68,7 +68,7 @@ enum SimulatedBodies {
         return dropping
     }
 
-    /// The next that have ended, from a place on: of all states in which a test message keeps its body.
+    /// The next ended deliveries after a position, in all states in which a test message keeps its body.
     private static let next = """
         SELECT id, message, lane, ended_at FROM (
             SELECT * FROM (SELECT id, message, lane, ended_at FROM delivery
@@ -97,7 +97,7 @@ enum SimulatedBodies {
 }
 
 extension SQLiteStore {
-    /// Drops what is too much of simulated bodies, a batch. Returns whether more is to be dropped at once.
+    /// Deletes a batch of simulated bodies above the limit. Returns whether there is more to delete at once.
     func dropSimulated(now: Timestamp) async throws -> Bool {
         let limit = storage.simulatedSize
         let dropping: SimulatedBodies.Dropping = try await withCheckedThrowingContinuation { continuation in
@@ -116,7 +116,8 @@ extension SQLiteStore {
         return dropping.isUnfinished
     }
 
-    /// Begins to drop what is too much, unless that is under way: mail may come faster than ``prune(_:now:)`` is called.
+    /// Starts to delete simulated bodies above the limit, unless that is running already: mail may arrive faster than
+    /// ``prune(_:now:)`` is called.
     func dropSimulatedSoon() {
         let before = simulatedDropper.exchange(SimulatedDropper.called.rawValue, ordering: .acquiringAndReleasing)
         guard before == SimulatedDropper.idle.rawValue else { return }
@@ -124,9 +125,9 @@ extension SQLiteStore {
             var isDone = false
             while !isDone {
                 simulatedDropper.store(SimulatedDropper.atWork.rawValue, ordering: .releasing)
-                // What fails here is tried again with the next batch, and reported by who prunes.
+                // A failure here is retried with the next batch, and ``prune(_:now:)`` reports it.
                 while (try? await dropSimulated(now: SystemClock().now())) == true {}
-                // Unless somebody called meanwhile.
+                // Unless there was a call in the meantime.
                 isDone =
                     simulatedDropper.compareExchange(
                         expected: SimulatedDropper.atWork.rawValue, desired: SimulatedDropper.idle.rawValue,
@@ -139,8 +140,8 @@ extension SQLiteStore {
 
 enum SimulatedDropper: Int {
     case idle
-    /// Has looked, or is about to.
+    /// It has searched, or is about to.
     case atWork
-    /// Must look once more.
+    /// It must search once more.
     case called
 }

@@ -11,7 +11,8 @@ extension SQLiteStore {
         let search = MessageSearch(filter, now: now, alsoRequiring: condition)
         var before = search.start
         while found.count < filter.limit {
-            // A page is a transaction of its own: one for all would keep the database's log from being shortened.
+            // Each page has its own transaction: a single one for all would keep the database's log from being
+            // shortened.
             let (page, last) = try await read { [before] database in
                 try search.steerable(steering.needsBody, before: before, in: database)
             }
@@ -27,11 +28,11 @@ extension SQLiteStore {
         let list = messages.map { String($0.rawValue) }.joined(separator: ",")
         let senderReports = senderReports
         return try await write { database in
-            // Looked at again: meanwhile some may have been sent.
+            // Read again: some may have been sent in the meantime.
             let deliveries = try Row.fetchAll(
                 database,
                 sql: "SELECT id, scheduled_at FROM delivery WHERE message IN (\(list)) AND \(steering.condition)")
-            // Most are not scheduled, or no longer: one change for all of those.
+            // Most deliveries are not scheduled, or no longer are. One change covers all of them.
             let byChange = Dictionary(grouping: deliveries) { row in
                 DeliveryChange(steering, scheduledAt: timestamp(row["scheduled_at"]), at: now)
             }
@@ -47,7 +48,7 @@ extension SQLiteStore {
         }
     }
 
-    /// Who names messages wants to hear that one is not there, or can't be sent for want of its bytes.
+    /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
     private func verify(_ ids: [MessageID], for steering: Steering) async throws {
         for id in ids {
             let hasBody = try await read { database in
@@ -61,7 +62,7 @@ extension SQLiteStore {
 }
 
 extension Steering {
-    /// Of the deliveries that it changes.
+    /// The condition on the deliveries that the action changes.
     fileprivate var condition: String {
         let isInState = DeliveryRow.isOne(of: states)
         return sparedReason.map { "\(isInState) AND reason IS NOT '\($0)'" } ?? isInState

@@ -24,9 +24,10 @@ extension SQLiteStore: SubmissionStore {
             })
     }
 
-    /// Adds bodies of test messages to what is counted, once there are many: the row costs each transaction that touches it a page.
+    /// Adds bodies of test messages to the counted total once there are many: each transaction that touches the row
+    /// writes a page.
     ///
-    /// - Returns: what is still to be counted, and what they take together where that was looked at.
+    /// - Returns: the octets still to be counted, and the total if it was read.
     private func count(
         _ bytes: Int, limit: Int, in database: Database
     ) throws -> (uncounted: Int, total: Int?) {
@@ -35,7 +36,7 @@ extension SQLiteStore: SubmissionStore {
         return (0, try SimulatedBodies.add(uncounted, in: database))
     }
 
-    /// A body that there is no space for must not wait for the next start to go.
+    /// Deletes bodies that were refused for lack of space at once, not at the next start.
     private func discardRefused(_ batch: [Submission], _ outcomes: [Acceptance]) {
         for (submission, outcome) in zip(batch, outcomes) {
             guard case .refused(let refusal) = outcome, refusal.reason == .storage,
@@ -55,13 +56,13 @@ extension SQLiteStore: SubmissionStore {
 
     public func discard(_ body: SpooledBody) async { spool.remove([body.name]) }
 
-    /// Removes bodies in the spool that no message refers to and no live relay is writing: left over from a crash.
+    /// Deletes bodies in the spool that no message refers to and that no live relay is writing: remains of a crash.
     func removeOrphans(beside path: String) throws {
         let names = try spool.names()
         let orphans = try pool.read { database in
             try names.filter { name in
                 guard let id = MessageID(name) else { return false }
-                // Another relay's body may be in the making, between its file and its row.
+                // Another relay may be creating this body: it has a file but no row yet.
                 guard id.instance == instance || instanceLock?.isHeld(id.instance) == false else { return false }
                 // By id: there may be far more messages than files.
                 return try Bool.fetchOne(
@@ -89,7 +90,7 @@ extension SQLiteStore {
     }
 }
 
-/// Writes what an ``AcceptanceLedger`` decides.
+/// Writes the decisions of an ``AcceptanceLedger``.
 private struct AcceptanceWriter {
     private var ledger: AcceptanceLedger
     private let database: Database
@@ -123,7 +124,7 @@ private struct AcceptanceWriter {
             """)
     }
 
-    // Most batches have no use for these, so they are prepared where they are needed.
+    // Most batches do not use these, so they are prepared only when needed.
 
     static func findRequest(_ database: Database) throws -> DirectStatement {
         try DirectStatement(
@@ -169,10 +170,10 @@ private struct AcceptanceWriter {
         }
     }
 
-    /// The message under the fingerprint. One that has failed is no reason to refuse another try.
+    /// The message under the fingerprint. A failed message is no reason to refuse another attempt.
     ///
-    /// Its age is told by when it was accepted: ids never go back, so after a clock that was ahead they are ahead of it. Then a
-    /// message may also be of later than now.
+    /// Its age is determined by the time of acceptance: ids never go back, so after a clock was ahead, ids are ahead of
+    /// the clock. Then a message may also be later than now.
     private static func message(
         under fingerprint: Fingerprint, _ now: Timestamp, _ repeated: DirectStatement
     ) throws -> MessageID? {
@@ -182,7 +183,7 @@ private struct AcceptanceWriter {
         return try repeated.firstInteger().flatMap(MessageID.init(rawValue:))
     }
 
-    /// What was accepted under the fingerprint of an idempotency key.
+    /// The request that was accepted under the fingerprint of an idempotency key.
     static func request(
         under fingerprint: Fingerprint, _ now: Timestamp, _ find: DirectStatement
     ) throws -> AcceptanceLedger.EarlierRequest? {
@@ -208,11 +209,11 @@ private struct AcceptanceWriter {
         }
     }
 
-    /// Octets of test messages' bodies in the batch.
+    /// The octets of test messages' bodies in the batch.
     var testBodies: Int { ledger.testBodies }
 }
 
-/// The rows of a message that is taken into the queue.
+/// Inserts the rows of a message that is put into the queue.
 struct SubmissionRows {
     private let database: Database
     private let insertMessage: DirectStatement
@@ -238,7 +239,7 @@ struct SubmissionRows {
             """)
     }
 
-    /// Most messages have no tags, so it is prepared where it is needed.
+    /// Most messages have no tags, so it is prepared only when needed.
     private func insertTag() throws -> DirectStatement {
         try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
     }

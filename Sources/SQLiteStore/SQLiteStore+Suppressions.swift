@@ -55,7 +55,7 @@ extension SQLiteStore: SuppressionStore {
 
 }
 
-/// The table `suppression`.
+/// Reads and writes the table `suppression`.
 enum SuppressionRow {
     static let columns = "environment, address, reason, created_at, message, note"
 
@@ -77,7 +77,7 @@ enum SuppressionRow {
         ).map(suppression)
     }
 
-    /// Returns whether the address was not on the list. One that was gets the weightier of the two reasons.
+    /// Returns whether the address is new on the list. An existing entry gets the stronger of the two reasons.
     static func add(_ entry: Suppression, in database: Database) throws -> Bool {
         let before = try find(entry.address, entry.environment, in: database)
         if let before {
@@ -107,10 +107,11 @@ enum SuppressionRow {
         return true
     }
 
-    /// How many there are.
+    /// The number of entries.
     static func counts(in database: Database) throws -> [Environment: [SuppressionReason: Int]] {
         var counts: [Environment: [SuppressionReason: Int]] = [:]
-        // A column for each reason: a list is gone through, and nothing is sorted to be grouped, which would take memory for each entry.
+        // A column for each reason: the query goes through the list. Grouping by a sort is avoided, because it would
+        // take memory for each entry.
         let columns = SuppressionReason.allCases.map { "COUNT(*) FILTER (WHERE reason = '\($0.rawValue)')" }
         for environment in Environment.allCases {
             guard

@@ -1,10 +1,11 @@
 import GRDB
 
 extension SQLiteStore {
-    /// Returns once the thread that writes has come around, and one that reads: the store works off what it is given.
+    /// Returns when the writing thread and a reading thread have each had a turn, which shows that the store processes
+    /// its work.
     ///
-    /// Whether the database can be used is another matter. A lock, a full disk or damage is told to those who ask for
-    /// something; what this is for is a store that answers nobody.
+    /// Whether the database can be used is a different question. A lock, a full disk or damage is reported to the
+    /// callers of other functions. This function detects a store that does not answer at all.
     public func turn() async {
         await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { _ in continuation.resume() }

@@ -42,7 +42,7 @@ extension SQLiteStore: WebhookStore {
         try await write { database in
             try database.execute(sql: "DELETE FROM webhook WHERE id = ?", arguments: [id.text])
             let isDeleted = database.changesCount == 1
-            // There may be many of the calls: what is over a batch goes later.
+            // There may be many calls. Those beyond a batch are deleted later.
             try WebhookRow.deleteCalls(
                 where: "webhook = ?", [id.text], limit: 10 * WebhookRow.pruneBatch, in: database)
             return isDeleted
@@ -185,7 +185,7 @@ extension SQLiteStore: WebhookStore {
                     more = try WebhookRow.deleteCalls(
                         where: "webhook = ?", [id.text], limit: WebhookRow.pruneBatch, in: database)
                 } else {
-                    // One that is called gives its calls up by itself, but for those that it never comes to.
+                    // A webhook that is being called gives up its own calls, except those that it never gets to.
                     let isCalled = try WebhookRow.active(id, in: database) != nil
                     more = try WebhookRow.giveUpCalls(
                         of: id, madeBefore: now - (isCalled ? Webhook.patience * 2 : Webhook.patience),
@@ -198,9 +198,9 @@ extension SQLiteStore: WebhookStore {
     }
 }
 
-/// The tables `webhook` and `webhook_call`.
+/// Reads and writes the tables `webhook` and `webhook_call`.
 enum WebhookRow {
-    /// Rows removed in one transaction.
+    /// The rows deleted in one transaction.
     static let pruneBatch = 1000
 
     // MARK: Webhooks
@@ -233,7 +233,7 @@ enum WebhookRow {
         try webhooks("id = ?", [id.text], order: "id", in: database).first
     }
 
-    /// One that is to be called; nil for one that is disabled or gone, or whose key was revoked.
+    /// A webhook that may be called; nil if it is disabled or deleted, or if its key was revoked.
     static func active(_ id: WebhookID, in database: Database) throws -> Webhook? {
         try webhooks(
             """
@@ -243,7 +243,7 @@ enum WebhookRow {
         ).first
     }
 
-    /// Those that hear of a key's messages.
+    /// The webhooks that receive events about a key's messages.
     static func hearing(_ key: KeyID, _ environment: Environment, in database: Database) throws -> [Webhook] {
         try webhooks(
             """
@@ -293,7 +293,7 @@ enum WebhookRow {
             ])
     }
 
-    /// Webhooks that calls wait for: found by stepping through the index, however many wait for each.
+    /// The webhooks with waiting calls. Goes from webhook to webhook in the index, however many calls wait for each.
     static func waiting(in database: Database) throws -> [WebhookID] {
         let next = try database.cachedStatement(
             sql: "SELECT MIN(webhook) FROM webhook_call WHERE state = 'waiting' AND webhook > ?")
@@ -305,7 +305,7 @@ enum WebhookRow {
         return found
     }
 
-    /// Those with calls that are due, the one whose call has been due longest first.
+    /// The webhooks with due calls. The one whose call has been due longest comes first.
     static func due(_ now: Timestamp, in database: Database) throws -> [WebhookID] {
         let first = try database.cachedStatement(
             sql: "SELECT MIN(next_attempt_at) FROM webhook_call WHERE state = 'waiting' AND webhook = ?")
@@ -353,7 +353,7 @@ enum WebhookRow {
         }
     }
 
-    /// Nothing where the call has ended meanwhile.
+    /// Records an attempt. Does nothing if the call has ended in the meantime.
     static func record(_ attempt: WebhookAttempt, in database: Database) throws {
         let (state, due): (WebhookCallRecord.State, Timestamp?) =
             switch attempt.verdict {
@@ -375,7 +375,7 @@ enum WebhookRow {
             ])
     }
 
-    /// Returns whether there may be more.
+    /// Deletes calls. Returns whether there may be more.
     @discardableResult
     static func deleteCalls(
         where condition: String, _ arguments: StatementArguments, limit: Int, in database: Database
@@ -386,7 +386,7 @@ enum WebhookRow {
         return database.changesCount == limit
     }
 
-    /// What has waited too long stays on record as failed.
+    /// Calls that have waited too long are kept as failed.
     static func giveUpCalls(
         of id: WebhookID, madeBefore time: Timestamp, limit: Int, in database: Database
     ) throws -> Bool {

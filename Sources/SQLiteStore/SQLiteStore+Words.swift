@@ -3,7 +3,7 @@ import RelayCore
 
 extension SQLiteStore {
     public func indexWords() async throws -> Int {
-        // Mostly nothing has come, and then nothing is to be written.
+        // Usually there are no new messages, and then nothing needs to be written.
         guard try await read({ try MessageWords.left(in: $0) }) > 0 else { return 0 }
         return try await write { database in
             try MessageWords.bringIn(SQLiteStore.wordsBatch, in: database)
@@ -11,16 +11,17 @@ extension SQLiteStore {
         }
     }
 
-    /// Deliveries whose messages are brought in at a time, but for the rest of the last message. Acceptance waits meanwhile.
+    /// The number of deliveries whose messages are added at a time, plus the rest of the last message. Acceptance waits
+    /// in the meantime.
     static let wordsBatch = 500
 }
 
-/// The table `message_words`, which the search for words stands on.
+/// The table `message_words`, in which words are searched.
 ///
-/// Acceptance leaves it alone; messages are brought in later, in the order of their deliveries' ids. All deliveries of a message are
-/// inserted together, so the position stands behind all of a message or before.
+/// Acceptance does not write to it. Messages are added later, in the order of their deliveries' ids. All deliveries of
+/// a message are inserted together, so the position is never in the middle of a message.
 enum MessageWords {
-    /// How many deliveries stand behind the position; those beyond a batch are not counted.
+    /// How many deliveries are after the position. Those beyond a batch are not counted.
     static func left(in database: Database) throws -> Int {
         try Int.fetchOne(
             database.cachedStatement(
@@ -42,7 +43,7 @@ enum MessageWords {
             recipients[end.message, default: []].append(part)
             last?.delivery = id
         }
-        // What is there already stays as it is. FTS5 does not know OR IGNORE.
+        // An existing row stays as it is. FTS5 does not support OR IGNORE.
         let insert = try DirectStatement(
             database,
             """
@@ -50,7 +51,7 @@ enum MessageWords {
             SELECT id, ?2, subject FROM message
             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message_words WHERE rowid = ?1)
             """)
-        // In the order of the ids FTS5 gathers them into one piece.
+        // If they are inserted in the order of the ids, FTS5 collects them into one piece.
         for (message, parts) in recipients.sorted(by: { $0.key < $1.key }) {
             insert.bind(message, at: 1)
             insert.bind(RecipientList.text(parts), at: 2)
@@ -59,7 +60,7 @@ enum MessageWords {
         try database.execute(sql: "UPDATE words_position SET delivery = ?", arguments: [last?.delivery])
     }
 
-    /// The recipients of the next messages, and the delivery that was looked at last.
+    /// The recipients of the next messages, and the delivery that was examined last.
     private static func next(
         _ limit: Int, in database: Database
     ) throws -> (recipients: [Int64: [String]], last: (message: Int64, delivery: Int64)?) {
@@ -79,9 +80,9 @@ enum MessageWords {
         return (recipients, last)
     }
 
-    /// Removes messages, whose ids `list` names, and whose deliveries are gone.
+    /// Deletes messages whose deliveries are gone. `list` contains the messages' ids.
     static func remove(_ list: String, in database: Database) throws {
-        // Ids of deliveries are given again where the newest were removed: what comes then must stand behind the position.
+        // Ids of deliveries are reused after the newest were deleted. New deliveries must be after the position.
         try database.execute(
             sql: """
                 DELETE FROM message_words WHERE rowid IN (\(list));
@@ -92,18 +93,19 @@ enum MessageWords {
 
     // MARK: Queries
 
-    /// What FTS5 is asked for the words that somebody looks for (``WordSearch``). Nil where there is no letter and no digit.
+    /// The FTS5 query for the words of a search (``WordSearch``). Nil if there is no letter and no digit.
     ///
-    /// In quotes nothing has a meaning of its own, but for the quote and NUL.
+    /// Within quotes only the quote and NUL have a special meaning.
     static func query(_ words: String) -> String? {
         WordSearch(words)?.pieces.map { piece in
-            // By scalars: to Swift a quote and an accent behind it are one character, which is no quote.
+            // By scalars: Swift treats a quote followed by an accent as one character, which is not equal to a quote.
             let quoted = piece.text.unicodeScalars.flatMap { $0 == "\"" ? [$0, $0] : [$0] }
             return "\"" + String(String.UnicodeScalarView(quoted)) + "\"" + (piece.isBeginning ? "*" : "")
         }.joined(separator: " ")
     }
 
-    /// Whether words with a common beginning are looked for, which FTS5 gathers in memory: 20 MB where all of a million messages have one.
+    /// Whether the search has a beginning of words, for which FTS5 collects all matching words in memory: 20 MB if each
+    /// of a million messages has one.
     static func needsMuchMemory(_ words: String?) -> Bool {
         words.flatMap(WordSearch.init)?.pieces.contains(where: \.isBeginning) == true
     }

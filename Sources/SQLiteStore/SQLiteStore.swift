@@ -5,30 +5,30 @@ import Glibc
 import RelayCore
 import Synchronization
 
-/// The store on one SQLite database in WAL mode, with large bodies as files beside it.
+/// The store on an SQLite database in WAL mode, with large bodies as files beside it.
 ///
-/// Several processes may use the same database at a time: relays, and the commands of the operator. All writes of a process
-/// go through one connection, on a thread of its own; nothing here blocks the caller's.
+/// Several processes may use the same database at a time: relays, and the operator's commands. All writes of a process
+/// go through one connection, on its own thread. Nothing here blocks the caller's thread.
 public final class SQLiteStore: Sendable {
-    /// What the process wants of the store.
+    /// What the process uses the store for.
     public enum Role: Sendable {
-        /// Takes messages and delivers them: needs an instance number of its own.
+        /// Accepts messages and delivers them. Needs its own instance number.
         case relay
         /// Reads and changes records, then ends.
         case tool
     }
 
     let pool: DatabasePool
-    /// Where keys are looked up.
+    /// The connection for looking up keys.
     let lookUps: any DatabaseReader
     let spool: Spool
     let instanceLock: InstanceLock?
     private let turn: WriteTurn?
-    /// Nil where the database is only examined.
+    /// Nil if the database is only examined.
     let locks: LockFile?
     let claimCursor = ClaimCursor()
     let forgetCursor = ForgetCursor()
-    /// Told how many seconds the sync of a transaction took.
+    /// Called with the seconds that the sync of a transaction took.
     private let onSync: @Sendable (Double) -> Void
     public let newestMessage: MessageID?
     public let repeatKey: RepeatKey?
@@ -36,30 +36,30 @@ public final class SQLiteStore: Sendable {
     let senderReportPolicy = Mutex(SenderReports.off)
     let waitingCursor = WaitingCursor()
     let space: FreeSpace
-    /// Octets of test messages' bodies that were accepted and are not counted yet. Changed on the writing thread only.
+    /// Octets of test messages' bodies that were accepted but not counted yet. Changed only on the writing thread.
     let uncountedBodies = Atomic(0)
     /// While the store is copied: a connection that keeps all others from writing.
     let copyHold = Mutex<DatabaseQueue?>(nil)
-    /// Who drops simulated bodies, if anybody does.
+    /// The state of the task that deletes simulated bodies.
     let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
 
-    /// What is kept free, and how much simulated bodies may take. May change at any time.
+    /// How much space is kept free, and how much simulated bodies may use. May change at any time.
     public var storage: StoragePolicy {
         get { storagePolicy.withLock { $0 } }
         set { storagePolicy.withLock { $0 = newValue } }
     }
 
-    /// Number of this relay among those on the same database; 0 for tools, which accept nothing.
+    /// The number of this relay among those on the same database; 0 for tools, which accept nothing.
     public var instance: Int64 { Int64(instanceLock?.number ?? 0) }
 
-    /// Opens the database at `path`, making it (and its directory's spool) if there is none, and migrating an older one.
+    /// Opens the database at `path`. Creates it (and its spool) if there is none, and migrates an older one.
     ///
-    /// Blocks on files. A relay takes back what a former relay with its number left under way.
+    /// Blocks on files. A relay takes over deliveries that a former relay with its number was sending.
     ///
     /// - Parameters:
-    ///   - storage: what is kept free, and how much simulated bodies may take.
-    ///   - freeSpace: in place of what the file system says is free, in octets; nil where that can't be told. May block.
-    ///   - onSync: is told how many seconds the sync of each transaction took; it must be quick.
+    ///   - storage: how much space is kept free, and how much simulated bodies may use.
+    ///   - freeSpace: replaces the file system's free space, in octets; nil if it can't be determined. May block.
+    ///   - onSync: called with the seconds that the sync of each transaction took; must return quickly.
     /// - Throws: `StoreError`.
     public init(
         path: String, role: Role, now: Timestamp, storage: StoragePolicy = .unlimited,
@@ -73,7 +73,7 @@ public final class SQLiteStore: Sendable {
                 atPath: SQLiteStore.directory(of: path), withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
         } catch {
-            throw StoreError.unavailable("can't make the directory of \(path): \(error.localizedDescription)")
+            throw StoreError.unavailable("can't create the directory of \(path): \(error.localizedDescription)")
         }
         let locks = try LockFile(beside: path)
         let turn = WriteTurn(locks)
@@ -83,8 +83,8 @@ public final class SQLiteStore: Sendable {
         // SQLite gives the files beside it the same owner and permissions.
         Glibc.close(try OwnedFile.open(path))
         do {
-            // One process after the other. Of two that make a database at once, SQLite refuses one without waiting, and GRDB
-            // writes to one whose log is empty.
+            // One process at a time. If two processes create a database at once, SQLite refuses one of them without
+            // waiting, and GRDB writes to a database whose log is empty.
             pool = try turn.take {
                 let pool = try SQLiteStore.open(path)
                 try Schema.prepare(pool, path: path, relays: locks)
@@ -99,7 +99,7 @@ public final class SQLiteStore: Sendable {
         } catch {
             throw StoreError(error)
         }
-        // Not before: who migrates the database looks whether a relay has a number.
+        // Not earlier: a process that migrates the database checks whether a relay has a number.
         instanceLock = role == .relay ? try InstanceLock.acquire(in: locks) : nil
         lookUps = role == .relay ? try SQLiteStore.openForLookUps(path) : pool
         if role == .relay {
@@ -111,7 +111,8 @@ public final class SQLiteStore: Sendable {
                     }
                 }
                 try removeOrphans(beside: path)
-                // Database, log and spool may be new. SQLite syncs their directory too, but does not mind when that fails.
+                // The database, the log and the spool may be new. SQLite syncs their directory too, but ignores a
+                // failure.
                 try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
             } catch {
                 throw StoreError(error)
@@ -119,9 +120,10 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// Opens the database at `path` for looking only: nothing is made, migrated or written, whatever version it has.
+    /// Opens the database at `path` for inspection only: nothing is created, migrated or written, whatever version it
+    /// has.
     ///
-    /// Blocks on files. Records can be read while ``schemaVersion()`` is ``knownSchemaVersion``.
+    /// Blocks on files. Records can be read if ``schemaVersion()`` is ``knownSchemaVersion``.
     ///
     /// - Throws: `StoreError`.
     public init(examining path: String) throws {
@@ -149,7 +151,7 @@ public final class SQLiteStore: Sendable {
         return directory.isEmpty ? "." : directory
     }
 
-    /// Makes the names in a directory durable.
+    /// Syncs the names in a directory to disk.
     static func syncDirectory(_ path: String) throws {
         let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw systemError() }
@@ -157,11 +159,11 @@ public final class SQLiteStore: Sendable {
         guard fsync(descriptor) == 0 else { throw systemError() }
     }
 
-    /// Of a new database, in bytes.
+    /// The page size of a new database, in bytes.
     static let pageSize = 16384
 
-    /// A connection and a thread for keys alone: who authenticates does not wait for readers that count the queue, and the way
-    /// there is short.
+    /// A connection and a thread only for keys: authentication does not wait for readers that count the queue, and
+    /// needs few steps.
     private static func openForLookUps(_ path: String) throws -> DatabaseQueue {
         do {
             return try DatabaseQueue(path: path, configuration: readOnly(label: "hiveku-relay.keys"))
@@ -170,22 +172,24 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// How long a write waits for another process to finish its own, in seconds.
+    /// How long a write waits for another process to finish its own write, in seconds.
     static let busyTimeout = 5.0
 
     private static func open(_ path: String) throws -> DatabasePool {
         var configuration = Configuration()
-        // Rows are written in an order that keeps them whole; checking costs a look-up an insert.
+        // Rows are written in an order that keeps the references valid. Checking would cost a look-up per insert.
         configuration.foreignKeysEnabled = false
         configuration.busyMode = .timeout(busyTimeout)
         configuration.maximumReaderCount = 4
         configuration.label = "hiveku-relay"
-        // The statements hold mail addresses, but errors are shown to operators: without arguments.
+        // The statements contain mail addresses, but errors are shown to operators. So errors do not include the
+        // arguments.
         configuration.publicStatementArguments = false
-        // Counts for a database that is made now. A mail in few pages is written with few calls; see PERFORMANCE.md.
+        // Applies to a database that is being created. A message on few pages needs few write calls; see
+        // PERFORMANCE.md.
         configuration.prepareDatabase { try $0.execute(sql: "PRAGMA page_size = \(pageSize)") }
         let pool = try DatabasePool(path: path, configuration: configuration)
-        // GRDB lowers `synchronous` when it opens a pool; a 250 promises that the message is on disk.
+        // GRDB lowers `synchronous` when it opens a pool, but a 250 promises that the message is on disk.
         let synchronous = try pool.writeWithoutTransaction { database in
             try database.execute(sql: "PRAGMA synchronous = FULL")
             return try Int.fetchOne(database, sql: "PRAGMA synchronous")
@@ -194,11 +198,11 @@ public final class SQLiteStore: Sendable {
         return pool
     }
 
-    /// Looks for damage as far as it comes within ``lookTime``, which is through all of a database that is not very large.
+    /// Checks for damage for up to ``lookTime``, which is enough for all of a database that is not very large.
     ///
-    /// Damage elsewhere is found by `doctor`, or when it is met.
+    /// Damage elsewhere is found by `doctor`, or when it is encountered.
     private static func lookThrough(_ path: String) throws {
-        // A connection of its own, so that nothing else is broken off with it. It closes with its last reference.
+        // A separate connection, so that nothing else is interrupted with it. It closes with its last reference.
         let queue = try DatabaseQueue(path: path, configuration: readOnly(label: "hiveku-relay.look"))
         let end = DispatchWorkItem { [weak queue] in queue?.interrupt() }
         DispatchQueue.global().asyncAfter(deadline: .now() + lookTime, execute: end)
@@ -207,11 +211,11 @@ public final class SQLiteStore: Sendable {
             let said = try queue.read { try String.fetchAll($0, sql: "PRAGMA quick_check(1)") }
             guard said == ["ok"] else { throw StoreError.corrupt(said.joined(separator: "; ")) }
         } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT {
-            // As far as it came, it is sound.
+            // The part that was checked is sound.
         }
     }
 
-    /// A start is not to take notably longer for the look, in seconds.
+    /// The time in seconds: a start must not take noticeably longer because of the check.
     static let lookTime = 0.3
 
     private static func readOnly(label: String) -> Configuration {
@@ -223,17 +227,17 @@ public final class SQLiteStore: Sendable {
         return configuration
     }
 
-    /// Closes the database. What is under way is finished first.
+    /// Closes the database, after the work in progress has finished.
     public func close() throws {
         try closeConnections()
         locks?.letGo(SQLiteStore.copyLock)
     }
 
-    /// Closes the database, and keeps other copies off it.
+    /// Closes the database, and keeps other copies away from it.
     func closeConnections() throws {
         do {
             let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
-            // What can't be counted now is forgotten: the bound is less exact by that.
+            // Octets that can't be counted now are forgotten. The limit is less exact by that much.
             if uncounted > 0 { _ = try? pool.writeWithoutTransaction { try SimulatedBodies.add(uncounted, in: $0) } }
             copyHold.withLock { $0 = nil }
             try lookUps.close()
@@ -243,10 +247,10 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// Writes what is there already, and syncs it. Throws when the store can't be written just now, as a `StoreError`.
+    /// Rewrites an existing value and syncs it. Throws a `StoreError` if the store can't be written at the moment.
     public func checkWritable() async throws {
         try await write { database in
-            // Of another version once it was migrated by a newer program: not to be undone.
+            // The version may be another one if a newer program has migrated the database. That must not be undone.
             let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
             guard version == Schema.version else {
                 throw StoreError.newerSchema(found: version, known: Schema.version)
@@ -257,17 +261,17 @@ public final class SQLiteStore: Sendable {
 
     // MARK: Access
 
-    // GRDB's own async functions end with the task that calls them; what must be recorded must be recorded also when its
-    // task was cancelled. Hence continuations.
+    // GRDB's own async functions end with the task that calls them. But data that must be recorded must be recorded
+    // even if its task was cancelled. Hence continuations.
 
-    /// Runs `body` in an IMMEDIATE transaction, synced to disk when this returns.
+    /// Runs `body` in an IMMEDIATE transaction, which is synced to disk when this returns.
     func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
             write(body) { continuation.resume(with: $0) }
         }
     }
 
-    /// As above; `completion` is called on the writing thread.
+    /// The same; `completion` is called on the writing thread.
     func write<T: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
@@ -283,7 +287,8 @@ public final class SQLiteStore: Sendable {
         if let turn { try turn.take { try begin.execute() } } else { try begin.execute() }
         do {
             let result = try body(database)
-            // Some errors make SQLite roll back by itself. What a body did after one would be no transaction.
+            // After some errors SQLite rolls back by itself. Statements that a body ran after that would not be in a
+            // transaction.
             guard database.isInsideTransaction else {
                 throw StoreError.unavailable("the transaction was rolled back")
             }
@@ -292,7 +297,7 @@ public final class SQLiteStore: Sendable {
             onSync(SystemClock().monotonicNow().seconds(since: ended))
             return result
         } catch {
-            // What led here says more than why this can't be undone.
+            // The original error says more than the reason why this can't be rolled back.
             try? database.rollback()
             throw error
         }
@@ -310,7 +315,7 @@ public final class SQLiteStore: Sendable {
 }
 
 extension StoreError {
-    /// What an error of SQLite, GRDB or the file system means for the relay.
+    /// The meaning of an error of SQLite, GRDB or the file system for the relay.
     init(_ error: any Error) {
         switch error {
         case let error as StoreError:

@@ -12,9 +12,10 @@ import RelayCore
 enum Schema {
     static let version = migrations.count
 
-    /// Brings the database to the present version. An older one is copied first, to `<path>.v<version>`.
+    /// Migrates the database to the current version. An older database is copied first, to `<path>.v<version>`.
     ///
-    /// A relay of the older version could not go on afterwards. So while one runs, which `relays` tell, nothing is changed.
+    /// A relay of the older version could not continue afterwards. So nothing is changed while one is running, which
+    /// `relays` says.
     static func prepare(
         _ pool: DatabasePool, path: String, relays: LockFile, migrations: [String] = migrations
     ) throws {
@@ -27,7 +28,7 @@ enum Schema {
             throw StoreError.olderSchemaInUse(found: old, known: migrations.count)
         }
         try pool.writeWithoutTransaction { database in
-            // From here on nobody else writes, so that the copy holds all that the migration begins with.
+            // From here on no other process writes, so the copy contains everything that the migration starts with.
             try database.inTransaction(.immediate) {
                 // Another process may have been faster.
                 let found = try found(database, knowing: migrations.count)
@@ -37,7 +38,8 @@ enum Schema {
                     for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
                     try database.execute(sql: "PRAGMA user_version = \(migrations.count)")
                 } catch {
-                    // What was not migrated needs no copy, and each further try would make another.
+                    // A database that was not migrated needs no copy, and each further attempt would create another
+                    // one.
                     if let copy { unlink(copy) }
                     throw error
                 }
@@ -46,7 +48,7 @@ enum Schema {
         }
     }
 
-    /// Throws a ``StoreError`` where the SQLite of this system lacks what the search for words stands on.
+    /// Throws a ``StoreError`` if this system's SQLite lacks a module that the search for words needs.
     static func requireModule(_ name: String, in database: Database) throws {
         let exists = try Bool.fetchOne(
             database, sql: "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = ?)", arguments: [name])
@@ -63,15 +65,16 @@ enum Schema {
         return found
     }
 
-    /// Makes a copy for who wants to go back, whole and synced under its name or not at all.
+    /// Creates a copy for operators who want to go back. It is complete and synced under its name, or it does not
+    /// exist.
     ///
-    /// One of an earlier time stays as it is; the new one then has a number behind its name. Returns the copy's path.
+    /// An earlier copy stays as it is. The new one then gets a number after its name. Returns the copy's path.
     private static func copy(_ pool: DatabasePool, to wanted: String) throws -> String {
         let names = [wanted] + (2...99).map { "\(wanted).\($0)" }
         guard let path = names.first(where: { !FileManager.default.fileExists(atPath: $0) }) else {
-            throw StoreError.unavailable("there are 99 copies named \(wanted).2 and so on already; remove some")
+            throw StoreError.unavailable("there are already 99 copies named \(wanted).2 and so on; remove some of them")
         }
-        // What a process left that ended before it was done; only one copies at a time.
+        // The remains of a process that ended early. Only one process copies at a time.
         let unfinished = "\(wanted).unfinished"
         let suffixes = ["", "-journal", "-wal", "-shm"]
         for suffix in suffixes { unlink(unfinished + suffix) }
@@ -81,7 +84,7 @@ enum Schema {
         close(descriptor)
         do {
             let target = try DatabaseQueue(path: unfinished)
-            // Not from the connection that writes, which SQLite refuses to copy from.
+            // Not from the writing connection, which SQLite refuses to copy from.
             try pool.backup(to: target)
             try target.close()
             guard rename(unfinished, path) == 0 else { throw systemError() }
@@ -93,9 +96,9 @@ enum Schema {
         return path
     }
 
-    /// Each entry leads from one version to the next. A released entry is never changed.
+    /// Each entry migrates from one version to the next. A released entry is never changed.
     static let migrations = [
-        // Times are milliseconds since 1970 in UTC. Lists in one column are separated by blanks.
+        // Times are milliseconds since 1970 in UTC. Lists in one column are separated by spaces.
         """
         CREATE TABLE key (
             id TEXT PRIMARY KEY,

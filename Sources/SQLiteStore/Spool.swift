@@ -9,10 +9,10 @@ import Synchronization
     import Musl
 #endif
 
-/// The directory of bodies too large for the database, one file each: `<database>.spool`.
+/// The directory of bodies that are too large for the database, one file each: `<database>.spool`.
 final class Spool: Sendable {
     private let directory: String
-    /// File calls may wait for the disk; they do so on threads that are there for it.
+    /// Calls on files may wait for the disk. They do so on threads that exist for that purpose.
     let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
     /// How often the directory could not be synced.
     private let failedSyncs = Atomic(0)
@@ -22,12 +22,12 @@ final class Spool: Sendable {
         try OwnedFile.makeDirectory(directory)
     }
 
-    /// Makes nothing: for looking at what is there.
+    /// Creates nothing: for inspecting existing files.
     init(alreadyBeside path: String) { directory = path + ".spool" }
 
     func path(_ name: String) -> String { directory + "/" + name }
 
-    /// Runs `work`, which may block, on a thread of the spool's.
+    /// Runs `work`, which may block, on a thread of the spool.
     func perform<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
             queue.async {
@@ -50,7 +50,8 @@ final class Spool: Sendable {
     func body(_ name: String, size: Int) async throws -> FileBody {
         let path = path(name)
         let descriptor = try await perform {
-            // Only what ``make(_:)`` made is a body: no link, and no pipe that would hold up the thread.
+            // Only files that ``make(_:)`` made are bodies. A link or a pipe is not one, and a pipe would block the
+            // thread.
             let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
             guard descriptor >= 0 else { throw systemError() }
             return descriptor
@@ -58,10 +59,11 @@ final class Spool: Sendable {
         return FileBody(spool: self, descriptor: descriptor, size: size)
     }
 
-    /// Makes the names in the directory durable: those made since its sync had failed `failuresBefore` times.
+    /// Syncs the names in the directory to disk: those that were created since its sync had failed `failuresBefore`
+    /// times.
     ///
-    /// After a failed sync the system takes for written what is not, and the next one succeeds without it. So a name that
-    /// was there when a sync failed, for whatever other file, is not relied on any more.
+    /// After a failed sync the system treats data as written that is not, and the next sync succeeds without it. So a
+    /// name that existed when a sync failed, for whichever file, can no longer be relied on.
     func syncDirectory(failuresBefore: Int) throws {
         do {
             try SQLiteStore.syncDirectory(directory)
@@ -72,7 +74,7 @@ final class Spool: Sendable {
         guard failedSyncs.load(ordering: .acquiring) == failuresBefore else { throw POSIXError(.EIO) }
     }
 
-    /// Removes files that nothing refers to any more. One that is left over after a crash goes at the next start.
+    /// Deletes files that nothing refers to any more. A file that remains after a crash is deleted at the next start.
     func remove(_ names: [String]) {
         guard !names.isEmpty else { return }
         queue.async { [self] in removeNow(names) }
@@ -88,7 +90,7 @@ final class Spool: Sendable {
 
 func systemError() -> POSIXError { POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
 
-/// A body being written. Calls come one after the other, as the protocol says.
+/// A body that is being written. Calls come one after the other, as the protocol requires.
 final class FileSpoolFile: SpoolFile {
     private let spool: Spool
     private let name: String
@@ -120,7 +122,7 @@ final class FileSpoolFile: SpoolFile {
     func finish() async throws -> SpooledBody {
         let (file, spool, failedSyncsBefore) = (file, spool, failedSyncsBefore)
         let size = try await spool.perform {
-            // The size too is new, so the file's metadata must be on disk as well as its data.
+            // The size is new too, so the file's metadata must be on disk as well as its data.
             guard fsync(file.number) == 0 else { throw systemError() }
             try spool.syncDirectory(failuresBefore: failedSyncsBefore)
             let size = lseek(file.number, 0, SEEK_END)
@@ -133,14 +135,14 @@ final class FileSpoolFile: SpoolFile {
     func discard() async { spool.remove([name]) }
 }
 
-/// Closes with its last reference.
+/// A file descriptor that is closed with its last reference.
 final class Descriptor: Sendable {
     let number: CInt
     init(_ number: CInt) { self.number = number }
     deinit { close(number) }
 }
 
-/// A body that stands in the spool. Stays readable while it is open, also when its file is removed.
+/// A body in the spool. It stays readable while it is open, even if its file is deleted.
 final class FileBody: StoredBody {
     let size: Int
     private let spool: Spool

@@ -2,46 +2,48 @@ import Glibc
 import RelayCore
 import Synchronization
 
-/// Whose turn it is to begin the next write, among processes on one database.
+/// Decides which of the processes on one database may begin the next write.
 ///
-/// SQLite has no queue: who finds the database locked looks again after a while, up to 100 ms later. A relay under load begins its
-/// next transaction within microseconds of the end of the last, so a command could look in vain for as long as it cared. Hence a
-/// turnstile: who wants to write takes this lock, begins its transaction, and lets go of it. While a command has the turn and waits for
-/// the relay's transaction to end, the relay can't begin another.
+/// SQLite has no queue: a process that finds the database locked tries again after a while, up to 100 ms later. A relay
+/// under load begins its next transaction within microseconds after the last one, so a command could try in vain for as
+/// long as it likes. Hence a turnstile: a process that wants to write takes this lock, begins its transaction, and
+/// releases the lock. While a command has the turn and waits for the end of the relay's transaction, the relay can't
+/// begin another one.
 ///
-/// Nothing but fairness depends on it; what is right is up to SQLite's lock. So nobody waits for the turn for ever: a process
-/// that was stopped while it had it is waited for once, then passed by until it has let go. One that is not stopped has begun within
-/// SQLite's time-out, or given up.
+/// Only fairness depends on it; SQLite's lock ensures correctness. So no process waits for the turn without a limit: a
+/// process that was stopped while it had the turn is waited for once, and then ignored until it has released the lock.
+/// A process that was not stopped has begun within SQLite's time-out, or has given up.
 final class WriteTurn: Sendable {
     private let file: LockFile
     private let isPassedBy = Atomic(false)
 
-    /// Behind the numbers of relays.
+    /// The octet after the numbers of relays.
     static let octet = InstanceLock.numbers.upperBound
 
-    /// How long to wait before the turn is asked for once more, in microseconds.
+    /// How long to wait before the lock is tried again, in microseconds.
     private static let pause = 1000
-    /// How often it is asked for.
+    /// How often the lock is tried.
     private let tries: Int
 
-    /// `patience` in seconds: longer than SQLite's time-out, or who waits for the database is taken for one that was stopped.
+    /// - Parameter patience: in seconds. Longer than SQLite's time-out; otherwise a process that waits for the database
+    ///   would be mistaken for one that was stopped.
     init(_ file: LockFile, patience: Double = 1.2 * SQLiteStore.busyTimeout) {
         self.file = file
         tries = max(1, Int(patience * 1_000_000) / WriteTurn.pause)
     }
 
-    /// Calls `begin` when it is the caller's turn, and returns what it returns. Blocks.
+    /// Calls `begin` when it is the caller's turn, and returns its result. Blocks.
     func take<T>(_ begin: () throws -> T) rethrows -> T {
         let has = wait()
         defer { if has { file.letGo(WriteTurn.octet) } }
         return try begin()
     }
 
-    /// Returns whether the turn is the caller's.
+    /// Returns whether it is the caller's turn.
     private func wait() -> Bool {
         let passesBy = isPassedBy.load(ordering: .relaxed)
         for _ in 0..<(passesBy ? 1 : tries) {
-            // Where files can't be locked, all go without turns.
+            // If files can't be locked, all processes write without turns.
             guard let isMine = try? file.take(WriteTurn.octet) else { return false }
             if isMine {
                 if passesBy { isPassedBy.store(false, ordering: .relaxed) }

@@ -61,7 +61,7 @@ def test_a_relay_goes_on_in_postgresql_and_back(relay, server, tmp_path):
     for message in ids:
         relay.wait_for_state(message, "simulated")
     refused = copy(tmp_path / "relay.db", url, check=False)
-    assert refused.returncode == 1 and "a relay is at work" in refused.stderr
+    assert refused.returncode == 1 and "a relay is using" in refused.stderr
     relay.stop()
     before, contents = listed(relay), [relay.raw(message) for message in ids]
 
@@ -76,7 +76,7 @@ def test_a_relay_goes_on_in_postgresql_and_back(relay, server, tmp_path):
     ids.append(submit(relay, key, LARGE.replace(b"large", b"later")))
     relay.wait_for_state(ids[-1], "simulated")
     refused = copy(url, tmp_path / "back.db", check=False)
-    assert refused.returncode == 1 and "relays are at work" in refused.stderr
+    assert refused.returncode == 1 and "relays are using" in refused.stderr
     relay.stop()
     before, contents = listed(relay), [relay.raw(message) for message in ids]
 
@@ -175,7 +175,7 @@ def test_what_can_not_be_copied_is_refused_without_a_password(relay, tmp_path):
     assert result.returncode == 64 and "geheim" not in result.stderr
     taken = tmp_path / "taken.db"
     taken.write_text("")
-    assert "is there already" in copy(database, taken, check=False).stderr
+    assert "already exists" in copy(database, taken, check=False).stderr
     if not knows_postgresql():
         assert "this build supports only SQLite" in copy(database, "postgresql://relay@localhost/relay", check=False).stderr
 
