@@ -1,11 +1,13 @@
 import RelayCore
 import Synchronization
 
-/// Decides on a batch and writes what is accepted, within one transaction: two round trips, that of COMMIT included.
+/// Decides on a batch and writes what is accepted, within one transaction. It takes two round trips, including that of
+/// COMMIT.
 ///
-/// The first locks what relays share: the keys' rows (FOR SHARE, against changes of the key), and those of keys with a daily cap (FOR
-/// UPDATE, so that relays count one after the other), each in the keys' order. Fingerprints are inserted before anything is decided: of
-/// two relays with the same one, the second waits for the first and then finds it.
+/// The first round trip locks the rows that relays share: the keys' rows (FOR SHARE, against changes of the key), and
+/// those of keys with a daily cap (FOR UPDATE, so that relays count one after the other), each in the keys' order.
+/// Fingerprints are inserted before anything is decided: of two relays with the same fingerprint, the second waits for
+/// the first and then finds it.
 struct AcceptanceTransaction {
     private let batch: [Submission]
     private let now: Timestamp
@@ -14,32 +16,32 @@ struct AcceptanceTransaction {
     private let uncapped: UncappedKeys
     private let requiresReplica: Bool
 
-    /// What is on record under a fingerprint.
+    /// What is stored under a fingerprint.
     private struct Remembered {
         var message: MessageID
         var content: [UInt8]?
         var requestedAt: Timestamp?
-        /// When its message was accepted; nil where it is gone.
+        /// When its message was accepted; nil if the message is gone.
         var acceptedAt: Timestamp?
-        /// Whether any of it has neither failed nor been cancelled or suppressed.
+        /// Whether a part of it has not failed, been cancelled or been suppressed.
         var isAlive: Bool
     }
 
-    /// What is to be on record under a fingerprint.
+    /// What is to be stored under a fingerprint.
     private struct Memory: Hashable {
         var message: Int64
         var content: [UInt8]?
         var acceptedAt: Timestamp?
     }
 
-    /// What was found with the first round trip.
+    /// The results of the first round trip.
     private struct Found {
         var standings: [KeyID: KeyStanding] = [:]
-        /// Fingerprints that nobody had, as they were inserted.
+        /// Fingerprints that did not exist yet, as they were inserted.
         var inserted: [Fingerprint: Memory] = [:]
         var remembered: [Fingerprint: Remembered] = [:]
 
-        /// Takes over what keys with a cap have used of their day.
+        /// Stores how much of the day keys with a cap have used.
         mutating func count(_ used: QueryResult) {
             for index in 0..<used.count {
                 guard let key = used[index].text(0).flatMap({ KeyID($0) }) else { continue }
@@ -50,12 +52,12 @@ struct AcceptanceTransaction {
 
     struct Result: Sendable {
         var outcomes: [Acceptance]
-        /// What was put into the queue.
+        /// The deliveries that were queued.
         var queued: [(lane: Lane, key: KeyID, due: Timestamp)]
-        /// Octets of test messages' bodies.
+        /// The octets of test messages' bodies.
         var testBodies: Int
 
-        /// Of the messages that were accepted.
+        /// The ids of the messages that were accepted.
         func ids(in batch: [Submission]) -> [Int64] {
             zip(batch, outcomes).filter { $0.1 == .accepted }.map(\.0.id.rawValue)
         }
@@ -73,7 +75,7 @@ struct AcceptanceTransaction {
         self.node = node
     }
 
-    /// All but COMMIT, with which the writing statements go out.
+    /// Runs everything except COMMIT, which is sent together with the writing statements.
     func run(in connection: Connection) throws -> Result {
         let found = try lockAndFind(in: connection)
         var ledger = AcceptanceLedger(now: now, storage: storage, free: nil)
@@ -129,7 +131,7 @@ struct AcceptanceTransaction {
                 proposed.map { $0.value.content.map { Bytes($0) } }, proposed.map(\.value.acceptedAt),
             ])
         if requiresReplica { try connection.queue("SELECT \(ReplicaRow.commitsWait)") }
-        // Most keys have no cap, and that was seen with their last batch.
+        // Most keys have no cap, and their last batch has shown that.
         let asksForCaps = !uncapped.are(keys)
         if asksForCaps { try queueCaps(of: keys.map(\.text), in: connection) }
         if !large.isEmpty {
@@ -141,7 +143,7 @@ struct AcceptanceTransaction {
         let results = Array(
             try connection.results().suffix(
                 2 + (requiresReplica ? 1 : 0) + (asksForCaps ? 2 : 0) + (large.isEmpty ? 0 : 1)))
-        // Where a standby is asked for and away, COMMIT waits for it. Where none is asked for, it would not.
+        // If a standby is required but missing, COMMIT waits for it. If none is configured, COMMIT would not wait.
         if requiresReplica, results[2].first?.boolean(0) != true { throw StoreError.unavailable(ReplicaRow.missing) }
         if !large.isEmpty, let sizes = results.last { try verify(large, sizes) }
         var found = try found(results[0], results[1], proposed)
@@ -150,7 +152,7 @@ struct AcceptanceTransaction {
         if asksForCaps {
             found.count(results[requiresReplica ? 4 : 3])
         } else if !capped.isEmpty {
-            // One has got a cap since.
+            // A key has got a cap in the meantime.
             try queueCaps(of: capped.map(\.text), in: connection)
             if let used = try connection.results().last { found.count(used) }
         }
@@ -158,8 +160,8 @@ struct AcceptanceTransaction {
         return found
     }
 
-    /// Locks the rows of keys that have a cap, and counts what was used of their day, with a snapshot from behind the lock. Queued: the
-    /// second result is the count.
+    /// Locks the rows of keys that have a cap, and counts how much of the day they have used, with a snapshot taken
+    /// after the lock. Only queued: the second result is the count.
     private func queueCaps(of keys: [String], in connection: Connection) throws {
         try connection.queue("SELECT key FROM capped_key WHERE key = ANY ($1) ORDER BY key FOR UPDATE", [keys])
         try connection.queue(
@@ -169,14 +171,15 @@ struct AcceptanceTransaction {
             """, [keys, now.day.number])
     }
 
-    /// Looks for what is on record under fingerprints that somebody had already. Nearly always nobody had any.
+    /// Looks up what is stored under fingerprints that existed already. There are nearly always none.
     private func findRepeats(
         beside proposed: [(key: Fingerprint, value: Memory)], _ found: inout Found, in connection: Connection
     ) throws {
-        // Only looked for.
+        // These are only looked up.
         let others = Set(batch.compactMap(\.formerFingerprint)).subtracting(proposed.map(\.key))
         guard found.inserted.count < proposed.count || !others.isEmpty else { return }
-        // Locked, so that of two relays that find one too old, one replaces it and the other sees that.
+        // The rows are locked: if two relays find one that is too old, one replaces it and the other sees the
+        // replacement.
         let rows = try connection.run(
             """
             SELECT repeat.fingerprint, repeat.message, repeat.content, repeat.accepted_at, message.accepted_at,
@@ -204,7 +207,7 @@ struct AcceptanceTransaction {
         }
     }
 
-    /// Parts are written without waiting for the disk, so a server that took over from another may lack some.
+    /// Parts are written without waiting for the disk, so a server that took over from another one may lack some.
     private func verify(_ large: [(Int64, Int)], _ result: QueryResult) throws {
         var there: [Int64: Int64] = [:]
         for index in 0..<result.count { there[result[index].integer(0) ?? 0] = result[index].integer(1) }
@@ -213,7 +216,7 @@ struct AcceptanceTransaction {
         }
     }
 
-    /// - Throws: ``StoreError/instanceLost``: others may take what this relay accepts for their own.
+    /// - Throws: ``StoreError/instanceLost`` if other relays may have taken over this relay's place.
     private func found(
         _ keys: QueryResult, _ inserted: QueryResult, _ proposed: [(key: Fingerprint, value: Memory)]
     ) throws -> Found {
@@ -232,7 +235,7 @@ struct AcceptanceTransaction {
         return found
     }
 
-    /// What would be remembered if all were accepted, each fingerprint once, in their order.
+    /// What would be remembered if all were accepted: each fingerprint once, in order.
     private func proposals() -> [(key: Fingerprint, value: Memory)] {
         var proposed: [Fingerprint: Memory] = [:]
         func propose(_ fingerprint: Fingerprint, _ memory: Memory) {
@@ -252,12 +255,12 @@ struct AcceptanceTransaction {
     // MARK: Decisions
 
     private func isRecent(_ moment: Timestamp?) -> Bool {
-        // Also where a clock was ahead then, and is right now.
+        // Also if a clock was ahead then and is correct now.
         guard let moment else { return false }
         return moment >= now - Fingerprint.memory && moment <= now + Fingerprint.memory
     }
 
-    /// The message under a fingerprint. One that has failed is no reason to refuse another try.
+    /// The message under a fingerprint. A failed message is no reason to refuse another attempt.
     private func firstOfRepeat(
         _ fingerprint: Fingerprint, _ found: Found, _ memories: [Fingerprint: Memory]
     ) -> MessageID? {
@@ -282,7 +285,7 @@ struct AcceptanceTransaction {
 
     // MARK: The second round trip
 
-    /// Makes what was inserted before the decisions agree with them. Nearly always it does.
+    /// Makes the rows that were inserted before the decisions agree with them. They nearly always do.
     private func correct(_ found: Found, _ memories: [Fingerprint: Memory], in connection: Connection) throws {
         let changed = memories.filter { found.inserted[$0.key] != $0.value }.sorted {
             $0.key.bytes.lexicographicallyPrecedes($1.key.bytes)
@@ -324,7 +327,7 @@ struct AcceptanceTransaction {
     }
 }
 
-/// Keys that had no daily cap when they were last seen. To be wrong costs a round trip, no more.
+/// Keys that had no daily cap when they were last read. An outdated entry costs only one round trip.
 final class UncappedKeys: Sendable {
     private let keys = Mutex<Set<KeyID>>([])
     private static let most = 10_000

@@ -1,9 +1,9 @@
 import RelayCore
 import Synchronization
 
-/// The table `body`: a message's octets in parts.
+/// Reads the table `body`: a message's octets in parts.
 enum BodyPart {
-    /// Of each part but the last, in octets: 128 KiB.
+    /// The size of each part except the last, in octets: 128 KiB.
     static let size = 128 << 10
 
     static func first(of message: MessageID, in connection: Connection) throws -> [UInt8]? {
@@ -22,14 +22,14 @@ extension PostgreSQLStore {
 
     public func discard(_ body: SpooledBody) async {
         guard let id = MessageID(body.name) else { return }
-        // What stays here goes when this relay ends.
+        // Parts that remain are deleted when this relay ends.
         try? await removeStaged(id)
     }
 
     fileprivate func removeStaged(_ id: MessageID) async throws {
         try await bodies.run { connection in
             try connection.transaction(isDurable: false) {
-                // Only what is still staged: the message may be accepted, when that was in doubt.
+                // Only parts that are still staged: if the acceptance was in doubt, the message may have been accepted.
                 try connection.queue(
                     """
                     DELETE FROM body WHERE message = $1 AND EXISTS (SELECT 1 FROM staged_body WHERE message = $1)
@@ -65,17 +65,17 @@ extension PostgreSQLStore {
     }
 }
 
-/// A large body on its way into the table `body`, before the acceptance that makes it count.
+/// A large body that is being written to the table `body`, before the acceptance that refers to it.
 ///
-/// Parts are written without waiting for the disk: the acceptance's COMMIT comes later in the same log, and waits for all that is before it.
-/// Calls come one after the other.
+/// Parts are written without waiting for the disk: the acceptance's COMMIT comes later in the same log, and waits for
+/// everything before it. Calls come one after the other.
 private final class StagedBody: SpoolFile {
     private let store: PostgreSQLStore
     private let id: MessageID
     private let state = Mutex(State())
 
     private struct State {
-        /// Not written yet; less than a part.
+        /// Octets that are not written yet; less than a part.
         var rest: [UInt8] = []
         var parts = 0
         var size = 0
@@ -128,7 +128,7 @@ private final class StagedBody: SpoolFile {
             defer { state.rest = [] }
             return (state.rest, state.parts, state.size)
         }
-        // A message without a part would be one whose bytes are gone.
+        // A message without any part would look like one whose bytes are gone.
         if !last.isEmpty || first == 0 { try await write([last], from: first) }
         return SpooledBody(name: id.description, size: size)
     }
@@ -136,7 +136,7 @@ private final class StagedBody: SpoolFile {
     func discard() async { try? await store.removeStaged(id) }
 }
 
-/// A large body, read a part at a time.
+/// A large body that is read one part at a time.
 private final class PartsBody: StoredBody {
     private let store: PostgreSQLStore
     private let message: MessageID

@@ -1,36 +1,37 @@
 import RelayCore
 import Synchronization
 
-/// What a relay remembers between its claims: the keys that have deliveries, and from where on to look for each one's.
+/// What a relay remembers between its claims: the keys that have deliveries, and where the search for each key's
+/// deliveries begins.
 ///
-/// A delivery that was claimed leaves a dead entry in the index, which stays for as long as somebody's transaction is open. A look that
-/// began at the first entry would go through all of them each time. So it begins at a mark for each key, below which nothing was queued
-/// when it was last looked at; now and then the whole is looked at again.
+/// A claimed delivery leaves a dead entry in the index, which stays for as long as any transaction is open. A search
+/// that began at the first entry would go through all of them each time. So it begins at a mark for each key. No
+/// delivery below the mark was queued at the last search. From time to time everything is searched again.
 struct QueuedKeys {
     private struct Entry {
         /// In milliseconds: the first delivery is due at this time or later, as far as is known.
         var mark: Int64
-        /// When something was last found.
+        /// When a delivery was last found.
         var seenAt: MonotonicTime
     }
 
     private var entries: [String: Entry] = [:]
-    /// In order.
+    /// The keys in order.
     private(set) var keys: [String] = []
-    /// The key that was served last: the next claim goes on behind it, when there are more keys than it can serve.
+    /// The key that was served last. The next claim continues after it if there are more keys than one claim can serve.
     private var served = ""
     private(set) var lookedForKeysAt = MonotonicTime.distantPast
     /// When ``rewind(at:)`` is due.
     private var rewindsAt = MonotonicTime.distantPast
 
-    /// Keys that are remembered at most; more are found again each time.
+    /// The most keys that are remembered. Others are found again each time.
     static let most = 10_000
-    /// A message that is being accepted has been due for a moment when it appears; so long at most, else it is found when the marks are next
-    /// put back, in milliseconds.
+    /// In milliseconds. A message that is being accepted has already been due for a moment when it appears, at most for
+    /// this long. If it was longer, it is found when the marks are next reset.
     static let margin: Int64 = 1000
-    /// Marks are put back so often.
+    /// How often the marks are reset.
     static let rewindInterval = Duration.seconds(10)
-    /// A key without deliveries is forgotten after so long, in seconds.
+    /// After how many seconds a key without deliveries is forgotten.
     static let memory = 600.0
 
     mutating func add(_ found: [String], at now: MonotonicTime) {
@@ -44,7 +45,7 @@ struct QueuedKeys {
         keys = entries.keys.sorted()
     }
 
-    /// A delivery of the key was put into the queue by this process, due at a time: it is not to be overlooked.
+    /// This process has queued a delivery of the key that is due at this time. The next search must find it.
     mutating func queued(_ key: String, due: Timestamp?, at now: MonotonicTime) {
         if entries[key] == nil { add([key], at: now) }
         let first = due?.milliseconds ?? .min
@@ -53,10 +54,10 @@ struct QueuedKeys {
 
     mutating func lookedForKeys(at now: MonotonicTime) { lookedForKeysAt = now }
 
-    /// Where the look for a key's deliveries begins.
+    /// Where the search for a key's deliveries begins.
     func mark(of key: String) -> Int64 { entries[key]?.mark ?? .min }
 
-    /// What a look from the marks on has found: for each key when its first delivery is due; nil: it has none.
+    /// Stores the result of a search from the marks: when each key's first delivery is due, or nil if it has none.
     mutating func saw(_ dues: [(key: String, first: Int64?)], now: Timestamp, at moment: MonotonicTime) {
         var hasForgotten = false
         for (key, first) in dues {
@@ -73,14 +74,14 @@ struct QueuedKeys {
         if hasForgotten { keys = entries.keys.sorted() }
     }
 
-    /// Begins to look at everything again where that is due.
+    /// Starts to search everything again if that is due.
     mutating func rewind(at now: MonotonicTime) {
         guard now >= rewindsAt else { return }
         rewindsAt = now + QueuedKeys.rewindInterval
         for key in keys { entries[key]?.mark = .min }
     }
 
-    /// All keys in the order in which they have their turn.
+    /// All keys in the order of their turns.
     var inTurn: [String] {
         let next = keys.firstIndex { $0 > served } ?? 0
         return Array(keys[next...] + keys[..<next])
@@ -88,12 +89,12 @@ struct QueuedKeys {
 
     mutating func served(_ key: String) { served = key }
 
-    /// The gaps between the keys that are known, in which others may be: behind the lower end, before the upper one. No key is before the
-    /// first end or behind the last: keys are of letters and digits.
+    /// The gaps between the known keys, in which other keys may be: after the lower end and before the upper one. No
+    /// key is before the first end or after the last one: keys consist of letters and digits.
     var gaps: (lower: [String], upper: [String]) { ([""] + keys, keys + ["~"]) }
 }
 
-/// What claims of a process remember.
+/// The state that a process's claims share.
 final class ClaimState: Sendable {
     private let lanes = Mutex<[Lane: QueuedKeys]>([:])
     private let lost = Mutex<[(claim: Int64, until: MonotonicTime)]>([])
@@ -102,7 +103,8 @@ final class ClaimState: Sendable {
         lanes.withLock { body(&$0[lane, default: QueuedKeys()]) }
     }
 
-    /// Claims whose answers were lost. They may be committed, and nothing of theirs was sent: they are given back.
+    /// Claims whose answers were lost. They may have been committed, but nothing of them was sent: their deliveries are
+    /// returned.
     func lostClaims(at now: MonotonicTime) -> [Int64] {
         lost.withLock { lost in
             lost.removeAll { $0.until < now }

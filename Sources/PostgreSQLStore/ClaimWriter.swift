@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Writes what a claim takes: under a lease, and without the recipients that are suppressed.
+/// Writes what a claim takes: deliveries under a lease, without their suppressed recipients.
 struct ClaimWriter {
     private let lane: Lane
     private let holder: Int64
@@ -10,7 +10,7 @@ struct ClaimWriter {
     private var events: EventWriter
     private(set) var claim = DeliveryClaim([])
 
-    /// How often a claim looks for more where some of what it found had ended by being suppressed.
+    /// How often a claim searches again because some of the deliveries that it found ended as suppressed.
     static let rounds = 8
 
     init(
@@ -24,7 +24,8 @@ struct ClaimWriter {
         events = EventWriter(reports: reports, node: holder, now: now)
     }
 
-    /// Puts back what claims took whose answers were lost: nothing of it was sent. Queued: goes out with the next statement.
+    /// Returns the deliveries of claims whose answers were lost: nothing of them was sent. Only queued: it is sent with
+    /// the next statement.
     static func giveBack(_ claims: [Int64], in connection: Connection) throws {
         guard !claims.isEmpty else { return }
         try connection.queue(
@@ -34,9 +35,10 @@ struct ClaimWriter {
             """, [claims])
     }
 
-    /// Takes deliveries that this transaction has locked. Returns whether some of them had ended, so that there is room for others.
+    /// Claims deliveries that this transaction has locked. Returns whether some of them ended, so that there is room
+    /// for others.
     ///
-    /// - Throws: ``StoreError/instanceLost``: others may take what this relay claims.
+    /// - Throws: ``StoreError/instanceLost`` if other relays may have taken over this relay's place.
     mutating func take(_ ids: [Int64], in connection: Connection) throws -> Bool {
         var found = try lease(ids, in: connection)
         let (suppressions, before) = try suppressed(found, in: connection)
@@ -72,10 +74,11 @@ struct ClaimWriter {
         return hasEnded
     }
 
-    /// Writes what became of suppressed recipients. The last call of the transaction.
+    /// Writes the events of suppressed recipients. This is the last call of the transaction.
     mutating func finish(in connection: Connection) throws {
         _ = try events.write(in: connection)
-        // A simulated send keeps its bytes. Behind the events: a report to the sender may want to quote them.
+        // A simulated send keeps its bytes. After the events, because a report to the sender may have to quote the
+        // bytes.
         if lane == .live {
             try QueueRow.dropBodies(of: claim.suppressed.map(\.message.rawValue), in: connection)
         }
@@ -116,7 +119,8 @@ struct ClaimWriter {
         return ids.compactMap { byID[$0] }
     }
 
-    /// Entries of the list for these recipients, by match key, and for messages that had some before, which those were.
+    /// The list's entries for these recipients, by match key, and the earlier suppressed recipients of messages that
+    /// had some.
     private func suppressed(
         _ found: [(delivery: ClaimedDelivery, suppressed: Int)], in connection: Connection
     ) throws -> (ListedAddresses, [Int64: Set<String>]) {

@@ -2,39 +2,40 @@ import CPostgreSQL
 import Glibc
 import RelayCore
 
-/// One connection to the server, in pipeline mode (PostgreSQL documentation, "Pipeline Mode"): statements are queued, and go out
-/// together when their results are wanted.
+/// One connection to the server, in pipeline mode (PostgreSQL documentation, "Pipeline Mode"): statements are queued,
+/// and sent together when their results are needed.
 ///
-/// Every call blocks until the server has answered or the deadline is reached. To be used by one thread at a time.
+/// Every call blocks until the server has answered or the deadline is reached. Only one thread may use it at a time.
 final class Connection {
     private let pointer: OpaquePointer
-    /// Names of the statements that the server has prepared on this connection.
+    /// The names of the statements that the server has prepared on this connection.
     private var prepared: [String: String] = [:]
     /// What was queued since the last ``results()``, in order.
     private var queued: [Queued] = []
-    /// Told by the server since ``takeWarnings()``: SQLSTATE and text.
+    /// The server's notices since ``takeWarnings()``: SQLSTATE and text.
     private let notices = Notices()
-    /// Whether statements are prepared under names, which is cheaper, or parsed each time, which a pooler in transaction mode needs.
+    /// Whether statements are prepared under names, which is cheaper, or parsed each time, which a pooler in
+    /// transaction mode requires.
     private let namesStatements: Bool
-    /// When the caller gives up. Then the connection is of no use any more.
+    /// When the caller gives up. After that the connection can't be used any more.
     private var deadline = MonotonicTime.distantPast
-    /// Whether the server has answered anything since ``begin(until:)``.
+    /// Whether the server has sent any answer since ``begin(until:)``.
     private(set) var hasAnswered = false
     private(set) var isLost = false
-    /// The place of its host among those that the connector was given.
+    /// The position of its host in the connector's list.
     let host: Int
     private let clock = SystemClock()
 
     private enum Queued {
-        /// Of a statement's preparation.
+        /// The preparation of a statement.
         case preparation(String)
         case statement
     }
 
-    /// Statements kept prepared at most; the others are parsed each time.
+    /// The most statements that are kept prepared. Others are parsed each time.
     static let mostPrepared = 300
 
-    /// Connects, in a few seconds or not at all.
+    /// Connects within a few seconds, or fails.
     ///
     /// - Throws: ``ServerError/lost(_:)``.
     init(_ parameters: [(keyword: String, value: String)], host: Int, namesStatements: Bool) throws {
@@ -55,7 +56,7 @@ final class Connection {
             pointer,
             { argument, result in
                 guard let argument, let result else { return }
-                // The connection holds the object for as long as it calls this.
+                // The connection keeps the object alive for as long as it makes this call.
                 let notices = Unmanaged<Notices>.fromOpaque(argument).takeUnretainedValue()
                 notices.add(
                     state: pq_result_error_field(result, CInt(PQ_SQLSTATE)).map { String(cString: $0) } ?? "",
@@ -66,10 +67,10 @@ final class Connection {
 
     deinit { pq_finish(pointer) }
 
-    /// As `server_version_num`: 150018 is 15.18.
+    /// The value of `server_version_num`: 150018 is 15.18.
     var serverVersion: Int { Int(pq_server_version(pointer)) }
 
-    /// Begins a call, which ends before the deadline or with the connection.
+    /// Begins a call. At the deadline it ends, and the connection with it.
     func begin(until deadline: MonotonicTime) {
         self.deadline = deadline
         hasAnswered = false
@@ -77,7 +78,7 @@ final class Connection {
 
     // MARK: Statements
 
-    /// Queues a statement. What it gives comes with ``results()``.
+    /// Queues a statement. ``results()`` returns its result.
     func queue(_ sql: String, _ parameters: [any ParameterValue] = []) throws {
         guard !isLost else { throw ServerError.lost("the connection was lost") }
         var encoded: [UInt8] = []
@@ -92,7 +93,7 @@ final class Connection {
             parameter.encode(into: &encoded)
             places.append(start..<encoded.count)
         }
-        // A place behind the last octet, so that an empty value at the end has an address.
+        // One more octet, so that an empty value at the end has an address.
         encoded.append(0)
         let types = parameters.map { Swift.type(of: $0).type }
         let formats = [CInt](repeating: 1, count: parameters.count)
@@ -123,9 +124,9 @@ final class Connection {
         return name
     }
 
-    /// Sends what is queued and waits for what it gives: a result for each statement.
+    /// Sends the queued statements and waits for their results: one result for each statement.
     ///
-    /// - Throws: ``ServerError``: the first refusal. The statements behind it were not run.
+    /// - Throws: ``ServerError`` with the first refusal. The statements after it were not run.
     func results() throws -> [QueryResult] {
         guard !isLost else { throw ServerError.lost("the connection was lost") }
         guard pq_pipeline_sync(pointer) == 1 else { throw lose() }
@@ -161,13 +162,13 @@ final class Connection {
         return found
     }
 
-    /// Forgets results of what is queued and not asked for: the next call reads past them.
+    /// Discards the results of queued statements that were not read: the next call skips them.
     func dropQueued() {
         guard !queued.isEmpty, !isLost else { return }
         _ = try? results()
     }
 
-    /// Runs a statement and what was queued before it. Returns what it gave.
+    /// Runs a statement and the statements that were queued before it. Returns its result.
     @discardableResult
     func run(_ sql: String, _ parameters: [any ParameterValue] = []) throws -> QueryResult {
         try queue(sql, parameters)
@@ -187,7 +188,7 @@ final class Connection {
         try run(sql, parameters).first.map(body)
     }
 
-    /// The first column of the first row; nil without a row, or for a null.
+    /// The first column of the first row; nil if there is no row, or if it is null.
     func integer(_ sql: String, _ parameters: [any ParameterValue] = []) throws -> Int64? {
         try run(sql, parameters).first?.integer(0)
     }
@@ -216,7 +217,7 @@ final class Connection {
             try wait(forWriting: isFlushing == 1)
             guard pq_consume_input(pointer) == 1 else { throw lose() }
         }
-        // A null here is the end of a statement that gave nothing, which does not occur.
+        // A null here would be the end of a statement without a result, which does not occur.
         guard let result = pq_get_result(pointer) else { throw lose() }
         if pq_status(pointer) != PQ_CONNECTION_OK {
             let error = refusal(result)
@@ -256,7 +257,7 @@ final class Connection {
         return .lost(Connection.oneLine(pq_error_message(pointer)))
     }
 
-    /// Without the details, which may hold addresses.
+    /// Without the details, which may contain addresses.
     private func refusal(_ result: OpaquePointer) -> ServerError {
         let message =
             pq_result_error_field(result, CInt(PQ_MESSAGE_PRIMARY)).map { String(cString: $0) }
@@ -275,7 +276,7 @@ final class Connection {
     }
 }
 
-/// Warnings of one connection. Only the thread that uses the connection is called back.
+/// The warnings of one connection. Only the thread that uses the connection gets the callbacks.
 private final class Notices {
     private var states: [String] = []
 

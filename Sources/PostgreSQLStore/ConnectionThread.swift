@@ -4,25 +4,27 @@ import Foundation
 import RelayCore
 import Synchronization
 
-/// How connections are made: where to, and what was learnt about the way there.
+/// How connections are made: the parameters, and what was learnt about the hosts.
 final class Connector: Sendable {
     /// libpq's parameters as they were given, by keyword.
     private let given: [(keyword: String, value: String)]
-    /// How many hosts are given, at least 1.
+    /// The number of hosts that are given, at least 1.
     private let hosts: Int
     private let takesStandbys: Bool
     private let state = Mutex(State())
 
     private struct State {
-        /// The host that all threads use: the last one that served, or the one behind it where that is in doubt.
+        /// The host that all threads use: the last one that served, or the next one if that is suspected to have
+        /// failed.
         var host = 0
         var namesStatements = true
     }
 
     /// - Parameters:
     ///   - conninfo: a URI (`postgresql://…`) or keywords and values, as libpq takes them.
-    ///   - takesStandbys: whether a server that takes no writes will do.
-    /// - Throws: `StoreError.unavailable`: libpq is not there, or does not understand the text. The message holds no password.
+    ///   - takesStandbys: whether a server that accepts no writes is sufficient.
+    /// - Throws: `StoreError.unavailable` if libpq is missing or does not understand the text. The message contains no
+    ///   password.
     init(_ conninfo: String, takesStandbys: Bool = false) throws {
         self.takesStandbys = takesStandbys
         if let why = pq_load() {
@@ -31,7 +33,7 @@ final class Connector: Sendable {
         }
         var problem: UnsafeMutablePointer<CChar>?
         guard let options = pq_conninfo_parse(conninfo, &problem) else {
-            // libpq's message may repeat a part of the text, which holds the password.
+            // libpq's message may repeat a part of the text, which contains the password.
             pq_free(problem)
             throw StoreError.unavailable(
                 "the setting database is not a connection URI of PostgreSQL; write postgresql://user@host:5432/name")
@@ -51,24 +53,24 @@ final class Connector: Sendable {
 
     var namesStatements: Bool { state.withLock { $0.namesStatements } }
 
-    /// Statements are to be parsed each time from now on: the connections go through a pooler in transaction mode.
+    /// From now on statements are parsed each time, because the connections go through a pooler in transaction mode.
     func foundPooler() { state.withLock { $0.namesStatements = false } }
 
-    /// The place of the host that all threads use now among those that were given.
+    /// The position, in the given list, of the host that all threads use now.
     ///
-    /// A server that was cut off still takes connections and answers what is read. So all of a relay's connections follow the first one that
-    /// goes over to another server.
+    /// A server that was cut off still accepts connections and answers reads. So all connections of a relay follow the
+    /// first one that switches to another server.
     var host: Int { state.withLock { $0.host } }
 
-    /// The host does not answer, or does not commit: the next connection begins with the one behind it.
+    /// The host does not answer, or does not commit: the next connection starts with the host after it.
     func suspect(_ host: Int) {
         state.withLock { state in
-            // Of several threads that notice, one goes on.
+            // If several threads notice this, only the first one switches.
             if state.host == host { state.host = (host + 1) % hosts }
         }
     }
 
-    /// Connects to the first host that takes writes, beginning with the one that did so last.
+    /// Connects to the first host that accepts writes, beginning with the one that did so last.
     func connect() throws -> Connection {
         let (first, names) = state.withLock { ($0.host, $0.namesStatements) }
         var failure: any Error = ServerError.lost("no host is named")
@@ -76,7 +78,7 @@ final class Connector: Sendable {
             let host = (first + offset) % hosts
             do {
                 let connection = try Connection(parameters(host, of: hosts), host: host, namesStatements: names)
-                // Unless another thread has gone on meanwhile: then this connection is not kept for long.
+                // Another thread may have switched in the meantime. Then this connection is not kept for long.
                 state.withLock { if $0.host == first { $0.host = host } }
                 return connection
             } catch {
@@ -86,8 +88,8 @@ final class Connector: Sendable {
         throw failure
     }
 
-    /// The parameters with one of the hosts, and with what is not given: short time-outs, since the system's own notice a dead server far
-    /// too late.
+    /// The parameters with one of the hosts, and with defaults for missing ones: short time-outs, because the system's
+    /// own time-outs detect a dead server far too late.
     private func parameters(_ host: Int, of hosts: Int) -> [(keyword: String, value: String)] {
         var parameters = given.map { parameter in
             if takesStandbys, parameter.keyword == "target_session_attrs" { return (parameter.keyword, "any") }
@@ -108,7 +110,7 @@ final class Connector: Sendable {
     ]
 }
 
-/// A thread with a connection of its own, which is made when it is first needed, and again when it was lost.
+/// A thread with its own connection. The connection is made when it is first needed, and again after it was lost.
 final class ConnectionThread: Sendable {
     private let connector: Connector
     fileprivate let queue: DispatchQueue
@@ -116,8 +118,8 @@ final class ConnectionThread: Sendable {
 
     /// The connection of a thread.
     ///
-    /// Unchecked: `connection` is read and written by ``runNow(within:_:)`` and ``close()`` alone, which run on the serial queue only, so no two
-    /// threads are ever in it at a time.
+    /// Unchecked: only ``runNow(within:_:)`` and ``close()`` read and write `connection`. They run only on the serial
+    /// queue, so no two threads ever use it at the same time.
     private final class Held: @unchecked Sendable {
         var connection: Connection?
     }
@@ -127,12 +129,13 @@ final class ConnectionThread: Sendable {
         queue = DispatchQueue(label: "hiveku-relay.postgresql.\(label)")
     }
 
-    /// How often a transaction is tried that met with a deadlock.
+    /// How often a transaction is tried again after a deadlock.
     private static let tries = 10
 
-    /// Runs `body`, a whole transaction or a single statement, on the thread; `completion` is called there too.
+    /// Runs `body`, a whole transaction or a single statement, on the thread. `completion` is called there too.
     ///
-    /// Where the server has ended between two calls, `body` is tried once more on a new connection: nothing of it was sent to anybody.
+    /// If the server has ended between two calls, `body` is run again on a new connection: nothing had been sent to the
+    /// old server.
     func run<T: Sendable>(
         within limit: Duration = .seconds(20), _ body: @escaping @Sendable (Connection) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
@@ -152,7 +155,7 @@ final class ConnectionThread: Sendable {
         }
     }
 
-    /// For who is on no event loop and in no task: blocks.
+    /// For callers that are neither on an event loop nor in a task: blocks.
     func runBlocking<T: Sendable>(
         within limit: Duration = .seconds(20), _ body: @escaping @Sendable (Connection) throws -> T
     ) throws -> T {
@@ -169,12 +172,12 @@ final class ConnectionThread: Sendable {
             do {
                 return try body(connection)
             } catch let error as ServerError {
-                // A lock may be held by a commit that waits for a standby in vain, while another server has taken over.
+                // A commit that waits in vain for a standby may hold a lock, while another server has taken over.
                 let tellsOfHost = error.isEndOfServer || error.isOccupied
                 if tellsOfHost || error.tellsOfPooler { drop() }
                 if tellsOfHost { connector.suspect(connection.host) }
                 if error.tellsOfPooler { connector.foundPooler() }
-                // A connection that was made for this call tells the truth.
+                // An error of a connection that was made for this call is reliable.
                 let mayTryAgain =
                     error.tellsOfPooler || error.isTransient || error.isEndOfServer && !isNew && !connection.hasAnswered
                 guard mayTryAgain, tries < ConnectionThread.tries, SystemClock().monotonicNow() < deadline else {
@@ -199,12 +202,12 @@ final class ConnectionThread: Sendable {
 
     private func drop() { held.connection = nil }
 
-    /// Closes the connection when what is under way is finished.
+    /// Closes the connection after the work in progress has finished.
     func close() { queue.sync { drop() } }
 }
 
 extension ConnectionThread {
-    /// Returns once the thread has come around.
+    /// Returns when the thread has had a turn.
     func turn() async {
         await withCheckedContinuation { continuation in queue.async { continuation.resume() } }
     }

@@ -1,8 +1,8 @@
 import RelayCore
 
-/// How a ``DeliveryChange`` is written to the table `delivery`: the one place that does.
+/// Writes a ``DeliveryChange`` to the table `delivery`. This is the only place that does.
 enum DeliveryRow {
-    /// A number for each value of the change, so that a condition may go on from $11.
+    /// One numbered parameter for each value of the change, so that a condition can continue with $11.
     private static let update = """
         UPDATE delivery SET state = $1, reason = CASE WHEN $2 THEN $3 ELSE reason END,
             next_attempt_at = coalesce($4, next_attempt_at), queued_since = coalesce($5, queued_since),
@@ -23,7 +23,7 @@ enum DeliveryRow {
         ]
     }
 
-    /// Writes a change for each delivery. Queued: goes out with the next statement, or with COMMIT.
+    /// Writes one change for each delivery. Only queued: it is sent with the next statement, or with COMMIT.
     static func apply(_ changes: [(change: DeliveryChange, delivery: DeliveryID)], in connection: Connection) throws {
         guard !changes.isEmpty else { return }
         let reasons = changes.map { entry -> (isSet: Bool, text: String?) in
@@ -52,12 +52,12 @@ enum DeliveryRow {
         try apply([(change, delivery)], in: connection)
     }
 
-    /// Changes all of these. Returns how many there were.
+    /// Applies a change to all of these deliveries. Returns how many there were.
     static func apply(_ change: DeliveryChange, to deliveries: [Int64], in connection: Connection) throws -> Int {
         try connection.execute(update + " WHERE id = ANY ($11)", parameters(change) + [deliveries])
     }
 
-    /// Changes all of a key's that have one of the states.
+    /// Applies a change to all deliveries of a key that have one of the states.
     static func apply(
         _ change: DeliveryChange, toThoseOf key: KeyID, in states: [DeliveryState], _ connection: Connection
     ) throws {
@@ -68,7 +68,7 @@ enum DeliveryRow {
         }
     }
 
-    /// Puts attempts on record, as far as there were any. Queued: goes out with the next statement, or with COMMIT.
+    /// Records attempts, if there were any. Only queued: it is sent with the next statement, or with COMMIT.
     static func record(
         _ attempts: [(
             attempt: DeliveryChange.Attempt?, delivery: DeliveryID, before: Int, start: Timestamp, end: Timestamp
@@ -92,7 +92,7 @@ enum DeliveryRow {
 
     static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
 
-    /// A condition. Literals, so that the indexes over one state serve.
+    /// A condition. It has literals, so that the indexes over one state can be used.
     static func isOne(of states: [DeliveryState]) -> String {
         states.count == 1
             ? "state = '\(states[0].rawValue)'"

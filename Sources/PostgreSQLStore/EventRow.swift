@@ -1,23 +1,23 @@
 import RelayCore
 
-/// The table `event`.
+/// Reads and writes the table `event`.
 enum EventRow {
     static let columns = "kind, at, bounce_type, subtype, diagnostic, server, feedback_id"
 
-    /// An event that is to be added.
+    /// An event to be added.
     struct New {
         var message: MessageID
-        /// As in the envelope.
+        /// The address as in the envelope.
         var recipient: String
         var event: RecipientEvent
 
         var identity: Identity { Identity(message.rawValue, recipient, event.kind.rawValue, event.at.milliseconds) }
     }
 
-    /// What tells an event from all others: the columns of the primary key.
+    /// The identity of an event: the columns of the primary key.
     struct Identity: Hashable {
         private let message: Int64
-        /// Octets, as the database compares them: to Swift, texts are equal that are not.
+        /// The octets, as the database compares them: Swift treats some different texts as equal.
         private let recipient: [UInt8]
         private let kind: String
         private let at: Int64
@@ -30,10 +30,11 @@ enum EventRow {
         }
     }
 
-    /// Queued. Of those that are not there yet, ``inserted(_:)`` reads the identities. Of several that are the same the first is added.
+    /// Only queued. ``inserted(_:)`` reads the identities of the events that are new. If several are the same, the
+    /// first one is added.
     ///
-    /// Two relays may be told of the same event at once: the second waits for the first and then adds nothing. All add in one order, so
-    /// that they do not wait for each other.
+    /// Two relays may receive the same event at once: the second waits for the first and then adds nothing. All relays
+    /// add in the same order, so that they do not wait for each other.
     static func queueInsert(_ events: [New], in connection: Connection) throws {
         let values = parameters(events.map(\.event), from: 3)
         try connection.queue(
@@ -75,7 +76,7 @@ enum EventRow {
         return (parameters.indices.map { "$\(first + $0)" }.joined(separator: ", "), parameters)
     }
 
-    /// ``columns`` that stand in a row from the column `first` on.
+    /// Reads the ``columns`` of an event from a row, beginning with the column `first`.
     static func event(_ row: ResultRow, from first: CInt) throws -> RecipientEvent {
         guard let kind = row.text(first).flatMap(EventKind.init), let at = row.timestamp(first + 1) else {
             throw StoreError.corrupt("an event's row can't be read")
@@ -87,7 +88,7 @@ enum EventRow {
                 diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
     }
 
-    /// Recipients of messages that were suppressed.
+    /// The recipients of messages that were suppressed.
     static func suppressed(of messages: [Int64], in connection: Connection) throws -> [Int64: Set<String>] {
         guard !messages.isEmpty else { return [:] }
         var found: [Int64: Set<String>] = [:]
@@ -100,7 +101,7 @@ enum EventRow {
         return found
     }
 
-    /// What was told of messages, of each in the order of the time.
+    /// The reported events of messages; each message's events are in the order of time.
     static func reported(of messages: [Int64], in connection: Connection) throws -> [Int64: [ReportedEvent]] {
         guard !messages.isEmpty else { return [:] }
         var found: [Int64: [ReportedEvent]] = [:]
@@ -121,7 +122,7 @@ extension MessageFacts {
         message.template
         """
 
-    /// ``columns`` that stand in a row from the column `first` on.
+    /// Reads the ``columns`` from a row, beginning with the column `first`.
     init(_ row: ResultRow, from first: CInt = 0) throws {
         guard let id = row.integer(first).flatMap(MessageID.init(rawValue:)),
             let key = row.text(first + 1).flatMap({ KeyID($0) }), let lane = row.text(first + 2).flatMap(Lane.init)
@@ -132,7 +133,7 @@ extension MessageFacts {
             template: row.text(first + 7).flatMap { TemplateReference($0) })
     }
 
-    /// What is known of a message; nil when there is none.
+    /// What is known about a message; nil if there is none.
     init?(_ message: MessageID, in connection: Connection) throws {
         let found = try connection.first(
             "SELECT \(MessageFacts.columns) FROM message WHERE id = $1", [message.rawValue]

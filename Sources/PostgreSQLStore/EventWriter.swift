@@ -1,14 +1,14 @@
 import RelayCore
 
-/// Gathers what becomes of recipients, and writes it with all that follows from it, within one transaction.
+/// Collects events about recipients, and writes them with all their consequences, within one transaction.
 ///
-/// However much is gathered, it takes three round trips at most: one for ``tell(_:in:)``, one for ``write(in:)``, and one more where
-/// addresses get on the list of suppressions. All relays write the tables in one order, and the rows of each in the order of their keys,
-/// so that none waits for another that waits for it.
+/// However much is collected, it takes at most three round trips: one for ``tell(_:in:)``, one for ``write(in:)``, and
+/// one more if addresses are added to the list of suppressions. All relays write the tables in the same order, and the
+/// rows of each table in the order of their keys, so that no two relays wait for each other.
 ///
-/// To be made for one transaction and thrown away with it.
+/// Make it for one transaction and discard it afterwards.
 struct EventWriter {
-    /// A change of a delivery, of which its recipients' webhooks and senders may hear.
+    /// A change of a delivery that may be reported to its recipients' webhooks and senders.
     struct Told {
         var change: DeliveryChange
         var delivery: DeliveryID
@@ -19,11 +19,11 @@ struct EventWriter {
         var reported: [ReportedEvent] = []
     }
 
-    /// What ``write(in:)`` did.
+    /// The result of ``write(in:)``.
     struct Written {
-        /// Those that were added, in the order of ``add(_:of:_:sesMessageID:)``, and whether they are new.
+        /// The added events, in the order of ``add(_:of:_:sesMessageID:)``, and whether they are new.
         var events: [(kind: EventKind, isNew: Bool)] = []
-        /// New on the list of suppressions.
+        /// The number of addresses that were added to the list of suppressions.
         var suppressed = 0
     }
 
@@ -32,15 +32,15 @@ struct EventWriter {
         var recipient: String
         var event: RecipientEvent
         var sesMessageID: String?
-        /// False for what the relay did itself, of which the delivery's record is the event.
+        /// False for the relay's own actions, whose event is the delivery's record.
         var isAdded: Bool
     }
 
     private let reports: SenderReports
     private let node: Int64
     private let now: Timestamp
-    /// Whether there is any webhook. Nearly always there is none, and then little is to be read. Nil: not known; who reads something
-    /// anyhow can read ``webhooksExist`` with it.
+    /// Whether there is any webhook. There is nearly always none, and then little has to be read. Nil: not known; a
+    /// caller that reads something anyway can read ``webhooksExist`` with it.
     var hasWebhooks: Bool?
     private var entries: [Entry] = []
     private var facts: [MessageID: MessageFacts] = [:]
@@ -49,7 +49,7 @@ struct EventWriter {
     /// An expression for a column: see ``hasWebhooks``.
     static let webhooksExist = "EXISTS (SELECT 1 FROM webhook)"
 
-    /// - Parameter node: in whose rows of the table `usage` the events are counted; 0 for a tool.
+    /// - Parameter node: the node in whose rows of the table `usage` the events are counted; 0 for a tool.
     init(reports: SenderReports, node: Int64, now: Timestamp) {
         self.reports = reports
         self.node = node
@@ -58,10 +58,10 @@ struct EventWriter {
 
     // MARK: Gathering
 
-    /// Adds an event, unless it is there already.
+    /// Adds an event, unless it exists already.
     ///
     /// - Parameters:
-    ///   - recipient: as in the envelope.
+    ///   - recipient: the address as in the envelope.
     ///   - message: must exist.
     mutating func add(_ event: RecipientEvent, of recipient: String, _ message: MessageID, sesMessageID: String?) {
         var event = event
@@ -75,8 +75,9 @@ struct EventWriter {
         add(event, of: recipient, message.id, sesMessageID: sesMessageID)
     }
 
-    /// Tells what became of deliveries' recipients: by the changes themselves, which the deliveries' records tell, and by what was
-    /// reported with them. The deliveries' rows are locked or changed before, so that none is removed meanwhile.
+    /// Reports the outcome for deliveries' recipients: the outcome that follows from the changes themselves, which the
+    /// deliveries' records contain, and the events that were reported with them. The deliveries' rows must be locked or
+    /// changed before, so that none is deleted in the meantime.
     mutating func tell(_ told: [Told], in connection: Connection) throws {
         let heard = told.compactMap { told -> (told: Told, event: RecipientEvent?, isHeard: Bool)? in
             let event = told.change.event(at: told.time)
@@ -87,7 +88,7 @@ struct EventWriter {
             return (told, event, isHeard)
         }
         guard !heard.isEmpty else { return }
-        // The messages' suppressed recipients were told of before.
+        // The messages' suppressed recipients were reported before.
         let found = try connection.rows(
             """
             SELECT delivery.id, recipients, ses_message_id, CASE WHEN suppressed > 0 THEN (
@@ -129,15 +130,16 @@ struct EventWriter {
         }
     }
 
-    /// Whether anybody would hear of what the relay did itself.
+    /// Whether any webhook or sender is told about the relay's own action.
     private func isHeard(_ event: RecipientEvent) -> Bool {
         event.kind == .failed && reports != .off || hasWebhooks != false
     }
 
     // MARK: Writing
 
-    /// Writes what was gathered. Once in a transaction, behind all other rows that it locks or changes: others wait for the counts of the
-    /// day until it ends. Its last statements are queued, and go out with the next one or with COMMIT.
+    /// Writes what was collected. Call it once in a transaction, after all other rows that the transaction locks or
+    /// changes: other relays wait for the counts of the day until it ends. Its last statements are queued, and sent
+    /// with the next one or with COMMIT.
     mutating func write(in connection: Connection) throws -> Written {
         defer { entries = [] }
         guard !entries.isEmpty else {
@@ -148,7 +150,7 @@ struct EventWriter {
         var added = isNew.makeIterator()
         var consequences = Consequences()
         for entry in entries {
-            // What was there already has had its consequences.
+            // An event that existed already has had its consequences.
             if entry.isAdded, added.next() != true { continue }
             guard let message = facts[entry.message] else { continue }
             if entry.isAdded { consequences.count(entry.event, message, now: now) }
@@ -219,18 +221,18 @@ struct EventWriter {
             for message in try results.removeFirst().map({ try MessageFacts($0) }) { facts[message.id] = message }
         }
         let hearing = hasWebhooks == false ? [:] : try WebhookRow.hearing(results.removeFirst())
-        // An event that was given twice is new once.
+        // An event that was given twice is new only once.
         return (added.map { inserted.remove($0.identity) != nil }, hearing)
     }
 }
 
-/// What is to be written in consequence of events.
+/// What has to be written because of events.
 private struct Consequences {
     var suppressions: [Suppression] = []
     var undelivered: [(message: MessageID, recipient: UndeliveredRecipient)] = []
     private(set) var calls: [WebhookCallRow.NewCall] = []
     private var counts: [KeyID: [UTCDay: FeedbackCounts]] = [:]
-    /// Of all keys together.
+    /// The sums over all keys.
     private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
 
     mutating func count(_ event: RecipientEvent, _ message: MessageFacts, now: Timestamp) {
@@ -258,7 +260,7 @@ private struct Consequences {
         calls.append(WebhookCallRow.NewCall(webhooks: hearing.map(\.id), payload: payload))
     }
 
-    /// Queued: the usage of keys, and of days.
+    /// Only queued: the usage of keys and of days.
     func queueCounts(node: Int64, in connection: Connection) throws {
         guard !counts.isEmpty else { return }
         let ofKeys = Counts(counts.map { ($0.text, $1) })
@@ -280,7 +282,7 @@ private struct Consequences {
     }
 }
 
-/// Counts of days, each of a key or an environment, as arrays for a statement.
+/// Counts of days, each for a key or an environment, as arrays for a statement.
 private struct Counts {
     private static let names = ["deliveries", "bounces", "hard_bounces", "complaints"]
     static let columns = names.joined(separator: ", ")

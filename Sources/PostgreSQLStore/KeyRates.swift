@@ -2,8 +2,8 @@ import RelayCore
 
 /// The rates of keys, which all relays on the database share: a bucket for each key, by the server's clock.
 ///
-/// What a relay takes is gone from the bucket at once, whether it is used or not. A change of a bucket does not wait for the disk: a server
-/// that takes over may lack the last moment's, so what was taken then may be taken once more.
+/// What a relay takes leaves the bucket at once, whether it is used or not. A change of a bucket does not wait for the
+/// disk: a server that takes over may lack the changes of the last moment, so those emails may be taken a second time.
 struct KeyRates: SharedRates {
     let thread: ConnectionThread
 
@@ -31,22 +31,23 @@ struct KeyRates: SharedRates {
                 try row.write(key, in: connection)
             }
         } completion: { _ in
-            // What can't be given back is lost: the key sends a little less.
+            // Emails that can't be given back are lost: the key sends slightly less.
         }
     }
 }
 
-/// A row of `key_rate` at one moment of the server's.
+/// A row of `key_rate` at one moment of the server's clock.
 ///
-/// Relays may hold emails that they have taken ahead. A bucket that filled up meanwhile would let through its burst and these in addition. So
-/// what is held counts as if it were in the bucket, for as long as it may be spent.
+/// Relays may hold emails that they have taken ahead. A bucket that filled up in the meantime would allow its burst in
+/// addition to these. So the held emails count as if they were in the bucket, for as long as they may be spent.
 struct KeyRateRow {
     private(set) var bucket: TokenBucket
     private(set) var ahead: Int
     private(set) var aheadUntil: Double
     private let now: MonotonicTime
 
-    /// How long what is taken ahead may be spent, in seconds, at most: all of it ends together, so that one number tells how much there is.
+    /// How long emails that were taken ahead may be spent, in seconds. All of them expire together, so one number is
+    /// enough for the total.
     static let aheadLasts = 0.5
 
     init(bucket: TokenBucket, ahead: Int = 0, aheadUntil: Double = 0, now: MonotonicTime) {
@@ -78,7 +79,8 @@ struct KeyRateRow {
         let lasts = aheadUntil - now.seconds
         if case .refuse = answer { return SharedRateAnswer(answer: answer, taken: 0, aheadLasts: lasts) }
         guard answer == .go else { return SharedRateAnswer(answer: answer, taken: emails, aheadLasts: lasts) }
-        // Only what is there now, and never more than half of what the key may send at once: the rest is for who comes to another relay.
+        // Only emails that are available now, and at most half of what the key may send at once: the rest is for
+        // clients of other relays.
         let more = max(0, min(most - emails, Int(available) - emails, Int(limits.capacity / 2) - ahead))
         if more > 0 {
             _ = bucket.take(more, limits: inBucket, at: now, maximumWait: 0)
@@ -92,7 +94,7 @@ struct KeyRateRow {
         bucket.giveBack(emails, takenAt: now, limits: room(limits), at: now)
     }
 
-    /// The limits with what the bucket can hold beside what is held by relays.
+    /// The limits with the room of the bucket besides the emails that relays hold.
     private func room(_ limits: SendingLimits) -> SendingLimits {
         guard ahead > 0 else { return limits }
         var limits = limits
@@ -102,7 +104,7 @@ struct KeyRateRow {
 
     // MARK: In the database
 
-    /// The row as it is, locked. It is made where there is none.
+    /// The current row, locked. It is created if there is none.
     static func locked(_ key: KeyID, _ limits: SendingLimits, in connection: Connection) throws -> KeyRateRow {
         let select = """
             SELECT bucket_tokens, updated_at, extract(epoch FROM clock_timestamp())::double precision, ahead, ahead_until

@@ -1,18 +1,18 @@
 import RelayCore
 
-/// A row of the table `key`, to and from the domain's type.
+/// Converts between a row of the table `key` and the domain's type.
 enum KeyRow {
     static let columns = """
         key.id, key.name, key.environment, key.scopes, key.per_second, key.burst, key.per_day, key.domains, key.networks,
         key.detects_repeats, key.created_at, key.expires_at, key.revoked_at, key.webhooks_for_all
         """
 
-    /// Of the columns that stand behind these in a query.
+    /// The number of the first column after these in a query.
     static let next: CInt = 14
 
     static let secrets = "key.digest, key.previous_digest, key.previous_until"
 
-    /// Columns of secrets, as above.
+    /// The number of columns of secrets.
     static let secretsCount: CInt = 3
 
     static func scopes(_ key: Key) -> String { key.scopes.map(\.rawValue).sorted().joined(separator: " ") }
@@ -30,7 +30,7 @@ enum KeyRow {
             limits: SendingLimits(
                 perSecond: perSecond, burst: row.integer(5).map(Int.init), perDay: row.integer(6).map(Int.init)),
             domains: words(domains).map(DomainPattern.init(normalised:)),
-            // A network that can't be read must not open the key to all: the row is refused.
+            // A network that can't be read must not open the key to all clients: the row is refused.
             networks: try words(networks).map { text in
                 do {
                     return try NetworkBlock(text)
@@ -46,10 +46,10 @@ enum KeyRow {
 
     private static func words(_ list: String) -> [String] { list.utf8.split(separator: 0x20).compactMap(String.init) }
 
-    /// Of ``columns`` and ``secrets``.
+    /// Reads a row of ``columns`` and ``secrets``.
     static func storedKey(_ row: ResultRow) throws -> StoredKey {
         guard let digest = row.bytes(next).flatMap(KeyDigest.init(bytes:)) else {
-            throw StoreError.corrupt("a key's digest has not 32 bytes")
+            throw StoreError.corrupt("a key's digest does not have 32 bytes")
         }
         var previous: (digest: KeyDigest, until: Timestamp)?
         if let digest = row.bytes(next + 1).flatMap(KeyDigest.init(bytes:)), let until = row.timestamp(next + 2) {
@@ -68,9 +68,9 @@ enum KeyRow {
         return Dictionary(keys.map { ($0.key.id, $0) }) { first, _ in first }
     }
 
-    /// Keys with their usage, by creation.
+    /// Keys with their usage, in the order of their creation.
     ///
-    /// - Parameter condition: over the tables `key`; its parameters are numbered from 2.
+    /// - Parameter condition: a condition over the table `key`; its parameters are numbered from 2.
     static func records(
         _ connection: Connection, where condition: String, _ parameters: [any ParameterValue] = [], now: Timestamp
     ) throws -> [KeyRecord] {
@@ -92,7 +92,7 @@ enum KeyRow {
             """, [now.day.number] + parameters
         ) { row in
             func count(_ column: CInt) -> Int { Int(row.integer(next + column) ?? 0) }
-            // It authenticates, and sends on.
+            // The last use is the later one of authenticating and sending.
             let uses = [row.timestamp(next + 2), row.timestamp(next + 3)].compactMap { $0 }
             return KeyRecord(
                 key: try key(row),
@@ -104,12 +104,13 @@ enum KeyRow {
         }
     }
 
-    /// Tells all relays that keys have changed. The last statement of its transaction: the row's lock is held until that ends.
+    /// Tells all relays that keys have changed. It must be the last statement of its transaction: the row's lock is
+    /// held until that ends.
     static func noteChange(in connection: Connection) throws {
         try connection.queue("UPDATE key_change SET counter = counter + 1")
     }
 
-    /// Keeps the list of keys that have a daily cap.
+    /// Updates the list of keys that have a daily cap.
     static func noteCap(of key: Key, in connection: Connection) throws {
         if key.limits.perDay != nil {
             try connection.queue("INSERT INTO capped_key (key) VALUES ($1) ON CONFLICT DO NOTHING", [key.id.text])

@@ -3,31 +3,32 @@ import Synchronization
 
 /// The place of this relay among those on the store: a row that it renews every two seconds.
 ///
-/// Who does not renew for 15 s, by the server's clock, may be declared dead by any other, and what it had under way goes to others then. A
-/// relay stops sending ten seconds after the last renewal that it knows to have begun, so before anybody else begins.
+/// A relay that has not renewed its row for 15 s, by the server's clock, may be declared dead by any other relay. The
+/// deliveries that it was sending then go to others. A relay stops sending ten seconds after the start of its last
+/// successful renewal, and therefore before any other relay begins.
 final class Membership: Sendable {
-    /// After so long without a renewal others may declare a relay dead, by the server's clock.
+    /// Other relays may declare a relay dead after this time without a renewal, by the server's clock.
     static let expiry = Duration.seconds(15)
-    /// After so long without a renewal a relay does not count on its claims any more, by its monotonic clock.
+    /// A relay no longer relies on its claims after this time without a renewal, by its monotonic clock.
     static let caution = Duration.seconds(10)
 
     /// A relay's place.
     struct Place: Sendable, Hashable {
-        /// Never given twice.
+        /// Never assigned twice.
         var node: Int64
-        /// Part of message ids; no other living relay has it.
+        /// A part of message ids. No other living relay has it.
         var number: Int64
     }
 
     private struct State {
         var place: Place?
-        /// When the last renewal that succeeded was begun.
+        /// When the last successful renewal was started.
         var renewedAt = MonotonicTime.distantPast
-        /// Relays that are alive, as of the last renewal.
+        /// The number of living relays at the last renewal.
         var living = 1
-        /// Those of them that joined before this one.
+        /// The number of them that joined before this one.
         var elders = 0
-        /// Whether every other living relay divides by as many.
+        /// Whether every other living relay divides the rate by at least as many relays.
         var isCounted = false
         /// A renewal that is still to come must not join again.
         var hasLeft = false
@@ -46,11 +47,11 @@ final class Membership: Sendable {
 
     var place: Place? { state.withLock { $0.place } }
 
-    /// Whether nobody else can have taken what this relay has claimed in its present place.
+    /// Whether no other relay can have taken what this relay has claimed in its present place.
     var ownsClaims: Bool { ownsClaims(of: nil) }
 
-    /// Whether nobody else can have taken what this relay has claimed as `node`. Not what it claimed before it lost its place and took
-    /// another one.
+    /// Whether no other relay can have taken what this relay has claimed as `node`. False for claims from before it
+    /// lost its place and took another one.
     func ownsClaims(of node: Int64?) -> Bool {
         let now = clock.monotonicNow()
         return state.withLock { state in
@@ -59,18 +60,19 @@ final class Membership: Sendable {
         }
     }
 
-    /// This relay's part of a rate that all relays divide: none until all others leave it one.
+    /// This relay's part of a rate that all relays share: none until all others leave it a part.
     ///
-    /// Relays divide in the order in which they joined. One that joins is the last, so it changes nobody's place; one that goes can only
-    /// bring those behind it forward. So a relay that has not heard of either takes no more than its part.
+    /// Relays share it in the order in which they joined. A relay that joins is the last, so it changes no other relay's
+    /// place. A relay that leaves can only move the later ones forward. So a relay that has not learnt of either takes no
+    /// more than its part.
     var share: RateShare {
         state.withLock {
             $0.place != nil && $0.isCounted ? RateShare(place: $0.elders, count: max($0.living, 1)) : .none
         }
     }
 
-    /// Takes a place for the first time, or renews the one that it has. Throws ``StoreError/instanceLost`` once where that was lost;
-    /// the next call takes another.
+    /// Takes a place for the first time, or renews the present one. Throws ``StoreError/instanceLost`` once if the
+    /// place was lost; the next call takes another one.
     func renew(in connection: Connection) throws {
         let began = clock.monotonicNow()
         let offset = Int64((clock.machineOffset ?? .zero).inSeconds * 1000)
@@ -79,8 +81,8 @@ final class Membership: Sendable {
         guard let place = known else { return try join(in: connection) }
         try connection.queue("BEGIN")
         _ = connection.takeWarnings()
-        // It waits for the standby as all others do: where a server is cut off from it, a new one may be at work already, whose relays do
-        // not see this renewal.
+        // The renewal waits for the standby like every other commit: if a server is cut off from its standby, a new
+        // server may already be in use, whose relays do not see this renewal.
         try connection.queue("SELECT set_config('lock_timeout', '3000', true)")
         try connection.queue(
             "UPDATE node SET seen_at = \(NodeRow.now), divides_by = $2, clock_offset = $3 WHERE id = $1 AND NOT is_dead",
@@ -96,7 +98,7 @@ final class Membership: Sendable {
         do {
             results = try connection.results()
         } catch {
-            // COMMIT was not run: the next renewal must not find a transaction that has failed.
+            // COMMIT was not run. The next renewal must not find a failed transaction.
             if !connection.isLost { _ = try? connection.run("ROLLBACK") }
             throw error
         }
@@ -116,7 +118,8 @@ final class Membership: Sendable {
                 return
             }
             state.renewedAt = began
-            // A relay that joins counts itself from its first renewal on; the others must have seen it by theirs.
+            // A relay that joins counts itself from its first renewal on. The others must have seen it in their
+            // renewals.
             state.isCounted = count == 1 || least >= count
             state.living = Int(count)
             state.elders = Int(elders)
@@ -127,14 +130,14 @@ final class Membership: Sendable {
     private func join(in connection: Connection) throws {
         let began = clock.monotonicNow()
         let joined = try connection.transaction {
-            // One after the other, so that no two take one number.
+            // One after the other, so that no two relays take the same number.
             try connection.queue("LOCK TABLE node IN SHARE ROW EXCLUSIVE MODE")
             if try connection.isTrue(UnfinishedCopy.isThere) {
                 throw StoreError.unavailable(UnfinishedCopy.explanation)
             }
             let number = try connection.integer(NodeRow.freeNumber)
             guard let number else {
-                throw StoreError.unavailable("all 1,023 numbers of relays are taken in this database")
+                throw StoreError.unavailable("all 1,023 numbers for relays are in use in this database")
             }
             return try connection.first(
                 """
@@ -160,7 +163,7 @@ final class Membership: Sendable {
         try renew(in: connection)
     }
 
-    /// Leaves: others need not wait until the place has run out.
+    /// Leaves the store, so that other relays need not wait until the place has expired.
     func leave(in connection: Connection) throws {
         let left = state.withLock { state in
             state.hasLeft = true
@@ -174,16 +177,16 @@ final class Membership: Sendable {
     }
 }
 
-/// The table `node`.
+/// Reads and writes the table `node`.
 enum NodeRow {
     /// The server's time, in milliseconds.
     static let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
-    /// Whether a row is of a relay that has renewed it in time.
+    /// Whether a row belongs to a relay that has renewed it in time.
     static let isAlive = "NOT is_dead AND seen_at > \(now) - \(milliseconds(Membership.expiry))"
 
-    /// The number that follows the newest relay's, or the next one that is free: a number is used again as late as can be, as ids are
-    /// made with it.
+    /// The number after the newest relay's, or the next free one: numbers are reused as late as possible, because message
+    /// ids are made with them.
     static let freeNumber = """
         SELECT n FROM (
             SELECT (coalesce((SELECT number FROM node ORDER BY id DESC LIMIT 1), 0) + i) % 1023 + 1 AS n, i
@@ -194,7 +197,8 @@ enum NodeRow {
 
     static func milliseconds(_ duration: Duration) -> Int64 { Int64(duration.inSeconds * 1000) }
 
-    /// Declares those dead that have not renewed in time, and forgets those that have been dead for an hour and hold nothing.
+    /// Declares relays dead that have not renewed in time, and deletes those that have been dead for an hour and hold
+    /// nothing.
     static func bury(in connection: Connection) throws {
         try connection.transaction {
             try connection.queue("UPDATE node SET is_dead = true WHERE NOT is_dead AND NOT (\(isAlive))")

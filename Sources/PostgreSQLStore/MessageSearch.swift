@@ -1,42 +1,44 @@
 import RelayCore
 
-/// The ids of the messages that a filter asks for, newest first, a page at a time.
+/// The ids of the messages that match a filter, newest first, one page at a time.
 ///
-/// A table of a million messages must not be gone through for the ten that a key asks for. So the search begins in the index that
-/// leaves the fewest: the words, then the deliveries in a state that is rare, then a tag, then the key. Each is in the order of the
-/// ids, or short enough to be sorted. A page is a number of messages that are looked at, however few of them satisfy the filter.
+/// A search for ten messages of a key must not go through a table of a million. So it begins with the index that leaves
+/// the fewest messages: the words, then the deliveries in a rare state, then a tag, then the key. Each index is in the
+/// order of the ids, or its result is small enough to be sorted. A page is a number of messages that are examined,
+/// however few of them match the filter.
 struct MessageSearch {
     struct Page {
         var ids: [Int64]
-        /// How many were looked at.
+        /// How many messages were examined.
         var looked: Int
-        /// Where the next page begins; nil when this is the last one.
+        /// Where the next page begins; nil if this is the last one.
         var next: Int64?
 
         static let none = Page(ids: [], looked: 0, next: nil)
     }
 
-    /// Messages that are looked at in one snapshot at most, unless words are looked for.
+    /// The most messages that are examined in one snapshot, except in a search for words.
     static let largestPage = 500
 
-    /// Before the first message is found, the index of words may gather all that have one of them: so each page is a large one. PostgreSQL
-    /// also takes that index only where it expects fewer: for a small page it would go through all messages for a rare word.
+    /// Before it finds the first message, the index of words may collect all messages with one of the words, so each
+    /// page is large. PostgreSQL also uses that index only if it expects fewer messages: for a small page it would go
+    /// through all messages for a rare word.
     static let pageOfWords = 2000
 
-    /// Deliveries of all keys in a state that are worth being sorted by message at most.
+    /// The most deliveries of all keys in a state that are sorted by message.
     static let mostSorted = 2000
 
-    /// Finds the messages of a page, and whether each satisfies what SQL can tell. Some of them may be in another state than the filter's: that is
-    /// told from all their deliveries.
+    /// Finds the messages of a page, and whether each one satisfies the conditions that SQL can check. Some may be in a
+    /// different state from the filter's, which only all their deliveries together show.
     private let statement: SearchStatement
-    /// The same where few deliveries of all keys are queued, or sending: it begins with those.
+    /// The same for the case that few deliveries of all keys are queued or being sent: it begins with those.
     private let statementForFew: (count: String, statement: SearchStatement)?
     let filter: MessageFilter
     let now: Timestamp
     private let pageSize: Int
     private let findsNothing: Bool
 
-    /// - Parameter condition: what a delivery of the message must satisfy besides.
+    /// - Parameter condition: an additional condition that a delivery of the message must satisfy.
     init(_ filter: MessageFilter, now: Timestamp, alsoRequiring condition: String? = nil) {
         self.filter = filter
         self.now = now
@@ -45,7 +47,8 @@ struct MessageSearch {
         let search = SearchStatement.Search(filter: filter, words: words ?? nil, now: now, condition: condition)
         let driver = SearchDriver(filter)
         statement = SearchStatement(search, driver)
-        // Where more is asked, not all of a page will be left. One more than asked for tells whether there are more.
+        // If there are more conditions, not all messages of a page will match. One message more than requested shows
+        // whether there are more.
         let isExact = !statement.hasConditions && filter.state == nil && filter.status == nil
         pageSize =
             if filter.words != nil {
@@ -63,23 +66,23 @@ struct MessageSearch {
     /// Where the first page begins.
     var start: Int64 { filter.before?.rawValue ?? .max }
 
-    /// The messages below the id `before`. To be called within a snapshot.
+    /// The messages below the id `before`. Call it within a snapshot.
     func page(before: Int64, in connection: Connection) throws -> Page {
         if findsNothing { return .none }
-        // How many rows there are with a word or a key can only be told of the word or key itself.
+        // The planner can estimate the number of rows with a word or a key only if it knows the word or key.
         try connection.queue("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
         let statement = try statement(in: connection)
         let rows = try connection.rows(statement.sql, statement.parameters(page: pageSize, before: before)) {
             (id: $0.integer(0) ?? 0, holds: $0.boolean(1) ?? false)
         }
-        // No ORDER BY says that they stay in their order.
+        // Without an ORDER BY, SQL does not promise that they stay in their order.
         let looked = rows.sorted { $0.id > $1.id }
         return Page(
             ids: looked.filter(\.holds).map(\.id), looked: looked.count,
             next: looked.count == pageSize ? looked.last?.id : nil)
     }
 
-    /// What SQL does not tell.
+    /// Checks the conditions that SQL does not check.
     func isSatisfied(by record: MessageRecord) -> Bool {
         if let state = filter.state, record.state != state { return false }
         guard let status = filter.status else { return true }
@@ -96,7 +99,8 @@ struct MessageSearch {
 // MARK: Steering
 
 extension MessageSearch {
-    /// A page of those that are to be steered: in the filter's state exactly, and with their bytes, where these are needed.
+    /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
+    /// if these are needed.
     func steerable(
         _ needsBody: Bool, before: Int64, in connection: Connection
     ) throws -> (messages: [MessageID], next: Int64?) {

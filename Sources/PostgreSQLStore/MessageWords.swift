@@ -1,26 +1,26 @@
 import RelayCore
 
-/// The table `message_words`, which the search for words stands on: a message's words with their positions, of type `tsvector`
+/// The table `message_words`, in which words are searched: a message's words with their positions, of type `tsvector`
 /// (PostgreSQL documentation, "Text Search Types").
 ///
-/// Which words those are ``WordSearch`` says, as for every store. No configuration of PostgreSQL's text search is used.
+/// ``WordSearch`` determines the words, as for every store. No configuration of PostgreSQL's text search is used.
 enum MessageWords {
     // MARK: Vectors
 
-    /// PostgreSQL knows no position behind this one.
+    /// PostgreSQL supports no position after this one.
     private static let lastPosition = 16_383
-    /// Positions of one word. PostgreSQL keeps as many, with some room left.
+    /// The most positions of one word. PostgreSQL keeps slightly more.
     private static let mostPositions = 250
-    /// Octets of the words and their positions in all. PostgreSQL takes 1 MiB.
+    /// The most octets of all words and their positions. PostgreSQL's limit is 1 MiB.
     private static let mostOctets = 1_000_000
-    /// Stands for positions that were left out. No text has such a word.
+    /// Shows that positions were left out. No text contains such a word.
     private static let incomplete = "+"
 
-    /// The words as PostgreSQL reads them: `'anna':1 'example':2,7`. The subject comes first, then each recipient, with a gap before it so
-    /// that no phrase begins in one and ends in another.
+    /// The words in PostgreSQL's syntax: `'anna':1 'example':2,7`. The subject comes first, then each recipient, with a
+    /// gap before it so that no phrase begins in one and ends in another.
     ///
-    /// Where a position can't be kept, ``incomplete`` is among the words: in such a message, the words of a phrase are found in any order.
-    /// Words beyond 1 MB are left out.
+    /// If a position can't be kept, ``incomplete`` is added to the words: in such a message, the words of a phrase are
+    /// found in any order. Words beyond 1 MB are left out.
     static func vector(recipients: [String], subject: String?) -> String {
         var words: [(word: String, positions: [Int])] = []
         var places: [String: Int] = [:]
@@ -35,7 +35,8 @@ enum MessageWords {
                 if let known = places[word] {
                     place = known
                 } else {
-                    // With what PostgreSQL adds to each word: an octet that aligns it, and the number of its positions.
+                    // Includes what PostgreSQL adds to each word: an octet for alignment, and the number of its
+                    // positions.
                     octets += word.utf8.count + 3
                     guard octets <= mostOctets else { return result() }
                     place = words.count
@@ -63,8 +64,8 @@ enum MessageWords {
 
     // MARK: Queries
 
-    /// What PostgreSQL is asked for the words that somebody looks for, as it reads a `tsquery`: `'anna' & 'ord':*`, and for a phrase
-    /// `('anna' <-> 'example' | '+' & 'anna' & 'example')`. Nil where there is no letter and no digit.
+    /// The PostgreSQL query for the words of a search, in the syntax of a `tsquery`: `'anna' & 'ord':*`, and for a
+    /// phrase `('anna' <-> 'example' | '+' & 'anna' & 'example')`. Nil if there is no letter and no digit.
     static func query(_ words: String) -> String? {
         WordSearch(words)?.pieces.map { piece in
             var words = piece.words.map(quoted)
@@ -75,7 +76,7 @@ enum MessageWords {
         }.joined(separator: " & ")
     }
 
-    /// Letters and digits need no more, but what is quoted can't be anything else.
+    /// Letters and digits would not need quotes, but a quoted word can't be anything else.
     private static func quoted(_ word: String) -> String {
         var quoted = "'"
         for scalar in word.unicodeScalars {

@@ -14,13 +14,14 @@ enum ColumnType {
     static let words: UInt32 = 3614
 }
 
-/// A value that a statement is given, in PostgreSQL's binary format.
+/// A parameter of a statement, in PostgreSQL's binary format.
 protocol ParameterValue: Sendable {
     static var type: UInt32 { get }
-    /// Of an array of such values.
+    /// The type of an array of such values.
     static var arrayType: UInt32 { get }
     var isNull: Bool { get }
-    /// How many octets ``encode(into:)`` adds at most; a guess, so that a large value is not copied as its buffer grows.
+    /// The most octets that ``encode(into:)`` adds. It is an estimate, so that a large value is not copied while its
+    /// buffer grows.
     var size: Int { get }
     func encode(into buffer: inout [UInt8])
 }
@@ -59,7 +60,7 @@ extension String: ParameterValue {
     static var arrayType: UInt32 { 1009 }
     var size: Int { utf8.count }
 
-    /// PostgreSQL's texts can't hold U+0000, which a header field may: it becomes U+FFFD.
+    /// PostgreSQL's texts can't contain U+0000, but a header field can: it becomes U+FFFD.
     func encode(into buffer: inout [UInt8]) {
         if utf8.contains(0) {
             for octet in utf8 {
@@ -83,7 +84,7 @@ struct Bytes: ParameterValue {
     func encode(into buffer: inout [UInt8]) { buffer += octets }
 }
 
-/// Milliseconds since 1970 in UTC, as all times in the tables.
+/// Milliseconds since 1970 in UTC, like all times in the tables.
 extension Timestamp: ParameterValue {
     static var type: UInt32 { Int64.type }
     static var arrayType: UInt32 { Int64.arrayType }

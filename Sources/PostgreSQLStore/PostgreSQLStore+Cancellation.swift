@@ -4,8 +4,8 @@ extension PostgreSQLStore: MessageCancellation {
     public func cancel(_ cancellation: Cancellation, now: Timestamp) async throws -> CancelOutcome {
         try await write { connection in
             let id = cancellation.message.rawValue
-            // From here on no relay claims or changes what is decided on. A key that is revoked at the same time may still cancel: either order
-            // of the two is right.
+            // From here on no relay claims or changes the deliveries of this decision. A key that is revoked at the
+            // same time may still cancel: either order of the two is correct.
             let deliveries = try connection.rows(
                 "SELECT id, state FROM delivery WHERE message = $1 ORDER BY id FOR NO KEY UPDATE", [id]
             ) { row in

@@ -4,9 +4,10 @@ import RelayCore
 enum UnfinishedCopy {
     static let isThere = "SELECT EXISTS (SELECT 1 FROM task WHERE name = 'copy')"
     static let explanation =
-        "the database holds an unfinished copy; run 'hiveku-relay database copy' again, which goes on where it was broken off"
+        "the database holds an unfinished copy; run 'hiveku-relay database copy' again to continue it"
 
-    /// Throws where the mark is not of the copy with this number: another copy has begun, or has finished. In the transaction that writes.
+    /// Throws if the mark does not belong to the copy with this number: another copy has begun, or has finished. Call
+    /// it in the transaction that writes.
     static func check(_ number: Int64, in connection: Connection) throws {
         let owner = try connection.integer("SELECT node FROM task WHERE name = 'copy' FOR UPDATE")
         guard owner == number else {
@@ -16,10 +17,10 @@ enum UnfinishedCopy {
 }
 
 extension PostgreSQLStore: CopyableStore {
-    /// For one call, which may go through a large table, or add a batch of rows over a slow way.
+    /// The limit for one call, which may go through a large table, or add a batch of rows over a slow network.
     private static let copyPatience = Duration.seconds(600)
 
-    /// A setting of the transaction that holds the tables: where it is not there any more, the hold is lost.
+    /// A setting of the transaction that holds the tables. If it is missing, the hold was lost.
     private static let holdSetting = "hiveku_relay.copy"
 
     public func holdForCopy() async throws {
@@ -31,7 +32,7 @@ extension PostgreSQLStore: CopyableStore {
                     SELECT set_config('idle_in_transaction_session_timeout', '0', true),
                         set_config('lock_timeout', '10000', true), set_config('\(PostgreSQLStore.holdSetting)', 'held', true)
                     """)
-                // A relay that starts now waits for the table node, and so do commands for what they change.
+                // A relay that starts now waits for the table node, and commands wait before they change anything.
                 let tables = ["node"] + CopiedTable.allCases.map(\.rawValue) + ["key_activity", "body"]
                 try connection.execute("LOCK TABLE \(tables.joined(separator: ", ")) IN SHARE MODE")
                 try PostgreSQLStore.refuseWhileInUse(connection)
@@ -60,7 +61,7 @@ extension PostgreSQLStore: CopyableStore {
         }
         guard names.isEmpty else {
             throw StoreError.unavailable(
-                "relays are at work on the PostgreSQL database (\(names.joined(separator: ", "))); stop them first, and where they were killed, wait 15 seconds"
+                "relays are using the PostgreSQL database (\(names.joined(separator: ", "))); stop them first, and if they were killed, wait 15 seconds"
             )
         }
     }
@@ -226,7 +227,7 @@ extension PostgreSQLStore: CopyableStore {
     public func beginCopy(of repeatKey: [CopiedValue]) async throws {
         let number = copyNumber
         try await write { connection in
-            // Who joins takes the same lock, and looks for the mark behind it.
+            // A relay that joins takes the same lock, and checks for the mark after that.
             try connection.queue("LOCK TABLE node IN SHARE ROW EXCLUSIVE MODE")
             try PostgreSQLStore.refuseWhileInUse(connection)
             let isUnfinished = try connection.isTrue(UnfinishedCopy.isThere)
@@ -259,7 +260,7 @@ extension PostgreSQLStore: CopyableStore {
                         greatest((SELECT max(id) FROM \(table.rawValue)), 1))
                     """)
             }
-            // What is under way is taken up by the next relay.
+            // The next relay takes up deliveries that were being sent.
             try connection.queue("UPDATE delivery SET lease_until = 0 WHERE state = 'sending'")
             try connection.queue(
                 """
@@ -275,18 +276,18 @@ extension PostgreSQLStore: CopyableStore {
 extension CopiedTable {
     fileprivate var keyNames: String { columns.prefix(keyLength).map(\.name).joined(separator: ", ") }
 
-    /// Compares a row's key with one that is given in parameters, numbered from `first` on. `column`: the key's name, where it is another
-    /// than in the table of this name.
+    /// Compares a row's key with one that is given in parameters, numbered from `first`. `column`: the name of the
+    /// key's column, if it differs from the table's.
     fileprivate func condition(_ comparison: String, _ count: Int, from first: Int, _ column: String? = nil) -> String {
         "(\(column ?? keyNames)) \(comparison) (\((first..<first + count).map { "$\($0)" }.joined(separator: ", ")))"
     }
 
-    /// The tables that hold its rows here, and the names of the key in those that name it otherwise.
+    /// The tables that contain its rows here, and the name of the key's column in tables where it differs.
     fileprivate var holders: [(table: String, key: String?)] {
         self == .key ? [("key", nil), ("key_activity", "key"), ("capped_key", "key")] : [(rawValue, nil)]
     }
 
-    /// Tables whose rows the database numbers.
+    /// Whether the database numbers the rows of the table.
     fileprivate var numbersRows: Bool {
         switch self {
         case .delivery, .waitingEvent, .webhookCall: true
@@ -294,7 +295,7 @@ extension CopiedTable {
         }
     }
 
-    /// What is selected from: relays share it, and what each has of its own is added up.
+    /// The source of a selection: if each relay has its own rows, they are added up.
     fileprivate var source: String {
         switch self {
         case .key:
@@ -333,7 +334,7 @@ extension CopiedValue {
         self = value ?? .null
     }
 
-    /// Of a key, where nothing is null but ``CopiedTable/repeatKey``'s time.
+    /// The value as a parameter of a key, in which only ``CopiedTable/repeatKey``'s time can be null.
     fileprivate var parameter: any ParameterValue {
         switch self {
         case .null: nil as Int64?

@@ -1,7 +1,7 @@
 import RelayCore
 
 extension PostgreSQLStore {
-    /// As ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:)`` with the place's URI.
+    /// The same as ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:)`` with the place's URI.
     public convenience init(
         _ place: PostgreSQLPlace, role: Role, storage: StoragePolicy, requiresReplica: Bool,
         onSync: @escaping @Sendable (Double) -> Void, onDoubt: @escaping @Sendable (CommitDoubt) -> Void
@@ -11,15 +11,15 @@ extension PostgreSQLStore {
             onSync: onSync, onDoubt: onDoubt)
     }
 
-    /// Looks at the server that can be written, as the relay does; where there is none, at a standby. Nothing is made or changed. Blocks on a
-    /// connection.
+    /// Examines the server that accepts writes, which the relay would use; if there is none, a standby. Creates and
+    /// changes nothing. Blocks on a connection.
     ///
     /// - Throws: `StoreError`.
     public static func examine(_ place: PostgreSQLPlace) throws -> ServerExamination {
         do {
             return try examine(place, takesStandbys: false)
         } catch {
-            // A standby may be named first while the primary is well, so that it is the second choice.
+            // A standby may be named first while the primary is fine, so it is only the second choice.
             guard let standby = try? examine(place, takesStandbys: true) else { throw StoreError(error) }
             return standby
         }
@@ -52,7 +52,7 @@ extension PostgreSQLStore {
                 time: row.timestamp(9) ?? before, limit: Int(row.integer(10) ?? -1), own: Int(row.integer(11) ?? 0)
             )
         }
-        guard let general else { throw StoreError.unavailable("PostgreSQL tells nothing of itself") }
+        guard let general else { throw StoreError.unavailable("PostgreSQL returns nothing about itself") }
         let after = clock.now()
         let free = general.maximum - general.reserved - general.used
         let middle = before + .milliseconds((after.milliseconds - before.milliseconds) / 2)
@@ -76,7 +76,8 @@ extension PostgreSQLStore {
             schema: try schema(connection), knownSchema: Schema.version)
     }
 
-    /// Of what keeps vacuum from removing rows: transactions that are open, here and on standbys that say so.
+    /// The age of the oldest open transaction that keeps vacuum from removing rows, here or on standbys that report
+    /// theirs.
     private static func oldestSnapshotAge(_ connection: Connection) throws -> Duration? {
         try connection.integer(
             """

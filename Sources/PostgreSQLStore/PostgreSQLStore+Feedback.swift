@@ -9,7 +9,8 @@ extension PostgreSQLStore: FeedbackStore {
             var writer = EventWriter(reports: senderReports, node: node, now: now)
             let unmatched = try FeedbackMatcher.add(reports, &outcome, to: &writer, in: connection)
             outcome.waiting = unmatched.count
-            // Another relay may be putting SES's answer on record just now. Then the next look at what waits finds it.
+            // Another relay may be recording SES's response at this moment. Then the next check of waiting reports
+            // finds it.
             outcome.crowdedOut = try WaitingRow.insert(unmatched, now: now, in: connection)
             outcome.take(try writer.write(in: connection))
             return outcome
@@ -17,7 +18,7 @@ extension PostgreSQLStore: FeedbackStore {
     }
 
     public func matchWaiting(now: Timestamp) async throws -> FeedbackOutcome? {
-        // Looked at first without a lock: it is asked every second.
+        // First checked without a lock, because this runs every second.
         guard try await look({ try $0.isTrue("SELECT EXISTS (SELECT 1 FROM waiting_event)") }) else { return nil }
         let (senderReports, node, cursor) = (senderReports, try ownNode(), waitingCursor)
         return try await write { connection in
@@ -51,7 +52,7 @@ extension PostgreSQLStore: FeedbackStore {
     }
 
     public func record(_ status: FeedbackStatus) async throws {
-        // Each relay reads the queue: what one wrote last need not be the latest.
+        // Each relay reads the queue, so the values that a relay wrote last need not be the latest.
         try await write { connection in
             try connection.queue(
                 """
@@ -84,11 +85,12 @@ extension FeedbackOutcome {
     }
 }
 
-/// Where the look through the older of the reports that wait goes on. Each relay has its own: they look at different pieces mostly.
+/// Where the check of the older waiting reports continues. Each relay has its own cursor, so they usually check
+/// different ranges.
 final class WaitingCursor: Sendable {
     private let place = Mutex<Int64>(0)
 
-    /// The next piece of `piece` numbers; behind `end` it begins again at the first that there can be.
+    /// The next range of `piece` numbers. After `end` it begins again with the lowest possible number.
     func next(piece: Int64, below end: Int64) -> Int64 {
         place.withLock { place in
             let first = max(0, end - Int64(Feedback.mostWaiting))
@@ -101,8 +103,8 @@ final class WaitingCursor: Sendable {
 
 /// Finds the messages that reports are about.
 ///
-/// Their rows are not locked, which would write to each. Where a message is pruned at that very moment, weeks after it was sent, its
-/// event stays behind as a row that nobody reads.
+/// Their rows are not locked, which would write to each one. If a message is pruned at that very moment, weeks after it
+/// was sent, its event remains as a row that is never read.
 private enum FeedbackMatcher {
     /// Adds the events of reports whose message is known. Returns the other reports.
     static func add(
@@ -140,9 +142,9 @@ private enum FeedbackMatcher {
     }
 }
 
-/// The table `waiting_event`.
+/// Reads and writes the table `waiting_event`.
 private enum WaitingRow {
-    /// Adds reports, and removes the oldest where there are too many. Returns how many were removed.
+    /// Adds reports, and deletes the oldest if there are too many. Returns how many were deleted.
     static func insert(_ reports: [FeedbackReport], now: Timestamp, in connection: Connection) throws -> Int {
         guard !reports.isEmpty else { return 0 }
         let events = reports.map { report in
@@ -159,8 +161,8 @@ private enum WaitingRow {
                 AS told (ses_message_id, recipient, \(EventRow.columns), place)
             ORDER BY place
             """, [now, reports.map(\.sesMessageID), reports.map(\.recipient)] + values.parameters)
-        // Rows are numbered in the order in which they came, so the span of the numbers bounds how many there are. What another relay is
-        // removing or matching at the moment is left to it.
+        // Rows are numbered in the order in which they arrived, so the span of the numbers limits how many there are.
+        // Rows that another relay is deleting or matching at the moment are left to it.
         return try connection.execute(
             """
             DELETE FROM waiting_event WHERE id IN (
@@ -169,18 +171,20 @@ private enum WaitingRow {
             """, [Feedback.mostWaiting])
     }
 
-    /// Those whose message is known by now, among the newest and a piece of the others: an account may have other senders, whose
-    /// reports all wait for nothing.
+    /// The reports whose message is known by now, among the newest and one range of the older ones. An account may have
+    /// other senders, whose reports wait in vain.
     ///
-    /// They are locked until they are removed, and what another relay has locked is left out: each is matched by one.
+    /// They are locked until they are deleted. Rows that another relay has locked are skipped, so each is matched only
+    /// once.
     static func matched(
         _ cursor: WaitingCursor, in connection: Connection
     ) throws -> [(id: Int64, report: FeedbackReport)] {
         let piece = Int64(Feedback.batch)
         let newest = try connection.integer("SELECT max(id) FROM waiting_event") ?? 0
-        // A transaction that is tried again skips a piece, which comes again in the next turn.
+        // If the transaction is tried again, it skips a range, which is checked in the next round.
         let start = cursor.next(piece: piece, below: newest - piece)
-        // Arrays, which the planner takes to be short: so it looks each up by the index, however many deliveries there are.
+        // Arrays: the planner assumes that they are short, and looks up each item in the index, however many deliveries
+        // there are.
         return try connection.rows(
             """
             SELECT id, waiting_event.ses_message_id, recipient, \(EventRow.columns) FROM waiting_event
@@ -201,7 +205,8 @@ private enum WaitingRow {
         }
     }
 
-    /// Removes what was matched, and of the oldest what came before a time. Returns how many of those there were, and how many are left.
+    /// Deletes matched reports, and old reports from before a time. Returns how many old ones there were, and how many
+    /// reports are left.
     static func remove(
         _ matched: [Int64], before oldest: Timestamp, limit: Int, in connection: Connection
     ) throws -> (expired: Int, left: Int) {

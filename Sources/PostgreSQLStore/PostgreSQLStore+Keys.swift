@@ -78,7 +78,8 @@ extension PostgreSQLStore: KeyStore {
 
     public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {
         try await write { connection in
-            // Locked before it is read, so that of two who change the key at a time neither undoes what the other did.
+            // Locked before it is read, so that two processes that change the key at the same time do not undo each
+            // other's changes.
             try connection.queue("SELECT 1 FROM key WHERE id = $1 FOR NO KEY UPDATE", [id.text])
             guard var key = try KeyRow.storedKey(id, in: connection)?.key else { throw StoreError.noSuchKey(id) }
             change(&key)
@@ -109,15 +110,17 @@ extension PostgreSQLStore: KeyStore {
 
     public func revokeKey(_ id: KeyID, queued: QueuedDisposition, now: Timestamp) async throws {
         try await write { connection in
-            // Waits for all who are accepting mail of the key, and holds off those who come.
+            // Waits for all transactions that are accepting mail of the key, and blocks new ones.
             let changed = try connection.execute(
                 "UPDATE key SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2", [now, id.text])
             guard changed == 1 else { throw StoreError.noSuchKey(id) }
-            // What is under way ends as it ends; should it come back, it is treated as what is queued now.
+            // A delivery that is being sent is not interrupted. If it returns to the queue, it is treated like the
+            // queued ones now.
             try connection.execute(
                 "UPDATE delivery SET on_return = $1 WHERE key = $2 AND lane IN ('live', 'test') AND state = 'sending'",
                 [queued == .deliver ? nil : queued.rawValue as String?, id.text])
-            // No webhook hears of what is dropped so: the key's own hear nothing any more, and to others it would be a flood.
+            // No webhook is told about deliveries that are dropped here: the key's own webhooks receive nothing any
+            // more, and for others it would be a flood.
             if let change = DeliveryChange(revoked: queued, at: now) {
                 try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, connection)
             }
@@ -155,7 +158,7 @@ extension PostgreSQLStore: KeyStore {
     }
 }
 
-/// The ids of a part of the list of keys, newest first.
+/// The ids of one page of the list of keys, newest first.
 struct KeySearch {
     let sql: String
     let parameters: [any ParameterValue]
@@ -172,7 +175,7 @@ struct KeySearch {
             conditions.append("environment = \(parameter(environment.rawValue))")
         }
         if let text = filter.text {
-            // Not LIKE, to which some characters have a meaning. ASCII letters only, as with SQLite.
+            // Not LIKE, in which some characters have a special meaning. Only ASCII letters, as with SQLite.
             let place = parameter(text)
             conditions.append("(strpos(lower(name), lower(\(place))) > 0 OR strpos(lower(id), lower(\(place))) = 1)")
         }

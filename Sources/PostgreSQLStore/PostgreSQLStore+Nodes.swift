@@ -1,10 +1,10 @@
 import RelayCore
 
 extension PostgreSQLStore: RelayStore {
-    /// The server's.
+    /// The server's clock.
     public var clock: (any RelayClock)? { serverClock }
 
-    /// Relays that are alive, and those that ended within the hour.
+    /// Relays that are alive, and those that ended within the last hour.
     public func nodes(now: Timestamp) async throws -> [NodeRecord] {
         try await look { connection in
             try connection.rows(

@@ -17,14 +17,14 @@ extension PostgreSQLStore: OperatorSessionStore {
     public func beginSession(
         _ session: OperatorDigest, until: Timestamp, redeeming login: OperatorDigest, now: Timestamp
     ) async throws -> Bool {
-        // Looked at first: who makes links up must not write anything.
+        // First checked without a write: a visitor who guesses links must not cause any.
         let isThere = try await look { connection in
             try connection.isTrue(
                 "SELECT EXISTS (SELECT 1 FROM operator_login WHERE digest = $1 AND ends_at > $2)", [login.octets, now])
         }
         guard isThere else { return false }
         return try await write { connection in
-            // Of two who redeem one link, the second waits here for the first, and finds no row.
+            // If two requests use the same link, the second waits here for the first, and then finds no row.
             let redeemed = try connection.execute(
                 "DELETE FROM operator_login WHERE digest = $1 AND ends_at > $2", [login.octets, now])
             guard redeemed == 1 else { return false }
@@ -48,7 +48,8 @@ extension PostgreSQLStore: OperatorSessionStore {
 
     public func endSessions(now: Timestamp) async throws -> Int {
         try await write { connection in
-            // Links first: this waits for who redeems one just now, and the next statement sees that session.
+            // Links first: this waits for a request that is using one at this moment, and the next statement then sees
+            // its session.
             try connection.queue("DELETE FROM operator_login")
             return Int(
                 try connection.integer(

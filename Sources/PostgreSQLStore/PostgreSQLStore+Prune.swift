@@ -4,7 +4,7 @@ import Synchronization
 extension PostgreSQLStore {
     public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {
         let node = membership?.place?.node ?? 0
-        // The work of two at a time would be right too, but one would wait for the other's locks and find nothing.
+        // Two relays at a time would be correct too, but one would wait for the other's locks and then find nothing.
         guard try await write({ try TaskLease.take(TaskLease.prune, for: node, in: $0) }) else { return false }
         let hasMoreMessages = try await write { try Pruning(retention, now: now).removeMessages(in: $0) }
         let hasMoreSimulated = try await dropSimulated(now: now)
@@ -14,12 +14,13 @@ extension PostgreSQLStore {
         return hasMoreMessages || hasMoreSimulated || hasMoreToForget || hasMoreLeftBehind || hasMoreStatistics
     }
 
-    /// Deliveries of a state that are looked at in one transaction.
+    /// The deliveries of a state that are examined in one transaction.
     static let pruneBatch = 500
 
-    /// Goes on through the table repeat, a piece a call. Returns whether it has not come to its end.
+    /// Continues through the table repeat, one piece per call. Returns whether there is more.
     ///
-    /// In the order of the fingerprints, for which there is an index anyway: one in the order of age would cost each message a write.
+    /// It goes in the order of the fingerprints, for which there is an index anyway. An index by age would cost one
+    /// write per message.
     private func forget(now: Timestamp) async throws -> Bool {
         let start = forgetPosition.withLock { $0 }
         let last = try await write { try Pruning.forget(after: start, now: now, in: $0) }
@@ -28,7 +29,7 @@ extension PostgreSQLStore {
     }
 }
 
-/// Removes what is no longer kept, a bounded number at a time.
+/// Deletes a limited number of records that are no longer kept.
 struct Pruning {
     private let cutoffs: [(state: DeliveryState, before: Timestamp)]
 
@@ -49,11 +50,12 @@ struct Pruning {
         var endedAt: Timestamp?
     }
 
-    /// Removes messages with all that belongs to them. Returns whether more may be left.
+    /// Deletes messages with all their data. Returns whether there may be more.
     func removeMessages(in connection: Connection) throws -> Bool {
         let (candidates, isMore) = try candidates(in: connection)
         guard !candidates.isEmpty else { return false }
-        // Locked in one order, and judged as they are then: meanwhile an operator may have put some into the queue again.
+        // Locked in one order, and checked in their present state: an operator may have queued some again in the
+        // meantime.
         let deliveries = try connection.rows(
             "SELECT id, message, state, ended_at FROM delivery WHERE message = ANY ($1) ORDER BY id FOR UPDATE",
             [candidates]
@@ -73,14 +75,14 @@ struct Pruning {
         return cutoffs.contains { $0.state == delivery.state && endedAt < $0.before }
     }
 
-    /// Messages of which all deliveries have ended, and are kept no longer.
+    /// Messages whose deliveries have all ended and are no longer kept.
     private func candidates(in connection: Connection) throws -> (messages: [Int64], isMore: Bool) {
         let kept = cutoffs.enumerated().map { index, cutoff in
             "(other.state = '\(cutoff.state.rawValue)' AND other.ended_at >= $\(index + 2))"
         }.joined(separator: " OR ")
         let parameters: [any ParameterValue] = [PostgreSQLStore.pruneBatch] + cutoffs.map(\.before)
         for (index, cutoff) in cutoffs.enumerated() {
-            // A message goes as a whole, when the last of its deliveries may go.
+            // A message is deleted as a whole, when its last delivery may be deleted.
             try connection.queue(
                 """
                 SELECT message FROM delivery
@@ -105,7 +107,7 @@ struct Pruning {
             "SELECT id FROM message WHERE id = ANY ($1) AND lane = 'test'", [messages]
         ) { $0.integer(0) ?? 0 }
         if !tests.isEmpty {
-            // With the row locked, nobody drops a body while they are counted.
+            // While the row is locked, no other process deletes a body while they are counted.
             try connection.queue("SELECT 1 FROM simulated_bodies FOR UPDATE")
             let simulated = try connection.integer(
                 "SELECT sum(size)::bigint FROM message WHERE id = ANY ($1) AND \(RecordRow.hasBody)", [tests])
@@ -129,10 +131,10 @@ struct Pruning {
 
     // MARK: Repeats
 
-    /// Rows of the table repeat that are looked at in one transaction.
+    /// The rows of the table repeat that are examined in one transaction.
     static let forgetBatch = 5000
 
-    /// Looks at the next rows of the table repeat. Returns the last of them; nil: the table has come to its end.
+    /// Examines the next rows of the table repeat. Returns the last one; nil: the table has ended.
     static func forget(after start: [UInt8], now: Timestamp, in connection: Connection) throws -> [UInt8]? {
         let oldest = now - Fingerprint.memory
         let last =
@@ -140,8 +142,8 @@ struct Pruning {
                 "SELECT fingerprint FROM repeat WHERE fingerprint > $1 ORDER BY fingerprint LIMIT 1 OFFSET $2",
                 [Bytes(start), forgetBatch - 1]
             ) { $0.bytes(0) } ?? nil
-        // Ids tell the age of a message without looking at it, unless they are ahead of the clock, which may have been put back. One that is
-        // used again meanwhile is looked at again by the server, and stays.
+        // An id shows the age of a message without reading it, unless it is ahead of the clock, which may have been set
+        // back. If a row is used again in the meantime, the server checks it again, and it stays.
         try connection.queue(
             """
             DELETE FROM repeat WHERE fingerprint > $1 AND fingerprint <= $2 AND (
@@ -156,19 +158,19 @@ struct Pruning {
         return last
     }
 
-    /// Behind all fingerprints, which have 16 octets.
+    /// A value after all fingerprints, which have 16 octets.
     private static let endOfFingerprints = [UInt8](repeating: 0xFF, count: 17)
 
     // MARK: Nodes
 
-    /// Bodies whose relays are gone, looked at in one transaction. Each may have 25 MB.
+    /// The bodies of stopped relays that are examined in one transaction. Each may have 25 MB.
     private static let bodiesAtATime = 20
 
-    /// Removes what relays that are dead have left: bodies on their way in, and what they told of their lanes. Returns whether more may be
-    /// left.
+    /// Deletes what dead relays have left: incomplete bodies, and the status of their lanes. Returns whether there may
+    /// be more.
     ///
-    /// A dead relay never comes back under its number, and accepts nothing: a body whose row is locked is just being accepted by one that
-    /// was alive in time, or removed by another, and is left to them.
+    /// A dead relay never returns under its number, and accepts nothing. So a body whose row is locked is being
+    /// accepted by a relay that renewed its place in time, or being deleted by another one, and is left to them.
     static func removeLeftBehind(in connection: Connection) throws -> Bool {
         let staged = try connection.rows(
             """

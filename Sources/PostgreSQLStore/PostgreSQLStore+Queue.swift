@@ -7,7 +7,7 @@ extension PostgreSQLStore: DeliveryQueue {
 
     public var shareOfRate: RateShare { membership?.share ?? .whole }
 
-    /// Soon after a relay's place has run out: what it had under way is with another within 20 s.
+    /// Soon after a relay's place has expired: the deliveries that it was sending are with another relay within 20 s.
     public var reclaimInterval: Duration { .seconds(2) }
 
     // MARK: Claims
@@ -29,7 +29,7 @@ extension PostgreSQLStore: DeliveryQueue {
                 try ClaimWriter.giveBack(lost, in: connection)
                 let keys = claimState.with(lane) { queued in queued.inTurn.map { (key: $0, mark: queued.mark(of: $0)) }
                 }
-                // A list that holds back all that is due must not keep what comes behind it waiting.
+                // A suppression list that withholds everything that is due must not delay the deliveries after it.
                 for _ in 0..<ClaimWriter.rounds where writer.claim.deliveries.count < limit {
                     let counted = writer.claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
                     let picks = try QueueRow.inTurn(
@@ -40,7 +40,7 @@ extension PostgreSQLStore: DeliveryQueue {
                     claimState.with(lane) { queued in
                         let first = Dictionary(picks.map { ($0.key, $0.due) }) { min($0, $1) }
                         queued.saw(first.map { ($0.key, $0.value) }, now: now, at: moment)
-                        // The next claim goes on behind who came last, also in the middle of a round.
+                        // The next claim continues after the last key, even in the middle of a round.
                         if let last = picks.last { queued.served(last.key) }
                     }
                     guard try writer.take(picks.map(\.id), in: connection) else { break }
@@ -55,7 +55,7 @@ extension PostgreSQLStore: DeliveryQueue {
         }
     }
 
-    /// Looks for keys that have something queued and are not known yet, unless that was done a moment ago.
+    /// Searches for keys with queued deliveries that are not known yet, unless that was done a moment ago.
     private func lookForKeys(_ lane: Lane, evenSoon: Bool = false) async throws {
         let moment = serverClock.monotonicNow()
         let claimState = claimState
@@ -65,7 +65,7 @@ extension PostgreSQLStore: DeliveryQueue {
             return queued.gaps
         }
         guard var gaps else { return }
-        // Each look finds one in each gap.
+        // Each search finds one key in each gap.
         for _ in 0..<50 {
             let found = try await look(on: deliveries) { [gaps] in try QueueRow.otherKeys(lane, gaps, in: $0) }
             guard !found.isEmpty else { break }
@@ -107,18 +107,19 @@ extension PostgreSQLStore: DeliveryQueue {
         let holder = membership?.place?.node
         let senderReports = senderReports
         let requeued = try await write(on: deliveries) { connection in
-            // The batch's last outcome is the latest.
+            // The last outcome of the batch is the latest.
             let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
             return try SettlementWriter(holder: holder, reports: senderReports, now: now).write(batch, in: connection)
         }
-        // What was released keeps the time that it was due at.
+        // A released delivery keeps its due time.
         let moment = serverClock.monotonicNow()
         for lane in Lane.allCases {
             claimState.with(lane) { queued in for key in requeued { queued.queued(key, due: nil, at: moment) } }
         }
     }
 
-    /// Puts back what is under way with relays that are dead, and what has run out. Of what this relay has itself, only the lane's.
+    /// Returns deliveries to the queue that dead relays were sending, or whose lease has expired. Of this relay's own
+    /// deliveries, only those of the lane.
     public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         let own = membership?.place?.node ?? 0
         try await deliveries.run { try NodeRow.bury(in: $0) }

@@ -13,12 +13,12 @@ extension PostgreSQLStore: MessageRecords {
         var looked = 0
         var before: Int64? = search.start
         while let place = before, found.count < filter.limit {
-            // A page is a snapshot of its own: one for all would keep the server from removing what is dead.
+            // Each page has its own snapshot: a single one for all would keep the server from removing dead rows.
             let wanted = filter.limit - found.count
             let (records, page) = try await read { connection in
                 let page = try search.page(before: place, in: connection)
                 var records: [MessageRecord] = []
-                // Of a large page few may be wanted.
+                // Few messages of a large page may match.
                 for start in stride(from: 0, to: page.ids.count, by: PostgreSQLStore.recordsAtATime)
                 where records.count <= wanted {
                     let ids = Array(page.ids[start..<min(start + PostgreSQLStore.recordsAtATime, page.ids.count)])
@@ -52,11 +52,13 @@ extension PostgreSQLStore: MessageRecords {
     }
 }
 
-/// What ``QueueStatus`` is made of.
+/// Reads the parts of ``QueueStatus``.
 private enum StatusRow {
-    /// What has not ended, by lane and state. Each state by itself, so that its partial index serves: what has ended, which is most, is not
-    /// looked at. Deliveries are numbered nearly in the order of acceptance, so the first that was never scheduled is one of those
-    /// accepted first; those that were are as old as their time. What waits for its time at $1 is counted apart.
+    /// The number of deliveries that have not ended, by lane and state. Each state is counted separately, so that its
+    /// partial index can be used; the ended deliveries, which are the most, are not read. Deliveries are numbered
+    /// nearly in the order of acceptance, so the first one that was never scheduled is one of those accepted first;
+    /// scheduled ones are as old as their time. Deliveries that wait for their scheduled time at $1 are counted
+    /// separately.
     private static let depths = """
         SELECT depth.lane, depth.state, deliveries, scheduled, depth.next,
             least(message.accepted_at, due) AS oldest
@@ -103,7 +105,7 @@ private enum StatusRow {
         return (found, scheduled)
     }
 
-    /// As the relays that are there told it last.
+    /// The status that the present relays last stored.
     static func lanes(in connection: Connection) throws -> [LaneStatus] {
         try connection.rows(
             """
@@ -118,7 +120,7 @@ private enum StatusRow {
         }.compactMap { $0 }
     }
 
-    /// Only keys that were used on that day are looked at.
+    /// Reads only keys that were used on that day.
     static func emails(of day: UTCDay, in connection: Connection) throws -> [Lane: Int] {
         let sums = try connection.rows(
             """
@@ -129,7 +131,7 @@ private enum StatusRow {
         return sums.reduce(into: [:]) { emails, sum in if let lane = sum.0 { emails[lane] = sum.1 } }
     }
 
-    /// Of the 30 days that end with `day`.
+    /// Counts of the 30 days that end with `day`.
     static func feedback(until day: UTCDay, in connection: Connection) throws -> [Lane: FeedbackCounts] {
         let sums = try connection.rows(
             """

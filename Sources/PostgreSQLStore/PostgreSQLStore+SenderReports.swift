@@ -50,11 +50,11 @@ extension PostgreSQLStore: SenderReportStore {
         let storage = storage
         return try await write { connection in
             guard let facts = try MessageFacts(message, in: connection) else { throw StoreError.noSuchMessage(message) }
-            // What is free on the server's disk nobody knows here.
+            // The free space of the server's disk is not known here.
             if let refusal = storage.refusal(of: facts.environment, size: report.body.size, free: nil) {
                 return .refused(refusal)
             }
-            // Another relay that tells the sender at the same time is waited for, and then the rows are gone.
+            // If another relay reports to the sender at the same time, this waits for it, and then the rows are gone.
             let due = try connection.rows(
                 """
                 SELECT recipient FROM undelivered WHERE message = $1 AND recipient = ANY ($2)
@@ -65,9 +65,9 @@ extension PostgreSQLStore: SenderReportStore {
             try UndeliveredRow.queueRemove(recipients, of: message, in: connection)
             try SubmissionRows.insert([(report, facts.environment)], in: connection)
             switch facts.environment {
-            // Until the report the bytes were kept for its header.
+            // The bytes were kept for the report, which quotes the header.
             case .live: try QueueRow.dropBodies(of: [message.rawValue], in: connection)
-            // A simulated send keeps them.
+            // A simulated send keeps its bytes.
             case .test: try SimulatedBodies.add(report.body.size, in: connection)
             }
             return .accepted
@@ -82,9 +82,9 @@ extension PostgreSQLStore: SenderReportStore {
         }
     }
 
-    /// In whose name this process writes; 0: it is a tool.
+    /// The node under which this process writes; 0 for a tool.
     ///
-    /// - Throws: ``StoreError/instanceLost`` where a relay has no place at the moment.
+    /// - Throws: ``StoreError/instanceLost`` if a relay has no place at the moment.
     func ownNode() throws -> Int64 {
         guard let membership else { return 0 }
         guard let place = membership.place else { throw StoreError.instanceLost }
@@ -92,15 +92,16 @@ extension PostgreSQLStore: SenderReportStore {
     }
 }
 
-/// The table `undelivered`.
+/// Reads and writes the table `undelivered`.
 enum UndeliveredRow {
-    /// Rows that a look for what is due goes through, the oldest first: there may be 100,000.
+    /// The most rows that a search for due reports goes through, oldest first: there may be 100,000.
     static let looked = 2000
 
-    /// Queued. What is on record already is not told yet: the first reason stays.
+    /// Only queued. A recipient that is already recorded has not been reported yet. The first reason stays.
     ///
-    /// Only of messages that are there, and their rows are locked: a row whose message is pruned at the same moment would never be told,
-    /// and be looked at for ever. The lock does not hinder others that do this.
+    /// Only for messages that exist, and their rows are locked: a row whose message is pruned at the same moment would
+    /// never be reported, and would be examined again and again. The lock does not hinder other transactions that do
+    /// the same.
     static func queueInsert(
         _ undelivered: [(message: MessageID, recipient: UndeliveredRecipient)], since now: Timestamp,
         in connection: Connection
@@ -147,7 +148,7 @@ enum UndeliveredRow {
         return found
     }
 
-    /// Queued.
+    /// Only queued.
     static func queueRemove(_ recipients: [String], of message: MessageID, in connection: Connection) throws {
         try connection.queue(
             "DELETE FROM undelivered WHERE message = $1 AND recipient = ANY ($2)", [message.rawValue, recipients])

@@ -11,7 +11,7 @@ extension PostgreSQLStore {
         let search = MessageSearch(filter, now: now, alsoRequiring: condition)
         var before = search.start
         while found.count < filter.limit {
-            // A page is a snapshot of its own: one for all would keep the server from removing what is dead.
+            // Each page has its own snapshot: a single one for all would keep the server from removing dead rows.
             let (page, last) = try await read { [before] connection in
                 try search.steerable(steering.needsBody, before: before, in: connection)
             }
@@ -27,14 +27,14 @@ extension PostgreSQLStore {
         let senderReports = senderReports
         let node = try ownNode()
         return try await write { connection in
-            // Looked at again: meanwhile some may have been sent. Locked in one order, until they are changed.
+            // Read again: some may have been sent in the meantime. Locked in one order, until they are changed.
             let deliveries = try connection.rows(
                 """
                 SELECT id, scheduled_at FROM delivery WHERE message = ANY ($1) AND \(steering.condition)
                 ORDER BY id FOR NO KEY UPDATE
                 """, [messages.map(\.rawValue)]
             ) { (id: $0.integer(0) ?? 0, scheduledAt: $0.timestamp(1)) }
-            // Most are not scheduled, or no longer: one change for all of those.
+            // Most deliveries are not scheduled, or no longer are. One change covers all of them.
             let byChange = Dictionary(grouping: deliveries) { delivery in
                 DeliveryChange(steering, scheduledAt: delivery.scheduledAt, at: now)
             }
@@ -50,7 +50,7 @@ extension PostgreSQLStore {
         }
     }
 
-    /// Who names messages wants to hear that one is not there, or can't be sent for want of its bytes.
+    /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
     private func verify(_ ids: [MessageID], for steering: Steering) async throws {
         let found = try await look { connection in
             try connection.rows(
@@ -66,7 +66,7 @@ extension PostgreSQLStore {
 }
 
 extension Steering {
-    /// Of the deliveries that it changes.
+    /// The condition on the deliveries that the action changes.
     fileprivate var condition: String {
         let isInState = DeliveryRow.isOne(of: states)
         return sparedReason.map { "\(isInState) AND reason IS DISTINCT FROM '\($0)'" } ?? isInState

@@ -3,14 +3,15 @@ import RelayCore
 import Synchronization
 
 extension PostgreSQLStore: SubmissionStore {
-    /// Its number among living relays. It changes where the place was lost: others may have the number then.
+    /// The relay's number among living relays. It changes if the place was lost: another relay may have the number
+    /// then.
     public var instance: Int64 { membership?.place?.number ?? 0 }
 
-    /// How long a batch is tried while the server can't be reached, before anything of it can have been committed.
+    /// How long a batch is attempted while the server can't be reached, before anything of it can have been committed.
     static let patience = Duration.seconds(5)
-    /// How long it is tried to find out whether a batch in doubt holds.
+    /// How long the relay tries to find out whether a batch in doubt was committed.
     static let patienceInDoubt = Duration.seconds(20)
-    /// Between two tries.
+    /// The pause between two attempts, in seconds.
     private static let pause = 0.1
 
     public func accept(
@@ -24,24 +25,24 @@ extension PostgreSQLStore: SubmissionStore {
         }
     }
 
-    /// This relay's next claim knows of what it has accepted itself, without a look at other keys.
+    /// Tells this relay's next claim about messages that it has accepted itself, so that it need not search other keys.
     private func remember(_ queued: [(lane: Lane, key: KeyID, due: Timestamp)]) {
         let moment = serverClock.monotonicNow()
         for (lane, key, due) in queued { claimState.with(lane) { $0.queued(key.text, due: due, at: moment) } }
     }
 
-    /// How far a batch has come.
+    /// The progress of a batch.
     private enum Progress: Sendable {
         /// Nothing of it can have been committed.
         case begun
-        /// It may have been committed with this result, and others wait to hear whether it was.
+        /// It may have been committed with this result, and clients wait for the answer.
         case inDoubt(AcceptanceTransaction.Result)
     }
 
-    /// What one try came to.
+    /// The result of one attempt.
     private struct Try: Sendable {
         var result: AcceptanceTransaction.Result
-        /// Whether an earlier try had committed it.
+        /// Whether an earlier attempt had committed it.
         var wasThere = false
     }
 
@@ -53,7 +54,7 @@ extension PostgreSQLStore: SubmissionStore {
             // The next renewal takes another place.
             return finish(.failure(StoreError.instanceLost), progress, completion)
         }
-        // What the last try had decided when its COMMIT went out.
+        // What the last attempt had decided when its COMMIT was sent.
         let box = Decided()
         let left = deadline - serverClock.monotonicNow()
         submissions.run(within: max(left, .milliseconds(100))) { [self] connection in
@@ -81,7 +82,7 @@ extension PostgreSQLStore: SubmissionStore {
                 if !result.outcomes.contains(.accepted) { return completion(.success(result)) }
                 next = .inDoubt(result)
             case (is CommitInDoubt, .inDoubt(let earlier)):
-                // The later of two: the earlier one was found not to hold before it was tried again.
+                // The later of two: the earlier one was found not to be committed before the next attempt.
                 next = .inDoubt(box.decided.withLock { $0 } ?? earlier)
             case (let error as ServerError, _) where error.isEndOfServer || error.isOccupied: next = progress
             default: return finish(result, progress, completion)
@@ -99,7 +100,7 @@ extension PostgreSQLStore: SubmissionStore {
         }
     }
 
-    /// Says how a batch in doubt ended, before anybody hears of it.
+    /// Reports how a batch in doubt ended, before any client gets the answer.
     private func finish(
         _ result: Result<Try, any Error>, _ progress: Progress,
         _ completion: (Result<AcceptanceTransaction.Result, any Error>) -> Void
@@ -136,34 +137,36 @@ extension PostgreSQLStore: SubmissionStore {
         return found
     }
 
-    /// Adds bodies of test messages to what is counted, once there are many: the row is everybody's.
+    /// Adds bodies of test messages to the counted total once there are many: all relays share the row.
     private func noteSimulated(_ octets: Int) {
         let uncounted = uncountedBodies.wrappingAdd(octets, ordering: .relaxed).newValue
         if uncounted >= min(storage.simulatedSize / 1024, SimulatedBodies.mostUncounted) { dropSimulatedSoon() }
     }
 }
 
-/// A place for what a transaction decided, which its own thread writes and its completion reads.
+/// Holds what a transaction has decided. Its own thread writes it, and its completion reads it.
 private final class Decided: Sendable {
     let decided = Mutex<AcceptanceTransaction.Result?>(nil)
 }
 
-/// A batch of which nobody knows whether it was committed.
+/// A batch for which it is not known whether it was committed.
 struct DoubtfulBatch {
-    /// Of the messages that it accepted.
+    /// The ids of the messages that it accepted.
     let ids: [Int64]
     let node: Int64
 
-    /// Finds out whether the batch holds, for good.
+    /// Finds out, with certainty, whether the batch was committed.
     ///
-    /// Messages with the same ids are inserted and taken back. A transaction that is still being committed holds its ids, so the insertion
-    /// waits for its end; what was committed is in the way, and what was not is not, and can't come any more. It is not asked for by
-    /// `pg_xact_status`, of which a server that took over knows nothing.
+    /// It inserts messages with the same ids and rolls that back. A transaction that is still being committed holds its
+    /// ids, so the insertion waits for its end. A committed message conflicts with the insertion. A message that was
+    /// not committed does not conflict, and can't be committed later. `pg_xact_status` is not used, because a server
+    /// that took over does not know the transaction.
     ///
-    /// - Throws: ``CommitInDoubt`` where it holds here and may yet be lost with this server.
+    /// - Throws: ``CommitInDoubt`` if it is committed here but may still be lost with this server.
     func holds(in connection: Connection) throws -> Bool {
         guard try isThere(in: connection) else { return false }
-        // What comes later on the same server is on a standby no earlier. So once this is confirmed, the batch is.
+        // Later commits on the same server never reach a standby earlier. So once this one is confirmed, the batch is
+        // too.
         try connection.transaction {
             try connection.queue("UPDATE node SET seen_at = seen_at WHERE id = $1", [node])
         }
@@ -175,7 +178,7 @@ struct DoubtfulBatch {
     private func isThere(in connection: Connection) throws -> Bool {
         do {
             try connection.transaction {
-                // Not long: where its commit waits for a standby in vain, another server may have taken over.
+                // Not for long: if its commit waits in vain for a standby, another server may have taken over.
                 try connection.queue("SELECT set_config('lock_timeout', '2000', true)")
                 let inserted = try connection.execute(
                     """
@@ -186,7 +189,7 @@ struct DoubtfulBatch {
             }
         } catch let undo as Undo {
             guard undo.inserted == 0 || undo.inserted == ids.count else {
-                throw StoreError.corrupt("a part of a batch of messages is there, and the rest is not")
+                throw StoreError.corrupt("a batch of messages exists only in part")
             }
             return undo.inserted == 0
         }

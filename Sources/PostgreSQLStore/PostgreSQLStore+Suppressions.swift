@@ -13,7 +13,7 @@ extension PostgreSQLStore: SuppressionStore {
         }
         if let reason = filter.reason { conditions.append("reason = \(parameter(reason.rawValue))") }
         if let search = filter.search {
-            // Not LIKE, to which some characters have a meaning.
+            // Not LIKE, in which some characters have a special meaning.
             conditions.append("strpos(match_key, \(parameter(Suppression.matchKey(search)))) > 0")
         }
         if let after = filter.after {
@@ -40,7 +40,7 @@ extension PostgreSQLStore: SuppressionStore {
     ) async throws -> SuppressionRemoval {
         let key: [any ParameterValue] = [environment.rawValue, Suppression.matchKey(address)]
         return try await write { connection in
-            // Locked: another relay may be told of a complaint at this moment.
+            // Locked: another relay may receive a complaint at this moment.
             let found = try connection.first(
                 """
                 SELECT \(SuppressionRow.columns) FROM suppression WHERE environment = $1 AND match_key = $2 FOR UPDATE
@@ -55,7 +55,7 @@ extension PostgreSQLStore: SuppressionStore {
 
 /// Entries of the list of suppressions, by address.
 struct ListedAddresses {
-    /// By octets, as the database compares: to Swift, texts are equal that are not.
+    /// By octets, as the database compares them: Swift treats some different texts as equal.
     private var entries: [[UInt8]: Suppression] = [:]
 
     init(_ entries: [(matchKey: String, entry: Suppression)]) {
@@ -64,11 +64,11 @@ struct ListedAddresses {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// The entry for an address, however its letters are written.
+    /// The entry for an address, in upper or lower case.
     subscript(address: String) -> Suppression? { entries[Array(Suppression.matchKey(address).utf8)] }
 }
 
-/// The table `suppression`.
+/// Reads and writes the table `suppression`.
 enum SuppressionRow {
     static let columns = "environment, address, reason, created_at, message, note"
 
@@ -81,7 +81,7 @@ enum SuppressionRow {
             message: row.integer(4).flatMap(MessageID.init(rawValue:)), note: row.text(5))
     }
 
-    /// The entries for addresses, as far as there are any.
+    /// The entries for addresses, if there are any.
     static func find(
         _ addresses: [String], _ environment: Environment, in connection: Connection
     ) throws -> ListedAddresses {
@@ -93,7 +93,7 @@ enum SuppressionRow {
             ) { row in (row.text(6) ?? "", try suppression(row)) })
     }
 
-    /// Returns how many addresses were not on the list. One that was gets the weightier of the two reasons.
+    /// Returns how many addresses are new on the list. An existing entry gets the stronger of the two reasons.
     static func add(_ suppressions: [Suppression], in connection: Connection) throws -> Int {
         guard !suppressions.isEmpty else { return 0 }
         let entries = merged(suppressions)
@@ -120,12 +120,12 @@ enum SuppressionRow {
         return new
     }
 
-    /// The weightiest last.
+    /// The strongest reason last.
     private static let byWeight = SuppressionReason.allCases.sorted { one, other in
         one != other && Suppression.weightier(one, other) == other
     }
 
-    /// One entry for each address: what becomes of them one after the other.
+    /// One entry for each address: the result of adding them one after the other.
     private static func merged(_ suppressions: [Suppression]) -> [Suppression] {
         struct Key: Hashable {
             var environment: Environment
@@ -147,7 +147,7 @@ enum SuppressionRow {
         return merged
     }
 
-    /// How many there are.
+    /// The number of entries.
     static func counts(in connection: Connection) throws -> [Environment: [SuppressionReason: Int]] {
         var counts: [Environment: [SuppressionReason: Int]] = [:]
         for case (let environment?, let reason?, let count) in try connection.rows(

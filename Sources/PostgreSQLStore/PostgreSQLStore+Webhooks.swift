@@ -3,7 +3,7 @@ import RelayCore
 extension PostgreSQLStore: WebhookStore {
     public func insert(_ webhook: Webhook) async throws -> Bool {
         try await write { connection in
-            // Who adds one of the same key waits, so that the count holds.
+            // Another transaction that adds a webhook of the same key waits, so that the count stays correct.
             try connection.queue("SELECT 1 FROM key WHERE id = $1 FOR NO KEY UPDATE", [webhook.key.text])
             let number = try connection.integer("SELECT count(*) FROM webhook WHERE key = $1", [webhook.key.text]) ?? 0
             guard number < Webhook.mostOfKey else { return false }
@@ -41,9 +41,10 @@ extension PostgreSQLStore: WebhookStore {
 
     public func deleteWebhook(_ id: WebhookID) async throws -> Bool {
         try await write { connection in
-            // First the webhook, then its calls, as all do that lock both.
+            // First the webhook, then its calls, like all transactions that lock both.
             let isDeleted = try connection.execute("DELETE FROM webhook WHERE id = $1", [id.text]) == 1
-            // There may be many of the calls: what is over a batch goes later, and so does what an event that is being recorded adds.
+            // There may be many calls. Those beyond a batch are deleted later, and so are calls that an event adds at
+            // this moment.
             try connection.queue(
                 "DELETE FROM webhook_call WHERE \(WebhookCallRow.some("webhook = $1", limit: 10 * WebhookCallRow.pruneBatch))",
                 [id.text])
@@ -110,7 +111,7 @@ extension PostgreSQLStore: WebhookStore {
         limit: Int, room: [WebhookID: Int], otherwise: Int, ofFailing: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [(call: WebhookCall, webhook: Webhook)] {
         guard limit > 0 else { return [] }
-        // Looked at first without a lock: it is asked all the time.
+        // First checked without a lock, because this runs all the time.
         var wanted: [(id: WebhookID, most: Int)] = []
         var placesOfFailing = ofFailing
         for due in try await look({ try WebhookCallRow.due(now, in: $0) }) where wanted.count < limit {
@@ -129,7 +130,7 @@ extension PostgreSQLStore: WebhookStore {
     public func beginCalling(now: Timestamp) async throws {
         let node = membership?.place?.node ?? 0
         try await write { connection in
-            // While another relay makes calls, webhooks go on failing.
+            // While another relay makes calls, webhooks keep failing.
             try connection.queue(
                 """
                 UPDATE webhook SET failing_since = $1 WHERE id IN (
@@ -154,7 +155,7 @@ extension PostgreSQLStore: WebhookStore {
                 webhooks[attempt.webhook]?.tried(attempt)
                 if before.isEnabled, webhooks[attempt.webhook]?.isEnabled == false { disabled.append(attempt.webhook) }
             }
-            // Few change: those that fail for the first time, or no longer.
+            // Few of them change: those that fail for the first time, or that no longer fail.
             for before in found {
                 guard let webhook = webhooks[before.id], webhook != before else { continue }
                 try WebhookRow.queueWrite(webhook, in: connection)
@@ -183,7 +184,7 @@ extension PostgreSQLStore: WebhookStore {
     }
 
     public func pruneCalls(now: Timestamp) async throws -> Bool {
-        // Several relays may do this at once: what one has locked the others leave out.
+        // Several relays may do this at once: each skips the rows that another one has locked.
         try await write { try WebhookCallRow.prune(now: now, in: $0) }
     }
 }

@@ -4,7 +4,7 @@ import Synchronization
 extension PostgreSQLStore {
     public func indexWords() async throws -> Int {
         for _ in 0..<PostgreSQLStore.wordsTries {
-            // Mostly nothing has come, and then nothing is to be written.
+            // Usually there are no new messages, and then nothing needs to be written.
             guard try await look({ try WordsRow.left(upTo: .max, in: $0) }) > 0 else { return 0 }
             let earlier = wordsEnd.withLock { $0 }
             let outcome = try await write { try WordsRow.bringIn(PostgreSQLStore.wordsBatch, earlier, in: $0) }
@@ -18,43 +18,45 @@ extension PostgreSQLStore {
                 try await Task.sleep(for: PostgreSQLStore.wordsPause)
             }
         }
-        // Somebody's transaction takes long. What can't be brought in now is no work that is left.
+        // A transaction is taking long. Messages that can't be added now do not count as remaining work.
         return 0
     }
 
-    /// Deliveries whose messages are brought in at a time.
+    /// The number of deliveries whose messages are added at a time.
     static let wordsBatch = 500
 
-    /// How often it is looked whether transactions under way have ended, which mostly takes a few milliseconds.
+    /// How often to check whether open transactions have ended, which usually takes a few milliseconds.
     private static let wordsTries = 20
     private static let wordsPause = Duration.milliseconds(25)
 }
 
-/// The row of the table `words_position`, and what is brought into the index of words by it.
+/// The row of the table `words_position`, and the work of adding messages to the index of words.
 ///
-/// Acceptance leaves the index alone. Messages are brought in later, in the order of their deliveries' ids, by one relay at a time, and the
-/// row tells how far. Deliveries are not committed in the order of their ids: a lower one may come later, and must not come to lie behind
-/// the position. So it only goes up to an ``End``.
+/// Acceptance does not write to the index. Messages are added later, in the order of their deliveries' ids, by one
+/// relay at a time, and the row stores the position. Deliveries are not committed in the order of their ids: a lower
+/// one may be committed later, and must not be before the position then. So the position only goes up to an ``End``.
 enum WordsRow {
-    /// A delivery's id, up to which every delivery is there once all transactions have ended that are older than this one.
+    /// The id of a delivery. All deliveries up to it are committed once all transactions that are older than this one
+    /// have ended.
     ///
-    /// Who accepts mail locks its key before it takes ids for deliveries, so has a number of transaction by then. The transaction of the End
-    /// has looked for the newest delivery, and gets its own number afterwards, greater than that of all who took lower ids.
+    /// A transaction that accepts mail locks its key before it takes ids for deliveries, so it has a transaction number
+    /// by then. The transaction of the End looks for the newest delivery first, and gets its own number afterwards.
+    /// That number is greater than those of all transactions that took lower ids.
     struct End: Sendable {
         var delivery: Int64
         var transaction: Int64
     }
 
     enum Outcome: Sendable {
-        /// Another relay does it just now.
+        /// Another relay is doing it at the moment.
         case elsewhere
-        /// Transactions are under way that may bring lower ids.
+        /// Open transactions may still commit lower ids.
         case tooEarly(End)
-        /// How many are left that can be brought in; and an End for the next time.
+        /// How many deliveries are left that can be added, and an End for the next time.
         case done(left: Int, End)
     }
 
-    /// How many deliveries stand behind the position, up to this one; those beyond a batch are not counted.
+    /// How many deliveries are after the position, up to this one. Those beyond a batch are not counted.
     static func left(upTo end: Int64, in connection: Connection) throws -> Int {
         Int(
             try connection.integer(
@@ -65,9 +67,9 @@ enum WordsRow {
                 """, [end]) ?? 0)
     }
 
-    /// Brings the next in, in the transaction that the connection has begun.
+    /// Adds the next messages, in the transaction that the connection has begun.
     ///
-    /// - Parameter earlier: the End that an earlier call gave.
+    /// - Parameter earlier: the End that an earlier call returned.
     static func bringIn(_ limit: Int, _ earlier: End?, in connection: Connection) throws -> Outcome {
         // In this order: see End.
         try connection.queue("SELECT max(id) FROM delivery")
@@ -90,7 +92,7 @@ enum WordsRow {
         } else if let earlier, isReached(earlier), earlier.delivery > position {
             end = earlier.delivery
         } else {
-            // An earlier one that counts is kept: it is reached sooner.
+            // An earlier End that is still valid is kept: it is reached sooner.
             return .tooEarly(earlier.flatMap { $0.delivery > position && !isReached($0) ? $0 : nil } ?? newest)
         }
         guard let last = try bringIn(limit, after: position, upTo: end, in: connection) else {
@@ -100,11 +102,11 @@ enum WordsRow {
         return .done(left: try left(upTo: end, in: connection), newest)
     }
 
-    /// Returns the delivery that was looked at last; nil: there was none.
+    /// Returns the delivery that was examined last; nil: there was none.
     private static func bringIn(
         _ limit: Int, after position: Int64, upTo end: Int64, in connection: Connection
     ) throws -> Int64? {
-        // A message is taken as a whole, also where the batch ends within it. Those that are there already stay as they are.
+        // A message is added as a whole, even if the batch ends within it. Existing rows stay as they are.
         let rows = try connection.run(
             """
             WITH next AS MATERIALIZED (
@@ -133,8 +135,8 @@ enum WordsRow {
         return last
     }
 
-    /// Keeps others from bringing messages in until the transaction ends: by who removes messages, so that none comes into the index that
-    /// is gone. Waits for who is at it.
+    /// Keeps others from adding messages until the transaction ends. A transaction that deletes messages calls it, so
+    /// that no deleted message is added to the index. Waits for a transaction that is adding messages.
     static func lock(in connection: Connection) throws {
         try connection.queue("SELECT 1 FROM words_position FOR UPDATE")
     }

@@ -2,34 +2,35 @@ import Foundation
 import RelayCore
 import Synchronization
 
-/// The store in a PostgreSQL database, which any number of relays share. Large bodies are in it too: there is no file on the node.
+/// The store in a PostgreSQL database, which any number of relays share. It also contains large bodies: there are no
+/// files on the relay's machine.
 ///
-/// Nothing here blocks the caller's thread, but for opening and closing. Each connection has a thread of its own, and is made when it is
-/// first needed.
+/// Nothing here blocks the caller's thread, except opening and closing. Each connection has its own thread, and is made
+/// when it is first needed.
 public final class PostgreSQLStore: Sendable {
-    /// What the process wants of the store.
+    /// What the process uses the store for.
     public enum Role: Sendable {
-        /// Takes messages and delivers them. `name` is shown to operators, `version` is the program's.
+        /// Accepts messages and delivers them. `name` is shown to operators; `version` is the program's version.
         case relay(name: String, version: String)
         /// Reads and changes records, then ends.
         case tool
-        /// Copies the database, or to it: also where an earlier copy to it is unfinished.
+        /// Copies the database, or copies to it, even if an earlier copy to it is unfinished.
         case copy
     }
 
-    /// Accepts mail.
+    /// For accepting mail.
     let submissions: ConnectionThread
-    /// Looks keys up, so that who authenticates waits for nobody else.
+    /// For looking up keys, so that authentication waits for nothing else.
     let lookUps: ConnectionThread
-    /// Claims and settles deliveries.
+    /// For claiming and settling deliveries.
     let deliveries: ConnectionThread
-    /// Renews the relay's place, which nothing may delay.
+    /// For renewing the relay's place, which nothing may delay.
     let renewals: ConnectionThread
-    /// Takes from the rates of keys.
+    /// For taking from the rates of keys.
     let keyRates: ConnectionThread
-    /// Writes and reads large bodies.
+    /// For writing and reading large bodies.
     let bodies: ConnectionThread
-    /// All the rest.
+    /// For everything else.
     let records: [ConnectionThread]
     private let nextRecords = Atomic(0)
 
@@ -43,15 +44,15 @@ public final class PostgreSQLStore: Sendable {
     let claimState = ClaimState()
     let uncapped = UncappedKeys()
     let waitingCursor = WaitingCursor()
-    /// Octets of test messages' bodies that were accepted and are not counted yet.
+    /// Octets of test messages' bodies that were accepted but not counted yet.
     let uncountedBodies = Atomic(0)
-    /// A ``SimulatedDropper``.
+    /// The state of the task that deletes simulated bodies, a ``SimulatedDropper``.
     let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
-    /// Up to where messages' words may be brought into their index, as of the last call.
+    /// Up to where messages' words may be added to the index, as of the last call.
     let wordsEnd = Mutex<WordsRow.End?>(nil)
-    /// The last fingerprint that was looked at on the way through those that may be forgotten; empty: none.
+    /// The fingerprint that was examined last in the search for those that may be forgotten; empty: none.
     let forgetPosition = Mutex<[UInt8]>([])
-    /// Tells a copy to the database from others.
+    /// Distinguishes a copy to the database from other copies.
     let copyNumber = Int64.random(in: 1...Int64.max)
     let onSync: @Sendable (Double) -> Void
     let onDoubt: @Sendable (CommitDoubt) -> Void
@@ -64,17 +65,18 @@ public final class PostgreSQLStore: Sendable {
         set { storagePolicy.withLock { $0 = newValue } }
     }
 
-    /// How far a node's clock may be off the server's: SES refuses signatures of a wrong time, and operators read times of both.
+    /// How far a relay's clock may differ from the server's: SES refuses signatures with a wrong time, and operators
+    /// read times from both.
     static let mostClockOffset = Duration.seconds(3)
 
-    /// Opens the database, makes the tables if there are none, and migrates older ones. Blocks.
+    /// Opens the database. Creates the tables if there are none, and migrates older ones. Blocks.
     ///
     /// - Parameters:
-    ///   - conninfo: where the database is, as libpq takes it: a URI, or keywords and values.
+    ///   - conninfo: where the database is, in a form that libpq accepts: a URI, or keywords and values.
     ///   - requiresReplica: refuse to open, and later to accept, while no standby confirms commits.
     ///   - renewalInterval: how often the relay tells the others that it is alive.
-    ///   - onSync: is told how many seconds the commit of each acceptance took; it must be quick.
-    ///   - onDoubt: is told how each batch ended whose commit was in doubt; it must be quick.
+    ///   - onSync: called with the seconds that the commit of each acceptance took; must return quickly.
+    ///   - onDoubt: called with the outcome of each batch whose commit was in doubt; must return quickly.
     /// - Throws: `StoreError`.
     public init(
         _ conninfo: String, role: Role, storage: StoragePolicy = .unlimited, requiresReplica: Bool = false,
@@ -132,7 +134,7 @@ public final class PostgreSQLStore: Sendable {
             let offset = serverClock.machineOffset ?? .zero
             guard offset.magnitude <= PostgreSQLStore.mostClockOffset else {
                 throw StoreError.unavailable(
-                    "this machine's clock is \(Int(offset.inSeconds.rounded())) s ahead of PostgreSQL's; set both by NTP and start the relay again"
+                    "this machine's clock is \(Int(offset.inSeconds.rounded())) s ahead of PostgreSQL's; synchronise both with NTP and start the relay again"
                 )
             }
             try renewals.runBlocking { try membership.renew(in: $0) }
@@ -142,7 +144,7 @@ public final class PostgreSQLStore: Sendable {
         renewer.withLock { $0 = Task { [weak self] in await self?.keepPlace(renewalInterval) } }
     }
 
-    /// What every relay needs of a server.
+    /// Checks the requirements of every relay on a server.
     private static func check(_ connection: Connection) throws {
         guard connection.serverVersion >= 150_000 else {
             throw StoreError.unavailable(
@@ -172,8 +174,8 @@ public final class PostgreSQLStore: Sendable {
                 try await renewPlace()
                 pause = interval
             } catch {
-                // It is tried again soon: meanwhile this relay counts as alive for a while, and then stops sending by itself. One that has
-                // lost its place accepts nothing until it has another.
+                // It is tried again soon. In the meantime this relay counts as alive for a while, and then stops
+                // sending by itself. A relay that has lost its place accepts nothing until it has another one.
                 pause = min(interval, .milliseconds(250))
             }
         }
@@ -181,11 +183,11 @@ public final class PostgreSQLStore: Sendable {
 
     func renewPlace() async throws {
         guard let membership else { return }
-        // Shorter than the time for which the relay counts on its claims.
+        // Shorter than the time for which the relay relies on its claims.
         try await renewals.run(within: .seconds(4)) { try membership.renew(in: $0) }
     }
 
-    /// Closes the connections. What is under way is finished first.
+    /// Closes the connections, after the work in progress has finished.
     public func close() throws {
         renewer.withLock { $0?.cancel() }
         if let membership { try? renewals.runBlocking(within: .seconds(10)) { try membership.leave(in: $0) } }
@@ -198,26 +200,26 @@ public final class PostgreSQLStore: Sendable {
         records[nextRecords.wrappingAdd(1, ordering: .relaxed).oldValue & 0xFFFF % records.count]
     }
 
-    /// Runs `body` in a transaction, durable when this returns.
+    /// Runs `body` in a transaction, which is durable when this returns.
     func write<T: Sendable>(
         on thread: ConnectionThread? = nil, _ body: @escaping @Sendable (Connection) throws -> T
     ) async throws -> T {
         try await (thread ?? someRecords).run { connection in try connection.transaction { try body(connection) } }
     }
 
-    /// Runs `body` on a snapshot of the database: for what takes more than one statement.
+    /// Runs `body` on a snapshot of the database, for reads with more than one statement.
     func read<T: Sendable>(_ body: @escaping @Sendable (Connection) throws -> T) async throws -> T {
         try await someRecords.run { connection in try connection.snapshot { try body(connection) } }
     }
 
-    /// Runs `body`, which reads with one statement, or several that need not agree.
+    /// Runs `body`, which reads with one statement, or with several that need not be consistent.
     func look<T: Sendable>(
         on thread: ConnectionThread? = nil, _ body: @escaping @Sendable (Connection) throws -> T
     ) async throws -> T {
         try await (thread ?? someRecords).run(body)
     }
 
-    /// Whether the tables can be written, and where a replica is required whether it is there.
+    /// Checks whether the tables can be written and, if a replica is required, whether it is connected.
     public func checkWritable() async throws {
         let requiresReplica = requiresReplica && membership != nil
         try await write { connection in
@@ -230,7 +232,7 @@ public final class PostgreSQLStore: Sendable {
         }
     }
 
-    /// Returns once the threads have come around: whether the database can be used is another matter.
+    /// Returns when the threads have had a turn. Whether the database can be used is a different question.
     public func turn() async {
         for thread in [deliveries, submissions] { await thread.turn() }
     }
@@ -258,14 +260,14 @@ enum ReplicaRow {
     static let missing =
         "database_replica is required, and no synchronous standby confirms commits; set synchronous_standby_names and start the standby"
 
-    /// Whether commits wait for a standby, there or not.
+    /// Whether commits wait for a standby, whether it is connected or not.
     static let commitsWait = """
         current_setting('synchronous_standby_names') <> ''
             AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write')
         """
 
-    /// Whether commits wait for a standby, and one is there. `pg_stat_replication` shows its columns to members of `pg_monitor` only; to others
-    /// the setting must do.
+    /// Whether commits wait for a standby and one is connected. `pg_stat_replication` shows its columns only to members
+    /// of `pg_monitor`; for other users the setting must suffice.
     static func isThere(in connection: Connection) throws -> Bool {
         try connection.isTrue(
             """

@@ -1,12 +1,12 @@
 import CPostgreSQL
 import RelayCore
 
-/// What a statement gave: its rows, and how many it changed.
+/// The result of a statement: its rows, and how many rows it changed.
 final class QueryResult {
     private let pointer: OpaquePointer
     let count: Int
 
-    /// Takes the result over, and frees it in the end.
+    /// Takes ownership of the result, and frees it in the end.
     init(_ pointer: OpaquePointer) {
         self.pointer = pointer
         count = Int(pq_rows(pointer))
@@ -14,14 +14,14 @@ final class QueryResult {
 
     deinit { pq_clear(pointer) }
 
-    /// Rows that the statement inserted, changed, deleted or selected.
+    /// The number of rows that the statement inserted, changed, deleted or selected.
     var affected: Int { Int(String(cString: pq_rows_affected(pointer))) ?? 0 }
 
     subscript(_ index: Int) -> ResultRow { ResultRow(result: self, pointer: pointer, index: CInt(index)) }
 
     var first: ResultRow? { count > 0 ? self[0] : nil }
 
-    /// What `body` makes of each row.
+    /// The results of `body` for all rows.
     func map<T>(_ body: (ResultRow) throws -> T) rethrows -> [T] {
         var made: [T] = []
         made.reserveCapacity(count)
@@ -30,10 +30,10 @@ final class QueryResult {
     }
 }
 
-/// A row of a result. Columns are numbered from 0; nil: a null, or a value of another type than is asked for, which is a fault of the
-/// statement.
+/// A row of a result. Columns are numbered from 0. Nil: a null, or a value of a different type from the requested one,
+/// which is a fault of the statement.
 struct ResultRow {
-    /// Keeps the row's memory.
+    /// Keeps the row's memory alive.
     private let result: QueryResult
     private let pointer: OpaquePointer
     private let index: CInt

@@ -1,13 +1,13 @@
 import RelayCore
 
 extension Lane {
-    /// As it stands in a statement over deliveries, so that a partial index serves.
+    /// The lane as it is written in a statement over deliveries, so that a partial index can be used.
     var literal: String { "'\(rawValue)'" }
 }
 
-/// The table `delivery` as the worker uses it.
+/// Reads and writes the table `delivery` for the worker.
 enum QueueRow {
-    /// A delivery that may be claimed: locked by this transaction.
+    /// A delivery that may be claimed. This transaction has locked it.
     struct Pick {
         var id: Int64
         var key: String
@@ -15,8 +15,8 @@ enum QueueRow {
         var recipients: Int
     }
 
-    /// Keys beside those that are known, one for each gap at most. Both ends are conditions of the index, so that a gap costs one descent,
-    /// however much the keys at its ends have.
+    /// Keys that are not known yet, at most one for each gap. Both ends are conditions of the index, so a gap costs one
+    /// descent, however many deliveries the keys at its ends have.
     static func otherKeys(
         _ lane: Lane, _ gaps: (lower: [String], upper: [String]), in connection: Connection
     ) throws -> [String] {
@@ -46,7 +46,8 @@ enum QueueRow {
         ) { (key: $0.text(0) ?? "", first: $0.integer(1)) }
     }
 
-    /// For each key a number of its oldest due deliveries that nobody else is claiming, behind a place. They are locked.
+    /// For each key, a number of its oldest due deliveries after a position that no other relay is claiming. They are
+    /// locked.
     static func pick(
         _ lane: Lane, _ asked: [(key: String, due: Int64, id: Int64)], share: Int, now: Timestamp,
         in connection: Connection
@@ -70,7 +71,8 @@ enum QueueRow {
         }
     }
 
-    /// One delivery of each key in turn, each key's oldest first, until there are `limit`, or they have so many recipients.
+    /// One delivery of each key in turn, each key's oldest first, until there are `limit`, or until they have this many
+    /// recipients.
     static func inTurn(
         _ lane: Lane, _ keys: [(key: String, mark: Int64)], limit: Int, recipients: Int, now: Timestamp,
         in connection: Connection
@@ -78,10 +80,11 @@ enum QueueRow {
         var queues: [String: [Pick]] = [:]
         var open = keys.map { (key: $0.key, due: $0.mark, id: Int64.min) }
         var rest = limit
-        // First everybody's even share; what some leave is shared evenly by those who have more, until nothing is left.
+        // First each key gets an equal share. What some keys do not use is divided equally among the others, until
+        // nothing is left.
         while rest > 0, !open.isEmpty {
             let share = max(1, rest / open.count)
-            // More keys than there are places: those whose turn it is.
+            // If there are more keys than places: those whose turn it is.
             let asked = Array(open.prefix(max(rest, QueueRow.fewKeys)))
             let found = try pick(lane, asked, share: share, now: now, in: connection)
             let byKey = Dictionary(grouping: found, by: \.key)
@@ -108,10 +111,10 @@ enum QueueRow {
         return taken
     }
 
-    /// So many keys are looked at with one statement, also for a few places: many may have nothing that is due.
+    /// This many keys are examined with one statement, even for few places: many may have no due deliveries.
     private static let fewKeys = 200
 
-    /// Of ``claimed``.
+    /// Reads the columns ``claimed``.
     static func delivery(_ row: ResultRow, _ lane: Lane) throws -> (delivery: ClaimedDelivery, suppressed: Int) {
         guard let id = row.integer(0), let message = row.integer(1).flatMap(MessageID.init(rawValue:)),
             let key = row.text(2).flatMap({ KeyID($0) }), let recipients = row.text(3), let attempts = row.integer(4),
@@ -127,14 +130,14 @@ enum QueueRow {
         )
     }
 
-    /// Columns of a claimed delivery, of `delivery` and `message`.
+    /// The columns of a claimed delivery, from `delivery` and `message`.
     static let claimed = """
         delivery.id, delivery.message, delivery.key, recipients, attempts, pauses, maybe_duplicate, queued_since, suppressed,
         message.reverse_path, message.size
         """
 
-    /// The bytes of messages go as soon as all of each is sent, or suppressed, and no report to its sender is to quote them. Queued: goes
-    /// out with the next statement, or with COMMIT.
+    /// Deletes the bytes of messages of which everything is sent or suppressed and no report to the sender will quote
+    /// them. Only queued: it is sent with the next statement, or with COMMIT.
     static func dropBodies(of messages: [Int64], in connection: Connection) throws {
         guard !messages.isEmpty else { return }
         try connection.queue(
@@ -146,7 +149,7 @@ enum QueueRow {
             """, [messages])
     }
 
-    /// In octets: most messages are small, and to read one with its claim costs less than a call of its own. Larger ones would make the
-    /// claim long, and what is claimed is held in memory.
+    /// In octets. Most messages are small, and reading one with its claim costs less than a separate call. Larger ones
+    /// would make the claim long, and claimed messages are held in memory.
     static let largestBodyClaimed = 16 * 1024
 }

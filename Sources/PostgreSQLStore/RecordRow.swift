@@ -1,11 +1,11 @@
 import RelayCore
 
-/// Messages with all that is known of them, from the tables that hold it.
+/// Reads messages with everything that is known about them, from all tables.
 enum RecordRow {
-    /// Of a message whose bytes are still kept.
+    /// The condition on a message whose bytes are still stored.
     static let hasBody = "EXISTS (SELECT 1 FROM body WHERE body.message = message.id)"
 
-    /// Those of `ids` that exist, newest first.
+    /// The messages of `ids` that exist, newest first.
     static func records(_ ids: [Int64], now: Timestamp, in connection: Connection) throws -> [MessageRecord] {
         guard !ids.isEmpty else { return [] }
         try connection.queue(
@@ -46,7 +46,7 @@ enum RecordRow {
         }
     }
 
-    /// By delivery.
+    /// The attempts by delivery.
     private static func attempts(_ rows: QueryResult) throws -> [Int64: [MessageRecord.Attempt]] {
         var history: [Int64: [MessageRecord.Attempt]] = [:]
         for case let (delivery, attempt) in try rows.map(attempt) { history[delivery, default: []].append(attempt) }
@@ -63,7 +63,7 @@ enum RecordRow {
         )
     }
 
-    /// By message; and the times that messages were scheduled for.
+    /// The deliveries by message, and the scheduled times of messages.
     private static func deliveries(
         _ rows: QueryResult, _ history: [Int64: [MessageRecord.Attempt]]
     ) throws -> ([Int64: [MessageRecord.Delivery]], scheduled: [Int64: Timestamp]) {

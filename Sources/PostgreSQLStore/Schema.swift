@@ -1,13 +1,13 @@
 import RelayCore
 
-/// The tables in PostgreSQL, by version. Numbered apart from SQLite's: each store has its own history.
+/// The tables in PostgreSQL, by version. They are numbered independently of SQLite's: each store has its own history.
 enum Schema {
     static var version: Int { migrations.count }
 
-    /// Brings the tables to the present version, in one transaction. Relays of an older version could not go on afterwards: while one is
-    /// alive, nothing is changed.
+    /// Migrates the tables to the current version, in one transaction. Relays of an older version could not continue
+    /// afterwards, so nothing is changed while one is alive.
     static func prepare(in connection: Connection) throws {
-        // Two that make the tables at once are in each other's way in the catalogue, where IF NOT EXISTS does not help.
+        // Two processes that create the tables at once conflict in the catalogue, which IF NOT EXISTS does not prevent.
         for _ in 0..<5 {
             do {
                 return try prepareOnce(in: connection)
@@ -21,7 +21,7 @@ enum Schema {
     private static func prepareOnce(in connection: Connection) throws {
         guard try found(in: connection) < version else { return }
         try connection.transaction {
-            // Of several that begin at once, one after the other. The lock goes with the transaction.
+            // If several start at once, they run one after the other. The lock ends with the transaction.
             try connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
             try connection.execute("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
             let old = try found(in: connection)
@@ -37,7 +37,7 @@ enum Schema {
         }
     }
 
-    /// The version that is there; 0: none.
+    /// The version of the existing tables; 0: none.
     ///
     /// - Throws: ``StoreError/newerSchema(found:known:)``.
     static func found(in connection: Connection) throws -> Int {
@@ -47,13 +47,14 @@ enum Schema {
         return found
     }
 
-    /// Each entry leads from one version to the next, a statement at a time. A released entry is never changed.
+    /// Each entry migrates from one version to the next, one statement at a time. A released entry is never changed.
     ///
     /// Times are milliseconds since 1970 in UTC. Numbers are all of 64 bits and texts compare by their octets, as Swift's do.
     static let migrations: [[String]] = [first, templates]
 
     private static let first = [
-        // Each relay that runs, or ran lately. `id` is never given twice; `number` is part of message ids.
+        // Each relay that is running, or was running recently. `id` is never assigned twice; `number` is a part of
+        // message ids.
         """
         CREATE TABLE node (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -95,13 +96,13 @@ enum Schema {
         """,
         "CREATE INDEX key_by_age ON key (created_at, id)",
         "CREATE INDEX key_webhooks_for_all ON key (environment) WHERE webhooks_for_all",
-        // Counts the changes of keys. The row's lock puts those who change keys in order.
+        // Counts the changes of keys. The row's lock makes changes of keys run one after the other.
         "CREATE TABLE key_change (counter bigint NOT NULL)",
         "INSERT INTO key_change (counter) VALUES (1)",
-        // Keys with a daily cap: who accepts mail of one locks its row, so that relays count one after the other. Other keys share no row
-        // that is written.
+        // Keys with a daily cap: a transaction that accepts mail of one locks its row, so that relays count one after
+        // the other. Other keys share no row that is written.
         "CREATE TABLE capped_key (key text COLLATE \"C\" PRIMARY KEY)",
-        // Apart from the key's row, which those who accept mail lock.
+        // Separate from the key's row, which transactions that accept mail lock.
         """
         CREATE TABLE key_activity (
             key text COLLATE "C" PRIMARY KEY,
@@ -121,7 +122,7 @@ enum Schema {
             ahead_until double precision NOT NULL DEFAULT 0
         ) WITH (fillfactor = 50)
         """,
-        // Emails and messages accepted, by key and UTC day (counted from 1970-01-01), each relay in rows of its own.
+        // Emails and messages accepted, by key and UTC day (counted from 1970-01-01). Each relay has its own rows.
         """
         CREATE TABLE usage (
             key text COLLATE "C" NOT NULL,
@@ -138,7 +139,7 @@ enum Schema {
         ) WITH (fillfactor = 50)
         """,
         "CREATE INDEX usage_by_day ON usage (day)",
-        // What was told of the emails of a day, of all keys together.
+        // The reported outcome of the emails of a day, for all keys together.
         """
         CREATE TABLE feedback_by_day (
             environment text COLLATE "C" NOT NULL,
@@ -166,7 +167,7 @@ enum Schema {
         )
         """,
         "CREATE INDEX message_by_key ON message (key, id)",
-        // A row for each tag, so that a key's messages are found by one of them, in their order.
+        // A row for each tag, so that a key's messages are found by a tag, in their order.
         """
         CREATE TABLE tag (
             key text COLLATE "C" NOT NULL,
@@ -175,7 +176,7 @@ enum Schema {
             PRIMARY KEY (key, tag, message)
         )
         """,
-        // Parts of 128 KiB, but for the last (``BodyPart``). Of messages that are accepted, or staged.
+        // Parts of 128 KiB, except the last (``BodyPart``), of messages that are accepted or staged.
         """
         CREATE TABLE body (
             message bigint NOT NULL,
@@ -184,9 +185,10 @@ enum Schema {
             PRIMARY KEY (message, part)
         )
         """,
-        // Compression would take long, and mail is mostly compressed already.
+        // Compression would take long, and most mail is compressed already.
         "ALTER TABLE body ALTER bytes SET STORAGE EXTERNAL",
-        // Large bodies on their way in: what a relay leaves here when it ends is removed with its parts.
+        // Large bodies that are being received. Rows that a relay leaves here when it ends are deleted with their
+        // parts.
         """
         CREATE TABLE staged_body (
             message bigint PRIMARY KEY,
@@ -251,7 +253,7 @@ enum Schema {
             PRIMARY KEY (delivery, number)
         )
         """,
-        // What tells that a message or a request is the same again, for a day.
+        // Fingerprints that show that a message or a request is a repeat, for a day.
         """
         CREATE TABLE repeat (
             fingerprint bytea PRIMARY KEY,
@@ -276,7 +278,7 @@ enum Schema {
             PRIMARY KEY (lane, node)
         )
         """,
-        // What the bodies of test messages take together, and up to where the oldest have been dropped.
+        // The total size of test messages' bodies, and up to where the oldest have been deleted.
         """
         CREATE TABLE simulated_bodies (
             bytes bigint NOT NULL,
@@ -388,21 +390,21 @@ enum Schema {
             last_response text COLLATE "C"
         )
         """,
-        // With the id, so that calls of one moment come in their order without being sorted.
+        // With the id, so that calls of the same moment are read in order without being sorted.
         "CREATE INDEX webhook_call_waiting ON webhook_call (webhook, next_attempt_at, id) WHERE state = 'waiting'",
         "CREATE INDEX webhook_call_age ON webhook_call (webhook, created_at) WHERE state = 'waiting'",
         "CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id)",
         "CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting'",
-        // Of secrets that let an operator in, their SHA-256: links, which are good once, and sessions.
+        // The SHA-256 of secrets that sign an operator in: links, which work once, and sessions.
         "CREATE TABLE operator_login (digest bytea PRIMARY KEY, ends_at bigint NOT NULL)",
         "CREATE TABLE operator_session (digest bytea PRIMARY KEY, ends_at bigint NOT NULL)",
         // The words of messages' recipients and subjects.
         "CREATE TABLE message_words (message bigint PRIMARY KEY, words tsvector NOT NULL)",
         "CREATE INDEX message_words_by_word ON message_words USING gin (words)",
-        // The delivery up to which messages have been brought into it.
+        // The delivery up to which messages have been added to the index.
         "CREATE TABLE words_position (delivery bigint NOT NULL)",
         "INSERT INTO words_position (delivery) VALUES (0)",
-        // What one relay at a time does for all: who has it, and until when.
+        // Work that one relay at a time does for all: which relay has it, and until when.
         """
         CREATE TABLE task (
             name text COLLATE "C" PRIMARY KEY,

@@ -1,15 +1,15 @@
 import RelayCore
 
-/// Where a search for messages begins: tables with a column that has the message's id.
+/// Where a search for messages begins: tables with a column that contains the message's id.
 struct SearchDriver {
-    /// A part of a statement, in which ``Value``s stand for parameters.
+    /// A part of a statement, in which ``Value``s represent parameters.
     typealias Text = SearchStatement.Text
 
     var source: Text
     var id: String
-    /// Conditions, one of which must hold.
+    /// Conditions, at least one of which must be true.
     var alternatives: [Text]
-    /// Whether a message is found once.
+    /// Whether each message is found only once.
     var isUnique = false
     var tellsKey = false
     var tellsTag = false
@@ -76,7 +76,7 @@ struct SearchDriver {
             ofKey
             ? SearchDriver(
                 source: "tag", id: "tag.message", alternatives: ["tag.key = \(.key) AND tag.tag = \(.tag)"])
-            // Each key's are looked up, no more than a page of them.
+            // The tag is looked up for each key, at most a page of messages for each.
             : SearchDriver(
                 source: """
                     key CROSS JOIN LATERAL (
@@ -91,15 +91,15 @@ struct SearchDriver {
         return driver
     }
 
-    /// By state, and key. Nil for states that most messages end in, which the newest ones of the key are soon in, and for those of all
-    /// keys that many messages may be in for a time.
+    /// The driver for a state, and a key. Nil for states that most messages end in, because the newest messages of the
+    /// key soon include one. Also nil for states of all keys that many messages may be in for a time.
     private static func driver(_ state: MessageState, ofKey: Bool) -> SearchDriver? {
         switch state {
         case .sent, .simulated: return nil
         case .failed, .cancelled, .held, .suppressed:
             return .deliveries(["driver.state = '\(literal: state.rawValue)'"], ofKey: ofKey)
         case .partlyFailed:
-            // Of a message in one lane, one part must have failed or been cancelled.
+            // Of a message in one lane, at least one part must have failed or been cancelled.
             let parts: [Text] = [DeliveryState.failed, .cancelled].map {
                 "driver.state = '\(literal: $0.rawValue)'"
             }
@@ -109,7 +109,8 @@ struct SearchDriver {
         }
     }
 
-    /// For a state of all keys in which there may be few messages, or many, which the newest ones are soon in then.
+    /// The driver for a state of all keys that few messages may be in. If many are, the newest messages soon include
+    /// one.
     static func forFew(_ filter: MessageFilter, _ most: Int) -> (count: String, driver: SearchDriver)? {
         guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
             let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
@@ -121,7 +122,7 @@ struct SearchDriver {
         return (count, .deliveries([condition], ofKey: false))
     }
 
-    /// What holds for a delivery that has not ended and whose message is in this state; nil for other states.
+    /// The condition on a delivery that has not ended and whose message is in this state; nil for other states.
     private static func unended(_ state: MessageState) -> Text? {
         switch state {
         case .queued, .sending: "\(literal: inIndex(state))"
@@ -138,11 +139,11 @@ struct SearchDriver {
         "\(lanes) AND driver.state = '\((state == .sending ? DeliveryState.sending : .queued).rawValue)'"
     }
 
-    /// Both, so that an index that begins with the lane serves.
+    /// Both lanes, so that an index that begins with the lane can be used.
     private static let lanes =
         "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
 
-    /// The state in which a message is found whose recipients have this status; nil where it may be in others.
+    /// The state of all messages whose recipients have this status; nil if they may be in several.
     private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
         switch status {
         case .queued: .queued

@@ -1,24 +1,24 @@
 import RelayCore
 
-/// A statement that finds a page of messages, with what its parameters stand for.
+/// A statement that finds a page of messages, with the meaning of its parameters.
 struct SearchStatement {
-    /// What a search goes by.
+    /// The input of a search.
     struct Search {
         var filter: MessageFilter
-        /// As PostgreSQL is asked for them (``MessageWords/query(_:)``).
+        /// The words as a PostgreSQL query (``MessageWords/query(_:)``).
         var words: String?
         var now: Timestamp
-        /// What a delivery of the message must satisfy besides.
+        /// An additional condition that a delivery of the message must satisfy.
         var condition: String?
     }
 
-    /// What a parameter stands for.
+    /// The meaning of a parameter.
     enum Value: Hashable {
         case page, before, ids, key, tag, subject, words, since, oldest, now
     }
 
     let sql: String
-    /// Whether a message that is found must satisfy more than where the search begins.
+    /// Whether a message must satisfy more conditions than those of the driver.
     let hasConditions: Bool
     private let values: [Value]
     private let search: Search
@@ -50,8 +50,8 @@ struct SearchStatement {
         }
     }
 
-    /// An id is made when the content of a message begins, and the message accepted when it has ended: so much later at most, and
-    /// a day for clocks that were put forward meanwhile.
+    /// An id is made when the content of a message begins, and the message is accepted when it ends. So it is accepted
+    /// at most this much later, which includes a day for clocks that were set forward in between.
     private static let longestReception = Duration.seconds(2 * 86_400)
 
     private static func text(_ filter: MessageFilter, _ driver: SearchDriver, _ conditions: [Text]) -> Text {
@@ -73,7 +73,7 @@ struct SearchStatement {
             """
     }
 
-    /// What the messages that are looked at must satisfy, beside what the driver tells.
+    /// The conditions on the examined messages that the driver does not cover.
     private static func conditions(_ search: Search, _ driver: SearchDriver) -> [Text] {
         let filter = search.filter
         var conditions: [Text] = []
@@ -114,7 +114,7 @@ struct SearchStatement {
         "EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.id AND (\(literal: condition)))"
     }
 
-    /// What must be there for a message to have this state; nil: that can't be told from one delivery.
+    /// The delivery state that a message in this state must have; nil if one delivery can't show it.
     private static func state(neededFor state: MessageState) -> DeliveryState? {
         switch state {
         case .partlyFailed: nil
@@ -124,7 +124,7 @@ struct SearchStatement {
         }
     }
 
-    /// The states that a delivery must have for a recipient's status to follow from it; nil: it follows from events.
+    /// The delivery states from which a recipient's status follows; nil if it follows from events.
     private static func states(neededForStatus status: RecipientStatus) -> [DeliveryState]? {
         switch status {
         case .queued, .scheduled: [.queued]
@@ -139,7 +139,7 @@ struct SearchStatement {
 }
 
 extension SearchStatement {
-    /// SQL in which values have no numbers yet. What is put into it as a literal must be the relay's own.
+    /// SQL in which values have no numbers yet. Text that is inserted as a literal must be the relay's own.
     struct Text: ExpressibleByStringInterpolation {
         fileprivate enum Part {
             case sql(String)
@@ -156,7 +156,7 @@ extension SearchStatement {
             parts = Array(texts.map(\.parts).joined(separator: [.sql(separator)]))
         }
 
-        /// - Parameter values: those that have a number; further ones are added.
+        /// - Parameter values: the values that have a number; new ones are added.
         func sql(_ values: inout [Value]) -> String {
             parts.map { part in
                 switch part {

@@ -1,25 +1,26 @@
 import RelayCore
 import Synchronization
 
-/// The server's clock, as far as it is known: what it said last, and the monotonic time since then. So all relays on one server go by
-/// one clock, and none by its own.
+/// The server's clock as far as it is known: the last time that the server reported, plus the monotonic time since
+/// then. So all relays on one server use one clock, and none uses its own.
 ///
-/// Before the server has said anything it is the machine's clock.
+/// Before the server has reported a time, it is the machine's clock.
 final class ServerClock: RelayClock {
     private let machine = SystemClock()
-    /// What the server's clock showed when the monotonic one was zero, in seconds.
+    /// The time of the server's clock when the monotonic clock was zero, in seconds.
     private let origin = Mutex<Double?>(nil)
 
-    /// Takes over what the server said between two moments: it was in the middle, or off by half their distance at most.
+    /// Takes the time that the server reported between two moments. It was in the middle, or differs by at most half
+    /// their distance.
     func take(_ serverTime: Timestamp, askedAt: MonotonicTime, answeredAt: MonotonicTime) {
-        // An answer that was long on its way says little.
+        // An answer that took long says little.
         let distance = answeredAt.seconds(since: askedAt)
         guard distance < 0.5 else { return }
         let middle = askedAt.seconds + distance / 2
         origin.withLock { $0 = Double(serverTime.milliseconds) / 1000 - middle }
     }
 
-    /// How far the machine's clock is ahead of the server's; nil before the server has said anything.
+    /// How far the machine's clock is ahead of the server's; nil before the server has reported a time.
     var machineOffset: Duration? {
         origin.withLock { $0 }.map { origin in
             .seconds(Double(machine.now().milliseconds) / 1000 - (origin + machine.monotonicNow().seconds))

@@ -2,31 +2,34 @@ import RelayCore
 
 /// Why a statement or a connection failed.
 enum ServerError: Error {
-    /// The server refused a statement; the connection goes on.
+    /// The server refused a statement. The connection can still be used.
     case refused(state: String, message: String)
-    /// The connection is of no use any more, and nobody knows what the server made of what was sent last.
+    /// The connection can't be used any more, and it is not known what the server did with the last statements.
     case lost(String)
 
-    /// Another try of the whole transaction may succeed at once: a deadlock, or a statement that the server no longer knows.
+    /// Whether another attempt at the whole transaction may succeed at once: after a deadlock, or for a statement that
+    /// the server no longer knows.
     var isTransient: Bool {
         guard case .refused(let state, _) = self else { return false }
         return ["40001", "40P01"].contains(state)
     }
 
-    /// The connection goes through a pooler that gives each transaction to another one: prepared statements are not where they were
-    /// made (`invalid_sql_statement_name`), or made already by somebody else (`duplicate_prepared_statement`).
+    /// Whether the connection goes through a pooler that gives each transaction to a different server connection:
+    /// prepared statements are missing (`invalid_sql_statement_name`), or another client has already prepared them
+    /// (`duplicate_prepared_statement`).
     var tellsOfPooler: Bool {
         guard case .refused(let state, _) = self else { return false }
         return ["26000", "42P05"].contains(state)
     }
 
-    /// A lock was not to be had in time (`lock_not_available`).
+    /// Whether a lock could not be obtained in time (`lock_not_available`).
     var isOccupied: Bool {
         guard case .refused(let state, _) = self else { return false }
         return state == "55P03"
     }
 
-    /// The server ends, begins, or has become a standby (class 57, `read_only_sql_transaction`): another one may serve.
+    /// Whether the server is ending, starting, or has become a standby (class 57, `read_only_sql_transaction`): another
+    /// one may serve.
     var isEndOfServer: Bool {
         switch self {
         case .lost: true
@@ -36,7 +39,7 @@ enum ServerError: Error {
 }
 
 extension StoreError {
-    /// What a failure of the server means for the relay (PostgreSQL documentation, appendix "Error Codes").
+    /// The meaning of a server's failure for the relay (PostgreSQL documentation, appendix "Error Codes").
     init(_ error: any Error) {
         switch error {
         case let error as StoreError: self = error

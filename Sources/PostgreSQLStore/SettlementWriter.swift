@@ -1,8 +1,8 @@
 import RelayCore
 
-/// Records how attempts ended: a few statements, however many there are.
+/// Records the outcomes of attempts in a few statements, however many outcomes there are.
 struct SettlementWriter {
-    /// The node that reports; nil where it has no place.
+    /// The node that reports; nil if it has no place.
     let holder: Int64?
     private var node: Int64 { holder ?? 0 }
     let reports: SenderReports
@@ -21,11 +21,11 @@ struct SettlementWriter {
         var isCounted: Bool
     }
 
-    /// Returns the keys of which something is queued again.
+    /// Writes a batch. Returns the keys that have a queued delivery again.
     func write(_ batch: [Settlement], in connection: Connection) throws -> Set<String> {
         let standings = try lock(batch, in: connection)
         var changes: [(change: DeliveryChange, settlement: Settlement, standing: Standing)] = []
-        // Of two outcomes of one delivery in a batch the first decides, as it does in two transactions.
+        // If a batch has two outcomes of one delivery, the first decides, as it would in two transactions.
         var seen: Set<DeliveryID> = []
         for settlement in batch {
             guard let standing = standings[settlement.delivery.rawValue], seen.insert(settlement.delivery).inserted,
@@ -40,7 +40,8 @@ struct SettlementWriter {
         guard !changes.isEmpty else { return [] }
         let shared = Set(changes.filter(\.standing.hasOthers).map(\.standing.message)).sorted()
         if !shared.isEmpty {
-            // Of two relays that send the last parts of a message, the second must see what the first has sent, so that the bytes go.
+            // If two relays send the last parts of a message, the second must see what the first has sent, so that the
+            // bytes are deleted.
             try connection.queue(
                 "SELECT 1 FROM message WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", [shared])
         }

@@ -1,13 +1,13 @@
 import RelayCore
 import Synchronization
 
-/// The bodies of test keys' messages, which are bounded in all: the row of the table `simulated_bodies`.
+/// The bodies of test keys' messages, whose total size is limited: the row of the table `simulated_bodies`.
 enum SimulatedBodies {
-    /// Octets that a relay may have accepted without having counted them. So much more than the limit can be there for each relay; and one
-    /// that is killed leaves so much uncounted at most.
+    /// The octets that a relay may have accepted without counting them. The total can exceed the limit by this much for
+    /// each relay, and a relay that is killed leaves at most this much uncounted.
     static let mostUncounted = 1 << 20
 
-    /// Returns what they take together by now, in octets. The row stays locked until the transaction ends.
+    /// Returns the total size by now, in octets. The row stays locked until the transaction ends.
     @discardableResult
     static func add(_ bytes: Int, in connection: Connection) throws -> Int {
         Int(
@@ -15,16 +15,16 @@ enum SimulatedBodies {
                 "UPDATE simulated_bodies SET bytes = greatest(0, bytes + $1) RETURNING bytes", [bytes]) ?? 0)
     }
 
-    /// Milliseconds within which an end is on record: as long as a transaction may take.
+    /// The time in milliseconds within which an end is recorded: as long as a transaction may take.
     private static let settlingTime: Int64 = 20_000
 
-    /// Drops the bodies that ended first, until all take no more than `limit` octets together, a bounded number at a time. Returns
-    /// whether more is to be dropped at once.
+    /// Deletes the bodies that ended first until the total is at most `limit` octets, a limited number at a time.
+    /// Returns whether there is more to delete at once.
     ///
-    /// What has ended is gone through in its order, by the index over it, and each delivery is looked at once: the place is
-    /// kept. A message of which something has not ended keeps its body, and is met again when that ends. After a clock that
-    /// was ahead, the place is ahead of what ends now; then it all begins again. Of several relays one after the other does it, since the
-    /// row is locked.
+    /// It goes through ended deliveries in their order, by an index, and examines each one once: the position is
+    /// stored. A message of which a part has not ended keeps its body, and is found again when that part ends. If the
+    /// clock was ahead, the position is ahead of what ends now, and then the search starts again from the beginning.
+    /// Several relays do this one after the other, because the row is locked.
     static func drop(downTo limit: Int, now: Timestamp, in connection: Connection) throws -> Bool {
         let row = try connection.first("SELECT bytes, ended_at, delivery FROM simulated_bodies FOR UPDATE") { row in
             (bytes: Int(row.integer(0) ?? 0), place: (endedAt: row.integer(1) ?? 0, delivery: row.integer(2) ?? 0))
@@ -42,7 +42,7 @@ enum SimulatedBodies {
         }
         try connection.queue("DELETE FROM body WHERE message = ANY ($1)", [dropped])
         let isUnfinished = bytes > limit && ended.count == PostgreSQLStore.pruneBatch
-        // What ended a moment ago may not be on record yet: it must not come to lie behind the place.
+        // A delivery that ended a moment ago may not be recorded yet. It must not come to be before the position.
         let settled = now.milliseconds - settlingTime
         if !isUnfinished, place.endedAt > settled { place = (settled, 0) }
         try connection.queue(
@@ -58,7 +58,7 @@ enum SimulatedBodies {
         var endedAt: Int64
     }
 
-    /// The next that have ended, from a place on: of all states in which a test message keeps its body.
+    /// The next ended deliveries after a position, in all states in which a test message keeps its body.
     private static func ended(
         after place: (endedAt: Int64, delivery: Int64), in connection: Connection
     ) throws -> [Ended] {
@@ -78,7 +78,7 @@ enum SimulatedBodies {
             """
         }.joined(separator: " UNION ALL ") + " ORDER BY ended_at, id LIMIT $3"
 
-    /// Sizes of those whose bodies may be dropped, by message.
+    /// The sizes of bodies that may be deleted, by message.
     private static func droppable(_ messages: Set<Int64>, in connection: Connection) throws -> [Int64: Int] {
         guard !messages.isEmpty else { return [:] }
         let sizes = try connection.rows(
@@ -93,7 +93,7 @@ enum SimulatedBodies {
 }
 
 extension PostgreSQLStore {
-    /// Drops what is too much of simulated bodies, a batch. Returns whether more is to be dropped at once.
+    /// Deletes a batch of simulated bodies above the limit. Returns whether there is more to delete at once.
     func dropSimulated(now: Timestamp) async throws -> Bool {
         let limit = storage.simulatedSize
         let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
@@ -108,7 +108,8 @@ extension PostgreSQLStore {
         }
     }
 
-    /// Begins to drop what is too much, unless that is under way: mail may come faster than ``prune(_:now:)`` is called.
+    /// Starts to delete simulated bodies above the limit, unless that is running already: mail may arrive faster than
+    /// ``prune(_:now:)`` is called.
     func dropSimulatedSoon() {
         let before = simulatedDropper.exchange(SimulatedDropper.called.rawValue, ordering: .acquiringAndReleasing)
         guard before == SimulatedDropper.idle.rawValue else { return }
@@ -116,9 +117,9 @@ extension PostgreSQLStore {
             var isDone = false
             while !isDone {
                 simulatedDropper.store(SimulatedDropper.atWork.rawValue, ordering: .releasing)
-                // What fails here is tried again with the next batch, and reported by who prunes.
+                // A failure here is retried with the next batch, and ``prune(_:now:)`` reports it.
                 while (try? await dropSimulated(now: serverClock.now())) == true {}
-                // Unless somebody called meanwhile.
+                // Unless there was a call in the meantime.
                 isDone =
                     simulatedDropper.compareExchange(
                         expected: SimulatedDropper.atWork.rawValue, desired: SimulatedDropper.idle.rawValue,
@@ -131,8 +132,8 @@ extension PostgreSQLStore {
 
 enum SimulatedDropper: Int {
     case idle
-    /// Has looked, or is about to.
+    /// It has searched, or is about to.
     case atWork
-    /// Must look once more.
+    /// It must search once more.
     case called
 }

@@ -1,8 +1,9 @@
 import RelayCore
 
-/// The rows of messages that are taken into the queue: a statement for each table, however many messages there are.
+/// Inserts the rows of messages that are put into the queue: one statement for each table, however many messages there
+/// are.
 enum SubmissionRows {
-    /// Queued: goes out with the next statement, or with COMMIT.
+    /// Only queued: it is sent with the next statement, or with COMMIT.
     static func insert(_ accepted: [(submission: Submission, lane: Lane)], in connection: Connection) throws {
         guard !accepted.isEmpty else { return }
         let submissions = accepted.map(\.submission)
@@ -43,7 +44,7 @@ enum SubmissionRows {
                 [inline.map(\.message), inline.map(\.bytes)])
         }
         if !spooled.isEmpty {
-            // Its parts are there; from now on they belong to the message.
+            // Its parts exist already. From now on they belong to the message.
             try connection.queue("DELETE FROM staged_body WHERE message = ANY ($1)", [spooled])
         }
     }

@@ -1,15 +1,17 @@
 import RelayCore
 
-/// What one relay at a time does for all: a row of the table `task`, which says who has it until when, by the server's clock.
+/// Work that one relay at a time does for all: a row of the table `task`, which says which relay has it until when, by
+/// the server's clock.
 enum TaskLease {
     static let prune = "prune"
 
-    /// For how long it is taken, or renewed.
+    /// For how long it is taken or renewed.
     private static let duration = Duration.seconds(60)
 
-    /// Takes it or renews it. False: a relay that is alive has it. In a transaction of its own, so that others need not wait.
+    /// Takes or renews the lease. False: another living relay has it. Runs in its own transaction, so that others need
+    /// not wait.
     ///
-    /// - Parameter node: 0 for tools, whose lease keeps nobody off.
+    /// - Parameter node: 0 for tools, whose lease excludes no other process.
     static func take(_ name: String, for node: Int64, in connection: Connection) throws -> Bool {
         let until = "\(NodeRow.now) + \(NodeRow.milliseconds(duration))"
         return try connection.isTrue(

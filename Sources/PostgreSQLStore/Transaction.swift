@@ -1,21 +1,22 @@
 import RelayCore
 
 extension Connection {
-    /// Runs `body` in a transaction, which is on disk when this returns: flushed on the primary, and on a standby where
-    /// `synchronous_standby_names` has one.
+    /// Runs `body` in a transaction, which is on disk when this returns: flushed on the primary, and on a standby if
+    /// `synchronous_standby_names` names one.
     ///
-    /// BEGIN goes out with the first statement. What `body` queues last goes out with COMMIT.
+    /// BEGIN is sent with the first statement. The statements that `body` queues last are sent with COMMIT.
     ///
     /// - Parameters:
-    ///   - isDurable: false: a failure of the server may undo it (`synchronous_commit` off).
-    ///   - onCommit: is told how many seconds COMMIT took, with what went out with it.
-    /// - Throws: ``CommitInDoubt`` where nobody knows whether it holds; what `body` throws; ``ServerError``.
+    ///   - isDurable: if false, a failure of the server may undo it (`synchronous_commit` off).
+    ///   - onCommit: called with the seconds that COMMIT took, including the statements that were sent with it.
+    /// - Throws: ``CommitInDoubt`` if it is not known whether it was committed; errors of `body`; ``ServerError``.
     func transaction<T>(
         isDurable: Bool = true, onCommit: ((Double) -> Void)? = nil, _ body: () throws -> T
     ) throws -> T {
         try queue("BEGIN")
-        // A relay that is stopped within a transaction must not keep its rows locked, and none waits for a lock for ever. Everything here is
-        // found by an index; a plan that was made while a table was small must not go through all of it later.
+        // A relay that is stopped within a transaction must not keep its rows locked, and no relay may wait for a lock
+        // without a limit. Everything here is found by an index; a plan that was made while a table was small must not
+        // go through the whole table later.
         try queue(
             """
             SELECT set_config('idle_in_transaction_session_timeout', '10000', true),
@@ -28,7 +29,7 @@ extension Connection {
         do {
             result = try body()
         } catch {
-            // What led here says more than why this can't be undone.
+            // The original error says more than the reason why this can't be rolled back.
             dropQueued()
             if !isLost { _ = try? run("ROLLBACK") }
             throw error
@@ -50,7 +51,7 @@ extension Connection {
             if !isLost { _ = try? run("ROLLBACK") }
             throw error
         }
-        // Committed here, but a standby was waited for in vain: should this server fail, it may be undone.
+        // It is committed here, but the wait for a standby was in vain: if this server fails, it may be undone.
         if takeWarnings().contains(where: { $0 == "01000" || $0 == "57P01" }) {
             throw CommitInDoubt(why: "the wait for the standby was cancelled")
         }
@@ -71,7 +72,8 @@ extension Connection {
     }
 }
 
-/// A transaction may hold or not: the connection was lost while it was being committed, or the wait for a standby was cancelled.
+/// A transaction may or may not be committed: the connection was lost during the commit, or the wait for a standby was
+/// cancelled.
 struct CommitInDoubt: Error {
     let why: String
 }

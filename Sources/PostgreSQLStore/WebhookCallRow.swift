@@ -1,20 +1,20 @@
 import RelayCore
 
-/// The table `webhook_call`.
+/// Reads and writes the table `webhook_call`.
 enum WebhookCallRow {
-    /// Rows removed by one statement.
+    /// The rows deleted by one statement.
     static let pruneBatch = 1000
 
-    /// An event that webhooks are to be called with.
+    /// An event for which webhooks are to be called.
     struct NewCall {
         var webhooks: [WebhookID]
         var payload: WebhookPayload
     }
 
-    /// Queued: the calls of events, in their order.
+    /// Only queued: the calls of events, in their order.
     static func queueInsert(_ calls: [NewCall], due: Timestamp, in connection: Connection) throws {
         guard !calls.isEmpty else { return }
-        // Each document goes to the server once, however many webhooks hear of it.
+        // Each document is sent to the server once, however many webhooks receive it.
         let places = calls.enumerated().flatMap { place, call in call.webhooks.map { _ in place + 1 } }
         try connection.queue(
             """
@@ -30,8 +30,9 @@ enum WebhookCallRow {
             ])
     }
 
-    /// Common table expressions. `waiting`: the webhooks that calls wait for, and at the end a null: found by stepping through the index,
-    /// however many wait for each. `due`: those of them that are active, and when their first call is due.
+    /// Common table expressions. `waiting`: the webhooks with waiting calls, and a null at the end. It goes from
+    /// webhook to webhook in the index, however many calls wait for each. `due`: the active ones of them, and when
+    /// their first call is due.
     static let waiting = """
         WITH RECURSIVE waiting (id) AS (
             SELECT min(webhook) FROM webhook_call WHERE state = 'waiting'
@@ -47,7 +48,7 @@ enum WebhookCallRow {
         )
         """
 
-    /// Those with calls that are due, the one whose call has been due longest first.
+    /// The webhooks with due calls. The one whose call has been due longest comes first.
     static func due(_ now: Timestamp, in connection: Connection) throws -> [(id: WebhookID, isFailing: Bool)] {
         try connection.rows(
             "\(waiting) SELECT id, is_failing FROM due WHERE first_due <= $1 ORDER BY first_due, id", [now]
@@ -59,9 +60,11 @@ enum WebhookCallRow {
         }
     }
 
-    /// Takes calls under a lease: at most so many of each webhook, and `limit` in all, in the order of the webhooks.
+    /// Claims calls under a lease: at most a given number for each webhook, and at most `limit` in total, in the order
+    /// of the webhooks.
     ///
-    /// What another relay is taking at the moment is left out, and what it has taken is not due any more.
+    /// Calls that another relay is claiming at the moment are skipped, and calls that it has claimed are not due any
+    /// more.
     static func claim(
         _ wanted: [(id: WebhookID, most: Int)], limit: Int, leaseUntil: Timestamp, now: Timestamp,
         in connection: Connection
@@ -85,7 +88,7 @@ enum WebhookCallRow {
             )
             SELECT id, webhook, event, type, body, created_at, attempts FROM leased ORDER BY place, number
             """, [ids, wanted.map(\.most), now, limit, leaseUntil])
-        // One that was disabled or removed meanwhile is not called. Its calls are not claimed again.
+        // A webhook that was disabled or deleted in the meantime is not called. Its calls are not claimed again.
         try connection.queue(
             "SELECT \(WebhookRow.columns) FROM webhook WHERE id = ANY ($1) AND \(WebhookRow.isActive)", [ids])
         let results = Array(try connection.results().suffix(2))
@@ -98,7 +101,7 @@ enum WebhookCallRow {
 
     private static let callColumns = "id, webhook, event, type, body, created_at, attempts"
 
-    /// ``callColumns``.
+    /// Reads the columns ``callColumns``.
     private static func call(_ row: ResultRow) throws -> WebhookCall {
         guard let id = row.integer(0), let webhook = row.text(1).flatMap({ WebhookID($0) }), let event = row.text(2),
             let type = row.text(3), let body = row.bytes(4), let createdAt = row.timestamp(5),
@@ -109,7 +112,7 @@ enum WebhookCallRow {
             attempts: Int(attempts))
     }
 
-    /// - Parameter condition: what stands behind WHERE, with the order.
+    /// - Parameter condition: the text after WHERE, including the order.
     static func calls(
         _ condition: String, _ parameters: [any ParameterValue], in connection: Connection
     ) throws -> [WebhookCallRecord] {
@@ -129,9 +132,10 @@ enum WebhookCallRow {
         }
     }
 
-    /// Queued. Nothing where a call has ended meanwhile.
+    /// Only queued. Does nothing for a call that has ended in the meantime.
     static func queueRecords(of attempts: [WebhookAttempt], in connection: Connection) throws {
-        // A statement changes a row once. Of a call with several attempts, which had outlived its lease, each has a turn.
+        // A statement changes a row only once. If a call has several attempts, because it outlived its lease, each
+        // attempt has its own statement.
         var turns: [[WebhookAttempt]] = []
         var counts: [Int64: Int] = [:]
         for attempt in attempts {
@@ -167,18 +171,19 @@ enum WebhookCallRow {
 
     // MARK: Pruning
 
-    /// A condition: some of the calls for which another one holds, and that nobody has locked.
+    /// A condition: some of the calls for which another condition holds and that no other transaction has locked.
     static func some(_ condition: String, limit: Int) -> String {
         """
         id IN (SELECT id FROM webhook_call WHERE \(condition) ORDER BY id LIMIT \(limit) FOR UPDATE SKIP LOCKED)
         """
     }
 
-    /// A condition, behind ``waiting``: some of the waiting calls of certain webhooks, that nobody has locked.
+    /// A condition, used after ``waiting``: some of the waiting calls of certain webhooks that no other transaction has
+    /// locked.
     ///
     /// - Parameters:
-    ///   - webhooks: a query that gives them as `id`.
-    ///   - condition: over a call, and a row of that query as `old`.
+    ///   - webhooks: a query that returns them as `id`.
+    ///   - condition: a condition over a call, and over a row of that query as `old`.
     private static func someOf(_ webhooks: String, _ condition: String) -> String {
         """
         id IN (
@@ -190,7 +195,7 @@ enum WebhookCallRow {
         """
     }
 
-    /// Returns whether there may be more.
+    /// Deletes calls. Returns whether there may be more.
     static func prune(now: Timestamp, in connection: Connection) throws -> Bool {
         try connection.queue(
             """
@@ -198,12 +203,12 @@ enum WebhookCallRow {
                 SELECT id FROM webhook_call WHERE state <> 'waiting' AND created_at < $1
                 ORDER BY created_at LIMIT \(pruneBatch) FOR UPDATE SKIP LOCKED)
             """, [now - keptCalls])
-        // Of webhooks that are gone. None can come with an id that was there before.
+        // Calls of deleted webhooks. An id is never used again.
         let gone =
             "SELECT waiting.id FROM waiting WHERE NOT EXISTS (SELECT 1 FROM webhook WHERE webhook.id = waiting.id)"
         try connection.queue("\(waiting) DELETE FROM webhook_call WHERE \(someOf(gone, "true"))")
-        // What has waited too long stays on record as failed. A webhook that is called gives its calls up by itself, but for those that it
-        // never comes to.
+        // Calls that have waited too long are kept as failed. A webhook that is being called gives up its own calls,
+        // except those that it never gets to.
         let kept = """
             SELECT webhook.id, CASE WHEN \(WebhookRow.isActive) THEN $1 ELSE $2 END AS time
             FROM waiting JOIN webhook ON webhook.id = waiting.id

@@ -1,6 +1,6 @@
 import RelayCore
 
-/// The table `webhook`.
+/// Reads and writes the table `webhook`.
 enum WebhookRow {
     static let columns = """
         webhook.id, webhook.key, webhook.url, webhook.events, webhook.tags, webhook.enabled, webhook.disabled_because,
@@ -8,7 +8,7 @@ enum WebhookRow {
         webhook.failing_since
         """
 
-    /// ``columns`` that stand in a row from the column `first` on.
+    /// Reads the ``columns`` from a row, beginning with the column `first`.
     static func webhook(_ row: ResultRow, from first: CInt = 0) throws -> Webhook {
         guard let id = row.text(first).flatMap({ WebhookID($0) }), let key = row.text(first + 1).flatMap({ KeyID($0) }),
             let url = row.text(first + 2), let events = row.text(first + 3), let isEnabled = row.boolean(first + 5),
@@ -23,20 +23,20 @@ enum WebhookRow {
             previousSecretUntil: row.timestamp(first + 10), failingSince: row.timestamp(first + 11))
     }
 
-    /// - Parameter condition: what stands behind WHERE, with the order and the lock.
+    /// - Parameter condition: the text after WHERE, including the order and the lock.
     static func webhooks(
         _ condition: String, _ parameters: [any ParameterValue], in connection: Connection
     ) throws -> [Webhook] {
         try connection.rows("SELECT \(columns) FROM webhook WHERE \(condition)", parameters) { try webhook($0) }
     }
 
-    /// Those that are to be called are not disabled, and their key is not revoked.
+    /// Webhooks that may be called are enabled, and their key is not revoked.
     static let isActive = """
         webhook.enabled AND EXISTS (SELECT 1 FROM key WHERE key.id = webhook.key AND key.revoked_at IS NULL)
         """
 
-    /// Queued: the webhooks that hear of messages, for ``hearing(_:)``. A key that is being revoked may still be heard of: its webhooks are
-    /// not called any more.
+    /// Only queued: the webhooks that receive events about messages, for ``hearing(_:)``. The result may include
+    /// webhooks of a key that is being revoked: they are not called any more.
     static func queueHearing(_ messages: [Int64], in connection: Connection) throws {
         try connection.queue(
             """
@@ -53,7 +53,7 @@ enum WebhookRow {
             """, [messages])
     }
 
-    /// By the key of the messages.
+    /// The webhooks by the key of the messages.
     static func hearing(_ result: QueryResult) throws -> [KeyID: [Webhook]] {
         var found: [KeyID: [Webhook]] = [:]
         for case (let key?, let webhook) in try result.map({ row in
@@ -64,7 +64,7 @@ enum WebhookRow {
         return found
     }
 
-    /// Queued.
+    /// Only queued.
     static func queueInsert(_ webhook: Webhook, in connection: Connection) throws {
         try connection.queue(
             """
@@ -79,7 +79,7 @@ enum WebhookRow {
             ])
     }
 
-    /// Queued: changes the row, which is locked.
+    /// Only queued: changes the row, which must be locked.
     static func queueWrite(_ webhook: Webhook, in connection: Connection) throws {
         try connection.queue(
             """
