@@ -230,7 +230,7 @@ extension Judge {
                 .warning(
                     .database,
                     "the prepared transaction \(transaction.gid) has been open for \(transaction.age.spelled): vacuum removes nothing "
-                        + "meanwhile",
+                        + "until it ends",
                     remedy:
                         "if the program that prepared it no longer needs it: ROLLBACK PREPARED \(sqlText(transaction.gid))"
                 ))

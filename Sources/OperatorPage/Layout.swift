@@ -168,7 +168,7 @@ enum Failures {
         body: "<p>It is too long, or this page did not make it. Nothing was changed.</p>")
 
     static func gone(_ sentence: String) -> PageContent {
-        PageContent(title: "There is no such thing", body: "<p>\(sentence.capitalised).</p>")
+        PageContent(title: "Not found", body: "<p>\(sentence.capitalised).</p>")
     }
 
     static func store(_ sentence: String) -> PageContent {

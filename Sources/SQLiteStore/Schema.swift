@@ -204,15 +204,17 @@ enum Schema {
             rate REAL
         ) WITHOUT ROWID;
         """,
-        // What is written for each message touches fewer pages: what the table repeat lets go is found by going through it, the
-        // total of a key's emails is the sum of its days, and a day tells when the key was used last.
+        // Each message causes writes to fewer pages: rows of the table repeat that may be forgotten are found by going
+        // through the table, the total of a key's emails is the sum of its days, and the rows of days contain when the
+        // key was last used.
         """
         DROP INDEX repeat_by_message;
         ALTER TABLE usage ADD COLUMN last_at INTEGER;
         ALTER TABLE key DROP COLUMN emails_total;
         """,
-        // Pauses are counted apart from attempts, so that they begin with the shortest again when an operator has a delivery
-        // sent again. What the bodies of test messages take together is counted, and up to where the oldest have been dropped.
+        // Pauses are counted separately from attempts, so that they begin with the shortest again when an operator has
+        // a delivery sent again. The total size of test messages' bodies is counted, and the position up to which the
+        // oldest have been deleted.
         """
         ALTER TABLE delivery ADD COLUMN pauses INTEGER NOT NULL DEFAULT 0;
         UPDATE delivery SET pauses = attempts WHERE ended_at IS NULL;
@@ -229,8 +231,8 @@ enum Schema {
         WHERE lane = 'test'
             AND (spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id));
         """,
-        // Tags, scheduled deliveries, cancelled ones, and requests with an idempotency key. A message that has none of this writes
-        // no row and no page more than before.
+        // Tags, scheduled deliveries, cancelled ones, and requests with an idempotency key. A message without any of
+        // these writes no more rows and pages than before.
         """
         -- Separated by line feeds; null: none.
         ALTER TABLE message ADD COLUMN tags TEXT;
@@ -257,8 +259,9 @@ enum Schema {
         ALTER TABLE repeat ADD COLUMN content BLOB;
         ALTER TABLE repeat ADD COLUMN accepted_at INTEGER;
         """,
-        // What became of messages: events of recipients, suppressions, reports to senders, webhooks. A message of which nothing is
-        // told writes no row more than before, and a live one that was sent an entry in the index by SES's id.
+        // The outcome of messages: events of recipients, suppressions, reports to senders, webhooks. A message without
+        // any event writes no more rows than before, and a live message that was sent adds an entry to the index by
+        // SES's id.
         """
         -- An automatic reply, a report or from a list: nobody is told by mail that it failed.
         ALTER TABLE message ADD COLUMN automatic INTEGER NOT NULL DEFAULT 0;
@@ -385,8 +388,8 @@ enum Schema {
         CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id);
         CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting';
         """,
-        // What tells that a message is the same again is made with a key of the store's. What is remembered from before, made without, is
-        // found for another day.
+        // The fingerprints by which repeats are recognised are made with a key of the store. Fingerprints from before,
+        // made without it, are recognised for another day.
         """
         CREATE TABLE repeat_key (
             id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -397,8 +400,8 @@ enum Schema {
         SELECT 1, randomblob(16),
             CASE WHEN EXISTS (SELECT 1 FROM repeat) THEN 1000 * (CAST(strftime('%s', 'now') AS INTEGER) + 86400) END;
         """,
-        // What the operator's page asks: who is let in, keys by age, messages by words and by rare states of all keys. A message that
-        // is accepted and sent writes nothing more than before.
+        // Data for the operator's page: sessions, keys by age, messages by words and by rare states of all keys. A
+        // message that is accepted and sent writes nothing more than before.
         """
         -- Of secrets that let an operator in, their SHA-256: links, which are good once, and sessions.
         CREATE TABLE operator_login (
