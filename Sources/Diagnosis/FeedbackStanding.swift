@@ -18,6 +18,7 @@ public struct FeedbackStanding: Hashable, Sendable {
         case working
     }
 
+    /// Whether `feedback.queue_url` is set.
     public var isSet: Bool
     public var status: FeedbackStatus
     public var lastEvent: Timestamp?
@@ -40,6 +41,7 @@ public struct FeedbackStanding: Hashable, Sendable {
     static let eventTime = Duration.seconds(900)
     static let silence = Duration.seconds(86_400)
 
+    /// The state that follows from the records.
     public var state: State {
         guard isSet else { return .off }
         if status.failure != nil { return .failing }

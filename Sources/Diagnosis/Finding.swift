@@ -1,5 +1,6 @@
 /// The result of one check.
 public struct Finding: Hashable, Sendable {
+    /// The result of the check. The raw values are the words in JSON.
     public enum Outcome: String, CaseIterable, Sendable {
         case ok
         /// It works, but needs attention.
@@ -23,18 +24,22 @@ public struct Finding: Hashable, Sendable {
     /// What to do about it; nil if there is nothing to do.
     public let remedy: String?
 
+    /// A finding that needs no action.
     public static func ok(_ subject: Subject, _ found: String) -> Finding {
         Finding(subject: subject, outcome: .ok, found: found, remedy: nil)
     }
 
+    /// Something that works but needs attention.
     public static func warning(_ subject: Subject, _ found: String, remedy: String) -> Finding {
         Finding(subject: subject, outcome: .warning, found: found, remedy: remedy)
     }
 
+    /// Something that does not work.
     public static func problem(_ subject: Subject, _ found: String, remedy: String) -> Finding {
         Finding(subject: subject, outcome: .problem, found: found, remedy: remedy)
     }
 
+    /// Something that could not be checked, or need not be.
     public static func skipped(_ subject: Subject, _ found: String, remedy: String) -> Finding {
         Finding(subject: subject, outcome: .skipped, found: found, remedy: remedy)
     }

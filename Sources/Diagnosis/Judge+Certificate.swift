@@ -23,10 +23,12 @@ extension Judge {
         ]
     }
 
+    /// Judges a certificate and key that could not be used.
     public static func certificate(unusable error: TLSConfigurationError) -> Finding {
         .problem(.certificate, "\(error)", remedy: remedy(error.code))
     }
 
+    /// The settings name no certificate.
     public static let certificateNotSet = Finding.problem(
         .certificate, "tls.certificate and tls.private_key are not set, but clients can log in only under TLS",
         remedy: "in the settings, name PEM files that the relay's user can read, such as "

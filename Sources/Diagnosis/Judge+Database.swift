@@ -19,7 +19,9 @@ public enum IntegritySighting: Hashable, Sendable {
 /// Who can access a file, and how.
 public struct FileStatus: Hashable, Sendable {
     public var path: String
+    /// The user id of the owner.
     public var owner: UInt32
+    /// The group id.
     public var group: UInt32
     /// The permissions: the last nine bits of `st_mode`.
     public var permissions: UInt32
@@ -33,6 +35,7 @@ public struct FileStatus: Hashable, Sendable {
 }
 
 extension Judge {
+    /// Judges the result of opening the database at `path`.
     public static func database(_ path: String, _ sighting: DatabaseSighting) -> Finding {
         switch sighting {
         case .missing:
@@ -57,6 +60,7 @@ extension Judge {
         }
     }
 
+    /// Judges the result of the integrity check.
     public static func integrity(_ path: String, _ sighting: IntegritySighting) -> Finding {
         let command = "sqlite3 -readonly \(shellWord(path)) 'PRAGMA quick_check'"
         switch sighting {

@@ -18,6 +18,7 @@ extension Judge {
             remedy: feedbackSetup)
     }
 
+    /// The settings of the queue can't be used, for the reason `why`.
     public static func feedbackUnusable(_ why: String) -> Finding {
         .problem(.feedback, why, remedy: "correct the settings under feedback")
     }

@@ -76,6 +76,7 @@ extension Judge {
         ]
     }
 
+    /// There is no domain to ask SES about.
     public static func noDomains() -> Finding {
         .skipped(
             .identity, "no live key is restricted to a domain, and none has sent yet",

@@ -10,10 +10,12 @@ extension Judge {
         .skipped(subject, "the database can't be read", remedy: "make the database readable first")
     }
 
+    /// Replaces all checks that ask SES if the database can't be read.
     public static let sesWithoutRecords = sesSkipped(
         because: "it is not known whether there are live keys, because the database can't be read",
         remedy: "make the database readable first")
 
+    /// A check that failed itself, for the reason `why`.
     public static func failed(_ subject: Finding.Subject, _ why: String) -> Finding {
         .problem(subject, why, remedy: "run doctor again; if that does not help: journalctl -u hiveku-relay")
     }

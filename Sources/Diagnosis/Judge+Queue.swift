@@ -3,6 +3,7 @@ import RelayCore
 extension Judge {
     static let oldestAllowed = Duration.seconds(3600)
 
+    /// Judges the queue: lanes that are held, and deliveries that wait for long.
     public static func queue(_ status: QueueStatus, now: Timestamp) -> [Finding] {
         var findings = status.lanes.compactMap { lane -> Finding? in
             guard let reason = lane.heldBecause else { return nil }

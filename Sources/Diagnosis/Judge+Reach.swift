@@ -1,7 +1,9 @@
 /// The user that the relay runs as.
 public struct Account: Hashable, Sendable {
     public var name: String
+    /// The user id.
     public var id: UInt32
+    /// The ids of all its groups.
     public var groups: [UInt32]
 
     public init(name: String, id: UInt32, groups: [UInt32]) {

@@ -23,10 +23,12 @@ extension Judge {
         sesSubjects.drop { $0 != first }.map { .skipped($0, reason, remedy: remedy) }
     }
 
+    /// Replaces all checks that ask SES if no key needs SES.
     public static let noLiveKeys = sesSkipped(
         because: "no key in use sends through SES",
         remedy: "nothing, until you create one: hiveku-relay keys create --environment live --scope email:send …")
 
+    /// There are live keys, but no region is set.
     public static let regionNotSet =
         [
             Finding.problem(
@@ -34,11 +36,13 @@ extension Judge {
                 remedy: "set ses.region to the region of the SES account, such as eu-west-1, and restart the relay")
         ] + sesSkipped(from: .credentials, because: "ses.region is not set", remedy: "set it first")
 
+    /// The settings of SES can't be used, for the reason `why`.
     public static func unusableSES(_ why: String) -> [Finding] {
         [.problem(.ses, why, remedy: "correct the settings under ses")]
             + sesSkipped(from: .credentials, because: "the settings of SES are wrong", remedy: "correct them first")
     }
 
+    /// SES can't be asked, because there are no credentials, for the reason `why`.
     public static func noCredentials(region: String, _ why: String) -> [Finding] {
         let missing = "there are no credentials"
         return [

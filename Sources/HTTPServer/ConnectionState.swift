@@ -241,6 +241,7 @@ package struct HTTPConnectionState: Sendable {
 
     // MARK: Time
 
+    /// A time-out that has expired.
     package enum Expiry: Hashable, Sendable {
         /// No request arrived.
         case idle

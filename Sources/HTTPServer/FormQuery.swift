@@ -1,6 +1,7 @@
 /// The query of a URL as forms and HTTP libraries write it (WHATWG URL, application/x-www-form-urlencoded):
 /// `tag=a+b&limit=20`.
 package enum FormQuery {
+    /// A percent sign without two hexadecimal digits, or octets that are not UTF-8.
     package struct Malformed: Error {}
 
     /// The names and values in their order. A `+` is a space. Percent-encoded octets must be UTF-8.

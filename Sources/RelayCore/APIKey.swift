@@ -2,6 +2,7 @@ import Hashing
 
 /// The public part of an API key: 8 base62 characters. It may be logged, listed and passed on.
 public struct KeyID: Hashable, Sendable, CustomStringConvertible {
+    /// The 8 characters.
     public let text: String
 
     /// Nil unless `text` is exactly 8 base62 characters.
@@ -18,6 +19,7 @@ public struct KeyID: Hashable, Sendable, CustomStringConvertible {
 /// A plain hash suffices because the secret is 26 base62 characters from the system's generator (about 155 bits). Slow
 /// hashing protects secrets that can be guessed; this one can't.
 public struct KeyDigest: Sendable {
+    /// The 32 bytes of the digest.
     public let bytes: [UInt8]
 
     public static let length = 32
@@ -119,6 +121,7 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
         self.bytes = bytes
     }
 
+    /// The digest that the store keeps.
     public var digest: KeyDigest { KeyDigest(of: bytes) }
 
     /// The key itself, to be shown once at creation. Never log it.

@@ -17,12 +17,15 @@ public struct KeyStanding: Sendable {
 /// far, so that a daily cap is exact within the batch. Use it within one transaction only, and discard it if the
 /// transaction fails.
 public struct AcceptanceLedger: Sendable {
+    /// The decision on one submission.
     public enum Decision: Sendable, Hashable {
         /// Store the message in the lane. `remembering`: the fingerprint by which a repeat of the message is
         /// recognised, if there is one. `requests`: the fingerprints of its ``Submission/idempotency`` that are not
         /// stored yet.
         case accept(Lane, remembering: Fingerprint?, requests: [Fingerprint] = [])
+        /// It repeats the message with this id.
         case repeated(MessageID)
+        /// It is refused.
         case refuse(Refusal)
     }
 

@@ -21,6 +21,7 @@ package final class Alarm: Sendable {
 
     package init(clock: any RelayClock) { self.clock = clock }
 
+    /// Wakes the waiter, or the next one if there is none.
     package func ring() {
         let waiter = state.withLock { state in
             state.isRung = state.waiter == nil

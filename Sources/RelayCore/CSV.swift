@@ -97,6 +97,7 @@ extension CSV {
 
         public typealias Found = (line: Int, record: Result<[String], Failure>)
 
+        /// A fault, thrown while a record is read.
         public struct Failure: Error, Hashable, Sendable {
             public var fault: Fault
             public init(_ fault: Fault) { self.fault = fault }

@@ -5,6 +5,7 @@ public struct Cancellation: Sendable {
     public var key: KeyID
     /// The secret that the client has authenticated with; nil if no authentication was needed.
     public var secret: KeyDigest?
+    /// The scope that the key needs.
     public var scope: Scope
     /// The client's address, checked against the key's networks; nil: not checked.
     public var client: IPAddress?
@@ -23,6 +24,7 @@ public struct Cancellation: Sendable {
     public enum Decision: Hashable, Sendable {
         /// All deliveries of the message become ``DeliveryChange/init(cancelledAt:)``.
         case cancel
+        /// Change nothing, and answer this.
         case answer(CancelOutcome)
     }
 

@@ -1,6 +1,7 @@
 /// The outcome of a batch whose commit was in doubt: the connection to the server was lost during the commit, or a wait
 /// for the standby was cancelled.
 public struct CommitDoubt: Sendable, Hashable {
+    /// The outcomes.
     public enum Ending: String, Sendable {
         /// The server had committed it.
         case committed

@@ -50,6 +50,7 @@ public struct PostgreSQLPlace: Hashable, Sendable {
 
     /// The most octets of a URI.
     public static let maximumLength = 4096
+    /// The most hosts in a URI.
     public static let maximumHosts = 16
 
     /// Reads a URI by the rules of libpq (`conninfo_uri_parse`), so that both find the same password in it.

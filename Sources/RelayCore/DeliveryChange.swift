@@ -3,8 +3,11 @@
 /// Every change ends the lease: the worker that had the delivery no longer has it. Fields that a change does not set
 /// stay as they are.
 public struct DeliveryChange: Hashable, Sendable {
+    /// What happens to the recorded reason.
     public enum Reason: Hashable, Sendable {
+        /// It stays.
         case kept
+        /// It is replaced; nil removes it.
         case set(String?)
     }
 
@@ -200,6 +203,7 @@ extension Steering {
     /// Whether it needs the message's bytes, without which the message can't be sent.
     public var needsBody: Bool { if case .retry = self { true } else { false } }
 
+    /// Whether the action changes a delivery with this state and recorded reason.
     public func affects(_ state: DeliveryState, reason: String?) -> Bool {
         states.contains(state) && (sparedReason == nil || reason != sparedReason)
     }

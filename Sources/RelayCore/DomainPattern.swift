@@ -2,7 +2,9 @@
 ///
 /// The text is in lower-case A-labels: what an operator types is normalised before.
 public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
+    /// The domain, without the `*.`.
     public let domain: String
+    /// Whether only subdomains match.
     public let subdomainsOnly: Bool
 
     /// `normalised` is a domain in lower-case A-labels without a trailing dot, or `*.` and such a domain.

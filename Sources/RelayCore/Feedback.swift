@@ -52,6 +52,7 @@ public struct FeedbackStatus: Hashable, Sendable {
     public var lastAnswerAt: Timestamp?
     /// Why the queue can't be read at the moment; nil if it can.
     public var failure: String?
+    /// Since when the queue can't be read; nil if it can.
     public var failingSince: Timestamp?
     /// Reports that wait for their message.
     public var waiting: Int
@@ -77,6 +78,7 @@ public protocol FeedbackStore: Sendable {
     /// Matches one batch of waiting reports with the messages that are known now. Drops reports that have waited too
     /// long. `nil` if nothing waits.
     func matchWaiting(now: Timestamp) async throws -> FeedbackOutcome?
+    /// The status that was last recorded, with the number of waiting reports.
     func feedbackStatus() async throws -> FeedbackStatus
     /// Stores a ``FeedbackStatus`` without its ``FeedbackStatus/waiting``. A time that is nil stays as it is.
     func record(_ status: FeedbackStatus) async throws

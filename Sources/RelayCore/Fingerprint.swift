@@ -8,6 +8,7 @@ import Hashing
 /// constant Message-ID are two messages if their subjects or dates differ. So are two that differ in their tags or
 /// scheduled time: a client that lost the 250 changes neither.
 public struct Fingerprint: Hashable, Sendable {
+    /// The 16 octets.
     public let bytes: [UInt8]
 
     /// How long after its acceptance a message is recognised.
@@ -79,6 +80,7 @@ public struct RepeatKey: Sendable {
 public struct ContentHash: Sendable {
     /// The key of the store: all relays on it must compute the same hash for the same content.
     public struct Key: Sendable {
+        /// The octets of a key.
         public static let length = GMAC.Key.length
         fileprivate let key: GMAC.Key
 
@@ -98,6 +100,7 @@ public struct ContentHash: Sendable {
         former = key.formerUntil.flatMap { now < $0 ? SHA256() : nil }
     }
 
+    /// Adds the next octets of the content.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         code.update(bytes)
         former?.update(bytes)

@@ -7,6 +7,7 @@ public struct SendingLimits: Hashable, Sendable {
     /// Emails per UTC day; nil: no cap.
     public var perDay: Int?
 
+    /// The rate of a key without its own limit, in emails per second.
     public static let defaultPerSecond = 10.0
 
     public init(perSecond: Double = SendingLimits.defaultPerSecond, burst: Int? = nil, perDay: Int? = nil) {
@@ -35,7 +36,9 @@ public struct Key: Hashable, Sendable {
     /// Whether its webhooks get events about all messages of its environment.
     public var webhooksForAll = false
     public var createdAt: Timestamp
+    /// When the key stops working; nil: never.
     public var expiresAt: Timestamp?
+    /// When the key was revoked; nil if it was not.
     public var revokedAt: Timestamp?
 
     public init(
@@ -77,12 +80,14 @@ extension Key {
         refusalOfUse(at: now) ?? refusalOfScope(scope) ?? client.flatMap { refusalOfClient($0) }
     }
 
+    /// Why the key lacks the scope; nil if it has it.
     public func refusalOfScope(_ scope: Scope) -> Refusal? {
         scopes.contains(scope)
             ? nil
             : Refusal(.scope, "This API key lacks the scope \(scope.rawValue); add it to the key or use another one")
     }
 
+    /// Why the key may not be used from this address; nil if it may.
     public func refusalOfClient(_ client: IPAddress) -> Refusal? {
         networks.isEmpty || networks.contains { $0.contains(client) }
             ? nil : Refusal(.network, "This API key may not be used from \(client); add the address to its networks")
@@ -109,8 +114,8 @@ public struct StoredKey: Sendable {
         self.previous = previous
     }
 
-    /// Whether a client that has shown the key's secret earlier may still send: the key may have got a new secret since
-    /// then.
+    /// Why a client that has shown the key's secret earlier may no longer send; nil if it may. The key may have got a
+    /// new secret since then.
     ///
     /// - Parameters:
     ///   - scope: what the key must be allowed to do.
@@ -126,6 +131,7 @@ public struct StoredKey: Sendable {
         return key.refusalOfSending(for: scope, from: client, at: now)
     }
 
+    /// Whether a digest is that of the key's secret, or of the previous one while that is still valid.
     public func accepts(_ candidate: KeyDigest, at now: Timestamp) -> Bool {
         let current = digest.matches(candidate)
         guard let previous else { return current }
@@ -137,11 +143,13 @@ public struct StoredKey: Sendable {
 
 /// How much a key has been used. Emails count recipients, messages count acceptances.
 public struct KeyUsage: Hashable, Sendable {
+    /// When the key last authenticated or sent; nil: never.
     public var lastUsedAt: Timestamp?
     public var emailsTotal: Int
     /// Emails in the last 30 UTC days, including today.
     public var emails30Days: Int
     public var emailsToday: Int
+    /// How often a limit of the key was hit.
     public var rateLimitHits: Int
     /// Authentications with a known id that failed: wrong secret, revoked, expired, missing scope or forbidden network.
     public var authFailures: Int
@@ -174,6 +182,7 @@ public struct KeyActivity: Hashable, Sendable {
         self.authFailures = authFailures
     }
 
+    /// Adds a later activity of the same key.
     public mutating func add(_ other: KeyActivity) {
         lastUsedAt = [lastUsedAt, other.lastUsedAt].compactMap { $0 }.max()
         rateLimitHits += other.rateLimitHits

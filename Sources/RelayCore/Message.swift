@@ -13,9 +13,12 @@ public struct Envelope: Hashable, Sendable {
 
 /// The bytes of a message as SES will get them.
 public enum SubmissionBody: Sendable {
+    /// The octets themselves.
     case inline([UInt8])
+    /// A file in the spool.
     case spooled(SpooledBody)
 
+    /// The size in octets.
     public var size: Int {
         switch self {
         case .inline(let bytes): bytes.count
@@ -28,6 +31,7 @@ public enum SubmissionBody: Sendable {
 public struct SpooledBody: Hashable, Sendable {
     /// The name within the spool; not a path.
     public var name: String
+    /// The size in octets.
     public var size: Int
 
     public init(name: String, size: Int) {
@@ -41,6 +45,7 @@ public struct SpooledBody: Hashable, Sendable {
 public struct Submission: Sendable {
     public var id: MessageID
     public var key: KeyID
+    /// The client's address.
     public var client: IPAddress
     public var envelope: Envelope
     /// Only for lists: decoded, without control characters, at most 200 characters.
@@ -109,6 +114,7 @@ public struct Submission: Sendable {
 /// Test deliveries and live deliveries have separate lanes, so trouble with SES never delays a simulated send.
 public typealias Lane = Environment
 
+/// The state of a delivery.
 public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
     case queued, sending, sent, simulated, failed, held, cancelled
     /// All its recipients are suppressed: it was not handed to any transport.
@@ -174,6 +180,7 @@ public struct ClaimedDelivery: Sendable {
     public var key: KeyID
     public var lane: Lane
     public var envelope: Envelope
+    /// The size of the message in octets.
     public var size: Int
     /// When it was accepted, or first became due if it was scheduled, or was last put back into the queue by an
     /// operator. The give-up time counts from here.
@@ -182,6 +189,7 @@ public struct ClaimedDelivery: Sendable {
     public var attempts: Int
     /// The number of attempts since `queuedSince` that lengthened the next pause.
     public var pauses: Int
+    /// Whether an earlier attempt may have been sent although the relay got no response.
     public var maybeDuplicate: Bool
     /// The message's bytes, if the store had them at hand. Otherwise they are read when they are needed.
     public var body: [UInt8]?
@@ -210,6 +218,7 @@ public struct ClaimedDelivery: Sendable {
 
 /// The outcome of one attempt at a delivery, as it is recorded.
 public struct Settlement: Sendable {
+    /// The result of an attempt.
     public enum Result: Sendable, Hashable {
         case sent(sesMessageID: String)
         case simulated(sesMessageID: String)

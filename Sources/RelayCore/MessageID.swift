@@ -71,6 +71,7 @@ public struct MessageIDGenerator: Sendable {
 
     /// 2020-01-01T00:00:00Z. 41 bits of milliseconds last until 2089.
     static let epoch: Int64 = 1_577_836_800_000
+    /// The number of relay instances that ids can distinguish.
     public static let instances: Int64 = 1024
     static let sequences: Int64 = 4096
 

@@ -13,6 +13,7 @@ public struct MonotonicTime: Hashable, Comparable, Sendable {
     @inlinable
     public static func < (a: MonotonicTime, b: MonotonicTime) -> Bool { a.seconds < b.seconds }
 
+    /// The moment `b` later. Calculated in seconds, so it never traps.
     @inlinable
     public static func + (a: MonotonicTime, b: Duration) -> MonotonicTime { a.advanced(bySeconds: b.inSeconds) }
 

@@ -58,6 +58,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     var bitWidth: Int { isIPv4 ? 32 : 128 }
 
+    /// The 4 or 16 bytes, in network order.
     public var bytes: [UInt8] {
         if isIPv4 { return (0..<4).map { UInt8(truncatingIfNeeded: low >> (24 - 8 * UInt64($0))) } }
         return (0..<16).map {
@@ -99,6 +100,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 /// An address or a CIDR block (RFC 4632), as in a key's network allowlist.
 public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
     public let address: IPAddress
+    /// The number of bits that are fixed, counted for the address's own family.
     public let prefixLength: Int
 
     /// What is wrong with the text, explained to the person who typed it.
@@ -144,6 +146,7 @@ public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
         self.prefixLength = length
     }
 
+    /// Whether the address is in the block.
     public func contains(_ client: IPAddress) -> Bool {
         client.isIPv4 == address.isIPv4 && client.prefix(prefixLength) == address
     }

@@ -28,6 +28,7 @@ public protocol OperatorSessionStore: Sendable {
     ) async throws -> Bool
     /// When the session ends; nil if there is none, or if it has ended.
     func session(_ session: OperatorDigest, now: Timestamp) async throws -> Timestamp?
+    /// Ends a session, if there is one.
     func endSession(_ session: OperatorDigest) async throws
     /// Ends all sessions and all links. Returns how many sessions had not expired.
     func endSessions(now: Timestamp) async throws -> Int

@@ -10,7 +10,9 @@ public struct RateShare: Hashable, Sendable {
     /// The number of sharing relays; 0: this relay has no part yet.
     public var count: Int
 
+    /// The whole rate, for a relay that shares it with no other.
     public static let whole = RateShare(place: 0, count: 1)
+    /// No part of the rate.
     public static let none = RateShare(place: 0, count: 0)
 
     public init(place: Int, count: Int) {

@@ -1,5 +1,6 @@
 /// A message as `messages list` and `messages show` print it.
 public struct MessageRecord: Sendable {
+    /// One attempt at a delivery.
     public struct Attempt: Sendable, Hashable {
         public var startedAt: Timestamp
         public var finishedAt: Timestamp
@@ -15,6 +16,7 @@ public struct MessageRecord: Sendable {
         }
     }
 
+    /// One delivery of the message.
     public struct Delivery: Sendable {
         public var recipients: [String]
         public var state: DeliveryState
@@ -23,9 +25,11 @@ public struct MessageRecord: Sendable {
         public var nextAttemptAt: Timestamp?
         public var sesMessageID: String?
         public var reason: String?
+        /// Whether an earlier attempt may have been sent although the relay got no response.
         public var maybeDuplicate: Bool
         /// When it reached its final state; nil before.
         public var endedAt: Timestamp?
+        /// The attempts in order.
         public var history: [Attempt]
 
         public init(
@@ -50,6 +54,7 @@ public struct MessageRecord: Sendable {
     public var client: IPAddress?
     public var reversePath: String?
     public var subject: String?
+    /// The size of the message in octets.
     public var size: Int
     public var acceptedAt: Timestamp
     /// Whether the bytes are still stored (see retention).
@@ -211,6 +216,7 @@ extension LaneStatus {
 
 /// A summary of the queue.
 public struct QueueStatus: Sendable {
+    /// How many deliveries of a lane are in a state.
     public struct Depth: Hashable, Sendable {
         public var lane: Lane
         public var state: DeliveryState

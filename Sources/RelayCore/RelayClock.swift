@@ -6,6 +6,7 @@
 
 /// The only source of time. It is injected, so that tests of limits, retries and retention take no real time.
 public protocol RelayClock: Sendable {
+    /// The wall-clock time.
     func now() -> Timestamp
 
     /// A clock that never steps, for measuring rates and time-outs.

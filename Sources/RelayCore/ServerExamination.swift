@@ -28,9 +28,11 @@ public struct ServerExamination: Hashable, Sendable {
         }
     }
 
+    /// A transaction that was prepared for a two-phase commit and is still open.
     public struct PreparedTransaction: Hashable, Sendable {
         /// The name under which it was prepared.
         public var gid: String
+        /// How long it has been open.
         public var age: Duration
 
         public init(gid: String, age: Duration) {

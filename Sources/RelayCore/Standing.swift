@@ -13,6 +13,7 @@ public struct FeedbackCounts: Hashable, Sendable {
         self.complaints = complaints
     }
 
+    /// Counts an event, if it is one of the counted kinds.
     public mutating func count(_ event: RecipientEvent) {
         switch event.kind {
         case .delivered: deliveries += 1
@@ -51,6 +52,7 @@ public struct SendingStanding: Hashable, Sendable {
 
     /// Hard bounces per email whose outcome is known; nil if none is known.
     public var bounceRate: Double? { known == 0 ? nil : Double(counts.hardBounces) / Double(known) }
+    /// Complaints per email that was delivered; nil if none is known.
     public var complaintRate: Double? {
         counts.deliveries == 0 ? nil : min(1, Double(counts.complaints) / Double(counts.deliveries))
     }
@@ -63,6 +65,7 @@ public struct SendingStanding: Hashable, Sendable {
         isTelling && (bounceRate ?? 0) >= SendingStanding.bounceThreshold
     }
 
+    /// Whether SES would review the sender because of its complaints.
     public var complainedOfTooOften: Bool {
         isTelling && (complaintRate ?? 0) >= SendingStanding.complaintThreshold
     }

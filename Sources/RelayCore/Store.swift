@@ -19,7 +19,9 @@ public protocol KeyDirectoryStore: Sendable {
 
 /// The changes that operators make to keys. Every change takes effect at once in all processes on the same store.
 public protocol KeyAdministration: Sendable {
+    /// Adds a key. Throws a ``StoreError`` if the store can't be written.
     func insertKey(_ key: StoredKey) async throws
+    /// A key with its usage; nil if there is none.
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// All keys in the order of their creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
@@ -75,6 +77,7 @@ extension RelayStore {
 }
 
 extension KeyDirectoryStore {
+    /// The same as ``storedKey(_:completion:)``, for callers in a task.
     public func storedKey(_ id: KeyID) async throws -> StoredKey? {
         try await withCheckedThrowingContinuation { continuation in
             storedKey(id) { continuation.resume(with: $0) }
@@ -82,7 +85,9 @@ extension KeyDirectoryStore {
     }
 }
 
+/// The result for one submission of a batch.
 public enum Acceptance: Sendable, Hashable {
+    /// It is stored, under the submission's own id.
     case accepted
     /// It had been accepted already, under this id: the client sent it earlier, within ``Fingerprint/memory``.
     case repeated(MessageID)
@@ -158,14 +163,17 @@ extension SubmissionStore {
 /// A body that is being written to disk. Calls come one after the other; exactly one of `finish` and `discard` is the
 /// last.
 public protocol SpoolFile: Sendable {
+    /// Adds bytes to the end.
     func append(_ bytes: [UInt8]) async throws
     /// Syncs the file and its directory. After that, rows may refer to it.
     func finish() async throws -> SpooledBody
+    /// Deletes the unfinished file.
     func discard() async
 }
 
 /// A stored body that can be read several times, in pieces.
 public protocol StoredBody: Sendable {
+    /// The size in octets.
     var size: Int { get }
     /// At most `count` bytes from `offset`; empty only at the end.
     func read(at offset: Int, count: Int) async throws -> [UInt8]
@@ -216,6 +224,7 @@ public protocol DeliveryQueue: Sendable {
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> DeliveryClaim
+    /// Extends the lease of deliveries that this process holds.
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
     /// Records a batch of outcomes in one transaction, synced. The outcome of a delivery that another relay has taken
     /// in the meantime is ignored.
@@ -226,7 +235,10 @@ public protocol DeliveryQueue: Sendable {
     func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int
     /// When the next queued delivery of the lane becomes due; nil if none is queued.
     func nextDue(lane: Lane) async throws -> Timestamp?
+    /// The body of a message. Throws ``StoreError/noSuchMessage(_:)``, or ``StoreError/bodyGone(_:)`` if it is no
+    /// longer kept.
     func body(of message: MessageID) async throws -> any StoredBody
+    /// Stores a lane's status for `status` and the operator's page.
     func record(_ status: LaneStatus) async throws
     /// Makes queued deliveries of the lane due at once if they are due later than `latest`, except those that wait for
     /// their scheduled time. No other delivery waits that long, unless the clock was set back. Returns how many there
@@ -273,7 +285,10 @@ public protocol MessageRecords: Sendable {
     /// Adds a limited number of messages that have arrived since to the index of words (``MessageFilter/words``).
     /// Returns how many deliveries are left at least; 0: all are in the index.
     func indexWords() async throws -> Int
+    /// The body of a message. Throws ``StoreError/noSuchMessage(_:)``, or ``StoreError/bodyGone(_:)`` if it is no
+    /// longer kept.
     func body(of message: MessageID) async throws -> any StoredBody
+    /// A summary of the queue at the time `now`.
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `steering` would change, newest first. Throws
     /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and ``StoreError/bodyGone(_:)`` if a single

@@ -28,7 +28,9 @@ public enum CopiedTable: String, CaseIterable, Sendable {
     case statistic
     case simulatedDomain = "simulated_domain"
 
+    /// A column of a table.
     public struct Column: Sendable, Hashable, ExpressibleByStringLiteral {
+        /// The type of a column's values.
         public enum Kind: Sendable {
             case integer, flag, real, text, octets
         }
@@ -164,6 +166,7 @@ public protocol CopyableStore: Sendable {
     func rows(of table: CopiedTable, after key: [CopiedValue]?, limit: Int) async throws -> [[CopiedValue]]
     /// At most `limit` messages after this one whose bytes are kept, in order.
     func messagesWithBody(after message: MessageID?, limit: Int) async throws -> [MessageID]
+    /// The body of a message.
     func body(of message: MessageID) async throws -> any StoredBody
 
     // MARK: The store that is copied to
@@ -218,6 +221,7 @@ public struct StoreCopy: Sendable {
     public struct Progress: Sendable {
         /// The table; nil while bodies are copied.
         public var table: CopiedTable?
+        /// How many rows or bodies have been copied.
         public var done: Int
         /// The number of rows; nil if it is not known.
         public var all: Int?

@@ -20,6 +20,7 @@ public struct Suppression: Hashable, Sendable {
     /// What was reported about the cause, or what the person noted; at most ``longestNote`` characters.
     public var note: String?
 
+    /// The most characters of a note.
     public static let longestNote = 500
 
     public init(
@@ -82,6 +83,7 @@ public struct SuppressionFilter: Hashable, Sendable {
     public var after: Cursor?
     public var limit: Int
 
+    /// A position in the list.
     public struct Cursor: Hashable, Sendable {
         public var environment: Environment
         public var matchKey: String
@@ -111,7 +113,9 @@ public struct SuppressionFilter: Hashable, Sendable {
 
 /// The outcome of a request to remove an entry.
 public enum SuppressionRemoval: Hashable, Sendable {
+    /// The entry that was removed.
     case removed(Suppression)
+    /// There is no entry for the address.
     case notListed
     /// The entry is a complaint and was not removed.
     case isComplaint

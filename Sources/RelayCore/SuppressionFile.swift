@@ -69,6 +69,7 @@ public struct SuppressionFile: Sendable {
         public init(_ explanation: String) { self.explanation = explanation }
     }
 
+    /// The result of reading one line.
     public enum Line: Hashable, Sendable {
         case entry(Suppression)
         case mistake(Mistake)

@@ -2,6 +2,7 @@
 ///
 /// Wall-clock time. It is stored and compared across processes, so it may step when the machine's clock does.
 public struct Timestamp: Hashable, Comparable, Sendable {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64
 
     public init(milliseconds: Int64) { self.milliseconds = milliseconds }
@@ -32,12 +33,14 @@ extension Duration {
 
 /// A UTC day, counted from 1970-01-01. Daily caps and usage are kept per UTC day.
 public struct UTCDay: Hashable, Comparable, Sendable {
+    /// Days since 1970-01-01.
     public var number: Int64
 
     public init(number: Int64) { self.number = number }
 
     public static func < (a: UTCDay, b: UTCDay) -> Bool { a.number < b.number }
 
+    /// The first moment of the day.
     public var start: Timestamp { Timestamp(milliseconds: number * UTCDay.milliseconds) }
     public var next: UTCDay { UTCDay(number: number + 1) }
 
@@ -45,6 +48,7 @@ public struct UTCDay: Hashable, Comparable, Sendable {
 }
 
 extension Timestamp {
+    /// The UTC day that contains this moment.
     public var day: UTCDay {
         var (quotient, remainder) = milliseconds.quotientAndRemainder(dividingBy: UTCDay.milliseconds)
         if remainder < 0 { quotient -= 1; remainder += UTCDay.milliseconds }

@@ -5,8 +5,10 @@
 public struct TokenBucket: Sendable {
     /// The tokens at ``updatedAt``; negative while the bucket is in debt.
     public private(set) var tokens: Double
+    /// The time up to which the refill is included.
     public private(set) var updatedAt: MonotonicTime
 
+    /// The answer to a request for emails.
     public enum Answer: Hashable, Sendable {
         /// Taken. Continue now.
         case go

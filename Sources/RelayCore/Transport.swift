@@ -1,5 +1,6 @@
 /// Hands one delivery to the service that sends it. One call is one attempt.
 public protocol Transport: Sendable {
+    /// Makes one attempt at a delivery. Does not throw: the outcome contains every failure.
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome
 
     /// Where the tasks that call ``send(_:body:)`` should run, so that no thread has to be woken for the events that
@@ -23,7 +24,9 @@ public enum DeliveryOutcome: Sendable, Hashable {
     /// up).
     case laneHeld(Cause, alert: Bool)
 
+    /// How soon a delivery is attempted again.
     public enum Pace: Sendable, Hashable {
+        /// After the usual pause, which grows with each attempt.
         case normal
         /// SES asked to slow down: lower the account's rate.
         case throttled
@@ -33,6 +36,7 @@ public enum DeliveryOutcome: Sendable, Hashable {
         case patient
     }
 
+    /// Why an attempt did not succeed.
     public struct Cause: Sendable, Hashable, CustomStringConvertible {
         /// SES's error name (`MessageRejected`) or the relay's own word (`connection-lost`).
         public var word: String
@@ -58,6 +62,7 @@ public struct SendQuota: Hashable, Sendable {
     public var maximumRate: Double
     /// The emails in any 24 hours; nil: no limit.
     public var maximum24Hours: Double?
+    /// Emails sent in the last 24 hours.
     public var sentLast24Hours: Double
 
     public init(maximumRate: Double, maximum24Hours: Double?, sentLast24Hours: Double) {

@@ -63,6 +63,7 @@ public struct Webhook: Hashable, Sendable {
     public var secret: WebhookSecret
     /// The secret before the last rotation, and the time until which it still signs.
     public var previousSecret: WebhookSecret?
+    /// When the previous secret stops signing; nil if there is none.
     public var previousSecretUntil: Timestamp?
     /// Since when requests have failed without any success; nil while it works.
     public var failingSince: Timestamp?
@@ -133,6 +134,7 @@ public struct WebhookCall: Sendable, Hashable {
 
 /// The outcome of one attempt at a call.
 public struct WebhookAttempt: Sendable, Hashable {
+    /// What follows from an attempt.
     public enum Verdict: Sendable, Hashable {
         case delivered
         /// Failed; the next attempt is due at that time.
@@ -174,6 +176,7 @@ public struct WebhookAttempt: Sendable, Hashable {
 
 /// A call as lists show it.
 public struct WebhookCallRecord: Sendable, Hashable {
+    /// The state of a call.
     public enum State: String, Sendable, Hashable, CaseIterable {
         case waiting, delivered, failed
     }
@@ -184,8 +187,11 @@ public struct WebhookCallRecord: Sendable, Hashable {
     public var nextAttemptAt: Timestamp?
     /// The time of the last attempt; nil: not attempted yet.
     public var lastAttemptAt: Timestamp?
+    /// How long the last attempt took; nil: not attempted yet.
     public var lastDuration: Duration?
+    /// The status of the last response; nil if there was none.
     public var lastStatus: Int?
+    /// The beginning of the last response, or why there was none.
     public var lastResponse: String?
 
     public init(
@@ -211,6 +217,7 @@ public struct WebhookStatistics: Sendable, Hashable {
     public var delivered7Days = 0
     /// The average latency of calls that were delivered within 24 hours; nil if there were none.
     public var latency: Duration?
+    /// How many calls wait.
     public var waiting = 0
     public var lastSuccess: WebhookCallRecord?
     public var lastFailure: WebhookCallRecord?
@@ -224,12 +231,14 @@ public protocol WebhookStore: Sendable {
     func insert(_ webhook: Webhook) async throws -> Bool
     /// The webhooks in the order of their creation; nil: of all keys.
     func webhooks(of key: KeyID?) async throws -> [Webhook]
+    /// A webhook; nil if there is none.
     func webhook(_ id: WebhookID) async throws -> Webhook?
     /// Changes a webhook, starting from its state at that moment. Returns the changed webhook; nil if there is none. A
     /// webhook that is enabled again no longer counts as failing.
     func update(_ id: WebhookID, _ change: @escaping @Sendable (inout Webhook) -> Void) async throws -> Webhook?
     /// Deletes a webhook with all its calls. Returns false if there was none.
     func deleteWebhook(_ id: WebhookID) async throws -> Bool
+    /// A webhook's statistics at the time `now`.
     func statistics(of id: WebhookID, now: Timestamp) async throws -> WebhookStatistics
     /// The calls, newest first, with ids below `before`.
     func calls(of id: WebhookID, before: Int64?, limit: Int) async throws -> [WebhookCallRecord]
@@ -301,6 +310,7 @@ extension Webhook {
 
 /// Why no test event is sent to a webhook.
 public enum WebhookTestRefusal: Error, Hashable, Sendable {
+    /// The webhook is disabled.
     case disabled
     /// So many events wait for it that a test event after them would show nothing.
     case busy

@@ -14,11 +14,13 @@ public struct WebhookURL: Hashable, Sendable {
     /// What is wrong with a URL, explained to the person who typed it: the end of a sentence that begins with "the
     /// URL", without its full stop.
     public struct Mistake: Error, Hashable, Sendable {
+        /// The end of a sentence that begins with "the URL", without its full stop.
         public let explanation: String
     }
 
     public let scheme: Scheme
     public let host: Host
+    /// The port, also if the URL leaves it out.
     public let port: Int
     /// The path and the query; begins with a slash.
     public let target: String
@@ -145,5 +147,6 @@ public struct WebhookURL: Hashable, Sendable {
         return "\(scheme.rawValue)://\(hostText)\(isDefault ? "" : ":\(port)")"
     }
 
+    /// The whole URL.
     public var text: String { origin + target }
 }

@@ -4,6 +4,7 @@ import Foundation
 ///
 /// All stores use the same rule: that of SQLite's tokenizer unicode61 with `remove_diacritics 2`.
 public struct WordSearch: Sendable {
+    /// One piece of the search: a phrase, or a single word.
     public struct Piece: Sendable {
         /// The piece as it was written.
         public var text: String

@@ -47,6 +47,7 @@ package func grouped(_ number: Int) -> String {
     }.joined()
 }
 
+/// A number as people write it, without a decimal point if it is whole: `10`, `0.5`.
 package func decimal(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : String(value)
 }

@@ -61,6 +61,7 @@ public struct RelaySettings: Sendable, Equatable {
             if case .address(_, _, _, let proxy) = self { proxy } else { false }
         }
 
+        /// Whether TLS begins with STARTTLS or with the connection. The raw values are the schemes of listeners.
         public enum Security: String, CaseIterable, Hashable, Sendable {
             /// STARTTLS (RFC 3207).
             case startTLS = "smtp"
@@ -91,6 +92,7 @@ public struct RelaySettings: Sendable, Equatable {
                 if case .address(_, _, _, let proxy) = self { proxy } else { false }
             }
 
+            /// Whether the listener uses TLS. The raw values are the schemes of listeners.
             public enum Security: String, CaseIterable, Hashable, Sendable {
                 case https
                 /// Without TLS.
@@ -105,15 +107,18 @@ public struct RelaySettings: Sendable, Equatable {
         public var certificates: [String] = []
         /// Paths of PEM files.
         public var privateKeys: [String] = []
+        /// The oldest TLS version that is allowed.
         public var minimumVersion = Version.tls12
         /// Which TLS 1.2 cipher suites are allowed.
         public var compatibility = Compatibility.modern
 
+        /// A TLS version, with its text in the settings as raw value.
         public enum Version: String, CaseIterable, Hashable, Sendable {
             case tls12 = "1.2"
             case tls13 = "1.3"
         }
 
+        /// A set of TLS 1.2 cipher suites.
         public enum Compatibility: String, CaseIterable, Hashable, Sendable {
             /// Only suites with forward secrecy and authenticated encryption.
             case modern
@@ -129,7 +134,9 @@ public struct RelaySettings: Sendable, Equatable {
         public var maximumMessageSize = 28 << 20
         /// The most recipients of one message. RFC 5321 section 4.5.3.1.8 requires at least 100.
         public var maximumRecipients = 100
+        /// The most connections at a time.
         public var maximumConnections = 1000
+        /// The most connections at a time from one address (IPv6: from one /64).
         public var maximumConnectionsPerClient = 100
         /// The longest time between two commands. RFC 5321 section 4.5.3.2.7 requires at least 5 minutes.
         public var idleTimeout = Duration.seconds(300)
@@ -153,10 +160,13 @@ public struct RelaySettings: Sendable, Equatable {
         }
     }
 
+    /// How live mail is sent through SES.
     public struct SES: Hashable, Sendable {
+        /// The AWS region; nil: live mail waits.
         public var region: String?
         /// A URL that replaces the region's own, without a trailing slash.
         public var endpoint: String?
+        /// The configuration set that messages are sent with; nil: none.
         public var configurationSet: String?
         public var maximumSendRate = SendRate.automatic
         /// The most simultaneous calls to SES.
@@ -166,6 +176,7 @@ public struct RelaySettings: Sendable, Equatable {
         /// The profile in that file.
         public var profile: String?
 
+        /// The highest rate at which mail is sent to SES.
         public enum SendRate: Hashable, Sendable {
             /// The rate of the account's quota.
             case automatic
@@ -192,14 +203,17 @@ public struct RelaySettings: Sendable, Equatable {
         public var forEvents = false
     }
 
+    /// When a delivery is attempted again, and when it is given up.
     public struct Delivery: Hashable, Sendable {
         /// The pause before the second attempt. It doubles with each further attempt.
         public var retryFirst = Duration.seconds(30)
         /// The longest pause.
         public var retryMaximum = Duration.seconds(3600)
+        /// How long delivery is attempted before the message fails.
         public var giveUpAfter = Duration.seconds(48 * 3600)
     }
 
+    /// Which log lines are written, and in which format.
     public struct Log: Hashable, Sendable {
         public var level = Level.info
         public var format = Format.text
@@ -209,16 +223,19 @@ public struct RelaySettings: Sendable, Equatable {
             case trace, debug, info, notice, warning, error, critical
         }
 
+        /// The format of log lines.
         public enum Format: String, CaseIterable, Hashable, Sendable {
             case text, json
         }
     }
 
+    /// The rules for webhooks.
     public struct Webhooks: Hashable, Sendable {
         /// Networks that webhooks may reach although they are not public. In them TLS is not required.
         public var privateNetworks: [NetworkBlock] = []
     }
 
+    /// Where metrics and health are available.
     public struct Metrics: Hashable, Sendable {
         /// Nil: there are no metrics.
         public var listen: Listener?

@@ -2,6 +2,7 @@ import RelayCore
 
 /// A mistake in the settings: its place, what is wrong, and what would be right.
 public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Where a mistake is.
     public enum Place: Hashable, Sendable {
         /// The line and column count from 1. They are nil if the file as a whole is meant.
         case file(String, line: Int?, column: Int?)
@@ -12,6 +13,7 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
     public var place: Place
     /// The dotted name of the setting or section; nil if the mistake is not about one.
     public var name: String?
+    /// What is wrong and what would be right, as the text after the place and the name.
     public var problem: String
 
     public init(_ place: Place, _ name: String?, _ problem: String) {
