@@ -6,7 +6,7 @@ import Logging
 import RelayCore
 import StrictJSON
 
-/// What a key can do with the domains of its environment: all of them, or those that its allowlist has.
+/// What a key can do with the domains of its environment: with all of them, or with those in its allowlist.
 struct DomainAPI: Sendable {
     let api: EmailAPI
 
@@ -41,7 +41,7 @@ struct DomainAPI: Sendable {
         if let problem { return api.refuse(problem) }
         let (pageSize, last) = (limit, cursor)
         return await looked { () async throws(DomainFailure) in
-            // One more tells whether there is a next page.
+            // One more domain shows whether there is a next page.
             let found = try await domains.list(key.environment, behind: last, limit: pageSize + 1) { [key] name in
                 key.allows(domain: name)
             }
@@ -78,10 +78,10 @@ struct DomainAPI: Sendable {
         }
     }
 
-    /// Runs `body`. Nothing that a key was refused meanwhile goes out.
+    /// Runs `body`. If the key has been refused in the meantime, it gets nothing.
     ///
-    /// - Parameter name: the domain that is asked for. One that the key may not have is refused before anybody is asked, so the answer
-    ///   tells nobody whether it is there.
+    /// - Parameter name: the domain that is asked for. A domain that the key may not use is refused before SES or the
+    ///   store is asked, so the answer does not reveal whether it exists.
     private func looked(
         _ name: DomainName? = nil, _ body: () async throws(DomainFailure) -> HTTPAnswer
     ) async -> HTTPAnswer {
@@ -104,11 +104,11 @@ extension Problem {
         let allowed = key.domains.count > 3 ? "\(shown) and \(key.domains.count - 3) more" : shown
         return Problem(
             .refusal(.senderDomain), .forbidden,
-            "This API key is for \(allowed) only, not for \(name); ask the relay's operator to add the domain to the key."
+            "This API key is only for \(allowed), not for \(name); ask the relay's operator to add the domain to the key."
         )
     }
 
-    /// What a client hears of a failure that is none of the relay's records.
+    /// The problem for a failure of SES or of the limits.
     init(_ failure: DomainFailure) {
         switch failure {
         case .notFound:
@@ -118,7 +118,7 @@ extension Problem {
         case .tooMany(let sentence):
             self.init(.domainLimit, .conflict, "No domain can be added: \(sentence).")
         case .refused(let words):
-            let detail = "SES does not take this domain: \(words)"
+            let detail = "SES does not accept this domain: \(words)"
             self.init(
                 .refusal(.invalid), .unprocessableContent, detail,
                 mistakes: [Mistake(detail: detail, pointer: .root.appending("name"))])
@@ -128,11 +128,11 @@ extension Problem {
                 "The relay's AWS credentials lack the permission \(permission); the relay's operator must allow it in IAM."
             )
         case .unavailable(let predicate):
-            self.init(.ses, .badGateway, "SES does not answer just now: \(predicate). Try again later.")
+            self.init(.ses, .badGateway, "SES does not answer at the moment: \(predicate). Try again later.")
         case .busy:
             self.init(
                 .busy, .serviceUnavailable,
-                "Too many requests about domains are under way; try again in a few seconds.",
+                "Too many requests about domains are in progress; try again in a few seconds.",
                 retryAfter: .seconds(5))
         case .storage: self.init(.recordsUnavailable, scope: .domains)
         }

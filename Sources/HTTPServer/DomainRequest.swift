@@ -9,7 +9,7 @@ struct DomainRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// Octets of a body. Small enough to stay in memory.
+    /// The most octets of a body. It is small enough to stay in memory.
     static let maximumBodySize = 64 << 10
 
     var bodies: RequestBodyStore {
@@ -71,6 +71,6 @@ extension FieldNames {
         synonyms: ["domain": "name", "domainname": "name", "identity": "name", "emailidentity": "name"],
         explanations: [
             "region":
-                "The field \"region\" is not known; leave it out, domains are in the region of the relay's SES account."
+                "The field \"region\" is not known; leave it out: domains are in the region of the relay's SES account."
         ])
 }

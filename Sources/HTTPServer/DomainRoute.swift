@@ -3,7 +3,7 @@ import InternetMessage
 
 /// What a path below `/v1/email/domains` and a method ask for.
 enum DomainRoute: Hashable, Sendable {
-    /// Needs a body.
+    /// This one needs a body.
     case create
     case act(Action)
 
@@ -15,7 +15,7 @@ enum DomainRoute: Hashable, Sendable {
 
     static let path = "/v1/email/domains"
 
-    /// Nil for a path that is elsewhere.
+    /// Nil for a path outside of it.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(DomainRoute.path) else { return nil }
         let rest = path.dropFirst(DomainRoute.path.count)
@@ -38,7 +38,7 @@ enum DomainRoute: Hashable, Sendable {
         }
     }
 
-    /// In A-labels or U-labels.
+    /// The name in A-labels or U-labels.
     private static func name(_ part: some StringProtocol) -> DomainName? {
         guard part.utf8.count <= 3 * 1024, let text = PercentEncoding.decoded(part.utf8) else { return nil }
         return DomainName(text: text)

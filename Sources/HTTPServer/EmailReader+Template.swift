@@ -4,18 +4,18 @@ import StrictJSON
 import Templates
 
 extension EmailReader {
-    /// What a template makes of an email's values.
+    /// The result of filling a template with an email's values.
     struct TemplateUse {
         var rendered: RenderedTemplate
-        /// Where a mistake is told that only what was made of template and values has.
+        /// The place for mistakes that only the filled template shows.
         var pointer: JSONPointer
         var templatePointer: JSONPointer
     }
 
-    /// Whether the request names a template, rightly or not. Then its fields need not be there that a template may give.
+    /// Whether the request names a template, correctly or not. Then fields that a template can provide may be missing.
     static func namesTemplate(_ fields: Fields) -> Bool { fields.value("template_id") != nil }
 
-    /// What `template_id` and `variables` make; nil where the email has no template, and where there are mistakes.
+    /// The result of `template_id` and `variables`; nil if the email has no template, or if there are mistakes.
     mutating func templateUse(_ fields: Fields) -> TemplateUse? {
         guard EmailReader.namesTemplate(fields) else {
             if fields.value("variables") != nil {

@@ -2,7 +2,7 @@ import RelayCore
 import StrictJSON
 
 extension EmailReader {
-    /// For documents that hold no times and no recipients.
+    /// A reader for documents without times and recipients.
     static var ofFields: EmailReader { EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0)) }
 
     mutating func templateName(_ fields: Fields, isRequired: Bool) -> String? {

@@ -2,18 +2,19 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// The templates that a request to send names, each read and taken apart once.
+/// The templates that a request to send names, each read and parsed once.
 struct RequestTemplates: Sendable {
     enum Found: Sendable {
-        /// - Parameter reference: with the version that was found.
+        /// The template, with the version that was found.
         case parsed(ParsedTemplate, TemplateReference)
-        /// It was saved by another version of the relay, and this one can't use it: why, as a sentence with its full stop.
+        /// Another version of the relay saved it, and this one can't use it. The reason is a sentence with its full
+        /// stop.
         case unusable(String)
     }
 
     private var found: [TemplateReference: Found] = [:]
 
-    /// Different templates that a request may name. Each may have 2 MiB.
+    /// The most different templates of a request. Each may have 2 MiB.
     static let mostReferences = 20
 
     init() {}
@@ -27,7 +28,7 @@ struct RequestTemplates: Sendable {
         }
     }
 
-    /// Nil where there is no such template.
+    /// Nil if there is no such template.
     subscript(reference: TemplateReference) -> Found? { found[reference] }
 
     /// The templates that the emails of a request name, each once: at most one more than ``mostReferences``.
@@ -50,11 +51,11 @@ struct RequestTemplates: Sendable {
     }
 }
 
-/// How much may be made of templates for one request.
+/// How many octets may be made from templates for one request.
 struct RenderingRoom: Sendable {
-    /// Octets of one email's subject, html and text together.
+    /// The most octets of one email's subject, html and text together.
     var perEmail: Int
-    /// Octets of all emails of the request together.
+    /// The most octets of all emails of the request together.
     var total: Int
     /// How many of them are left.
     var left: Int
@@ -63,7 +64,7 @@ struct RenderingRoom: Sendable {
         (self.perEmail, self.total, left) = (perEmail, total, total)
     }
 
-    /// Why so many octets can't be made; nil where they can.
+    /// Why this many octets can't be made; nil if they can.
     func fault(of size: Int) -> String? {
         if size > perEmail {
             return
@@ -71,7 +72,7 @@ struct RenderingRoom: Sendable {
         }
         if size > left {
             return
-                "The emails that are made of templates have over \(total) octets in this request; send them in several requests."
+                "The emails in this request that are made from templates have more than \(total) octets; send them in several requests."
         }
         return nil
     }

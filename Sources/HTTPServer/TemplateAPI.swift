@@ -6,7 +6,7 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// What a key can do with templates. It sees those of its owner only (``Key/templateOwner``).
+/// What a key can do with templates. It sees only those of its owner (``Key/templateOwner``).
 struct TemplateAPI: Sendable {
     let api: EmailAPI
 
@@ -31,7 +31,7 @@ struct TemplateAPI: Sendable {
         case .success(let read): page = read
         }
         return await looked { _ in
-            // One more tells whether there is a next page.
+            // One more template shows whether there is a next page.
             let found = try await store.templates(
                 TemplateFilter(
                     owner: owner, after: page.cursor.map { .init(owner: owner, nameKey: $0) }, limit: page.limit + 1))
@@ -141,7 +141,7 @@ struct TemplateAPI: Sendable {
         await looked { _ in try await store.template(reference, of: owner).map { HTTPAnswer(.ok, JSON($0)) } }
     }
 
-    /// - Parameter limit: octets of what is rendered.
+    /// - Parameter limit: the most octets of the rendered email.
     func render(_ id: TemplateID, _ fields: RenderFields, limit: Int) async -> HTTPAnswer {
         await looked { _ in
             guard let template = try await store.template(TemplateReference(id, version: fields.version), of: owner)
@@ -187,8 +187,8 @@ struct TemplateAPI: Sendable {
         }
     }
 
-    /// Runs `body`, which returns nil where the key has no such template, and throws what is wrong with the request. Nothing that a
-    /// key was refused meanwhile goes out.
+    /// Runs `body`, which returns nil if the key has no such template, and throws a mistake of the request. If the key
+    /// has been refused in the meantime, it gets nothing.
     private func looked(_ body: (Timestamp) async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body(now)
@@ -208,7 +208,7 @@ struct TemplateAPI: Sendable {
 }
 
 extension EmailAPI {
-    /// What became of the key's messages, by tag.
+    /// The outcome of the key's messages, by tag.
     func tags(_ query: String) async -> HTTPAnswer {
         let page: TextPageQuery
         switch TextPageQuery.read(query) {
@@ -239,7 +239,7 @@ extension EmailAPI {
 extension EmailRequestFailure {
     static let noSuchVersion = EmailRequestFailure.invalid([
         ValidationError(
-            "The template has no such version, or it is kept no longer; GET …/versions lists those that are.",
+            "The template has no such version, or it is no longer kept; GET …/versions lists the versions that are kept.",
             at: .root.appending("version"))
     ])
 }
@@ -254,5 +254,5 @@ extension Problem {
 
     static let tooManyTemplates = Problem(
         .templateLimit, .conflict,
-        "There are \(Template.mostOfOwner) templates already; delete one, or change one of them.")
+        "There are already \(Template.mostOfOwner) templates; delete one, or change one of them.")
 }

@@ -3,7 +3,7 @@ import StrictJSON
 import Templates
 
 extension JSON {
-    /// A template in one of its versions, with what it says.
+    /// One version of a template, with its content.
     init(_ template: Template, _ more: [JSONObject.Member] = []) {
         let content = template.content
         self = .object(
@@ -56,10 +56,10 @@ extension JSON {
     }
 }
 
-/// Which page of a list in the order of texts is asked for.
+/// The requested page of a list in the order of texts.
 struct TextPageQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
-    /// The text that the page before ended with.
+    /// The last text of the previous page.
     var cursor: String?
 
     static func read(_ query: some StringProtocol) -> Result<TextPageQuery, Problem> {
@@ -74,10 +74,10 @@ struct TextPageQuery: Hashable, Sendable {
     }
 }
 
-/// What `GET …/versions` asks for.
+/// The query of `GET …/versions`.
 struct VersionsQuery: Hashable, Sendable {
     var limit = MessagesQuery.defaultLimit
-    /// The last version of the page before.
+    /// The last version of the previous page.
     var cursor: Int?
 
     static func read(_ query: some StringProtocol) -> Result<VersionsQuery, Problem> {
@@ -96,7 +96,7 @@ struct VersionsQuery: Hashable, Sendable {
 
 /// The parameter `limit` of lists.
 private enum PageLimit {
-    /// Returns what is wrong, if anything is.
+    /// Sets the limit. Returns what is wrong with it; nil if nothing is.
     static func set(_ limit: inout Int, _ text: String) -> String? {
         guard let number = Int(text), (1...MessagesQuery.maximumLimit).contains(number) else {
             return "The parameter limit must be a number from 1 to \(MessagesQuery.maximumLimit)."

@@ -2,18 +2,18 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// The fields of a template as a request gives them.
+/// The fields of a template in a request.
 struct TemplateFields: Sendable {
-    /// What becomes of a field that a template need not have.
+    /// What a request does with an optional field of a template.
     enum Change<Value: Sendable>: Sendable {
-        /// It is left out: the field stays as it is.
+        /// It is missing: the field stays as it is.
         case none
         case set(Value)
-        /// It is null: the field goes.
+        /// It is null: the field is removed.
         case remove
     }
 
-    /// Nil: it stays as it is.
+    /// Nil: the name stays as it is.
     private(set) var name: String?
     private(set) var subject = Change<String>.none
     private(set) var html = Change<String>.none
@@ -22,8 +22,9 @@ struct TemplateFields: Sendable {
     private(set) var from = Change<String>.none
     private(set) var replyTo = Change<[String]>.none
 
-    /// - Parameter isComplete: whether the template is made of it, so that `name` is needed.
-    /// - Throws: ``EmailRequestFailure`` with all mistakes that show without the template; ``content(from:)`` finds the others.
+    /// - Parameter isComplete: whether the template is created from it, so that `name` is required.
+    /// - Throws: ``EmailRequestFailure`` with all mistakes that can be found without the template; ``content(from:)``
+    ///   finds the others.
     init(_ document: JSON, isComplete: Bool) throws(EmailRequestFailure) {
         var reader = EmailReader.ofFields
         guard let fields = reader.object(document, at: .root, FieldNames.template, "A template") else {
@@ -37,11 +38,11 @@ struct TemplateFields: Sendable {
         replyTo = TemplateFields.change(fields, "reply_to") { reader.replyTo(fields) }
         variables = TemplateFields.change(fields, "variables") { reader.variables(fields) }
         if isComplete {
-            // Told together with what was found here.
+            // Reported together with the mistakes that were found here.
             do throws(EmailRequestFailure) {
                 _ = try checked(TemplateContent())
             } catch {
-                // A field that could not be read is not missing too.
+                // A field that could not be read is not also reported as missing.
                 let told = Set(reader.errors.all.map(\.pointer))
                 if case .invalid(let mistakes) = error {
                     for mistake in mistakes where !told.contains(mistake.pointer) {
@@ -53,7 +54,7 @@ struct TemplateFields: Sendable {
         guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
     }
 
-    /// - Parameter read: returns nil for a value that is no good, which it has told.
+    /// - Parameter read: returns nil for an invalid value, whose mistake it has reported.
     private static func change<Value>(
         _ fields: EmailReader.Fields, _ name: String, _ read: () -> Value?
     ) -> Change<Value> {
@@ -62,7 +63,7 @@ struct TemplateFields: Sendable {
         return read().map { .set($0) } ?? .none
     }
 
-    /// The content that a template with this content gets.
+    /// The new content of a template that has this content now.
     ///
     /// - Throws: ``EmailRequestFailure`` with all mistakes.
     func checked(_ content: TemplateContent) throws(EmailRequestFailure) -> TemplateContent {
@@ -78,7 +79,7 @@ struct TemplateFields: Sendable {
         }
         switch variables {
         case .none:
-            // Whose placeholders are gone would be asked for in vain.
+            // A variable without any placeholder would be required in vain.
             let used = ParsedTemplate.names(in: changed)
             changed.variables.removeAll { !used.contains($0.name) }
         case .set(let declared): changed.variables = declared
@@ -112,9 +113,9 @@ extension FieldNames {
             "sender": "from",
         ],
         explanations: [
-            "id": "The field \"id\" can't be set; the relay makes the id of a template.",
+            "id": "The field \"id\" can't be set; the relay assigns the id of a template.",
             "version":
-                "The field \"version\" can't be set: each save makes the next version; POST …/rollback goes back to an earlier one.",
+                "The field \"version\" can't be set: each save creates the next version; POST …/rollback goes back to an earlier one.",
         ])
 
     static let variable = FieldNames(

@@ -15,7 +15,7 @@ struct TemplateRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// Octets of a body: the longest html and text, with room for the escapes of JSON.
+    /// The most octets of a body: the longest html and text, with room for JSON's escapes.
     static let maximumBodySize = 8 << 20
 
     var bodies: RequestBodyStore {
@@ -61,7 +61,7 @@ struct TemplateRequest: RequestWithBody {
 /// The body of `POST …/render`.
 struct RenderFields: Sendable {
     var variables: JSON?
-    /// Nil: the latest.
+    /// Nil: the latest version.
     var version: Int?
 
     init(_ document: JSON) throws(EmailRequestFailure) {

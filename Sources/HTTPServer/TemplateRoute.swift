@@ -3,7 +3,7 @@ import RelayCore
 
 /// What a path below `/v1/email/templates` and a method ask for.
 enum TemplateRoute: Hashable, Sendable {
-    /// What needs a body.
+    /// The requests that need a body.
     case write(TemplateRequest.Purpose)
     case act(Action)
 
@@ -17,7 +17,7 @@ enum TemplateRoute: Hashable, Sendable {
 
     static let path = "/v1/email/templates"
 
-    /// Nil for a path that is elsewhere.
+    /// Nil for a path outside of it.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(TemplateRoute.path) else { return nil }
         let rest = path.dropFirst(TemplateRoute.path.count)

@@ -1,16 +1,16 @@
 import Foundation
 
-/// A cursor that says behind which text the next page begins.
+/// A cursor that contains the text after which the next page begins.
 enum TextCursor {
-    /// In base64 for URLs (RFC 4648 section 5): texts hold what a query gives a meaning to.
+    /// In base64 for URLs (RFC 4648 section 5): texts contain characters that have a meaning in a query.
     static func encoded(_ text: String) -> String {
-        // The full stop is there so that no text makes an empty cursor.
+        // The full stop ensures that no text gives an empty cursor.
         Data((mark + text).utf8).base64EncodedString()
             .replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
             .replacingOccurrences(of: "=", with: "")
     }
 
-    /// Nil for what is no cursor.
+    /// Nil for text that is not a cursor.
     static func text(_ cursor: String) -> String? {
         guard cursor.utf8.count <= longest else { return nil }
         let padded =

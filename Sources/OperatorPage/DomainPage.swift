@@ -4,7 +4,7 @@ import InternetMessage
 import RelayCore
 import Resolver
 
-/// One domain, and each of its DNS records with what DNS has.
+/// One domain, and each of its DNS records with the values in DNS.
 enum DomainPage {
     static func make(
         _ page: OperatorPage, _ name: DomainName, _ environment: Environment, _ query: Form, _ visitor: Visitor
@@ -36,13 +36,13 @@ enum DomainPage {
 
     private static func advice(_ domain: SendingDomain, _ environment: Environment) -> HTML {
         switch (environment, domain.status) {
-        case (.test, .verified): "It is simulated, and no record is looked up."
-        case (.test, _): "It is simulated: no record is looked up, and <strong>Check again</strong> makes it verified."
+        case (.test, .verified): "It is simulated. No record is looked up."
+        case (.test, _): "It is simulated: no record is looked up. <strong>Check again</strong> sets it to verified."
         case (_, .verified): "SES has found the records that it needs."
         case (_, .failed):
-            "SES has not found the DKIM records for 72 hours and does not look any more. Set them, delete the identity at SES, and add the domain again."
+            "SES has not found the DKIM records for 72 hours and has stopped looking. Set them, delete the identity at SES, and add the domain again."
         default:
-            "Set the records where the DNS of the domain is. SES looks for them by itself, which may take minutes to hours."
+            "Set the records at the domain's DNS provider. SES then finds them without further action, which may take minutes to hours."
         }
     }
 
@@ -60,11 +60,11 @@ enum DomainPage {
             case .missing: record.isRequired ? .bad : .wait
             case .unknown: .wait
             }
-        let need: HTML = record.isRequired ? .empty : " <span class=\"muted\">advice</span>"
+        let need: HTML = record.isRequired ? .empty : " <span class=\"muted\">optional</span>"
         let reason: HTML = finding.reason.map { "<p>\($0.capitalised).</p>" } ?? .empty
         let found: HTML =
             finding.word == .wrong
-            ? "<h4>DNS has</h4>\(finding.values.map { "<pre tabindex=\"0\">\($0)</pre>" as HTML })" : .empty
+            ? "<h4>Found in DNS</h4>\(finding.values.map { "<pre tabindex=\"0\">\($0)</pre>" as HTML })" : .empty
         return """
             <li class="card"><h3>\(record.type.name) for \(title(record)) \(Part.badge(finding.word.rawValue, tone))\(need)</h3>\(reason)
             <h4>Name</h4>\(Part.copyable(record.name, label: "the name"))<h4>Value</h4>\(Part.copyable(record.value, label: "the value"))\(found)</li>

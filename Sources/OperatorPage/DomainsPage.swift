@@ -17,8 +17,8 @@ enum DomainsPage {
             title: "Domains", section: .domains, done: Done(query)?.html,
             body: """
                 <h1>Domains</h1>
-                <p>SES sends for a domain once it has found the domain's DKIM records in DNS. The domains of live keys are identities of \
-                the SES account; those of test keys are simulated.</p>
+                <p>SES sends for a domain once it has found the domain's DKIM records in DNS. The domains of live keys \
+                are identities of the SES account; those of test keys are simulated.</p>
                 <form class="filter" method="get" action="\(Path.domains)">
                 \(Part.field("Environment", Part.select("environment", environment.rawValue, environments)))
                 <button class="quiet">Show</button></form>
@@ -41,14 +41,14 @@ enum DomainsPage {
             return "<p class=\"mistake\" role=\"alert\">\(error.sentence.capitalised).</p>"
         }
         guard !found.isEmpty else {
-            return "<p class=\"empty\">There is no domain of \(environment.rawValue) keys.</p>"
+            return "<p class=\"empty\">There are no domains of \(environment.rawValue) keys.</p>"
         }
         let shown = found.prefix(pageSize)
         let more: HTML =
             found.count > shown.count
             ? Part.more(
                 link(Path.domains, [("environment", environment.rawValue), ("after", shown.last?.name.text ?? "")]),
-                "Further domains") : .empty
+                "More domains") : .empty
         let rows = shown.map { domain -> [HTML] in
             [
                 "<a class=\"address\" href=\"\(Path.domain(domain.name, environment))\">\(domain.name.unicodeText)</a>",
@@ -75,7 +75,7 @@ enum DomainsPage {
             Path.domains, class: "panel",
             """
             <div class="columns">\(Part.field("Domain", Part.input("name", form.raw("name"), "required spellcheck=\"false\" autocapitalize=\"none\""), hint: "Such as example.com."))\
-            \(Part.field("Environment", Part.select("environment", form["environment"], environments), hint: "Live: an identity is made in the SES account."))</div>\
+            \(Part.field("Environment", Part.select("environment", form["environment"], environments), hint: "Live: the relay creates an identity in the SES account."))</div>\
             <p class="actions"><button>Add the domain</button></p>
             """)
     }
@@ -104,16 +104,16 @@ enum DomainsPage {
 }
 
 extension DomainFailure {
-    /// For the operator, without a full stop.
+    /// The failure for the operator, without a full stop.
     var sentence: String {
         switch self {
         case .notFound: "there is no such domain"
         case .tooMany(let sentence): "no domain can be added: \(sentence)"
-        case .refused(let words): "SES does not take this domain: \(words)"
+        case .refused(let words): "SES does not accept this domain: \(words)"
         case .denied(let permission):
             "the relay's AWS credentials lack the permission \(permission); allow it to their user or role in IAM"
-        case .unavailable(let predicate): "SES does not answer just now: \(predicate)"
-        case .busy: "too many questions about domains are under way; try again in a few seconds"
+        case .unavailable(let predicate): "SES does not answer at the moment: \(predicate)"
+        case .busy: "too many requests about domains are in progress; try again in a few seconds"
         case .storage: "the database does not answer"
         }
     }

@@ -3,7 +3,7 @@ import RelayCore
 extension PostgreSQLStore: SimulatedDomainStore {
     public func insert(_ domain: SimulatedDomain) async throws -> SimulatedDomainInsertion {
         try await write { connection in
-            // Who adds one waits, so that the count holds.
+            // Another transaction that adds a domain waits, so that the count stays correct.
             try connection.queue("LOCK TABLE simulated_domain IN SHARE ROW EXCLUSIVE MODE")
             if try SimulatedDomainRow.find(domain.name, in: connection) != nil { return .exists }
             let number = try connection.integer("SELECT count(*) FROM simulated_domain") ?? 0
@@ -38,7 +38,7 @@ extension PostgreSQLStore: SimulatedDomainStore {
     }
 }
 
-/// The table `simulated_domain`.
+/// Reads and writes the table `simulated_domain`.
 private enum SimulatedDomainRow {
     static let columns = "name, created_at, created_by, token_seed, verified_at"
 

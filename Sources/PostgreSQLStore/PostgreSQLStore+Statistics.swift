@@ -38,16 +38,16 @@ extension PostgreSQLStore: StatisticsStore {
     }
 }
 
-/// The table `statistic`. Each relay has rows of its own.
+/// Reads and writes the table `statistic`. Each relay has its own rows.
 enum StatisticRow {
     static let counts = ["sent", "delivered", "bounced", "complained"]
 
-    /// Queued: adds what a transaction has counted, in the order of the keys.
+    /// Only queued: adds the counts of a transaction, in the order of the keys.
     ///
-    /// A name that has no row of the day yet gets one while there is room. Of relays that add at once none waits for another, so there may
-    /// be some names more than ``StatisticsKind/mostNames``.
+    /// A name without a row for the day gets one while there is room. Relays that add at the same time do not wait for
+    /// each other, so there may be a few more names than ``StatisticsKind/mostNames``.
     ///
-    /// - Parameter node: 0 for a tool.
+    /// - Parameter node: the node whose rows are changed; 0 for a tool.
     static func queueAdd(_ counter: StatisticsCounter, node: Int64, in connection: Connection) throws {
         let rows = counter.rows
         guard !rows.isEmpty else { return }
@@ -82,7 +82,7 @@ enum StatisticRow {
             ])
     }
 
-    /// Removes a bounded number of rows that are no longer kept. Returns whether more may be left.
+    /// Deletes a limited number of rows that are no longer kept. Returns whether there may be more.
     static func prune(now: Timestamp, in connection: Connection) throws -> Bool {
         let removed = try connection.execute(
             """

@@ -96,9 +96,9 @@ extension PostgreSQLStore: TemplateStore {
     }
 }
 
-/// The tables `template` and `template_version`.
+/// Reads and writes the tables `template` and `template_version`.
 private enum TemplateRow {
-    /// Of a template joined with one of its versions.
+    /// The columns of a template joined with one of its versions.
     static let columns = """
         template.id, owner, name, template_version.version, template.created_at, template.version, updated_at,
         template_version.created_at, created_by, subject, variables, sender, reply_to, html, text
@@ -110,7 +110,8 @@ private enum TemplateRow {
 
     static let unreadable = StoreError.corrupt("a template's row can't be read")
 
-    /// Who changes templates waits for others who do: people save seldom, and names and their number must hold. Who reads does not wait.
+    /// A transaction that changes templates waits for others that do: people save rarely, and names and the number of
+    /// templates must stay correct. Reads do not wait.
     static func queueLock(in connection: Connection) throws {
         try connection.queue("LOCK TABLE template IN SHARE ROW EXCLUSIVE MODE")
     }
@@ -163,7 +164,7 @@ private enum TemplateRow {
             """, [owner.stored, Template.nameKey(name), id?.text])
     }
 
-    /// Queued.
+    /// Only queued.
     static func queueInsert(_ template: Template, in connection: Connection) throws {
         try connection.queue(
             """
@@ -193,7 +194,7 @@ private enum TemplateRow {
             ])
     }
 
-    /// Queued: what a save has changed.
+    /// Only queued: the changes of a save.
     static func queueWrite(_ saved: Template, after before: Template, in connection: Connection) throws {
         guard saved != before || !saved.name.utf8.elementsEqual(before.name.utf8) else { return }
         try connection.queue(

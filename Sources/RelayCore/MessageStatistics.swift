@@ -1,9 +1,9 @@
-/// What became of recipients, each counted once under each of these.
+/// The outcomes of recipients. Each recipient counts once under each of these.
 public struct RecipientCounts: Hashable, Sendable {
-    /// SES or the simulation has taken the message.
+    /// SES or the simulation has accepted the message.
     public var sent: Int
     public var delivered: Int
-    /// Hard and soft.
+    /// Hard and soft bounces.
     public var bounced: Int
     public var complained: Int
 
@@ -14,7 +14,7 @@ public struct RecipientCounts: Hashable, Sendable {
         self.complained = complained
     }
 
-    /// One recipient to whom this happened; all 0 for what is not counted.
+    /// One recipient with this event; all counts are 0 for an event that is not counted.
     public init(_ kind: EventKind) {
         self.init()
         switch kind {
@@ -41,7 +41,7 @@ public struct RecipientCounts: Hashable, Sendable {
     }
 }
 
-/// Of the UTC day of the reading, and of the 7 and 30 days that end with it.
+/// Counts of the UTC day of the query, and of the 7 and 30 days that end with it.
 public struct MessageStatistics: Hashable, Sendable {
     public var today: RecipientCounts
     public var days7: RecipientCounts
@@ -56,7 +56,7 @@ public struct MessageStatistics: Hashable, Sendable {
         self.days30 = days30
     }
 
-    /// Adds what a day has, which is left out where it is none of the 30.
+    /// Adds the counts of a day. A day outside the 30 is ignored.
     public mutating func add(_ counts: RecipientCounts, of day: UTCDay, today now: UTCDay) {
         let age = now.number - day.number
         guard (0..<30).contains(age) else { return }
@@ -66,31 +66,32 @@ public struct MessageStatistics: Hashable, Sendable {
     }
 }
 
-/// What messages are counted by.
+/// What messages are grouped by.
 public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
     case template, tag
 
-    /// Whether an event that others report is counted. Who was sent to is known from the delivery's end.
+    /// Whether an event that others report is counted. The number of sent recipients follows from the end of the
+    /// delivery.
     public static func counts(reported kind: EventKind) -> Bool {
         kind != .sent && !RecipientCounts(kind).isEmpty
     }
 
-    /// Names of a key in a day at most. What is over counts under the empty name.
+    /// The most names of a key per day. Any more are counted under the empty name.
     public static let mostNames = 1000
-    /// Days that are kept, with the day of the reading.
+    /// The number of days that are kept, including the day of the query.
     public static let keptDays: Int64 = 31
 }
 
-/// Which statistics are asked for. Everything given must hold.
+/// Selects statistics. They must satisfy every condition that is set.
 public struct StatisticsFilter: Hashable, Sendable {
     public var kind: StatisticsKind
-    /// A template's id or a tag, octet for octet.
+    /// A template's id or a tag, compared octet by octet.
     public var name: String?
-    /// The key that sent the messages; nil: all together.
+    /// The key that sent the messages; nil: all keys together.
     public var key: KeyID?
-    /// Of keys of this environment only.
+    /// Only keys of this environment.
     public var environment: Environment?
-    /// Only names behind this one, octet by octet: where the next page begins.
+    /// Only names after this one, compared octet by octet. The next page begins there.
     public var after: String?
     public var limit: Int
 
@@ -118,14 +119,14 @@ public struct NamedStatistics: Hashable, Sendable {
     }
 }
 
-/// What became of messages, by template and tag. They are counted in the transaction that records the event.
+/// The outcomes of messages, by template and tag. They are counted in the transaction that records the event.
 public protocol StatisticsStore: Sendable {
-    /// Names of which anything was counted within 30 days, in the order of their octets.
+    /// Names that were counted within 30 days, in the order of their octets.
     func statistics(_ filter: StatisticsFilter, now: Timestamp) async throws -> [NamedStatistics]
 }
 
 extension StatisticsStore {
-    /// - Parameter environment: nil: of messages of all keys that used the template.
+    /// - Parameter environment: nil: the messages of all keys that used the template.
     public func statistics(
         of template: TemplateID, in environment: Environment? = nil, now: Timestamp
     ) async throws -> MessageStatistics {

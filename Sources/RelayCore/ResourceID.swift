@@ -1,6 +1,6 @@
-/// What an id begins with that names a resource of this kind.
+/// A kind of resource with its own prefix for ids.
 public protocol IdentifiedResource {
-    /// Short, with its underscore: `wh_`.
+    /// The prefix, short and with its underscore: `wh_`.
     static var idPrefix: String { get }
 }
 
@@ -18,7 +18,7 @@ public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomSt
         text = String(decoding: octets, as: UTF8.self)
     }
 
-    /// Nil for anything else.
+    /// Nil for text in any other form.
     public init?(_ text: String) {
         let prefix = Kind.idPrefix
         guard text.hasPrefix(prefix), text.utf8.count == prefix.utf8.count + ResourceIDForm.length,

@@ -1,13 +1,13 @@
-/// A domain of a test key: known to the store alone.
+/// A domain of a test key. Only the store knows it.
 public struct SimulatedDomain: Hashable, Sendable {
-    /// In lower case, as DNS writes it.
+    /// The name in lower case, as DNS writes it.
     public var name: String
     public var createdAt: Timestamp
-    /// Nil where an operator added it.
+    /// Nil if an operator added it.
     public var createdBy: KeyID?
-    /// Random octets that the DKIM tokens of the simulation are made from.
+    /// Random octets from which the simulation's DKIM tokens are made.
     public var tokenSeed: [UInt8]
-    /// Nil: it is pending.
+    /// When it was verified; nil: it is pending.
     public var verifiedAt: Timestamp?
 
     public init(
@@ -20,22 +20,22 @@ public struct SimulatedDomain: Hashable, Sendable {
         self.verifiedAt = verifiedAt
     }
 
-    /// Domains of all test keys together at most.
+    /// The most domains of all test keys together.
     public static let most = 1000
 }
 
 public enum SimulatedDomainInsertion: Hashable, Sendable {
     case inserted
     case exists
-    /// There are ``SimulatedDomain/most`` already.
+    /// There are already ``SimulatedDomain/most``.
     case tooMany
 }
 
 public protocol SimulatedDomainStore: Sendable {
     func insert(_ domain: SimulatedDomain) async throws -> SimulatedDomainInsertion
-    /// By name, octet for octet; those behind `name`.
+    /// Domains after `name`, in the order of the names' octets.
     func simulatedDomains(after name: String?, limit: Int) async throws -> [SimulatedDomain]
     func simulatedDomain(_ name: String) async throws -> SimulatedDomain?
-    /// Sets the time at which it was verified, unless it was before. Returns it as it is then; nil where there is none.
+    /// Sets the time of verification, unless it is set already. Returns the domain; nil if there is none.
     func verifySimulatedDomain(_ name: String, now: Timestamp) async throws -> SimulatedDomain?
 }

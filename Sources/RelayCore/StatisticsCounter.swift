@@ -1,20 +1,20 @@
-/// Gathers what a transaction adds to the statistics. Most messages have neither template nor tags and add nothing.
+/// Collects what a transaction adds to the statistics. Most messages have neither template nor tags and add nothing.
 public struct StatisticsCounter: Sendable {
-    /// What tells a row of the statistics from all others.
+    /// The identity of a row of the statistics.
     public struct Place: Hashable, Comparable, Sendable {
         public let key: KeyID
         public let kind: StatisticsKind
         public let day: UTCDay
         public let name: String
 
-        /// Where names are counted that are too many.
+        /// The row that counts names beyond the limit.
         public var others: Place { Place(key: key, kind: kind, day: day, name: "") }
 
         public static func == (a: Place, b: Place) -> Bool {
             (a.key, a.kind, a.day) == (b.key, b.kind, b.day) && a.name.utf8.elementsEqual(b.name.utf8)
         }
 
-        // By octets, as databases compare: to Swift, texts are equal that are not.
+        // By octets, as databases compare them: Swift treats some different texts as equal.
         public func hash(into hasher: inout Hasher) {
             hasher.combine(key)
             hasher.combine(kind)
@@ -34,16 +34,16 @@ public struct StatisticsCounter: Sendable {
 
     public init() {}
 
-    /// What was counted, in one order for all relays.
+    /// The counts, in the same order in all relays.
     public var rows: [(place: Place, counts: RecipientCounts)] {
         counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
     public var isEmpty: Bool { counts.isEmpty }
 
-    /// Counts recipients of a message once more.
+    /// Counts recipients of a message.
     ///
-    /// - Parameter time: when it happened. What is told to lie in the future happened today.
+    /// - Parameter time: when it happened. A time in the future counts as today.
     public mutating func count(
         _ kind: EventKind, recipients: Int = 1, of message: MessageFacts, at time: Timestamp, now: Timestamp
     ) {

@@ -1,22 +1,22 @@
 /// The id of a template: `tpl_` and 20 characters.
 public typealias TemplateID = ResourceID<Template>
 
-/// An email with placeholders, kept under a name.
+/// An email with placeholders, stored under a name.
 public struct Template: Hashable, Sendable, IdentifiedResource {
     public static let idPrefix = "tpl_"
 
     public var id: TemplateID
     public var owner: TemplateOwner
-    /// Satisfies ``fault(ofName:)``.
+    /// The name satisfies ``fault(ofName:)``.
     public var name: String
-    /// From 1 on. Each save that changes the content makes the next one.
+    /// From 1. Each save that changes the content creates the next version.
     public var version: Int
     public var content: TemplateContent
     /// When the first version was saved.
     public var createdAt: Timestamp
     /// When this version was saved, or the name was changed.
     public var updatedAt: Timestamp
-    /// The key that saved this version; nil where an operator did.
+    /// The key that saved this version; nil if an operator did.
     public var createdBy: KeyID?
 
     public init(
@@ -33,14 +33,14 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
         self.createdBy = createdBy
     }
 
-    /// Templates of one owner at most.
+    /// The most templates of one owner.
     public static let mostOfOwner = 1000
-    /// Versions of a template that are kept. The oldest go.
+    /// The most versions of a template that are kept. The oldest are deleted.
     public static let keptVersions = 200
-    /// Characters (Unicode scalars) of a name at most.
+    /// The most characters (Unicode scalars) of a name.
     public static let longestName = 100
 
-    /// What is wrong with a name, as the rest of a sentence whose subject is the name; nil if nothing is.
+    /// What is wrong with a name, as the rest of a sentence whose subject is the name; nil if nothing is wrong.
     public static func fault(ofName name: String) -> String? {
         let scalars = name.unicodeScalars
         if scalars.isEmpty { return "is empty; choose one" }
@@ -48,10 +48,10 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
             return "has \(scalars.count) characters; shorten it to at most \(longestName)"
         }
         if scalars.contains(where: { $0.properties.generalCategory == .control || isLineSeparator($0) }) {
-            return "holds a control character or a line separator; remove it"
+            return "contains a control character or a line separator; remove it"
         }
-        if scalars.allSatisfy(\.properties.isWhitespace) { return "is blank; choose one" }
-        if nameKey(name).hasPrefix(idPrefix) { return "begins with \(idPrefix), as an id does; choose another one" }
+        if scalars.allSatisfy(\.properties.isWhitespace) { return "has only white space; choose another one" }
+        if nameKey(name).hasPrefix(idPrefix) { return "begins with \(idPrefix), like an id; choose another one" }
         return nil
     }
 
@@ -59,27 +59,27 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
         scalar == "\u{2028}" || scalar == "\u{2029}"
     }
 
-    /// What names are matched by: two names of an owner must differ in it.
+    /// The form in which names are compared: two names of an owner must differ in it.
     public static func nameKey(_ name: String) -> String { name.lowercased() }
 }
 
-/// Whose templates they are.
+/// The owner of templates.
 public enum TemplateOwner: Hashable, Sendable {
-    /// The relay's: of all its keys that may send from any domain, and of its operator.
+    /// The relay: the templates of all keys that may send from any domain, and of the operator.
     case shared
-    /// A tenant's: of a key with a domain allowlist, which sees these only.
+    /// A tenant: the templates of a key with a domain allowlist, which sees only these.
     case key(KeyID)
 }
 
 extension Key {
-    /// The owner of the templates that the key sees, by its rules as they are.
+    /// The owner of the templates that the key sees, by its present rules.
     public var templateOwner: TemplateOwner { domains.isEmpty ? .shared : .key(id) }
 }
 
-/// A template as a request names it: by its id, with or without a version.
+/// The way in which a request names a template: by its id, with or without a version.
 public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
     public var id: TemplateID
-    /// Nil: the latest.
+    /// Nil: the latest version.
     public var version: Int?
 
     public init(_ id: TemplateID, version: Int? = nil) {
@@ -87,7 +87,7 @@ public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
         self.version = version
     }
 
-    /// `tpl_…` or `tpl_…@3`. Nil for anything else.
+    /// Reads `tpl_…` or `tpl_…@3`. Nil for anything else.
     public init?(_ text: String) {
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         guard let id = TemplateID(String(parts[0])) else { return nil }
@@ -103,16 +103,16 @@ public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
     public var description: String { version.map { "\(id)@\($0)" } ?? id.text }
 }
 
-/// What one version of a template says.
+/// The content of one version of a template.
 public struct TemplateContent: Hashable, Sendable {
-    /// With placeholders, as ``html`` and ``text``. Nil: the request must have one.
+    /// With placeholders, like ``html`` and ``text``. Nil: the request must have a subject.
     public var subject: String?
-    /// At least one of the two is there.
+    /// At least one of ``html`` and ``text`` is set.
     public var html: String?
     public var text: String?
-    /// All that the placeholders name, in the order in which they were declared.
+    /// All variables that the placeholders name, in the order in which they were declared.
     public var variables: [TemplateVariable]
-    /// What a request without these fields gets: `Name <a@b>` or `a@b`, without placeholders.
+    /// The sender for requests without one: `Name <a@b>` or `a@b`, without placeholders.
     public var from: String?
     public var replyTo: [String]
 
@@ -128,15 +128,15 @@ public struct TemplateContent: Hashable, Sendable {
         self.replyTo = replyTo
     }
 
-    /// Octets of ``html`` and of ``text`` at most.
+    /// The most octets of ``html``, and of ``text``.
     public static let longestBody = 1 << 20
-    /// Octets of ``subject`` at most.
+    /// The most octets of ``subject``.
     public static let longestSubject = 4096
     public static let mostVariables = 200
-    /// Placeholders in subject, html and text together.
+    /// The most placeholders in subject, html and text together.
     public static let mostPlaceholders = 1000
-    /// Addresses in ``replyTo``.
+    /// The most addresses in ``replyTo``.
     public static let mostReplyTo = 50
-    /// Octets of ``from`` and of each address in ``replyTo``.
+    /// The most octets of ``from``, and of each address in ``replyTo``.
     public static let longestAddress = 1000
 }

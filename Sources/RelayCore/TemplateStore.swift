@@ -1,14 +1,14 @@
-/// A template as lists show it: without what it says, which may be large.
+/// A template as lists show it: without its content, which may be large.
 public struct TemplateSummary: Hashable, Sendable {
     public var id: TemplateID
     public var owner: TemplateOwner
     public var name: String
-    /// The latest.
+    /// The latest version.
     public var version: Int
     public var subject: String?
     public var createdAt: Timestamp
     public var updatedAt: Timestamp
-    /// The key that saved the latest version; nil where an operator did.
+    /// The key that saved the latest version; nil if an operator did.
     public var createdBy: KeyID?
 
     public init(
@@ -38,7 +38,7 @@ public struct TemplateVersionSummary: Hashable, Sendable {
     public var version: Int
     public var subject: String?
     public var createdAt: Timestamp
-    /// The key that saved it; nil where an operator did.
+    /// The key that saved it; nil if an operator did.
     public var createdBy: KeyID?
 
     public init(version: Int, subject: String?, createdAt: Timestamp, createdBy: KeyID?) {
@@ -49,18 +49,18 @@ public struct TemplateVersionSummary: Hashable, Sendable {
     }
 }
 
-/// Which templates are asked for.
+/// Selects templates.
 public struct TemplateFilter: Hashable, Sendable {
     /// Nil: of all owners.
     public var owner: TemplateOwner?
-    /// Only those behind this one, in the order of the list: where the next page begins.
+    /// Only templates after this one, in the order of the list. The next page begins there.
     public var after: Place?
     public var limit: Int
 
-    /// Where a template stands in the list. It stays where it is when the template is renamed or deleted.
+    /// A template's position in the list. The position stays valid when the template is renamed or deleted.
     public struct Place: Hashable, Sendable {
         public var owner: TemplateOwner
-        /// ``Template/nameKey(_:)`` of its name.
+        /// The ``Template/nameKey(_:)`` of its name.
         public var nameKey: String
 
         public init(_ template: TemplateSummary) {
@@ -84,60 +84,64 @@ public struct TemplateFilter: Hashable, Sendable {
 public enum TemplateInsertion: Hashable, Sendable {
     case inserted
     case nameTaken
-    /// The owner has ``Template/mostOfOwner`` already.
+    /// The owner already has ``Template/mostOfOwner``.
     case tooMany
 }
 
-/// What became of the wish to save a template.
+/// The outcome of a request to save a template.
 public enum TemplateSaving: Sendable {
-    /// As it is now, and as it was. They are the same where the change changed nothing.
+    /// The template after and before the save. Both are the same if nothing changed.
     case saved(Template, before: Template)
     case nameTaken
     case notFound
-    /// What the change threw. Nothing was written.
+    /// The error that the change threw. Nothing was written.
     case refused(any Error)
 }
 
-/// Templates and their versions. A query for an owner's template does not find that of another owner.
+/// Templates and their versions. A query for one owner's template never finds that of another owner.
 public protocol TemplateStore: Sendable {
     /// Adds a template as its version 1.
     func insert(_ template: Template) async throws -> TemplateInsertion
-    /// Shared ones first, then by the id of the key that owns them; those of one owner by ``Template/nameKey(_:)``, octet for octet.
+    /// Shared templates first, then by the id of the key that owns them. Those of one owner are in the order of
+    /// ``Template/nameKey(_:)``, compared octet by octet.
     func templates(_ filter: TemplateFilter) async throws -> [TemplateSummary]
-    /// A template in the version that is named, else in the latest; nil where there is none, or the version is not kept.
+    /// A template in the named version, or in the latest. Nil if there is none, or if the version is no longer kept.
     ///
-    /// - Parameter owner: nil: of any owner.
+    /// - Parameter owner: nil: any owner.
     func template(_ reference: TemplateReference, of owner: TemplateOwner?) async throws -> Template?
-    /// The latest version of the template with this name, however its letters are written.
+    /// The latest version of the template with this name, in upper or lower case.
     func template(named name: String, of owner: TemplateOwner) async throws -> Template?
-    /// The versions that are kept, newest first; only those below `version`.
+    /// The kept versions below `version`, newest first.
     func versions(
         of id: TemplateID, before version: Int?, limit: Int
     ) async throws -> [TemplateVersionSummary]
-    /// Changes name and content of the latest version, as it is at that moment. Another content makes the next version; the oldest beyond
-    /// ``Template/keptVersions`` goes. All in one transaction.
+    /// Changes the name and content of the latest version, starting from its state at that moment. A changed content
+    /// creates the next version; the oldest beyond ``Template/keptVersions`` is deleted. All of this is one
+    /// transaction.
     ///
     /// - Parameters:
-    ///   - owner: nil: of any owner.
-    ///   - author: who saves; nil: an operator.
-    ///   - change: pure, since it may run more than once. What else it changes than name and content does not count.
+    ///   - owner: nil: any owner.
+    ///   - author: the key that saves; nil: an operator.
+    ///   - change: must have no side effects, because it may run more than once. Only its changes of name and content
+    ///     are
+    ///     used.
     func saveTemplate(
         _ id: TemplateID, of owner: TemplateOwner?, by author: KeyID?, now: Timestamp,
         _ change: @escaping @Sendable (inout Template) throws -> Void
     ) async throws -> TemplateSaving
-    /// With all its versions. Returns false where there was none.
+    /// Deletes a template with all its versions. Returns false if there was none.
     ///
-    /// - Parameter owner: nil: of any owner.
+    /// - Parameter owner: nil: any owner.
     func deleteTemplate(_ id: TemplateID, of owner: TemplateOwner?) async throws -> Bool
 }
 
 extension Template {
-    /// What a save makes of this template.
+    /// The result of saving this template.
     ///
     /// - Parameter wanted: this template with another name or content.
     public func saved(as wanted: Template, by author: KeyID?, now: Timestamp) -> Template {
         var saved = self
-        // By octets: Swift takes two spellings of one character for equal.
+        // By octets: Swift treats two spellings of one character as equal.
         let isRenamed = !name.utf8.elementsEqual(wanted.name.utf8)
         guard isRenamed || content != wanted.content || !content.isSpelled(as: wanted.content) else { return saved }
         saved.name = wanted.name
@@ -162,7 +166,7 @@ extension TemplateContent {
 }
 
 extension TemplateOwner {
-    /// How a store keeps it: the key's id; empty: shared.
+    /// The text in a store: the key's id; empty: shared.
     package var stored: String {
         switch self {
         case .shared: ""
@@ -170,7 +174,7 @@ extension TemplateOwner {
         }
     }
 
-    /// Nil for what is not ``stored``.
+    /// Nil for text other than ``stored``.
     package init?(stored: String) {
         if stored.isEmpty {
             self = .shared

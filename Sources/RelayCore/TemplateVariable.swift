@@ -2,12 +2,13 @@ import StrictJSON
 
 /// A variable that a template declares.
 public struct TemplateVariable: Hashable, Sendable {
-    /// A dotted path, such as `customer.name`: satisfies ``fault(ofName:)``.
+    /// A dotted path such as `customer.name`. It satisfies ``fault(ofName:)``.
     public var name: String
     public var type: TemplateVariableType
-    /// Whether a request must give it. One that is not required and not given is its default, or empty.
+    /// Whether a request must provide it. A variable that is not required and not provided has its default, or is
+    /// empty.
     public var isRequired: Bool
-    /// Of ``type``. Nil: none.
+    /// The default, of the type ``type``. Nil: none.
     public var defaultValue: TemplateValue?
 
     public init(
@@ -19,13 +20,13 @@ public struct TemplateVariable: Hashable, Sendable {
         self.defaultValue = defaultValue
     }
 
-    /// Octets of a name, and parts between its full stops, at most.
+    /// The most octets of a name, and the most parts between its full stops.
     public static let longestName = 100
     public static let mostParts = 8
-    /// Octets of a default at most.
+    /// The most octets of a default.
     public static let longestDefault = 4096
 
-    /// What is wrong with a name, as the rest of a sentence whose subject is the name; nil if nothing is.
+    /// What is wrong with a name, as the rest of a sentence whose subject is the name; nil if nothing is wrong.
     public static func fault(ofName name: String) -> String? {
         if name.isEmpty { return "is empty; choose one such as customer.name" }
         if name.utf8.count > longestName {
@@ -53,7 +54,7 @@ public enum TemplateVariableType: String, CaseIterable, Sendable, Hashable {
     /// RFC 3339: a date (`2026-12-01`), or a date with a time and its zone.
     case date
 
-    /// With its article, for a sentence.
+    /// The type with its article, for a sentence.
     public var phrase: String {
         switch self {
         case .string: "a string"
@@ -69,7 +70,7 @@ public struct TemplateValue: Hashable, Sendable {
     /// A string, a number or a boolean.
     package let json: JSON
 
-    /// Nil where the value is not of this type.
+    /// Nil if the value is not of this type.
     package init?(_ json: JSON, type: TemplateVariableType) {
         switch (type, json) {
         case (.string, .string), (.number, .number), (.boolean, .bool): break
@@ -79,7 +80,7 @@ public struct TemplateValue: Hashable, Sendable {
         self.json = json
     }
 
-    /// What a placeholder becomes: a number as it is written, `true` or `false`.
+    /// The text that replaces a placeholder: a number as it is written, `true` or `false`.
     public var octets: ArraySlice<UInt8> {
         switch json {
         case .string(let text): text.utf8
@@ -96,7 +97,8 @@ public struct TemplateValue: Hashable, Sendable {
 }
 
 extension TemplateVariable {
-    /// `{"name", "type", "required", "default"}`, as the HTTP API and the stores write it. Without a default there is no member `default`.
+    /// `{"name", "type", "required", "default"}`, the form of the HTTP API and the stores. The member `default` is
+    /// missing if there is no default.
     package var json: JSON {
         var object = JSONObject([
             .init("name", JSON(name)), .init("type", JSON(type.rawValue)), .init("required", .bool(isRequired)),
@@ -105,7 +107,7 @@ extension TemplateVariable {
         return .object(object)
     }
 
-    /// Reads what ``json`` is. Nil for anything else.
+    /// Reads the form of ``json``. Nil for anything else.
     package init?(_ json: JSON) {
         guard case .object(let object) = json, case .string(let name)? = object["name"],
             TemplateVariable.fault(ofName: name.text) == nil, case .string(let word)? = object["type"],
@@ -119,10 +121,10 @@ extension TemplateVariable {
 }
 
 extension [TemplateVariable] {
-    /// JSON in UTF-8: how a store keeps them.
+    /// JSON in UTF-8, the form in which a store keeps them.
     public var stored: [UInt8] { JSON.array(map(\.json)).bytes }
 
-    /// Nil for what is not ``stored``.
+    /// Nil for octets other than ``stored``.
     public init?(stored: [UInt8]) {
         guard case .array(let elements)? = try? JSON(reading: stored) else { return nil }
         let read = elements.map { TemplateVariable($0) }

@@ -44,7 +44,7 @@ extension SQLiteStore: SimulatedDomainStore {
     }
 }
 
-/// The table `simulated_domain`.
+/// Reads and writes the table `simulated_domain`.
 private enum SimulatedDomainRow {
     static func find(_ name: String, in database: Database) throws -> SimulatedDomain? {
         try Row.fetchOne(database, sql: "SELECT * FROM simulated_domain WHERE name = ?", arguments: [name]).map(domain)

@@ -46,13 +46,13 @@ extension SQLiteStore: StatisticsStore {
     }
 }
 
-/// The table `statistic`.
+/// Reads and writes the table `statistic`.
 enum StatisticRow {
     static let counts = ["sent", "delivered", "bounced", "complained"]
-    /// The spans that are told, in days.
+    /// The periods that are reported, in days.
     static let days = [1, 7, 30]
 
-    /// Adds what a transaction has counted.
+    /// Adds the counts of a transaction.
     static func add(_ counter: StatisticsCounter, in database: Database) throws {
         let add = try DirectStatement(
             database,
@@ -104,7 +104,7 @@ enum StatisticRow {
         statement.bind(Int64(counts.complained), at: 8)
     }
 
-    /// Removes a bounded number of rows that are no longer kept. Returns whether more may be left.
+    /// Deletes a limited number of rows that are no longer kept. Returns whether there may be more.
     static func prune(now: Timestamp, in database: Database) throws -> Bool {
         try database.cachedStatement(
             sql: """

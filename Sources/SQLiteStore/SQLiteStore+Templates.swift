@@ -101,9 +101,9 @@ extension SQLiteStore: TemplateStore {
     }
 }
 
-/// The tables `template` and `template_version`.
+/// Reads and writes the tables `template` and `template_version`.
 private enum TemplateRow {
-    /// Of a template joined with one of its versions.
+    /// The columns of a template joined with one of its versions.
     static let columns = """
         template.id, owner, name, template_version.version, template.created_at, template.version AS latest, updated_at,
         template_version.created_at AS saved_at, created_by, subject, variables, sender, reply_to, html, text
@@ -196,7 +196,7 @@ private enum TemplateRow {
             ])
     }
 
-    /// Writes what a save has changed.
+    /// Writes the changes of a save.
     static func write(_ saved: Template, after before: Template, in database: Database) throws {
         guard saved != before || !saved.name.utf8.elementsEqual(before.name.utf8) else { return }
         try database.execute(

@@ -13,25 +13,26 @@ import StrictJSON
 struct DomainsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "domains",
-        abstract: "Add domains to send from, and see which DNS records they need and have.",
+        abstract: "Add domains to send from, and compare the DNS records that they need with those in DNS.",
         discussion: """
             SES sends for a domain once it has found the domain's DKIM records in DNS. To set one up:
 
-                hiveku-relay domains add example.com          (tells the records)
-                … set the records where the domain's DNS is, then wait some minutes …
-                hiveku-relay domains verify example.com       (looks whether SES and DNS have them)
+                hiveku-relay domains add example.com          (prints the records)
+                … set the records at the domain's DNS provider, then wait some minutes …
+                hiveku-relay domains verify example.com       (checks whether SES and DNS have them)
 
-            The domains of live keys are identities of the SES account in the region of ses.region. For them the AWS credentials \
-            need the permissions ses:CreateEmailIdentity, ses:GetEmailIdentity and ses:ListEmailIdentities. The domains of test \
-            keys (--environment test) are simulated: SES and DNS are not asked, and 'verify' makes a domain verified.
+            The domains of live keys are identities of the SES account in the region of ses.region. For them the AWS \
+            credentials need the permissions ses:CreateEmailIdentity, ses:GetEmailIdentity and \
+            ses:ListEmailIdentities. The domains of test keys (--environment test) are simulated: SES and DNS are not \
+            asked, and 'verify' sets a domain to verified.
 
-            Of each record it is told what DNS has: 'found', 'missing', 'wrong' (something else is there) or 'unknown' (the \
-            look-up failed). Records that are not needed for sending are advice.
+            For each record the state in DNS is printed: 'found', 'missing', 'wrong' (DNS has another value) or \
+            'unknown' (the look-up failed). Records that are not required for sending are recommendations.
             """,
         subcommands: [DomainsList.self, DomainsAdd.self, DomainsShow.self, DomainsVerify.self])
 }
 
-/// What the commands about domains have in common.
+/// The options of all commands about domains.
 struct DomainOptions: ParsableArguments {
     @Option(help: "The domains of these keys: test or live.") var environment = RelayCore.Environment.live
     @OptionGroup var common: CommonOptions
@@ -40,7 +41,7 @@ struct DomainOptions: ParsableArguments {
     func withDomains<T: Sendable>(
         _ body: (SendingDomains) async throws(DomainFailure) -> T
     ) async throws -> T {
-        // A server that hangs up must not end the command.
+        // A server that closes the connection must not end the command.
         signal(SIGPIPE, SIG_IGN)
         let transport: SESTransport?
         let authority: any DomainAuthority
@@ -73,21 +74,21 @@ struct DomainOptions: ParsableArguments {
         switch failure {
         case .notFound:
             CommandError(
-                "there is no such domain for \(environment.rawValue) keys; 'hiveku-relay domains list --environment \(environment.rawValue)' shows them all, and 'add' adds one"
+                "there is no such domain for \(environment.rawValue) keys; 'hiveku-relay domains list --environment \(environment.rawValue)' lists all domains, and 'add' adds one"
             )
         case .tooMany(let sentence): CommandError("no domain can be added: \(printable(sentence))")
-        case .refused(let words): CommandError("SES does not take this domain: \(printable(words))")
+        case .refused(let words): CommandError("SES does not accept this domain: \(printable(words))")
         case .denied(let permission):
             CommandError("the AWS credentials lack the permission \(permission); allow it to their user or role in IAM")
         case .unavailable(let predicate): CommandError("SES does not answer: \(printable(predicate))")
-        case .busy: CommandError("too many questions about domains are under way")
+        case .busy: CommandError("too many requests about domains are in progress")
         case .storage(let error): error
         }
     }
 }
 
 extension SESTransport {
-    /// With short times: somebody waits. Nil where no region is set.
+    /// With short time-outs, because a person waits. Nil if no region is set.
     fileprivate static func forCommand(_ settings: RelaySettings.SES) throws -> SESTransport? {
         guard let region = settings.region else { return nil }
         let logger = Logger(label: "hiveku-relay.domains") { _ in SwiftLogNoOpLogHandler() }
@@ -130,7 +131,7 @@ extension SendingDomain {
 struct DomainsList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List domains to send from.")
 
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var options: DomainOptions
 
     func run() async throws {
@@ -152,11 +153,11 @@ struct DomainsList: AsyncParsableCommand {
         table.print()
     }
 
-    /// As many identities as an SES account can have in a region.
+    /// The most identities that an SES account can have in a region.
     private static let most = 10_000
 }
 
-/// How a domain and its records are printed.
+/// The options for printing a domain and its records.
 struct RecordOutput: ParsableArguments {
     @Flag(help: "Print only the records, as lines for a zone file.") var zone = false
     @Flag(help: "Print the domain as one JSON document.") var json = false
@@ -204,8 +205,8 @@ struct DomainsAdd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Add a domain and print the DNS records to set.",
         discussion: """
-            A domain that is there already stays as it is, and is printed. With --zone the records are printed alone, so that \
-            they can go into a zone file: hiveku-relay domains add example.com --zone >> example.com.zone
+            A domain that exists already does not change, and is printed. With --zone only the records are printed, so \
+            that they can go into a zone file: hiveku-relay domains add example.com --zone >> example.com.zone
             """)
 
     @Argument(help: ArgumentHelp("The domain, such as example.com.", valueName: "domain")) var domain: DomainArgument
@@ -219,14 +220,14 @@ struct DomainsAdd: AsyncParsableCommand {
         let (checked, isNew) = try await options.withDomains { domains async throws(DomainFailure) in
             try await domains.add(name, options.environment, by: nil)
         }
-        printError(isNew ? "Added \(checked.domain.title)." : "\(checked.domain.title) was there already.")
+        printError(isNew ? "Added \(checked.domain.title)." : "\(checked.domain.title) existed already.")
         try output.print(checked)
     }
 }
 
 struct DomainsShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a domain, its DNS records and what DNS has.")
+        commandName: "show", abstract: "Show a domain, its DNS records and their state in DNS.")
 
     @Argument(help: ArgumentHelp("The domain, such as example.com.", valueName: "domain")) var domain: DomainArgument
     @OptionGroup var output: RecordOutput
@@ -245,10 +246,11 @@ struct DomainsShow: AsyncParsableCommand {
 
 struct DomainsVerify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Look whether a domain can be sent from.",
+        commandName: "verify", abstract: "Check whether the relay can send from a domain.",
         discussion: """
-            Asks SES what it has found, and DNS for each record. SES looks for the records by itself, which takes minutes to hours \
-            after they are set. Exits with 1 while the domain can't be sent from, so that a script can wait for it.
+            Asks SES for the state of the domain, and DNS for each record. SES finds the records without further \
+            action, minutes to hours after they are set. Exits with 1 while SES does not send from the domain, so that \
+            a script can wait for it.
             """)
 
     @Argument(help: ArgumentHelp("The domain, such as example.com.", valueName: "domain")) var domain: DomainArgument

@@ -4,12 +4,12 @@ import RelayCore
 struct StatisticsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "statistics",
-        abstract: "Show what became of messages, by template or by tag.",
+        abstract: "Show the outcome of messages, by template or by tag.",
         discussion: """
-            Each recipient counts once for each of: sent, delivered, bounced, complained. Days are those of UTC, and counts \
-            are kept for 30 of them. A message without a template and without tags is not counted here; 'hiveku-relay keys \
-            list' counts all. A key has counts for \(StatisticsKind.mostNames) templates and tags a day; what is over is \
-            counted together, as (others).
+            Each recipient counts once for each of: sent, delivered, bounced, complained. Days are UTC days, and \
+            counts are kept for 30 of them. A message without a template and without tags is not counted here; \
+            'hiveku-relay keys list' counts all messages. Each key has counts for up to \
+            \(StatisticsKind.mostNames) templates and tags per day; any more are counted together, as (others).
             """)
 
     enum Grouping: String, ExpressibleByArgument, CaseIterable {
@@ -30,11 +30,12 @@ struct StatisticsCommand: AsyncParsableCommand {
         }
     }
 
-    @Option(help: "What messages are counted by: template or tag.") var by = Grouping.template
+    @Option(help: "What messages are grouped by: template or tag.") var by = Grouping.template
     @Option(help: "Only messages of the key with this public id.") var key: KeyID?
     @Option(help: "Only messages of these keys: test or live.") var environment: RelayCore.Environment?
-    @Option(help: "Of this time: today, 7-days or 30-days. With --json all of them.") var period = Period.month
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Option(help: "The period: today, 7-days or 30-days. With --json, all of them are printed.") var period = Period
+        .month
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -71,13 +72,13 @@ struct StatisticsCommand: AsyncParsableCommand {
         guard !isEmpty else {
             return printError(
                 by == .template
-                    ? "No message of this time was made from a template: hiveku-relay templates --help"
-                    : "No message of this time had a tag.")
+                    ? "No message in this period was made from a template: hiveku-relay templates --help"
+                    : "No message in this period had a tag.")
         }
         table.print()
     }
 
-    /// The name of a template; nil where it was deleted, and for tags.
+    /// The name of a template; nil if it was deleted, and for tags.
     private func name(of named: NamedStatistics, _ store: any RelayStore) async throws -> String? {
         guard by == .template, let id = TemplateID(named.name) else { return nil }
         return try await store.template(TemplateReference(id), of: nil)?.name

@@ -8,7 +8,7 @@ import TemplateFiles
     import Musl
 #endif
 
-/// A directory that holds a template's files.
+/// A directory with a template's files.
 struct TemplateDirectory {
     let path: String
 
@@ -16,20 +16,20 @@ struct TemplateDirectory {
 
     private func file(_ name: String) -> String { path == "." ? name : (path as NSString).appendingPathComponent(name) }
 
-    /// The path of its `template.yaml` or `template.json`; nil where it has neither.
+    /// The path of its `template.yaml` or `template.json`; nil if it has neither.
     ///
-    /// - Throws: `CommandError` where it has both.
+    /// - Throws: `CommandError` if it has both.
     func description() throws -> String? {
         let found = [TemplateFiles.yamlName, TemplateFiles.jsonName].map(file).filter(TemplateDirectory.isThere)
         guard found.count < 2 else {
-            throw CommandError("\(printable(path)) holds template.yaml and template.json; keep one of them")
+            throw CommandError("\(printable(path)) contains both template.yaml and template.json; keep one of them")
         }
         return found.first
     }
 
     private static func isThere(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// The templates that lie at a path: in the directory itself, in the directories below it, or at a file.
+    /// The templates at a path: in the directory itself, in the directories below it, or in the file.
     static func all(at path: String) throws -> [TemplateDirectory] {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
@@ -39,7 +39,7 @@ struct TemplateDirectory {
             let name = (path as NSString).lastPathComponent
             guard [TemplateFiles.yamlName, TemplateFiles.jsonName].contains(name) else {
                 throw CommandError(
-                    "\(printable(path)) is no template.yaml and no template.json; name the directory or that file")
+                    "\(printable(path)) is neither template.yaml nor template.json; name such a file, or its directory")
             }
             let directory = (path as NSString).deletingLastPathComponent
             return [TemplateDirectory(directory.isEmpty ? "." : directory)]
@@ -55,7 +55,7 @@ struct TemplateDirectory {
         let found = try names.map { TemplateDirectory(own.file($0)) }.filter { try $0.description() != nil }
         guard !found.isEmpty else {
             throw CommandError(
-                "neither \(printable(path)) nor a directory in it holds a template.yaml; 'hiveku-relay templates --help' shows how it looks"
+                "neither \(printable(path)) nor a directory in it contains a template.yaml; 'hiveku-relay templates --help' shows an example"
             )
         }
         return found
@@ -63,10 +63,10 @@ struct TemplateDirectory {
 
     // MARK: Reading
 
-    /// - Throws: ``FileMistakes`` with all that is wrong with the template; `CommandError` for files that can't be read.
+    /// - Throws: ``FileMistakes`` with all mistakes of the template; `CommandError` for files that can't be read.
     func read() throws -> TemplateFiles {
         guard let description = try description() else {
-            throw CommandError("\(printable(path)) holds no template.yaml and no template.json")
+            throw CommandError("\(printable(path)) contains neither template.yaml nor template.json")
         }
         func optional(_ name: String) throws -> TemplateFiles.File? {
             TemplateDirectory.isThere(file(name)) ? try TemplateDirectory.read(file(name)) : nil
@@ -80,9 +80,9 @@ struct TemplateDirectory {
         TemplateFiles.File(path: path, octets: try octets(of: path, atMost: TemplateFiles.longestFile))
     }
 
-    /// Reads a file whole.
+    /// Reads a whole file.
     ///
-    /// - Throws: `CommandError`, also where it is longer.
+    /// - Throws: `CommandError` if it can't be read or is longer.
     static func octets(of path: String, atMost limit: Int) throws -> [UInt8] {
         let handle: FileHandle
         if path == "-" {
@@ -110,7 +110,7 @@ struct TemplateDirectory {
 
     // MARK: Writing
 
-    /// Writes a template's files. What is there already and says something else stays, unless it is to be replaced.
+    /// Writes a template's files. Existing files with different content stay, unless they are to be replaced.
     func write(_ template: Template, replacing: Bool) throws {
         let wanted: [(name: String, text: String?)] = [
             (TemplateFiles.yamlName, TemplateFiles.description(of: template)), (TemplateFiles.jsonName, nil),
@@ -125,7 +125,7 @@ struct TemplateDirectory {
         let inTheWay = changed.map { file($0.name) }.filter(TemplateDirectory.isThere)
         guard replacing || inTheWay.isEmpty else {
             throw CommandError(
-                "\(inTheWay.map { printable($0) }.joined(separator: ", ")) \(inTheWay.count == 1 ? "is" : "are") there already and would change; add --replace to let that happen"
+                "\(inTheWay.map { printable($0) }.joined(separator: ", ")) \(inTheWay.count == 1 ? "is" : "are") already there and would change; add --replace to replace them"
             )
         }
         do {

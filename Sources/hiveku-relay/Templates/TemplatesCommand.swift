@@ -4,10 +4,11 @@ import RelayCore
 struct TemplatesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "templates",
-        abstract: "Keep the templates of emails: from files, with versions.",
+        abstract: "Manage templates of emails, from files and with versions.",
         discussion: """
-            A template is a subject, an HTML body and a text body with placeholders such as {{ customer.name }}. A request \
-            over HTTP names it by "template_id" and gives the "variables"; the relay puts them in. \\{{ writes two braces.
+            A template is a subject, an HTML body and a text body with placeholders such as {{ customer.name }}. A \
+            request over HTTP names it by "template_id" and gives the "variables"; the relay fills them in. \\{{ \
+            writes two braces.
 
             Templates can live in a repository, each in a directory of its own:
 
@@ -25,16 +26,17 @@ struct TemplatesCommand: AsyncParsableCommand {
                 welcome/body.txt
                     Hello {{ customer.name }}, ...
 
-            'from', 'reply_to', 'variables' and one of the two bodies may be left out. The types of variables are string, \
-            number, boolean and date. A placeholder that is not declared is a string that each request must give. \
-            In body.html a value is escaped for the place where it stands.
+            'from', 'reply_to', 'variables' and one of the two bodies are optional. The types of variables are string, \
+            number, boolean and date. A placeholder that is not declared is a string that each request must provide. \
+            In body.html a value is escaped for its place.
 
-                hiveku-relay templates put templates/        makes templates, or new versions of them
+                hiveku-relay templates put templates/        creates templates, or new versions of them
                 hiveku-relay templates render welcome --variables '{"customer": {"name": "Ada"}}'
                 hiveku-relay templates show welcome --to welcome/
 
-            Each save that changes something makes a version, of which \(Template.keptVersions) are kept. The templates here \
-            are shared by all keys without a domain allowlist. A key with one has templates of its own, which --key names.
+            Each save that changes something creates a version; the last \(Template.keptVersions) versions are kept. \
+            These templates are shared by all keys without a domain allowlist. A key with an allowlist has its own \
+            templates, which --key selects.
             """,
         subcommands: [
             TemplatesList.self, TemplatesShow.self, TemplatesPut.self, TemplatesRollback.self, TemplatesRender.self,
@@ -42,11 +44,11 @@ struct TemplatesCommand: AsyncParsableCommand {
         ])
 }
 
-/// Whose templates a command is about.
+/// The owner of the templates that a command is about.
 struct TemplateOwnerOptions: ParsableArguments {
     @Option(
         help:
-            "The templates of the key with this public id, where it has a domain allowlist. Without it, the shared ones."
+            "The templates of the key with this public id, if it has a domain allowlist. (default: the shared templates)"
     )
     var key: KeyID?
 
@@ -62,7 +64,7 @@ struct NamedTemplateOptions: ParsableArguments {
     @Argument(help: "The template's name or its id.") var template: String
     @OptionGroup var whose: TemplateOwnerOptions
 
-    /// By its id a template is found whoever owns it.
+    /// A template is found by its id whoever its owner is.
     func find(in store: any RelayStore, version: Int? = nil) async throws -> Template {
         if let reference = TemplateReference(template), version == nil || reference.version == nil {
             return try await find(TemplateReference(reference.id, version: version ?? reference.version), in: store)
@@ -84,7 +86,7 @@ struct NamedTemplateOptions: ParsableArguments {
 
     var none: CommandError {
         CommandError(
-            "no template has the name or id \(printable(template)); 'hiveku-relay templates list' shows them all")
+            "no template has the name or id \(printable(template)); 'hiveku-relay templates list' lists all templates")
     }
 }
 
@@ -92,8 +94,8 @@ struct TemplatesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List templates, by owner and name.")
 
-    @Option(help: "Only those of the key with this public id.") var key: KeyID?
-    @Flag(help: "Print one JSON object a line.") var json = false
+    @Option(help: "Only templates of the key with this public id.") var key: KeyID?
+    @Flag(help: "Print one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -129,17 +131,17 @@ struct TemplatesShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show a template with its versions and statistics, or write it to files.",
         discussion: """
-            With --to the directory gets template.yaml, body.html and body.txt, as 'hiveku-relay templates put' reads them.
+            With --to, writes template.yaml, body.html and body.txt to the directory, in the form that 'hiveku-relay templates put' reads.
             """)
 
     @OptionGroup var named: NamedTemplateOptions
-    @Option(help: "This version in place of the latest.") var version: Int?
+    @Option(help: "The version. (default: the latest)") var version: Int?
     @Option(
         name: .customLong("to"),
         help: ArgumentHelp(
-            "Write the template's files into this directory, which is made if need be.", valueName: "directory"))
+            "Write the template's files to this directory, which is created if necessary.", valueName: "directory"))
     var directory: String?
-    @Flag(help: "With --to: replace files that are there, and remove a body that the template does not have.")
+    @Flag(help: "With --to: replace existing files, and remove a body that the template does not have.")
     var replace = false
     @Flag(help: "Print one JSON document, with the bodies.") var json = false
     @OptionGroup var common: CommonOptions
@@ -208,7 +210,7 @@ struct TemplatesShow: AsyncParsableCommand {
 }
 
 extension TemplateOwner {
-    /// For a table.
+    /// The text for a table.
     var words: String {
         switch self {
         case .shared: "shared"
@@ -236,7 +238,7 @@ extension JSONValue {
         ])
     }
 
-    /// A template with what it says; names as in the HTTP API.
+    /// A template with its content. The names are those of the HTTP API.
     fileprivate init(_ template: Template, _ more: [String: JSONValue]) {
         let content = template.content
         let members: [String: JSONValue] = [

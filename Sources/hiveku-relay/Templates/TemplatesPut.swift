@@ -4,14 +4,14 @@ import TemplateFiles
 
 struct TemplatesPut: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "put", abstract: "Make templates from files, or new versions of them.",
+        commandName: "put", abstract: "Create templates from files, or new versions of them.",
         discussion: """
-            Each path is a directory with template.yaml or template.json, that file, or a directory that holds such \
-            directories. A template is known by its name: where there is none of this name it is made, where there is one and \
-            the files say something else it gets a new version, and where they say the same nothing changes. \
-            'hiveku-relay templates --help' shows how the files look.
+            Each path is a directory with template.yaml or template.json, that file, or a directory that contains such \
+            directories. Templates are matched by name. If there is no template with this name, it is created. If \
+            there is one and the files differ from it, it gets a new version. If they are the same, nothing changes. \
+            'hiveku-relay templates --help' shows example files.
 
-            All mistakes of all files are told, each with its line and column, before anything is saved.
+            All mistakes of all files are printed, each with its line and column, before anything is saved.
             """)
 
     @Argument(help: ArgumentHelp("Directories of templates, or files template.yaml.", valueName: "path"))
@@ -31,7 +31,7 @@ struct TemplatesPut: AsyncParsableCommand {
         for template in templates { try await put(template, owner, store) }
     }
 
-    /// Reads all before the command becomes another user, who may not see the files.
+    /// Reads all files before the command becomes another user, who may not be able to read them.
     private func read() throws -> [TemplateFiles] {
         var templates: [TemplateFiles] = []
         var mistakes: [FileMistake] = []
@@ -66,7 +66,7 @@ struct TemplatesPut: AsyncParsableCommand {
     }
 
     private func put(_ files: TemplateFiles, _ owner: TemplateOwner, _ store: any RelayStore) async throws {
-        // Somebody may make or delete it between the two steps.
+        // Another process may create or delete it between the two steps.
         for _ in 0..<5 {
             let now = store.commandClock.now()
             guard let found = try await store.template(named: files.name, of: owner) else {
@@ -79,7 +79,7 @@ struct TemplatesPut: AsyncParsableCommand {
                 case .nameTaken: continue
                 case .tooMany:
                     throw CommandError(
-                        "there are \(Template.mostOfOwner) templates already; delete some: hiveku-relay templates delete --help"
+                        "there are already \(Template.mostOfOwner) templates; delete some: hiveku-relay templates delete --help"
                     )
                 }
             }
@@ -94,7 +94,8 @@ struct TemplatesPut: AsyncParsableCommand {
             case .refused(let error): throw error
             }
         }
-        throw CommandError("somebody else changes the template \(printable(files.name)) at the same time; try again")
+        throw CommandError(
+            "another process is changing the template \(printable(files.name)) at the same time; try again")
     }
 
     private func tell(_ template: Template, _ outcome: Outcome) throws {
@@ -108,7 +109,7 @@ struct TemplatesPut: AsyncParsableCommand {
             switch outcome {
             case .created: "created as \(template.id)"
             case .saved: "saved as version \(template.version) of \(template.id)"
-            case .unchanged: "nothing changed: version \(template.version) of \(template.id) says the same"
+            case .unchanged: "nothing changed: version \(template.version) of \(template.id) has the same content"
             }
         print("\(printable(template.name)): \(what)")
     }

@@ -6,10 +6,11 @@ import Templates
 
 struct TemplatesRender: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "render", abstract: "Print what a template makes of variables. Nothing is sent.",
+        commandName: "render", abstract: "Print the email that a template gives with some variables. Nothing is sent.",
         discussion: """
-            The variables are JSON, nested as the names are: '{"customer": {"name": "Ada"}}', or a file that holds it; '-' \
-            reads standard input. All that are missing, unknown or of another type are told at once.
+            The variables are JSON, nested like their names: '{"customer": {"name": "Ada"}}', or a file that contains \
+            it; '-' reads standard input. All missing and unknown variables, and those of a wrong type, are printed at \
+            once.
             """)
 
     enum Part: String, ExpressibleByArgument, CaseIterable {
@@ -17,13 +18,13 @@ struct TemplatesRender: AsyncParsableCommand {
     }
 
     @OptionGroup var named: NamedTemplateOptions
-    @Option(help: "This version in place of the latest.") var version: Int?
-    @Option(help: ArgumentHelp("JSON, or the file that holds it.", valueName: "json-or-file")) var variables: String?
-    @Option(help: "Print this part only, as it is: subject, html or text.") var part: Part?
+    @Option(help: "The version. (default: the latest)") var version: Int?
+    @Option(help: ArgumentHelp("JSON, or the file that contains it.", valueName: "json-or-file")) var variables: String?
+    @Option(help: "Print only this part, unchanged: subject, html or text.") var part: Part?
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
-    /// Octets of a file of variables at most.
+    /// The most octets of a file of variables.
     private static let longestVariables = 8 << 20
 
     func validate() throws {
@@ -56,7 +57,7 @@ struct TemplatesRender: AsyncParsableCommand {
         try tell(parsed.render(values), template)
     }
 
-    /// Read before the command becomes another user, who may not see the file.
+    /// Read before the command becomes another user, who may not be able to read the file.
     private func givenVariables() throws -> JSON? {
         guard let variables else { return nil }
         let isInline = variables.utf8.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
@@ -109,10 +110,10 @@ struct TemplatesRender: AsyncParsableCommand {
 struct TemplatesRollback: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollback", abstract: "Go back to an earlier version of a template.",
-        discussion: "The content of that version becomes the next version, so that nothing is lost.")
+        discussion: "The content of that version becomes the next version, so nothing is lost.")
 
     @OptionGroup var named: NamedTemplateOptions
-    @Option(help: "The version whose content it gets.") var version: Int
+    @Option(help: "The version to go back to.") var version: Int
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions
 
@@ -132,7 +133,7 @@ struct TemplatesRollback: AsyncParsableCommand {
         let name = printable(template.name)
         printError(
             template.version == before.version
-                ? "Nothing changed: version \(template.version) of \(name) says the same as version \(version)."
+                ? "Nothing changed: version \(template.version) of \(name) has the same content as version \(version)."
                 : "Version \(template.version) of \(name) has the content of version \(version).")
     }
 }
