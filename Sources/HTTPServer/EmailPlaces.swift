@@ -6,7 +6,7 @@ import StrictJSON
 /// Values that could not be read are not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
-    /// Where the subject and the bodies come from, if not from the fields of these names.
+    /// The places of the subject and the bodies, if they do not come from the fields with these names.
     var subject: JSONPointer?
     var body: JSONPointer?
     var to: [JSONPointer]

@@ -8,7 +8,7 @@ import Templates
 struct EmailReader {
     let context: EmailRequest.Context
     var errors: ValidationErrors
-    /// The template that the email was made of, with its version.
+    /// The template that the email was made from, with its version.
     var template: TemplateReference?
     /// Octets that the template made of its values.
     var renderedSize = 0
@@ -156,7 +156,7 @@ struct EmailReader {
             email: fields.pointer, subject: fields.value("subject") == nil ? use?.pointer : nil, body: use?.pointer,
             to: to.map(\.pointer), cc: cc.map(\.pointer), bcc: bcc.map(\.pointer),
             replyTo: replyTo.map(\.pointer), attachments: attachments.map(\.pointer))
-        // Without its template an email lacks what the template gives, which is no mistake.
+        // Without its template an email lacks the fields that the template provides. That is not a separate mistake.
         if use != nil || !isFromTemplate {
             for mistake in places.mistakes(in: email) { errors.add(afterOthers: mistake) }
         }
@@ -194,7 +194,7 @@ struct EmailReader {
     private mutating func from(_ fields: Fields, _ use: TemplateUse?) -> Mailbox? {
         guard fields.value("from") != nil else {
             if let text = use?.rendered.from { return try? Mailbox(parsing: text) }
-            // Whether the template gives it is not known where it can't be used.
+            // If the template can't be used, it is not known whether it provides this field.
             if use != nil || !EmailReader.namesTemplate(fields) {
                 errors.add(
                     "\"from\" is required: user@example.com or Name <user@example.com>.",

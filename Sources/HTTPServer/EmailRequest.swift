@@ -13,7 +13,7 @@ struct EmailRequest: Sendable {
         var maximumRecipients: Int
         /// The most mistakes that are reported.
         var maximumMistakes = ValidationErrors.limit
-        /// What the request's references to templates name.
+        /// The templates that the request refers to.
         var templates = RequestTemplates()
         var rendering = RenderingRoom(perEmail: 0, total: 0)
     }
@@ -160,7 +160,7 @@ struct EmailBatch: Sendable {
             case .failure(.invalid(let errors)):
                 context.maximumMistakes = max(1, context.maximumMistakes - errors.count)
             case .failure: break
-            // What a failed one made is not kept.
+            // The rendered octets of a failed email are not kept.
             case .success(let request): context.rendering.left -= request.renderedSize
             }
             return item

@@ -18,7 +18,7 @@ struct HTTPService: Sendable {
     let tls: ReloadableTLSContext
     let limiter: ConnectionLimiter
     let turns: LargeBodyTurns
-    /// For what templates make. Nobody who has one of these waits for one of ``turns``.
+    /// Turns for emails made from templates. A request that has one of these never waits for one of ``turns``.
     let renderingTurns: LargeBodyTurns
     let shutdown: ShutdownNotice
     let timeouts: HTTPTimeouts

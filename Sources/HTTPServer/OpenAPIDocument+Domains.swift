@@ -6,16 +6,16 @@ extension OpenAPIDocument {
                 "operationId": "listDomains",
                 "tags": ["Domains"],
                 "summary": "List the domains to send from",
-                "description": "The scope `email:domains` is needed. With a live key the domains of the SES account, with a test key those of the simulation; in the order of their names. A key that is for some domains only sees no others.",
+                "description": "Requires the scope `email:domains`. A live key gets the domains of the SES account, a test key those of the simulation, in the order of their names. A key with a domain allowlist sees only the domains in it.",
                 "parameters": [
                   {
                     "name": "limit", "in": "query",
-                    "description": "Domains on a page.",
+                    "description": "The number of domains on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor", "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[a-z0-9.-]{1,253}$"}
                   }
                 ],
@@ -38,7 +38,7 @@ extension OpenAPIDocument {
                 "operationId": "addDomain",
                 "tags": ["Domains"],
                 "summary": "Add a domain to send from",
-                "description": "The scope `email:domains` is needed. The answer has the DNS records to set. With a live key SES looks for them by itself, and the domain becomes `verified` when it has found those of DKIM. With a test key nothing is looked up: `POST …/verify` makes the domain `verified`.",
+                "description": "Requires the scope `email:domains`. The answer contains the DNS records to set. With a live key, SES looks for them without further action, and the domain becomes `verified` when SES has found the DKIM records. With a test key nothing is looked up: `POST …/verify` sets the domain to `verified`.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -50,13 +50,13 @@ extension OpenAPIDocument {
                 },
                 "responses": {
                   "200": {
-                    "description": "The domain was there already; the domain as it is now.",
+                    "description": "The domain existed already. The domain as it is now.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Domain"}}}
                   },
                   "201": {
                     "description": "The new domain.",
                     "headers": {
-                      "Location": {"description": "Where the domain is.", "schema": {"type": "string"}, "example": "/v1/email/domains/example.com"}
+                      "Location": {"description": "The path of the domain.", "schema": {"type": "string"}, "example": "/v1/email/domains/example.com"}
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Domain"}}}
                   },
@@ -80,8 +80,8 @@ extension OpenAPIDocument {
               "get": {
                 "operationId": "getDomain",
                 "tags": ["Domains"],
-                "summary": "Show a domain, its DNS records and what DNS has",
-                "description": "The scope `email:domains` is needed. Each record is looked up, for 5 seconds at most.",
+                "summary": "Show a domain, its DNS records and their state in DNS",
+                "description": "Requires the scope `email:domains`. Each record is looked up, for at most 5 seconds.",
                 "responses": {
                   "200": {
                     "description": "The domain.",
@@ -104,8 +104,8 @@ extension OpenAPIDocument {
               "post": {
                 "operationId": "verifyDomain",
                 "tags": ["Domains"],
-                "summary": "Look again whether a domain can be sent from",
-                "description": "The scope `email:domains` is needed. With a live key SES is asked what it has found, and each record is looked up; SES looks for the records by itself, which may take minutes to hours. With a test key the domain becomes `verified`.",
+                "summary": "Check again whether the relay can send from a domain",
+                "description": "Requires the scope `email:domains`. With a live key, SES is asked for its state, and each record is looked up. SES looks for the records without further action, which may take minutes to hours. With a test key the domain becomes `verified`.",
                 "responses": {
                   "200": {
                     "description": "The domain.",
@@ -136,7 +136,7 @@ extension OpenAPIDocument {
 
     static let domainResponses = #"""
               "DomainForbidden": {
-                "description": "The API key may not do this: it lacks the scope, it may not be used from this address, or it is for other domains (`sender-domain`). The answer is the same whether such a domain is there or not.",
+                "description": "The API key is not allowed to do this: it lacks the scope, may not be used from this address, or is for other domains (`sender-domain`). The answer does not reveal whether such a domain exists.",
                 "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
@@ -145,15 +145,15 @@ extension OpenAPIDocument {
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "DomainLimit": {
-                "description": "There are as many domains as there can be.",
+                "description": "The limit of domains is reached.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "SESFailed": {
-                "description": "SES does not answer within 10 seconds, takes no more requests just now, or refuses the relay's credentials; `detail` says which.",
+                "description": "SES does not answer within 10 seconds, accepts no more requests at the moment, or refuses the relay's credentials; `detail` says which.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "DomainsBusy": {
-                "description": "Too many requests about domains are under way (`busy`), or the relay can't look at its records just now (`storage`).",
+                "description": "Too many requests about domains are in progress (`busy`), or the relay can't read its records at the moment (`storage`).",
                 "headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
@@ -162,7 +162,7 @@ extension OpenAPIDocument {
     static let domainSchemas = #"""
               "NewDomain": {
                 "type": "object",
-                "description": "A field that is not named here is refused.",
+                "description": "A field that is not listed here is refused.",
                 "additionalProperties": false,
                 "required": ["name"],
                 "properties": {
@@ -175,17 +175,17 @@ extension OpenAPIDocument {
               "DomainStatus": {
                 "type": "string",
                 "enum": ["pending", "verified", "failed", "temporary_failure", "not_started"],
-                "description": "`pending`: the DKIM records have not been found yet. `verified`: they have, and the domain can be sent from. `failed`: SES has not found them for 72 hours and does not look any more; set them, delete the identity at SES and add the domain again. `temporary_failure`: SES could not look."
+                "description": "`pending`: the DKIM records have not been found yet. `verified`: they have, and the domain can be sent from. `failed`: SES has not found them for 72 hours and has stopped looking; set them, delete the identity at SES and add the domain again. `temporary_failure`: SES could not check."
               },
               "DomainSummary": {
                 "type": "object",
                 "required": ["name", "unicode_name", "status", "sending_enabled", "created_at"],
                 "properties": {
                   "name": {"type": "string", "description": "In A-labels.", "examples": ["example.com"]},
-                  "unicode_name": {"type": "string", "description": "As people write it."},
+                  "unicode_name": {"type": "string", "description": "The name as people write it."},
                   "status": {"$ref": "#/components/schemas/DomainStatus"},
                   "sending_enabled": {"type": "boolean"},
-                  "created_at": {"type": ["string", "null"], "format": "date-time", "description": "Null with a live key: SES does not tell."}
+                  "created_at": {"type": ["string", "null"], "format": "date-time", "description": "Null with a live key: SES does not report it."}
                 }
               },
               "Domain": {
@@ -203,18 +203,18 @@ extension OpenAPIDocument {
                 "properties": {
                   "purpose": {
                     "type": "string", "enum": ["dkim", "spf", "dmarc", "mail_from"],
-                    "description": "`dkim`: signatures, by which SES knows the domain as yours. `spf`: which servers may send. `dmarc`: what receivers do with mail that is neither. `mail_from`: bounces, where SES has a MAIL FROM domain for this one."
+                    "description": "`dkim`: signatures, which prove to SES that the domain is yours. `spf`: which servers may send. `dmarc`: what receivers do with mail that passes neither check. `mail_from`: bounces, if SES has a MAIL FROM domain for this one."
                   },
                   "type": {"type": "string", "enum": ["CNAME", "MX", "TXT"]},
-                  "name": {"type": "string", "description": "The full name, without a dot at the end."},
-                  "value": {"type": "string", "description": "Of a TXT record without quotes. Where the domain has an SPF record that lacks SES, it is that record with SES."},
-                  "required": {"type": "boolean", "description": "False: advice."},
+                  "name": {"type": "string", "description": "The full name, without a trailing dot."},
+                  "value": {"type": "string", "description": "The value; for a TXT record without quotes. If the domain has an SPF record without SES, it is that record with SES added."},
+                  "required": {"type": "boolean", "description": "False: recommended, but not required for sending."},
                   "status": {
                     "type": "string", "enum": ["missing", "wrong", "found", "unknown"],
-                    "description": "What DNS has. `wrong`: something else, see `found`. `unknown`: the look-up failed, see `reason`."
+                    "description": "The state in DNS. `wrong`: DNS has another value, see `found`. `unknown`: the look-up failed, see `reason`."
                   },
-                  "found": {"type": "array", "maxItems": 8, "items": {"type": "string"}, "description": "The values that are there."},
-                  "reason": {"type": ["string", "null"], "description": "What is wrong, where that does not show, or why the look-up failed."}
+                  "found": {"type": "array", "maxItems": 8, "items": {"type": "string"}, "description": "The values in DNS."},
+                  "reason": {"type": ["string", "null"], "description": "What is wrong, if the values do not show it, or why the look-up failed."}
                 }
               },
               "DomainPage": {
@@ -222,7 +222,7 @@ extension OpenAPIDocument {
                 "required": ["data", "next_cursor"],
                 "properties": {
                   "data": {"type": "array", "maxItems": 100, "items": {"$ref": "#/components/schemas/DomainSummary"}},
-                  "next_cursor": {"type": ["string", "null"], "description": "For the next page; null on the last one."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."}
                 }
               },
         """#

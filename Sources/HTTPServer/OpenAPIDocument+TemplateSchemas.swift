@@ -27,17 +27,17 @@ extension OpenAPIDocument {
                     "default": "string",
                     "description": "Numbers and dates are written as they are given. A date is a string: 2026-12-01, or 2026-12-01T09:00:00Z."
                   },
-                  "required": {"type": ["boolean", "null"], "description": "Whether each email must give it. Without this field it is, unless it has a default."},
+                  "required": {"type": ["boolean", "null"], "description": "Whether each email must provide it. If this field is missing, it is required unless it has a default."},
                   "default": {
                     "type": ["string", "number", "boolean", "null"],
-                    "description": "Of the type. What the variable is where it is not given; without a default, nothing."
+                    "description": "The value of a variable that an email does not provide, of the variable's type; without a default, the variable is empty."
                   }
                 }
               },
               "NewTemplate": {
                 "type": "object",
                 "additionalProperties": false,
-                "description": "A field that is null counts as left out. At least one of `html` and `text` is needed.",
+                "description": "A field that is null counts as missing. At least one of `html` and `text` is required.",
                 "required": ["name"],
                 "anyOf": [
                   {"required": ["html"], "properties": {"html": {"type": "string"}}},
@@ -48,7 +48,7 @@ extension OpenAPIDocument {
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 100,
-                    "description": "For people. Unique, where upper and lower case are the same; does not begin with `tpl_`.",
+                    "description": "A name for people. It is unique, ignoring upper and lower case, and does not begin with `tpl_`.",
                     "examples": ["Order confirmation"]
                   },
                   "subject": {"type": ["string", "null"], "maxLength": 4096, "description": "With placeholders. Without one, each email must have its own."},
@@ -60,12 +60,12 @@ extension OpenAPIDocument {
                   "text": {
                     "type": ["string", "null"],
                     "maxLength": 1048576,
-                    "description": "With placeholders; values are put in as they are. At most 1 MiB."
+                    "description": "With placeholders; values are inserted unchanged. At most 1 MiB."
                   },
                   "variables": {"type": ["array", "null"], "maxItems": 200, "items": {"$ref": "#/components/schemas/TemplateVariable"}},
-                  "from": {"type": ["string", "null"], "maxLength": 1000, "description": "For emails without a sender of their own. Without placeholders."},
+                  "from": {"type": ["string", "null"], "maxLength": 1000, "description": "The sender for emails without their own. Without placeholders."},
                   "reply_to": {
-                    "description": "For emails without addresses of their own. Without placeholders.",
+                    "description": "The addresses for emails without their own. Without placeholders.",
                     "oneOf": [
                       {"type": "string", "maxLength": 1000},
                       {"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 1000}},
@@ -77,13 +77,13 @@ extension OpenAPIDocument {
               "TemplateChange": {
                 "type": "object",
                 "additionalProperties": false,
-                "description": "What is left out stays as it is; null removes it.",
+                "description": "Missing fields stay as they are; null removes a field.",
                 "properties": {
                   "name": {
                     "type": ["string", "null"],
                     "minLength": 1,
                     "maxLength": 100,
-                    "description": "For people. Unique, where upper and lower case are the same; does not begin with `tpl_`.",
+                    "description": "A name for people. It is unique, ignoring upper and lower case, and does not begin with `tpl_`.",
                     "examples": ["Order confirmation"]
                   },
                   "subject": {"type": ["string", "null"], "maxLength": 4096, "description": "With placeholders. Without one, each email must have its own."},
@@ -95,12 +95,12 @@ extension OpenAPIDocument {
                   "text": {
                     "type": ["string", "null"],
                     "maxLength": 1048576,
-                    "description": "With placeholders; values are put in as they are. At most 1 MiB."
+                    "description": "With placeholders; values are inserted unchanged. At most 1 MiB."
                   },
                   "variables": {"type": ["array", "null"], "maxItems": 200, "items": {"$ref": "#/components/schemas/TemplateVariable"}},
-                  "from": {"type": ["string", "null"], "maxLength": 1000, "description": "For emails without a sender of their own. Without placeholders."},
+                  "from": {"type": ["string", "null"], "maxLength": 1000, "description": "The sender for emails without their own. Without placeholders."},
                   "reply_to": {
-                    "description": "For emails without addresses of their own. Without placeholders.",
+                    "description": "The addresses for emails without their own. Without placeholders.",
                     "oneOf": [
                       {"type": "string", "maxLength": 1000},
                       {"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 1000}},
@@ -124,7 +124,7 @@ extension OpenAPIDocument {
                   "reply_to": {"type": "array", "maxItems": 50, "items": {"type": "string"}},
                   "created_at": {"type": "string", "format": "date-time"},
                   "updated_at": {"type": "string", "format": "date-time"},
-                  "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null where the operator did."}
+                  "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null if the operator did."}
                 }
               },
               "TemplateWithStatistics": {
@@ -156,7 +156,7 @@ extension OpenAPIDocument {
                   "reply_to": {"type": "array", "maxItems": 50, "items": {"type": "string"}},
                   "created_at": {"type": "string", "format": "date-time"},
                   "updated_at": {"type": "string", "format": "date-time"},
-                  "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null where the operator did."},
+                  "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null if the operator did."},
                   "statistics": {"$ref": "#/components/schemas/MessageStatistics"}
                 }
               },
@@ -178,11 +178,11 @@ extension OpenAPIDocument {
                         "subject": {"type": ["string", "null"]},
                         "created_at": {"type": "string", "format": "date-time"},
                         "updated_at": {"type": "string", "format": "date-time"},
-                        "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null where the operator did."}
+                        "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null if the operator did."}
                       }
                     }
                   },
-                  "next_cursor": {"type": ["string", "null"], "description": "For the next page; null on the last one."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."}
                 }
               },
               "TemplateVersionPage": {
@@ -200,11 +200,11 @@ extension OpenAPIDocument {
                         "version": {"$ref": "#/components/schemas/TemplateVersion"},
                         "subject": {"type": ["string", "null"]},
                         "created_at": {"type": "string", "format": "date-time"},
-                        "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null where the operator did."}
+                        "created_by": {"type": ["string", "null"], "description": "The key that saved the version; null if the operator did."}
                       }
                     }
                   },
-                  "next_cursor": {"type": ["string", "null"], "description": "For the next page; null on the last one."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."}
                 }
               },
               "TemplateValues": {
@@ -212,7 +212,7 @@ extension OpenAPIDocument {
                 "additionalProperties": false,
                 "properties": {
                   "variables": {"$ref": "#/components/schemas/Variables"},
-                  "version": {"oneOf": [{"$ref": "#/components/schemas/TemplateVersion"}, {"type": "null"}], "description": "Without one, the latest."}
+                  "version": {"oneOf": [{"$ref": "#/components/schemas/TemplateVersion"}, {"type": "null"}], "description": "If it is missing, the latest."}
                 }
               },
               "TemplateRollback": {
@@ -223,7 +223,7 @@ extension OpenAPIDocument {
               },
               "Variables": {
                 "type": ["object", "null"],
-                "description": "The values of the template's variables, nested as their names are. One that is null counts as left out.",
+                "description": "The values of the template's variables, nested like their names. A value that is null counts as missing.",
                 "examples": [{"order": {"number": 1017}, "name": "Ann"}]
               },
               "RenderedTemplate": {
@@ -242,7 +242,7 @@ extension OpenAPIDocument {
                 "type": "object",
                 "additionalProperties": false,
                 "required": ["sent", "delivered", "bounced", "complained"],
-                "description": "Recipients, each once.",
+                "description": "The number of recipients, each counted once.",
                 "properties": {
                   "sent": {"type": "integer", "minimum": 0},
                   "delivered": {"type": "integer", "minimum": 0},
@@ -254,7 +254,7 @@ extension OpenAPIDocument {
                 "type": "object",
                 "additionalProperties": false,
                 "required": ["today", "7_days", "30_days"],
-                "description": "Of this UTC day, and of the 7 and 30 days that end with it.",
+                "description": "Counts of this UTC day, and of the 7 and 30 days that end with it.",
                 "properties": {
                   "today": {"$ref": "#/components/schemas/RecipientCounts"},
                   "7_days": {"$ref": "#/components/schemas/RecipientCounts"},
@@ -278,7 +278,7 @@ extension OpenAPIDocument {
                       }
                     }
                   },
-                  "next_cursor": {"type": ["string", "null"], "description": "For the next page; null on the last one."}
+                  "next_cursor": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."}
                 }
               },
         """#

@@ -6,24 +6,24 @@ extension OpenAPIDocument {
                 "operationId": "listTemplates",
                 "tags": ["Templates"],
                 "summary": "List the templates, by name",
-                "description": "The scope `email:templates` is needed. Keys without a list of domains share their templates; a key with one has its own.",
+                "description": "Requires the scope `email:templates`. Keys without a domain allowlist share their templates; a key with an allowlist has its own.",
                 "parameters": [
                   {
                     "name": "limit",
                     "in": "query",
-                    "description": "Entries on a page.",
+                    "description": "The number of entries on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor",
                     "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,2000}$"}
                   }
                 ],
                 "responses": {
                   "200": {
-                    "description": "A page of templates, without what they say.",
+                    "description": "A page of templates, without their content.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplatePage"}}}
                   },
                   "400": {"$ref": "#/components/responses/BadRequest"},
@@ -39,7 +39,7 @@ extension OpenAPIDocument {
                 "operationId": "createTemplate",
                 "tags": ["Templates"],
                 "summary": "Save a new template",
-                "description": "The scope `email:templates` is needed. A placeholder whose variable is not declared makes one: a required string.",
+                "description": "Requires the scope `email:templates`. A placeholder whose variable is not declared declares one: a required string.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -61,7 +61,7 @@ extension OpenAPIDocument {
                     "description": "The template.",
                     "headers": {
                       "Location": {
-                        "description": "Where the template is.",
+                        "description": "The path of the template.",
                         "schema": {"type": "string"},
                         "example": "/v1/email/templates/tpl_0123456789abcdefghjk"
                       }
@@ -87,8 +87,8 @@ extension OpenAPIDocument {
               "get": {
                 "operationId": "getTemplate",
                 "tags": ["Templates"],
-                "summary": "Show a template, and what became of its messages",
-                "description": "The scope `email:templates` is needed. The statistics are those of the environment of the key, live or test.",
+                "summary": "Show a template, and the outcome of its messages",
+                "description": "Requires the scope `email:templates`. The statistics are those of the environment of the key, live or test.",
                 "responses": {
                   "200": {
                     "description": "The latest version.",
@@ -107,7 +107,7 @@ extension OpenAPIDocument {
                 "operationId": "changeTemplate",
                 "tags": ["Templates"],
                 "summary": "Change a template",
-                "description": "The scope `email:templates` is needed. Another content makes the next version; another name alone makes none. What is left out stays as it is, and null removes it. Without `variables` those stay that a placeholder still names.",
+                "description": "Requires the scope `email:templates`. A changed content creates the next version; a changed name alone does not. Missing fields stay as they are, and null removes a field. Without `variables`, the variables that a placeholder still names stay.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -137,7 +137,7 @@ extension OpenAPIDocument {
                 "operationId": "deleteTemplate",
                 "tags": ["Templates"],
                 "summary": "Delete a template with all its versions",
-                "description": "The scope `email:templates` is needed.",
+                "description": "Requires the scope `email:templates`.",
                 "responses": {
                   "204": {"description": "The template is deleted."},
                   "400": {"$ref": "#/components/responses/BadRequest"},
@@ -156,24 +156,24 @@ extension OpenAPIDocument {
                 "operationId": "listTemplateVersions",
                 "tags": ["Templates"],
                 "summary": "List the versions of a template, newest first",
-                "description": "The scope `email:templates` is needed. The last 200 are kept.",
+                "description": "Requires the scope `email:templates`. The last 200 versions are kept.",
                 "parameters": [
                   {
                     "name": "limit",
                     "in": "query",
-                    "description": "Entries on a page.",
+                    "description": "The number of entries on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor",
                     "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"}
                   }
                 ],
                 "responses": {
                   "200": {
-                    "description": "A page of versions, without what they say.",
+                    "description": "A page of versions, without their content.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateVersionPage"}}}
                   },
                   "400": {"$ref": "#/components/responses/BadRequest"},
@@ -193,7 +193,7 @@ extension OpenAPIDocument {
                 "operationId": "getTemplateVersion",
                 "tags": ["Templates"],
                 "summary": "Show a version of a template",
-                "description": "The scope `email:templates` is needed.",
+                "description": "Requires the scope `email:templates`.",
                 "responses": {
                   "200": {
                     "description": "The template in this version.",
@@ -214,8 +214,8 @@ extension OpenAPIDocument {
               "post": {
                 "operationId": "renderTemplate",
                 "tags": ["Templates"],
-                "summary": "Show what a template makes of values",
-                "description": "The scope `email:templates` is needed. Nothing is sent.",
+                "summary": "Show the email that a template gives with some values",
+                "description": "Requires the scope `email:templates`. Nothing is sent.",
                 "requestBody": {
                   "required": true,
                   "content": {
@@ -224,7 +224,7 @@ extension OpenAPIDocument {
                 },
                 "responses": {
                   "200": {
-                    "description": "What an email would say.",
+                    "description": "The content of the email.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RenderedTemplate"}}}
                   },
                   "400": {"$ref": "#/components/responses/BadRequest"},
@@ -247,7 +247,7 @@ extension OpenAPIDocument {
                 "operationId": "rollBackTemplate",
                 "tags": ["Templates"],
                 "summary": "Go back to an earlier version",
-                "description": "The scope `email:templates` is needed. Makes a new version that says what the earlier one says. Where the latest says that already it makes none.",
+                "description": "Requires the scope `email:templates`. Creates a new version with the content of the earlier one. If the latest version already has that content, none is created.",
                 "requestBody": {
                   "required": true,
                   "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateRollback"}, "example": {"version": 2}}}
@@ -275,19 +275,19 @@ extension OpenAPIDocument {
               "get": {
                 "operationId": "listTags",
                 "tags": ["Messages"],
-                "summary": "What became of the key's messages, by tag",
-                "description": "The scope `email:send` is needed. Tags of which anything was counted within 30 days, in the order of their octets.",
+                "summary": "Show the outcome of the key's messages, by tag",
+                "description": "Requires the scope `email:send`. The tags that were counted within 30 days, in the order of their octets.",
                 "parameters": [
                   {
                     "name": "limit",
                     "in": "query",
-                    "description": "Entries on a page.",
+                    "description": "The number of entries on a page.",
                     "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
                   },
                   {
                     "name": "cursor",
                     "in": "query",
-                    "description": "`next_cursor` of the page before.",
+                    "description": "The `next_cursor` of the previous page.",
                     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{2,2000}$"}
                   }
                 ],
@@ -312,11 +312,11 @@ extension OpenAPIDocument {
 
     static let templateResponses = #"""
               "TemplateNotFound": {
-                "description": "The key sees no such template, or not this version of it.",
+                "description": "The key sees no such template, or no such version of it.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
               "TemplateConflict": {
-                "description": "Another template has the name (`template-name`), or there are 1,000 templates already (`template-limit`).",
+                "description": "Another template has the name (`template-name`), or there are already 1,000 templates (`template-limit`).",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
         """#

@@ -16,17 +16,17 @@ enum ProblemCode: Hashable, Sendable {
     case webhookLimit
     /// The webhook's state does not allow the request.
     case webhookState
-    /// Values for a template are missing, unknown or of another type.
+    /// Values for a template are missing, unknown or of a wrong type.
     case templateVariables
-    /// Another template has the name.
+    /// Another template already has the name.
     case templateName
-    /// There are as many templates as there can be.
+    /// The limit of templates is reached.
     case templateLimit
-    /// There are as many domains as there can be.
+    /// The limit of domains is reached.
     case domainLimit
     /// SES does not answer, or refuses the relay.
     case ses
-    /// The relay does as much of this at a time as it can.
+    /// The relay is already working on as many of these requests as it can.
     case busy
 
     /// The member `code` of a problem document, and the end of its `type`.

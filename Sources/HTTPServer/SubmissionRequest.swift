@@ -46,8 +46,8 @@ struct SubmissionRequest: RequestWithBody {
         return await answer(document, fields, references)
     }
 
-    /// Answers a request that names templates. What they make is larger than the request, so only a little of it is made at once; for
-    /// more, the request waits for its turn.
+    /// Answers a request that names templates. The emails are larger than the request, so only a limited size is made at
+    /// once. For more, the request waits for its turn.
     private func answer(_ document: JSON, _ fields: HTTPFields, _ references: [TemplateReference]) async -> HTTPAnswer {
         var context = self.context
         if references.count == 1 {
@@ -74,7 +74,7 @@ struct SubmissionRequest: RequestWithBody {
         }
     }
 
-    /// Octets that are made of templates without waiting for a turn.
+    /// The octets that may be made from templates without waiting for a turn.
     private static let roomWithoutTurn = 1 << 20
 
     private var context: EmailRequest.Context {
@@ -92,13 +92,13 @@ struct SubmissionRequest: RequestWithBody {
         return templates
     }
 
-    /// A request that was read.
+    /// A request that has been read.
     private enum Reading {
         case one(EmailRequest)
         case batch(EmailBatch)
         case failed(EmailRequestFailure)
 
-        /// Whether there was not enough room for what templates make.
+        /// Whether there was not enough room for the emails made from templates.
         var isOverRoom: Bool {
             switch self {
             case .one: false

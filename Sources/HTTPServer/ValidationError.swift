@@ -13,7 +13,7 @@ struct ValidationError: Error, Hashable, Sendable {
         case recipients
         /// The values for a template do not fit its variables.
         case templateVariables
-        /// What a template makes is too large.
+        /// The email made from a template is too large.
         case size
 
         var code: ProblemCode {

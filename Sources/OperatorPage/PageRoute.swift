@@ -138,7 +138,7 @@ enum PageRoute: Hashable, Sendable {
         }
     }
 
-    /// Behind `/domains`: the environment and the name in A-labels.
+    /// The part after `/domains`: the environment and the name in A-labels.
     private static func domain(_ parts: [String]) -> (DomainName, Environment)? {
         guard let environment = Environment(rawValue: parts[1]), let name = DomainName(ascii: parts[2].utf8),
             name.text == parts[2]

@@ -170,7 +170,8 @@ struct EventWriter {
         return Written(events: zip(kinds, isNew).map { ($0, $1) }, suppressed: suppressed)
     }
 
-    /// Counts new events in the statistics: each recipient once for each kind, whatever it was told before, or is told here twice.
+    /// Counts new events in the statistics: each recipient once for each kind, even if the kind was reported before, or
+    /// is reported twice here.
     private mutating func count(new: [Entry], in connection: Connection) throws {
         let counted = new.filter { entry in
             StatisticsKind.counts(reported: entry.event.kind) && facts[entry.message]?.statisticsNames.isEmpty == false

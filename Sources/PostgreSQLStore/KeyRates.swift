@@ -57,8 +57,8 @@ struct KeyRateRow {
         self.aheadUntil = aheadUntil
     }
 
-    /// Forgets what was taken ahead once its time is over. Until then the bucket had no room for it: it may have been spent in the last
-    /// moment.
+    /// Forgets emails that were taken ahead once their time is over. Until then the bucket had no room for them, because
+    /// they may have been spent in the last moment.
     private mutating func expire(_ limits: SendingLimits) {
         guard now.seconds >= aheadUntil else { return }
         if ahead > 0 {

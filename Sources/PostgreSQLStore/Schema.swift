@@ -414,11 +414,11 @@ enum Schema {
         """,
     ]
 
-    /// Templates, and what became of messages by template and tag.
+    /// Templates, and the outcome of messages by template and tag.
     private static let templates = [
-        // With its version: tpl_...@3. Null: made from no template.
+        // The template with its version: tpl_...@3. Null if the message was made from no template.
         "ALTER TABLE message ADD COLUMN template text COLLATE \"C\"",
-        // True: its message has a template or tags, so its end counts in the statistics. Else null.
+        // True if its message has a template or tags, so that its end counts in the statistics. Otherwise null.
         "ALTER TABLE delivery ADD COLUMN counted boolean",
         """
         UPDATE delivery SET counted = true FROM message
@@ -456,8 +456,8 @@ enum Schema {
             PRIMARY KEY (template, version)
         )
         """,
-        // Recipients by key, template or tag, and UTC day, each relay in rows of its own, so that none waits for another. The empty name
-        // stands for all that were too many.
+        // Recipients by key, template or tag, and UTC day. Each relay has its own rows, so that none waits for another. The
+        // empty name counts all names beyond the limit.
         """
         CREATE TABLE statistic (
             key text COLLATE "C" NOT NULL,

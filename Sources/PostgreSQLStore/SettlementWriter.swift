@@ -17,7 +17,7 @@ struct SettlementWriter {
         var attempts: Int
         /// Whether the message has other deliveries.
         var hasOthers: Bool
-        /// Whether it counts in the statistics.
+        /// Whether the delivery counts in the statistics.
         var isCounted: Bool
     }
 

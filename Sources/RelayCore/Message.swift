@@ -72,7 +72,7 @@ public struct Submission: Sendable {
     /// By its header, the message is an automatic reply, a report, or from a list. Then failures are not reported by
     /// mail (RFC 3834 section 2).
     public var isAutomatic: Bool
-    /// What it was made from, with its version; nil: from no template.
+    /// The template that it was made from, with its version; nil: none.
     public var template: TemplateReference?
 
     public init(

@@ -62,7 +62,7 @@ public struct MessageRecord: Sendable {
     public var tags: [String]
     /// The time that it was scheduled for, even if that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?
-    /// What it was made from, with its version; nil: from no template.
+    /// The template that it was made from, with its version; nil: none.
     public var template: TemplateReference?
     public var deliveries: [Delivery]
     /// The events that others have reported about its recipients, and the suppressed recipients.

@@ -6,7 +6,7 @@ public struct SubmissionOptions: Hashable, Sendable {
     public var scheduledAt: Timestamp?
     /// How a repeated request of the client is recognised. Nil: only by the message itself.
     public var idempotency: Idempotency?
-    /// What it was made from, with its version; nil: from no template.
+    /// The template that it was made from, with its version; nil: none.
     public var template: TemplateReference?
 
     public init(

@@ -49,7 +49,7 @@ struct EventWriter {
         return true
     }
 
-    /// Counts recipients to whom a message was sent.
+    /// Counts recipients that a message was sent to.
     mutating func countSent(_ recipients: Int, of message: MessageFacts, at time: Timestamp) {
         statistics.count(.sent, recipients: recipients, of: message, at: time, now: time)
     }

@@ -448,7 +448,8 @@ enum Schema {
         );
         INSERT INTO words_position (id, delivery) VALUES (1, 0);
         """,
-        // Templates, and what became of messages by template and tag. A message with neither writes no row and no page more than before.
+        // Templates, and the outcome of messages by template and tag. A message with neither writes no more rows and
+        // pages than before.
         """
         -- With its version: tpl_...@3. Null: made from no template.
         ALTER TABLE message ADD COLUMN template TEXT;

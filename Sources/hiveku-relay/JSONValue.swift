@@ -10,7 +10,7 @@ enum JSONValue {
     case array([JSONValue])
     /// An object. Its members are written in the order of their names.
     case object([String: JSONValue])
-    /// As it was written.
+    /// The text as it was written.
     case json(JSON)
     case null
 

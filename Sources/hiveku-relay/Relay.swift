@@ -301,7 +301,7 @@ private struct WebhookService: Service {
     func run() async { await cancelWhenGracefulShutdown { await dispatcher.run() } }
 }
 
-/// Ends the look-ups after the servers have answered what they were asked.
+/// Ends the look-ups after the servers have answered their requests.
 private struct DomainsService: Service {
     let domains: SendingDomains
 
