@@ -69,7 +69,7 @@ enum OpenAPIDocument {
                           }
                         },
                         "template": {
-                          "summary": "Made of a template",
+                          "summary": "Made from a template",
                           "value": {
                             "to": "ann@example.net",
                             "template_id": "tpl_0123456789abcdefghjk",
@@ -497,7 +497,7 @@ enum OpenAPIDocument {
                   "idempotency_key": {"$ref": "#/components/schemas/IdempotencyKey"},
                   "template_id": {
                     "oneOf": [{"$ref": "#/components/schemas/TemplateReference"}, {"type": "null"}],
-                    "description": "The template that gives the bodies, and what else the email does not have. A request names at most 20 different ones."
+                    "description": "The template that provides the bodies, and the other fields that the email does not have. A request may name at most 20 different templates."
                   },
                   "variables": {"$ref": "#/components/schemas/Variables"}
                 }
@@ -627,7 +627,7 @@ enum OpenAPIDocument {
                   "tags": {"type": "array", "maxItems": 10, "items": {"$ref": "#/components/schemas/Tag"}},
                   "template": {
                     "oneOf": [{"$ref": "#/components/schemas/TemplateReference"}, {"type": "null"}],
-                    "description": "What it was made from, with the version."
+                    "description": "The template that the message was made from, with the version."
                   },
                   "created_at": {"type": "string", "format": "date-time"},
                   "scheduled_at": {"type": ["string", "null"], "format": "date-time"},

@@ -10,7 +10,7 @@ enum JSONValue {
     case array([JSONValue])
     /// An object. Its members are written in the order of their names.
     case object([String: JSONValue])
-    /// The text as it was written.
+    /// A document that is written unchanged.
     case json(JSON)
     case null
 
