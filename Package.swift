@@ -124,8 +124,10 @@ let package = Package(
         .target(
             name: "OperatorPage",
             dependencies: [
-                "HTTPServer", "Domains", "Resolver", "Templates", "TemplateFiles", "StrictJSON", "Admission", "RelayCore",
-                "Hashing", "InternetMessage", "MessageComposition", "Listening", nioCore, logging, hummingbirdCore, httpTypes,
+                "HTTPServer", "Domains", "Resolver", "Templates", "TemplateFiles", "StrictJSON", "Admission",
+                "RelayCore",
+                "Hashing", "InternetMessage", "MessageComposition", "Listening", nioCore, logging, hummingbirdCore,
+                httpTypes,
             ],
             resources: [
                 .embedInCode("Resources/style.css"), .embedInCode("Resources/page.js"),

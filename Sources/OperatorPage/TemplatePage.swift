@@ -69,7 +69,10 @@ enum TemplatePage {
         Part.table(
             "Recipients by time", ["Time", "Sent", "Delivered", "Bounced", "Complained"],
             [("Today", statistics.today), ("7 days", statistics.days7), ("30 days", statistics.days30)].map {
-                ["\($0)", "\(grouped($1.sent))", "\(grouped($1.delivered))", "\(grouped($1.bounced))", "\(grouped($1.complained))"]
+                [
+                    "\($0)", "\(grouped($1.sent))", "\(grouped($1.delivered))", "\(grouped($1.bounced))",
+                    "\(grouped($1.complained))",
+                ]
             })
     }
 
@@ -80,7 +83,8 @@ enum TemplatePage {
             variables.map { variable in
                 let standard = variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) }
                 return [
-                    "<code>\(variable.name)</code>", "\(variable.type.rawValue)", "\(variable.isRequired ? "yes" : "no")",
+                    "<code>\(variable.name)</code>", "\(variable.type.rawValue)",
+                    "\(variable.isRequired ? "yes" : "no")",
                     "\(standard.map { String($0.prefix(200)) } ?? "none")",
                 ]
             })

@@ -23,7 +23,8 @@ enum TemplatesPage {
             shown.isEmpty
             ? "<p class=\"empty\">There are no templates yet.</p>"
             : Part.table(
-                "Templates, by owner and name", ["Name", "Subject", "Owner", "Version", "Saved", "Sent in 30 days"], rows)
+                "Templates, by owner and name", ["Name", "Subject", "Owner", "Version", "Saved", "Sent in 30 days"],
+                rows)
         let more: HTML =
             found.count > most
             ? shown.last.map { last in
