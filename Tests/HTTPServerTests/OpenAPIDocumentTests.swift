@@ -137,8 +137,8 @@ struct OpenAPIDocumentTests {
         #expect(try strings("\(variable)/type/enum") == TemplateVariableType.allCases.map(\.rawValue))
         #expect(try names("/components/schemas/TemplateValues/properties") == FieldNames.render.known)
         #expect(try names("/components/schemas/TemplateRollback/properties") == FieldNames.rollback.known)
-        #expect(OpenAPIDocument.templatePaths.contains("The last \(Template.keptVersions) are kept"))
-        #expect(OpenAPIDocument.text.contains("at most \(RequestTemplates.mostReferences) different ones"))
+        #expect(OpenAPIDocument.templatePaths.contains("The last \(Template.keptVersions) versions are kept"))
+        #expect(OpenAPIDocument.text.contains("at most \(RequestTemplates.mostReferences) different templates"))
     }
 
     @Test("Knows the events of webhooks, and how many a key has")
