@@ -8,10 +8,10 @@ import Testing
         arguments: [
             (nil, false, true, [.ok], "do not learn"), (nil, false, false, [.ok], "do not learn"),
             ("b@example.com", false, false, [.ok], "told of failures by mail from b@example.com"),
-            ("b@example.com", true, true, [.ok], "hear of failures and of bounces by mail from b@example.com"),
+            ("b@example.com", true, true, [.ok], "told of failures and of bounces by mail from b@example.com"),
             (
                 "b@example.com", true, false, [.ok, .warning],
-                "hear of failures and of bounces by mail from b@example.com"
+                "told of failures and of bounces by mail from b@example.com"
             ),
         ] as [(String?, Bool, Bool, [Finding.Outcome], String)])
     func whoHears(from: String?, forEvents: Bool, hearsEvents: Bool, outcomes: [Finding.Outcome], words: String) {

@@ -237,7 +237,7 @@ def test_what_an_import_does_not_say(stopped, tmp_path):
     file = tmp_path / "list.csv"
     file.write_text("email,state,origin\na@example.net,1,2\n")
     done = stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "hard_bounce")
-    assert "passed over: state, origin" in done.stderr and "Imported 1 address." in done.stderr
+    assert "ignored: state, origin" in done.stderr and "Imported 1 address." in done.stderr
     assert [(e["environment"], e["reason"]) for e in listed(stopped)] == [("test", "hard_bounce")]
     # The weightier reason stays.
     stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "complaint")
