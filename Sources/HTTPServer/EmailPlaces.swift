@@ -32,7 +32,7 @@ struct EmailPlaces {
         case .bcc(let index): bcc[index]
         case .replyTo(let index): replyTo[index]
         case .subject: subject ?? email.appending("subject")
-        // As where one of the two is missed.
+        // The same place as for a missing body.
         case .body, .text: body ?? email.appending("text")
         case .html: body ?? email.appending("html")
         case .attachments: email.appending("attachments")

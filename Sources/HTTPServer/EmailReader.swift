@@ -181,7 +181,7 @@ struct EmailReader {
         }
     }
 
-    /// Nil where the field is not there, or is no string.
+    /// Nil if the field is missing or is not a string.
     mutating func text(_ name: String, _ fields: Fields) -> String? {
         guard let (value, pointer) = fields.value(name) else { return nil }
         guard case .string(let string) = value else {

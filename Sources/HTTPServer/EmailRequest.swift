@@ -19,11 +19,11 @@ struct EmailRequest: Sendable {
     }
 
     var email: Email
-    /// What it was made of, with the version; nil: no template.
+    /// The template that it was made from, with the version; nil: no template.
     var template: TemplateReference?
-    /// Octets that the template made of its values.
+    /// The octets that the template produced from its values.
     private(set) var renderedSize = 0
-    /// Satisfy ``MessageTags``, each once, in the order of the request.
+    /// The tags satisfy ``MessageTags``. Each occurs once, in the order of the request.
     var tags: [String]
     /// The time as requested; a time in the past means at once. Nil: at once.
     var scheduledAt: Timestamp?

@@ -16,12 +16,12 @@ enum OpenAPIDocument {
           "servers": [{"url": "/"}],
           "security": [{"key": []}],
           "tags": [
-            {"name": "Sending", "description": "Emails are queued, and sent by the relay."},
-            {"name": "Messages", "description": "What became of the emails of the key."},
-            {"name": "Suppressions", "description": "Addresses that get no mail."},
+            {"name": "Sending", "description": "Emails are queued, and the relay sends them."},
+            {"name": "Messages", "description": "The key's emails and their outcome."},
+            {"name": "Suppressions", "description": "Addresses to which no mail is sent."},
             {"name": "Domains", "description": "Domains to send from, and the DNS records that they need."},
-            {"name": "Webhooks", "description": "Places that hear of what became of the emails."},
-            {"name": "Templates", "description": "Emails with placeholders, kept under a name."},
+            {"name": "Webhooks", "description": "URLs that receive events about emails."},
+            {"name": "Templates", "description": "Emails with placeholders, stored under a name."},
             {"name": "API", "description": "The API itself."}
           ],
           "paths": {
@@ -445,7 +445,7 @@ enum OpenAPIDocument {
         \#(templateSchemas)
               "Email": {
                 "type": "object",
-                "description": "A field that is null counts as left out. A field that is not named here is refused. `from`, `subject` and at least one of `html` and `text` are needed; or `template_id`, whose template gives the bodies, and `from` and `subject` where the email has none.",
+                "description": "A field that is null counts as missing. A field that is not listed here is refused. Either `from`, `subject` and at least one of `html` and `text` are required, or `template_id`: the template then provides the bodies, and also `from` and `subject` if the email has none.",
                 "additionalProperties": false,
                 "required": ["to"],
                 "anyOf": [

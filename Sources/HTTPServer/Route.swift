@@ -54,7 +54,7 @@ enum Route: Hashable, Sendable {
         return nil
     }
 
-    /// What a path that knows these methods answers to one of them. HEAD is answered where GET is.
+    /// The route for a method of a path that supports these methods. HEAD is supported if GET is.
     static func find(_ method: HTTPRequest.Method, _ routes: [HTTPRequest.Method: Route]) -> Finding {
         if let route = routes[method == .head ? .get : method] { return .found(route) }
         let order: [HTTPRequest.Method] = [.get, .post, .patch, .delete]
@@ -62,7 +62,7 @@ enum Route: Hashable, Sendable {
         return .otherMethod(allowed: allowed.joined(separator: ", "))
     }
 
-    /// The scope that a key needs for it; nil where none is needed.
+    /// The scope that a key needs for it; nil if none is needed.
     var scope: Scope? {
         switch self {
         case .send, .messages, .message, .cancel, .suppressions, .tags: .send

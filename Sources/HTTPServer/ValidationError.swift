@@ -47,7 +47,7 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
     /// The header and the document do not agree on one idempotency key. A sentence with its full stop. Status 400.
     case idempotencyKey(String)
 
-    /// The word that tells what the mistakes are about: one such as `address` where all are about that, else `invalid`.
+    /// The word for the mistakes: one such as `address` if all are about that, else `invalid`.
     var kind: ValidationError.Kind {
         guard case .invalid(let errors) = self, let first = errors.first?.kind else { return .invalid }
         return errors.allSatisfy { $0.kind == first } ? first : .invalid

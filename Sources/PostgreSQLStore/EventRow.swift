@@ -51,7 +51,7 @@ enum EventRow {
         Set(result.map { Identity($0.integer(0) ?? 0, $0.text(1) ?? "", $0.text(2) ?? "", $0.integer(3) ?? 0) })
     }
 
-    /// How many events of its kind the recipient of each has, all of which are on record.
+    /// How many events of the same kind each event's recipient has. All of them are stored by now.
     static func counts(_ events: [New], in connection: Connection) throws -> [Int64] {
         guard !events.isEmpty else { return [] }
         return try connection.rows(
@@ -64,7 +64,7 @@ enum EventRow {
         ) { $0.integer(0) ?? 0 }
     }
 
-    /// ``columns`` of many events, as arrays, and the places of these in a statement.
+    /// The ``columns`` of many events, as arrays, and their places in a statement.
     static func parameters(
         _ events: [RecipientEvent], from first: Int
     ) -> (places: String, parameters: [any ParameterValue]) {

@@ -15,7 +15,7 @@ struct EventWriter {
         var time: Timestamp
         /// Whether the delivery counts in the statistics.
         var isCounted = false
-        /// What was told with it.
+        /// The events that were reported with it.
         var reported: [ReportedEvent] = []
     }
 
@@ -190,7 +190,7 @@ struct EventWriter {
         }
     }
 
-    /// Returns of each event whether it is new, and the webhooks that hear of each key's messages.
+    /// Returns whether each event is new, and the webhooks that receive events about each key's messages.
     private mutating func insertEvents(
         in connection: Connection
     ) throws -> (isNew: [Bool], hearing: [KeyID: [Webhook]]) {

@@ -49,7 +49,8 @@ enum Schema {
 
     /// Each entry migrates from one version to the next, one statement at a time. A released entry is never changed.
     ///
-    /// Times are milliseconds since 1970 in UTC. Numbers are all of 64 bits and texts compare by their octets, as Swift's do.
+    /// Times are milliseconds since 1970 in UTC. All numbers have 64 bits, and texts are compared by their octets, as
+    /// in Swift.
     static let migrations: [[String]] = [first, templates]
 
     private static let first = [

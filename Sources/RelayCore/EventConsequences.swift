@@ -24,7 +24,7 @@ public struct MessageFacts: Sendable {
         self.template = template
     }
 
-    /// What its recipients are counted under. Empty for most messages.
+    /// The names under which its recipients are counted. Empty for most messages.
     public var statisticsNames: [(kind: StatisticsKind, name: String)] {
         (template.map { [(.template, $0.id.text)] } ?? []) + tags.map { (.tag, $0) }
     }

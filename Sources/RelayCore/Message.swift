@@ -101,7 +101,7 @@ public struct Submission: Sendable {
         self.template = template
     }
 
-    /// Whether what becomes of it counts in the statistics.
+    /// Whether its outcome counts in the statistics.
     public var isCounted: Bool { template != nil || !tags.isEmpty }
 
     /// When its deliveries are due. The give-up time counts from here too.

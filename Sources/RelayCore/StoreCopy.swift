@@ -63,7 +63,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
         }
     }
 
-    /// Rows in memory at most: those of some tables are large.
+    /// The most rows in memory: rows of some tables are large.
     var largestBatch: Int { self == .templateVersion ? 10 : .max }
 
     /// The columns in the order of a row's values. A name alone stands for a number.

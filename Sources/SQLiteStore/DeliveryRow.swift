@@ -81,7 +81,8 @@ enum DeliveryRow {
         try statement.run()
     }
 
-    /// Tells what became of a delivery's recipients: by the change itself, which its record tells, and by what was reported with it.
+    /// Reports the outcome for a delivery's recipients: the one that follows from the change itself, which the
+    /// delivery's record contains, and what was reported with it.
     ///
     /// - Parameter isCounted: whether the delivery counts in the statistics.
     static func tell(

@@ -14,7 +14,7 @@ struct EventWriter {
     /// The sums over all keys.
     private var sums: [Environment: [UTCDay: FeedbackCounts]] = [:]
     private var statistics = StatisticsCounter()
-    /// New on the list of suppressions.
+    /// The number of addresses that were added to the list of suppressions.
     private(set) var suppressed = 0
 
     init(_ database: Database, reports: SenderReports, now: Timestamp) {
@@ -54,7 +54,7 @@ struct EventWriter {
         statistics.count(.sent, recipients: recipients, of: message, at: time, now: time)
     }
 
-    /// Tells webhooks and the sender of what the relay did itself, of which the delivery's record is the event.
+    /// Tells webhooks and the sender about the relay's own actions, whose event is the delivery's record.
     mutating func tell(
         _ event: RecipientEvent, of recipients: [String], _ message: MessageFacts, sesMessageID: String?
     ) throws {
@@ -172,7 +172,7 @@ enum EventRow {
         return try statement.firstInteger() ?? 0
     }
 
-    /// ``columns`` of an event.
+    /// Binds the ``columns`` of an event.
     static func bind(_ event: RecipientEvent, to statement: DirectStatement, from index: CInt) {
         statement.bind(event.kind.rawValue, at: index)
         statement.bind(event.at.milliseconds, at: index + 1)

@@ -7,7 +7,8 @@ import Resolver
     import Musl
 #endif
 
-/// The system's resolver, on threads of its own: it blocks, for as long as its configuration says, and can't be interrupted.
+/// The system's resolver, on threads of its own: it blocks for as long as its configuration says, and can't be
+/// interrupted.
 final class SystemResolver: AddressResolver {
     typealias Answer = Result<[IPAddress], ResolverFailure>
 
@@ -33,7 +34,7 @@ final class SystemResolver: AddressResolver {
         }
     }
 
-    /// What has begun ends by itself.
+    /// Look-ups that have begun run to their end.
     func shutdown() { lookUps.shutdown() }
 
     static let lookUp: @Sendable (String) -> Answer = { name in

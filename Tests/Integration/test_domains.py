@@ -310,7 +310,7 @@ def test_the_commands_set_a_domain_up(own_relay, identities, dns):
     identities.found("xn--bcher-kva.example")
     assert command(relay, "verify", "bücher.example", dns=dns).returncode == 0
     again = command(relay, "add", "bücher.example", "--json", dns=dns)
-    assert again.returncode == 0 and "was there already" in again.stderr
+    assert again.returncode == 0 and "existed already" in again.stderr
     assert json.loads(again.stdout)["status"] == "verified"
     listed = command(relay, "list", "--json", dns=dns)
     assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["xn--bcher-kva.example"]

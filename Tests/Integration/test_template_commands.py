@@ -157,7 +157,7 @@ def test_a_template_that_is_deleted_is_gone(relay, tmp_path):
 def test_tags_are_counted_by_what_became_of_messages(relay):
     key = relay.create_key(environment="test")
     assert relay.json("statistics", "--by", "tag", "--key", key_id(key)) == []
-    assert "No message of this time had a tag" in relay.run("statistics", "--by", "tag", "--key", key_id(key)).stderr
+    assert "No message in this period had a tag" in relay.run("statistics", "--by", "tag", "--key", key_id(key)).stderr
     submit(
         relay, key, b"Hiveku-Tags: counted\r\nFrom: from@example.com\r\nSubject: x\r\n\r\nbody\r\n",
         recipients=["success@simulator.amazonses.com", "bounce@simulator.amazonses.com"])
