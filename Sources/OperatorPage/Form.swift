@@ -6,7 +6,7 @@ struct Form: Sendable {
 
     /// The most octets of a form's body.
     static let longestBody = 64 * 1024
-    /// Of a form that holds a template, whose characters may take three octets each.
+    /// The most octets of a form with a template, whose characters may take three octets each.
     static let longestTemplate = 7 << 20
 
     /// Nil for text that no browser sends.

@@ -34,7 +34,7 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
         mutating func appendInterpolation(_ parts: [HTML]) { for part in parts { text += part.text } }
         mutating func appendInterpolation(_ text: String) { HTML.append(text, keepingLines: false, to: &self.text) }
         mutating func appendInterpolation(_ number: Int) { text += String(number) }
-        /// Text as it is, for a `textarea` whose content is sent back: what is in it must not change.
+        /// Unchanged text, for a `textarea` whose content is sent back: it must not change on the way.
         mutating func appendInterpolation(exactly text: String) { HTML.escape(text, to: &self.text) }
         /// Text of several lines, for `pre` and `textarea`.
         mutating func appendInterpolation(lines text: String) { HTML.append(text, keepingLines: true, to: &self.text) }

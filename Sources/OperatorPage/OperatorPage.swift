@@ -251,7 +251,7 @@ struct OperatorPage: Sendable {
 }
 
 extension PageRoute.Action {
-    /// Octets of its form at most.
+    /// The most octets of its form.
     fileprivate var longestForm: Int {
         switch self {
         case .createTemplate, .changeTemplate(_, .save), .previewTemplate: Form.longestTemplate

@@ -57,7 +57,7 @@ enum PageRoute: Hashable, Sendable {
         case verifyDomain(DomainName, Environment)
         case createTemplate
         case changeTemplate(TemplateID, TemplateChange)
-        /// Shows what is in the form, and changes nothing.
+        /// Shows the content of the form, and changes nothing.
         case previewTemplate
     }
 

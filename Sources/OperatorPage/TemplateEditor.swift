@@ -3,19 +3,19 @@ import HTTPTypes
 import RelayCore
 import TemplateFiles
 
-/// The form in which a template is written, with its preview beside it.
+/// The form for writing a template, with its preview beside it.
 enum TemplateEditor {
-    /// What the form holds.
+    /// The content of the form.
     private struct Fields {
         var name = ""
         var subject = ""
         var from = ""
         var replyTo = ""
-        /// As in a file: YAML.
+        /// YAML, as in a file.
         var variables = ""
         var html = ""
         var text = ""
-        /// The version that was edited; empty for a new template.
+        /// The version that is being edited; empty for a new template.
         var version = ""
 
         init() {}
@@ -45,7 +45,7 @@ enum TemplateEditor {
             version = form["version"]
         }
 
-        /// With the line ends that the template had.
+        /// The result has the line ends that the template had before.
         func read(endingLinesAs before: TemplateContent?) throws(FileMistakes) -> TemplateFiles {
             func body(_ text: String, _ before: String?) -> String? {
                 if text.isEmpty { return nil }
@@ -74,7 +74,7 @@ enum TemplateEditor {
             mistakes.isEmpty
             ? .empty
             : """
-            <div class="mistake" role="alert"><p>Nothing is saved yet:</p><ul>\(mistakes.map { "<li>\($0)</li>" as HTML })</ul></div>
+            <div class="mistake" role="alert"><p>Nothing has been saved yet:</p><ul>\(mistakes.map { "<li>\($0)</li>" as HTML })</ul></div>
             """
         let title = id == nil ? "Write a template" : "Edit \(fields.name)"
         let target = id.map { Path.templateAction($0, .save) } ?? Path.templates
@@ -88,18 +88,18 @@ enum TemplateEditor {
 
     private static func inputs(_ fields: Fields) -> HTML {
         func area(_ name: String, _ text: String, rows: Int) -> HTML {
-            // The first line end within a text area does not count.
+            // The first line end within a text area is ignored.
             "<textarea name=\"\(name)\" rows=\"\(rows)\" spellcheck=\"false\">\n\(exactly: text)</textarea>"
         }
         return """
             <div class="write"><input type="hidden" name="version" value="\(fields.version)">
             \(Part.field("Name", Part.input("name", fields.name, "required maxlength=\"\(Template.longestName)\"")))
-            \(Part.field("Subject", Part.input("subject", fields.subject), hint: "Empty: each request gives it."))
-            <div class="columns">\(Part.field("From", Part.input("from", fields.from, "placeholder=\"Shop <shop@example.com>\""), hint: "Empty: each request gives it."))\
-            \(Part.field("Reply to", Part.input("reply_to", fields.replyTo), hint: "Addresses, with commas between them."))</div>
-            \(Part.field("HTML", area("html", fields.html, rows: 16), hint: "Placeholders such as <code>{{ customer.name }}</code>. Values are escaped for the place where they stand."))
-            \(Part.field("Text", area("text", fields.text, rows: 8), hint: "What programs show that show no HTML. One of the two is enough."))
-            \(Part.field("Variables", area("variables", fields.variables, rows: 6), hint: "What is not listed here is a string that each request must give. <code>- name: total</code>, and below it <code>type: number</code>, <code>required: false</code> or <code>default: 0</code>."))
+            \(Part.field("Subject", Part.input("subject", fields.subject), hint: "Empty: each request must have one."))
+            <div class="columns">\(Part.field("From", Part.input("from", fields.from, "placeholder=\"Shop <shop@example.com>\""), hint: "Empty: each request must have one."))\
+            \(Part.field("Reply to", Part.input("reply_to", fields.replyTo), hint: "Addresses, separated by commas."))</div>
+            \(Part.field("HTML", area("html", fields.html, rows: 16), hint: "Placeholders such as <code>{{ customer.name }}</code>. Values are escaped for their place."))
+            \(Part.field("Text", area("text", fields.text, rows: 8), hint: "Shown by mail programs that show no HTML. One of the two is enough."))
+            \(Part.field("Variables", area("variables", fields.variables, rows: 6), hint: "A variable that is not listed here is a string that each request must provide. <code>- name: total</code>, and below it <code>type: number</code>, <code>required: false</code> or <code>default: 0</code>."))
             <p class="actions"><button>Save</button></p></div>
             """
     }
@@ -109,7 +109,7 @@ enum TemplateEditor {
         <div class="preview"><div class="title"><h2>Preview</h2>\
         <button class="quiet" formaction="\(Path.previewTemplate)" formtarget="preview" formnovalidate data-preview>Preview</button></div>
         <iframe class="mail" sandbox name="preview" title="Preview"></iframe>
-        \(Part.field("Values", "<textarea name=\"values\" rows=\"4\" spellcheck=\"false\"></textarea>", hint: "JSON, such as <code>{\"customer\": {\"name\": \"Ada\"}}</code>. Empty: the relay makes up values."))
+        \(Part.field("Values", "<textarea name=\"values\" rows=\"4\" spellcheck=\"false\"></textarea>", hint: "JSON, such as <code>{\"customer\": {\"name\": \"Ada\"}}</code>. Empty: the relay uses sample values."))
         <fieldset class="wide"><legend>Show</legend>\
         <label class="check"><input type="radio" name="show" value="html" checked> <span>HTML</span></label>\
         <label class="check"><input type="radio" name="show" value="text"> <span>text</span></label></fieldset></div>
@@ -143,11 +143,11 @@ enum TemplateEditor {
         case .nameTaken: return refused(nil, fields, [nameTaken], visitor)
         case .tooMany:
             return refused(
-                nil, fields, ["There are \(Template.mostOfOwner) templates already; delete some first."], visitor)
+                nil, fields, ["There are already \(Template.mostOfOwner) templates; delete some first."], visitor)
         }
     }
 
-    /// Somebody else has saved a version since this one was opened.
+    /// Another operator or key has saved a version since this one was opened.
     private struct Overtaken: Error {
         var version: Int
     }
@@ -178,7 +178,7 @@ enum TemplateEditor {
             return refused(
                 id, fields,
                 [
-                    "Version \(error.version) was saved meanwhile. Look at it first; to save what stands here over it, save once more."
+                    "Version \(error.version) was saved in the meantime. Look at it first. To replace it with the content of this form, save again."
                 ], visitor)
         case .refused(let error): throw error
         }
@@ -197,7 +197,7 @@ enum TemplateEditor {
 }
 
 extension FileMistakes {
-    /// For a list: `HTML, line 3, column 5: …`
+    /// The mistakes as a list: `HTML, line 3, column 5: …`
     var sentences: [String] {
         all.map { mistake in
             let place = mistake.place

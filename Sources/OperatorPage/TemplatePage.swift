@@ -3,13 +3,13 @@ import RelayCore
 import TemplateFiles
 import Templates
 
-/// One template in one of its versions: how it looks, what it asks for, how its emails did, and its versions.
+/// One version of a template: its look, its variables, the outcome of its emails, and its versions.
 enum TemplatePage {
     static func gone() -> Failures.Refused {
         Failures.Refused(sentence: "there is no template with this id any more", back: Path.templates)
     }
 
-    /// Nil: the latest version. A version that is not kept is refused.
+    /// A template in a version; nil: the latest. A version that is not kept is refused.
     static func template(_ page: OperatorPage, _ id: TemplateID, version: Int?) async throws -> Template {
         if let found = try await page.store.template(TemplateReference(id, version: version), of: nil) { return found }
         guard version != nil, try await page.store.template(TemplateReference(id), of: nil) != nil else { throw gone() }
@@ -40,13 +40,13 @@ enum TemplatePage {
                     ("Id", "<span class=\"code\">\(id.text)</span>"), ("Owner", TemplatesPage.owner(template.owner)),
                     ("Version", "\(template.version)"), ("Saved", visitor.moment(template.updatedAt)),
                     ("Saved by", template.createdBy.map { "<a class=\"code\" href=\"\(Path.key($0))\">\($0.text)</a>" } ?? "operator"),
-                    ("Subject", "\(content.subject ?? "none: the request gives it")"),
-                    ("From", "\(content.from ?? "none: the request gives it")"),
+                    ("Subject", "\(content.subject ?? "none: the request must have one")"),
+                    ("From", "\(content.from ?? "none: the request must have one")"),
                     ("Reply to", "\(content.replyTo.isEmpty ? "none" : content.replyTo.joined(separator: ", "))"),
                 ]))
-                <h2>How it looks</h2><p class="muted">With values that the relay has made up.</p>\
+                <h2>How it looks</h2><p class="muted">With sample values.</p>\
                 <iframe class="mail" sandbox src="\(Path.templatePreview(id, template.version))" title="The template with values" loading="lazy"></iframe>
-                <h2>What became of its emails</h2>\(statisticsTable(statistics))
+                <h2>Outcome of its emails</h2>\(statisticsTable(statistics))
                 <h2>Variables</h2>\(variables(content.variables))
                 <h2>Versions</h2>\(versionsTable(id, versions, shown: template.version, visitor))
                 """)
@@ -60,8 +60,8 @@ enum TemplatePage {
             <input type="hidden" name="version" value="\(template.version)"><button class="quiet">Go back to this version</button>
             """)
         return """
-            <div class="actions">\(isLatest ? "<a class=\"button\" href=\"\(Path.editTemplate(id))\">Edit it</a>" : back)\
-            \(visitor.form(Path.templateAction(id, .delete), "<button class=\"danger\" data-confirm=\"Delete this template and all its versions?\">Delete it</button>"))</div>
+            <div class="actions">\(isLatest ? "<a class=\"button\" href=\"\(Path.editTemplate(id))\">Edit</a>" : back)\
+            \(visitor.form(Path.templateAction(id, .delete), "<button class=\"danger\" data-confirm=\"Delete this template and all its versions?\">Delete</button>"))</div>
             """
     }
 
@@ -77,9 +77,9 @@ enum TemplatePage {
     }
 
     private static func variables(_ variables: [TemplateVariable]) -> HTML {
-        guard !variables.isEmpty else { return "<p class=\"empty\">It has none: each email of it is the same.</p>" }
+        guard !variables.isEmpty else { return "<p class=\"empty\">It has none: all its emails are the same.</p>" }
         return Part.table(
-            "Variables", ["Name", "Type", "Must be given", "Default"],
+            "Variables", ["Name", "Type", "Required", "Default"],
             variables.map { variable in
                 let standard = variable.defaultValue.map { String(decoding: $0.octets, as: UTF8.self) }
                 return [
@@ -122,7 +122,7 @@ enum TemplatePage {
             throw Failures.Refused(sentence: "two versions must be named", back: Path.template(id))
         }
         let (old, new) = (try await template(page, id, version: from), try await template(page, id, version: to))
-        // The fields as a file has them: in lines.
+        // The fields as in a file, in lines.
         let parts: [(String, LineDiff)] = try await page.turns.with(4 << 20) {
             [
                 ("Fields", LineDiff(TemplateFiles.description(of: old), TemplateFiles.description(of: new))),
@@ -149,7 +149,7 @@ enum TemplatePage {
                 """)
     }
 
-    /// Lines that are shown of a part.
+    /// The most lines that are shown of a part.
     private static let mostLines = 2000
 
     private static func hunks(_ diff: LineDiff) -> HTML {

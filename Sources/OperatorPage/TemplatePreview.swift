@@ -5,21 +5,21 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// A template with values, as a document for a frame that can do no more than show it.
+/// A template with values, as a document for a frame that can only show it.
 enum TemplatePreview {
-    /// Memory that one preview may take while it is made.
+    /// The memory that one preview may need while it is made, in octets.
     static let octets = 8 << 20
-    /// Octets of what is rendered at most: enough for the largest template with ordinary values.
+    /// The most octets of the rendered email: enough for the largest template with ordinary values.
     private static let longest = 4 << 20
 
-    /// The template as it is kept, with values that are made up.
+    /// The stored template with sample values.
     static func stored(_ page: OperatorPage, _ id: TemplateID, _ query: Form) async throws -> HTTPAnswer {
         let template = try await TemplatePage.template(
             page, id, version: TemplatePage.version(query["version"]))
         return try await page.turns.with(octets) { answer(template.content, values: "", showsText: false) }
     }
 
-    /// - Parameter values: JSON; empty: they are made up.
+    /// - Parameter values: JSON; empty: sample values are used.
     static func answer(_ content: TemplateContent, values: String, showsText: Bool) -> HTTPAnswer {
         let given: JSON
         if values.isEmpty {
@@ -49,7 +49,7 @@ enum TemplatePreview {
 
     private static func answer(_ rendered: RenderedTemplate, showsText: Bool) -> HTTPAnswer {
         let head: HTML = """
-            <p class="line"><b>\(rendered.subject ?? "(the request gives the subject)")</b><br>\(rendered.from ?? "(the request gives the sender)")</p>
+            <p class="line"><b>\(rendered.subject ?? "(the subject of the request)")</b><br>\(rendered.from ?? "(the sender of the request)")</p>
             """
         var octets = Array(document(head).text.utf8)
         if let html = rendered.html, !showsText || rendered.text == nil {
@@ -60,7 +60,7 @@ enum TemplatePreview {
         return MessageContent.framed(octets)
     }
 
-    /// What is wrong, in the place of the preview.
+    /// The mistakes, in the place of the preview.
     static func answer(_ mistakes: [String]) -> HTTPAnswer {
         MessageContent.framed(
             Array(document("<ul class=\"wrong\">\(mistakes.map { "<li>\($0)</li>" as HTML })</ul>").text.utf8))
@@ -78,7 +78,7 @@ enum TemplatePreview {
     }
 }
 
-/// Values of which a person sees where they stand.
+/// Sample values that show a person their places.
 enum SampleValues {
     static func json(for variables: [TemplateVariable]) -> JSON {
         .object(object(variables.map { ($0.name.split(separator: ".").map(String.init)[...], $0) }))
@@ -109,7 +109,7 @@ enum SampleValues {
         case .number: return 42
         case .boolean: return true
         case .date: return "2026-12-01"
-        // A value at the beginning of a link must be one.
+        // A value at the beginning of a link must be a link.
         case .string where ["url", "link", "href", "src", "image"].contains { last.hasSuffix($0) }:
             return "https://example.com/"
         case .string: return JSON(variable.name.replacing(".", with: " ").replacing("_", with: " "))

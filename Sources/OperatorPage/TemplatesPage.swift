@@ -8,7 +8,7 @@ enum TemplatesPage {
     static func make(_ page: OperatorPage, _ query: Form, _ visitor: Visitor) async throws -> PageContent {
         var filter = TemplateFilter(limit: most + 1)
         if !query.raw("after").isEmpty {
-            // Of a key, or shared.
+            // The templates of a key, or the shared ones.
             let owner = KeyID(query.raw("of")).map { TemplateOwner.key($0) } ?? .shared
             filter.after = TemplateFilter.Place(owner: owner, nameKey: query.raw("after"))
         }
@@ -36,7 +36,7 @@ enum TemplatesPage {
             title: "Templates", section: .templates, done: Done(query)?.html,
             body: """
                 <div class="title"><h1>Templates</h1><a class="button" href="\(Path.newTemplate)">Write a template</a></div>
-                <p>A template is an email with placeholders. An application names it in its request and gives the values. \
+                <p>A template is an email with placeholders. An application names it in its request and provides the values. \
                 <code>hiveku-relay templates put</code> reads templates from files.</p>
                 \(list)\(more)
                 """)

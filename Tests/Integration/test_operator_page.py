@@ -367,7 +367,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         page.send("/domains", name="a@example.com", environment="live")
         assert "is an address" in page.one(".mistake").text
         page.send("/domains", name="bücher.example", environment="live")
-        page.shows("bücher.example", "xn--bcher-kva.example", "The domain is there.", "pending", "missing")
+        page.shows("bücher.example", "xn--bcher-kva.example", "The domain is added.", "pending", "missing")
         copied = [code.text for code in page.all(".card .copy code")]
         tokens = identities.identities["xn--bcher-kva.example"]["DkimAttributes"]["Tokens"]
         assert copied[:2] == [f"{tokens[0]}._domainkey.xn--bcher-kva.example", f"{tokens[0]}.dkim.{REGION}.amazonses.com"]
