@@ -26,7 +26,7 @@ struct Status: AsyncParsableCommand {
             print("  emails accepted today: \(status.emailsToday[lane] ?? 0)")
             if let counts = status.feedback[lane] {
                 let standing = SendingStanding(counts)
-                print("  outcome in 30 days: \(standing.summary)")
+                print("  outcome: \(standing.summary)")
                 for note in standing.notes { print("  \(note.text)") }
             }
             let suppressed = status.suppressions[lane]?.values.reduce(0, +) ?? 0
