@@ -250,7 +250,8 @@ import Testing
             try judge(.init(deliveries: 999, bounces: 1, hardBounces: 1)), .ok, "0.10 % bounced permanently",
             "0 % complaints")
         expect(
-            try judge(.init(deliveries: 900, bounces: 100, hardBounces: 100)), .warning, "10 % of live mail bounced permanently",
+            try judge(.init(deliveries: 900, bounces: 100, hardBounces: 100)), .warning,
+            "10 % of live mail bounced permanently",
             "Ab3dE6gH", "5 %")
         expect(try judge(.init(deliveries: 1000, complaints: 2)), .warning, "0.20 %", "spam", "0.1 %")
     }
