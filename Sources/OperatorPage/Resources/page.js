@@ -86,6 +86,7 @@ function previewWhileWriting() {
     clearTimeout(waiting);
     waiting = setTimeout(show, 500);
   });
+  form.addEventListener("submit", (event) => { if (event.submitter !== button) { clearTimeout(waiting); } });
   show();
 }
 
