@@ -240,7 +240,10 @@ let package = Package(
             ]),
         tests(
             "OperatorPageTests",
-            ["OperatorPage", "Admission", "InternetMessage", "RelayCore", "TestSupport", httpTypes]),
+            [
+                "OperatorPage", "Admission", "InternetMessage", "RelayCore", "StrictJSON", "Templates", "TestSupport", nioCore,
+                httpTypes,
+            ]),
         tests("ResolverTests", ["Resolver", "RelayCore", "TestSupport", nioCore, nioPosix]),
         tests(
             "DomainsTests", ["Domains", "Resolver", "RelayCore", "InternetMessage", "StrictJSON", "TestSupport"]),

@@ -2,6 +2,7 @@ import HTTPServer
 import HTTPTypes
 import RelayCore
 import TemplateFiles
+import Templates
 
 /// The form for writing a template, with its preview beside it.
 enum TemplateEditor {
@@ -26,7 +27,10 @@ enum TemplateEditor {
             subject = content.subject ?? ""
             from = content.from ?? ""
             replyTo = content.replyTo.joined(separator: ", ")
-            variables = TemplateFiles.description(of: content.variables)
+            // What need not be listed is left out, so that a placeholder that goes takes its variable with it.
+            let used = ParsedTemplate.names(in: content)
+            variables = TemplateFiles.description(
+                of: content.variables.filter { $0 != TemplateVariable(name: $0.name) || !used.contains($0.name) })
             html = content.html ?? ""
             text = content.text ?? ""
             version = String(template.version)
@@ -164,8 +168,11 @@ enum TemplateEditor {
             return refused(id, fields, error.sentences, visitor)
         }
         let edited = TemplatePage.version(fields.version)
-        let (name, content) = (files.name, files.content)
-        let saving = try await page.store.saveTemplate(id, of: nil, by: nil, now: page.clock.now()) { template in
+        let name = files.name
+        var content = files.content
+        // Another order alone is no change.
+        if Set(content.variables) == Set(before.content.variables) { content.variables = before.content.variables }
+        let saving = try await page.store.saveTemplate(id, of: nil, by: nil, now: page.clock.now()) { [content] template in
             guard template.version == edited else { throw Overtaken(version: template.version) }
             (template.name, template.content) = (name, content)
         }

@@ -12,8 +12,8 @@ import Testing
     @Test(arguments: [
         ("/", PageRoute.home), ("/login", .login), ("/keys", .show(.keys)), ("/keys/new", .show(.newKey)),
         ("/messages", .show(.messages)), ("/queue", .show(.queue)), ("/suppressions", .show(.suppressions)),
-        ("/webhooks", .show(.webhooks)), ("/domains", .show(.domains)), ("/style.css", .asset(.style)),
-        ("/page.js", .asset(.script)),
+        ("/webhooks", .show(.webhooks)), ("/domains", .show(.domains)),
+        ("/templates", .show(.templates)), ("/style.css", .asset(.style)), ("/page.js", .asset(.script)),
         ("/icon.svg", .asset(.icon)),
     ])
     func pagesAreFound(_ path: String, _ route: PageRoute) {
@@ -37,6 +37,17 @@ import Testing
         #expect(PageRoute.find(.get, Path.domain(domain, .test)) == .found(.show(.domain(domain, .test))))
         #expect(
             PageRoute.find(.post, Path.domainCheck(domain, .live)) == .found(.act(.verifyDomain(domain, .live))))
+        let template = try #require(TemplateID("tpl_" + String(repeating: "7", count: 20)))
+        #expect(PageRoute.find(.get, "/templates/new") == .found(.show(.newTemplate)))
+        #expect(PageRoute.find(.get, Path.template(template)) == .found(.show(.template(template))))
+        #expect(PageRoute.find(.get, Path.editTemplate(template)) == .found(.show(.editTemplate(template))))
+        #expect(PageRoute.find(.get, Path.templateDiff(template)) == .found(.show(.templateDiff(template))))
+        #expect(
+            PageRoute.find(.get, "/templates/\(template)/preview") == .found(.show(.templatePreview(template))))
+        #expect(PageRoute.find(.post, Path.previewTemplate) == .found(.act(.previewTemplate)))
+        #expect(
+            PageRoute.find(.post, Path.templateAction(template, .rollBack))
+                == .found(.act(.changeTemplate(template, .rollBack))))
         #expect(PageRoute.find(.post, "/keys/AbCdEfGh/revoke") == .found(.act(.revokeKey(key))))
         #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.steer(message, .drop))))
     }

@@ -175,4 +175,61 @@ private func variable(
         #expect(files.content.subject.map { Array($0.utf8) } == content.subject.map { Array($0.utf8) })
         #expect(files.content.variables.stored == content.variables.stored)
     }
+
+    // MARK: Forms
+
+    private func form(
+        name: String = "a", subject: String = "", replyTo: [String] = [], variables: String = "", html: String? = nil,
+        text: String? = "Hello"
+    ) -> Result<TemplateFiles, FileMistakes> {
+        do throws(FileMistakes) {
+            return .success(
+                try TemplateFiles(
+                    fields: .init(name: name, subject: subject, from: "", replyTo: replyTo), variables: variables,
+                    html: html, text: text))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    @Test func aFormSaysTheSameAsFiles() throws {
+        let files = try form(
+            subject: "Hi {{ n }}", replyTo: ["a@b.example"], variables: "- name: n\n  type: number\n", text: "{{ x }}"
+        ).get()
+        let expected = TemplateContent(
+            subject: "Hi {{ n }}", text: "{{ x }}", variables: [variable("n", .number), variable("x")],
+            replyTo: ["a@b.example"])
+        #expect(files.content == expected)
+        let again = try form(
+            subject: "Hi {{ n }}", replyTo: ["a@b.example"],
+            variables: TemplateFiles.description(of: expected.variables), text: "{{ x }}"
+        ).get()
+        #expect(again.content == expected)
+    }
+
+    @Test func mistakesOfAFormNameItsFields() {
+        guard
+            case .failure(let mistakes) = form(
+                name: "", subject: "{{", replyTo: ["nobody"], variables: "- name: 5\n- nam: x", html: "<p>\n{{ #x }}")
+        else {
+            Issue.record("the form is taken")
+            return
+        }
+        #expect(Set(mistakes.all.map(\.place.file)) == ["Name", "Subject", "Variables", "HTML"])
+        #expect(mistakes.all.contains { $0.place == FilePlace(file: "HTML", line: 2, column: 1) })
+        if case .failure(let empty) = form(text: nil) {
+            #expect(empty.all.map(\.place.file) == ["HTML"])
+        } else {
+            Issue.record("a form without a body is taken")
+        }
+    }
+
+    /// None of a field's mistakes hides another one of it.
+    @Test func allMistakesOfVariablesAreTold() {
+        let told = mistakes("name: a\nvariables:\n  - name: 5a\n  - name: 6a\n  - name: b\n  - name: b")
+        #expect(
+            told.map { $0.prefix { $0 != " " } } == [
+                "template.yaml:3:11:", "template.yaml:4:11:", "template.yaml:6:11:",
+            ])
+    }
 }
