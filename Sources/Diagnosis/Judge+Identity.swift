@@ -34,7 +34,7 @@ extension Judge {
             .problem(
                 .identity, "SES has no identity for \(domain) in \(region): mail from it fails",
                 remedy:
-                    "aws sesv2 create-email-identity --email-identity \(domain) --region \(region), then publish the "
+                    "hiveku-relay domains add \(domain), or aws sesv2 create-email-identity --email-identity \(domain) --region \(region), then publish the "
                     + "CNAME records that it prints; if each sending address is verified separately, nothing needs to be done"
             )
         ]
@@ -45,7 +45,7 @@ extension Judge {
         return .problem(
             .identity, "\(name) is not verified for sending in \(region)\(status): mail from it fails",
             remedy:
-                "publish the CNAME records that this command prints: aws sesv2 get-email-identity --email-identity \(name) "
+                "publish the CNAME records that this command prints: hiveku-relay domains show \(name), or aws sesv2 get-email-identity --email-identity \(name) "
                 + "--region \(region) (DkimAttributes, Tokens)")
     }
 

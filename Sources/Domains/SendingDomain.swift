@@ -71,6 +71,8 @@ package enum DomainFailure: Error, Sendable {
     case refused(String)
     /// The credentials may not do it. The permission of IAM that is missing.
     case denied(permission: String)
+    /// The relay has no SES account.
+    case unconfigured
     /// SES does not answer, or not as it should. The words complete "SES does not answer just now:".
     case unavailable(String)
     /// Too many are asking at the moment.

@@ -14,7 +14,7 @@ package struct CheckedDomain: Hashable, Sendable {
     }
 }
 
-/// The domains of live and test keys, for whoever shows or changes them: the HTTP API, the commands and the page.
+/// The domains of live and test keys, for all who show or change them: the HTTP API, the commands and the page.
 ///
 /// A question takes 10 s with SES and 5 s with DNS at most, and few of an environment are answered at a time: a slow SES occupies nothing
 /// else, and does not keep test keys from their domains.
@@ -147,21 +147,17 @@ package final class SendingDomains: Sendable {
 package struct UnconfiguredDomains: DomainAuthority {
     package init() {}
 
-    private var failure: DomainFailure {
-        .unavailable("no region is set; the relay's operator sets ses.region")
-    }
-
     package func domains(
         behind name: String?, limit: Int, _ isWanted: @escaping @Sendable (String) -> Bool
-    ) async throws(DomainFailure) -> [SendingDomain] { throw failure }
+    ) async throws(DomainFailure) -> [SendingDomain] { throw .unconfigured }
 
-    package func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw failure }
+    package func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw .unconfigured }
 
     package func add(
         _ name: DomainName, by key: KeyID?
-    ) async throws(DomainFailure) -> (domain: SendingDomain, isNew: Bool) { throw failure }
+    ) async throws(DomainFailure) -> (domain: SendingDomain, isNew: Bool) { throw .unconfigured }
 
-    package func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw failure }
+    package func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { throw .unconfigured }
 
     package func simulatedFinding(of record: DomainRecord, for domain: SendingDomain) -> RecordFinding? { nil }
 }

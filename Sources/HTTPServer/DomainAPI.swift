@@ -118,7 +118,7 @@ extension Problem {
         case .tooMany(let sentence):
             self.init(.domainLimit, .conflict, "No domain can be added: \(sentence).")
         case .refused(let words):
-            let detail = "SES does not accept this domain: \(words)"
+            let detail = "SES does not accept this domain: \(words)\(words.hasSuffix(".") ? "" : ".")"
             self.init(
                 .refusal(.invalid), .unprocessableContent, detail,
                 mistakes: [Mistake(detail: detail, pointer: .root.appending("name"))])
@@ -126,6 +126,11 @@ extension Problem {
             self.init(
                 .ses, .badGateway,
                 "The relay's AWS credentials lack the permission \(permission); the relay's operator must allow it in IAM."
+            )
+        case .unconfigured:
+            self.init(
+                .ses, .badGateway,
+                "The domains of live keys are at SES, which this relay has no access to; its operator must set ses.region."
             )
         case .unavailable(let predicate):
             self.init(.ses, .badGateway, "SES does not answer at the moment: \(predicate). Try again later.")

@@ -112,6 +112,7 @@ extension DomainFailure {
         case .refused(let words): "SES does not accept this domain: \(words)"
         case .denied(let permission):
             "the relay's AWS credentials lack the permission \(permission); allow it to their user or role in IAM"
+        case .unconfigured: "the domains of live keys are at SES; set ses.region and restart the relay"
         case .unavailable(let predicate): "SES does not answer at the moment: \(predicate)"
         case .busy: "too many requests about domains are in progress; try again in a few seconds"
         case .storage: "the database does not answer"

@@ -52,10 +52,7 @@ struct DomainOptions: ParsableArguments {
             authority = SimulatedDomains(store: store, clock: store.commandClock)
         case .live:
             let settings = try common.settings()
-            guard let ses = try SESTransport.forCommand(settings.ses) else {
-                throw CommandError(
-                    "live domains need SES: set ses.region, or give --environment test to try it without")
-            }
+            guard let ses = try SESTransport.forCommand(settings.ses) else { throw explained(.unconfigured) }
             transport = ses
             authority = SESDomains(ses)
         }
@@ -80,6 +77,8 @@ struct DomainOptions: ParsableArguments {
         case .refused(let words): CommandError("SES does not accept this domain: \(printable(words))")
         case .denied(let permission):
             CommandError("the AWS credentials lack the permission \(permission); allow it to their user or role in IAM")
+        case .unconfigured:
+            CommandError("live domains need SES: set ses.region, or give --environment test to try it without")
         case .unavailable(let predicate): CommandError("SES does not answer: \(printable(predicate))")
         case .busy: CommandError("too many requests about domains are in progress")
         case .storage(let error): error

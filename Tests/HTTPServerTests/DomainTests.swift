@@ -71,7 +71,7 @@ import Testing
         arguments: [
             (DomainFailure.notFound, 404, "not-found"), (.tooMany("no"), 409, "domain-limit"),
             (.refused("no"), 422, "invalid"), (.denied(permission: "ses:GetEmailIdentity"), 502, "ses"),
-            (.unavailable("it is down"), 502, "ses"), (.busy, 503, "busy"),
+            (.unavailable("it is down"), 502, "ses"), (.unconfigured, 502, "ses"), (.busy, 503, "busy"),
         ] as [(DomainFailure, Int, String)])
     func aFailureHasItsStatusAndItsWord(_ failure: DomainFailure, _ status: Int, _ word: String) {
         let problem = Problem(failure)

@@ -287,6 +287,7 @@ def test_a_domain_that_is_added_is_in_the_log(relay):
     with API(relay, key) as api:
         add(api, "example.com")
         api.post(PATH, {"name": "example.com"})
+    relay.stop()
     lines = [line for line in relay.log_text().splitlines() if "domain added" in line]
     assert len(lines) == 1 and "domain=example.com" in lines[0] and f"key={key_id(key)}" in lines[0]
 

@@ -400,7 +400,7 @@ def test_a_simulated_domain_on_the_page(either):
     # No region is set; the form works all the same.
     assert "ses.region" in either.one(".mistake").text
     either.send("/domains", name="example.com", environment="test")
-    either.shows("example.com", "test", "pending", "It is simulated")
+    either.shows("example.com", "TEST", "pending", "It is simulated")
     either.send("/verify")
     either.shows("verified")
     assert "missing" not in either.text()

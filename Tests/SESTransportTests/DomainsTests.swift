@@ -162,6 +162,7 @@ import Testing
         case .refused(let words): told = "refused \(words)"
         case .denied(let permission): told = "denied \(permission)"
         case .unavailable(let words): told = "unavailable \(words)"
+        case .unconfigured: told = "unconfigured"
         case .busy: told = "busy"
         case .storage: told = "storage"
         }
