@@ -109,7 +109,7 @@ def test_nothing_is_answered_without_a_key(served, operation, key):
     method, path = operation.split(" ")
     headers = {} if key is None else {"Authorization": key}
     answer = requests.request(
-        method, base + path.replace("{id}", identity(path)).replace("{version}", "1"),
+        method, base + path.replace("{id}", identity(path)).replace("{version}", "1").replace("{name}", "example.com"),
         headers=headers, json={} if method in ("POST", "PATCH") else None,
         timeout=DEADLINE)
     assert answer.status_code == 401 and answer.headers["WWW-Authenticate"].startswith("Bearer ")
