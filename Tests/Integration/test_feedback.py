@@ -261,8 +261,8 @@ def test_the_template_holds_what_the_relay_needs():
     resources = template["Resources"]
     statements = resources["RelayPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     actions = {action for statement in statements for action in statement["Action"]}
-    assert actions == {"ses:SendEmail", "ses:SendRawEmail", "ses:GetAccount", "ses:GetEmailIdentity", "sqs:ReceiveMessage",
-                       "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+    assert actions == {"ses:SendEmail", "ses:SendRawEmail", "ses:GetAccount", "ses:GetEmailIdentity", "ses:ListEmailIdentities",
+                       "ses:CreateEmailIdentity", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
     # The README names every right that the template gives, and no other.
     readme = (ROOT / "README.md").read_text()
     assert set(re.findall(r"`((?:ses|sqs):\w+)`", readme)) == actions
