@@ -241,7 +241,8 @@ let package = Package(
         tests(
             "OperatorPageTests",
             [
-                "OperatorPage", "Admission", "InternetMessage", "RelayCore", "StrictJSON", "Templates", "TestSupport", nioCore,
+                "OperatorPage", "HTTPServer", "Admission", "InternetMessage", "RelayCore", "StrictJSON", "Templates",
+                "TestSupport", nioCore,
                 httpTypes,
             ]),
         tests("ResolverTests", ["Resolver", "RelayCore", "TestSupport", nioCore, nioPosix]),

@@ -172,7 +172,8 @@ enum TemplateEditor {
         var content = files.content
         // Another order alone is no change.
         if Set(content.variables) == Set(before.content.variables) { content.variables = before.content.variables }
-        let saving = try await page.store.saveTemplate(id, of: nil, by: nil, now: page.clock.now()) { [content] template in
+        let saving = try await page.store.saveTemplate(id, of: nil, by: nil, now: page.clock.now()) {
+            [content] template in
             guard template.version == edited else { throw Overtaken(version: template.version) }
             (template.name, template.content) = (name, content)
         }

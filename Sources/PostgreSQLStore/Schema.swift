@@ -6,19 +6,22 @@ enum Schema {
 
     /// Migrates the tables to the current version, in one transaction. Relays of an older version could not continue
     /// afterwards, so nothing is changed while one is alive.
-    static func prepare(in connection: Connection) throws {
+    ///
+    /// - Parameter migrations: fewer than all for tests, which make the tables of an older version.
+    static func prepare(in connection: Connection, migrations: [[String]] = migrations) throws {
         // Two processes that create the tables at once conflict in the catalogue, which IF NOT EXISTS does not prevent.
         for _ in 0..<5 {
             do {
-                return try prepareOnce(in: connection)
+                return try prepareOnce(in: connection, migrations)
             } catch ServerError.refused(let state, _) where ["23505", "42P07"].contains(state) {
                 continue
             }
         }
-        try prepareOnce(in: connection)
+        try prepareOnce(in: connection, migrations)
     }
 
-    private static func prepareOnce(in connection: Connection) throws {
+    private static func prepareOnce(in connection: Connection, _ migrations: [[String]]) throws {
+        let version = migrations.count
         guard try found(in: connection) < version else { return }
         try connection.transaction {
             // If several start at once, they run one after the other. The lock ends with the transaction.

@@ -1,3 +1,5 @@
+import HTTPServer
+import HTTPTypes
 import NIOCore
 import RelayCore
 import StrictJSON
@@ -11,7 +13,8 @@ import Testing
     @Test func valuesThatAreMadeUpFit() throws {
         let content = TemplateContent(
             subject: "{{ customer.name }}",
-            html: "<a href=\"{{ customer.page_url }}\">{{ total }} {{ seen }} {{ when }} {{ code }}</a><a href=\"{{ x }}\"></a>",
+            html:
+                "<a href=\"{{ customer.page_url }}\">{{ total }} {{ seen }} {{ when }} {{ code }}</a><a href=\"{{ x }}\"></a>",
             variables: [
                 TemplateVariable(name: "total", type: .number), TemplateVariable(name: "seen", type: .boolean),
                 TemplateVariable(name: "when", type: .date),

@@ -124,7 +124,7 @@ private func variable(
     }
 
     @Test func badJSONHasItsPlace() {
-        #expect(mistakes(#"{"name": "a", }"#, as: "template.json").first?.hasPrefix("template.json:1:13: ") == true)
+        #expect(mistakes(#"{"name": "a", }"#, as: "template.json").first?.hasPrefix("template.json:1:15: ") == true)
         #expect(
             mistakes(#"{"name": "a", "variables": [{"name": 5}]}"#, as: "template.json")
                 .first?.hasPrefix("template.json#/variables/0/name: ") == true)
@@ -157,7 +157,8 @@ private func variable(
 
     @Test(arguments: texts) func whatIsWrittenReadsTheSame(_ text: String) throws {
         let content = TemplateContent(
-            subject: text.replacing("{{ x }}", with: "{{ v0 }}").replacing("\\{{", with: "\\{{"), text: "{{ v0 }}",
+            // A subject is one line.
+            subject: text.contains("\n") ? "x" : text.replacing("{{ x }}", with: "{{ v0 }}"), text: "{{ v0 }}",
             variables: [
                 TemplateVariable(
                     name: "v0", isRequired: false, defaultValue: TemplateValue(JSON(text), type: .string)),

@@ -66,6 +66,8 @@ public struct MemoryTables: Sendable {
     /// Messages that are found by their words.
     var indexed: Set<MessageID> = []
     var templates: [TemplateID: [Template]] = [:]
+    /// When versions were saved: the time of the latest is also that of a change of the name.
+    var templateTimes: [TemplateReference: Timestamp] = [:]
     var statistics: [StatisticsCounter.Place: RecipientCounts] = [:]
     var domains: [String: SimulatedDomain] = [:]
     var logins: [OperatorDigest: Timestamp] = [:]

@@ -9,6 +9,7 @@ extension MemoryStore {
             if owned.contains(where: { $0.hasName(template.name) }) { return .nameTaken }
             if owned.count >= Template.mostOfOwner { return .tooMany }
             tables.templates[template.id] = [template]
+            tables.templateTimes[TemplateReference(template.id, version: template.version)] = template.updatedAt
             return .inserted
         }
     }
@@ -42,9 +43,13 @@ extension MemoryStore {
     public func versions(
         of id: TemplateID, before version: Int?, limit: Int
     ) async throws -> [TemplateVersionSummary] {
-        tables { $0.templates[id] ?? [] }.reversed().filter { $0.version < version ?? .max }.prefix(limit).map {
-            TemplateVersionSummary(
-                version: $0.version, subject: $0.content.subject, createdAt: $0.updatedAt, createdBy: $0.createdBy)
+        tables { tables in
+            (tables.templates[id] ?? []).reversed().filter { $0.version < version ?? .max }.prefix(limit).map {
+                let time = tables.templateTimes[TemplateReference(id, version: $0.version)]
+                return TemplateVersionSummary(
+                    version: $0.version, subject: $0.content.subject, createdAt: time ?? $0.updatedAt,
+                    createdBy: $0.createdBy)
+            }
         }
     }
 
@@ -67,7 +72,13 @@ extension MemoryStore {
             var versions = tables.templates[id] ?? []
             // The name is the template's. Where only that was changed, the latest version has the time of the change.
             for index in versions.indices { versions[index].name = saved.name }
-            if saved.version == before.version { versions.removeLast() }
+            if saved.version == before.version {
+                versions.removeLast()
+            } else {
+                let last = TemplateReference(id, version: before.version)
+                versions[versions.count - 1].updatedAt = tables.templateTimes[last] ?? before.updatedAt
+                tables.templateTimes[TemplateReference(id, version: saved.version)] = saved.updatedAt
+            }
             versions.append(saved)
             tables.templates[id] = versions.filter { $0.version > saved.version - Template.keptVersions }
             return .saved(saved, before: before)
