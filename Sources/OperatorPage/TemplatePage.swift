@@ -156,7 +156,7 @@ enum TemplatePage {
         var left = mostLines
         var shown: [HTML] = []
         for hunk in diff.hunks() where left > 0 {
-            shown.append("<span class=\"place\">Line \(hunk.newStart)</span>\n")
+            shown.append("<span class=\"place\">Line \(hunk.newStart)\n</span>")
             for line in hunk.lines.prefix(left) { shown.append(self.line(line)) }
             left -= hunk.lines.count
         }
@@ -167,7 +167,7 @@ enum TemplatePage {
 
     private static func line(_ line: LineDiff.Line) -> HTML {
         switch line.kind {
-        case .same: "  \(line.text)\n"
+        case .same: "<span>  \(line.text)\n</span>"
         case .removed: "<del>- \(line.text)\n</del>"
         case .added: "<ins>+ \(line.text)\n</ins>"
         }
