@@ -34,20 +34,36 @@ struct RequestTemplates: Sendable {
     /// The templates that the emails of a request name, each once: at most one more than ``mostReferences``.
     static func references(in document: JSON) -> [TemplateReference] {
         var references: [TemplateReference] = []
-        func add(_ email: JSON) {
-            guard references.count <= mostReferences, case .object(let object) = email,
-                case .string(let text)? = object["template_id"], text.utf8.count <= 64,
-                let reference = TemplateReference(text.text), !references.contains(reference)
-            else { return }
-            references.append(reference)
+        for email in emails(in: document) where references.count <= mostReferences {
+            if let reference = reference(of: email), !references.contains(reference) { references.append(reference) }
         }
-        var emails = document
-        if case .object(let object) = document {
-            add(document)
-            emails = object["emails"] ?? .null
-        }
-        if case .array(let elements) = emails { for element in elements { add(element) } }
         return references
+    }
+
+    /// Octets that the emails of a request have without their values.
+    func leastSize(of document: JSON) -> Int {
+        RequestTemplates.emails(in: document).reduce(0) { size, email in
+            guard let reference = RequestTemplates.reference(of: email),
+                case .parsed(let template, _)? = found[reference]
+            else { return size }
+            return size + template.leastSize
+        }
+    }
+
+    /// What may be an email: the document, or an element of a batch.
+    private static func emails(in document: JSON) -> [JSON] {
+        switch document {
+        case .array(let elements): elements
+        case .object(let object):
+            if case .array(let elements)? = object["emails"] { elements } else { [document] }
+        default: []
+        }
+    }
+
+    private static func reference(of email: JSON) -> TemplateReference? {
+        guard case .object(let object) = email, case .string(let text)? = object["template_id"], text.utf8.count <= 64
+        else { return nil }
+        return TemplateReference(text.text)
     }
 }
 

@@ -49,23 +49,24 @@ struct SubmissionRequest: RequestWithBody {
     /// Answers a request that names templates. The emails are larger than the request, so only a limited size is made at
     /// once. For more, the request waits for its turn.
     private func answer(_ document: JSON, _ fields: HTTPFields, _ references: [TemplateReference]) async -> HTTPAnswer {
-        var context = self.context
-        if references.count == 1 {
-            let room = SubmissionRequest.roomWithoutTurn
-            do {
-                context.templates = try await templates(references)
-            } catch {
-                return api.storageFailed(error)
-            }
-            context.rendering = RenderingRoom(perEmail: room, total: room)
-            let request = read(document, fields, context)
-            if !request.isOverRoom { return await answer(request) }
-        }
-        let room = isBatch ? configuration.maximumBodySize : configuration.maximumMessageSize
         do {
+            let small = SubmissionRequest.roomWithoutTurn
+            let found = try await templates(references, most: small)
+            if let found, found.leastSize(of: document) <= small {
+                var context = self.context
+                context.templates = found
+                context.rendering = RenderingRoom(perEmail: small, total: small)
+                let request = read(document, fields, context)
+                if !request.isOverRoom { return await answer(request) }
+            }
+            let room = isBatch ? configuration.maximumBodySize : configuration.maximumMessageSize
             return try await api.service.renderingTurns.with(room) {
                 var context = self.context
-                context.templates = try await templates(references)
+                if let found {
+                    context.templates = found
+                } else if let found = try await templates(references, most: .max) {
+                    context.templates = found
+                }
                 context.rendering = RenderingRoom(perEmail: configuration.maximumMessageSize, total: room)
                 return await answer(read(document, fields, context))
             }
@@ -74,20 +75,23 @@ struct SubmissionRequest: RequestWithBody {
         }
     }
 
-    /// The octets that may be made from templates without waiting for a turn.
+    /// Octets of templates, and of what is made of them, that do not have to wait for a turn.
     private static let roomWithoutTurn = 1 << 20
 
     private var context: EmailRequest.Context {
         EmailRequest.Context(now: api.service.clock.now(), maximumRecipients: configuration.maximumRecipients)
     }
 
-    private func templates(_ references: [TemplateReference]) async throws -> RequestTemplates {
+    /// Nil where the templates have more octets.
+    private func templates(_ references: [TemplateReference], most: Int) async throws -> RequestTemplates? {
         var templates = RequestTemplates()
         let owner = api.caller.grant.key.templateOwner
+        var left = most
         for reference in references {
-            if let template = try await api.service.store.template(reference, of: owner) {
-                templates.add(template, as: reference)
-            }
+            guard let template = try await api.service.store.template(reference, of: owner) else { continue }
+            left -= (template.content.html?.utf8.count ?? 0) + (template.content.text?.utf8.count ?? 0)
+            guard left >= 0 else { return nil }
+            templates.add(template, as: reference)
         }
         return templates
     }

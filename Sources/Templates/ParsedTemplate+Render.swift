@@ -19,6 +19,9 @@ public struct TemplateValues: Sendable {
 }
 
 extension ParsedTemplate {
+    /// Octets of subject, html and text together without any value.
+    public var leastSize: Int { [subject, html, text].reduce(0) { $0 + ($1?.literal.count ?? 0) } }
+
     /// Reads values, and works out how large what is made of them will be. Nothing is made yet.
     ///
     /// - Parameters:
