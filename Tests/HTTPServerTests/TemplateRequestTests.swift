@@ -155,6 +155,10 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(RequestTemplates.references(in: .array([email(ids[0]), email(ids[1]), email(ids[0]), 1])).count == 2)
         #expect(RequestTemplates.references(in: ["emails": .array(ids.map(email))]).count == 21)
         #expect(RequestTemplates.references(in: ["template_id": 1]).isEmpty)
+        // Without its values the greeting has 6, 7 and no octets.
+        let templates = try context(greeting).templates
+        #expect(templates.leastSize(of: .array([email(Self.id), email(Self.id), email(ids[0]), 1])) == 26)
+        #expect(templates.leastSize(of: email(Self.id)) == 13)
     }
 }
 
