@@ -688,8 +688,8 @@ enum OpenAPIDocument {
                       "header-syntax", "header-repeated", "attachment", "loop", "rate-second", "rate-day", "recipients", "size",
                       "address", "parameter", "line-ending", "line-length", "storage", "invalid", "idempotency-mismatch",
                       "bad-request", "header-fields", "timeout", "not-found", "method-not-allowed", "unsupported-media-type",
-                      "conflict", "complaint", "webhook-limit", "webhook-state", "domain-limit", "ses", "busy"
-                      "conflict", "complaint", "webhook-limit", "webhook-state", "template-variables", "template-name", "template-limit"
+                      "conflict", "complaint", "webhook-limit", "webhook-state", "domain-limit", "ses", "busy",
+                      "template-variables", "template-name", "template-limit"
                     ]
                   },
                   "errors": {

@@ -54,6 +54,9 @@ enum RelayUser {
         // With the user's supplementary groups from the system's list, as systemd sets them: a group often owns the
         // certificates.
         let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
+        // The user's, as systemd sets it. Libpq and the AWS credentials look for files there, and root's home is closed to
+        // the user. Commands call this before they start threads.
+        if let entry { setenv("HOME", entry.pointee.pw_dir, 1) } else { unsetenv("HOME") }
         // As root these can't be undone. The C library makes all threads follow, except the first one after Dispatch
         // has parked it. Commands end soon after that, and `serve` calls this before that.
         guard groups == 0, setgid(group) == 0, setuid(user) == 0, getegid() == group else {

@@ -84,7 +84,7 @@ import Testing
 
     @Test func listeners() {
         expect(listener(.works(.example())), .ok, "answers and speaks TLS")
-        expect(listener(.works(.example(fingerprint: "cc"))), .warning, "another certificate", "systemctl restart")
+        expect(listener(.works(.example(fingerprint: "cc"))), .warning, "certificate", "systemctl restart")
         // With files that doctor can't read, the certificate that is presented is all there is.
         expect(listener(.works(.example(fingerprint: "cc")), known: []), .ok)
         expect(listener(.works(.example(to: .zero)), known: []), .problem, "expired on 2026-11-24")

@@ -131,7 +131,7 @@ struct EmailRequestTests {
             ["tags": ["", "a\nb"]],
             [
                 "#/tags/0 The tag is empty; leave it out.",
-                "#/tags/1 The tag holds a control character or a line separator; remove it.",
+                "#/tags/1 The tag contains a control character or a line separator; remove it.",
             ]
         ),
         (

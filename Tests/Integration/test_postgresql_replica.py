@@ -1,9 +1,12 @@
-"""`database_replica: required`: no mail is accepted that no standby would have."""
+"""`database_replica: required`: no mail is accepted that no standby would have. And root's commands on a server."""
+
+import os
+import subprocess
 
 import pytest
 
 from postgresql import Server
-from relay import Relay
+from relay import BINARY, DEADLINE, Relay, clean_environment
 from submit import send, session
 
 
@@ -41,3 +44,24 @@ def test_once_none_is_asked_for_nothing_is_accepted(tmp_path, primary):
                 assert reply("second") == 250
         finally:
             relay.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the relay's user")
+def test_roots_commands_look_for_libpqs_files_as_the_relays_user(tmp_path):
+    """Libpq looks into the home directory, and with TLS can't go on where that is closed to the user."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=db"],
+        check=True, capture_output=True, timeout=DEADLINE)
+    key.chmod(0o600)
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    settings = {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
+    with Server(tmp_path / "primary", settings=settings) as server:
+        result = subprocess.run(
+            # The directory whose owner the command becomes.
+            ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /var/lib && install -d -o 12345 -g 12345 /var/lib/hiveku-relay && exec \"$@\"",
+             "sh", BINARY, "keys", "list"],
+            capture_output=True, text=True, timeout=DEADLINE,
+            env=clean_environment({"HIVEKU_RELAY_DATABASE": server.url() + "?sslmode=require", "HOME": str(home)}))
+    assert result.returncode == 0, result.stderr

@@ -25,7 +25,7 @@ import Testing
         #expect(html.contains("M1 40v-40h8v40z"))
         #expect(html.contains("M11 40v-2h8v2z"))
         #expect(!html.contains("M21"))
-        #expect(html.contains("1,000,001 in all, at most 1,000,000 on one day"))
+        #expect(html.contains("1,000,001 in total, at most 1,000,000 on one day"))
     }
 
     @Test func withoutUseThereAreWords() { #expect(BarChart.small([0, 0]).text.contains("No email in 30 days")) }

@@ -7,7 +7,7 @@ import Testing
         arguments: [
             ([], nil), (["a"], nil), ([String(repeating: "x", count: 256)], nil),
             ([String(repeating: "x", count: 257)], "257 octets"), ([String(repeating: "\u{E9}", count: 129)], "258"),
-            ([""], "Tag 1 of the message is empty"), (["a", "b\nc"], "Tag 2 of the message holds a control"),
+            ([""], "Tag 1 of the message is empty"), (["a", "b\nc"], "Tag 2 of the message contains a control"),
             (["\0"], "control"), (["a\u{2028}"], "line separator"), (["\u{85}"], "control"), (["\u{FFFD}"], "UTF-8"),
             (["\u{65E5}\u{672C}, x"], nil), (Array(repeating: "a", count: 11), "11 tags"),
             ((0..<10).map { "t\($0)" }, nil),

@@ -82,7 +82,7 @@ struct OwnedFileTests {
         let path = directory.file("relay.db")
         #expect(mkfifo(path, 0o600) == 0)
         let error = #expect(throws: StoreError.self) { try SQLiteStore(path: path, role: .tool, now: Sample.now) }
-        #expect(error.map { "\($0)" }?.contains("it is no regular file") == true)
+        #expect(error.map { "\($0)" }?.contains("not a regular file") == true)
     }
 
     @Test func aLinkInTheSpoolIsNoBody() async throws {
