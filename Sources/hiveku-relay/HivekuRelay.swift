@@ -90,4 +90,4 @@ enum Program {
     }
 }
 
-let relayVersion = "0.1.0"
+let relayVersion = "0.2.0"

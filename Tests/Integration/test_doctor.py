@@ -156,7 +156,7 @@ def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
     found = but_ok(patient.examine())
     assert [(c["name"], c["outcome"]) for c in found] == [
         ("certificate", "warning"), ("listeners", "warning"), ("listeners", "warning")]
-    assert "chmod o-rwx" in found[0]["remedy"] and "another certificate" in found[1]["found"]
+    assert "chmod o-rwx" in found[0]["remedy"] and "different certificate" in found[1]["found"]
 
 
 def test_self_signed(own_relay):

@@ -363,7 +363,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         relay.start()
         page = Page(chromium, relay).sign_in()
         page.link("Domains")
-        page.shows("There is no domain of live keys.")
+        page.shows("There are no domains of live keys.")
         page.send("/domains", name="a@example.com", environment="live")
         assert "is an address" in page.one(".mistake").text
         page.send("/domains", name="bücher.example", environment="live")

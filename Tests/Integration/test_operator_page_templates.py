@@ -57,7 +57,7 @@ def test_a_template_is_written_and_looked_at(either, relay):
 
 def test_mistakes_are_told_with_their_places_and_what_was_written_stays(either, relay):
     write(either, html="<b>\n<script>{{ x }}</script>", subject="{{ a", variables="- nam: x", name="tpl_x")
-    either.shows("Nothing is saved yet", "HTML, line 2, column 9", "Subject", "Variables, line 1, column 3", "Name: ")
+    either.shows("Nothing has been saved yet", "HTML, line 2, column 9", "Subject", "Variables, line 1, column 3", "Name: ")
     assert relay.json("templates", "list") == []
     assert either.form("/templates").find_element("name", "html").get_attribute("value") == "<b>\n<script>{{ x }}</script>"
     either.send("/templates", html="<b>x</b>", subject="a", variables="", name="welcome")
@@ -66,7 +66,7 @@ def test_mistakes_are_told_with_their_places_and_what_was_written_stays(either, 
 
 def test_versions_are_compared_and_one_comes_back(either, relay):
     write(either, text="one\ntwo\nthree\n")
-    either.link("Edit it")
+    either.link("Edit")
     either.send("/save", text="one\n2\nthree\n", subject="Good day")
     assert only(relay)["text"] == "one\n2\nthree\n" and only(relay)["version"] == 2
     either.link("from version 1")
@@ -109,12 +109,12 @@ def test_a_script_in_a_template_does_not_run(either, relay):
 
 def test_what_somebody_else_has_saved_is_not_lost(either, relay, tmp_path):
     write(either)
-    either.link("Edit it")
+    either.link("Edit")
     (tmp_path / "template.yaml").write_text("name: welcome\n")
     (tmp_path / "body.txt").write_text("from a file\n")
     relay.run("templates", "put", str(tmp_path))
     either.send("/save", subject="mine")
-    either.shows("Version 2 was saved meanwhile")
+    either.shows("Version 2 was saved in the meantime")
     assert only(relay)["text"] == "from a file\n"
     either.send("/save")
     assert only(relay)["subject"] == "mine" and only(relay)["version"] == 3

@@ -108,7 +108,7 @@ def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
 
 
 @pytest.mark.parametrize("path, words", [
-    ("nowhere", "there is no file or directory"), ("", "holds a template.yaml"), ("x.txt", "is no template.yaml")])
+    ("nowhere", "there is no file or directory"), ("", "contains a template.yaml"), ("x.txt", "is neither template.yaml")])
 def test_what_holds_no_template_is_refused(relay, tmp_path, path, words):
     (tmp_path / "x.txt").write_text("x")
     result = relay.run("templates", "put", str(tmp_path / path), check=False)

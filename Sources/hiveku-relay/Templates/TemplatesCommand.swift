@@ -64,7 +64,7 @@ struct NamedTemplateOptions: ParsableArguments {
     @Argument(help: "The template's name or its id.") var template: String
     @OptionGroup var whose: TemplateOwnerOptions
 
-    /// A template is found by its id whoever its owner is.
+    /// An id finds a template of any owner.
     func find(in store: any RelayStore, version: Int? = nil) async throws -> Template {
         if let reference = TemplateReference(template), version == nil || reference.version == nil {
             return try await find(TemplateReference(reference.id, version: version ?? reference.version), in: store)
