@@ -30,7 +30,9 @@ extension Judge {
             let obstacles = version(found) + recovery(found)
             guard obstacles.isEmpty else { return obstacles }
             let schema = schema(place, found)
-            return [schema] + durability(found) + standbys(found, replica) + vacuum(found) + slots(found)
+            // With two primaries, advice about the standbys of one of them could be obeyed on the wrong one.
+            let commits = primaries(found) ?? standbys(found, replica)
+            return [schema] + durability(found) + commits + vacuum(found) + slots(found)
                 + clockOfServer(found) + connections(found)
         }
     }
@@ -76,17 +78,50 @@ extension Judge {
 
     private static func recovery(_ found: ServerExamination) -> [Finding] {
         guard found.isInRecovery else { return [] }
+        let promotion =
+            "promote the standby\(on(found)): ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); "
+            + "SELECT pg_promote()"
+        guard found.servers.count > 1 else {
+            return [
+                .problem(
+                    .database, "the server\(called(found)) is a standby, which accepts no writes",
+                    remedy:
+                        "name all servers in the setting database, as in postgresql://relay@db1,db2/relay: the relay uses the one "
+                        + "that accepts writes; or \(promotion)")
+            ]
+        }
         return [
             .problem(
-                .database, "the server is a standby, which accepts no writes",
+                .database, "no server accepts writes: \(found.servers.summary)",
                 remedy:
-                    "name all servers in the setting database, as in postgresql://relay@db1,db2/relay: the relay uses the one "
-                    + "that accepts writes; or promote this one: SELECT pg_promote()")
+                    "start the primary; or, if it is gone and does not start again by itself, \(promotion)")
         ]
     }
 
+    /// Nil unless several servers accept writes.
+    private static func primaries(_ found: ServerExamination) -> [Finding]? {
+        guard let conflict = PrimaryChoice(among: found.servers).conflict else { return nil }
+        return [.problem(.database, conflict.explanation, remedy: conflict.remedy)]
+    }
+
+    /// The server's name after a noun, or nothing if it is not known.
+    private static func called(_ found: ServerExamination) -> String {
+        found.server.isEmpty ? "" : " \(found.server)"
+    }
+
+    /// What the standbys are connected to, or nothing if the name is not known.
+    private static func to(_ found: ServerExamination) -> String {
+        found.server.isEmpty ? "" : " to \(found.server)"
+    }
+
+    /// Where an SQL statement is to be run, or nothing if the name is not known.
+    private static func on(_ found: ServerExamination) -> String {
+        found.server.isEmpty ? "" : ", on \(found.server)"
+    }
+
     private static func schema(_ place: PostgreSQLPlace, _ found: ServerExamination) -> Finding {
-        let server = "\(place) answers, PostgreSQL \(spelled(version: found.version))"
+        let server =
+            "\(place) answers\(found.server.isEmpty ? "" : " at \(found.server)"), PostgreSQL \(spelled(version: found.version))"
         guard let schema = found.schema else {
             return .warning(
                 .database, "\(server); the relay's tables do not exist yet",
@@ -194,9 +229,10 @@ extension Judge {
         return [
             .problem(
                 .database,
-                "synchronous_standby_names is set, but no such standby is connected: every commit waits, and no mail is acknowledged",
+                "synchronous_standby_names is set, but no such standby is connected\(to(found)): every commit waits, and no mail is "
+                    + "acknowledged",
                 remedy:
-                    "start the standby; or, if it is gone and only this server is to hold the mail, as after a failover: "
+                    "start the standby; or, if it is gone, was not promoted, and only this server is to hold the mail\(on(found)): "
                     + reset("synchronous_standby_names"))
         ]
     }

@@ -24,6 +24,8 @@ final class Connection {
     private(set) var isLost = false
     /// The position of its host in the connector's list.
     let host: Int
+    /// Its host and port, which errors name.
+    let name: String
     private let clock = SystemClock()
 
     private enum Queued {
@@ -38,8 +40,9 @@ final class Connection {
     /// Connects within a few seconds, or fails.
     ///
     /// - Throws: ``ServerError/lost(_:)``.
-    init(_ parameters: [(keyword: String, value: String)], host: Int, namesStatements: Bool) throws {
+    init(_ parameters: [(keyword: String, value: String)], host: Int, name: String, namesStatements: Bool) throws {
         self.host = host
+        self.name = name
         self.namesStatements = namesStatements
         let made = withNullTerminated(parameters.map(\.keyword)) { keywords in
             withNullTerminated(parameters.map(\.value)) { pq_connect(keywords, $0, 0) }
@@ -249,19 +252,23 @@ final class Connection {
         isLost = true
         throw ServerError.lost(
             ready == 0
-                ? "PostgreSQL has not answered in time" : "waiting for PostgreSQL: \(String(cString: strerror(errno)))")
+                ? "PostgreSQL has not answered in time (server \(name))"
+                : "waiting for PostgreSQL (server \(name)): \(String(cString: strerror(errno)))")
     }
 
     private func lose() -> ServerError {
         isLost = true
-        return .lost(Connection.oneLine(pq_error_message(pointer)))
+        return .lost(named(Connection.oneLine(pq_error_message(pointer))))
     }
+
+    /// With the server's name: a relay may know several servers.
+    private func named(_ message: String) -> String { "\(message) (server \(name))" }
 
     /// Without the details, which may contain addresses.
     private func refusal(_ result: OpaquePointer) -> ServerError {
-        let message =
+        let message = named(
             pq_result_error_field(result, CInt(PQ_MESSAGE_PRIMARY)).map { String(cString: $0) }
-            ?? Connection.oneLine(pq_error_message(pointer))
+                ?? Connection.oneLine(pq_error_message(pointer)))
         guard let state = pq_result_error_field(result, CInt(PQ_SQLSTATE)).map({ String(cString: $0) }) else {
             isLost = true
             return .lost(message)

@@ -1,14 +1,15 @@
 import RelayCore
 
 extension PostgreSQLStore {
-    /// The same as ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:)`` with the place's URI.
+    /// The same as ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:onConflict:)`` with the place's URI.
     public convenience init(
         _ place: PostgreSQLPlace, role: Role, storage: StoragePolicy, requiresReplica: Bool,
-        onSync: @escaping @Sendable (Double) -> Void, onDoubt: @escaping @Sendable (CommitDoubt) -> Void
+        onSync: @escaping @Sendable (Double) -> Void, onDoubt: @escaping @Sendable (CommitDoubt) -> Void,
+        onConflict: @escaping @Sendable (PrimaryConflict?) -> Void
     ) throws {
         try self.init(
             place.uri, role: role, storage: storage, requiresReplica: requiresReplica, renewalInterval: .seconds(2),
-            onSync: onSync, onDoubt: onDoubt)
+            onSync: onSync, onDoubt: onDoubt, onConflict: onConflict)
     }
 
     /// Examines the server that accepts writes, which the relay would use; if there is none, a standby. Creates and
@@ -16,19 +17,23 @@ extension PostgreSQLStore {
     ///
     /// - Throws: `StoreError`.
     public static func examine(_ place: PostgreSQLPlace) throws -> ServerExamination {
+        let connector = try Connector(place.uri)
+        let servers = connector.survey()
+        let choice = PrimaryChoice(among: servers)
+        func first(_ matches: (DatabaseServer.Role) -> Bool) -> Int? { servers.firstIndex { matches($0.role) } }
+        // If servers contradict each other, what one of them says about itself is worth knowing all the same.
+        let host = choice.chosen ?? first { if case .primary = $0 { true } else { false } } ?? first { $0 == .standby }
+        guard let host else { throw StoreError.unavailable("no server answers: \(servers.summary)") }
         do {
-            return try examine(place, takesStandbys: false)
+            let connection = try connector.connect(to: host, takesStandbys: true)
+            connection.begin(until: SystemClock().monotonicNow() + .seconds(4))
+            var examination = try examine(connection)
+            examination.server = connection.name
+            examination.servers = servers
+            return examination
         } catch {
-            // A standby may be named first while the primary is fine, so it is only the second choice.
-            guard let standby = try? examine(place, takesStandbys: true) else { throw StoreError(error) }
-            return standby
+            throw StoreError(error)
         }
-    }
-
-    private static func examine(_ place: PostgreSQLPlace, takesStandbys: Bool) throws -> ServerExamination {
-        let thread = ConnectionThread("examination", try Connector(place.uri, takesStandbys: takesStandbys))
-        defer { thread.close() }
-        return try thread.runBlocking(within: .seconds(4)) { try examine($0) }
     }
 
     private static func examine(_ connection: Connection) throws -> ServerExamination {

@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import RelayCore
 import Synchronization
@@ -39,6 +40,8 @@ public final class PostgreSQLStore: Sendable {
     /// Nil for tools.
     let membership: Membership?
     private let renewer: Mutex<Task<Void, Never>?>
+    /// Looks at the servers every few seconds. Nil if there is only one, and for tools.
+    private let watcher: Mutex<Task<Void, Never>?>
     private let storagePolicy: Mutex<StoragePolicy>
     let senderReportPolicy = Mutex(SenderReports.off)
     let claimState = ClaimState()
@@ -77,13 +80,16 @@ public final class PostgreSQLStore: Sendable {
     ///   - renewalInterval: how often the relay tells the others that it is alive.
     ///   - onSync: called with the seconds that the commit of each acceptance took; must return quickly.
     ///   - onDoubt: called with the outcome of each batch whose commit was in doubt; must return quickly.
+    ///   - onConflict: called when several of the servers accept writes, and with nil when that is over; must return
+    ///     quickly.
     /// - Throws: `StoreError`.
     public init(
         _ conninfo: String, role: Role, storage: StoragePolicy = .unlimited, requiresReplica: Bool = false,
         renewalInterval: Duration = .seconds(2), onSync: @escaping @Sendable (Double) -> Void = { _ in },
-        onDoubt: @escaping @Sendable (CommitDoubt) -> Void = { _ in }
+        onDoubt: @escaping @Sendable (CommitDoubt) -> Void = { _ in },
+        onConflict: @escaping @Sendable (PrimaryConflict?) -> Void = { _ in }
     ) throws {
-        let connector = try Connector(conninfo)
+        let connector = try Connector(conninfo, onConflict: onConflict)
         self.connector = connector
         self.onSync = onSync
         self.onDoubt = onDoubt
@@ -91,6 +97,7 @@ public final class PostgreSQLStore: Sendable {
         storagePolicy = Mutex(storage)
         serverClock = ServerClock()
         renewer = Mutex(nil)
+        watcher = Mutex(nil)
         let records = ConnectionThread("records", connector)
         switch role {
         case .relay(let name, let version):
@@ -142,6 +149,25 @@ public final class PostgreSQLStore: Sendable {
             throw StoreError(error)
         }
         renewer.withLock { $0 = Task { [weak self] in await self?.keepPlace(renewalInterval) } }
+        guard connector.names.count > 1 else { return }
+        watcher.withLock { $0 = Task { await PostgreSQLStore.watch(connector) } }
+    }
+
+    /// How often the servers are looked at.
+    private static let lookInterval = Duration.seconds(5)
+
+    /// Looks at the servers until the store is closed, on a thread of its own: a server that does not answer must not
+    /// delay the renewals.
+    private static func watch(_ connector: Connector) async {
+        let queue = DispatchQueue(label: "hiveku-relay.postgresql.watch")
+        while (try? await Task.sleep(for: lookInterval)) != nil {
+            await withCheckedContinuation { continuation in
+                queue.async {
+                    connector.look()
+                    continuation.resume()
+                }
+            }
+        }
     }
 
     /// Checks the requirements of every relay on a server.
@@ -190,6 +216,7 @@ public final class PostgreSQLStore: Sendable {
     /// Closes the connections, after the work in progress has finished.
     public func close() throws {
         renewer.withLock { $0?.cancel() }
+        watcher.withLock { $0?.cancel() }
         if let membership { try? renewals.runBlocking(within: .seconds(10)) { try membership.leave(in: $0) } }
         for thread in [submissions, lookUps, deliveries, renewals, keyRates, bodies] + records { thread.close() }
     }

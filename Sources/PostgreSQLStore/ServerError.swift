@@ -50,7 +50,9 @@ extension StoreError {
             switch state {
             case "53100": self = .full
             case "XX001", "XX002": self = .corrupt(message)
-            case "55P03": self = .unavailable("another transaction keeps a row locked: \(message)")
+            case "55P03":
+                self = .unavailable(
+                    "another transaction keeps a row locked, perhaps one whose commit waits for a standby: \(message)")
             default: self = .unavailable("PostgreSQL says: \(message) (SQLSTATE \(state))")
             }
         default: self = .unavailable("\(error)")

@@ -41,6 +41,10 @@ public struct ServerExamination: Hashable, Sendable {
         }
     }
 
+    /// Host and port of the server that was examined; empty if they are not known.
+    public var server = ""
+    /// All servers that the setting names, as they were found.
+    public var servers: [DatabaseServer] = []
     /// The value of `server_version_num`: 150018 for 15.18.
     public var version: Int
     /// Whether the server is a standby, which accepts no writes.

@@ -10,8 +10,11 @@ import Settings
 /// What a process opens the store for.
 enum StoreUse {
     /// Accepts messages and delivers them. `onSync` gets the seconds that each transaction's sync took. `onDoubt` gets
-    /// the outcome of each batch whose commit was in doubt.
-    case relay(onSync: @Sendable (Double) -> Void, onDoubt: @Sendable (CommitDoubt) -> Void)
+    /// the outcome of each batch whose commit was in doubt. `onConflict` is told of servers that accept writes although
+    /// they must not, and gets nil when that is over.
+    case relay(
+        onSync: @Sendable (Double) -> Void, onDoubt: @Sendable (CommitDoubt) -> Void,
+        onConflict: @Sendable (PrimaryConflict?) -> Void)
     /// Reads and changes records, then ends.
     case command
 }
@@ -23,7 +26,7 @@ func openStore(_ settings: RelaySettings, for use: StoreUse, now: Timestamp) thr
     switch settings.database {
     case .sqlite(let path):
         switch use {
-        case .relay(let onSync, _):
+        case .relay(let onSync, _, _):
             try SQLiteStore(path: path, role: .relay, now: now, storage: settings.storage, onSync: onSync)
         case .command: try SQLiteStore(path: path, role: .tool, now: now)
         }
@@ -42,17 +45,17 @@ enum KnownStores {
         ) throws -> any RelayStore {
             let requiresReplica = settings.databaseReplica == .required
             switch use {
-            case .relay(let onSync, let onDoubt):
+            case .relay(let onSync, let onDoubt, let onConflict):
                 // The machine's name identifies the relay: relays behind a load balancer may have the same `hostname`
                 // setting.
                 return try PostgreSQLStore(
                     place, role: .relay(name: RelaySettings().hostname, version: relayVersion),
                     storage: settings.storage,
-                    requiresReplica: requiresReplica, onSync: onSync, onDoubt: onDoubt)
+                    requiresReplica: requiresReplica, onSync: onSync, onDoubt: onDoubt, onConflict: onConflict)
             case .command:
                 return try PostgreSQLStore(
                     place, role: .tool, storage: settings.storage, requiresReplica: requiresReplica, onSync: { _ in },
-                    onDoubt: { _ in })
+                    onDoubt: { _ in }, onConflict: { _ in })
             }
         }
 
@@ -60,7 +63,7 @@ enum KnownStores {
         static func copyableServer(_ place: PostgreSQLPlace) throws -> any CopyableStore {
             try PostgreSQLStore(
                 place, role: .copy, storage: .unlimited, requiresReplica: false, onSync: { _ in },
-                onDoubt: { _ in })
+                onDoubt: { _ in }, onConflict: { _ in })
         }
 
         /// Examines a server for `doctor`. Blocks on a connection. Throws a ``StoreError``.

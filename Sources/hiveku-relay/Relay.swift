@@ -66,6 +66,13 @@ struct Relay: Sendable {
                     logger.notice(
                         "the commit of a batch was in doubt",
                         metadata: ["messages": "\(doubt.messages)", "ending": "\(doubt.ending.rawValue)"])
+                },
+                onConflict: { conflict in
+                    if let conflict {
+                        logger.critical("\(conflict.explanation)", metadata: ["remedy": "\(conflict.remedy)"])
+                    } else {
+                        logger.notice("only one database server accepts writes again")
+                    }
                 }), now: machine.now())
 
         // From here on every part uses the clock that all relays on the store share.

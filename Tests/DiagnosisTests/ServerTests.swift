@@ -52,6 +52,49 @@ import Testing
             try judge { $0.isInRecovery = true }, .problem, "standby", "postgresql://relay@db1,db2/relay", "pg_promote")
     }
 
+    @Test func `The server that answered is named`() throws {
+        let found = try judge {
+            $0.server = "db2:5432"
+            $0.synchronousStandbyNames = "*"
+        }
+        #expect(found[0].found.contains("answers at db2:5432, PostgreSQL 15.18"))
+        expect(Array(found.dropFirst()), .problem, "connected to db2:5432", "on db2:5432: ALTER SYSTEM RESET")
+    }
+
+    @Test func `Without a primary it says what each server is, and how a standby is promoted`() throws {
+        let found = try judge {
+            $0.isInRecovery = true
+            $0.server = "db2:5432"
+            $0.servers = [
+                .init(name: "db1:5432", role: .away("timeout expired")), .init(name: "db2:5432", role: .standby),
+            ]
+        }
+        expect(
+            found, .problem, "no server accepts writes: db1:5432: timeout expired; db2:5432: standby",
+            "on db2:5432: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); SELECT pg_promote()")
+        #expect(!found.contains { ($0.remedy ?? "").contains("name all servers") })
+    }
+
+    @Test func `Two primaries are a problem, and nothing is said about their standbys`() throws {
+        func judge(_ first: Int64, _ second: Int64) throws -> [Finding] {
+            try self.judge {
+                $0.synchronousStandbyNames = "*"
+                $0.server = "db2:5432"
+                $0.servers = [
+                    .init(name: "db1:5432", role: .primary(timeline: first, instance: 1)),
+                    .init(name: "db2:5432", role: .primary(timeline: second, instance: 2)),
+                ]
+            }
+        }
+        for (found, words) in [
+            (try judge(1, 2), "stop PostgreSQL on db1:5432"), (try judge(2, 2), "the relay uses neither"),
+        ] {
+            expect(
+                findings(found, .problem), .problem, "two primaries", words, "do not reset synchronous_standby_names")
+            #expect(!found.contains { ($0.remedy ?? "").contains("ALTER SYSTEM RESET") })
+        }
+    }
+
     @Test func schemas() throws {
         func first(_ schema: Int?) throws -> [Finding] { [try #require(try judge { $0.schema = schema }.first)] }
         expect(try first(nil), .warning, "do not exist yet", "start the relay")

@@ -1,0 +1,90 @@
+"""After a failover the old primary starts again as a primary: no relay uses it, and what was acknowledged stays."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from postgresql import wait_until
+from postgresql_relays import Pair, Senders, compare, relays  # noqa: F401
+from sizes import size
+
+CONNECTIONS = size(6, 20)
+MESSAGES = size(30, 200)
+
+
+def doctor(relay):
+    """What `doctor` says of the database: outcome, finding and remedy in one text for each check."""
+    checks = json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"]
+    return [f"{check['outcome']}: {check['found']} / {check['remedy']}" for check in checks if check["name"] == "database"]
+
+
+def live_nodes(relay):
+    return sorted(node["number"] for node in relay.json("status")[0]["nodes"] if node["live"])
+
+
+def test_an_old_primary_that_starts_again_is_refused(relays, tmp_path):  # noqa: F811
+    with contextlib.ExitStack() as stack:
+        pair = Pair(tmp_path, stack)
+        *two, third = relays(pair.url, 3)
+        old_port = pair.primary.port
+        senders = Senders(two, [two[0].create_key(per_second=1_000_000)], CONNECTIONS)
+
+        def act():
+            senders.wait_for_answers(MESSAGES)
+            old = pair.primary
+            old.kill()
+            pair.promote()
+            senders.wait_for_answers(MESSAGES)
+            old.start()
+            # Until somebody resets it, each of its commits waits for a standby; now it would accept mail.
+            old.set("synchronous_standby_names", "")
+            for relay in two:
+                wait_until(lambda: f"two primaries: 127.0.0.1:{old_port} accepts writes" in relay.log_text(), relay.log_text)
+                assert " critical" in relay.log_text().lower()
+            # A relay and commands that connect for the first time take the new primary, although the old one is named first.
+            assert len(live_nodes(third)) == 3
+            third.stop()
+            third.start()
+            assert len(live_nodes(third)) == 3
+            problems = [text for text in doctor(third) if text.startswith("problem")]
+            assert any("two primaries" in text and "do not reset synchronous_standby_names" in text for text in problems), problems
+            assert not any("ALTER SYSTEM RESET" in text for text in problems), problems
+            senders.wait_for_answers(MESSAGES)
+            # Nor once the new one is away: what the old one accepts would be lost.
+            before = old.psql("SELECT count(*) FROM message")
+            pair.primary.stop("immediate")
+            for relay in two:
+                wait_until(lambda: "this relay has used" in relay.log_text(), relay.log_text)
+            pair.primary.start()
+            senders.wait_for_answers(MESSAGES)
+            assert old.psql("SELECT count(*) FROM message") == before
+
+        asyncio.run(senders.run(act))
+        compare(senders.ledger, pair.primary)
+
+
+def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # noqa: F811
+    with contextlib.ExitStack() as stack:
+        pair = Pair(tmp_path, stack)
+        (relay,) = relays(pair.url, 1)
+        pair.primary.set("synchronous_standby_names", "")
+        # As a standby that somebody has started as a server of its own: that begins no timeline.
+        pair.standby.stop()
+        (pair.standby.data / "standby.signal").unlink()
+        pair.standby.start()
+        pair.standby.set("synchronous_standby_names", "")
+        wait_until(lambda: "on the same timeline 1" in relay.log_text(), relay.log_text)
+        listed = relay.run("keys", "list", check=False)
+        assert listed.returncode != 0 and "the relay uses neither" in listed.stderr
+        assert any(text.startswith("problem: two primaries") for text in doctor(relay))
+        relay.stop()
+        with pytest.raises(RuntimeError, match="the relay uses neither"):
+            relay.start()
+        relay.process.wait()
+        relay.process = None
+        # Once one of them is stopped, the other one serves.
+        pair.standby.stop()
+        relay.start()
+        assert live_nodes(relay)
