@@ -174,7 +174,8 @@ public final class DeliveryWorker: Sendable {
     }
 
     private func tellPlace(_ machine: inout LaneMachine, _ now: Moment) {
-        machine.stands(ownsClaims: queue.ownsClaims, shareOfRate: queue.shareOfRate, at: now)
+        machine.stands(
+            ownsClaims: queue.ownsClaims, shareOfRate: queue.shareOfRate, place: queue.place, at: now)
     }
 
     private func finish(_ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome) -> ActiveSet.Attempt? {

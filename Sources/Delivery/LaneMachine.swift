@@ -22,6 +22,8 @@ struct LaneMachine {
         /// Deliveries that are due later than this were queued before the clock was set back.
         var latestDue: Timestamp
         var status: LaneStatus?
+        /// The place in which the status is recorded.
+        var place: Int64?
     }
 
     /// What must be done. Apart from starts, each operation runs at most once at a time.
@@ -111,6 +113,8 @@ struct LaneMachine {
     private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
+    /// The place in which the status was recorded.
+    private var place: Int64?
     private var recordedAt = MonotonicTime.distantPast
     private var slowedDownAt = MonotonicTime.distantPast
 
@@ -147,7 +151,14 @@ struct LaneMachine {
     }
 
     /// Takes this process's state among the relays that share the queue. Call it before each plan and each outcome.
-    mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, at now: Moment) {
+    ///
+    /// - Parameter place: nil if there is no place, or if only this process uses the queue.
+    mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
+        if let place, place != self.place {
+            self.place = place
+            // The status belongs to the place, so it is recorded again.
+            recorded = nil
+        }
         governor?.take(share: shareOfRate, at: now.monotonic)
         self.ownsClaims = ownsClaims
         // Deliveries that this process may not send are left to the other relays.
@@ -420,7 +431,8 @@ extension LaneMachine {
     mutating func keptUp(_ upkeep: Upkeep, reclaimed: Int, broughtForward: Int, at now: Moment) {
         isKeepingUp = false
         active.extended(upkeep.extend, until: upkeep.leaseUntil)
-        if let status = upkeep.status {
+        // Not if the place has changed in the meantime.
+        if let status = upkeep.status, upkeep.place == place {
             recorded = status
             recordedAt = now.monotonic
         }
@@ -485,7 +497,7 @@ extension LaneMachine {
         guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.monotonic) else { return nil }
         var upkeep = Upkeep(
             leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + longestPause,
-            status: statusToRecord(at: now))
+            status: statusToRecord(at: now), place: place)
         if now.monotonic >= upkeepAt {
             upkeepAt = now.monotonic + min(LaneMachine.upkeepInterval, reclaimInterval, configuration.leaseTime / 4)
             if now.monotonic >= bringForwardAt {

@@ -5,6 +5,8 @@ extension PostgreSQLStore: DeliveryQueue {
 
     public func owns(_ delivery: ClaimedDelivery) -> Bool { membership?.ownsClaims(of: delivery.holder) ?? true }
 
+    public var place: Int64? { membership?.place?.node }
+
     public var shareOfRate: RateShare { membership?.share ?? .whole }
 
     /// Soon after a relay's place has expired: the deliveries that it was sending are with another relay within 20 s.
@@ -168,6 +170,7 @@ extension PostgreSQLStore: DeliveryQueue {
     }
 
     public func record(_ status: LaneStatus) async throws {
+        // Without a place there is no row for it. The lane records its status again in the next place.
         guard let place = membership?.place else { return }
         try await write { connection in
             try connection.queue(

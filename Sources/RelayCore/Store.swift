@@ -252,6 +252,9 @@ public protocol DeliveryQueue: Sendable {
     /// delivery was claimed in a place that this process has lost, even if it has a new place by now. Cheap, from any
     /// thread.
     func owns(_ delivery: ClaimedDelivery) -> Bool
+    /// This process's place among the relays that share the queue, a number that is never used twice. Nil if it has
+    /// none at present, or if only one relay uses the queue. Cheap, from any thread.
+    var place: Int64? { get }
     /// The part of the account's rate that this process may use. It can change at any time. Cheap, from any thread.
     var shareOfRate: RateShare { get }
     /// How often to look for deliveries of relays that have stopped.
@@ -262,6 +265,7 @@ extension DeliveryQueue {
     /// The default is for a queue that only one relay uses.
     public var ownsClaims: Bool { true }
     public func owns(_ delivery: ClaimedDelivery) -> Bool { ownsClaims }
+    public var place: Int64? { nil }
     public var shareOfRate: RateShare { .whole }
     /// Rarely, because only an expired lease can return a delivery.
     public var reclaimInterval: Duration { .seconds(30) }

@@ -137,6 +137,29 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.map(\.result) == [.released, .released])
     }
 
+    @Test func theStatusIsRecordedAgainInANewPlace() {
+        var bench = Bench()
+        func status(in place: Int64?) -> LaneStatus? {
+            bench.machine.stands(ownsClaims: place != nil, shareOfRate: .whole, place: place, at: bench.now)
+            return bench.settleDown().upkeep?.status
+        }
+        let first = status(in: 7)
+        #expect(first != nil)
+        #expect(status(in: 7) == nil)
+        #expect(status(in: nil) == nil)
+        #expect(status(in: 8) == first)
+        #expect(status(in: 8) == nil)
+    }
+
+    @Test func whatIsRecordedWhileThePlaceChangesIsRecordedAgain() throws {
+        var bench = Bench()
+        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, place: 7, at: bench.now)
+        let upkeep = try #require(bench.plan().upkeep)
+        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, place: 8, at: bench.now)
+        bench.machine.keptUp(upkeep, reclaimed: 0, broughtForward: 0, at: bench.now)
+        #expect(bench.plan().upkeep?.status == upkeep.status)
+    }
+
     @Test func aLaneWithoutARateNeedsNoShare() {
         var bench = Bench()
         bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
