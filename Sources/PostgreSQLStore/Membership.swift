@@ -185,6 +185,10 @@ enum NodeRow {
     /// Whether a row belongs to a relay that has renewed it in time.
     static let isAlive = "NOT is_dead AND seen_at > \(now) - \(milliseconds(Membership.expiry))"
 
+    /// Whether a row belongs to a relay that has claimed deliveries.
+    static let holdsDeliveries =
+        "EXISTS (SELECT 1 FROM delivery WHERE state = 'sending' AND holder = node.id)"
+
     /// The number after the newest relay's, or the next free one: numbers are reused as late as possible, because message
     /// ids are made with them.
     static let freeNumber = """
@@ -205,7 +209,7 @@ enum NodeRow {
             try connection.queue(
                 """
                 DELETE FROM node WHERE is_dead AND seen_at < \(now) - 3600000
-                    AND NOT EXISTS (SELECT 1 FROM delivery WHERE state = 'sending' AND holder = node.id)
+                    AND NOT \(holdsDeliveries)
                 """)
         }
     }

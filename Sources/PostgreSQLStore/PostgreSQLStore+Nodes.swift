@@ -4,12 +4,17 @@ extension PostgreSQLStore: RelayStore {
     /// The server's clock.
     public var clock: (any RelayClock)? { serverClock }
 
-    /// Relays that are alive, and those that ended within the last hour.
+    /// Relays that are alive; and those that ended and still hold deliveries, or ended within the last 10 minutes and
+    /// were not started again since.
     public func nodes(now: Timestamp) async throws -> [NodeRecord] {
         try await look { connection in
             try connection.rows(
                 """
                 SELECT name, number, started_at, seen_at, \(NodeRow.isAlive), version, clock_offset FROM node
+                WHERE \(NodeRow.isAlive) OR \(NodeRow.holdsDeliveries)
+                    OR seen_at > \(NodeRow.now) - 600000 AND NOT EXISTS (
+                        SELECT 1 FROM node AS later WHERE later.name = node.name AND later.id > node.id
+                            AND later.started_at >= node.seen_at)
                 ORDER BY name, id
                 """
             ) { row in

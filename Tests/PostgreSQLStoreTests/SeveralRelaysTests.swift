@@ -38,6 +38,31 @@ private final class Flag: Sendable {
         }
     }
 
+    @Test func aRelayThatHasEndedIsListedUntilItIsStartedAgainOrLongGone() async throws {
+        try await withDatabase { url in
+            let first = try relay(url, name: "first")
+            defer { try? first.close() }
+            func gone() async throws -> [String] {
+                try await first.nodes(now: Sample.now).filter { !$0.isLive }.map(\.name)
+            }
+            for _ in 0..<3 { try relay(url, name: "second").close() }
+            #expect(try await gone() == ["second"])
+            let second = try relay(url, name: "second")
+            #expect(try await gone() == [])
+            let id = try await key(first)
+            _ = try await first.accept([try submission(first, 0, id)], now: Sample.now)
+            _ = try await second.claim(
+                lane: .test, limit: 1, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
+            try second.close()
+            let third = try relay(url, name: "third")
+            try third.close()
+            try await first.write { connection in
+                try connection.queue("UPDATE node SET seen_at = seen_at - 600001 WHERE is_dead")
+            }
+            #expect(try await gone() == ["second"], "it holds a delivery")
+        }
+    }
+
     @Test func aMessageThatTwoAreGivenAtOnceIsAcceptedOnce() async throws {
         try await withRelays(2) { stores in
             let id = try await key(stores[0])
