@@ -28,6 +28,8 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The octets that have arrived. After the header, these are the client's.
     private var bytes = ByteBuffer()
     private var isCounted = false
+    /// Whether the peer is no load balancer. It is refused when its first octets arrive.
+    private var isStranger = false
     private var timer: Scheduled<Void>?
     /// Whether the server began to shut down while the relay waited for the header.
     private var isQuiescing = false
@@ -43,18 +45,23 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
         // A peer that has already disconnected has no address.
         guard let peer = context.remoteAddress.flatMap(IPAddress.init) else { return close(context) }
         self.peer = peer
-        guard policy.networks.contains(peer) else { return refuse(.network, context) }
+        isStranger = !policy.networks.contains(peer)
+        // A program on this machine, such as `doctor`, may only check whether the port is open. That is not worth a line
+        // in the log.
+        let isHere = context.localAddress.flatMap(IPAddress.init) == peer
+        if isStranger, !isHere { return refuse(.network, context) }
         guard policy.limiter.admitUnidentified() else { return refuse(.limit, context) }
         isCounted = true
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: ProxyPolicy.headerTime) {
             self.timer = nil
-            self.refuse(.late, context)
+            self.refuse(self.isStranger ? .network : .late, context)
         }
         context.read()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch state {
+        case .waiting where isStranger: refuse(.network, context)
         case .waiting:
             var data = unwrapInboundIn(data)
             bytes.writeBuffer(&data)

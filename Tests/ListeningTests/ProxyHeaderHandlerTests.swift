@@ -80,11 +80,12 @@ private final class ProxiedConnection {
     init(
         from peer: String = "192.0.2.65",
         limiter: ConnectionLimiter = ConnectionLimiter(maximum: 4, maximumPerClient: 4),
-        networks: String = "192.0.2.64/26", isBroken: Bool = false
+        networks: String = "192.0.2.64/26", own: String? = nil, isBroken: Bool = false
     ) throws {
         self.limiter = limiter
         channel = EmbeddedChannel(loop: loop)
         channel.remoteAddress = try SocketAddress(ipAddress: peer, port: 1024)
+        channel.localAddress = try own.map { try SocketAddress(ipAddress: $0, port: 587) }
         let outcome = outcome
         let bound = NIOLoopBound(probe, eventLoop: loop)
         let policy = ProxyPolicy(networks: ProxyNetworks([try NetworkBlock(networks)]), limiter: limiter) { refusal in
@@ -180,6 +181,26 @@ private final class ProxiedConnection {
         #expect(connection.limiter.unidentifiedCount == 0)
         // A dual-stack socket names its IPv4 peers so.
         #expect(try ProxiedConnection(from: "::ffff:192.0.2.65").channel.isActive)
+    }
+
+    @Test func aProgramOnThisMachineIsRefusedOnlyIfItSendsSomething() throws {
+        let silent = try ProxiedConnection(from: "192.0.2.1", own: "192.0.2.1")
+        #expect(silent.channel.isActive)
+        #expect(silent.limiter.unidentifiedCount == 1)
+        silent.end()
+        #expect(silent.refusals.isEmpty)
+        #expect(!silent.channel.isActive)
+        #expect(silent.limiter.unidentifiedCount == 0)
+
+        let speaking = try ProxiedConnection(from: "192.0.2.1", own: "192.0.2.1")
+        try speaking.send(ProxySample.line)
+        #expect(speaking.refusals == [.network])
+        #expect(!speaking.channel.isActive)
+        #expect(speaking.clients.isEmpty)
+
+        let waiting = try ProxiedConnection(from: "192.0.2.1", own: "192.0.2.1")
+        waiting.loop.advanceTime(by: ProxyPolicy.headerTime)
+        #expect(waiting.refusals == [.network])
     }
 
     @Test func othersFirstOctetsAreRefused() throws {
