@@ -15,6 +15,8 @@ extension Judge {
     /// A relay whose clock differs by more does not start (`PostgreSQLStore.mostClockOffset`).
     static let clockDifferenceAllowed = Duration.seconds(3)
     static let clockDifferenceNoticed = Duration.seconds(1)
+    /// A standby confirms a commit within milliseconds.
+    static let standbyWaitAllowed = Duration.seconds(3)
     static let snapshotAgeAllowed = Duration.seconds(600)
     static let preparedAgeAllowed = Duration.seconds(300)
     static let slotSizeAllowed: Int64 = 10_000_000_000
@@ -107,6 +109,11 @@ extension Judge {
     /// The server's name after a noun, or nothing if it is not known.
     private static func called(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " \(found.server)"
+    }
+
+    /// Where something happens, or nothing if the name is not known.
+    private static func at(_ found: ServerExamination) -> String {
+        found.server.isEmpty ? "" : " on \(found.server)"
     }
 
     /// What the standbys are connected to, or nothing if the name is not known.
@@ -202,7 +209,17 @@ extension Judge {
                 ]
             }
             guard !found.replicas.isEmpty else {
-                return [.ok(.database, "there is no standby: acknowledged mail is only on this server")]
+                guard found.servers.count > 1 else {
+                    return [.ok(.database, "there is no standby: acknowledged mail is only on this server")]
+                }
+                // Several servers are named so that one can take over.
+                return [
+                    .warning(
+                        .database,
+                        "there is no standby: acknowledged mail is only on this server\(called(found)) (\(found.servers.summary))",
+                        remedy: "make the other server its standby (docs/postgresql.md), then\(on(found)): "
+                            + "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()")
+                ]
             }
             return [
                 .warning(
@@ -210,6 +227,18 @@ extension Judge {
                     "no standby is synchronous (\(names(found.replicas))): if the primary is lost, the mail that was "
                         + "acknowledged last is lost too",
                     remedy: set("synchronous_standby_names = '*'"))
+            ]
+        }
+        if let wait = found.longestWaitForStandby, wait > standbyWaitAllowed, !synchronous.isEmpty || isHidden {
+            let standby = synchronous.isEmpty ? "a standby" : names(synchronous)
+            return [
+                .problem(
+                    .database,
+                    "a commit\(at(found)) has waited \(wait.spelled) for \(standby), which is connected and does not answer: no mail "
+                        + "is acknowledged until it does",
+                    remedy:
+                        "check the standby and the network between the servers; or, if it is gone, was not promoted, and "
+                        + "only this server is to hold the mail\(on(found)): " + reset("synchronous_standby_names"))
             ]
         }
         guard synchronous.isEmpty else {
@@ -258,7 +287,8 @@ extension Judge {
                     "a transaction has been open for \(age.spelled): vacuum removes nothing until it ends, and the queue becomes slow",
                     remedy:
                         "find it, and end it with SELECT pg_terminate_backend(PID): SELECT pid, usename, application_name, "
-                        + "xact_start FROM pg_stat_activity WHERE backend_xmin IS NOT NULL ORDER BY age(backend_xmin) DESC LIMIT 3"
+                        + "xact_start FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND wait_event IS DISTINCT FROM 'SyncRep' "
+                        + "ORDER BY age(backend_xmin) DESC LIMIT 3"
                 ))
         }
         for transaction in found.preparedTransactions where transaction.age > preparedAgeAllowed {

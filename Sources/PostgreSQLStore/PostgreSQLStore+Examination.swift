@@ -30,6 +30,7 @@ extension PostgreSQLStore {
             var examination = try examine(connection)
             examination.server = connection.name
             examination.servers = servers
+            examination.longestWaitForStandby = try longestWaitForStandby(connection)
             return examination
         } catch {
             throw StoreError(error)
@@ -82,12 +83,23 @@ extension PostgreSQLStore {
     }
 
     /// The age of the oldest open transaction that keeps vacuum from removing rows, here or on standbys that report
-    /// theirs.
+    /// theirs. Not one whose commit waits for a standby: it ends with the wait, and must not be ended before.
     private static func oldestSnapshotAge(_ connection: Connection) throws -> Duration? {
         try connection.integer(
             """
             SELECT (extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::bigint FROM pg_stat_activity
             WHERE (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()
+                AND wait_event IS DISTINCT FROM 'SyncRep'
+            """
+        ).map { .milliseconds($0) }
+    }
+
+    /// For how long the oldest commit has waited for a standby.
+    private static func longestWaitForStandby(_ connection: Connection) throws -> Duration? {
+        try connection.integer(
+            """
+            SELECT (extract(epoch FROM max(clock_timestamp() - query_start)) * 1000)::bigint FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep'
             """
         ).map { .milliseconds($0) }
     }

@@ -55,6 +55,8 @@ public struct ServerExamination: Hashable, Sendable {
     public var synchronousCommit: String
     /// The age of the oldest snapshot that keeps vacuum from removing rows; nil if there is none.
     public var oldestSnapshotAge: Duration?
+    /// For how long the oldest commit has waited for a standby; nil if none waits.
+    public var longestWaitForStandby: Duration?
     public var inactiveSlots: [Slot]
     public var preparedTransactions: [PreparedTransaction]
     /// How far the server's clock is ahead of this machine's; negative if it is behind.

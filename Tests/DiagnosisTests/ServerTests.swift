@@ -159,10 +159,41 @@ import Testing
         expect(Array(found.dropFirst()), outcome, words)
     }
 
+    @Test func `Commits that wait for a silent standby are a problem`() throws {
+        func judge(_ wait: Duration?, state: String = "sync") throws -> [Finding] {
+            Array(
+                try self.judge {
+                    $0.server = "db1:5432"
+                    $0.synchronousStandbyNames = "*"
+                    $0.replicas = [.init(name: "db2", syncState: state)]
+                    $0.longestWaitForStandby = wait
+                }.dropFirst())
+        }
+        expect(try judge(.seconds(3)), .ok, "commits wait for the standby db2")
+        expect(try judge(nil), .ok, "db2")
+        expect(
+            try judge(.seconds(40)), .problem, "a commit on db1:5432 has waited 40 seconds for db2",
+            "was not promoted", "on db1:5432: ALTER SYSTEM RESET")
+        expect(try judge(.seconds(40), state: ""), .problem, "for a standby, which")
+    }
+
+    @Test func `Several servers without a standby are a warning`() throws {
+        let found = try judge {
+            $0.server = "db2:5432"
+            $0.servers = [
+                .init(name: "db1:5432", role: .away("timeout expired")),
+                .init(name: "db2:5432", role: .primary(timeline: 2, instance: 1)),
+            ]
+        }
+        expect(
+            Array(found.dropFirst()), .warning, "only on this server db2:5432", "db1:5432: timeout expired",
+            "synchronous_standby_names = '*'")
+    }
+
     @Test func `What keeps vacuum from its work`() throws {
         expect(
             findings(try judge { $0.oldestSnapshotAge = .seconds(601) }, .warning), .warning, "10 minutes",
-            "pg_terminate_backend")
+            "pg_terminate_backend", "wait_event IS DISTINCT FROM 'SyncRep'")
         #expect(try judge { $0.oldestSnapshotAge = nil }.count == 2)
         let prepared = try judge {
             $0.preparedTransactions = [

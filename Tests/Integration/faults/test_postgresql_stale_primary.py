@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 
 import pytest
 
 from postgresql import wait_until
-from postgresql_relays import Pair, Senders, compare, relays  # noqa: F401
+from postgresql_relays import STANDBY, Pair, Senders, compare, relays  # noqa: F401
 from sizes import size
 
 CONNECTIONS = size(6, 20)
@@ -88,3 +90,38 @@ def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # 
         pair.standby.stop()
         relay.start()
         assert live_nodes(relay)
+
+
+def test_doctor_says_what_each_server_is_and_that_commits_wait(relays, tmp_path):  # noqa: F811
+    with contextlib.ExitStack() as stack:
+        pair = Pair(tmp_path, stack)
+        (relay,) = relays(pair.url, 1)
+        standby = pair.standby
+        names = [f"127.0.0.1:{server.port}" for server in (pair.primary, standby)]
+        pair.primary.psql("GRANT pg_monitor TO relay")
+        assert any(text == f"ok: commits wait for the standby {STANDBY} / None" for text in doctor(relay))
+
+        # As after a power cut: the primary does not know yet that the standby has gone.
+        processes = standby.processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        wait_until(
+            lambda: pair.primary.psql(
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query_start < now() - interval '4 seconds'") == "t",
+            "a renewal waits")
+        silent = "\n".join(doctor(relay))
+        assert f"problem: a commit on {names[0]} has waited" in silent, silent
+        assert "pg_terminate_backend" not in silent
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+        pair.primary.stop("immediate")
+        (lost,) = [text for text in doctor(relay) if text.startswith("problem")]
+        assert f"no server accepts writes: {names[0]}: Connection refused; {names[1]}: standby" in lost
+        assert f"on {names[1]}: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); SELECT pg_promote()" in lost
+        listed = relay.run("keys", "list", check=False)
+        assert f"{names[0]}: Connection refused; {names[1]}: standby" in listed.stderr
+
+        pair.promote()
+        warnings = [text for text in doctor(relay) if text.startswith("warning: there is no standby")]
+        assert len(warnings) == 1 and f"{names[0]}: Connection refused" in warnings[0], warnings
