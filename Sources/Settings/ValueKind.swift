@@ -405,7 +405,7 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
                 let (address, port) = try LoopbackPlace.parse(
                     String(text.dropFirst(7)),
                     elsewhere:
-                        "whoever can open the page controls the keys, so it is only for this machine; from another machine use ssh -L, "
+                        "anyone who can open the page controls the keys, so it is only for this machine; from another machine use ssh -L, "
                         + "as 'hiveku-relay admin login' says")
                 return .loopback(address, port: port)
             },

@@ -77,7 +77,7 @@ public final class MetricsPage: Sendable {
     static let share = 0.02
     /// The number of seconds for which a count is reused, however short it was.
     static let shortestPause = 1.0
-    /// The number of seconds after which the queue is counted again, however long it takes. Whoever watches must see
+    /// The number of seconds after which the queue is counted again, however long it takes. Those who watch must see
     /// changes.
     static let longestPause = 60.0
 
