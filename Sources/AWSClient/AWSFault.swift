@@ -55,7 +55,7 @@ package enum AWSFault: Hashable, Sendable {
     /// `NotFoundException:http://internal.amazon.com/…` both mean `NotFoundException`.
     package static func plainName(_ text: String) -> String? {
         let name = text.prefix { $0 != ":" }.split(separator: "#").last ?? ""
-        let plain = Words.bounded(name.filter { !$0.isWhitespace }, 100)
+        let plain = ForeignText.bounded(name.filter { !$0.isWhitespace }, 100)
         return plain.isEmpty ? nil : plain
     }
 }

@@ -134,13 +134,13 @@ extension ExchangeFailure {
         case is CancellationError: self = .cancelled
         case let error as HTTPClientError where error == .cancelled: self = .cancelled
         // The full description of some of these errors includes header fields.
-        case let error as HTTPClientError: self = .broken(Words.bounded(error.shortDescription, 200))
+        case let error as HTTPClientError: self = .broken(ForeignText.bounded(error.shortDescription, 200))
         default:
-            let description = Words.connectionFailure(error) ?? String(describing: error)
-            if let reason = Words.tlsReason(in: description) {
+            let description = ForeignText.connectionFailure(error) ?? String(describing: error)
+            if let reason = ForeignText.tlsReason(in: description) {
                 self = .broken("TLS failed: \(reason)")
             } else {
-                self = .broken(Words.bounded(description, 200))
+                self = .broken(ForeignText.bounded(description, 200))
             }
         }
     }

@@ -82,7 +82,7 @@ struct CredentialsDocument: Decodable {
             return .failed("\(service) answers, but not with credentials")
         }
         if let code = document.code, code != "Success" {
-            return .failed("\(service) has no credentials: \(Words.bounded(code, 100))")
+            return .failed("\(service) has no credentials: \(ForeignText.bounded(code, 100))")
         }
         var expiresAt: Timestamp?
         if let expiration = document.expiration {

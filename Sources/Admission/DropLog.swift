@@ -14,8 +14,8 @@ public struct DropLog: Sendable {
     /// Writes a line for each of these messages that has been dropped. Some of them may have been sent before they
     /// could be dropped.
     public func write(_ messages: [MessageID], of store: some MessageRecords, now: Timestamp) async throws {
-        for start in stride(from: 0, to: messages.count, by: Steering.batch) {
-            let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
+        for start in stride(from: 0, to: messages.count, by: OperatorAction.batch) {
+            let batch = Array(messages[start..<min(start + OperatorAction.batch, messages.count)])
             for message in try await store.messages(MessageFilter(ids: batch, limit: batch.count), now: now) {
                 write(message)
             }

@@ -80,7 +80,7 @@ public final class DeliveryWorker: Sendable {
 
     /// Returns when the loop has made a turn, which shows that it does not hang. Also returns when the task is
     /// cancelled.
-    public func comeRound() async {
+    public func ping() async {
         let (turns, turn) = AsyncStream.makeStream(of: Void.self)
         onNextTurn { turn.finish() }
         for await _ in turns {}

@@ -79,12 +79,12 @@ struct LaneMachine {
 
     private var phase = Phase.running
     private var active = ActiveSet()
-    private var governor: Governor?
+    private var rateController: SendRateController?
     /// Whether this process may still send what it has claimed.
     private var ownsClaims = true
     private var hold = LaneHold()
-    private var spell = StoreSpell()
-    private var outage = OutageLog()
+    private var storeOutage = StoreOutage()
+    private var transportOutage = OutageLog()
     private var notes: [Note] = []
 
     private var isClaiming = false
@@ -138,7 +138,7 @@ struct LaneMachine {
         self.configuration = configuration
         self.hasQuotaSource = hasQuotaSource
         if case .account(let setting) = configuration.pacing {
-            governor = Governor(setting: setting, at: now.monotonic)
+            rateController = SendRateController(setting: setting, at: now.monotonic)
         }
         startedAt = now.monotonic
         longestPause = configuration.schedule.longestPause
@@ -159,14 +159,14 @@ struct LaneMachine {
             // The status belongs to the place, so it is recorded again.
             recorded = nil
         }
-        governor?.take(share: shareOfRate, at: now.monotonic)
+        rateController?.take(share: shareOfRate, at: now.monotonic)
         self.ownsClaims = ownsClaims
         // Deliveries that this process may not send are left to the other relays.
         if !hasPlace { releaseWaiting(at: now) }
     }
 
     /// Whether this process may claim and send.
-    private var hasPlace: Bool { ownsClaims && governor?.maySend ?? true }
+    private var hasPlace: Bool { ownsClaims && rateController?.maySend ?? true }
 
     private var isRunning: Bool { phase == .running }
     private var isClosing: Bool { if case .closing = phase { true } else { false } }
@@ -197,7 +197,7 @@ struct LaneMachine {
         longestPause = max(longestPause, schedule.longestPause)
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
-        governor?.limit(to: maximumRate, at: now.monotonic)
+        rateController?.limit(to: maximumRate, at: now.monotonic)
     }
 
     /// Whether a new plan is worth asking for after an attempt finished.
@@ -254,14 +254,14 @@ extension LaneMachine {
 
     private mutating func startNext(in slot: Int, at now: Moment) -> ActiveSet.Attempt? {
         guard mayStart else { return nil }
-        guard (governor?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
+        guard (rateController?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
         while let claim = active.next() {
             guard claim.leaseUntil > now.time else {
                 // The machine slept or its clock was set forward. Another process may have the delivery by now.
                 giveBack(claim, at: now)
                 continue
             }
-            governor?.take(claim.delivery.recipientCount, at: now.monotonic)
+            rateController?.take(claim.delivery.recipientCount, at: now.monotonic)
             let attempt = ActiveSet.Attempt(slot: slot, claim: claim, startedAt: now, isProbe: hold.isHeld)
             active.started(attempt)
             return attempt
@@ -271,7 +271,7 @@ extension LaneMachine {
 
     /// Whether an attempt may start. While a lane is held, only a probe waits.
     private var mayStart: Bool {
-        isRunning && hasPlace && !spell.isFailing && active.waiting > 0
+        isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0
             && active.underWay.count < configuration.concurrency
     }
 
@@ -288,13 +288,13 @@ extension LaneMachine {
         let wasCut: Bool
         switch outcome {
         case .sent, .simulated, .failed:
-            _ = governor?.answered(throttled: false, sentAt: sentAt, at: now.monotonic)
+            _ = rateController?.answered(throttled: false, sentAt: sentAt, at: now.monotonic)
             return
         case .retry(_, .throttled):
-            wasCut = governor?.answered(throttled: true, sentAt: sentAt, at: now.monotonic) ?? false
+            wasCut = rateController?.answered(throttled: true, sentAt: sentAt, at: now.monotonic) ?? false
         case .retry, .laneHeld: return
         }
-        guard wasCut, let rate = governor?.rate(at: now.monotonic) else { return }
+        guard wasCut, let rate = rateController?.rate(at: now.monotonic) else { return }
         let isNews = now.monotonic - slowedDownAt >= LaneMachine.slowedDownInterval
         if isNews { slowedDownAt = now.monotonic }
         notes.append(.slowedDown(rate: rate, isNews: isNews))
@@ -366,7 +366,7 @@ extension LaneMachine {
 
     /// How many to claim now. Where the account's rate applies, these are recipients, otherwise deliveries.
     private func claimable(at now: Moment) -> Int {
-        guard isRunning, hasPlace, !isClaiming, isDue(now), spell.mayAsk(at: now.monotonic),
+        guard isRunning, hasPlace, !isClaiming, isDue(now), storeOutage.mayAsk(at: now.monotonic),
             now.monotonic >= awaitsQuotaUntil
         else { return 0 }
         if let held = hold.held {
@@ -375,7 +375,7 @@ extension LaneMachine {
         }
         let room = configuration.maxActive - active.count
         let target = waitingTarget(at: now)
-        let waiting = governor == nil ? active.waiting : active.waitingRecipients
+        let waiting = rateController == nil ? active.waiting : active.waitingRecipients
         let wanted = min(room, configuration.claimBatch, target - waiting)
         guard wanted > 0 else { return 0 }
         // A claim costs a sync. So it waits until it is worth it, unless there is nothing else to do.
@@ -386,7 +386,7 @@ extension LaneMachine {
     /// How many should wait for their turn. With a limited rate, it is what can be sent in one second. So a key that is
     /// new in the queue need not wait for many deliveries of other keys.
     private func waitingTarget(at now: Moment) -> Int {
-        guard let rate = governor?.rate(at: now.monotonic) else { return configuration.maxActive }
+        guard let rate = rateController?.rate(at: now.monotonic) else { return configuration.maxActive }
         return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
     }
 
@@ -399,12 +399,14 @@ extension LaneMachine {
         let isProbe = hold.isHeld
         if isProbe { hold.probing() }
         return Claiming(
-            limit: limit, recipients: governor == nil ? .max : limit, leaseUntil: now.time + configuration.leaseTime,
+            limit: limit, recipients: rateController == nil ? .max : limit,
+            leaseUntil: now.time + configuration.leaseTime,
             isProbe: isProbe)
     }
 
     private mutating func beginLook(at now: Moment) -> Bool {
-        guard isRunning, !isLooking, !isClaiming, !isDue(now), now.monotonic >= pollAt, spell.mayAsk(at: now.monotonic),
+        guard isRunning, !isLooking, !isClaiming, !isDue(now), now.monotonic >= pollAt,
+            storeOutage.mayAsk(at: now.monotonic),
             !hold.isHeld || hold.mayProbe(at: now.monotonic)
         else { return false }
         isLooking = true
@@ -457,11 +459,11 @@ extension LaneMachine {
         switch ended.settlement.result {
         case .retry(let due):
             nextDueAt = nextDueAt.map { min($0, due) } ?? due
-            let line = ended.pace == .throttled ? .quiet : outage.retried(at: now.monotonic)
+            let line = ended.pace == .throttled ? .quiet : transportOutage.retried(at: now.monotonic)
             notes.append(.retried(ended.delivery, ended.settlement, line))
         case .sent, .simulated, .failed:
             // A delivery that was given up got no answer.
-            if ended.pace == nil, let over = outage.answered(at: now.monotonic) {
+            if ended.pace == nil, let over = transportOutage.answered(at: now.monotonic) {
                 notes.append(.outageEnded(retries: over.retries, seconds: over.seconds))
             }
             notes.append(.ended(ended.delivery, ended.settlement))
@@ -471,7 +473,7 @@ extension LaneMachine {
 
     private func maySettle(at now: Moment) -> Bool {
         guard !active.unsettled.isEmpty, active.settling.isEmpty,
-            spell.mayAsk(at: now.monotonic, inHurry: isClosing)
+            storeOutage.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
         if let settlesAt, now.monotonic < settlesAt { return false }
         return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
@@ -494,7 +496,7 @@ extension LaneMachine {
     }
 
     private mutating func beginUpkeep(at now: Moment) -> Upkeep? {
-        guard !isClosing, !isKeepingUp, spell.mayAsk(at: now.monotonic) else { return nil }
+        guard !isClosing, !isKeepingUp, storeOutage.mayAsk(at: now.monotonic) else { return nil }
         var upkeep = Upkeep(
             leaseUntil: now.time + configuration.leaseTime, latestDue: now.time + longestPause,
             status: statusToRecord(at: now), place: place)
@@ -515,7 +517,7 @@ extension LaneMachine {
     }
 
     private func statusToRecord(at now: Moment) -> LaneStatus? {
-        let rate = governor.map { ($0.rate(at: now.monotonic) * 100).rounded() / 100 }
+        let rate = rateController.map { ($0.rate(at: now.monotonic) * 100).rounded() / 100 }
         let status = LaneStatus(lane: lane, heldBecause: hold.held?.cause.description, since: since, rate: rate)
         guard let recorded, recorded.heldBecause == status.heldBecause, recorded.since == status.since else {
             return status
@@ -525,15 +527,15 @@ extension LaneMachine {
         return isNotable && now.monotonic - recordedAt >= LaneMachine.statusInterval ? status : nil
     }
 
-    private mutating func storeWorked(_ operation: StoreSpell.Operation, at now: Moment) {
-        if let seconds = spell.worked(operation, at: now.monotonic) {
+    private mutating func storeWorked(_ operation: StoreOutage.Operation, at now: Moment) {
+        if let seconds = storeOutage.worked(operation, at: now.monotonic) {
             notes.append(.storeRecovered(afterSeconds: seconds))
         }
     }
 
     /// A delivery whose outcome can't be recorded is better not sent.
-    private mutating func storeFailed(_ operation: StoreSpell.Operation, _ error: any Error, at now: Moment) {
-        if spell.failed(operation, at: now.monotonic) { notes.append(.storeFailed(error)) }
+    private mutating func storeFailed(_ operation: StoreOutage.Operation, _ error: any Error, at now: Moment) {
+        if storeOutage.failed(operation, at: now.monotonic) { notes.append(.storeFailed(error)) }
         releaseWaiting(at: now)
     }
 }
@@ -546,7 +548,7 @@ extension LaneMachine {
         awaitsQuotaUntil = .distantPast
         quotaAt = now.monotonic + configuration.quotaInterval
         sentSinceQuota = false
-        if let quota { governor?.learn(quota, at: now.monotonic) }
+        if let quota { rateController?.learn(quota, at: now.monotonic) }
         guard hold.mayProbe(at: now.monotonic) else { return }
         if quota?.isUsedUp ?? false { hold.probeFailed(at: now.monotonic) } else { hold.cleared() }
     }
@@ -616,9 +618,11 @@ extension LaneMachine {
         switch phase {
         case .draining(let until), .cancelling(let until), .closing(let until): moments.append(until)
         case .running:
-            if mayStart { moments.append(now.monotonic.advanced(bySeconds: governor?.delay(at: now.monotonic) ?? 0)) }
+            if mayStart {
+                moments.append(now.monotonic.advanced(bySeconds: rateController?.delay(at: now.monotonic) ?? 0))
+            }
             // No event reports that this process's state among the relays changes.
-            if !hasPlace || governor.map({ $0.share != .whole }) ?? false {
+            if !hasPlace || rateController.map({ $0.share != .whole }) ?? false {
                 moments.append(now.monotonic + configuration.pollInterval)
             }
             if let held = hold.held { moments.append(held.probeAt) }
@@ -628,7 +632,9 @@ extension LaneMachine {
             if let settlesAt { moments.append(settlesAt) }
             if sentSinceQuota, hasQuotaSource { moments.append(quotaAt) }
         }
-        if spell.isFailing { moments.append(isClosing ? now.monotonic + StoreSpell.firstPause : spell.retryAt) }
+        if storeOutage.isFailing {
+            moments.append(isClosing ? now.monotonic + StoreOutage.firstPause : storeOutage.retryAt)
+        }
         wakesAt = moments.filter { $0 > now.monotonic }.min()
         guard let nearest = wakesAt else { return nil }
         // Rounded up to a whole millisecond, because at an earlier time there would be nothing to do.

@@ -1,14 +1,14 @@
 import RelayCore
 
 /// The result of opening the database.
-public enum DatabaseSighting: Hashable, Sendable {
+public enum DatabaseObservation: Hashable, Sendable {
     case missing
     case failed(StoreError)
     case opened(schema: Int, known: Int)
 }
 
 /// The result of SQLite's check of the whole file.
-public enum IntegritySighting: Hashable, Sendable {
+public enum IntegrityObservation: Hashable, Sendable {
     /// The faults that were found; empty if the file is sound.
     case checked([String])
     /// The check did not finish within this time.
@@ -36,8 +36,8 @@ public struct FileStatus: Hashable, Sendable {
 
 extension Judge {
     /// Judges the result of opening the database at `path`.
-    public static func database(_ path: String, _ sighting: DatabaseSighting) -> Finding {
-        switch sighting {
+    public static func database(_ path: String, _ observation: DatabaseObservation) -> Finding {
+        switch observation {
         case .missing:
             return .problem(
                 .database, "there is no database at \(path)",
@@ -61,9 +61,9 @@ extension Judge {
     }
 
     /// Judges the result of the integrity check.
-    public static func integrity(_ path: String, _ sighting: IntegritySighting) -> Finding {
+    public static func integrity(_ path: String, _ observation: IntegrityObservation) -> Finding {
         let command = "sqlite3 -readonly \(shellWord(path)) 'PRAGMA quick_check'"
-        switch sighting {
+        switch observation {
         case .checked([]): return .ok(.database, "SQLite's quick_check finds no fault in it")
         case .checked(let faults):
             return .problem(

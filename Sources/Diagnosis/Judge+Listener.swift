@@ -2,7 +2,7 @@ import NIOOpenSSL
 import RelayCore
 
 /// What a client that connects to a listener sees.
-public enum ListenerSighting: Hashable, Sendable {
+public enum ListenerObservation: Hashable, Sendable {
     /// The settings allow any free port, so it is not known where to connect.
     case anyPort
     /// The connection failed.
@@ -28,9 +28,9 @@ extension Judge {
     ///   - place: the listener as the settings write it: `smtp://0.0.0.0:587`.
     ///   - known: the fingerprints of the certificates in the files; empty if they could not be read.
     public static func listener(
-        _ place: String, _ sighting: ListenerSighting, known: [String], now: Timestamp
+        _ place: String, _ observation: ListenerObservation, known: [String], now: Timestamp
     ) -> Finding {
-        switch sighting {
+        switch observation {
         case .anyPort:
             return .skipped(
                 .listeners, "\(place) uses any free port",

@@ -2,7 +2,7 @@ import RelayCore
 import Settings
 
 /// The result of asking a database server about itself.
-public enum ServerSighting: Hashable, Sendable {
+public enum ServerObservation: Hashable, Sendable {
     case failed(StoreError)
     case answered(ServerExamination)
 }
@@ -23,9 +23,9 @@ extension Judge {
 
     /// Judges a database server: whether it can be used, what its commits guarantee, and what makes it slow.
     public static func server(
-        _ place: PostgreSQLPlace, _ sighting: ServerSighting, replica: RelaySettings.DatabaseReplica
+        _ place: PostgreSQLPlace, _ observation: ServerObservation, replica: RelaySettings.DatabaseReplica
     ) -> [Finding] {
-        switch sighting {
+        switch observation {
         case .failed(let error):
             return [.problem(.database, "\(place): \(error)", remedy: serverRemedy(error))]
         case .answered(let found):

@@ -27,7 +27,7 @@ package final class SendingDomains: Sendable {
     /// Questions of an environment at a time.
     package static let most = 8
     /// For all calls to SES that a question needs.
-    package static let patience = Duration.seconds(10)
+    package static let timeout = Duration.seconds(10)
 
     package init(live: any DomainAuthority, test: any DomainAuthority, resolver: any RecordResolver) {
         self.live = live
@@ -115,7 +115,7 @@ package final class SendingDomains: Sendable {
     private func bounded<T: Sendable>(
         _ work: @escaping @Sendable () async throws(DomainFailure) -> T
     ) async throws(DomainFailure) -> T {
-        let result = await within(SendingDomains.patience) { () -> Result<T, DomainFailure> in
+        let result = await within(SendingDomains.timeout) { () -> Result<T, DomainFailure> in
             do throws(DomainFailure) { return .success(try await work()) } catch { return .failure(error) }
         }
         guard let result else { throw .unavailable("it takes too long") }

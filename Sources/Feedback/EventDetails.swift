@@ -3,7 +3,7 @@ import RelayCore
 import StrictJSON
 
 extension SESEventReader {
-    static func bounded(_ text: String, _ limit: Int) -> String { Words.bounded(text, limit) }
+    static func bounded(_ text: String, _ limit: Int) -> String { ForeignText.bounded(text, limit) }
 
     /// A recipient as an event names it.
     struct Told {

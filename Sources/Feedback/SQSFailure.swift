@@ -37,7 +37,8 @@ extension SQSFailure {
     static func unsigned(_ error: CredentialsError) -> SQSFailure {
         SQSFailure(
             .credentials,
-            "\(Words.bounded(error.explanation, 500)); give the relay credentials as for SES (ses.credentials_file)")
+            "\(ForeignText.bounded(error.explanation, 500)); give the relay credentials as for SES (ses.credentials_file)"
+        )
     }
 
     init(_ failure: ExchangeFailure, host: String) {
@@ -60,8 +61,8 @@ extension SQSFailure {
             name = name ?? document["__type"]?.string ?? document["code"]?.string
             said = (document["message"] ?? document["Message"])?.string ?? ""
         }
-        let message = Words.bounded(Words.withholding(secrets, in: said), 300)
-        let error = name.flatMap { AWSFault.plainName(Words.withholding(secrets, in: $0)) }
+        let message = ForeignText.bounded(ForeignText.withholding(secrets, in: said), 300)
+        let error = name.flatMap { AWSFault.plainName(ForeignText.withholding(secrets, in: $0)) }
         self.init(name: error, message: message, status: answer.status, operation: operation)
     }
 

@@ -47,21 +47,22 @@ enum MessageDetailPage {
         return rows
     }
 
-    // MARK: Steering
+    // MARK: OperatorAction
 
-    static func steer(_ page: OperatorPage, _ id: MessageID, _ steering: PageRoute.MessageSteering) async throws
+    static func perform(_ page: OperatorPage, _ id: MessageID, _ operatorAction: PageRoute.MessageSteering) async throws
         -> HTTPAnswer
     {
         let now = page.clock.now()
-        let messages = try await page.store.matching(Steering(steering), MessageFilter(ids: [id]), now: now) { _ in }
+        let messages = try await page.store.matching(OperatorAction(operatorAction), MessageFilter(ids: [id]), now: now)
+        { _ in }
         guard !messages.isEmpty else {
             throw Failures.Refused(
                 sentence: "the message's state has changed, so this can no longer be done", back: Path.message(id))
         }
-        _ = try await page.store.steer(Steering(steering), messages, now: now)
+        _ = try await page.store.perform(OperatorAction(operatorAction), messages, now: now)
         page.logger.notice(
-            "message steered on the page", metadata: ["message": "\(id)", "action": "\(steering.rawValue)"])
-        if steering == .drop { await page.tellDropped(messages) }
+            "operator action on a message", metadata: ["message": "\(id)", "action": "\(operatorAction.rawValue)"])
+        if operatorAction == .drop { await page.tellDropped(messages) }
         return .redirect(to: Done.steered.at(Path.message(id)))
     }
 
@@ -73,11 +74,11 @@ enum MessageDetailPage {
         if states.contains(.held) { possible.append((.release, "Release")) }
         if states.contains(.queued) || states.contains(.held) { possible.append((.drop, "Drop")) }
         guard !possible.isEmpty else { return .empty }
-        let forms = possible.map { steering, text -> HTML in
-            let look: HTML = steering == .drop ? "danger" : "quiet"
-            let ask: HTML = when(steering == .drop, " data-confirm=\"Drop this message? It will not be sent.\"")
+        let forms = possible.map { operatorAction, text -> HTML in
+            let look: HTML = operatorAction == .drop ? "danger" : "quiet"
+            let ask: HTML = when(operatorAction == .drop, " data-confirm=\"Drop this message? It will not be sent.\"")
             return visitor.form(
-                Path.message(message.id, steering.rawValue), "<button class=\"\(look)\"\(ask)>\(text)</button>")
+                Path.message(message.id, operatorAction.rawValue), "<button class=\"\(look)\"\(ask)>\(text)</button>")
         }
         return "<div class=\"actions\">\(forms)</div>"
     }
@@ -182,11 +183,11 @@ enum MessageDetailPage {
     }
 }
 
-extension Steering {
+extension OperatorAction {
     /// The action on a message that the operator has named: `retry` also sends a dropped message again.
-    init(_ steering: PageRoute.MessageSteering) {
+    init(_ operatorAction: PageRoute.MessageSteering) {
         self =
-            switch steering {
+            switch operatorAction {
             case .retry: .retry(dropped: true)
             case .hold: .hold
             case .release: .release

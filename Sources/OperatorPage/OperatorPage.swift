@@ -144,7 +144,7 @@ struct OperatorPage: Sendable {
         case .rotateKey(let id): return try await KeyActions.rotate(self, id, form, visitor)
         case .revokeKey(let id): return try await KeyActions.revoke(self, id, form, visitor)
         case .sendTest(let id): return try await KeyActions.sendTest(self, id, form, visitor)
-        case .steer(let id, let steering): return try await MessageDetailPage.steer(self, id, steering)
+        case .perform(let id, let operatorAction): return try await MessageDetailPage.perform(self, id, operatorAction)
         case .suppress: return try await SuppressionsPage.add(self, form, visitor)
         case .unsuppress: return try await SuppressionsPage.remove(self, form, visitor)
         case .createWebhook: return try await WebhooksPage.create(self, form, visitor)
@@ -268,7 +268,7 @@ extension PageRoute.Action {
         case .rotateKey(let id): "rotate key \(id)"
         case .revokeKey(let id): "revoke key \(id)"
         case .sendTest(let id): "send a test message with key \(id)"
-        case .steer(let id, let steering): "\(steering.rawValue) message \(id)"
+        case .perform(let id, let operatorAction): "\(operatorAction.rawValue) message \(id)"
         case .suppress: "add to the suppressions"
         case .unsuppress: "remove from the suppressions"
         case .createWebhook: "create a webhook"

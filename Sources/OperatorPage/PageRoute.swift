@@ -48,7 +48,7 @@ enum PageRoute: Hashable, Sendable {
         case rotateKey(KeyID)
         case revokeKey(KeyID)
         case sendTest(KeyID)
-        case steer(MessageID, MessageSteering)
+        case perform(MessageID, MessageSteering)
         case suppress
         case unsuppress
         case createWebhook
@@ -171,8 +171,10 @@ enum PageRoute: Hashable, Sendable {
             default: return nil
             }
         case (3, "messages"):
-            guard let id = MessageID(parts[1]), let steering = MessageSteering(rawValue: parts[2]) else { return nil }
-            return .steer(id, steering)
+            guard let id = MessageID(parts[1]), let operatorAction = MessageSteering(rawValue: parts[2]) else {
+                return nil
+            }
+            return .perform(id, operatorAction)
         case (3, "webhooks"):
             guard let id = WebhookID(parts[1]), let change = WebhookChange(rawValue: parts[2]) else { return nil }
             return .changeWebhook(id, change)

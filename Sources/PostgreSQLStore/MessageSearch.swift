@@ -96,7 +96,7 @@ struct MessageSearch {
     }
 }
 
-// MARK: Steering
+// MARK: OperatorAction
 
 extension MessageSearch {
     /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes

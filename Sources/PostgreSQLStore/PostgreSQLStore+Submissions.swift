@@ -8,7 +8,7 @@ extension PostgreSQLStore: SubmissionStore {
     public var instance: Int64 { membership?.place?.number ?? 0 }
 
     /// How long a batch is attempted while the server can't be reached, before anything of it can have been committed.
-    static let patience = Duration.seconds(5)
+    static let timeout = Duration.seconds(5)
     /// How long the relay tries to find out whether a batch in doubt was committed.
     static let patienceInDoubt = Duration.seconds(20)
     /// The pause between two attempts, in seconds.
@@ -18,7 +18,7 @@ extension PostgreSQLStore: SubmissionStore {
         _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
     ) {
         let began = serverClock.monotonicNow()
-        tryToAccept(batch, now: now, .begun, until: began + PostgreSQLStore.patience) { [self] result in
+        tryToAccept(batch, now: now, .begun, until: began + PostgreSQLStore.timeout) { [self] result in
             if case .success(let accepted) = result { remember(accepted.queued) }
             completion(result.map(\.outcomes).mapError { StoreError($0) as any Error })
             if case .success(let accepted) = result, accepted.testBodies > 0 { noteSimulated(accepted.testBodies) }

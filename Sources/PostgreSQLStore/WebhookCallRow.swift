@@ -215,7 +215,7 @@ enum WebhookCallRow {
             """
         try connection.queue(
             "\(waiting) UPDATE webhook_call SET state = 'failed' WHERE \(someOf(kept, "created_at < old.time"))",
-            [now - Webhook.patience * 2, now - Webhook.patience])
+            [now - Webhook.timeout * 2, now - Webhook.timeout])
         return try connection.results().suffix(3).contains { $0.affected >= pruneBatch }
     }
 }

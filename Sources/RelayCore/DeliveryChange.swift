@@ -162,10 +162,10 @@ extension DeliveryChange {
         }
     }
 
-    /// The change for a delivery that ``Steering/affects(_:reason:)``. A delivery that is scheduled for later keeps its
+    /// The change for a delivery that ``OperatorAction/affects(_:reason:)``. A delivery that is scheduled for later keeps its
     /// time.
-    public init(_ steering: Steering, scheduledAt: Timestamp?, at now: Timestamp) {
-        switch steering {
+    public init(_ operatorAction: OperatorAction, scheduledAt: Timestamp?, at now: Timestamp) {
+        switch operatorAction {
         case .retry, .release:
             self.init(.queued, .set(nil), at: now)
             let time = Schedule.wait(until: scheduledAt, at: now) ?? now
@@ -186,7 +186,7 @@ extension DeliveryChange {
     }
 }
 
-extension Steering {
+extension OperatorAction {
     /// The states of the deliveries that it changes.
     public var states: [DeliveryState] {
         switch self {

@@ -294,15 +294,15 @@ public protocol MessageRecords: Sendable {
     func body(of message: MessageID) async throws -> any StoredBody
     /// A summary of the queue at the time `now`.
     func queueStatus(now: Timestamp) async throws -> QueueStatus
-    /// The messages that satisfy the filter and that `steering` would change, newest first. Throws
+    /// The messages that satisfy the filter and that `operatorAction` would change, newest first. Throws
     /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and ``StoreError/bodyGone(_:)`` if a single
     /// named message can't be sent again. `progress` is called with the number of messages found so far.
     func matching(
-        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
+        _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID]
-    /// Applies an operator's action to these messages, at most ``Steering/batch`` of them, in one transaction. A
+    /// Applies an operator's action to these messages, at most ``OperatorAction/batch`` of them, in one transaction. A
     /// running relay never waits for it long. Returns how many deliveries changed.
-    func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int
+    func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int
     /// Deletes a limited number of records that the retention settings no longer keep. Returns whether there are more.
     func prune(_ retention: Retention, now: Timestamp) async throws -> Bool
 }
@@ -311,19 +311,20 @@ extension MessageRecords {
     /// Applies an operator's action to all messages that satisfy the filter, one batch at a time. Returns how many
     /// deliveries changed.
     @discardableResult
-    public func steer(_ steering: Steering, all filter: MessageFilter, now: Timestamp) async throws -> Int {
-        let messages = try await matching(steering, filter, now: now) { _ in }
+    public func perform(_ operatorAction: OperatorAction, all filter: MessageFilter, now: Timestamp) async throws -> Int
+    {
+        let messages = try await matching(operatorAction, filter, now: now) { _ in }
         var changed = 0
-        for start in stride(from: 0, to: messages.count, by: Steering.batch) {
-            let batch = Array(messages[start..<min(start + Steering.batch, messages.count)])
-            changed += try await steer(steering, batch, now: now)
+        for start in stride(from: 0, to: messages.count, by: OperatorAction.batch) {
+            let batch = Array(messages[start..<min(start + OperatorAction.batch, messages.count)])
+            changed += try await perform(operatorAction, batch, now: now)
         }
         return changed
     }
 }
 
 /// An operator's action on messages.
-public enum Steering: Hashable, Sendable {
+public enum OperatorAction: Hashable, Sendable {
     /// failed → queued, due now or at the scheduled time, with its attempts counted from 0 again. A delivery that an
     /// operator dropped is included only if `dropped` is true.
     case retry(dropped: Bool)

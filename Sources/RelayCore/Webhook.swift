@@ -100,7 +100,7 @@ public struct Webhook: Hashable, Sendable {
     /// How long the old secret still signs after a rotation.
     public static let rotationGrace = Duration.seconds(86_400)
     /// How long a call is retried, and how long a webhook may fail before it is disabled.
-    public static let patience = Duration.seconds(86_400)
+    public static let timeout = Duration.seconds(86_400)
     /// The most octets of a URL.
     public static let longestURL = 2048
 }
@@ -139,7 +139,7 @@ public struct WebhookAttempt: Sendable, Hashable {
         case delivered
         /// Failed; the next attempt is due at that time.
         case retry(at: Timestamp)
-        /// Given up: attempts have failed for ``Webhook/patience``.
+        /// Given up: attempts have failed for ``Webhook/timeout``.
         case failed
         /// The receiver reports that the endpoint is gone (410): the webhook is disabled. Its waiting calls are given
         /// up after a day.
@@ -257,7 +257,7 @@ public protocol WebhookStore: Sendable {
     /// which a failing webhook is disabled counts from then on.
     func beginCalling(now: Timestamp) async throws
     /// Records attempts in one transaction. Returns the webhooks that it has disabled: those that are gone, and those
-    /// that have failed for ``Webhook/patience``.
+    /// that have failed for ``Webhook/timeout``.
     func settle(_ attempts: [WebhookAttempt], now: Timestamp) async throws -> [Webhook]
     /// When the next call becomes due; nil if none waits.
     func nextCall() async throws -> Timestamp?
@@ -280,7 +280,7 @@ extension Webhook {
         case .retry, .failed:
             let since = failingSince ?? attempt.startedAt
             failingSince = since
-            if attempt.finishedAt - since >= Webhook.patience {
+            if attempt.finishedAt - since >= Webhook.timeout {
                 disable("Every request has failed for 24 hours.")
             }
         }

@@ -57,20 +57,20 @@ package final class DNSResolver: RecordResolver {
 
     private let clock: any RelayClock
     private let server: Server?
-    private let patience: Duration
+    private let timeout: Duration
     private let state = Mutex(State.idle)
 
     /// Look-ups at a time. More wait for one of them.
     package static let threads = 8
     /// For one look-up.
-    package static let patience = Duration.seconds(5)
+    package static let timeout = Duration.seconds(5)
     /// Octets of an answer. What DNS can say over TCP is hardly more.
     static let longestAnswer = 32 * 1024
 
-    package init(clock: any RelayClock, server: Server? = nil, patience: Duration = DNSResolver.patience) {
+    package init(clock: any RelayClock, server: Server? = nil, timeout: Duration = DNSResolver.timeout) {
         self.clock = clock
         self.server = server
-        self.patience = patience
+        self.timeout = timeout
     }
 
     private var lookUps: LookUps? {
@@ -90,7 +90,7 @@ package final class DNSResolver: RecordResolver {
 
     package func records(_ question: DNSQuestion) async -> Result<[DNSData], DNSFailure> {
         guard let lookUps else { return .failure(.stopping) }
-        switch await lookUps.answer(to: question, within: patience) {
+        switch await lookUps.answer(to: question, within: timeout) {
         case .success(let answer): return answer
         case .failure(.timedOut): return .failure(DNSFailure(reason: "DNS did not answer in time"))
         case .failure(.stopping): return .failure(.stopping)

@@ -30,11 +30,11 @@ struct SESAnswer: Sendable, Equatable {
         if let name = answer.header("x-amzn-errortype") ?? body.type ?? body.code {
             // Secrets are removed before the name is cut, so that no part of one is left. They are removed again
             // afterwards, because dropping blanks could join the parts of one.
-            errorName = AWSFault.plainName(Words.withholding(secrets, in: name))
-                .map { Words.withholding(secrets, in: $0) }
+            errorName = AWSFault.plainName(ForeignText.withholding(secrets, in: name))
+                .map { ForeignText.withholding(secrets, in: $0) }
         }
-        message = Words.bounded(
-            Words.withholding(secrets, in: body.message ?? ""), SESAnswer.messageLimit)
+        message = ForeignText.bounded(
+            ForeignText.withholding(secrets, in: body.message ?? ""), SESAnswer.messageLimit)
         messageID = body.messageID.flatMap { SESAnswer.isMessageID($0) ? $0 : nil }
     }
 
@@ -276,7 +276,9 @@ extension DeliveryOutcome {
         case (.tooLong, _):
             (word, explanation) = ("unreadable-answer", "SES gave an answer that is too long")
         case (.body(.unreadable(let why)), _):
-            (word, explanation) = ("body-unreadable", "The stored message can't be read: \(Words.bounded(why, 300))")
+            (word, explanation) = (
+                "body-unreadable", "The stored message can't be read: \(ForeignText.bounded(why, 300))"
+            )
         case (.body(.wrongSize), _):
             (word, explanation) = ("body-unreadable", "The size of the stored message differs from the recorded size")
         }

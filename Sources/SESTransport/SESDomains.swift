@@ -81,8 +81,8 @@ public struct SESDomains: DomainAuthority {
         _ method: HTTPMethod, _ path: String, _ document: (some Encodable)?
     ) async throws(DomainFailure) -> (SESAnswer, body: [UInt8]) {
         let payload = document.flatMap { try? JSONEncoder().encode($0) }.map { Array($0) }
-        switch await transport.call(method, path, payload: payload, within: SendingDomains.patience) {
-        case .unsigned(let error): throw .unavailable(Words.bounded(error.explanation, 300))
+        switch await transport.call(method, path, payload: payload, within: SendingDomains.timeout) {
+        case .unsigned(let error): throw .unavailable(ForeignText.bounded(error.explanation, 300))
         case .unanswered(let failure, _): throw .unavailable("it \(failure.predicate)")
         case .answered(let answer, let arrival): return (answer, arrival.body)
         }

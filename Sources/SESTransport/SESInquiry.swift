@@ -136,7 +136,8 @@ extension SESTransport {
             return await self.call(request, within: self.configuration.requestTimeout, credentials, UploadProgress())
         }
         switch result {
-        case .unsigned(let error): return SESInquiry(.failure(.noCredentials(Words.bounded(error.explanation, 1000))))
+        case .unsigned(let error):
+            return SESInquiry(.failure(.noCredentials(ForeignText.bounded(error.explanation, 1000))))
         case .unanswered(let failure, _): return SESInquiry(.failure(.unreachable(failure.predicate)))
         case .answered(let answer, let arrival):
             let clock = arrival.date.flatMap(HTTPDate.parse).map {
@@ -197,7 +198,7 @@ extension SESAccountState {
         let quota = SendQuota(account: body)
         self.init(
             hasProductionAccess: document.ProductionAccessEnabled, isSendingEnabled: document.SendingEnabled,
-            enforcement: document.EnforcementStatus.map { Words.bounded($0, 40) }, quota: quota)
+            enforcement: document.EnforcementStatus.map { ForeignText.bounded($0, 40) }, quota: quota)
         // Another service's answer may also be JSON.
         guard hasProductionAccess != nil || isSendingEnabled != nil || quota != nil else { return nil }
     }
@@ -222,11 +223,12 @@ extension SESIdentityState {
         var mailFrom: MailFrom?
         if let attributes = document.MailFromAttributes, let domain = attributes.MailFromDomain, !domain.isEmpty {
             mailFrom = MailFrom(
-                domain: Words.bounded(domain, 253), status: Words.bounded(attributes.MailFromDomainStatus ?? "", 40),
+                domain: ForeignText.bounded(domain, 253),
+                status: ForeignText.bounded(attributes.MailFromDomainStatus ?? "", 40),
                 isRequired: attributes.BehaviorOnMxFailure == "REJECT_MESSAGE")
         }
         self.init(
             isVerifiedForSending: isVerified,
-            verification: document.VerificationStatus.map { Words.bounded($0, 40) }, mailFrom: mailFrom)
+            verification: document.VerificationStatus.map { ForeignText.bounded($0, 40) }, mailFrom: mailFrom)
     }
 }

@@ -82,7 +82,7 @@ public final class SESTransport: Transport, QuotaSource {
             return answer.outcome
         case .unanswered(let failure, let stage): return DeliveryOutcome(failure, stage: stage)
         case .unsigned(let error):
-            let cause = DeliveryOutcome.Cause("no-credentials", Words.bounded(error.explanation, 1000))
+            let cause = DeliveryOutcome.Cause("no-credentials", ForeignText.bounded(error.explanation, 1000))
             return .laneHeld(cause, alert: true)
         }
     }

@@ -188,7 +188,7 @@ extension SQLiteStore: WebhookStore {
                     // A webhook that is being called gives up its own calls, except those that it never gets to.
                     let isCalled = try WebhookRow.active(id, in: database) != nil
                     more = try WebhookRow.giveUpCalls(
-                        of: id, madeBefore: now - (isCalled ? Webhook.patience * 2 : Webhook.patience),
+                        of: id, madeBefore: now - (isCalled ? Webhook.timeout * 2 : Webhook.timeout),
                         limit: WebhookRow.pruneBatch, in: database)
                 }
                 isMore = more || isMore

@@ -104,7 +104,7 @@ public final class SQLiteStore: Sendable {
         lookUps = role == .relay ? try SQLiteStore.openForLookUps(path) : pool
         if role == .relay {
             do {
-                try SQLiteStore.lookThrough(path)
+                try SQLiteStore.quickCheck(path)
                 _ = try pool.writeWithoutTransaction { database in
                     try transaction(in: database) {
                         try SQLiteStore.reclaim([instance], in: $0, now: now)
@@ -201,7 +201,7 @@ public final class SQLiteStore: Sendable {
     /// Checks for damage for up to ``lookTime``, which is enough for all of a database that is not very large.
     ///
     /// Damage elsewhere is found by `doctor`, or when it is encountered.
-    private static func lookThrough(_ path: String) throws {
+    private static func quickCheck(_ path: String) throws {
         // A separate connection, so that nothing else is interrupted with it. It closes with its last reference.
         let queue = try DatabaseQueue(path: path, configuration: readOnly(label: "hiveku-relay.look"))
         let end = DispatchWorkItem { [weak queue] in queue?.interrupt() }

@@ -25,11 +25,11 @@ final class WriteTurn: Sendable {
     /// How often the lock is tried.
     private let tries: Int
 
-    /// - Parameter patience: in seconds. Longer than SQLite's time-out; otherwise a process that waits for the database
+    /// - Parameter timeout: in seconds. Longer than SQLite's time-out; otherwise a process that waits for the database
     ///   would be mistaken for one that was stopped.
-    init(_ file: LockFile, patience: Double = 1.2 * SQLiteStore.busyTimeout) {
+    init(_ file: LockFile, timeout: Double = 1.2 * SQLiteStore.busyTimeout) {
         self.file = file
-        tries = max(1, Int(patience * 1_000_000) / WriteTurn.pause)
+        tries = max(1, Int(timeout * 1_000_000) / WriteTurn.pause)
     }
 
     /// Calls `begin` when it is the caller's turn, and returns its result. Blocks.

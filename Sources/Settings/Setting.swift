@@ -47,7 +47,7 @@ public struct Setting: Sendable {
         self.assign = { settings, items in
             let text = items.first ?? ""
             if text.isEmpty, kind.acceptsEmpty { return [] }
-            do throws(Misfit) {
+            do throws(ValueError) {
                 settings[keyPath: path] = try kind.read(text)
                 return []
             } catch {
@@ -80,7 +80,7 @@ public struct Setting: Sendable {
             var values: [Value] = []
             var problems: [ItemProblem] = []
             for (index, text) in items.enumerated() {
-                do throws(Misfit) {
+                do throws(ValueError) {
                     let value = try kind.read(text)
                     if isDistinct, values.contains(value) {
                         problems.append(ItemProblem(item: index, problem: "lists \(echo(text)) twice"))
@@ -110,7 +110,7 @@ public struct Setting: Sendable {
 }
 
 extension ValueKind {
-    fileprivate func problem(_ text: String, _ misfit: Misfit) -> String {
+    fileprivate func problem(_ text: String, _ misfit: ValueError) -> String {
         "must be \(expectation), not \(misfit.hidesText ? notShown : echo(text))"
             + (misfit.reason.map { ": \($0)" } ?? "")
     }

@@ -2,7 +2,7 @@ import InternetMessage
 import RelayCore
 
 /// Why a written value is refused: an explanation beyond "not the expected form", or nothing.
-struct Misfit: Error {
+struct ValueError: Error {
     var reason: String?
     /// Whether the written value may hold a secret.
     var hidesText = false
@@ -19,12 +19,12 @@ struct ValueKind<Value: Sendable>: Sendable {
     let expectation: String
     /// Whether an empty value stands for the default: the default is no value, or can't be written.
     var acceptsEmpty = false
-    let parse: @Sendable (String) throws(Misfit) -> Value
+    let parse: @Sendable (String) throws(ValueError) -> Value
     let write: @Sendable (Value) -> String
 
     /// The value that `text` stands for. No kind accepts an empty text.
-    func read(_ text: String) throws(Misfit) -> Value {
-        guard !text.isEmpty else { throw Misfit() }
+    func read(_ text: String) throws(ValueError) -> Value {
+        guard !text.isEmpty else { throw ValueError() }
         return try parse(text)
     }
 
@@ -32,14 +32,14 @@ struct ValueKind<Value: Sendable>: Sendable {
     static func optional<Wrapped>(_ kind: ValueKind<Wrapped>) -> ValueKind where Value == Wrapped? {
         ValueKind(
             expectation: kind.expectation, acceptsEmpty: true,
-            parse: { text throws(Misfit) in try kind.parse(text) },
+            parse: { text throws(ValueError) in try kind.parse(text) },
             write: { $0.map(kind.write) ?? "" })
     }
 }
 
 /// The number, if it is in `range`.
-private func bounded<Number: Comparable>(_ number: Number?, _ range: ClosedRange<Number>) throws(Misfit) -> Number {
-    guard let number, range.contains(number) else { throw Misfit() }
+private func bounded<Number: Comparable>(_ number: Number?, _ range: ClosedRange<Number>) throws(ValueError) -> Number {
+    guard let number, range.contains(number) else { throw ValueError() }
     return number
 }
 
@@ -47,8 +47,8 @@ extension ValueKind where Value == Int {
     static func wholeNumber(_ range: ClosedRange<Int>) -> ValueKind {
         ValueKind(
             expectation: "a whole number from \(range.lowerBound) to \(range.upperBound)",
-            parse: { text throws(Misfit) in
-                guard text.utf8.count <= 18, text.utf8.allSatisfy(isDigit) else { throw Misfit() }
+            parse: { text throws(ValueError) in
+                guard text.utf8.count <= 18, text.utf8.allSatisfy(isDigit) else { throw ValueError() }
                 return try bounded(Int(text), range)
             },
             write: { "\($0)" })
@@ -58,7 +58,7 @@ extension ValueKind where Value == Int {
         let bounds = "\(ByteSize.write(range.lowerBound)) to \(ByteSize.write(range.upperBound))"
         return ValueKind(
             expectation: "a size from \(bounds), such as 10 MB or 10 MiB",
-            parse: { text throws(Misfit) in try bounded(ByteSize.parse(text), range) },
+            parse: { text throws(ValueError) in try bounded(ByteSize.parse(text), range) },
             write: ByteSize.write)
     }
 }
@@ -67,7 +67,7 @@ extension ValueKind where Value == Duration {
     static func duration(_ lowest: Duration, _ highest: Duration) -> ValueKind {
         ValueKind(
             expectation: "a time from \(lowest.written) to \(highest.written), with its unit (ms, s, m, h or d)",
-            parse: { text throws(Misfit) in try bounded(Duration(written: text), lowest...highest) },
+            parse: { text throws(ValueError) in try bounded(Duration(written: text), lowest...highest) },
             write: \.written)
     }
 }
@@ -76,12 +76,12 @@ extension ValueKind where Value == Bool {
     static var truth: ValueKind {
         ValueKind(
             expectation: "true or false",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 switch text.lowercased() {
                 // The truth values of YAML 1.1, and what people who know it write.
                 case "true", "yes", "on": return true
                 case "false", "no", "off": return false
-                default: throw Misfit()
+                default: throw ValueError()
                 }
             },
             write: { "\($0)" })
@@ -95,8 +95,8 @@ where Value: CaseIterable & RawRepresentable, Value.RawValue == String, Value.Al
         let words = Value.allCases.map(\.rawValue)
         return ValueKind(
             expectation: words.dropLast().joined(separator: ", ") + " or " + (words.last ?? ""),
-            parse: { text throws(Misfit) in
-                guard let value = Value(rawValue: text.lowercased()) else { throw Misfit() }
+            parse: { text throws(ValueError) in
+                guard let value = Value(rawValue: text.lowercased()) else { throw ValueError() }
                 return value
             },
             write: \.rawValue)
@@ -107,11 +107,11 @@ extension ValueKind where Value == RelaySettings.SES.SendRate {
     static func sendRate(_ range: ClosedRange<Double>) -> ValueKind {
         ValueKind(
             expectation: "auto, or emails per second from \(plain(range.lowerBound)) to \(plain(range.upperBound))",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if text == "auto" { return .automatic }
                 // Double's own parser would also accept hexadecimal, exponents, "inf" and "nan".
                 guard text.utf8.count <= 18, text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }) else {
-                    throw Misfit()
+                    throw ValueError()
                 }
                 return .fixed(try bounded(Double(text), range))
             },
@@ -132,12 +132,12 @@ extension ValueKind where Value == NetworkBlock {
     static var network: ValueKind {
         ValueKind(
             expectation: "an IP address or CIDR block such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
-            parse: { text throws(Misfit) in
-                guard IPAddress(String(text.prefix { $0 != "/" })) != nil else { throw Misfit() }
+            parse: { text throws(ValueError) in
+                guard IPAddress(String(text.prefix { $0 != "/" })) != nil else { throw ValueError() }
                 do throws(NetworkBlock.ParseError) {
                     return try NetworkBlock(text)
                 } catch {
-                    throw Misfit(error.description)
+                    throw ValueError(error.description)
                 }
             },
             write: \.description)
@@ -150,8 +150,8 @@ extension ValueKind where Value == String {
     private static func text(_ expectation: String, _ isValid: @escaping @Sendable (String) -> Bool) -> ValueKind {
         ValueKind(
             expectation: expectation,
-            parse: { text throws(Misfit) in
-                guard isValid(text), !LikelySecret.isIn(text) else { throw Misfit() }
+            parse: { text throws(ValueError) in
+                guard isValid(text), !LikelySecret.isIn(text) else { throw ValueError() }
                 return text
             },
             write: { $0 })
@@ -167,12 +167,12 @@ extension ValueKind where Value == String {
     static var path: ValueKind {
         ValueKind(
             expectation: "the path of a file",
-            parse: { text throws(Misfit) in
-                guard !text.contains("-----BEGIN") else { throw Misfit("give the file's name, not its content") }
+            parse: { text throws(ValueError) in
+                guard !text.contains("-----BEGIN") else { throw ValueError("give the file's name, not its content") }
                 // Parts of a path may look random like a secret. The beginning of a path shows that it is not one.
-                guard text.hasPrefix("/") || text.hasPrefix(".") || !LikelySecret.isIn(text) else { throw Misfit() }
+                guard text.hasPrefix("/") || text.hasPrefix(".") || !LikelySecret.isIn(text) else { throw ValueError() }
                 let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
-                guard isPrintable, text.utf8.count < 4096, !text.hasSuffix("/") else { throw Misfit() }
+                guard isPrintable, text.utf8.count < 4096, !text.hasSuffix("/") else { throw ValueError() }
                 return text
             },
             write: { $0 })
@@ -201,13 +201,13 @@ extension ValueKind where Value == String {
     static var attachmentEnding: ValueKind {
         ValueKind(
             expectation: "the ending of a file name without its dot, such as exe",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 let isValid =
                     text.utf8.count <= AttachmentEndings.maximumLength
                     && text.utf8.allSatisfy {
                         $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "/")
                     }
-                guard isValid else { throw Misfit() }
+                guard isValid else { throw ValueError() }
                 return text.lowercased()
             },
             write: { $0 })
@@ -228,19 +228,19 @@ extension ValueKind where Value == String {
         ValueKind(
             expectation:
                 "a queue URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/hiveku-relay-feedback",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 guard !text.hasPrefix("arn:") else {
-                    throw Misfit("it is an ARN; the URL is what 'aws sqs get-queue-url --queue-name NAME' prints")
+                    throw ValueError("it is an ARN; the URL is what 'aws sqs get-queue-url --queue-name NAME' prints")
                 }
                 guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
-                    throw Misfit("it begins with neither https:// nor http://")
+                    throw ValueError("it begins with neither https:// nor http://")
                 }
                 let parts = text.dropFirst(scheme.count).split(separator: "/", omittingEmptySubsequences: false)
                 let authority = String(parts.first ?? "")
-                guard !authority.contains("@") else { throw Misfit("it must not contain credentials") }
+                guard !authority.contains("@") else { throw ValueError("it must not contain credentials") }
                 _ = try HostAndPort(authority)
                 guard parts.count >= 3 else {
-                    throw Misfit("the account and the queue's name are missing after the host")
+                    throw ValueError("the account and the queue's name are missing after the host")
                 }
                 let isPlain = parts.dropFirst().allSatisfy { part in
                     !part.isEmpty
@@ -249,7 +249,7 @@ extension ValueKind where Value == String {
                         }
                 }
                 guard isPlain, text.utf8.count <= 512 else {
-                    throw Misfit(
+                    throw ValueError(
                         "its path is not an account and a queue's name; SES can't use queues whose name ends in .fifo")
                 }
                 return text
@@ -261,14 +261,14 @@ extension ValueKind where Value == String {
     static func endpoint(_ service: String) -> ValueKind {
         ValueKind(
             expectation: "a URL such as https://\(service).eu-central-1.amazonaws.com or http://127.0.0.1:5000",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
-                    throw Misfit("it begins with neither https:// nor http://")
+                    throw ValueError("it begins with neither https:// nor http://")
                 }
                 let url = text.hasSuffix("/") ? String(text.dropLast()) : text
                 let authority = String(url.dropFirst(scheme.count))
-                guard !authority.contains("@") else { throw Misfit("it must not contain credentials") }
-                guard !authority.contains("/") else { throw Misfit("it must not have a path") }
+                guard !authority.contains("@") else { throw ValueError("it must not contain credentials") }
+                guard !authority.contains("/") else { throw ValueError("it must not have a path") }
                 _ = try HostAndPort(authority)
                 return url
             },
@@ -282,25 +282,25 @@ extension ValueKind where Value == DatabaseLocation {
     static var database: ValueKind {
         ValueKind(
             expectation: "the path of a file (SQLite), or a URI such as postgresql://relay@db.example.com/relay",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if let end = text.firstRange(of: "://")?.lowerBound {
                     let scheme = String(text[..<end])
                     guard scheme == "postgresql" || scheme == "postgres" else {
-                        throw Misfit(
+                        throw ValueError(
                             "\(legible(scheme)):// is not known; use a path for SQLite, or postgresql://…",
                             hidesText: true)
                     }
                     do throws(PostgreSQLPlace.ParseError) {
                         return .postgresql(try PostgreSQLPlace(text))
                     } catch {
-                        throw Misfit(error.description, hidesText: true)
+                        throw ValueError(error.description, hidesText: true)
                     }
                 }
                 let word = text.prefix { $0.isLetter || $0 == "_" }
                 let next = text.dropFirst(word.count).drop { $0 == " " }.first
                 let isPlace = next == "=" || next == ":" && word.lowercased().hasPrefix("postgres")
                 guard !isPlace else {
-                    throw Misfit("write a PostgreSQL database as a URI, postgresql://…", hidesText: true)
+                    throw ValueError("write a PostgreSQL database as a URI, postgresql://…", hidesText: true)
                 }
                 return .sqlite(try ValueKind<String>.path.parse(text))
             },
@@ -312,9 +312,9 @@ extension ValueKind where Value == RelaySettings.Listener {
     static var listener: ValueKind {
         ValueKind(
             expectation: "a listener such as smtp://0.0.0.0:587 (STARTTLS), smtps://[::]:465 (implicit TLS) or systemd",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if text == "systemd" { return .inheritedSockets }
-                guard !text.hasPrefix("http") else { throw Misfit("listeners for HTTP are set in http.listen") }
+                guard !text.hasPrefix("http") else { throw ValueError("listeners for HTTP are set in http.listen") }
                 let listener = try ListenerAddress<RelaySettings.Listener.Security>(text, "smtp:// nor smtps://")
                 return .address(
                     listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
@@ -328,15 +328,15 @@ extension ValueKind where Value == RelaySettings.HTTP.Listener {
         ValueKind(
             expectation:
                 "a listener such as https://0.0.0.0:443, http://127.0.0.1:2580, unix:/run/hiveku-relay/http.sock or systemd",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if text == "systemd" { return .inheritedSockets }
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
-                guard !text.hasPrefix("smtp") else { throw Misfit("listeners for SMTP are set in listen") }
+                guard !text.hasPrefix("smtp") else { throw ValueError("listeners for SMTP are set in listen") }
                 let listener = try ListenerAddress<RelaySettings.HTTP.Listener.Security>(text, "https:// nor http://")
                 if listener.security == .http, listener.takesProxyHeader,
                     !RelaySettings.HTTP.Listener.isLoopback(listener.host)
                 {
-                    throw Misfit("http+proxy is only for loopback addresses; use https+proxy")
+                    throw ValueError("http+proxy is only for loopback addresses; use https+proxy")
                 }
                 return .address(
                     listener.security, host: listener.host, port: listener.port, proxy: listener.takesProxyHeader)
@@ -361,17 +361,17 @@ private struct ListenerAddress<Security: RawRepresentable> where Security.RawVal
     let takesProxyHeader: Bool
 
     /// - Parameter schemes: the allowed beginnings, as the text after "neither".
-    init(_ text: String, _ schemes: String) throws(Misfit) {
-        guard let end = text.firstRange(of: "://") else { throw Misfit("it begins with neither \(schemes)") }
+    init(_ text: String, _ schemes: String) throws(ValueError) {
+        guard let end = text.firstRange(of: "://") else { throw ValueError("it begins with neither \(schemes)") }
         let scheme = text[..<end.lowerBound]
         takesProxyHeader = scheme.hasSuffix(ListenerText.proxySuffix)
         let name = takesProxyHeader ? scheme.dropLast(ListenerText.proxySuffix.count) : scheme
         guard let security = Security(rawValue: String(name)) else {
-            throw Misfit("it begins with neither \(schemes)")
+            throw ValueError("it begins with neither \(schemes)")
         }
         self.security = security
         let place = try HostAndPort(String(text[end.upperBound...]))
-        guard let port = place.port else { throw Misfit("the port is missing") }
+        guard let port = place.port else { throw ValueError("the port is missing") }
         host = place.host
         self.port = port
     }
@@ -381,9 +381,9 @@ extension ValueKind where Value == RelaySettings.Metrics.Listener {
     static var metricsListener: ValueKind {
         ValueKind(
             expectation: "a loopback address with a port such as 127.0.0.1:9465, or unix: and a path",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
-                guard !text.contains("://") else { throw Misfit("write it without a scheme") }
+                guard !text.contains("://") else { throw ValueError("write it without a scheme") }
                 let (address, port) = try LoopbackPlace.parse(
                     text,
                     elsewhere: "any client that connects gets the metrics, so they are only for this machine; "
@@ -399,9 +399,9 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
         ValueKind(
             expectation:
                 "unix: and a path, or http:// and a loopback address with a port such as http://127.0.0.1:2581",
-            parse: { text throws(Misfit) in
+            parse: { text throws(ValueError) in
                 if text.hasPrefix("unix:") { return .unix(path: try SocketPath.parse(String(text.dropFirst(5)))) }
-                guard text.hasPrefix("http://") else { throw Misfit("it begins with neither unix: nor http://") }
+                guard text.hasPrefix("http://") else { throw ValueError("it begins with neither unix: nor http://") }
                 let (address, port) = try LoopbackPlace.parse(
                     String(text.dropFirst(7)),
                     elsewhere:
@@ -416,13 +416,13 @@ extension ValueKind where Value == RelaySettings.Admin.Listener {
 /// A port of this machine that no other machine can reach.
 private enum LoopbackPlace {
     /// - Parameter elsewhere: the message for an address of another machine.
-    static func parse(_ text: String, elsewhere: String) throws(Misfit) -> (IPAddress, port: Int) {
+    static func parse(_ text: String, elsewhere: String) throws(ValueError) -> (IPAddress, port: Int) {
         let place = try HostAndPort(text)
         guard let address = IPAddress(place.host == "localhost" ? "127.0.0.1" : place.host) else {
-            throw Misfit("a host name may later resolve to another machine")
+            throw ValueError("a host name may later resolve to another machine")
         }
-        guard address.isLoopback else { throw Misfit(elsewhere) }
-        guard let port = place.port else { throw Misfit("the port is missing") }
+        guard address.isLoopback else { throw ValueError(elsewhere) }
+        guard let port = place.port else { throw ValueError("the port is missing") }
         return (address, port)
     }
 }
@@ -432,12 +432,12 @@ private enum SocketPath {
     /// The longest path that fits into a `sockaddr_un`, with its terminating octet.
     static let longest = 107
 
-    static func parse(_ text: String) throws(Misfit) -> String {
+    static func parse(_ text: String) throws(ValueError) -> String {
         guard text.hasPrefix("/"), !text.hasSuffix("/"), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
-            throw Misfit("after unix: there must be the absolute path of a file")
+            throw ValueError("after unix: there must be the absolute path of a file")
         }
         guard text.utf8.count <= longest else {
-            throw Misfit("the path of a socket may have at most \(longest) octets")
+            throw ValueError("the path of a socket may have at most \(longest) octets")
         }
         return text
     }
@@ -449,19 +449,19 @@ struct HostAndPort {
     let host: String
     let port: Int?
 
-    init(_ text: String) throws(Misfit) {
+    init(_ text: String) throws(ValueError) {
         let bracket = text.hasPrefix("[") ? text.firstIndex(of: "]") : nil
         let colon = text[(bracket ?? text.startIndex)...].firstIndex(of: ":")
         let written = text[..<(colon ?? text.endIndex)]
         if text.hasPrefix("[") {
             host = String(written.dropFirst().dropLast())
             guard bracket != nil, written.last == "]", host.contains(":"), IPAddress(host) != nil else {
-                throw Misfit("the text in brackets must be an IPv6 address")
+                throw ValueError("the text in brackets must be an IPv6 address")
             }
         } else {
             host = String(written)
             guard IPAddress(host) != nil || HostName.isValid(host) else {
-                throw Misfit("the host must be an IP address or a host name")
+                throw ValueError("the host must be an IP address or a host name")
             }
         }
         guard let colon else {
@@ -469,10 +469,10 @@ struct HostAndPort {
             return
         }
         let digits = text[text.index(after: colon)...]
-        guard !digits.contains(":") else { throw Misfit("an IPv6 address must be in brackets") }
+        guard !digits.contains(":") else { throw ValueError("an IPv6 address must be in brackets") }
         guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy(isDigit), let number = Int(digits),
             number <= 65_535
-        else { throw Misfit("the port must be a number up to 65535") }
+        else { throw ValueError("the port must be a number up to 65535") }
         port = number
     }
 }
@@ -482,15 +482,17 @@ extension ValueKind where Value == AddrSpec {
     static var senderAddress: ValueKind {
         ValueKind(
             expectation: "an email address such as bounces@example.com",
-            parse: { text throws(Misfit) in
-                guard !LikelySecret.isIn(text) else { throw Misfit() }
-                guard !text.contains("<") else { throw Misfit("give only the address, without a name and brackets") }
+            parse: { text throws(ValueError) in
+                guard !LikelySecret.isIn(text) else { throw ValueError() }
+                guard !text.contains("<") else {
+                    throw ValueError("give only the address, without a name and brackets")
+                }
                 let address: AddrSpec
                 do throws(AddressError) { address = try AddrSpec(parsing: text.utf8) } catch {
-                    throw Misfit(error.explanation)
+                    throw ValueError(error.explanation)
                 }
                 if let obstacle = SenderIdentity.obstacle(to: address.text) {
-                    throw Misfit("SES can't send from it: \(obstacle)")
+                    throw ValueError("SES can't send from it: \(obstacle)")
                 }
                 return address
             },

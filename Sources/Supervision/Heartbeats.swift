@@ -10,11 +10,11 @@ public struct Heartbeats: Sendable {
         /// The name of the part, for the log.
         public var name: String
         /// The time in seconds within which the part must answer.
-        public var patience: Double
+        public var timeout: Double
 
-        public init(_ name: String, patience: Double) {
+        public init(_ name: String, timeout: Double) {
             self.name = name
-            self.patience = patience
+            self.timeout = timeout
         }
     }
 
@@ -52,7 +52,7 @@ public struct Heartbeats: Sendable {
     /// The parts that have not answered in time.
     public func silences(at now: MonotonicTime) -> [Silence] {
         zip(parts, askedAt).compactMap { part, askedAt in
-            guard let seconds = askedAt.map({ now.seconds(since: $0) }), seconds > part.patience else { return nil }
+            guard let seconds = askedAt.map({ now.seconds(since: $0) }), seconds > part.timeout else { return nil }
             return Silence(name: part.name, seconds: seconds)
         }
     }

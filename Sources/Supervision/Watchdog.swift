@@ -11,22 +11,22 @@ public final class Watchdog: Sendable {
     /// A part that must keep running, and the way in which it proves that.
     public struct Part: Sendable {
         var name: String
-        var patience: Duration
+        var timeout: Duration
         /// Asks the part. It must not wait. `answer` must be called from where the part does its work.
         var ask: @Sendable (_ answer: @escaping @Sendable () -> Void) -> Void
 
         public init(
-            _ name: String, patience: Duration,
+            _ name: String, timeout: Duration,
             ask: @escaping @Sendable (_ answer: @escaping @Sendable () -> Void) -> Void
         ) {
             self.name = name
-            self.patience = patience
+            self.timeout = timeout
             self.ask = ask
         }
 
         /// An event loop. It answers by running a task.
-        public static func eventLoop(_ loop: any EventLoop, _ name: String, patience: Duration) -> Part {
-            Part(name, patience: patience) { answer in loop.execute { answer() } }
+        public static func eventLoop(_ loop: any EventLoop, _ name: String, timeout: Duration) -> Part {
+            Part(name, timeout: timeout) { answer in loop.execute { answer() } }
         }
     }
 
@@ -46,7 +46,7 @@ public final class Watchdog: Sendable {
         self.clock = clock
         self.logger = logger
         let heartbeats = Heartbeats(
-            parts.map { Heartbeats.Part($0.name, patience: $0.patience.inSeconds) })
+            parts.map { Heartbeats.Part($0.name, timeout: $0.timeout.inSeconds) })
         state = Mutex(State(heartbeats: heartbeats))
     }
 

@@ -106,11 +106,11 @@ struct PinnedTransport: WebhookTransport {
         switch error {
         case is TimedOut: return "the receiver has not answered within \(limit.wholeMilliseconds / 1000) s"
         // The full description of some of these errors repeats header fields.
-        case let error as HTTPClientError: return Words.bounded(error.shortDescription, 200)
+        case let error as HTTPClientError: return ForeignText.bounded(error.shortDescription, 200)
         default:
-            let description = Words.connectionFailure(error) ?? String(describing: error)
-            if let reason = Words.tlsReason(in: description) { return "TLS failed: \(reason)" }
-            return Words.bounded(description, 200)
+            let description = ForeignText.connectionFailure(error) ?? String(describing: error)
+            if let reason = ForeignText.tlsReason(in: description) { return "TLS failed: \(reason)" }
+            return ForeignText.bounded(description, 200)
         }
     }
 

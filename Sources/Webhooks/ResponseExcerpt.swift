@@ -36,7 +36,7 @@ final class ResponseExcerpt: HTTPClientResponseDelegate {
 
     /// UTF-8 of at most ``WebhookAttempt/longestResponse`` octets, without control characters.
     static func text(_ octets: [UInt8]) -> String {
-        var text = Words.bounded(String(decoding: octets, as: UTF8.self), WebhookAttempt.longestResponse)
+        var text = ForeignText.bounded(String(decoding: octets, as: UTF8.self), WebhookAttempt.longestResponse)
         // Octets that are not UTF-8 become longer when they are decoded.
         while text.utf8.count > WebhookAttempt.longestResponse { text.unicodeScalars.removeLast() }
         return text

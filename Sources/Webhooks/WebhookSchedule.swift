@@ -47,7 +47,7 @@ enum WebhookSchedule {
     ) -> WebhookAttempt.Verdict {
         if result.isSuccess { return .delivered }
         if result.status == 410 { return .gone }
-        let deadline = call.createdAt + Webhook.patience
+        let deadline = call.createdAt + Webhook.timeout
         // A call without an attempt within its time, because the relay was down, gets a second one.
         if now >= deadline, call.attempts > 0 { return .failed }
         let pause = first.inSeconds * Double(1 << min(max(call.attempts, 0), 16))

@@ -23,20 +23,20 @@ extension Watchdog {
         interval: Duration?, clock: any RelayClock, logger: Logger
     ) {
         let interval = interval ?? Watchdog.usualInterval
-        let patience = interval / 2
+        let timeout = interval / 2
         var parts: [Part] = []
         for (number, loop) in group.makeIterator().enumerated() {
-            parts.append(.eventLoop(loop, "event loop \(number)", patience: patience))
+            parts.append(.eventLoop(loop, "event loop \(number)", timeout: timeout))
         }
         if callsSES {
             // The event loops of AsyncHTTPClient.
             for (number, loop) in MultiThreadedEventLoopGroup.singleton.makeIterator().enumerated() {
-                parts.append(.eventLoop(loop, "event loop \(number) of the HTTP client", patience: patience))
+                parts.append(.eventLoop(loop, "event loop \(number) of the HTTP client", timeout: timeout))
             }
         }
-        for lane in lanes { parts.append(Part("\(lane.name) lane", patience: patience, ask: lane.worker.onNextTurn)) }
+        for lane in lanes { parts.append(Part("\(lane.name) lane", timeout: timeout, ask: lane.worker.onNextTurn)) }
         parts.append(
-            Part("store", patience: max(.seconds(120), interval * 4)) { answer in
+            Part("store", timeout: max(.seconds(120), interval * 4)) { answer in
                 Task {
                     await store.turn()
                     answer()

@@ -32,7 +32,7 @@ struct TelemetrySources: Sendable {
             Health.Part("event loop \(index + 1)") { try await loop.submit {}.get() }
         }
         let workerParts = workers.sorted { $0.key.rawValue < $1.key.rawValue }.map { lane, worker in
-            Health.Part("\(lane.rawValue) worker") { await worker.comeRound() }
+            Health.Part("\(lane.rawValue) worker") { await worker.ping() }
         }
         let store = store
         return Health(

@@ -726,8 +726,8 @@ extension LaneMachine.Note {
 
     /// A full disk can still be read: that must not count as recovery, with an alternating log.
     @Test func aSpellLastsUntilWhatFailedWorksAgain() {
-        var spell = StoreSpell()
-        let steps: [(operation: StoreSpell.Operation, works: Bool, at: MonotonicTime, begins: Bool, lasted: Double?)] =
+        var outage = StoreOutage()
+        let steps: [(operation: StoreOutage.Operation, works: Bool, at: MonotonicTime, begins: Bool, lasted: Double?)] =
             [
                 (.look, true, 0, false, nil), (.claim, false, 1, true, nil), (.settle, false, 1.1, false, nil),
                 (.look, true, 2, false, nil), (.claim, true, 3, false, nil), (.settle, false, 4, false, nil),
@@ -736,14 +736,14 @@ extension LaneMachine.Note {
             ]
         for step in steps {
             if step.works {
-                let lasted = spell.worked(step.operation, at: step.at)
+                let lasted = outage.worked(step.operation, at: step.at)
                 #expect(lasted == step.lasted, "\(step)")
             } else {
-                let begins = spell.failed(step.operation, at: step.at)
+                let begins = outage.failed(step.operation, at: step.at)
                 #expect(begins == step.begins, "\(step)")
             }
         }
-        #expect(!spell.isFailing)
+        #expect(!outage.isFailing)
     }
 
     @Test func whatWaitsForATimeBeforeTheClockWasPutBackIsAskedForAtOnce() throws {

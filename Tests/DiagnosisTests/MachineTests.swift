@@ -78,8 +78,8 @@ import Testing
 
     // MARK: Listeners
 
-    private func listener(_ sighting: ListenerSighting, known: [String] = ["aa", "bb"]) -> [Finding] {
-        [Judge.listener("smtp://0.0.0.0:587", sighting, known: known, now: now)]
+    private func listener(_ observation: ListenerObservation, known: [String] = ["aa", "bb"]) -> [Finding] {
+        [Judge.listener("smtp://0.0.0.0:587", observation, known: known, now: now)]
     }
 
     @Test func listeners() {
@@ -106,7 +106,7 @@ import Testing
     // MARK: Database
 
     @Test func databases() {
-        func judge(_ sighting: DatabaseSighting) -> [Finding] { [Judge.database("/var/relay.db", sighting)] }
+        func judge(_ observation: DatabaseObservation) -> [Finding] { [Judge.database("/var/relay.db", observation)] }
         expect(judge(.opened(schema: 2, known: 2)), .ok, "/var/relay.db", "version 2")
         expect(judge(.opened(schema: 1, known: 2)), .warning, "version 1 of 2", "restart the relay")
         expect(judge(.opened(schema: 3, known: 2)), .problem, "version 3", "install the newer relay")
@@ -117,7 +117,9 @@ import Testing
     }
 
     @Test func integrity() {
-        func judge(_ sighting: IntegritySighting) -> [Finding] { [Judge.integrity("/var/my relay.db", sighting)] }
+        func judge(_ observation: IntegrityObservation) -> [Finding] {
+            [Judge.integrity("/var/my relay.db", observation)]
+        }
         expect(judge(.checked([])), .ok)
         expect(judge(.checked(["a", "b", "c", "d"])), .problem, "damaged: a, b, c and 1 more", "backup")
         expect(

@@ -49,7 +49,7 @@ import Testing
             PageRoute.find(.post, Path.templateAction(template, .rollBack))
                 == .found(.act(.changeTemplate(template, .rollBack))))
         #expect(PageRoute.find(.post, "/keys/AbCdEfGh/revoke") == .found(.act(.revokeKey(key))))
-        #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.steer(message, .drop))))
+        #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.perform(message, .drop))))
     }
 
     /// What changes something is no page, and no page changes anything.
@@ -96,10 +96,10 @@ import Testing
                 continue
             }
         }
-        for steering in PageRoute.MessageSteering.allCases {
+        for operatorAction in PageRoute.MessageSteering.allCases {
             #expect(
-                PageRoute.find(.post, Path.message(message, steering.rawValue))
-                    == .found(.act(.steer(message, steering))))
+                PageRoute.find(.post, Path.message(message, operatorAction.rawValue))
+                    == .found(.act(.perform(message, operatorAction))))
         }
     }
 }

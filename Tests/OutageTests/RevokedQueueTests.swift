@@ -89,7 +89,7 @@ import Testing
                 finishedAt: Sample.now)
         ])
         #expect(try await delivery.state == .simulated)
-        #expect(try await store.steer(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 0)
+        #expect(try await store.perform(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 0)
     }
 
     /// The last word counts.
@@ -106,7 +106,7 @@ import Testing
     @Test(arguments: End.allCases)
     func whatAnOperatorReleasedIsTriedLikeAnyOther(ends: End) async throws {
         try await store.revokeKey(key, queued: .hold, now: Sample.now)
-        #expect(try await store.steer(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 1)
+        #expect(try await store.perform(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 1)
         try await end(try await claim(at: Sample.now), ends, at: Sample.now)
         #expect(try await delivery.state == .queued)
     }

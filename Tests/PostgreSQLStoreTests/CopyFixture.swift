@@ -135,7 +135,7 @@ struct CopyFixture {
             }, now: Sample.now)
         let held = submission(key)
         #expect(try await store.accept([held], now: Sample.now) == [.accepted])
-        #expect(try await store.steer(.hold, [held.id], now: Sample.now) == 1)
+        #expect(try await store.perform(.hold, [held.id], now: Sample.now) == 1)
         try store.close()
         try await fillColumns()
     }

@@ -106,10 +106,10 @@ import Testing
         arguments: [
             (.retry(dropped: true), [.failed], .queued), (.retry(dropped: false), [.failed], .queued),
             (.hold, [.queued], .held), (.release, [.held], .queued), (.drop, [.queued, .held], .failed),
-        ] as [(Steering, Set<DeliveryState>, DeliveryState)])
-    func anOperatorSteers(_ steering: Steering, _ affected: Set<DeliveryState>, _ expected: DeliveryState) {
-        #expect(Set(DeliveryState.allCases.filter { steering.affects($0, reason: "why") }) == affected)
-        let change = DeliveryChange(steering, scheduledAt: nil, at: Sample.now)
+        ] as [(OperatorAction, Set<DeliveryState>, DeliveryState)])
+    func anOperatorSteers(_ operatorAction: OperatorAction, _ affected: Set<DeliveryState>, _ expected: DeliveryState) {
+        #expect(Set(DeliveryState.allCases.filter { operatorAction.affects($0, reason: "why") }) == affected)
+        let change = DeliveryChange(operatorAction, scheduledAt: nil, at: Sample.now)
         #expect(change.state == expected)
         #expect(change.attempt == nil)
         // Put into the queue again, it is as new: due at once, with all its time and the shortest pause.
@@ -123,15 +123,15 @@ import Testing
             return
         }
         #expect(DeliveryChange(revoked: .drop, at: Sample.now)?.reason == .set(reason))
-        #expect(!Steering.retry(dropped: false).affects(.failed, reason: reason))
-        #expect(Steering.retry(dropped: true).affects(.failed, reason: reason))
-        #expect(Steering.retry(dropped: false).affects(.failed, reason: nil))
+        #expect(!OperatorAction.retry(dropped: false).affects(.failed, reason: reason))
+        #expect(OperatorAction.retry(dropped: true).affects(.failed, reason: reason))
+        #expect(OperatorAction.retry(dropped: false).affects(.failed, reason: nil))
     }
 
     /// What is put back into the queue keeps a time that has not come.
-    @Test(arguments: [Steering.release, .retry(dropped: true)], [-1, 0, 1])
-    func aScheduledTimeIsKept(_ steering: Steering, _ seconds: Int) {
-        let change = DeliveryChange(steering, scheduledAt: Sample.now + .seconds(seconds), at: Sample.now)
+    @Test(arguments: [OperatorAction.release, .retry(dropped: true)], [-1, 0, 1])
+    func aScheduledTimeIsKept(_ operatorAction: OperatorAction, _ seconds: Int) {
+        let change = DeliveryChange(operatorAction, scheduledAt: Sample.now + .seconds(seconds), at: Sample.now)
         let due = Sample.now + .seconds(max(0, seconds))
         #expect(change.state == .queued && change.due == due && change.queuedSince == due)
     }

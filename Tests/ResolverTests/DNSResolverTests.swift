@@ -70,7 +70,7 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
         _ question: DNSQuestion, _ reply: @escaping @Sendable ([UInt8]) -> [UInt8]?
     ) async throws -> Result<[DNSData], DNSFailure> {
         try await StandInServer.with(reply) { server in
-            let resolver = DNSResolver(clock: SystemClock(), server: server, patience: .seconds(60))
+            let resolver = DNSResolver(clock: SystemClock(), server: server, timeout: .seconds(60))
             let answer = await resolver.records(question)
             resolver.shutdown()
             return answer
@@ -108,7 +108,7 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
     @Test func `Nobody waits longer than told for a server that is silent`() async throws {
         let clock = ManualClock()
         try await StandInServer.with({ _ in nil }) { server in
-            let resolver = DNSResolver(clock: clock, server: server, patience: .seconds(5))
+            let resolver = DNSResolver(clock: clock, server: server, timeout: .seconds(5))
             async let answer = resolver.records(question)
             let end = Task {
                 while !Task.isCancelled {

@@ -113,7 +113,7 @@ import Testing
         let message = try await fixture.message(id)
         #expect(message.state == .partlyFailed)
         #expect(message.hasBody)
-        #expect(try await fixture.steer(.retry(dropped: true), MessageFilter(ids: [id])) == 1)
+        #expect(try await fixture.perform(.retry(dropped: true), MessageFilter(ids: [id])) == 1)
         #expect(try await fixture.claim(.live).map(\.envelope.recipients.count) == [10])
     }
 
@@ -240,7 +240,7 @@ import Testing
         let tomorrow = Sample.now + .seconds(86_400)
         for _ in 0..<2 { try await fixture.accept(key, at: tomorrow) }
         #expect(try await fixture.claim(.live, limit: 1, at: tomorrow).count == 1)
-        #expect(try await fixture.steer(.hold, MessageFilter()) == 1)
+        #expect(try await fixture.perform(.hold, MessageFilter()) == 1)
         #expect(try await fixture.store.bringForward(lane: .live, dueAfter: Sample.now, now: Sample.now) == 0)
     }
 

@@ -45,14 +45,14 @@ import Testing
         let key = try await fixture.key(.live)
         let id = try await fixture.accept(key)
         let one = MessageFilter(ids: [id])
-        #expect(try await fixture.steer(.hold, one) == 1)
+        #expect(try await fixture.perform(.hold, one) == 1)
         #expect(try await fixture.claim(.live).isEmpty)
-        #expect(try await fixture.steer(.release, one) == 1)
-        #expect(try await fixture.steer(.drop, one) == 1)
+        #expect(try await fixture.perform(.release, one) == 1)
+        #expect(try await fixture.perform(.drop, one) == 1)
         #expect(try await fixture.message(id).deliveries.first?.reason == droppedReason)
         // Dropped on purpose: a retry of all that failed does not bring it back, one by name does.
-        #expect(try await fixture.steer(.retry(dropped: false), MessageFilter(key: key, limit: .max)) == 0)
-        #expect(try await fixture.steer(.retry(dropped: true), one) == 1)
+        #expect(try await fixture.perform(.retry(dropped: false), MessageFilter(key: key, limit: .max)) == 0)
+        #expect(try await fixture.perform(.retry(dropped: true), one) == 1)
         #expect(try await fixture.claim(.live).count == 1)
     }
 
@@ -64,7 +64,7 @@ import Testing
         for _ in 0..<1100 { batch.append(Sample.submission(fixture.id(), key: key)) }
         _ = try await fixture.store.accept(batch, now: Sample.now)
         let odd = batch.enumerated().filter { !$0.offset.isMultiple(of: 2) }.map(\.element.id)
-        #expect(try await fixture.steer(.hold, MessageFilter(ids: odd, limit: .max)) == 550)
+        #expect(try await fixture.perform(.hold, MessageFilter(ids: odd, limit: .max)) == 550)
         let held = MessageFilter(key: key, state: .held, limit: .max)
         let found = Mutex<[Int]>([])
         let matching = try await fixture.store.matching(.drop, held, now: Sample.now) { count in
@@ -73,19 +73,19 @@ import Testing
         #expect(matching == odd.sorted { $0 > $1 })
         #expect(found.withLock { $0 } == [500, 550])
         #expect(try await fixture.store.matching(.retry(dropped: true), held, now: Sample.now) { _ in }.isEmpty)
-        #expect(try await fixture.steer(.drop, held) == 550)
+        #expect(try await fixture.perform(.drop, held) == 550)
         let all = MessageFilter(key: key, limit: .max)
         let rest = try await fixture.store.matching(.hold, all, now: Sample.now) { _ in }
         #expect(rest.count == 550 && Set(rest).isDisjoint(with: odd))
         // What has been steered meanwhile, by somebody else, is left as it is.
-        #expect(try await fixture.store.steer(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
+        #expect(try await fixture.store.perform(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
     }
 
     @Test func anUnknownMessageIsAnError() async throws {
         let fixture = try StoreFixture()
         let id = fixture.id()
         await #expect(throws: StoreError.noSuchMessage(id)) {
-            try await fixture.steer(.hold, MessageFilter(ids: [id]))
+            try await fixture.perform(.hold, MessageFilter(ids: [id]))
         }
         await #expect(throws: StoreError.noSuchMessage(id)) { try await fixture.store.body(of: id) }
     }
@@ -95,7 +95,7 @@ import Testing
         let id = try await fixture.accept(try await fixture.key(.live))
         try await fixture.settle(try await fixture.claim(.live), .sent(sesMessageID: "ses-1"))
         await #expect(throws: StoreError.bodyGone(id)) {
-            try await fixture.steer(.retry(dropped: true), MessageFilter(ids: [id]))
+            try await fixture.perform(.retry(dropped: true), MessageFilter(ids: [id]))
         }
     }
 
@@ -105,7 +105,7 @@ import Testing
         try await fixture.accept(live, recipients: Sample.recipients(3), at: Sample.now - .seconds(100))
         try await fixture.accept(live)
         let held = try await fixture.accept(test)
-        _ = try await fixture.steer(.hold, MessageFilter(ids: [held]))
+        _ = try await fixture.perform(.hold, MessageFilter(ids: [held]))
         try await fixture.store.record(
             LaneStatus(lane: .live, heldBecause: "AccountSuspendedException: paused", since: Sample.now, rate: 14))
         let status = try await fixture.store.queueStatus(now: Sample.now)

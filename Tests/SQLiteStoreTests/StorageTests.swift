@@ -129,7 +129,7 @@ import Testing
         let failed = try await fixture.accept(live, body: body)
         try await fixture.settle(try await fixture.claim(.live), .failed, reason: "no")
         let dropped = try await fixture.accept(test, body: body)
-        #expect(try await fixture.steer(.drop, MessageFilter(ids: [dropped])) == 1)
+        #expect(try await fixture.perform(.drop, MessageFilter(ids: [dropped])) == 1)
         // Two deliveries, of which one has ended.
         let halfway = try await fixture.accept(test, recipients: Sample.recipients(51), body: body)
         try await fixture.settle(try await fixture.claim(limit: 1), .simulated(sesMessageID: "1"))
@@ -230,7 +230,7 @@ import Testing
         #expect(try await attempt(.retry(at: Sample.now), lengthens: false) == [1, 1])
         #expect(try await attempt(.released) == [2, 1])
         #expect(try await attempt(.failed) == [2, 1])
-        #expect(try await fixture.steer(.retry(dropped: false), MessageFilter(key: key)) == 1)
+        #expect(try await fixture.perform(.retry(dropped: false), MessageFilter(key: key)) == 1)
         #expect(try await attempt(.retry(at: Sample.now)) == [3, 0])
         #expect(try await attempt(.retry(at: Sample.now)) == [4, 1])
     }

@@ -59,8 +59,10 @@ final class StoreFixture {
 
     /// As a command does it; returns how many deliveries changed.
     @discardableResult
-    func steer(_ steering: Steering, _ filter: MessageFilter, at time: Timestamp = Sample.now) async throws -> Int {
-        try await store.steer(steering, all: filter, now: time)
+    func perform(_ operatorAction: OperatorAction, _ filter: MessageFilter, at time: Timestamp = Sample.now)
+        async throws -> Int
+    {
+        try await store.perform(operatorAction, all: filter, now: time)
     }
 
     /// Rows of a table, asked from outside.

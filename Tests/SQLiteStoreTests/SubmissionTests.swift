@@ -122,7 +122,7 @@ import Testing
         let id = try await fixture.accept(key)
         try await fixture.store.revokeKey(key, queued: .hold, now: Sample.now)
         let later = Sample.now + .seconds(60)
-        #expect(try await fixture.steer(.release, MessageFilter(key: key)) == 1)
+        #expect(try await fixture.perform(.release, MessageFilter(key: key)) == 1)
         try await fixture.settle(try await fixture.claim(at: later), .retry(at: later), reason: "ServiceUnavailable")
         #expect(try await fixture.message(id).state == .queued)
     }

@@ -107,7 +107,7 @@ import Testing
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let kept = try await fixture.accept(key)
-        #expect(try await fixture.steer(.hold, MessageFilter(ids: [kept])) == 1)
+        #expect(try await fixture.perform(.hold, MessageFilter(ids: [kept])) == 1)
         for _ in 0..<3 { try await fixture.accept(key, recipients: ["gone@example.net"]) }
         #expect(try await fixture.store.indexWords() == 0)
         #expect(try position(in: fixture) == 4)

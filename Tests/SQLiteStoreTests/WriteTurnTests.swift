@@ -98,7 +98,7 @@ import Testing
 
     private func turnAndOthers() throws -> (WriteTurn, LockFile) {
         let path = directory.file("relay.db")
-        return (WriteTurn(try LockFile(beside: path), patience: 0.01), try LockFile(beside: path))
+        return (WriteTurn(try LockFile(beside: path), timeout: 0.01), try LockFile(beside: path))
     }
 
     private func isTaken(_ others: LockFile) -> Bool {

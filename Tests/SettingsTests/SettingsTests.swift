@@ -312,7 +312,7 @@ func mistakes(
         "unix:", "unix:a", "unix:/a/", "unix:/a\u{7F}", "/run/m.sock", "localhost.example.com:1",
     ])
     func noPlacesForMetrics(written: String) {
-        #expect(throws: Misfit.self) { try ValueKind.metricsListener.read(written) }
+        #expect(throws: ValueError.self) { try ValueKind.metricsListener.read(written) }
     }
 
     @Test(arguments: [
@@ -331,7 +331,7 @@ func mistakes(
         "http://gateway.example.com:1", "http://127.0.0.1:1/", "unix:", "unix:a", "/run/a.sock",
     ])
     func noPlacesForThePage(written: String) {
-        #expect(throws: Misfit.self) { try ValueKind.adminListener.read(written) }
+        #expect(throws: ValueError.self) { try ValueKind.adminListener.read(written) }
     }
 }
 

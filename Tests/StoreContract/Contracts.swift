@@ -392,22 +392,23 @@ extension StoreContract {
             let id = try await bench.key()
             let message = try await scheduled(bench, id, in: 100)
             let due = Sample.now + .seconds(100)
-            func steer(_ steering: Steering, _ filter: MessageFilter, at now: Timestamp = Sample.now) async throws
+            func perform(_ operatorAction: OperatorAction, _ filter: MessageFilter, at now: Timestamp = Sample.now)
+                async throws
                 -> MessageState
             {
-                try bench.equal(try await bench.store.steer(steering, all: filter, now: now), 1)
+                try bench.equal(try await bench.store.perform(operatorAction, all: filter, now: now), 1)
                 let record = try await bench.message(message, at: now)
                 return record.state
             }
-            try bench.equal(try await steer(.hold, MessageFilter(key: id, state: .scheduled)), .held)
+            try bench.equal(try await perform(.hold, MessageFilter(key: id, state: .scheduled)), .held)
             try bench.equal(try await bench.claim(at: due).count, 0)
-            try bench.equal(try await steer(.release, MessageFilter(ids: [message])), .scheduled)
+            try bench.equal(try await perform(.release, MessageFilter(ids: [message])), .scheduled)
             try bench.equal(try await bench.store.nextDue(lane: .test), due)
-            try bench.equal(try await steer(.drop, MessageFilter(state: .scheduled)), .failed)
-            try bench.equal(try await steer(.retry(dropped: true), MessageFilter(ids: [message])), .scheduled)
+            try bench.equal(try await perform(.drop, MessageFilter(state: .scheduled)), .failed)
+            try bench.equal(try await perform(.retry(dropped: true), MessageFilter(ids: [message])), .scheduled)
             try bench.equal(try await bench.store.nextDue(lane: .test), due)
-            try bench.equal(try await steer(.hold, MessageFilter(ids: [message])), .held)
-            try bench.equal(try await steer(.release, MessageFilter(ids: [message]), at: due), .queued)
+            try bench.equal(try await perform(.hold, MessageFilter(ids: [message])), .held)
+            try bench.equal(try await perform(.release, MessageFilter(ids: [message]), at: due), .queued)
             try bench.equal(try await bench.claim(at: due).map(\.queuedSince), [due])
         },
         StoreContract("revoking a key holds or drops what it has scheduled") { bench in
@@ -458,7 +459,7 @@ extension StoreContract {
                 record.deliveries.map(\.reason), Array(repeating: "cancelled: by the application", count: 2))
             try bench.equal(try await bench.store.nextDue(lane: .test), nil)
             let held = try await bench.accept(id)
-            try await bench.store.steer(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
+            try await bench.store.perform(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
             try bench.equal(try await cancel(held), .cancelled)
 
             let parts = try await bench.accept(id, recipients: 51)
@@ -492,9 +493,9 @@ extension StoreContract {
             try bench.equal(try await bench.reasons([submission]), [nil])
             let message = submission.id
             _ = try await bench.store.cancel(Cancellation(of: message, key: id), now: Sample.now)
-            for steering in [Steering.retry(dropped: true), .release, .hold, .drop] {
+            for operatorAction in [OperatorAction.retry(dropped: true), .release, .hold, .drop] {
                 let filter = MessageFilter(ids: [message])
-                try bench.equal(try await bench.store.steer(steering, all: filter, now: Sample.now), 0)
+                try bench.equal(try await bench.store.perform(operatorAction, all: filter, now: Sample.now), 0)
             }
             submission.id = try bench.submission(id).id
             try bench.equal(try await bench.store.accept([submission], now: Sample.now), [.accepted])
@@ -531,7 +532,7 @@ extension StoreContract {
                 try await ids(MessageFilter(key: a, tag: "welcome", since: Sample.now + .milliseconds(1))), [newer])
             try bench.equal(try await ids(MessageFilter(key: a, tag: "welcome", before: newer)), [first])
             try bench.equal(try await ids(MessageFilter(key: a, tag: "welcome", limit: 1)), [newer])
-            try await bench.store.steer(.drop, all: MessageFilter(key: a, tag: "caf\u{E9}"), now: Sample.now)
+            try await bench.store.perform(.drop, all: MessageFilter(key: a, tag: "caf\u{E9}"), now: Sample.now)
             for state in MessageState.allCases {
                 let expected = state == .failed ? [first] : state == .queued ? [newer] : []
                 try bench.equal(try await ids(MessageFilter(key: a, state: state, tag: "welcome")), expected)
@@ -553,7 +554,7 @@ extension StoreContract {
                     let cancelled = try await bench.accept(key)
                     _ = try await bench.store.cancel(Cancellation(of: cancelled, key: key), now: Sample.now)
                     let held = try await bench.accept(key)
-                    try await bench.store.steer(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
+                    try await bench.store.perform(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
                     let sending = try await bench.accept(key)
                     _ = try await bench.claim(.live)
                     let later = try await scheduled(bench, key, in: 100)
@@ -594,7 +595,7 @@ extension StoreContract {
                 try await bench.settle(claimed, .retry(at: Sample.now + .seconds(9000)), reason: "busy")
                 try bench.equal(try await bench.message(underWay).state, expected)
                 // Nothing of it is in the way of the next one.
-                try await bench.store.steer(.drop, all: MessageFilter(key: id), now: Sample.now)
+                try await bench.store.perform(.drop, all: MessageFilter(key: id), now: Sample.now)
             }
         },
         StoreContract("an operator holds, releases, drops and retries") { bench in
@@ -602,38 +603,38 @@ extension StoreContract {
             let message = try await bench.accept(id)
             let filter = MessageFilter(ids: [message])
             let later = Sample.now + second
-            func steer(_ steering: Steering) async throws -> [String] {
-                let count = try await bench.store.steer(steering, all: filter, now: later)
+            func perform(_ operatorAction: OperatorAction) async throws -> [String] {
+                let count = try await bench.store.perform(operatorAction, all: filter, now: later)
                 let found = try await bench.message(message)
                 return ["\(count)", found.state.rawValue]
             }
-            try bench.equal(try await steer(.release), ["0", "queued"])
-            try bench.equal(try await steer(.hold), ["1", "held"])
+            try bench.equal(try await perform(.release), ["0", "queued"])
+            try bench.equal(try await perform(.hold), ["1", "held"])
             try bench.equal(try await bench.claim(at: later).count, 0)
-            try bench.equal(try await steer(.release), ["1", "queued"])
+            try bench.equal(try await perform(.release), ["1", "queued"])
             try await bench.settle(try await bench.claim(at: later), .retry(at: later), at: later)
             try await bench.settle(try await bench.claim(at: later), .failed, reason: "no", at: later)
-            try bench.equal(try await steer(.retry(dropped: false)), ["1", "queued"])
+            try bench.equal(try await perform(.retry(dropped: false)), ["1", "queued"])
             // It is as new, but for the attempts on record.
             let claimed = try await bench.claim(at: later)
             try bench.equal(claimed.map { [$0.attempts, $0.pauses] }, [[2, 0]])
             try bench.equal(claimed.map(\.queuedSince), [later])
             try await bench.settle(claimed, .released, at: later)
-            try bench.equal(try await steer(.drop), ["1", "failed"])
+            try bench.equal(try await perform(.drop), ["1", "failed"])
             try bench.equal(try await bench.message(message).deliveries[0].reason, droppedReason)
-            try bench.equal(try await steer(.retry(dropped: false)), ["0", "failed"])
-            try bench.equal(try await steer(.retry(dropped: true)), ["1", "queued"])
+            try bench.equal(try await perform(.retry(dropped: false)), ["0", "failed"])
+            try bench.equal(try await perform(.retry(dropped: true)), ["1", "queued"])
         },
         StoreContract("who names a message hears that it is not there, or has no bytes") { bench in
             let id = try await bench.key(.live)
             let unknown = try bench.submission(id).id
             try await bench.fails(.noSuchMessage(unknown)) {
-                try await bench.store.steer(.hold, all: MessageFilter(ids: [unknown]), now: Sample.now)
+                try await bench.store.perform(.hold, all: MessageFilter(ids: [unknown]), now: Sample.now)
             }
             let sent = try await bench.accept(id)
             try await bench.settle(try await bench.claim(.live), .sent(sesMessageID: "1"))
             try await bench.fails(.bodyGone(sent)) {
-                try await bench.store.steer(.retry(dropped: false), all: MessageFilter(ids: [sent]), now: Sample.now)
+                try await bench.store.perform(.retry(dropped: false), all: MessageFilter(ids: [sent]), now: Sample.now)
             }
         },
         StoreContract("messages are found by what is asked, newest first") { bench in

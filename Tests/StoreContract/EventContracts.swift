@@ -376,7 +376,7 @@ extension StoreContract {
             let dropped = try bench.submission(key)
             try bench.equal(
                 try await bench.store.accept([automatic, unsigned, dropped], now: Sample.now).count, 3)
-            try await bench.store.steer(.drop, all: MessageFilter(ids: [dropped.id]), now: Sample.now)
+            try await bench.store.perform(.drop, all: MessageFilter(ids: [dropped.id]), now: Sample.now)
             try await bench.settle(try await bench.claim(.live), .failed, reason: "MessageRejected: no")
             try bench.equal(try await bench.store.nextSenderReport(), nil)
         },
@@ -434,7 +434,7 @@ extension StoreContract {
             try await bench.accept(key)
             try await bench.settle(try await bench.claim(.live), .failed, reason: "no")
             let dropped = try await bench.accept(key)
-            try await bench.store.steer(.drop, all: MessageFilter(ids: [dropped]), now: Sample.now)
+            try await bench.store.perform(.drop, all: MessageFilter(ids: [dropped]), now: Sample.now)
             try await bench.suppress(Sample.recipients(1)[0])
             try await bench.accept(key)
             try bench.equal(try await bench.claim(.live).count, 0)
@@ -508,7 +508,7 @@ extension StoreContract {
             try bench.equal(statistics.waiting, 1)
             try bench.equal(statistics.lastFailure?.call.id, records[1].call.id)
             try bench.equal(try await attempt(.retry(at: retryAt), at: retryAt).count, 0)
-            let day = retryAt + Webhook.patience
+            let day = retryAt + Webhook.timeout
             let disabled = try await attempt(.failed, at: day)
             try bench.equal(disabled.map(\.id), [id])
             try bench.equal(try await bench.store.webhookBacklog().disabled, 1)
@@ -530,7 +530,7 @@ extension StoreContract {
                 call: call.id, webhook: id, verdict: .gone, startedAt: Sample.now, finishedAt: Sample.now, status: 410)
             try bench.equal(try await bench.store.settle([gone], now: Sample.now).map(\.id), [id])
             try bench.equal(try await bench.store.nextCall(), nil)
-            let late = Sample.now + Webhook.patience + second
+            let late = Sample.now + Webhook.timeout + second
             _ = try await bench.store.pruneCalls(now: late)
             try bench.equal(
                 try await bench.store.calls(of: id, before: nil, limit: 9).map(\.state), [.failed, .failed])

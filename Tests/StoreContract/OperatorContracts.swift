@@ -145,7 +145,7 @@ extension StoreContract {
             for state in [MessageState.cancelled, .held, .queued] { messages[state] = try await bench.accept(key) }
             (messages[.failed], messages[.sending]) = (failed, sending)
             if let id = messages[.held] {
-                try await bench.store.steer(.hold, all: MessageFilter(ids: [id]), now: Sample.now)
+                try await bench.store.perform(.hold, all: MessageFilter(ids: [id]), now: Sample.now)
             }
             if let id = messages[.cancelled] {
                 _ = try await bench.store.cancel(Cancellation(of: id, key: key), now: Sample.now)

@@ -274,7 +274,7 @@ extension StoreContract {
             try await bench.settle(try await bench.claim(.live), .retry(at: Sample.now))
             try await bench.settle(try await bench.claim(.live), .failed)
             try bench.equal(try await bench.statistics(.tag), [:])
-            try await bench.store.steer(
+            try await bench.store.perform(
                 .retry(dropped: false), all: MessageFilter(ids: [submission.id]), now: Sample.now)
             let claimed = try await bench.claim(.live)
             for _ in 0..<2 { try await bench.settle(claimed, .sent(sesMessageID: "ses-1")) }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct HeartbeatsTests {
-    private static let parts = [Heartbeats.Part("loop", patience: 15), Heartbeats.Part("store", patience: 120)]
+    private static let parts = [Heartbeats.Part("loop", timeout: 15), Heartbeats.Part("store", timeout: 120)]
 
     struct Step: Sendable, CustomTestStringConvertible {
         var at: MonotonicTime
@@ -24,7 +24,7 @@ import Testing
             ]
         ),
         (
-            "one is asked once and is late only past its patience",
+            "one is asked once and is late only past its timeout",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 7, answers: [1], asked: [1], silent: []),
                 Step(at: 15, answers: [1], asked: [1], silent: []),
@@ -34,7 +34,7 @@ import Testing
             ]
         ),
         (
-            "each has its own patience",
+            "each has its own timeout",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 120, asked: [], silent: ["loop"]),
                 Step(at: 121, asked: [], silent: ["loop", "store"]),

@@ -12,7 +12,7 @@ import Testing
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let clock = ManualClock()
         let parts = group.makeIterator().enumerated().map { number, loop in
-            Watchdog.Part.eventLoop(loop, "event loop \(number)", patience: .seconds(15))
+            Watchdog.Part.eventLoop(loop, "event loop \(number)", timeout: .seconds(15))
         }
         let watchdog = Watchdog(parts, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         /// What was asked has been answered, by all but those that hang.

@@ -438,7 +438,7 @@ extension MemoryStore {
                 let isActive = tables.isActive(record.call.webhook)
                 if record.state != .waiting {
                     if record.call.createdAt < now - keptCalls { tables.told.calls[id] = nil }
-                } else if record.call.createdAt < now - (isActive ? Webhook.patience * 2 : Webhook.patience) {
+                } else if record.call.createdAt < now - (isActive ? Webhook.timeout * 2 : Webhook.timeout) {
                     tables.told.calls[id]?.state = .failed
                     tables.told.calls[id]?.nextAttemptAt = nil
                 }

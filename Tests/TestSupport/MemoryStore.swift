@@ -185,15 +185,15 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
     public func queueStatus(now: Timestamp) async throws -> QueueStatus { tables { $0.status(now: now) } }
 
     public func matching(
-        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
+        _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID] {
-        let found = try tables { try $0.matching(steering, filter, now: now) }
+        let found = try tables { try $0.matching(operatorAction, filter, now: now) }
         progress(found.count)
         return found
     }
 
-    public func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int {
-        tables { $0.steer(steering, messages, now: now) }
+    public func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int {
+        tables { $0.perform(operatorAction, messages, now: now) }
     }
 
     public func prune(_ retention: Retention, now: Timestamp) async throws -> Bool {

@@ -312,25 +312,26 @@ public struct MemoryTables: Sendable {
         }
     }
 
-    private func affects(_ steering: Steering, _ row: Delivery) -> Bool {
-        steering.affects(row.state, reason: row.reason)
+    private func affects(_ operatorAction: OperatorAction, _ row: Delivery) -> Bool {
+        operatorAction.affects(row.state, reason: row.reason)
     }
 
-    func matching(_ steering: Steering, _ filter: MessageFilter, now: Timestamp) throws -> [MessageID] {
+    func matching(_ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp) throws -> [MessageID] {
         for id in filter.ids ?? [] {
             guard let message = messages[id] else { throw StoreError.noSuchMessage(id) }
-            if steering.needsBody, message.body == nil, filter.ids?.count == 1 { throw StoreError.bodyGone(id) }
+            if operatorAction.needsBody, message.body == nil, filter.ids?.count == 1 { throw StoreError.bodyGone(id) }
         }
         return Array(
             records(filter, now: now).filter { record in
-                (record.hasBody || !steering.needsBody) && parts(of: record.id).contains { affects(steering, $0) }
+                (record.hasBody || !operatorAction.needsBody)
+                    && parts(of: record.id).contains { affects(operatorAction, $0) }
             }.map(\.id).prefix(filter.limit))
     }
 
-    mutating func steer(_ steering: Steering, _ ids: [MessageID], now: Timestamp) -> Int {
-        let affected = ids.flatMap { parts(of: $0) }.filter { affects(steering, $0) }
+    mutating func perform(_ operatorAction: OperatorAction, _ ids: [MessageID], now: Timestamp) -> Int {
+        let affected = ids.flatMap { parts(of: $0) }.filter { affects(operatorAction, $0) }
         for row in affected {
-            let change = DeliveryChange(steering, scheduledAt: row.scheduledAt, at: now)
+            let change = DeliveryChange(operatorAction, scheduledAt: row.scheduledAt, at: now)
             deliveries[row.delivery.id]?.apply(change, from: now, to: now)
             tell(change, of: row.delivery.id, at: now)
         }

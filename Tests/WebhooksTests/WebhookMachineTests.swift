@@ -87,7 +87,7 @@ import Testing
         #expect(room(&machine, at: now + .seconds(1)) == [:])
     }
 
-    @Test("A receiver that asks for patience gets it for its other calls too, a minute at most") func patience() {
+    @Test("A receiver that asks for timeout gets it for its other calls too, a minute at most") func timeout() {
         var machine = WebhookMachine()
         let hook = webhook(failing: true)
         let starts = claimed(&machine, calls(1, of: hook), at: now)

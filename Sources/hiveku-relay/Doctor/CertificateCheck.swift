@@ -16,7 +16,7 @@ struct CertificateCheck: Sendable {
     let clock: any RelayClock
 
     func look() async -> Result {
-        let result = await within(Doctor.patience) { await onOwnThread { read() } }
+        let result = await within(Doctor.timeout) { await onOwnThread { read() } }
         return result ?? Result(findings: [Judge.failed(.certificate, "the files could not be read in time")])
     }
 

@@ -15,23 +15,23 @@ struct DatabaseCheck: DatabaseInspection {
     let storage: StoragePolicy
 
     func records() async -> (any RelayStore)? {
-        let found = await within(Doctor.patience) { await open() }
-        guard case .opened(let schema, let known)? = found?.sighting, schema == known else { return nil }
+        let found = await within(Doctor.timeout) { await open() }
+        guard case .opened(let schema, let known)? = found?.observation, schema == known else { return nil }
         return found?.store
     }
 
     func look() async -> [Finding] {
-        let late = StoreError.unavailable("no answer within \(Doctor.patience.components.seconds) seconds")
+        let late = StoreError.unavailable("no answer within \(Doctor.timeout.components.seconds) seconds")
         // Look at permissions before the database is opened, because SQLite creates files beside it.
-        let permissions = await within(Doctor.patience) { await onOwnThread { self.permissions() } } ?? []
-        let found = await within(Doctor.patience) { await open() } ?? (nil, .failed(late))
-        let disk = await within(Doctor.patience) { await onOwnThread { self.disk() } }
-        var findings = [Judge.database(path, found.sighting)]
+        let permissions = await within(Doctor.timeout) { await onOwnThread { self.permissions() } } ?? []
+        let found = await within(Doctor.timeout) { await open() } ?? (nil, .failed(late))
+        let disk = await within(Doctor.timeout) { await onOwnThread { self.disk() } }
+        var findings = [Judge.database(path, found.observation)]
         if let store = found.store { findings.append(Judge.integrity(path, await integrity(of: store))) }
         return findings + permissions + (disk ?? [Judge.failed(.disk, "the file system does not answer")])
     }
 
-    private func open() async -> (store: SQLiteStore?, sighting: DatabaseSighting) {
+    private func open() async -> (store: SQLiteStore?, observation: DatabaseObservation) {
         do {
             let store = try await onOwnThread { Result { try existing() } }.get()
             return (store, .opened(schema: try await store.schemaVersion(), known: SQLiteStore.knownSchemaVersion))
@@ -57,15 +57,15 @@ struct DatabaseCheck: DatabaseInspection {
 
     /// Checks the database's integrity. The store serves only this check: when the time is up, everything that it does
     /// is cancelled.
-    private func integrity(of store: SQLiteStore) async -> IntegritySighting {
-        let sighting = await within(Doctor.patience) { () -> IntegritySighting in
+    private func integrity(of store: SQLiteStore) async -> IntegrityObservation {
+        let observation = await within(Doctor.timeout) { () -> IntegrityObservation in
             do {
                 return .checked(try await store.faults())
             } catch {
                 return .failed("\(error)")
             }
         }
-        return sighting ?? .unfinished(Doctor.patience)
+        return observation ?? .unfinished(Doctor.timeout)
     }
 
     // MARK: Files

@@ -16,7 +16,7 @@ struct Doctor: Sendable {
     let environment: [String: String]
     let clock: any RelayClock
 
-    static let patience = Duration.seconds(10)
+    static let timeout = Duration.seconds(10)
 
     func findings() async -> [Finding] {
         // The checks that share these results await them.

@@ -31,7 +31,7 @@ struct FeedbackCheck: Sendable {
             queue: queue,
             credentials: CredentialsChain(settings.ses, environment: environment, clock: clock, logger: logger),
             connections: 1, requestTimeout: .seconds(8), clock: clock, logger: logger)
-        let state = await within(Doctor.patience) { () -> Result<SQSQueueState, SQSFailure> in
+        let state = await within(Doctor.timeout) { () -> Result<SQSQueueState, SQSFailure> in
             do throws(SQSFailure) { return .success(try await client.state()) } catch { return .failure(error) }
         }
         await client.shutdown()
@@ -42,7 +42,7 @@ struct FeedbackCheck: Sendable {
     private func hasLiveKeys() async -> Bool {
         guard let records else { return false }
         let now = clock.now()
-        let keys = await within(Doctor.patience) {
+        let keys = await within(Doctor.timeout) {
             try? await records.keyRecords(includingRevoked: false, now: now).map(\.key)
         }
         return (keys ?? nil).map { !Judge.liveKeys($0, now: now).isEmpty } ?? false
@@ -51,7 +51,7 @@ struct FeedbackCheck: Sendable {
     private func arrivals() async -> [Finding] {
         guard let records else { return [Judge.withoutRecords(.feedback)] }
         let now = clock.now()
-        let standing = await within(Doctor.patience) { () -> FeedbackStanding? in
+        let standing = await within(Doctor.timeout) { () -> FeedbackStanding? in
             guard let status = try? await records.feedbackStatus(), let times = try? await records.feedbackTimes()
             else { return nil }
             return FeedbackStanding(

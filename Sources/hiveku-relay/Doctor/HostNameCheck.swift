@@ -10,8 +10,8 @@ import RelayCore
 /// Looks up the relay's own host name.
 enum HostNameCheck {
     static func look(at name: String) async -> Finding {
-        let resolution = await within(Doctor.patience) { await onOwnThread { resolve(name) } }
-        let late = Resolution.failed("no answer within \(Doctor.patience.components.seconds) seconds")
+        let resolution = await within(Doctor.timeout) { await onOwnThread { resolve(name) } }
+        let late = Resolution.failed("no answer within \(Doctor.timeout.components.seconds) seconds")
         return Judge.hostname(name, resolution ?? late, own: ownAddresses())
     }
 

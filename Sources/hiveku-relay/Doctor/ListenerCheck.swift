@@ -72,13 +72,13 @@ struct ListenerCheck: Sendable {
             return Judge.listener(subject.text, .anyPort, known: known, now: clock.now())
         }
         let (hostname, balancers) = (settings.hostname, subject.takesProxyHeader ? settings.proxyNetworks : nil)
-        let sighting = await within(Doctor.patience) {
+        let observation = await within(Doctor.timeout) {
             await onOwnThread {
-                ListenerVisit.sighting(
+                ListenerVisit.observation(
                     at: place, speaking: subject.language, balancers: balancers, serverName: hostname)
             }
         }
-        let late = ListenerSighting.mute("no answer within \(Doctor.patience.components.seconds) seconds")
-        return Judge.listener(subject.text, sighting ?? late, known: known, now: clock.now())
+        let late = ListenerObservation.mute("no answer within \(Doctor.timeout.components.seconds) seconds")
+        return Judge.listener(subject.text, observation ?? late, known: known, now: clock.now())
     }
 }

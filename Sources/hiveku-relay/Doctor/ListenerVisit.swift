@@ -36,9 +36,9 @@ struct ListenerVisit: ~Copyable {
     ///   - balancers: nil if no PROXY header is needed. Otherwise the conversation begins with one if this machine is
     ///     among them.
     ///   - serverName: the name to ask the server for (SNI).
-    static func sighting(
+    static func observation(
         at place: Place, speaking language: Language, balancers: [NetworkBlock]?, serverName: String
-    ) -> ListenerSighting {
+    ) -> ListenerObservation {
         let descriptor: CInt
         do throws(Failure) {
             descriptor =
@@ -69,7 +69,7 @@ struct ListenerVisit: ~Copyable {
 
     private mutating func speakSMTP(
         _ security: RelaySettings.Listener.Security, _ serverName: String
-    ) throws(Failure) -> ListenerSighting {
+    ) throws(Failure) -> ListenerObservation {
         if security == .implicitTLS, let failure = startTLS(serverName) { return .tlsFailed(failure) }
         let greeting = try reply().first ?? ""
         guard greeting.hasPrefix("220 "), greeting.hasSuffix(Judge.greeting) else { return .greeted(greeting) }
@@ -90,7 +90,7 @@ struct ListenerVisit: ~Copyable {
     /// Requests the API's description, which needs no key.
     private mutating func speakHTTP(
         _ security: RelaySettings.HTTP.Listener.Security, _ serverName: String
-    ) throws(Failure) -> ListenerSighting {
+    ) throws(Failure) -> ListenerObservation {
         if security == .https, let failure = startTLS(serverName) { return .tlsFailed(failure) }
         try say("GET /v1/openapi.json HTTP/1.1\r\nHost: \(serverName)\r\nConnection: close\r\n")
         let status = try line()
@@ -208,10 +208,10 @@ struct ListenerVisit: ~Copyable {
     private static func setPatience(_ descriptor: CInt) {
         // A struct timeval of 5 s. Its Swift type is not available in every build: with the runtime linked in, the
         // compiler takes it for a part of a module that cannot be imported.
-        var patience: (seconds: Int, microseconds: Int) = (5, 0)
-        let size = socklen_t(MemoryLayout.size(ofValue: patience))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+        var timeout: (seconds: Int, microseconds: Int) = (5, 0)
+        let size = socklen_t(MemoryLayout.size(ofValue: timeout))
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, size)
     }
 
     /// The address that the relay sees as the client's: the local end of the connection.

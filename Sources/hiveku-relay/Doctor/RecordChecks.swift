@@ -32,7 +32,7 @@ struct KeyRecordsCheck: Sendable {
 private func answer(
     _ subject: Finding.Subject, _ question: @escaping @Sendable () async throws -> [Finding]
 ) async -> [Finding] {
-    let findings = await within(Doctor.patience) { () -> [Finding] in
+    let findings = await within(Doctor.timeout) { () -> [Finding] in
         do {
             return try await question()
         } catch {

@@ -18,7 +18,7 @@ struct SESCheck: Sendable {
     func look() async -> [Finding] { await answers() + ExposedFiles.credentials(settings) }
 
     private func answers() async -> [Finding] {
-        let domains = await within(Doctor.patience) { await self.domains() }
+        let domains = await within(Doctor.timeout) { await self.domains() }
         guard let domains, let domains else { return Judge.sesWithoutRecords }
         guard domains.hasLiveKeys else { return Judge.noLiveKeys }
         guard let region = settings.region else { return Judge.regionNotSet }
@@ -55,7 +55,7 @@ struct SESCheck: Sendable {
             environment: environment, credentialsFile: settings.credentialsFile, profile: settings.profile,
             clock: clock,
             logger: logger)
-        let found = await within(Doctor.patience) { () -> Result<AWSCredentials, CredentialsError> in
+        let found = await within(Doctor.timeout) { () -> Result<AWSCredentials, CredentialsError> in
             do throws(CredentialsError) { return .success(try await chain.credentials()) } catch {
                 return .failure(error)
             }
@@ -105,7 +105,7 @@ private struct IdentityQuestions {
         self.transport = transport
         self.region = region
         self.clock = clock
-        deadline = clock.now() + Doctor.patience
+        deadline = clock.now() + Doctor.timeout
     }
 
     mutating func ask(_ domains: [String]) async -> [Finding] {

@@ -10,7 +10,7 @@ struct ServerCheck: DatabaseInspection {
 
     func records() async -> (any RelayStore)? {
         guard case .answered(let found) = await examine(), found.schema == found.knownSchema else { return nil }
-        return await within(Doctor.patience) { () -> (any RelayStore)? in
+        return await within(Doctor.timeout) { () -> (any RelayStore)? in
             // The tables are up to date here, so opening the store creates and migrates nothing.
             await onOwnThread { try? openStore(settings, for: .command, now: clock.now()) }
         } ?? nil
@@ -26,9 +26,9 @@ struct ServerCheck: DatabaseInspection {
             + files + [Judge.serverDisk]
     }
 
-    private func examine() async -> ServerSighting {
+    private func examine() async -> ServerObservation {
         let place = place
-        let found = await within(Doctor.patience) { () -> ServerSighting in
+        let found = await within(Doctor.timeout) { () -> ServerObservation in
             await onOwnThread {
                 do {
                     return .answered(try KnownStores.examineServer(place))
@@ -39,6 +39,6 @@ struct ServerCheck: DatabaseInspection {
                 }
             }
         }
-        return found ?? .failed(.unavailable("no answer within \(Doctor.patience.components.seconds) seconds"))
+        return found ?? .failed(.unavailable("no answer within \(Doctor.timeout.components.seconds) seconds"))
     }
 }

@@ -4,12 +4,12 @@ import RelayCore
 /// often.
 ///
 /// It lasts until each kind of operation that failed has worked again. A full disk, for example, can still be read.
-struct StoreSpell {
+struct StoreOutage {
     enum Operation { case claim, look, settle, upkeep }
 
     private var failing: Set<Operation> = []
     private var since = MonotonicTime.distantPast
-    private var pause = StoreSpell.firstPause
+    private var pause = StoreOutage.firstPause
     private var failedAt = MonotonicTime.distantPast
     /// The store is not asked before this time.
     private(set) var retryAt = MonotonicTime.distantPast
@@ -27,11 +27,11 @@ struct StoreSpell {
         failedAt = now
         if begins {
             since = now
-            pause = StoreSpell.firstPause
+            pause = StoreOutage.firstPause
         } else if now < retryAt {
             return false
         } else {
-            pause = min(pause * 2, StoreSpell.maximumPause)
+            pause = min(pause * 2, StoreOutage.maximumPause)
         }
         retryAt = now + pause
         return begins
@@ -50,6 +50,6 @@ struct StoreSpell {
 
     /// Whether the store may be asked now. `inHurry`: without the growing pauses.
     func mayAsk(at now: MonotonicTime, inHurry: Bool = false) -> Bool {
-        now >= (inHurry ? min(retryAt, failedAt + StoreSpell.firstPause) : retryAt)
+        now >= (inHurry ? min(retryAt, failedAt + StoreOutage.firstPause) : retryAt)
     }
 }

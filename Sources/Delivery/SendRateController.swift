@@ -8,7 +8,7 @@ import RelayCore
 /// TCP CUBIC. It rises quickly at first and slowly around the rate at which throttling began. Then it rises faster and
 /// faster until it reaches the quota or is throttled again. So most of the time the rate is just below the limit,
 /// whatever the limit is.
-public struct Governor: Sendable {
+public struct SendRateController: Sendable {
     private var setting: Double?
     private var quota: Double?
     /// The rate, as far as is known, for all relays that use the account together, in recipients per second.
@@ -28,8 +28,8 @@ public struct Governor: Sendable {
         var throttled = 0
 
         func rate(at now: MonotonicTime) -> Double {
-            let distance = now.seconds(since: cutAt) / Governor.recovery - 1
-            return knee * (1 + (1 - Governor.cut) * distance * distance * distance)
+            let distance = now.seconds(since: cutAt) / SendRateController.recovery - 1
+            return knee * (1 + (1 - SendRateController.cut) * distance * distance * distance)
         }
     }
 
@@ -58,7 +58,7 @@ public struct Governor: Sendable {
     /// - Parameter setting: the operator's limit in recipients per second. Nil: only the quota applies.
     public init(setting: Double?, at now: MonotonicTime) {
         self.setting = setting
-        allowedRate = max(setting ?? Governor.defaultRate, Governor.leastSetting)
+        allowedRate = max(setting ?? SendRateController.defaultRate, SendRateController.leastSetting)
         updatedAt = now
     }
 
@@ -68,7 +68,7 @@ public struct Governor: Sendable {
         refill(now)
         self.setting = setting
         let known = quota.map { min(setting ?? .infinity, $0) } ?? setting
-        allowedRate = max(known ?? Governor.defaultRate, leastRate)
+        allowedRate = max(known ?? SendRateController.defaultRate, leastRate)
     }
 
     /// Sets another share of the account's rate from now on.
@@ -89,19 +89,19 @@ public struct Governor: Sendable {
 
     /// The lowest rate that is used, however little the quota allows. Only the operator's setting can be lower.
     private var leastRate: Double {
-        min(max(setting ?? .infinity, Governor.leastSetting), Governor.minimumRate)
+        min(max(setting ?? .infinity, SendRateController.leastSetting), SendRateController.minimumRate)
     }
 
     /// The highest rate of this relay at this moment, in recipients per second.
     public func rate(at now: MonotonicTime) -> Double {
-        let ceiling = ownRate * (share.count > 1 ? Governor.sharedHeadroom : Governor.headroom)
+        let ceiling = ownRate * (share.count > 1 ? SendRateController.sharedHeadroom : SendRateController.headroom)
         guard let climb else { return ceiling }
-        return max(min(climb.rate(at: now), ceiling), min(ceiling, Governor.minimumRate))
+        return max(min(climb.rate(at: now), ceiling), min(ceiling, SendRateController.minimumRate))
     }
 
     private var ownRate: Double { share.part(of: allowedRate) }
 
-    private func burstSize(at now: MonotonicTime) -> Double { 1 + rate(at: now) * Governor.burst }
+    private func burstSize(at now: MonotonicTime) -> Double { 1 + rate(at: now) * SendRateController.burst }
 
     /// Takes the account's quota. If the quota changed, the limit changed too, so what was learned about the former
     /// limit is discarded.
@@ -133,12 +133,12 @@ public struct Governor: Sendable {
             // A request that was sent before the cut says nothing about the rate after it.
             guard sentAt >= cutAt else { return false }
             if throttled { climb?.throttled += 1 } else { climb?.accepted += 1 }
-            guard throttled, now.seconds(since: cutAt) >= Governor.settling else { return false }
+            guard throttled, now.seconds(since: cutAt) >= SendRateController.settling else { return false }
         }
         guard throttled else { return false }
         refill(now)
-        let left = rate(at: now) * min(Governor.cut, max(Governor.deepestCut, acceptedShare))
-        climb = Climb(knee: max(left, Governor.minimumRate) / Governor.cut, cutAt: now)
+        let left = rate(at: now) * min(SendRateController.cut, max(SendRateController.deepestCut, acceptedShare))
+        climb = Climb(knee: max(left, SendRateController.minimumRate) / SendRateController.cut, cutAt: now)
         return true
     }
 

@@ -3,17 +3,17 @@ import Synchronization
 
 extension PostgreSQLStore {
     public func matching(
-        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
+        _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID] {
-        if let ids = filter.ids { try await verify(ids, for: steering) }
-        let condition = steering.condition
+        if let ids = filter.ids { try await verify(ids, for: operatorAction) }
+        let condition = operatorAction.condition
         var found: [MessageID] = []
         let search = MessageSearch(filter, now: now, alsoRequiring: condition)
         var before = search.start
         while found.count < filter.limit {
             // Each page has its own snapshot: a single one for all would keep the server from removing dead rows.
             let (page, last) = try await read { [before] connection in
-                try search.steerable(steering.needsBody, before: before, in: connection)
+                try search.steerable(operatorAction.needsBody, before: before, in: connection)
             }
             found += page
             progress(found.count)
@@ -23,20 +23,20 @@ extension PostgreSQLStore {
         return Array(found.prefix(max(filter.limit, 0)))
     }
 
-    public func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int {
+    public func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int {
         let senderReports = senderReports
         let node = try ownNode()
         return try await write { connection in
             // Read again: some may have been sent in the meantime. Locked in one order, until they are changed.
             let deliveries = try connection.rows(
                 """
-                SELECT id, scheduled_at FROM delivery WHERE message = ANY ($1) AND \(steering.condition)
+                SELECT id, scheduled_at FROM delivery WHERE message = ANY ($1) AND \(operatorAction.condition)
                 ORDER BY id FOR NO KEY UPDATE
                 """, [messages.map(\.rawValue)]
             ) { (id: $0.integer(0) ?? 0, scheduledAt: $0.timestamp(1)) }
             // Most deliveries are not scheduled, or no longer are. One change covers all of them.
             let byChange = Dictionary(grouping: deliveries) { delivery in
-                DeliveryChange(steering, scheduledAt: delivery.scheduledAt, at: now)
+                DeliveryChange(operatorAction, scheduledAt: delivery.scheduledAt, at: now)
             }
             let changes = byChange.flatMap { change, deliveries in
                 deliveries.map { (change: change, delivery: DeliveryID(rawValue: $0.id)) }
@@ -51,7 +51,7 @@ extension PostgreSQLStore {
     }
 
     /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
-    private func verify(_ ids: [MessageID], for steering: Steering) async throws {
+    private func verify(_ ids: [MessageID], for operatorAction: OperatorAction) async throws {
         let found = try await look { connection in
             try connection.rows(
                 "SELECT id, \(RecordRow.hasBody) FROM message WHERE id = ANY ($1)", [ids.map(\.rawValue)]
@@ -60,12 +60,12 @@ extension PostgreSQLStore {
         let hasBody = Dictionary(found) { first, _ in first }
         for id in ids {
             guard let hasBody = hasBody[id.rawValue] else { throw StoreError.noSuchMessage(id) }
-            if steering.needsBody, !hasBody, ids.count == 1 { throw StoreError.bodyGone(id) }
+            if operatorAction.needsBody, !hasBody, ids.count == 1 { throw StoreError.bodyGone(id) }
         }
     }
 }
 
-extension Steering {
+extension OperatorAction {
     /// The condition on the deliveries that the action changes.
     fileprivate var condition: String {
         let isInState = DeliveryRow.isOne(of: states)

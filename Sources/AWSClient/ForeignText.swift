@@ -8,7 +8,7 @@ private import NIOPosix
 #endif
 
 /// Makes text from outside safe for a record or a log.
-package enum Words {
+package enum ForeignText {
     /// Returns the text without control characters and line ends, with at most `limit` characters.
     package static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
         if text.isEmpty { return "" }

@@ -36,12 +36,12 @@ struct MessageSelection: ParsableArguments {
     ///   - question: the verb that stands before the number of messages, such as `Drop`.
     ///   - done: the participle for the report, such as `dropped`.
     ///   - log: called with the messages of each batch after the action is stored.
-    func steer(
-        _ steering: Steering, _ store: any RelayStore, question: String, done: String, log: DropLog? = nil
+    func perform(
+        _ operatorAction: OperatorAction, _ store: any RelayStore, question: String, done: String, log: DropLog? = nil
     ) async throws -> Int {
         let progress = ProgressLine()
         defer { progress.clear() }
-        let messages = try await store.matching(steering, filter, now: store.commandClock.now()) { found in
+        let messages = try await store.matching(operatorAction, filter, now: store.commandClock.now()) { found in
             progress.show("looking for messages: \(grouped(found))")
         }
         progress.clear()
@@ -51,9 +51,9 @@ struct MessageSelection: ParsableArguments {
         }
         var (changed, steered) = (0, 0)
         while steered < messages.count {
-            let batch = Array(messages[steered..<min(steered + Steering.batch, messages.count)])
+            let batch = Array(messages[steered..<min(steered + OperatorAction.batch, messages.count)])
             do {
-                changed += try await store.steer(steering, batch, now: store.commandClock.now())
+                changed += try await store.perform(operatorAction, batch, now: store.commandClock.now())
             } catch {
                 guard steered > 0 else { throw error }
                 progress.clear()
@@ -80,7 +80,7 @@ struct MessagesRetry: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await selection.steer(
+        let changed = try await selection.perform(
             .retry(dropped: !selection.ids.isEmpty), common.store(), question: "Send again", done: "queued again")
         printError("Queued \(counted(changed, "delivery", "deliveries")) again.")
     }
@@ -94,7 +94,7 @@ struct MessagesHold: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await selection.steer(.hold, common.store(), question: "Hold", done: "held")
+        let changed = try await selection.perform(.hold, common.store(), question: "Hold", done: "held")
         printError("Held \(counted(changed, "delivery", "deliveries")).")
     }
 }
@@ -108,7 +108,7 @@ struct MessagesRelease: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let changed = try await selection.steer(.release, common.store(), question: "Release", done: "released")
+        let changed = try await selection.perform(.release, common.store(), question: "Release", done: "released")
         printError("Released \(counted(changed, "delivery", "deliveries")).")
     }
 }
@@ -126,7 +126,7 @@ struct MessagesDrop: AsyncParsableCommand {
 
     func run() async throws {
         let log = DropLog(try common.settings().log)
-        let changed = try await selection.steer(.drop, common.store(), question: "Drop", done: "dropped", log: log)
+        let changed = try await selection.perform(.drop, common.store(), question: "Drop", done: "dropped", log: log)
         printError("Dropped \(counted(changed, "delivery", "deliveries")).")
     }
 }

@@ -4,15 +4,15 @@ import Testing
 
 @testable import Delivery
 
-@Suite struct GovernorTests {
+@Suite struct SendRateControllerTests {
     @Test(
         arguments: [(nil, nil, 14.0), (5, nil, 5), (nil, 200, 200), (50, 20, 20), (10, 20, 10)]
             as [(Double?, Double?, Double)])
     func allowedRateIsTheLowerOfSettingAndQuota(setting: Double?, quota: Double?, allowed: Double) {
-        var governor = Governor(setting: setting, at: 0)
-        if let quota { governor.learn(rate: quota, at: 0) }
-        #expect(governor.allowedRate == allowed)
-        #expect(governor.rate(at: 0) <= allowed && governor.rate(at: 0) >= 0.95 * allowed)
+        var rateController = SendRateController(setting: setting, at: 0)
+        if let quota { rateController.learn(rate: quota, at: 0) }
+        #expect(rateController.allowedRate == allowed)
+        #expect(rateController.rate(at: 0) <= allowed && rateController.rate(at: 0) >= 0.95 * allowed)
     }
 
     @Test(
@@ -22,21 +22,21 @@ import Testing
         ]
             as [(Double?, Double?, Double)])
     func anotherSettingCountsFromThenOn(setting: Double?, quota: Double?, allowed: Double) {
-        var governor = Governor(setting: 30, at: 0)
-        if let quota { governor.learn(rate: quota, at: 0) }
-        governor.limit(to: setting, at: 1)
-        #expect(governor.allowedRate == allowed)
+        var rateController = SendRateController(setting: 30, at: 0)
+        if let quota { rateController.learn(rate: quota, at: 0) }
+        rateController.limit(to: setting, at: 1)
+        #expect(rateController.allowedRate == allowed)
     }
 
     @Test func whatWasFoundOutAboutTheAccountOutlivesAnotherSetting() {
-        var governor = Governor(setting: 100, at: 0)
-        let wasCut = governor.answered(throttled: true, sentAt: 0, at: 0)
+        var rateController = SendRateController(setting: 100, at: 0)
+        let wasCut = rateController.answered(throttled: true, sentAt: 0, at: 0)
         #expect(wasCut)
-        let cut = governor.rate(at: 0)
-        governor.limit(to: 200, at: 0)
-        #expect(governor.rate(at: 0) == cut)
-        governor.limit(to: 10, at: 0)
-        #expect(governor.rate(at: 0) < 10)
+        let cut = rateController.rate(at: 0)
+        rateController.limit(to: 200, at: 0)
+        #expect(rateController.rate(at: 0) == cut)
+        rateController.limit(to: 10, at: 0)
+        #expect(rateController.rate(at: 0) < 10)
     }
 
     // MARK: Shares
@@ -49,18 +49,18 @@ import Testing
         ] as [(Double, [Double])])
     func relaysDivideTheRateInWholeNumbers(allowed: Double, parts: [Double]) {
         for (place, part) in parts.enumerated() {
-            var governor = Governor(setting: allowed, at: 0)
-            governor.take(share: RateShare(place: place, count: parts.count), at: 0)
-            #expect(governor.allowedRate == allowed)
-            let headroom = parts.count > 1 ? Governor.sharedHeadroom : Governor.headroom
-            #expect(abs(governor.rate(at: 0) - part * headroom) < 1e-6)
-            #expect(governor.maySend == (part > 0))
+            var rateController = SendRateController(setting: allowed, at: 0)
+            rateController.take(share: RateShare(place: place, count: parts.count), at: 0)
+            #expect(rateController.allowedRate == allowed)
+            let headroom = parts.count > 1 ? SendRateController.sharedHeadroom : SendRateController.headroom
+            #expect(abs(rateController.rate(at: 0) - part * headroom) < 1e-6)
+            #expect(rateController.maySend == (part > 0))
         }
     }
 
     @Test(arguments: [(14, 2), (14, 3), (50, 3), (100, 7), (333, 10)] as [(Double, Int)])
     func noSecondHoldsMoreThanIsAllowedToAllRelaysTogether(allowed: Double, relays: Int) {
-        var governors = (0..<relays).map { _ in Governor(setting: allowed, at: 0) }
+        var governors = (0..<relays).map { _ in SendRateController(setting: allowed, at: 0) }
         for i in governors.indices { governors[i].take(share: RateShare(place: i, count: relays), at: 0) }
         // All full, so that they begin together, which is the worst moment.
         var sent: [MonotonicTime] = []
@@ -80,39 +80,39 @@ import Testing
     }
 
     @Test func anotherShareCountsFromThatMoment() {
-        var governor = Governor(setting: 100, at: 0)
-        governor.take(share: .none, at: 0)
-        #expect(!governor.maySend && governor.rate(at: 0) == 0)
-        #expect(governor.delay(at: 1000) == .infinity)
-        governor.take(share: RateShare(place: 0, count: 4), at: 1000)
-        #expect(governor.delay(at: 1000) <= 0)
-        governor.take(10, at: 1000)
-        let slow = governor.delay(at: 1000)
-        governor.take(share: RateShare(place: 0, count: 2), at: 1000)
-        #expect(abs(governor.delay(at: 1000) - slow / 2) < 1e-6)
+        var rateController = SendRateController(setting: 100, at: 0)
+        rateController.take(share: .none, at: 0)
+        #expect(!rateController.maySend && rateController.rate(at: 0) == 0)
+        #expect(rateController.delay(at: 1000) == .infinity)
+        rateController.take(share: RateShare(place: 0, count: 4), at: 1000)
+        #expect(rateController.delay(at: 1000) <= 0)
+        rateController.take(10, at: 1000)
+        let slow = rateController.delay(at: 1000)
+        rateController.take(share: RateShare(place: 0, count: 2), at: 1000)
+        #expect(abs(rateController.delay(at: 1000) - slow / 2) < 1e-6)
     }
 
     @Test func aCutIsScaledWithTheShare() {
-        var governor = Governor(setting: 100, at: 0)
-        governor.take(share: RateShare(place: 0, count: 2), at: 0)
-        let wasCut = governor.answered(throttled: true, sentAt: 0, at: 0)
+        var rateController = SendRateController(setting: 100, at: 0)
+        rateController.take(share: RateShare(place: 0, count: 2), at: 0)
+        let wasCut = rateController.answered(throttled: true, sentAt: 0, at: 0)
         #expect(wasCut)
-        let cut = governor.rate(at: 0)
-        governor.take(share: RateShare(place: 0, count: 4), at: 0)
-        #expect(abs(governor.rate(at: 0) - cut / 2) < 1e-6)
+        let cut = rateController.rate(at: 0)
+        rateController.take(share: RateShare(place: 0, count: 4), at: 0)
+        #expect(abs(rateController.rate(at: 0) - cut / 2) < 1e-6)
     }
 
     // MARK: Seconds
 
     @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
     func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
-        var governor = Governor(setting: allowed, at: 0)
+        var rateController = SendRateController(setting: allowed, at: 0)
         var sent: [MonotonicTime] = []
         var now: MonotonicTime = 100
         while now < 110 {
-            let delay = governor.delay(at: now)
+            let delay = rateController.delay(at: now)
             if delay <= 0 {
-                governor.take(1, at: now)
+                rateController.take(1, at: now)
                 sent.append(now)
             } else {
                 now = now.advanced(bySeconds: delay + 1e-9)
@@ -131,38 +131,40 @@ import Testing
     }
 
     @Test func aDeliveryOfManyRecipientsDelaysWhatFollows() {
-        var governor = Governor(setting: 10, at: 0)
-        governor.take(50, at: 0)
-        let delay = governor.delay(at: 0)
+        var rateController = SendRateController(setting: 10, at: 0)
+        rateController.take(50, at: 0)
+        let delay = rateController.delay(at: 0)
         #expect(delay > 5 && delay < 5.3)
-        let rest = governor.delay(at: MonotonicTime(seconds: delay + 0.001))
+        let rest = rateController.delay(at: MonotonicTime(seconds: delay + 0.001))
         #expect(rest == 0)
     }
 
     @Test func throttledAnswersOfOneEventCutOnce() {
-        var governor = Governor(setting: 100, at: 0)
-        let full = governor.rate(at: 9)
+        var rateController = SendRateController(setting: 100, at: 0)
+        let full = rateController.rate(at: 9)
         // Only what was sent after a cut and answered a second later or more leads to another.
         let answers: [(sentAt: MonotonicTime, at: MonotonicTime, cuts: Bool)] = [
             (9.9, 10, true), (9.95, 10.1, false), (10.5, 10.9, false), (9.99, 11.05, false), (10.9, 11.1, true),
         ]
         for answer in answers {
-            let wasCut = governor.answered(throttled: true, sentAt: answer.sentAt, at: answer.at)
+            let wasCut = rateController.answered(throttled: true, sentAt: answer.sentAt, at: answer.at)
             #expect(wasCut == answer.cuts, "\(answer)")
-            if answer.at == 10 { #expect(governor.rate(at: 10) < full && governor.rate(at: 10) > 0.8 * full) }
+            if answer.at == 10 {
+                #expect(rateController.rate(at: 10) < full && rateController.rate(at: 10) > 0.8 * full)
+            }
         }
         // Everything since the first cut was throttled: now it is halved.
-        #expect(governor.rate(at: 11.1) < 0.5 * full)
+        #expect(rateController.rate(at: 11.1) < 0.5 * full)
     }
 
     @Test func climbsBackToTheQuotaAndNeverAboveIt() {
-        var governor = Governor(setting: nil, at: 0)
-        governor.learn(rate: 40, at: 0)
-        let full = governor.rate(at: 0)
-        _ = governor.answered(throttled: true, sentAt: 0, at: 0.1)
-        var before = governor.rate(at: 0.1)
+        var rateController = SendRateController(setting: nil, at: 0)
+        rateController.learn(rate: 40, at: 0)
+        let full = rateController.rate(at: 0)
+        _ = rateController.answered(throttled: true, sentAt: 0, at: 0.1)
+        var before = rateController.rate(at: 0.1)
         for second in 1...300 {
-            let rate = governor.rate(at: MonotonicTime(seconds: Double(second)))
+            let rate = rateController.rate(at: MonotonicTime(seconds: Double(second)))
             #expect(rate >= before && rate <= 40)
             before = rate
         }
@@ -170,34 +172,34 @@ import Testing
     }
 
     @Test func aNewQuotaCountsAtOnceAndTheSameOneChangesNothing() {
-        var governor = Governor(setting: nil, at: 0)
-        governor.learn(rate: 40, at: 0)
-        _ = governor.answered(throttled: true, sentAt: 0, at: 1)
-        let cut = governor.rate(at: 1)
-        governor.learn(rate: 40, at: 1)
-        #expect(governor.rate(at: 1) == cut)
-        governor.learn(rate: 80, at: 1)
-        #expect(governor.rate(at: 1) > 70)
-        governor.learn(rate: 1, at: 1)
-        #expect(governor.rate(at: 1) <= 1)
+        var rateController = SendRateController(setting: nil, at: 0)
+        rateController.learn(rate: 40, at: 0)
+        _ = rateController.answered(throttled: true, sentAt: 0, at: 1)
+        let cut = rateController.rate(at: 1)
+        rateController.learn(rate: 40, at: 1)
+        #expect(rateController.rate(at: 1) == cut)
+        rateController.learn(rate: 80, at: 1)
+        #expect(rateController.rate(at: 1) > 70)
+        rateController.learn(rate: 1, at: 1)
+        #expect(rateController.rate(at: 1) <= 1)
     }
 
     @Test(arguments: [0, -1, Double.nan, .infinity])
     func anAbsurdQuotaDoesNotStopOrUnleashIt(rate: Double) {
-        var governor = Governor(setting: nil, at: 0)
-        governor.learn(rate: rate, at: 0)
-        #expect(governor.rate(at: 0) > 0 && governor.rate(at: 0) <= 14)
-        let delay = governor.delay(at: 1)
+        var rateController = SendRateController(setting: nil, at: 0)
+        rateController.learn(rate: rate, at: 0)
+        #expect(rateController.rate(at: 0) > 0 && rateController.rate(at: 0) <= 14)
+        let delay = rateController.delay(at: 1)
         #expect(delay.isFinite)
     }
 
     @Test func neverStopsForGood() {
-        var governor = Governor(setting: 14, at: 0)
+        var rateController = SendRateController(setting: 14, at: 0)
         for second in 1...200 {
             let now = MonotonicTime(seconds: Double(second))
-            _ = governor.answered(throttled: true, sentAt: now.advanced(bySeconds: -0.5), at: now)
+            _ = rateController.answered(throttled: true, sentAt: now.advanced(bySeconds: -0.5), at: now)
         }
-        #expect(governor.rate(at: 200) > 0.05)
+        #expect(rateController.rate(at: 200) > 0.05)
     }
 
     /// An hour with an account whose limit changes, while the quota tells of it only minutes later. Going by the quota,
@@ -229,7 +231,7 @@ import Testing
     }
 }
 
-extension Governor {
+extension SendRateController {
     mutating func learn(rate: Double, at now: MonotonicTime) {
         learn(SendQuota(maximumRate: rate, maximum24Hours: nil, sentLast24Hours: 0), at: now)
     }
@@ -298,7 +300,7 @@ private func simulate(
 ) -> SimulatedHour {
     var account = account
     var random = SplitMix(seed)
-    var governor = Governor(setting: setting, at: 0)
+    var rateController = SendRateController(setting: setting, at: 0)
     var onTheWay = Timeline<Double>()
     var answers = Timeline<(sentAt: Double, throttled: Bool)>()
     var result = SimulatedHour(allowed: account.allowed(until: 3600))
@@ -309,13 +311,13 @@ private func simulate(
         let before = now
         now = min(reportAt, nextSend, onTheWay.next, answers.next)
         guard now < 3600 else { return result }
-        result.told += (now - before) * min(account.limit(at: now), governor.allowedRate)
+        result.told += (now - before) * min(account.limit(at: now), rateController.allowedRate)
         if now == reportAt {
-            governor.learn(rate: account.limit(at: now), at: MonotonicTime(seconds: now))
+            rateController.learn(rate: account.limit(at: now), at: MonotonicTime(seconds: now))
             reportAt += reportEvery ?? .infinity
         } else if now == answers.next {
             let answer = answers.removeFirst()
-            _ = governor.answered(
+            _ = rateController.answered(
                 throttled: answer.throttled, sentAt: MonotonicTime(seconds: answer.sentAt),
                 at: MonotonicTime(seconds: now))
         } else if now == onTheWay.next {
@@ -326,11 +328,11 @@ private func simulate(
             answers.insert((sentAt, !accepts), at: now + random.uniform(0.005, 0.045))
             continue
         } else {
-            governor.take(1, at: MonotonicTime(seconds: now))
+            rateController.take(1, at: MonotonicTime(seconds: now))
             onTheWay.insert(now, at: now + random.uniform(0.005, 0.045))
         }
         // Woken a little late, as timers do.
-        let delay = governor.delay(at: MonotonicTime(seconds: now))
+        let delay = rateController.delay(at: MonotonicTime(seconds: now))
         nextSend = delay == 0 ? now : now + delay + random.uniform(0, 0.001)
     }
 }

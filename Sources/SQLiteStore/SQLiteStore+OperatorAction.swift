@@ -3,10 +3,10 @@ import RelayCore
 
 extension SQLiteStore {
     public func matching(
-        _ steering: Steering, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
+        _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID] {
-        if let ids = filter.ids { try await verify(ids, for: steering) }
-        let condition = steering.condition
+        if let ids = filter.ids { try await verify(ids, for: operatorAction) }
+        let condition = operatorAction.condition
         var found: [MessageID] = []
         let search = MessageSearch(filter, now: now, alsoRequiring: condition)
         var before = search.start
@@ -14,7 +14,7 @@ extension SQLiteStore {
             // Each page has its own transaction: a single one for all would keep the database's log from being
             // shortened.
             let (page, last) = try await read { [before] database in
-                try search.steerable(steering.needsBody, before: before, in: database)
+                try search.steerable(operatorAction.needsBody, before: before, in: database)
             }
             found += page
             progress(found.count)
@@ -24,17 +24,17 @@ extension SQLiteStore {
         return Array(found.prefix(filter.limit))
     }
 
-    public func steer(_ steering: Steering, _ messages: [MessageID], now: Timestamp) async throws -> Int {
+    public func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int {
         let list = messages.map { String($0.rawValue) }.joined(separator: ",")
         let senderReports = senderReports
         return try await write { database in
             // Read again: some may have been sent in the meantime.
             let deliveries = try Row.fetchAll(
                 database,
-                sql: "SELECT id, scheduled_at FROM delivery WHERE message IN (\(list)) AND \(steering.condition)")
+                sql: "SELECT id, scheduled_at FROM delivery WHERE message IN (\(list)) AND \(operatorAction.condition)")
             // Most deliveries are not scheduled, or no longer are. One change covers all of them.
             let byChange = Dictionary(grouping: deliveries) { row in
-                DeliveryChange(steering, scheduledAt: timestamp(row["scheduled_at"]), at: now)
+                DeliveryChange(operatorAction, scheduledAt: timestamp(row["scheduled_at"]), at: now)
             }
             var events = EventWriter(database, reports: senderReports, now: now)
             return try byChange.reduce(0) { changed, entry in
@@ -49,19 +49,19 @@ extension SQLiteStore {
     }
 
     /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
-    private func verify(_ ids: [MessageID], for steering: Steering) async throws {
+    private func verify(_ ids: [MessageID], for operatorAction: OperatorAction) async throws {
         for id in ids {
             let hasBody = try await read { database in
                 try Bool.fetchOne(
                     database, sql: "SELECT \(RecordRow.hasBody) FROM message WHERE id = ?", arguments: [id.rawValue])
             }
             guard let hasBody else { throw StoreError.noSuchMessage(id) }
-            if steering.needsBody, !hasBody, ids.count == 1 { throw StoreError.bodyGone(id) }
+            if operatorAction.needsBody, !hasBody, ids.count == 1 { throw StoreError.bodyGone(id) }
         }
     }
 }
 
-extension Steering {
+extension OperatorAction {
     /// The condition on the deliveries that the action changes.
     fileprivate var condition: String {
         let isInState = DeliveryRow.isOne(of: states)
