@@ -76,6 +76,9 @@ package final class SendingDomains: Sendable {
         return (checked, isNew.withLock { $0 })
     }
 
+    /// Whether there are domains of live keys: ``UnconfiguredDomains`` has none.
+    package var hasLive: Bool { !(live is UnconfiguredDomains) }
+
     private func authority(of environment: Environment) -> any DomainAuthority { environment == .live ? live : test }
 
     /// Look-ups that have begun end by themselves.

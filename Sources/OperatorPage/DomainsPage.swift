@@ -11,7 +11,8 @@ enum DomainsPage {
     static func make(
         _ page: OperatorPage, _ query: Form, _ visitor: Visitor, mistake: FormMistake?
     ) async throws -> PageContent {
-        let environment = Environment(rawValue: query["environment"]) ?? .live
+        // Without a region there are no live domains to show.
+        let environment = Environment(rawValue: query["environment"]) ?? (page.domains.hasLive ? .live : .test)
         let after = mistake == nil ? DomainName(ascii: query["after"].utf8)?.text : nil
         return PageContent(
             title: "Domains", section: .domains, done: Done(query)?.html,

@@ -2,7 +2,8 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// A template as files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and `body.txt`.
+/// A template as files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and `body.txt`. The bodies may also
+/// be fields, so that the JSON that the HTTP API takes is such a file.
 public struct TemplateFiles: Sendable {
     public static let yamlName = "template.yaml"
     public static let jsonName = "template.json"
@@ -51,22 +52,29 @@ public struct TemplateFiles: Sendable {
         } catch {
             reader.mistakes.append(error)
         }
-        for (file, path) in [(html, \TemplateContent.html), (text, \.text)] {
+        for (file, path, field) in [(html, \TemplateContent.html, "html"), (text, \.text, "text")] {
             guard let file else { continue }
+            if reader.content[keyPath: path] != nil {
+                reader.mistakes.append(
+                    FileMistake(
+                        FilePlace(file: description.path),
+                        "the field \"\(field)\" and the file \(file.path) both give this body; keep one of them"))
+            }
             do throws(FileMistake) {
                 reader.content[keyPath: path] = try TemplateFiles.text(file)
             } catch {
                 reader.mistakes.append(error)
             }
         }
-        if html == nil, text == nil {
+        if reader.content.html == nil, reader.content.text == nil {
             reader.mistakes.append(
                 FileMistake(
                     FilePlace(file: description.path),
-                    "beside it is neither \(TemplateFiles.htmlName) nor \(TemplateFiles.textName); add one of them, or both"
+                    "there is no body: write it into \(TemplateFiles.htmlName) or \(TemplateFiles.textName) beside this file, or give it here as \"html\" or \"text\""
                 ))
         }
-        (name, content, place) = try reader.finish(html: html?.path ?? "", text: text?.path ?? "")
+        (name, content, place) = try reader.finish(
+            html: html?.path ?? "\(description.path), html", text: text?.path ?? "\(description.path), text")
     }
 
     /// The fields of a form, which stand for `template.yaml`. An empty one counts as left out.
@@ -148,7 +156,7 @@ private struct DescriptionReader {
     /// By JSON pointer, as the check of the template names them.
     private var places: [String: FilePlace] = [:]
 
-    private static let fields = ["name", "subject", "from", "reply_to", "variables"]
+    private static let fields = ["name", "subject", "html", "text", "from", "reply_to", "variables"]
     private static let variableFields = ["name", "type", "required", "default"]
 
     init(_ file: String) { self.file = file }
@@ -161,6 +169,8 @@ private struct DescriptionReader {
             switch member.name {
             case "name": readName(value)
             case "subject": content.subject = text(value, "subject")
+            case "html": content.html = text(value, "html")
+            case "text": content.text = text(value, "text")
             case "from": content.from = text(value, "from")
             case "reply_to": content.replyTo = texts(value, "reply_to")
             case "variables": readVariables(value)

@@ -57,7 +57,7 @@ struct Demo: Sendable {
         try await store.insertKey(
             StoredKey(
                 key: Key(
-                    id: key.id, name: "demo", environment: .test, scopes: [.send, .batch, .webhooks], createdAt: now),
+                    id: key.id, name: "demo", environment: .test, scopes: Set(Scope.allCases), createdAt: now),
                 digest: key.digest))
         try directory.write(Array((key.revealed + "\n").utf8), to: "demo-key")
         return key
@@ -102,6 +102,10 @@ struct Demo: Sendable {
             print("  \(program) admin login --config \(Demo.directoryName)/relay.yaml")
             print("")
         }
+        print("Commands find this relay after:")
+        print("")
+        print("  export HIVEKU_RELAY_CONFIG=\(Demo.directoryName)/relay.yaml")
+        print("")
         print("Send to bounce@simulator.amazonses.com and the like, and see the outcome:")
         print("")
         print("  \(program) messages list --config \(Demo.directoryName)/relay.yaml")

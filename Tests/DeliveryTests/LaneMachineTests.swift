@@ -443,7 +443,7 @@ extension LaneMachine.Note {
         #expect(try end(4) == .failed)
     }
 
-    @Test func wakesWhenTheGovernorAllowsTheNext() {
+    @Test func wakesWhenTheRateAllowsTheNext() {
         var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
         let plan = bench.settleDown(due: deliveries(1..<100))
         #expect(plan.starts.count == 1)

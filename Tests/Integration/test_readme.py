@@ -61,7 +61,8 @@ RUN = {
 NOT_RUN = {
     "hiveku-relay templates put order/": "needs the directory; test_template_commands.py puts some",
     "hiveku-relay templates list": "test_template_commands.py",
-    'hiveku-relay templates render "Order sent" --variables order.json': "needs the files; test_template_commands.py renders some",
+    'hiveku-relay templates render "Order sent" --variables \'{"order": {"number": 1017}, "link": "https://shop.example.com/1017"}\'':
+        "needs the files; test_template_commands.py renders some",
     "hiveku-relay statistics --by template": "test_template_commands.py",
     "hiveku-relay domains add example.com": "needs SES; test_domains.py has a stand-in for it",
     "hiveku-relay domains verify example.com": "needs SES; test_domains.py has a stand-in for it",

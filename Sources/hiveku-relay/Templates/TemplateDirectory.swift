@@ -11,8 +11,13 @@ import TemplateFiles
 /// A directory with a template's files.
 struct TemplateDirectory {
     let path: String
+    /// A file of another name with all of a template in it; nil for `template.yaml` or `template.json` with the files beside it.
+    private let wholeFile: String?
 
-    init(_ path: String) { self.path = path }
+    init(_ path: String, wholeFile: String? = nil) {
+        self.path = path
+        self.wholeFile = wholeFile
+    }
 
     private func file(_ name: String) -> String { path == "." ? name : (path as NSString).appendingPathComponent(name) }
 
@@ -20,6 +25,7 @@ struct TemplateDirectory {
     ///
     /// - Throws: `CommandError` if it has both.
     func description() throws -> String? {
+        if let wholeFile { return file(wholeFile) }
         let found = [TemplateFiles.yamlName, TemplateFiles.jsonName].map(file).filter(TemplateDirectory.isThere)
         guard found.count < 2 else {
             throw CommandError("\(printable(path)) contains both template.yaml and template.json; keep one of them")
@@ -37,12 +43,16 @@ struct TemplateDirectory {
         }
         guard isDirectory.boolValue else {
             let name = (path as NSString).lastPathComponent
-            guard [TemplateFiles.yamlName, TemplateFiles.jsonName].contains(name) else {
+            guard [".yaml", ".yml", ".json"].contains(where: name.hasSuffix) else {
                 throw CommandError(
-                    "\(printable(path)) is neither template.yaml nor template.json; name such a file, or its directory")
+                    "\(printable(path)) is neither a YAML nor a JSON file; name template.yaml, a file such as order.json, or a directory"
+                )
             }
             let directory = (path as NSString).deletingLastPathComponent
-            return [TemplateDirectory(directory.isEmpty ? "." : directory)]
+            let hasBodiesBeside = [TemplateFiles.yamlName, TemplateFiles.jsonName].contains(name)
+            return [
+                TemplateDirectory(directory.isEmpty ? "." : directory, wholeFile: hasBodiesBeside ? nil : name)
+            ]
         }
         let own = TemplateDirectory(path)
         if try own.description() != nil { return [own] }
@@ -69,7 +79,7 @@ struct TemplateDirectory {
             throw CommandError("\(printable(path)) contains neither template.yaml nor template.json")
         }
         func optional(_ name: String) throws -> TemplateFiles.File? {
-            TemplateDirectory.isThere(file(name)) ? try TemplateDirectory.read(file(name)) : nil
+            wholeFile == nil && TemplateDirectory.isThere(file(name)) ? try TemplateDirectory.read(file(name)) : nil
         }
         return try TemplateFiles(
             description: try TemplateDirectory.read(description), html: try optional(TemplateFiles.htmlName),

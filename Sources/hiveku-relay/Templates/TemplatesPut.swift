@@ -6,15 +6,16 @@ struct TemplatesPut: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "put", abstract: "Create templates from files, or new versions of them.",
         discussion: """
-            Each path is a directory with template.yaml or template.json, that file, or a directory that contains such \
-            directories. Templates are matched by name. If there is no template with this name, it is created. If \
+            Each path is a directory with template.yaml or template.json, that file, a directory that contains such \
+            directories, or a YAML or JSON file of any name that has the bodies as "html" and "text" too, as the HTTP \
+            API takes it. Templates are matched by name, in upper or lower case. If there is no template with this name, it is created. If \
             there is one and the files differ from it, it gets a new version. If they are the same, nothing changes. \
             'hiveku-relay templates --help' shows example files.
 
             All mistakes of all files are printed, each with its line and column, before anything is saved.
             """)
 
-    @Argument(help: ArgumentHelp("Directories of templates, or files template.yaml.", valueName: "path"))
+    @Argument(help: ArgumentHelp("Directories of templates, or files.", valueName: "path"))
     var paths: [String]
     @OptionGroup var whose: TemplateOwnerOptions
     @Flag(help: "Only check the files: nothing is saved.") var check = false
@@ -37,7 +38,7 @@ struct TemplatesPut: AsyncParsableCommand {
         var mistakes: [FileMistake] = []
         var seen: Set<String> = []
         for directory in try paths.flatMap({ try TemplateDirectory.all(at: $0) })
-        where seen.insert(directory.path).inserted {
+        where seen.insert(try directory.description() ?? directory.path).inserted {
             do {
                 templates.append(try directory.read())
             } catch let error as FileMistakes {
@@ -89,7 +90,7 @@ struct TemplatesPut: AsyncParsableCommand {
             }
             switch saving {
             case .saved(let template, let before):
-                return try tell(template, template == before ? .unchanged : .saved)
+                return try tell(template, template == before ? .unchanged : .saved, formerName: before.name)
             case .notFound, .nameTaken: continue
             case .refused(let error): throw error
             }
@@ -98,7 +99,7 @@ struct TemplatesPut: AsyncParsableCommand {
             "another process is changing the template \(printable(files.name)) at the same time; try again")
     }
 
-    private func tell(_ template: Template, _ outcome: Outcome) throws {
+    private func tell(_ template: Template, _ outcome: Outcome, formerName: String? = nil) throws {
         if json {
             return try JSONValue.object([
                 "id": .string(template.id.text), "name": .string(template.name),
@@ -112,5 +113,8 @@ struct TemplatesPut: AsyncParsableCommand {
             case .unchanged: "nothing changed: version \(template.version) of \(template.id) has the same content"
             }
         print("\(printable(template.name)): \(what)")
+        if let formerName, formerName != template.name {
+            print("\(printable(formerName)) is now called \(printable(template.name))")
+        }
     }
 }
