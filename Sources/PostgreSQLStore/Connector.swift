@@ -99,7 +99,7 @@ final class Connector: Sendable {
         return try choosing.withLock { _ in
             // Another thread may have looked in the meantime.
             if let known = try known() { return known }
-            let servers = survey()
+            let servers = survey(known: knownTimeline)
             use(servers)
             guard let known = try known() else { throw ServerError.lost(Connector.noPrimary(servers)) }
             return known
@@ -129,8 +129,10 @@ final class Connector: Sendable {
     /// Blocks for a few seconds at most.
     func look() {
         guard names.count > 1 else { return }
-        choosing.withLock { _ in use(survey(), isInUse: true) }
+        choosing.withLock { _ in use(survey(known: knownTimeline), isInUse: true) }
     }
+
+    private var knownTimeline: Int64? { state.withLock { $0.timeline > 0 ? $0.timeline : nil } }
 
     /// Takes what was found.
     ///
@@ -158,19 +160,36 @@ final class Connector: Sendable {
     }
 
     /// Asks all servers at the same time what they are. Blocks until each has answered, or its time is over.
-    func survey() -> [DatabaseServer] {
-        let found = Mutex<[Int: DatabaseServer.Role]>([:])
-        let group = DispatchGroup()
+    ///
+    /// - Parameter known: the timeline that is in use; nil: unknown. A server with a higher one was promoted since, so
+    ///   servers that answer much later than this one are not waited for: after a power cut, mail is accepted again
+    ///   sooner.
+    func survey(known: Int64? = nil) -> [DatabaseServer] {
+        let shared = Answers()
         for host in names.indices {
             // A queue for each, because a server that does not answer blocks its thread.
-            DispatchQueue(label: "hiveku-relay.postgresql.survey").async(group: group) { [self] in
+            DispatchQueue(label: "hiveku-relay.postgresql.survey").async { [self] in
                 let role = role(of: host)
-                found.withLock { $0[host] = role }
+                shared.roles.withLock { $0[host] = role }
+                shared.answered.signal()
             }
         }
-        group.wait()
-        let roles = found.withLock { $0 }
-        return names.enumerated().map { DatabaseServer(name: $1, role: roles[$0] ?? .away("not asked")) }
+        var end = DispatchTime.distantFuture
+        for _ in names where shared.answered.wait(timeout: end) == .success {
+            guard let known, end == .distantFuture else { continue }
+            let isPromoted = shared.roles.withLock { roles in
+                roles.values.contains { if case .primary(let timeline, _) = $0 { timeline > known } else { false } }
+            }
+            if isPromoted { end = .now() + .milliseconds(200) }
+        }
+        let roles = shared.roles.withLock { $0 }
+        return names.enumerated().map { DatabaseServer(name: $1, role: roles[$0] ?? .away("no answer yet")) }
+    }
+
+    /// What the servers have answered.
+    private final class Answers: Sendable {
+        let roles = Mutex<[Int: DatabaseServer.Role]>([:])
+        let answered = DispatchSemaphore(value: 0)
     }
 
     private func role(of host: Int) -> DatabaseServer.Role {

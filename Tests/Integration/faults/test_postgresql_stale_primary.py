@@ -5,9 +5,11 @@ import contextlib
 import json
 import os
 import signal
+import time
 
 import pytest
 
+from network import Network
 from postgresql import wait_until
 from postgresql_relays import STANDBY, Pair, Senders, compare, relays  # noqa: F401
 from sizes import size
@@ -65,6 +67,33 @@ def test_an_old_primary_that_starts_again_is_refused(relays, tmp_path):  # noqa:
 
         asyncio.run(senders.run(act))
         compare(senders.ledger, pair.primary)
+
+
+def test_an_old_primary_that_comes_back_into_the_network_is_refused(relays, tmp_path):  # noqa: F811
+    with Network("primary", "standby", "relays") as network, network["relays"].entered(), contextlib.ExitStack() as stack:
+        pair = Pair(tmp_path, stack, hosts=(network["primary"], network["standby"]))
+        two, moments = relays(pair.url, 2), []
+        senders, old = Senders(two, [two[0].create_key(per_second=1_000_000)], CONNECTIONS), pair.primary
+
+        def act():
+            senders.wait_for_answers(MESSAGES)
+            # Its packets vanish: nobody is told that it does not answer.
+            network.isolate("primary")
+            pair.promote()
+            moments.append(time.monotonic())
+            senders.wait_for_each_relay(moments[0], pair.primary)
+            old.set("synchronous_standby_names", "")
+            before = old.psql("SELECT count(*) FROM message")
+            network.heal()
+            for relay in two:
+                wait_until(lambda: f"two primaries: {old.address}:{old.port} accepts writes" in relay.log_text(), relay.log_text)
+            senders.wait_for_answers(MESSAGES)
+            assert old.psql("SELECT count(*) FROM message") == before
+
+        asyncio.run(senders.run(act))
+        compare(senders.ledger, pair.primary)
+        waits = senders.first_answers_after(moments[0])
+        print(f"relays accept again {min(waits):.1f} to {max(waits):.1f} s after the promotion")
 
 
 def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # noqa: F811
