@@ -100,29 +100,23 @@ extension Judge {
         ]
     }
 
-    /// Nil unless several servers accept writes.
-    private static func primaries(_ found: ServerExamination) -> [Finding]? {
-        guard let conflict = PrimaryChoice(among: found.servers).conflict else { return nil }
-        return [.problem(.database, conflict.explanation, remedy: conflict.remedy)]
-    }
-
     /// The server's name after a noun, or nothing if it is not known.
-    private static func called(_ found: ServerExamination) -> String {
+    static func called(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " \(found.server)"
     }
 
     /// Where something happens, or nothing if the name is not known.
-    private static func at(_ found: ServerExamination) -> String {
+    static func at(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " on \(found.server)"
     }
 
     /// What the standbys are connected to, or nothing if the name is not known.
-    private static func to(_ found: ServerExamination) -> String {
+    static func to(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " to \(found.server)"
     }
 
     /// Where an SQL statement is to be run, or nothing if the name is not known.
-    private static func on(_ found: ServerExamination) -> String {
+    static func on(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : ", on \(found.server)"
     }
 
@@ -152,123 +146,6 @@ extension Judge {
 
     /// The version as people write it, such as 15.18 for 150018.
     private static func spelled(version: Int) -> String { "\(version / 10_000).\(version % 10_000)" }
-
-    // MARK: What a commit promises
-
-    private static func durability(_ found: ServerExamination) -> [Finding] {
-        var findings: [Finding] = []
-        if !found.fsync {
-            findings.append(
-                .problem(
-                    .database, "fsync is off: a crash of the server can lose acknowledged mail and damage the database",
-                    remedy: set("fsync = on")))
-        }
-        if !found.fullPageWrites {
-            findings.append(
-                .warning(
-                    .database,
-                    "full_page_writes is off: a power cut can damage the database, unless its file system excludes torn pages",
-                    remedy: set("full_page_writes = on")))
-        }
-        switch found.synchronousCommit {
-        case "off":
-            findings.append(
-                .problem(
-                    .database, "synchronous_commit is off: a crash of the server loses acknowledged mail",
-                    remedy: set("synchronous_commit = on")))
-        case "local" where !found.synchronousStandbyNames.isEmpty:
-            findings.append(
-                .problem(
-                    .database,
-                    "synchronous_commit is local: no commit waits for a standby, although synchronous_standby_names is set",
-                    remedy: set("synchronous_commit = on")))
-        case "remote_write" where !found.synchronousStandbyNames.isEmpty:
-            findings.append(
-                .warning(
-                    .database,
-                    "synchronous_commit is remote_write: the standby has acknowledged mail in memory, but perhaps not on disk",
-                    remedy: set("synchronous_commit = on")))
-        default: break
-        }
-        return findings
-    }
-
-    private static func standbys(_ found: ServerExamination, _ replica: RelaySettings.DatabaseReplica) -> [Finding] {
-        let synchronous = found.replicas.filter(\.isSynchronous)
-        let isHidden = found.replicas.contains { $0.syncState.isEmpty }
-        if found.synchronousStandbyNames.isEmpty {
-            if replica == .required {
-                return [
-                    .problem(
-                        .database,
-                        "database_replica is required, but synchronous_standby_names is empty: no commit waits for a standby, and the "
-                            + "relay acknowledges no mail",
-                        remedy: found.replicas.isEmpty
-                            ? "set up a standby (docs/postgresql.md), or set database_replica to none"
-                            : set("synchronous_standby_names = '*'"))
-                ]
-            }
-            guard !found.replicas.isEmpty else {
-                guard found.servers.count > 1 else {
-                    return [.ok(.database, "there is no standby: acknowledged mail is only on this server")]
-                }
-                // Several servers are named so that one can take over.
-                return [
-                    .warning(
-                        .database,
-                        "there is no standby: acknowledged mail is only on this server\(called(found)) (\(found.servers.summary))",
-                        remedy: "make the other server its standby (docs/postgresql.md), then\(on(found)): "
-                            + "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()")
-                ]
-            }
-            return [
-                .warning(
-                    .database,
-                    "no standby is synchronous (\(names(found.replicas))): if the primary is lost, the mail that was "
-                        + "acknowledged last is lost too",
-                    remedy: set("synchronous_standby_names = '*'"))
-            ]
-        }
-        if let wait = found.longestWaitForStandby, wait > standbyWaitAllowed, !synchronous.isEmpty || isHidden {
-            let standby = synchronous.isEmpty ? "a standby" : names(synchronous)
-            return [
-                .problem(
-                    .database,
-                    "a commit\(at(found)) has waited \(wait.spelled) for \(standby), which is connected and does not answer: no mail "
-                        + "is acknowledged until it does",
-                    remedy:
-                        "check the standby and the network between the servers; or, if it is gone, was not promoted, and "
-                        + "only this server is to hold the mail\(on(found)): " + reset("synchronous_standby_names"))
-            ]
-        }
-        guard synchronous.isEmpty else {
-            return [
-                .ok(
-                    .database,
-                    "commits wait for \(synchronous.count == 1 ? "the standby" : "standbys") \(names(synchronous))")
-            ]
-        }
-        guard !isHidden else {
-            return [
-                .skipped(
-                    .database, "the relay's user is not allowed to see which standbys are synchronous",
-                    remedy: "as a superuser: GRANT pg_monitor TO the relay's user")
-            ]
-        }
-        return [
-            .problem(
-                .database,
-                "synchronous_standby_names is set, but no such standby is connected\(to(found)): every commit waits, and no mail is "
-                    + "acknowledged",
-                remedy:
-                    "start the standby; or, if it is gone, was not promoted, and only this server is to hold the mail\(on(found)): "
-                    + reset("synchronous_standby_names"))
-        ]
-    }
-
-    private static func names(_ replicas: [ServerExamination.Replica]) -> String {
-        list(replicas.map { $0.name.isEmpty ? "without a name" : $0.name }.sorted())
-    }
 
     // MARK: What keeps it fast
 
@@ -338,11 +215,11 @@ extension Judge {
         ]
     }
 
-    private static func set(_ setting: String) -> String {
+    static func set(_ setting: String) -> String {
         "as a superuser, in psql: ALTER SYSTEM SET \(setting); SELECT pg_reload_conf()"
     }
 
-    private static func reset(_ setting: String) -> String { "ALTER SYSTEM RESET \(setting); SELECT pg_reload_conf()" }
+    static func reset(_ setting: String) -> String { "ALTER SYSTEM RESET \(setting); SELECT pg_reload_conf()" }
 
     /// The text as an SQL literal.
     private static func sqlText(_ text: String) -> String { "'" + text.replacing("'", with: "''") + "'" }
