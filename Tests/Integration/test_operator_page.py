@@ -397,7 +397,9 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
 
 def test_a_simulated_domain_on_the_page(either):
     either.open("/domains")
-    # No region is set; the form works all the same.
+    # Where no region is set, those of test keys are shown first.
+    either.shows("There are no domains of test keys.")
+    either.open("/domains?environment=live")
     assert "ses.region" in either.one(".mistake").text
     either.send("/domains", name="example.com", environment="test")
     either.shows("example.com", "TEST", "pending", "It is simulated")

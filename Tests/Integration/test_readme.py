@@ -45,6 +45,7 @@ RUN = {
     "SECRET=$(hiveku-relay webhooks create --key ID --url https://app.example.com/hooks/email --event bounce --event complaint)":
         r"^Created the webhook wh_",
     "hiveku-relay domains add example.com --environment test": r"_domainkey\.example\.com",
+    "hiveku-relay domains verify example.com --environment test": r"verified",
     "hiveku-relay messages list --since 1h": r"Order 42",
     "hiveku-relay admin logout": r"^Ended 0 sessions",
     "hiveku-relay messages show ID": r"Order 42",

@@ -108,11 +108,20 @@ def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
 
 
 @pytest.mark.parametrize("path, words", [
-    ("nowhere", "there is no file or directory"), ("", "contains a template.yaml"), ("x.txt", "is neither template.yaml")])
+    ("nowhere", "there is no file or directory"), ("", "contains a template.yaml"), ("x.txt", "is neither a YAML nor a JSON file")])
 def test_what_holds_no_template_is_refused(relay, tmp_path, path, words):
     (tmp_path / "x.txt").write_text("x")
     result = relay.run("templates", "put", str(tmp_path / path), check=False)
     assert result.returncode == 1 and words in result.stderr
+
+
+def test_one_file_may_hold_all_of_a_template(relay, tmp_path):
+    (tmp_path / "order.json").write_text(json.dumps({"name": "Order", "text": "{{n}}"}))
+    (tmp_path / "body.html").write_text("of another template")
+    relay.run("templates", "put", str(tmp_path / "order.json"))
+    assert relay.json("templates", "show", "Order")[0]["html"] is None
+    (tmp_path / "order.json").write_text(json.dumps({"name": "ORDER", "text": "{{n}}"}))
+    assert "Order is now called ORDER" in relay.run("templates", "put", str(tmp_path / "order.json")).stdout
 
 
 def test_values_are_put_in_and_all_that_is_wrong_with_them_is_told(relay, tmp_path):

@@ -142,7 +142,19 @@ private func variable(
     }
 
     @Test func withoutABodyThereIsNoTemplate() {
-        #expect(mistakes("name: a", text: nil).first?.contains("neither body.html nor body.txt") == true)
+        #expect(mistakes("name: a", text: nil).first?.contains("there is no body") == true)
+    }
+
+    /// The JSON that the HTTP API takes is such a file.
+    @Test func theBodiesMayBeFields() throws {
+        let files = try read(##"{"name": "a", "html": "<p>{{x}}</p>", "text": "t"}"##, as: "a.json", text: nil)
+        #expect(files.content.html == "<p>{{x}}</p>" && files.content.text == "t")
+        #expect(
+            mistakes(#"{"name": "a", "text": "t"}"#, as: "template.json").first?.contains("both give this body") == true
+        )
+        #expect(
+            mistakes(#"{"name": "a", "html": "{{x"}"#, as: "a.json", text: nil).first?.hasPrefix("a.json, html:1:")
+                == true)
     }
 
     // MARK: Writing
