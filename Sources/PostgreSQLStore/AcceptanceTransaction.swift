@@ -14,6 +14,7 @@ struct AcceptanceTransaction {
     private let storage: StoragePolicy
     private let node: Int64
     private let uncapped: UncappedKeys
+    private let slots: SharedCountSlots
     private let requiresReplica: Bool
 
     /// What is stored under a fingerprint.
@@ -65,10 +66,11 @@ struct AcceptanceTransaction {
 
     init(
         _ batch: [Submission], now: Timestamp, storage: StoragePolicy, node: Int64, uncapped: UncappedKeys,
-        requiresReplica: Bool
+        slots: SharedCountSlots, requiresReplica: Bool
     ) {
         self.requiresReplica = requiresReplica
         self.uncapped = uncapped
+        self.slots = slots
         self.batch = batch
         self.now = now
         self.storage = storage
@@ -314,15 +316,18 @@ struct AcceptanceTransaction {
     ) throws {
         guard !usage.isEmpty else { return }
         let used = usage.sorted { $0.key.text < $1.key.text }
+        let day = now.day.number
+        let places = used.map { CountSlots.Place(whose: $0.key.text, day: day) }
         try connection.queue(
             """
-            INSERT INTO usage (key, day, node, emails, messages, last_at)
-            SELECT key, $1, $2, emails, messages, $3 FROM unnest($4, $5, $6) AS x (key, emails, messages)
-            ON CONFLICT (key, day, node) DO UPDATE SET emails = usage.emails + excluded.emails,
+            INSERT INTO usage (key, day, node, slot, emails, messages, last_at)
+            SELECT key, $1, $2, slot, emails, messages, $3 FROM unnest($4, $5, $6, $7) AS x (key, slot, emails, messages)
+            ON CONFLICT (key, day, node, slot) DO UPDATE SET emails = usage.emails + excluded.emails,
                 messages = usage.messages + excluded.messages, last_at = greatest(usage.last_at, excluded.last_at)
             """,
             [
-                now.day.number, node, now, used.map(\.key.text), used.map(\.value.emails), used.map(\.value.messages),
+                day, node, now, places.map(\.whose), slots.usage(places), used.map(\.value.emails),
+                used.map(\.value.messages),
             ])
     }
 }

@@ -6,13 +6,16 @@ import Synchronization
 ///
 /// A claimed delivery leaves a dead entry in the index, which stays for as long as any transaction is open. A search
 /// that began at the first entry would go through all of them each time. So it begins at a mark for each key. No
-/// delivery below the mark was queued at the last search. From time to time everything is searched again.
+/// delivery below the mark was queued at the last search. From time to time everything is searched again: less often
+/// if that takes long.
 struct QueuedKeys {
     private struct Entry {
         /// In milliseconds: the first delivery is due at this time or later, as far as is known.
         var mark: Int64
         /// When a delivery was last found.
         var seenAt: MonotonicTime
+        /// When the mark was last lowered. A search that had begun before may not have seen the reason.
+        var loweredAt = MonotonicTime.distantPast
     }
 
     private var entries: [String: Entry] = [:]
@@ -21,16 +24,21 @@ struct QueuedKeys {
     /// The key that was served last. The next claim continues after it if there are more keys than one claim can serve.
     private var served = ""
     private(set) var lookedForKeysAt = MonotonicTime.distantPast
-    /// When ``rewind(at:)`` is due.
-    private var rewindsAt = MonotonicTime.distantPast
+    private var rewinds = PacedWork(
+        interval: QueuedKeys.rewindInterval, longest: QueuedKeys.longestRewindInterval)
+    /// Whether the next search begins at the first entry, because the marks have just been reset.
+    private var isRewound = false
 
     /// The most keys that are remembered. Others are found again each time.
     static let most = 10_000
-    /// In milliseconds. A message that is being accepted has already been due for a moment when it appears, at most for
-    /// this long. If it was longer, it is found when the marks are next reset.
-    static let margin: Int64 = 1000
+    /// In milliseconds. A message that another relay is accepting has already been due for a moment when it appears, at
+    /// most for this long. If it was longer, that relay finds it, or this one when the marks are next reset. Each search
+    /// passes the dead entries of this time.
+    static let margin: Int64 = 250
     /// How often the marks are reset.
     static let rewindInterval = Duration.seconds(10)
+    /// How often they are reset if the searches that begin at the first entry take long.
+    static let longestRewindInterval = Duration.seconds(60)
     /// After how many seconds a key without deliveries is forgotten.
     static let memory = 600.0
 
@@ -49,7 +57,9 @@ struct QueuedKeys {
     mutating func queued(_ key: String, due: Timestamp?, at now: MonotonicTime) {
         if entries[key] == nil { add([key], at: now) }
         let first = due?.milliseconds ?? .min
-        if let entry = entries[key], entry.mark > first { entries[key]?.mark = first }
+        guard let entry = entries[key] else { return }
+        entries[key]?.mark = min(entry.mark, first)
+        entries[key]?.loweredAt = now
     }
 
     mutating func lookedForKeys(at now: MonotonicTime) { lookedForKeysAt = now }
@@ -58,15 +68,22 @@ struct QueuedKeys {
     func mark(of key: String) -> Int64 { entries[key]?.mark ?? .min }
 
     /// Stores the result of a search from the marks: when each key's first delivery is due, or nil if it has none.
-    mutating func saw(_ dues: [(key: String, first: Int64?)], now: Timestamp, at moment: MonotonicTime) {
+    ///
+    /// - Parameters:
+    ///   - start: when the search began.
+    ///   - moment: when it had ended.
+    mutating func saw(
+        _ dues: [(key: String, first: Int64?)], now: Timestamp, from start: MonotonicTime, at moment: MonotonicTime
+    ) {
         var hasForgotten = false
         for (key, first) in dues {
             guard var entry = entries[key] else { continue }
-            if let first {
-                entry.seenAt = moment
-                entry.mark = max(entry.mark, min(first, now.milliseconds - QueuedKeys.margin))
-                entries[key] = entry
-            } else if moment.seconds(since: entry.seenAt) > QueuedKeys.memory {
+            if entry.loweredAt < start {
+                entry.mark = max(entry.mark, min(first ?? .max, now.milliseconds - QueuedKeys.margin))
+            }
+            if first != nil { entry.seenAt = moment }
+            entries[key] = entry
+            if first == nil, moment.seconds(since: entry.seenAt) > QueuedKeys.memory {
                 entries[key] = nil
                 hasForgotten = true
             }
@@ -76,9 +93,16 @@ struct QueuedKeys {
 
     /// Starts to search everything again if that is due.
     mutating func rewind(at now: MonotonicTime) {
-        guard now >= rewindsAt else { return }
-        rewindsAt = now + QueuedKeys.rewindInterval
+        guard rewinds.isDue(at: now) else { return }
+        isRewound = true
         for key in keys { entries[key]?.mark = .min }
+    }
+
+    /// The database was searched from the marks, which took this time.
+    mutating func searched(from start: MonotonicTime, to end: MonotonicTime) {
+        guard isRewound else { return }
+        isRewound = false
+        rewinds.ran(from: start, to: end)
     }
 
     /// All keys in the order of their turns.
@@ -97,11 +121,29 @@ struct QueuedKeys {
 /// The state that a process's claims share.
 final class ClaimState: Sendable {
     private let lanes = Mutex<[Lane: QueuedKeys]>([:])
+    /// Searches for abandoned deliveries, which pass the dead entries of all deliveries that were claimed.
+    private let reclaims = Mutex<[Lane: PacedWork]>([:])
     private let lost = Mutex<[(claim: Int64, until: MonotonicTime)]>([])
 
     func with<T>(_ lane: Lane, _ body: (inout QueuedKeys) -> T) -> T {
         lanes.withLock { body(&$0[lane, default: QueuedKeys()]) }
     }
+
+    /// Calls `body` if the search for a lane's abandoned deliveries is due. Each lane has one at a time.
+    func reclaim(_ lane: Lane, _ clock: ServerClock, _ body: () async throws -> Int) async throws -> Int {
+        let start = clock.monotonicNow()
+        guard reclaims.withLock({ $0[lane]?.isDue(at: start) }) ?? true else { return 0 }
+        let count = try await body()
+        let end = clock.monotonicNow()
+        reclaims.withLock {
+            $0[lane, default: PacedWork(interval: .zero, longest: ClaimState.longestReclaimInterval)]
+                .ran(from: start, to: end)
+        }
+        return count
+    }
+
+    /// The deliveries of a dead relay are with another one in 20 s, so this must be short.
+    static let longestReclaimInterval = Duration.seconds(5)
 
     /// Claims whose answers were lost. They may have been committed, but nothing of them was sent: their deliveries are
     /// returned.

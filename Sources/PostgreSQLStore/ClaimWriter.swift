@@ -14,14 +14,15 @@ struct ClaimWriter {
     static let rounds = 8
 
     init(
-        _ lane: Lane, holder: Int64, token: Int64, leaseUntil: Timestamp, now: Timestamp, reports: SenderReports
+        _ lane: Lane, holder: Int64, token: Int64, leaseUntil: Timestamp, now: Timestamp, reports: SenderReports,
+        slots: SharedCountSlots
     ) {
         self.lane = lane
         self.holder = holder
         self.token = token
         self.leaseUntil = leaseUntil
         self.now = now
-        events = EventWriter(reports: reports, node: holder, now: now)
+        events = EventWriter(reports: reports, node: holder, slots: slots, now: now)
     }
 
     /// Returns the deliveries of claims whose answers were lost: nothing of them was sent. Only queued: it is sent with

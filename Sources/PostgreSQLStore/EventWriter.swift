@@ -38,6 +38,7 @@ struct EventWriter {
 
     private let reports: SenderReports
     private let node: Int64
+    private let slots: SharedCountSlots
     private let now: Timestamp
     /// Whether there is any webhook. There is nearly always none, and then little has to be read. Nil: not known; a
     /// caller that reads something anyway can read ``webhooksExist`` with it.
@@ -49,10 +50,13 @@ struct EventWriter {
     /// An expression for a column: see ``hasWebhooks``.
     static let webhooksExist = "EXISTS (SELECT 1 FROM webhook)"
 
-    /// - Parameter node: the node in whose rows of the table `usage` the events are counted; 0 for a tool.
-    init(reports: SenderReports, node: Int64, now: Timestamp) {
+    /// - Parameters:
+    ///   - node: the node in whose rows the events are counted; 0 for a tool.
+    ///   - slots: the slots of that node's rows.
+    init(reports: SenderReports, node: Int64, slots: SharedCountSlots, now: Timestamp) {
         self.reports = reports
         self.node = node
+        self.slots = slots
         self.now = now
     }
 
@@ -164,7 +168,7 @@ struct EventWriter {
         try UndeliveredRow.queueInsert(consequences.undelivered, since: now, in: connection)
         try WebhookCallRow.queueInsert(consequences.calls, due: now, in: connection)
         try count(new: zip(entries.filter(\.isAdded), isNew).filter(\.1).map(\.0), in: connection)
-        try consequences.queueCounts(node: node, in: connection)
+        try consequences.queueCounts(node: node, slots, in: connection)
         try StatisticRow.queueAdd(statistics, node: node, in: connection)
         let kinds = entries.filter(\.isAdded).map(\.event.kind)
         return Written(events: zip(kinds, isNew).map { ($0, $1) }, suppressed: suppressed)
@@ -262,31 +266,20 @@ private struct Consequences {
     }
 
     /// Only queued: the usage of keys and of days.
-    func queueCounts(node: Int64, in connection: Connection) throws {
+    func queueCounts(node: Int64, _ slots: SharedCountSlots, in connection: Connection) throws {
         guard !counts.isEmpty else { return }
         let ofKeys = Counts(counts.map { ($0.text, $1) })
-        try connection.queue(
-            """
-            INSERT INTO usage (node, key, day, \(Counts.columns))
-            SELECT $1, * FROM unnest(\(Counts.places(from: 2))) AS told (key, day, \(Counts.columns))
-            ORDER BY key COLLATE "C", day
-            ON CONFLICT (key, day, node) DO UPDATE SET \(Counts.added(to: "usage"))
-            """, [node] + ofKeys.parameters)
+        try ofKeys.queueAdd(to: "usage", of: "key", node: node, slots.usage(ofKeys.places), in: connection)
         let ofDays = Counts(sums.map { ($0.rawValue, $1) })
-        try connection.queue(
-            """
-            INSERT INTO feedback_by_day (environment, day, \(Counts.columns))
-            SELECT * FROM unnest(\(Counts.places(from: 1))) AS told (environment, day, \(Counts.columns))
-            ORDER BY environment COLLATE "C", day
-            ON CONFLICT (environment, day) DO UPDATE SET \(Counts.added(to: "feedback_by_day"))
-            """, ofDays.parameters)
+        try ofDays.queueAdd(
+            to: "feedback_by_day", of: "environment", node: node, slots.feedback(ofDays.places), in: connection)
     }
 }
 
 /// Counts of days, each for a key or an environment, as arrays for a statement.
 private struct Counts {
     private static let names = ["deliveries", "bounces", "hard_bounces", "complaints"]
-    static let columns = names.joined(separator: ", ")
+    private static let columns = names.joined(separator: ", ")
 
     private let rows: [(whose: String, day: Int64, count: FeedbackCounts)]
 
@@ -294,18 +287,27 @@ private struct Counts {
         rows = counts.flatMap { whose, days in days.map { (whose, $0.number, $1) } }
     }
 
-    static func places(from first: Int) -> String {
-        (first..<first + 2 + names.count).map { "$\($0)" }.joined(separator: ", ")
-    }
+    var places: [CountSlots.Place] { rows.map { CountSlots.Place(whose: $0.whose, day: $0.day) } }
 
-    static func added(to table: String) -> String {
-        names.map { "\($0) = \(table).\($0) + excluded.\($0)" }.joined(separator: ", ")
-    }
-
-    var parameters: [any ParameterValue] {
-        [
-            rows.map(\.whose), rows.map(\.day), rows.map(\.count.deliveries), rows.map(\.count.bounces),
-            rows.map(\.count.hardBounces), rows.map(\.count.complaints),
-        ]
+    /// Only queued.
+    ///
+    /// - Parameters:
+    ///   - owner: the column of whose counts they are.
+    ///   - slots: the slot of each of ``places``.
+    func queueAdd(
+        to table: String, of owner: String, node: Int64, _ slots: [Int64], in connection: Connection
+    ) throws {
+        let added = Counts.names.map { "\($0) = \(table).\($0) + excluded.\($0)" }.joined(separator: ", ")
+        try connection.queue(
+            """
+            INSERT INTO \(table) (node, \(owner), day, slot, \(Counts.columns))
+            SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8) AS told (\(owner), day, slot, \(Counts.columns))
+            ORDER BY \(owner) COLLATE "C", day
+            ON CONFLICT (\(owner), day, node, slot) DO UPDATE SET \(added)
+            """,
+            [
+                node, rows.map(\.whose), rows.map(\.day), slots, rows.map(\.count.deliveries),
+                rows.map(\.count.bounces), rows.map(\.count.hardBounces), rows.map(\.count.complaints),
+            ])
     }
 }

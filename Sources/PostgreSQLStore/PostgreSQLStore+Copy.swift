@@ -317,6 +317,12 @@ extension CopiedTable {
                 sum(bounced)::bigint AS bounced, sum(complained)::bigint AS complained
             FROM statistic GROUP BY key, kind, day, name) AS told
             """
+        case .feedbackByDay:
+            """
+            (SELECT environment, day, sum(deliveries)::bigint AS deliveries, sum(bounces)::bigint AS bounces,
+                sum(hard_bounces)::bigint AS hard_bounces, sum(complaints)::bigint AS complaints
+            FROM feedback_by_day GROUP BY environment, day) AS told
+            """
         default: rawValue
         }
     }

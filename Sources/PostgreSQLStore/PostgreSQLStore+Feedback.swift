@@ -4,9 +4,9 @@ import Synchronization
 extension PostgreSQLStore: FeedbackStore {
     public func record(_ reports: [FeedbackReport], now: Timestamp) async throws -> FeedbackOutcome {
         let (senderReports, node) = (senderReports, try ownNode())
-        return try await write { connection in
+        return try await write { [slots] connection in
             var outcome = FeedbackOutcome()
-            var writer = EventWriter(reports: senderReports, node: node, now: now)
+            var writer = EventWriter(reports: senderReports, node: node, slots: slots, now: now)
             let unmatched = try FeedbackMatcher.add(reports, &outcome, to: &writer, in: connection)
             outcome.waiting = unmatched.count
             // Another relay may be recording SES's response at this moment. Then the next check of waiting reports
@@ -21,9 +21,9 @@ extension PostgreSQLStore: FeedbackStore {
         // First checked without a lock, because this runs every second.
         guard try await look({ try $0.isTrue("SELECT EXISTS (SELECT 1 FROM waiting_event)") }) else { return nil }
         let (senderReports, node, cursor) = (senderReports, try ownNode(), waitingCursor)
-        return try await write { connection in
+        return try await write { [slots] connection in
             var outcome = FeedbackOutcome()
-            var writer = EventWriter(reports: senderReports, node: node, now: now)
+            var writer = EventWriter(reports: senderReports, node: node, slots: slots, now: now)
             let matched = try WaitingRow.matched(cursor, in: connection)
             _ = try FeedbackMatcher.add(matched.map(\.report), &outcome, to: &writer, in: connection)
             let ends = try WaitingRow.remove(

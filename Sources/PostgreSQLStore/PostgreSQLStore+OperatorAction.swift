@@ -24,8 +24,7 @@ extension PostgreSQLStore {
     }
 
     public func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int {
-        let senderReports = senderReports
-        let node = try ownNode()
+        let (senderReports, slots, node) = (senderReports, slots, try ownNode())
         return try await write { connection in
             // Read again: some may have been sent in the meantime. Locked in one order, until they are changed.
             let deliveries = try connection.rows(
@@ -42,7 +41,7 @@ extension PostgreSQLStore {
                 deliveries.map { (change: change, delivery: DeliveryID(rawValue: $0.id)) }
             }
             try DeliveryRow.apply(changes, in: connection)
-            var events = EventWriter(reports: senderReports, node: node, now: now)
+            var events = EventWriter(reports: senderReports, node: node, slots: slots, now: now)
             try events.tell(
                 changes.map { EventWriter.Told(change: $0.change, delivery: $0.delivery, time: now) }, in: connection)
             _ = try events.write(in: connection)

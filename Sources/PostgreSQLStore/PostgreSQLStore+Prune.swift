@@ -11,7 +11,9 @@ extension PostgreSQLStore {
         let hasMoreToForget = try await forget(now: now)
         let hasMoreLeftBehind = try await write { try Pruning.removeLeftBehind(in: $0) }
         let hasMoreStatistics = try await write { try StatisticRow.prune(now: now, in: $0) }
+        let hasMoreCounts = try await write { try CountRows.merge(now: now, in: $0) }
         return hasMoreMessages || hasMoreSimulated || hasMoreToForget || hasMoreLeftBehind || hasMoreStatistics
+            || hasMoreCounts
     }
 
     /// The deliveries of a state that are examined in one transaction.

@@ -23,25 +23,28 @@ extension PostgreSQLStore: DeliveryQueue {
         let claimState = claimState
         let token = Int64.random(in: 1...Int64.max)
         let lost = claimState.lostClaims(at: serverClock.monotonicNow())
-        let senderReports = senderReports
+        let (senderReports, slots) = (senderReports, slots)
         do {
             return try await write(on: deliveries) { [serverClock] connection in
                 var writer = ClaimWriter(
-                    lane, holder: place.node, token: token, leaseUntil: leaseUntil, now: now, reports: senderReports)
+                    lane, holder: place.node, token: token, leaseUntil: leaseUntil, now: now, reports: senderReports,
+                    slots: slots)
                 try ClaimWriter.giveBack(lost, in: connection)
                 let keys = claimState.with(lane) { queued in queued.inTurn.map { (key: $0, mark: queued.mark(of: $0)) }
                 }
                 // A suppression list that withholds everything that is due must not delay the deliveries after it.
                 for _ in 0..<ClaimWriter.rounds where writer.claim.deliveries.count < limit {
                     let counted = writer.claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
+                    let began = serverClock.monotonicNow()
                     let picks = try QueueRow.inTurn(
                         lane, keys, limit: limit - writer.claim.deliveries.count, recipients: recipients - counted,
                         now: now, in: connection)
-                    guard !picks.isEmpty else { break }
                     let moment = serverClock.monotonicNow()
+                    claimState.with(lane) { $0.searched(from: began, to: moment) }
+                    guard !picks.isEmpty else { break }
                     claimState.with(lane) { queued in
                         let first = Dictionary(picks.map { ($0.key, $0.due) }) { min($0, $1) }
-                        queued.saw(first.map { ($0.key, $0.value) }, now: now, at: moment)
+                        queued.saw(first.map { ($0.key, $0.value) }, now: now, from: began, at: moment)
                         // The next claim continues after the last key, even in the middle of a round.
                         if let last = picks.last { queued.served(last.key) }
                     }
@@ -84,11 +87,15 @@ extension PostgreSQLStore: DeliveryQueue {
         let claimState = claimState
         let keys = claimState.with(lane) { queued in queued.keys.map { (key: $0, mark: queued.mark(of: $0)) } }
         guard !keys.isEmpty else { return nil }
-        let dues = try await look(on: deliveries) { connection in
-            try QueueRow.firstDues(lane, keys.map(\.key), keys.map(\.mark), in: connection)
+        let (dues, began, moment) = try await look(on: deliveries) { [serverClock] connection in
+            let began = serverClock.monotonicNow()
+            let dues = try QueueRow.firstDues(lane, keys.map(\.key), keys.map(\.mark), in: connection)
+            return (dues, began, serverClock.monotonicNow())
         }
-        let moment = serverClock.monotonicNow()
-        claimState.with(lane) { $0.saw(dues, now: serverClock.now(), at: moment) }
+        claimState.with(lane) { queued in
+            queued.searched(from: began, to: moment)
+            queued.saw(dues, now: serverClock.now(), from: began, at: moment)
+        }
         return dues.compactMap(\.first).min().map { Timestamp(milliseconds: $0) }
     }
 
@@ -107,28 +114,37 @@ extension PostgreSQLStore: DeliveryQueue {
 
     public func settle(_ batch: [Settlement]) async throws {
         let holder = membership?.place?.node
-        let senderReports = senderReports
+        let (senderReports, slots) = (senderReports, slots)
         let requeued = try await write(on: deliveries) { connection in
             // The last outcome of the batch is the latest.
             let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
-            return try SettlementWriter(holder: holder, reports: senderReports, now: now).write(batch, in: connection)
+            return try SettlementWriter(holder: holder, reports: senderReports, slots: slots, now: now)
+                .write(batch, in: connection)
         }
-        // A released delivery keeps its due time.
+        requeue(requeued)
+    }
+
+    /// The next search for these keys' deliveries finds those that are in the queue again, which keep their due times.
+    private func requeue(_ keys: Set<String>) {
         let moment = serverClock.monotonicNow()
         for lane in Lane.allCases {
-            claimState.with(lane) { queued in for key in requeued { queued.queued(key, due: nil, at: moment) } }
+            claimState.with(lane) { queued in for key in keys { queued.queued(key, due: nil, at: moment) } }
         }
     }
 
     /// Returns deliveries to the queue that dead relays were sending, or whose lease has expired. Of this relay's own
     /// deliveries, only those of the lane.
     public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
+        try await claimState.reclaim(lane, serverClock) { try await reclaimNow(lane: lane, now: now) }
+    }
+
+    private func reclaimNow(lane: Lane, now: Timestamp) async throws -> Int {
         let own = membership?.place?.node ?? 0
         try await deliveries.run { try NodeRow.bury(in: $0) }
-        return try await write(on: deliveries) { connection in
+        let keys = try await write(on: deliveries) { connection in
             let abandoned = try connection.rows(
                 """
-                SELECT id, lane, on_return, attempts, coalesce(claimed_at, $1) FROM delivery
+                SELECT id, lane, on_return, attempts, coalesce(claimed_at, $1), key FROM delivery
                 WHERE state = 'sending' AND lane IN ('live', 'test') AND (
                     (lease_until < $1 AND (holder <> $2 OR lane = \(lane.literal)))
                     OR NOT EXISTS (SELECT 1 FROM node WHERE node.id = delivery.holder AND NOT is_dead))
@@ -140,14 +156,16 @@ extension PostgreSQLStore: DeliveryQueue {
                 else { throw StoreError.corrupt("a delivery's row can't be read") }
                 return (
                     change: DeliveryChange(abandonedIn: lane, onReturn: DeliveryRow.onReturn(row.text(2)), at: now),
-                    id: DeliveryID(rawValue: id), attempts: Int(attempts), started: started
+                    id: DeliveryID(rawValue: id), attempts: Int(attempts), started: started, key: row.text(5) ?? ""
                 )
             }
             try DeliveryRow.record(
                 abandoned.map { ($0.change.attempt, $0.id, $0.attempts, $0.started, now) }, in: connection)
             try DeliveryRow.apply(abandoned.map { ($0.change, $0.id) }, in: connection)
-            return abandoned.count
+            return abandoned.map(\.key)
         }
+        requeue(Set(keys))
+        return keys.count
     }
 
     public func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int {

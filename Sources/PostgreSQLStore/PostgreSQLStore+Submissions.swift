@@ -64,7 +64,7 @@ extension PostgreSQLStore: SubmissionStore {
                 }
             }
             let transaction = AcceptanceTransaction(
-                batch, now: now, storage: storage, node: place.node, uncapped: uncapped,
+                batch, now: now, storage: storage, node: place.node, uncapped: uncapped, slots: slots,
                 requiresReplica: requiresReplica)
             return try connection.transaction(onCommit: onSync) {
                 box.decided.withLock { $0 = nil }

@@ -46,6 +46,7 @@ public final class PostgreSQLStore: Sendable {
     let senderReportPolicy = Mutex(SenderReports.off)
     let claimState = ClaimState()
     let uncapped = UncappedKeys()
+    let slots = SharedCountSlots()
     let waitingCursor = WaitingCursor()
     /// Octets of test messages' bodies that were accepted but not counted yet.
     let uncountedBodies = Atomic(0)

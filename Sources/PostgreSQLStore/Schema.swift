@@ -54,7 +54,7 @@ enum Schema {
     ///
     /// Times are milliseconds since 1970 in UTC. All numbers have 64 bits, and texts are compared by their octets, as
     /// in Swift.
-    static let migrations: [[String]] = [first, templates]
+    static let migrations: [[String]] = [first, templates, slots]
 
     private static let first = [
         // Each relay that is running, or was running recently. `id` is never assigned twice; `number` is a part of
@@ -487,5 +487,18 @@ enum Schema {
             verified_at bigint
         )
         """,
+    ]
+
+    /// Several rows for the counts of a day: see ``CountSlots``.
+    private static let slots = [
+        "ALTER TABLE usage ADD COLUMN slot bigint NOT NULL DEFAULT 0",
+        "ALTER TABLE usage DROP CONSTRAINT usage_pkey",
+        "ALTER TABLE usage ADD PRIMARY KEY (key, day, node, slot)",
+        // Each relay has its own rows, so that none waits for another.
+        """
+        ALTER TABLE feedback_by_day ADD COLUMN node bigint NOT NULL DEFAULT 0, ADD COLUMN slot bigint NOT NULL DEFAULT 0
+        """,
+        "ALTER TABLE feedback_by_day DROP CONSTRAINT feedback_by_day_pkey",
+        "ALTER TABLE feedback_by_day ADD PRIMARY KEY (environment, day, node, slot)",
     ]
 }

@@ -6,6 +6,7 @@ struct SettlementWriter {
     let holder: Int64?
     private var node: Int64 { holder ?? 0 }
     let reports: SenderReports
+    let slots: SharedCountSlots
     let now: Timestamp
 
     private struct Standing {
@@ -54,7 +55,7 @@ struct SettlementWriter {
             },
             in: connection)
         try DeliveryRow.apply(changes.map { ($0.change, $0.settlement.delivery) }, in: connection)
-        var events = EventWriter(reports: reports, node: node, now: now)
+        var events = EventWriter(reports: reports, node: node, slots: slots, now: now)
         try events.tell(
             changes.map {
                 EventWriter.Told(

@@ -30,6 +30,12 @@ import Testing
                 """, [message, id, Sample.now])
             try connection.execute(
                 """
+                INSERT INTO usage (key, day, node, emails, messages, last_at, deliveries) VALUES ($1, $2, 1, 3, 2, $3, 1)
+                """, [id, Sample.now.day.number, Sample.now])
+            try connection.execute(
+                "INSERT INTO feedback_by_day VALUES ('test', $1, 1, 0, 0, 0)", [Sample.now.day.number])
+            try connection.execute(
+                """
                 INSERT INTO node (number, name, version, started_at, seen_at)
                 VALUES (7, 'old', '1', \(NodeRow.now), \(NodeRow.now))
                 """)
@@ -63,6 +69,17 @@ import Testing
             #expect(found.first?.statistics.today == RecipientCounts(sent: 1))
             #expect(try await store.messages(MessageFilter()).allSatisfy { $0.template == nil })
             #expect(try await store.templates(TemplateFilter()).isEmpty)
+            // What was counted is still there, and is added to.
+            _ = try await store.accept(
+                [
+                    Sample.submission(
+                        try #require(MessageID(rawValue: MessageID.first(at: Sample.now) + store.instance << 12 + 1)),
+                        key: key)
+                ], now: Sample.now)
+            let usage = try await store.keyRecord(key, now: Sample.now)?.usage
+            #expect(usage?.emailsToday == 4)
+            #expect(usage?.feedback.deliveries == 1)
+            #expect(try await store.queueStatus(now: Sample.now).feedback[.test]?.deliveries == 1)
         }
     }
 }

@@ -312,4 +312,61 @@ private final class Flag: Sendable {
             #expect(try await stores[1].changeCounter() == after, "use is no change")
         }
     }
+
+    @Test func countsInSeveralRowsAreReadAsOneAndMergedLater() async throws {
+        try await withRelays(2) { stores in
+            let id = try await key(stores[0]) { $0.limits.perDay = 9 }
+            func count(_ serial: Int64) async throws {
+                for store in stores {
+                    _ = try await store.accept([try submission(store, serial, id, recipients: 2)], now: Sample.now)
+                }
+            }
+            func rows(_ table: String) async throws -> Int64? {
+                try await stores[0].look { try $0.integer("SELECT count(*) FROM \(table)") }
+            }
+            func check(_ emails: Int, now: Timestamp = Sample.now) async throws {
+                let record = try #require(try await stores[1].keyRecord(id, now: now))
+                #expect(record.usage.emailsTotal == emails)
+                #expect(record.usage.lastUsedAt == Sample.now)
+                #expect(record.usage.feedback.deliveries == 5)
+                let days = try await stores[1].use(of: [id], days: 30, now: now)[id]
+                #expect(days?.map(\.emails) == [emails])
+                #expect(try await stores[1].queueStatus(now: now).feedback[.test]?.deliveries == 5)
+            }
+            try await count(0)
+            try await stores[0].write { connection in
+                try connection.queue("UPDATE usage SET slot = 1")
+                try connection.queue(
+                    """
+                    INSERT INTO usage (key, day, node, slot, deliveries)
+                    SELECT $1, $2, node, 0, deliveries FROM (VALUES (0, 2), (7, 3)) AS x (node, deliveries)
+                    """, [id.text, Sample.now.day.number])
+                try connection.queue(
+                    """
+                    INSERT INTO feedback_by_day
+                        (environment, day, node, slot, deliveries, bounces, hard_bounces, complaints)
+                    SELECT 'test', $1, node, slot, deliveries, 0, 0, 0
+                    FROM (VALUES (0, 0, 2), (7, 0, 2), (7, 1, 1)) AS x (node, slot, deliveries)
+                    """, [Sample.now.day.number])
+            }
+            try await count(1)
+            try await check(8)
+            // The cap counts all of them.
+            let more = try submission(stores[0], 2, id, recipients: 2)
+            guard case .refused = try await stores[0].accept([more], now: Sample.now).first else {
+                Issue.record("more than the cap was accepted")
+                return
+            }
+            #expect(try await rows("usage") == 6)
+            #expect(try await rows("feedback_by_day") == 3)
+            // Today's and yesterday's rows stay.
+            while try await stores[0].prune(Retention(), now: Sample.now + .seconds(86_400)) {}
+            #expect(try await rows("usage") == 6)
+            let later = Sample.now + .seconds(3 * 86_400)
+            while try await stores[0].prune(Retention(), now: later) {}
+            #expect(try await rows("usage") == 1)
+            #expect(try await rows("feedback_by_day") == 1)
+            try await check(8, now: later)
+        }
+    }
 }
