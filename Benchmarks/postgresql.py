@@ -9,6 +9,7 @@ relay    work b of bench.py: the relay's own CPU a message, on SQLite and on Pos
 two      work b where each commit waits 5 ms for the standby: messages a second of one relay and of two on one database, in turn
 two-disk the same without a standby, where each flush of the server's disk takes 5 ms more. A server flushes once at a time, so this is bounded
 queue    messages through the queue, 50 at a time; the same while another session holds a snapshot
+held     only the second part of that. `--work held --scale 3` holds the snapshot for more than ten minutes
 body     messages of 25 MB: the server's CPU a MiB
 """
 
@@ -116,31 +117,41 @@ class Works:
         return {"server_ms_a_mebibyte": report["server_seconds"] * 1000 / report["mebibytes"]}
 
     def queue(self):
+        free, held = self.cycle(holds=False), self.cycle(holds=True)
+        return {"free": [free[0], free[len(free) // 2], free[-1]], **self.compared(held)}
+
+    def held(self):
+        return self.compared(self.cycle(holds=True))
+
+    def compared(self, held):
+        start, end = held[0], held[-1]
+        return {
+            "held": [start, held[1], held[len(held) // 2], end], "held_seconds": sum(window["seconds"] for window in held[1:]),
+            "p99_end_to_start": end["p99_ms"] / start["p99_ms"],
+            "p99_worst_to_start": max(window["p99_ms"] for window in held) / start["p99_ms"],
+            "mean_end_to_start": end["mean_ms"] / start["mean_ms"]}
+
+    def cycle(self, holds):
+        """Reports of windows of messages. After the first one, another session holds a snapshot if `holds`."""
         messages = round(1_000_000 * self.options.scale)
         window = max(1000, messages // 20)
-        found = {}
-        for held in (False, True):
-            with self.server() as server:
-                name, url = self.empty(server)
-                process = subprocess.Popen(
-                    [str(self.options.probe), "cycle", url, str(messages), str(window)], stdout=subprocess.PIPE, text=True)
-                lines, holder, cpu = [], None, server.cpu_seconds()
-                for line in process.stdout:
-                    report = json.loads(line)
-                    now = server.cpu_seconds()
-                    report["server_us_a_message"] = (now - cpu) / window * 1e6
-                    cpu = now
-                    lines.append(report)
-                    print(f"  {'held' if held else 'free'} {report}", file=sys.stderr)
-                    if held and holder is None:
-                        holder = self.hold(server, name)
-                if holder:
-                    holder.communicate("COMMIT;\n")
-                found["held" if held else "free"] = lines
-        start, end = found["held"][0], found["held"][-1]
-        return {
-            **{kind: [lines[0], lines[len(lines) // 2], lines[-1]] for kind, lines in found.items()},
-            "p99_end_to_start": end["p99_ms"] / start["p99_ms"], "mean_end_to_start": end["mean_ms"] / start["mean_ms"]}
+        with self.server() as server:
+            name, url = self.empty(server)
+            process = subprocess.Popen(
+                [str(self.options.probe), "cycle", url, str(messages), str(window)], stdout=subprocess.PIPE, text=True)
+            reports, holder, cpu = [], None, server.cpu_seconds()
+            for line in process.stdout:
+                report = json.loads(line)
+                now = server.cpu_seconds()
+                report["server_us_a_message"] = (now - cpu) / window * 1e6
+                cpu = now
+                reports.append(report)
+                print(f"  {'held' if holds else 'free'} {report}", file=sys.stderr)
+                if holds and holder is None:
+                    holder = self.hold(server, name)
+            if holder:
+                holder.communicate("COMMIT;\n")
+            return reports
 
     def hold(self, server, name):
         from postgresql import programs
