@@ -4,9 +4,10 @@ import Resolver
 import StrictJSON
 
 extension JSON {
-    /// A domain as lists show it: without its records.
+    /// The JSON of a domain in a list: without its records.
     package init(_ domain: SendingDomain) { self = .object(JSONObject(domain.members)) }
 
+    /// The JSON of a domain with its records and what DNS has for each.
     package init(_ checked: CheckedDomain) {
         self = .object(
             JSONObject(checked.domain.members + [.init("records", .array(checked.records.map { JSON($0) }))]))

@@ -3,6 +3,7 @@ import Resolver
 
 /// A DNS record that a domain should have.
 package struct DomainRecord: Hashable, Sendable {
+    /// What the record is for. The raw values are the words of the HTTP API.
     package enum Purpose: String, CaseIterable, Hashable, Sendable {
         case dkim, spf, dmarc
         case mailFrom = "mail_from"
@@ -10,11 +11,12 @@ package struct DomainRecord: Hashable, Sendable {
 
     package var purpose: Purpose
     package var type: DNSRecordType
-    /// The owner, without the last dot.
+    /// The owner name, without the final dot.
     package var name: String
-    /// Of a TXT record without quotes.
+    /// The content of the record. The text of a TXT record has no quotes.
     package var value: String
-    /// Whether the domain can't be sent from without it, or not as it is set up in SES. The others are advice.
+    /// Whether sending from the domain needs the record, in the way that the domain is set up in SES. Records that are
+    /// not required are advice.
     package var isRequired: Bool
 
     package init(_ purpose: Purpose, _ type: DNSRecordType, _ name: String, _ value: String, isRequired: Bool) {
@@ -25,11 +27,12 @@ package struct DomainRecord: Hashable, Sendable {
         self.isRequired = isRequired
     }
 
-    /// What SES's servers are allowed by (Amazon SES Developer Guide, "Authenticating Email with SPF").
+    /// The policy that allows SES's servers to send (Amazon SES Developer Guide, "Authenticating Email with SPF").
     static let spf = "v=spf1 include:amazonses.com ~all"
+    /// The smallest policy (RFC 7489 section 6.3): it asks receivers to do nothing about mail that fails.
     static let dmarc = "v=DMARC1; p=none;"
 
-    /// All records of a domain, in the order in which people set them.
+    /// All records that a domain should have, in the order in which people set them.
     package static func records(of domain: SendingDomain) -> [DomainRecord] {
         let name = domain.name.text
         var records: [DomainRecord] = []
@@ -39,7 +42,7 @@ package struct DomainRecord: Hashable, Sendable {
             }
         }
         if let mailFrom = domain.mailFrom {
-            // The envelope sender is in this domain, so receivers look for SPF there.
+            // The envelope sender is in the MAIL FROM domain, so receivers look for SPF there.
             records += [
                 DomainRecord(.mailFrom, .mx, mailFrom.domain, "10 \(mailFrom.host)", isRequired: true),
                 DomainRecord(.spf, .txt, mailFrom.domain, spf, isRequired: true),
@@ -51,7 +54,7 @@ package struct DomainRecord: Hashable, Sendable {
         return records
     }
 
-    /// A line of a zone file (RFC 1035 section 5.1).
+    /// The record as a line of a zone file (RFC 1035 section 5.1).
     package var zoneLine: String {
         switch type {
         case .cname, .mx: "\(name). IN \(type.name) \(value)."
@@ -59,7 +62,7 @@ package struct DomainRecord: Hashable, Sendable {
         }
     }
 
-    /// In strings of at most 255 octets (RFC 1035 section 3.3.14).
+    /// The text as quoted strings of at most 255 octets each (RFC 1035 sections 3.3.14 and 5.1).
     private static func quoted(_ text: String) -> String {
         var octets = Array(text.utf8)[...]
         var strings: [String] = []
@@ -81,17 +84,21 @@ package struct DomainRecord: Hashable, Sendable {
 
 /// What DNS has where a record should be.
 package enum RecordFinding: Hashable, Sendable {
+    /// DNS has no such record.
     case missing
-    /// What is there in its place. The sentence says what is wrong where that does not show.
+    /// DNS has these values instead. `reason` says what is wrong, if the values do not show it.
     case wrong([String], reason: String?)
+    /// DNS has the record, with these values.
     case found([String])
-    /// The look-up failed; the sentence says why.
+    /// The look-up failed, for this reason.
     case unknown(String)
 
+    /// The finding as a word of the HTTP API.
     package enum Word: String, CaseIterable, Hashable, Sendable {
         case missing, wrong, found, unknown
     }
 
+    /// The word for this finding.
     package var word: Word {
         switch self {
         case .missing: .missing
@@ -101,7 +108,7 @@ package enum RecordFinding: Hashable, Sendable {
         }
     }
 
-    /// What is there.
+    /// The values that DNS has: at most 8, each cut off after 1000 characters.
     package var values: [String] {
         switch self {
         case .wrong(let values, _), .found(let values): values
@@ -109,6 +116,7 @@ package enum RecordFinding: Hashable, Sendable {
         }
     }
 
+    /// Why the record is wrong or unknown. Nil if the values show it, and for the other findings.
     package var reason: String? {
         switch self {
         case .wrong(_, let reason): reason
@@ -118,9 +126,9 @@ package enum RecordFinding: Hashable, Sendable {
     }
 }
 
-/// A record, and what DNS has in its place.
+/// A record that a domain should have, and what DNS has.
 package struct CheckedRecord: Hashable, Sendable {
-    /// As it should be: where there is an SPF record already, with what that one says.
+    /// The record as it should be. If DNS has an SPF record already, this one keeps the terms of that record.
     package var record: DomainRecord
     package var finding: RecordFinding
 

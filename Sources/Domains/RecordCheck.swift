@@ -1,7 +1,8 @@
 import Resolver
 
 extension CheckedRecord {
-    /// What an answer of DNS means for a record.
+    /// Compares an answer of DNS with the record that should be there. If the look-up failed, the finding is
+    /// ``RecordFinding/unknown(_:)``.
     package init(_ record: DomainRecord, answer: Result<[DNSData], DNSFailure>) {
         switch answer {
         case .failure(let failure): self.init(record, .unknown(failure.reason))
@@ -15,9 +16,9 @@ extension CheckedRecord {
     }
 }
 
-/// Compares as those do who read the records.
+/// Compares records in the same way as SES and the receivers of mail, who read them.
 private enum RecordCheck {
-    /// A name that must be the one that is wanted, without regard to case and the last dot.
+    /// A CNAME or MX record must have the wanted host. Upper and lower case and a final dot make no difference.
     static func exact(_ record: DomainRecord, _ data: [DNSData]) -> RecordFinding {
         let values = data.compactMap { data -> String? in
             switch data {
@@ -27,7 +28,7 @@ private enum RecordCheck {
             }
         }
         guard !values.isEmpty else { return .missing }
-        // Which preference an MX has by itself does not matter.
+        // The preference of a single MX record makes no difference, so only the host is compared.
         func host(_ value: String) -> String {
             let name = value.lowercased().split(separator: " ").last.map { String($0) } ?? ""
             return name.hasSuffix(".") ? String(name.dropLast()) : name
@@ -36,7 +37,7 @@ private enum RecordCheck {
         return isRight ? .found(bounded(values)) : .wrong(bounded(values), reason: nil)
     }
 
-    /// RFC 7208 section 4.5: one record that begins with `v=spf1`, followed by a blank or the end.
+    /// There must be one record that begins with `v=spf1`, followed by a space or the end (RFC 7208 section 4.5).
     static func spf(_ record: DomainRecord, _ data: [DNSData]) -> CheckedRecord {
         let policies = texts(data).filter { text in
             let version = text.lowercased()
@@ -48,22 +49,22 @@ private enum RecordCheck {
                 record,
                 .wrong(
                     bounded(policies),
-                    reason: "there are \(policies.count) SPF records, and receivers take none of them then"))
+                    reason: "there are \(policies.count) SPF records, so receivers use none of them"))
         }
         let terms = policy.lowercased().split(separator: " ")
-        // A term that is let through; with - ~ or ? in front it is not.
+        // With the qualifier -, ~ or ? the term would not let SES's servers pass (RFC 7208 section 4.6.2).
         if terms.contains("include:amazonses.com") || terms.contains("+include:amazonses.com") {
             return CheckedRecord(record, .found(bounded(policies)))
         }
         var wanted = record
-        // What else the domain sends through must stay in the one record.
+        // Only one SPF record may exist, so it must also keep the other servers that the domain sends through.
         if policy.utf8.count <= longestValue, policy.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) {
             wanted.value = "v=spf1 include:amazonses.com" + policy.dropFirst(6)
         }
         return CheckedRecord(wanted, .wrong(bounded(policies), reason: "it does not include amazonses.com"))
     }
 
-    /// RFC 7489 section 6.3: `v=DMARC1`, and a policy that receivers know.
+    /// There must be one record that begins with `v=DMARC1`, with a policy that receivers know (RFC 7489 section 6.3).
     static func dmarc(_ data: [DNSData]) -> RecordFinding {
         let policies = texts(data).filter { text in
             text.split(separator: ";", omittingEmptySubsequences: false).first.map(tag) ?? ("", "") == ("v", "DMARC1")
@@ -72,7 +73,7 @@ private enum RecordCheck {
         guard policies.count == 1 else {
             return .wrong(
                 bounded(policies),
-                reason: "there are \(policies.count) DMARC records, and receivers take none of them then")
+                reason: "there are \(policies.count) DMARC records, so receivers use none of them")
         }
         let wish = policy.split(separator: ";").map(tag).first { $0.name == "p" }?.value.lowercased()
         guard let wish, ["none", "quarantine", "reject"].contains(wish) else {
@@ -92,9 +93,10 @@ private enum RecordCheck {
         data.compactMap { if case .txt(let text) = $0 { text } else { nil } }
     }
 
+    /// In characters.
     private static let longestValue = 1000
 
-    /// What is there is somebody else's: a few, and not too long.
+    /// Bounds the values, because anyone may have written what is in DNS.
     private static func bounded(_ values: [String]) -> [String] {
         values.prefix(8).map { value in
             value.unicodeScalars.count <= longestValue

@@ -1,22 +1,26 @@
 import InternetMessage
 import RelayCore
 
-/// Whether it is known that a domain may be sent from, in the words of SES.
+/// How far SES is with the verification of a domain: VerificationStatus of GetEmailIdentity (Amazon SES API v2
+/// Reference). The raw values are the words of the HTTP API.
 package enum DomainStatus: String, CaseIterable, Hashable, Sendable {
-    /// Its DKIM records have not been found yet.
+    /// SES has not found the domain's DKIM records yet.
     case pending
+    /// SES has found the records.
     case verified
-    /// They have not been found for 72 hours, and are not looked for any more.
+    /// SES has not found the records for 72 hours, and has stopped looking for them.
     case failed
+    /// A temporary problem keeps SES from finding out the status.
     case temporaryFailure = "temporary_failure"
+    /// SES has not begun to look for the records.
     case notStarted = "not_started"
 }
 
 /// A domain to send from, as SES or the simulation knows it.
 package struct SendingDomain: Hashable, Sendable {
-    /// Where the public keys of DKIM are.
+    /// Where the public keys of the domain's DKIM signatures are published.
     package struct DKIM: Hashable, Sendable {
-        /// The selectors, each of one CNAME record.
+        /// The selectors. Each of them has a CNAME record.
         package var tokens: [String]
         /// The zone that the CNAME records point into.
         package var zone: String
@@ -27,10 +31,12 @@ package struct SendingDomain: Hashable, Sendable {
         }
     }
 
-    /// A domain of one's own in the envelope sender, so that SPF aligns.
+    /// The custom MAIL FROM domain: a subdomain that is used in the envelope sender, so that SPF aligns with the author
+    /// (RFC 7489 section 3.1.2).
     package struct MailFrom: Hashable, Sendable {
+        /// The subdomain.
         package var domain: String
-        /// The host that its MX record names: it takes bounces.
+        /// The host that its MX record must name. This host receives bounces.
         package var host: String
 
         package init(domain: String, host: String) {
@@ -41,11 +47,13 @@ package struct SendingDomain: Hashable, Sendable {
 
     package var name: DomainName
     package var status: DomainStatus
+    /// Whether the domain is verified, so that messages can be sent from it.
     package var isSendingEnabled: Bool
-    /// Nil where it is not known: SES does not tell.
+    /// When the domain was added. Nil for the domains of SES, which does not say.
     package var createdAt: Timestamp?
-    /// Nil where DKIM is set up with a key of the owner's own, or not at all.
+    /// Nil if DKIM is not set up, or with a key that the domain's owner provides.
     package var dkim: DKIM?
+    /// Nil if the domain has no custom MAIL FROM domain.
     package var mailFrom: MailFrom?
 
     package init(
@@ -61,44 +69,53 @@ package struct SendingDomain: Hashable, Sendable {
     }
 }
 
-/// Why something about a domain can't be told or done.
+/// Why a request about domains failed.
 package enum DomainFailure: Error, Sendable {
     /// There is no such domain.
     case notFound
-    /// There are as many domains as there can be.
+    /// There are already as many domains as are allowed. The text says how many.
     case tooMany(String)
-    /// SES takes no such domain. Its words.
+    /// SES does not accept this domain. The text is SES's reason.
     case refused(String)
-    /// The credentials may not do it. The permission of IAM that is missing.
+    /// The AWS credentials lack this IAM permission.
     case denied(permission: String)
     /// The relay has no SES account.
     case unconfigured
-    /// SES does not answer, or not as it should. The words complete "SES does not answer just now:".
+    /// SES does not answer, or its answer is unusable. The words complete "SES does not answer just now:".
     case unavailable(String)
-    /// Too many are asking at the moment.
+    /// Too many requests about domains are in progress.
     case busy
-    /// The relay's own records don't answer.
+    /// The relay's store failed.
     case storage(any Error)
 }
 
-/// Who knows the domains of an environment.
+/// The source of an environment's domains: SES, the simulation, or none.
 package protocol DomainAuthority: Sendable {
-    /// Of all domains; the records that belong to them may be left out.
+    /// Lists domains. They may come without `dkim` and `mailFrom`.
     ///
-    /// - Parameter isWanted: which of them.
-    /// - Returns: at most `limit` of those behind `name`, by name, octet for octet.
+    /// - Parameters:
+    ///   - name: the list begins after this name; nil: with the first domain.
+    ///   - limit: the largest number of domains.
+    ///   - isWanted: whether the domain with this name belongs in the list.
+    /// - Returns: the domains in the order of the octets of their names.
     func domains(
         behind name: String?, limit: Int, _ isWanted: @escaping @Sendable (String) -> Bool
     ) async throws(DomainFailure) -> [SendingDomain]
 
+    /// Finds a domain.
+    ///
+    /// - Throws: ``DomainFailure/notFound`` if there is no such domain, and the other failures.
     func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain
 
-    /// Adds a domain, or finds the one that there is.
+    /// Adds a domain, or finds it if it exists already.
+    ///
+    /// - Parameter key: the key that adds it; nil: an operator.
+    /// - Returns: the domain, and whether this call has added it.
     func add(_ name: DomainName, by key: KeyID?) async throws(DomainFailure) -> (domain: SendingDomain, isNew: Bool)
 
-    /// Looks again whether it may be sent from.
+    /// Checks again whether the domain is verified.
     func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain
 
-    /// What is said to be in DNS for a record. Nil: it is looked up.
+    /// The simulated content of DNS for a record. Nil if the record is to be looked up in DNS.
     func simulatedFinding(of record: DomainRecord, for domain: SendingDomain) -> RecordFinding?
 }

@@ -1,13 +1,15 @@
 import InternetMessage
 
-/// Reads the name of a domain that somebody wants to send from.
+/// Reads the name of a domain to send from.
 package enum SendingDomainName {
+    /// Why a text is not such a name.
     package struct Mistake: Error, Hashable, Sendable {
-        /// Completes a sentence that begins with what was given.
+        /// The rest of a sentence that begins with the text.
         package var predicate: String
     }
 
-    /// In A-labels or U-labels.
+    /// Reads a name in A-labels or U-labels (RFC 5890 section 2.3.2.1). It must have a dot and at most ``longest``
+    /// octets in A-labels.
     package static func read(_ text: String) -> Result<DomainName, Mistake> {
         if text.contains("@") {
             return .failure(Mistake(predicate: "is an address; give its domain only, such as example.com"))
@@ -19,19 +21,21 @@ package enum SendingDomainName {
             return .failure(
                 Mistake(
                     predicate:
-                        "is no domain; it is like example.com: letters, digits and hyphens, with dots in between and none at the end"
+                        "is not a domain; a domain consists of letters, digits and hyphens with dots between them, such as example.com"
                 ))
         }
         guard name.text.contains(".") else {
-            return .failure(Mistake(predicate: "has no dot; a domain to send from is like example.com"))
+            return .failure(Mistake(predicate: "has no dot; give a whole domain, such as example.com"))
         }
         guard name.text.utf8.count <= longest else {
             return .failure(
-                Mistake(predicate: "is too long; with over \(longest) characters its DKIM records have no room in DNS"))
+                Mistake(
+                    predicate: "is too long; use at most \(longest) characters, so that its DKIM records fit into DNS"))
         }
         return .success(name)
     }
 
-    /// In front come a token of 32 characters and `._domainkey.`, and a name in DNS has at most 253.
+    /// In octets. The owner name of a DKIM record also has a token of 32 characters and `._domainkey.`, and a name in
+    /// DNS has at most 253 octets.
     package static let longest = 253 - 32 - 12
 }

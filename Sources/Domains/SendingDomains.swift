@@ -3,7 +3,7 @@ import RelayCore
 import Resolver
 import Synchronization
 
-/// A domain with its records, each with what DNS has.
+/// A domain with the records that it should have, each compared with DNS.
 package struct CheckedDomain: Hashable, Sendable {
     package var domain: SendingDomain
     package var records: [CheckedRecord]
@@ -14,28 +14,38 @@ package struct CheckedDomain: Hashable, Sendable {
     }
 }
 
-/// The domains of live and test keys, for all who show or change them: the HTTP API, the commands and the page.
+/// The domains of live and test keys. The HTTP API, the commands and the operator's page use it.
 ///
-/// A question takes 10 s with SES and 5 s with DNS at most, and few of an environment are answered at a time: a slow SES occupies nothing
-/// else, and does not keep test keys from their domains.
+/// A request takes at most 10 s in SES and 5 s in DNS. At most ``most`` requests of an environment are in progress at a
+/// time. So a slow SES holds up nothing else, and does not keep test keys from their domains.
 package final class SendingDomains: Sendable {
     private let live: any DomainAuthority
     private let test: any DomainAuthority
     private let resolver: any RecordResolver
     private let underWay = Mutex<[Environment: Int]>([:])
 
-    /// Questions of an environment at a time.
+    /// The largest number of requests of an environment at a time. A request beyond it is refused.
     package static let most = 8
-    /// For all calls to SES that a question needs.
+    /// The time for all calls to SES that a request needs.
     package static let timeout = Duration.seconds(10)
 
+    /// - Parameters:
+    ///   - live: the source of the live keys' domains.
+    ///   - test: the source of the test keys' domains.
+    ///   - resolver: looks up the records that are not simulated.
     package init(live: any DomainAuthority, test: any DomainAuthority, resolver: any RecordResolver) {
         self.live = live
         self.test = test
         self.resolver = resolver
     }
 
-    /// At most `limit` domains behind `name`, by name.
+    /// Lists domains without their records, in the order of the octets of their names.
+    ///
+    /// - Parameters:
+    ///   - name: the list begins after this name; nil: with the first domain.
+    ///   - limit: the largest number of domains.
+    ///   - isWanted: whether the domain with this name belongs in the list.
+    /// - Throws: ``DomainFailure``; `busy` if ``most`` requests are in progress, `unavailable` after ``timeout``.
     package func list(
         _ environment: Environment, behind name: String? = nil, limit: Int,
         where isWanted: @escaping @Sendable (String) -> Bool = { _ in true }
@@ -46,6 +56,9 @@ package final class SendingDomains: Sendable {
         }
     }
 
+    /// Finds a domain, and compares its records with DNS.
+    ///
+    /// - Throws: ``DomainFailure``, as ``list(_:behind:limit:where:)`` does, and `notFound`.
     package func show(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
         let authority = authority(of: environment)
         return try await taken(environment, checking: authority) { () async throws(DomainFailure) in
@@ -53,6 +66,9 @@ package final class SendingDomains: Sendable {
         }
     }
 
+    /// Checks again whether the domain is verified, and compares its records with DNS.
+    ///
+    /// - Throws: ``DomainFailure``, as ``list(_:behind:limit:where:)`` does, and `notFound`.
     package func verify(_ name: DomainName, _ environment: Environment) async throws(DomainFailure) -> CheckedDomain {
         let authority = authority(of: environment)
         return try await taken(environment, checking: authority) { () async throws(DomainFailure) in
@@ -60,9 +76,11 @@ package final class SendingDomains: Sendable {
         }
     }
 
-    /// Adds a domain, or finds the one that there is.
+    /// Adds a domain, or finds it if it exists already.
     ///
-    /// - Parameter key: who adds it; nil: an operator.
+    /// - Parameter key: the key that adds it; nil: an operator.
+    /// - Returns: the domain, and whether this call has added it.
+    /// - Throws: ``DomainFailure``, as ``list(_:behind:limit:where:)`` does, and `tooMany` and `refused`.
     package func add(
         _ name: DomainName, _ environment: Environment, by key: KeyID?
     ) async throws(DomainFailure) -> (domain: CheckedDomain, isNew: Bool) {
@@ -76,12 +94,12 @@ package final class SendingDomains: Sendable {
         return (checked, isNew.withLock { $0 })
     }
 
-    /// Whether there are domains of live keys: ``UnconfiguredDomains`` has none.
+    /// Whether live keys can have domains. They can't while ``UnconfiguredDomains`` is their source.
     package var hasLive: Bool { !(live is UnconfiguredDomains) }
 
     private func authority(of environment: Environment) -> any DomainAuthority { environment == .live ? live : test }
 
-    /// Look-ups that have begun end by themselves.
+    /// Stops the resolver. Look-ups that have begun end by themselves.
     package func shutdown() { resolver.shutdown() }
 
     // MARK: Limits
@@ -146,7 +164,7 @@ package final class SendingDomains: Sendable {
     }
 }
 
-/// Stands in for SES where no region is set.
+/// The source of live domains if no SES region is set: every call throws ``DomainFailure/unconfigured``.
 package struct UnconfiguredDomains: DomainAuthority {
     package init() {}
 

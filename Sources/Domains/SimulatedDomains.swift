@@ -2,7 +2,8 @@ import Hashing
 import InternetMessage
 import RelayCore
 
-/// The domains of test keys: rows of the store. No network is touched. A domain is pending until somebody verifies it.
+/// The domains of test keys: rows of the store. Nothing goes over the network. A domain is pending until `verify` is
+/// called for it.
 package struct SimulatedDomains: DomainAuthority {
     let store: any SimulatedDomainStore
     let clock: any RelayClock
@@ -12,8 +13,8 @@ package struct SimulatedDomains: DomainAuthority {
         self.clock = clock
     }
 
-    /// Records of a simulated domain point here: a name that DNS never has (RFC 6761 section 6.4), so that nobody sets them by mistake
-    /// and takes the domain for one that can be sent from.
+    /// The zone that the CNAME records of simulated domains point into. The name never exists in DNS (RFC 6761 section
+    /// 6.4), so nobody can set these records by mistake and believe that SES sends for the domain.
     static let zone = "dkim.simulated.invalid"
 
     package func domains(
@@ -57,7 +58,7 @@ package struct SimulatedDomains: DomainAuthority {
             return (domain, true)
         case .exists: return (try await domain(name), false)
         case .tooMany:
-            throw .tooMany("test keys have \(SimulatedDomain.most) domains already, as many as there can be")
+            throw .tooMany("test keys already have \(SimulatedDomain.most) domains, which is the limit")
         }
     }
 
@@ -82,7 +83,7 @@ extension SendingDomain {
             dkim: DKIM(tokens: (0..<3).map { SendingDomain.token($0, row.tokenSeed) }, zone: SimulatedDomains.zone))
     }
 
-    /// 32 letters and digits, as SES's are.
+    /// A token of 32 letters and digits, like those of SES.
     private static func token(_ number: UInt8, _ seed: [UInt8]) -> String {
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".unicodeScalars)
         var text = ""

@@ -2,16 +2,21 @@ import NIOPosix
 import RelayCore
 import Synchronization
 
-/// Look-ups that block, on threads of their own, each waited for only so long. A look-up can't be interrupted.
+/// Runs blocking look-ups on threads of their own. A caller waits for a limited time, because a look-up can't be
+/// interrupted.
 ///
-/// What is asked for is looked up once at a time, however many ask. So names whose servers don't answer occupy a thread each, and no more.
+/// Callers that ask the same question at the same time share one look-up. So a name whose servers don't answer occupies
+/// one thread at most.
 package final class BlockingLookUps<Question: Hashable & Sendable, Answer: Sendable>: Sendable {
-    /// Why there is no answer of the look-up's own.
+    /// Why the look-up has given no answer.
     package enum Unanswered: Error, Hashable, Sendable {
+        /// The caller's time is up.
         case timedOut
+        /// ``BlockingLookUps/shutdown()`` was called before the look-up began.
         case stopping
     }
 
+    /// The answer of the look-up, or why there is none.
     package typealias Outcome = Result<Answer, Unanswered>
 
     private struct Waiter {
@@ -20,7 +25,8 @@ package final class BlockingLookUps<Question: Hashable & Sendable, Answer: Senda
     }
 
     private struct State {
-        /// A question stands here while it is looked up, though nobody may wait for it any more.
+        /// The waiting callers by question. A question stays here until its look-up ends, even if all callers have
+        /// stopped waiting.
         var waiting: [Question: [Int: Waiter]] = [:]
         var count = 0
     }
@@ -30,7 +36,12 @@ package final class BlockingLookUps<Question: Hashable & Sendable, Answer: Senda
     private let lookUp: @Sendable (Question) -> Answer
     private let state = Mutex(State())
 
-    /// - Parameter lookUp: may block.
+    /// Starts the threads.
+    ///
+    /// - Parameters:
+    ///   - clock: measures the time that callers wait.
+    ///   - threads: the number of look-ups at a time. Further look-ups wait for a free thread.
+    ///   - lookUp: the look-up. It may block.
     package init(clock: any RelayClock, threads: Int, lookUp: @escaping @Sendable (Question) -> Answer) {
         self.clock = clock
         self.lookUp = lookUp
@@ -38,6 +49,7 @@ package final class BlockingLookUps<Question: Hashable & Sendable, Answer: Senda
         pool.start()
     }
 
+    /// Looks `question` up, and waits for at most `time`. The look-up goes on after that.
     package func answer(to question: Question, within time: Duration) async -> Outcome {
         let deadline = clock.now() + time
         return await withCheckedContinuation { continuation in
@@ -72,6 +84,6 @@ package final class BlockingLookUps<Question: Hashable & Sendable, Answer: Senda
         }
     }
 
-    /// What has begun ends by itself.
+    /// Stops the threads. Look-ups that have begun end by themselves; the others fail as `stopping`.
     package func shutdown() { pool.shutdownGracefully { _ in } }
 }

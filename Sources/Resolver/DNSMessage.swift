@@ -1,10 +1,10 @@
-/// The types of records that are asked for (RFC 1035 section 3.2.2).
+/// The types of records that the relay asks for, with their numbers (RFC 1035 section 3.2.2).
 package enum DNSRecordType: UInt16, CaseIterable, Hashable, Sendable {
     case cname = 5
     case mx = 15
     case txt = 16
 
-    /// As a zone file writes it.
+    /// The name of the type in zone files.
     package var name: String {
         switch self {
         case .cname: "CNAME"
@@ -14,34 +14,40 @@ package enum DNSRecordType: UInt16, CaseIterable, Hashable, Sendable {
     }
 }
 
-/// What a record says.
+/// The content of a record. Names are in lower case and without the final dot.
 package enum DNSData: Hashable, Sendable {
-    /// The name that it points to, in lower case and without the last dot.
+    /// The name that the record points to (RFC 1035 section 3.3.1).
     case cname(String)
+    /// The preference, 0 to 65,535, and the host (RFC 1035 section 3.3.9).
     case mx(preference: Int, String)
-    /// Its strings joined, as mail reads them (RFC 7208 section 3.3). Octets that are no UTF-8 are replaced.
+    /// The strings of the record, joined without spaces as SPF does (RFC 7208 section 3.3). Octets that are not UTF-8
+    /// are replaced by U+FFFD.
     case txt(String)
 }
 
-/// Why the octets are no answer. The words complete "the answer of DNS".
+/// Why a message is not a usable answer.
 package struct DNSMessageError: Error, Hashable, Sendable {
+    /// The rest of a sentence that begins with "the answer of DNS".
     package var reason: String
 }
 
-/// Reads answers of DNS (RFC 1035 section 4). They may come from anybody: everything is checked against the end of the message, and no
-/// compression leads to where it has been.
+/// Reads answers of DNS (RFC 1035 section 4). Anyone may have written an answer. So every length is checked against the
+/// end of the message, and a compressed name can't lead back to a place where it has been.
 package struct DNSMessage: Sendable {
     private let octets: [UInt8]
     private var position = 0
 
-    /// Of one question; more are left out.
+    /// The largest number of records that are returned for a question. Further records are left out.
     package static let mostRecords = 64
-    /// Aliases that are followed from the name that was asked for.
+    /// The largest number of aliases that are followed from the name in the question.
     package static let mostAliases = 8
 
     private init(_ octets: [UInt8]) { self.octets = octets }
 
-    /// The records of a type that belong to `name`, where it is an alias to the name that it stands for. In the order of the message.
+    /// Reads the records of `type` at `name`. If the name is an alias (CNAME), the records at its target are read.
+    ///
+    /// - Returns: the records in the order of the message; none if the answer has none. The response code is not read.
+    /// - Throws: ``DNSMessageError`` if `octets` are not a complete, well-formed answer, or the aliases are too many.
     package static func records(
         _ type: DNSRecordType, of name: String, in octets: [UInt8]
     ) throws(DNSMessageError) -> [DNSData] {
@@ -66,7 +72,7 @@ package struct DNSMessage: Sendable {
 
     private mutating func answers() throws(DNSMessageError) -> [Record] {
         guard octets.count >= 12 else { throw .cutOff }
-        // QR (RFC 1035 section 4.1.1): a question is no answer.
+        // The bit QR is set in answers (RFC 1035 section 4.1.1).
         guard octets[2] & 0x80 != 0 else { throw DNSMessageError(reason: "is a question") }
         let questions = Int(octets[4]) << 8 | Int(octets[5])
         let answers = Int(octets[6]) << 8 | Int(octets[7])
@@ -122,15 +128,15 @@ package struct DNSMessage: Sendable {
         position += count
     }
 
-    /// A name (section 4.1.4) in lower case, as text (section 5.1): what is neither a letter, a digit, a hyphen nor an underscore has a backslash
-    /// and three digits. The root is the empty text.
+    /// Reads a name (RFC 1035 section 4.1.4) as text in lower case. An octet other than a letter, a digit, a hyphen and
+    /// an underscore becomes a backslash and three digits (section 5.1). The root is the empty text.
     private mutating func name() throws(DNSMessageError) -> String {
         var text = ""
-        // Octets of the name, each label with its length and the root's.
+        // The octets of the name: each label with its length octet, and the length octet of the root.
         var length = 1
         var place = position
         var isBehindPointer = false
-        // A pointer must lead before where it was read from, so each one leads to a shorter message.
+        // A pointer must lead to a place before itself and before the last pointer's target. So there can't be a loop.
         var bound = octets.count
         while true {
             guard place < octets.count else { throw .cutOff }

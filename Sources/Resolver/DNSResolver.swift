@@ -2,9 +2,9 @@ import CResolver
 import RelayCore
 import Synchronization
 
-/// What is asked of DNS.
+/// A question to DNS: the records of a type at a name.
 package struct DNSQuestion: Hashable, Sendable {
-    /// In ASCII, without the last dot.
+    /// In ASCII, without the final dot.
     package var name: String
     package var type: DNSRecordType
 
@@ -14,8 +14,9 @@ package struct DNSQuestion: Hashable, Sendable {
     }
 }
 
-/// Why DNS did not answer. The words are for people, and name nobody's addresses.
+/// Why a look-up failed.
 package struct DNSFailure: Error, Hashable, Sendable {
+    /// A sentence for people, without a full stop. It contains no addresses.
     package var reason: String
 
     package init(reason: String) { self.reason = reason }
@@ -23,21 +24,22 @@ package struct DNSFailure: Error, Hashable, Sendable {
     static let stopping = DNSFailure(reason: "the relay is stopping")
 }
 
-/// Looks records up.
+/// Looks up records in DNS.
 package protocol RecordResolver: Sendable {
-    /// Empty where DNS says that there is no such name, or no such record at it.
+    /// Looks up records. The result is empty if DNS says that the name does not exist or has no such record.
     func records(_ question: DNSQuestion) async -> Result<[DNSData], DNSFailure>
 
-    /// What has begun ends by itself.
+    /// Stops the resolver. Look-ups that have begun end by themselves; later ones fail.
     func shutdown()
 }
 
-/// Asks the servers of `/etc/resolv.conf`, as the machine's other programs do.
+/// Asks the DNS servers of `/etc/resolv.conf`, like the machine's other programs.
 package final class DNSResolver: RecordResolver {
-    /// A server in place of the system's, for tests.
+    /// A server that is asked instead of the system's servers, for tests.
     package struct Server: Hashable, Sendable {
-        /// Of an IPv4 address.
+        /// The four octets of an IPv4 address.
         package var octets: [UInt8]
+        /// The UDP and TCP port.
         package var port: UInt16
 
         package init(octets: [UInt8], port: UInt16) {
@@ -49,7 +51,7 @@ package final class DNSResolver: RecordResolver {
     private typealias LookUps = BlockingLookUps<DNSQuestion, Result<[DNSData], DNSFailure>>
 
     private enum State {
-        /// Nobody has asked yet, so there are no threads.
+        /// No record was looked up yet, so there are no threads.
         case idle
         case running(LookUps)
         case stopped
@@ -60,13 +62,17 @@ package final class DNSResolver: RecordResolver {
     private let timeout: Duration
     private let state = Mutex(State.idle)
 
-    /// Look-ups at a time. More wait for one of them.
+    /// The largest number of look-ups at a time. Further look-ups wait for a free thread.
     package static let threads = 8
-    /// For one look-up.
+    /// The time that a caller waits for a look-up.
     package static let timeout = Duration.seconds(5)
-    /// Octets of an answer. What DNS can say over TCP is hardly more.
+    /// In octets. Answers are hardly longer, even over TCP.
     static let longestAnswer = 32 * 1024
 
+    /// - Parameters:
+    ///   - clock: measures the time that callers wait.
+    ///   - server: nil: the system's servers.
+    ///   - timeout: the time that a caller waits for a look-up.
     package init(clock: any RelayClock, server: Server? = nil, timeout: Duration = DNSResolver.timeout) {
         self.clock = clock
         self.server = server
@@ -124,7 +130,7 @@ package final class DNSResolver: RecordResolver {
         switch Int(length) {
         case CRESOLVER_NO_SUCH_NAME, CRESOLVER_NO_DATA: return .success([])
         case CRESOLVER_TRY_AGAIN:
-            return .failure(DNSFailure(reason: "no DNS server has answered, or none could find out"))
+            return .failure(DNSFailure(reason: "no DNS server answers, or the servers fail to find the records"))
         case ..<0: return .failure(DNSFailure(reason: "the DNS server refuses to answer"))
         case (longestAnswer + 1)...: return .failure(DNSFailure(reason: "the answer of DNS is too long"))
         default: break

@@ -6,10 +6,11 @@ import NIOHTTP1
 import RelayCore
 
 /// The identities of the SES account that are domains. The formats and the names of errors are those of botocore's
-/// model of SES v2.
+/// model of SES v2: ListEmailIdentities, GetEmailIdentity and CreateEmailIdentity.
 public struct SESDomains: DomainAuthority {
     let transport: SESTransport
 
+    /// - Parameter transport: makes the calls to SES, in its own region.
     public init(_ transport: SESTransport) { self.transport = transport }
 
     static let identitiesPath = "/v2/email/identities"
