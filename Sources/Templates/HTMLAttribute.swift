@@ -1,9 +1,12 @@
-/// What a placeholder in an attribute's value may become.
+/// What an attribute's value means, and so what a placeholder in it may become.
 enum HTMLAttribute: Hashable, Sendable {
+    /// Any value is safe once it is escaped.
     case plain
+    /// The value is a URL.
     case url
+    /// The value is a list of declarations of CSS.
     case style
-    /// Why no value may stand there: a sentence with its full stop.
+    /// No value may stand there. The text says why: a sentence with its full stop.
     case forbidden(String)
 
     /// - Parameter name: in lower case.
@@ -11,9 +14,9 @@ enum HTMLAttribute: Hashable, Sendable {
         let local = name.split(separator: ":", omittingEmptySubsequences: false).last.map(String.init) ?? name
         if name.hasPrefix("on") || local.hasPrefix("on") {
             self = .forbidden(
-                "A value can't stand in an event attribute, which runs as a script; leave the attribute out.")
+                "A value can't stand in an event attribute, whose content is a script; leave the attribute out.")
         } else if local == "srcdoc" {
-            self = .forbidden("A value can't stand in srcdoc, which is HTML by itself; put it into the text.")
+            self = .forbidden("A value can't stand in srcdoc, whose content is HTML; put the value into the text.")
         } else if HTMLAttribute.urls.contains(local) {
             self = .url
         } else {
@@ -28,14 +31,15 @@ enum HTMLAttribute: Hashable, Sendable {
     ]
 }
 
-/// Elements whose content is no markup.
+/// Elements whose content is text without tags (HTML standard, section 13.1.2).
 enum HTMLRawText: Hashable, Sendable {
-    /// Character references are decoded in it.
+    /// Readers decode character references in the content.
     case escapable
+    /// Readers take the content as it is.
     case raw
-    /// Text or markup, as the reader runs scripts or not.
+    /// Readers that run scripts take the content for text, the others for markup.
     case noscript
-    /// It never ends.
+    /// The element has no end tag: all that follows belongs to it.
     case plaintext
 
     /// Nil for other elements.
@@ -50,14 +54,15 @@ enum HTMLRawText: Hashable, Sendable {
     }
 }
 
-/// What the next octet of a URL in an attribute says about its scheme.
+/// What the next octet of a URL in an attribute says about the URL's scheme.
 enum URLBeginning {
-    /// Readers drop it.
+    /// Readers drop the octet.
     case blank
+    /// The octet may belong to a scheme.
     case undecided
-    /// There is a scheme, or there can be none any more.
+    /// The scheme has ended, or the URL has none.
     case settled
-    /// A scheme may end here that a placeholder is a part of.
+    /// A scheme may end at this octet, and a placeholder is a part of it.
     case placeholderDecides
 
     /// - Parameter rest: the attribute's value from this octet on.
@@ -67,8 +72,8 @@ enum URLBeginning {
         case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "\\"): self = .settled
         case UInt8(ascii: ":"): self = isBehindPlaceholder ? .placeholderDecides : .settled
         case UInt8(ascii: "&"):
-            // A reference may stand for any character; behind a placeholder only for a colon, or a blank that is dropped, does it
-            // matter.
+            // A reference may stand for any character. After a placeholder, only a colon and the blanks that readers
+            // drop make a difference.
             let mayBeColon = ["#", "colon", "Tab", "NewLine"].contains { rest.dropFirst().starts(with: $0.utf8) }
             self = isBehindPlaceholder && !mayBeColon ? .settled : .placeholderDecides
         case let octet?: self = octet <= 0x20 ? .blank : .undecided

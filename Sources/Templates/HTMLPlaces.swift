@@ -1,42 +1,43 @@
-/// Where in HTML a placeholder stands.
+/// The place of a placeholder in HTML.
 enum HTMLPlace: Hashable, Sendable {
-    /// In text, where a reader decodes character references.
+    /// In text, where readers decode character references.
     case text
     /// In a quoted attribute.
     case attribute
-    /// At the beginning of an attribute that holds a URL, so that the value may decide on its scheme.
+    /// At the beginning of a URL in an attribute, so that the value may decide on the URL's scheme.
     ///
-    /// - Parameter isFirst: nothing but blanks stands before it.
+    /// - Parameter isFirst: only blanks stand before the placeholder.
     case url(isFirst: Bool)
     /// In a `style` attribute.
     case style
-    /// Where no value may stand.
+    /// In a place where no value may stand. The text says why: a sentence with its full stop.
     case forbidden(String)
 }
 
-/// Tells in which places of HTML placeholders stand, by the tokenizer of the HTML standard (section 13.2.5).
+/// Finds the places of placeholders in HTML, as the tokenizer of the HTML standard does (section 13.2.5).
 ///
-/// A value that is escaped can't leave the text or the quoted attribute that it stands in. So the only question is where the
-/// reader of the finished mail is at a placeholder. Where readers may differ on that, the placeholder is refused.
+/// A reader is a program that displays the mail. An escaped value can't leave the text or the quoted attribute that it
+/// stands in. So the only question is what state a reader is in at a placeholder. If readers may differ on that, the
+/// placeholder is refused.
 struct HTMLPlaces {
-    /// One for each placeholder.
+    /// A place for each placeholder, in their order.
     private(set) var places: [HTMLPlace] = []
 
     private let html: [UInt8]
     private let offsets: [Int]
-    /// The next placeholder that has no place yet.
+    /// The index of the first placeholder that has no place yet.
     private var pending = 0
-    /// Why what follows is read differently by different readers; nil while they agree.
+    /// Why readers may differ on all that follows. Nil while they agree.
     private var doubt: String?
-    /// Elements are open, or were, in which readers take raw text for markup.
+    /// Whether the text had an element in which readers may take raw text for markup.
     private var isUnusual = false
-    /// Open `svg` and `math` elements.
+    /// The number of open `svg` and `math` elements, by name.
     private var foreign: [String: Int] = [:]
     private let isWithinNoscript: Bool
 
     /// - Parameters:
-    ///   - html: without the placeholders.
-    ///   - offsets: where the placeholders stand, rising.
+    ///   - html: the text without the placeholders.
+    ///   - offsets: the index of the octet after each placeholder, in rising order.
     init(_ html: [UInt8], _ offsets: [Int]) { self.init(html, offsets, isWithinNoscript: false) }
 
     private init(_ html: [UInt8], _ offsets: [Int], isWithinNoscript: Bool) {
@@ -44,7 +45,7 @@ struct HTMLPlaces {
         self.offsets = offsets
         self.isWithinNoscript = isWithinNoscript
         places.reserveCapacity(offsets.count)
-        // Where there is nothing to place there is nothing to find out, except for whether readers agree.
+        // Without placeholders only one thing is asked: whether readers agree on the content of a noscript element.
         guard !offsets.isEmpty || isWithinNoscript else { return }
         scan()
     }
@@ -54,7 +55,7 @@ struct HTMLPlaces {
     private mutating func scan() {
         var index = 0
         while let start = find(UInt8(ascii: "<"), from: index) {
-            // What stands before the bracket is in text.
+            // The placeholders before the bracket are in text.
             place(upTo: start, .text)
             index = markup(at: start)
             if index > html.count || pending == offsets.count && !isWithinNoscript { return }
@@ -63,10 +64,10 @@ struct HTMLPlaces {
         endsInText = true
     }
 
-    /// Whether the last octet belongs to text, and not to an element of raw text or to a tag.
+    /// Whether the last octet belongs to text, and not to a tag or to the content of a raw text element.
     private var endsInText = false
 
-    /// Gives a place to the placeholders up to an offset, the one that stands right there too.
+    /// Gives this place to all pending placeholders up to the offset `end`, inclusive.
     private mutating func place(upTo end: Int, _ place: HTMLPlace) {
         while pending < offsets.count, offsets[pending] <= end {
             places.append(judged(place))
@@ -78,7 +79,7 @@ struct HTMLPlaces {
         if case .forbidden = place { return place }
         if let doubt { return .forbidden(doubt) }
         if foreign.values.contains(where: { $0 > 0 }) {
-            return .forbidden("A value can't stand in <svg> or <math>; use an image, or put the value elsewhere.")
+            return .forbidden("A value can't stand in <svg> or <math>; use an image, or put the placeholder elsewhere.")
         }
         return place
     }
@@ -93,7 +94,7 @@ struct HTMLPlaces {
         }
     }
 
-    /// Where a text ends that begins at `start`; nil where it does not come.
+    /// The index after the first occurrence of `text` from `start` on. Nil if there is none.
     private func end(of text: StaticString, from start: Int) -> Int? {
         guard text.utf8CodeUnitCount > 0, start <= html.count else { return nil }
         var index = start
@@ -106,10 +107,11 @@ struct HTMLPlaces {
 
     // MARK: Markup
 
-    /// Passes what begins with `<`, and places the placeholders in it. Returns where text goes on.
+    /// Passes the markup that begins with the `<` at `start`, and places the placeholders in it. Returns the index at
+    /// which text continues, which is past the end if it does not continue.
     private mutating func markup(at start: Int) -> Int {
         let inTag =
-            "A value can't stand directly behind <, where it would be the name of a tag; for the character < write &lt;."
+            "A value can't stand directly after <, where it would be the name of a tag; write &lt; for the character <."
         let next = start + 1
         guard next < html.count else {
             place(upTo: html.count, .forbidden(inTag))
@@ -124,16 +126,16 @@ struct HTMLPlaces {
             return tag(at: start, name: next + 1)
         case let octet where HTMLOctets.isLetter(octet): return tag(at: start, name: next)
         default:
-            // A bracket that opens nothing is text.
+            // A bracket that begins no markup is text.
             place(upTo: next, .forbidden(inTag))
             return next
         }
     }
 
     private static let inComment =
-        "A value can't stand in a comment or declaration, where it could end it; put it outside."
+        "A value can't stand in a comment or declaration, because it could end it; put the placeholder outside."
 
-    /// Passes a comment, a document type, or what the standard calls a bogus comment.
+    /// Passes a comment, a document type, or a bogus comment (HTML standard, section 13.2.5.41).
     private mutating func declaration(at start: Int) -> Int {
         guard isAt(start, "<!--") else {
             if isAt(start, "<![CDATA["), isUnusual {
@@ -155,6 +157,7 @@ struct HTMLPlaces {
         return end
     }
 
+    /// Passes a bogus comment or a tag without a name: all up to the next `>`.
     private mutating func bogus(at start: Int, _ why: String) -> Int {
         guard let end = find(UInt8(ascii: ">"), from: start) else {
             place(upTo: html.count, .forbidden(why))
@@ -169,7 +172,7 @@ struct HTMLPlaces {
     private static let inTag =
         "A value can't stand in a tag outside of a quoted attribute; put it into one, such as title=\"{{name}}\"."
 
-    /// Passes a tag, and the raw text that it begins.
+    /// Passes a tag, and the content of the element if that is raw text.
     private mutating func tag(at start: Int, name nameStart: Int) -> Int {
         var index = nameStart
         while index < html.count, !HTMLOctets.endsName(html[index]) { index += 1 }
@@ -193,10 +196,10 @@ struct HTMLPlaces {
         return HTMLRawText(name).map { rawText($0, name, from: end) } ?? end
     }
 
-    /// Passes the attributes of a tag. Returns what follows its `>`; nil where the tag has none.
+    /// Passes the attributes of a tag. Returns the index after its `>`, or nil if the tag has no `>`.
     private mutating func attributes(from start: Int) -> (end: Int, isSelfClosing: Bool)? {
         var index = start
-        // Of the last solidus that belongs to no value.
+        // The index of the last solidus that belongs to no value.
         var solidus = -1
         while index < html.count {
             let octet = html[index]
@@ -221,7 +224,7 @@ struct HTMLPlaces {
             behind += 1
             while behind < html.count, HTMLOctets.isBlank(html[behind]) { behind += 1 }
             if pending < offsets.count, offsets[pending] <= behind {
-                // The value begins with the placeholder, which is not in the text here.
+                // The value begins with the placeholder, which `html` does not contain.
                 index = offsets[pending]
                 while index < html.count, !HTMLOctets.isBlank(html[index]), html[index] != UInt8(ascii: ">") {
                     index += 1
@@ -252,7 +255,7 @@ struct HTMLPlaces {
     private static let unquoted =
         "A value can't stand in an attribute without quotation marks; put them around it, such as title=\"{{name}}\"."
 
-    /// Places what stands in a quoted value.
+    /// Places the placeholders in a quoted value.
     private mutating func placeValue(_ attribute: HTMLAttribute, from start: Int, to end: Int) {
         guard pending < offsets.count, offsets[pending] <= end else { return }
         switch attribute {
@@ -263,7 +266,7 @@ struct HTMLPlaces {
         }
     }
 
-    /// A placeholder is at the beginning of a URL while nothing before it settles the scheme.
+    /// Places the placeholders in a URL. A placeholder is at its beginning while nothing before it settles the scheme.
     private mutating func placeURL(from start: Int, to end: Int) {
         var index = start
         var isFirst = true
@@ -291,7 +294,7 @@ struct HTMLPlaces {
             pending += 1
             (isFirst, hasPlaceholder) = (false, true)
         }
-        // What stands behind the last placeholder may still make a scheme of it.
+        // The text after the last placeholder may still make the placeholder a part of a scheme.
         while hasPlaceholder, index < end {
             switch URLBeginning(html[index..<end], isBehindPlaceholder: true) {
             case .settled: return
@@ -310,12 +313,12 @@ struct HTMLPlaces {
 
     // MARK: Raw text
 
-    /// Passes the content of an element up to its end tag.
+    /// Passes the content of a raw text element up to its end tag.
     private mutating func rawText(_ kind: HTMLRawText, _ name: String, from start: Int) -> Int {
         let end = kind == .plaintext ? nil : endTag(name, from: start)
         let content = html[start..<(end ?? html.count)]
         if kind == .noscript {
-            // Readers that run scripts take it for text, the others for markup.
+            // Readers that run scripts take the content for text, the others for markup.
             if !isWithinNoscript, end != nil {
                 let within = HTMLPlaces(Array(content), [], isWithinNoscript: true)
                 if !within.endsInText || within.doubt != nil || within.isUnusual { doubt = HTMLPlaces.doubt(name) }
@@ -340,18 +343,19 @@ struct HTMLPlaces {
             case .escapable: place = .forbidden(HTMLPlaces.inTag)
             case .raw, .noscript, .plaintext:
                 place = .forbidden(
-                    "A value can't stand in <\(name)>, where it can't be escaped; put it elsewhere.")
+                    "A value can't stand in <\(name)>, where it can't be escaped; put the placeholder elsewhere.")
             }
             places.append(judged(place))
             pending += 1
         }
     }
 
+    /// The reason for which placeholders after this element are refused.
     private static func doubt(_ name: String) -> String {
-        "Readers differ on what <\(name)> before this placeholder holds; simplify it, or put the placeholder before it."
+        "Readers differ on the content of <\(name)> before this placeholder; simplify it, or put the placeholder before it."
     }
 
-    /// Where the end tag of an element of raw text begins.
+    /// The index at which the end tag of a raw text element begins. Nil if it has none.
     private func endTag(_ name: String, from start: Int) -> Int? {
         let name = Array(name.utf8)
         var index = start

@@ -1,12 +1,14 @@
-/// How one text became another one, line by line.
+/// The difference between two texts, line by line.
 public struct LineDiff: Sendable, Hashable {
+    /// Which of the texts has a line: both, only the old one, or only the new one.
     public enum Kind: Sendable, Hashable {
         case same, removed, added
     }
 
+    /// A line of one text or of both.
     public struct Line: Sendable, Hashable {
         public var kind: Kind
-        /// Without its line end.
+        /// The line without its line end.
         public var text: String
 
         init(_ kind: Kind, _ text: ArraySlice<UInt8>) {
@@ -15,21 +17,22 @@ public struct LineDiff: Sendable, Hashable {
         }
     }
 
-    /// Lines that stand together: what changed, and some around it.
+    /// Consecutive lines: changed lines and some unchanged lines around them.
     public struct Hunk: Sendable, Hashable {
-        /// The numbers of the first line, from 1 on.
+        /// The number of the first line in the old text, from 1 on.
         public var oldStart: Int
+        /// The number of the first line in the new text, from 1 on.
         public var newStart: Int
         public var lines: [Line]
     }
 
-    /// All lines of both texts, the removed before the added where both stand in one place.
+    /// All lines of both texts. Lines that replace others come after the removed ones.
     public let lines: [Line]
 
-    /// A nil text has no lines.
+    /// Compares two texts by octets. LF, CR and CRLF end a line. A nil text has no lines.
     public init(_ old: String?, _ new: String?) {
         let (old, new) = (LineDiff.lines(old), LineDiff.lines(new))
-        // By octets: Swift takes two spellings of one character for equal.
+        // Octets are compared, because strings are equal in Swift if they differ only in the encoding of a character.
         var interned: [ArraySlice<UInt8>: Int32] = [:]
         func number(_ line: ArraySlice<UInt8>) -> Int32 {
             let next = Int32(interned.count)
@@ -39,7 +42,7 @@ public struct LineDiff: Sendable, Hashable {
         }
         let a = old.map(number)
         let b = new.map(number)
-        // Most of two versions is the same.
+        // Two versions of a text usually differ in few lines. So the same lines at both ends are taken away first.
         var start = 0
         while start < min(a.count, b.count), a[start] == b[start] { start += 1 }
         var end = 0
@@ -72,9 +75,9 @@ public struct LineDiff: Sendable, Hashable {
     /// Whether both texts have the same lines.
     public var isEmpty: Bool { lines.allSatisfy { $0.kind == .same } }
 
-    /// What changed, with lines around it.
+    /// The changed lines with unchanged lines around them. Changes that are close together share a hunk.
     ///
-    /// - Parameter context: lines before and behind.
+    /// - Parameter context: the number of unchanged lines before and after a change.
     public func hunks(context: Int = 3) -> [Hunk] {
         var hunks: [Hunk] = []
         var shown = 0
@@ -105,7 +108,7 @@ public struct LineDiff: Sendable, Hashable {
         counted += 1
     }
 
-    /// LF, CR and CRLF end a line.
+    /// The lines of a text without their line ends.
     private static func lines(_ text: String?) -> [ArraySlice<UInt8>] {
         guard let text else { return [] }
         let octets = Array(text.utf8)
@@ -125,15 +128,16 @@ public struct LineDiff: Sendable, Hashable {
     }
 }
 
-/// The shortest way from one sequence to another (Myers, "An O(ND) difference algorithm", 1986), within bounds: where it takes too much,
-/// all is removed and all is added.
+/// The shortest list of steps that makes one sequence into another (Myers, "An O(ND) Difference Algorithm and Its
+/// Variations", 1986). If the search exceeds its bounds, all old lines are removed and all new lines are added.
 private struct EditScript {
     enum Step { case keep, remove, add }
 
     let steps: [Step]
 
-    /// Removed and added lines together, and steps, at most: some 8 MB and some ten milliseconds.
+    /// The most removed and added lines together. The search needs some 8 MB for them.
     private static let mostEdits = 1400
+    /// The most steps of the search, which take some ten milliseconds.
     private static let mostWork = 4_000_000
 
     init(_ a: ArraySlice<Int32>, _ b: ArraySlice<Int32>) {
@@ -143,11 +147,11 @@ private struct EditScript {
             ?? Array(repeating: .remove, count: a.count) + Array(repeating: .add, count: b.count)
     }
 
-    /// Nil where the bounds are reached.
+    /// The steps, or nil if the search reaches its bounds.
     private static func search(_ a: [Int32], _ b: [Int32]) -> [Step]? {
         let longest = min(a.count + b.count, mostEdits)
         var work = 0
-        // For each number of edits how far each diagonal -d...d reached.
+        // For each number of edits d: how far the path on each diagonal from -d to d has reached.
         var reached: [[Int32]] = []
         for d in 0...longest {
             var row = [Int32](repeating: 0, count: d + 1)
@@ -156,7 +160,8 @@ private struct EditScript {
                 var x = 0
                 if d > 0 {
                     let previous = reached[d - 1]
-                    // The diagonals of the row before are -d+1, -d+3, …: the one above this is at k, the one below at k - 1.
+                    // The previous row has the diagonals -d+1, -d+3, …: the next higher one is at k, the next lower one
+                    // at k - 1.
                     let down = k < d ? Int(previous[k]) : -1
                     let right = k > 0 ? Int(previous[k - 1]) + 1 : -1
                     x = max(down, right)
@@ -180,6 +185,7 @@ private struct EditScript {
         return nil
     }
 
+    /// Reads the steps back from the end, and returns them in order.
     private static func path(_ reached: [[Int32]], _ m: Int, _ n: Int) -> [Step] {
         var steps: [Step] = []
         var (x, y) = (m, n)

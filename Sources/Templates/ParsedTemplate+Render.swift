@@ -1,9 +1,9 @@
 import RelayCore
 import StrictJSON
 
-/// A template with values in it.
+/// The email that a template gives with the values of its variables.
 public struct RenderedTemplate: Sendable, Hashable {
-    /// Nil where the template has none.
+    /// Nil if the template has no subject. `html`, `text` and `from` are nil in the same way.
     public var subject: String?
     public var html: String?
     public var text: String?
@@ -11,23 +11,24 @@ public struct RenderedTemplate: Sendable, Hashable {
     public var replyTo: [String]
 }
 
-/// The values of a template's variables, checked: they can be put in.
+/// The values of a template's variables. They are checked and ready for ``ParsedTemplate/render(_:)``.
 public struct TemplateValues: Sendable {
     fileprivate let values: [ArraySlice<UInt8>]
-    /// Octets of the subject, html and text that they make, together.
+    /// The octets of the subject, HTML and text together, once the values are in them.
     public let size: Int
 }
 
 extension ParsedTemplate {
-    /// Octets of subject, html and text together without any value.
+    /// The octets of the subject, HTML and text together, without any value.
     public var leastSize: Int { [subject, html, text].reduce(0) { $0 + ($1?.literal.count ?? 0) } }
 
-    /// Reads values, and works out how large what is made of them will be. Nothing is made yet.
+    /// Reads and checks values, and calculates the size of the email. Renders nothing yet.
     ///
     /// - Parameters:
-    ///   - variables: an object, nested as the names are: `{"customer": {"name": "Ada"}}`. Nil: none is given.
-    ///   - limit: mistakes that are told.
-    /// - Throws: ``TemplateMistakes`` with all missing, unknown and mistyped variables. Pointers begin at the object.
+    ///   - variables: an object, nested like the names: `{"customer": {"name": "Ada"}}`. Nil: no values are given.
+    ///   - limit: the most mistakes that are reported.
+    /// - Throws: ``TemplateMistakes`` with all missing, unknown and mistyped variables, and all values that their
+    ///   places don't allow. Pointers begin at the object.
     public func values(
         _ variables: JSON?, limit: Int = TemplateMistakes.limit
     ) throws(TemplateMistakes) -> TemplateValues {
@@ -37,9 +38,9 @@ extension ParsedTemplate {
         return TemplateValues(values: values, size: size)
     }
 
-    /// Puts the values in. Values are put in once and as they are: braces in them mean nothing.
+    /// Replaces the placeholders by the values. Braces in a value mean nothing, because values are not read again.
     ///
-    /// - Parameter values: of this template.
+    /// - Parameter values: the result of ``values(_:limit:)`` of this template.
     public func render(_ values: TemplateValues) -> RenderedTemplate {
         let sizes = values.values.map { ValueSize($0) }
         return RenderedTemplate(
@@ -48,7 +49,7 @@ extension ParsedTemplate {
     }
 }
 
-/// How many octets a value takes in each form. Counted once, however often the value is put in.
+/// The octets of a value in each form. They are counted once for all placeholders of the variable.
 private struct ValueSize {
     let raw: Int
     let html: Int
@@ -75,7 +76,7 @@ extension TemplatePart {
     }
 
     fileprivate func rendered(_ values: [ArraySlice<UInt8>], _ sizes: [ValueSize]) -> String {
-        // Literal and values are UTF-8 each, and no piece ends within a scalar.
+        // The literal and the values are UTF-8, and no piece ends within a scalar. So the result is UTF-8, too.
         String(unsafeUninitializedCapacity: size(sizes)) { buffer in
             var target = Target(buffer)
             var taken = 0
@@ -95,7 +96,7 @@ extension TemplatePart {
         }
     }
 
-    /// Memory that octets are appended to. It has room for as many as were counted; what were over would be left out.
+    /// Memory that octets are appended to. It has room for the octets that were counted. Any more would be left out.
     private struct Target {
         private let buffer: UnsafeMutableBufferPointer<UInt8>
         private(set) var count = 0
@@ -121,8 +122,9 @@ extension TemplatePart {
     }
 }
 
-/// The character references that a value is written with in HTML.
+/// The character references that replace octets of a value in HTML.
 enum HTMLEscape {
+    /// The reference for an octet. Nil if the octet needs none.
     static func reference(for octet: UInt8) -> String? {
         switch octet {
         case UInt8(ascii: "&"): "&amp;"
@@ -134,7 +136,7 @@ enum HTMLEscape {
         }
     }
 
-    /// Octets that it becomes.
+    /// The octets of ``reference(for:)``, or 1.
     static func length(of octet: UInt8) -> Int {
         switch octet {
         case UInt8(ascii: "&"), UInt8(ascii: "'"): 5

@@ -2,18 +2,20 @@ import MessageComposition
 import RelayCore
 import StrictJSON
 
-/// A template that was read, checked and taken apart: it can be rendered as often as is wanted.
+/// A checked template, divided into literal text and placeholders. It can be rendered any number of times.
 public struct ParsedTemplate: Sendable {
-    /// As it was given, with the variables that were not declared behind the others: they are required strings.
+    /// The given content. Variables that it does not declare are added after the others, as required strings.
     public let content: TemplateContent
     let subject: TemplatePart?
     let html: TemplatePart?
     let text: TemplatePart?
-    /// What the values of each variable must be, by its index.
+    /// The rules for the values of each variable, by the index of the variable.
     let rules: [ValueRules]
     let tree: VariableTree
 
-    /// - Throws: ``TemplateMistakes`` with all mistakes at once.
+    /// Checks a template's fields, its placeholders and their places, its variables and their defaults.
+    ///
+    /// - Throws: ``TemplateMistakes`` with all mistakes at once. Pointers begin at the template.
     public init(_ content: TemplateContent) throws(TemplateMistakes) {
         var mistakes = TemplateMistakes()
         ContentCheck.check(content, &mistakes)
@@ -56,7 +58,7 @@ public struct ParsedTemplate: Sendable {
 }
 
 extension ParsedTemplate {
-    /// What the placeholders of a content name, whatever else is wrong with it.
+    /// The names in the placeholders of a content, which may have mistakes.
     public static func names(in content: TemplateContent) -> Set<String> {
         var names: Set<String> = []
         for source in [content.subject, content.html, content.text] {
@@ -68,7 +70,7 @@ extension ParsedTemplate {
     }
 }
 
-/// The variables of a template, as they are found.
+/// The variables of a template: first the declared ones, then those that only placeholders name.
 struct VariableNames {
     private(set) var variables: [TemplateVariable] = []
     private var indices: [String: Int] = [:]
@@ -86,7 +88,8 @@ struct VariableNames {
         }
     }
 
-    /// The index of the variable that a placeholder names. One that is not declared becomes a required string.
+    /// The index of the variable that a placeholder names. A variable that is not declared is added as a required
+    /// string.
     mutating func index(of name: String) -> Int {
         if let index = indices[name] { return index }
         indices[name] = variables.count
@@ -95,7 +98,7 @@ struct VariableNames {
     }
 }
 
-/// What can be said of a template's fields without looking into its texts.
+/// Checks the fields of a template, but not the placeholders in its texts.
 private enum ContentCheck {
     static func check(_ content: TemplateContent, _ mistakes: inout TemplateMistakes) {
         let root = JSONPointer.root

@@ -1,36 +1,36 @@
 import RelayCore
 
-/// A text with placeholders, taken apart.
+/// A text, divided into literal text and placeholders.
 struct TextWithPlaceholders: Sendable {
     struct Placeholder: Sendable, Hashable {
-        /// Where it stands in ``TextWithPlaceholders/literal``, before the octet with this index.
+        /// The index of the octet in ``TextWithPlaceholders/literal`` before which the placeholder stands.
         var offset: Int
-        /// Where its braces begin in the source.
+        /// The index of its first brace in the source.
         var source: Int
         var name: String
     }
 
     /// A mistake of the grammar.
     struct Fault: Sendable, Hashable {
-        /// Where it begins in the source.
+        /// The index in the source at which it begins.
         var source: Int
         /// A sentence with its full stop.
         var detail: String
     }
 
-    /// All that is no placeholder, with `\{{` as the two braces that it means.
+    /// The text without its placeholders, with `{{` in place of `\{{`.
     private(set) var literal: [UInt8]
-    /// In their order.
+    /// The placeholders in the order of the text.
     private(set) var placeholders: [Placeholder] = []
     private(set) var faults: [Fault] = []
 
-    /// Faults that are kept.
+    /// The most faults that are kept.
     private static let mostFaults = TemplateMistakes.limit + 1
 
-    /// Reads the grammar: `{{ a.b }}` is a placeholder, `\{{` two braces, and other text means itself. A single brace means itself, and
-    /// so do two that close where none are open.
+    /// Reads the grammar: `{{ a.b }}` is a placeholder, `\{{` is two braces, and all other text is literal. A single
+    /// brace is literal, and so is `}}` without a `{{` before it.
     ///
-    /// - Parameter mostPlaceholders: what is over is not kept, but for one.
+    /// - Parameter mostPlaceholders: one placeholder more than these is kept, so that the excess shows.
     init(_ source: [UInt8], mostPlaceholders: Int) {
         literal = []
         literal.reserveCapacity(source.count)
@@ -68,7 +68,7 @@ struct TextWithPlaceholders: Sendable {
     private static func openBraces(in source: [UInt8], from start: Int) -> Int? {
         var index = start
         while index + 1 < source.count {
-            // Every second octet is enough to find two.
+            // Two braces in sequence show at every second octet.
             if source[index + 1] != UInt8(ascii: "{") {
                 index += 2
             } else if source[index] == UInt8(ascii: "{") {
@@ -85,7 +85,7 @@ struct TextWithPlaceholders: Sendable {
         case fault(String, end: Int)
     }
 
-    /// What stands at `{{`.
+    /// Reads the expression that begins with the `{{` at `start`.
     private static func expression(in source: [UInt8], from start: Int) -> Expression {
         let inside = start + 2
         var end = inside
@@ -93,7 +93,7 @@ struct TextWithPlaceholders: Sendable {
             if source[end] == UInt8(ascii: "}"), end + 1 < source.count, source[end + 1] == UInt8(ascii: "}") {
                 return judge(source[inside..<end], source, end: end + 2)
             }
-            // Another one begins, so this one was not closed. A third brace is told as such.
+            // Another placeholder begins, so this one is not closed. `judge` reports a third brace.
             if end > inside, source[end] == UInt8(ascii: "{"), end + 1 < source.count,
                 source[end + 1] == UInt8(ascii: "{")
             {
@@ -102,29 +102,30 @@ struct TextWithPlaceholders: Sendable {
             end += 1
         }
         return .fault(
-            "The placeholder is not closed; write it on one line such as {{name}}, or \\{{ for two braces.",
+            "The placeholder is not closed; write it on one line, such as {{name}}, or write \\{{ for two braces.",
             end: end > inside ? end : inside)
     }
 
+    /// Checks the octets between the braces.
     private static func judge(_ inside: ArraySlice<UInt8>, _ source: [UInt8], end: Int) -> Expression {
         if inside.first == UInt8(ascii: "{") {
             let isClosed = end < source.count && source[end] == UInt8(ascii: "}")
             return .fault(
-                "Three braces mean nothing here: a value is always escaped as its place needs it; write two.",
+                "Three braces have no meaning, because a value is always escaped for its place; write two.",
                 end: isClosed ? end + 1 : end)
         }
         let isBlank = { (octet: UInt8) in octet == 0x20 || octet == 0x09 }
         let name = inside.drop(while: isBlank)
         let last = name.lastIndex { !isBlank($0) }
         guard let last, let first = name.first else {
-            return .fault("The placeholder has no name; write it such as {{customer.name}}.", end: end)
+            return .fault("The placeholder has no name; write one, such as {{customer.name}}.", end: end)
         }
         if "#/^>!&=*".utf8.contains(first) || name[...last].elementsEqual("else".utf8) {
             return .fault(
                 "There are no conditions, loops or partials in a template; prepare the text in the application and give it as a variable.",
                 end: end)
         }
-        // Longer than any name, so that what is told of it stays short.
+        // The limit is longer than any valid name. It keeps the message about a wrong name short.
         let text = String(decoding: name[...last].prefix(4 * TemplateVariable.longestName), as: UTF8.self)
         if let fault = TemplateVariable.fault(ofName: text) {
             return .fault("The name in the placeholder \(fault).", end: end)

@@ -1,13 +1,13 @@
 import StrictJSON
 
-/// What is wrong with a template or with the values of its variables: what to change, and where.
+/// A mistake in a template or in the values of its variables: what to change, and where.
 public struct TemplateMistake: Error, Hashable, Sendable {
     /// A sentence with its full stop or question mark.
     public var detail: String
-    /// In a document as ``TemplateContent`` is written in the API (`/html`, `/variables/0/name`), or in the object of the values
-    /// (`/customer/name`).
+    /// The place in the JSON of the template in the HTTP API (`/html`, `/variables/0/name`), or in the object of the
+    /// values (`/customer/name`).
     public var pointer: JSONPointer
-    /// Where it is in the text of the field; nil where it concerns the field as a whole.
+    /// The position in the text of the field. Nil if the mistake concerns the whole field.
     public var position: TextPosition?
 
     public init(_ detail: String, at pointer: JSONPointer, _ position: TextPosition? = nil) {
@@ -16,23 +16,24 @@ public struct TemplateMistake: Error, Hashable, Sendable {
         self.position = position
     }
 
-    /// With its line and column, where it has them.
+    /// The detail, after the line and column if the mistake has a position.
     public var sentence: String {
         position.map { "Line \($0.line), column \($0.column): \(detail)" } ?? detail
     }
 }
 
-/// All mistakes of a template or of values: at least one.
+/// All mistakes of a template or of values. As an error it has at least one.
 public struct TemplateMistakes: Error, Hashable, Sendable {
+    /// The mistakes in the order in which they were found. After the limit comes one that says that there are more.
     public private(set) var all: [TemplateMistake] = []
     private let limit: Int
 
-    /// Mistakes that are told.
+    /// The most mistakes that are reported, unless another limit is given.
     public static let limit = 100
 
     init(limit: Int = TemplateMistakes.limit) { self.limit = max(1, limit) }
 
-    /// Whether another one would be told.
+    /// Whether another mistake would be reported, or at least that there are more.
     var hasRoom: Bool { all.count <= limit }
 
     mutating func add(_ detail: @autoclosure () -> String, at pointer: JSONPointer, _ position: TextPosition? = nil) {
@@ -44,9 +45,11 @@ public struct TemplateMistakes: Error, Hashable, Sendable {
     }
 }
 
-/// A place in a text. Both count from 1; a column is a Unicode scalar.
+/// A position in a text.
 public struct TextPosition: Hashable, Sendable {
+    /// The number of the line, from 1 on.
     public var line: Int
+    /// The number of the Unicode scalar in its line, from 1 on.
     public var column: Int
 
     public init(line: Int, column: Int) {
@@ -55,7 +58,7 @@ public struct TextPosition: Hashable, Sendable {
     }
 }
 
-/// Finds the positions of octets in a text. Looks at each octet once where the offsets rise.
+/// Finds the positions of octets in a text. If the offsets rise, it looks at each octet only once.
 struct TextPositions {
     private let octets: [UInt8]
     private var offset = 0
@@ -63,7 +66,7 @@ struct TextPositions {
 
     init(_ octets: [UInt8]) { self.octets = octets }
 
-    /// LF, CR and CRLF end a line.
+    /// The position of the octet with index `target`. LF, CR and CRLF end a line.
     mutating func position(of target: Int) -> TextPosition {
         if target < offset { (offset, position) = (0, TextPosition(line: 1, column: 1)) }
         while offset < min(target, octets.count) {
@@ -73,7 +76,7 @@ struct TextPositions {
             case 0x0A: position = TextPosition(line: position.line + 1, column: 1)
             case 0x0D where offset >= octets.count || octets[offset] != 0x0A:
                 position = TextPosition(line: position.line + 1, column: 1)
-            // Octets behind the first of a scalar.
+            // The octets of a scalar after its first.
             case 0x80...0xBF: break
             default: position.column += 1
             }

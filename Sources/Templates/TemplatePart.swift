@@ -1,13 +1,13 @@
 import RelayCore
 import StrictJSON
 
-/// How a value is written in its place.
+/// The form in which a value is written into its place.
 enum ValueForm: Hashable, Sendable {
-    /// As it is.
+    /// Unchanged.
     case raw
-    /// As it is, on one line.
+    /// On one line: control characters become spaces.
     case line
-    /// With character references for `& < > " '`, and held to these rules.
+    /// With character references for `& < > " '`. The value must follow these rules.
     case html(ValueRules)
 
     var rules: ValueRules {
@@ -19,28 +19,28 @@ enum ValueForm: Hashable, Sendable {
     }
 }
 
-/// A text of a template, ready to take values.
+/// The subject, HTML or text of a template, divided into literal text and slots for values.
 struct TemplatePart: Sendable {
     enum Kind: String, Sendable {
         case subject, html, text
     }
 
     struct Slot: Sendable, Hashable {
-        /// In ``TemplatePart/literal``: the value goes before the octet with this index.
+        /// The index of the octet in ``TemplatePart/literal`` before which the value is inserted.
         var offset: Int
         /// The index of the variable.
         var variable: Int
         var form: ValueForm
     }
 
-    /// All but the values.
+    /// The text without its placeholders.
     let literal: [UInt8]
-    /// In their order.
+    /// The slots in the order of the text.
     private(set) var slots: [Slot] = []
 
     /// - Parameters:
-    ///   - names: gets the variables that the placeholders name.
-    ///   - mistakes: gets what is wrong, in the order of the text.
+    ///   - names: receives the variables that the placeholders name.
+    ///   - mistakes: receives the mistakes, in the order of the text.
     init(_ kind: Kind, _ source: [UInt8], _ names: inout VariableNames, _ mistakes: inout TemplateMistakes) {
         let parsed = TextWithPlaceholders(source, mostPlaceholders: TemplateContent.mostPlaceholders)
         literal = parsed.literal
@@ -83,18 +83,19 @@ struct TemplatePart: Sendable {
     }
 }
 
-/// What can't stand in a subject, which is one line.
+/// Keeps a subject on one line.
 enum SubjectLine {
-    /// Whether the octet is a control character by itself. Those beyond ASCII are told by ``hidden(in:at:)``.
+    /// Whether the octet is a control character of ASCII other than tab. ``length(in:at:)`` finds those beyond ASCII.
     static func isControl(_ octet: UInt8) -> Bool { octet < 0x20 && octet != 0x09 || octet == 0x7F }
 
-    /// How many octets a control character, a line separator or a tab has that begins there; 0 where none does.
+    /// The octets of the control character, tab, line separator or direction override that begins at `index`; 0 if none
+    /// begins there.
     static func length(in text: ArraySlice<UInt8>, at index: Int) -> Int {
         switch text[index] {
         case 0..<0x20, 0x7F: 1
         // U+0080 to U+009F.
         case 0xC2 where index + 1 < text.endIndex && (0x80...0x9F).contains(text[index + 1]): 2
-        // U+2028 and U+2029; U+202D and U+202E, which change the direction of what follows.
+        // U+2028 and U+2029 separate lines. U+202D and U+202E change the direction of the text that follows.
         case 0xE2
         where index + 2 < text.endIndex && text[index + 1] == 0x80
             && [0xA8, 0xA9, 0xAD, 0xAE].contains(text[index + 2]):
@@ -103,7 +104,7 @@ enum SubjectLine {
         }
     }
 
-    /// The text with one blank for each run of such characters.
+    /// The text with one space in place of each run of such characters.
     static func line(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard text.contains(where: { $0 < 0x20 || $0 == 0x7F || $0 == 0xC2 || $0 == 0xE2 }) else { return text }
         var line: [UInt8] = []

@@ -1,24 +1,24 @@
 import RelayCore
 
-/// What a value must be beyond its type, for the places in which its variable stands.
+/// The rules for a value that follow from the places of its variable. They are beside the type of the variable.
 struct ValueRules: OptionSet, Hashable, Sendable {
     let rawValue: Int
 
-    /// It is a whole URL, or its beginning.
+    /// The value is a whole URL or its beginning. A scheme in it must be an allowed one.
     static let url = ValueRules(rawValue: 1)
-    /// It stands in a URL behind something that is no scheme.
+    /// The value stands in a URL, after text that may belong to a scheme. It must not begin with a scheme.
     static let noScheme = ValueRules(rawValue: 2)
-    /// It stands in a `style` attribute.
+    /// The value stands in a `style` attribute. It must not end the declaration there.
     static let style = ValueRules(rawValue: 4)
-    /// It stands in a body.
+    /// The value stands in a body. It must not contain NUL.
     static let noNull = ValueRules(rawValue: 8)
 
-    /// What is wrong with a value, as the rest of a sentence whose subject is the variable; nil if nothing is.
+    /// Why a value breaks the rules, as the rest of a sentence whose subject is the variable. Nil if it follows them.
     func fault(of value: ArraySlice<UInt8>) -> String? {
         if contains(.noNull), value.contains(0) { return "holds a NUL character; leave it out" }
         if contains(.url), !URLScheme.isAllowed(value) {
             return
-                "stands in a link or an address of an image, so it must begin with \(URLScheme.listed), or with the path of a relative URL"
+                "stands in a link or the address of an image, so it must begin with \(URLScheme.listed), or be a relative URL"
         }
         if contains(.noScheme), URLScheme(value) != nil {
             return "stands within a URL, so it can't begin with a scheme; write its colon as %3A"
@@ -30,7 +30,7 @@ struct ValueRules: OptionSet, Hashable, Sendable {
         return nil
     }
 
-    /// Whether the octet may end the value of a declaration of CSS, or begin a function or a string there.
+    /// Whether the octet may end the value of a CSS declaration, or begin a function or a string in it.
     private static func endsDeclaration(_ octet: UInt8) -> Bool {
         octet < 0x20 || octet == 0x7F || ";{}()[]\\\"'<>".utf8.contains(octet)
     }
@@ -41,8 +41,8 @@ struct URLScheme {
     /// In lower case.
     let name: String
 
-    /// Nil where the URL is relative. Reads as browsers do (URL Standard): blanks and control characters before it are dropped, tabs
-    /// and line ends within it too.
+    /// Nil if the URL is relative. Reads the scheme as browsers do (URL Standard): spaces and control characters before
+    /// it are dropped, and tabs and line ends within it.
     init?(_ url: ArraySlice<UInt8>) {
         var name: [UInt8] = []
         for octet in url.drop(while: { $0 <= 0x20 }) {
@@ -54,7 +54,7 @@ struct URLScheme {
             case UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "\\"): return nil
             default: name.append(octet)
             }
-            // No scheme is so long, and what is longer has no allowed name.
+            // No allowed scheme is so long.
             if name.count > 64 { name.removeLast() }
         }
         return nil
@@ -63,10 +63,10 @@ struct URLScheme {
     private static let allowed = ["http", "https", "mailto", "tel", "cid"]
     static let listed = "http:, https:, mailto:, tel: or cid:"
 
-    /// Whether a link may go there.
+    /// Whether a link or an image may have this URL: it is relative, or has an allowed scheme.
     static func isAllowed(_ url: ArraySlice<UInt8>) -> Bool { URLScheme(url).map { allowed.contains($0.name) } ?? true }
 
-    /// Whether what stands behind this scheme is a program or a document.
+    /// Whether a URL with this scheme contains a script or a document.
     static func isScript(_ written: [UInt8]) -> Bool {
         let name = written.filter { $0 > 0x20 }.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
         return ["javascript", "vbscript", "livescript", "data"].contains { $0.utf8.elementsEqual(name) }

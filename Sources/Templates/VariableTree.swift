@@ -4,19 +4,19 @@ import StrictJSON
 /// The variables of a template by the parts of their names: `customer.name` is `name` within `customer`.
 struct VariableTree: Sendable {
     struct Node: Sendable {
-        /// By name, in the order in which they were found.
+        /// The names below this node and the indices of their nodes, in the order in which they were found.
         var children: [(name: [UInt8], node: Int)] = []
-        /// The index of the variable that ends here.
+        /// The index of the variable whose name ends at this node.
         var variable: Int?
     }
 
-    /// The first is the root.
+    /// The first node is the root.
     private var nodes = [Node()]
     let variables: [TemplateVariable]
 
     /// - Parameters:
-    ///   - declared: how many of the variables, from the first on, the document declares.
-    ///   - mistakes: gets those variables that are a value and hold others at the same time.
+    ///   - declared: the number of variables that the document declares. They are the first ones.
+    ///   - mistakes: receives a mistake for each variable that would have to be a value and an object at the same time.
     init(_ variables: [TemplateVariable], declared: Int, _ mistakes: inout TemplateMistakes) {
         self.variables = variables
         for (index, variable) in variables.enumerated() {
@@ -24,7 +24,7 @@ struct VariableTree: Sendable {
             var conflict: String?
             var path: [Substring] = []
             for part in variable.name.split(separator: ".", omittingEmptySubsequences: false) {
-                // More parts are a mistake that was told.
+                // A name with more parts was reported already.
                 guard path.count < TemplateVariable.mostParts else { break }
                 if let other = nodes[node].variable { conflict = variables[other].name }
                 path.append(part)
@@ -42,7 +42,7 @@ struct VariableTree: Sendable {
             guard let conflict else { continue }
             let place = JSONPointer.root.appending("variables")
             mistakes.add(
-                "\"\(conflict)\" is a variable, and others are named as if it held them, such as \"\(example(below: conflict, variable.name))\"; rename one of them.",
+                "\"\(conflict)\" is a variable, so it can't contain other variables such as \"\(example(below: conflict, variable.name))\"; rename one of them.",
                 at: index < declared ? place.appending(index).appending("name") : place)
         }
     }
@@ -57,20 +57,21 @@ struct VariableTree: Sendable {
 
     // MARK: Values
 
-    /// Takes the values of the variables out of an object, nested as their names are.
+    /// Reads the values of the variables from an object that is nested like their names.
     ///
     /// - Parameters:
-    ///   - object: null counts as left out.
-    ///   - rules: of each variable.
-    ///   - limit: mistakes that are told.
+    ///   - object: the values. Null means that a value is left out.
+    ///   - rules: the rules of each variable, by its index.
+    ///   - limit: the most mistakes that are reported.
     /// - Returns: a value for each variable, by its index.
-    /// - Throws: ``TemplateMistakes`` with all that are missing, unknown and mistyped; pointers begin at the object.
+    /// - Throws: ``TemplateMistakes`` with all missing, unknown and mistyped variables, and all values that break
+    ///   rules. Pointers begin at the object.
     func values(
         in object: JSON?, rules: [ValueRules], limit: Int
     ) throws(TemplateMistakes) -> [ArraySlice<UInt8>] {
         var mistakes = TemplateMistakes(limit: limit)
         var values: [ArraySlice<UInt8>?] = Array(repeating: nil, count: variables.count)
-        // A variable that was there and wrong is not missing.
+        // A variable with a wrong value is not reported as missing, too.
         var wasThere = Array(repeating: false, count: variables.count)
         if let object { read(object, 0, [], rules, &values, &wasThere, &mistakes) }
         for (index, variable) in variables.enumerated() where values[index] == nil && !wasThere[index] {
@@ -86,7 +87,7 @@ struct VariableTree: Sendable {
         return values.map { $0 ?? [] }
     }
 
-    /// Reads what stands at a node. It is no deeper than the names are.
+    /// Reads the value at a node. The recursion is no deeper than the names have parts.
     private func read(
         _ value: JSON, _ node: Int, _ path: [String], _ rules: [ValueRules], _ values: inout [ArraySlice<UInt8>?],
         _ wasThere: inout [Bool], _ mistakes: inout TemplateMistakes
@@ -115,7 +116,7 @@ struct VariableTree: Sendable {
         }
         for member in object.members {
             guard mistakes.hasRoom else { return }
-            // Where it is null it counts as left out, whatever its name is.
+            // Null means left out, so an unknown name with null is allowed, too.
             guard member.value != .null else { continue }
             if let child = nodes[node].children.first(where: { member.name.utf8.elementsEqual($0.name) }) {
                 let name = String(decoding: child.name, as: UTF8.self)
@@ -127,7 +128,7 @@ struct VariableTree: Sendable {
         }
     }
 
-    /// All variables below a node are told by what stands at the node.
+    /// Marks all variables below a node, because one mistake at the node is reported for all of them.
     private func mark(_ node: Int, _ wasThere: inout [Bool]) {
         if let index = nodes[node].variable { wasThere[index] = true }
         for child in nodes[node].children { mark(child.node, &wasThere) }
@@ -136,7 +137,7 @@ struct VariableTree: Sendable {
     private func unknown(_ name: JSONString, in node: Int, _ path: [String]) -> String {
         let known = nodes[node].children.map { String(decoding: $0.name, as: UTF8.self) }
         let given = String(decoding: name.utf8.prefix(80), as: UTF8.self)
-        // A name with full stops in it is nested in the object.
+        // A name with full stops must be written as nested objects.
         if node == 0, variables.contains(where: { $0.name == given }) {
             return
                 "The variable \(name.excerpt) must be nested: {\"\(given.split(separator: ".").joined(separator: "\": {\""))\": …\(String(repeating: "}", count: given.split(separator: ".").count))."

@@ -33,13 +33,13 @@ import Testing
         let content = TemplateContent(
             subject: "é {{}}", html: "<p>\r\n{{#if a}}\n<b>{{{x}}}</b>", text: "{{a\n}} {{1a}}\r{{a b}} {{a")
         let expected = [
-            "/subject 1:3 The placeholder has no name; write it such as {{customer.name}}.",
+            "/subject 1:3 The placeholder has no name; write one, such as {{customer.name}}.",
             "/html 2:1 There are no conditions, loops or partials in a template; prepare the text in the application and give it as a variable.",
-            "/html 3:4 Three braces mean nothing here: a value is always escaped as its place needs it; write two.",
-            "/text 1:1 The placeholder is not closed; write it on one line such as {{name}}, or \\{{ for two braces.",
+            "/html 3:4 Three braces have no meaning, because a value is always escaped for its place; write two.",
+            "/text 1:1 The placeholder is not closed; write it on one line, such as {{name}}, or write \\{{ for two braces.",
             "/text 2:4 The name in the placeholder is not made of letters (A to Z), digits and underscores, with a full stop between its parts, none of which begins with a digit; write it such as customer.name.",
             "/text 3:1 The name in the placeholder is not made of letters (A to Z), digits and underscores, with a full stop between its parts, none of which begins with a digit; write it such as customer.name.",
-            "/text 3:9 The placeholder is not closed; write it on one line such as {{name}}, or \\{{ for two braces.",
+            "/text 3:9 The placeholder is not closed; write it on one line, such as {{name}}, or write \\{{ for two braces.",
         ]
         #expect(mistakes { _ = try ParsedTemplate(content) } == expected)
     }
@@ -88,8 +88,8 @@ import Testing
         let content = TemplateContent(text: "{{a}} {{a.b}}", variables: [.init(name: "c.d"), .init(name: "c")])
         #expect(
             mistakes { _ = try ParsedTemplate(content) } == [
-                "/variables/1/name \"c\" is a variable, and others are named as if it held them, such as \"c.d\"; rename one of them.",
-                "/variables \"a\" is a variable, and others are named as if it held them, such as \"a.b\"; rename one of them.",
+                "/variables/1/name \"c\" is a variable, so it can't contain other variables such as \"c.d\"; rename one of them.",
+                "/variables \"a\" is a variable, so it can't contain other variables such as \"a.b\"; rename one of them.",
             ])
     }
 }
