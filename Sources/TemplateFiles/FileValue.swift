@@ -1,11 +1,12 @@
 import StrictJSON
 import Yams
 
-/// A value of a template's file, with its place for messages. YAML and JSON are the same from here on.
+/// A value in a template's file, with its place for messages. A value from YAML and one from JSON look the same.
 struct FileValue {
     enum Kind {
         case null
-        /// `isText`: it may be taken for a string. `isPlain`: it may be taken for a number or a boolean.
+        /// `isText`: the scalar may be a string. `isPlain`: it may be a number or a boolean. A plain scalar of YAML may
+        /// be either.
         case scalar(String, isText: Bool, isPlain: Bool)
         case list([FileValue])
         case object([Member])
@@ -14,14 +15,14 @@ struct FileValue {
     struct Member {
         var name: String
         var value: FileValue
-        /// Where the name stands.
+        /// The place of the name.
         var place: FilePlace
     }
 
     var kind: Kind
     var place: FilePlace
 
-    /// As a word for messages.
+    /// The kind in words, for messages.
     var kindName: String {
         switch kind {
         case .null: "nothing"
@@ -33,12 +34,15 @@ struct FileValue {
     }
 }
 
-/// Where something stands: in a line and column of a file, each counted from 1, or where the file's reader does not know that, at a
-/// JSON pointer.
+/// A place in a file, for messages: a line and a column, or a JSON pointer if the reader of the file knows no lines.
 public struct FilePlace: Hashable, Sendable, CustomStringConvertible {
+    /// The path of the file, or the name of a form's field.
     public var file: String
+    /// The number of the line, from 1 on. Nil if the place is the whole file or a pointer.
     public var line: Int?
+    /// The number of the character in its line, from 1 on. It is not shown without a line.
     public var column: Int?
+    /// The JSON pointer (RFC 6901), such as `/variables/0`.
     public var pointer: String?
 
     public init(file: String, line: Int? = nil, column: Int? = nil, pointer: String? = nil) {
@@ -48,7 +52,7 @@ public struct FilePlace: Hashable, Sendable, CustomStringConvertible {
         self.pointer = pointer
     }
 
-    /// `welcome/template.yaml:3:5`, `welcome/template.json#/variables/0`.
+    /// The place in the form `welcome/template.yaml:3:5` or `welcome/template.json#/variables/0`.
     public var description: String {
         var text = file
         if let line { text += ":\(line)" }
@@ -58,9 +62,10 @@ public struct FilePlace: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What is wrong with a file: a sentence without its full stop.
+/// A mistake in a file.
 public struct FileMistake: Error, Hashable, Sendable, CustomStringConvertible {
     public var place: FilePlace
+    /// What is wrong and what to do: a sentence without its full stop.
     public var problem: String
 
     public init(_ place: FilePlace, _ problem: String) {
@@ -68,13 +73,17 @@ public struct FileMistake: Error, Hashable, Sendable, CustomStringConvertible {
         self.problem = problem
     }
 
+    /// The place, a colon and the problem.
     public var description: String { "\(place): \(problem)" }
 }
 
 extension FileValue {
     // MARK: YAML
 
-    /// - Throws: ``FileMistake``.
+    /// Reads a document of YAML 1.1.
+    ///
+    /// - Parameter file: the name of the file for messages.
+    /// - Throws: ``FileMistake`` for text that is not YAML, and for aliases and deep nesting.
     static func yaml(_ text: String, file: String) throws(FileMistake) -> FileValue {
         let node: Node?
         do {
@@ -92,18 +101,18 @@ extension FileValue {
             .composer(_, let problem, let mark, _):
             return FileMistake(
                 FilePlace(file: file, line: mark.line, column: mark.column),
-                "is not valid YAML: \(problem); put quotes around a text with a colon or with braces at its beginning")
+                "is not valid YAML: \(problem); put quotes around a text that contains a colon or begins with braces")
         case .duplicatedKeysInMapping(let names, let context):
             return FileMistake(
                 FilePlace(file: file, line: context.mark.line, column: context.mark.column),
-                "\(names.first ?? "a field") is there more than once; keep one of them")
+                "\(names.first ?? "a field") appears more than once; keep one of them")
         case .reader(let problem, _, _, _):
             return FileMistake(FilePlace(file: file), "is not valid YAML: \(problem)")
         default: return FileMistake(FilePlace(file: file), "is not valid YAML")
         }
     }
 
-    /// A list of objects, in an object.
+    /// The depth of a scalar in an object in a list in an object.
     private static let greatestDepth = 4
 
     private init(_ node: Node, _ file: String, depth: Int) throws(FileMistake) {
@@ -126,18 +135,21 @@ extension FileValue {
                 let keyPlace = FilePlace(file: file, line: key.mark?.line, column: key.mark?.column)
                 guard case .scalar(let name) = key else { throw FileMistake(keyPlace, "a field's name must be a word") }
                 var read = try FileValue(value, file, depth: depth + 1)
-                // What is empty stands nowhere.
+                // An empty value has no place of its own.
                 if case .null = read.kind { read.place = keyPlace }
                 members.append(Member(name: name.string, value: read, place: keyPlace))
             }
             kind = .object(members)
-        case .alias: throw FileMistake(place, "is an alias; write the value out")
+        case .alias: throw FileMistake(place, "is a YAML alias; write the value itself")
         }
     }
 
     // MARK: JSON
 
-    /// - Throws: ``FileMistake``.
+    /// Reads a document of JSON.
+    ///
+    /// - Parameter file: the name of the file for messages.
+    /// - Throws: ``FileMistake`` for text that is not JSON.
     static func json(_ octets: [UInt8], file: String) throws(FileMistake) -> FileValue {
         let document: JSON
         do throws(JSONError) {

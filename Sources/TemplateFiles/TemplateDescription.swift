@@ -2,7 +2,7 @@ import RelayCore
 import StrictJSON
 
 extension TemplateFiles {
-    /// `template.yaml` of a template. What is read from it is the same name and content.
+    /// The text of `template.yaml` for a template. Together with the bodies it gives the same name and content again.
     public static func description(of template: Template) -> String {
         let content = template.content
         var lines = ["name: \(YAMLString.written(template.name))"]
@@ -19,7 +19,7 @@ extension TemplateFiles {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// The list of variables by itself, as ``init(fields:variables:html:text:)`` reads it.
+    /// The list of variables in YAML, in the form that ``init(fields:variables:html:text:)`` reads.
     public static func description(of variables: [TemplateVariable]) -> String {
         variables.flatMap { lines(of: $0) }.map { $0 + "\n" }.joined()
     }
@@ -38,9 +38,9 @@ extension TemplateFiles {
     }
 }
 
-/// A text as a scalar of YAML 1.1.
+/// Writes a text as a scalar of YAML 1.1.
 enum YAMLString {
-    /// Plain where every reader takes it for a text; else in double quotes.
+    /// The text, in double quotes unless every reader takes it for a text without them.
     static func written(_ text: String) -> String { isPlain(text) ? text : quoted(text) }
 
     private static func isPlain(_ text: String) -> Bool {
@@ -53,10 +53,10 @@ enum YAMLString {
 
     private static func isLetter(_ octet: UInt8) -> Bool { (0x61...0x7A).contains(octet | 0x20) }
 
-    /// Words that some readers take for something else than a text (YAML 1.1, types `bool` and `null`).
+    /// Words that some readers take for a boolean or for null (YAML 1.1, types `bool` and `null`).
     private static let words: Set<String> = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"]
 
-    /// In double quotes (YAML 1.1 section 5.6).
+    /// The text in double quotes, with escapes (YAML 1.1 section 5.6).
     private static func quoted(_ text: String) -> String {
         var quoted = "\""
         for scalar in text.unicodeScalars {
@@ -66,7 +66,7 @@ enum YAMLString {
             case 0x0A: quoted += "\\n"
             case 0x0D: quoted += "\\r"
             case 0x09: quoted += "\\t"
-            // What YAML does not let in, or folds as ends of lines.
+            // Characters that YAML does not allow, or that it treats as line ends.
             case 0x00...0x1F, 0x7F...0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFE...0xFFFF:
                 let digits = String(scalar.value, radix: 16, uppercase: true)
                 quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

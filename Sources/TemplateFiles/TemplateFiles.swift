@@ -2,27 +2,27 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// A template as files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and `body.txt`. The bodies may also
-/// be fields, so that the JSON that the HTTP API takes is such a file.
+/// A template in the files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and
+/// `body.txt`. The bodies may also be fields, so the JSON of the HTTP API is such a file, too.
 public struct TemplateFiles: Sendable {
     public static let yamlName = "template.yaml"
     public static let jsonName = "template.json"
     public static let htmlName = "body.html"
     public static let textName = "body.txt"
 
-    /// Octets of a file at most: more than a template may have, so that what is too long is told as such.
+    /// The most octets of a file. A template may have fewer, so the message about a long template can name its field.
     public static let longestFile = 4 << 20
 
-    /// What a template is made of.
+    /// The name of the template.
     public let name: String
-    /// As it was parsed: with the variables that were not declared.
+    /// The content of the template, with the variables that were not declared.
     public let content: TemplateContent
-    /// Where the name stands.
+    /// The place of the name.
     public let place: FilePlace
 
     /// A file and its octets.
     public struct File: Sendable {
-        /// As messages name it.
+        /// The path, in the form that messages show.
         public var path: String
         public var octets: [UInt8]
 
@@ -35,9 +35,9 @@ public struct TemplateFiles: Sendable {
     /// Reads the files of one template, and checks the template.
     ///
     /// - Parameters:
-    ///   - description: `template.yaml` or `template.json`, told apart by its end.
-    ///   - html: nil: there is none.
-    ///   - text: nil: there is none.
+    ///   - description: `template.yaml` or `template.json`. A path that ends with `.json` is read as JSON.
+    ///   - html: nil if the template has no such file.
+    ///   - text: nil if the template has no such file.
     /// - Throws: ``FileMistakes`` with all mistakes.
     public init(description: File, html: File?, text: File?) throws(FileMistakes) {
         var reader = DescriptionReader(description.path)
@@ -77,7 +77,7 @@ public struct TemplateFiles: Sendable {
             html: html?.path ?? "\(description.path), html", text: text?.path ?? "\(description.path), text")
     }
 
-    /// The fields of a form, which stand for `template.yaml`. An empty one counts as left out.
+    /// The fields of a form, in place of `template.yaml`. An empty field means that it is left out.
     public struct Fields: Sendable {
         public var name: String
         public var subject: String
@@ -92,9 +92,13 @@ public struct TemplateFiles: Sendable {
         }
     }
 
-    /// Reads a template from a form. Messages name the fields `Name`, `Subject`, `From`, `Reply to`, `Variables`, `HTML` and `Text`.
+    /// Reads a template from a form. Messages name the fields `Name`, `Subject`, `From`, `Reply to`, `Variables`,
+    /// `HTML` and `Text`.
     ///
-    /// - Parameter variables: a list in YAML, as behind `variables:` in `template.yaml`.
+    /// - Parameters:
+    ///   - variables: a list in YAML, like that of `variables:` in `template.yaml`.
+    ///   - html: nil if the template has no HTML.
+    ///   - text: nil if the template has no text.
     /// - Throws: ``FileMistakes`` with all mistakes.
     public init(fields: Fields, variables: String, html: String?, text: String?) throws(FileMistakes) {
         var reader = DescriptionReader("Name")
@@ -125,7 +129,7 @@ public struct TemplateFiles: Sendable {
 
     private static func text(_ file: File) throws(FileMistake) -> String {
         guard let text = String(validating: file.octets, as: UTF8.self) else {
-            throw FileMistake(FilePlace(file: file.path), "holds octets that are no UTF-8; write it in UTF-8")
+            throw FileMistake(FilePlace(file: file.path), "contains octets that are not UTF-8; save it in UTF-8")
         }
         return text
     }
@@ -133,9 +137,10 @@ public struct TemplateFiles: Sendable {
 
 /// All mistakes of a template's files: at least one.
 public struct FileMistakes: Error, Hashable, Sendable {
+    /// The mistakes by file, and in each file by line and column.
     public let all: [FileMistake]
 
-    /// Those of one file stand together, by their lines.
+    /// Sorts the mistakes. The files stay in the order in which they come first.
     public init(_ all: [FileMistake]) {
         var files: [String] = []
         for mistake in all where !files.contains(mistake.place.file) { files.append(mistake.place.file) }
@@ -147,13 +152,13 @@ public struct FileMistakes: Error, Hashable, Sendable {
     }
 }
 
-/// Reads the fields of a template.
+/// Reads the fields of a template from `template.yaml`, `template.json` or a form.
 private struct DescriptionReader {
     private let file: String
     var name: (text: String, place: FilePlace)?
     var content = TemplateContent()
     var mistakes: [FileMistake] = []
-    /// By JSON pointer, as the check of the template names them.
+    /// The places by JSON pointer. The check of the template names the places of its mistakes by such pointers.
     private var places: [String: FilePlace] = [:]
 
     private static let fields = ["name", "subject", "html", "text", "from", "reply_to", "variables"]
@@ -222,7 +227,7 @@ private struct DescriptionReader {
                 variable.type = type
             } else {
                 let all = TemplateVariableType.allCases.map(\.rawValue).joined(separator: ", ")
-                mistakes.append(FileMistake(value.place, "\"\(printable(word))\" is no type; there are \(all)"))
+                mistakes.append(FileMistake(value.place, "\"\(printable(word))\" is not a type; the types are \(all)"))
             }
         }
         let standard = member("default").flatMap { value in
@@ -261,19 +266,19 @@ private struct DescriptionReader {
         guard case .object(let members) = value.kind else {
             mistakes.append(
                 FileMistake(
-                    value.place, "\(what) must have fields, each as \"name: value\", and this is \(value.kindName)"))
+                    value.place, "\(what) must have fields in the form \"name: value\", but this is \(value.kindName)"))
             return nil
         }
         for member in members where !names.contains(member.name) {
             let near = Spelling.nearest(to: member.name, among: names)
-            let advice = near.map { "did you mean \($0)?" } ?? "there are \(names.joined(separator: ", "))"
+            let advice = near.map { "did you mean \($0)?" } ?? "the fields are \(names.joined(separator: ", "))"
             mistakes.append(
                 FileMistake(member.place, "\"\(printable(member.name))\" is no field of \(what); \(advice)"))
         }
         return members
     }
 
-    /// Nil where it is null, which is as if it were left out, and where it is no text, which is told.
+    /// The text of a field. Nil if it is null, which means left out, or if it is not a text, which is a mistake.
     private mutating func text(_ value: FileValue, _ name: String) -> String? {
         switch value.kind {
         case .null: return nil
@@ -284,7 +289,7 @@ private struct DescriptionReader {
         }
     }
 
-    /// One text, or a list of them.
+    /// The texts of a field that may be one text or a list of texts.
     private mutating func texts(_ value: FileValue, _ name: String) -> [String] {
         guard case .list(let elements) = value.kind else { return text(value, name).map { [$0] } ?? [] }
         var texts: [String] = []
@@ -297,11 +302,12 @@ private struct DescriptionReader {
 
     // MARK: Mistakes of the template
 
-    /// Checks the template. Also where its fields have mistakes, so that those of the bodies are told with them.
+    /// Checks the template. If fields have mistakes, it is checked all the same, so that the mistakes of the bodies are
+    /// reported with them.
     ///
     /// - Parameters:
-    ///   - html: how messages name the HTML.
-    ///   - text: how messages name the text.
+    ///   - html: the name of the HTML in messages.
+    ///   - text: the name of the text in messages.
     mutating func finish(
         html: String, text: String
     ) throws(FileMistakes) -> (name: String, content: TemplateContent, place: FilePlace) {
@@ -316,7 +322,8 @@ private struct DescriptionReader {
         return (name.text, parsed, name.place)
     }
 
-    /// Not where a field is meant that is left out since it has mistakes of its own.
+    /// Whether to report a mistake of the template. A mistake may only be there because a field with mistakes of its
+    /// own was left out.
     func isToBeTold(_ mistake: TemplateMistake) -> Bool {
         let hasBody = content.html != nil || content.text != nil
         switch mistake.pointer.tokens.first {
@@ -326,10 +333,10 @@ private struct DescriptionReader {
         }
     }
 
-    /// A mistake of the template in its file.
+    /// Finds the place of a template's mistake in its file.
     func mistake(_ mistake: TemplateMistake, html: String, text: String) -> FileMistake {
         var detail = mistake.detail
-        // The other mistakes here are told without a full stop.
+        // All messages about files come without a full stop.
         if detail.hasSuffix(".") { detail.removeLast() }
         detail = detail.prefix(1).lowercased() + detail.dropFirst()
         let body: String? =
@@ -342,7 +349,7 @@ private struct DescriptionReader {
             return FileMistake(
                 FilePlace(file: body, line: mistake.position?.line, column: mistake.position?.column), detail)
         }
-        // Within a field's text there may be escapes, so columns of the text are none of the file.
+        // A field's text may be written with escapes, so its columns differ from those of the file.
         let field = mistake.pointer.tokens.first ?? "template"
         if let position = mistake.position { detail = "\(field), character \(position.column): \(detail)" }
         return FileMistake(place(of: mistake.pointer), detail)

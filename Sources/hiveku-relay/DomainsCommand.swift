@@ -87,7 +87,7 @@ struct DomainOptions: ParsableArguments {
 }
 
 extension SESTransport {
-    /// With short time-outs, because a person waits. Nil if no region is set.
+    /// A transport with short time-outs, because a person waits. Nil if no region is set.
     fileprivate static func forCommand(_ settings: RelaySettings.SES) throws -> SESTransport? {
         guard let region = settings.region else { return nil }
         let logger = Logger(label: "hiveku-relay.domains") { _ in SwiftLogNoOpLogHandler() }
@@ -123,7 +123,7 @@ struct DomainArgument: ExpressibleByArgument {
 private func print(_ document: JSON) throws { try Output.write(document.bytes + [UInt8(ascii: "\n")]) }
 
 extension SendingDomain {
-    /// `bücher.example (xn--bcher-kva.example)`.
+    /// The name for people, such as `bücher.example (xn--bcher-kva.example)`.
     fileprivate var title: String { name.unicodeText == name.text ? name.text : "\(name.unicodeText) (\(name))" }
 }
 

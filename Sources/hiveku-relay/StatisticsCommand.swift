@@ -84,6 +84,7 @@ struct StatisticsCommand: AsyncParsableCommand {
         return try await store.template(TemplateReference(id), of: nil)?.name
     }
 
+    /// What the table shows for a template or a tag.
     private func shown(_ id: String, _ name: String?) -> String {
         if id.isEmpty { return "(others)" }
         guard by == .template else { return id }

@@ -111,7 +111,7 @@ private func variable(
             ("", "template.yaml:1:1: a template must have fields"), ("- x", "template.yaml:1:1: a template must have"),
             ("subject: x", "template.yaml:1:1: \"name\" is missing"),
             ("name: [a]", "template.yaml:1:7: \"name\" must be a text, not a list"),
-            ("name: a\nname: b", "name is there more than once"), ("name: 'a", "is not valid YAML"),
+            ("name: a\nname: b", "name appears more than once"), ("name: 'a", "is not valid YAML"),
             ("name: a\nsubject: a: b", "template.yaml:2:11: is not valid YAML"),
             ("name: a\nvariables: x", "template.yaml:2:12: \"variables\" must be a list"),
             ("name: a\nvariables: [[[[[x]]]]]", "is nested too deeply"),

@@ -11,7 +11,8 @@ import TemplateFiles
 /// A directory with a template's files.
 struct TemplateDirectory {
     let path: String
-    /// A file of another name with all of a template in it; nil for `template.yaml` or `template.json` with the files beside it.
+    /// The name of a file that contains a whole template. Nil if the template is in `template.yaml` or `template.json`
+    /// and the files beside it.
     private let wholeFile: String?
 
     init(_ path: String, wholeFile: String? = nil) {
@@ -21,9 +22,10 @@ struct TemplateDirectory {
 
     private func file(_ name: String) -> String { path == "." ? name : (path as NSString).appendingPathComponent(name) }
 
-    /// The path of its `template.yaml` or `template.json`; nil if it has neither.
+    /// The path of the template's `template.yaml` or `template.json`, or of the file that contains all of it. Nil if
+    /// the directory has none.
     ///
-    /// - Throws: `CommandError` if it has both.
+    /// - Throws: `CommandError` if the directory has both.
     func description() throws -> String? {
         if let wholeFile { return file(wholeFile) }
         let found = [TemplateFiles.yamlName, TemplateFiles.jsonName].map(file).filter(TemplateDirectory.isThere)
@@ -35,7 +37,9 @@ struct TemplateDirectory {
 
     private static func isThere(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// The templates at a path: in the directory itself, in the directories below it, or in the file.
+    /// The templates at a path: in the directory itself, in the directories in it, or in the file.
+    ///
+    /// - Throws: `CommandError` if there are none.
     static func all(at path: String) throws -> [TemplateDirectory] {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
@@ -73,6 +77,8 @@ struct TemplateDirectory {
 
     // MARK: Reading
 
+    /// Reads and checks the template.
+    ///
     /// - Throws: ``FileMistakes`` with all mistakes of the template; `CommandError` for files that can't be read.
     func read() throws -> TemplateFiles {
         guard let description = try description() else {
@@ -90,9 +96,10 @@ struct TemplateDirectory {
         TemplateFiles.File(path: path, octets: try octets(of: path, atMost: TemplateFiles.longestFile))
     }
 
-    /// Reads a whole file.
+    /// Reads a whole file, or standard input if the path is `-`.
     ///
-    /// - Throws: `CommandError` if it can't be read or is longer.
+    /// - Parameter limit: in octets.
+    /// - Throws: `CommandError` if the file can't be read or is longer than `limit`.
     static func octets(of path: String, atMost limit: Int) throws -> [UInt8] {
         let handle: FileHandle
         if path == "-" {
@@ -120,7 +127,11 @@ struct TemplateDirectory {
 
     // MARK: Writing
 
-    /// Writes a template's files. Existing files with different content stay, unless they are to be replaced.
+    /// Writes a template's files.
+    ///
+    /// - Parameter replacing: whether existing files with other content are replaced, and files that the template does
+    ///   not have are removed.
+    /// - Throws: `CommandError` if such files exist and are not to be replaced, or if the files can't be written.
     func write(_ template: Template, replacing: Bool) throws {
         let wanted: [(name: String, text: String?)] = [
             (TemplateFiles.yamlName, TemplateFiles.description(of: template)), (TemplateFiles.jsonName, nil),

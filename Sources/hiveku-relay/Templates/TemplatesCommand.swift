@@ -64,7 +64,10 @@ struct NamedTemplateOptions: ParsableArguments {
     @Argument(help: "The template's name or its id.") var template: String
     @OptionGroup var whose: TemplateOwnerOptions
 
-    /// An id finds a template of any owner.
+    /// Finds the template by its id, or by its name among the templates of the owner. An id finds a template of any
+    /// owner.
+    ///
+    /// - Throws: `CommandError` if there is no such template, or if it does not have the version.
     func find(in store: any RelayStore, version: Int? = nil) async throws -> Template {
         if let reference = TemplateReference(template), version == nil || reference.version == nil {
             return try await find(TemplateReference(reference.id, version: version ?? reference.version), in: store)
@@ -210,7 +213,7 @@ struct TemplatesShow: AsyncParsableCommand {
 }
 
 extension TemplateOwner {
-    /// The text for a table.
+    /// The owner in a table.
     var words: String {
         switch self {
         case .shared: "shared"
@@ -238,7 +241,7 @@ extension JSONValue {
         ])
     }
 
-    /// A template with its content. The names are those of the HTTP API.
+    /// A template with its content. The names of the members are those of the HTTP API.
     fileprivate init(_ template: Template, _ more: [String: JSONValue]) {
         let content = template.content
         let members: [String: JSONValue] = [

@@ -67,7 +67,7 @@ struct TemplatesPut: AsyncParsableCommand {
     }
 
     private func put(_ files: TemplateFiles, _ owner: TemplateOwner, _ store: any RelayStore) async throws {
-        // Another process may create or delete it between the two steps.
+        // Another process may create or delete the template between the look-up and the saving.
         for _ in 0..<5 {
             let now = store.commandClock.now()
             guard let found = try await store.template(named: files.name, of: owner) else {

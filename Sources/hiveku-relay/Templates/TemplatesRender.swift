@@ -57,7 +57,7 @@ struct TemplatesRender: AsyncParsableCommand {
         try tell(parsed.render(values), template)
     }
 
-    /// Read before the command becomes another user, who may not be able to read the file.
+    /// Reads the variables before the command becomes another user, who may not be able to read the file.
     private func givenVariables() throws -> JSON? {
         guard let variables else { return nil }
         let isInline = variables.utf8.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
@@ -99,7 +99,7 @@ struct TemplatesRender: AsyncParsableCommand {
         for (title, body) in [("TEXT", rendered.text), ("HTML", rendered.html)] {
             guard let body else { continue }
             print("\n\(title)")
-            // Its lines are the template's own.
+            // Line ends are printed, so `printable` gets each line on its own.
             var lines = body.split(omittingEmptySubsequences: false) { $0.isNewline }
             if lines.last?.isEmpty == true { lines.removeLast() }
             print(lines.map { printable(String($0)) }.joined(separator: "\n"))
