@@ -27,7 +27,7 @@ enum TemplateEditor {
             subject = content.subject ?? ""
             from = content.from ?? ""
             replyTo = content.replyTo.joined(separator: ", ")
-            // What need not be listed is left out, so that a placeholder that goes takes its variable with it.
+            // Variables with the default rules are left out. So a variable goes away together with its placeholder.
             let used = ParsedTemplate.names(in: content)
             variables = TemplateFiles.description(
                 of: content.variables.filter { $0 != TemplateVariable(name: $0.name) || !used.contains($0.name) })
@@ -170,7 +170,7 @@ enum TemplateEditor {
         let edited = TemplatePage.version(fields.version)
         let name = files.name
         var content = files.content
-        // Another order alone is no change.
+        // A new order of the variables alone is not a change.
         if Set(content.variables) == Set(before.content.variables) { content.variables = before.content.variables }
         let saving = try await page.store.saveTemplate(id, of: nil, by: nil, now: page.clock.now()) {
             [content] template in

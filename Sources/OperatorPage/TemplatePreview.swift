@@ -5,7 +5,7 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// A template with values, as a document for a frame that can only show it.
+/// A template with values, as a document for a frame that allows neither scripts nor requests.
 enum TemplatePreview {
     /// The memory that one preview may need while it is made, in octets.
     static let octets = 8 << 20
@@ -78,7 +78,7 @@ enum TemplatePreview {
     }
 }
 
-/// Sample values that show a person their places.
+/// Sample values, which show where each variable stands.
 enum SampleValues {
     static func json(for variables: [TemplateVariable]) -> JSON {
         .object(object(variables.map { ($0.name.split(separator: ".").map(String.init)[...], $0) }))

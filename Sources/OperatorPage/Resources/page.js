@@ -1,7 +1,7 @@
-// What makes the operator's page more comfortable. Without it all can be read, and every form works.
+// Conveniences of the operator's page. The page can be read, and every form works, without this script.
 "use strict";
 
-// A button that copies what stands beside it.
+// Shows the buttons that copy the text beside them.
 function offerCopying(root) {
   for (const button of root.querySelectorAll("[data-copy]")) {
     button.hidden = false;
@@ -19,7 +19,7 @@ function offerCopying(root) {
   }
 }
 
-// A form that must be confirmed by typing a name can be sent when the name is there.
+// Disables the button of a form that must be confirmed, until the right name is typed.
 function holdBackUntilTyped(root) {
   for (const field of root.querySelectorAll("[data-must-be]")) {
     const button = field.form.querySelector("button");
@@ -29,7 +29,7 @@ function holdBackUntilTyped(root) {
   }
 }
 
-// A page that changes by itself is fetched again, unless somebody is at work in it.
+// Fetches a live page again at intervals, unless the operator is working in it.
 function follow() {
   const main = document.querySelector("main[data-live]");
   if (!main) { return; }
@@ -43,7 +43,7 @@ function follow() {
       const response = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
       if (!response.ok) { return; }
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("main");
-      // A frame would be loaded again with each change, and jump.
+      // Only the text is compared, because with each replacement a frame would load again and jump.
       const text = fresh.textContent;
       if (isBusy() || text === (last ?? main.textContent)) { return; }
       last = text;
@@ -52,17 +52,17 @@ function follow() {
       fresh.querySelector(".done")?.remove();
       main.replaceChildren(...fresh.childNodes);
       offerCopying(main);
-    } catch { /* The relay restarts, or the tunnel is down: the next time will tell. */ }
+    } catch { /* The relay restarts, or the tunnel is down. The next fetch tries again. */ }
   }, seconds * 1000);
 }
 
-// What can't be undone is asked for first.
+// Asks before an action that can't be undone.
 document.addEventListener("submit", (event) => {
   const question = event.target.querySelector("[data-confirm]")?.dataset.confirm;
   if (question && !confirm(question)) { event.preventDefault(); event.stopImmediatePropagation(); }
 });
 
-// A form is sent once, however often its button is pressed.
+// Sends a form only once, even if its button is pressed several times.
 document.addEventListener("submit", (event) => {
   if (event.target.method === "post" && !event.submitter?.formTarget) {
     setTimeout(() => { for (const button of event.target.querySelectorAll("button")) { button.disabled = true; } }, 0);
@@ -70,14 +70,14 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", (event) => { if (event.persisted) { location.reload(); } });
 
-// A template is shown as it is written.
+// Shows the preview of a template while it is written.
 function previewWhileWriting() {
   const button = document.querySelector("[data-preview]");
   if (!button) { return; }
   const form = button.form;
   let waiting = null;
   const show = () => {
-    // A new frame, since each document in one frame would be a step back in the browser's history.
+    // The frame is replaced, because each document in the same frame would become a step in the browser's history.
     const frame = form.querySelector("iframe");
     frame.replaceWith(frame.cloneNode(false));
     form.requestSubmit(button);
