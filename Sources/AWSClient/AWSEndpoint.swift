@@ -13,6 +13,9 @@ package struct AWSEndpoint: Sendable, Equatable {
     /// The prefix of each request's path. It is empty, or it begins with a slash and does not end with one.
     package let path: String
 
+    /// Reads a URL with the scheme `https` or `http`, a host, and optionally a port and a path.
+    ///
+    /// - Throws: ``AWSEndpointError`` for any other text.
     package init(parsing text: String) throws(AWSEndpointError) {
         guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
             let name = parts.encodedHost,
@@ -35,8 +38,9 @@ package struct AWSEndpoint: Sendable, Equatable {
     }
 }
 
-/// Why a text is not an endpoint. The words follow the name of the setting.
+/// Why a text is not an endpoint.
 package struct AWSEndpointError: Error, Hashable, Sendable {
+    /// The rest of a sentence that begins with the name of the setting.
     package var reason: String
 
     init(_ reason: String) { self.reason = reason }

@@ -69,6 +69,10 @@ public actor CredentialsChain: CredentialsProvider {
         return sources
     }
 
+    /// The credentials of the first source that has some. They are read again some time before they expire, after AWS
+    /// has refused them, and when a source has changed.
+    ///
+    /// - Throws: ``CredentialsError`` if no source has valid credentials.
     public func credentials() async throws(CredentialsError) -> AWSCredentials {
         if isFetchDue { await fetched() }
         if let held, !held.isExpired(at: clock.now()) { return held }

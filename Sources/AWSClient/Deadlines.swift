@@ -43,6 +43,9 @@ package final class Deadlines: Sendable {
         return number
     }
 
+    /// Removes a call that has ended in time.
+    ///
+    /// - Parameter number: the result of ``begin(within:end:)``.
     package func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
     /// Returns the timer that this one replaces. A timer for an earlier time is kept: it sets the next one when it

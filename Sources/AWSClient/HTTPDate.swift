@@ -3,6 +3,7 @@ import RelayCore
 /// The time of a Date field (RFC 9110 section 5.6.7), in the form that senders must write:
 /// `Tue, 24 Nov 2026 14:33:17 GMT`.
 package enum HTTPDate {
+    /// Reads a time, in whole seconds. Nil for text in any other form.
     package static func parse(_ text: String) -> Timestamp? {
         let parts = text.split(separator: " ", omittingEmptySubsequences: false)
         guard parts.count == 6, parts[0].last == ",", parts[5] == "GMT",

@@ -6,6 +6,7 @@ import RelayCore
 /// It depends only on its arguments. The steps have the names of AWS's reference ("Create a signed AWS API request"):
 /// canonical request, string to sign, signing key, signature.
 package enum SigV4 {
+    /// The parts of a request that the signature covers.
     package struct Request {
         var method: String
         /// The value of the Host field: with the port unless it is the scheme's default.

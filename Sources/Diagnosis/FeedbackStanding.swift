@@ -21,8 +21,11 @@ public struct FeedbackStanding: Hashable, Sendable {
     /// Whether `feedback.queue_url` is set.
     public var isSet: Bool
     public var status: FeedbackStatus
+    /// When the last event arrived; nil: never.
     public var lastEvent: Timestamp?
+    /// When the last live message was sent; nil: never.
     public var lastSent: Timestamp?
+    /// The time of the examination.
     public var now: Timestamp
 
     public init(

@@ -3,7 +3,9 @@ import SESTransport
 
 /// Where the credentials came from, without the secret part.
 public struct CredentialsOrigin: Hashable, Sendable {
+    /// The source in words, for the operator.
     public var source: String
+    /// The access key id, which is not secret.
     public var accessKeyID: String
 
     public init(source: String, accessKeyID: String) {

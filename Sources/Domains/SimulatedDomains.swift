@@ -8,6 +8,9 @@ package struct SimulatedDomains: DomainAuthority {
     let store: any SimulatedDomainStore
     let clock: any RelayClock
 
+    /// - Parameters:
+    ///   - store: has the domains.
+    ///   - clock: gives the times at which domains are added and verified.
     package init(store: any SimulatedDomainStore, clock: any RelayClock) {
         self.store = store
         self.clock = clock

@@ -16,6 +16,7 @@ public enum SESEventReader {
 
     private static let limits = JSONLimits(depth: 16, values: 50_000)
 
+    /// Reads the body of a message of the queue. A body over ``longestBody`` is malformed.
     public static func read(_ body: ArraySlice<UInt8>) -> QueueReading {
         guard body.count <= longestBody else { return .malformed("the message is longer than \(longestBody) octets") }
         guard !isTest(body) else { return .passedOver(.test) }

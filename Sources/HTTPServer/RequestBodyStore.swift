@@ -80,6 +80,7 @@ package actor LargeBodyTurns {
     private let capacity: Int
     private var waiting: [(octets: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
+    /// - Parameter capacity: the most octets of large bodies in memory at a time.
     package init(capacity: Int) {
         self.capacity = capacity
         octetsLeft = capacity

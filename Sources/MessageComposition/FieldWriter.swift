@@ -6,6 +6,7 @@ import InternetMessage
 /// A line without a place to fold may be longer. With the values that ``Email/defects()`` allows it stays below 998
 /// octets.
 package struct FieldWriter {
+    /// The header fields so far.
     package var octets: [UInt8] = []
     private var lineStart = 0
 

@@ -4,11 +4,13 @@ import InternetMessage
 /// made piece by piece. In the text, CRLF, CR and LF each end a line, and become CRLF. The last line always gets a line
 /// end.
 package struct TextLines {
+    /// The encodings. The raw values are those of Content-Transfer-Encoding.
     package enum Encoding: String {
         case quotedPrintable = "quoted-printable"
         case base64
     }
 
+    /// The encoding that was chosen because it is the shorter one.
     package let encoding: Encoding
     /// The size in octets of all pieces together.
     let size: Int
@@ -21,6 +23,7 @@ package struct TextLines {
     /// The whole content if it has one piece. It is made when the size is measured.
     private var whole: [UInt8]?
 
+    /// Measures the text in both encodings, and chooses one.
     package init(_ text: String) {
         var text = text
         let (base64Size, quotedSize, whole) = text.withUTF8 { octets in

@@ -77,8 +77,9 @@ public struct TLSCertificateInfo: Sendable, Hashable {
     public var commonName: String?
     /// The DNS names among its subject alternative names. Clients compare the host name with these (RFC 6125).
     public var dnsNames: [String]
-    /// The beginning and end of its validity, in seconds since 1970-01-01 UTC.
+    /// The beginning of its validity, in seconds since 1970-01-01 UTC.
     public var notBefore: Int64
+    /// The end of its validity, in seconds since 1970-01-01 UTC.
     public var notAfter: Int64
     /// The kind of its key: `RSA`, `EC`, `ED25519` …
     public var keyType: String

@@ -12,11 +12,13 @@ import RelayCore
 public struct OperatorPageConfiguration: Sendable {
     /// The name of the gateway, as clients know it.
     public var hostname: String
+    /// The version of the relay.
     public var version: String
     /// Where applications submit mail by SMTP with STARTTLS; nil if there is no such listener.
     public var smtp: (host: String, port: Int)?
     /// The beginning of the HTTP API's URLs, such as `https://mail.example.com`; nil if there is no API.
     public var api: String?
+    /// Where webhooks may be sent.
     public var webhookAddresses: WebhookAddressPolicy
 
     public init(

@@ -22,6 +22,7 @@ public struct KeyDigest: Sendable {
     /// The 32 bytes of the digest.
     public let bytes: [UInt8]
 
+    /// The length of a digest in bytes.
     public static let length = 32
 
     /// Nil unless there are 32 bytes.

@@ -31,6 +31,7 @@ public struct AcceptanceLedger: Sendable {
 
     /// What a key has used in the batch.
     public struct Usage: Sendable, Hashable {
+        /// The number of recipients.
         public var emails = 0
         public var messages = 0
 

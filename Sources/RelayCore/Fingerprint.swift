@@ -16,6 +16,8 @@ public struct Fingerprint: Hashable, Sendable {
 
     private static let length = 16
 
+    /// The fingerprint of a message that has an idempotency key in its header. The same idempotency key of another API
+    /// key has another fingerprint.
     public init(key: KeyID, idempotencyKey: String) {
         self.init(["idempotency-key", key.text, idempotencyKey])
     }

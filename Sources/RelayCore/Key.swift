@@ -145,9 +145,11 @@ public struct StoredKey: Sendable {
 public struct KeyUsage: Hashable, Sendable {
     /// When the key last authenticated or sent; nil: never.
     public var lastUsedAt: Timestamp?
+    /// Emails since the key was created.
     public var emailsTotal: Int
     /// Emails in the last 30 UTC days, including today.
     public var emails30Days: Int
+    /// Emails in the current UTC day.
     public var emailsToday: Int
     /// How often a limit of the key was hit.
     public var rateLimitHits: Int

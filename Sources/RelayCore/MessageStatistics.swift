@@ -28,12 +28,14 @@ public struct RecipientCounts: Hashable, Sendable {
 
     public var isEmpty: Bool { self == RecipientCounts() }
 
+    /// Adds the counts one by one.
     public static func + (a: RecipientCounts, b: RecipientCounts) -> RecipientCounts {
         RecipientCounts(
             sent: a.sent + b.sent, delivered: a.delivered + b.delivered, bounced: a.bounced + b.bounced,
             complained: a.complained + b.complained)
     }
 
+    /// Multiplies each count, for `number` recipients with the same outcome.
     public static func * (counts: RecipientCounts, number: Int) -> RecipientCounts {
         RecipientCounts(
             sent: counts.sent * number, delivered: counts.delivered * number, bounced: counts.bounced * number,
@@ -93,6 +95,7 @@ public struct StatisticsFilter: Hashable, Sendable {
     public var environment: Environment?
     /// Only names after this one, compared octet by octet. The next page begins there.
     public var after: String?
+    /// The most names, from 1.
     public var limit: Int
 
     public init(
@@ -108,6 +111,7 @@ public struct StatisticsFilter: Hashable, Sendable {
     }
 }
 
+/// The statistics of a template or of a tag.
 public struct NamedStatistics: Hashable, Sendable {
     /// A template's id or a tag. Empty: those beyond ``StatisticsKind/mostNames``, together.
     public var name: String
@@ -126,7 +130,9 @@ public protocol StatisticsStore: Sendable {
 }
 
 extension StatisticsStore {
-    /// - Parameter environment: nil: the messages of all keys that used the template.
+    /// The statistics of all messages that were made from a template. All counts are 0 if there are none.
+    ///
+    /// - Parameter environment: only the messages of keys of this environment; nil: those of all keys.
     public func statistics(
         of template: TemplateID, in environment: Environment? = nil, now: Timestamp
     ) async throws -> MessageStatistics {

@@ -24,6 +24,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// - Parameter value: the four octets of the address, the first one in the highest bits.
     public init(ipv4 value: UInt32) {
         high = 0
         low = UInt64(value)

@@ -8,8 +8,10 @@ public protocol IdentifiedResource {
 public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomStringConvertible {
     public let text: String
 
+    /// The prefix of the kind, with its underscore.
     public static var prefix: String { Kind.idPrefix }
 
+    /// Makes a new id at random: 20 of 32 digits, which are 100 bits.
     public init(using generator: inout some RandomNumberGenerator) {
         var octets = Array(Kind.idPrefix.utf8)
         for _ in 0..<ResourceIDForm.length {

@@ -50,6 +50,7 @@ public struct ServerExamination: Hashable, Sendable {
     /// Whether the server is a standby, which accepts no writes.
     public var isInRecovery: Bool
     public var replicas: [Replica]
+    /// The value of `synchronous_standby_names`; empty if commits wait for no standby.
     public var synchronousStandbyNames: String
     /// `synchronous_commit` in a new session of the relay's user.
     public var synchronousCommit: String
@@ -64,6 +65,7 @@ public struct ServerExamination: Hashable, Sendable {
     public var autovacuum: Bool
     public var fsync: Bool
     public var fullPageWrites: Bool
+    /// The value of `max_connections`.
     public var maximumConnections: Int
     /// The number of connections that the relay's user can still open.
     public var freeConnections: Int

@@ -24,17 +24,22 @@ public struct SimulatedDomain: Hashable, Sendable {
     public static let most = 1000
 }
 
+/// The outcome of a request to add a simulated domain.
 public enum SimulatedDomainInsertion: Hashable, Sendable {
     case inserted
+    /// There is a domain with this name. It stays as it is.
     case exists
     /// There are already ``SimulatedDomain/most``.
     case tooMany
 }
 
+/// The domains of test keys. The names are in lower case and in A-labels.
 public protocol SimulatedDomainStore: Sendable {
+    /// Adds a domain, unless one has its name or the limit is reached.
     func insert(_ domain: SimulatedDomain) async throws -> SimulatedDomainInsertion
     /// Domains after `name`, in the order of the names' octets.
     func simulatedDomains(after name: String?, limit: Int) async throws -> [SimulatedDomain]
+    /// The domain with this name. Nil if there is none.
     func simulatedDomain(_ name: String) async throws -> SimulatedDomain?
     /// Sets the time of verification, unless it is set already. Returns the domain; nil if there is none.
     func verifySimulatedDomain(_ name: String, now: Timestamp) async throws -> SimulatedDomain?

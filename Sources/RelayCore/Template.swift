@@ -107,13 +107,15 @@ public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
 public struct TemplateContent: Hashable, Sendable {
     /// With placeholders, like ``html`` and ``text``. Nil: the request must have a subject.
     public var subject: String?
-    /// At least one of ``html`` and ``text`` is set.
+    /// The HTML body. At least one of ``html`` and ``text`` is set.
     public var html: String?
+    /// The text body.
     public var text: String?
     /// All variables that the placeholders name, in the order in which they were declared.
     public var variables: [TemplateVariable]
     /// The sender for requests without one: `Name <a@b>` or `a@b`, without placeholders.
     public var from: String?
+    /// The Reply-To addresses for requests without their own, in the form of ``from``.
     public var replyTo: [String]
 
     public init(
@@ -132,6 +134,7 @@ public struct TemplateContent: Hashable, Sendable {
     public static let longestBody = 1 << 20
     /// The most octets of ``subject``.
     public static let longestSubject = 4096
+    /// The most elements of ``variables``.
     public static let mostVariables = 200
     /// The most placeholders in subject, html and text together.
     public static let mostPlaceholders = 1000

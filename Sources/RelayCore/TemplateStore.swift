@@ -55,6 +55,7 @@ public struct TemplateFilter: Hashable, Sendable {
     public var owner: TemplateOwner?
     /// Only templates after this one, in the order of the list. The next page begins there.
     public var after: Place?
+    /// The most templates, from 1.
     public var limit: Int
 
     /// A template's position in the list. The position stays valid when the template is renamed or deleted.
@@ -81,8 +82,10 @@ public struct TemplateFilter: Hashable, Sendable {
     }
 }
 
+/// The outcome of a request to add a template.
 public enum TemplateInsertion: Hashable, Sendable {
     case inserted
+    /// The owner has a template with this name, in upper or lower case.
     case nameTaken
     /// The owner already has ``Template/mostOfOwner``.
     case tooMany

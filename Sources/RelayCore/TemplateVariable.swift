@@ -20,8 +20,9 @@ public struct TemplateVariable: Hashable, Sendable {
         self.defaultValue = defaultValue
     }
 
-    /// The most octets of a name, and the most parts between its full stops.
+    /// The most octets of a name.
     public static let longestName = 100
+    /// The most parts of a name, which full stops separate.
     public static let mostParts = 8
     /// The most octets of a default.
     public static let longestDefault = 4096
@@ -49,6 +50,7 @@ public struct TemplateVariable: Hashable, Sendable {
     private static func isDigit(_ octet: UInt8) -> Bool { (0x30...0x39).contains(octet) }
 }
 
+/// The type of a variable's values. The raw values are the words of the HTTP API and of template files.
 public enum TemplateVariableType: String, CaseIterable, Sendable, Hashable {
     case string, number, boolean
     /// RFC 3339: a date (`2026-12-01`), or a date with a time and its zone.
@@ -124,7 +126,7 @@ extension [TemplateVariable] {
     /// JSON in UTF-8, the form in which a store keeps them.
     public var stored: [UInt8] { JSON.array(map(\.json)).bytes }
 
-    /// Nil for octets other than ``stored``.
+    /// Reads ``stored``. Nil for any other octets.
     public init?(stored: [UInt8]) {
         guard case .array(let elements)? = try? JSON(reading: stored) else { return nil }
         let read = elements.map { TemplateVariable($0) }

@@ -9,14 +9,17 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
     public static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
 
+    /// The moment `b` later, in whole milliseconds.
     public static func + (a: Timestamp, b: Duration) -> Timestamp {
         Timestamp(milliseconds: a.milliseconds + b.wholeMilliseconds)
     }
 
+    /// The moment `b` earlier, in whole milliseconds.
     public static func - (a: Timestamp, b: Duration) -> Timestamp {
         Timestamp(milliseconds: a.milliseconds - b.wholeMilliseconds)
     }
 
+    /// The time from `b` to `a`; negative if `b` is later.
     public static func - (a: Timestamp, b: Timestamp) -> Duration { .milliseconds(a.milliseconds - b.milliseconds) }
 }
 
@@ -42,6 +45,7 @@ public struct UTCDay: Hashable, Comparable, Sendable {
 
     /// The first moment of the day.
     public var start: Timestamp { Timestamp(milliseconds: number * UTCDay.milliseconds) }
+    /// The day after this one.
     public var next: UTCDay { UTCDay(number: number + 1) }
 
     static let milliseconds: Int64 = 86_400_000

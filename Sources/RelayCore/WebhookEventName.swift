@@ -6,6 +6,7 @@ public enum WebhookEventName: Hashable, Sendable {
     /// A sentence with its final full stop or question mark.
     case mistake(String)
 
+    /// Reads `*` or the name of an event. Any other text is a ``mistake(_:)``.
     public init(_ text: String) {
         if text == "*" {
             self = .all

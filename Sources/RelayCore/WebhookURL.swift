@@ -1,12 +1,14 @@
 /// The URL of a webhook, parsed strictly: the URL that is called must be the one that was checked, so nothing is
 /// guessed.
 public struct WebhookURL: Hashable, Sendable {
+    /// The schemes that a webhook's URL may have.
     public enum Scheme: String, Sendable, Hashable {
         case https, http
     }
 
+    /// The host of a URL: a name or an address.
     public enum Host: Sendable, Hashable {
-        /// In lower case, without a trailing dot.
+        /// A name in lower case, without a trailing dot.
         case name(String)
         case address(IPAddress)
     }
@@ -29,6 +31,8 @@ public struct WebhookURL: Hashable, Sendable {
     ///
     /// An IPv4 address must be four decimal numbers. Some URL libraries also read `127.1`, `0x7f000001` and
     /// `0177.0.0.1` as addresses, while others read them as names.
+    ///
+    /// - Throws: ``Mistake`` for a URL that is not in this form.
     public init(_ text: String) throws(Mistake) {
         guard text.utf8.count <= Webhook.longestURL else {
             throw Mistake(explanation: "is longer than \(Webhook.longestURL) octets")

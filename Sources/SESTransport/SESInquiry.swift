@@ -79,8 +79,9 @@ public enum SESInquiryFailure: Error, Hashable, Sendable {
 
 /// A comparison of this machine's clock with a server's clock.
 public struct ClockReading: Hashable, Sendable {
-    /// When the question was sent and its answer came, by this machine's clock.
+    /// When the question was sent, by this machine's clock.
     public var askedAt: Timestamp
+    /// When the answer came, by this machine's clock.
     public var answeredAt: Timestamp
     /// The server's time in between, in whole seconds.
     public var server: Timestamp

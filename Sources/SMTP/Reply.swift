@@ -8,6 +8,7 @@ public struct EnhancedStatus: Hashable, Sendable {
     /// The third number of the code.
     public var detail: UInt16
 
+    /// The status with these two numbers, each from 0 to 999 (RFC 3463 section 2).
     public init(_ subject: UInt16, _ detail: UInt16) {
         self.subject = subject
         self.detail = detail
@@ -25,6 +26,7 @@ public struct Reply: Hashable, Sendable {
     /// The stable reason word of a refusal. It is written in brackets after the text.
     public var reason: String?
 
+    /// A reply with the given lines, at least one.
     public init(_ code: UInt16, _ status: EnhancedStatus? = nil, _ lines: String..., reason: String? = nil) {
         self.init(code, status, lines: lines, reason: reason)
     }

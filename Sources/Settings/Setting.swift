@@ -8,6 +8,7 @@ public struct Setting: Sendable {
     public let type: String
     /// The default as it is written in the file, or in words if it can't be written.
     public let defaultText: String
+    /// What the setting does, in sentences.
     public let description: String
     /// Whether it is a list. In the environment, commas separate its items.
     public let isList: Bool

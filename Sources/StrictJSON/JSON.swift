@@ -31,6 +31,7 @@ public struct JSONNumber: Hashable, Sendable, CustomStringConvertible {
     /// For text that is known to follow the grammar.
     init(checked text: String) { self.text = text }
 
+    /// The number in decimal digits.
     public init(_ value: some FixedWidthInteger) { text = String(value) }
 
     /// Returns nil for an infinite value and for NaN, which JSON can't express. A whole number has no fraction: 10, not
@@ -82,6 +83,7 @@ public struct JSONObject: Hashable, Sendable {
     /// In a document that was read, no name occurs twice. Code that builds an object must ensure the same.
     public private(set) var members: [Member]
 
+    /// - Precondition: no name occurs twice. This is not checked.
     public init(_ members: [Member] = []) { self.members = members }
 
     /// The value of the member with this name, or nil. The time is proportional to the number of members.
@@ -111,5 +113,6 @@ extension JSON: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expressibl
 extension JSON {
     /// Nil becomes null.
     public init(_ text: String?) { self = text.map { .string(JSONString($0)) } ?? .null }
+    /// Nil becomes null.
     public init(_ value: Int?) { self = value.map { .number(JSONNumber($0)) } ?? .null }
 }

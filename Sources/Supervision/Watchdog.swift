@@ -41,6 +41,10 @@ public final class Watchdog: Sendable {
     private let logger: Logger
     private let state: Mutex<State>
 
+    /// - Parameters:
+    ///   - parts: the parts that must answer.
+    ///   - clock: measures how long answers take.
+    ///   - logger: gets a line when a part does not answer in time.
     public init(_ parts: [Part], clock: any RelayClock, logger: Logger) {
         self.parts = parts
         self.clock = clock

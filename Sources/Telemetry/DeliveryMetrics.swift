@@ -94,6 +94,10 @@ public struct MeasuredTransport<Wrapped: Transport & QuotaSource>: Transport, Qu
     private let metrics: DeliveryMetrics
     private let clock: any RelayClock
 
+    /// - Parameters:
+    ///   - wrapped: the transport that sends.
+    ///   - metrics: the metrics that are counted.
+    ///   - clock: measures how long calls take.
     public init(_ wrapped: Wrapped, _ metrics: RelayMetrics, clock: any RelayClock) {
         self.wrapped = wrapped
         self.metrics = metrics.delivery

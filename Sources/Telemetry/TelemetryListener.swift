@@ -46,6 +46,9 @@ public struct TelemetryListener: Service {
     static let maximumConnections = 32
     static let maximumHeaderSize = 8 * 1024
 
+    /// Listens and answers requests until the task is cancelled.
+    ///
+    /// - Throws: ``TelemetryListenError`` if it can't listen.
     public func run() async throws {
         let socket: UnixSocketFile?
         let address: BindAddress

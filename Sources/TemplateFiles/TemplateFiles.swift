@@ -5,9 +5,13 @@ import Templates
 /// A template in the files of a directory: `template.yaml` or `template.json` with its fields, `body.html` and
 /// `body.txt`. The bodies may also be fields, so the JSON of the HTTP API is such a file, too.
 public struct TemplateFiles: Sendable {
+    /// The name of the file with the fields, in YAML.
     public static let yamlName = "template.yaml"
+    /// The name of the file with the fields, in JSON.
     public static let jsonName = "template.json"
+    /// The name of the file with the HTML body.
     public static let htmlName = "body.html"
+    /// The name of the file with the text body.
     public static let textName = "body.txt"
 
     /// The most octets of a file. A template may have fewer, so the message about a long template can name its field.
@@ -81,7 +85,9 @@ public struct TemplateFiles: Sendable {
     public struct Fields: Sendable {
         public var name: String
         public var subject: String
+        /// The sender: `Name <a@b>` or `a@b`.
         public var from: String
+        /// The addresses, each in the form of ``from``.
         public var replyTo: [String]
 
         public init(name: String, subject: String, from: String, replyTo: [String]) {
