@@ -81,7 +81,7 @@ package enum DomainFailure: Error, Sendable {
     case denied(permission: String)
     /// The relay has no SES account.
     case unconfigured
-    /// SES does not answer, or its answer is unusable. The words complete "SES does not answer just now:".
+    /// SES does not answer, or its answer is unusable. The words complete "SES does not answer:".
     case unavailable(String)
     /// Too many requests about domains are in progress.
     case busy

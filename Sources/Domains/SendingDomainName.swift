@@ -21,7 +21,7 @@ package enum SendingDomainName {
             return .failure(
                 Mistake(
                     predicate:
-                        "is not a domain; a domain consists of letters, digits and hyphens with dots between them, such as example.com"
+                        "is not a domain; a domain consists of letters, digits and hyphens with dots between them and none at the end, such as example.com"
                 ))
         }
         guard name.text.contains(".") else {
