@@ -38,7 +38,7 @@ struct QueuedKeys {
     /// How often the marks are reset.
     static let rewindInterval = Duration.seconds(10)
     /// How often they are reset if the searches that begin at the first entry take long.
-    static let longestRewindInterval = Duration.seconds(60)
+    static let longestRewindInterval = Duration.seconds(120)
     /// After how many seconds a key without deliveries is forgotten.
     static let memory = 600.0
 
