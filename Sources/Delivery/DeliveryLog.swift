@@ -37,7 +37,9 @@ struct DeliveryLog: Sendable {
         case .outageEnded(let retries, let seconds):
             logger.notice("deliveries succeed again, after \(retries) retries in \(whole(seconds)) s")
         case .slowedDown(let rate, let isNews):
-            if isNews { logger.notice("throttled, now sending at \(tenths(rate)) emails per second") }
+            if isNews {
+                logger.notice("SES asks for a lower rate; now sending at most \(tenths(rate)) emails per second")
+            }
             observe(.slowedDown(lane, rate: rate))
         case .held(let cause, let alert):
             logger.log(level: alert ? .critical : .warning, "the lane is held: \(cause)")
@@ -46,18 +48,18 @@ struct DeliveryLog: Sendable {
             logger.notice("the lane moves again, it was held for \(whole(seconds)) s")
             observe(.laneResumed(lane))
         case .storeFailed(let error):
-            logger.error("the queue can't be read or written, trying again: \(error)")
+            logger.error("the mail queue can't be read or written, trying again: \(error)")
             observe(.storeFailed(lane, error))
         case .storeRecovered(let seconds):
-            logger.notice("the queue can be read and written again, after \(whole(seconds)) s")
+            logger.notice("the mail queue can be read and written again, after \(whole(seconds)) s")
             observe(.storeRecovered(lane))
         case .reclaimed(let count):
-            logger.notice("returned \(count) abandoned deliveries to the queue")
+            logger.notice("deliveries that were being sent when the relay stopped are queued again: \(count)")
         case .broughtForward(let count):
             logger.notice("the clock was set back, so \(count) deliveries that were due far in the future are due now")
         case .unrecorded(let count):
             logger.error(
-                "the outcomes of \(count) deliveries can't be recorded; they will be tried again and may arrive twice")
+                "the outcomes of \(count) deliveries can't be recorded; they will be sent again, and may arrive twice")
         }
     }
 
@@ -79,7 +81,7 @@ struct DeliveryLog: Sendable {
         logger.log(level: level, "will be tried again", metadata: metadata(delivery, settlement))
         if case .summary(let retries) = line {
             logger.warning(
-                "nothing can be delivered, \(retries) retries in a row; the last because of \(settlement.reason ?? "?")"
+                "no message could be sent in the last \(retries) attempts; the last error: \(settlement.reason ?? "unknown")"
             )
         }
         observe(.retried(delivery, settlement))

@@ -5,12 +5,12 @@ extension Judge {
     static let feedbackSetup =
         "hiveku-relay feedback --help says how to set it up; a CloudFormation template does the work at AWS"
 
-    /// No queue is set.
+    /// No SQS queue is set.
     public static func feedbackNotSet(hasLiveKeys: Bool) -> Finding {
         guard hasLiveKeys else {
             return .skipped(
-                .feedback, "feedback.queue_url is not set, and no live mail is sent that it would be needed for",
-                remedy: "nothing now; before live mail is sent: \(feedbackSetup)")
+                .feedback, "feedback.queue_url is not set; it is needed only for live mail, and there are no live keys",
+                remedy: "nothing now; before you create a live key: \(feedbackSetup)")
         }
         return .warning(
             .feedback,
@@ -18,7 +18,7 @@ extension Judge {
             remedy: feedbackSetup)
     }
 
-    /// The settings of the queue can't be used, for the reason `why`.
+    /// The settings of the SQS queue can't be used, for the reason `why`.
     public static func feedbackUnusable(_ why: String) -> Finding {
         .problem(.feedback, why, remedy: "correct the settings under feedback")
     }
@@ -34,34 +34,37 @@ extension Judge {
         )
     }
 
-    /// Judges what the queue reports about itself.
+    /// Judges what the SQS queue reports about itself.
     public static func feedbackQueue(_ url: String, _ result: Result<SQSQueueState, SQSFailure>) -> [Finding] {
         switch result {
         case .failure(let failure):
             return [
                 .problem(
-                    .feedback, "the queue \(url) can't be read: \(failure.explanation)",
+                    .feedback, "the SQS queue \(url) can't be read: \(failure.explanation)",
                     remedy:
-                        "fix the cause that is named; until then SQS keeps the events for the queue's retention period")
+                        "correct this cause; until then SQS keeps the events, for as long as the queue's retention period"
+                )
             ]
         case .success(let state):
             var findings: [Finding] = []
             if let waiting = state.waiting, waiting > 10_000 {
                 findings.append(
                     .warning(
-                        .feedback, "\(waiting) messages wait in the queue \(url)",
-                        remedy: "hiveku-relay feedback status shows whether the relay reads it"))
+                        .feedback, "\(waiting) messages about events wait in the SQS queue \(url)",
+                        remedy: "to see whether the relay reads this queue: hiveku-relay feedback status"))
             }
             if let retention = state.retention, retention < .seconds(4 * 86_400) {
                 findings.append(
                     .warning(
-                        .feedback, "the queue \(url) keeps messages for only \(retention.spelled)",
+                        .feedback, "the SQS queue \(url) keeps messages for only \(retention.spelled)",
                         remedy:
                             "set its MessageRetentionPeriod to 14 days, so that no events are lost while the relay is down"
                     ))
             }
             return findings + [
-                .ok(.feedback, "the queue \(url) can be read; \(count(state.waiting ?? 0, "message")) waiting")
+                .ok(
+                    .feedback,
+                    "the SQS queue \(url) can be read; messages about events that wait in it: \(state.waiting ?? 0)")
             ]
         }
     }
@@ -70,21 +73,21 @@ extension Judge {
     public static func feedback(_ standing: FeedbackStanding) -> [Finding] {
         let status = standing.status
         let times =
-            "last message from the queue: \(standing.lastEvent?.rfc3339 ?? "never"); live mail last sent: \(standing.lastSent?.rfc3339 ?? "never")"
+            "last message from the SQS queue: \(standing.lastEvent?.rfc3339 ?? "never"); live mail last sent: \(standing.lastSent?.rfc3339 ?? "never")"
         switch standing.state {
         case .off: return []
         case .failing:
             return [
                 .problem(
                     .feedback,
-                    "the relay has been unable to read the queue since \(status.failingSince?.rfc3339 ?? "a while"): \(status.failure ?? "")",
-                    remedy: "fix the cause that is named; the relay keeps trying and continues when it can")
+                    "the relay has been unable to read the SQS queue since \(status.failingSince?.rfc3339 ?? "a while"): \(status.failure ?? "")",
+                    remedy: "correct this cause; the relay keeps trying, and continues by itself")
             ]
         case .idle:
             return [
                 .warning(
                     .feedback,
-                    "the relay has not read the queue \(status.lastAnswerAt.map { "since \($0.rfc3339)" } ?? "yet")",
+                    "the relay has not read the SQS queue \(status.lastAnswerAt.map { "since \($0.rfc3339)" } ?? "yet")",
                     remedy: "start the relay; if it runs, restart it: it reads feedback.queue_url only when it starts")
             ]
         case .silent:
@@ -92,14 +95,15 @@ extension Judge {
                 .warning(
                     .feedback, "live mail was sent, but no events about it arrive (\(times))",
                     remedy:
-                        "events should arrive within minutes. Check that ses.configuration_set is the one of the CloudFormation stack, that its event destination is enabled, and that the queue is subscribed to the topic"
+                        "events should arrive within minutes. Check that ses.configuration_set is the one of the CloudFormation stack, that its event destination is enabled, and that the SQS queue is subscribed to the SNS topic"
                 )
             ]
         case .untried:
             return [
                 .ok(
                     .feedback,
-                    "the queue is read; there are no events yet, and no live mail that should have caused any")
+                    "the relay reads the SQS queue; there are no events yet, and no live mail that should have caused any"
+                )
             ]
         case .working:
             return [.ok(.feedback, "events arrive (\(times))")]
@@ -107,7 +111,9 @@ extension Judge {
                     ? [
                         .warning(
                             .feedback, "\(status.waiting) events wait for messages that this relay does not know",
-                            remedy: "give each sending system its own configuration set and queue")
+                            remedy:
+                                "give each system that sends through this SES account its own configuration set and SQS queue"
+                        )
                     ] : [])
         }
     }

@@ -60,7 +60,9 @@ extension Judge {
         case .notFound(let why), .unexpected(let why), .noCredentials(let why), .credentialsRefused(let why),
             .clockRefused(let why):
             .warning(.identity, "SES did not answer about \(domain): \(why)", remedy: "run doctor again")
-        case .unreachable(let why): .warning(.identity, "asked about \(domain), SES \(why)", remedy: "run doctor again")
+        case .unreachable(let why):
+            .warning(
+                .identity, "SES \(why), so the identity of \(domain) was not checked", remedy: "run doctor again")
         }
     }
 
@@ -86,7 +88,7 @@ extension Judge {
     /// Reports the domains that SES was not asked about.
     public static func notAsked(_ domains: [String], because reason: String) -> Finding {
         .skipped(
-            .identity, "not asked about \(list(domains)): \(reason)",
+            .identity, "doctor did not ask SES about \(list(domains)): \(reason)",
             remedy: "check them in the SES console (Identities)")
     }
 }

@@ -12,7 +12,10 @@ extension Judge {
             return .problem(
                 .queue,
                 "the \(lane.lane.rawValue) lane\(place) has been held for \((now - lane.since).spelled): \(reason)",
-                remedy: "fix the cause that is named; a running relay then releases the lane by itself")
+                remedy:
+                    "correct this cause, then wait. While the relay runs, it tries again after 30 seconds, later at least "
+                    + "every 5 minutes, and sends the waiting mail once SES accepts it. Nothing needs to be released. Only "
+                    + "a change of the settings under ses needs a restart: systemctl restart hiveku-relay")
         }
         for depth in status.depths where depth.state != .held {
             guard let oldest = depth.oldest, now - oldest > oldestAllowed else { continue }
@@ -21,7 +24,9 @@ extension Judge {
                     .queue,
                     "a \(depth.lane.rawValue) message has been \(depth.state.rawValue) for \((now - oldest).spelled)",
                     remedy:
-                        "hiveku-relay messages list --state \(depth.state.rawValue), then hiveku-relay messages show ID says why"
+                        "hiveku-relay messages list --state \(depth.state.rawValue) lists such messages, and "
+                        + "hiveku-relay messages show ID prints the last answer from SES. If it prints no answer, "
+                        + "hiveku-relay status says why all \(depth.lane.rawValue) mail waits"
                 ))
         }
         guard findings.isEmpty else { return findings }

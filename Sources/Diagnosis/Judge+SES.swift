@@ -103,7 +103,9 @@ extension Judge {
                 .credentials, "\(found), are refused: \(why)",
                 remedy: isClock
                     ? "set the clock first"
-                    : "create a new access key in IAM and replace the old one with it; the secret must belong to the id"
+                    : "check that the access key id and the secret there belong together, or create a new access key "
+                        + "in IAM and put both there. The relay reads a changed credentials file by itself; after a "
+                        + "change of the service's environment or of LoadCredential=, restart the relay"
             )
         case .failure(.noCredentials(let why)): return .problem(.credentials, why, remedy: credentialsRemedy)
         default: return .ok(.credentials, "\(found), are accepted")
@@ -162,7 +164,7 @@ extension Judge {
                 .warning(
                     .account, "SES did not report the account's state: \(why)",
                     remedy: "run doctor again; if that does not help, check ses.endpoint"),
-                .skipped(.quota, "SES did not report the quota", remedy: "the same as for the account"),
+                .skipped(.quota, "SES did not report the quota", remedy: "do what is said about the account"),
             ]
         }
     }

@@ -19,27 +19,27 @@ enum FeedbackLine: Hashable, Sendable {
         case .queueFailed(let failure):
             logger.log(
                 level: failure.kind == .throttled || failure.kind == .unreachable ? .warning : .error,
-                "the queue of events can't be read, so the relay does not learn what happened to sent messages",
+                "the SQS queue of events can't be read, so the relay does not learn what happened to sent messages",
                 metadata: ["reason": "\(failure.kind.rawValue)", "explanation": "\(failure.explanation)"])
         case .queueRecovered(let seconds):
-            logger.notice("the queue of events is read again", metadata: ["outage_seconds": "\(Int(seconds))"])
+            logger.notice("the SQS queue of events is read again", metadata: ["outage_seconds": "\(Int(seconds))"])
         case .storeFailed(let why):
             logger.error(
-                "events can't be recorded; they stay in the queue until the database can store them",
+                "events can't be recorded; they stay in the SQS queue until the database can store them",
                 metadata: ["error": "\(why)"])
         case .storeRecovered(let seconds):
             logger.notice("events are recorded again", metadata: ["outage_seconds": "\(Int(seconds))"])
         case .malformed(let why, let others):
             var metadata: Logger.Metadata = ["reason": "\(why)"]
             if others > 0 { metadata["others_before"] = "\(others)" }
-            logger.warning("a message in the queue is not an SES event; it was deleted", metadata: metadata)
+            logger.warning("a message in the SQS queue is not an SES event; it was deleted", metadata: metadata)
         case .unknownKind(let kind):
             logger.notice(
                 "SES reports a kind of event that this relay does not know; such events are counted and deleted",
                 metadata: ["kind": "\(kind)"])
         case .subscription:
             logger.warning(
-                "SNS asks to confirm a subscription of the queue to a topic. The relay does not confirm it. If the topic is yours, subscribe the queue to it with its owner's credentials, as 'hiveku-relay feedback template' does"
+                "SNS asks to confirm a subscription of the SQS queue to a topic. The relay does not confirm it. If the topic is yours, subscribe the queue to it with the credentials of the queue's owner, as 'hiveku-relay feedback template' does"
             )
         case .crowdedOut(let count):
             logger.warning(
@@ -47,7 +47,7 @@ enum FeedbackLine: Hashable, Sendable {
                 metadata: ["events": "\(count)"])
         case .leftAlone(let why):
             logger.error(
-                "the database can't store the events of a message in the queue; the message is left there",
+                "the database can't store the events of a message in the SQS queue; the message is left there",
                 metadata: ["error": "\(why)"])
         }
     }

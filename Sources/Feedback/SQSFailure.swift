@@ -43,12 +43,12 @@ extension SQSFailure {
 
     init(_ failure: ExchangeFailure, host: String) {
         switch failure {
-        case .cancelled: self.init(.cancelled, "the relay was stopped before the queue answered")
-        case .tooLong: self.init(.tooLong, "the queue at \(host) gives an answer that is too long")
+        case .cancelled: self.init(.cancelled, "the relay was stopped before the SQS queue answered")
+        case .tooLong: self.init(.tooLong, "the SQS queue at \(host) gives an answer that is too long")
         case .timedOut, .broken, .body:
             self.init(
                 .unreachable,
-                "the queue at \(host) \(failure.predicate); check feedback.queue_url and feedback.endpoint, and that this machine may connect to it"
+                "the SQS queue at \(host) \(failure.predicate); check feedback.queue_url and feedback.endpoint, and that this machine can connect to it"
             )
         }
     }
@@ -72,14 +72,14 @@ extension SQSFailure {
         if let name, SQSFailure.namesNoQueue.contains(name) {
             self.init(
                 .noQueue,
-                "AWS does not know this queue (\(words)); check feedback.queue_url and feedback.region, and that the credentials belong to the queue's account"
+                "AWS does not know this SQS queue (\(words)); check feedback.queue_url and feedback.region, and that the credentials belong to the queue's account"
             )
             return
         }
         if name == "OverLimit" {
             self.init(
                 .throttled,
-                "too many messages of the queue were received and not deleted (\(words)); check who else reads this queue"
+                "too many messages of the SQS queue were received and not deleted (\(words)); check who else reads this queue"
             )
             return
         }
@@ -102,7 +102,7 @@ extension SQSFailure {
         case .denied:
             self.init(
                 .denied,
-                "the credentials may not do this (\(words)); allow sqs:\(operation.permission) on the queue to their user or role in IAM, as 'hiveku-relay feedback template' does"
+                "the credentials are not allowed to do this (\(words)); allow sqs:\(operation.permission) on the queue to their user or role in IAM, as 'hiveku-relay feedback template' does"
             )
         case .interrupted, .unknownOperation, nil:
             if status == 401 || status == 403 {
@@ -118,7 +118,7 @@ extension SQSFailure {
             } else {
                 self.init(
                     .unexpected,
-                    "the queue gave an answer that the relay does not understand (\(words)); check feedback.queue_url and feedback.endpoint"
+                    "the SQS queue gave an answer that the relay does not understand (\(words)); check feedback.queue_url and feedback.endpoint"
                 )
             }
         }

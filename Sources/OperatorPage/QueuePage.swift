@@ -97,7 +97,7 @@ enum QueuePage {
         }
         let failure: HTML =
             status.failure.map {
-                "<p class=\"important\"><strong>The queue of events can't be read:</strong> \($0)</p>"
+                "<p class=\"important\"><strong>The SQS queue of events can't be read:</strong> \($0)</p>"
             } ?? .empty
         return """
             \(failure)\(Part.facts([

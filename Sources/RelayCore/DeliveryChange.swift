@@ -96,7 +96,7 @@ extension DeliveryChange {
 
     /// The change for a delivery that was being sent when its worker disappeared.
     public init(abandonedIn lane: Lane, onReturn: QueuedDisposition, at now: Timestamp) {
-        let reason = "abandoned: the relay stopped while it was being sent"
+        let reason = "interrupted: the relay stopped while this message was being sent"
         self.init(.queued, .set(reason), at: now)
         due = now
         attempt = Attempt(outcome: "retry", reason: reason)
@@ -156,7 +156,7 @@ extension DeliveryChange {
             self.init(
                 .held,
                 .set(
-                    "held: its key was revoked with --queued hold; 'messages release' sends it, 'messages drop' gives it up"
+                    "held: its key was revoked with --queued hold; 'hiveku-relay messages release' sends it, 'hiveku-relay messages drop' gives it up"
                 ), at: now)
         case .drop: self = .dropped(at: now)
         }

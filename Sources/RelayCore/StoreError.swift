@@ -33,7 +33,8 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
             "the database has schema version \(found), and an older relay is using it; stop or restart that relay; the database is then migrated to version \(known)"
         case .noSuchKey(let id): "no key has the id \(id); 'hiveku-relay keys list --all' lists all keys"
         case .noSuchMessage(let id): "no message has the id \(id)"
-        case .bodyGone(let id): "the bytes of message \(id) are no longer kept (see the retention settings)"
+        case .bodyGone(let id):
+            "the content of message \(id) is no longer kept: the relay removes it once the message is sent or suppressed, otherwise when the retention settings say so"
         case .inDoubt:
             "the connection to the database was lost during a commit, and the relay could not determine in time whether the commit succeeded; messages that are sent again are recognised"
         case .instanceLost:

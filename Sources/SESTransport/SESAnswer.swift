@@ -93,17 +93,19 @@ extension SESAnswer {
                     quoting: false), alert: true)
         case .credentials:
             return .laneHeld(
-                cause("AWS does not accept the credentials: they are unknown, expired or incomplete; renew them"),
-                alert: true)
+                cause(
+                    "AWS does not accept the credentials: they are unknown, expired or incomplete; renew them ('hiveku-relay doctor' says where the relay finds them)"
+                ), alert: true)
         case .denied:
             return .laneHeld(
-                cause("The credentials may not send: allow ses:SendEmail to their user or role in IAM"), alert: true)
+                cause("The credentials are not allowed to send: allow ses:SendEmail to their user or role in IAM"),
+                alert: true)
         case .identityDenied:
             // One key's domain must not hold the mail of all keys. And a gap in a policy must not cost the message,
             // however long the gap is open.
             return .retry(
                 cause(
-                    "The credentials may not send for this sender's identity: allow ses:SendEmail on it in IAM, or verify it in this account"
+                    "The credentials are not allowed to send as this sender: allow ses:SendEmail for the sender's identity in IAM, or verify that identity in this account"
                 ), pace: .patient)
         case .notVerified:
             if let unverifiable {
@@ -114,19 +116,23 @@ extension SESAnswer {
             }
             return .failed(
                 cause(
-                    "SES has not verified the From address: verify it or its domain in SES, in the region of ses.region (in SES's sandbox the recipients, too), then run 'hiveku-relay messages retry'"
+                    "The From address is not verified in SES. Verify the address or its domain in the region that ses.region names. If the account is in the sandbox, verify the recipients too. Then run 'hiveku-relay messages retry ID'"
                 ))
         case .mailFromDomain:
             return .failed(
                 cause(
-                    "The custom MAIL FROM domain of the identity is not verified: correct its MX record or let SES fall back to its own domain, then run 'hiveku-relay messages retry'"
+                    "The custom MAIL FROM domain of the identity is not verified: correct its MX record or let SES fall back to its own domain, then run 'hiveku-relay messages retry ID'"
                 ))
         case .notFound:
             return .failed(
                 cause(
-                    "SES does not know something that the request names: check ses.configuration_set, ses.region and ses.endpoint, then run 'hiveku-relay messages retry'"
+                    "SES does not find the configuration set, or another resource that the relay's settings name: check ses.configuration_set, ses.region and ses.endpoint, restart the relay after a change, then run 'hiveku-relay messages retry ID'"
                 ))
-        case .rejected: return .failed(cause("SES refuses this message"))
+        case .rejected:
+            return .failed(
+                cause(
+                    "SES refuses this message. A retry would send it unchanged: correct the message in the application, and send it from there again"
+                ))
         case .redirect:
             return .retry(
                 cause("The endpoint answers with a redirect, which SES never does: check ses.endpoint"), pace: .normal)

@@ -17,6 +17,8 @@ struct HivekuRelay: AsyncParsableCommand {
             To try it without any configuration:   hiveku-relay serve --demo
             To give an application a key:          hiveku-relay keys create --name shop --environment live --scope email:send
             To see the outcome of its mail:        hiveku-relay messages list --since 1h
+            To see whether mail waits, and why:    hiveku-relay status
+            To check everything it depends on:     hiveku-relay doctor
             To do this in a browser:               hiveku-relay admin login
 
             Exit status: 0, 64 for wrong usage, 78 for a wrong configuration, 1 for anything else.

@@ -6,6 +6,15 @@ import Settings
 struct Messages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List, show, wait for, retry, hold, release and drop messages.",
+        discussion: """
+            The state of a message says what the relay has done with it: queued (it waits to be sent, perhaps again), \
+            scheduled, sending, sent, simulated, failed, partly-failed, held (by an operator), suppressed or cancelled. \
+            The status of a recipient says what is known about this recipient, such as delivered or bounced.
+
+            The relay sends a message to many recipients in parts of up to 50 recipients, called deliveries.
+
+            If all mail waits, 'hiveku-relay status' says why.
+            """,
         subcommands: [
             MessagesList.self, MessagesShow.self, MessagesWait.self, MessagesRetry.self, MessagesHold.self,
             MessagesRelease.self, MessagesDrop.self,
@@ -16,12 +25,15 @@ struct MessagesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List messages, newest first.",
         discussion: """
-            Only messages that match every option are listed. A scheduled message is in the state 'scheduled' until \
-            its time, and then in the state 'queued'. The state says what the relay has done with the message. The \
-            status says what is known about a recipient; 'messages show' prints it for each recipient. 'hiveku-relay \
-            messages list --status bounced --since 1d' lists the messages of the last 24 hours that have bounced for \
-            at least one recipient. 'hiveku-relay messages list --tag welcome --state failed --since 1d' lists the \
-            failed messages of the last 24 hours that have the tag 'welcome'.
+            Only messages that match every option are listed. The state says what the relay has done with the message: \
+            use --state for mail that the relay has not sent. The status says what is known about a recipient: use \
+            --status for mail that was sent and did not arrive. 'hiveku-relay messages show ID' prints the status of \
+            each recipient. A scheduled message is in the state 'scheduled' until its time, and then in the state \
+            'queued'.
+
+            'hiveku-relay messages list --status bounced --since 1d' lists the messages of the last 24 hours that have \
+            bounced for at least one recipient. 'hiveku-relay messages list --tag welcome --state failed --since 1d' \
+            lists the failed messages of the last 24 hours that have the tag 'welcome'.
             """)
 
     @Option(help: "Only messages of this key.") var key: KeyID?
@@ -106,9 +118,13 @@ struct MessagesShow: AsyncParsableCommand {
         commandName: "show",
         abstract: "Show a message with each delivery attempt, and the status of each recipient.",
         discussion: """
-            A recipient's status is the strongest of its events, in whatever order they arrived: a permanent bounce \
-            outranks a delivery, and a complaint outranks both. Events of live messages come from SES, if the \
-            resources of 'hiveku-relay feedback template' are set up.
+            A message to more than 50 recipients is sent in parts, called deliveries. For each delivery, this prints \
+            its recipients, the reason for its state, and every attempt with the answer from SES. A delivery that \
+            waits without any attempt waits for its whole lane, if 'hiveku-relay status' prints HELD.
+
+            A recipient's status is its most significant event, in whatever order the events arrived: a permanent \
+            bounce outranks a delivery, and a complaint outranks both. SES reports events after it has accepted a \
+            live message. The relay gets them only if the SQS queue is set up: see 'hiveku-relay feedback --help'.
             """)
 
     @Argument(help: "The message's id, as in the 250 reply or, with msg_ in front, as in the HTTP API.") var id:
@@ -164,7 +180,10 @@ struct MessagesShow: AsyncParsableCommand {
         if let next = delivery.nextAttemptAt { rows.append(("  Next attempt", next.rfc3339)) }
         if delivery.maybeDuplicate {
             rows.append(
-                ("  Maybe duplicate", "yes: an earlier attempt may have been sent, but the relay got no answer"))
+                (
+                    "  Maybe duplicate",
+                    "yes: SES may already have sent this message in an earlier attempt whose answer was lost"
+                ))
         }
         printRows(rows)
         for (index, attempt) in delivery.history.enumerated() {

@@ -72,6 +72,14 @@ struct MessagesRetry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "retry", abstract: "Send failed messages again.",
         discussion: """
+            Only what has failed is sent again: of a message in the state partly-failed, the deliveries that failed. \
+            Messages in other states do not change. A queued message is tried again by itself; to try it at once, hold \
+            it and release it. A message that was sent and bounced, or that was suppressed, can't be sent again from \
+            here: the application must send it once more.
+
+            --state and --key select messages of any age. To send again only what failed in the last 6 hours, list it \
+            with 'hiveku-relay messages list --state failed --since 6h', and give the ids to this command.
+
             A dropped message is sent again only if it is named by its id. A message that an application has cancelled \
             is never sent again. A scheduled message keeps its time.
             """)
@@ -88,7 +96,9 @@ struct MessagesRetry: AsyncParsableCommand {
 
 struct MessagesHold: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hold", abstract: "Keep queued and scheduled messages from being sent.")
+        commandName: "hold", abstract: "Keep queued and scheduled messages from being sent.",
+        discussion:
+            "They wait in the state 'held' until 'messages release' or 'messages drop', however long that takes.")
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions
@@ -102,7 +112,7 @@ struct MessagesHold: AsyncParsableCommand {
 struct MessagesRelease: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "release", abstract: "Let held messages be sent.",
-        discussion: "A scheduled message keeps its time.")
+        discussion: "They are sent at once; a scheduled message keeps its time.")
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions

@@ -3,7 +3,17 @@ import RelayCore
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the queue: depth, oldest message, lanes, rates.")
+        abstract: "Show whether mail is sent or waits, and why: lanes, queue, rates.",
+        discussion: """
+            Mail of live keys and of test keys goes through two separate lanes. A lane is 'moving', or 'HELD since …' \
+            with the reason: the relay holds the live lane while nothing can be sent to SES (no credentials, no \
+            permission, the account is paused, its quota is used up). It tries again by itself after 30 seconds, \
+            later every 5 minutes, and moves the lane as soon as SES accepts mail. Messages in the state 'held' are \
+            another matter: an operator holds them ('hiveku-relay messages release' sends them).
+
+            The command prints what is in the database. So it also works while the relay is stopped, and it does not \
+            show that the relay is stopped: 'systemctl status hiveku-relay' does.
+            """)
 
     @Flag(help: "Print one JSON document.") var json = false
     @OptionGroup var common: CommonOptions

@@ -80,7 +80,9 @@ import Testing
         expect(
             [judge(.failure(.credentialsRefused("SignatureDoesNotMatch")), clock: wrong)[1]], .problem,
             "set the clock first")
-        expect([judge(.failure(.credentialsRefused("SignatureDoesNotMatch")))[1]], .problem, "access key in IAM")
+        expect(
+            [judge(.failure(.credentialsRefused("SignatureDoesNotMatch")))[1]], .problem, "belong together",
+            "restart the relay")
     }
 
     @Test(arguments: [

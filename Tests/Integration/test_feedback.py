@@ -136,7 +136,7 @@ def test_what_is_no_event_is_told_counted_and_deleted(relay, queue):
               event("Delivery", ses_id, ["to@example.net"]))
     counted(relay, 1)
     empty(relay, queue)
-    relay.wait_for_log("a message in the queue is not an SES event; it was deleted")
+    relay.wait_for_log("a message in the SQS queue is not an SES event; it was deleted")
     assert "hidden@example.net" not in relay.log_text()
 
 
@@ -187,7 +187,7 @@ def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
     found = relay.wait_until(lambda: next((s for s in [status(relay)] if s["failure"]), None), "the failure")
     assert found["state"] == "failing" and "Connection refused" in found["failure"]
     assert "check feedback.queue_url" in found["failure"]
-    assert "failing: the queue can't be read" in relay.run("feedback", "status").stdout
+    assert "failing: the SQS queue can't be read" in relay.run("feedback", "status").stdout
     with sqs.serving(port):
         # There is a server, but no such queue.
         relay.wait_for_log("reason=no_queue")
@@ -195,7 +195,7 @@ def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
         _, ses_id = sent(relay)
         queue.put(event("Delivery", ses_id, ["to@example.net"]))
         counted(relay, 1)
-        relay.wait_for_log("the queue of events is read again")
+        relay.wait_for_log("the SQS queue of events is read again")
         relay.wait_until(lambda: status(relay)["failure"] is None, "the failure is over")
         assert relay.log_text().count("reason=unreachable") == 1
         relay.stop()
@@ -207,7 +207,7 @@ def test_what_cannot_be_committed_is_not_deleted(relay, queue):
     database = sqlite3.connect(f"{relay.directory}/relay.db", timeout=60, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     queue.put(event("Delivery", ses_id, ["to@example.net"]))
-    relay.wait_for_log("events can't be recorded; they stay in the queue")
+    relay.wait_for_log("events can't be recorded; they stay in the SQS queue")
     assert queue.left() == 1
     database.execute("COMMIT")
     database.close()
@@ -281,7 +281,7 @@ def test_doctor_looks_at_the_queue_and_at_what_arrives(own_relay, moto, queue):
     relay.stop()
     relay.write_settings({**settings(moto, queue.url + "-other")})
     found = [c for c in json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"] if c["name"] == "feedback"]
-    assert found[0]["outcome"] == "problem" and "does not know this queue" in found[0]["found"]
+    assert found[0]["outcome"] == "problem" and "does not know this SQS queue" in found[0]["found"]
 
 
 def test_doctor_says_what_is_unknown_without_a_queue(own_relay):

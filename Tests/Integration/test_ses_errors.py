@@ -210,7 +210,7 @@ def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
     assert ses.count("twice") == 2
     assert delivery(live, message_id)["maybe_duplicate"]
     assert outcomes(live, message_id) == ["retry", "sent"]
-    assert delivery(live, message_id)["history"][0]["reason"].startswith("abandoned: ")
+    assert delivery(live, message_id)["history"][0]["reason"].startswith("interrupted: ")
 
 
 def test_a_ledger_of_bad_weather(live, ses):

@@ -81,7 +81,7 @@ import Testing
         Row(
             403, "AccessDeniedException",
             "User: arn:aws:iam::1:user/r is not authorized to perform: ses:SendEmail on resource: arn:aws:ses:eu-west-1:1:identity/example.com",
-            .retry(.patient, mayHaveBeenTaken: false), "allow ses:SendEmail on it"),
+            .retry(.patient, mayHaveBeenTaken: false), "allow ses:SendEmail for the sender's identity"),
         Row(403, nil, "", .held(alert: true)),
         Row(401, nil, "", .held(alert: true)),
         Row(403, "SomethingNew", "", .held(alert: true)),
@@ -94,7 +94,7 @@ import Testing
         Row(400, "MailFromDomainNotVerifiedException", "", .failed, "MX"),
         Row(
             400, "MessageRejected", "Email address is not verified. The following…", .failed,
-            "verify it or its domain in SES"),
+            "Verify the address or its domain"),
         Row(400, "MessageRejected", "Transaction failed: local address contains", .failed),
         Row(400, "MessageRejected", "\"Daily message quota exceeded\"@example.com is bad", .failed, "Daily"),
         Row(400, "MessageRejected", "No: \"sending paused for this account\"@example.com", .failed),

@@ -198,7 +198,7 @@ private final class GatedBody: StoredBody {
     @Test func aFromThatIsNotVerifiedFails() async throws {
         let (feedback, outcome) = try await calls(from: "a@shop.example", unverified: ["From <x@shop.example>"])
         #expect(feedback == ["a@shop.example"])
-        #expect(outcome.cause?.explanation.contains("has not verified the From address") == true)
+        #expect(outcome.cause?.explanation.contains("From address is not verified in SES") == true)
         let both = try await calls(from: "a@b.example", unverified: ["a@b.example", "From <x@shop.example>"])
         #expect(both.feedback == ["a@b.example", nil])
         #expect(both.outcome.cause?.explanation.contains("a@b.example") == false)

@@ -117,7 +117,9 @@ private struct IdentityQuestions {
             findings += await ask(domain)
         }
         let rest = Array(domains.dropFirst(IdentityQuestions.limit))
-        return rest.isEmpty ? findings : findings + [Judge.notAsked(rest, because: "there are too many")]
+        return rest.isEmpty
+            ? findings
+            : findings + [Judge.notAsked(rest, because: "it asks about \(IdentityQuestions.limit) domains at most")]
     }
 
     private mutating func ask(_ domain: String) async -> [Finding] {

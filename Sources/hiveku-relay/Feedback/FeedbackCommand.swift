@@ -11,7 +11,7 @@ struct FeedbackCommand: AsyncParsableCommand {
         discussion: """
             SES accepts a message, and reports later whether it was delivered, bounced or marked as spam. It sends \
             these events through a configuration set, an SNS topic and an SQS queue, which the relay reads. No \
-            connection to the relay from outside is needed, and the queue keeps events for 14 days while the relay is \
+            connection to the relay from outside is needed, and the SQS queue keeps events for 14 days while the relay is \
             down.
 
             1. Print the template and deploy it in the region of SES:
@@ -48,8 +48,8 @@ struct FeedbackCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show whether SES's events arrive.",
             discussion: """
-                In JSON, state is off (no queue is set), failing (the queue can't be read), idle (the relay does not \
-                ask it), silent (live mail was sent, and no events about it have arrived), untried (no events were \
+                In JSON, state is off (no SQS queue is set), failing (the SQS queue can't be read), idle (the relay \
+                does not read it), silent (live mail was sent, and no events about it have arrived), untried (no events were \
                 expected yet) or working.
                 """)
 
@@ -76,7 +76,7 @@ struct FeedbackCommand: AsyncParsableCommand {
                 lines.append("  since \(status.failingSince?.rfc3339 ?? "a while"): \(printable(failure))")
             }
             if let url = settings.feedback.queueURL {
-                lines.append("queue: \(url) (region \(settings.feedbackRegion ?? "unknown"))")
+                lines.append("SQS queue: \(url) (region \(settings.feedbackRegion ?? "unknown"))")
                 if settings.ses.configurationSet == nil {
                     lines.append("  ses.configuration_set is not set; SES sends events only for messages that have one")
                 }
@@ -85,7 +85,7 @@ struct FeedbackCommand: AsyncParsableCommand {
                 time.map { "\($0.rfc3339), \(approximate(standing.now - $0)) ago" } ?? "never"
             }
             return lines + [
-                "last answer of the queue: \(told(status.lastAnswerAt))", "last event: \(told(standing.lastEvent))",
+                "last answer of the SQS queue: \(told(status.lastAnswerAt))", "last event: \(told(standing.lastEvent))",
                 "live mail last sent: \(told(standing.lastSent))",
                 "events that wait for their message: \(status.waiting)",
             ]
@@ -95,12 +95,12 @@ struct FeedbackCommand: AsyncParsableCommand {
             switch state {
             case .off:
                 "feedback.queue_url is not set, so the outcome of live mail is not known; 'hiveku-relay feedback --help' says how to set it up"
-            case .failing: "the queue can't be read; the relay keeps trying and continues when it can"
+            case .failing: "the SQS queue can't be read; the relay keeps trying, and continues by itself"
             case .idle:
-                "the relay does not read the queue; start it, or restart it after a change of feedback.queue_url"
+                "the relay does not read the SQS queue; start the relay, or restart it after a change of feedback.queue_url"
             case .silent:
                 "live mail was sent, and no events about it arrive; 'hiveku-relay doctor' says what to check"
-            case .untried: "the queue is read; no events were expected yet"
+            case .untried: "the relay reads the SQS queue; no events were expected yet"
             case .working: "events arrive"
             }
         }
