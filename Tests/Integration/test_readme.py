@@ -47,6 +47,13 @@ RUN = {
     "hiveku-relay domains add example.com --environment test": r"_domainkey\.example\.com",
     "hiveku-relay domains verify example.com --environment test": r"verified",
     "hiveku-relay messages list --since 1h": r"Order 42",
+    "hiveku-relay messages list --since 1d": r"Order 42",
+    "hiveku-relay messages list --since 1d --search user@example.net": r"No messages",
+    "hiveku-relay messages list --since 1d --status bounced": r"No messages",
+    "hiveku-relay messages list --state failed --since 6h --limit 100000 | awk 'NR > 1 {print $1}' | xargs -r hiveku-relay messages retry":
+        r"No messages",
+    "hiveku-relay messages retry ID": r"^Queued 0 deliveries again",
+    "hiveku-relay messages retry --state failed --key ID": r"^Queued 0 deliveries again",
     "hiveku-relay admin logout": r"^Ended 0 sessions",
     "hiveku-relay messages show ID": r"Order 42",
     "hiveku-relay messages show ID --raw": r"(?m)^Subject: Order 42\r?$",
