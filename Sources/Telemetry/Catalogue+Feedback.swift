@@ -3,7 +3,7 @@ import PrometheusMetrics
 extension Catalogue {
     static let feedbackMessages = MetricDescription(
         "hiveku_relay_feedback_messages_total", .counter,
-        "Messages taken from the queue of SES events.")
+        "Messages taken from the SQS queue of SES events.")
     static let feedbackEvents = MetricDescription(
         "hiveku_relay_feedback_events_total", .counter,
         "Events of recipients that were recorded, by kind. An event that is reported several times counts once.")
@@ -11,22 +11,22 @@ extension Catalogue {
         "hiveku_relay_feedback_repeated_total", .counter, "Events of recipients that had been reported before.")
     static let feedbackPassedOver = MetricDescription(
         "hiveku_relay_feedback_passed_over_total", .counter,
-        "Messages of the queue that need no record, by their type.")
+        "Messages of the SQS queue that need no record, by their type.")
     static let feedbackDropped = MetricDescription(
         "hiveku_relay_feedback_dropped_total", .counter,
         "Messages and events that were given up, by reason; expired events are mostly for messages of other senders.")
     static let feedbackWaiting = MetricDescription(
         "hiveku_relay_feedback_waiting", .gauge,
-        "Events whose message the relay does not know yet; NaN without a queue.")
+        "Events whose message the relay does not know yet; NaN without an SQS queue.")
     static let feedbackLast = MetricDescription(
         "hiveku_relay_feedback_last_message_timestamp_seconds", .gauge,
-        "When a message was last taken from the queue; NaN before the first.")
+        "When a message was last taken from the SQS queue; NaN before the first.")
     static let feedbackFailing = MetricDescription(
         "hiveku_relay_feedback_queue_failing", .gauge,
-        "1 while the queue can't be read, else 0; NaN without a queue.")
+        "1 while the SQS queue can't be read, else 0; NaN without an SQS queue.")
     static let feedbackFailures = MetricDescription(
         "hiveku_relay_feedback_queue_failures_total", .counter,
-        "How often reading the queue began to fail, by reason.")
+        "How often reading the SQS queue began to fail, by reason.")
 
     static let senderReportCount = MetricDescription(
         "hiveku_relay_sender_reports_total", .counter,

@@ -78,7 +78,8 @@ public enum Catalogue {
         .histogram(buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400]),
         "From acceptance until a delivery was sent, or simulated.")
     static let heldLanes = MetricDescription(
-        "hiveku_relay_lane_held", .gauge, "1 while a lane is held (the status command says why), else 0."
+        "hiveku_relay_lane_held", .gauge,
+        "1 while a lane is held, so that none of its messages can be sent (hiveku-relay status says why), else 0."
     )
     static let slowdowns = MetricDescription(
         "hiveku_relay_ses_slowdowns_total", .counter, "How often SES made the relay lower its rate.")
