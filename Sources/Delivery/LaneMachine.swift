@@ -238,7 +238,8 @@ extension LaneMachine {
         settlement.mayHaveBeenTaken = mayHaveBeenTaken
         if mayHaveBeenTaken {
             settlement.startedAt = attempt.startedAt.time
-            settlement.reason = "claim-lost: the relay lost its claim while the message was being sent"
+            settlement.reason =
+                "claim-lost: this relay lost contact with the database while the message was being sent; another relay may send it too"
         }
         if active.unsettled.isEmpty { unsettledSince = now.monotonic }
         active.ended(attempt.claim, settlement)

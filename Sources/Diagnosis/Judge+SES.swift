@@ -55,7 +55,7 @@ extension Judge {
 
     private static let credentialsRemedy =
         "set ses.credentials_file to a file like ~/.aws/credentials, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-        + "service's environment, or give the machine a role. Doctor can't see what systemd passes only to the service (LoadCredential=, "
+        + "service's environment, or give the machine an IAM role. Doctor can't see what systemd passes only to the service (LoadCredential=, "
         + "Environment=)"
 
     /// Judges the answer to the request for the account: all findings down to the quota.
@@ -70,7 +70,7 @@ extension Judge {
                     remedy: "check ses.region and ses.endpoint, and that this machine can connect to it on port 443: "
                         + "curl -I \(endpoint ?? "https://email.\(region).amazonaws.com")")
             ]
-                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "solve that first")
+                + sesSkipped(from: .credentials, because: "SES did not answer", remedy: "make SES answer first")
                 .filter { $0.subject != .identity }
         }
         return [.ok(.ses, "\(place) answers"), credentials(origin, inquiry), clock(inquiry.clock)]

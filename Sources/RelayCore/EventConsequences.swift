@@ -87,7 +87,9 @@ extension DeliveryChange {
     public init(suppressedAt now: Timestamp) {
         self.init(
             .suppressed,
-            .set("suppressed: every recipient is on the list of suppressions; 'hiveku-relay suppressions' shows why"),
+            .set(
+                "suppressed: every recipient is on the list of suppressions; 'hiveku-relay suppressions list --search ADDRESS' shows why"
+            ),
             at: now)
     }
 }

@@ -390,7 +390,7 @@ struct KeysCheck: AsyncParsableCommand {
         abstract: "Check whether a key would be accepted, or which rule would refuse it, without sending.",
         discussion: """
             Exits with 0 if the key would be accepted, with 1 if not. To keep the key out of the shell's history, pass \
-            - and give it on standard input.
+            - and give it on standard input; on a terminal, press Enter and Ctrl-D after it.
             """)
 
     @Argument(help: "The key, or - to read it from standard input.") var key: String

@@ -89,7 +89,7 @@ struct ReloadService: Service {
             use(try certificates.read(revision.settings.tls), because: "SIGHUP")
         } catch {
             logger.error(
-                "certificates not reloaded, nothing was changed, the settings neither",
+                "certificates not reloaded; nothing was changed, not even the settings",
                 metadata: ["error": "\(error)"])
             return
         }
