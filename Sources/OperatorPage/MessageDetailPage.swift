@@ -83,7 +83,7 @@ enum MessageDetailPage {
         return "<div class=\"actions\">\(forms)</div>"
     }
 
-    // MARK: What became of it
+    // MARK: Delivery status
 
     private static let mostRecipients = 200
 
@@ -140,7 +140,11 @@ enum MessageDetailPage {
         if let reason = delivery.reason { rows.append(("Reason", "\(reason)")) }
         if let next = delivery.nextAttemptAt { rows.append(("Next attempt", visitor.moment(next))) }
         if delivery.maybeDuplicate {
-            rows.append(("Maybe a duplicate", "An earlier attempt may have been sent, but the relay got no answer."))
+            rows.append(
+                (
+                    "Maybe a duplicate",
+                    "SES may already have sent this message in an earlier attempt whose answer was lost."
+                ))
         }
         let attempts = delivery.history.suffix(20).map { attempt -> HTML in
             let reason: HTML = attempt.reason.map { ": \($0)" } ?? .empty
