@@ -158,8 +158,8 @@ private final class SlowAuthority: DomainAuthority {
 
     @Test(arguments: [
         ("a@example.com", "is an address"), ("https://example.com", "holds a slash"), ("example", "has no dot"),
-        ("example.com.", "is no domain"), ("", "is no domain"), ("-.example.com", "is no domain"),
-        ("192.0.2.1", "is no domain"), ("*.example.com", "is no domain"), ("exa mple.com", "is no domain"),
+        ("example.com.", "is not a domain"), ("", "is not a domain"), ("-.example.com", "is not a domain"),
+        ("192.0.2.1", "is not a domain"), ("*.example.com", "is not a domain"), ("exa mple.com", "is not a domain"),
         (String(repeating: "abcdefghi.", count: 21) + "com", "is too long"),
     ])
     func `A name that can't be sent from is refused with a reason`(_ text: String, _ words: String) {

@@ -116,7 +116,8 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
                     await Task.yield()
                 }
             }
-            #expect(await answer == .failure(DNSFailure(reason: "DNS did not answer in time")))
+            // On a busy machine the system's resolver, whose time is real, may give up first.
+            guard case .failure = await answer else { Issue.record("a server that is silent has answered"); return }
             end.cancel()
             resolver.shutdown()
         }
