@@ -8,7 +8,7 @@ import Synchronization
 ///
 /// It knows nothing of SMTP or HTTP. A face passes in a key and a client's address and gets a ``Grant``. With the grant
 /// it begins a ``Reception``, which takes one message. The result is an id or a ``RelayCore/Refusal``. Admission counts
-/// and logs, by reason word, each refusal, each delayed message and each authentication. A face only words the reply.
+/// and logs, by reason word, each refusal, each delayed message and each authentication. A face only writes the reply.
 public final class Admission: Sendable {
     /// The settings that apply to each message.
     public struct Configuration: Sendable {
@@ -179,7 +179,7 @@ public final class Admission: Sendable {
     }
 
     /// Returns the same grant again, for a client that shows the same key once more on one connection. Returns nil when
-    /// the client must authenticate again. What a grant says of its key is at most a moment old, and the store decides
+    /// the client must authenticate again. A grant's copy of its key is at most a moment old, and the store decides
     /// again on each message.
     public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
         let now = clock.now()
@@ -191,8 +191,8 @@ public final class Admission: Sendable {
         return grant
     }
 
-    /// Asks the store whether a grant is still valid. For an answer that must not be sent after the key was revoked. A
-    /// refusal has been counted and logged.
+    /// Asks the store whether a grant is still valid. A face calls this before an answer that it must not send once the
+    /// key is revoked. A refusal has been counted and logged.
     public func confirm(_ grant: Grant) async -> Refusal? {
         let refusal: Refusal?
         do {
@@ -226,9 +226,9 @@ public final class Admission: Sendable {
     }
 
     /// For each request: the message that an earlier request with the same idempotency key created, or nil when the
-    /// request is new. This holds for the present moment only: the store decides again when a message is submitted.
+    /// request is new. The store decides again when a message is submitted.
     ///
-    /// For faces that would refuse requests because of the key's rate or cap, since a repeat uses none of it. Each
+    /// A face calls this before it refuses a request because of the key's rate or cap: a repeat uses neither. Each
     /// mismatch has been counted and logged. Fails when the key may not be used any more.
     public func earlierMessages(
         _ requests: [Idempotency], _ grant: Grant
@@ -257,8 +257,8 @@ public final class Admission: Sendable {
 
     // MARK: Reports
 
-    /// Counts and logs a refusal that a client is given. Faces call it for refusals that they decide themselves. A
-    /// refusal that Admission returns has been reported already.
+    /// Counts and logs a refusal. Faces call this for refusals that they decide themselves. A refusal that Admission
+    /// returns has been reported already.
     public func tell(_ refusal: Refusal, client: IPAddress, key: KeyID?) {
         observe(.refused(refusal.reason))
         clientLog.write(
@@ -283,8 +283,8 @@ public final class Admission: Sendable {
         let question: KeyRates.Question
     }
 
-    /// The answer to a question, for ``Reception/opened(_:)``. If it is not used, the emails that it holds go back to
-    /// the rate when it is released.
+    /// The answer to a question, for ``Reception/opened(_:)``. If the answer is not used, its emails go back to the
+    /// rate when it is released.
     public struct RateAnswer: Sendable {
         let answer: KeyRates.Answer
     }
@@ -298,8 +298,8 @@ public final class Admission: Sendable {
     /// Takes the emails of several messages from a key's rate at once, either all or none. Returns a share for each of
     /// `counts`.
     ///
-    /// Emails that exceed a whole day's cap, or for which the disk has no space, are refused too. Nothing is delayed: a
-    /// face that takes batches tells its clients to send them again. A refusal has been counted and logged.
+    /// A batch that exceeds a whole day's cap, or for which the disk has no space, is refused too. Nothing is delayed:
+    /// a face that takes batches tells its clients to send them again. A refusal has been counted and logged.
     public func takeRate(forBatch counts: [Int], _ grant: Grant) async -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
@@ -332,9 +332,9 @@ public final class Admission: Sendable {
             ?? store.refusalOfSpace(for: grant.key.environment, size: 0)
     }
 
-    /// The state of a key's rate, for a face that reports it to its clients. Where several relays share the rate, it is
-    /// what this relay knows: the store's last answer, without what other relays have taken since. So a client may be
-    /// refused earlier than the state suggests.
+    /// The state of a key's rate, for a face that reports it to its clients. Where several relays share the rate, the
+    /// state is the store's last answer to this relay. It does not include the emails that other relays have taken
+    /// since, so a client may be refused earlier than the state suggests.
     public func rateStanding(of grant: Grant) -> RateStanding {
         let key = grant.key
         return RateStanding(limits: key.limits, available: rates.available(key))
@@ -342,8 +342,7 @@ public final class Admission: Sendable {
 
     // MARK: Message
 
-    /// A new id, for every message that this relay creates or takes. Each instance has one generator, so ids are
-    /// unique.
+    /// Makes the id of a message that the relay accepts or creates. Each instance has one generator, so ids are unique.
     public func nextID(at now: Timestamp) -> MessageID {
         let instance = store.instance
         return state.withLock { $0.ids.next(at: now, instance: instance) }
@@ -370,7 +369,7 @@ public final class Admission: Sendable {
     }
 
     /// Takes the messages of one batch into the queue, in one transaction. `completion` is called, on any thread, with
-    /// a result for each message. This happens when all of them are on disk or finally refused.
+    /// a result for each message, when all of them are on disk or finally refused.
     public func submit(
         _ batch: [CompleteMessage], completion: @escaping @Sendable ([Result<MessageID, Refusal>]) -> Void
     ) {
@@ -446,9 +445,9 @@ public final class Admission: Sendable {
 
     // MARK: Upkeep
 
-    /// Runs until cancelled. Applies other processes' changes to grants, records usage at least once a second, and
-    /// reports how many log lines were left out. Call ``flushActivity()`` afterwards, when nothing is submitted any
-    /// more.
+    /// Runs until cancelled. Applies other processes' changes to grants, gives back unused emails of key rates, records
+    /// usage at least once a second, and reports how many log lines were left out. Call ``flushActivity()`` afterwards,
+    /// when nothing is submitted any more.
     public func run() async {
         var seen: Int64?
         var rounds = 0

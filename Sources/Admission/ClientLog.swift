@@ -22,8 +22,8 @@ public final class ClientLog: Sendable {
 
     /// - Parameters:
     ///   - message: what happened. It must be a constant of the program.
-    ///   - kind: tells apart lines with the same message, such as a reason word. Lines that are left out are counted by
-    ///     both.
+    ///   - kind: a word, such as the reason word, that distinguishes lines with the same message. Lines that are left
+    ///     out are counted by message and kind.
     ///   - metadata: further fields. They may hold what a client said, because the log handler escapes it.
     public func write(
         _ level: Logger.Level, _ message: String, client: IPAddress, kind: String = "",
@@ -59,7 +59,7 @@ public final class ClientLog: Sendable {
 
 /// Decides which lines about clients are written. A value over times of a monotonic clock, with a bounded size.
 struct ClientLogLimiter: Sendable {
-    /// How many lines a client had left out in one second.
+    /// How many lines of a client were left out in one second.
     struct Summary: Hashable, Sendable {
         /// Nil stands for the clients beyond ``ClientLogLimiter/maximumClients``, which are counted together.
         var client: IPAddress?
@@ -74,7 +74,7 @@ struct ClientLogLimiter: Sendable {
         var leftOut: [String: Int] = [:]
     }
 
-    /// How many lines of a client are written in a second. The summary is one more.
+    /// How many lines of a client are written in a second. The summary is another line.
     static let direct = 9
     /// The length of a window in seconds.
     static let window = 1.0

@@ -1,11 +1,11 @@
 import RelayCore
 import Synchronization
 
-/// What a client gets when it authenticates: the use of a key for one scope, with the secret that it showed and from
-/// its address.
+/// The right to use a key for one scope. It is valid for the client's address and for the secret that the client
+/// showed.
 ///
-/// What it says of the key is at most a moment old. That is enough for the early replies at MAIL, RCPT and DATA. The
-/// decision that counts is made at the end of data, in the store's own transaction.
+/// A grant's copy of the key is at most a moment old. That is enough for the early replies at MAIL, RCPT and DATA. The
+/// decision that counts is made at the end of data, in the store's transaction.
 public struct Grant: Sendable {
     let subject: KeyInUse
     let secret: KeyDigest
@@ -19,15 +19,16 @@ public struct Grant: Sendable {
     /// The key with its rules, at most a moment old.
     public var key: Key { subject.stored.key }
 
-    /// A request to cancel a message, with the grant's data. The store decides on it.
+    /// A request to cancel a message, with the grant's data. The store decides on the request.
     public func cancellation(of message: MessageID) -> Cancellation {
         Cancellation(of: message, key: id, secret: secret, scope: scope, client: client)
     }
 
-    /// Whether the grant is no longer valid: the key may have been revoked, changed or given another secret since.
+    /// Why the grant is no longer valid: the key may have been revoked, changed or given another secret since. Nil when
+    /// the grant is valid.
     func refusal(at now: Timestamp) -> Refusal? { refusal(by: subject.stored, at: now) }
 
-    /// The same, for a key that was just read from the store.
+    /// As ``refusal(at:)``, for a key that was just read from the store.
     func refusal(by stored: StoredKey, at now: Timestamp) -> Refusal? {
         stored.refusalOfSending(for: scope, with: secret, from: client, at: now)
     }
@@ -76,8 +77,8 @@ struct KeyDirectory: Sendable {
 
     var inUse: [KeyInUse] { entries.values.compactMap(\.key) }
 
-    /// Forgets keys that no session uses any more. It runs once in as many additions as there are entries, so its cost
-    /// is spread over them.
+    /// Forgets keys that no session uses any more. It runs when as many keys have been added as there were entries
+    /// after the last run, so its cost is spread over the additions.
     private mutating func sweep() {
         entries = entries.filter { $0.value.key != nil }
         additionsUntilSweep = max(1024, entries.count)

@@ -4,7 +4,7 @@ import Synchronization
 /// The rates of the keys in use. It decides whether a message may be sent now, later or not at all.
 ///
 /// When the store does not share rates, this process alone decides, at once. When several relays share the rates
-/// (``RelayCore/SharedRates``), it spends slices that the store has granted, and asks for more.
+/// (``RelayCore/SharedRates``), this process spends slices that the store has granted, and asks for more.
 final class KeyRates: Sendable {
     private struct State: Sendable {
         /// The buckets. Where rates are shared, they hold what is known from the store's last answers.
@@ -54,8 +54,8 @@ final class KeyRates: Sendable {
             self.takenAt = takenAt
         }
 
-        /// Splits the same emails into several reservations, so that each can go back separately. The sum of `counts`
-        /// must be the whole number.
+        /// Splits the emails among several reservations, so that each can go back separately. The sum of `counts` must
+        /// be the number of emails.
         func parts(_ counts: [Int]) -> [Reservation] {
             spend()
             return counts.map { Reservation(rates, key, emails: $0, takenAt: takenAt) }
@@ -112,7 +112,7 @@ final class KeyRates: Sendable {
         let rules = question.key.stored.key
         let now = clock.monotonicNow()
         let (step, unused) = state.withLock { state in
-            // This must come first. Otherwise this rest would be taken for a part of the slice that is about to come.
+            // This must come first. Otherwise the unused emails of the old slice would count as part of the next one.
             let unused = state.slices.removeUnused(of: rules.id, at: now)
             let step = state.slices.enlist(
                 Waiter(question: question, completion: completion), for: question.emails,
@@ -190,9 +190,9 @@ final class KeyRates: Sendable {
         if unspent > 0 { shared.giveBack(unspent, key: key.id, limits: key.limits) }
     }
 
-    /// The emails that the key may send at once. The number is negative while the key is in debt. Where relays share
-    /// the rate, it is the store's last answer to this relay plus what is left of the slice. What other relays have
-    /// taken since is not counted.
+    /// The number of emails that the key may send at once. It is negative while the key is in debt. Where relays share
+    /// the rate, it is the store's last answer to this relay plus the rest of the slice. Emails that other relays have
+    /// taken since are not counted.
     func available(_ key: Key) -> Double {
         let now = clock.monotonicNow()
         return state.withLock { state in
@@ -203,7 +203,7 @@ final class KeyRates: Sendable {
         }
     }
 
-    /// Gives back what is left of expired slices, or of all slices.
+    /// Gives back the rest of expired slices, or of all slices.
     func giveBackUnused(all: Bool = false) {
         guard shared != nil else { return }
         let now = clock.monotonicNow()

@@ -1,15 +1,16 @@
 import InternetMessage
 import RelayCore
 
-/// The content of one message while it is received. It is prepared for SES as it arrives, counted, and held until it is
-/// taken to disk.
+/// The content of one message while it is received. The content is prepared for SES as it arrives, counted, and held
+/// until it is taken to disk.
 ///
-/// A value without I/O. Its driver takes the bytes out when they become many (``takeBuffered()``) and decides at the
-/// end what happens to them. Once the message is sure to be refused, nothing more of it is kept.
+/// A value without I/O. The ``Admission/Reception`` takes the bytes out when there are at least ``inlineLimit``
+/// (``takeBuffered()``), and decides at the end what happens to them. Once the message is sure to be refused, nothing
+/// more of it is kept.
 public struct MessageIntake: Sendable {
     private var preparation: MessagePreparation
     private let maximumSize: Int
-    /// The octets of content that were received, as the client counts them.
+    /// The number of octets received, before the preparation changes anything.
     public private(set) var received = 0
     private var buffer: [UInt8] = []
     private var isOverSize = false
@@ -19,7 +20,7 @@ public struct MessageIntake: Sendable {
     private var hash: ContentHash?
 
     /// - Parameters:
-    ///   - maximumSize: in octets of content as received.
+    ///   - maximumSize: the largest content that is accepted, in octets as received.
     ///   - hash: gets the content, for ``digest``; nil when no digest is needed.
     public init(
         policy: PreparationPolicy, context: PreparationContext, maximumSize: Int, hash: ContentHash? = nil
@@ -30,7 +31,7 @@ public struct MessageIntake: Sendable {
         buffer.reserveCapacity(MessageIntake.usualSize)
     }
 
-    /// In octets. Most messages are not larger.
+    /// The number of octets that most messages do not exceed.
     private static let usualSize = 5120
 
     /// Above this number of octets a message goes to the spool, piece by piece.
@@ -56,7 +57,7 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// Hashes what was appended to the buffer: from the header section the client's own fields, and the body.
+    /// Hashes the octets that were appended to the buffer: the client's own fields of the header section, and the body.
     private mutating func hash(from before: Int, _ wasInHeader: Bool) {
         guard hash != nil, let headerSize = preparation.headerSize else { return }
         buffer.withUnsafeBytes { buffer in
@@ -81,7 +82,7 @@ public struct MessageIntake: Sendable {
     /// The number of prepared octets that have not been taken out.
     public var buffered: Int { buffer.count }
 
-    /// Whether the message is sure to be refused, so that nothing of it must be kept.
+    /// Whether the message is sure to be refused, so that nothing of it need be kept.
     public var keepsNothing: Bool { isOverSize || isAbandoned }
 
     /// The store failed. The rest of the content is only counted.
@@ -95,7 +96,7 @@ public struct MessageIntake: Sendable {
         exchange(&buffer, [])
     }
 
-    /// The content has ended. What is left of it can still be taken out afterwards.
+    /// The content has ended. The prepared octets that are left can still be taken out afterwards.
     public mutating func finish() -> Result<HeaderSummary, Refusal> {
         if isOverSize {
             return .failure(Refusal(.size, "The message is larger than the \(maximumSize) octets allowed here"))

@@ -1,5 +1,5 @@
-/// A key that a client shows to authenticate, and the place of the key in the protocol. What the client shows may not
-/// be a key.
+/// A key that a client shows to authenticate, and the place of the key in the protocol. It is possible that this is not
+/// a key at all.
 public struct PresentedKey: Sendable {
     /// The place where the client put the key. A refusal names it.
     public enum Place: Hashable, Sendable {

@@ -2,8 +2,8 @@ import RelayCore
 
 /// The token buckets of the keys in use.
 ///
-/// The buckets are kept in the process. Where several relays share the rates, the store has the buckets, and these hold
-/// its last answers. The daily cap is kept in the store.
+/// The buckets are kept in the process. Where several relays share the rates, the store has the buckets, and the
+/// process has copies made from the store's last answers. The daily cap is kept in the store.
 struct RateLimiter: Sendable {
     private struct Entry: Sendable {
         var bucket: TokenBucket
@@ -33,8 +33,8 @@ struct RateLimiter: Sendable {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }
 
-    /// Records the store's answer for all relays and how many emails were taken. This tells a part of the bucket's
-    /// state.
+    /// Records the store's answer, which is about all relays, and how many emails were taken. From these a part of the
+    /// bucket's state follows.
     mutating func learn(
         _ answer: TokenBucket.Answer, taken: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime
     ) {
@@ -64,8 +64,8 @@ struct RateLimiter: Sendable {
         if isNew { sweepIfDue(now) }
     }
 
-    /// Removes full buckets, because a full bucket needs no entry. It runs once in as many additions as there are
-    /// entries.
+    /// Removes full buckets, because a full bucket needs no entry. It runs when as many keys have been added as there
+    /// were entries after the last run.
     private mutating func sweepIfDue(_ now: MonotonicTime) {
         additionsUntilSweep -= 1
         guard additionsUntilSweep == 0 else { return }

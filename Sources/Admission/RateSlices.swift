@@ -1,7 +1,7 @@
 import RelayCore
 
-/// The slices of key rates that this relay holds, and the requests that wait for the store's answer. For keys whose
-/// rate all relays on the store share.
+/// The slices of key rates that this relay holds, and the requests that wait for the store's answer. Used for keys
+/// whose rate all relays on the store share.
 ///
 /// A value without I/O and clock. At most one question for each key is in progress. Later requests are served in their
 /// order, from the slice that an answer brought, or by a question of their own.
@@ -13,7 +13,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         /// The largest number of emails to take if the rate allows them now.
         var most: Int
         var limits: SendingLimits
-        /// In seconds.
+        /// How long the request can wait, in seconds.
         var maximumWait: Double
     }
 
@@ -55,7 +55,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var until = MonotonicTime.distantPast
         /// When the question in progress was asked.
         var askedAt = MonotonicTime.distantPast
-        /// In their order. The store is being asked for the first one. If it is empty, no question is in progress.
+        /// The requests that wait, in order. The store is being asked about the first. If the list is empty, no
+        /// question is in progress.
         var waiting: [Request] = []
     }
 
@@ -68,8 +69,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
     /// The largest number of messages of one key that wait for the store.
     static var maximumWaiting: Int { 1000 }
 
-    /// Takes the emails from the slice if it has them, and returns whether it has. No request overtakes those that
-    /// wait.
+    /// Takes the emails from the slice if it has enough, and returns whether it had. No request overtakes the requests
+    /// that wait.
     mutating func take(_ emails: Int, key: KeyID, limits: SendingLimits, at now: MonotonicTime) -> Bool {
         guard var entry = entries[key], entry.waiting.isEmpty, entry.limits == limits, entry.left >= emails,
             now < entry.until
@@ -111,8 +112,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
             case .go:
                 if now >= entry.until { entry.left = 0 }
                 entry.left += max(0, taken - first.emails)
-                // The slice's time counts from when the question was asked: the store's answer does not take account of
-                // the time after that.
+                // The slice's time counts from when the question was asked, because the store's answer takes no account
+                // of the time after that.
                 entry.until = entry.askedAt + .seconds(given.aheadLasts)
                 for request in entry.waiting.dropFirst() {
                     guard request.limits == entry.limits, request.emails <= entry.left else { break }
@@ -123,7 +124,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 entry.waiting.removeFirst(served)
             case .wait: entry.waiting.removeFirst()
             case .refuse(let seconds):
-                // A request that would not wait longer than the refused one need not be asked for.
+                // A request that can wait no longer than the refused one gets the same answer without a question.
                 entry.waiting.removeFirst()
                 entry.waiting.removeAll { request in
                     guard request.limits == first.limits, request.maximumWait < seconds else { return false }
@@ -138,7 +139,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
     }
 
     /// The question for the first request that waits. If the limits have changed, a slice under the former limits is
-    /// worthless.
+    /// not used any more.
     private func question(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> Question {
         entry.askedAt = now
         let request = entry.waiting[0]
@@ -161,13 +162,13 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return entry.left
     }
 
-    /// Removes and returns what is left of a key's slice, if it has expired.
+    /// Removes and returns the rest of a key's slice, if the slice has expired.
     mutating func removeUnused(of key: KeyID, at now: MonotonicTime) -> Unused? {
         guard let entry = entries[key], now >= entry.until else { return nil }
         return remove(key, entry)
     }
 
-    /// Removes and returns what is left of expired slices, or of all slices.
+    /// Removes and returns the rest of expired slices, or of all slices.
     mutating func removeUnused(at now: MonotonicTime, all: Bool = false) -> [Unused] {
         let over = entries.filter { all || now >= $0.value.until }
         return over.compactMap { remove($0.key, $0.value) }

@@ -22,8 +22,8 @@ extension Admission {
     ///
     /// - Parameters:
     ///   - maximumRecipients: the limit that the client was told earlier; nil: the limit of the present settings.
-    ///   - options: what the client asked for in addition to the message. Tags that the message's own header names are
-    ///     added. If both name a time, the time of the options counts.
+    ///   - options: the client's requests besides the message. Tags that the message's header names are added. If the
+    ///     header names a time too, the time of the options counts.
     public func begin(
         from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil,
         options: SubmissionOptions = SubmissionOptions()
@@ -42,10 +42,11 @@ extension Admission {
     /// A value without I/O and tasks. A face passes in recipients and content, and follows the answers: bring more,
     /// write a piece to the spool, wait, refuse. Only a reception can make a ``CompleteMessage``, and
     /// `Admission.submit` takes nothing else. So no face can forget the limit of recipients, the key's rate, the check
-    /// of the header's authors or the fingerprint of a repeat. Each refusal that it returns has been counted and
-    /// logged.
+    /// of the header's authors or the fingerprint of a repeat. Each refusal that a reception returns has been counted
+    /// and logged.
     ///
-    /// To drop it at any point is to give the message up. What was taken from the key's rate then goes back.
+    /// A face that drops a reception, at any point, gives the message up. The emails that were taken from the key's
+    /// rate then go back.
     public struct Reception: Sendable {
         private enum Phase: Sendable {
             case envelope
@@ -83,7 +84,8 @@ extension Admission {
         private let reversePath: ReversePath
         private var options: SubmissionOptions
         private var recipients: [AddrSpec] = []
-        /// All recipients, once there are many. Applications name the same address in To and Cc and want one copy.
+        /// All recipients, once there are many. Used to find recipients that are named twice, for example in To and in
+        /// Cc.
         private var known: Set<AddrSpec> = []
         private var phase = Phase.envelope
 
@@ -106,8 +108,8 @@ extension Admission {
 
         // MARK: Envelope
 
-        /// Adds a recipient. A recipient that is named twice counts once. When a recipient is refused, the earlier ones
-        /// stay.
+        /// Adds a recipient. A recipient that is named twice counts once. When a recipient is refused, the earlier
+        /// recipients stay.
         public mutating func add(_ recipient: AddrSpec) -> Refusal? {
             if let refusal = grant.refusal(at: admission.clock.now()) { return refused(refusal) }
             guard !isKnown(recipient) else { return nil }
@@ -132,7 +134,7 @@ extension Admission {
         /// Up to this number, recipients are compared one by one, which costs less than hashing them.
         private static let fewRecipients = 16
 
-        /// The answer to the question whether the content may come.
+        /// Whether the content may come.
         public enum Opening: Sendable {
             /// Bring the content.
             case now
@@ -161,7 +163,7 @@ extension Admission {
         }
 
         /// Takes the store's answer and continues as ``open(maximumDelay:)`` does, but never returns a question. If the
-        /// message was given up in the meantime, what was taken goes back.
+        /// message was given up in the meantime, the emails that were taken go back.
         public mutating func opened(_ answer: RateAnswer) -> Opening {
             guard case .asking = phase else { return .refused(.storageUnavailable) }
             phase = .envelope
@@ -181,7 +183,7 @@ extension Admission {
             }
         }
 
-        /// Continues to the content, with a share of what was taken from the key's rate for a whole batch.
+        /// Continues to the content, with a share of the emails that were taken from the key's rate for a whole batch.
         public mutating func open(with share: RateShare) { phase = .open(share.reservation) }
 
         // MARK: Content
@@ -195,8 +197,8 @@ extension Admission {
             case spool([UInt8])
             /// The disk is slower than the client. Bring nothing more until the piece in progress has been written.
             case hold
-            /// The message is sure to be refused, and its spooled content can be deleted. The rest of it is only
-            /// counted.
+            /// The message is sure to be refused, and its spooled content can be deleted. The rest of the content is
+            /// only counted.
             case forget
         }
 
@@ -281,13 +283,13 @@ extension Admission {
         /// The id that the message will have. Nil before its content begins.
         public var id: MessageID? { if case .content(let content) = phase { content.id } else { nil } }
 
-        /// The octets of content that were received.
+        /// The number of octets of content that were received.
         public var received: Int { if case .content(let content) = phase { content.intake.received } else { 0 } }
 
-        /// The octets that are held in memory.
+        /// The number of octets that are held in memory.
         public var buffered: Int { if case .content(let content) = phase { content.intake.buffered } else { 0 } }
 
-        /// Whether the disk is slower than the client. Then the client is not the slow one.
+        /// Whether the disk is slower than the client. The face must then not end the message as too slow.
         public var isSpoolBehind: Bool {
             guard case .content(let content) = phase else { return false }
             return content.spool == .writing && content.intake.buffered >= MessageIntake.inlineLimit
@@ -310,8 +312,8 @@ extension Admission {
 
         /// All content has arrived. Decides on the message.
         ///
-        /// - Parameter defect: a defect of the content that the face found. If the message is too large, that is
-        ///   reported first.
+        /// - Parameter defect: a defect of the content that the face found. A message that is also too large is refused
+        ///   for its size.
         public mutating func finish(defect: Refusal? = nil) -> End {
             var content: Content
             switch exchange(&phase, .ended) {
@@ -347,8 +349,8 @@ extension Admission {
             on content: inout Content, _ defect: Refusal?, _ key: Key
         ) -> Result<HeaderSummary, Refusal> {
             if content.spool == .failed { return .failure(.storageUnavailable) }
-            // A defect that the client can correct by sending less comes first. Content that could be read in two ways
-            // comes next.
+            // The size comes first, because the client can correct it by sending less. The face's defect (content that
+            // could be read in two ways) comes next.
             let summary = content.intake.finish()
             if case .failure(let refusal) = summary, refusal.reason == .size { return summary }
             if let defect { return .failure(defect) }
@@ -414,9 +416,9 @@ extension Admission {
 
     /// A message that has passed every check of admission. Only ``Reception`` can make one.
     public struct CompleteMessage: Sendable {
-        /// The id that it will have in the queue, unless it repeats another message.
+        /// The id that the message will have in the queue, unless it repeats another message.
         public var id: MessageID { submission.id }
-        /// The number of its recipients.
+        /// The number of the message's recipients.
         var emails: Int { submission.envelope.recipients.count }
         let submission: Submission
         let reservation: KeyRates.Reservation

@@ -6,13 +6,13 @@ import RelayCore
 /// An email that was accepted.
 struct SentEmail: Hashable, Sendable {
     var id: MessageID
-    /// Whether it waits for its scheduled time.
+    /// Whether the email waits for its scheduled time.
     var isScheduled: Bool
-    /// Whether it had been accepted before, for the same request.
+    /// Whether the email had been accepted before, for the same request.
     var isRepeat: Bool
 }
 
-/// Submits emails to the queue through admission: composed, and in the same way as messages from SMTP.
+/// Composes emails and submits them through Admission, as SMTP does with its messages.
 struct EmailSender: Sendable {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
@@ -69,9 +69,9 @@ struct EmailSender: Sendable {
             guard case .success(let request) = item else { continue }
             wanted.append((place, request, identity(of: request, at: place, in: batch)))
         }
-        // First come the checks that cost little, so that emails that can't be sent take nothing from the key's rate.
-        // An email with its own idempotency key may be a repeat by itself, and must then not count as a part of the
-        // batch.
+        // The checks that cost little come first, so that emails that can't be sent take nothing from the key's rate.
+        // An email with its own idempotency key may have been accepted before. If so, it does not count towards the
+        // batch's rate.
         if isRateUsedUp || !hasKey {
             let known = wanted.compactMap { place, request, identity in identity.map { (place, (request, $0)) } }
             switch await earlier(known.map(\.1)) {
@@ -127,7 +127,8 @@ struct EmailSender: Sendable {
             }
         }
         let results = await admission.submit(complete.map(\.2))
-        // If all emails are refused because of the key or for lack of space, the request is refused.
+        // If all emails are refused, and at least one of them for a reason that concerns the whole request, the request
+        // is refused.
         let refusals =
             outcomes.compactMap { entry in if case .refused(let refusal) = entry.1 { refusal } else { nil } }
             + results.compactMap { result in if case .failure(let refusal) = result { refusal } else { nil } }
@@ -157,8 +158,8 @@ struct EmailSender: Sendable {
             ?? request.idempotency?.identity(of: api.key, part: nil)
     }
 
-    /// What was accepted when these requests arrived before; nil for each that is new. Fails if the key may no longer
-    /// be used.
+    /// The emails that were accepted when these requests arrived before; nil for each request that is new. Fails if the
+    /// key may no longer be used.
     private func earlier(
         _ requests: [(EmailRequest, Idempotency)]
     ) async -> Result<[Result<SentEmail?, Refusal>], Refusal> {
@@ -211,8 +212,8 @@ struct EmailSender: Sendable {
         SentEmail(id: id, isScheduled: isScheduled(request, under: id), isRepeat: id != message.id)
     }
 
-    /// Whether the email was to wait when it was accepted. A repeat gets the first answer again, even if the time has
-    /// come since.
+    /// Whether the email had to wait for its scheduled time when it was accepted. A repeat gets the first answer again,
+    /// even if that time has come since.
     private func isScheduled(_ request: EmailRequest, under id: MessageID) -> Bool {
         request.scheduledAt.map { $0 > id.moment } ?? false
     }
@@ -265,7 +266,8 @@ extension RequestIdempotency {
 }
 
 extension Refusal {
-    /// Whether the refusal is about the key or its limits, and so applies to every email of a request.
+    /// Whether the refusal would be the same for every email of the request: it is about the connection, the key, its
+    /// limits or the store.
     fileprivate var concernsWholeRequest: Bool {
         switch reason {
         case .tlsRequired, .authRequired, .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network,

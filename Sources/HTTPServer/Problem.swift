@@ -31,7 +31,7 @@ package struct Problem: Error, Hashable, Sendable {
     ) {
         self.code = code
         self.status = status
-        // The names in it are the client's, and one may be a key that was pasted into the wrong place.
+        // The text may quote names from the client's document. One of them may be an API key in the wrong place.
         self.detail = LikelySecret.withheld(in: detail)
         self.mistakes = mistakes.map { mistake in
             Mistake(
@@ -46,7 +46,7 @@ package struct Problem: Error, Hashable, Sendable {
     /// A URI that names the reason (RFC 9457 section 3.1.1).
     var type: String { "urn:hiveku:relay:problem:\(code.word)" }
 
-    /// The same for all problems of a type.
+    /// A short text. All problems of a type have the same.
     var title: String { code.title }
 }
 
@@ -69,7 +69,7 @@ enum BearerChallenge: Hashable, Sendable {
 }
 
 extension Problem {
-    /// A refusal of admission in HTTP's terms. This is the only table of statuses.
+    /// Makes the problem for a refusal that Admission returned. Only this switch maps reasons to statuses.
     ///
     /// - Parameter scope: the scope that the request needs.
     init(_ refusal: Refusal, scope: Scope) {
@@ -103,7 +103,7 @@ extension Problem {
             authenticate: challenge)
     }
 
-    /// When a client may try again if its message could not be stored.
+    /// How long a client whose message could not be stored waits before it tries again.
     private static let storageRetry = Duration.seconds(30)
 
     /// The problem for input that the codec could not read; nil for an error that says nothing about the input.

@@ -26,7 +26,7 @@ enum ProblemCode: Hashable, Sendable {
     case domainLimit
     /// SES does not answer, or refuses the relay.
     case ses
-    /// The relay is already working on as many of these requests as it can.
+    /// The relay is already working on as many requests about domains as it can.
     case busy
 
     /// The member `code` of a problem document, and the end of its `type`.

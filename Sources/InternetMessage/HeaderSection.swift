@@ -19,8 +19,8 @@ struct HeaderSection {
     /// refused. A continuation line with only blanks ends the header for some parsers. It has no content, so it is left
     /// out instead.
     ///
-    /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they are not
-    ///   told apart.
+    /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they need not
+    ///   be recognised.
     init(
         reading bytes: [UInt8], refusedAttachments: AttachmentEndings, relayClause: String?
     ) throws(MessageRejection) {
@@ -256,7 +256,7 @@ private struct HeaderReader {
         }
     }
 
-    /// Ten tags of 256 octets. Each octet may be written with three, in encoded words with their frames and folds.
+    /// Enough for ten tags of 256 octets. An encoded word writes an octet with three, and adds its frame and folds.
     private static let longestTags = 16 * 1024
 
     private func time(_ body: Range<Int>) throws(MessageRejection) -> String {
@@ -269,7 +269,7 @@ private struct HeaderReader {
         return String(decoding: value, as: UTF8.self)
     }
 
-    /// In octets, with a comment and folds.
+    /// The most octets of a time, with a comment and folds.
     private static let longestTime = 200
 
     private func trimmed(_ range: Range<Int>) -> ArraySlice<UInt8> {

@@ -50,8 +50,8 @@ public struct PreparationContext: Hashable, Sendable {
     }
 }
 
-/// Why a message is refused. Each can be logged and sent to a client: it is printable ASCII and quotes only little of
-/// the message. Only `address`, `mime` and `attachment` quote anything.
+/// Why a message is refused. Each explanation can be logged and sent to a client: it is printable ASCII and quotes only
+/// little of the message. Only `address`, `mime` and `attachment` quote anything.
 public enum MessageRejection: Error, Hashable, Sendable {
     /// From is missing, occurs more than once, or contains no mailbox or more than one. Or From, Sender, Resent-From or
     /// Resent-Sender can be read in two ways. The sentence says what is wrong.
@@ -62,18 +62,22 @@ public enum MessageRejection: Error, Hashable, Sendable {
     case headerTooLarge(limit: Int)
     /// A line is longer than the limit, in octets without CRLF, and the policy is not to fold it.
     case lineTooLong(limit: Int)
-    /// The header section can be read in two ways. The sentence names the line and says what is wrong.
+    /// The header section can be read in two ways, or Hiveku-Idempotency-Key has an invalid value. The sentence names
+    /// the line or the field, and says what is wrong.
     case malformedHeader(String)
-    /// SES's parser would not accept To, Cc or Reply-To. The sentence names the field and says what to write.
+    /// SES's parser would not accept To, Cc, Reply-To, Sender, Resent-From or Resent-Sender. The sentence names the
+    /// field and says what to write.
     case address(String)
     /// SES's parser would not accept a Content-* field of the message or of a part. The sentence names the field and
     /// the part.
     case mime(String)
     /// An attached file has an ending that SES refuses. The sentence names the file and the ending.
     case attachment(String)
-    /// The message is in a mail loop. The sentence says how often it has passed.
+    /// The message is in a mail loop. The sentence says how often it has passed this relay, or how many Received fields
+    /// it has.
     case loop(String)
-    /// A field for the relay itself can't be read. The sentence says how to write it.
+    /// Hiveku-Tags or Hiveku-Scheduled-At has an invalid value. These fields are instructions to the relay. The
+    /// sentence says how to write the field.
     case relayField(String)
 
     /// A plain ASCII sentence, without a full stop, that tells the developer of the sending application what to change.
@@ -82,7 +86,7 @@ public enum MessageRejection: Error, Hashable, Sendable {
         case .from(let text), .malformedHeader(let text), .address(let text), .mime(let text), .attachment(let text),
             .loop(let text), .relayField(let text):
             text
-        // Fields for the relay itself never reach SES.
+        // Hiveku- fields are instructions to the relay. They never reach SES.
         case .duplicateField(let name) where name.hasPrefix("Hiveku-"):
             "The message has more than one \(name) field; write it once"
         case .duplicateField(let name): "The message has more than one \(name) field; SES accepts at most one"
@@ -100,16 +104,16 @@ public struct HeaderSummary: Hashable, Sendable {
     /// allowlist, as `from` must, because mail clients show them as the sender ("sent by", "on behalf of", "redirected
     /// by").
     public var senders: [AddrSpec]
-    /// Further domains whose addresses some reader could take as the author's: those in the display names of From,
-    /// Sender, Resent-From and Resent-Sender. Each must be on the allowlist too.
+    /// Further domains whose addresses some mail program could show as the author's: the domains in the display names
+    /// of From, Sender, Resent-From and Resent-Sender. Each must be on the allowlist too.
     public var otherAuthors: [DomainName]
-    /// Why it can't be determined whom all readers take as the author. Nil when it can. No allowlist covers this case.
+    /// Set when mail programs could disagree about who the author is: says why. No allowlist covers this case.
     public var ambiguity: MessageRejection?
     /// The Subject for lists. Encoded words are decoded (RFC 2047), control characters are replaced, and there are at
     /// most 200 characters. Do not base decisions on it.
     public var subject: String?
-    /// The Message-ID as sent, trimmed. Nil when the message had none, or one that is not `<left@right>` of at most 998
-    /// octets.
+    /// The Message-ID as sent, trimmed. Nil when the message had none, or when the field was not `<left@right>` of at
+    /// most 998 octets.
     public var messageID: String?
     /// Whether the message is an automatic reply, a report or from a mailing list, so that no failure report is sent by
     /// mail (RFC 3834 section 2). True with Auto-Submitted other than `no`, any List-* field, Precedence `bulk`, `junk`
@@ -118,8 +122,8 @@ public struct HeaderSummary: Hashable, Sendable {
     /// The body of the field Hiveku-Idempotency-Key: 1 to 256 printable ASCII characters. The field is removed from the
     /// message.
     public var idempotencyKey: String?
-    /// The tags of the field Hiveku-Tags as written, decoded. There may be any number of any length. The field is
-    /// removed from the message.
+    /// The tags of the field Hiveku-Tags as written, decoded. Their number and length have not been checked. The field
+    /// is removed from the message.
     public var tags: [String]
     /// The body of the field Hiveku-Scheduled-At, trimmed: 1 to 200 ASCII characters. The field is removed from the
     /// message.
@@ -141,7 +145,7 @@ public struct HeaderSummary: Hashable, Sendable {
         self.scheduledAt = scheduledAt
     }
 
-    /// Adds the authors that readers could find in one of the fields.
+    /// Adds the authors that mail programs could find in one of the fields.
     mutating func add(_ field: MailboxField) {
         for domain in field.otherAuthors where !otherAuthors.contains(domain) { otherAuthors.append(domain) }
         if ambiguity == nil { ambiguity = field.ambiguity.map { .from($0) } }

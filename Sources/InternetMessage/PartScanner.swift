@@ -12,8 +12,8 @@
 /// without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing says that
 /// SES reads it, and it may have any author.
 ///
-/// It holds the boundaries of the open multiparts, the current line if it begins with a hyphen or belongs to a part's
-/// header, and at most one of each ``ContentField``. All lines are already within the limit of ``LineLimiter``.
+/// It keeps in memory the boundaries of the open multiparts, the current line if the line begins with a hyphen or
+/// belongs to a part's header, and the current field. All lines are already within the limit of ``LineLimiter``.
 struct PartScanner {
     /// The largest number of nested multiparts. A message with more is refused.
     static let maximumDepth = 64
@@ -37,8 +37,8 @@ struct PartScanner {
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether its empty line has come. The CRLF before a boundary belongs to the boundary. So only the next line
-        /// tells whether this was an empty line or the end of all multiparts inside the one with that boundary.
+        /// Whether the empty line has come. The CRLF before a boundary belongs to the boundary. So only the next line
+        /// tells whether this was an empty line, or the CRLF of an outer boundary that ends the inner multiparts.
         var isEnded = false
     }
 
@@ -130,8 +130,8 @@ struct PartScanner {
 
     /// Takes a whole line, or the last line of the message without its end.
     private mutating func endLine(isCut: Bool = false) -> MessageRejection? {
-        // Within a part's header, only the multiparts around the part's own one are checked, because SES's parser takes
-        // a boundary of its own multipart as a field.
+        // Within a part's header, only the boundaries of the outer multiparts are checked. SES's parser reads a
+        // boundary of the innermost multipart as a header field here.
         let watched = header == nil ? levels.count : levels.count - 1
         // A delimiter has at least two hyphens.
         if line.count >= 2, line[0] == .hyphen, line[1] == .hyphen {
@@ -144,7 +144,7 @@ struct PartScanner {
                     header = Header()
                     return nil
                 case .end:
-                    // What follows belongs to the multipart around this one.
+                    // The lines after this one belong to the multipart around this one.
                     if levels[depth].part > 0 {
                         let fault = close(from: depth + 1)
                         levels.removeSubrange(depth...)
@@ -185,7 +185,7 @@ struct PartScanner {
             if text.count == delimiter.count { return .part }
             return text.count == delimiter.count + 2 && text.suffix(2).elementsEqual([.hyphen, .hyphen]) ? .end : .none
         }
-        // Whatever follows the two hyphens.
+        // Anything may follow the two hyphens.
         if rest.starts(with: [.hyphen, .hyphen]) { return .end }
         return !isCut && rest.allSatisfy(\.isBlank) ? .part : .none
     }

@@ -14,7 +14,7 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case senderDomain = "sender-domain"
     case headerDomain = "header-domain"
     case headerFrom = "header-from"
-    /// An address in To, Cc, Reply-To or Sender that SES's parser refuses.
+    /// An address in To, Cc, Reply-To, Sender, Resent-From or Resent-Sender that SES's parser refuses.
     case headerAddress = "header-address"
     /// A Content-* field of the message or of a part that SES's parser refuses.
     case headerMIME = "header-mime"
@@ -40,8 +40,7 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case idempotencyMismatch = "idempotency-mismatch"
 }
 
-/// A refusal as admission decides it, independent of the protocol. Each face (SMTP, HTTP) has its own code for a
-/// reason.
+/// A refusal that Admission decides, independent of the protocol. Each face (SMTP, HTTP) has its own code for a reason.
 public struct Refusal: Error, Hashable, Sendable {
     public var reason: RefusalReason
     /// What is wrong and what to change, in plain ASCII words for the application's owner. It never contains a key, nor

@@ -1,7 +1,7 @@
 import RelayCore
 import SMTP
 
-/// The stage of the session at which a refusal is given. The same reason has different codes at different stages.
+/// The stage of the session at which the relay refuses. The same reason has different codes at different stages.
 enum RefusalStage {
     case authentication
     /// At MAIL, RCPT or DATA.
@@ -11,7 +11,7 @@ enum RefusalStage {
 }
 
 extension Reply {
-    /// The SMTP reply to a refusal. This is the only table of replies.
+    /// The reply to a refusal. `SMTP/Reply.swift` and `Command.swift` have the replies that the session decides itself.
     init(_ refusal: Refusal, at stage: RefusalStage) {
         let code: UInt16
         let status: EnhancedStatus
@@ -20,7 +20,7 @@ extension Reply {
             (code, status) = (530, EnhancedStatus(7, 0))
         case .keyMalformed:
             (code, status) = (535, EnhancedStatus(7, 8))
-        // The last three occur here when the key was changed, or got a new secret, during an open session.
+        // Outside AUTH, these reasons occur when the key was changed, or got a new secret, during the session.
         case .keyRevoked, .keyExpired, .keyUnknown, .scope, .network:
             switch stage {
             case .authentication: (code, status) = (535, EnhancedStatus(7, 8))
@@ -43,8 +43,8 @@ extension Reply {
         case .address: (code, status) = (501, EnhancedStatus(1, 3))
         case .parameter: (code, status) = (555, EnhancedStatus(5, 4))
         case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
-        // Only a request over HTTP has an idempotency key that is tied to its content. If the reason ever occurs here,
-        // only another content or another idempotency key helps.
+        // Only a request over HTTP has an idempotency key that is tied to its content. If this reason ever occurs over
+        // SMTP, the client must send another content or another idempotency key.
         case .idempotencyMismatch: (code, status) = (554, EnhancedStatus(5, 0))
         case .storage:
             switch stage {
