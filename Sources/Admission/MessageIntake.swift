@@ -4,7 +4,7 @@ import RelayCore
 /// The content of one message while it is received. The content is prepared for SES as it arrives, counted, and held
 /// until it is taken to disk.
 ///
-/// A value without I/O. The ``Admission/Reception`` takes the bytes out when there are at least ``inlineLimit``
+/// A value without I/O. The `Reception` takes the bytes out when there are at least ``inlineLimit``
 /// (``takeBuffered()``), and decides at the end what happens to them. Once the message is sure to be refused, nothing
 /// more of it is kept.
 public struct MessageIntake: Sendable {

@@ -8,20 +8,20 @@ package struct HTTPTimeouts: Sendable {
     var firstRequest = TimeAmount.seconds(60)
     /// From the end of a response to the end of the next request's head.
     var idle = TimeAmount.seconds(75)
-    /// For the body of a request, before its octets add time.
+    /// The basic time for a request's body. Each ``minimumTransferRate`` octets received add a second.
     var body = TimeAmount.seconds(60)
-    /// The lowest average rate of a body, in octets per second: this many octets add one second to the time.
+    /// The lowest average rate of a body, in octets per second.
     var minimumTransferRate = 500
-    /// For each piece of a response, until the client has received it.
+    /// The time in which the client must receive each piece of a response.
     var response = TimeAmount.seconds(60)
     /// How long the rest of a body is read after the response was sent, so that the client can read the response.
     var linger = TimeAmount.seconds(5)
-    /// How many octets of it are read.
+    /// The most octets of that rest of a body that are read.
     var lingerOctets = 32 << 20
 }
 
-/// The state of one HTTP/1.1 connection: the order of requests and responses, and their time-outs. It is a value that
-/// is told what was received and sent, and when.
+/// The state of one HTTP/1.1 connection: the order of requests and responses, and their time-outs. It is a value: the
+/// caller reports what was received and sent, and when.
 ///
 /// Requests are answered one after the other. A response that is sent before its request has ended closes the
 /// connection (RFC 9112 section 9.6), so the rest of an unwanted body is never read without a limit.
@@ -40,16 +40,16 @@ package struct HTTPConnectionState: Sendable {
 
     private enum Answer: Sendable {
         case pending
-        /// The response is being sent; the client last received a part of it at this time.
+        /// The response is being sent. The client last received a part of it at this time.
         case begun(NIODeadline)
     }
 
     private struct Body: Sendable {
         var began: NIODeadline
         var received = 0
-        /// How long the relay has paused reading, which does not count against the client.
+        /// How long reading was paused. This time does not count against the client.
         var heldUp = TimeAmount.zero
-        /// Since when the relay has paused reading.
+        /// When the present pause in reading began. Nil while the relay reads.
         var holdsUpSince: NIODeadline?
 
         func deadline(_ timeouts: HTTPTimeouts) -> NIODeadline {
@@ -69,12 +69,12 @@ package struct HTTPConnectionState: Sendable {
     // MARK: What comes
 
     enum Inbound: Hashable, Sendable {
-        /// Pass it on.
+        /// Pass the input on.
         case pass
-        /// It belongs to a request after the one that is being answered. Keep it until that response has been sent.
+        /// The input belongs to a later request. Keep it until the response to the present request has been sent.
         case keep
         case discard
-        /// No reader wants it, and there is too much of it.
+        /// Close the connection: the input is the rest of an unwanted body, and it is too long.
         case close
     }
 
@@ -155,7 +155,7 @@ package struct HTTPConnectionState: Sendable {
         case pass
         /// Tell the client that the connection ends after this response.
         case passAsLast
-        /// The connection is about to end. Nothing more is sent.
+        /// Send nothing: the connection is about to end.
         case drop
     }
 
@@ -243,9 +243,9 @@ package struct HTTPConnectionState: Sendable {
 
     /// A time-out that has expired.
     package enum Expiry: Hashable, Sendable {
-        /// No request arrived.
+        /// No request's head arrived in time: `firstRequest` or `idle` of ``HTTPTimeouts`` has expired.
         case idle
-        /// A body arrived too slowly. The client can be told.
+        /// A body arrived too slowly. The relay can still send a response that says so.
         case body
         /// The client does not receive its response.
         case response

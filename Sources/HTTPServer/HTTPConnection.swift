@@ -12,7 +12,7 @@ import Synchronization
     import Musl
 #endif
 
-/// One client's connection: finds out who the client is, and answers each of its requests.
+/// A connection of one client: authenticates the client, and answers each of its requests.
 final class HTTPConnection: Sendable {
     private let service: HTTPService
     /// The address of the peer.
@@ -20,8 +20,8 @@ final class HTTPConnection: Sendable {
     private let isSecure: Bool
     /// The grant of the last request. A client that sends the same key again needs no look-up.
     private let grant = Mutex<Grant?>(nil)
-    /// The client of the current request, and its key once that is known. Events of the connection are reported with
-    /// these.
+    /// The client of the current request, and its key once the key is known. Events of the connection are reported with
+    /// both.
     private let current: Mutex<(client: IPAddress, key: KeyID?)>
 
     init(_ service: HTTPService, peer: IPAddress, isSecure: Bool) {
@@ -36,7 +36,7 @@ final class HTTPConnection: Sendable {
 
     /// Answers one request.
     ///
-    /// - Throws: if the connection has ended, or ends because the rest of the request is missing.
+    /// - Throws: if the connection has ended, or if it must be closed because the rest of the request is missing.
     func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
         let finding = Route.find(request.method, request.uri.path)
         let answer: HTTPAnswer
@@ -64,7 +64,7 @@ final class HTTPConnection: Sendable {
         let forwarded = ForwardedClient.address(peer: peer, request.headers, trusted: configuration.trustedProxies)
         let client = forwarded ?? peer
         current.withLock { $0 = (client, nil) }
-        // RFC 9112 section 3.2. A second Host appears as a separate field here.
+        // A request must have exactly one Host (RFC 9112 section 3.2). A second one appears as a separate field here.
         guard request.head.authority != nil, request.headers[.host] == nil else {
             var answer = refuse(.host, client)
             answer.head.headerFields[.connection] = "close"

@@ -14,7 +14,8 @@ package struct HTTPPipeline: Sendable {
     private let clock: any RelayClock
     private let logger: Logger
 
-    /// Answers one request. Throws if the connection has ended, or ends because the rest of the request is missing.
+    /// Answers one request. Throws if the connection has ended, or if it must be closed because the rest of the request
+    /// is missing.
     package typealias Responder =
         @Sendable (_ request: Request, _ writer: consuming ResponseWriter) async throws -> Void
 
@@ -31,8 +32,8 @@ package struct HTTPPipeline: Sendable {
     /// The most octets of a request's header, a multiple of 1024.
     static let maximumHeaderSize = 32 * 1024
     static let maximumHeaderFields = 200
-    /// The octets of one read from the socket. A connection whose body arrives faster than it is stored holds a few
-    /// such pieces.
+    /// The most octets of one read from the socket. A connection whose body arrives faster than it is stored has a few
+    /// such pieces in memory.
     private static let readSize = 16 * 1024
 
     /// Adds the handlers to a connection that has just been accepted, on its event loop.
@@ -44,7 +45,7 @@ package struct HTTPPipeline: Sendable {
         let options = channel.syncOptions
         try options?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: HTTPPipeline.readSize))
         try options?.setOption(.maxMessagesPerRead, value: 1)
-        // Hummingbird needs it: it pauses reads if the server does not keep up.
+        // Hummingbird needs autoRead. It pauses reads itself if the server does not keep up.
         try options?.setOption(.autoRead, value: true)
         let (timeouts, shutdown, clock, logger) = (timeouts, shutdown, clock, logger)
         let http = HTTP1Channel(

@@ -10,7 +10,7 @@ import NIOHTTPTypesHTTP1
 import NIOOpenSSL
 import RelayCore
 
-/// The HTTP face: listeners, and a connection for each client. HTTP/1.1 by Hummingbird, behind the relay's own TLS.
+/// The HTTP face: listeners, and a connection for each client. Hummingbird serves HTTP/1.1, behind the relay's own TLS.
 public final class HTTPServer: Sendable {
     private let listeners: ListenerGroup<HTTPListener>
     private let service: HTTPService
@@ -66,7 +66,7 @@ public final class HTTPServer: Sendable {
     ) throws {
         let isTLS = listener.isTLS
         let peer = client ?? localPeer
-        // Behind a load balancer, plain text comes from the balancer, and the address is its client's.
+        // Behind a load balancer, the connection comes from the balancer, but `peer` is the client's address.
         guard isTLS || listener.takesProxyHeader || service.takesClearText(from: peer) else {
             service.log.write(
                 .notice, "connection refused", client: peer, kind: "clear",
@@ -93,12 +93,12 @@ public final class HTTPServer: Sendable {
         }
     }
 
-    /// Sets the limits and rules for requests from now on.
+    /// Replaces the configuration. Open connections use it from their next request.
     public func reconfigure(_ configuration: HTTPServerConfiguration) { service.configuration.value = configuration }
 
     /// Stops listening, lets each connection finish the request that it is answering, and closes the remaining ones
     /// after `limit`.
     ///
-    /// Returns when all connections have ended. Each one enforces the limit itself, on its event loop.
+    /// Returns when all connections have ended. Each connection enforces the limit itself, on its event loop.
     public func shutdown(within limit: Duration) async { await listeners.shutDown(within: limit) }
 }

@@ -7,7 +7,7 @@ import NIOCore
 import NIOOpenSSL
 import RelayCore
 
-/// What all connections of the HTTP face share.
+/// The parts and settings that all connections of the HTTP face share.
 struct HTTPService: Sendable {
     /// The limits and rules for requests.
     let configuration: Current<HTTPServerConfiguration>
@@ -17,8 +17,10 @@ struct HTTPService: Sendable {
     let clock: any RelayClock
     let tls: ReloadableTLSContext
     let limiter: ConnectionLimiter
+    /// Limits how many large bodies are in memory at a time.
     let turns: LargeBodyTurns
-    /// Turns for emails made from templates. A request that has one of these never waits for one of ``turns``.
+    /// Limits how many emails made from templates are in memory at a time. A request that has such a turn never waits
+    /// for a turn of ``turns``.
     let renderingTurns: LargeBodyTurns
     let shutdown: ShutdownNotice
     let timeouts: HTTPTimeouts
@@ -27,7 +29,7 @@ struct HTTPService: Sendable {
 
     var log: ClientLog { admission.clientLog }
 
-    /// Counts and logs a refusal. For reasons that SMTP has too, admission does that.
+    /// Counts and logs a refusal. For reasons that SMTP has too, Admission counts and logs.
     func tell(_ problem: Problem, client: IPAddress, key: KeyID?) {
         // Without the full stop, like all log lines.
         let text = problem.detail.hasSuffix(".") ? String(problem.detail.dropLast()) : problem.detail
@@ -42,7 +44,7 @@ struct HTTPService: Sendable {
 }
 
 extension HTTPService {
-    /// Whether a peer may use HTTP without TLS: one on this machine, or a trusted proxy.
+    /// Whether a peer may use HTTP without TLS. The peer must be on this machine, or a trusted proxy.
     func takesClearText(from peer: IPAddress) -> Bool { peer.isLoopback || isTrustedProxy(peer) }
 
     private func isTrustedProxy(_ peer: IPAddress) -> Bool {
@@ -63,7 +65,7 @@ extension HTTPService {
             log.write(
                 .notice, "connection refused", client: peer, kind: "\(scope)",
                 metadata: ["limit": "\(limit)", "of": "\(scope)"])
-            // Over TLS the reason could be sent only after a handshake, and the limit exists to avoid that cost.
+            // Over TLS, the reason could be sent only after a handshake. The limit exists to avoid the cost of that.
             channel.close(promise: nil)
             return false
         }
@@ -121,13 +123,13 @@ public enum HTTPEvent: Sendable {
     case secured(TLSVersion, resumed: Bool)
     /// TLS failed, or ended without its closing message.
     case tlsFailed(TLSError.Code)
-    /// The client took too long: no request arrived, or its body arrived too slowly.
+    /// The client took too long.
     case timedOut(HTTPTimeoutKind)
     /// A request was answered with this status.
     case answered(HTTPRouteName, status: Int)
 }
 
-/// What a request asks for, without ids, for metrics.
+/// The name of a request's route, without ids, for metrics.
 public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
     case send
     case batch
@@ -147,6 +149,6 @@ public enum HTTPRouteName: String, CaseIterable, Hashable, Sendable {
 public enum HTTPTimeoutKind: String, CaseIterable, Hashable, Sendable {
     case request
     case body
-    /// That the client reads its response.
+    /// For the client to receive its response.
     case response
 }

@@ -98,7 +98,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
-        // Until a read is requested again.
+        // Reading counts as paused until the next call of `read`.
         state.reading(false, at: .now())
         context.fireChannelReadComplete()
         schedule(context)
@@ -145,7 +145,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         case let event as TLSEvent:
             switch event {
             case .handshakeCompleted(let info): tell(.secured(info))
-            // The server knows only the end of a TCP stream.
+            // Hummingbird knows only the end of a TCP stream.
             case .closeNotifyReceived: endInput(context)
             }
             return
@@ -162,7 +162,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         hasInputEnded = true
         guard state.isBusy else { return context.close(promise: nil) }
         inputEnded(context)
-        // If there is another request after the one that is being answered, the server must not stop yet.
+        // If another request has arrived already, Hummingbird must not stop yet.
         if kept.isEmpty { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
     }
 
@@ -188,7 +188,8 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         case .end:
             guard state.isResponding else { return drop(promise) }
             let taken = promise ?? context.eventLoop.makePromise(of: Void.self)
-            // Only then may the next request be answered: responses that a client does not read must not pile up.
+            // The next request is answered only after the client has received this response. Otherwise unread responses
+            // would pile up.
             taken.futureResult.assumeIsolated().whenSuccess { [self] in responseEnded(context) }
             context.writeAndFlush(data, promise: taken)
             schedule(context)
@@ -208,7 +209,8 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.body(rest)), promise: promise)
     }
 
-    /// The octets of a piece of a response. A client that receives one within the time for a piece is fast enough.
+    /// The most octets of a piece of a response. A client that receives each piece within ``HTTPTimeouts/response`` is
+    /// fast enough.
     private static let pieceSize = 32 * 1024
 
     private func drop(_ promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.ioOnClosedChannel) }

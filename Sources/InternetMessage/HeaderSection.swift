@@ -19,8 +19,8 @@ struct HeaderSection {
     /// refused. A continuation line with only blanks ends the header for some parsers. It has no content, so it is left
     /// out instead.
     ///
-    /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they need not
-    ///   be recognised.
+    /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they need
+    ///   not be recognised.
     init(
         reading bytes: [UInt8], refusedAttachments: AttachmentEndings, relayClause: String?
     ) throws(MessageRejection) {

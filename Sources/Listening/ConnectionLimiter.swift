@@ -3,8 +3,8 @@ import Synchronization
 
 /// Counts connections, in total and for each client, and refuses connections above the limits.
 ///
-/// A client is an IPv4 address or an IPv6 network of /64. A host with a /48 has 65,536 such networks. So each /48 is
-/// also limited to a share of all connections. One limiter serves all servers of the relay.
+/// A client is an IPv4 address or an IPv6 network of /64. A /48 has 65,536 such networks, so each /48 is also limited
+/// to a share of all connections. One limiter serves all servers of the relay.
 ///
 /// Connections through a load balancer whose client is not known yet are counted separately. They take no place from
 /// connected clients, so a client over the limit still gets the reply of its protocol.
@@ -39,10 +39,10 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// An IPv6 network of /48 gets at most one in this many connections, or as many as one client if that is more.
+    /// A /48 may have 1/`sharePerSite` of all connections, but always as many as a single client.
     static let sharePerSite = 4
-    /// Connections whose client is not known yet: at most one for each this many others, or ``leastUnidentified`` if
-    /// that is more.
+    /// The most connections without a known client: the maximum divided by this number, but at least
+    /// ``leastUnidentified``.
     static let shareOfUnidentified = 4
     static let leastUnidentified = 16
 
@@ -66,8 +66,8 @@ public final class ConnectionLimiter: Sendable {
     /// Admits or refuses a connection. Each admitted connection must be ``released(_:isShared:)`` once, with the same
     /// arguments.
     ///
-    /// - Parameter isShared: whether the address is that of a proxy, which connects for all of its clients. It then
-    ///   counts only in the total.
+    /// - Parameter isShared: whether the address is that of a proxy, which connects for all of its clients. Such a
+    ///   connection counts only in the total.
     public func admit(_ client: IPAddress, isShared: Bool = false) -> Verdict {
         state.withLock { state in
             guard state.total < state.maximum else { return .refused(limit: state.maximum, of: .all) }
@@ -101,7 +101,7 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// The client of such a connection is now known, or the connection has ended.
+    /// Call this when the client of such a connection is known, or when the connection has ended.
     public func identified() { state.withLock { $0.unidentified -= 1 } }
 
     /// The number of connections whose client is not known yet.
@@ -110,7 +110,7 @@ public final class ConnectionLimiter: Sendable {
     /// The number of connections that were admitted and not released.
     public var count: Int { state.withLock { $0.total } }
 
-    /// Whether over 80 % of all places are taken. Clients that have not authenticated then have less time to do so.
+    /// Whether over 80 % of the maximum are in use. Clients then have less time to authenticate.
     public var isUnderStress: Bool { state.withLock { $0.total * 5 > $0.maximum * 4 } }
 
     /// Ends the count of a connection that was admitted with the same arguments.

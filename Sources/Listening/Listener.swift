@@ -74,8 +74,8 @@ public struct ListenError: Error, CustomStringConvertible {
 /// One bound place where a server accepts connections. It provides what every server of the relay needs, whatever
 /// protocol it speaks.
 ///
-/// When there are no descriptors, it pauses (`AcceptPause`). It ends in two steps, ``stopAccepting()`` and then
-/// ``quiesce()``. So no client that was just accepted is disconnected.
+/// When the process has no free file descriptors, the listener stops accepting for a second (`AcceptPause`). A listener
+/// ends in two steps, ``stopAccepting()`` and then ``quiesce()``. So no client that was just accepted is disconnected.
 public final class Listener: Sendable {
     private let channel: any Channel
     private let quiescing: ServerQuiescingHelper
@@ -87,10 +87,10 @@ public final class Listener: Sendable {
         self.group = group
     }
 
-    /// The address that it listens on. If port 0 was requested, it has the port that was chosen.
+    /// The address that the listener is bound to. If port 0 was requested, it has the port that was chosen.
     public var address: SocketAddress? { channel.localAddress }
 
-    /// The same as text, for the log: `192.0.2.1:587`, `unix:/run/relay.sock`.
+    /// The address as text, for the log: `192.0.2.1:587`, `unix:/run/relay.sock`.
     public var boundAddress: String {
         guard let address else { return "?" }
         if let host = address.ipAddress, let port = address.port {
@@ -99,7 +99,7 @@ public final class Listener: Sendable {
         return address.pathname.map { ListenPlace.unix(path: $0).description } ?? "?"
     }
 
-    /// Whether it accepts connections.
+    /// Whether the listener accepts connections.
     public var isActive: Bool { channel.isActive }
 
     /// With a short backlog, clients would believe that they are connected, and hang while they wait for the greeting.
@@ -107,20 +107,20 @@ public final class Listener: Sendable {
 
     /// Adds the handlers of a connection to its pipeline. It is called on the connection's event loop.
     ///
-    /// `client` is the address of the client: that of the connection's peer, or the one in the PROXY header. It is nil
-    /// only over a Unix socket.
+    /// `client` is the address of the client: the peer's address, or the address in the PROXY header. It is nil only
+    /// over a Unix socket.
     public typealias Initializer = @Sendable (_ channel: any Channel, _ client: IPAddress?) throws -> Void
 
-    /// Binds `place`. A connection reads only when its handlers request it. It stays open for replies after the client
-    /// has ended its side.
+    /// Binds `place`. A connection reads only when its handlers request a read. It stays open for replies after the
+    /// client has ended its side.
     ///
     /// The file of a Unix socket is accessible to the relay's user and group, and is removed with the listener. A file
     /// that no process listens on is replaced.
     ///
     /// - Parameters:
     ///   - proxy: nil when connections begin with the client's first octet. Otherwise each connection must begin with a
-    ///     PROXY header, and its handlers are added after the header. The channel is active then, and the handlers are
-    ///     notified of that.
+    ///     PROXY header, and its handlers are added after the header. The channel is active by then, and the handlers
+    ///     get `channelActive`.
     ///   - initialize: adds the handlers of a connection.
     /// - Throws: ``ListenError``, which names the place.
     public static func bind(
@@ -150,7 +150,7 @@ public final class Listener: Sendable {
                     guard let proxy else {
                         let client = channel.remoteAddress.flatMap(IPAddress.init)
                         // A client that has reset its connection has no address any more. Its octets could still be
-                        // read, but it would be unknown what the client may do.
+                        // read, but without an address the relay can't decide what the client is allowed to do.
                         guard isUnixSocket || client != nil else { throw ChannelError.ioOnClosedChannel }
                         return try initialize(channel, client)
                     }
@@ -162,8 +162,8 @@ public final class Listener: Sendable {
             bootstrap =
                 bootstrap
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                // Without it, each TLS 1.3 connection waits 40 ms, because the session ticket is a small write and the
-                // next reply is another.
+                // Without TCP_NODELAY, each TLS 1.3 connection waits 40 ms: the session ticket and the next reply are
+                // two small writes.
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         }
         do {
@@ -204,8 +204,8 @@ public final class Listener: Sendable {
     /// Closes a listener that is not needed after all, before its first connection.
     public func close() async { try? await channel.close() }
 
-    /// Leaves connections that were not accepted yet to the next holder of the socket, and waits until each accepted
-    /// connection has its handler. Closing a listener during the handover of a connection would disconnect the client.
+    /// Stops accepting. Waiting connections stay in the backlog for the next process that has the socket. Returns when
+    /// each accepted connection has its handler: a listener that closes before would disconnect the client.
     public func stopAccepting() async {
         try? await channel.triggerUserOutboundEvent(AcceptPause.Stop()).get()
         // A new connection is passed from the listener's event loop to its own event loop and back.
@@ -219,7 +219,7 @@ public final class Listener: Sendable {
     public func quiesce() async {
         let promise = group.any().makePromise(of: Void.self)
         quiescing.initiateShutdown(promise: promise)
-        // Only the end of the connections matters here. A listener that could not be closed does not change that.
+        // Only the end of the connections matters here, not whether the listener could be closed.
         try? await promise.futureResult.get()
     }
 }

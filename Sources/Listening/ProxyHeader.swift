@@ -38,7 +38,7 @@ public struct ProxyHeader: Hashable, Sendable {
     /// addresses and short extensions.
     public static let maximumLength = 4096
 
-    /// Takes a whole header from the front of `bytes` and leaves what follows it. When the header is not whole, it
+    /// Takes a whole header from the front of `bytes` and leaves the octets after it. When the header is not whole, it
     /// takes nothing.
     ///
     /// Octets that can't become a header are reported as a defect at once, so that the relay does not wait for more.
@@ -63,7 +63,7 @@ extension ProxyHeader {
         guard let end = view.firstIndex(where: { $0 == carriageReturn || $0 == lineFeed }) else {
             return view.count < maximumLineLength ? .needsMore : .defect(.tooLong)
         }
-        // CR and LF end the line together. Neither occurs alone.
+        // Only CR and LF together end the line. Either of them alone is a defect.
         let next = view.index(after: end)
         guard view[end] == carriageReturn else { return .defect(.malformed) }
         guard next < view.endIndex else {
@@ -81,7 +81,7 @@ extension ProxyHeader {
         let words = text.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
             .map { String(decoding: $0, as: UTF8.self) }
         switch words.first {
-        // What follows it has no meaning (section 2.1).
+        // The text after UNKNOWN has no meaning (section 2.1).
         case "UNKNOWN": return ProxyHeader(client: nil)
         case "TCP4", "TCP6":
             guard words.count == 5, words[3...].allSatisfy(isPort) else { return nil }
@@ -110,7 +110,7 @@ extension ProxyHeader {
         0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A,
     ]
 
-    /// The length of the signature, version and command, family and transport, and the length of the rest, in octets.
+    /// The octets of the fixed part: signature, version and command, family and transport, and the length field.
     private static let fixedLength = 16
 
     private static func block(from bytes: inout ByteBuffer) -> Reading {

@@ -4,8 +4,8 @@ import RelayCore
 /// Reads the PROXY header at the beginning of a connection, adds the client's handlers, and removes itself from the
 /// pipeline.
 ///
-/// For the client's handlers, the connection begins after the header. Octets that arrived with the header are their
-/// first read.
+/// For the client's handlers, the connection begins after the header. Octets that arrived with the header are the first
+/// input of these handlers.
 final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -25,17 +25,17 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let initialize: @Sendable (any Channel, IPAddress?) throws -> Void
     private var state = State.waiting
     private var peer: IPAddress?
-    /// The octets that have arrived. After the header, these are the client's.
+    /// The octets that have arrived. Once the header has been read, only octets after the header are left.
     private var bytes = ByteBuffer()
     private var isCounted = false
-    /// Whether the peer is no load balancer. It is refused when its first octets arrive.
+    /// Whether the peer is not a load balancer. Such a peer is refused when its first octets arrive.
     private var isStranger = false
     private var timer: Scheduled<Void>?
     /// Whether the server began to shut down while the relay waited for the header.
     private var isQuiescing = false
 
-    /// - Parameter initialize: adds the client's handlers. It gets the client's address: that of the header, or the
-    ///   peer's.
+    /// - Parameter initialize: adds the client's handlers. It gets the client's address: the address in the header, or
+    ///   the peer's address.
     init(policy: ProxyPolicy, initialize: @escaping @Sendable (any Channel, IPAddress?) throws -> Void) {
         self.policy = policy
         self.initialize = initialize
@@ -46,8 +46,8 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
         guard let peer = context.remoteAddress.flatMap(IPAddress.init) else { return close(context) }
         self.peer = peer
         isStranger = !policy.networks.contains(peer)
-        // A program on this machine, such as `doctor`, may only check whether the port is open. That is not worth a line
-        // in the log.
+        // A program on this machine, such as `doctor`, may only check whether the port is open. Such a check needs no
+        // line in the log.
         let isHere = context.localAddress.flatMap(IPAddress.init) == peer
         if isStranger, !isHere { return refuse(.network, context) }
         guard policy.limiter.admitUnidentified() else { return refuse(.limit, context) }
@@ -137,7 +137,7 @@ final class ProxyHeaderHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
-    /// A connection that ends before its first octet checked whether the port is open, as some health checks do.
+    /// If a connection ends without an octet, the peer only checked whether the port is open, as some health checks do.
     private func inputEnded(_ context: ChannelHandlerContext) {
         if bytes.readableBytes > 0 { refuse(.cut, context) } else { close(context) }
     }

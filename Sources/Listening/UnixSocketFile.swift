@@ -6,10 +6,10 @@ import Synchronization
     import Musl
 #endif
 
-/// The file of a listening Unix socket. It removes an old file, opens the new one to its group, and removes it at the
-/// end.
+/// The file of a listening Unix socket. This type removes an old file, gives the relay's group access to the new one,
+/// and removes it at the end.
 public final class UnixSocketFile: Sendable {
-    /// A process that may write to a socket may connect to it: those of the relay's user and group.
+    /// Processes of the relay's user and group may write to the socket, and so connect to it.
     static let mode: mode_t = 0o660
 
     private let path: String
@@ -19,8 +19,8 @@ public final class UnixSocketFile: Sendable {
     /// - Parameter path: at most 107 octets, the limit of the system's Unix socket addresses.
     public init(_ path: String) { self.path = path }
 
-    /// Removes a socket that no process listens on, such as one that a crash left. Returns a description of anything
-    /// else at the path.
+    /// Removes a socket that no process listens on, for example after a crash. If something else is at the path,
+    /// returns a description of it.
     public func makeRoom() -> String? {
         guard let found = look() else {
             return errno == ENOENT ? nil : String(cString: strerror(errno))
@@ -36,7 +36,7 @@ public final class UnixSocketFile: Sendable {
         return nil
     }
 
-    /// Opens the bound socket to the relay's group. Returns what went wrong, or nil.
+    /// Gives the relay's group access to the bound socket. Returns what went wrong, or nil.
     public func open() -> String? {
         inode.withLock { $0 = look()?.st_ino }
         return chmod(path, UnixSocketFile.mode) == 0 ? nil : String(cString: strerror(errno))
@@ -53,8 +53,8 @@ public final class UnixSocketFile: Sendable {
         return lstat(path, &found) == 0 ? found : nil
     }
 
-    /// Returns 0 or the error number. A Unix socket answers at once, unless its backlog is full. Then a process listens
-    /// on it.
+    /// Tries to connect. Returns 0 or the error number. A Unix socket answers at once, unless its backlog is full. In
+    /// that case too, a process listens on it.
     private func connect() -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)

@@ -2,12 +2,12 @@ import NIOCore
 
 /// How long a client may take for each step.
 struct Timeouts: Sendable {
-    /// The longest time between two commands.
+    /// The longest time between two commands of a client.
     var idle: TimeAmount
     /// The longest time from connecting until the client has authenticated. It includes the TLS handshake.
     var authentication: TimeAmount
-    /// The same while most connections are in use, if it is shorter. Each connection checks at this interval whether
-    /// that is so.
+    /// The longest time for authentication while most connections are in use, if it is shorter than ``authentication``.
+    /// Each connection checks at this interval whether most connections are in use.
     var authenticationUnderStress = TimeAmount.seconds(10)
     /// The time over which the transfer rate of a message's content is measured.
     var transferWindow = TimeAmount.seconds(60)
@@ -29,9 +29,9 @@ public enum TimeoutKind: String, CaseIterable, Hashable, Sendable {
     case content
 }
 
-/// The timeouts of one connection and what follows from them. It is a value: the caller passes the time in.
+/// The time-outs of one connection and what follows from them. It is a value: the caller passes the time in.
 struct ConnectionTimes: Sendable {
-    /// What the connection is doing, as far as timeouts depend on it.
+    /// What the connection is doing, as far as time-outs depend on it.
     enum Activity: Hashable, Sendable {
         /// The relay waits for a command, and the client has not authenticated.
         case unauthenticated

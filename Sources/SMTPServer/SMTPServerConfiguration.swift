@@ -10,7 +10,7 @@ public struct SMTPServerConfiguration: Sendable {
     public var maximumMessageSize: Int
     /// The largest number of recipients of a message.
     public var maximumRecipients: Int
-    /// How long a client may take between two commands.
+    /// The longest time between two commands of a client.
     public var idleTimeout: Duration
     /// How long a client may take from connecting until it has authenticated.
     public var authenticationTimeout: Duration

@@ -79,7 +79,7 @@ extension RelaySettings {
             "The most connections at a time from one address (IPv6: from one /64)."),
         Setting(
             "submission.idle_timeout", \.submission.idleTimeout, .duration(.seconds(1), .seconds(3600)),
-            "How long a client may send nothing."),
+            "The longest time between two commands of a client."),
         Setting(
             "submission.auth_timeout", \.submission.authenticationTimeout, .duration(.seconds(1), .seconds(600)),
             "How long a client may take to authenticate after it has connected."),
@@ -98,7 +98,7 @@ extension RelaySettings {
         Setting(
             "submission.refused_attachments", \.submission.refusedAttachments, listOf: .attachmentEnding, 0...512,
             isDistinct: true,
-            "File name extensions that attachments must not have. SES refuses those of the default."),
+            "File name extensions that attachments must not have. SES refuses the extensions of the default."),
         Setting(
             "submission.received_header", \.submission.receivedHeader, .truth,
             "Whether a Received field with the client's address is added."),

@@ -16,7 +16,7 @@ extension RelaySettings {
     public static func file(option: String?, environment: [String: String]) -> String? {
         if let option { return option }
         if let named = environment[configurationVariable], !named.isEmpty { return named }
-        // A file that exists but can't be read is a mistake to report, not a missing file.
+        // If the file exists but can't be read, it is used, and its reader reports the mistake.
         let isAbsent = access(defaultFile, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)
         return isAbsent ? nil : defaultFile
     }
@@ -52,7 +52,7 @@ extension RelaySettings {
         var settings = defaults
         for setting in reference {
             guard let items = reader.items(of: setting) else { continue }
-            // The mistakes have been recorded with their places already.
+            // The mistakes have already been recorded with their places.
             _ = setting.assign(&settings, items)
         }
         let known = document.mistakes + variables.mistakes
@@ -67,7 +67,8 @@ extension RelaySettings {
         return settings
     }
 
-    /// Whether a setting that differs from its default was read from the file: the environment takes precedence.
+    /// Whether the value comes from the file and not from the environment. Ask only about a setting that differs from
+    /// its default.
     public static func isFromFile(_ name: String, _ environment: [String: String]) -> Bool {
         guard let setting = setting(named: name) else { return false }
         return environment[setting.environmentVariable] == nil
@@ -123,7 +124,7 @@ extension SettingsDocument {
             let isList = RelaySettings.setting(named: name)?.isList == true
             contents[AbsoluteConfigKey(ConfigKey(name))] = ConfigValue(
                 isList ? .stringArray(written.items) : .string(written.items.first ?? ""),
-                // swift-configuration can log the access to settings. That log then contains no secrets.
+                // swift-configuration can log the access to settings. With this flag, its log contains no secrets.
                 isSecret: RelaySettings.setting(named: name)?.mayHoldSecret == true)
         }
         return InMemoryProvider(name: "file", values: contents)
@@ -143,7 +144,7 @@ extension ConfigReader {
 
 /// Settings that are correct separately, but not together.
 private struct Contradiction {
-    /// The names of the settings. The first one that is set gets the error.
+    /// The names of the settings. The first of them that is set gets the error.
     let names: [String]
     /// What is wrong with the setting that gets the error; nil if nothing is wrong.
     let problem: @Sendable (RelaySettings, _ blamed: String) -> String?
@@ -156,7 +157,8 @@ private struct Contradiction {
         return nil
     }
 
-    /// PROXY headers are accepted only from named load balancers: any other client could claim any address with one.
+    /// PROXY headers are accepted only from named load balancers. Any other client could claim any address in such a
+    /// header.
     private static func missingProxyNetworks(
         _ settings: RelaySettings, for listener: (some CustomStringConvertible)?, in name: String, _ blamed: String
     ) -> String? {
@@ -248,7 +250,7 @@ private struct Contradiction {
 }
 
 extension SettingsMistake {
-    /// Mistakes in the file come first, by line; then those in the environment.
+    /// Mistakes in the file come first, by line. Mistakes in the environment follow.
     fileprivate static func isBefore(_ a: SettingsMistake, _ b: SettingsMistake) -> Bool {
         switch (a.place, b.place) {
         case (.file(_, let lineA, let columnA), .file(_, let lineB, let columnB)):

@@ -42,9 +42,10 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// Whether a database server must have a synchronous standby.
     public enum DatabaseReplica: String, CaseIterable, Hashable, Sendable {
-        /// Not required: mail is acknowledged once the primary has it, and also the standby if commits wait for one.
+        /// Not required. Mail is acknowledged when the primary has stored it. If commits wait for a standby, that must
+        /// have stored it too.
         case none
-        /// Required: without one, no mail is acknowledged.
+        /// Required. Without a synchronous standby, no mail is acknowledged.
         case required
     }
 
@@ -129,8 +130,8 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// The limits and rules for clients.
     public struct Submission: Hashable, Sendable {
-        /// In octets. In base64 this makes 39.1 MB of the 40 MB that SES accepts, which leaves room for the added
-        /// fields.
+        /// The largest message, in octets. In base64, 28 MiB make 39.1 MB of the 40 MB that SES accepts, which leaves
+        /// room for the added fields.
         public var maximumMessageSize = 28 << 20
         /// The most recipients of one message. RFC 5321 section 4.5.3.1.8 requires at least 100.
         public var maximumRecipients = 100
@@ -138,7 +139,7 @@ public struct RelaySettings: Sendable, Equatable {
         public var maximumConnections = 1000
         /// The most connections at a time from one address (IPv6: from one /64).
         public var maximumConnectionsPerClient = 100
-        /// The longest time between two commands. RFC 5321 section 4.5.3.2.7 requires at least 5 minutes.
+        /// The longest time between two commands of a client. RFC 5321 section 4.5.3.2.7 requires at least 5 minutes.
         public var idleTimeout = Duration.seconds(300)
         /// The longest time from connecting to authentication.
         public var authenticationTimeout = Duration.seconds(60)
@@ -164,7 +165,7 @@ public struct RelaySettings: Sendable, Equatable {
     public struct SES: Hashable, Sendable {
         /// The AWS region; nil: live mail waits.
         public var region: String?
-        /// A URL that replaces the region's own, without a trailing slash.
+        /// A URL that replaces the region's endpoint, without a trailing slash.
         public var endpoint: String?
         /// The configuration set that messages are sent with; nil: none.
         public var configurationSet: String?
@@ -191,11 +192,11 @@ public struct RelaySettings: Sendable, Equatable {
         public var queueURL: String?
         /// Nil: the region in ``queueURL``, or else that of SES.
         public var region: String?
-        /// A URL that replaces the queue's own, without a trailing slash.
+        /// A URL that replaces the queue's endpoint, without a trailing slash.
         public var endpoint: String?
     }
 
-    /// What senders are told by mail.
+    /// The reports of failures that senders get by mail.
     public struct Bounces: Hashable, Sendable {
         /// The sender of reports; nil: there are no reports.
         public var from: AddrSpec?
@@ -278,8 +279,8 @@ public struct RelaySettings: Sendable, Equatable {
 }
 
 extension RelaySettings {
-    /// The region of the queue: the one that is set, else the one in the URL (`https://sqs.<region>.amazonaws.com/…`),
-    /// else that of SES. Nil if there is no queue.
+    /// The region of the queue: `feedback.region`, else the region in the URL
+    /// (`https://sqs.<region>.amazonaws.com/…`), else `ses.region`. Nil if there is no queue.
     public var feedbackRegion: String? {
         guard let url = feedback.queueURL else { return nil }
         return feedback.region ?? Self.region(inQueueURL: url) ?? ses.region

@@ -4,25 +4,26 @@
 public struct Setting: Sendable {
     /// The dotted name, such as `submission.max_recipients`.
     public let name: String
-    /// The values that it accepts, in words.
+    /// The values that the setting accepts, in words.
     public let type: String
     /// The default as it is written in the file, or in words if it can't be written.
     public let defaultText: String
     /// What the setting does, in sentences.
     public let description: String
-    /// Whether it is a list. In the environment, commas separate its items.
+    /// Whether the setting is a list. In the environment, commas separate its items.
     public let isList: Bool
-    /// Whether an empty value stands for the default, because the default can't be written.
+    /// Whether an empty value is accepted. For a list it means no items. For another setting it means the default,
+    /// which is nil or can't be written.
     public let acceptsEmpty: Bool
     /// Whether a running relay keeps the value that it started with.
     public let needsRestart: Bool
-    /// Whether it may contain a password, so that no message repeats it.
+    /// Whether the value may contain a password, so that no message repeats it.
     public let mayHoldSecret: Bool
     /// Whether the setting differs between two sets of settings.
     let differs: @Sendable (RelaySettings, RelaySettings) -> Bool
     /// Copies the setting from one set of settings into another.
     let copy: @Sendable (_ from: RelaySettings, _ to: inout RelaySettings) -> Void
-    /// Sets it from the written text, or reports which item is wrong and why, and sets nothing.
+    /// Sets the value from the written text. If an item is wrong, reports which and why, and sets nothing.
     let assign: @Sendable (inout RelaySettings, [String]) -> [ItemProblem]
 
     struct ItemProblem {
@@ -96,7 +97,7 @@ public struct Setting: Sendable {
         }
     }
 
-    /// The environment variable that overrides it.
+    /// The environment variable that overrides the file's value.
     public var environmentVariable: String {
         Setting.environmentPrefix + name.uppercased().replacing(".", with: "_")
     }

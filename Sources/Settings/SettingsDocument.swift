@@ -3,8 +3,8 @@ import Yams
 
 /// A parsed settings file: the text of each setting with its place, and the mistakes in form and names.
 ///
-/// It works on Yams' nodes, because they have line numbers. swift-configuration's YAML provider has none, and does not
-/// report names that no setting has.
+/// It works on Yams' nodes, because they have line numbers. swift-configuration's YAML provider has no line numbers,
+/// and does not report unknown names.
 struct SettingsDocument {
     struct Written {
         var items: [String]
@@ -75,7 +75,7 @@ struct SettingsDocument {
         }
     }
 
-    /// Takes the value's text. The setting interprets it later; here it is only asked for its objections.
+    /// Takes the value's text. The setting parses the text later. Here it only checks the text.
     private mutating func read(_ value: Node, of setting: Setting, _ mark: Mark?) -> Written? {
         var written = Written(items: [], place: place(mark))
         switch value {

@@ -6,7 +6,8 @@
 
 /// Reads the settings file from disk.
 enum SettingsFile {
-    /// Far more than all settings with their comments. The limit keeps a wrong path from filling the memory.
+    /// In octets. All settings with their comments need far less. Without a limit, a file at a wrong path could fill
+    /// the memory.
     static let maximumSize = 256 << 10
 
     static func text(of path: String) throws(SettingsMistake) -> String {

@@ -4,14 +4,14 @@ import RelayCore
 public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertible {
     /// Where a mistake is.
     public enum Place: Hashable, Sendable {
-        /// The line and column count from 1. They are nil if the file as a whole is meant.
+        /// Line and column, both counted from 1. They are nil if the mistake is about the whole file.
         case file(String, line: Int?, column: Int?)
         /// An environment variable.
         case environment(String)
     }
 
     public var place: Place
-    /// The dotted name of the setting or section; nil if the mistake is not about one.
+    /// The dotted name of the setting or section. Nil if the mistake is about neither.
     public var name: String?
     /// What is wrong and what would be right, as the text after the place and the name.
     public var problem: String
@@ -34,18 +34,18 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
     }
 }
 
-/// All mistakes in the settings: those of the file in the order of its lines, then those of the environment.
+/// All mistakes in the settings: mistakes of the file in the order of its lines, then mistakes of the environment.
 public struct SettingsErrors: Error, Hashable, Sendable, CustomStringConvertible {
     public var mistakes: [SettingsMistake]
 
     public init(_ mistakes: [SettingsMistake]) { self.mistakes = mistakes }
 
-    /// One line for each.
+    /// One line for each mistake.
     public var description: String { mistakes.map(\.description).joined(separator: "\n") }
 }
 
-/// A value as messages repeat it: in quotes, cut to a reasonable length, and withheld if it may be a secret in the
-/// wrong place.
+/// The text by which a message quotes a value: in quotes, cut to a reasonable length, and withheld if the value may be
+/// a secret in the wrong place.
 func echo(_ text: String) -> String {
     if text.isEmpty { return "empty" }
     let mayBeSecret =

@@ -1,7 +1,7 @@
 import InternetMessage
 import RelayCore
 
-/// Why a written value is refused: an explanation beyond "not the expected form", or nothing.
+/// The error for a written value that is refused. `reason` is nil when the value only has the wrong form.
 struct ValueError: Error {
     var reason: String?
     /// Whether the written value may hold a secret.
@@ -13,22 +13,23 @@ struct ValueError: Error {
     }
 }
 
-/// A form of values.
+/// A kind of value: what is accepted, and how it is read and written.
 struct ValueKind<Value: Sendable>: Sendable {
     /// The accepted values, as the text after "must be".
     let expectation: String
-    /// Whether an empty value stands for the default: the default is no value, or can't be written.
+    /// Whether an empty value means the default. This is so if the default is nil or can't be written.
     var acceptsEmpty = false
     let parse: @Sendable (String) throws(ValueError) -> Value
     let write: @Sendable (Value) -> String
 
-    /// The value that `text` stands for. No kind accepts an empty text.
+    /// The value that `text` stands for. Throws for an empty text. If the kind has ``acceptsEmpty``, the caller handles
+    /// an empty text first.
     func read(_ text: String) throws(ValueError) -> Value {
         guard !text.isEmpty else { throw ValueError() }
         return try parse(text)
     }
 
-    /// For a setting that may be unset, which is its default.
+    /// For a setting whose default is nil.
     static func optional<Wrapped>(_ kind: ValueKind<Wrapped>) -> ValueKind where Value == Wrapped? {
         ValueKind(
             expectation: kind.expectation, acceptsEmpty: true,
@@ -78,7 +79,7 @@ extension ValueKind where Value == Bool {
             expectation: "true or false",
             parse: { text throws(ValueError) in
                 switch text.lowercased() {
-                // The truth values of YAML 1.1, and what people who know it write.
+                // The truth values of YAML 1.1.
                 case "true", "yes", "on": return true
                 case "false", "no", "off": return false
                 default: throw ValueError()
@@ -197,7 +198,7 @@ extension ValueKind where Value == String {
         }
     }
 
-    /// In upper or lower case; stored in lower case.
+    /// The ending of a file name, in upper or lower case. It is stored in lower case.
     static var attachmentEnding: ValueKind {
         ValueKind(
             expectation: "the ending of a file name without its dot, such as exe",
@@ -257,7 +258,7 @@ extension ValueKind where Value == String {
             write: { $0 })
     }
 
-    /// A URL of only scheme, host and port. A trailing slash is dropped.
+    /// A URL that has only scheme, host and port. A trailing slash is dropped.
     static func endpoint(_ service: String) -> ValueKind {
         ValueKind(
             expectation: "a URL such as https://\(service).eu-central-1.amazonaws.com or http://127.0.0.1:5000",

@@ -22,8 +22,9 @@ enum YAMLText {
 
     /// Parses one document.
     ///
-    /// Yams stops at the first key that occurs twice, and would hide all other mistakes. So one of the two gets a name
-    /// of the same length that no key has, and parsing starts again. The caller finds the real name by its position.
+    /// Yams stops at the first key that occurs twice, and would hide all other mistakes. So one of the two keys gets a
+    /// name of the same length that no setting has, and parsing starts again. The caller finds the real name by its
+    /// position.
     static func compose(
         _ text: String, file: String
     ) throws(SettingsMistake) -> (root: Node?, renamedKeys: RenamedKeys) {
@@ -34,7 +35,7 @@ enum YAMLText {
             do {
                 return (try Yams.compose(yaml: text, .basic, .default, .utf8), renamedKeys)
             } catch YamlError.duplicatedKeysInMapping(let names, let context) {
-                // Yams orders keys by their text, but keys that are lists or mappings in random order, so it may name
+                // Yams sorts keys by their text. Keys that are lists or mappings come in random order, so Yams may name
                 // any of them.
                 guard !names.contains(keyWithoutText) else {
                     throw SettingsMistake(
@@ -66,7 +67,7 @@ enum YAMLText {
                 return mistake(file, position, "there is a tab where YAML requires spaces")
             }
             let beginning = context.map { " \($0.text), which begins in line \($0.mark.line)" } ?? ""
-            // This is the most common message of libYAML, and the one that helps least.
+            // This message of libYAML is the most common and helps least.
             let isStrayColon = problem.contains("mapping values are not allowed")
             let advice = isStrayColon ? "; check the indentation, and put quotes around a value with a colon" : ""
             return mistake(file, position, problem + beginning + advice)
@@ -103,8 +104,8 @@ enum YAMLText {
         Positions(text).first { $0.position == position }.map { text.unicodeScalars[$0.index] }
     }
 
-    /// `text` with the key's first letter changed. Nil if the key is not written there as it reads, because of an
-    /// anchor or an escape.
+    /// `text` with the key's first letter changed. Nil if the file's text at that position differs from the key's name,
+    /// because of an anchor or an escape.
     private static func rename(_ name: String, at position: Position, in text: String, number: Int) -> String? {
         guard var index = Positions(text).first(where: { $0.position == position })?.index else { return nil }
         var scalars = text.unicodeScalars

@@ -1,28 +1,30 @@
-"""Plays the dialogues of the folder `dialogues` with a relay, over real connections, and compares each reply to the letter.
+"""Plays the dialogues of the folder `dialogues` with a relay over real connections, and compares each octet of the replies.
 
 A dialogue is a text file of lines:
 
     # …              a comment
-    @set NAME VALUE  a setting, in JSON; the relay is started for this dialogue alone then
-    @key NAME …      a key, with options of `keys create`; {NAME} is the key in what follows, {NAME.id} its id
-    @unknown NAME    a key of the right form that nobody issued
-    @run …           a command of the relay's, which must succeed
-    @check NAME …    `keys check` with this key (or its text in quotes); the next refusal's reason word must be what it names
-    @connect KIND    a connection to smtp (STARTTLS) or smtps; the one before is left
-    @tls             the handshake behind a reply to STARTTLS
-    @auth NAME       AUTH PLAIN with a key, and its 235
-    @another KIND    a connection beside the one before, which stays open
-    @many N          N octets of text in lines, @long N a line of N octets
-    @repeat N TEXT   the same line N times
-    @id NAME TEXT    a line that begins with TEXT; what follows is {NAME} from now on
-    @other NAME TEXT the same, and what follows is not {NAME}
+    @set NAME VALUE  starts a relay for this dialogue alone, with this setting; VALUE is JSON
+    @key NAME …      creates a key with these options of `keys create`; later, {NAME} is the key and {NAME.id} its id
+    @unknown NAME    makes a key of the right form that no relay issued
+    @run …           runs a command of the relay, which must succeed
+    @check NAME …    runs `keys check` with this key (or with a text in quotes); the next refusal must have the reason word
+                     that `keys check` printed
+    @connect KIND    connects to smtp (STARTTLS) or smtps; the previous connection is closed
+    @tls             does the TLS handshake after the reply to STARTTLS
+    @auth NAME       sends AUTH PLAIN with this key; the reply must be 235
+    @another KIND    connects as @connect does, but the previous connection stays open
+    @many N          sends N octets of text, in lines
+    @long N          sends one line of N octets
+    @repeat N TEXT   sends the line TEXT N times
+    @id NAME TEXT    the next reply must begin with TEXT; the rest of that reply is stored as {NAME}
+    @other NAME TEXT the next reply must begin with TEXT; the rest must differ from {NAME}
     @close           the relay must close the connection now
-    C: …             a line to send; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
-    C= …             the same without CRLF
-    S: …             the line that must come next
-    S~ …             the same as a regular expression
+    C: …             sends a line; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
+    C= …             sends the text without CRLF
+    S: …             the next reply line must be this text
+    S~ …             the next reply line must match this regular expression
 
-In what is sent, {plain USER KEY} is the response of AUTH PLAIN, {base64 TEXT} base64.
+In text to send, {plain USER KEY} is the response of AUTH PLAIN, and {base64 TEXT} is TEXT in base64.
 """
 
 import base64
@@ -199,11 +201,11 @@ def test_dialogue(path, own_relay, relay):
 
 
 def test_every_reason_word_is_provoked():
-    """Each refusal that the README lists is read off a real connection by one of the dialogues, or by the test named here."""
+    """For each reason word that README lists, a dialogue reads it from a real connection, or a test named here does."""
     elsewhere = {
         "storage",  # faults/test_storage.py: it needs a disk that is full
     }
-    # Those of requests over HTTP: test_http.py.
+    # Words of requests over HTTP: test_http.py.
     elsewhere |= {"idempotency-mismatch", "bad-request", "not-found", "method-not-allowed", "timeout", "conflict",
                   "unsupported-media-type", "header-fields"}
     elsewhere |= {"complaint"}  # test_suppressions.py

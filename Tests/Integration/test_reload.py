@@ -1,4 +1,4 @@
-"""Settings that change while the relay runs: what is said to have changed has changed, for those who connect then."""
+"""Reload: each setting that the log names as changed has its new value on new connections."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
 
 
 def reload(relay, words):
-    """Asks for it, and returns what the log said from then on, once `words` are in it."""
+    """Sends SIGHUP, waits until `words` are in the log, and returns the log from the signal on."""
     before = len(relay.log)
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_until(lambda: words in "".join(relay.log[before:]), f"'{words}' in the log")
@@ -45,7 +45,7 @@ def test_what_clients_are_held_to_changes_for_new_connections(own_relay):
                 'submission.received_header"') in log
         told = greeting(relay)
         assert told.startswith("other.example.com") and "SIZE 65536" in told and "RCPTMAX=2" in told
-        # A connection keeps what it was told.
+        # An open connection keeps the limit of recipients that the relay announced to it.
         assert send(old, MESSAGE, [f"to{i}@example.net" for i in range(3)])[0] == 250
     other = relay.create_key(per_second=1, burst=1)
     with session(relay, other) as smtp:
@@ -54,7 +54,7 @@ def test_what_clients_are_held_to_changes_for_new_connections(own_relay):
         code, text = send(smtp, MESSAGE)
         assert code == 250
         message_id = re.search(r"queued as (\w+)", text)[1]
-        # Nobody is slowed down any more, but refused.
+        # A client that is too fast is now refused, not slowed down.
         assert send(smtp, MESSAGE)[0] == 451
     relay.wait_for_state(message_id, "simulated")
     assert b"Received:" not in relay.raw(message_id) and b"@other.example.com>" in relay.raw(message_id)
@@ -108,7 +108,7 @@ def test_plaintext_networks(own_relay):
 def test_the_log(own_relay):
     relay = own_relay()
     key = relay.create_key()
-    # Told as the last thing.
+    # At this level, "certificate loaded" is the last line of the reload.
     change(relay, {"log.level": "error"}, "certificate loaded")
     quiet = submit(relay, key, MESSAGE)
     relay.wait_for_state(quiet, "simulated")
@@ -130,7 +130,7 @@ def test_certificates_of_other_names_and_the_least_version(own_relay):
     with socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
             assert secure.version() == "TLSv1.3"
-    # The new files are the ones that are watched.
+    # The relay now watches the new files.
     third, third_key = self_signed(relay.directory, "third")
     third_key.replace(key_file)
     third.replace(certificate)
@@ -147,7 +147,7 @@ def test_https_has_the_new_certificate_and_keeps_its_connections(own_relay):
         taken(old.send())
         change(relay, {**HTTP, "tls.certificate": [str(certificate)], "tls.private_key": [str(key_file)]},
                "certificate loaded")
-        # The old certificate is all that this client trusts.
+        # This client trusts only the old certificate.
         taken(old.send())
         with pytest.raises(ssl.SSLCertVerificationError), API(relay, key) as late:
             late.send()
@@ -159,7 +159,7 @@ def test_https_has_the_new_certificate_and_keeps_its_connections(own_relay):
 def test_retries_follow_the_new_schedule(own_relay):
     relay = own_relay({"delivery.retry_first": "1h"})
     key = relay.create_key("live")
-    # Without a region live mail waits; the schedule shows in the test lane, whose simulator throttles, and in what is kept.
+    # Without a region live mail waits. So the test looks at the test lane, whose simulator throttles, and at the retention.
     log = change(relay, {"delivery.retry_first": "1s", "retention.simulated": "60s", "ses.max_send_rate": 5})
     assert 'settings="ses.max_send_rate, delivery.retry_first, retention.simulated"' in log
     relay.wait_until(
@@ -176,7 +176,7 @@ def test_what_takes_a_restart_is_named_and_stays(own_relay):
         "take effect only after a restart")
     assert 'settings="listen, ses.region"' in log and "settings=submission.max_recipients" in log
     assert "RCPTMAX=9" in greeting(relay)
-    # Named again as long as it is so.
+    # The settings are named at each reload until the restart.
     log = reload(relay, "take effect only after a restart")
     assert "nothing to change without a restart" in log and "warning" in log
     assert relay.ports == ports

@@ -4,7 +4,8 @@ import Testing
 
 @testable import Settings
 
-/// Each file of `Fixtures` has one kind of mistake; beside it stands what is said about it, a mistake a line.
+/// Each .yaml file in `Fixtures` has one kind of mistake. The .expected file of the same name has the messages, one per
+/// line.
 @Suite struct FixtureTests {
     static let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures")
 
@@ -72,7 +73,7 @@ import Testing
         }
     }
 
-    /// Neither the parser's recursion nor the walk may be driven into the end of the stack.
+    /// Deep nesting must not overflow the stack, neither in the parser nor in ``SettingsDocument``.
     @Test(arguments: ["[", "{ a: ", "- ", "listen: [[", "tls: {"])
     func deepNesting(opening: String) {
         #expect(mistakes(yaml: String(repeating: opening, count: 20_000)).count == 1)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Settings
 
-/// The reference, the file that documents it for operators, and what is loaded: three faces of one thing.
+/// The reference, etc/relay.yaml and the loaded settings must agree.
 @Suite struct ReferenceTests {
     private static func documentation() throws -> [Substring] {
         let parts = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
@@ -10,7 +10,7 @@ import Testing
         return try SettingsFile.text(of: path).split(separator: "\n", omittingEmptySubsequences: false)
     }
 
-    /// A line that holds a setting behind a #; prose has a blank there.
+    /// Whether the line has a setting directly after a #. In prose, a blank follows the #.
     private static func isCommentedOut(_ line: Substring) -> Bool {
         let content = line.drop { $0 == " " }
         return content.first == "#" && content.dropFirst().first?.isLetter == true
@@ -62,7 +62,7 @@ import Testing
 
     @Test func everyDefaultCanBeWrittenDownAndReadBack() throws {
         for setting in RelaySettings.reference where !setting.acceptsEmpty {
-            // What stands for the default must be taken, and must change nothing.
+            // The default's text must be accepted, and must give the default.
             let lines = setting.section.map { "\($0):\n  " } ?? ""
             let text = "\(lines)\(setting.key): \(setting.defaultText)\n"
             #expect(try RelaySettings.load(yaml: text, file: "f", [:]) == RelaySettings(), "\(setting.name)")

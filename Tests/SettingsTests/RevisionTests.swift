@@ -4,7 +4,7 @@ import Testing
 @testable import Settings
 
 @Suite struct RevisionTests {
-    /// Another value than the default for every setting.
+    /// A value for every setting that differs from the default.
     private static let other = """
         hostname: other.example.com
         database: postgresql://db.example.com/relay
@@ -78,7 +78,8 @@ import Testing
         #expect(revision.changed.isEmpty && revision.awaitingRestart.isEmpty)
     }
 
-    /// What awaits a restart is named at each reading until it is as it runs again.
+    /// A changed setting that needs a restart is named at each reload, until the file again has the value that the
+    /// relay runs with.
     @Test func whatAwaitsARestartIsNamedAgain() throws {
         let read = try RelaySettings.load(yaml: Self.other, file: "f", [:])
         let first = RelaySettings().revised(by: read)

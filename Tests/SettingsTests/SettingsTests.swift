@@ -4,7 +4,7 @@ import Testing
 
 @testable import Settings
 
-/// What load says about some settings: nothing when it takes them.
+/// The mistakes that `load` finds. Empty if it accepts the settings.
 func mistakes(
     yaml: String = "", file: String = "relay.yaml", environment: [String: String] = [:]
 ) -> [String] {
@@ -423,7 +423,7 @@ func mistakes(
     }
 }
 
-/// What got into the wrong place must not get into the messages as well.
+/// A secret that was written into the wrong setting must not appear in the error messages.
 @Suite struct SecrecyTests {
     static let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvSECRET\n-----END PRIVATE KEY-----"
 
