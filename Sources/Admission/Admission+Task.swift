@@ -1,7 +1,7 @@
 import InternetMessage
 import RelayCore
 
-/// For faces that work in tasks: takes a message whose content comes as an asynchronous sequence.
+/// Functions for faces that work in tasks. The content of a message comes as an asynchronous sequence.
 extension Admission {
     /// The same as ``authenticate(userName:password:client:completion:)``, for tasks.
     public func authenticate(
@@ -28,8 +28,8 @@ extension Admission {
     ///   - content: the message, in pieces of any size. Above ``MessageIntake/inlineLimit`` octets it goes to the spool
     ///     as it arrives, so memory stays bounded.
     ///   - maximumDelay: how long the key's rate may delay the message; nil: as long as the settings allow.
-    ///   - options: what the client asked for in addition to the message.
-    /// - Throws: what the sequence throws, and `CancellationError`. The message is then given up.
+    ///   - options: the client's requests besides the message.
+    /// - Throws: the errors of the sequence, and `CancellationError`. The message is then given up.
     public func receive<Content: AsyncSequence>(
         from path: ReversePath, to recipients: [AddrSpec], content: Content, origin: Origin, _ grant: Grant,
         maximumDelay: Duration? = nil, options: SubmissionOptions = SubmissionOptions()
@@ -72,7 +72,7 @@ extension Admission {
     /// Passes the content to a reception that is open. Returns the message, which must then be submitted, or the
     /// refusal.
     ///
-    /// - Throws: what the sequence throws. The message is then given up.
+    /// - Throws: the errors of the sequence. The message is then given up.
     public func complete<Content: AsyncSequence>(
         _ reception: inout Reception, content: Content
     ) async throws(Content.Failure) -> Result<CompleteMessage, Refusal> where Content.Element == [UInt8] {

@@ -1,14 +1,14 @@
 import RelayCore
 
 extension Admission {
-    /// What happened, for observers that count events or wake the worker. ``Admission`` writes the log itself.
+    /// An event, for observers that count events or wake the worker. ``Admission`` writes the log itself.
     public enum Event: Sendable {
         case accepted(Submission, Lane)
-        /// A client sent a message again that is in the queue already.
+        /// A client sent a message again. The first copy is in the queue already.
         case repeated(Submission, of: MessageID)
         case authenticated(KeyID, client: IPAddress)
         case authenticationRefused(RefusalReason)
-        /// A client was given a refusal.
+        /// A client got a refusal.
         case refused(RefusalReason)
         /// A message is delayed by this time, to keep a key to its rate.
         case slowedDown(Duration)

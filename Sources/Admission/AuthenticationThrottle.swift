@@ -3,13 +3,13 @@ import RelayCore
 /// Slows down networks whose authentications fail, and refuses networks that guess, for a limited time. A network is a
 /// /32 of IPv4 or a /64 of IPv6.
 ///
-/// Only guesses at a secret lead to a refusal. Other failures only delay the answers: a key whose secret is right but
-/// that may not be used, or a key that was cut off or mistyped. Many applications share one address, and one with a
-/// revoked key must not lock out the others.
+/// Only guesses at a secret lead to a refusal. Two other failures only delay the answers: a key that may not be used
+/// although its secret is right, and a key that was cut off or mistyped. Many applications share one address, and an
+/// application with a revoked key must not lock out the others.
 ///
 /// A pure value over times of a monotonic clock. A success clears everything that was counted against a network. So a
 /// network whose last authentication succeeded is never delayed. Memory is bounded: when there are too many networks,
-/// those whose last failure is the longest ago are forgotten.
+/// the networks whose last failure is the longest ago are forgotten.
 public struct AuthenticationThrottle: Sendable {
     /// The limits of the throttle.
     public struct Configuration: Sendable {
@@ -21,7 +21,7 @@ public struct AuthenticationThrottle: Sendable {
         public var longestDelay = 1.0
         /// The number of guesses within the window after which the network is refused.
         public var maximumGuesses = 10
-        /// In seconds: when a failure is forgotten, and how long a network is refused.
+        /// How long a failure is remembered, and how long a network is refused, in seconds.
         public var window = 600.0
         /// The largest number of networks that are remembered.
         public var maximumEntries = 65_536

@@ -1,7 +1,8 @@
 import RelayCore
 import Synchronization
 
-/// Passes submissions to the store in batches. What arrives while one batch is being synced goes into the next one.
+/// Passes submissions to the store in batches. Submissions that arrive while a batch is being synced go into the next
+/// batch.
 ///
 /// So all clients that wait for a sync share its cost, and a single client does not have to wait for others. At most
 /// one batch is in progress. A caller that submits is never blocked.
@@ -72,7 +73,7 @@ final class GroupCommit: Sendable {
                 count += 1
             }
             if count == state.waiting.count {
-                // Usually, the whole array is handed over, which avoids a copy.
+                // Usually, the whole array is passed on, which avoids a copy.
                 return exchange(&state.waiting, [])
             }
             let batch = Array(state.waiting.prefix(count))
@@ -98,7 +99,7 @@ final class GroupCommit: Sendable {
                     }
                 }
             case .failure(let error):
-                // One submission may be the cause. The others must not fail with it.
+                // One submission may have caused the failure. The others must not fail because of it.
                 if batch.count > 1, !GroupCommit.concernsAll(error) { return commitOneByOne(batch[...], then: goOn) }
                 observe(.storageFailed(error))
                 let refusal: Refusal = error as? StoreError == .inDoubt ? .commitInDoubt : .storageUnavailable
@@ -118,7 +119,7 @@ final class GroupCommit: Sendable {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch error as? StoreError {
         case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse: true
-        // A batch in doubt may have been stored. To store its messages one by one would not show whether it was.
+        // A batch in doubt may have been stored. Storing its messages one by one would not show whether it was.
         case .inDoubt, .instanceLost: true
         default: false
         }

@@ -28,7 +28,7 @@ public enum KeyVerdict {
         ofUse(candidate, candidate.digest, for: scope, stored: stored, client: client, now: now)
     }
 
-    /// The same, for a caller that has the candidate's digest.
+    /// The same check, for a caller that has computed the candidate's digest already.
     static func ofUse(
         _ candidate: APIKey, _ digest: KeyDigest, for scope: Scope, stored: StoredKey?, client: IPAddress?,
         now: Timestamp
@@ -92,8 +92,8 @@ extension ReversePath {
 }
 
 extension HeaderSummary {
-    /// The domains of all addresses that a reader could take for the author. Where this is uncertain, there is an entry
-    /// without a domain name, which no allowlist covers.
+    /// The domains of all addresses that a mail program could show as the author. If these are uncertain, one entry has
+    /// no domain name, which no allowlist covers.
     var claimedDomains: [ClaimedDomain] {
         [ClaimedDomain(.from, from.domain)] + senders.map { ClaimedDomain(.sender, $0.domain) }
             + otherAuthors.map { ClaimedDomain(.displayName, name: $0.text, text: $0.text) }

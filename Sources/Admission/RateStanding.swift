@@ -11,7 +11,7 @@ extension Admission {
     public struct RateStanding: Hashable, Sendable {
         /// The key's limits.
         public var limits: SendingLimits
-        /// The emails that the key may send at once. The number is negative while the key is in debt.
+        /// The number of emails that the key may send at once. It is negative while the key is in debt.
         public var available: Double
 
         init(limits: SendingLimits, available: Double) {

@@ -2,7 +2,7 @@ import InternetMessage
 import RelayCore
 
 extension SubmissionOptions {
-    /// Adds what the message's own header asks for, and checks all options against the rules.
+    /// Adds the options of the message's header, and checks all options against the rules.
     mutating func add(_ summary: HeaderSummary, at now: Timestamp) throws(Refusal) {
         tags = MessageTags.unique(tags + summary.tags)
         if let refusal = MessageTags.refusal(of: tags) { throw refusal }

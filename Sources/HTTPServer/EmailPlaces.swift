@@ -32,7 +32,7 @@ struct EmailPlaces {
         case .bcc(let index): bcc[index]
         case .replyTo(let index): replyTo[index]
         case .subject: subject ?? email.appending("subject")
-        // The same place as for a missing body.
+        // A mistake in the text has the same place as a missing body.
         case .body, .text: body ?? email.appending("text")
         case .html: body ?? email.appending("html")
         case .attachments: email.appending("attachments")

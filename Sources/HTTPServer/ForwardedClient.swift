@@ -3,11 +3,11 @@ import RelayCore
 
 /// Finds the client of a request that proxies have forwarded.
 enum ForwardedClient {
-    /// The address that a request counts as coming from: the peer's or, if that is a trusted proxy, the last one in
-    /// `X-Forwarded-For` that is not a trusted proxy. From any other peer that field is ignored.
+    /// The client's address: the peer's address or, if the peer is a trusted proxy, the last address in
+    /// `X-Forwarded-For` that is not a trusted proxy. From any other peer, the field is ignored.
     ///
-    /// Nil if a trusted proxy has sent an entry that is not an address: taking the proxy for the client could give it
-    /// access to a key's networks.
+    /// Nil if a trusted proxy has sent an entry that is not an address. If the relay then used the proxy's address, the
+    /// client could pass a key's list of networks.
     static func address(peer: IPAddress, _ fields: HTTPFields, trusted: [NetworkBlock]) -> IPAddress? {
         func trimmed(_ entry: Substring) -> Substring {
             let isBlank = { (character: Character) in character == " " || character == "\t" }

@@ -10,7 +10,7 @@ public struct HTTPServerConfiguration: Sendable {
     public var trustedProxies: [NetworkBlock]
     /// A directory for large bodies while they arrive. The files have no names and disappear by themselves.
     public var scratchDirectory: String
-    /// Where webhooks may be sent.
+    /// The addresses that webhooks may reach.
     public var webhookAddresses: WebhookAddressPolicy
 
     public init(

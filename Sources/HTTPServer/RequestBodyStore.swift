@@ -15,7 +15,7 @@ struct RequestBodyStore: Sendable {
     enum Failure: Error {
         /// The body is longer than allowed.
         case tooLarge
-        /// A file for it can't be created, written or read. The value is the system's error number.
+        /// A file for the body can't be created, written or read. The value is the system's error number.
         case storage(CInt)
         /// The remaining space is reserved for others.
         case noSpace(Refusal)
@@ -73,8 +73,8 @@ struct RequestBodyStore: Sendable {
     }
 }
 
-/// Limits how many octets of large bodies are in memory at a time, as bodies. The values made from them may need as
-/// much again.
+/// Limits how many octets of large bodies are in memory at a time. The values that are made from the bodies may need as
+/// much memory again.
 package actor LargeBodyTurns {
     private var octetsLeft: Int
     private let capacity: Int

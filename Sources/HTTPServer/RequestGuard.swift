@@ -6,11 +6,12 @@ import NIOHTTPTypes
 import NIOOpenSSL
 import RelayCore
 
-/// Stands between the HTTP codec and the server, and enforces the client's time-outs, order and sizes.
+/// A handler between the HTTP codec and Hummingbird. It enforces the client's time-outs, and the order and sizes of
+/// requests.
 ///
-/// Hummingbird's own handler renews its idle time with each part of a body, and reads an unwanted body to its end. Here
-/// a request that arrives in tiny pieces is ended, and a response before the end of its request ends the connection.
-/// Input after a request is held back until the response has been sent.
+/// Hummingbird's own handler renews its idle time with each part of a body, and reads an unwanted body to its end. The
+/// guard ends a request that arrives in tiny pieces. It closes the connection after a response that was sent before the
+/// end of its request. It holds input after a request back until the response has been sent.
 package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     package typealias InboundIn = HTTPRequestPart
     package typealias InboundOut = HTTPRequestPart
@@ -245,7 +246,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(answer.body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        // The handler that waits for the rest of the request learns that it will not arrive.
+        // The handler that waits for the rest of the request must learn that the rest will not arrive.
         context.fireErrorCaught(RequestCutOff())
         schedule(context)
         context.read()

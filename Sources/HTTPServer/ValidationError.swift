@@ -28,7 +28,7 @@ struct ValidationError: Error, Hashable, Sendable {
     }
 
     var kind: Kind
-    /// A sentence with its final full stop or question mark.
+    /// What to change: a sentence with its final full stop or question mark.
     var detail: String
     /// The place of the value, or the place where it is missing.
     var pointer: JSONPointer
@@ -42,12 +42,14 @@ struct ValidationError: Error, Hashable, Sendable {
 
 /// Why a request with a well-formed document is refused.
 enum EmailRequestFailure: Error, Hashable, Sendable {
-    /// The document breaks the schema. All mistakes in the order in which they were found, at least one. Status 422.
+    /// The document breaks the schema. The value has all mistakes in the order in which they were found, at least one.
+    /// Status 422.
     case invalid([ValidationError])
-    /// The header and the document do not agree on one idempotency key. A sentence with its full stop. Status 400.
+    /// The header and the document have different idempotency keys, or one is malformed. The value is a sentence with
+    /// its full stop. Status 400.
     case idempotencyKey(String)
 
-    /// The word for the mistakes: one such as `address` if all are about that, else `invalid`.
+    /// The word for all mistakes together: their common kind, such as `address`, or `invalid` if they differ.
     var kind: ValidationError.Kind {
         guard case .invalid(let errors) = self, let first = errors.first?.kind else { return .invalid }
         return errors.allSatisfy { $0.kind == first } ? first : .invalid
@@ -57,7 +59,7 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
 /// Collects the mistakes in a document, so that all are reported at once.
 struct ValidationErrors {
     private(set) var all: [ValidationError] = []
-    /// The most mistakes that are reported. At least one is.
+    /// The most mistakes that are reported, at least 1.
     private let limit: Int
 
     /// The most mistakes that are reported for one document: it may have 100,000 values.

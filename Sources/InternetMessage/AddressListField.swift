@@ -2,10 +2,10 @@
 /// queued.
 ///
 /// SES's refusals quote JavaMail's `InternetAddress` in strict mode, with its check of each address (`validate`). This
-/// type follows the rules of that parser, not those of RFC 5322. For instance, text after an angle address and source
-/// routes are accepted, and the members of a group are checked less strictly than other addresses. In one case it is
-/// stricter: it refuses addresses with an octet above 127, because SES's documentation says that SES does not accept
-/// them.
+/// type follows the rules of that parser, not the rules of RFC 5322. For instance, it accepts source routes, and text
+/// after an angle address, and checks the members of a group less strictly than other addresses. In one case it is
+/// stricter than the parser: it refuses addresses with an octet above 127, because SES's documentation says that SES
+/// does not accept such addresses.
 enum AddressListField {
     /// Whether the field contains an address. False for a field that has only blanks, comments and separators, which
     /// SES refuses too.
@@ -45,7 +45,7 @@ private struct AddressListReader {
     private var index: Int
     /// Where the current address begins: at its first octet outside blanks and comments, or after a `<`.
     private var start: Int?
-    /// Where it ends. Nil while that is unknown.
+    /// Where the current address ends. Nil while this is unknown.
     private var end: Int?
     private var hasAngle = false
     private var isInGroup = false

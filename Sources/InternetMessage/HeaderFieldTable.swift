@@ -83,7 +83,7 @@ enum HeaderFieldTable {
                 case "Precedence": .automatic(.precedence)
                 default: ContentField(name: name.utf8).map(Role.content) ?? .once
                 }
-            // For several From fields there is a separate refusal, so From is counted instead.
+            // Several From fields have their own refusal, so From fields are counted instead.
             add(name, role, once: role != .from)
         }
         for name in removed { add(name, .removed, once: false) }

@@ -1,4 +1,4 @@
-/// A whole header section, read once: its contents, and which of its octets go on to SES.
+/// A whole header section, read once: its contents, and which of its octets SES gets.
 struct HeaderSection {
     private(set) var summary: HeaderSummary
     /// The octets that are left out, in order and without overlap.
@@ -15,7 +15,7 @@ struct HeaderSection {
     /// Parsers disagree about a line that is neither a field nor a continuation. Python's parser ends the header there
     /// and takes the rest as the body. Others skip the line. So two parsers can find two different From fields. The
     /// same is true of blanks before the colon (obsolete in RFC 5322 section 4.5, but not for Python's parser), of a
-    /// first line `From …` of the mbox format, and of octets that some parsers take as line ends. All of those are
+    /// first line `From …` of the mbox format, and of octets that some parsers read as line ends. All of these are
     /// refused. A continuation line with only blanks ends the header for some parsers. It has no content, so it is left
     /// out instead.
     ///
@@ -107,13 +107,13 @@ private struct HeaderReader {
             case .lf:
                 throw Self.malformed(line, "holds an LF without CR; lines end with CRLF")
             case .tab, 0x1B:
-                // ESC is allowed. Some headers still contain raw ISO-2022-JP, and no parser takes ESC as a line end.
+                // ESC is allowed. Some headers still contain raw ISO-2022-JP, and no parser reads ESC as a line end.
                 break
             case ..<0x20, 0x7F:
                 throw Self.malformed(line, "holds a control character")
             case 0xC2 where index + 1 < bytes.count && bytes[index + 1] == 0x85,
                 0xE2 where index + 2 < bytes.count && bytes[index + 1] == 0x80 && bytes[index + 2] & 0xFE == 0xA8:
-                // Parsers that read mail as Unicode text take NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR as line ends.
+                // Parsers that read mail as Unicode text read NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR as line ends.
                 throw Self.malformed(line, "holds a Unicode line separator; encode the text (RFC 2047)")
             default:
                 break
@@ -279,8 +279,8 @@ private struct HeaderReader {
         return slice
     }
 
-    /// Whether it distinguishes messages: `<left@right>` (RFC 5322 section 3.6.4) of at most 998 octets. Some devices
-    /// write `<>` or a word.
+    /// Whether the Message-ID distinguishes messages: `<left@right>` (RFC 5322 section 3.6.4) of at most 998 octets.
+    /// Some devices write `<>` or a word.
     private static func isMessageID(_ value: ArraySlice<UInt8>) -> Bool {
         guard (5...998).contains(value.count), value.first == .less, value.last == .greater else { return false }
         let inner = value.dropFirst().dropLast()

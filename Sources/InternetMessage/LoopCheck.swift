@@ -1,6 +1,6 @@
 /// Refuses a message that is in a mail loop (RFC 5321 section 6.3).
 struct LoopCheck {
-    /// RFC 5321 section 6.3 requires at least 100.
+    /// The most Received fields of a message. RFC 5321 section 6.3 requires at least 100.
     static let maximumPassages = 100
     /// How often the relay's own field may occur in a message. A list server or a forwarder may legitimately send a
     /// message through the relay again, but not ten times.
@@ -36,7 +36,7 @@ struct LoopCheck {
     private static func holds(_ body: ArraySlice<UInt8>, _ clause: [UInt8]) -> Bool {
         var start = body.startIndex
         while let found = body[start...].firstIndex(where: { $0.asciiLowercased == clause.first }) {
-            // A clause must begin at the beginning of a word.
+            // The clause counts only at the beginning of a word.
             let beginsWord = found == body.startIndex || body[found - 1].isFoldingWhiteSpace
             if beginsWord, matches(body[found...], clause) { return true }
             start = found + 1

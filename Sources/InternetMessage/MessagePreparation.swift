@@ -4,10 +4,10 @@
     import Musl
 #endif
 
-/// Turns a submitted message into the one that SES gets, or says why the message is refused.
+/// Turns a submitted message into the message that SES gets, or says why the message is refused.
 ///
 /// It takes the content of a message as it arrives, after dot-unstuffing and before the end of data. Only the header
-/// section is held in memory. Once the header section is complete and valid, the output is:
+/// section is kept in memory. Once the header section is complete and valid, the output is:
 /// - Received at the top, where RFC 5321 section 4.4 requires it;
 /// - the fields of the message, octet for octet and in order, but without Bcc, Resent-Bcc, Return-Path, X-SES-*,
 ///   Hiveku-Idempotency-Key, Hiveku-Tags and Hiveku-Scheduled-At, and without continuation lines that have only blanks;
@@ -16,7 +16,7 @@
 /// - the empty line and the body, octet for octet;
 /// - all of it with lines of at most 998 octets; longer lines are folded.
 ///
-/// If a line of the header section was folded, the folded form is the one that was checked.
+/// If a line of the header section was folded, the checks read the folded form.
 public struct MessagePreparation: Sendable {
     private enum Phase {
         case header, body, ended
@@ -33,14 +33,14 @@ public struct MessagePreparation: Sendable {
     /// Checks the parts of a multipart message as they pass. Nil for other messages.
     private var parts: PartScanner?
 
-    /// Why the message is refused, once that is known. There is no further output then.
+    /// Why the message is refused, once this is known. From then on there is no further output.
     public private(set) var rejection: MessageRejection?
 
-    /// What the header section says, once it has ended and is valid. The body may still be refused.
+    /// The contents of the header section, once it has ended and is valid. The body may still be refused.
     public private(set) var summary: HeaderSummary?
 
-    /// The octets of the new header section with its empty line, once it was written. The body begins there in the
-    /// output.
+    /// The number of octets of the new header section with its empty line, once it was written. The body begins at this
+    /// offset of the output.
     public private(set) var headerSize: Int?
 
     /// The client's own fields within the new header section, without trace fields, as octet offsets from its
@@ -52,7 +52,7 @@ public struct MessagePreparation: Sendable {
         self.context = context
     }
 
-    /// Takes the next octets of the message and appends those that are ready to `output`.
+    /// Takes the next octets of the message, and appends prepared octets to `output`.
     public mutating func consume(_ bytes: UnsafeRawBufferPointer, into output: inout [UInt8]) {
         guard rejection == nil else { return }
         var bytes = bytes
@@ -157,7 +157,7 @@ public struct MessagePreparation: Sendable {
             var folded: [UInt8] = []
             folded.reserveCapacity(header.count + header.count / 256 + 8)
             var limiter = LineLimiter()
-            // Folding refuses nothing, and the section ends with CRLF, so nothing is held back.
+            // Folding refuses no line, and the section ends with CRLF, so the limiter keeps no octet back.
             _ = header.withUnsafeBytes { limiter.append($0, folding: true, to: &folded) }
             header = folded
         }

@@ -2,13 +2,13 @@ import NIOCore
 
 /// The listeners of one server. Either all of them are bound or none.
 ///
-/// `Kind` is what the server must know of a listener in addition to its place.
+/// `Kind` is a listener as the server describes it: its place, and for example whether it uses TLS.
 public final class ListenerGroup<Kind: Sendable>: Sendable {
     /// A listener that is bound.
     public struct Bound: Sendable {
         /// The listener as the server describes it.
         public var listener: Kind
-        /// The address that it listens on.
+        /// The address that the listener is bound to.
         public var address: SocketAddress?
         /// ``address`` as text, for the log.
         public var description: String
@@ -28,7 +28,7 @@ public final class ListenerGroup<Kind: Sendable>: Sendable {
     /// Binds all `listeners` with `bind`, or none.
     ///
     /// - Parameter shutdown: notifies the server's connections of the shutdown.
-    /// - Throws: what `bind` throws.
+    /// - Throws: the error of `bind`.
     public static func bind(
         _ listeners: [Kind], shutdown: ShutdownNotice, by bind: (Kind) async throws -> Listener
     ) async throws -> ListenerGroup {

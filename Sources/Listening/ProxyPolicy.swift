@@ -3,8 +3,8 @@ import NIOCore
 import RelayCore
 import Synchronization
 
-/// The networks of load balancers. The relay accepts PROXY headers only from these. They can change while the relay
-/// runs.
+/// The networks of load balancers. The relay accepts PROXY headers only from these networks. They can change while the
+/// relay runs.
 public final class ProxyNetworks: Sendable {
     private let blocks: Mutex<[NetworkBlock]>
 
@@ -64,7 +64,7 @@ public struct ProxyRefusal: Hashable, Sendable {
         self.reason = reason
     }
 
-    /// What happened. It is a constant of the program.
+    /// A sentence about the event, for the log. It is a constant of the program.
     public var message: String {
         switch reason {
         case .network: "PROXY header from an address that is not in proxy_networks, connection closed"

@@ -1,4 +1,4 @@
-/// What a store knows about a key when it decides on the key's messages.
+/// The store's data about a key, at the time when it decides on the key's messages.
 public struct KeyStanding: Sendable {
     public var stored: StoredKey
     /// Emails accepted in the current UTC day.
@@ -13,9 +13,9 @@ public struct KeyStanding: Sendable {
 /// Decides on a batch of submissions, one after the other, within one transaction of a store. These are the final
 /// decisions.
 ///
-/// The store provides what it knows, and writes what this value decides. The value remembers what the batch has used so
-/// far, so that a daily cap is exact within the batch. Use it within one transaction only, and discard it if the
-/// transaction fails.
+/// The store provides its data, and writes the decisions of this value. The value remembers the emails and the space
+/// that the batch has used so far, so that a daily cap is exact within the batch. Use the value within one transaction
+/// only, and discard it if the transaction fails.
 public struct AcceptanceLedger: Sendable {
     /// The decision on one submission.
     public enum Decision: Sendable, Hashable {
@@ -23,13 +23,13 @@ public struct AcceptanceLedger: Sendable {
         /// recognised, if there is one. `requests`: the fingerprints of its ``Submission/idempotency`` that are not
         /// stored yet.
         case accept(Lane, remembering: Fingerprint?, requests: [Fingerprint] = [])
-        /// It repeats the message with this id.
+        /// The submission repeats the message with this id.
         case repeated(MessageID)
-        /// It is refused.
+        /// The submission is refused.
         case refuse(Refusal)
     }
 
-    /// What a key has used in the batch.
+    /// The part of a key's daily cap that the batch has used.
     public struct Usage: Sendable, Hashable {
         /// The number of recipients.
         public var emails = 0
@@ -66,7 +66,7 @@ public struct AcceptanceLedger: Sendable {
 
     /// The verdicts on the batches seen so far.
     private var batches: [MessageID: BatchVerdict] = [:]
-    /// The emails of batch members that are still to come, for which the daily cap has room.
+    /// The number of emails, by key, that were reserved for batch members that have not been decided on yet.
     private var reserved: [KeyID: Int] = [:]
 
     /// Usage by key, without keys that have used nothing.
@@ -84,20 +84,19 @@ public struct AcceptanceLedger: Sendable {
     /// daily cap, space.
     ///
     /// - Parameters:
-    ///   - standing: returns what is known about a key; nil if there is no such key. Called once for each key of the
-    ///     batch.
+    ///   - standing: returns the data about a key; nil if there is no such key. Called once for each key of the batch.
     ///   - firstOfRepeat: returns the message under a fingerprint that was accepted within ``Fingerprint/memory`` of
     ///     `now`, before or after, and has not failed, been cancelled or been suppressed. A message that was accepted
     ///     earlier in this batch counts too.
-    ///   - earlierRequest: returns what was accepted under a fingerprint of an ``Idempotency`` within the same time,
-    ///     whatever its outcome was.
+    ///   - earlierRequest: returns the request that was accepted under a fingerprint of an ``Idempotency`` within the
+    ///     same time, whatever became of its message.
     public mutating func decide(
         on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
         firstOfRepeat: (Fingerprint) throws -> MessageID?,
         earlierRequest: (Fingerprint) throws -> EarlierRequest?
     ) rethrows -> Decision {
         let emails = submission.envelope.recipients.count
-        // Whatever the decision on this member is, its place in the day is no longer reserved.
+        // After the decision on this member, accepted or not, its place in the daily cap is no longer reserved.
         let isReserved = submission.batch.map(hasRoom) ?? false
         defer { if isReserved { reserved[submission.key]? -= emails } }
         guard let standing = try known(submission.key, standing) else { return .refuse(.keyGone) }
@@ -108,8 +107,8 @@ public struct AcceptanceLedger: Sendable {
             if let earlier = try earlierRequest(idempotency.request) {
                 guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
                 guard let part = idempotency.part else { return .repeated(earlier.message) }
-                // The other emails of its batch were remembered when they were accepted. This one was not, so it was
-                // not accepted with them or is decided now.
+                // An earlier try of this batch stored the fingerprints of its accepted emails. If this email has none,
+                // it was not accepted then, or belongs to the batch that is being decided now.
                 if let first = try earlierRequest(part) { return .repeated(first.message) }
             } else {
                 requests.append(idempotency.request)
@@ -136,7 +135,7 @@ public struct AcceptanceLedger: Sendable {
         return .accept(key.environment, remembering: fingerprint, requests: requests)
     }
 
-    /// A batch is decided once, for all its emails. It then keeps its room in the day until its last member.
+    /// A batch is decided once, for all its emails. Its share of the daily cap stays reserved until its last member.
     private mutating func refusalOfDay(_ submission: Submission, _ limits: SendingLimits, after used: Int) -> Refusal? {
         let emails = submission.envelope.recipients.count
         guard let batch = submission.batch else { return limits.refusalOfDay(emails, after: used, at: now) }
@@ -170,8 +169,8 @@ public struct AcceptanceLedger: Sendable {
 }
 
 extension StoredKey {
-    /// Why the key may not send this message now. Covers all rules that depend neither on what the key has sent nor on
-    /// free space.
+    /// Why the key may not send this message now. Checks all rules that depend neither on the key's earlier messages
+    /// nor on free space.
     fileprivate func refusal(of submission: Submission, at now: Timestamp) -> Refusal? {
         refusalOfSending(for: submission.scope, with: submission.secret, from: submission.client, at: now)
             ?? key.refusal(of: submission.domains)

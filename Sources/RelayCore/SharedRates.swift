@@ -9,7 +9,7 @@ public protocol SharedRates: Sendable {
     ///   - most: how many to take if the rate allows them now, at least `emails`. The surplus serves later messages
     ///     without another request.
     ///   - limits: the key's limits, as the asking relay knows them.
-    ///   - maximumWait: in seconds. A message that would have to wait longer is refused.
+    ///   - maximumWait: the longest wait in seconds. A message that would have to wait longer is refused.
     func take(
         _ emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double,
         completion: @escaping @Sendable (Result<SharedRateAnswer, any Error>) -> Void)
@@ -18,13 +18,13 @@ public protocol SharedRates: Sendable {
     func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits)
 }
 
-/// What a relay gets from a shared rate.
+/// The store's answer to a relay that takes emails from a shared rate.
 public struct SharedRateAnswer: Sendable, Hashable {
     /// The bucket's answer for the message that asks.
     public var answer: TokenBucket.Answer
-    /// How many emails were taken, including those of the message.
+    /// How many emails were taken, including the emails of the message.
     public var taken: Int
-    /// For how many seconds after the request the surplus beyond the message may be spent. After that it is lost.
+    /// For how many seconds after the request the relay may use the other emails. After this time they expire.
     public var aheadLasts: Double
 
     public init(answer: TokenBucket.Answer, taken: Int, aheadLasts: Double) {

@@ -10,11 +10,11 @@ public struct TokenBucket: Sendable {
 
     /// The answer to a request for emails.
     public enum Answer: Hashable, Sendable {
-        /// Taken. Continue now.
+        /// The emails were taken. Continue now.
         case go
-        /// Taken. Continue after this many seconds.
+        /// The emails were taken. Continue after this many seconds.
         case wait(seconds: Double)
-        /// Not taken: it would be allowed only after this many seconds.
+        /// The emails were not taken. The message would be allowed only after this many seconds.
         case refuse(seconds: Double)
     }
 
@@ -45,17 +45,17 @@ public struct TokenBucket: Sendable {
         return .wait(seconds: wait)
     }
 
-    /// Gives back what was taken for a message that was not sent.
+    /// Gives back the emails that were taken for a message that was not sent.
     ///
-    /// Emails that have flowed in since then are not given back a second time. Otherwise a client could take places,
-    /// keep them and give them up, to send at once what was allowed over a long time.
+    /// Emails that have flowed in since then are not given back a second time. Otherwise a client could reserve emails
+    /// for a long time and give them up, and then send at once as many emails as were allowed over that time.
     public mutating func giveBack(_ count: Int, takenAt: MonotonicTime, limits: SendingLimits, at now: MonotonicTime) {
         refill(limits, now)
         let unspent = max(0, Double(count) - max(0, now.seconds(since: takenAt)) * limits.perSecond)
         tokens = min(limits.capacity, tokens + unspent)
     }
 
-    /// Updates the bucket from its keeper, which has reported how many emails are in it; negative: its debt.
+    /// Updates the bucket from the store, which has reported how many emails are in it. A negative number is a debt.
     public mutating func learn(_ available: Double, limits: SendingLimits, at now: MonotonicTime) {
         tokens = min(limits.capacity, available)
         updatedAt = max(updatedAt, now)

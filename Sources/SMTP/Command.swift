@@ -192,7 +192,7 @@ extension Command {
         return text.withUTF8Buffer { expected in zip(bytes, expected).allSatisfy { upperCased($0) == $1 } }
     }
 
-    /// Returns what follows `prefix`, or nil when `bytes` does not begin with it. Case is ignored.
+    /// Returns the octets after `prefix`, or nil when `bytes` does not begin with `prefix`. Case is ignored.
     private static func dropping(_ prefix: StaticString, from bytes: Bytes) -> Bytes? {
         let count = prefix.utf8CodeUnitCount
         guard bytes.count >= count, equalsIgnoringCase(bytes.prefix(count), prefix) else { return nil }
@@ -211,8 +211,8 @@ extension Command {
 public enum ParsedCommand: Sendable {
     case valid(Command)
     case invalid(Reply)
-    /// A MAIL, RCPT or DATA with a wrong form. Where the client may not send these commands at all, the reply says that
-    /// instead.
+    /// A MAIL, RCPT or DATA with a wrong form. If the client may not send this command at all at this point, the reply
+    /// says so instead.
     case invalidEnvelope(Reply)
 }
 
@@ -227,7 +227,7 @@ extension Reply {
 
     /// The reply to a parameter that is not supported (RFC 5321 section 4.1.1.11).
     ///
-    /// - Parameter parameter: what the client wrote. The reply names it, as far as it can be a parameter's name.
+    /// - Parameter parameter: the client's text. The reply quotes the part of it that can be a parameter's name.
     static func unknownParameter(_ parameter: some Collection<UInt8>, _ known: String) -> Reply {
         let name = parameter.prefix { $0 > 0x20 && $0 < 0x7F && $0 != 0x3D }.prefix(40)
         let what = name.isEmpty ? "A parameter" : "The parameter \(String(decoding: name, as: UTF8.self))"

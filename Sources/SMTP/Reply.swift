@@ -41,8 +41,7 @@ public struct Reply: Hashable, Sendable {
     /// Whether the reply is not an error: its code is below 400.
     public var isPositive: Bool { code < 400 }
 
-    /// In octets. Text of at most this length goes into one line. RFC 5321 section 4.5.3.1.5 limits a whole line to 512
-    /// octets.
+    /// The most octets of text in one line. RFC 5321 section 4.5.3.1.5 limits a whole line to 512 octets.
     static let maximumText = 480
     /// The largest number of octets in a line beside its text and the reason: three numbers of up to five digits, one
     /// number of three digits, and separators.
@@ -50,16 +49,16 @@ public struct Reply: Hashable, Sendable {
 
     /// Appends the reply as it is sent.
     ///
-    /// Octets outside printable ASCII are written as `?`. So a reply never contains a control character, wherever its
-    /// text is from.
+    /// Octets outside printable ASCII are written as `?`. So a reply never contains a control character, even if its
+    /// text quotes the client.
     public func write(into buffer: inout ByteBuffer) {
         let last = lines.count - 1
         for (index, line) in lines.enumerated() {
             let isLast = index == last
             let reason = isLast ? reason : nil
             let room = Reply.maximumFrame + min(line.utf8.count, Reply.maximumText) + (reason?.utf8.count ?? 0)
-            // Written in one go and as octets. To append octet by octet, or to make a String for each number, costs
-            // more than the rest of a command.
+            // The reply is written at once, as octets. To append octet by octet, or to make a String for each number,
+            // would cost more than the rest of a command.
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { output in
                 var writer = OctetWriter(output)
                 writer.write(code)
@@ -105,7 +104,7 @@ private struct OctetWriter {
         write(UInt8(ascii: "0") + UInt8(number % 10))
     }
 
-    /// Writes what is not printable ASCII as `?`.
+    /// Writes the text, with `?` for each octet outside printable ASCII.
     mutating func write(_ text: String, limit: Int) {
         var text = text
         text.withUTF8 { octets in
@@ -133,12 +132,12 @@ extension Reply {
         "Authentication is required: log in with the user name 'apikey' and an API key as password",
         reason: "auth-required")
 
-    /// Closes the connection for a reason on the relay's side.
+    /// The relay shuts down and closes the connection.
     public static func shuttingDown(_ hostname: String) -> Reply {
         Reply(421, EnhancedStatus(3, 2), "\(hostname) is shutting down, try again shortly")
     }
 
-    /// The client sent no command within the idle timeout (RFC 5321 section 4.5.3.2.7).
+    /// The client sent no command within the idle time-out (RFC 5321 section 4.5.3.2.7).
     public static func idleTooLong(_ hostname: String) -> Reply {
         Reply(421, EnhancedStatus(4, 2), "\(hostname) waited too long for the client, closing the connection")
     }

@@ -80,7 +80,7 @@ struct ConnectionTimes: Sendable {
     /// Whether the client has been silent for so long that the shutdown need not wait for its first message.
     func isQuiet(at now: NIODeadline) -> Bool { now >= lastCommandAt + timeouts.quiet }
 
-    /// When the timeouts must be checked next.
+    /// When the time-outs must be checked next.
     ///
     /// - Parameter awaitsFirstMessage: whether the server is shutting down and waits for the client's first message.
     func nextLook(_ activity: Activity, awaitsFirstMessage: Bool, at now: NIODeadline) -> NIODeadline {
@@ -90,8 +90,8 @@ struct ConnectionTimes: Sendable {
         case .waiting: next = now + .seconds(1)
         case .authenticated: next = lastCommandAt + timeouts.idle
         case .unauthenticated:
-            // Stress may begin at any time. Each connection checks for it now and then, so that thousands need not be
-            // notified at once.
+            // Each connection checks at its interval whether most connections are in use. So the relay need not notify
+            // thousands at once.
             let interval = timeouts.authenticationUnderStress
             let looks = (now - connectedAt).nanoseconds / interval.nanoseconds + 1
             next = min(
@@ -103,7 +103,7 @@ struct ConnectionTimes: Sendable {
         return min(next, cutOffAt ?? next)
     }
 
-    /// Returns the timeout that has expired, or nil.
+    /// Returns the time-out that has expired, or nil.
     mutating func expired(_ activity: Activity, isUnderStress: Bool, at now: NIODeadline) -> Expiry? {
         if let cutOffAt, now >= cutOffAt { return .cutOff }
         switch activity {

@@ -8,7 +8,7 @@ import NIOOpenSSL
 import RelayCore
 import SMTP
 
-/// What all connections of a server share.
+/// The parts and settings that all connections of a server share.
 struct SMTPService: Sendable {
     var configuration: SMTPServerConfiguration
     var admission: Admission
@@ -21,7 +21,7 @@ struct SMTPService: Sendable {
     var observe: @Sendable (SMTPEvent) -> Void = { _ in }
 }
 
-/// One connection. It passes what arrives to the ``SMTP/Session`` and carries out the resulting actions.
+/// One connection. It passes the input to the ``SMTP/Session`` and carries out the resulting actions.
 /// ``Admission/Admission/Reception`` decides what happens to a message.
 ///
 /// One read is requested at a time. No read is requested while a decision is awaited or while the client leaves replies
@@ -595,7 +595,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         return true
     }
 
-    /// Does with the spool what the message requires.
+    /// Writes to the spool, or deletes from it, as the message requires.
     private func spool(_ message: IncomingMessage) {
         switch message.reception.next() {
         case .more, .hold: break
@@ -614,7 +614,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if failed { message.reception.spoolFailed() } else { message.reception.pieceWritten() }
         switch mode {
         case .data:
-            // While the disk was behind, the client was not the slow one.
+            // The time in which the disk was behind does not count against the client.
             if wasBehind { times.contentResumed(at: now, received: message.reception.received) }
             spool(message)
             process()
@@ -623,7 +623,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// All content has arrived. Has the message decided on, and passes it to the store.
+    /// All content has arrived. Gets the reception's decision on the message, and passes the message to the store.
     ///
     /// From here on the message no longer depends on the client, unless one of its pieces is still being written.
     private func endMessage(_ message: IncomingMessage) {
@@ -681,7 +681,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Makes sure that the timeouts are checked when one may have expired.
+    /// Makes sure that the time-outs are checked when one of them may have expired.
     ///
     /// A timer that fires earlier is left in place. Commands move the deadline without touching the timer, because the
     /// cost of removing a timer from the event loop's queue grows with the number of connections.
@@ -830,8 +830,8 @@ private final class IncomingMessage {
 }
 
 extension Reply {
-    /// This can't happen as long as the session is told of success only together with a grant. The relay answers it all
-    /// the same.
+    /// This can't happen, because the session learns of a success only together with a grant. The relay has a reply
+    /// nevertheless.
     fileprivate static let authenticationLost = Reply(
         530, EnhancedStatus(7, 0), "Authentication is required", reason: RefusalReason.authRequired.rawValue)
 }

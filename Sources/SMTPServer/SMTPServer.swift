@@ -65,8 +65,8 @@ public final class SMTPServer: Sendable {
                 service: service, client: client ?? IPAddress(ipv4: 0), isImplicitTLS: isImplicitTLS))
     }
 
-    /// Sets the configuration for connections from now on. A connection keeps the configuration that it began with, so
-    /// that what the client was told stays true.
+    /// Sets the configuration for connections from now on. A connection keeps the configuration that it began with,
+    /// because its limits were announced to the client.
     public func reconfigure(_ configuration: SMTPServerConfiguration) { self.configuration.value = configuration }
 
     /// Stops listening and lets each connection finish its transaction. Connections that are left after `limit` are

@@ -6,11 +6,11 @@ import Testing
 struct CorpusCase: Sendable, CustomTestStringConvertible {
     enum Verdict: Equatable, Sendable {
         case accepted(from: String, senders: [String])
-        /// Accepted for a key whose domains cover these too.
+        /// Accepted for a key whose domains include `others` too.
         case withOthers(from: String, senders: [String], others: [String])
-        /// Accepted for keys without domains only; what the explanation must hold.
+        /// Accepted only for keys without a list of domains. `part` is a part of the explanation.
         case ambiguous(from: String, part: String)
-        /// The kind of the rejection, and what its explanation must hold.
+        /// The kind of the rejection, and a part of its explanation.
         case refused(kind: String, part: String)
     }
 
@@ -35,7 +35,7 @@ enum Corpus {
     /// All cases; a file that can't be read or understood throws.
     static let cases = Result { try files.flatMap(read) }
 
-    /// What SES refuses in other fields and in parts; not for the readers of From.
+    /// Messages that SES refuses because of other fields or of parts. Tests of readers of From do not use them.
     static let sesCases = Result { try read("ses") }
 
     private static func read(_ file: String) throws -> [CorpusCase] {
@@ -100,7 +100,7 @@ enum Corpus {
 }
 
 extension MessageRejection {
-    /// As the corpus names it.
+    /// The kind's name in the corpus.
     var kind: String {
         switch self {
         case .from: "from"
@@ -119,7 +119,7 @@ extension MessageRejection {
 
 @Suite("Hostile headers")
 struct CorpusTests {
-    @Test("The corpus is as large as it is said to be, and no name stands twice")
+    @Test("The corpus has enough cases, and each name occurs once")
     func corpus() throws {
         let cases = try Corpus.cases.get()
         #expect(cases.count >= 160)

@@ -39,7 +39,8 @@ func mistakes(
         #expect(settings.retention == Retention())
     }
 
-    /// Every setting at a value that is not its default, so that a row with another setting's key path is found out.
+    /// Every setting with a value other than its default, so that the test finds a row with the key path of another
+    /// setting.
     static let everySetting = """
         hostname: mail.example.com
         database: postgresql://relay:open%20sesame@[::1]:5433,db2/relay?sslmode=require
@@ -172,7 +173,7 @@ func mistakes(
         return settings
     }
 
-    /// What is set counts first, then what the queue's URL says, then the region of SES.
+    /// `feedback.region` counts first, then the region in the queue's URL, then `ses.region`.
     @Test(
         arguments: [
             (nil, "https://sqs.eu-west-1.amazonaws.com/1/q", "eu-west-1"),
