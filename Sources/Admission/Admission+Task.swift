@@ -129,7 +129,7 @@ private struct TaskSpool {
 
     init(admission: Admission) { self.admission = admission }
 
-    /// Does what the reception asks for, until it asks for more content.
+    /// Carries out the reception's steps until it asks for more content.
     mutating func follow(_ reception: inout Admission.Reception) async {
         while true {
             switch reception.next() {

@@ -59,7 +59,7 @@ public final class Admission: Sendable {
     let rates: KeyRates
     private let state: Mutex<State>
     private let logger: Logger
-    /// The log lines that clients cause, including those of the faces.
+    /// The log lines that clients cause. The faces write their lines here too.
     public let clientLog: ClientLog
 
     /// - Parameter observe: is called for each event, on any thread. It must be quick.
@@ -394,7 +394,7 @@ public final class Admission: Sendable {
         }
     }
 
-    /// Does what follows from a message's result before the client gets the reply.
+    /// Handles the consequences of a message's result, before the client gets the reply.
     private func settle(_ message: CompleteMessage, _ result: Result<MessageID, Refusal>) {
         let (submission, grant) = (message.submission, message.grant)
         switch result {

@@ -24,7 +24,7 @@ public final class ClientLog: Sendable {
     ///   - message: what happened. It must be a constant of the program.
     ///   - kind: a word, such as the reason word, that distinguishes lines with the same message. Lines that are left
     ///     out are counted by message and kind.
-    ///   - metadata: further fields. They may hold what a client said, because the log handler escapes it.
+    ///   - metadata: further fields. They may contain text from the client, because the log handler escapes it.
     public func write(
         _ level: Logger.Level, _ message: String, client: IPAddress, kind: String = "",
         metadata: @autoclosure () -> Logger.Metadata = [:]

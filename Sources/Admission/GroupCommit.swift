@@ -39,7 +39,7 @@ final class GroupCommit: Sendable {
         self.observe = observe
     }
 
-    /// - Parameter submissions: one submission, or those of one batch. They are never split over several transactions.
+    /// - Parameter submissions: one submission, or all of one batch. They are never split over several transactions.
     func submit(_ submissions: [Submission], completion: @escaping Completion) {
         let mustStart = state.withLock { state in
             state.waiting.append(Pending(submissions: submissions, completion: completion))

@@ -7,7 +7,7 @@ import Synchronization
 /// (``RelayCore/SharedRates``), this process spends slices that the store has granted, and asks for more.
 final class KeyRates: Sendable {
     private struct State: Sendable {
-        /// The buckets. Where rates are shared, they hold what is known from the store's last answers.
+        /// The buckets. Where rates are shared, their state comes from the store's last answers.
         var limiter = RateLimiter()
         var slices = RateSlices<Waiter>()
         /// How often each key's rate was reached since the last call of ``KeyRates/takeHits()``.

@@ -9,7 +9,7 @@ public enum KeyVerdict {
         key(PresentedKey(place: .password, octets: password, userName: userName))
     }
 
-    /// Checks whether what a client has shown has the form of a key.
+    /// Checks whether the text that a client has shown has the form of a key.
     static func key(_ presented: PresentedKey) -> Result<APIKey, Refusal> {
         do {
             return .success(try APIKey(parsing: presented.octets))

@@ -4,7 +4,7 @@ import RelayCore
 /// whose rate all relays on the store share.
 ///
 /// A value without I/O and clock. At most one question for each key is in progress. Later requests are served in their
-/// order, from the slice that an answer brought, or by a question of their own.
+/// order, from the slice that an answer brought, or by another question.
 struct RateSlices<Waiter: Sendable>: Sendable {
     /// A question to the store.
     struct Question: Hashable, Sendable {
@@ -80,7 +80,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return true
     }
 
-    /// Adds a request for emails of a key's rate to those that wait, unless the slice has the emails by now.
+    /// Adds a request for emails of a key's rate to the waiting requests, unless the slice has the emails by now.
     mutating func enlist(
         _ waiter: Waiter, for emails: Int, maximumWait: Double, key: KeyID, limits: SendingLimits, at now: MonotonicTime
     ) -> Step {

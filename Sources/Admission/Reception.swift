@@ -37,7 +37,7 @@ extension Admission {
         return .success(Reception(self, configuration, grant, origin, path, options))
     }
 
-    /// The reception of one message, from its envelope to what the store gets. Every message goes through it.
+    /// The reception of one message, from its envelope to the submission to the store. Every message goes through it.
     ///
     /// A value without I/O and tasks. A face passes in recipients and content, and follows the answers: bring more,
     /// write a piece to the spool, wait, refuse. Only a reception can make a ``CompleteMessage``, and

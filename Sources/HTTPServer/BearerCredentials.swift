@@ -4,7 +4,7 @@ import RelayCore
 /// The content of the field `Authorization` (RFC 9110 section 11.4, RFC 6750 section 2.1).
 enum BearerCredentials: Hashable, Sendable {
     case none
-    /// A token, to be checked as a key, whatever it is.
+    /// A token. It must be checked as a key, even if it does not look like a key.
     case token(String)
     /// There is a value, but not a Bearer token. The text says what to change.
     case malformed(String)

@@ -10,7 +10,7 @@ struct EmailReader {
     var errors: ValidationErrors
     /// The template that the email was made from, with its version.
     var template: TemplateReference?
-    /// Octets that the template made of its values.
+    /// The octets that the template made from its values.
     var renderedSize = 0
 
     init(_ context: EmailRequest.Context) {
@@ -47,7 +47,7 @@ struct EmailReader {
         name.utf8.count <= 256 ? object.appending(name.text) : object
     }
 
-    // MARK: What stands beside the email
+    // MARK: Options of the email
 
     mutating func idempotencyKey(_ fields: Fields) -> IdempotencyKey? {
         guard let text = text("idempotency_key", fields) else { return nil }
@@ -173,7 +173,7 @@ struct EmailReader {
         } else if case .array([])? = fields.value("to")?.value {
             errors.add("\"to\" must have at least one address.", at: pointer, .recipients)
         }
-        // As in the envelope: each recipient once.
+        // Each recipient counts once, as in the envelope.
         let count = Set(recipients.map(\.value.address)).count
         if count > context.maximumRecipients {
             let sentence = tooManyRecipients(count)
@@ -211,7 +211,7 @@ struct EmailReader {
         switch value {
         case .string(let string): return mailbox(string.text, at: pointer).map { [($0, pointer)] } ?? []
         case .array(let elements):
-            // Checked before each of possibly thousands of addresses is parsed.
+            // This check comes first, because there may be thousands of addresses to parse.
             guard elements.count <= context.maximumRecipients else {
                 let sentence = tooManyRecipients(elements.count)
                 errors.add(sentence, at: pointer, .recipients)

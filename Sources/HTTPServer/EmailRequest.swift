@@ -47,9 +47,9 @@ struct EmailRequest: Sendable {
 
     /// Reads an item of a batch.
     ///
-    /// An item may have its own idempotency key, as it has when it is sent alone, so that a client can group its emails
-    /// into batches in any way. It can't have one if the whole batch has a key: the two could disagree about what is a
-    /// repeat.
+    /// An item may have its own idempotency key, as an email that is sent alone. So a client can group its emails into
+    /// batches in any way. If the whole batch has a key, its items can't have keys: the item's key could say that the
+    /// email is a repeat, and the batch's key that it is not.
     ///
     /// - Parameters:
     ///   - pointer: the item's place in the document.
@@ -111,9 +111,9 @@ extension EmailRequestFailure {
 
 /// The body of `POST /v1/email/batch`: an array of emails, or `{"emails": […]}`.
 struct EmailBatch: Sendable {
-    /// The items in the order of the request. One that fails does not stop the others.
+    /// The items in the order of the request. An item that fails does not stop the others.
     var items: [Result<EmailRequest, EmailRequestFailure>]
-    /// The idempotency of the batch as a whole. The digest is that of the array, in both forms of the body.
+    /// The idempotency of the batch as a whole. In both forms of the body, the digest is computed from the array.
     var idempotency: RequestIdempotency?
 
     static let sizes = 1...100

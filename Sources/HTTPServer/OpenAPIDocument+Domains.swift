@@ -1,5 +1,5 @@
 extension OpenAPIDocument {
-    /// The paths below `/v1/email/domains`, each with a comma behind it.
+    /// The paths below `/v1/email/domains`, each followed by a comma.
     static let domainPaths = #"""
             "/v1/email/domains": {
               "get": {

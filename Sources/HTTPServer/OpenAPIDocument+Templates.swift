@@ -1,5 +1,5 @@
 extension OpenAPIDocument {
-    /// The paths below `/v1/email/templates` and `/v1/email/tags`, each with a comma behind it.
+    /// The paths below `/v1/email/templates` and `/v1/email/tags`, each followed by a comma.
     static let templatePaths = #"""
             "/v1/email/templates": {
               "get": {

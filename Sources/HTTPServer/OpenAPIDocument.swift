@@ -1,7 +1,7 @@
 /// The answer to `GET /v1/openapi.json`: the API in OpenAPI 3.1.
 ///
-/// It is a literal in the program, because the program is a single file. Tests check the document against the OpenAPI
-/// specification and against the words and limits in the sources, and the server against the document.
+/// It is a literal in the program, because the program is a single file. Tests compare the document with the OpenAPI
+/// specification, and with the words and limits in the sources. They also compare the server with the document.
 enum OpenAPIDocument {
     /// The document in JSON.
     static let text = #"""

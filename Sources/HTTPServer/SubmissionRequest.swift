@@ -75,7 +75,7 @@ struct SubmissionRequest: RequestWithBody {
         }
     }
 
-    /// Octets of templates, and of what is made of them, that do not have to wait for a turn.
+    /// If the templates and the emails made from them have at most this many octets, the request needs no turn.
     private static let roomWithoutTurn = 1 << 20
 
     private var context: EmailRequest.Context {

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Closes a connection to a listener without TLS if its first octets are those of another protocol.
+/// Closes a connection to a listener without TLS if its first octets belong to another protocol.
 ///
 /// An HTTP error would not tell the operator what to change, and such a client could not read the response. The handler
 /// examines only the first read: both protocols send their beginning in one segment.

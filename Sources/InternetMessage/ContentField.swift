@@ -93,7 +93,7 @@ struct ContentFieldCheck {
             }
             return (nil, try MIMEParameters(&tokens))
         case .transferEncoding:
-            // The first token is the encoding. SES's parser skips what comes before it.
+            // The first token is the encoding. SES's parser skips everything before it.
             while true {
                 switch try tokens.next() {
                 case .atom, .end: return (nil, nil)

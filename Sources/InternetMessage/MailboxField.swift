@@ -7,7 +7,7 @@
 ///
 /// - Before `<`, any text is allowed except an unclosed quote, comment or `[`, and except `<`, `>`, `:`, `;`, `,` and
 ///   `)` outside quotes. After `>` the same is allowed, and it is skipped.
-/// - Without brackets, the address ends at the first comment, and what follows is skipped.
+/// - Without brackets, the address ends at the first comment, and the rest is skipped.
 /// - Empty elements of the list (`a@b.example,`) are skipped.
 /// - A colon is skipped after `>`. A semicolon is skipped where an element of the list would begin.
 /// - Blanks at the ends of the address are skipped, also in brackets. Blanks within it are refused.

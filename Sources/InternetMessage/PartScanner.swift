@@ -8,9 +8,9 @@
 /// without keeping it.
 ///
 /// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
-/// checked before those of an inner one. A part without the empty line after its header is not a part. A multipart
-/// without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing says that
-/// SES reads it, and it may have any author.
+/// checked before boundaries of an inner multipart. A part without the empty line after its header is not a part. A
+/// multipart without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing
+/// says that SES reads it, and it may have any author.
 ///
 /// It keeps in memory the boundaries of the open multiparts, the current line if the line begins with a hyphen or
 /// belongs to a part's header, and the current field. All lines are already within the limit of ``LineLimiter``.

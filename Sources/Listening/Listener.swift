@@ -71,8 +71,7 @@ public struct ListenError: Error, CustomStringConvertible {
     public var description: String { "can't listen on \(place): \(cause)" }
 }
 
-/// One bound place where a server accepts connections. It provides what every server of the relay needs, whatever
-/// protocol it speaks.
+/// One bound place where a server accepts connections. All servers of the relay use it, for every protocol.
 ///
 /// When the process has no free file descriptors, the listener stops accepting for a second (`AcceptPause`). A listener
 /// ends in two steps, ``stopAccepting()`` and then ``quiesce()``. So no client that was just accepted is disconnected.

@@ -1,14 +1,15 @@
 /// How much space is kept free on the store's disk, and how much of it simulated sends may use. All sizes are in
 /// octets.
 ///
-/// If space runs out, test keys are refused first, then large messages, so that small live mail is accepted longest,
-/// down to the last octet: refusing mail that a person waits for is the worst outcome.
+/// If space runs out, mail of test keys is refused first, then large messages. Small live mail is accepted as long as
+/// there is any space, because a person may wait for it.
 public struct StoragePolicy: Hashable, Sendable {
     /// With less free space than this, only small messages of live keys are accepted.
     public var reserve: Int
     /// With less free space than this, test keys are refused.
     public var reserveTest: Int
-    /// The total size that the bodies of test keys' messages may use. The oldest ended ones are deleted first.
+    /// The total size that the bodies of test keys' messages may use. The oldest bodies of ended messages are deleted
+    /// first.
     public var simulatedSize: Int
 
     public init(reserve: Int = 256 << 20, reserveTest: Int = 1 << 30, simulatedSize: Int = 1 << 30) {
@@ -17,7 +18,7 @@ public struct StoragePolicy: Hashable, Sendable {
         self.simulatedSize = simulatedSize
     }
 
-    /// Keeps nothing free and limits nothing.
+    /// A policy that keeps nothing free and limits nothing.
     public static let unlimited = StoragePolicy(reserve: 0, reserveTest: 0, simulatedSize: .max)
 
     /// The largest message that is still accepted from live keys when the reserve is used.

@@ -22,8 +22,8 @@ public struct SubmissionOptions: Hashable, Sendable {
 
 /// Identifies a client's repeated request, for ``Fingerprint/memory`` after it was accepted.
 ///
-/// Unlike a fingerprint of the message itself, it is a promise of the client. So it applies even if the key does not
-/// detect repeats, and even if the message has failed or been cancelled since.
+/// The client says which requests are the same, whatever their messages contain. So this applies even if the key does
+/// not detect repeats, and even if the message has failed or been cancelled since.
 public struct Idempotency: Hashable, Sendable {
     /// The fingerprint of the key and the client's idempotency key: ``Fingerprint/init(key:request:part:)``.
     public var request: Fingerprint
@@ -72,7 +72,7 @@ public enum MessageTags {
         return nil
     }
 
-    /// What is wrong with one tag, as the rest of a sentence whose subject is the tag; nil if nothing is wrong.
+    /// The mistake in a tag, as the rest of a sentence whose subject is the tag. Nil if the tag is valid.
     public static func fault(of tag: String) -> String? {
         if tag.isEmpty { return "is empty; leave it out" }
         if tag.utf8.count > maximumLength {
@@ -87,7 +87,7 @@ public enum MessageTags {
 
     /// The tags in their order, without duplicates.
     public static func unique(_ tags: [String]) -> [String] {
-        // Compared by octets: Swift treats two spellings of one character as equal, but a database does not.
+        // Tags are compared by octets. Swift treats two spellings of one character as equal, but a database does not.
         var seen: Set<[UInt8]> = []
         return tags.filter { seen.insert(Array($0.utf8)).inserted }
     }

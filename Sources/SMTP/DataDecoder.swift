@@ -39,8 +39,7 @@ public struct DataDecoder: Sendable {
 
     /// Consumes as much of `buffer` as possible and passes the content to `emit`, in runs that are as long as possible.
     ///
-    /// - Returns: whether the end of the data was reached. If so, what is left in `buffer` are the client's next
-    ///   commands.
+    /// - Returns: whether the end of the data was reached. If so, the rest of `buffer` belongs to the next commands.
     public mutating func decode(_ buffer: inout ByteBuffer, emit: (UnsafeRawBufferPointer) -> Void) -> Bool {
         let (consumed, ended) = buffer.withUnsafeReadableBytes { decode($0, emit: emit) }
         buffer.moveReaderIndex(forwardBy: consumed)

@@ -6,8 +6,8 @@ import NIOCore
 ///
 /// Its driver reports what happened and carries out the returned action. Some actions ask for a decision
 /// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`). Between such an action and the call that answers
-/// it, the driver must stop reading and must pass no command in. The same holds from `.receiveData` to
-/// ``messageFinished(_:)``.
+/// it, the driver must stop reading and must pass no command in. The driver must pass no command in from `.receiveData`
+/// to ``messageFinished(_:)`` either.
 public struct Session: Sendable {
     /// The settings that do not change during a session.
     public struct Configuration: Sendable {
@@ -34,7 +34,7 @@ public struct Session: Sendable {
         }
     }
 
-    /// What the driver must do.
+    /// The next step of the driver.
     public enum Action: Sendable {
         /// Send the reply.
         case reply(Reply)
@@ -50,9 +50,10 @@ public struct Session: Sendable {
         case checkRecipient(AddrSpec)
         /// Decide whether the content may come. Answer with ``dataOpened()`` or ``dataRefused(_:)``.
         case openData
-        /// A mail transaction ended without a message (RSET, EHLO). Discard what belonged to it, then send the reply.
+        /// A mail transaction ended without a message (RSET, EHLO). Discard the data of the transaction, then send the
+        /// reply.
         case endTransaction(Reply)
-        /// Send the reply, then take what follows as message content until its end. Then call ``messageFinished(_:)``.
+        /// Send the reply, then read message content until its end. Then call ``messageFinished(_:)``.
         case receiveData(Reply)
     }
 
@@ -142,21 +143,21 @@ public struct Session: Sendable {
         }
     }
 
-    /// A line longer than ``lineLimit`` arrived. `beginning` holds its first octets.
+    /// A line longer than ``lineLimit`` arrived. `beginning` has its first octets.
     public mutating func receivedTooLongLine(beginning: ByteBuffer) -> Action {
         if Command.isHTTP(beginning) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.lineTooLong)
     }
 
-    /// A line arrived that ends in a bare LF. `line` is what comes before the LF.
+    /// A line arrived that ends in a bare LF. `line` is the text before the LF.
     public mutating func receivedBareLineFeed(line: ByteBuffer) -> Action {
         if Command.isHTTP(line) { return close() }
         if case .authenticating = phase { phase = .commands }
         return failed(.bareLineFeed)
     }
 
-    /// The TLS handshake is done. Everything that was said before it is discarded (RFC 3207 section 4.2).
+    /// The TLS handshake is done. Everything that the client sent before is discarded (RFC 3207 section 4.2).
     public mutating func secured() {
         self = Session(configuration: configuration, isSecure: true)
     }

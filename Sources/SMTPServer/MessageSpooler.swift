@@ -84,7 +84,7 @@ final class MessageSpooler {
         }
     }
 
-    /// Deletes what was written. If the file is being finished, the message is complete and is kept.
+    /// Deletes the file. If the file is being finished, the message is complete, and the file is kept.
     func discard() {
         isDiscarded = true
         // While a piece is being written, the task has the file. `wrote` calls this function again.

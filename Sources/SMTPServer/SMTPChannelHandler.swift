@@ -88,7 +88,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var hasSpoken = false
     /// Whether the channel takes more replies. If it does not, the client has not read the earlier ones yet.
     private var isWritable = true
-    /// The client has ended its side of the connection. It must still get the replies to what it has sent.
+    /// The client has ended its side of the connection. It must still get the replies to its commands.
     private var hasInputEnded = false
     private var isQuiescing = false
     private var hasBegunTransaction = false
@@ -100,7 +100,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     /// The most octets of replies that are gathered, since one read may hold thousands of commands.
     static let repliesPerWrite = 16 * 1024
     /// The most octets that a client may send ahead of the replies before it has authenticated. When the client ends
-    /// its side, all that is left is delivered at once, regardless of what was requested.
+    /// its side, NIO delivers all remaining octets at once, even if no read was requested.
     static let maximumAhead = 256 * 1024
     /// How long a client may take to read the last replies.
     static let lingerTime = TimeAmount.seconds(30)
@@ -286,8 +286,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         let tlsError = error as? TLSError
         if let tlsError { service.observe(.tlsFailed(tlsError.code)) }
-        // Failed TLS handshakes are what an operator looks for. A client that disconnected, or that only checked
-        // whether the port is open, is normal.
+        // An operator searches for failed TLS handshakes. A client that disconnected, or that only checked whether the
+        // port is open, is normal.
         let level: Logger.Level =
             switch tlsError?.code {
             case nil, .closed?, .truncated?, .notBegun?: .debug
@@ -312,7 +312,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     // MARK: Processing
 
-    /// Processes what has arrived, as far as possible, and requests more.
+    /// Processes the input that has arrived, as far as possible, and requests more.
     private func process() {
         guard !isProcessing else { return }
         isProcessing = true
@@ -332,7 +332,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Processes what has arrived. Returns whether only more input can lead further.
+    /// Processes the input that has arrived. Returns true if it can only continue with more input.
     private func workOff() -> Bool {
         while isWritable {
             switch mode {
@@ -433,8 +433,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func startTLS(_ reply: Reply) {
         guard let context, let tls = service.tls else { return close() }
         guard inbound.readableBytes == 0 else {
-            // RFC 3207 section 4.2 and CVE-2011-0411: what came with STARTTLS was not protected by TLS. A well-behaved
-            // client sends nothing before the handshake.
+            // RFC 3207 section 4.2 and CVE-2011-0411: octets that came with STARTTLS were not protected by TLS. A
+            // correct client sends nothing before the handshake.
             log.write(.notice, "plaintext data after STARTTLS, connection closed", client: client)
             close()
             return

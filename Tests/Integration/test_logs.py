@@ -1,4 +1,4 @@
-"""What the log says: a line for each acceptance, end and refusal, in every form; and what fail2ban makes of it."""
+"""The log has a line for each acceptance, end and refusal, in each format. fail2ban bans the clients that guess keys."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 def refused(relay, password):
-    """Logs in with what is no key of the relay's."""
+    """Logs in with a key that the relay does not have."""
     context = ssl.create_default_context(cafile=str(relay.certificate))
     with smtplib.SMTP_SSL("localhost", relay.ports["smtps"], timeout=DEADLINE, context=context) as smtp:
         smtp.ehlo()
@@ -161,9 +161,9 @@ def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, r
     matched, told = caught(regex, relay.log, tmp_path)
     expected = [line.rstrip("\n") for line in relay.log if re.search(r"\bkey-unknown\b", line)]
     assert len(expected) == 1 and matched == expected
-    # The date was found in each of them, and none was taken for another's.
+    # fail2ban found the date in each line, with the right pattern.
     assert re.search(r"\[(\d+)\] .*(Year|%Y)", told), told
-    # As the journal hands them over, which puts host and program before what the relay wrote.
+    # The journal passes the lines on with host and program in front.
     def as_journal(line):
         line = re.sub(rf'^{TIME} notice |,"time":"{TIME}"', "", line)
         return "Nov 25 07:25:32 gateway hiveku-relay[4711]: " + line
@@ -172,7 +172,7 @@ def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, r
 
 
 @pytest.mark.parametrize("line", [
-    # What a client says, in places where it is repeated.
+    # Texts of a client, in places where the log quotes them.
     'connection failed client=192.0.2.1 error="refused client=203.0.113.9 reason=key-unknown"',
     'connection failed client=192.0.2.1 error="x\\" refused client=203.0.113.9 reason=key-unknown"',
     'refused client=203.0.113.9 reason=address text="x reason=key-unknown text="',
