@@ -4,7 +4,7 @@ import Logging
 import RelayCore
 import StrictJSON
 
-/// What a key can do with its emails: the resources below `/v1/email`, for one caller.
+/// The resources below `/v1/email`, for one caller and the emails of its key.
 struct EmailAPI: Sendable {
     let service: HTTPService
     let caller: Caller
@@ -93,7 +93,7 @@ struct EmailAPI: Sendable {
         }
     }
 
-    /// Checks the key again before an answer is sent: if the key has been refused in the meantime, it gets nothing.
+    /// Checks the key again before an answer is sent. If the key is not valid any more, the answer is a refusal.
     func confirmed(_ answer: () -> HTTPAnswer) async -> HTTPAnswer {
         if let refusal = await service.admission.confirm(caller.grant) { return self.answer(refusal) }
         return answer()

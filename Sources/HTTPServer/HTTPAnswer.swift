@@ -34,7 +34,7 @@ package struct HTTPAnswer: Sendable {
 }
 
 extension HTTPAnswer {
-    /// RFC 9110 section 15.3.5: no body, and therefore neither type nor length.
+    /// An answer without a body, and so without type and length (RFC 9110 section 15.3.5).
     static var noContent: HTTPAnswer {
         var answer = HTTPAnswer(.noContent, .null)
         answer.head.headerFields[.contentType] = nil
@@ -45,7 +45,7 @@ extension HTTPAnswer {
 }
 
 extension JSON {
-    /// RFC 9457 section 3.
+    /// The problem document (RFC 9457 section 3).
     init(_ problem: Problem) {
         var object = JSONObject([
             .init("type", JSON(problem.type)), .init("title", JSON(problem.title)),

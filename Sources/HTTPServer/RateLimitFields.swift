@@ -2,8 +2,7 @@ import Admission
 import HTTPTypes
 import RelayCore
 
-/// What a key may still send, in the fields of draft-ietf-httpapi-ratelimit-headers: structured fields, counted in
-/// emails.
+/// The number of emails that a key may still send, in the structured fields of draft-ietf-httpapi-ratelimit-headers.
 ///
 /// There are two policies: "second" is the key's rate, and "day" is its daily cap, if it has one.
 struct RateLimitFields: Hashable, Sendable {

@@ -51,9 +51,9 @@ final class MessageSpooler {
     private func wrote(_ target: (any SpoolFile)?, failed: Bool, _ resume: () -> Void) {
         file = target
         phase = failed ? .failed : .idle
-        // A full disk gets its space back at once, not only when the client has sent the rest.
+        // The file is deleted at once, not only when the client has sent the rest, because the disk may be full.
         if failed || isDiscarded { discard() }
-        // Called for a discarded message too, so that it can come to its end.
+        // `resume` is called for a discarded message too, so that it can be ended.
         resume()
     }
 
