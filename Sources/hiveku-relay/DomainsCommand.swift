@@ -34,7 +34,7 @@ struct DomainsCommand: AsyncParsableCommand {
 
 /// The options of all commands about domains.
 struct DomainOptions: ParsableArguments {
-    @Option(help: "The domains of these keys: test or live.") var environment = RelayCore.Environment.live
+    @Option(help: "Domains of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
     @OptionGroup var common: CommonOptions
 
     /// Runs `body` on the domains of the environment: those of SES, or those of the store.

@@ -119,8 +119,8 @@ struct MessagesShow: AsyncParsableCommand {
         abstract: "Show a message with each delivery attempt, and the status of each recipient.",
         discussion: """
             A message to more than 50 recipients is sent in parts, called deliveries. For each delivery, this prints \
-            its recipients, the reason for its state, and every attempt with the answer from SES. A delivery that \
-            waits without any attempt waits for its whole lane, if 'hiveku-relay status' prints HELD.
+            its recipients, the reason for its state, and every attempt with the answer from SES. If a delivery waits \
+            and has no attempt, its whole lane may be held: 'hiveku-relay status' then prints HELD and the reason.
 
             A recipient's status is its most significant event, in whatever order the events arrived: a permanent \
             bounce outranks a delivery, and a complaint outranks both. SES reports events after it has accepted a \

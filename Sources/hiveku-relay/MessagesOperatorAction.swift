@@ -7,8 +7,8 @@ import Settings
 /// Selects the messages to change: by id, or by key or state. It never selects all messages by mistake.
 struct MessageSelection: ParsableArguments {
     @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
-    @Option(help: "All messages of this key.") var key: KeyID?
-    @Option(help: "All messages in this state.") var state: MessageState?
+    @Option(help: "All messages of this key; with --state, only those in this state.") var key: KeyID?
+    @Option(help: "All messages in this state; with --key, only those of this key.") var state: MessageState?
     @Flag(
         help:
             "Don't ask for confirmation. Without it, a command on a terminal asks if --key or --state select more than one message."
@@ -72,13 +72,14 @@ struct MessagesRetry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "retry", abstract: "Send failed messages again.",
         discussion: """
-            Only what has failed is sent again: of a message in the state partly-failed, the deliveries that failed. \
+            Only the deliveries that failed are sent again, also those of a message in the state partly-failed. \
             Messages in other states do not change. A queued message is tried again by itself; to try it at once, hold \
             it and release it. A message that was sent and bounced, or that was suppressed, can't be sent again from \
             here: the application must send it once more.
 
-            --state and --key select messages of any age. To send again only what failed in the last 6 hours, list it \
-            with 'hiveku-relay messages list --state failed --since 6h', and give the ids to this command.
+            --state and --key select messages of any age. To send again only failed messages that the relay accepted in \
+            the last 6 hours, list them with 'hiveku-relay messages list --state failed --since 6h', and give their ids \
+            to this command.
 
             A dropped message is sent again only if it is named by its id. A message that an application has cancelled \
             is never sent again. A scheduled message keeps its time.

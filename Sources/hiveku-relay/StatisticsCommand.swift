@@ -32,7 +32,7 @@ struct StatisticsCommand: AsyncParsableCommand {
 
     @Option(help: "What messages are grouped by: template or tag.") var by = Grouping.template
     @Option(help: "Only messages of the key with this public id.") var key: KeyID?
-    @Option(help: "Only messages of these keys: test or live.") var environment: RelayCore.Environment?
+    @Option(help: "Only messages of test keys or of live keys: test or live.") var environment: RelayCore.Environment?
     @Option(help: "The period: today, 7-days or 30-days. With --json, all of them are printed.") var period = Period
         .month
     @Flag(help: "Print one JSON object per line.") var json = false

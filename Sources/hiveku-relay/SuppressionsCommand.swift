@@ -66,7 +66,7 @@ extension JSONValue {
 struct SuppressionsList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List suppressed addresses.")
 
-    @Option(help: "Only the list of these keys: test or live.") var environment: RelayCore.Environment?
+    @Option(help: "Only the list of test keys or of live keys: test or live.") var environment: RelayCore.Environment?
     @Option(help: "Only for this reason: hard_bounce, complaint or manual.") var reason: SuppressionReason?
     @Option(help: ArgumentHelp("Only addresses that contain this text.", valueName: "text")) var search: String?
     @Option(help: "The most entries to list.") var limit = 100
@@ -105,7 +105,7 @@ struct SuppressionsAdd: AsyncParsableCommand {
         discussion: "The entry of an address that is already on the list does not change.")
 
     @Argument(help: ArgumentHelp("Addresses, such as user@example.com.", valueName: "address")) var addresses: [String]
-    @Option(help: "The list of these keys: test or live.") var environment = RelayCore.Environment.live
+    @Option(help: "The list of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
     @Option(help: "A note that says why, of at most \(Suppression.longestNote) characters.") var note: String?
     @Flag(help: "Print the entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
@@ -157,7 +157,7 @@ struct SuppressionsRemove: AsyncParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Addresses, in upper or lower case.", valueName: "address")) var addresses: [String]
-    @Option(help: "The list of these keys: test or live.") var environment = RelayCore.Environment.live
+    @Option(help: "The list of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
     @Flag(help: "Don't ask before a complaint is removed.") var yes = false
     @Flag(help: "Print the removed entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
@@ -221,7 +221,7 @@ struct SuppressionsExport: AsyncParsableCommand {
             suppressions import' removes it again.
             """)
 
-    @Option(help: "Only the list of these keys: test or live. Without it, both.") var environment:
+    @Option(help: "Only the list of test keys or of live keys: test or live. Without it, both.") var environment:
         RelayCore.Environment?
     @Option(help: "Only for this reason: hard_bounce, complaint or manual.") var reason: SuppressionReason?
     @OptionGroup var common: CommonOptions
