@@ -59,7 +59,8 @@ struct DeliveryLog: Sendable {
             logger.notice("the clock was set back, so \(count) deliveries that were due far in the future are due now")
         case .unrecorded(let count):
             logger.error(
-                "the outcomes of \(count) deliveries can't be recorded; they will be sent again, and may arrive twice")
+                "the outcomes of \(count) deliveries can't be recorded; these deliveries will be sent again, and may arrive twice"
+            )
         }
     }
 

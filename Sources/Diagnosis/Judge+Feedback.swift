@@ -28,7 +28,7 @@ extension Judge {
         guard name == nil else { return nil }
         return .warning(
             .feedback,
-            "ses.configuration_set is not set: SES reports events only for identities that have their own notifications",
+            "ses.configuration_set is not set: SES reports events only if the sender's identity has its own notifications",
             remedy:
                 "set ses.configuration_set to the name in the CloudFormation stack's outputs, and restart the relay"
         )
@@ -73,7 +73,7 @@ extension Judge {
     public static func feedback(_ standing: FeedbackStanding) -> [Finding] {
         let status = standing.status
         let times =
-            "last message from the SQS queue: \(standing.lastEvent?.rfc3339 ?? "never"); live mail last sent: \(standing.lastSent?.rfc3339 ?? "never")"
+            "last event: \(standing.lastEvent?.rfc3339 ?? "never"); live mail last sent: \(standing.lastSent?.rfc3339 ?? "never")"
         switch standing.state {
         case .off: return []
         case .failing:
@@ -102,7 +102,7 @@ extension Judge {
             return [
                 .ok(
                     .feedback,
-                    "the relay reads the SQS queue; there are no events yet, and no live mail that should have caused any"
+                    "the relay reads the SQS queue; no events have arrived, and none were expected yet"
                 )
             ]
         case .working:

@@ -42,8 +42,8 @@ extension Judge {
                     + "the log says why it stopped: journalctl -u hiveku-relay")
         case .mute(let why):
             return .problem(
-                .listeners, "what listens at \(place) does not answer as the relay does: \(why)",
-                remedy: "find out what it is (ss -ltnp); if it is the relay: systemctl restart hiveku-relay")
+                .listeners, "the program that listens at \(place) does not answer as the relay does: \(why)",
+                remedy: "find out which program it is (ss -ltnp); if it is the relay: systemctl restart hiveku-relay")
         case .tlsFailed(let why):
             return .problem(
                 .listeners, "\(place) does not speak TLS: \(why)",
@@ -53,7 +53,7 @@ extension Judge {
             return .problem(
                 .listeners, "\(place) does not offer STARTTLS, and without TLS no client can log in",
                 remedy:
-                    "restart the relay (systemctl restart hiveku-relay), and check whether another program is in between"
+                    "restart the relay (systemctl restart hiveku-relay), and check whether another program is between the clients and the relay"
             )
         case .works(let certificate): return presented(place, certificate, known, now)
         case .worksInClear: return .ok(.listeners, "\(place) answers")

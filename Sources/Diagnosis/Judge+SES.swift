@@ -103,8 +103,8 @@ extension Judge {
                 .credentials, "\(found), are refused: \(why)",
                 remedy: isClock
                     ? "set the clock first"
-                    : "check that the access key id and the secret there belong together, or create a new access key "
-                        + "in IAM and put both there. The relay reads a changed credentials file by itself; after a "
+                    : "check that the access key id and the secret in this source belong together, or create a new access "
+                        + "key in IAM and put its id and secret there. The relay reads a changed credentials file by itself; after a "
                         + "change of the service's environment or of LoadCredential=, restart the relay"
             )
         case .failure(.noCredentials(let why)): return .problem(.credentials, why, remedy: credentialsRemedy)
@@ -164,7 +164,7 @@ extension Judge {
                 .warning(
                     .account, "SES did not report the account's state: \(why)",
                     remedy: "run doctor again; if that does not help, check ses.endpoint"),
-                .skipped(.quota, "SES did not report the quota", remedy: "do what is said about the account"),
+                .skipped(.quota, "SES did not report the quota", remedy: "follow the advice about the account"),
             ]
         }
     }

@@ -43,7 +43,7 @@ enum FeedbackLine: Hashable, Sendable {
             )
         case .crowdedOut(let count):
             logger.warning(
-                "too many events are for messages that the relay does not know; the oldest were given up. Check whether other senders use this configuration set",
+                "too many events are for messages that the relay does not know; the oldest were discarded. Check whether other senders use this configuration set",
                 metadata: ["events": "\(count)"])
         case .leftAlone(let why):
             logger.error(

@@ -84,7 +84,8 @@ extension SendingStanding {
     /// The outcome in one line.
     public var summary: String {
         "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) permanently), "
-            + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: \(percent(bounceRate)) and \(percent(complaintRate))"
+            + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: "
+            + "permanent bounces \(percent(bounceRate)), complaints \(percent(complaintRate))"
     }
 }
 

@@ -78,7 +78,9 @@ struct FeedbackCommand: AsyncParsableCommand {
             if let url = settings.feedback.queueURL {
                 lines.append("SQS queue: \(url) (region \(settings.feedbackRegion ?? "unknown"))")
                 if settings.ses.configurationSet == nil {
-                    lines.append("  ses.configuration_set is not set; SES sends events only for messages that have one")
+                    lines.append(
+                        "  ses.configuration_set is not set; SES reports events only if the sender's identity has its own notifications"
+                    )
                 }
             }
             let told = { (time: Timestamp?) in
