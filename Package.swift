@@ -305,6 +305,14 @@ let package = Package(
             ["Listening", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Feedback", "Settings"]),
+        // What the program decides by itself; Tests/Integration runs it.
+        tests(
+            "HivekuRelayTests",
+            [
+                "hiveku-relay", "Diagnosis", "Listening", "NIOOpenSSL", "RelayCore", "SMTPServer", "Settings",
+                "StrictJSON", "Supervision", "Telemetry", "TestSupport", logging, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics", metrics]),
         tests(
             "TelemetryTests",

@@ -1,8 +1,11 @@
+import AWSClient
 import Admission
 import Delivery
+import Feedback
 import Foundation
 import HTTPServer
 import InternetMessage
+import Logging
 import RelayCore
 import SMTPServer
 import SenderReports
@@ -98,5 +101,21 @@ extension TelemetryListener.Place {
             case .loopback(let address, let port): .address(host: "\(address)", port: port)
             case .unix(let path): .unix(path: path)
             }
+    }
+}
+
+extension SQSQueue {
+    /// Nil if no queue is set.
+    init?(_ settings: RelaySettings) throws(SQSQueueError) {
+        guard let url = settings.feedback.queueURL, let region = settings.feedbackRegion else { return nil }
+        try self.init(url: url, region: region, endpoint: settings.feedback.endpoint)
+    }
+}
+
+extension CredentialsChain {
+    init(_ settings: RelaySettings.SES, environment: [String: String], clock: any RelayClock, logger: Logger) {
+        self.init(
+            environment: environment, credentialsFile: settings.credentialsFile, profile: settings.profile,
+            clock: clock, logger: logger)
     }
 }

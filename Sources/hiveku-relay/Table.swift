@@ -13,8 +13,12 @@ struct Table {
     mutating func append(_ row: [String]) { rows.append(row.map { printable($0) }) }
 
     func print() {
+        for line in lines { Swift.print(line) }
+    }
+
+    var lines: [String] {
         let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        for row in rows {
+        return rows.map { row in
             var line = ""
             for (column, text) in row.enumerated() {
                 let padding = String(repeating: " ", count: widths[column] - text.count)
@@ -22,7 +26,7 @@ struct Table {
                 if column < row.count - 1 { line += "  " }
             }
             while line.last == " " { line.removeLast() }
-            Swift.print(line)
+            return line
         }
     }
 }

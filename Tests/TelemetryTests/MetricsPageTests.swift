@@ -15,9 +15,10 @@ import Testing
     ) -> MetricsPage {
         MetricsPage(
             RelayMetrics(version: "1"),
-            .init(
-                queue: queue, webhooks: { (5, 2) }, openConnections: { 3 }, certificates: certificates,
-                disk: { DiskSpace(size: 100, free: 40) }), clock: clock, limit: limit)
+            [
+                .queue(queue), .webhooks { (5, 2) }, .openConnections { 3 }, .certificates(certificates),
+                .disk { DiskSpace(size: 100, free: 40) },
+            ], clock: clock, limit: limit)
     }
 
     private static func status(_ deliveries: Int, oldest: Timestamp? = nil) -> QueueStatus {

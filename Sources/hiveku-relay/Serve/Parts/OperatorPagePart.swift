@@ -9,7 +9,7 @@ import ServiceLifecycle
 import Settings
 
 /// Serves the operator's page, and keeps the index of words up to date that the page's search needs.
-struct OperatorPageService: Service {
+struct OperatorPagePart: RelayPart {
     let server: OperatorPageServer
     let store: any RelayStore
     let clock: any RelayClock
@@ -24,17 +24,17 @@ struct OperatorPageService: Service {
         _ settings: RelaySettings, smtpPort: Int?, apiPort: Int?, admission: Admission, store: any RelayStore,
         domains: SendingDomains, clock: any RelayClock,
         group: any EventLoopGroup, logger: Logger
-    ) async throws -> OperatorPageService? {
+    ) async throws -> OperatorPagePart? {
         guard let listen = settings.admin.listen else { return nil }
         let server = try await OperatorPageServer.start(
             ListenPlace(listen), configuration: .init(settings, smtpPort: smtpPort, apiPort: apiPort),
             admission: admission, store: store, domains: domains, clock: clock,
             group: group, logger: logger)
         logger.notice("the operator's page is listening", metadata: ["address": "\(server.address)"])
-        return OperatorPageService(server: server, store: store, clock: clock, logger: logger)
+        return OperatorPagePart(server: server, store: store, clock: clock, logger: logger)
     }
 
-    func run() async {
+    func run(among _: RelayParts) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 try? await gracefulShutdown()

@@ -1,71 +1,34 @@
-import Admission
-import Delivery
-import HTTPServer
 import Listening
 import Logging
 import NIOOpenSSL
 import RelayCore
-import SMTPServer
-import SenderReports
 import ServiceLifecycle
 import Settings
 import UnixSignals
-import Webhooks
-
-/// The parts of a running relay that must be told when the settings change.
-struct SettingsFollowers: Sendable {
-    let store: any RelayStore
-    let admission: Admission
-    let server: SMTPServer
-    let web: HTTPServer
-    let limiter: ConnectionLimiter
-    let proxyNetworks: ProxyNetworks
-    let live: DeliveryWorker
-    let test: DeliveryWorker
-    let webhooks: WebhookDispatcher
-    let reporter: SenderReporter
-    let log: LogSettings
-
-    func follow(_ settings: RelaySettings) {
-        store.storage = settings.storage
-        store.senderReports = .init(settings.bounces)
-        reporter.reconfigure(.init(settings))
-        admission.reconfigure(.init(settings))
-        server.reconfigure(.init(settings))
-        web.reconfigure(.init(settings))
-        limiter.change(
-            maximum: settings.submission.maximumConnections,
-            maximumPerClient: settings.submission.maximumConnectionsPerClient)
-        proxyNetworks.change(to: settings.proxyNetworks)
-        let schedule = RetrySchedule(settings.delivery)
-        live.reconfigure(schedule: schedule, maximumRate: settings.ses.maximumRate)
-        test.reconfigure(schedule: schedule, maximumRate: nil)
-        webhooks.reconfigure(WebhookAddressPolicy(settings.webhooks))
-        log.use(settings.log)
-    }
-}
 
 /// Reads settings and certificates again on SIGHUP. Also reads certificates when their files have changed, and renews
 /// the key of session tickets.
 ///
 /// A reload is all or nothing: after any mistake, everything stays as it was. Changed settings that need a restart are
 /// named in the log.
-struct ReloadService: Service {
-    /// The settings that the relay runs with. Parts that follow the settings read them here whenever they need one.
+struct ReloadPart: RelayPart {
+    /// The settings that the relay runs with.
     let settings: Current<RelaySettings>
     /// Nil for the demo, which has its own settings.
     let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
+    /// They concern no part by itself: they are read with the settings, and a mistake in them undoes the reload.
     let certificates: Certificates
-    let followers: SettingsFollowers
+    /// The log is the process's and not a part: it exists before the parts.
+    let log: LogSettings
     let hangups: UnixSignalsSequence
     let clock: any RelayClock
     let logger: Logger
 
-    func run() async {
+    func run(among parts: RelayParts) async {
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for await _ in hangups { reload() }
+                    for await _ in hangups { reload(parts) }
                 }
                 group.addTask { await watchFiles() }
                 group.addTask { await rotateTicketKeys() }
@@ -73,7 +36,7 @@ struct ReloadService: Service {
         }
     }
 
-    private func reload() {
+    func reload(_ parts: RelayParts) {
         guard let read else { return reloadCertificates(because: "SIGHUP") }
         let found: RelaySettings
         do {
@@ -94,7 +57,8 @@ struct ReloadService: Service {
             return
         }
         settings.value = revision.settings
-        followers.follow(revision.settings)
+        parts.reconfigure(revision.settings)
+        log.use(revision.settings.log)
         tell(revision)
     }
 
@@ -127,7 +91,7 @@ struct ReloadService: Service {
     /// weeks (RFC 5077 section 5.6). The previous key is still accepted, for longer than a ticket is valid.
     private func rotateTicketKeys() async {
         while !Task.isCancelled {
-            do { try await clock.sleep(until: clock.now() + ReloadService.ticketKeyTime) } catch { break }
+            do { try await clock.sleep(until: clock.now() + ReloadPart.ticketKeyTime) } catch { break }
             do {
                 try certificates.context.current.ticketKeys.rotate()
             } catch {

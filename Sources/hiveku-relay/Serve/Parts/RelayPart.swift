@@ -1,0 +1,77 @@
+import RelayCore
+import ServiceLifecycle
+import Settings
+import Supervision
+import Telemetry
+
+/// A part of the relay: what it runs, and all that the relay asks of it while it runs.
+///
+/// The reload, the watchdog, the health and the metrics go through ``RelayParts`` and ask each part. So a part that is
+/// in that list can't be forgotten by one of them. A part leaves the default where it has nothing to say.
+protocol RelayPart: Sendable {
+    /// Runs until the relay shuts down.
+    ///
+    /// - Parameter parts: all parts of the relay, for those that look after the others.
+    func run(among parts: RelayParts) async throws
+
+    /// Takes over settings on SIGHUP. It can't fail: the settings are checked before.
+    func reconfigure(_ settings: RelaySettings)
+
+    /// What must give signs of life to the watchdog.
+    ///
+    /// - Parameter interval: how often the service manager expects a sign of life of the relay.
+    func heartbeats(every interval: Duration) -> [Watchdog.Part]
+
+    /// What shows in `/healthz` that the part works.
+    var liveness: [Health.Part] { get }
+
+    /// What shows in `/readyz` that the part can take mail.
+    var readiness: [Health.Part] { get }
+
+    /// The gauges that are read when a scrape asks. What is counted as it happens goes to `RelayMetrics` instead.
+    var scrapeSources: [ScrapeSource] { get }
+}
+
+extension RelayPart {
+    func reconfigure(_ settings: RelaySettings) {}
+    func heartbeats(every interval: Duration) -> [Watchdog.Part] { [] }
+    var liveness: [Health.Part] { [] }
+    var readiness: [Health.Part] { [] }
+    var scrapeSources: [ScrapeSource] { [] }
+}
+
+/// The parts of a relay in the order in which they start. They end in the reverse order.
+struct RelayParts: Sendable {
+    private let parts: [any RelayPart]
+
+    /// - Parameter parts: nil stands for a part that the settings do not want.
+    init(_ parts: [(any RelayPart)?]) { self.parts = parts.compactMap(\.self) }
+
+    var services: [any Service] { parts.map { PartService(part: $0, parts: self) } }
+
+    /// The types of the parts, in order.
+    var names: [String] { parts.map { "\(type(of: $0))" } }
+
+    func reconfigure(_ settings: RelaySettings) {
+        for part in parts { part.reconfigure(settings) }
+    }
+
+    func heartbeats(every interval: Duration) -> [Watchdog.Part] { parts.flatMap { $0.heartbeats(every: interval) } }
+
+    var liveness: [Health.Part] { parts.flatMap(\.liveness) }
+
+    /// In reverse order: what clients reach comes first.
+    var readiness: [Health.Part] { parts.reversed().flatMap(\.readiness) }
+
+    var scrapeSources: [ScrapeSource] { parts.flatMap(\.scrapeSources) }
+}
+
+/// Runs a part in the group of services.
+private struct PartService: Service, CustomStringConvertible {
+    let part: any RelayPart
+    let parts: RelayParts
+
+    var description: String { "\(type(of: part))" }
+
+    func run() async throws { try await part.run(among: parts) }
+}
