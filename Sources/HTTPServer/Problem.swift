@@ -69,7 +69,8 @@ enum BearerChallenge: Hashable, Sendable {
 }
 
 extension Problem {
-    /// Makes the problem for a refusal that Admission returned. Only this switch maps reasons to statuses.
+    /// Makes the problem for a refusal that Admission returned, with the status for its reason. Mistakes in a document
+    /// get their status in `SubmissionRequest.swift`.
     ///
     /// - Parameter scope: the scope that the request needs.
     init(_ refusal: Refusal, scope: Scope) {

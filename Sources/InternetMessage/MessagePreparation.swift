@@ -110,8 +110,8 @@ public struct MessagePreparation: Sendable {
         refuse(.lineTooLong(limit: LineLimiter.limit))
     }
 
-    /// Takes octets of the header section. Returns how many, when its empty line is among them. Returns nil when all
-    /// were taken, or when the message is refused.
+    /// Takes octets of the header section. If the section's empty line is among them, returns the number of octets up
+    /// to its end. Returns nil when all were taken, or when the message is refused.
     private mutating func consumeHeader(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let room = max(0, policy.maximumHeaderSize - header.count)
         let end = min(bytes.count, room)
@@ -123,8 +123,8 @@ public struct MessagePreparation: Sendable {
             let previous = index > 0 ? bytes[index - 1] : header.last
             let length = lineLength + index - lineStart
             index += 1
-            // The reader of the section reports the same with the line's number. But if all lines end this way, there
-            // is no empty line, and it is never called.
+            // `HeaderSection` reports the same mistake, with the line's number. But if all lines end this way, there is
+            // no empty line, so `HeaderSection` is never called.
             guard previous == .cr, length > 0 else {
                 refuse(.malformedHeader("The header holds an LF without CR; lines end with CRLF"))
                 return nil

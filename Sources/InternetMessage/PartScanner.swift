@@ -12,8 +12,8 @@
 /// multipart without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing
 /// says that SES reads it, and it may have any author.
 ///
-/// It keeps in memory the boundaries of the open multiparts, the current line if the line begins with a hyphen or
-/// belongs to a part's header, and the current field. All lines are already within the limit of ``LineLimiter``.
+/// The scanner keeps in memory the boundaries of the open multiparts, the current field, and the current line if the
+/// line begins with a hyphen or belongs to a part's header. All lines are already within the limit of ``LineLimiter``.
 struct PartScanner {
     /// The largest number of nested multiparts. A message with more is refused.
     static let maximumDepth = 64
@@ -144,7 +144,7 @@ struct PartScanner {
                     header = Header()
                     return nil
                 case .end:
-                    // The lines after this one belong to the multipart around this one.
+                    // The lines after this boundary belong to the outer multipart.
                     if levels[depth].part > 0 {
                         let fault = close(from: depth + 1)
                         levels.removeSubrange(depth...)

@@ -44,13 +44,13 @@ extension Reply {
         case .parameter: (code, status) = (555, EnhancedStatus(5, 4))
         case .lineEnding, .lineLength: (code, status) = (550, EnhancedStatus(6, 11))
         // Only a request over HTTP has an idempotency key that is tied to its content. If this reason ever occurs over
-        // SMTP, the client must send another content or another idempotency key.
+        // SMTP, the client must send other content or another idempotency key.
         case .idempotencyMismatch: (code, status) = (554, EnhancedStatus(5, 0))
         case .storage:
             switch stage {
             // RFC 4954 section 6: the authentication itself failed temporarily.
             case .authentication: (code, status) = (454, EnhancedStatus(7, 0))
-            // A message in doubt was not refused for lack of space.
+            // If the message may have been stored anyway, the cause is not a lack of space.
             case .envelope, .content:
                 (code, status) = refusal.isInDoubt ? (451, EnhancedStatus(3, 0)) : (452, EnhancedStatus(3, 1))
             }

@@ -35,7 +35,7 @@ enum Corpus {
     /// All cases; a file that can't be read or understood throws.
     static let cases = Result { try files.flatMap(read) }
 
-    /// Messages that SES refuses because of other fields or of parts. Tests of readers of From do not use them.
+    /// Messages that SES refuses because of other fields or of parts. Tests that compare readings of From skip them.
     static let sesCases = Result { try read("ses") }
 
     private static func read(_ file: String) throws -> [CorpusCase] {
