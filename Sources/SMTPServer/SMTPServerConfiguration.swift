@@ -2,7 +2,7 @@ import Listening
 import NIOCore
 import RelayCore
 
-/// The settings that apply to clients.
+/// The limits and rules for SMTP clients. A connection keeps those that it began with.
 public struct SMTPServerConfiguration: Sendable {
     /// The relay's host name in the greeting and in the trace field.
     public var hostname: String

@@ -1,7 +1,7 @@
 import InternetMessage
 import RelayCore
 
-/// All settings. The initial values are the defaults; ``reference`` derives their texts from here.
+/// All settings. The initial values are the defaults; ``reference`` writes the defaults' texts from them.
 public struct RelaySettings: Sendable, Equatable {
     /// The relay's own name, used in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()

@@ -6,14 +6,14 @@ public struct Setting: Sendable {
     public let name: String
     /// The values that the setting accepts, in words.
     public let type: String
-    /// The default as it is written in the file, or in words if it can't be written.
+    /// The default as it is written in the file, or a description if it has no text.
     public let defaultText: String
     /// What the setting does, in sentences.
     public let description: String
     /// Whether the setting is a list. In the environment, commas separate its items.
     public let isList: Bool
     /// Whether an empty value is accepted. For a list it means no items. For another setting it means the default,
-    /// which is nil or can't be written.
+    /// which has no text: it is nil, or depends on the machine.
     public let acceptsEmpty: Bool
     /// Whether a running relay keeps the value that it started with.
     public let needsRestart: Bool
@@ -31,7 +31,7 @@ public struct Setting: Sendable {
         var problem: String
     }
 
-    /// A setting with one value. `unwritten` describes the default in words if it can't be written.
+    /// A setting with one value. `unwritten` describes the default if it has no text.
     init<Value: Equatable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
         unwritten: String? = nil, needsRestart: Bool = false, mayHoldSecret: Bool = false, _ description: String

@@ -17,7 +17,7 @@ struct ValueError: Error {
 struct ValueKind<Value: Sendable>: Sendable {
     /// The accepted values, as the text after "must be".
     let expectation: String
-    /// Whether an empty value means the default. This is so if the default is nil or can't be written.
+    /// Whether an empty value means the default. This is so if the default is nil or depends on the machine.
     var acceptsEmpty = false
     let parse: @Sendable (String) throws(ValueError) -> Value
     let write: @Sendable (Value) -> String

@@ -4,7 +4,7 @@ import Testing
 @testable import Settings
 
 @Suite struct RevisionTests {
-    /// A value for every setting that differs from the default.
+    /// For every setting, a value that differs from its default.
     private static let other = """
         hostname: other.example.com
         database: postgresql://db.example.com/relay

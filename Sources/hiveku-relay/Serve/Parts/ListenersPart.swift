@@ -8,7 +8,8 @@ import ServiceLifecycle
 import Settings
 import Telemetry
 
-/// The servers that clients reach, with the limits that they share. They run on event loops; this part ends them.
+/// The servers that clients reach, with the limits that they share. The servers run on event loops. This part shuts the
+/// servers down.
 struct ListenersPart: RelayPart {
     let smtp: SMTPServer
     let http: HTTPServer

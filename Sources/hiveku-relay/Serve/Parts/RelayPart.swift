@@ -6,29 +6,29 @@ import Telemetry
 
 /// A part of the relay: what it runs, and all that the relay asks of it while it runs.
 ///
-/// The reload, the watchdog, the health and the metrics go through ``RelayParts`` and ask each part. So a part that is
-/// in that list can't be forgotten by one of them. A part leaves the default where it has nothing to say.
+/// The reload, the watchdog, the health and the metrics ask each part of the list ``RelayParts``, so none of them can
+/// forget a part of that list. A part implements only what it needs. The defaults are empty.
 protocol RelayPart: Sendable {
     /// Runs until the relay shuts down.
     ///
-    /// - Parameter parts: all parts of the relay, for those that look after the others.
+    /// - Parameter parts: all parts of the relay, for a part that asks the others.
     func run(among parts: RelayParts) async throws
 
-    /// Takes over settings on SIGHUP. It can't fail: the settings are checked before.
+    /// Takes over settings on SIGHUP. It can't fail, because the settings have been checked.
     func reconfigure(_ settings: RelaySettings)
 
-    /// What must give signs of life to the watchdog.
+    /// The loops, lanes and threads that must give signs of life to the watchdog.
     ///
     /// - Parameter interval: how often the service manager expects a sign of life of the relay.
     func heartbeats(every interval: Duration) -> [Watchdog.Part]
 
-    /// What shows in `/healthz` that the part works.
+    /// The checks in `/healthz` of whether the part works.
     var liveness: [Health.Part] { get }
 
-    /// What shows in `/readyz` that the part can take mail.
+    /// The checks in `/readyz` of whether the part can accept mail.
     var readiness: [Health.Part] { get }
 
-    /// The gauges that are read when a scrape asks. What is counted as it happens goes to `RelayMetrics` instead.
+    /// The gauges that are read when a scrape asks. Events are counted in `RelayMetrics` instead.
     var scrapeSources: [ScrapeSource] { get }
 }
 

@@ -16,9 +16,9 @@ struct ReloadPart: RelayPart {
     let settings: Current<RelaySettings>
     /// Nil for the demo, which has its own settings.
     let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
-    /// They concern no part by itself: they are read with the settings, and a mistake in them undoes the reload.
+    /// They belong to no single part. They are read with the settings, and a mistake in them prevents the reload.
     let certificates: Certificates
-    /// The log is the process's and not a part: it exists before the parts.
+    /// The log belongs to the process and to no part: it exists before the parts.
     let log: LogSettings
     let hangups: UnixSignalsSequence
     let clock: any RelayClock
@@ -80,7 +80,7 @@ struct ReloadPart: RelayPart {
         while !Task.isCancelled {
             do { try await clock.sleep(until: clock.now() + .seconds(10)) } catch { break }
             let now = certificates.modificationTimes
-            // Files with a mistake are reported once, and not until they are replaced.
+            // A mistake in the files is reported once, until the files change again.
             guard now != certificates.modificationTimesAtReading, now != tried else { continue }
             tried = now
             reloadCertificates(because: "the files have changed")
