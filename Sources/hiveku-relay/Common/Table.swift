@@ -30,3 +30,11 @@ struct Table {
         }
     }
 }
+
+/// Prints names and values, with the values aligned.
+func printRows(_ rows: [(String, String)]) {
+    let width = rows.map(\.0.count).max() ?? 0
+    for (name, value) in rows {
+        print("\(name):\(String(repeating: " ", count: width - name.count + 1))\(printable(value))")
+    }
+}
