@@ -187,7 +187,7 @@ let package = Package(
         ),
 
         .target(
-            name: "TestSupport", dependencies: ["RelayCore"], path: "Tests/TestSupport", swiftSettings: strict),
+            name: "TestSupport", dependencies: ["RelayCore", logging], path: "Tests/TestSupport", swiftSettings: strict),
         .target(
             name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
             swiftSettings: strict),
@@ -256,7 +256,7 @@ let package = Package(
         tests("DeliveryTests", ["Delivery", "RelayCore", "StoreContract", "TestSupport", logging]),
         .target(
             name: "AWSTestSupport",
-            dependencies: ["AWSClient", "ProcessSupport", "RelayCore", nioCore, nioPosix, nioHTTP1],
+            dependencies: ["AWSClient", "ProcessSupport", "RelayCore", "TestSupport", nioCore, nioPosix, nioHTTP1],
             path: "Tests/AWSTestSupport", swiftSettings: strict),
         tests(
             "AWSClientTests",
@@ -268,8 +268,8 @@ let package = Package(
         tests(
             "SESTransportTests",
             [
-                "SESTransport", "AWSClient", "AWSTestSupport", "Domains", "InternetMessage", "RelayCore", nioCore,
-                nioPosix, nioHTTP1, "Hashing", logging, asyncHTTPClient,
+                "SESTransport", "AWSClient", "AWSTestSupport", "Domains", "InternetMessage", "RelayCore", "TestSupport",
+                nioCore, nioPosix, nioHTTP1, "Hashing", logging, asyncHTTPClient,
             ]),
         tests(
             "WebhooksTests",

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import RelayCore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import AWSClient
@@ -174,7 +175,7 @@ private final class Script: CredentialsSource {
 }
 
 @Suite struct CredentialsChainTests {
-    private let clock = TestClock()
+    private let clock = ManualClock.forCalls()
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     private func chain(_ sources: any CredentialsSource...) -> CredentialsChain {
@@ -209,7 +210,7 @@ private final class Script: CredentialsSource {
         let chain = chain(source)
         for _ in 0..<3 {
             _ = try await chain.credentials()
-            clock.advance(by: .seconds(86_400))
+            clock.advance(.seconds(86_400))
         }
         #expect(source.loads == 1)
     }
@@ -221,9 +222,9 @@ private final class Script: CredentialsSource {
         ])
         let chain = chain(source)
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
-        clock.advance(by: .seconds(3299))
+        clock.advance(.seconds(3299))
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
-        clock.advance(by: .seconds(1))
+        clock.advance(.seconds(1))
         #expect(try await chain.credentials().accessKeyID == "AKIANEW")
         #expect(source.loads == 2)
     }
@@ -232,16 +233,16 @@ private final class Script: CredentialsSource {
         let source = Script([.found(try temporary("AKIAOLD", for: .seconds(3600))), .failed("down")])
         let chain = chain(source)
         _ = try await chain.credentials()
-        clock.advance(by: .seconds(3400))
+        clock.advance(.seconds(3400))
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 2)
         // Not again for each message.
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 2)
-        clock.advance(by: .seconds(10))
+        clock.advance(.seconds(10))
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 3)
-        clock.advance(by: .seconds(190))
+        clock.advance(.seconds(190))
         await #expect(throws: CredentialsError("no AWS credentials: down")) { try await chain.credentials() }
     }
 
@@ -332,7 +333,8 @@ private final class Script: CredentialsSource {
         try directory.write(
             "[default]\naws_access_key_id = AKIASYSTEMD\naws_secret_access_key = x\n", to: "aws-credentials")
         let chain = CredentialsChain(
-            environment: ["CREDENTIALS_DIRECTORY": directory.path], clock: TestClock(),
+            environment: ["CREDENTIALS_DIRECTORY": directory.path],
+            clock: ManualClock.forCalls(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         #expect(try await chain.credentials().accessKeyID == "AKIASYSTEMD")
     }
@@ -340,7 +342,8 @@ private final class Script: CredentialsSource {
     @Test func aFileNamedByTheSettingMustBeThere() async throws {
         let directory = try TemporaryDirectory()
         let chain = CredentialsChain(
-            environment: [:], credentialsFile: directory.path + "/none", clock: TestClock(),
+            environment: [:], credentialsFile: directory.path + "/none",
+            clock: ManualClock.forCalls(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect {
             try await chain.credentials()

@@ -1,11 +1,14 @@
 import AWSTestSupport
 import Foundation
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import AWSClient
 
-private func service(_ clock: TestClock = TestClock()) -> MetadataService { MetadataService(clock: clock) }
+private func service(_ clock: ManualClock = ManualClock.forCalls()) -> MetadataService {
+    MetadataService(clock: clock)
+}
 
 private let document = """
     {"Code":"Success","LastUpdated":"2026-11-24T14:00:00Z","Type":"AWS-HMAC","AccessKeyId":"ASIAEXAMPLE",

@@ -1,60 +1,13 @@
 import AWSClient
-import Foundation
 import Glibc
 import RelayCore
-import Synchronization
+import TestSupport
 
-/// A clock that stands still until a test moves it.
-///
-/// Only the short pauses between two tries pass by themselves, at once; a time-out comes when a test wants it.
-package final class TestClock: RelayClock {
-    private struct State {
-        var now: Timestamp
-        var sleepers: [Int: (deadline: Timestamp, continuation: CheckedContinuation<Void, any Error>)] = [:]
-        var lastSleeper = 0
-    }
-
-    private let state: Mutex<State>
-
-    package init(_ start: Timestamp = Timestamp(milliseconds: 1_795_530_797_042)) { state = Mutex(State(now: start)) }
-
-    package func now() -> Timestamp { state.withLock { $0.now } }
-
-    package func advance(by duration: Duration) {
-        let due = state.withLock { state in
-            state.now = state.now + duration
-            let due = state.sleepers.filter { $0.value.deadline <= state.now }
-            for id in due.keys { state.sleepers[id] = nil }
-            return due.values.map(\.continuation)
-        }
-        for continuation in due { continuation.resume() }
-    }
-
-    package func sleep(until deadline: Timestamp) async throws {
-        try Task.checkCancellation()
-        let id = state.withLock { state -> Int? in
-            if deadline - state.now < .seconds(1) {
-                state.now = max(state.now, deadline)
-                return nil
-            }
-            state.lastSleeper += 1
-            return state.lastSleeper
-        }
-        guard let id else { return }
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let isOver = state.withLock { state in
-                    guard !Task.isCancelled, state.now < deadline else { return true }
-                    state.sleepers[id] = (deadline, continuation)
-                    return false
-                }
-                if isOver {
-                    continuation.resume(with: Result { try Task.checkCancellation() })
-                }
-            }
-        } onCancel: {
-            state.withLock { $0.sleepers.removeValue(forKey: id) }?.continuation.resume(throwing: CancellationError())
-        }
+extension ManualClock {
+    /// Of calls to stand-ins for AWS. It stands at 2026-11-24T14:33:17.042Z; the short pauses between two tries pass by
+    /// themselves, and a time-out comes when a test wants it.
+    package static func forCalls() -> ManualClock {
+        ManualClock(Timestamp(milliseconds: 1_795_530_797_042), skippingSleepsBelow: .seconds(1))
     }
 }
 
@@ -73,26 +26,6 @@ package actor Gate {
 
     package func passed() async {
         if !isOpen { await withCheckedContinuation { waiters.append($0) } }
-    }
-}
-
-/// A directory that goes when it is no longer used.
-package final class TemporaryDirectory: Sendable {
-    package let path: String
-
-    package init() throws {
-        path = FileManager.default.temporaryDirectory.appending(path: "ses-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    /// In one step, as those who rotate credentials do it: it is another file afterwards.
-    @discardableResult
-    package func write(_ text: String, to name: String) throws -> String {
-        let file = path + "/" + name
-        try Data(text.utf8).write(to: URL(filePath: file), options: .atomic)
-        return file
     }
 }
 

@@ -8,9 +8,9 @@ import Testing
 @Suite struct DeliveryWorkerTests {
     /// A worker in its surroundings.
     struct Site: Sendable {
-        let clock = ManualClock()
+        let clock = ManualClock(start)
         let queue: MemoryQueue
-        let lines = Watched<[LogLines.Line]>([])
+        let log = LogRecorder(level: .debug)
         let events = Watched<[DeliveryEvent]>([])
         let transport: ScriptedTransport
         let worker: DeliveryWorker
@@ -21,10 +21,10 @@ import Testing
         ) {
             self.transport = transport
             self.queue = queue
-            let (lines, events) = (lines, events)
+            let events = events
             worker = DeliveryWorker(
                 lane: .live, configuration: configuration, queue: queue, transport: transport, quota: quota,
-                clock: clock, logger: Logger(label: "test") { _ in LogLines(lines: lines) }, random: { 0.5 },
+                clock: clock, logger: log.logger, random: { 0.5 },
                 observe: { event in events.change { $0.append(event) } })
         }
 
@@ -38,7 +38,7 @@ import Testing
             time.cancel()
         }
 
-        func count(_ level: Logger.Level) -> Int { lines.value.count { $0.level == level } }
+        func count(_ level: Logger.Level) -> Int { log.entries.count { $0.level == level } }
     }
 
     private func deliveries(_ ids: Range<Int64>) -> [ClaimedDelivery] { ids.map { delivery($0) } }
@@ -50,8 +50,8 @@ import Testing
             await site.queue.state.until { $0.count(.sent) == 100 }
             await site.events.until { $0.count == 100 }
         }
-        let line = site.lines.value.first { $0.metadata["message"] == "\(delivery(1).message)" }
-        #expect(line?.level == .info && line?.text == "sent")
+        let line = site.log.entries.first { $0.metadata["message"] == "\(delivery(1).message)" }
+        #expect(line?.level == .info && line?.message == "sent")
         #expect(line?.metadata["key"] == "AbCd0123" && line?.metadata["ses"] == "0100")
         #expect(site.count(.info) == 100)
     }
@@ -126,7 +126,7 @@ import Testing
             await site.queue.state.until { $0.count(.sent) == 40 && $0.statuses.last?.heldBecause == nil }
         }
         #expect(site.count(.critical) == 1)
-        #expect(site.lines.value.count { $0.text.contains("moves again") } == 1)
+        #expect(site.log.entries.count { $0.message.contains("moves again") } == 1)
         #expect(
             site.queue.state.value.statuses.first { $0.heldBecause != nil }?.heldBecause?.contains("Paused") == true)
     }
@@ -162,7 +162,7 @@ import Testing
     @Test(arguments: [true, false])
     func aSendThatNeverEndsIsCutOffAtShutdown(heeds: Bool) async {
         let never = Watched(false)
-        let clock = ManualClock()
+        let clock = ManualClock(start)
         let transport = ScriptedTransport { _, _ in
             if heeds {
                 try? await clock.sleep(until: start + .seconds(1_000_000))
@@ -222,13 +222,13 @@ import Testing
             isDown.change { $0 = false }
             await site.queue.state.until { $0.count(.sent) == 200 }
         }
-        let retries = site.lines.value.filter { $0.text.contains("tried again") }
+        let retries = site.log.entries.filter { $0.message.contains("tried again") }
         #expect(retries.count { $0.level > .debug } == 5)
         // The last four may have been answered otherwise already.
         #expect(retries.count >= 996)
         let minutes = Int((site.clock.now() - start).inSeconds / 60)
         #expect(site.count(.warning) >= 1 && site.count(.warning) <= minutes + 1)
-        #expect(site.lines.value.count { $0.text.contains("succeed again") } == 1)
+        #expect(site.log.entries.count { $0.message.contains("succeed again") } == 1)
     }
 
     @Test func theTransportReadsTheBodyFromTheQueue() async {
@@ -264,11 +264,11 @@ import Testing
 
     /// Throttling twice, as the simulator's mailbox does, then success: the whole way of a test key's message.
     @Test func simulatedLane() async {
-        let clock = ManualClock()
+        let clock = ManualClock(start)
         let queue = MemoryQueue()
         let worker = DeliveryWorker(
             lane: .test, configuration: .simulated(), queue: queue, transport: SimulatedTransport(clock: clock),
-            clock: clock, logger: Logger(label: "test") { _ in LogLines(lines: Watched([])) }, random: { 0.5 })
+            clock: clock, logger: LogRecorder().logger, random: { 0.5 })
         queue.enqueue((1...1000).map { delivery($0, lane: .test) })
         queue.enqueue([delivery(2000, lane: .test, recipients: ["throttle@simulator.amazonses.com"])])
         queue.enqueue([delivery(2001, lane: .test, recipients: ["bounce@simulator.amazonses.com"])])

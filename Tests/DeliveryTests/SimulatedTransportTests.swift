@@ -1,4 +1,5 @@
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Delivery
@@ -12,7 +13,7 @@ import Testing
 
     private func outcome(_ recipients: [String], attempts: Int = 0) async -> DeliveryOutcome {
         let random = Watched(SplitMix(1))
-        let transport = SimulatedTransport(clock: ManualClock()) { random.change { $0.next() } }
+        let transport = SimulatedTransport(clock: ManualClock(start)) { random.change { $0.next() } }
         let claimed = delivery(1, lane: .test, recipients: recipients, attempts: attempts)
         return await transport.send(claimed, body: Unread())
     }
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func messageIDsDiffer() async {
-        let transport = SimulatedTransport(clock: ManualClock())
+        let transport = SimulatedTransport(clock: ManualClock(start))
         var outcomes: Set<DeliveryOutcome> = []
         for id in 0..<100 as Range<Int64> { outcomes.insert(await transport.send(delivery(id), body: Unread())) }
         #expect(outcomes.count == 100)
@@ -83,7 +84,7 @@ import Testing
     }
 
     @Test func aComplaintComesAfterTheDelivery() async {
-        let clock = ManualClock()
+        let clock = ManualClock(start)
         let transport = SimulatedTransport(clock: clock)
         let claimed = delivery(1, lane: .test, recipients: ["complaint@simulator.amazonses.com"])
         guard case .simulated(_, _, let events) = await transport.send(claimed, body: Unread()) else {
@@ -98,7 +99,7 @@ import Testing
     func aSenderThatCanBeNoIdentityIsTold(_ sender: String, _ isTold: Bool) async {
         var claimed = delivery(1, lane: .test)
         claimed.envelope.reversePath = sender
-        let transport = SimulatedTransport(clock: ManualClock())
+        let transport = SimulatedTransport(clock: ManualClock(start))
         guard case .simulated(_, let note, _) = await transport.send(claimed, body: Unread()) else {
             Issue.record("not simulated")
             return

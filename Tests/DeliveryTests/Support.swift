@@ -1,4 +1,3 @@
-import Logging
 import RelayCore
 import Synchronization
 import TestSupport
@@ -16,87 +15,6 @@ func delivery(
         id: DeliveryID(rawValue: id), message: message, key: key, lane: lane,
         envelope: Envelope(reversePath: "a@example.com", recipients: recipients), size: 100, queuedSince: queuedSince,
         attempts: attempts, pauses: attempts, maybeDuplicate: false)
-}
-
-/// Time that moves only when told to.
-final class ManualClock: RelayClock {
-    private typealias Sleeper = CheckedContinuation<Void, any Error>
-
-    private struct State {
-        var now = start
-        var sleepers: [Int: (deadline: Timestamp, continuation: Sleeper)] = [:]
-        var nextID = 0
-        var cancelled: Set<Int> = []
-        var watchers: [CheckedContinuation<Void, Never>] = []
-
-        /// Those who are to be woken.
-        mutating func advance(to time: Timestamp) -> [Sleeper] {
-            now = max(now, time)
-            let due = sleepers.filter { $0.value.deadline <= now }
-            for id in due.keys { sleepers[id] = nil }
-            return due.values.map(\.continuation)
-        }
-    }
-
-    /// Nobody is resumed under the lock: resuming a task waits while it is being cancelled, and that waits for the lock.
-    private let state = Mutex(State())
-
-    func now() -> Timestamp { state.withLock { $0.now } }
-
-    func sleep(until deadline: Timestamp) async throws {
-        let id = state.withLock { state in
-            state.nextID += 1
-            return state.nextID
-        }
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in begin(id, deadline, continuation) }
-        } onCancel: {
-            let sleeper = state.withLock { state in
-                let sleeper = state.sleepers.removeValue(forKey: id)
-                if sleeper == nil { state.cancelled.insert(id) }
-                return sleeper
-            }
-            sleeper?.continuation.resume(throwing: CancellationError())
-        }
-    }
-
-    private func begin(_ id: Int, _ deadline: Timestamp, _ continuation: Sleeper) {
-        enum Answer { case cancelled, over, asleep(watchers: [CheckedContinuation<Void, Never>]) }
-        let answer: Answer = state.withLock { state in
-            if state.cancelled.remove(id) != nil { return .cancelled }
-            if state.now >= deadline { return .over }
-            state.sleepers[id] = (deadline, continuation)
-            return .asleep(watchers: exchange(&state.watchers, with: []))
-        }
-        switch answer {
-        case .cancelled: continuation.resume(throwing: CancellationError())
-        case .over: continuation.resume()
-        case .asleep(let watchers): for watcher in watchers { watcher.resume() }
-        }
-    }
-
-    /// Until somebody sleeps.
-    func untilSlept() async {
-        await withCheckedContinuation { continuation in
-            let isAsleep = state.withLock { state in
-                if state.sleepers.isEmpty { state.watchers.append(continuation) }
-                return !state.sleepers.isEmpty
-            }
-            if isAsleep { continuation.resume() }
-        }
-    }
-
-    /// Moves to where the next sleeper wakes, again and again, until the task that this runs in is cancelled.
-    func run() async {
-        while !Task.isCancelled {
-            await untilSlept()
-            let woken = state.withLock { state in
-                state.sleepers.values.map(\.deadline).min().map { state.advance(to: $0) } ?? []
-            }
-            for sleeper in woken { sleeper.resume() }
-            await Task.yield()
-        }
-    }
 }
 
 /// A value that can be waited for.
@@ -270,29 +188,6 @@ final class ScriptedTransport: Transport {
         }
         defer { calls.change { $0.atOnce -= 1 } }
         return await answer(delivery, body)
-    }
-}
-
-/// Keeps what is logged.
-struct LogLines: LogHandler {
-    struct Line: Sendable {
-        var level: Logger.Level
-        var text: String
-        var metadata: Logger.Metadata
-    }
-
-    let lines: Watched<[Line]>
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.debug
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        let all = metadata.merging(event.metadata ?? [:]) { $1 }
-        lines.change { $0.append(Line(level: event.level, text: "\(event.message)", metadata: all)) }
     }
 }
 

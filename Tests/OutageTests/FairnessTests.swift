@@ -1,5 +1,6 @@
 import Delivery
 import RelayCore
+import TestSupport
 import Testing
 
 /// One sender at a time, so that the order of deliveries is that of the worker's decisions.

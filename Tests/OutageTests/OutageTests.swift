@@ -41,7 +41,7 @@ import Testing
                 await site.clock.run(until: site.clock.now() + .seconds(60), stride: OutageTests.stride)
             }
             #expect(site.standIn.count == 0)
-            let lines = site.log.lines.count
+            let lines = site.log.entries.count
             #expect(lines < 500)
             claimsBefore = site.queue.claims.count
             site.standIn.become(.up)
@@ -77,21 +77,21 @@ import Testing
     }
 
     private func expectLog(_ outage: Outage, _ site: Site) {
-        let lines = site.log.lines
-        let others = lines.filter { $0.text != "sent" }
+        let lines = site.log.entries
+        let others = lines.filter { $0.message != "sent" }
         #expect(lines.count - others.count == OutageTests.messages)
         #expect(others.count < 500)
         switch outage {
         case .noConnection:
             // A line a minute, of what fails and why, and one of the end.
-            let summaries = others.count { $0.level == .warning && $0.text.contains("connection-failed") }
+            let summaries = others.count { $0.level == .warning && $0.message.contains("connection-failed") }
             #expect(summaries > 0 && summaries <= OutageTests.hours * 60)
-            let ends = others.count { $0.text.contains("succeed again") }
+            let ends = others.count { $0.message.contains("succeed again") }
             #expect(ends == 1)
         case .accountPaused:
             let alerts = others.count { $0.level == .critical }
             #expect(alerts == 1)
-            let ends = others.count { $0.text.contains("moves again") }
+            let ends = others.count { $0.message.contains("moves again") }
             #expect(ends == 1)
         }
         print(

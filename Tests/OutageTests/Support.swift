@@ -145,7 +145,7 @@ final class Site: Sendable {
     let queue: WatchedQueue
     let standIn: StandIn
     let worker: DeliveryWorker
-    let log = CollectedLog()
+    let log = LogRecorder(level: .info)
     let keys: [KeyID]
 
     private let directory: TemporaryDirectory
@@ -171,11 +171,10 @@ final class Site: Sendable {
                 return due <= clock.now()
             }
         }
-        let log = log
         let generator = Mutex(SeededGenerator(seed: 1))
         worker = DeliveryWorker(
             lane: .live, configuration: configuration, queue: queue, transport: standIn, clock: clock,
-            logger: Logger(label: "test") { _ in CollectingHandler(log: log) },
+            logger: log.logger,
             random: { generator.withLock { .random(in: 0..<1, using: &$0) } })
     }
 
@@ -217,32 +216,6 @@ final class Site: Sendable {
             await clock.run(until: clock.now() + .seconds(60), stride: stride)
         }
     }
-}
-
-/// What was logged at level info and above.
-final class CollectedLog: Sendable {
-    struct Line: Sendable {
-        var level: Logger.Level
-        var text: String
-    }
-
-    private let collected = Mutex<[Line]>([])
-
-    var lines: [Line] { collected.withLock { $0 } }
-    func append(_ line: Line) { collected.withLock { $0.append(line) } }
-}
-
-struct CollectingHandler: LogHandler {
-    let log: CollectedLog
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.info
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { log.append(.init(level: event.level, text: "\(event.message)")) }
 }
 
 /// A number from the environment, for the long forms of tests.

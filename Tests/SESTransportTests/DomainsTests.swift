@@ -4,13 +4,14 @@ import Foundation
 import InternetMessage
 import Logging
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import AWSClient
 @testable import SESTransport
 
 @Suite("Domains at SES") struct SESDomainsTests {
-    private let clock = TestClock()
+    private let clock = ManualClock.forCalls()
 
     /// - Parameter react: what SES does about the n-th request, from 1.
     private func ask<Value>(

@@ -1,13 +1,14 @@
 import AWSTestSupport
 import Logging
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import AWSClient
 @testable import SESTransport
 
 @Suite struct InquiryTests {
-    private let clock = TestClock()
+    private let clock = ManualClock.forCalls()
 
     private func ask<Value>(
         _ question: (SESTransport) async -> SESInquiry<Value>, answered reaction: Reaction

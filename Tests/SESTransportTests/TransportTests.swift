@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import RelayCore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import AWSClient
@@ -57,7 +58,7 @@ private final class GatedBody: StoredBody {
 }
 
 @Suite struct SESTransportTests {
-    private let clock = TestClock()
+    private let clock = ManualClock.forCalls()
 
     private func withTransport<Result>(
         to url: String, set: String? = nil, credentials: (any CredentialsProvider)? = nil,
@@ -87,7 +88,7 @@ private final class GatedBody: StoredBody {
                 async let outcome = transport.send(try .example(), body: MemoryBody(noise(2000)))
                 if let time {
                     await server.received(1)
-                    clock.advance(by: time)
+                    clock.advance(time)
                 }
                 return try await outcome
             }
@@ -231,7 +232,7 @@ private final class GatedBody: StoredBody {
                 }
                 var made: [Int] = []
                 for sender in ["a@b.example", "a@b.example", "c@b.example"] { made.append(try await calls(sender)) }
-                clock.advance(by: .seconds(3601))
+                clock.advance(.seconds(3601))
                 made.append(try await calls("a@b.example"))
                 #expect(made == [2, 1, 1, 2])
             }
@@ -540,7 +541,7 @@ private final class GatedBody: StoredBody {
 @Suite struct QuotaTests {
     private func quota(_ reaction: Reaction, passing time: Duration? = nil) async throws -> SendQuota? {
         try await StandIn.with(whole: { _, _ in reaction }) { server in
-            let clock = TestClock()
+            let clock = ManualClock.forCalls()
             let transport = SESTransport(
                 configuration: try SESConfiguration(region: "eu-west-1", endpoint: server.url),
                 credentials: StaticCredentials(try .example()), clock: clock,
@@ -548,7 +549,7 @@ private final class GatedBody: StoredBody {
             async let answer = transport.quota()
             if let time {
                 await server.received(1)
-                clock.advance(by: time)
+                clock.advance(time)
             }
             let quota = await answer
             await transport.shutdown()

@@ -39,15 +39,10 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 
     private func session() -> Session {
-        let configuration = Session.Configuration(
-            hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: offersStartTLS,
-            allowsPlaintextAuthentication: allowsPlaintextAuthentication)
-        var session = Session(configuration: configuration, isSecure: start != .plaintext)
-        if start == .authenticated {
-            _ = session.received(line: buffer("EHLO client.test"))
-            _ = session.received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
-            _ = session.authenticated()
-        }
+        var session = Session(
+            offersStartTLS: offersStartTLS, allowsPlaintextAuthentication: allowsPlaintextAuthentication,
+            isSecure: start != .plaintext)
+        if start == .authenticated { session.authenticate() }
         return session
     }
 
@@ -111,11 +106,83 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     }
 }
 
+extension Session {
+    /// A session of a relay that takes 1000 octets and three recipients.
+    fileprivate init(offersStartTLS: Bool = true, allowsPlaintextAuthentication: Bool = false, isSecure: Bool) {
+        let configuration = Configuration(
+            hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: offersStartTLS,
+            allowsPlaintextAuthentication: allowsPlaintextAuthentication)
+        self.init(configuration: configuration, isSecure: isSecure)
+    }
+
+    /// EHLO and AUTH.
+    fileprivate mutating func authenticate() {
+        _ = received(line: buffer("EHLO client.test"))
+        _ = received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
+        _ = authenticated()
+    }
+}
+
 @Suite("Session")
 struct SessionTests {
     private static func check(_ dialogue: Dialogue) {
         if let problem = dialogue.run() { Issue.record(Comment(rawValue: problem)) }
     }
+
+    // MARK: What many dialogues say
+
+    /// EHLO; it offers these too.
+    private static func ehlo(_ offers: String...) -> String {
+        let fixed = ["relay.test", "PIPELINING", "8BITMIME", "SIZE 1000", "ENHANCEDSTATUSCODES"]
+        let lines = (fixed + offers).map { "< 250-\($0)" }
+        return (["> EHLO client.test"] + lines + ["< 250 LIMITS RCPTMAX=3"]).joined(separator: "\n")
+    }
+
+    private static let helo = """
+        > HELO client.test
+        < 250 relay.test
+        """
+    private static let authenticated = """
+        > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+        < authenticate 'apikey' with 'sesame'
+        ! authenticated
+        < 235 2.7.0 Authentication successful
+        """
+    private static let authenticationRefused = """
+        > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
+        < authenticate 'apikey' with 'sesame'
+        ! authentication refused
+        < 535 5.7.8 No such key [key-unknown]
+        """
+    private static let senderAccepted = """
+        > MAIL FROM:<a@sender.test>
+        < check sender <a@sender.test>
+        ! sender accepted
+        < 250 2.1.0 Ok
+        """
+    private static let recipientAccepted = """
+        > RCPT TO:<b@recipient.test>
+        < check recipient <b@recipient.test>
+        ! recipient accepted
+        < 250 2.1.5 Ok
+        """
+    private static let dataOpened = """
+        > DATA
+        < open data
+        ! data opened
+        < 354 End data with <CR><LF>.<CR><LF>
+        < receive data
+        """
+
+    private static let tlsRequired = "530 5.7.0 Must issue a STARTTLS command first [tls-required]"
+    private static let encryptionRequired =
+        "538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]"
+    private static let authenticationRequired =
+        "530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]"
+    private static let senderFirst = "503 5.5.1 Send MAIL FROM:<address> first"
+    private static let tooMany = "421 4.7.0 relay.test has seen too many errors on this connection, closing it"
+
+    // MARK: Dialogues
 
     @Test(
         "Before TLS",
@@ -125,16 +192,8 @@ struct SessionTests {
                 """
                 ! connected
                 < 220 relay.test ESMTP Hiveku Relay
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-STARTTLS
-                < 250 LIMITS RCPTMAX=3
-                > HELO client.test
-                < 250 relay.test
+                \(ehlo("STARTTLS"))
+                \(helo)
                 > QUIT
                 < 221 2.0.0 Bye
                 < close
@@ -142,50 +201,36 @@ struct SessionTests {
             Dialogue(
                 "all that needs TLS says so, whatever its form",
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-STARTTLS
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("STARTTLS"))
                 > MAIL FROM:<a@sender.test>
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > MAIL FROM:<App <a@sender.test>>
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > MAIL FROM:<a@sender.test> SIZE=999999
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > MAIL FROM:<a@sender.test> RET=HDRS
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > MAIL a@sender.test
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > RCPT TO:<b@recipient.test>
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > RCPT TO:<b@recipient.test> NOTIFY=NEVER
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > DATA now
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 """),
             Dialogue(
                 "AUTH, with and without the secret already in it",
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-STARTTLS
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("STARTTLS"))
                 > AUTH PLAIN
-                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                < \(encryptionRequired)
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                < \(encryptionRequired)
                 > AUTH LOGIN
-                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                < \(encryptionRequired)
                 > AUTH CRAM-MD5
-                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                < \(encryptionRequired)
                 """),
             Dialogue(
                 "what needs no TLS",
@@ -208,32 +253,18 @@ struct SessionTests {
             Dialogue(
                 "STARTTLS, and all that was said before is forgotten",
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-STARTTLS
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("STARTTLS"))
                 > STARTTLS
                 < 220 2.0.0 Ready to start TLS
                 < start TLS
                 ! secured
                 > AUTH PLAIN
                 < 503 5.5.1 Send EHLO first
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-AUTH PLAIN LOGIN
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("AUTH PLAIN LOGIN"))
                 > STARTTLS
                 < 503 5.5.1 The connection is encrypted already
                 > MAIL FROM:<a@sender.test>
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                < \(authenticationRequired)
                 """),
             Dialogue(
                 "a command between STARTTLS and the handshake was injected",
@@ -247,45 +278,25 @@ struct SessionTests {
             Dialogue(
                 "a port without TLS", offersStartTLS: false,
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo())
                 > STARTTLS
                 < 502 5.5.1 Command not implemented
                 """),
             Dialogue(
                 "a network that may authenticate in the clear", allowsPlaintextAuthentication: true,
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-STARTTLS
-                < 250-AUTH PLAIN LOGIN
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("STARTTLS", "AUTH PLAIN LOGIN"))
                 > MAIL FROM:<a@sender.test>
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
-                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < authenticate 'apikey' with 'sesame'
-                ! authenticated
-                < 235 2.7.0 Authentication successful
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                < \(authenticationRequired)
+                \(authenticated)
+                \(senderAccepted)
                 # TLS forgets the authentication and the envelope.
                 > STARTTLS
                 < 220 2.0.0 Ready to start TLS
                 < start TLS
                 ! secured
                 > RCPT TO:<b@recipient.test>
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                < \(authenticationRequired)
                 """),
         ])
     func beforeTLS(_ dialogue: Dialogue) { Self.check(dialogue) }
@@ -296,26 +307,18 @@ struct SessionTests {
             Dialogue(
                 "all that needs it says so", .secure,
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-AUTH PLAIN LOGIN
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo("AUTH PLAIN LOGIN"))
                 > MAIL FROM:<a@sender.test>
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                < \(authenticationRequired)
                 > RCPT TO:b@recipient.test
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                < \(authenticationRequired)
                 > DATA
-                < 530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]
+                < \(authenticationRequired)
                 """),
             Dialogue(
                 "PLAIN in two steps; AUTH is not offered again", .secure,
                 """
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH plain
                 < 334 \("")
                 > AGFwaWtleQBzZXNhbWU=
@@ -324,21 +327,14 @@ struct SessionTests {
                 < 235 2.7.0 Authentication successful
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
                 < 503 5.5.1 Already authenticated on this connection
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250 LIMITS RCPTMAX=3
+                \(ehlo())
                 > STARTTLS
                 < 503 5.5.1 The connection is encrypted already
                 """),
             Dialogue(
                 "LOGIN in three steps, and in two", .secure,
                 """
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 > YXBpa2V5
@@ -359,8 +355,7 @@ struct SessionTests {
                 """
                 > AUTH PLAIN
                 < 503 5.5.1 Send EHLO first
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH PLAIN
                 < 334 \("")
                 > *
@@ -384,36 +379,22 @@ struct SessionTests {
             Dialogue(
                 "after a refused AUTH the mail is refused for now, with the words of that refusal", .secure,
                 """
-                > EHLO client.test
-                < 250-relay.test
-                < 250-PIPELINING
-                < 250-8BITMIME
-                < 250-SIZE 1000
-                < 250-ENHANCEDSTATUSCODES
-                < 250-AUTH PLAIN LOGIN
-                < 250 LIMITS RCPTMAX=3
-                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < authenticate 'apikey' with 'sesame'
-                ! authentication refused
-                < 535 5.7.8 No such key [key-unknown]
+                \(ehlo("AUTH PLAIN LOGIN"))
+                \(authenticationRefused)
                 > MAIL FROM:<a@sender.test>
                 < 451 4.7.0 No such key [key-unknown]
                 > RCPT TO:<b@recipient.test>
                 < 451 4.7.0 No such key [key-unknown]
                 > DATA
                 < 451 4.7.0 No such key [key-unknown]
-                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < authenticate 'apikey' with 'sesame'
-                ! authenticated
-                < 235 2.7.0 Authentication successful
+                \(authenticated)
                 > MAIL FROM:<a@sender.test>
                 < check sender <a@sender.test>
                 """),
             Dialogue(
                 "a command within the exchange is a response", .secure,
                 """
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 > QUIT
@@ -424,8 +405,7 @@ struct SessionTests {
             Dialogue(
                 "a bad line ends the exchange", .secure,
                 """
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 ! too long line
@@ -442,8 +422,7 @@ struct SessionTests {
             Dialogue(
                 "throttled", .secure,
                 """
-                > HELO client.test
-                < 250 relay.test
+                \(helo)
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
                 < authenticate 'apikey' with 'sesame'
                 ! authentication throttled
@@ -456,16 +435,9 @@ struct SessionTests {
             Dialogue(
                 "not within a transaction", allowsPlaintextAuthentication: true,
                 """
-                > HELO client.test
-                < 250 relay.test
-                > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < authenticate 'apikey' with 'sesame'
-                ! authenticated
-                < 235 2.7.0 Authentication successful
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                \(helo)
+                \(authenticated)
+                \(senderAccepted)
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
                 < 503 5.5.1 Already authenticated on this connection
                 """),
@@ -482,15 +454,8 @@ struct SessionTests {
                 < check sender <a@sender.test>
                 ! sender accepted
                 < 250 2.1.0 Ok
-                > RCPT TO:<b@recipient.test>
-                < check recipient <b@recipient.test>
-                ! recipient accepted
-                < 250 2.1.5 Ok
-                > DATA
-                < open data
-                ! data opened
-                < 354 End data with <CR><LF>.<CR><LF>
-                < receive data
+                \(recipientAccepted)
+                \(dataOpened)
                 ! message accepted
                 < 250 2.0.0 Ok: queued as 1
                 > MAIL FROM:<>
@@ -501,16 +466,12 @@ struct SessionTests {
                 < check recipient <c@recipient.test>
                 ! recipient accepted
                 < 250 2.1.5 Ok
-                > DATA
-                < open data
-                ! data opened
-                < 354 End data with <CR><LF>.<CR><LF>
-                < receive data
+                \(dataOpened)
                 ! message refused
                 < 550 5.6.0 No From [header-from]
                 # A refused message has ended its transaction too.
                 > DATA
-                < 503 5.5.1 Send MAIL FROM:<address> first
+                < \(senderFirst)
                 > QUIT
                 < 221 2.0.0 Bye
                 < close
@@ -519,48 +480,33 @@ struct SessionTests {
                 "out of order", .authenticated,
                 """
                 > RCPT TO:<b@recipient.test>
-                < 503 5.5.1 Send MAIL FROM:<address> first
+                < \(senderFirst)
                 > DATA
-                < 503 5.5.1 Send MAIL FROM:<address> first
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                < \(senderFirst)
+                \(senderAccepted)
                 > MAIL FROM:<a@sender.test>
                 < 503 5.5.1 A sender was given already; RSET starts a new transaction
                 > DATA
                 < 554 5.5.1 No valid recipients
                 # The sender given first still stands.
-                > RCPT TO:<b@recipient.test>
-                < check recipient <b@recipient.test>
-                ! recipient accepted
-                < 250 2.1.5 Ok
+                \(recipientAccepted)
                 """),
             Dialogue(
                 "RSET and EHLO end the transaction", .authenticated,
                 """
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                \(senderAccepted)
                 > RSET
                 < end transaction
                 < 250 2.0.0 Ok
                 > RCPT TO:<b@recipient.test>
-                < 503 5.5.1 Send MAIL FROM:<address> first
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
-                > RCPT TO:<b@recipient.test>
-                < check recipient <b@recipient.test>
-                ! recipient accepted
-                < 250 2.1.5 Ok
+                < \(senderFirst)
+                \(senderAccepted)
+                \(recipientAccepted)
                 > HELO client.test
                 < end transaction
                 < 250 relay.test
                 > DATA
-                < 503 5.5.1 Send MAIL FROM:<address> first
+                < \(senderFirst)
                 # The authentication outlives both.
                 > MAIL FROM:<a@sender.test>
                 < check sender <a@sender.test>
@@ -573,19 +519,13 @@ struct SessionTests {
                 ! sender refused
                 < 553 5.7.1 Not yours [sender-domain]
                 > RCPT TO:<b@recipient.test>
-                < 503 5.5.1 Send MAIL FROM:<address> first
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                < \(senderFirst)
+                \(senderAccepted)
                 """),
             Dialogue(
                 "a refused recipient is none", .authenticated,
                 """
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                \(senderAccepted)
                 > RCPT TO:<b@recipient.test>
                 < check recipient <b@recipient.test>
                 ! recipient refused
@@ -600,7 +540,7 @@ struct SessionTests {
                 > MAIL FROM:<a@sender.test> SIZE=1001
                 < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
                 > RCPT TO:<b@recipient.test>
-                < 503 5.5.1 Send MAIL FROM:<address> first
+                < \(senderFirst)
                 > MAIL FROM:<a@sender.test> SIZE=999999999999999999
                 < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
                 > MAIL FROM:<a@sender.test> SIZE=1000
@@ -611,10 +551,7 @@ struct SessionTests {
                 """
                 > MAIL FROM:<App <a@sender.test>>
                 < 501 5.1.7 There is a display name or a second bracket before the address; write only <user@example.com> [address]
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
+                \(senderAccepted)
                 > RCPT TO:<J\u{F6}rg@recipient.test>
                 < 553 5.6.7 The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form [address]
                 > RCPT TO:<b@@recipient.test>
@@ -627,23 +564,13 @@ struct SessionTests {
             Dialogue(
                 "DATA refused for now keeps the envelope", .authenticated,
                 """
-                > MAIL FROM:<a@sender.test>
-                < check sender <a@sender.test>
-                ! sender accepted
-                < 250 2.1.0 Ok
-                > RCPT TO:<b@recipient.test>
-                < check recipient <b@recipient.test>
-                ! recipient accepted
-                < 250 2.1.5 Ok
+                \(senderAccepted)
+                \(recipientAccepted)
                 > DATA
                 < open data
                 ! data refused
                 < 451 4.7.1 Slow down, retry in 7 s [rate-second]
-                > DATA
-                < open data
-                ! data opened
-                < 354 End data with <CR><LF>.<CR><LF>
-                < receive data
+                \(dataOpened)
                 """),
             Dialogue(
                 "a line while a decision is pending, or in the data, breaks the promise", .authenticated,
@@ -661,8 +588,6 @@ struct SessionTests {
     private static func repeated(_ line: String, _ reply: String, count: Int = 9) -> String {
         String(repeating: "> \(line)\n< \(reply)\n", count: count)
     }
-
-    private static let tooMany = "421 4.7.0 relay.test has seen too many errors on this connection, closing it"
 
     @Test(
         "Errors",
@@ -684,9 +609,9 @@ struct SessionTests {
                 > FOO
                 < 500 5.5.2 Unknown command
                 > MAIL FROM:<a@sender.test>
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > AUTH PLAIN
-                < 538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]
+                < \(encryptionRequired)
                 > EHLO
                 < 501 5.5.4 Give the client's host name: EHLO client.example.com
                 ! too long line
@@ -696,11 +621,11 @@ struct SessionTests {
                 > EXPN list
                 < 502 5.5.1 Command not implemented
                 > DATA now
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > NOOP
                 < 250 2.0.0 Ok
                 > RCPT TO:b
-                < 530 5.7.0 Must issue a STARTTLS command first [tls-required]
+                < \(tlsRequired)
                 > VRFY
                 < 501 5.5.4 VRFY needs an address
                 < \(tooMany)
@@ -708,20 +633,14 @@ struct SessionTests {
                 """),
             Dialogue(
                 "failed authentications count", .secure,
-                "> HELO client.test\n< 250 relay.test\n"
+                "\(helo)\n"
                     + String(
                         repeating: """
-                            > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                            < authenticate 'apikey' with 'sesame'
-                            ! authentication refused
-                            < 535 5.7.8 No such key [key-unknown]
+                            \(authenticationRefused)
 
                             """, count: 9)
                         + """
-                        > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                        < authenticate 'apikey' with 'sesame'
-                        ! authentication refused
-                        < 535 5.7.8 No such key [key-unknown]
+                        \(authenticationRefused)
                         < \(tooMany)
                         < close
                         """),
@@ -729,19 +648,9 @@ struct SessionTests {
                 "an accepted message starts the count again", .authenticated,
                 repeated("FOO", "500 5.5.2 Unknown command")
                     + """
-                    > MAIL FROM:<a@sender.test>
-                    < check sender <a@sender.test>
-                    ! sender accepted
-                    < 250 2.1.0 Ok
-                    > RCPT TO:<b@recipient.test>
-                    < check recipient <b@recipient.test>
-                    ! recipient accepted
-                    < 250 2.1.5 Ok
-                    > DATA
-                    < open data
-                    ! data opened
-                    < 354 End data with <CR><LF>.<CR><LF>
-                    < receive data
+                    \(senderAccepted)
+                    \(recipientAccepted)
+                    \(dataOpened)
                     ! message accepted
                     < 250 2.0.0 Ok: queued as 1
 
@@ -755,7 +664,7 @@ struct SessionTests {
                         """),
             Dialogue(
                 "mistyped addresses and full envelopes are no errors of the protocol", .authenticated,
-                "> MAIL FROM:<a@sender.test>\n< check sender <a@sender.test>\n! sender accepted\n< 250 2.1.0 Ok\n"
+                "\(senderAccepted)\n"
                     + repeated("RCPT TO:<b>", "501 5.1.3 The address has no @domain [address]", count: 30)
                     + "> NOOP\n< 250 2.0.0 Ok"),
             Dialogue(
@@ -780,10 +689,7 @@ struct SessionTests {
 
     @Test("The longest line depends on whether the client may still send a secret")
     func lineLimits() {
-        var session = Session(
-            configuration: Session.Configuration(
-                hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: true),
-            isSecure: true)
+        var session = Session(isSecure: true)
         #expect(session.lineLimit == 12_288)
         _ = session.received(line: buffer("EHLO client.test"))
         // Only AUTH may use it.
@@ -808,14 +714,8 @@ struct SessionTests {
 
     @Test("TLS begins a new session")
     func secured() {
-        var session = Session(
-            configuration: Session.Configuration(
-                hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: true,
-                allowsPlaintextAuthentication: true),
-            isSecure: false)
-        _ = session.received(line: buffer("EHLO client.test"))
-        _ = session.received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
-        _ = session.authenticated()
+        var session = Session(allowsPlaintextAuthentication: true, isSecure: false)
+        session.authenticate()
         #expect(!session.isInTransaction)
         _ = session.received(line: buffer("MAIL FROM:<a@sender.test>"))
         #expect(!session.isInTransaction)

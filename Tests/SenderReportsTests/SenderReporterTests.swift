@@ -52,7 +52,7 @@ import Testing
         #expect(try await bench.claimed().isEmpty)
         #expect(bench.events.withLock { $0 } == [.givenUp, .givenUp, .givenUp])
         #expect(
-            bench.lines.withLock { $0 } == [
+            bench.log.entries.map(\.description) == [
                 "notice: failures can't be reported to the envelope sender; give the application an envelope sender at a domain that accepts mail"
             ])
     }
@@ -84,11 +84,11 @@ import Testing
         #expect(await reporter.round() == bench.clock.now() + SenderReporter.pause)
         #expect(try await bench.claimed().count == 40)
         #expect(await reporter.round() == bench.clock.now() + SenderReporter.pause)
-        #expect(bench.lines.withLock { $0.count { $0.hasPrefix("warning") } } == 1)
+        #expect(bench.log.entries.count { $0.level == .warning } == 1)
         store.refused.withLock { $0 = [] }
         _ = await reporter.round()
         #expect(try await bench.claimed().count == 1)
-        #expect(bench.lines.withLock { $0.last } == "notice: reports to senders can be stored again")
+        #expect(bench.log.entries.last?.description == "notice: reports to senders can be stored again")
     }
 
     @Test func aStoreThatFailsIsAskedAgain() async throws {
@@ -99,7 +99,7 @@ import Testing
         store.fails.withLock { $0 = true }
         let reporter = try bench.reporter(store: store)
         for _ in 0..<5 { #expect(await reporter.round() == bench.clock.now() + SenderReporter.pause) }
-        #expect(bench.lines.withLock { $0.count } == 1)
+        #expect(bench.log.entries.count == 1)
         store.fails.withLock { $0 = false }
         _ = await reporter.round()
         #expect(try await bench.claimed().count == 1)
@@ -137,7 +137,7 @@ private final class Bench: Sendable {
     let clock = ManualClock()
     private let ids = Mutex(InstanceIDs(instance: 1))
     let events = Mutex<[SenderReportEvent]>([])
-    let lines = Mutex<[String]>([])
+    let log = LogRecorder(level: .notice)
     let key = Sample.key()
 
     init() async throws {
@@ -174,7 +174,7 @@ private final class Bench: Sendable {
             configuration: .init(from: try from.map { try AddrSpec(parsing: $0.utf8) }, hostname: "relay.example.com"),
             store: other ?? FaultyStore(store), records: store,
             nextID: { [self] now in ids.withLock { $0.next(at: now) } }, clock: clock,
-            logger: Logger(label: "test") { [self] _ in Handler { line in self.lines.withLock { $0.append(line) } } },
+            logger: log.logger,
             random: { 7 }, observe: { [self] event in events.withLock { $0.append(event) } })
     }
 
@@ -187,21 +187,6 @@ private final class Bench: Sendable {
     func text(_ message: MessageID) async throws -> String {
         let body = try await store.body(of: message)
         return String(decoding: try await body.read(at: 0, count: body.size), as: UTF8.self)
-    }
-
-    private struct Handler: LogHandler {
-        let write: @Sendable (String) -> Void
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.notice
-
-        init(write: @escaping @Sendable (String) -> Void) { self.write = write }
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) { write("\(event.level): \(event.message)") }
     }
 }
 

@@ -12,4 +12,13 @@ public final class TemporaryDirectory: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     public func file(_ name: String) -> String { path + "/" + name }
+
+    /// In one step, as those who rotate credentials do it: it is another file afterwards.
+    ///
+    /// - Returns: the path of the file.
+    @discardableResult
+    public func write(_ text: String, to name: String) throws -> String {
+        try Data(text.utf8).write(to: URL(filePath: file(name)), options: .atomic)
+        return file(name)
+    }
 }

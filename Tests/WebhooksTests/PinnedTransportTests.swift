@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    private let clock = TestClock()
+    private let clock = ManualClock.forCalls()
 
     private func request(_ url: String) throws -> WebhookRequest {
         let body = Array("{}".utf8)
@@ -145,7 +145,7 @@ import Testing
                     try request("http://hook.example:\(server.port)/"), policy: try local())
                 await server.received(1)
                 // A second more: the timer is a millisecond late on purpose.
-                clock.advance(by: .seconds(16))
+                clock.advance(.seconds(16))
                 #expect(try await result == .failed("the receiver has not answered within 15 s"))
             }
         }

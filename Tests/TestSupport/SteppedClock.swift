@@ -1,13 +1,12 @@
 import RelayCore
 import Synchronization
-import TestSupport
 
 /// Time that a test moves by hand, and only while the worker has nothing to do before it moves.
 ///
 /// What a worker waits for is either time, or an answer of its queue or its transport: those tell the clock what they are
 /// doing (``during(_:)``), and the test tells whether there is work that needs no time (``expectsWork(_:)``). So no step of
 /// the clock comes between the worker and its work, however slow the machine is.
-final class SteppedClock: RelayClock {
+public final class SteppedClock: RelayClock {
     private struct State {
         var underWay = 0
         var sleepers: [Int: Timestamp] = [:]
@@ -21,10 +20,12 @@ final class SteppedClock: RelayClock {
     private let manual = ManualClock()
     private let state = Mutex(State())
 
-    func now() -> Timestamp { manual.now() }
-    func monotonicNow() -> MonotonicTime { manual.monotonicNow() }
+    public init() {}
 
-    func sleep(until deadline: Timestamp) async throws {
+    public func now() -> Timestamp { manual.now() }
+    public func monotonicNow() -> MonotonicTime { manual.monotonicNow() }
+
+    public func sleep(until deadline: Timestamp) async throws {
         let id = change { state in
             state.nextID += 1
             state.sleepers[state.nextID] = deadline
@@ -34,23 +35,23 @@ final class SteppedClock: RelayClock {
         try await manual.sleep(until: deadline)
     }
 
-    func during<Value>(_ work: () async throws -> Value) async rethrows -> Value {
+    public func during<Value>(_ work: () async throws -> Value) async rethrows -> Value {
         change { $0.underWay += 1 }
         defer { change { $0.underWay -= 1 } }
         return try await work()
     }
 
     /// Asked before each step: whether something will happen although time stands still.
-    func expectsWork(_ body: @escaping @Sendable () async -> Bool) { change { $0.hasWork = body } }
+    public func expectsWork(_ body: @escaping @Sendable () async -> Bool) { change { $0.hasWork = body } }
 
     /// Waits until nothing is under way and nothing can happen, then moves on to where the first sleeper wakes, but at least
     /// by `stride` and at most to `limit`.
-    func step(atLeast stride: Duration = .zero, limit: Timestamp) async {
+    public func step(atLeast stride: Duration = .zero, limit: Timestamp) async {
         let target = min(max(await untilQuiet(), now() + stride), limit)
         manual.advance(target - now())
     }
 
-    func run(until end: Timestamp, stride: Duration) async {
+    public func run(until end: Timestamp, stride: Duration) async {
         while now() < end { await step(atLeast: stride, limit: end) }
     }
 

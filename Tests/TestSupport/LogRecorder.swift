@@ -2,11 +2,14 @@ import Logging
 import Synchronization
 
 /// Keeps what was logged, and lets a test wait for it: the handler's way of saying that it has come to a point.
-final class LogRecorder: Sendable {
-    struct Entry: Sendable {
-        var level: Logger.Level
-        var message: String
-        var metadata: [String: String]
+public final class LogRecorder: Sendable {
+    public struct Entry: Sendable, CustomStringConvertible {
+        public var level: Logger.Level
+        public var message: String
+        /// Of the logger and of the event.
+        public var metadata: [String: String]
+
+        public var description: String { "\(level): \(message)" }
     }
 
     private struct Waiter {
@@ -21,13 +24,17 @@ final class LogRecorder: Sendable {
     }
 
     private let state = Mutex(State())
+    private let level: Logger.Level
 
-    var entries: [Entry] { state.withLock { $0.entries } }
-    func entries(_ message: String) -> [Entry] { entries.filter { $0.message == message } }
-    var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self) } }
+    /// Keeps what is of this level or above.
+    public init(level: Logger.Level = .trace) { self.level = level }
+
+    public var entries: [Entry] { state.withLock { $0.entries } }
+    public func entries(_ message: String) -> [Entry] { entries.filter { $0.message == message } }
+    public var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self, logLevel: level) } }
 
     /// Returns once `message` has been logged `count` times, or when the test is over its time limit.
-    func wait(for message: String, count: Int = 1) async {
+    public func wait(for message: String, count: Int = 1) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let mayGoOn = state.withLock { state in
@@ -49,8 +56,9 @@ final class LogRecorder: Sendable {
     }
 
     fileprivate func append(_ entry: Entry) {
-        let due = state.withLock { state in
+        let due: [Waiter] = state.withLock { state in
             state.entries.append(entry)
+            if state.waiters.isEmpty { return [] }
             let count = state.entries.count { $0.message == entry.message }
             let due = state.waiters.filter { $0.message == entry.message && $0.count <= count }
             state.waiters.removeAll { $0.message == entry.message && $0.count <= count }
@@ -62,7 +70,7 @@ final class LogRecorder: Sendable {
     private struct Handler: LogHandler {
         let recorder: LogRecorder
         var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
+        var logLevel: Logger.Level
 
         subscript(metadataKey key: String) -> Logger.Metadata.Value? {
             get { metadata[key] }
@@ -70,10 +78,9 @@ final class LogRecorder: Sendable {
         }
 
         func log(event: LogEvent) {
+            let all = metadata.merging(event.metadata ?? [:]) { $1 }
             recorder.append(
-                Entry(
-                    level: event.level, message: "\(event.message)",
-                    metadata: (event.metadata ?? [:]).mapValues { "\($0)" }))
+                Entry(level: event.level, message: "\(event.message)", metadata: all.mapValues { "\($0)" }))
         }
     }
 }
