@@ -25,8 +25,8 @@ public final class DeliveryWorker: Sendable {
     private let state: Mutex<State>
     private let alarm: Alarm
     private let isWoken = Atomic(false)
-    /// Whether a wake-up must ring the alarm. Each accepted batch wakes the worker, and to start a thread costs more
-    /// than a message's commands.
+    /// Whether a wake-up must ring the alarm. Each accepted batch wakes the worker. Starting a thread each time would
+    /// cost more than handling the commands of a message.
     private let mayRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
@@ -72,8 +72,8 @@ public final class DeliveryWorker: Sendable {
     /// Call this when something was put into the queue or released. It is cheap and may be called from any thread.
     /// Calls at the same time count as one.
     public func wake() {
-        // This access and the two in `nextPlan` have one total order. So either this one sees that it may ring, or that
-        // one sees the wake-up.
+        // The accesses here and in `nextPlan` have one total order. So either this call sees that it may ring, or
+        // `nextPlan` sees the wake-up.
         let wasWoken = isWoken.exchange(true, ordering: .sequentiallyConsistent)
         if !wasWoken, mayRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
     }
@@ -92,8 +92,8 @@ public final class DeliveryWorker: Sendable {
         alarm.ring()
     }
 
-    /// Sets the configuration from now on. `maximumRate`, in emails per second, applies when the account limits the
-    /// lane's rate.
+    /// Replaces the retry schedule and the highest rate, which is in recipients per second. A lane that has no limit
+    /// (`Pacing.unlimited`) ignores the rate.
     public func reconfigure(schedule: RetrySchedule, maximumRate: Double?) {
         tellMachine { $0.reconfigured(schedule: schedule, maximumRate: maximumRate, at: $1) }
     }

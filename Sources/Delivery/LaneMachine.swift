@@ -150,7 +150,8 @@ struct LaneMachine {
         awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaPatience : .distantPast
     }
 
-    /// Takes this process's state among the relays that share the queue. Call it before each plan and each outcome.
+    /// Tells the machine what this process may do, if several relays share the queue. Call it before each plan and each
+    /// outcome.
     ///
     /// - Parameter place: nil if there is no place, or if only this process uses the queue.
     mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
@@ -191,7 +192,7 @@ struct LaneMachine {
         return plan
     }
 
-    /// Sets other settings from now on. A retry that was already scheduled keeps its time.
+    /// Replaces the retry schedule and the highest rate. A retry that was already scheduled keeps its time.
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
         longestPause = max(longestPause, schedule.longestPause)
@@ -622,7 +623,7 @@ extension LaneMachine {
             if mayStart {
                 moments.append(now.monotonic.advanced(bySeconds: rateController?.delay(at: now.monotonic) ?? 0))
             }
-            // No event reports that this process's state among the relays changes.
+            // No event reports when this process may do more or less, because of the other relays.
             if !hasPlace || rateController.map({ $0.share != .whole }) ?? false {
                 moments.append(now.monotonic + configuration.pollInterval)
             }

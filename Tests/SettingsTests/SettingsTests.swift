@@ -39,8 +39,8 @@ func mistakes(
         #expect(settings.retention == Retention())
     }
 
-    /// Every setting with a value other than its default, so that the test finds a row with the key path of another
-    /// setting.
+    /// Every setting with a value other than its default. So the test fails if a row of the reference has the key path
+    /// of another setting.
     static let everySetting = """
         hostname: mail.example.com
         database: postgresql://relay:open%20sesame@[::1]:5433,db2/relay?sslmode=require
