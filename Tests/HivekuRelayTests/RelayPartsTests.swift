@@ -53,7 +53,7 @@ import UnixSignals
     }
 
     /// A relay with all that settings can switch on. It starts and ends.
-    @Test(.timeLimit(.minutes(1))) func eachPartIsThereOnceAndInOrder() async throws {
+    @Test(.timeLimit(.minutes(5))) func eachPartIsThereOnceAndInOrder() async throws {
         let directory = try TemporaryDirectory()
         var settings = RelaySettings.demo(directory: directory.path)
         let identity = try CertificateFiles(in: directory)
