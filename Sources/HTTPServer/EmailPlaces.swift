@@ -15,7 +15,7 @@ struct EmailPlaces {
     var replyTo: [JSONPointer]
     var attachments: [JSONPointer]
 
-    /// The composer's mistakes about the email, each with its place in the document.
+    /// The email's defects as mistakes of the request, each with its place in the document.
     func mistakes(in email: Email) -> [ValidationError] {
         email.defects().map { defect in
             let kind: ValidationError.Kind = if case .recipients = defect.place { .recipients } else { .invalid }

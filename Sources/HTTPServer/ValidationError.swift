@@ -3,7 +3,7 @@ import StrictJSON
 
 /// A mistake in the document of a request: what to change, and where.
 struct ValidationError: Error, Hashable, Sendable {
-    /// The subject of a mistake, which determines the reason word of the whole answer.
+    /// What a mistake is about. If all mistakes have one kind, it determines the reason word of the answer.
     enum Kind: Hashable, Sendable {
         /// The document breaks the schema.
         case invalid
@@ -43,7 +43,7 @@ struct ValidationError: Error, Hashable, Sendable {
 /// Why a request with a well-formed document is refused.
 enum EmailRequestFailure: Error, Hashable, Sendable {
     /// The document breaks the schema. The value has all mistakes in the order in which they were found, at least one.
-    /// Status 422.
+    /// Status 422, or 413 if all are of kind `size`.
     case invalid([ValidationError])
     /// The header and the document have different idempotency keys, or one is malformed. The value is a sentence with
     /// its full stop. Status 400.

@@ -6,7 +6,7 @@ import Hashing
 /// It is made from the key and either the client's idempotency key, or Message-ID, envelope and a hash of the client's
 /// header fields and the body. A repeat may differ from the first message only in its trace fields. Two alarms with one
 /// constant Message-ID are two messages if their subjects or dates differ. So are two that differ in their tags or
-/// scheduled time: a client that lost the 250 changes neither.
+/// scheduled time: a client that lost the 250 sends the same tags and time again.
 public struct Fingerprint: Hashable, Sendable {
     /// The 16 octets.
     public let bytes: [UInt8]
