@@ -272,9 +272,14 @@ extension LaneMachine {
     }
 
     /// Whether an attempt may start. While a lane is held, only a probe waits.
-    private var mayStart: Bool {
-        isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0
-            && active.underWay.count < configuration.concurrency
+    private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
+
+    /// Whether an attempt may start once fewer are under way.
+    private var hasNext: Bool { isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0 }
+
+    /// Whether an attempt may start now, or as soon as fewer are under way.
+    private func mayStartInTime(at now: Moment) -> Bool {
+        hasNext && (rateController?.delay(at: now.monotonic) ?? 0) <= 0
     }
 
     private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {
@@ -478,7 +483,9 @@ extension LaneMachine {
             storeOutage.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
         if let settlesAt, now.monotonic < settlesAt { return false }
-        return active.unsettled.count >= configuration.settleBatch || active.waiting == 0
+        // They wait for a full batch only while others can follow. Otherwise nothing would end the wait: while the store
+        // fails, nothing starts, and what waits for its turn takes the room of further claims.
+        return active.unsettled.count >= configuration.settleBatch || !mayStartInTime(at: now)
     }
 
     /// Until when outcomes wait to be recorded with others; nil when they do not wait.

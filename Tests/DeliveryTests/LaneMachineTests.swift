@@ -724,6 +724,34 @@ extension LaneMachine.Note {
         #expect(notes.filter { $0 == "storeRecovered" }.count == 1)
     }
 
+    /// A claim that was under way when the store failed brings deliveries that can't start, and outcomes wait for a
+    /// full batch.
+    @Test func outcomesAreRecordedAgainThoughDeliveriesWait() throws {
+        var bench = Bench(.init(concurrency: 1, maxActive: 8, settleBatch: 3, pacing: .unlimited))
+        let first = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
+        bench.machine.woken()
+        let claim = try #require(bench.plan().claim)
+        bench.finish(first)
+        #expect(bench.plan().settle.count == 1)
+        bench.machine.settlingFailed(StoreError.full, at: bench.now)
+        bench.machine.claimed(DeliveryClaim(deliveries(2..<3)), by: claim, at: bench.now)
+        bench.pass(1)
+        let plan = bench.plan()
+        #expect(plan.settle.count >= 1)
+        #expect(plan.starts.isEmpty)
+        bench.machine.settled(at: bench.now)
+        let over = bench.settleDown()
+        #expect(over.notes.map(\.word).contains("storeRecovered"))
+        #expect(over.starts.map(\.delivery.id.rawValue) == [2])
+    }
+
+    @Test func outcomesDoNotWaitForDeliveriesThatTheRateHoldsBack() throws {
+        var bench = Bench(.init(concurrency: 2, maxActive: 8, settleBatch: 3, pacing: .account(maximumRate: 1)))
+        let first = try #require(bench.settleDown(due: deliveries(1..<4)).starts.first)
+        bench.finish(first)
+        #expect(bench.plan().settle.count == 1)
+    }
+
     /// A full disk can still be read: that must not count as recovery, with an alternating log.
     @Test func aSpellLastsUntilWhatFailedWorksAgain() {
         var outage = StoreOutage()

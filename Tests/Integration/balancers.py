@@ -59,15 +59,18 @@ def is_open(host, port):
         return False
 
 
-def haproxy(directory, relay, version=2, host="127.0.0.1", check="", checks_every="1h"):
-    """HAProxy in front of `relay`, listening on `host`; `check` is an option of the backend for STARTTLS."""
+GREETING_CHECK = "option smtpchk EHLO smtp.example.com"
+
+
+def haproxy(directory, relay, version=2, host="127.0.0.1", check=GREETING_CHECK, checks_every="1h"):
+    """HAProxy in front of `relay`, listening on `host`; `check` is the backend's option for checks with STARTTLS."""
     ports = {kind: free_port() for kind in PORTS}
     text = filled(
         shown("haproxy"), *((f"bind :{port}", f"bind {host}:{ports[kind]}") for kind, port in PORTS.items()),
         *((f"192.0.2.20:{port}", f"127.0.0.1:{relay.ports[kind]}") for kind, port in PORTS.items()),
         ("send-proxy-v2", "send-proxy" if version == 1 else "send-proxy-v2"),
         ("check-send-proxy", f"check-send-proxy inter {checks_every}"),
-        ("backend submission\n    server", f"backend submission\n    {check}\n    server"))
+        (f"backend submission\n    {GREETING_CHECK}\n", f"backend submission\n    {check}\n"))
     config = directory / "haproxy.cfg"
     config.write_text(text)
     return running(
