@@ -71,8 +71,9 @@ extension Judge {
                     .warning(
                         .database,
                         "there is no standby: acknowledged mail is only on this server\(called(found)) (\(found.servers.summary))",
-                        remedy: "make the other server its standby (docs/postgresql.md), then\(on(found)): "
-                            + "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()")
+                        remedy: "make the other server its standby (docs/postgresql.md), then\(on(found)), "
+                            + "as a superuser, in psql: ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()"
+                    )
                 ]
             }
             return [

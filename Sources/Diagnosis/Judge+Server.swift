@@ -81,8 +81,8 @@ extension Judge {
     private static func recovery(_ found: ServerExamination) -> [Finding] {
         guard found.isInRecovery else { return [] }
         let promotion =
-            "promote the standby\(on(found)): ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); "
-            + "SELECT pg_promote()"
+            "promote the standby\(on(found)), as a superuser, in psql: ALTER SYSTEM RESET synchronous_standby_names; "
+            + "SELECT pg_reload_conf(); SELECT pg_promote()"
         guard found.servers.count > 1 else {
             return [
                 .problem(

@@ -132,31 +132,28 @@ extension PostgreSQLStore: DeliveryQueue {
         }
     }
 
-    /// Returns deliveries to the queue that dead relays were sending, or whose lease has expired. Of this relay's own
-    /// deliveries, only those of the lane.
+    /// Returns deliveries of the lane to the queue that dead relays were sending, or whose lease has expired.
     public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         try await claimState.reclaim(lane, serverClock) { try await reclaimNow(lane: lane, now: now) }
     }
 
     private func reclaimNow(lane: Lane, now: Timestamp) async throws -> Int {
-        let own = membership?.place?.node ?? 0
         try await deliveries.run { try NodeRow.bury(in: $0) }
         let keys = try await write(on: deliveries) { connection in
             let abandoned = try connection.rows(
                 """
-                SELECT id, lane, on_return, attempts, coalesce(claimed_at, $1), key FROM delivery
-                WHERE state = 'sending' AND lane IN ('live', 'test') AND (
-                    (lease_until < $1 AND (holder <> $2 OR lane = \(lane.literal)))
+                SELECT id, on_return, attempts, coalesce(claimed_at, $1), key FROM delivery
+                WHERE state = 'sending' AND lane = \(lane.literal) AND (lease_until < $1
                     OR NOT EXISTS (SELECT 1 FROM node WHERE node.id = delivery.holder AND NOT is_dead))
                 ORDER BY id LIMIT 1000 FOR UPDATE OF delivery SKIP LOCKED
-                """, [now, own]
+                """, [now]
             ) { row in
-                guard let id = row.integer(0), let lane = row.text(1).flatMap(Lane.init(rawValue:)),
-                    let attempts = row.integer(3), let started = row.timestamp(4)
-                else { throw StoreError.corrupt("a delivery's row can't be read") }
+                guard let id = row.integer(0), let attempts = row.integer(2), let started = row.timestamp(3) else {
+                    throw StoreError.corrupt("a delivery's row can't be read")
+                }
                 return (
-                    change: DeliveryChange(abandonedIn: lane, onReturn: DeliveryRow.onReturn(row.text(2)), at: now),
-                    id: DeliveryID(rawValue: id), attempts: Int(attempts), started: started, key: row.text(5) ?? ""
+                    change: DeliveryChange(abandonedIn: lane, onReturn: DeliveryRow.onReturn(row.text(1)), at: now),
+                    id: DeliveryID(rawValue: id), attempts: Int(attempts), started: started, key: row.text(4) ?? ""
                 )
             }
             try DeliveryRow.record(

@@ -144,6 +144,7 @@ private final class Flag: Sendable {
             try await stores[0].write { connection in
                 try connection.queue("UPDATE node SET seen_at = 0 WHERE id = $1", [dead.node])
             }
+            #expect(try await stores[0].reclaimAbandoned(lane: .test, now: Sample.now) == 0)
             #expect(try await stores[0].reclaimAbandoned(lane: .live, now: Sample.now) == 1)
             await #expect(throws: StoreError.instanceLost) {
                 _ = try await stores[1].accept([try submission(stores[1], 1, id)], now: Sample.now)
