@@ -1,50 +1,20 @@
 import Domains
-import HTTPTypes
 import InternetMessage
 import RelayCore
 import StrictJSON
 
 /// A request to add a domain.
-struct DomainRequest: RequestWithBody {
+struct DomainRequest: ResourceRequest {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// The most octets of a body. It is small enough to stay in memory.
-    static let maximumBodySize = 64 << 10
-
-    var bodies: RequestBodyStore {
-        RequestBodyStore(
-            directory: configuration.scratchDirectory, limit: DomainRequest.maximumBodySize, turns: api.service.turns,
-            refusalOfSpace: { _ in nil })
-    }
-
-    var tooLarge: Problem {
-        Problem(
-            .refusal(.size), .contentTooLarge,
-            "The body of the request is over the limit of \(DomainRequest.maximumBodySize) octets.")
-    }
-
-    func refusal(of fields: HTTPFields) -> Problem? { refusalOfBody(fields) }
-
-    func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { answer }
-
-    func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
-        let document: JSON
-        do throws(JSONError) {
-            document = try JSON(reading: octets)
-        } catch {
-            return api.refuse(.notJSON(error))
-        }
-        do throws(EmailRequestFailure) {
-            return await DomainAPI(api: api).add(try DomainRequest.name(document))
-        } catch {
-            return api.refuse(Problem(error))
-        }
+    func answer(_ document: JSON) async throws(EmailRequestFailure) -> HTTPAnswer {
+        await DomainAPI(api: api).add(try DomainRequest.name(document))
     }
 
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     static func name(_ document: JSON) throws(EmailRequestFailure) -> DomainName {
-        var reader = EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0))
+        var reader = EmailReader.ofFields
         guard let fields = reader.object(document, at: .root, FieldNames.domain, "A domain") else {
             throw .invalid(reader.errors.all)
         }

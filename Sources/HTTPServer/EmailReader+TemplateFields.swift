@@ -2,9 +2,6 @@ import RelayCore
 import StrictJSON
 
 extension EmailReader {
-    /// A reader for documents without times and recipients.
-    static var ofFields: EmailReader { EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0)) }
-
     mutating func templateName(_ fields: Fields, isRequired: Bool) -> String? {
         let pointer = fields.pointer.appending("name")
         guard let name = text("name", fields) else {

@@ -24,14 +24,7 @@ extension OpenAPIDocument {
                     "description": "A page of domains, without their records.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DomainPage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/DomainForbidden"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "502": {"$ref": "#/components/responses/SESFailed"},
-                  "503": {"$ref": "#/components/responses/DomainsBusy"}
+                  \#(domainRefusals(reading: .parameters))
                 }
               },
               "post": {
@@ -60,18 +53,7 @@ extension OpenAPIDocument {
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Domain"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/DomainForbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "409": {"$ref": "#/components/responses/DomainLimit"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "502": {"$ref": "#/components/responses/SESFailed"},
-                  "503": {"$ref": "#/components/responses/DomainsBusy"}
+                  \#(domainRefusals(reading: .body, conflict: "DomainLimit"))
                 }
               }
             },
@@ -87,15 +69,7 @@ extension OpenAPIDocument {
                     "description": "The domain.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Domain"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/DomainForbidden"},
-                  "404": {"$ref": "#/components/responses/DomainNotFound"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "502": {"$ref": "#/components/responses/SESFailed"},
-                  "503": {"$ref": "#/components/responses/DomainsBusy"}
+                  \#(domainRefusals(reading: .parameters, notFound: "DomainNotFound"))
                 }
               }
             },
@@ -111,19 +85,19 @@ extension OpenAPIDocument {
                     "description": "The domain.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Domain"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/DomainForbidden"},
-                  "404": {"$ref": "#/components/responses/DomainNotFound"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "502": {"$ref": "#/components/responses/SESFailed"},
-                  "503": {"$ref": "#/components/responses/DomainsBusy"}
+                  \#(domainRefusals(reading: .parameters, notFound: "DomainNotFound"))
                 }
               }
             },
         """#
+
+    private static func domainRefusals(
+        reading input: Input, notFound: String? = nil, conflict: String? = nil
+    ) -> String {
+        refusals(
+            reading: input, forbidden: "DomainForbidden", notFound: notFound, conflict: conflict,
+            badGateway: "SESFailed", unavailable: "DomainsBusy")
+    }
 
     static let domainParameters = #"""
               "DomainName": {
@@ -140,23 +114,10 @@ extension OpenAPIDocument {
                 "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
               },
-              "DomainNotFound": {
-                "description": "There is no such domain.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "DomainLimit": {
-                "description": "The limit of domains is reached.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "SESFailed": {
-                "description": "SES does not answer within 10 seconds, accepts no more requests at the moment, or refuses the relay's credentials; `detail` says which.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "DomainsBusy": {
-                "description": "Too many requests about domains are in progress (`busy`), or the relay can't read its records at the moment (`storage`).",
-                "headers": {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}},
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("DomainNotFound", "There is no such domain.")),
+              \#(problem("DomainLimit", "The limit of domains is reached.")),
+              \#(problem("SESFailed", "SES does not answer within 10 seconds, accepts no more requests at the moment, or refuses the relay's credentials; `detail` says which.")),
+              \#(problem("DomainsBusy", "Too many requests about domains are in progress (`busy`), or the relay can't read its records at the moment (`storage`).", headers: ["Retry-After"])),
         """#
 
     static let domainSchemas = #"""

@@ -34,13 +34,7 @@ extension OpenAPIDocument {
                     "description": "A page of entries.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SuppressionPage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters))
                 }
               },
               "post": {
@@ -69,16 +63,7 @@ extension OpenAPIDocument {
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Suppression"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body))
                 }
               }
             },
@@ -94,13 +79,7 @@ extension OpenAPIDocument {
                     "description": "The entry.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Suppression"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/SuppressionNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "SuppressionNotFound"))
                 }
               },
               "delete": {
@@ -117,15 +96,7 @@ extension OpenAPIDocument {
                 ],
                 "responses": {
                   "204": {"description": "The address has been removed from the list."},
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/SuppressionNotFound"},
-                  "409": {"$ref": "#/components/responses/SuppressionConflict"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters, notFound: "SuppressionNotFound", conflict: "SuppressionConflict"))
                 }
               }
             },
@@ -141,14 +112,8 @@ extension OpenAPIDocument {
         """#
 
     static let suppressionResponses = #"""
-              "SuppressionNotFound": {
-                "description": "The address is not on the list.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "SuppressionConflict": {
-                "description": "The recipient has complained; send `confirm=true` to remove the address anyway.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("SuppressionNotFound", "The address is not on the list.")),
+              \#(problem("SuppressionConflict", "The recipient has complained; send `confirm=true` to remove the address anyway.")),
         """#
 
     static let suppressionSchemas = #"""

@@ -26,13 +26,7 @@ extension OpenAPIDocument {
                     "description": "A page of templates, without their content.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplatePage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters))
                 }
               },
               "post": {
@@ -68,17 +62,7 @@ extension OpenAPIDocument {
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "409": {"$ref": "#/components/responses/TemplateConflict"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, conflict: "TemplateConflict"))
                 }
               }
             },
@@ -94,13 +78,7 @@ extension OpenAPIDocument {
                     "description": "The latest version.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateWithStatistics"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "TemplateNotFound"))
                 }
               },
               "patch": {
@@ -119,18 +97,7 @@ extension OpenAPIDocument {
                     "description": "The template as it is now.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "409": {"$ref": "#/components/responses/TemplateConflict"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, notFound: "TemplateNotFound", conflict: "TemplateConflict"))
                 }
               },
               "delete": {
@@ -140,13 +107,7 @@ extension OpenAPIDocument {
                 "description": "Requires the scope `email:templates`.",
                 "responses": {
                   "204": {"description": "The template is deleted."},
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "TemplateNotFound"))
                 }
               }
             },
@@ -176,14 +137,7 @@ extension OpenAPIDocument {
                     "description": "A page of versions, without their content.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TemplateVersionPage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters, notFound: "TemplateNotFound"))
                 }
               }
             },
@@ -199,13 +153,7 @@ extension OpenAPIDocument {
                     "description": "The template in this version.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "TemplateNotFound"))
                 }
               }
             },
@@ -227,17 +175,7 @@ extension OpenAPIDocument {
                     "description": "The content of the email.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RenderedTemplate"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, notFound: "TemplateNotFound"))
                 }
               }
             },
@@ -257,17 +195,7 @@ extension OpenAPIDocument {
                     "description": "The template as it is now.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Template"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/TemplateNotFound"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, notFound: "TemplateNotFound"))
                 }
               }
             },
@@ -293,13 +221,7 @@ extension OpenAPIDocument {
                 ],
                 "responses": {
                   "200": {"description": "A page of tags.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagPage"}}}},
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters))
                 }
               }
             },
@@ -311,13 +233,7 @@ extension OpenAPIDocument {
         """#
 
     static let templateResponses = #"""
-              "TemplateNotFound": {
-                "description": "The key sees no such template, or no such version of it.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "TemplateConflict": {
-                "description": "Another template has the name (`template-name`), or there are already 1,000 templates (`template-limit`).",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("TemplateNotFound", "The key sees no such template, or no such version of it.")),
+              \#(problem("TemplateConflict", "Another template has the name (`template-name`), or there are already 1,000 templates (`template-limit`).")),
         """#
 }

@@ -12,12 +12,7 @@ extension OpenAPIDocument {
                     "description": "The webhooks.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookPage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals())
                 }
               },
               "post": {
@@ -42,17 +37,7 @@ extension OpenAPIDocument {
                     },
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookWithSecret"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "409": {"$ref": "#/components/responses/WebhookConflict"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, conflict: "WebhookConflict"))
                 }
               }
             },
@@ -68,13 +53,7 @@ extension OpenAPIDocument {
                     "description": "The webhook.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookWithStatistics"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "WebhookNotFound"))
                 }
               },
               "patch": {
@@ -96,17 +75,7 @@ extension OpenAPIDocument {
                     "description": "The webhook as it is now.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Webhook"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body, notFound: "WebhookNotFound"))
                 }
               },
               "delete": {
@@ -116,13 +85,7 @@ extension OpenAPIDocument {
                 "description": "Requires the scope `email:webhooks`.",
                 "responses": {
                   "204": {"description": "The webhook is deleted."},
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "WebhookNotFound"))
                 }
               }
             },
@@ -138,14 +101,7 @@ extension OpenAPIDocument {
                     "description": "The event is queued.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookTest"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "409": {"$ref": "#/components/responses/WebhookConflict"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "WebhookNotFound", conflict: "WebhookConflict"))
                 }
               }
             },
@@ -161,13 +117,7 @@ extension OpenAPIDocument {
                     "description": "The webhook, with its new secret.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookWithNewSecret"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "WebhookNotFound"))
                 }
               }
             },
@@ -195,14 +145,7 @@ extension OpenAPIDocument {
                     "description": "A page of events.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/WebhookDeliveryPage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/WebhookNotFound"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters, notFound: "WebhookNotFound"))
                 }
               }
             },
@@ -216,14 +159,8 @@ extension OpenAPIDocument {
         """#
 
     static let webhookResponses = #"""
-              "WebhookNotFound": {
-                "description": "The key has no such webhook.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "WebhookConflict": {
-                "description": "The key already has 20 webhooks, the webhook is disabled, or many events wait for it.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("WebhookNotFound", "The key has no such webhook.")),
+              \#(problem("WebhookConflict", "The key already has 20 webhooks, the webhook is disabled, or many events wait for it.")),
         """#
 
     static let webhookSchemas = #"""

@@ -95,16 +95,7 @@ enum OpenAPIDocument {
                       }
                     }
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body))
                 }
               }
             },
@@ -157,16 +148,7 @@ enum OpenAPIDocument {
                       }
                     }
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "408": {"$ref": "#/components/responses/Timeout"},
-                  "413": {"$ref": "#/components/responses/TooLarge"},
-                  "415": {"$ref": "#/components/responses/UnsupportedMediaType"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .body))
                 }
               }
             },
@@ -209,13 +191,7 @@ enum OpenAPIDocument {
                     "description": "A page of messages.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagePage"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "422": {"$ref": "#/components/responses/Unprocessable"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(reading: .parameters))
                 }
               }
             },
@@ -231,13 +207,7 @@ enum OpenAPIDocument {
                     "description": "The message.",
                     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}}
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/NotFound"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "NotFound"))
                 }
               }
             },
@@ -258,14 +228,7 @@ enum OpenAPIDocument {
                       }
                     }
                   },
-                  "400": {"$ref": "#/components/responses/BadRequest"},
-                  "401": {"$ref": "#/components/responses/Unauthorized"},
-                  "403": {"$ref": "#/components/responses/Forbidden"},
-                  "404": {"$ref": "#/components/responses/NotFound"},
-                  "409": {"$ref": "#/components/responses/Conflict"},
-                  "429": {"$ref": "#/components/responses/TooManyRequests"},
-                  "431": {"$ref": "#/components/responses/HeaderTooLong"},
-                  "503": {"$ref": "#/components/responses/Unavailable"}
+                  \#(refusals(notFound: "NotFound", conflict: "Conflict"))
                 }
               }
             },
@@ -339,60 +302,18 @@ enum OpenAPIDocument {
               }
             },
             "responses": {
-              "BadRequest": {
-                "description": "The body is not JSON, an idempotency key is malformed or sent twice, the two idempotency keys differ, or the request is not well-formed HTTP.",
-                "headers": {
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "Unauthorized": {
-                "description": "There is no API key, or it is unknown, mistyped, revoked or expired.",
-                "headers": {"WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"}},
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "Forbidden": {
-                "description": "The key lacks a scope, or may not be used from this address or for this sender.",
-                "headers": {
-                  "WWW-Authenticate": {"$ref": "#/components/headers/WWWAuthenticate"},
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "NotFound": {
-                "description": "The key has no such message.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("BadRequest", "The body is not JSON, an idempotency key is malformed or sent twice, the two idempotency keys differ, or the request is not well-formed HTTP.", headers: ["RateLimit", "RateLimit-Policy"])),
+              \#(problem("Unauthorized", "There is no API key, or it is unknown, mistyped, revoked or expired.", headers: ["WWW-Authenticate"])),
+              \#(problem("Forbidden", "The key lacks a scope, or may not be used from this address or for this sender.", headers: ["WWW-Authenticate", "RateLimit", "RateLimit-Policy"])),
+              \#(problem("NotFound", "The key has no such message.")),
         \#(suppressionResponses)
         \#(webhookResponses)
         \#(domainResponses)
         \#(templateResponses)
-              "Timeout": {
-                "description": "The body arrived too slowly.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "Conflict": {
-                "description": "The message is being sent, or has ended.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "TooLarge": {
-                "description": "The body, or the message composed from it, is over the limit.",
-                "headers": {
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "UnsupportedMediaType": {
-                "description": "The body is not `application/json`, or is compressed.",
-                "headers": {
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
+              \#(problem("Timeout", "The body arrived too slowly.")),
+              \#(problem("Conflict", "The message is being sent, or has ended.")),
+              \#(problem("TooLarge", "The body, or the message composed from it, is over the limit.", headers: ["RateLimit", "RateLimit-Policy"])),
+              \#(problem("UnsupportedMediaType", "The body is not `application/json`, or is compressed.", headers: ["RateLimit", "RateLimit-Policy"])),
               "Unprocessable": {
                 "description": "The request is understood, and something in it must be changed: `errors` lists every mistake in the document with its place.",
                 "headers": {
@@ -415,28 +336,9 @@ enum OpenAPIDocument {
                   }
                 }
               },
-              "TooManyRequests": {
-                "description": "A limit of the key is reached, or there were too many failed authentications.",
-                "headers": {
-                  "Retry-After": {"$ref": "#/components/headers/RetryAfter"},
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "HeaderTooLong": {
-                "description": "The header of the request is longer than 32 KiB or has more than 200 fields.",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              },
-              "Unavailable": {
-                "description": "The message can't be stored at the moment.",
-                "headers": {
-                  "Retry-After": {"$ref": "#/components/headers/RetryAfter"},
-                  "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-                  "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"}
-                },
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-              }
+              \#(problem("TooManyRequests", "A limit of the key is reached, or there were too many failed authentications.", headers: ["Retry-After", "RateLimit", "RateLimit-Policy"])),
+              \#(problem("HeaderTooLong", "The header of the request is longer than 32 KiB or has more than 200 fields.")),
+              \#(problem("Unavailable", "The message can't be stored at the moment.", headers: ["Retry-After", "RateLimit", "RateLimit-Policy"]))
             },
             "schemas": {
         \#(suppressionSchemas)

@@ -6,24 +6,9 @@ import RelayCore
 import StrictJSON
 
 /// A request to add an address to the list.
-struct SuppressionRequest: RequestWithBody {
+struct SuppressionRequest: ResourceRequest {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
-
-    /// The most octets of a body. It is small enough to stay in memory.
-    static let maximumBodySize = 64 << 10
-
-    var bodies: RequestBodyStore {
-        RequestBodyStore(
-            directory: configuration.scratchDirectory, limit: SuppressionRequest.maximumBodySize,
-            turns: api.service.turns, refusalOfSpace: { _ in nil })
-    }
-
-    var tooLarge: Problem {
-        Problem(
-            .refusal(.size), .contentTooLarge,
-            "The body of the request is over the limit of \(SuppressionRequest.maximumBodySize) octets.")
-    }
 
     /// A list that is filled without end must not fill the disk.
     func refusal(of fields: HTTPFields) -> Problem? {
@@ -33,20 +18,8 @@ struct SuppressionRequest: RequestWithBody {
             .map { Problem($0, scope: grant.scope) }
     }
 
-    func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { answer }
-
-    func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
-        let document: JSON
-        do throws(JSONError) {
-            document = try JSON(reading: octets)
-        } catch {
-            return api.refuse(.notJSON(error))
-        }
-        do throws(EmailRequestFailure) {
-            return await SuppressionAPI(api: api).add(try SuppressionFields(document))
-        } catch {
-            return api.refuse(Problem(error))
-        }
+    func answer(_ document: JSON) async throws(EmailRequestFailure) -> HTTPAnswer {
+        await SuppressionAPI(api: api).add(try SuppressionFields(document))
     }
 }
 
@@ -59,7 +32,7 @@ struct SuppressionFields: Hashable, Sendable {
 
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     init(_ document: JSON) throws(EmailRequestFailure) {
-        var reader = EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0))
+        var reader = EmailReader.ofFields
         guard let fields = reader.object(document, at: .root, FieldNames.suppression, "A suppression") else {
             throw .invalid(reader.errors.all)
         }

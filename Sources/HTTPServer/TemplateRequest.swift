@@ -1,9 +1,8 @@
-import HTTPTypes
 import RelayCore
 import StrictJSON
 
 /// A request about a template that has a body.
-struct TemplateRequest: RequestWithBody {
+struct TemplateRequest: ResourceRequest {
     enum Purpose: Hashable, Sendable {
         case create
         case change(TemplateID)
@@ -15,45 +14,17 @@ struct TemplateRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// The most octets of a body: the longest html and text, with room for JSON's escapes.
+    /// The longest html and text, with room for JSON's escapes.
     static let maximumBodySize = 8 << 20
 
-    var bodies: RequestBodyStore {
-        RequestBodyStore(
-            directory: configuration.scratchDirectory, limit: TemplateRequest.maximumBodySize, turns: api.service.turns,
-            refusalOfSpace: { _ in nil })
-    }
-
-    var tooLarge: Problem {
-        Problem(
-            .refusal(.size), .contentTooLarge,
-            "The body of the request is over the limit of \(TemplateRequest.maximumBodySize) octets.")
-    }
-
-    func refusal(of fields: HTTPFields) -> Problem? { refusalOfBody(fields) }
-
-    func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { answer }
-
-    func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
-        let document: JSON
-        do throws(JSONError) {
-            document = try JSON(reading: octets)
-        } catch {
-            return api.refuse(.notJSON(error))
-        }
+    func answer(_ document: JSON) async throws(EmailRequestFailure) -> HTTPAnswer {
         let templates = TemplateAPI(api: api)
-        do throws(EmailRequestFailure) {
-            switch purpose {
-            case .create: return await templates.create(try TemplateFields(document, isComplete: true))
-            case .change(let id):
-                return await templates.change(id, try TemplateFields(document, isComplete: false))
-            case .render(let id):
-                return await templates.render(
-                    id, try RenderFields(document), limit: configuration.maximumMessageSize)
-            case .rollBack(let id): return await templates.rollBack(id, try RollbackFields(document))
-            }
-        } catch {
-            return api.refuse(Problem(error))
+        switch purpose {
+        case .create: return await templates.create(try TemplateFields(document, isComplete: true))
+        case .change(let id): return await templates.change(id, try TemplateFields(document, isComplete: false))
+        case .render(let id):
+            return await templates.render(id, try RenderFields(document), limit: configuration.maximumMessageSize)
+        case .rollBack(let id): return await templates.rollBack(id, try RollbackFields(document))
         }
     }
 }

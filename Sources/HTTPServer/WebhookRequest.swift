@@ -1,9 +1,8 @@
-import HTTPTypes
 import RelayCore
 import StrictJSON
 
 /// A request to create or change a webhook.
-struct WebhookRequest: RequestWithBody {
+struct WebhookRequest: ResourceRequest {
     enum Purpose: Hashable, Sendable {
         case create
         case change(WebhookID)
@@ -13,42 +12,12 @@ struct WebhookRequest: RequestWithBody {
     let api: EmailAPI
     let configuration: HTTPServerConfiguration
 
-    /// The most octets of a body. It is small enough to stay in memory.
-    static let maximumBodySize = 64 << 10
-
-    var bodies: RequestBodyStore {
-        RequestBodyStore(
-            directory: configuration.scratchDirectory, limit: WebhookRequest.maximumBodySize, turns: api.service.turns,
-            refusalOfSpace: { _ in nil })
-    }
-
-    var tooLarge: Problem {
-        Problem(
-            .refusal(.size), .contentTooLarge,
-            "The body of the request is over the limit of \(WebhookRequest.maximumBodySize) octets.")
-    }
-
-    func refusal(of fields: HTTPFields) -> Problem? { refusalOfBody(fields) }
-
-    func completed(_ answer: HTTPAnswer) async -> HTTPAnswer { answer }
-
-    func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer {
-        let document: JSON
-        do throws(JSONError) {
-            document = try JSON(reading: octets)
-        } catch {
-            return api.refuse(.notJSON(error))
-        }
+    func answer(_ document: JSON) async throws(EmailRequestFailure) -> HTTPAnswer {
         let webhooks = WebhookAPI(api: api)
-        do throws(EmailRequestFailure) {
-            let wishes = try WebhookFields(
-                document, isComplete: purpose == .create, policy: configuration.webhookAddresses)
-            switch purpose {
-            case .create: return await webhooks.create(wishes)
-            case .change(let id): return await webhooks.change(id, wishes)
-            }
-        } catch {
-            return api.refuse(Problem(error))
+        let wishes = try WebhookFields(document, isComplete: purpose == .create, policy: configuration.webhookAddresses)
+        switch purpose {
+        case .create: return await webhooks.create(wishes)
+        case .change(let id): return await webhooks.change(id, wishes)
         }
     }
 }
@@ -64,7 +33,7 @@ struct WebhookFields: Hashable, Sendable {
     /// - Parameter isComplete: whether the webhook is created from it, so that `url` is required.
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     init(_ document: JSON, isComplete: Bool, policy: WebhookAddressPolicy) throws(EmailRequestFailure) {
-        var reader = EmailReader(.init(now: Timestamp(milliseconds: 0), maximumRecipients: 0))
+        var reader = EmailReader.ofFields
         guard let fields = reader.object(document, at: .root, FieldNames.webhook, "A webhook") else {
             throw .invalid(reader.errors.all)
         }

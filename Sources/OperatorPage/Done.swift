@@ -1,7 +1,7 @@
 /// What a form has done. The page that the form's redirect leads to shows it. The URL holds only a raw value, so a link
 /// can't make the page show any other text.
 enum Done: String {
-    case rules, revoked, sent, added, removed, unlisted, steered, webhook, deleted, tested, domain, checked
+    case rules, revoked, sent, added, removed, unlisted, performed, webhook, deleted, tested, domain, checked
     case templateSaved = "template"
     case templateDeleted = "template-deleted"
 
@@ -15,7 +15,7 @@ enum Done: String {
         case .added: "The address is on the list. From now on, no mail is sent to it."
         case .removed: "The address is off the list. Mail is sent to it again."
         case .unlisted: "The address was not on the list."
-        case .steered: "Done. The message's state is shown here."
+        case .performed: "Done. The message's state is shown here."
         case .webhook: "The webhook is changed."
         case .deleted: "The webhook is deleted."
         case .domain: "The domain is added. Its records are listed below."

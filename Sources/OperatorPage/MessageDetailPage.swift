@@ -49,7 +49,7 @@ enum MessageDetailPage {
 
     // MARK: OperatorAction
 
-    static func perform(_ page: OperatorPage, _ id: MessageID, _ operatorAction: PageRoute.MessageSteering) async throws
+    static func perform(_ page: OperatorPage, _ id: MessageID, _ operatorAction: PageRoute.MessageAction) async throws
         -> HTTPAnswer
     {
         let now = page.clock.now()
@@ -63,12 +63,12 @@ enum MessageDetailPage {
         page.logger.notice(
             "operator action on a message", metadata: ["message": "\(id)", "action": "\(operatorAction.rawValue)"])
         if operatorAction == .drop { await page.tellDropped(messages) }
-        return .redirect(to: Done.steered.at(Path.message(id)))
+        return .redirect(to: Done.performed.at(Path.message(id)))
     }
 
     private static func actions(_ message: MessageRecord, _ visitor: Visitor) -> HTML {
         let states = Set(message.deliveries.map(\.state))
-        var possible: [(PageRoute.MessageSteering, String)] = []
+        var possible: [(PageRoute.MessageAction, String)] = []
         if states.contains(.failed), message.hasBody { possible.append((.retry, "Send again")) }
         if states.contains(.queued) { possible.append((.hold, "Hold")) }
         if states.contains(.held) { possible.append((.release, "Release")) }
@@ -189,7 +189,7 @@ enum MessageDetailPage {
 
 extension OperatorAction {
     /// The action on a message that the operator has named: `retry` also sends a dropped message again.
-    init(_ operatorAction: PageRoute.MessageSteering) {
+    init(_ operatorAction: PageRoute.MessageAction) {
         self =
             switch operatorAction {
             case .retry: .retry(dropped: true)

@@ -48,7 +48,7 @@ enum PageRoute: Hashable, Sendable {
         case rotateKey(KeyID)
         case revokeKey(KeyID)
         case sendTest(KeyID)
-        case perform(MessageID, MessageSteering)
+        case perform(MessageID, MessageAction)
         case suppress
         case unsuppress
         case createWebhook
@@ -61,7 +61,7 @@ enum PageRoute: Hashable, Sendable {
         case previewTemplate
     }
 
-    enum MessageSteering: String, Sendable, CaseIterable {
+    enum MessageAction: String, Sendable, CaseIterable {
         case retry, hold, release, drop
     }
 
@@ -171,7 +171,7 @@ enum PageRoute: Hashable, Sendable {
             default: return nil
             }
         case (3, "messages"):
-            guard let id = MessageID(parts[1]), let operatorAction = MessageSteering(rawValue: parts[2]) else {
+            guard let id = MessageID(parts[1]), let operatorAction = MessageAction(rawValue: parts[2]) else {
                 return nil
             }
             return .perform(id, operatorAction)

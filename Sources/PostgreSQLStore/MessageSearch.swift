@@ -101,12 +101,12 @@ struct MessageSearch {
 extension MessageSearch {
     /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
     /// if these are needed.
-    func steerable(
-        _ needsBody: Bool, before: Int64, in connection: Connection
+    func matching(
+        _ operatorAction: OperatorAction, before: Int64, in connection: Connection
     ) throws -> (messages: [MessageID], next: Int64?) {
         let page = try page(before: before, in: connection)
         var ids = page.ids
-        if needsBody, !ids.isEmpty {
+        if operatorAction.needsBody, !ids.isEmpty {
             let kept = Set(
                 try connection.rows("SELECT id FROM message WHERE id = ANY ($1) AND \(RecordRow.hasBody)", [ids]) {
                     $0.integer(0) ?? 0

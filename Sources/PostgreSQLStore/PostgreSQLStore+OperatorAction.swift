@@ -13,7 +13,7 @@ extension PostgreSQLStore {
         while found.count < filter.limit {
             // Each page has its own snapshot: a single one for all would keep the server from removing dead rows.
             let (page, last) = try await read { [before] connection in
-                try search.steerable(operatorAction.needsBody, before: before, in: connection)
+                try search.matching(operatorAction, before: before, in: connection)
             }
             found += page
             progress(found.count)

@@ -122,7 +122,7 @@ enum WebhookCallRow {
             FROM webhook_call WHERE \(condition)
             """, parameters
         ) { row in
-            guard let state = row.text(7).flatMap(WebhookCallRecord.State.init) else {
+            guard let state = row.text(7).flatMap(WebhookCallState.init) else {
                 throw StoreError.corrupt("a webhook's call can't be read")
             }
             return WebhookCallRecord(
@@ -145,7 +145,7 @@ enum WebhookCallRow {
             turns[turn].append(attempt)
         }
         for attempts in turns {
-            let outcomes = attempts.map { attempt -> (state: WebhookCallRecord.State, due: Timestamp?) in
+            let outcomes = attempts.map { attempt -> (state: WebhookCallState, due: Timestamp?) in
                 switch attempt.verdict {
                 case .delivered: (.delivered, nil)
                 case .retry(let time): (.waiting, time)

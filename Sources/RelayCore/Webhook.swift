@@ -174,15 +174,15 @@ public struct WebhookAttempt: Sendable, Hashable {
     }
 }
 
+/// The state of a call.
+public enum WebhookCallState: String, Sendable, Hashable, CaseIterable {
+    case waiting, delivered, failed
+}
+
 /// A call as lists show it.
 public struct WebhookCallRecord: Sendable, Hashable {
-    /// The state of a call.
-    public enum State: String, Sendable, Hashable, CaseIterable {
-        case waiting, delivered, failed
-    }
-
     public var call: WebhookCall
-    public var state: State
+    public var state: WebhookCallState
     /// Set only while it waits.
     public var nextAttemptAt: Timestamp?
     /// The time of the last attempt; nil: not attempted yet.
@@ -195,7 +195,8 @@ public struct WebhookCallRecord: Sendable, Hashable {
     public var lastResponse: String?
 
     public init(
-        call: WebhookCall, state: State, nextAttemptAt: Timestamp?, lastAttemptAt: Timestamp?, lastDuration: Duration?,
+        call: WebhookCall, state: WebhookCallState, nextAttemptAt: Timestamp?, lastAttemptAt: Timestamp?,
+        lastDuration: Duration?,
         lastStatus: Int?, lastResponse: String?
     ) {
         self.call = call

@@ -209,14 +209,14 @@ extension SESIdentityState {
     /// Returns nil when the JSON is not the answer to this question.
     init?(document body: [UInt8]) {
         struct Document: Decodable {
-            struct MailFrom: Decodable {
+            struct Attributes: Decodable {
                 var MailFromDomain: String?
                 var MailFromDomainStatus: String?
                 var BehaviorOnMxFailure: String?
             }
             var VerifiedForSendingStatus: Bool?
             var VerificationStatus: String?
-            var MailFromAttributes: MailFrom?
+            var MailFromAttributes: Attributes?
         }
         guard let document = try? JSONDecoder().decode(Document.self, from: Data(body)),
             let isVerified = document.VerifiedForSendingStatus

@@ -4,12 +4,12 @@ import RelayCore
 extension MessageSearch {
     /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
     /// if these are needed.
-    func steerable(
-        _ needsBody: Bool, before: Int64, in database: Database
+    func matching(
+        _ operatorAction: OperatorAction, before: Int64, in database: Database
     ) throws -> (messages: [MessageID], next: Int64?) {
         let page = try page(before: before, in: database)
         var ids = page.ids
-        if needsBody {
+        if operatorAction.needsBody {
             let kept = Set(
                 try Int64.fetchAll(
                     database,

@@ -14,7 +14,7 @@ extension SQLiteStore {
             // Each page has its own transaction: a single one for all would keep the database's log from being
             // shortened.
             let (page, last) = try await read { [before] database in
-                try search.steerable(operatorAction.needsBody, before: before, in: database)
+                try search.matching(operatorAction, before: before, in: database)
             }
             found += page
             progress(found.count)

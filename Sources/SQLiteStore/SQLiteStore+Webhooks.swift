@@ -340,7 +340,7 @@ enum WebhookRow {
     ) throws -> [WebhookCallRecord] {
         try Row.fetchAll(database, sql: "SELECT * FROM webhook_call WHERE \(condition)", arguments: arguments).map {
             row in
-            guard let id = WebhookID(row["webhook"]), let state = WebhookCallRecord.State(rawValue: row["state"]) else {
+            guard let id = WebhookID(row["webhook"]), let state = WebhookCallState(rawValue: row["state"]) else {
                 throw StoreError.corrupt("a webhook's call can't be read")
             }
             return WebhookCallRecord(
@@ -355,7 +355,7 @@ enum WebhookRow {
 
     /// Records an attempt. Does nothing if the call has ended in the meantime.
     static func record(_ attempt: WebhookAttempt, in database: Database) throws {
-        let (state, due): (WebhookCallRecord.State, Timestamp?) =
+        let (state, due): (WebhookCallState, Timestamp?) =
             switch attempt.verdict {
             case .delivered: (.delivered, nil)
             case .retry(let time): (.waiting, time)

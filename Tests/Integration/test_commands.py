@@ -168,7 +168,7 @@ def test_simulator_addresses(relay):
     assert [a["outcome"] for a in message["deliveries"][0]["history"]] == ["retry", "retry", "simulated"]
 
 
-def test_steering_messages(relay):
+def test_operator_actions_on_messages(relay):
     key = relay.create_key(per_second=100)
     message_id = submit(relay, key, MESSAGE)
     relay.wait_for_state(message_id, "simulated")

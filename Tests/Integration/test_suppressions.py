@@ -11,7 +11,7 @@ from http_api import API, EMAIL, HTTP, taken
 from ses import CREDENTIALS, REGION
 from ses_standin import Answer, SESStandIn
 from submit import submit
-from test_steering import Terminal
+from test_operator_actions import Terminal
 
 PATH = "/v1/email/suppressions"
 SIMULATOR = "simulator.amazonses.com"

@@ -96,7 +96,7 @@ import Testing
                 continue
             }
         }
-        for operatorAction in PageRoute.MessageSteering.allCases {
+        for operatorAction in PageRoute.MessageAction.allCases {
             #expect(
                 PageRoute.find(.post, Path.message(message, operatorAction.rawValue))
                     == .found(.act(.perform(message, operatorAction))))

@@ -107,7 +107,9 @@ import Testing
             (.retry(dropped: true), [.failed], .queued), (.retry(dropped: false), [.failed], .queued),
             (.hold, [.queued], .held), (.release, [.held], .queued), (.drop, [.queued, .held], .failed),
         ] as [(OperatorAction, Set<DeliveryState>, DeliveryState)])
-    func anOperatorSteers(_ operatorAction: OperatorAction, _ affected: Set<DeliveryState>, _ expected: DeliveryState) {
+    func anOperatorActionChanges(
+        _ operatorAction: OperatorAction, _ affected: Set<DeliveryState>, _ expected: DeliveryState
+    ) {
         #expect(Set(DeliveryState.allCases.filter { operatorAction.affects($0, reason: "why") }) == affected)
         let change = DeliveryChange(operatorAction, scheduledAt: nil, at: Sample.now)
         #expect(change.state == expected)

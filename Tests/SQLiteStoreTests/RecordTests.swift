@@ -57,7 +57,7 @@ import Testing
     }
 
     /// More than a page, of which every other one is meant.
-    @Test func manyAreSteeredByTheirState() async throws {
+    @Test func anActionChangesManyByTheirState() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
         var batch: [Submission] = []
@@ -77,7 +77,7 @@ import Testing
         let all = MessageFilter(key: key, limit: .max)
         let rest = try await fixture.store.matching(.hold, all, now: Sample.now) { _ in }
         #expect(rest.count == 550 && Set(rest).isDisjoint(with: odd))
-        // What has been steered meanwhile, by somebody else, is left as it is.
+        // What was changed meanwhile, by somebody else, is left as it is.
         #expect(try await fixture.store.perform(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
     }
 

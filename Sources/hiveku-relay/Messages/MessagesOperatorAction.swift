@@ -49,20 +49,20 @@ struct MessageSelection: ParsableArguments {
             printError("Nothing was changed.")
             throw ExitCode(1)
         }
-        var (changed, steered) = (0, 0)
-        while steered < messages.count {
-            let batch = Array(messages[steered..<min(steered + OperatorAction.batch, messages.count)])
+        var (changed, handled) = (0, 0)
+        while handled < messages.count {
+            let batch = Array(messages[handled..<min(handled + OperatorAction.batch, messages.count)])
             do {
                 changed += try await store.perform(operatorAction, batch, now: store.commandClock.now())
             } catch {
-                guard steered > 0 else { throw error }
+                guard handled > 0 else { throw error }
                 progress.clear()
-                let rest = grouped(messages.count - steered)
-                throw CommandError("\(error) (\(grouped(steered)) messages are \(done), \(rest) are not: try again)")
+                let rest = grouped(messages.count - handled)
+                throw CommandError("\(error) (\(grouped(handled)) messages are \(done), \(rest) are not: try again)")
             }
-            steered += batch.count
+            handled += batch.count
             await log?.write(batch, of: store)
-            progress.show("\(done): \(grouped(steered)) of \(grouped(messages.count)) messages")
+            progress.show("\(done): \(grouped(handled)) of \(grouped(messages.count)) messages")
         }
         return changed
     }
