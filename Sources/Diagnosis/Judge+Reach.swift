@@ -28,8 +28,8 @@ extension Judge {
         // Only a warning: the unit may give the service more groups, and access control lists are not read.
         return .warning(
             subject, "the relay's user \(reader.name) can't read \(file.path)\(place)",
-            remedy: "in the settings, name a copy that it can read: install -m 600 -o \(shellWord(reader.name)) "
-                + "\(shellWord(file.path)) /etc/hiveku-relay/ (for certificates, the README has a hook that does this at each "
+            remedy: "make a copy that it can read, and name the copy in the settings: install -m 600 -o "
+                + "\(shellWord(reader.name)) \(shellWord(file.path)) /etc/hiveku-relay/ (for certificates, the README has a hook that does this at each "
                 + "renewal). If the service's unit or an access control list allows it, nothing needs to be done")
     }
 

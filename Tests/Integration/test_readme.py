@@ -48,6 +48,7 @@ RUN = {
     "hiveku-relay domains verify example.com --environment test": r"verified",
     "hiveku-relay messages list --since 1h": r"Order 42",
     "hiveku-relay messages list --since 1d": r"Order 42",
+    "hiveku-relay messages list --since 1d --key ID": r"Order 42",
     "hiveku-relay messages list --since 1d --search user@example.net": r"No messages",
     "hiveku-relay messages list --since 1d --status bounced": r"No messages",
     "hiveku-relay messages list --state failed --since 6h --limit 100000 | awk 'NR > 1 {print $1}' | xargs -r hiveku-relay messages retry":
