@@ -9,7 +9,8 @@ struct Status: AsyncParsableCommand {
             with the reason: the relay holds the live lane while nothing can be sent to SES (no credentials, no \
             permission, the account is paused, its quota is used up). It tries again by itself after 30 seconds, \
             later every 5 minutes, and moves the lane as soon as SES accepts mail. Messages in the state 'held' are \
-            another matter: an operator holds them ('hiveku-relay messages release' sends them).
+            another matter: an operator holds them ('hiveku-relay messages release' sends them). 'never started' means \
+            that no relay has run with this database yet.
 
             The command prints what is in the database. So it also works while the relay is stopped, and it does not \
             show that the relay is stopped: 'systemctl status hiveku-relay' does.
