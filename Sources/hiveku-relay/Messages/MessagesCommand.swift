@@ -122,9 +122,10 @@ struct MessagesShow: AsyncParsableCommand {
             its recipients, the reason for its state, and every attempt with the answer from SES. If a delivery waits \
             and has no attempt, its whole lane may be held: 'hiveku-relay status' then prints HELD and the reason.
 
-            A recipient's status is its most significant event, in whatever order the events arrived: a permanent \
-            bounce outranks a delivery, and a complaint outranks both. SES reports events after it has accepted a \
-            live message. The relay gets them only if the SQS queue is set up: see 'hiveku-relay feedback --help'.
+            The most significant event about a recipient decides the recipient's status, in whatever order the events \
+            arrived: a permanent bounce counts more than a delivery, and a complaint more than both. SES reports \
+            events after it has accepted a live message. The relay gets them only if the SQS queue is set up: see \
+            'hiveku-relay feedback --help'.
             """)
 
     @Argument(help: "The message's id, as in the 250 reply or, with msg_ in front, as in the HTTP API.") var id:
