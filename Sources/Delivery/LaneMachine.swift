@@ -277,11 +277,6 @@ extension LaneMachine {
     /// Whether an attempt may start once fewer are under way.
     private var hasNext: Bool { isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0 }
 
-    /// Whether an attempt may start now, or as soon as fewer are under way.
-    private func mayStartInTime(at now: Moment) -> Bool {
-        hasNext && (rateController?.delay(at: now.monotonic) ?? 0) <= 0
-    }
-
     private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {
         active.ended(claim, Settlement(releasing: claim.delivery, at: now.time))
         hold.foundNothing()
@@ -485,7 +480,7 @@ extension LaneMachine {
         if let settlesAt, now.monotonic < settlesAt { return false }
         // They wait for a full batch only while others can follow. Otherwise nothing would end the wait: while the store
         // fails, nothing starts, and what waits for its turn takes the room of further claims.
-        return active.unsettled.count >= configuration.settleBatch || !mayStartInTime(at: now)
+        return active.unsettled.count >= configuration.settleBatch || !hasNext
     }
 
     /// Until when outcomes wait to be recorded with others; nil when they do not wait.

@@ -745,13 +745,6 @@ extension LaneMachine.Note {
         #expect(over.starts.map(\.delivery.id.rawValue) == [2])
     }
 
-    @Test func outcomesDoNotWaitForDeliveriesThatTheRateHoldsBack() throws {
-        var bench = Bench(.init(concurrency: 2, maxActive: 8, settleBatch: 3, pacing: .account(maximumRate: 1)))
-        let first = try #require(bench.settleDown(due: deliveries(1..<4)).starts.first)
-        bench.finish(first)
-        #expect(bench.plan().settle.count == 1)
-    }
-
     /// A full disk can still be read: that must not count as recovery, with an alternating log.
     @Test func aSpellLastsUntilWhatFailedWorksAgain() {
         var outage = StoreOutage()
