@@ -17,10 +17,11 @@ public struct DeliveryConfiguration: Sendable {
     /// that is not recorded yet. The queue has no such limit. By default, the initializer derives this number from
     /// ``concurrency``. If you change ``concurrency`` later, this number stays.
     public var maxActive: Int
-    /// The number of deliveries that are claimed at once. Each claim costs a transaction.
+    /// The most deliveries that one claim takes. Each claim costs a transaction. By default it is ``maxActive``. If
+    /// you change ``concurrency`` later, this number stays too.
     public var claimBatch: Int
-    /// While more deliveries wait for their turn, outcomes are recorded when there are this many. 1 means at once,
-    /// which is required where an attempt takes time or can't be taken back.
+    /// While deliveries wait for their turn, outcomes are recorded only once there are this many of them. 1 means that
+    /// each outcome can be recorded at once, which is required where an attempt takes time or can't be taken back.
     public var settleBatch: Int
     /// The longest time that an outcome waits to be recorded together with others. It waits only while there are fewer
     /// waiting outcomes than attempts in progress. So with few attempts at a time no outcome waits. A crash repeats the
@@ -47,9 +48,9 @@ public struct DeliveryConfiguration: Sendable {
         quotaInterval: Duration = .seconds(60)
     ) {
         self.concurrency = max(1, concurrency)
-        // With 8 deliveries for each sender, senders rarely wait for the queue, although each claim and each record
-        // needs a sync, which may take as long as an answer. Measured with 50 senders: they are busy 95 % of the time,
-        // and 90 % with 4 deliveries for each.
+        // A sender is a task that sends one delivery at a time. With 8 deliveries for each sender, senders rarely wait
+        // for the queue, although each claim and each record needs a sync, which may take as long as an answer.
+        // Measured with 50 senders: they are busy 95 % of the time, and 90 % with 4 deliveries for each.
         self.maxActive = max(self.concurrency, maxActive ?? max(64, 8 * self.concurrency))
         self.claimBatch = max(1, claimBatch ?? self.maxActive)
         self.settleBatch = max(1, settleBatch)

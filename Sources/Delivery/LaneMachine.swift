@@ -196,6 +196,7 @@ struct LaneMachine {
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
         longestPause = max(longestPause, schedule.longestPause)
+        // For the test lane this is all, because its rate has no limit.
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
         rateController?.limit(to: maximumRate, at: now.monotonic)
@@ -271,7 +272,7 @@ extension LaneMachine {
         return nil
     }
 
-    /// Whether an attempt may start. While a lane is held, only a probe waits.
+    /// Whether an attempt may start. While a lane is held, the only delivery that can wait for its turn is the probe.
     private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
 
     /// Whether an attempt may start once fewer are under way.

@@ -7,7 +7,8 @@ public struct SESConfiguration: Sendable {
     let endpoint: AWSEndpoint
     /// The configuration set that each request names, or nil.
     public let configurationSet: String?
-    /// The number of concurrent requests, and so of connections.
+    /// The number of connections, and so of concurrent requests. A further request waits for a free connection, and its
+    /// time runs meanwhile.
     public let concurrency: Int
     /// The time for connecting, for sending a small message and for its answer. Larger messages get more time, by
     /// `slowestUpload`.

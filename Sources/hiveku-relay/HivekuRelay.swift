@@ -53,7 +53,7 @@ protocol RootCommand: AsyncParsableCommand {
 }
 
 /// Asynchronous code runs on other threads than the first one, which Dispatch then parks permanently with the user that
-/// it has at that moment. The process therefore leaves root before that: no thread may be left that is still root's.
+/// it has at that moment. So the process gives up root's rights before that: no thread may keep them.
 @main
 enum Program {
     static func main() {

@@ -177,8 +177,8 @@ struct Relay: Sendable {
             service: EndingService(ending: ending), successTerminationBehavior: .gracefullyShutdownGroup)
         var configuration = ServiceGroupConfiguration(
             services: parts.services.map { .init(service: $0) } + [end], logger: logger)
-        // A service that exceeds the clients' and the workers' own limits hangs. Ending it is safe: the queue is on
-        // disk.
+        // Clients and workers have limits of their own. A service that takes longer than these must be hanging. Ending
+        // it is safe: the queue is on disk.
         configuration.maximumGracefulShutdownDuration = Relay.drainTime + .seconds(30)
         try await ServiceGroup(configuration: configuration).run()
         try store.close()
