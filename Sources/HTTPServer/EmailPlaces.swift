@@ -6,7 +6,7 @@ import StrictJSON
 /// Values that could not be read are not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
-    /// The places of the subject and the bodies, if they do not come from the fields with these names.
+    /// The places for mistakes in the subject and in the bodies if a template provides them, otherwise nil.
     var subject: JSONPointer?
     var body: JSONPointer?
     var to: [JSONPointer]

@@ -256,8 +256,8 @@ private struct ComposedContent: AsyncSequence, Sendable {
 extension RequestIdempotency {
     /// The idempotency for the store.
     ///
-    /// - Parameter part: the email's position in the batch that the idempotency key is for; nil if the key is for the
-    ///   email.
+    /// - Parameter part: if the idempotency key is for a whole batch, the email's position in the batch; nil if the
+    ///   key is for one email.
     func identity(of key: KeyID, part: Int?) -> Idempotency {
         Idempotency(
             request: Fingerprint(key: key, request: self.key.text),

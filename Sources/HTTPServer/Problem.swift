@@ -69,8 +69,8 @@ enum BearerChallenge: Hashable, Sendable {
 }
 
 extension Problem {
-    /// Makes the problem for a refusal that Admission returned, with the status for its reason. Mistakes in a document
-    /// get their status in `SubmissionRequest.swift`.
+    /// Makes the problem for a refusal that Admission returned, with the status for its reason. Mistakes in the
+    /// JSON of a request get their status in `SubmissionRequest.swift`.
     ///
     /// - Parameter scope: the scope that the request needs.
     init(_ refusal: Refusal, scope: Scope) {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import InternetMessage
 
-/// Makes messages that are nearly right out of those of the corpus, always the same ones.
+/// Makes small changes to messages of the corpus. Each run makes the same messages.
 private struct SESMutator {
     private var generator = SeededGenerator(seed: 13)
     private let messages: [[UInt8]]
@@ -154,10 +154,10 @@ struct OracleTests {
         }
     }
 
-    /// Holds both readings of each message against one another. Returns how many were accepted by both and refused by both.
+    /// Compares both readings of each message. Returns how many messages both accept, and how many both refuse.
     private static func compare(_ messages: [[UInt8]]) throws -> (accepted: Int, refused: Int) {
         let prepared = messages.map { prepare([$0], policy) }
-        // What SES would be given; where the relay refuses, what it was given itself.
+        // JavaMail reads what SES would get. If the relay refuses the message, JavaMail reads what the relay got.
         let readings = try Oracle.read(
             zip(messages, prepared).map { $1.rejection == nil ? $1.output : withoutBlankLines($0) })
         try #require(readings.count == messages.count)

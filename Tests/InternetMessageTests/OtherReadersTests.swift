@@ -5,7 +5,7 @@ import Testing
 
 @testable import InternetMessage
 
-/// Makes From fields that are nearly right out of the corpus.
+/// Makes small changes to From fields of the corpus.
 private struct FieldMutator {
     private var generator: SeededGenerator
     private let fields: [[UInt8]]
