@@ -71,7 +71,8 @@ import Testing
         }
         expect(
             found, .problem, "no server accepts writes: db1:5432: timeout expired; db2:5432: standby",
-            "on db2:5432: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); SELECT pg_promote()")
+            "on db2:5432, as a superuser, in psql: ALTER SYSTEM RESET synchronous_standby_names; "
+                + "SELECT pg_reload_conf(); SELECT pg_promote()")
         #expect(!found.contains { ($0.remedy ?? "").contains("name all servers") })
     }
 
