@@ -35,7 +35,7 @@ public struct DropLog: Sendable {
 }
 
 extension KeyAdministration where Self: MessageRecords {
-    /// Revokes a key, as ``KeyAdministration/revokeKey(_:queued:now:)`` does. Returns the messages that may have been
+    /// Revokes a key, as `KeyAdministration.revokeKey` does. Returns the messages that may have been
     /// dropped, for ``DropLog``.
     ///
     /// The messages to be dropped are held first. So while they are looked up for the log, no message is added and none

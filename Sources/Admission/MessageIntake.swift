@@ -75,7 +75,7 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// The ``RelayCore/ContentHash`` over the client's own header fields, except trace fields, and the prepared body.
+    /// The `ContentHash` over the client's own header fields, except trace fields, and the prepared body.
     /// Nil when no hash was given. Read it only after the message has been finished.
     public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 
