@@ -56,7 +56,9 @@ struct DeliveryLog: Sendable {
         case .reclaimed(let count):
             logger.notice("deliveries that were being sent when the relay stopped are queued again: \(count)")
         case .broughtForward(let count):
-            logger.notice("the clock was set back, so \(count) deliveries that were due far in the future are due now")
+            logger.notice(
+                "the clock was set back, which left \(count) deliveries waiting for a time far in the future; they are due now"
+            )
         case .unrecorded(let count):
             logger.error(
                 "the outcomes of \(count) deliveries can't be recorded; these deliveries will be sent again, and may arrive twice"
@@ -71,7 +73,7 @@ struct DeliveryLog: Sendable {
         case .failed, .retry, .released:
             // Only the operator learns of it, because the client has already got its 250.
             logger.warning(
-                "failed permanently; once the cause is removed, 'hiveku-relay messages retry \(delivery.message)' sends it again",
+                "failed permanently; once the cause is corrected, 'hiveku-relay messages retry \(delivery.message)' sends it again unchanged",
                 metadata: metadata(delivery, settlement))
         }
         observe(.ended(delivery, settlement))

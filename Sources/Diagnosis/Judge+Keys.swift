@@ -21,7 +21,7 @@ extension Judge {
         let note =
             open.isEmpty
             ? ""
-            : "; these may send from any domain (hiveku-relay keys update ID --allow-domain restricts them): \(list(open))"
+            : "; live keys that may send from any domain: \(list(open)) (hiveku-relay keys update ID --allow-domain restricts one)"
         return findings + [.ok(.keys, "keys in use: \(numbers.joined(separator: ", "))\(note)")]
     }
 

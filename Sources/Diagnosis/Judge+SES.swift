@@ -95,7 +95,7 @@ extension Judge {
         switch inquiry.result {
         case .failure(.clockRefused):
             return .skipped(
-                .credentials, "\(found): not checked by AWS, which refuses the signature's time",
+                .credentials, "\(found): AWS did not check them, because this machine's clock is wrong",
                 remedy: "set the clock first")
         case .failure(.credentialsRefused(let why)):
             let isClock = inquiry.clock.map { abs($0.ahead) > clockLimit } ?? false

@@ -150,7 +150,7 @@ def test_simulator_addresses_lead_to_entries(relay, name, reason):
 
 def test_commands(stopped):
     made = stopped.run("suppressions", "add", "b@Example.net", "a@example.net", "--note", "asked\x1b by phone")
-    assert "Added 2 addresses to the list of live keys." in made.stderr and not made.stdout
+    assert "Added 2 addresses to the list for live keys." in made.stderr and not made.stdout
     assert "1 was already on it" in stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr
     entries = listed(stopped)
     assert [e["address"] for e in entries] == ["a@example.net", "b@example.net", "c@example.net"]
@@ -164,7 +164,7 @@ def test_commands(stopped):
     removed = stopped.json("suppressions", "remove", "B@EXAMPLE.NET", "c@example.net")
     assert [e["address"] for e in removed] == ["b@example.net", "c@example.net"]
     failed = stopped.run("suppressions", "remove", "a@example.net", "b@example.net", check=False)
-    assert failed.returncode == 1 and "b@example.net is not on the list of live keys" in failed.stderr
+    assert failed.returncode == 1 and "b@example.net is not on the list for live keys" in failed.stderr
     assert [e["address"] for e in listed(stopped)] == ["a@example.net"]
 
 

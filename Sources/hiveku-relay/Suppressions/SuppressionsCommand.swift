@@ -66,7 +66,8 @@ extension JSONValue {
 struct SuppressionsList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List suppressed addresses.")
 
-    @Option(help: "Only the list of test keys or of live keys: test or live.") var environment: RelayCore.Environment?
+    @Option(help: "Only the list for test keys or the list for live keys: test or live.") var environment:
+        RelayCore.Environment?
     @Option(help: "Only for this reason: hard_bounce, complaint or manual.") var reason: SuppressionReason?
     @Option(help: ArgumentHelp("Only addresses that contain this text.", valueName: "text")) var search: String?
     @Option(help: "The most entries to list.") var limit = 100
@@ -105,7 +106,8 @@ struct SuppressionsAdd: AsyncParsableCommand {
         discussion: "The entry of an address that is already on the list does not change.")
 
     @Argument(help: ArgumentHelp("Addresses, such as user@example.com.", valueName: "address")) var addresses: [String]
-    @Option(help: "The list of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
+    @Option(help: "Which list: test (for test keys) or live (for live keys).") var environment = RelayCore.Environment
+        .live
     @Option(help: "A note that says why, of at most \(Suppression.longestNote) characters.") var note: String?
     @Flag(help: "Print the entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
@@ -142,7 +144,7 @@ struct SuppressionsAdd: AsyncParsableCommand {
         }
         let before = entries.count - added
         printError(
-            "Added \(counted(added, "address", "addresses")) to the list of \(environment.rawValue) keys."
+            "Added \(counted(added, "address", "addresses")) to the list for \(environment.rawValue) keys."
                 + (before > 0 ? " \(before) \(before == 1 ? "was" : "were") already on it." : ""))
     }
 }
@@ -157,7 +159,8 @@ struct SuppressionsRemove: AsyncParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Addresses, in upper or lower case.", valueName: "address")) var addresses: [String]
-    @Option(help: "The list of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
+    @Option(help: "Which list: test (for test keys) or live (for live keys).") var environment = RelayCore.Environment
+        .live
     @Flag(help: "Don't ask before a complaint is removed.") var yes = false
     @Flag(help: "Print the removed entries as one JSON object per line.") var json = false
     @OptionGroup var common: CommonOptions
@@ -170,7 +173,7 @@ struct SuppressionsRemove: AsyncParsableCommand {
             let address = (try? canonicalAddress(text).get()) ?? text
             guard let entry = try await store.suppression(of: address, in: environment) else {
                 throw CommandError(
-                    "\(printable(address)) is not on the list of \(environment.rawValue) keys; nothing was removed")
+                    "\(printable(address)) is not on the list for \(environment.rawValue) keys; nothing was removed")
             }
             entries[entry.address] = entry
         }
@@ -190,7 +193,7 @@ struct SuppressionsRemove: AsyncParsableCommand {
         }
         if json { return try JSONValue.print(removed.map { JSONValue($0) }) }
         printError(
-            "Removed \(counted(removed.count, "address", "addresses")) from the list of \(environment.rawValue) keys.")
+            "Removed \(counted(removed.count, "address", "addresses")) from the list for \(environment.rawValue) keys.")
     }
 
     private func confirm(_ complaints: [String]) throws {
@@ -221,8 +224,8 @@ struct SuppressionsExport: AsyncParsableCommand {
             suppressions import' removes it again.
             """)
 
-    @Option(help: "Only the list of test keys or of live keys: test or live. Without it, both.") var environment:
-        RelayCore.Environment?
+    @Option(help: "Only the list for test keys or the list for live keys: test or live. Without it, both.")
+    var environment: RelayCore.Environment?
     @Option(help: "Only for this reason: hard_bounce, complaint or manual.") var reason: SuppressionReason?
     @OptionGroup var common: CommonOptions
 
