@@ -135,6 +135,10 @@ class Senders:
             if sent is not None and sent.id:
                 self.answers.append((time.monotonic(), relay, sent))
                 message = None
+                # Otherwise all clients could stay with the relay that is the first to accept again, and none would ask the others.
+                if random.random() < 0.05:
+                    client.close()
+                    client = None
             else:
                 client.close()
                 client = None
