@@ -132,11 +132,15 @@ def test_health_checks_leave_no_line(relay, tmp_path, version, check):
     written, before = len(relay.log), connections(relay)
     with haproxy(tmp_path, relay, version, check=check, checks_every="20ms"):
         relay.wait_until(lambda: connections(relay) > before + 8, "some health checks")
-    # Somebody who only looks whether the port is open, and somebody who leaves a line, behind which all others are written.
-    direct(relay, "smtp", b"")
-    direct(relay, "smtp", b"garbage")
-    relay.wait_until(lambda: len(relay.log) > written, "the line")
-    assert ["proxy-missing" in line for line in relay.log[written:]] == [True]
+        # Somebody who only looks whether the port is open, and somebody who leaves a line, behind which all others are written. While
+        # HAProxy runs: its end may cut a handshake, which leaves a line.
+        direct(relay, "smtp", b"")
+        direct(relay, "smtp", b"garbage")
+        relay.wait_until(lambda: "proxy-missing" in "".join(relay.log[written:]), "the line")
+        # A relay that has just been started may still write lines about that. HAProxy cuts checks with TLS that take over 20 ms.
+        others = ("serving ", "listening ", "in the middle of the handshake")
+        lines = [line for line in relay.log[written:] if not any(words in line for words in others)]
+    assert ["proxy-missing" in line for line in lines] == [True], lines
 
 
 # -- made by hand
