@@ -20,8 +20,8 @@ public struct DeliveryConfiguration: Sendable {
     /// The most deliveries that one claim takes. Each claim costs a transaction. By default it is ``maxActive``. If
     /// you change ``concurrency`` later, this number stays too.
     public var claimBatch: Int
-    /// While deliveries wait for their turn, outcomes are recorded only once there are this many outcomes. 1 means
-    /// that each can be recorded at once, which is required where an attempt takes time or can't be taken back.
+    /// While deliveries wait for their turn and may start, outcomes are not recorded until there are this many of
+    /// them. With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.
     public var settleBatch: Int
     /// The longest time that an outcome waits to be recorded together with others. It waits only while there are fewer
     /// waiting outcomes than attempts in progress. So with few attempts at a time no outcome waits. A crash repeats the

@@ -109,7 +109,7 @@ struct LaneMachine {
     private var wakesAt: MonotonicTime?
 
     private let startedAt: MonotonicTime
-    /// The longest pause since the start, also if the settings have a shorter one by now.
+    /// The longest pause that any schedule has allowed since the start, even if the present one allows only a shorter.
     private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
