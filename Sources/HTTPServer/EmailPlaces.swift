@@ -6,7 +6,8 @@ import StrictJSON
 /// Values that could not be read are not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
-    /// The places for mistakes in the subject and in the bodies if a template provides them, otherwise nil.
+    /// Where mistakes in the subject and in the bodies are reported if a template provides the subject or the bodies.
+    /// Nil if the request itself has them.
     var subject: JSONPointer?
     var body: JSONPointer?
     var to: [JSONPointer]

@@ -256,7 +256,8 @@ private struct HeaderReader {
         }
     }
 
-    /// Enough for ten tags of 256 octets. An encoded word writes an octet with three, and adds its frame and folds.
+    /// Enough for ten tags of 256 octets each. An encoded word needs up to three characters for each octet, plus its
+    /// frame (`=?…?=`) and the folds.
     private static let longestTags = 16 * 1024
 
     private func time(_ body: Range<Int>) throws(MessageRejection) -> String {
@@ -319,8 +320,8 @@ private struct HeaderReader {
 /// The Subject in a form for lists and logs.
 enum SubjectText {
     static let maximumLength = 200
-    /// This is more than 200 characters need with four octets each in Q encoding, with the frames of their encoded
-    /// words.
+    /// The most octets that are decoded. 200 characters need fewer, even if each has four octets in Q encoding and the
+    /// frames of the encoded words are counted.
     private static let maximumSource = 8192
 
     static func display(_ body: ArraySlice<UInt8>) -> String {

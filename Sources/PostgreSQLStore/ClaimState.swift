@@ -129,17 +129,17 @@ final class ClaimState: Sendable {
         lanes.withLock { body(&$0[lane, default: QueuedKeys()]) }
     }
 
-    /// Calls `body` if the search for a lane's abandoned deliveries is due. Each lane has one at a time.
-    func reclaim(_ lane: Lane, _ clock: ServerClock, _ body: () async throws -> Int) async throws -> Int {
-        let start = clock.monotonicNow()
-        guard reclaims.withLock({ $0[lane]?.isDue(at: start) }) ?? true else { return 0 }
-        let count = try await body()
-        let end = clock.monotonicNow()
+    /// Whether the search for a lane's abandoned deliveries is due.
+    func mayReclaim(_ lane: Lane, at now: MonotonicTime) -> Bool {
+        reclaims.withLock { $0[lane]?.isDue(at: now) ?? true }
+    }
+
+    /// A lane's abandoned deliveries were searched, which took this time.
+    func searchedAbandoned(_ lane: Lane, from start: MonotonicTime, to end: MonotonicTime) {
         reclaims.withLock {
             $0[lane, default: PacedWork(interval: .zero, longest: ClaimState.longestReclaimInterval)]
                 .ran(from: start, to: end)
         }
-        return count
     }
 
     /// The deliveries of a dead relay are with another one in 20 s, so this must be short.

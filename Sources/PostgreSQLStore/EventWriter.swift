@@ -278,8 +278,7 @@ private struct Consequences {
 
 /// Counts of days, each for a key or an environment, as arrays for a statement.
 private struct Counts {
-    private static let names = ["deliveries", "bounces", "hard_bounces", "complaints"]
-    private static let columns = names.joined(separator: ", ")
+    private static let columns = CountRows.feedback.joined(separator: ", ")
 
     private let rows: [(whose: String, day: Int64, count: FeedbackCounts)]
 
@@ -297,13 +296,12 @@ private struct Counts {
     func queueAdd(
         to table: String, of owner: String, node: Int64, _ slots: [Int64], in connection: Connection
     ) throws {
-        let added = Counts.names.map { "\($0) = \(table).\($0) + excluded.\($0)" }.joined(separator: ", ")
         try connection.queue(
             """
             INSERT INTO \(table) (node, \(owner), day, slot, \(Counts.columns))
             SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8) AS told (\(owner), day, slot, \(Counts.columns))
             ORDER BY \(owner) COLLATE "C", day
-            ON CONFLICT (\(owner), day, node, slot) DO UPDATE SET \(added)
+            ON CONFLICT (\(owner), day, node, slot) DO UPDATE SET \(CountRows.adding(CountRows.feedback, to: table))
             """,
             [
                 node, rows.map(\.whose), rows.map(\.day), slots, rows.map(\.count.deliveries),

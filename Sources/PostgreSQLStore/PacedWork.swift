@@ -13,7 +13,7 @@ struct PacedWork {
 
     /// - Parameters:
     ///   - interval: the pause after fast work.
-    ///   - longest: the longest pause.
+    ///   - longest: the longest pause; at least the interval.
     init(interval: Duration, longest: Duration) {
         self.interval = interval
         self.longest = longest
@@ -25,6 +25,6 @@ struct PacedWork {
     mutating func ran(from start: MonotonicTime, to end: MonotonicTime) {
         let took = end.seconds(since: start)
         let pause = took <= PacedWork.fast ? .zero : Duration.seconds(took / PacedWork.part)
-        due = end + min(max(pause, interval), max(longest, interval))
+        due = end + min(max(pause, interval), longest)
     }
 }

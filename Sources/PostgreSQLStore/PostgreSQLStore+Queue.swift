@@ -36,18 +36,20 @@ extension PostgreSQLStore: DeliveryQueue {
                 for _ in 0..<ClaimWriter.rounds where writer.claim.deliveries.count < limit {
                     let counted = writer.claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
                     let began = serverClock.monotonicNow()
-                    let picks = try QueueRow.inTurn(
+                    let (picks, keysWithout) = try QueueRow.inTurn(
                         lane, keys, limit: limit - writer.claim.deliveries.count, recipients: recipients - counted,
                         now: now, in: connection)
                     let moment = serverClock.monotonicNow()
-                    claimState.with(lane) { $0.searched(from: began, to: moment) }
-                    guard !picks.isEmpty else { break }
                     claimState.with(lane) { queued in
+                        queued.searched(from: began, to: moment)
                         let first = Dictionary(picks.map { ($0.key, $0.due) }) { min($0, $1) }
-                        queued.saw(first.map { ($0.key, $0.value) }, now: now, from: began, at: moment)
+                        queued.saw(
+                            first.map { ($0.key, $0.value) } + keysWithout.map { ($0, nil) }, now: now, from: began,
+                            at: moment)
                         // The next claim continues after the last key, even in the middle of a round.
                         if let last = picks.last { queued.served(last.key) }
                     }
+                    guard !picks.isEmpty else { break }
                     guard try writer.take(picks.map(\.id), in: connection) else { break }
                 }
                 try writer.finish(in: connection)
@@ -121,25 +123,22 @@ extension PostgreSQLStore: DeliveryQueue {
             return try SettlementWriter(holder: holder, reports: senderReports, slots: slots, now: now)
                 .write(batch, in: connection)
         }
-        requeue(requeued)
+        for lane in Lane.allCases { requeue(requeued, in: lane) }
     }
 
     /// The next search for these keys' deliveries finds those that are in the queue again, which keep their due times.
-    private func requeue(_ keys: Set<String>) {
+    private func requeue(_ keys: Set<String>, in lane: Lane) {
         let moment = serverClock.monotonicNow()
-        for lane in Lane.allCases {
-            claimState.with(lane) { queued in for key in keys { queued.queued(key, due: nil, at: moment) } }
-        }
+        claimState.with(lane) { queued in for key in keys { queued.queued(key, due: nil, at: moment) } }
     }
 
     /// Returns deliveries of the lane to the queue that dead relays were sending, or whose lease has expired.
     public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
-        try await claimState.reclaim(lane, serverClock) { try await reclaimNow(lane: lane, now: now) }
-    }
-
-    private func reclaimNow(lane: Lane, now: Timestamp) async throws -> Int {
+        let (claimState, serverClock) = (claimState, serverClock)
+        guard claimState.mayReclaim(lane, at: serverClock.monotonicNow()) else { return 0 }
         try await deliveries.run { try NodeRow.bury(in: $0) }
         let keys = try await write(on: deliveries) { connection in
+            let began = serverClock.monotonicNow()
             let abandoned = try connection.rows(
                 """
                 SELECT id, on_return, attempts, coalesce(claimed_at, $1), key FROM delivery
@@ -156,12 +155,13 @@ extension PostgreSQLStore: DeliveryQueue {
                     id: DeliveryID(rawValue: id), attempts: Int(attempts), started: started, key: row.text(4) ?? ""
                 )
             }
+            claimState.searchedAbandoned(lane, from: began, to: serverClock.monotonicNow())
             try DeliveryRow.record(
                 abandoned.map { ($0.change.attempt, $0.id, $0.attempts, $0.started, now) }, in: connection)
             try DeliveryRow.apply(abandoned.map { ($0.change, $0.id) }, in: connection)
             return abandoned.map(\.key)
         }
-        requeue(Set(keys))
+        requeue(Set(keys), in: lane)
         return keys.count
     }
 

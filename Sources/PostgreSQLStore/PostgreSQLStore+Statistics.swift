@@ -73,7 +73,7 @@ enum StatisticRow {
             FROM placed GROUP BY key, kind, day, name
             ORDER BY key COLLATE "C", kind COLLATE "C", day, name COLLATE "C"
             ON CONFLICT (key, kind, day, name, node)
-            DO UPDATE SET \(counts.map { "\($0) = statistic.\($0) + excluded.\($0)" }.joined(separator: ", "))
+            DO UPDATE SET \(CountRows.adding(counts, to: "statistic"))
             """,
             [
                 node, rows.map(\.place.key.text), rows.map(\.place.kind.rawValue), rows.map(\.place.day.number),

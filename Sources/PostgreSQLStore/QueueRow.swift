@@ -72,11 +72,12 @@ enum QueueRow {
     }
 
     /// One delivery of each key in turn, each key's oldest first, until there are `limit`, or until they have this many
-    /// recipients.
+    /// recipients. Also returns the keys that have none that is due from their mark on.
     static func inTurn(
         _ lane: Lane, _ keys: [(key: String, mark: Int64)], limit: Int, recipients: Int, now: Timestamp,
         in connection: Connection
-    ) throws -> [Pick] {
+    ) throws -> (picks: [Pick], keysWithout: [String]) {
+        var keysWithout: [String] = []
         var queues: [String: [Pick]] = [:]
         var open = keys.map { (key: $0.key, due: $0.mark, id: Int64.min) }
         var rest = limit
@@ -89,6 +90,7 @@ enum QueueRow {
             let found = try pick(lane, asked, share: share, now: now, in: connection)
             let byKey = Dictionary(grouping: found, by: \.key)
             for (key, picks) in byKey { queues[key, default: []] += picks }
+            keysWithout += asked.filter { $0.id == .min && byKey[$0.key] == nil }.map(\.key)
             rest -= found.count
             open =
                 asked.compactMap { entry in
@@ -102,13 +104,13 @@ enum QueueRow {
             let before = taken.count
             for (key, _) in keys {
                 guard let queue = queues[key], round < queue.count else { continue }
-                guard taken.count < limit, counted < recipients else { return taken }
+                guard taken.count < limit, counted < recipients else { return (taken, keysWithout) }
                 taken.append(queue[round])
                 counted += queue[round].recipients
             }
             if taken.count == before { break }
         }
-        return taken
+        return (taken, keysWithout)
     }
 
     /// This many keys are examined with one statement, even for few places: many may have no due deliveries.

@@ -58,7 +58,7 @@ package final class DNSResolver: RecordResolver {
     }
 
     private let clock: any RelayClock
-    private let server: Server?
+    private let ask: @Sendable (DNSQuestion) -> Result<[DNSData], DNSFailure>
     private let timeout: Duration
     private let state = Mutex(State.idle)
 
@@ -73,19 +73,25 @@ package final class DNSResolver: RecordResolver {
     ///   - clock: measures the time that callers wait.
     ///   - server: nil: the system's servers.
     ///   - timeout: the time that a caller waits for a look-up.
-    package init(clock: any RelayClock, server: Server? = nil, timeout: Duration = DNSResolver.timeout) {
+    package convenience init(clock: any RelayClock, server: Server? = nil, timeout: Duration = DNSResolver.timeout) {
+        self.init(clock: clock, timeout: timeout) { DNSResolver.ask($0, server) }
+    }
+
+    /// - Parameter ask: looks up; may block.
+    init(
+        clock: any RelayClock, timeout: Duration,
+        ask: @escaping @Sendable (DNSQuestion) -> Result<[DNSData], DNSFailure>
+    ) {
         self.clock = clock
-        self.server = server
         self.timeout = timeout
+        self.ask = ask
     }
 
     private var lookUps: LookUps? {
         state.withLock { state in
             switch state {
             case .idle:
-                let lookUps = LookUps(clock: clock, threads: DNSResolver.threads) { [server] in
-                    DNSResolver.ask($0, server)
-                }
+                let lookUps = LookUps(clock: clock, threads: DNSResolver.threads, lookUp: ask)
                 state = .running(lookUps)
                 return lookUps
             case .running(let lookUps): return lookUps

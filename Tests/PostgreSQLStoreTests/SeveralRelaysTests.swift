@@ -370,4 +370,28 @@ private final class Flag: Sendable {
             try await check(8, now: later)
         }
     }
+
+    /// Otherwise each claim would pass the dead entries of a key that had many deliveries and has none left.
+    @Test func aClaimRemembersThatAKeyHasNothingDue() async throws {
+        try await withRelays(1) { stores in
+            let (busy, idle) = (try await key(stores[0]), try await key(stores[0]))
+            for (serial, id) in zip(Int64(0)..., [busy, idle]) {
+                _ = try await stores[0].accept([try submission(stores[0], serial, id)], now: Sample.now)
+            }
+            func claim() async throws -> Int {
+                try await stores[0].claim(
+                    lane: .test, limit: 9, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now
+                ).deliveries.count
+            }
+            func mark() -> Int64 { stores[0].claimState.with(.test) { $0.mark(of: idle.text) } }
+            #expect(try await claim() == 2)
+            stores[0].claimState.with(.test) { queued in
+                for id in [busy, idle] { queued.queued(id.text, due: nil, at: .distantPast) }
+            }
+            #expect(mark() == .min)
+            _ = try await stores[0].accept([try submission(stores[0], 2, busy)], now: Sample.now)
+            #expect(try await claim() == 1)
+            #expect(mark() == Sample.now.milliseconds - QueuedKeys.margin)
+        }
+    }
 }

@@ -5,7 +5,7 @@ import ServiceLifecycle
 import Supervision
 import Telemetry
 
-/// The event loops. They run by themselves and until the process ends; connections and calls use them.
+/// The event loops, which run connections and calls. Nothing has to start or end them: they run until the process ends.
 ///
 /// An event loop that hangs blocks a share of the connections, and a restart cures it. Half the interval is ample for
 /// work that takes microseconds.

@@ -8,7 +8,7 @@ import RelayCore
 import ServiceLifecycle
 import Settings
 
-/// Serves the operator's page, and keeps the index of words up to date that the page's search needs.
+/// Serves the operator's page, and keeps the index of words for the page's search up to date.
 struct OperatorPagePart: RelayPart {
     let server: OperatorPageServer
     let store: any RelayStore
