@@ -70,8 +70,6 @@ def haproxy(directory, relay, version=2, host="127.0.0.1", check=GREETING_CHECK,
         *((f"192.0.2.20:{port}", f"127.0.0.1:{relay.ports[kind]}") for kind, port in PORTS.items()),
         ("send-proxy-v2", "send-proxy" if version == 1 else "send-proxy-v2"),
         ("check-send-proxy", f"check-send-proxy inter {checks_every}"),
-        # Otherwise HAProxy cuts a check that takes longer than the interval.
-        ("timeout connect 5s", "timeout connect 5s\n    timeout check 5s"),
         (f"backend submission\n    {GREETING_CHECK}\n", f"backend submission\n    {check}\n"))
     config = directory / "haproxy.cfg"
     config.write_text(text)
