@@ -468,12 +468,13 @@ public final class Admission: Sendable {
                 // data.
             }
             clientLog.flush()
-            rates.giveBackUnused()
+            // A slice that expired before the next round would be lost.
+            rates.giveBackUnused(expiringWithin: .milliseconds(Admission.refreshMilliseconds))
             rounds += 1
             if rounds.isMultiple(of: Admission.roundsPerFlush) { await flushActivity() }
         }
         clientLog.flush()
-        rates.giveBackUnused(all: true)
+        rates.giveBackUnused(expiringWithin: nil)
     }
 
     static let refreshMilliseconds: Int64 = 200

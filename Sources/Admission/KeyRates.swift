@@ -182,12 +182,8 @@ final class KeyRates: Sendable {
     private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: Key) {
         let now = clock.monotonicNow()
         state.withLock { $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: now) }
-        guard let shared else { return }
-        // What has flowed into the bucket since then is not given back a second time, as in
-        // ``RelayCore/TokenBucket/giveBack(_:takenAt:limits:at:)``.
-        let flowed = max(0, now.seconds(since: takenAt)) * key.limits.perSecond
-        let unspent = Int(max(0, Double(emails) - flowed).rounded())
-        if unspent > 0 { shared.giveBack(unspent, key: key.id, limits: key.limits) }
+        guard let shared, now.seconds(since: takenAt) * key.limits.perSecond < Double(emails) else { return }
+        shared.giveBack(emails, since: takenAt, key: key.id, limits: key.limits)
     }
 
     /// The number of emails that the key may send at once. It is negative while the key is in debt. Where relays share
@@ -203,21 +199,23 @@ final class KeyRates: Sendable {
         }
     }
 
-    /// Gives back the rest of expired slices, or of all slices.
-    func giveBackUnused(all: Bool = false) {
+    /// Gives back the rest of slices that expire within a time, or of all slices. Emails that have expired are worth
+    /// little to the store: the rate has filled their place since.
+    func giveBackUnused(expiringWithin time: Duration?) {
         guard shared != nil else { return }
         let now = clock.monotonicNow()
-        giveBack(state.withLock { $0.slices.removeUnused(at: now, all: all) }, at: now)
+        giveBack(state.withLock { $0.slices.removeUnused(expiringBefore: time.map { now + $0 }) }, at: now)
     }
 
     private func giveBack(_ unused: [RateSlices<Waiter>.Unused], at now: MonotonicTime) {
         guard let shared, !unused.isEmpty else { return }
         state.withLock { state in
             for rest in unused {
-                state.limiter.learn(givenBack: rest.emails, key: rest.key, limits: rest.limits, now: now)
+                state.limiter.learn(
+                    givenBack: rest.emails, since: min(now, rest.until), key: rest.key, limits: rest.limits, now: now)
             }
         }
-        for rest in unused { shared.giveBack(rest.emails, key: rest.key, limits: rest.limits) }
+        for rest in unused { shared.giveBack(rest.emails, since: rest.until, key: rest.key, limits: rest.limits) }
     }
 
     /// Returns how often each key's rate was reached since the last call.

@@ -48,9 +48,11 @@ struct RateLimiter: Sendable {
         }
     }
 
-    /// Records that this number of emails went back to the store.
-    mutating func learn(givenBack emails: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime) {
-        change(key, limits, now) { $0.giveBack(emails, takenAt: now, limits: limits, at: now) }
+    /// Records that this number of emails went back to the store, and from when on the rate could fill their place.
+    mutating func learn(
+        givenBack emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits, now: MonotonicTime
+    ) {
+        change(key, limits, now) { $0.giveBack(emails, takenAt: since, limits: limits, at: now) }
     }
 
     private mutating func change(

@@ -37,6 +37,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
     struct Unused: Hashable, Sendable {
         var key: KeyID
         var emails: Int
+        /// When the slice expires or has expired.
+        var until: MonotonicTime
         var limits: SendingLimits
     }
 
@@ -116,7 +118,9 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 // of the time after that.
                 entry.until = entry.askedAt + .seconds(given.aheadLasts)
                 for request in entry.waiting.dropFirst() {
-                    guard request.limits == entry.limits, request.emails <= entry.left else { break }
+                    // The answer may have come so late that the slice has expired.
+                    guard now < entry.until, request.limits == entry.limits, request.emails <= entry.left
+                    else { break }
                     entry.left -= request.emails
                     outcomes.append(Outcome(waiter: request.waiter, result: .success(.go)))
                     served += 1
@@ -168,16 +172,16 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return remove(key, entry)
     }
 
-    /// Removes and returns the rest of expired slices, or of all slices.
-    mutating func removeUnused(at now: MonotonicTime, all: Bool = false) -> [Unused] {
-        let over = entries.filter { all || now >= $0.value.until }
+    /// Removes and returns the rest of slices that expire before a moment, or of all slices.
+    mutating func removeUnused(expiringBefore moment: MonotonicTime?) -> [Unused] {
+        let over = entries.filter { entry in moment.map { entry.value.until < $0 } ?? true }
         return over.compactMap { remove($0.key, $0.value) }
     }
 
     private mutating func remove(_ key: KeyID, _ entry: Entry) -> Unused? {
         guard entry.left > 0 else { return nil }
         if entry.waiting.isEmpty { entries[key] = nil } else { entries[key]?.left = 0 }
-        return Unused(key: key, emails: entry.left, limits: entry.limits)
+        return Unused(key: key, emails: entry.left, until: entry.until, limits: entry.limits)
     }
 
     /// The number of keys with a slice or a question.

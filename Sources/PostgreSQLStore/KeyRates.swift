@@ -6,6 +6,7 @@ import RelayCore
 /// disk: a server that takes over may lack the changes of the last moment, so those emails may be taken a second time.
 struct KeyRates: SharedRates {
     let thread: ConnectionThread
+    let clock: any RelayClock
 
     func take(
         _ emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double,
@@ -23,11 +24,13 @@ struct KeyRates: SharedRates {
         }
     }
 
-    func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits) {
+    func giveBack(_ emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits) {
         thread.run(within: .seconds(5)) { connection in
             try connection.transaction(isDurable: false) {
                 var row = try KeyRateRow.locked(key, limits, in: connection)
-                row.giveBack(emails, limits: limits)
+                // Read after the row came. So the age includes the time until the server read its clock, and never too
+                // much is given back.
+                row.giveBack(emails, age: clock.monotonicNow().seconds(since: since), limits: limits)
                 try row.write(key, in: connection)
             }
         } completion: { _ in
@@ -89,9 +92,14 @@ struct KeyRateRow {
         return SharedRateAnswer(answer: answer, taken: emails + more, aheadLasts: lasts)
     }
 
-    mutating func giveBack(_ emails: Int, limits: SendingLimits) {
+    /// Takes back emails that were not used.
+    ///
+    /// - Parameter age: how many seconds ago the rate could begin to fill their place. Negative: that many seconds are
+    ///   left until emails that were taken ahead expire, so they still count as if they were in the bucket.
+    mutating func giveBack(_ emails: Int, age: Double, limits: SendingLimits) {
         expire(limits)
-        bucket.giveBack(emails, takenAt: now, limits: room(limits), at: now)
+        if age < 0 { ahead = max(0, ahead - emails) }
+        bucket.giveBack(emails, takenAt: now.advanced(bySeconds: -max(0, age)), limits: room(limits), at: now)
     }
 
     /// The limits with the room of the bucket besides the emails that relays hold.
@@ -138,5 +146,5 @@ struct KeyRateRow {
 }
 
 extension PostgreSQLStore {
-    public var rates: (any SharedRates)? { membership == nil ? nil : KeyRates(thread: keyRates) }
+    public var rates: (any SharedRates)? { membership == nil ? nil : KeyRates(thread: keyRates, clock: SystemClock()) }
 }

@@ -15,7 +15,12 @@ public protocol SharedRates: Sendable {
         completion: @escaping @Sendable (Result<SharedRateAnswer, any Error>) -> Void)
 
     /// Gives back emails that were not used, if the store can be reached. Returns at once.
-    func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits)
+    ///
+    /// - Parameter since: from when on the rate could fill the place of these emails, by this process's clock. What has
+    ///   flowed in since then is not given back a second time. For emails of a message this is the moment at which they
+    ///   were taken. For emails that were taken ahead it is the moment at which they expire, even if it is still to
+    ///   come.
+    func giveBack(_ emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits)
 }
 
 /// The store's answer to a relay that takes emails from a shared rate.

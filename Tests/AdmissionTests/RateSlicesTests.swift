@@ -134,14 +134,26 @@ import Testing
         var bench = Bench()
         bench.ask(1)
         bench.answer(.go, taken: 10)
-        #expect(bench.slices.removeUnused(at: bench.now) == [])
-        bench.now = bench.now + .milliseconds(201)
+        let until = bench.now + .milliseconds(200)
+        #expect(bench.slices.removeUnused(expiringBefore: until) == [])
+        bench.now = until
         #expect(bench.left() == 0)
         let isStale = bench.slices.take(1, key: Self.key, limits: Self.limits, at: bench.now)
         #expect(!isStale)
         #expect(
-            bench.slices.removeUnused(at: bench.now) == [.init(key: Self.key, emails: 9, limits: Self.limits)])
+            bench.slices.removeUnused(expiringBefore: until + .milliseconds(1))
+                == [.init(key: Self.key, emails: 9, until: until, limits: Self.limits)])
         #expect(bench.slices.count == 0)
+    }
+
+    @Test func anAnswerThatComesAfterItsSliceHasExpiredServesTheFirstAlone() {
+        var bench = Bench()
+        for waiter in 1...3 { bench.ask(waiter) }
+        bench.now = bench.now + .milliseconds(250)
+        bench.answer(.go, taken: 10)
+        #expect(bench.served == ["1 go"] && bench.questions.count == 2)
+        bench.answer(.go, taken: 10)
+        #expect(bench.served == ["1 go", "2 go", "3 go"] && bench.left() == 8)
     }
 
     @Test func oneKeyCanBeLookedAtAlone() {
@@ -159,7 +171,7 @@ import Testing
         bench.ask(1)
         bench.answer(.go, taken: 10)
         bench.ask(2, 30)
-        #expect(bench.slices.removeUnused(at: bench.now, all: true).map(\.emails) == [9])
+        #expect(bench.slices.removeUnused(expiringBefore: nil).map(\.emails) == [9])
         // The one who waits is answered all the same.
         bench.answer(.go, taken: 30)
         #expect(bench.served == ["1 go", "2 go"])

@@ -134,7 +134,7 @@ import Testing
         // The message's two, and later what is over.
         #expect(site.rates.givenBack == [2])
         site.clock.advance(.seconds(1))
-        site.admission.rates.giveBackUnused()
+        site.admission.rates.giveBackUnused(expiringWithin: .zero)
         #expect(site.rates.givenBack == [2, 8])
     }
 

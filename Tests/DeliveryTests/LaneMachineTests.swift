@@ -126,7 +126,7 @@ extension LaneMachine.Note {
         bench.machine.stands(ownsClaims: true, shareOfRate: RateShare(place: 0, count: 2), at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
         bench.pass(11)
-        #expect(bench.settleDown().upkeep?.status?.rate == 46.5)
+        #expect(bench.settleDown().upkeep?.status?.rate == 50 * SendRateController.sharedHeadroom)
     }
 
     @Test func aRelayThatLosesItsShareKeepsNothingFromTheOthers() {

@@ -243,37 +243,6 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func whatRelaysHoldAheadOfARateCountsAsIfItWereInTheBucket() {
-        let limits = SendingLimits(perSecond: 50, burst: 10)
-        var bucket = TokenBucket(limits: limits, at: 0)
-        var (ahead, until) = (0, 0.0)
-        /// Asks at a moment: how many are taken, and how many may be sent at once afterwards.
-        func take(_ seconds: Double, most: Int) -> Int {
-            var row = KeyRateRow(
-                bucket: bucket, ahead: ahead, aheadUntil: until, now: MonotonicTime(seconds: seconds))
-            let taken = row.take(1, most: most, limits: limits, maximumWait: 0).taken
-            (bucket, ahead, until) = (row.bucket, row.ahead, row.aheadUntil)
-            return taken
-        }
-        // Three relays with a message each, and what they may take ahead.
-        #expect((0..<3).map { _ in take(0, most: 5) } == [5, 2, 1])
-        #expect(ahead == 5)
-        // The bucket has filled up since, and they still have theirs.
-        var sent = ahead
-        while take(0.4, most: 1) == 1 { sent += 1 }
-        #expect(sent == 10)
-        // Theirs is lost, and the bucket has room for it again.
-        #expect((0..<12).map { _ in take(1, most: 1) }.reduce(0, +) == 10)
-        // What is taken ahead then may be spent until 1.5, and the bucket has filled up beside it.
-        #expect(take(1.2, most: 5) == 5)
-        let held = ahead
-        #expect(held == 4)
-        // So the room that it leaves is filled from then on only.
-        var behind = 0
-        while take(1.501, most: 1) == 1 { behind += 1 }
-        #expect(held + behind == 10)
-    }
-
     @Test func afterARevocationNothingIsAcceptedByAny() async throws {
         try await withRelays(3) { stores in
             for round in Int64(0)..<20 {

@@ -54,7 +54,7 @@ public final class StubRates: SharedRates {
         if let answer { completion(answer(question)) }
     }
 
-    public func giveBack(_ emails: Int, key: KeyID, limits: SendingLimits) {
+    public func giveBack(_ emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits) {
         state.withLock { $0.givenBack.append(emails) }
     }
 
