@@ -1,7 +1,8 @@
 /// The body of a header field as text without folds.
 enum FieldText {
-    /// Removes the CRLF of each fold (RFC 5322 section 2.2.3) and keeps the fold's blanks. As in SES's parser, a
-    /// backslash before a fold is also removed, and that fold is kept. When there are no folds, nothing is copied.
+    /// Removes the CRLF of each fold (RFC 5322 section 2.2.3) and keeps the fold's blanks. One exception, as in SES's
+    /// parser: if a backslash comes before the CRLF, the backslash is removed and the CRLF stays. When there are no
+    /// folds, nothing is copied.
     static func unfolded(_ body: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard body.contains(.cr) else { return body }
         var text: [UInt8] = []

@@ -221,7 +221,8 @@ private struct HeaderReader {
             octets += bytes[index..<range.lowerBound]
             index = range.upperBound
         }
-        // If the last line is left out, the CRLF after the body belongs to that line.
+        // If the last line is left out, its range ends after the CRLF that ends the field. What is kept then ends with
+        // the CRLF of the line before, which is not part of the body.
         guard index <= body.upperBound else { return octets.dropLast(2) }
         return (octets + bytes[index..<body.upperBound])[...]
     }
@@ -320,8 +321,8 @@ private struct HeaderReader {
 /// The Subject in a form for lists and logs.
 enum SubjectText {
     static let maximumLength = 200
-    /// The most octets that are decoded. 200 characters need fewer, even if each has four octets in Q encoding and the
-    /// frames of the encoded words are counted.
+    /// The most octets that are decoded. 200 characters always take fewer octets, even if each is four octets of UTF-8
+    /// in Q encoding. The frames of the encoded words are included.
     private static let maximumSource = 8192
 
     static func display(_ body: ArraySlice<UInt8>) -> String {

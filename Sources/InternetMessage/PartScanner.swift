@@ -37,8 +37,8 @@ struct PartScanner {
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether the empty line has come. The CRLF before a boundary belongs to the boundary. So only the next line
-        /// tells whether this was an empty line, or the CRLF of an outer boundary that ends the inner multiparts.
+        /// Whether an empty line has come. It ends the header, unless the next line is an outer boundary: the CRLF before
+        /// a boundary belongs to the boundary.
         var isEnded = false
     }
 

@@ -34,7 +34,8 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case lineEnding = "line-ending"
     case lineLength = "line-length"
     case storage
-    /// An option of the message breaks a rule: its tags or its time.
+    /// An option of the message (its tags or its time) breaks a rule. Over HTTP it is also the word for every mistake in
+    /// a request that has no word of its own.
     case invalid
     /// The client has used this idempotency key for a different request.
     case idempotencyMismatch = "idempotency-mismatch"
