@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import StrictJSON
 
-/// What a document is read as, or the sentence with which it is refused.
+/// What a document is read as, or why it is refused.
 private func read(_ text: String, limits: JSONLimits = JSONLimits()) -> Result<JSON, JSONError> {
     read(Array(text.utf8), limits: limits)
 }
@@ -13,6 +14,13 @@ private func read(_ bytes: [UInt8], limits: JSONLimits = JSONLimits()) -> Result
 
 private func sentence(of result: Result<JSON, JSONError>) -> String? {
     if case .failure(let error) = result { error.description } else { nil }
+}
+
+/// Whether a document is refused for a mistake at this place, with a sentence that names the place and these facts.
+private func isRefused(_ result: Result<JSON, JSONError>, line: Int, column: Int, _ facts: [String]) -> Bool {
+    guard case .failure(let error) = result, error.line == line, error.column == column else { return false }
+    return error.description.mentions("\(line)", "\(column)") && error.description.contains(error.explanation)
+        && error.explanation.mentions(facts)
 }
 
 @Suite("Reading JSON")
@@ -61,89 +69,83 @@ struct ReadingTests {
         #expect(number.text == text)
     }
 
-    static let refusals: [(String, String)] = [
-        ("", "line 1, column 1: The document is empty; a JSON value is expected"),
-        (" \n ", "line 2, column 2: The document is empty; a JSON value is expected"),
-        ("nul", "line 1, column 1: There is n where null is expected; text must be in double quotes"),
-        ("True", "line 1, column 1: There is T where \(expectation)"),
-        ("NaN", "line 1, column 1: There is N where \(expectation)"),
-        ("[Infinity]", "line 1, column 2: There is I where \(expectation)"),
-        ("'a'", "line 1, column 1: There is ' where \(expectation)"),
-        ("/* */ 1", "line 1, column 1: There is / where \(expectation)"),
-        ("1 2", "line 1, column 3: There is 2 after the end of the document; send one JSON value only"),
-        ("{}}", "line 1, column 3: There is } after the end of the document; send one JSON value only"),
-        ("truee", "line 1, column 5: There is e after the end of the document; send one JSON value only"),
-        ("[1,]", "line 1, column 4: There is a comma after an array's last element; leave it out"),
-        ("[,1]", "line 1, column 2: There is , where \(expectation)"),
-        ("[1,,2]", "line 1, column 4: There is , where \(expectation)"),
-        ("[1 2]", "line 1, column 4: There is 2 where a comma or ] is expected after an array's element"),
-        ("[1}", "line 1, column 3: There is } where a comma or ] is expected after an array's element"),
-        ("[", "line 1, column 2: The document ends too early: \(expectation)"),
-        ("[1", "line 1, column 3: The document ends too early: a comma or ] is expected after an array's element"),
-        (#"{"a":1,}"#, "line 1, column 8: There is a comma after an object's last member; leave it out"),
-        ("{a:1}", "line 1, column 2: There is a where a member's name in double quotes is expected"),
-        ("{1:1}", "line 1, column 2: There is 1 where a member's name in double quotes is expected"),
-        (#"{"a" 1}"#, "line 1, column 6: There is 1 where a colon is expected after a member's name"),
-        (#"{"a":}"#, "line 1, column 6: There is } where \(expectation)"),
-        (#"{"a"}"#, "line 1, column 5: There is } where a colon is expected after a member's name"),
-        (#"{"a":1 "b":2}"#, "line 1, column 8: There is \" where a comma or } is expected after an object's member"),
-        (
-            #"{"a":1"#,
-            "line 1, column 7: The document ends too early: a comma or } is expected after an object's member"
-        ),
-        (#"{"a""#, "line 1, column 5: The document ends too early: a colon is expected after a member's name"),
-        (
-            #"{"to":1,"to":2}"#,
-            #"line 1, column 9: The name "to" occurs twice in one object; leave one of them out"#
-        ),
-        (
-            "{\r\n\"a\": {\n \"é\": 1,\r \"\\u00e9\": 2}}",
-            #"line 4, column 2: The name "é" occurs twice in one object; leave one of them out"#
-        ),
-        ("01", "line 1, column 1: A number begins with a 0 that is followed by a digit; leave the 0 out"),
-        ("-01", "line 1, column 1: A number begins with a 0 that is followed by a digit; leave the 0 out"),
-        ("-", "line 1, column 2: The document ends too early: a digit is expected in a number"),
-        ("+1", "line 1, column 1: There is + where \(expectation)"),
-        (".5", "line 1, column 1: There is . where \(expectation)"),
-        ("[1.]", "line 1, column 4: There is ] where a digit is expected after a number's decimal point"),
-        ("[1e]", "line 1, column 4: There is ] where a digit is expected in a number's exponent"),
-        ("[1e+]", "line 1, column 5: There is ] where a digit is expected in a number's exponent"),
-        ("0x10", "line 1, column 2: There is x after the end of the document; send one JSON value only"),
-        ("[-a]", "line 1, column 3: There is a where a digit is expected in a number"),
-        (#""a"#, "line 1, column 1: A string that begins here has no closing double quote"),
-        (#""a\"#, "line 1, column 4: The document ends within a string"),
-        ("\"a\nb\"", #"line 1, column 3: A string holds a line end; write \n for it"#),
-        ("\"a\tb\"", #"line 1, column 3: A string holds a tab; write \t for it"#),
-        ("\"\0\"", #"line 1, column 2: A string holds a control character; write \u0000 for it"#),
-        ("\"\u{1f}\"", #"line 1, column 2: A string holds a control character; write \u001f for it"#),
-        (#""\x""#, "line 1, column 2: \(escape)"),
-        (#""\U0041""#, "line 1, column 2: \(escape)"),
-        (#""\'""#, "line 1, column 2: \(escape)"),
-        (#""\u12g4""#, #"line 1, column 2: An escape \u needs four hexadecimal digits"#),
-        (#""\u12"#, #"line 1, column 2: An escape \u needs four hexadecimal digits"#),
-        (#""\ud800""#, "line 1, column 2: \(surrogate)"),
-        (#""\udc00""#, "line 1, column 2: \(surrogate)"),
-        (#""\ud800x""#, "line 1, column 2: \(surrogate)"),
-        (#""\ud800\n""#, "line 1, column 2: \(surrogate)"),
-        (#""\ud800\ud800""#, "line 1, column 2: \(surrogate)"),
-        (#""\ud800\u0041""#, "line 1, column 2: \(surrogate)"),
-        (#""\udc00\ud800""#, "line 1, column 2: \(surrogate)"),
-        (#"{"\ud800":1}"#, "line 1, column 3: \(surrogate)"),
-        ("\u{FEFF}{}", "line 1, column 1: The document begins with a byte order mark; leave it out"),
-        ("[\u{A0}1]", "line 1, column 2: There is a non-ASCII character where \(expectation)"),
-        ("[\u{B}1]", "line 1, column 2: There is a control character where \(expectation)"),
+    /// Documents that are refused: the line and the column of the mistake, and what the sentence names.
+    static let refusals: [(String, Int, Int, [String])] = [
+        ("", 1, 1, ["empty"]),
+        (" \n ", 2, 2, ["empty"]),
+        ("nul", 1, 1, [" n ", "null", "double quotes"]),
+        ("True", 1, 1, valueExpected(" T ")),
+        ("NaN", 1, 1, valueExpected("N")),
+        ("[Infinity]", 1, 2, valueExpected(" I ")),
+        ("'a'", 1, 1, valueExpected("'")),
+        ("/* */ 1", 1, 1, valueExpected("/")),
+        ("1 2", 1, 3, ["2", "end", "one"]),
+        ("{}}", 1, 3, ["}", "end", "one"]),
+        ("truee", 1, 5, [" e ", "end", "one"]),
+        ("[1,]", 1, 4, ["comma", "last", "element"]),
+        ("[,1]", 1, 2, valueExpected(",")),
+        ("[1,,2]", 1, 4, valueExpected(",")),
+        ("[1 2]", 1, 4, ["2", "comma", "]", "element"]),
+        ("[1}", 1, 3, ["}", "comma", "]", "element"]),
+        ("[", 1, 2, valueExpected("ends")),
+        ("[1", 1, 3, ["ends", "comma", "]", "element"]),
+        (#"{"a":1,}"#, 1, 8, ["comma", "last", "member"]),
+        ("{a:1}", 1, 2, [" a ", "name", "double quotes"]),
+        ("{1:1}", 1, 2, ["1", "name", "double quotes"]),
+        (#"{"a" 1}"#, 1, 6, ["1", "colon", "name"]),
+        (#"{"a":}"#, 1, 6, valueExpected("}")),
+        (#"{"a"}"#, 1, 5, ["}", "colon", "name"]),
+        (#"{"a":1 "b":2}"#, 1, 8, ["\"", "comma", "}", "member"]),
+        (#"{"a":1"#, 1, 7, ["ends", "comma", "}", "member"]),
+        (#"{"a""#, 1, 5, ["ends", "colon", "name"]),
+        (#"{"to":1,"to":2}"#, 1, 9, [#""to""#, "twice"]),
+        ("{\r\n\"a\": {\n \"é\": 1,\r \"\\u00e9\": 2}}", 4, 2, [#""é""#, "twice"]),
+        ("01", 1, 1, ["number", "0", "digit"]),
+        ("-01", 1, 1, ["number", "0", "digit"]),
+        ("-", 1, 2, ["ends", "digit", "number"]),
+        ("+1", 1, 1, valueExpected("+")),
+        (".5", 1, 1, valueExpected(".")),
+        ("[1.]", 1, 4, ["]", "digit", "decimal point"]),
+        ("[1e]", 1, 4, ["]", "digit", "exponent"]),
+        ("[1e+]", 1, 5, ["]", "digit", "exponent"]),
+        ("0x10", 1, 2, ["x", "end", "one"]),
+        ("[-a]", 1, 3, [" a ", "digit", "number"]),
+        (#""a"#, 1, 1, ["string", "closing"]),
+        (#""a\"#, 1, 4, ["ends", "within", "string"]),
+        ("\"a\nb\"", 1, 3, ["string", "line end", #"\n"#]),
+        ("\"a\tb\"", 1, 3, ["string", "tab", #"\t"#]),
+        ("\"\0\"", 1, 2, ["string", "control character", #"\u0000"#]),
+        ("\"\u{1f}\"", 1, 2, ["string", "control character", #"\u001f"#]),
+        (#""\x""#, 1, 2, escape),
+        (#""\U0041""#, 1, 2, escape),
+        (#""\'""#, 1, 2, escape),
+        (#""\u12g4""#, 1, 2, [#"\u"#, "four", "digits"]),
+        (#""\u12"#, 1, 2, [#"\u"#, "four", "digits"]),
+        (#""\ud800""#, 1, 2, surrogate),
+        (#""\udc00""#, 1, 2, surrogate),
+        (#""\ud800x""#, 1, 2, surrogate),
+        (#""\ud800\n""#, 1, 2, surrogate),
+        (#""\ud800\ud800""#, 1, 2, surrogate),
+        (#""\ud800\u0041""#, 1, 2, surrogate),
+        (#""\udc00\ud800""#, 1, 2, surrogate),
+        (#"{"\ud800":1}"#, 1, 3, surrogate),
+        ("\u{FEFF}{}", 1, 1, ["byte order mark"]),
+        ("[\u{A0}1]", 1, 2, valueExpected("non-ASCII character")),
+        ("[\u{B}1]", 1, 2, valueExpected("control character")),
     ]
 
-    private static let expectation =
-        "a value is expected: a string in double quotes, a number, an object, an array, true, false or null"
-    private static let escape =
-        #"A backslash in a string begins an escape that JSON does not have; write \\ for a backslash itself"#
-    private static let surrogate =
-        "An escape is half of a surrogate pair, which is not a character by itself; write the character, or both halves"
+    /// What is named where something else stands in the place of a value: that, and all that a value can be.
+    private static func valueExpected(_ found: String) -> [String] {
+        [found, "value", "string", "double quotes", "number", "object", "array", "true", "false", "null"]
+    }
+
+    private static let escape = ["backslash", "escape", #"\\"#]
+    private static let surrogate = ["half", "surrogate"]
 
     @Test("A mistake is told with its place", arguments: refusals)
-    func refusal(text: String, words: String) {
-        #expect(sentence(of: read(text)) == words)
+    func refusal(text: String, line: Int, column: Int, facts: [String]) {
+        let result = read(text)
+        #expect(isRefused(result, line: line, column: column, facts), "\(result)")
     }
 
     @Test(
@@ -157,9 +159,7 @@ struct ReadingTests {
         for padding in 0..<17 {
             let text = Array("\"" + String(repeating: "x", count: padding))
             let bytes = text.map { $0.asciiValue ?? 0 } + octets + Array("\"".utf8)
-            #expect(
-                sentence(of: read(bytes))
-                    == "line 1, column \(padding + 2): A string holds octets that are not UTF-8")
+            #expect(isRefused(read(bytes), line: 1, column: padding + 2, ["string", "UTF-8"]))
         }
     }
 
@@ -197,7 +197,7 @@ struct ReadingTests {
         #expect(object.members?.count == count)
         for repeated in [0, count / 2, count - 1] {
             let text = "{\((members + ["\"n\(repeated)\":1"]).joined(separator: ","))}"
-            #expect(sentence(of: read(text))?.contains("\"n\(repeated)\" occurs twice") == true)
+            #expect(sentence(of: read(text)).mentions("\"n\(repeated)\"", "twice"))
         }
     }
 
@@ -215,14 +215,9 @@ struct ReadingTests {
             String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
         }
         #expect(throws: Never.self) { try read(nested(32)).get() }
-        #expect(
-            sentence(of: read(nested(33)))
-                == "line 1, column 33: Arrays and objects are nested more than 32 deep")
-        #expect(
-            sentence(of: read(String(repeating: "[", count: 1_000_000)))?.contains("more than 32") == true)
-        #expect(
-            sentence(of: read(String(repeating: #"{"a":"#, count: 100_000)))?.contains("more than 32")
-                == true)
+        #expect(isRefused(read(nested(33)), line: 1, column: 33, ["nested", "32"]))
+        #expect(sentence(of: read(String(repeating: "[", count: 1_000_000))).mentions("nested", "32"))
+        #expect(sentence(of: read(String(repeating: #"{"a":"#, count: 100_000))).mentions("nested", "32"))
         #expect(throws: Never.self) { try read("[\(nested(2)),\(nested(2))]", limits: JSONLimits(depth: 3)).get() }
         #expect(throws: JSONError.self) { try read(nested(600), limits: JSONLimits(depth: 10_000)).get() }
         #expect(throws: Never.self) { try read("1", limits: JSONLimits(depth: 0)).get() }
@@ -232,17 +227,13 @@ struct ReadingTests {
     func valueCount() throws {
         let limits = JSONLimits(values: 4)
         #expect(throws: Never.self) { try read(#"[1,{"a":2}]"#, limits: limits).get() }
-        #expect(
-            sentence(of: read("[1,2,3,4]", limits: limits))
-                == "line 1, column 8: The document has more than 4 values; send less at once")
+        #expect(isRefused(read("[1,2,3,4]", limits: limits), line: 1, column: 8, ["4", "values"]))
     }
 
     @Test("The length of a number is bounded")
     func numberLength() {
         #expect(throws: Never.self) { try read(String(repeating: "1", count: 256)).get() }
-        #expect(
-            sentence(of: read(String(repeating: "1", count: 257)))
-                == "line 1, column 1: A number is longer than 256 characters")
+        #expect(isRefused(read(String(repeating: "1", count: 257)), line: 1, column: 1, ["number", "256"]))
     }
 
     @Test("A string without escapes is not copied")
