@@ -58,8 +58,9 @@ import Testing
             mistakes: [.init(detail: "Not this.", pointer: JSONPointer(["to", "0"]))])
         let answer = HTTPAnswer(problem)
         #expect(answer.head.headerFields[.contentType] == "application/problem+json")
+        #expect(problem.code.title.contains("valid"))
         let expected: JSON = [
-            "type": "urn:hiveku:relay:problem:invalid", "title": "The request is not valid", "status": 422,
+            "type": "urn:hiveku:relay:problem:invalid", "title": JSON(problem.code.title), "status": 422,
             "detail": "The request has a mistake.", "code": "invalid",
             "errors": [["detail": "Not this.", "pointer": "#/to/0"]],
         ]

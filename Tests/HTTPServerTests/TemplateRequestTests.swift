@@ -4,6 +4,7 @@ import MessageComposition
 import RelayCore
 import StrictJSON
 import Templates
+import TestSupport
 import Testing
 
 @testable import HTTPServer
@@ -67,14 +68,13 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         let context = try context(greeting)
         let found = mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) }
         #expect(found.count == 5)
-        #expect(
-            found.contains(
-                "templateVariables #/variables/nme The template has no variable \"nme\"; did you mean \"name\"?"))
-        #expect(found.contains("templateVariables #/variables/name The variable \"name\" is required: a string."))
-        #expect(
-            found.contains(
-                "invalid #/html \"html\" can't stand beside \"template_id\": the template gives it; leave one of the two out."
-            ))
+        for mistake in [
+            ["templateVariables #/variables/nme", #""nme""#, #""name""#],
+            ["templateVariables #/variables/name", #""name""#, "required", "string"],
+            ["invalid #/html", "html", "template_id"],
+        ] {
+            #expect(found.contains { tells($0, mistake) }, "\(mistake) in \(found)")
+        }
         let only: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
         do throws(EmailRequestFailure) {
             _ = try EmailRequest(only, idempotencyKey: nil, context)
@@ -99,18 +99,19 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     @Test("What neither has is told") func lacking() throws {
         let document: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
         let context = try context(TemplateContent(text: "t"))
+        let missing = mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) }
         #expect(
-            mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) } == [
-                "invalid #/from \"from\" is required: user@example.com or Name <user@example.com>.",
-                "invalid #/subject \"subject\" is required, since the template has none: a string.",
-            ])
+            tells(
+                missing,
+                [
+                    ["invalid #/from", "from", "required", "user@example.com", "Name <user@example.com>"],
+                    ["invalid #/subject", "subject", "required", "template", "string"],
+                ]), "\(missing)")
         let without: JSON = [
             "to": "b@example.net", "from": "a@example.com", "subject": "s", "text": "t", "variables": ["a": "b"],
         ]
-        #expect(
-            mistakes { _ = try EmailRequest(without, idempotencyKey: nil, context) } == [
-                "invalid #/variables \"variables\" are the values of a template; name the template in \"template_id\", or leave them out."
-            ])
+        let useless = mistakes { _ = try EmailRequest(without, idempotencyKey: nil, context) }
+        #expect(tells(useless, [["invalid #/variables", "variables", "template_id"]]), "\(useless)")
     }
 
     @Test("What is too large is refused before it is made") func size() throws {
@@ -131,9 +132,8 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
             "variables": ["name": JSON(String(repeating: "x", count: 4200))],
         ]
         let roomy = try self.context(greeting, room: 100_000, perEmail: 100_000)
-        #expect(
-            mistakes { _ = try EmailRequest(subject, idempotencyKey: nil, roomy) }
-                == ["invalid #/variables The subject is longer than 4096 octets; shorten it."])
+        let found = mistakes { _ = try EmailRequest(subject, idempotencyKey: nil, roomy) }
+        #expect(tells(found, [["invalid #/variables", "subject", "4096"]]), "\(found)")
     }
 
     @Test("The emails of a batch share the room") func batch() throws {
@@ -180,7 +180,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
                 "#/variable", "#/name", "#/text", "#/variables/0/name", "#/variables/1/type", "#/variables/2/name",
                 "#/variables/2/default", "#/variables/2/required", "#/variables/3", "#/reply_to/1", "#/html", "#/from",
             ], "\(found)")
-        #expect(found.contains { $0.contains("#/html Line 1, column 4: A value can't stand in a tag") })
+        #expect(found.contains { $0.mentions(" #/html ", "1", "4", "tag") }, "\(found)")
     }
 
     @Test("A change keeps what it does not name, and removes what is null") func change() throws {
@@ -192,9 +192,8 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(after.html == "{{a}} {{n}}" && after.text == nil && after.from == nil && after.subject == "{{s}}")
         // Nothing asks for c any more.
         #expect(after.variables == [.init(name: "s"), .init(name: "a", type: .number), .init(name: "n")])
-        #expect(
-            mistakes { _ = try TemplateFields(["html": nil, "text": nil], isComplete: false).checked(before) }
-                == ["invalid #/text \"html\", \"text\" or both are required."])
+        let found = mistakes { _ = try TemplateFields(["html": nil, "text": nil], isComplete: false).checked(before) }
+        #expect(tells(found, [["invalid #/text", "html", "text", "required"]]), "\(found)")
     }
 
     @Test("A variable with a default need not be given") func defaults() throws {
