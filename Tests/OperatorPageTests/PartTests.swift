@@ -25,10 +25,13 @@ import Testing
         #expect(html.contains("M1 40v-40h8v40z"))
         #expect(html.contains("M11 40v-2h8v2z"))
         #expect(!html.contains("M21"))
-        #expect(html.contains("1,000,001 in total, at most 1,000,000 on one day"))
+        #expect(html.mentions("1,000,001", "1,000,000"))
     }
 
-    @Test func withoutUseThereAreWords() { #expect(BarChart.small([0, 0]).text.contains("No email in 30 days")) }
+    @Test func withoutUseThereAreWords() {
+        let html = BarChart.small([0, 0]).text
+        #expect(html.contains("30 days") && !html.contains("<svg"))
+    }
 }
 
 @Suite struct AssetTests {

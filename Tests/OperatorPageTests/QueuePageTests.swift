@@ -23,18 +23,16 @@ import Testing
     @Test func oneRelayNeedsNoName() {
         for node in [nil, "gw1"] as [String?] {
             let text = html([lane(node, held: "paused")])
-            #expect(text.contains("It is held:</strong> paused"))
-            #expect(text.contains("at most 5 emails a second") && !text.contains("gw1"))
+            #expect(text.mentions("held", "paused", "5 emails") && !text.contains("gw1"))
         }
         #expect(html([]).contains("never started"))
     }
 
     @Test func eachOfSeveralRelaysIsToldOf() {
         let text = html([lane("gw1", rate: 0), lane("<gw2>", held: "paused")])
-        #expect(text.contains("It is held on &lt;gw2&gt;:</strong> paused"))
-        #expect(text.contains("Rate on gw1") && text.contains("sends nothing until the other relays give it a share"))
-        #expect(text.contains("Rate on &lt;gw2&gt;") && !text.contains("<gw2>"))
-        #expect(!html([lane("gw1"), lane("gw2")]).contains("It is held"))
+        #expect(text.mentions("held", "&lt;gw2&gt;", "paused"))
+        #expect(text.mentions("Rate", "gw1", "share", "Rate", "&lt;gw2&gt;", "5 emails") && !text.contains("<gw2>"))
+        #expect(!html([lane("gw1"), lane("gw2")]).lowercased().contains("held"))
     }
 
     @Test func relaysAreListedWhereThereAreAny() {
