@@ -96,7 +96,8 @@ import Testing
                     "https://[::1]:\(server.port)/",
                 ] {
                     let result = await transport.post(try request(url), policy: WebhookAddressPolicy())
-                    #expect(result.response.contains("no public address"))
+                    #expect(result.status == nil)
+                    #expect(result.response.mentions("public", "webhooks.private_networks"))
                 }
             }
             #expect(server.requests.isEmpty)
@@ -113,7 +114,9 @@ import Testing
         let policy = WebhookAddressPolicy(privateNetworks: try ["127.0.0.1", "::1"].map { try NetworkBlock($0) })
         try await with(ScriptedResolver([])) { transport in
             let result = await transport.post(try request(url), policy: policy)
-            #expect(!result.response.contains("can't be called") && !result.response.contains("no address"))
+            // The relay's own refusals are about the URL, and the resolver above knows no address. A failure to
+            // connect is neither.
+            #expect(!result.response.contains("URL") && !result.response.contains("no address"))
         }
     }
 
@@ -146,7 +149,8 @@ import Testing
                 await server.received(1)
                 // A second more: the timer is a millisecond late on purpose.
                 clock.advance(.seconds(16))
-                #expect(try await result == .failed("the receiver has not answered within 15 s"))
+                let told = try await result
+                #expect(told.status == nil && told.response.contains("15 s"))
             }
         }
     }
