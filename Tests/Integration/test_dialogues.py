@@ -1,4 +1,4 @@
-"""Plays the dialogues of the folder `dialogues` with a relay over real connections, and compares each octet of the replies.
+"""Plays the dialogues of the folder `dialogues` with a relay over real connections, and compares the replies.
 
 A dialogue is a text file of lines:
 
@@ -19,10 +19,11 @@ A dialogue is a text file of lines:
     @id NAME TEXT    the next reply must begin with TEXT; the rest of that reply is stored as {NAME}
     @other NAME TEXT the next reply must begin with TEXT; the rest must differ from {NAME}
     @close           the relay must close the connection now
-    C: …             sends a line; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
-    C= …             sends the text without CRLF
-    S: …             the next reply line must be this text
-    S~ …             the next reply line must match this regular expression
+    C: TEXT          sends a line; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
+    C= TEXT          sends the text without CRLF
+    S: TEXT          the next reply line must be this text, in which … matches any text: sentences are no contract, so a
+                     dialogue has the codes, the reason word, and what the sentence must name
+    S~ TEXT          the next reply line must match this regular expression
 
 In text to send, {plain USER KEY} is the response of AUTH PLAIN, and {base64 TEXT} is TEXT in base64.
 """
@@ -172,7 +173,7 @@ class Player:
             return self.send(self.octets(rest))
         reply = self.line()
         if kind == "S:":
-            assert reply == self.substitute(rest)
+            assert matches(reply, self.substitute(rest)), f"{reply!r}"
         elif kind == "S~":
             assert re.fullmatch(rest, reply), f"{reply!r} is not {rest!r}"
         else:
@@ -180,6 +181,18 @@ class Player:
         if self.expected_reason is not None and reply[0] in "45":
             assert reply.endswith(f"[{self.expected_reason}]"), f"keys check says {self.expected_reason}"
             self.expected_reason = None
+
+
+def matches(reply, pattern):
+    """Whether a reply line is the pattern, in which … matches one octet or more."""
+    return re.fullmatch(".+".join(map(re.escape, pattern.split("…"))), reply) is not None
+
+
+@pytest.mark.parametrize(("pattern", "is_match"), [
+    ("250 2.1.0 Ok", False), ("553 … example.net … [sender-domain]", True), ("553 … example.org … [sender-domain]", False),
+    ("553 … example.net … [header-domain]", False), ("553 … example.net…", True), ("553 … at example.net: no [sender-domain]…", False)])
+def test_what_a_pattern_matches(pattern, is_match):
+    assert matches("553 Not at example.net: no [sender-domain]", pattern) == is_match
 
 
 @pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
