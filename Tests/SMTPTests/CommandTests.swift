@@ -6,23 +6,26 @@ import Testing
 
 @Suite("Commands")
 struct CommandTests {
-    private static let name =
-        "501 5.1.7 There is a display name or a second bracket before the address; write only <user@example.com> [address]"
-    private static let blank =
-        "501 5.1.7 There is a blank between the address and its angle brackets; write <user@example.com> [address]"
-    private static let nonASCII =
-        "553 5.6.7 The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form [address]"
-    private static let unknown = "500 5.5.2 Unknown command"
-    private static let control = "501 5.5.4 A command must not hold control characters"
-    private static func mailParameter(_ name: String?) -> String {
-        "555 5.5.4 \(name.map { "The parameter \($0)" } ?? "A parameter") is not supported, leave it out;"
-            + " MAIL takes SIZE, BODY and AUTH here [parameter]"
+    // What a command becomes, or the reply to it. In a reply, `…` stands for wording.
+    private static let name = "501 5.1.7 … display name … <user@example.com> … [address]"
+    private static let blank = "501 5.1.7 … blank … <user@example.com> … [address]"
+    private static let nonASCII = "553 5.6.7 … non-ASCII … SES … xn-- … [address]"
+    private static let unknown = "500 5.5.2 … unknown …"
+    private static let control = "501 5.5.4 … control character …"
+    private static func mailParameter(_ name: String) -> String {
+        "555 5.5.4 … \(name) … MAIL … SIZE … BODY … AUTH … [parameter]"
     }
     private static func recipientParameter(_ name: String) -> String {
-        "555 5.5.4 The parameter \(name) is not supported, leave it out;"
-            + " RCPT takes no parameters here, such as those of delivery status notifications [parameter]"
+        "555 5.5.4 … parameter \(name) … RCPT … [parameter]"
     }
-    private static let noArgument = "501 5.5.4 This command takes no argument"
+    private static let noArgument = "501 5.5.4 … no argument …"
+    private static let hello = "501 5.5.4 … host name … EHLO …"
+    private static let mechanism = "501 5.5.4 … mechanism … PLAIN … LOGIN …"
+    private static let size = "501 5.5.4 … SIZE= … number …"
+    private static let body = "501 5.5.4 … BODY= … 7BIT … 8BITMIME …"
+    private static let senderIdentity = "501 5.5.4 … AUTH= … address … <> …"
+    private static let mailForm = "501 5.5.4 … MAIL FROM:<address> …"
+    private static let recipientForm = "501 5.5.4 … RCPT TO:<address> …"
 
     @Test(
         "Verbs",
@@ -33,19 +36,16 @@ struct CommandTests {
             // Nothing that could look like something else in a trace field.
             ("EHLO my pc", "EHLO my?pc"), ("EHLO a(b)c;d", "EHLO a?b?c?d"), (#"EHLO a<b>"c""#, "EHLO a?b??c?"),
             (#"EHLO b\u{FC}cher"#, "EHLO b??cher"), ("EHLO my_pc", "EHLO my_pc"),
-            ("EHLO", "501 5.5.4 Give the client's host name: EHLO client.example.com"),
-            ("HELO ", "501 5.5.4 Give the client's host name: HELO client.example.com"),
+            ("EHLO", hello),
+            ("HELO ", "501 5.5.4 … host name … HELO …"),
             ("EHLO " + String(repeating: "a", count: 255), "EHLO " + String(repeating: "a", count: 255)),
-            (
-                "EHLO " + String(repeating: "a", count: 256),
-                "501 5.5.4 Give the client's host name: EHLO client.example.com"
-            ),
+            ("EHLO " + String(repeating: "a", count: 256), hello),
             ("STARTTLS", "STARTTLS"), ("starttls ", "STARTTLS"), ("STARTTLS now", noArgument),
             ("DATA", "DATA"), ("Data", "DATA"), ("DATA <x>", noArgument),
             ("RSET", "RSET"), ("RSET x", noArgument), ("QUIT", "QUIT"), ("quit", "QUIT"), ("QUIT now", noArgument),
             ("NOOP", "NOOP"), ("NOOP anything goes", "NOOP"), ("HELP", "HELP"), ("HELP MAIL", "HELP"),
-            ("VRFY user", "VRFY"), ("VRFY", "501 5.5.4 VRFY needs an address"),
-            ("EXPN list", "502 5.5.1 Command not implemented"), ("BDAT 10 LAST", "502 5.5.1 Command not implemented"),
+            ("VRFY user", "VRFY"), ("VRFY", "501 5.5.4 … VRFY … address …"),
+            ("EXPN list", "502 5.5.1 …"), ("BDAT 10 LAST", "502 5.5.1 …"),
             ("", unknown), (" ", unknown), (" EHLO x", unknown), ("EHLOX x", unknown), ("EHL x", unknown),
             ("STARTTLSX", unknown), ("STARTTLSSTARTTLS", unknown), (#"MAIL\tFROM:<a@b.example>"#, unknown),
             (#"\u{16}\u{3}\u{1}"#, unknown), ("Subject: hello", unknown), (#"\u{E9}HLO x"#, unknown),
@@ -57,7 +57,7 @@ struct CommandTests {
             ("HEAD /", "HTTP"), ("PATCH /", "HTTP"), ("TRACE /", "HTTP"), (#"GET /\u{1}"#, "HTTP"), ("GETX /", unknown),
         ])
     func verbs(line: String, expected: String) {
-        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
     }
 
     @Test(
@@ -68,12 +68,12 @@ struct CommandTests {
             ("AUTH PLAIN AGEAYg==", "AUTH PLAIN 'AGEAYg=='"), ("AUTH PLAIN   AGEAYg==  ", "AUTH PLAIN 'AGEAYg=='"),
             ("AUTH LOGIN =", "AUTH LOGIN '='"), ("AUTH LOGIN a b", "AUTH LOGIN 'a b'"),
             ("AUTH XOAUTH2 x", "AUTH XOAUTH2 'x'"), ("AUTH PLAIN ", "AUTH PLAIN without initial response"),
-            ("AUTH", "501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN"),
-            ("AUTH ABCDEFGHIJKLMNOPQRSTU", "501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN"),
+            ("AUTH", mechanism),
+            ("AUTH ABCDEFGHIJKLMNOPQRSTU", mechanism),
             ("AUTH=PLAIN", unknown),
         ])
     func auth(line: String, expected: String) {
-        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
     }
 
     @Test(
@@ -89,64 +89,61 @@ struct CommandTests {
             ("MAIL FROM:<a@b.example> AUTH=<>", "MAIL <a@b.example>"),
             ("MAIL FROM:<a@b.example> AUTH=a+40b.example SIZE=7", "MAIL <a@b.example> of 7 octets"),
             ("MAIL FROM:<a@b.example> SIZE=999999999999999999", "MAIL <a@b.example> of 999999999999999999 octets"),
-            ("MAIL FROM:<a@b.example> SIZE=9999999999999999999", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> SIZE=", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> SIZE", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> SIZE=-1", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> SIZE=1k", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> SIZE=1=2", "501 5.5.4 SIZE= takes a number of octets"),
-            ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
-            ("MAIL FROM:<a@b.example> BODY", "501 5.5.4 BODY= takes 7BIT or 8BITMIME"),
+            ("MAIL FROM:<a@b.example> SIZE=9999999999999999999", size),
+            ("MAIL FROM:<a@b.example> SIZE=", size),
+            ("MAIL FROM:<a@b.example> SIZE", size),
+            ("MAIL FROM:<a@b.example> SIZE=-1", size),
+            ("MAIL FROM:<a@b.example> SIZE=1k", size),
+            ("MAIL FROM:<a@b.example> SIZE=1=2", size),
+            ("MAIL FROM:<a@b.example> BODY=BINARYMIME", body),
+            ("MAIL FROM:<a@b.example> BODY", body),
             ("MAIL FROM:<a@b.example> SMTPUTF8", mailParameter("SMTPUTF8")),
             ("MAIL FROM:<a@b.example> RET=FULL", mailParameter("RET")),
-            ("MAIL FROM:<a@b.example> AUTH=", "501 5.5.4 AUTH= takes an address or <>"),
-            ("MAIL FROM:<a@b.example> AUTH", "501 5.5.4 AUTH= takes an address or <>"),
-            ("MAIL FROM:<a@b.example> =", mailParameter(nil)),
-            (#"MAIL FROM:<a@b.example> \u{E9}=1"#, mailParameter(nil)),
+            ("MAIL FROM:<a@b.example> AUTH=", senderIdentity),
+            ("MAIL FROM:<a@b.example> AUTH", senderIdentity),
             ("MAIL FROM:<a@b.example> foo", mailParameter("foo")),
-            ("MAIL", "501 5.5.4 Write MAIL FROM:<address>"),
-            ("MAIL a@b.example", "501 5.5.4 Write MAIL FROM:<address>"),
-            ("MAIL FROM <a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
-            ("MAIL FROM :<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
-            ("MAIL TO:<a@b.example>", "501 5.5.4 Write MAIL FROM:<address>"),
-            ("MAIL FROM:", "501 5.1.7 The address is missing [address]"),
+            ("MAIL", mailForm),
+            ("MAIL a@b.example", mailForm),
+            ("MAIL FROM <a@b.example>", mailForm),
+            ("MAIL FROM :<a@b.example>", mailForm),
+            ("MAIL TO:<a@b.example>", mailForm),
+            ("MAIL FROM:", "501 5.1.7 … missing … [address]"),
             ("MAIL FROM:a@b.example", "MAIL <a@b.example>"),
             ("MAIL FROM: a@b.example SIZE=1", "MAIL <a@b.example> of 1 octets"), ("MAIL FROM:< a@b.example >", blank),
             ("MAIL FROM:<@relay.example,@other.example:a@b.example>", "MAIL <a@b.example>"),
-            ("MAIL FROM:<@relay.example:>", "501 5.1.7 The address has nothing before the @ [address]"),
-            (
-                "MAIL FROM:<@relay.example a@b.example>",
-                "501 5.1.7 The source route of the address is malformed [address]"
-            ),
+            ("MAIL FROM:<@relay.example:>", "501 5.1.7 … nothing … @ … [address]"),
+            ("MAIL FROM:<@relay.example a@b.example>", "501 5.1.7 … source route … [address]"),
             (#"MAIL FROM:<"a b"@c.example>"#, #"MAIL <"a b"@c.example>"#),
             (#"MAIL FROM:<"a\\"> <b"@c.example> SIZE=5"#, #"MAIL <"a\"> <b"@c.example> of 5 octets"#),
             (#"MAIL FROM:<"plain"@c.example>"#, "MAIL <plain@c.example>"),
             ("MAIL FROM:<user@[192.0.2.1]>", "MAIL <user@[192.0.2.1]>"),
             (#"MAIL FROM:<J\u{F6}rg@b.example>"#, nonASCII), (#"MAIL FROM:<a@b\u{FC}cher.example>"#, nonASCII),
             (#"MAIL FROM:J\u{F6}rg@b.example"#, nonASCII),
-            (
-                "MAIL FROM:<a@b.example>SIZE=1",
-                "501 5.1.7 Only a space and parameters may follow the address [address]"
-            ),
-            ("MAIL FROM:<a@b.example", "501 5.1.7 The address has no closing angle bracket [address]"),
-            ("MAIL FROM:<a>", "501 5.1.7 The address has no @domain [address]"),
-            (
-                "MAIL FROM:<a b@c.example>",
-                "501 5.1.7 The local part of the address holds a character that needs quotes [address]"
-            ),
+            ("MAIL FROM:<a@b.example>SIZE=1", "501 5.1.7 … space … parameters … [address]"),
+            ("MAIL FROM:<a@b.example", "501 5.1.7 … closing … bracket … [address]"),
+            ("MAIL FROM:<a>", "501 5.1.7 … @domain … [address]"),
+            ("MAIL FROM:<a b@c.example>", "501 5.1.7 … local part … quotes … [address]"),
             ("MAIL FROM:< a@c.example>", blank), ("MAIL FROM:<App <a@c.example>>", name),
-            ("MAIL FROM:<a@c.example.>", "501 5.1.7 The domain of the address ends with a dot [address]"),
-            (
-                "MAIL FROM:<a..b@c.example>",
-                "501 5.1.7 The local part of the address begins or ends with a dot or has two dots in a row [address]"
-            ),
+            ("MAIL FROM:<a@c.example.>", "501 5.1.7 … domain … ends … dot … [address]"),
+            ("MAIL FROM:<a..b@c.example>", "501 5.1.7 … local part … two dots … [address]"),
             (
                 "MAIL FROM:<" + String(repeating: "a", count: 65) + "@b.example>",
-                "501 5.1.7 The address is too long: at most 64 octets before the @, 253 after it and 254 in all [address]"
+                "501 5.1.7 … 64 … 253 … 254 … [address]"
             ),
         ])
     func mail(line: String, expected: String) {
-        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
+    }
+
+    @Test("What cannot be the name of a parameter is not quoted")
+    func parameterWithoutName() {
+        func reply(to parameter: String) -> String {
+            Command.parse(ByteBuffer(bytes: octets("MAIL FROM:<a@b.example> " + parameter))).rendered
+        }
+        let expected = reply(to: "=")
+        #expect(expected.reads("555 5.5.4 … MAIL … SIZE … BODY … AUTH … [parameter]"))
+        #expect(!expected.contains("  "))
+        #expect(reply(to: #"\u{E9}=1"#) == expected)
     }
 
     @Test(
@@ -158,24 +155,18 @@ struct CommandTests {
             ("RCPT TO:<a@[IPv6:2001:DB8::1]>", "RCPT <a@[IPv6:2001:db8::1]>"),
             ("RCPT TO:<a@b.example> NOTIFY=NEVER", recipientParameter("NOTIFY")),
             ("RCPT TO:<a@b.example> x", recipientParameter("x")),
-            ("RCPT TO:<>", "501 5.1.3 A recipient can't be the null address <> [address]"),
-            ("RCPT TO:", "501 5.1.3 The address is missing [address]"),
-            ("RCPT TO:<postmaster>", "501 5.1.3 The address has no @domain [address]"),
+            ("RCPT TO:<>", "501 5.1.3 … null … <> … [address]"),
+            ("RCPT TO:", "501 5.1.3 … missing … [address]"),
+            ("RCPT TO:<postmaster>", "501 5.1.3 … @domain … [address]"),
             ("RCPT TO:a@b.example", "RCPT <a@b.example>"), ("RCPT TO:a@b.example x", recipientParameter("x")),
-            (
-                "RCPT TO:<a@b_c.example>",
-                "501 5.1.3 The domain of the address is not a host name of letters, digits, inner hyphens and dots [address]"
-            ),
+            ("RCPT TO:<a@b_c.example>", "501 5.1.3 … domain … host name … [address]"),
             (#"RCPT TO:<J\u{F6}rg@b.example>"#, nonASCII),
-            ("RCPT FROM:<a@b.example>", "501 5.5.4 Write RCPT TO:<address>"),
-            ("RCPT", "501 5.5.4 Write RCPT TO:<address>"),
-            (
-                "RCPT TO:<a@b.example>,<c@d.example>",
-                "501 5.1.3 Only a space and parameters may follow the address [address]"
-            ),
+            ("RCPT FROM:<a@b.example>", recipientForm),
+            ("RCPT", recipientForm),
+            ("RCPT TO:<a@b.example>,<c@d.example>", "501 5.1.3 … space … parameters … [address]"),
         ])
     func recipients(line: String, expected: String) {
-        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered == expected)
+        #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
     }
 
     @Test("Octets that are no UTF-8 are an answer, not a trap")

@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import SMTP
@@ -63,33 +64,27 @@ struct ReplyTests {
     @Test(
         "Replies that go beside a session carry their code",
         arguments: [
-            (Reply.shuttingDown("relay.test"), "421 4.3.2 relay.test is shutting down, try again shortly"),
-            (
-                Reply.idleTooLong("relay.test"),
-                "421 4.4.2 relay.test waited too long for the client, closing the connection"
-            ),
+            (Reply.shuttingDown("relay.test"), "421 4.3.2 relay.test … shutting down …"),
+            (Reply.idleTooLong("relay.test"), "421 4.4.2 relay.test … waited … client …"),
             (
                 Reply.authenticationTooSlow("relay.test", seconds: 60, isUnderStress: false),
-                "421 4.4.2 relay.test allows 60 s to authenticate, closing the connection"
+                "421 4.4.2 relay.test … 60 s … authenticate …"
             ),
             (
                 Reply.tooManyConnections("relay.test", limit: 5, from: "one address"),
-                "421 4.4.5 relay.test takes at most 5 connections at a time from one address; close some first"
+                "421 4.4.5 relay.test … 5 connections … one address …"
             ),
             (
                 Reply.tooManyConnections("relay.test", limit: 500, from: nil),
-                "421 4.4.5 relay.test takes at most 500 connections at a time, try again shortly"
+                "421 4.4.5 relay.test … 500 connections …"
             ),
             (
                 Reply.transferTooSlow("relay.test", octetsPerSecond: 500),
-                "421 4.4.2 relay.test requires a message to arrive at 500 octets a second or more, closing the connection"
+                "421 4.4.2 relay.test … message … 500 octets a second …"
             ),
-            (
-                Reply.messageTooLarge(limit: 99),
-                "552 5.3.4 The message is larger than the 99 octets allowed here [size]"
-            ),
+            (Reply.messageTooLarge(limit: 99), "552 5.3.4 … 99 octets … [size]"),
         ])
     func ready(reply: Reply, expected: String) {
-        #expect(reply.wireLines == [expected])
+        #expect(reply.wireLines.reads([expected]))
     }
 }

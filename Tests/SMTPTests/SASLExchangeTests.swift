@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import SMTP
@@ -27,8 +28,8 @@ struct SASLExchangeTests {
         }
     }
 
-    private static let badBase64 = "invalid: The response is not valid base64"
-    private static let badPlain = "invalid: The PLAIN response must be NUL, user name, NUL, password"
+    private static let badBase64 = "invalid: … base64 …"
+    private static let badPlain = "invalid: … PLAIN … NUL … user name … NUL … password …"
 
     @Test(
         "Exchanges",
@@ -76,7 +77,7 @@ struct SASLExchangeTests {
             step = exchange.received(Array(line.utf8))
             outcome.append(Self.rendered(step))
         }
-        #expect(outcome == test.outcome)
+        #expect(outcome.reads(test.outcome))
     }
 
     @Test("Credentials don't show themselves")

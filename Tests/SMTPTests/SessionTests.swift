@@ -1,11 +1,12 @@
 import InternetMessage
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import SMTP
 
 /// A session written down as it is spoken: `>` what the client sends, `!` what the driver tells, `<` what is to be done
-/// about it, all of it and in order. `#` begins a remark.
+/// about it, all of it and in order. `…` stands for wording there. `#` begins a remark.
 struct Dialogue: Sendable, CustomTestStringConvertible {
     enum Start: Sendable {
         /// Before any command.
@@ -92,7 +93,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             if raw.hasPrefix("<") {
                 guard !pending.isEmpty else { return "nothing more is done about '\(last)', expected: \(line)" }
                 let actual = pending.removeFirst()
-                guard actual == line else { return "about '\(last)' is done: \(actual)\nexpected: \(line)" }
+                guard actual.reads(String(line)) else { return "about '\(last)' is done: \(actual)\nexpected: \(line)" }
                 continue
             }
             guard pending.isEmpty else { return "about '\(last)' is done also: \(pending)" }
@@ -175,12 +176,11 @@ struct SessionTests {
         """
 
     private static let tlsRequired = "530 5.7.0 Must issue a STARTTLS command first [tls-required]"
-    private static let encryptionRequired =
-        "538 5.7.11 Encryption is required to authenticate: switch on STARTTLS (or implicit TLS) in the client [tls-required]"
-    private static let authenticationRequired =
-        "530 5.7.0 Authentication is required: log in with the user name 'apikey' and an API key as password [auth-required]"
-    private static let senderFirst = "503 5.5.1 Send MAIL FROM:<address> first"
-    private static let tooMany = "421 4.7.0 relay.test has seen too many errors on this connection, closing it"
+    private static let encryptionRequired = "538 5.7.11 … STARTTLS … implicit TLS … [tls-required]"
+    private static let authenticationRequired = "530 5.7.0 … 'apikey' … API key … [auth-required]"
+    private static let senderFirst = "503 5.5.1 … MAIL FROM:<address> …"
+    private static let tooMany = "421 4.7.0 relay.test … errors …"
+    private static let unknownCommand = "500 5.5.2 … unknown …"
 
     // MARK: Dialogues
 
@@ -240,12 +240,12 @@ struct SessionTests {
                 > RSET
                 < 250 2.0.0 Ok
                 > VRFY someone
-                < 252 2.5.2 Recipients are not verified here; send the message and see
+                < 252 2.5.2 … not verified …
                 > HELP
-                < 214-2.0.0 Hiveku Relay takes mail for the Hiveku email API.
-                < 214 2.0.0 Switch on STARTTLS, log in with user name 'apikey' and an API key as password.
+                < 214-2.0.0 … Hiveku Relay …
+                < 214 2.0.0 … STARTTLS … 'apikey' … API key …
                 > EXPN list
-                < 502 5.5.1 Command not implemented
+                < 502 5.5.1 …
                 > QUIT
                 < 221 2.0.0 Bye
                 < close
@@ -259,10 +259,10 @@ struct SessionTests {
                 < start TLS
                 ! secured
                 > AUTH PLAIN
-                < 503 5.5.1 Send EHLO first
+                < 503 5.5.1 … EHLO …
                 \(ehlo("AUTH PLAIN LOGIN"))
                 > STARTTLS
-                < 503 5.5.1 The connection is encrypted already
+                < 503 5.5.1 … encrypted …
                 > MAIL FROM:<a@sender.test>
                 < \(authenticationRequired)
                 """),
@@ -280,7 +280,7 @@ struct SessionTests {
                 """
                 \(ehlo())
                 > STARTTLS
-                < 502 5.5.1 Command not implemented
+                < 502 5.5.1 …
                 """),
             Dialogue(
                 "a network that may authenticate in the clear", allowsPlaintextAuthentication: true,
@@ -326,10 +326,10 @@ struct SessionTests {
                 ! authenticated
                 < 235 2.7.0 Authentication successful
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < 503 5.5.1 Already authenticated on this connection
+                < 503 5.5.1 … already authenticated …
                 \(ehlo())
                 > STARTTLS
-                < 503 5.5.1 The connection is encrypted already
+                < 503 5.5.1 … encrypted …
                 """),
             Dialogue(
                 "LOGIN in three steps, and in two", .secure,
@@ -354,24 +354,24 @@ struct SessionTests {
                 "cancelled, malformed, unknown", .secure,
                 """
                 > AUTH PLAIN
-                < 503 5.5.1 Send EHLO first
+                < 503 5.5.1 … EHLO …
                 \(helo)
                 > AUTH PLAIN
                 < 334 \("")
                 > *
-                < 501 5.7.0 Authentication cancelled
+                < 501 5.7.0 … cancelled …
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 > not base64
-                < 501 5.5.2 The response is not valid base64
+                < 501 5.5.2 … base64 …
                 > AUTH PLAIN YXBpa2V5
-                < 501 5.5.2 The PLAIN response must be NUL, user name, NUL, password
+                < 501 5.5.2 … PLAIN … NUL … user name … NUL … password …
                 > AUTH PLAIN =
-                < 501 5.5.2 The PLAIN response must be NUL, user name, NUL, password
+                < 501 5.5.2 … PLAIN … NUL … user name … NUL … password …
                 > AUTH CRAM-MD5
-                < 504 5.5.4 Unknown mechanism; use PLAIN or LOGIN
+                < 504 5.5.4 … PLAIN … LOGIN …
                 > AUTH
-                < 501 5.5.4 Name a mechanism: AUTH PLAIN or AUTH LOGIN
+                < 501 5.5.4 … mechanism … PLAIN … LOGIN …
                 # The exchange is over: this is a command again.
                 > NOOP
                 < 250 2.0.0 Ok
@@ -409,13 +409,13 @@ struct SessionTests {
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 ! too long line
-                < 500 5.5.2 The command line is too long
+                < 500 5.5.2 … too long …
                 > NOOP
                 < 250 2.0.0 Ok
                 > AUTH LOGIN
                 < 334 VXNlcm5hbWU6
                 ! bare LF
-                < 500 5.5.2 Lines must end with CRLF, not with LF alone [line-ending]
+                < 500 5.5.2 … CRLF … LF … [line-ending]
                 > NOOP
                 < 250 2.0.0 Ok
                 """),
@@ -439,7 +439,7 @@ struct SessionTests {
                 \(authenticated)
                 \(senderAccepted)
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
-                < 503 5.5.1 Already authenticated on this connection
+                < 503 5.5.1 … already authenticated …
                 """),
         ])
     func authentication(_ dialogue: Dialogue) { Self.check(dialogue) }
@@ -485,9 +485,9 @@ struct SessionTests {
                 < \(senderFirst)
                 \(senderAccepted)
                 > MAIL FROM:<a@sender.test>
-                < 503 5.5.1 A sender was given already; RSET starts a new transaction
+                < 503 5.5.1 … sender … RSET …
                 > DATA
-                < 554 5.5.1 No valid recipients
+                < 554 5.5.1 … recipients …
                 # The sender given first still stands.
                 \(recipientAccepted)
                 """),
@@ -538,11 +538,11 @@ struct SessionTests {
                 "SIZE over the limit", .authenticated,
                 """
                 > MAIL FROM:<a@sender.test> SIZE=1001
-                < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
+                < 552 5.3.4 … 1000 octets … [size]
                 > RCPT TO:<b@recipient.test>
                 < \(senderFirst)
                 > MAIL FROM:<a@sender.test> SIZE=999999999999999999
-                < 552 5.3.4 The message is larger than the 1000 octets allowed here [size]
+                < 552 5.3.4 … 1000 octets … [size]
                 > MAIL FROM:<a@sender.test> SIZE=1000
                 < check sender <a@sender.test>
                 """),
@@ -550,16 +550,16 @@ struct SessionTests {
                 "addresses that are none", .authenticated,
                 """
                 > MAIL FROM:<App <a@sender.test>>
-                < 501 5.1.7 There is a display name or a second bracket before the address; write only <user@example.com> [address]
+                < 501 5.1.7 … display name … <user@example.com> … [address]
                 \(senderAccepted)
                 > RCPT TO:<J\u{F6}rg@recipient.test>
-                < 553 5.6.7 The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form [address]
+                < 553 5.6.7 … non-ASCII … SES … xn-- … [address]
                 > RCPT TO:<b@@recipient.test>
-                < 501 5.1.3 The address has no domain after the @ [address]
+                < 501 5.1.3 … no domain … @ … [address]
                 > RCPT TO:<>
-                < 501 5.1.3 A recipient can't be the null address <> [address]
+                < 501 5.1.3 … null … <> … [address]
                 > RCPT TO:<b@recipient.test> NOTIFY=NEVER
-                < 555 5.5.4 The parameter NOTIFY is not supported, leave it out; RCPT takes no parameters here, such as those of delivery status notifications [parameter]
+                < 555 5.5.4 … NOTIFY … RCPT … [parameter]
                 """),
             Dialogue(
                 "DATA refused for now keeps the envelope", .authenticated,
@@ -594,10 +594,10 @@ struct SessionTests {
         arguments: [
             Dialogue(
                 "the tenth is the last",
-                repeated("FOO", "500 5.5.2 Unknown command")
+                repeated("FOO", unknownCommand)
                     + """
                     > FOO
-                    < 500 5.5.2 Unknown command
+                    < \(unknownCommand)
                     < \(tooMany)
                     < close
                     > NOOP
@@ -607,19 +607,19 @@ struct SessionTests {
                 "of every kind, together",
                 """
                 > FOO
-                < 500 5.5.2 Unknown command
+                < \(unknownCommand)
                 > MAIL FROM:<a@sender.test>
                 < \(tlsRequired)
                 > AUTH PLAIN
                 < \(encryptionRequired)
                 > EHLO
-                < 501 5.5.4 Give the client's host name: EHLO client.example.com
+                < 501 5.5.4 … host name … EHLO …
                 ! too long line
-                < 500 5.5.2 The command line is too long
+                < 500 5.5.2 … too long …
                 ! bare LF
-                < 500 5.5.2 Lines must end with CRLF, not with LF alone [line-ending]
+                < 500 5.5.2 … CRLF … LF … [line-ending]
                 > EXPN list
-                < 502 5.5.1 Command not implemented
+                < 502 5.5.1 …
                 > DATA now
                 < \(tlsRequired)
                 > NOOP
@@ -627,7 +627,7 @@ struct SessionTests {
                 > RCPT TO:b
                 < \(tlsRequired)
                 > VRFY
-                < 501 5.5.4 VRFY needs an address
+                < 501 5.5.4 … VRFY … address …
                 < \(tooMany)
                 < close
                 """),
@@ -646,7 +646,7 @@ struct SessionTests {
                         """),
             Dialogue(
                 "an accepted message starts the count again", .authenticated,
-                repeated("FOO", "500 5.5.2 Unknown command")
+                repeated("FOO", unknownCommand)
                     + """
                     \(senderAccepted)
                     \(recipientAccepted)
@@ -655,17 +655,17 @@ struct SessionTests {
                     < 250 2.0.0 Ok: queued as 1
 
                     """
-                    + repeated("FOO", "500 5.5.2 Unknown command")
+                    + repeated("FOO", unknownCommand)
                         + """
                         > FOO
-                        < 500 5.5.2 Unknown command
+                        < \(unknownCommand)
                         < \(tooMany)
                         < close
                         """),
             Dialogue(
                 "mistyped addresses and full envelopes are no errors of the protocol", .authenticated,
                 "\(senderAccepted)\n"
-                    + repeated("RCPT TO:<b>", "501 5.1.3 The address has no @domain [address]", count: 30)
+                    + repeated("RCPT TO:<b>", "501 5.1.3 … @domain … [address]", count: 30)
                     + "> NOOP\n< 250 2.0.0 Ok"),
             Dialogue(
                 "HTTP gets no answer",
@@ -695,7 +695,7 @@ struct SessionTests {
         // Only AUTH may use it.
         let long = buffer("NOOP " + String(repeating: "x", count: 2042))
         #expect(long.readableBytes + 2 == 2049)
-        #expect(session.received(line: long).rendered == ["500 5.5.2 The command line is too long"])
+        #expect(session.received(line: long).rendered.reads(["500 5.5.2 … too long …"]))
         #expect(
             session.received(line: buffer("NOOP " + String(repeating: "x", count: 2041))).rendered == ["250 2.0.0 Ok"])
         let secret = String(repeating: "QUJD", count: 2500)
