@@ -53,20 +53,17 @@ func testTLS() throws -> ReloadableTLSContext {
         _ = try await client.openData()
         await client.send("From: from@elsewhere.example\r\n\r\n.\r\n")
         #expect(try await client.reply().hasSuffix("[header-domain]"))
-        let domain = "it may send only from example.com"
+        let entries = fixture.logs.entries("refused").map(\.metadata)
         #expect(
-            fixture.logs.entries("refused").map(\.metadata) == [
-                [
-                    "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "sender-domain",
-                    "text":
-                        "This API key may not send as elsewhere.example: \(domain); use an address of such a domain as sender, or add the domain to the key",
-                ],
-                [
-                    "client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "header-domain",
-                    "text":
-                        "This API key may not send mail whose From is at elsewhere.example; \(domain): change the From field or the key",
-                ],
+            entries.map { $0.filter { $0.key != "text" } } == [
+                ["client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "sender-domain"],
+                ["client": "192.0.2.7", "key": "\(fixture.key.id)", "reason": "header-domain"],
             ])
+        #expect(
+            entries.compactMap { $0["text"] }.reads([
+                "… API key … elsewhere.example … example.com … sender …",
+                "… API key … From … elsewhere.example … example.com …",
+            ]))
     }
 }
 
@@ -89,10 +86,8 @@ func testTLS() throws -> ReloadableTLSContext {
                 "auth-required", "504", "parameter", "recipients", "address", "500",
             ])
         #expect(entries.map { $0["key"] } == [nil, nil, key, key, key, key])
-        #expect(entries[1]["text"] == "Unknown mechanism; use PLAIN or LOGIN")
-        #expect(
-            entries[2]["text"]
-                == "The parameter SMTPUTF8 is not supported, leave it out; MAIL takes SIZE, BODY and AUTH here")
+        #expect(entries[1]["text"].mentions("PLAIN", "LOGIN"))
+        #expect(entries[2]["text"].mentions("SMTPUTF8", "MAIL", "SIZE", "BODY", "AUTH"))
         #expect(entries.allSatisfy { $0["client"] == "192.0.2.7" })
     }
 

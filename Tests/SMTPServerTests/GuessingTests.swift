@@ -36,8 +36,7 @@ import Testing
         await client.send(Client.plain(fixture.key.revealed) + "\r\n")
         for code in ["454", "421"] {
             let reply = try await client.reply()
-            #expect(reply.hasPrefix("\(code) 4.7.0 Too many failed authentications from 192.0.2.7;"))
-            #expect(reply.hasSuffix("[auth-throttled]"))
+            #expect(reply.reads("\(code) 4.7.0 … authentications … 192.0.2.7 … [auth-throttled]"))
         }
         #expect(client.isClosed)
         let other = try await fixture.greeted(from: IPAddress(ipv4: 0xC000_0208))

@@ -15,9 +15,7 @@ import Testing
         _ = try await fixture.greeted()
         let third = try await fixture.connect()
         #expect(
-            try await third.remainingReplies() == [
-                "421 4.4.5 relay.example.com takes at most 2 connections at a time from one address; close some first"
-            ])
+            try await third.remainingReplies().reads(["421 4.4.5 relay.example.com … 2 connections … one address …"]))
         #expect(third.isClosed)
         // The one that was refused gives nothing back.
         #expect(fixture.openConnections == 2)
@@ -31,7 +29,7 @@ import Testing
         let fixture = try ServerFixture()
         let clients = [try await fixture.greeted(), try await fixture.greeted()]
         fixture.service.limiter.change(maximum: 100, maximumPerClient: 1)
-        #expect(try await fixture.connect().reply().hasPrefix("421 4.4.5 relay.example.com takes at most 1 "))
+        #expect(try await fixture.connect().reply().reads("421 4.4.5 relay.example.com … 1 connection … one address …"))
         for client in clients { #expect(try await client.say("NOOP") == "250 2.0.0 Ok") }
         fixture.service.limiter.change(maximum: 100, maximumPerClient: 3)
         _ = try await fixture.greeted()
@@ -42,10 +40,9 @@ import Testing
         let first = try await fixture.greeted()
         _ = try await fixture.greeted(from: ConnectionLimitTests.other)
         let third = try await fixture.connect()
-        #expect(
-            try await third.remainingReplies() == [
-                "421 4.4.5 relay.example.com takes at most 2 connections at a time, try again shortly"
-            ])
+        let replies = try await third.remainingReplies()
+        #expect(replies.reads(["421 4.4.5 relay.example.com … 2 connections …"]))
+        #expect(!replies.contains { $0.contains("address") })
         // TLS from the first octet has no way to say so without a handshake.
         let encrypted = try await fixture.connect(implicitTLS: true)
         #expect(try await encrypted.remainingReplies() == [])

@@ -92,14 +92,13 @@ import Testing
 }
 
 @Suite(.timeLimit(.minutes(1))) struct StorageTests {
-    private static let storage =
-        "452 4.3.1 The relay can't store the message just now; send it again later [storage]"
+    private static let storage = "452 4.3.1 … [storage]"
 
     @Test func aFullDiskIsATemporaryRefusal() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.fail { $0.commit = .full }
-        for _ in 0..<2 { #expect(try await client.sendMessage() == StorageTests.storage) }
+        for _ in 0..<2 { #expect(try await client.sendMessage().reads(StorageTests.storage)) }
         fixture.store.fail { $0.commit = nil }
         #expect(try await client.sendMessage().hasPrefix("250 2.0.0 Ok: queued as "))
         #expect(fixture.store.accepted.count == 1)
@@ -110,10 +109,7 @@ import Testing
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.fail { $0.commit = .inDoubt }
-        #expect(
-            try await client.sendMessage()
-                == "451 4.3.0 The relay could not find out in time whether the message was stored; send it again later [storage]"
-        )
+        #expect(try await client.sendMessage().reads("451 4.3.0 … [storage]"))
     }
 
     enum SpoolStep: CaseIterable {
@@ -135,7 +131,7 @@ import Testing
         fixture.store.fail { step.set(.full, in: &$0) }
         // Once before and once after the failure is known, the message is read to its end.
         for size in [140_000, 1_000_000] {
-            #expect(try await client.sendMessage(size) == StorageTests.storage)
+            #expect(try await client.sendMessage(size).reads(StorageTests.storage))
             await eventually { fixture.store.files.isEmpty }
         }
         fixture.store.fail { step.set(nil, in: &$0) }
@@ -156,7 +152,7 @@ import Testing
         fixture.store.appends.open()
         await eventually { fixture.store.files.isEmpty }
         await client.send(Client.content(400_000) + ".\r\n")
-        #expect(try await client.reply() == StorageTests.storage)
+        #expect(try await client.reply().reads(StorageTests.storage))
         #expect(fixture.store.files.isEmpty)
     }
 
@@ -164,11 +160,11 @@ import Testing
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
         let client = try await fixture.signedIn()
         fixture.store.fail { $0.commit = .full }
-        for _ in 0..<3 { #expect(try await client.sendMessage() == StorageTests.storage) }
+        for _ in 0..<3 { #expect(try await client.sendMessage().reads(StorageTests.storage)) }
         fixture.store.fail { faults in
             faults.commit = nil
             faults.append = .full
         }
-        for _ in 0..<3 { #expect(try await client.sendMessage(200_000) == StorageTests.storage) }
+        for _ in 0..<3 { #expect(try await client.sendMessage(200_000).reads(StorageTests.storage)) }
     }
 }

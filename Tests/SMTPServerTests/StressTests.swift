@@ -7,9 +7,8 @@ import Testing
 
 /// Over 80 % of the connections in use: who has not authenticated has less time to.
 @Suite(.timeLimit(.minutes(1))) struct StressTests {
-    private static let tooSlow =
-        "421 4.4.2 relay.example.com allows 10 s to authenticate while most connections are in use, closing the connection"
-    private static let usual = "421 4.4.2 relay.example.com allows 60 s to authenticate, closing the connection"
+    private static let tooSlow = "421 4.4.2 relay.example.com … 10 s … authenticate … most connections …"
+    private static let usual = "421 4.4.2 relay.example.com … 60 s … authenticate …"
 
     private func greeted(_ count: Int, _ fixture: ServerFixture) async throws -> [Client] {
         var clients: [Client] = []
@@ -20,7 +19,7 @@ import Testing
     /// Asserts that the clients were told `reply` and nothing else, and are closed.
     private func expectEnd(_ clients: some Sequence<Client>, with reply: String) async throws {
         for client in clients {
-            #expect(try await client.pending() == reply + "\r\n")
+            #expect(try await client.pending().reads(reply + "\r\n"))
             #expect(client.isClosed)
         }
     }
@@ -96,9 +95,9 @@ import Testing
         let fixture = try ServerFixture(maximumConnections: 1, authenticationTimeout: .seconds(5))
         let client = try await fixture.greeted()
         await fixture.advance(.seconds(5))
-        #expect(
-            try await client.pending()
-                == "421 4.4.2 relay.example.com allows 5 s to authenticate, closing the connection\r\n")
+        let reply = try await client.pending()
+        #expect(reply.reads("421 4.4.2 relay.example.com … 5 s … authenticate …\r\n"))
+        #expect(!reply.contains("most connections"))
     }
 
     @Test func theTimersGoWithTheirConnections() async throws {

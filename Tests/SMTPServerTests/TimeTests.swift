@@ -4,11 +4,9 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct TimeTests {
-    private static let idle = "421 4.4.2 relay.example.com waited too long for the client, closing the connection"
-    private static let notAuthenticated =
-        "421 4.4.2 relay.example.com allows 60 s to authenticate, closing the connection"
-    private static let tooSlow =
-        "421 4.4.2 relay.example.com requires a message to arrive at 500 octets a second or more, closing the connection"
+    private static let idle = "421 4.4.2 relay.example.com … waited … client …"
+    private static let notAuthenticated = "421 4.4.2 relay.example.com … 60 s … authenticate …"
+    private static let tooSlow = "421 4.4.2 relay.example.com … message … 500 octets a second …"
 
     /// Nothing a second before, the reply and the connection's end at the second.
     private func expectEnd(_ client: Client, _ fixture: ServerFixture, after seconds: Int, with reply: String)
@@ -17,7 +15,7 @@ import Testing
         await fixture.advance(.seconds(seconds - 1))
         #expect(try await client.pending() == "")
         await fixture.advance(.seconds(1))
-        #expect(try await client.pending() == reply + "\r\n")
+        #expect(try await client.pending().reads(reply + "\r\n"))
         #expect(client.isClosed)
         #expect(fixture.openConnections == 0)
         await eventually { await client.isForgotten }
@@ -133,7 +131,7 @@ import Testing
         fixture.store.lookUps.open()
         #expect(try await client.reply().hasSuffix("[key-unknown]"))
         await fixture.advance(.seconds(1))
-        #expect(try await client.pending() == TimeTests.notAuthenticated + "\r\n")
+        #expect(try await client.pending().reads(TimeTests.notAuthenticated + "\r\n"))
         #expect(client.isClosed)
     }
 
@@ -161,10 +159,10 @@ import Testing
         await client.send("From: from@example.com\n\nHello\n.\n")
         await fixture.advance(.seconds(60))
         #expect(
-            try await client.remainingReplies() == [
-                "550 5.6.11 The message has lines that end with LF alone, so its end was never seen; end all lines with CRLF [line-ending]",
+            try await client.remainingReplies().reads([
+                "550 5.6.11 … LF … CRLF … [line-ending]",
                 TimeTests.tooSlow,
-            ])
+            ]))
         #expect(fixture.logs.entries("refused").map { $0.metadata["reason"] } == ["line-ending"])
         #expect(fixture.openConnections == 0)
     }
@@ -177,8 +175,8 @@ import Testing
         await fixture.advance(.seconds(60))
         let entries = fixture.logs.entries("timed out").map(\.metadata)
         #expect(Set(entries.compactMap { $0["waited_for"] }) == ["handshake", "authentication"])
-        #expect(
-            entries.first { $0["waited_for"] == "handshake" }?["remedy"]?.contains("for STARTTLS use port 587") == true)
+        let remedy = entries.first { $0["waited_for"] == "handshake" }?["remedy"]
+        #expect(remedy.mentions("STARTTLS", "587"))
     }
 
     /// The timer that was armed before may come in the middle of it.

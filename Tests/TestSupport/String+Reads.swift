@@ -1,13 +1,14 @@
 extension String {
     /// Whether the text is as the pattern says. Each `…` in the pattern stands for wording, also for none.
     ///
-    /// What stands before the first `…` and behind the last is compared exactly, such as the codes and the reason word of
-    /// a reply. What stands between two of them has to be there in this order. If it has no capital letter, capitals in the
-    /// text do not matter, because a word may begin a sentence. A pattern without `…` is the whole text.
+    /// What stands before the first `…` and behind the last is compared exactly, such as the codes and the reason word
+    /// of a reply. What stands between two of them has to be there in this order. If it has no capital letter, capitals
+    /// in the text do not matter, because a word may begin a sentence. Wording has no line breaks. A pattern without
+    /// `…` is the whole text.
     public func reads(_ pattern: String) -> Bool {
         let parts = pattern.split(separator: "…", omittingEmptySubsequences: false).map(String.init)
         guard let first = parts.first, let last = parts.last, parts.count > 1 else { return self == pattern }
-        guard hasPrefix(first) else { return false }
+        guard hasPrefix(first), count(where: \.isNewline) == pattern.count(where: \.isNewline) else { return false }
         var rest = String(dropFirst(first.count))
         guard rest.hasSuffix(last) else { return false }
         rest = String(rest.dropLast(last.count))
