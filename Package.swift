@@ -216,7 +216,9 @@ let package = Package(
         tests(
             "PostgreSQLStoreTests",
             ["PostgreSQLStore", "SQLiteStore", "RelayCore", "StoreContract", "TestSupport", "PostgreSQLTestSupport"]),
-        tests("NIOOpenSSLTests", ["NIOOpenSSL", "COpenSSL", "ProcessSupport", nioCore, nioPosix, nioEmbedded]),
+        tests(
+            "NIOOpenSSLTests",
+            ["NIOOpenSSL", "COpenSSL", "ProcessSupport", "TestSupport", nioCore, nioPosix, nioEmbedded]),
         tests(
             "InternetMessageTests", ["InternetMessage", "ProcessSupport", "TestSupport"],
             exclude: ["Corpus", "Support"]),
@@ -284,7 +286,7 @@ let package = Package(
                 "Feedback", "AWSClient", "AWSTestSupport", "StrictJSON", "RelayCore", "TestSupport", nioHTTP1, logging,
                 asyncHTTPClient,
             ]),
-        tests("SettingsTests", ["Settings", "InternetMessage", "RelayCore"], exclude: ["Fixtures"]),
+        tests("SettingsTests", ["Settings", "InternetMessage", "RelayCore", "TestSupport"], exclude: ["Fixtures"]),
         tests(
             "SMTPServerTests",
             [

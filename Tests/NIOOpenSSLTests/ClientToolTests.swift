@@ -1,6 +1,7 @@
 import NIOCore
 import NIOOpenSSL
 import NIOPosix
+import TestSupport
 import Testing
 
 /// Real sockets and a real client: `openssl s_client` against an echo server.
@@ -54,11 +55,8 @@ import Testing
             #expect(outcome.status != 0)
             #expect(outcome.output.contains("alert protocol version"), "\(outcome.output)")
             let report = try await server.nextReport()
-            #expect(
-                report.errors
-                    == [
-                        "handshake failed: no protocol version in common (client offered TLS 1.1 at most; enable a newer version on the client)"
-                    ])
+            #expect(report.errors.count == 1)
+            #expect(report.errors.first.mentions("protocol version", "TLS 1.1"))
         }
     }
 
@@ -86,12 +84,10 @@ import Testing
             let outcome = try await server.client(arguments, input: "")
             #expect(outcome.status != 0)
             #expect(outcome.output.contains("alert handshake failure"), "\(outcome.output)")
+            let report = try await server.nextReport()
+            #expect(report.errors.count == 1)
             #expect(
-                try await server.nextReport().errors == [
-                    "handshake failed: no cipher suite in common (the client offered none with forward secrecy and "
-                        + "authenticated encryption that fits a certificate here; if it is an old device, set "
-                        + "tls.compatibility: old-devices)"
-                ])
+                report.errors.first.mentions("cipher suite", "client", "certificate", "tls.compatibility: old-devices"))
         }
     }
 
@@ -134,10 +130,8 @@ import Testing
             let outcome = try await server.client(
                 ["-tls1_3", "-CAfile", other, "-verify_return_error", "-ign_eof"], input: "")
             #expect(outcome.status != 0)
-            #expect(
-                try await server.nextReport().errors.first
-                    == "handshake failed: the client sent alert 48 (unknown CA): "
-                    + "it does not trust this server's certificate")
+            let report = try await server.nextReport()
+            #expect(report.errors.first.mentions("handshake", "client", "alert 48", "unknown CA", "certificate"))
         }
     }
 
@@ -177,14 +171,14 @@ import Testing
         try await EchoServer.with { server, _ in
             let silent = try await server.plainClient()
             try await silent.close()
-            #expect(
-                try await server.nextReport().errors
-                    == ["handshake failed: the client closed the connection without sending anything"])
+            let leaving = try await server.nextReport()
+            #expect(leaving.errors.count == 1)
+            #expect(leaving.errors.first.mentions("handshake", "client", "closed"))
             let talker = try await server.plainClient()
             try await talker.writeAndFlush(ByteBuffer(string: "EHLO client.example\r\n"))
-            #expect(
-                try await server.nextReport().errors
-                    == ["handshake failed: the client sent something that is not TLS (plain text?)"])
+            let talking = try await server.nextReport()
+            #expect(talking.errors.count == 1)
+            #expect(talking.errors.first.mentions("handshake", "client", "not TLS"))
             try await talker.closeFuture.get()
         }
     }

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOEmbedded
 import NIOOpenSSL
+import TestSupport
 import Testing
 
 @Suite struct ClosureTests {
@@ -195,6 +196,6 @@ import Testing
         server.deliverOutput(of: client)
         let error = try #require(server.application.errors.first)
         #expect(error.code == .alertReceived && error.alert == 20)
-        #expect(error.description == "TLS failed: the client sent alert 20 (bad record mac)")
+        #expect(error.description.mentions("TLS", "client", "alert 20", "bad record mac"))
     }
 }

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOEmbedded
 import NIOOpenSSL
+import TestSupport
 import Testing
 
 /// Application data after the handshake.
@@ -230,8 +231,7 @@ import Testing
         #expect(
             server.application.story
                 == ["<handshakeCompleted>", "intact", "<error protocolViolation>", "<inactive>"])
-        #expect(
-            server.application.errors.first?.description == "TLS failed: decryption failed or bad record mac")
+        #expect(server.application.errors.first?.description.mentions("TLS", "bad record mac") == true)
         #expect(log.entries == ["waiting: protocolViolation"])
         client.receive(try #require(try server.takeOutput()))
         client.advance()
@@ -254,7 +254,7 @@ import Testing
         let (server, _) = try connect(.only(version))
         server.deliver(garbage)
         #expect(server.application.story.dropFirst() == ["<error protocolViolation>", "<inactive>"])
-        #expect(server.application.errors.first?.description.hasPrefix("TLS failed: ") == true)
+        #expect(server.application.errors.first?.description.contains("TLS") == true)
     }
 
     @Test func `Renegotiation is refused, and the connection goes on`() throws {

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOEmbedded
+import TestSupport
 import Testing
 
 @testable import NIOOpenSSL
@@ -23,10 +24,7 @@ import Testing
     @Test func `A client of TLS 1.2 is told from a server of TLS 1.3 only`() throws {
         let (error, client) = try self.fail(.only(.tls12), against: selfSignedContext(minimumVersion: .tls13))
         #expect(error.code == .handshakeFailed)
-        #expect(
-            error.description
-                == "handshake failed: no protocol version in common (client offered TLS 1.2 at most; enable a newer version on the client)"
-        )
+        #expect(error.description.mentions("protocol version", "TLS 1.2"))
         #expect(client.alert == 70)  // protocol_version
     }
 
@@ -35,10 +33,7 @@ import Testing
         var options = TLSClient.Options(versions: version...version)
         options.ciphers = "ALL:@SECLEVEL=0"
         let (error, client) = try self.fail(options, against: selfSignedContext())
-        #expect(
-            error.description
-                == "handshake failed: no protocol version in common (client offered \(name) at most; enable a newer version on the client)"
-        )
+        #expect(error.description.mentions("protocol version", name))
         #expect(client.alert == 70)
     }
 
@@ -49,9 +44,7 @@ import Testing
         let (error, client) = try self.fail(options, against: selfSignedContext())
         #expect(error.code == .alertReceived)
         #expect(error.alert == 48)
-        #expect(
-            error.description == "handshake failed: the client sent alert 48 (unknown CA): "
-                + "it does not trust this server's certificate")
+        #expect(error.description.mentions("handshake", "client", "alert 48", "unknown CA", "certificate"))
         #expect(client.failure == "certificate verify failed")
     }
 
@@ -66,7 +59,7 @@ import Testing
         let context = try TLSServerContext(TLSConfiguration(identities: [identity]))
         let (error, _) = try self.fail(options, against: context)
         #expect(error.alert == 45)
-        #expect(error.description.hasSuffix("alert 45 (certificate expired): this server's certificate has expired"))
+        #expect(error.description.mentions("client", "alert 45", "certificate expired", "server"))
     }
 
     @Test func `No cipher suite in common`() throws {
@@ -74,7 +67,7 @@ import Testing
         options.ciphers = "AES128-SHA:DHE-RSA-AES128-GCM-SHA256"
         let (error, client) = try self.fail(options, against: selfSignedContext())
         #expect(error.code == .handshakeFailed)
-        #expect(error.description.hasPrefix("handshake failed: no cipher suite in common (the client offered none"))
+        #expect(error.description.mentions("handshake", "cipher suite", "client"))
         #expect(client.alert == 40)  // handshake_failure
     }
 
@@ -84,51 +77,44 @@ import Testing
         let identity = try TLSIdentity.selfSigned(hostnames: ["mail.example"], now: testTime)
         let context = try TLSServerContext(TLSConfiguration(identities: [identity], compatibility: .oldDevices))
         let (error, _) = try self.fail(options, against: context)
-        #expect(
-            error.description
-                == "handshake failed: no cipher suite in common (the client offered none that fits a certificate here; "
-                + "old devices need a certificate with an RSA key, which can be added to the present one)")
+        #expect(error.description.mentions("handshake", "cipher suite", "client", "certificate", "RSA key"))
     }
 
     @Test func `A client that takes RSA only, where there is ECDSA only`() throws {
         var options = TLSClient.Options.only(.tls13)
         options.signatureAlgorithms = "rsa_pss_rsae_sha256"
         let modern = try self.fail(options, against: selfSignedContext())
-        #expect(
-            modern.error.description
-                == "handshake failed: no signature algorithm in common that fits a certificate here")
+        #expect(modern.error.description.mentions("handshake", "signature algorithm", "certificate"))
         options.versions = TLSClient.Options.only(.tls12).versions
         let older = try self.fail(options, against: selfSignedContext())
-        #expect(older.error.description.hasPrefix("handshake failed: no "))
-        #expect(older.error.description.contains("that fits a certificate here"))
+        #expect(older.error.description.mentions("handshake", "certificate"))
     }
 
     @Test func `No group in common`() throws {
         var options = TLSClient.Options.only(.tls13)
         options.groups = "P-521"
         let (error, _) = try self.fail(options, against: selfSignedContext())
-        #expect(error.description == "handshake failed: no key exchange group in common")
+        #expect(error.description.mentions("handshake", "key exchange group"))
     }
 
     // MARK: - What is no TLS at all
 
     @Test(
         arguments: [
-            ("GET / HTTP/1.1\r\nHost: mail.example\r\n\r\n", "the client sent a plain-text HTTP request, not TLS"),
-            ("POST / HTTP/1.1\r\n", "the client sent a plain-text HTTP request, not TLS"),
-            ("CONNECT mail.example:443 HTTP/1.1\r\n", "the client sent a plain-text HTTP request, not TLS"),
-            ("EHLO client.example\r\n", "the client sent something that is not TLS (plain text?)"),
-            ("QUIT\r\n", "the client sent something that is not TLS (plain text?)"),
-            ("\r\n\r\n\r\n", "the client sent something that is not TLS (plain text?)"),
-            ("\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", "the client sent something that is not TLS (plain text?)"),
-            ("\u{16}\u{3}\u{1}\u{7F}\u{7F}", "the client sent something that is not TLS (plain text?)"),
+            ("GET / HTTP/1.1\r\nHost: mail.example\r\n\r\n", true), ("POST / HTTP/1.1\r\n", true),
+            ("CONNECT mail.example:443 HTTP/1.1\r\n", true),
+            ("EHLO client.example\r\n", false), ("QUIT\r\n", false), ("\r\n\r\n\r\n", false),
+            ("\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}", false), ("\u{16}\u{3}\u{1}\u{7F}\u{7F}", false),
         ])
-    func `Plain text is called that`(text: String, explanation: String) throws {
+    func `Plain text is called that`(text: String, isHTTP: Bool) throws {
         for piece in [Int.max, 1] {
             let server = try EmbeddedServer()
             server.deliver(ByteBuffer(string: text), piece: piece)
             #expect(server.application.story == ["<error notTLS>", "<inactive>"])
-            #expect(server.application.errors.map(\.description) == ["handshake failed: " + explanation])
+            #expect(server.application.errors.count == 1)
+            let explanation = try #require(server.application.errors.first).description
+            #expect(explanation.mentions("handshake", "client", "TLS"))
+            #expect(explanation.contains("HTTP") == isHTTP)
         }
     }
 
@@ -168,9 +154,6 @@ import Testing
     @Test func `A client that leaves before its handshake is complete`() throws {
         let nothing = try EmbeddedServer()
         nothing.disconnect()
-        #expect(
-            nothing.application.errors.map(\.description)
-                == ["handshake failed: the client closed the connection without sending anything"])
         #expect(nothing.application.story == ["<error notBegun>", "<inactive>"])
 
         let client = try TLSClient()
@@ -179,18 +162,18 @@ import Testing
         let part = try EmbeddedServer()
         part.deliver(try hello.take(40))
         part.disconnect()
-        #expect(
-            part.application.errors.map(\.description)
-                == ["handshake failed: the client closed the connection before its ClientHello was complete"])
 
         let other = try TLSClient()
         other.advance()
         let whole = try EmbeddedServer()
         whole.deliverOutput(of: other)
         whole.disconnect()
-        #expect(
-            whole.application.errors.map(\.description)
-                == ["handshake failed: the client closed the connection in the middle of the handshake"])
+
+        let explanations = [nothing, part, whole].flatMap { $0.application.errors.map(\.description) }
+        try #require(explanations.count == 3)
+        #expect(explanations.allSatisfy { $0.mentions("handshake", "client", "closed") })
+        #expect(explanations.map { $0.contains("ClientHello") } == [false, true, false])
+        #expect(Set(explanations).count == 3)
     }
 
     @Test func `Nothing is delivered after an error`() throws {
@@ -256,10 +239,10 @@ import Testing
             guard let error = error as? TLSError else { return }
             log.append("\(error.file) \(error.line > 0) \(error.code) \(error)", .success(()))
         }
-        #expect(
-            log.entries == [
-                "NIOOpenSSL/TLSServerHandler.swift true closed cannot write: the TLS connection is closed"
-            ])
+        #expect(log.entries.count == 1)
+        let entry = try #require(log.entries.first)
+        #expect(entry.hasPrefix("NIOOpenSSL/TLSServerHandler.swift true closed "))
+        #expect(entry.mentions("write", "TLS"))
         #expect(TLSError.Code.protocolViolation.description == "protocolViolation")
     }
 

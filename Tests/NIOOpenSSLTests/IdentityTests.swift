@@ -1,5 +1,6 @@
 import Foundation
 import NIOOpenSSL
+import TestSupport
 import Testing
 
 /// Certificates and keys from PEM, and what is said of those that cannot be used.
@@ -96,30 +97,30 @@ import Testing
         var damagedKey = material.rsaKey
         damagedKey[200] = UInt8(ascii: "!")
         let table: [(String, [UInt8], [UInt8], TLSConfigurationError.Code, String, String)] = [
-            ("empty certificate", [], material.rsaKey, .noCertificate, "x.pem", "no certificate in it"),
+            ("empty certificate", [], material.rsaKey, .noCertificate, "x.pem", "certificate"),
             ("text", Array("hello\n".utf8), material.rsaKey, .noCertificate, "x.pem", "BEGIN CERTIFICATE"),
-            ("DER", material.rsaDER, material.rsaKey, .noCertificate, "x.pem", "expected PEM"),
-            ("key as certificate", material.rsaKey, material.rsaKey, .noCertificate, "x.pem", "no certificate"),
+            ("DER", material.rsaDER, material.rsaKey, .noCertificate, "x.pem", "PEM"),
+            ("key as certificate", material.rsaKey, material.rsaKey, .noCertificate, "x.pem", "certificate"),
             ("cut off", cut, material.rsaKey, .malformedCertificate, "x.pem", "certificate number 1"),
             ("damaged", damaged, material.rsaKey, .malformedCertificate, "x.pem", "certificate number 1"),
             (
                 "second damaged", material.rsa + damaged, material.rsaKey, .malformedCertificate, "x.pem",
                 "certificate number 2"
             ),
-            ("empty key", material.rsa, [], .noPrivateKey, "x.key", "no private key in it"),
+            ("empty key", material.rsa, [], .noPrivateKey, "x.key", "private key"),
             ("certificate as key", material.rsa, material.rsa, .noPrivateKey, "x.key", "BEGIN PRIVATE KEY"),
-            ("DER key", material.rsa, material.rsaKeyDER, .noPrivateKey, "x.key", "expected PEM"),
-            ("damaged key", material.rsa, damagedKey, .malformedPrivateKey, "x.key", "cannot be decoded"),
+            ("DER key", material.rsa, material.rsaKeyDER, .noPrivateKey, "x.key", "PEM"),
+            ("damaged key", material.rsa, damagedKey, .malformedPrivateKey, "x.key", "private key"),
             ("encrypted", material.rsa, material.rsaKeyEncrypted, .encryptedPrivateKey, "x.key", "openssl pkey -in"),
             (
                 "encrypted, older form", material.rsa, material.rsaKeyTraditionalEncrypted, .encryptedPrivateKey,
                 "x.key", "passphrase"
             ),
-            ("other key", material.rsa, material.weakKey, .keyMismatch, "x.key", "certificate in x.pem"),
-            ("other kind of key", material.rsa, material.ecKey, .keyMismatch, "x.key", "does not belong"),
+            ("other key", material.rsa, material.weakKey, .keyMismatch, "x.key", "not … certificate … x.pem"),
+            ("other kind of key", material.rsa, material.ecKey, .keyMismatch, "x.key", "not … certificate … x.pem"),
             (
                 "wrong order", material.intermediate + material.ec, material.ecKey, .keyMismatch, "x.key",
-                "belongs to certificate number 2 in x.pem; the server's own certificate must come first"
+                "certificate number 2 … x.pem … first"
             ),
             ("short key", material.weak, material.weakKey, .refused, "x.pem", "too small"),
             (
@@ -130,15 +131,15 @@ import Testing
             let error = Self.failure([Material.identity(certificate, key, "x")])
             #expect(error?.code == code, "\(name): \(String(describing: error))")
             #expect(error?.source == source, "\(name)")
-            #expect(error?.description.contains(part) == true, "\(name): \(String(describing: error))")
-            #expect(error?.description.hasPrefix(source + ": ") == true, "\(name)")
+            let text = error?.description ?? ""
+            #expect(text.reads("\(source): … \(part) …"), "\(name): \(text)")
         }
     }
 
     @Test func `No certificate at all`() {
         let error = Self.failure([])
         #expect(error?.code == .noIdentity)
-        #expect(error?.description == "TLS needs at least one certificate with its private key")
+        #expect(error?.description.mentions("TLS", "certificate", "private key") == true)
     }
 
     @Test func `Two certificates with the same kind of key`() async throws {
@@ -147,7 +148,7 @@ import Testing
         let error = Self.failure([material.rsaIdentity, material.ecIdentity, other])
         #expect(error?.code == .sameKeyType)
         #expect(error?.source == "other.pem")
-        #expect(error?.description.contains("same kind (EC) as that of ec.pem") == true)
+        #expect(error?.description.mentions("EC", "ec.pem") == true)
     }
 
     @Test func `Files that cannot be read`() async throws {
@@ -162,10 +163,10 @@ import Testing
             (.file(missing), .file(missing), .unreadable, missing, "No such file or directory"),
             (.file(certificate), .file(missing), .unreadable, missing, "No such file or directory"),
             (.file(directory.url.path), .file(missing), .unreadable, directory.url.path, "Is a directory"),
-            (.file(large), .file(missing), .tooLarge, large, "larger than 1 MiB"),
-            (.file(certificate), .file("/dev/zero"), .unreadable, "/dev/zero", "a device, not a regular file"),
-            (.file(certificate), .file("/dev/null"), .unreadable, "/dev/null", "a device, not a regular file"),
-            (.file(certificate), .file(pipe), .unreadable, pipe, "it is a pipe"),
+            (.file(large), .file(missing), .tooLarge, large, "1 MiB"),
+            (.file(certificate), .file("/dev/zero"), .unreadable, "/dev/zero", "device"),
+            (.file(certificate), .file("/dev/null"), .unreadable, "/dev/null", "device"),
+            (.file(certificate), .file(pipe), .unreadable, pipe, "pipe"),
         ]
         for (certificate, key, code, source, part) in table {
             let error = Self.failure([TLSIdentity(certificateChain: certificate, privateKey: key)])
