@@ -157,18 +157,20 @@ private final class SlowAuthority: DomainAuthority {
     }
 
     @Test(arguments: [
-        ("a@example.com", "is an address"), ("https://example.com", "holds a slash"), ("example", "has no dot"),
-        ("example.com.", "is not a domain"), ("", "is not a domain"), ("-.example.com", "is not a domain"),
-        ("192.0.2.1", "is not a domain"), ("*.example.com", "is not a domain"), ("exa mple.com", "is not a domain"),
-        (String(repeating: "abcdefghi.", count: 21) + "com", "is too long"),
+        ("a@example.com", ["address", "example.com"]), ("https://example.com", ["slash", "example.com"]),
+        ("example", ["no dot", "example.com"]), ("example.com.", notADomain), ("", notADomain),
+        ("-.example.com", notADomain), ("192.0.2.1", notADomain), ("*.example.com", notADomain),
+        ("exa mple.com", notADomain), (String(repeating: "abcdefghi.", count: 21) + "com", ["long", "209"]),
     ])
-    func `A name that can't be sent from is refused with a reason`(_ text: String, _ words: String) {
+    func `A name that can't be sent from is refused with a reason`(_ text: String, _ facts: [String]) {
         guard case .failure(let mistake) = SendingDomainName.read(text) else {
             Issue.record("it is taken")
             return
         }
-        #expect(mistake.predicate.hasPrefix(words))
+        #expect(mistake.predicate.mentions(facts), "\(mistake.predicate)")
     }
+
+    private static let notADomain = ["letters", "digits", "hyphens", "example.com"]
 
     @Test(arguments: [("Example.COM", "example.com"), ("bücher.example", "xn--bcher-kva.example")])
     func `A name is taken in A-labels and U-labels`(_ text: String, _ name: String) throws {

@@ -140,7 +140,7 @@ import Testing
         let path = directory.file("http.sock")
         let first = try await Self.listen(at: .unix(path: path))
         let error = await #expect(throws: ListenError.self) { try await Self.listen(at: .unix(path: path)) }
-        #expect(error?.description == "can't listen on unix:\(path): another process listens on it")
+        #expect(error?.description.mentions("unix:\(path)", "process") == true)
         #expect(try await Self.talk(first, "hello", until: "hello") == "unknown\nhello")
         await first.quiesce()
     }
@@ -150,7 +150,7 @@ import Testing
         let path = directory.file("http.sock")
         try Data("precious".utf8).write(to: URL(filePath: path))
         let error = await #expect(throws: ListenError.self) { try await Self.listen(at: .unix(path: path)) }
-        #expect(error?.description == "can't listen on unix:\(path): the path is a file that is not a socket")
+        #expect(error?.description.mentions("unix:\(path)", "file", "socket") == true)
         #expect(try String(contentsOfFile: path, encoding: .utf8) == "precious")
     }
 

@@ -58,9 +58,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("postgresql:/db/relay", "must begin with postgresql://"),
-        ("mysql://db/relay", "must begin with postgresql://"),
-        ("POSTGRESQL://db", "must begin with postgresql://"),
+        ("postgresql:/db/relay", "postgresql://"),
+        ("mysql://db/relay", "postgresql://"),
+        ("POSTGRESQL://db", "postgresql://"),
         ("postgresql://relay:SEC/RET@db/relay", "%2F"), ("postgresql://relay:SEC@RET@db/relay", "%40"),
         ("postgresql://relay:SEC/RET", "%2F"),
         ("postgresql://relay:SEC%RET@db/relay", "%25"), ("postgresql://relay:SEC%@db", "%25"),

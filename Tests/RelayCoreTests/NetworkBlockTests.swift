@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import RelayCore
@@ -105,50 +106,34 @@ struct NetworkBlockTests {
         #expect(try NetworkBlock(expected) == block)
     }
 
-    private static let form =
-        "not an IP address or CIDR block; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+    private static let form = ["IP address", "CIDR block", "192.0.2.7", "192.0.2.0/24", "2001:db8::/32"]
+    private static let lengthInIPv4 = ["prefix length", "0", "32"]
+    private static let lengthInIPv6 = ["prefix length", "0", "128"]
 
     @Test(
         "The error says what was meant",
         arguments: [
-            (
-                "192.0.2.7/24",
-                "it has bits set after the first 24: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"
-            ),
-            (
-                "10.1.0.0/8",
-                "it has bits set after the first 8: write 10.0.0.0/8 for the network, or 10.1.0.0 for this one address"
-            ),
-            (
-                "1.2.3.4/0",
-                "it has bits set after the first 0: write 0.0.0.0/0 for the network, or 1.2.3.4 for this one address"
-            ),
-            (
-                "2001:db8::1/32",
-                "it has bits set after the first 32: write 2001:db8::/32 for the network, or 2001:db8::1 for this one address"
-            ),
-            (
-                "::ffff:192.0.2.7/120",
-                "it has bits set after the first 120: write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"
-            ),
-            ("192.0.2.0/33", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/-1", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/+8", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/255.255.255.0", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/99999999999999999999", "the prefix length after the slash must be a number from 0 to 32"),
-            ("192.0.2.0/2 4", "the prefix length after the slash must be a number from 0 to 32"),
-            ("2001:db8::/129", "the prefix length after the slash must be a number from 0 to 128"),
-            ("2001:db8::/x", "the prefix length after the slash must be a number from 0 to 128"),
-            (
-                "::ffff:192.0.2.0/24",
-                "a prefix of an IPv4-mapped address must be 96 to 128; it is better written as IPv4"
-            ),
+            ("192.0.2.7/24", ["bits", "24", "192.0.2.0/24", "network", "192.0.2.7", "address"]),
+            ("10.1.0.0/8", ["bits", "8", "10.0.0.0/8", "network", "10.1.0.0", "address"]),
+            ("1.2.3.4/0", ["bits", "0", "0.0.0.0/0", "network", "1.2.3.4", "address"]),
+            ("2001:db8::1/32", ["bits", "32", "2001:db8::/32", "network", "2001:db8::1", "address"]),
+            ("::ffff:192.0.2.7/120", ["bits", "120", "192.0.2.0/24", "network", "192.0.2.7", "address"]),
+            ("192.0.2.0/33", lengthInIPv4),
+            ("192.0.2.0/", lengthInIPv4),
+            ("192.0.2.0/-1", lengthInIPv4),
+            ("192.0.2.0/+8", lengthInIPv4),
+            ("192.0.2.0/255.255.255.0", lengthInIPv4),
+            ("192.0.2.0/99999999999999999999", lengthInIPv4),
+            ("192.0.2.0/2 4", lengthInIPv4),
+            ("2001:db8::/129", lengthInIPv6),
+            ("2001:db8::/x", lengthInIPv6),
+            ("::ffff:192.0.2.0/24", ["prefix", "IPv4-mapped", "96", "128"]),
             ("", form), ("/24", form), ("192.0.2.0/24/24", form), ("example.com", form), ("example.com/24", form),
             ("192.0.2.*", form), ("192.0.2", form), ("192.0/16", form), ("fe80::%eth0/64", form),
             ("fe80::1%eth0", form),
         ])
-    func errors(text: String, expected: String) {
-        #expect(throws: NetworkBlock.ParseError(description: expected)) { try NetworkBlock(text) }
+    func errors(text: String, facts: [String]) {
+        let error = #expect(throws: NetworkBlock.ParseError.self) { try NetworkBlock(text) }
+        #expect(error?.description.mentions(facts) == true, "\(error?.description ?? "")")
     }
 }

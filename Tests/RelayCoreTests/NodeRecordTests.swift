@@ -8,25 +8,26 @@ struct NodeRecordTests {
     @Test(
         "How a relay's clock stands",
         arguments: [
-            (nil, "not known"), (0, "right"), (0.04, "right"), (-0.04, "right"), (1.26, "1.3 s ahead"),
-            (-2, "2 s behind"),
+            (nil, "… not known …"), (0, "… right …"), (0.04, "… right …"), (-0.04, "… right …"),
+            (1.26, "… 1.3 s … ahead …"), (-2, "… 2 s … behind …"),
         ] as [(Double?, String)])
     func clock(offset: Double?, words: String) {
         let node = NodeRecord(
             name: "gw1", number: 3, startedAt: Sample.now, lastSeenAt: Sample.now, isLive: true, version: "1.2.3",
             clockOffset: offset.map { .seconds($0) })
-        #expect(node.clockWords == words)
+        #expect(node.clockWords.reads(words))
     }
 
     @Test(
         "What a relay sends at most",
         arguments: [
-            (nil, nil), (13.44, "at most 13.4 emails a second"), (5, "at most 5 emails a second"),
-            (0, "sends nothing until the other relays give it a share of the rate"),
+            (nil, nil), (13.44, "… 13.4 emails … second …"), (5, "… 5 emails … second …"),
+            (0, "… nothing … relays … share … rate …"),
         ] as [(Double?, String?)])
     func rate(rate: Double?, words: String?) {
         let status = LaneStatus(lane: .live, heldBecause: nil, since: Sample.now, rate: rate, node: "gw1")
-        #expect(status.rateWords == words)
+        #expect((status.rateWords == nil) == (words == nil))
+        if let told = status.rateWords, let words { #expect(told.reads(words)) }
     }
 
     @Test("A relay finds its own lane among those of the others", arguments: [nil, "gw1", "gw2", "gw3"] as [String?])

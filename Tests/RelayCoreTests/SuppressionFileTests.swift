@@ -1,4 +1,5 @@
 import RelayCore
+import TestSupport
 import Testing
 
 @Suite("Files of suppressions") struct SuppressionFileTests {
@@ -36,29 +37,24 @@ import Testing
     func reads(_ text: String, _ entries: [String]) { #expect(told(text) == entries) }
 
     @Test(arguments: [
-        ("a\nb@x.com", ["1: no @", "live b@x.com manual -"]), ("address,note\n,n", ["2: the address is missing"]),
-        ("a@x.com,prod", ["1: the environment must be live or test"]),
-        ("a@x.com,live,spam", ["1: the reason must be hard_bounce, complaint, manual"]),
-        ("a@x.com,,,yesterday", ["1: created_at must be a time with its zone, such as 2026-12-01T09:00:00Z"]),
-        ("a@x.com,,,,x", ["1: the message must be a message's id, such as 06f1c4k9x2b7e"]),
-        ("address\na@x.com,b", ["2: the line has 2 cells, but the first line names 1"]),
-        ("address;reason\na@x.com;manual", ["1: the columns are separated by semicolons; save the file with commas!"]),
-        ("address,email\na@x.com,b@x.com", ["1: two columns are named address; give each name once!"]),
+        ("a\nb@x.com", ["1: … no @ …", "live b@x.com manual -"]), ("address,note\n,n", ["2: … address … missing …"]),
+        ("a@x.com,prod", ["1: … environment … live … test …"]),
+        ("a@x.com,live,spam", ["1: … reason … hard_bounce … complaint … manual …"]),
+        ("a@x.com,,,yesterday", ["1: … created_at … zone … 2026-12-01T09:00:00Z …"]),
+        ("a@x.com,,,,x", ["1: … message … id … 06f1c4k9x2b7e …"]),
+        ("address\na@x.com,b", ["2: … 2 cells … 1 …"]),
+        ("address;reason\na@x.com;manual", ["1: … columns … semicolons … commas …!"]),
+        ("address,email\na@x.com,b@x.com", ["1: … two columns … address …!"]),
         (
             "a@x.com\n\"b@x.com\nc@x.com",
-            [
-                "live a@x.com manual -",
-                "2: the quote that opens a cell here is never closed, so the rest can't be read!",
-            ]
+            ["live a@x.com manual -", "2: … quote … closed …!"]
         ),
         (
             "a@x.com,1,2,3,4,5,6",
-            [
-                "1: the line has 7 cells; without a first line that names the columns they are address, environment, reason, created_at, message, note"
-            ]
+            ["1: … 7 cells … address, environment, reason, created_at, message, note …"]
         ),
     ])
-    func tellsMistakes(_ text: String, _ told: [String]) { #expect(self.told(text) == told) }
+    func tellsMistakes(_ text: String, _ told: [String]) { #expect(self.told(text).reads(told)) }
 
     @Test func tellsWhichColumnsItPassesOver() {
         #expect(lines("email,status,note,origin\na@x.com,1,2,3").passedOver == ["status", "origin"])

@@ -95,20 +95,21 @@ struct Answer {
         var answer = Answer(question: "a.example.com", type: 16, records: 2)
         answer.add(5, Answer.name("b.example.com"))
         answer.add(owner: Answer.name("b.example.com"), 5, Answer.name("a.example.com"))
-        #expect(throws: DNSMessageError(reason: "has too many aliases, or a loop of them")) {
-            try records(.txt, answer)
-        }
+        let error = #expect(throws: DNSMessageError.self) { try records(.txt, answer) }
+        #expect(error?.reason.contains("aliases") == true)
     }
 
     @Test func `A name of over 255 octets is refused`() {
         var answer = Answer(question: "a.example.com", type: 5, records: 1)
         answer.add(5, (0..<5).flatMap { _ in [63] + [UInt8](repeating: 0x61, count: 63) } + [0])
-        #expect(throws: DNSMessageError(reason: "is malformed")) { try records(.cname, answer) }
+        let error = #expect(throws: DNSMessageError.self) { try records(.cname, answer) }
+        #expect(error?.reason.contains("malformed") == true)
     }
 
     @Test func `A question is no answer`() {
         let answer = Answer(question: "a.example.com", type: 5, records: 0, isAnswer: false)
-        #expect(throws: DNSMessageError(reason: "is a question")) { try records(.cname, answer) }
+        let error = #expect(throws: DNSMessageError.self) { try records(.cname, answer) }
+        #expect(error?.reason.contains("question") == true)
     }
 
     @Test func `An answer that is cut off anywhere is refused`() throws {

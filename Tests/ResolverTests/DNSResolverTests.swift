@@ -78,6 +78,10 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
         }
     }
 
+    private func reason(_ answer: Result<[DNSData], DNSFailure>) -> String? {
+        if case .failure(let failure) = answer { failure.reason } else { nil }
+    }
+
     @Test func `Records are found`() async throws {
         let found = try await ask(question) { question in
             answered(question, [[0xC0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, 3, 2, 0x68, 0x69]])
@@ -92,18 +96,15 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
 
     /// SERVFAIL and REFUSED.
     @Test(arguments: [2, 5] as [UInt8]) func `A server that can't answer is a failure`(_ code: UInt8) async throws {
-        guard case .failure(let failure) = try await ask(question, { answered($0, code: code) }) else {
-            Issue.record("it has an answer")
-            return
-        }
-        #expect(failure.reason.contains("server"))
+        let found = try await ask(question) { answered($0, code: code) }
+        #expect(reason(found).mentions("server"))
     }
 
     @Test func `An answer that is none is a failure`() async throws {
         let found = try await ask(question) { question in
             answered(question, [[0xC0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, 3, 9, 0x68, 0x69]])
         }
-        #expect(found == .failure(DNSFailure(reason: "the answer of DNS is malformed")))
+        #expect(reason(found).mentions("DNS", "malformed"))
     }
 
     @Test func `Nobody waits longer than told for a server that is silent`() async throws {
@@ -120,7 +121,8 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
                 await Task.yield()
             }
         }
-        #expect(await answer == .failure(DNSFailure(reason: "DNS did not answer in time")))
+        let found = await answer
+        #expect(reason(found).mentions("DNS", "in time"))
         end.cancel()
         answered.signal()
         resolver.shutdown()
@@ -129,6 +131,7 @@ private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]]
     @Test func `After its end it says so`() async {
         let resolver = DNSResolver(clock: SystemClock())
         resolver.shutdown()
-        #expect(await resolver.records(question) == .failure(DNSFailure(reason: "the relay is stopping")))
+        let found = await resolver.records(question)
+        #expect(reason(found).mentions("relay", "stopping"))
     }
 }
