@@ -1,11 +1,12 @@
 import Foundation
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Settings
 
 /// Each .yaml file in `Fixtures` has one kind of mistake. The .expected file of the same name has the messages, one per
-/// line.
+/// line. Each `…` in it stands for wording.
 @Suite struct FixtureTests {
     static let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures")
 
@@ -24,26 +25,27 @@ import Testing
             try RelaySettings.load(file: file.path, environment: [:])
         }
         let said = (errors?.description ?? "").replacing(Self.directory.path + "/", with: "")
-        #expect(said + "\n" == expected)
+        let lines = said.split(separator: "\n").map(String.init)
+        #expect(lines.reads(expected.split(separator: "\n").map(String.init)), "\(said)")
+        for secret in Self.secrets { #expect(!said.contains(secret), "\(said)") }
     }
+
+    /// What the fixtures have that may be secret.
+    private static let secrets = [
+        "open-sesame", "relay.internal", "wJalrXUtnFEMI", "EXAMPLE", "abcdefghij", "ABCDEFGHIJ", "bm90IGEga2V5",
+        "somebody", "something", "not-repeated",
+    ]
 
     @Test func unreadableFiles() throws {
         let missing = Self.directory.appending(path: "none-such.yaml").path
-        #expect(
-            throws: SettingsErrors([
-                SettingsMistake(
-                    .file(missing, line: nil, column: nil), nil, "can't be opened: No such file or directory")
-            ])
-        ) {
-            try RelaySettings.load(file: missing, environment: [:])
-        }
-        let directory = Self.directory.path
-        #expect(
-            throws: SettingsErrors([
-                SettingsMistake(.file(directory, line: nil, column: nil), nil, "is a directory; name the file in it")
-            ])
-        ) {
-            try RelaySettings.load(file: directory, environment: [:])
+        for (path, fact) in [(missing, "No such file or directory"), (Self.directory.path, "directory … file")] {
+            let errors = #expect(throws: SettingsErrors.self) {
+                try RelaySettings.load(file: path, environment: [:])
+            }
+            #expect(errors?.mistakes.count == 1)
+            let mistake = try #require(errors?.mistakes.first)
+            #expect(mistake.place == .file(path, line: nil, column: nil) && mistake.name == nil)
+            #expect(mistake.problem.reads("… \(fact) …"))
         }
     }
 
@@ -54,7 +56,7 @@ import Testing
         let errors = #expect(throws: SettingsErrors.self) {
             try RelaySettings.load(file: file.path, environment: [:])
         }
-        #expect(errors?.description == "\(file.path): is larger than 256 KiB, which no settings file is")
+        #expect(errors?.description.reads("\(file.path): … 256 KiB …") == true)
     }
 
     /// A pipe without a writer would block for ever, and a device may have no end.
@@ -66,10 +68,7 @@ import Testing
             let errors = #expect(throws: SettingsErrors.self) {
                 try RelaySettings.load(file: path, environment: [:])
             }
-            #expect(
-                errors?.description
-                    == "\(path): is a pipe, a socket or a device; the settings are read again on SIGHUP, so name a regular file"
-            )
+            #expect(errors?.description.reads("\(path): … pipe … device … SIGHUP … regular file …") == true)
         }
     }
 

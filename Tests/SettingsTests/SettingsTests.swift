@@ -1,5 +1,6 @@
 import InternetMessage
 import RelayCore
+import TestSupport
 import Testing
 
 @testable import Settings
@@ -338,25 +339,24 @@ func mistakes(
 
 @Suite struct EnvironmentMistakeTests {
     @Test(arguments: [
-        (
-            "HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "many",
-            "must be a whole number from 1 to 1000, not \"many\""
-        ),
-        ("HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "", "must be a whole number from 1 to 1000, not empty"),
+        ("HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "many", "whole number … 1 … 1000 … \"many\""),
+        ("HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS", "", "whole number … 1 … 1000 … empty"),
         (
             "HIVEKU_RELAY_LOG_LEVEL", "verbose",
-            "must be trace, debug, info, notice, warning, error or critical, not \"verbose\""
+            "trace … debug … info … notice … warning … error … critical … \"verbose\""
         ),
-        ("HIVEKU_RELAY_LISTEN", "", "must be a list of 1 to 32 items, not 0"),
-        ("HIVEKU_RELAY_TLS_CERTIFICATE", "/a.pem,", "must be the path of a file, not empty"),
+        ("HIVEKU_RELAY_LISTEN", "", "list … 1 … 32 … 0"),
+        ("HIVEKU_RELAY_TLS_CERTIFICATE", "/a.pem,", "path … file … empty"),
         (
             "HIVEKU_RELAY_SUBMISION_MAX_RECIPIENTS", "5",
-            "is not a setting; did you mean HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS?"
+            "setting … mean … HIVEKU_RELAY_SUBMISSION_MAX_RECIPIENTS"
         ),
-        ("HIVEKU_RELAY_API_TOKEN", "secret", "is not a setting; unset it"),
+        ("HIVEKU_RELAY_API_TOKEN", "secret", "setting … unset"),
     ])
-    func message(variable: String, value: String, problem: String) {
-        #expect(mistakes(environment: [variable: value]).first == "environment: \(variable): \(problem)")
+    func message(variable: String, value: String, facts: String) {
+        let found = mistakes(environment: [variable: value]).first ?? ""
+        #expect(found.reads("environment: \(variable): … \(facts) …"))
+        #expect(!found.contains("secret"))
     }
 
     @Test func everyItemThatIsWrong() {
@@ -368,9 +368,9 @@ func mistakes(
         let found = mistakes(
             yaml: "delivery:\n  retry_first: 1h\n", environment: ["HIVEKU_RELAY_DELIVERY_RETRY_MAX": "10m"])
         #expect(
-            found == [
-                "environment: HIVEKU_RELAY_DELIVERY_RETRY_MAX: must be at least delivery.retry_first, which is 1h, not 10m"
-            ])
+            found.reads([
+                "environment: HIVEKU_RELAY_DELIVERY_RETRY_MAX: … at least … delivery.retry_first … 1h … 10m …"
+            ]))
     }
 
     @Test func afterThoseOfTheFile() {
@@ -410,10 +410,7 @@ func mistakes(
             try RelaySettings.load(
                 yaml: yaml, file: "relay.yaml", environment, RelaySettings(), offersPostgreSQL: false)
         }
-        #expect(
-            errors?.description == place
-                + "names a PostgreSQL database, but this build has no PostgreSQL: build with --traits PostgreSQL, or install the "
-                + "package")
+        #expect(errors?.description.reads(place + "… build … --traits PostgreSQL … package …") == true)
         _ = try RelaySettings.load(yaml: yaml, file: "relay.yaml", environment)
         _ = try RelaySettings.load(yaml: "", file: "f", [:], RelaySettings(), offersPostgreSQL: false)
     }
