@@ -166,7 +166,7 @@ import Testing
             (.file(large), .file(missing), .tooLarge, large, "1 MiB"),
             (.file(certificate), .file("/dev/zero"), .unreadable, "/dev/zero", "device"),
             (.file(certificate), .file("/dev/null"), .unreadable, "/dev/null", "device"),
-            (.file(certificate), .file(pipe), .unreadable, pipe, "pipe"),
+            (.file(certificate), .file(pipe), .unreadable, pipe, "a pipe"),
         ]
         for (certificate, key, code, source, part) in table {
             let error = Self.failure([TLSIdentity(certificateChain: certificate, privateKey: key)])
