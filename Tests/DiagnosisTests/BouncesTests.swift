@@ -6,18 +6,19 @@ import Testing
 @Suite struct BouncesTests {
     @Test(
         arguments: [
-            (nil, false, true, [.ok], "do not learn"), (nil, false, false, [.ok], "do not learn"),
-            ("b@example.com", false, false, [.ok], "told of failures by mail from b@example.com"),
-            ("b@example.com", true, true, [.ok], "told of failures and of bounces by mail from b@example.com"),
-            (
-                "b@example.com", true, false, [.ok, .warning],
-                "told of failures and of bounces by mail from b@example.com"
-            ),
-        ] as [(String?, Bool, Bool, [Finding.Outcome], String)])
-    func whoHears(from: String?, forEvents: Bool, hearsEvents: Bool, outcomes: [Finding.Outcome], words: String) {
+            (nil, false, true, [.ok]), (nil, false, false, [.ok]), ("b@example.com", false, false, [.ok]),
+            ("b@example.com", true, true, [.ok]), ("b@example.com", true, false, [.ok, .warning]),
+        ] as [(String?, Bool, Bool, [Finding.Outcome])])
+    func whoHears(from: String?, forEvents: Bool, hearsEvents: Bool, outcomes: [Finding.Outcome]) {
         let findings = Judge.bounces(from: from, forEvents: forEvents, hearsEvents: hearsEvents)
         #expect(findings.map(\.outcome) == outcomes)
-        #expect(findings[0].found.contains(words))
+        if let from {
+            #expect(findings[0].found.contains("failures"))
+            #expect(findings[0].found.contains("bounces") == forEvents)
+            #expect(findings[0].found.contains(from))
+        } else {
+            #expect(findings[0].found.contains("bounces.from"))
+        }
         #expect(findings.allSatisfy { $0.subject == .bounces })
     }
 }

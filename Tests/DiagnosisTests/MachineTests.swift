@@ -16,19 +16,19 @@ import Testing
     }
 
     @Test func certificates() {
-        expect(judge(.example()), .ok, "smtp.example.com", "60 days", "1 intermediate certificate")
-        expect(judge(.example(to: days(14) + .seconds(1))), .ok, "valid until 2026-12-08")
-        expect(judge(.example(to: days(14))), .warning, "expires in 14 days", "certbot renew")
-        expect(judge(.example(to: .seconds(3600))), .warning, "expires in 60 minutes")
-        expect(judge(.example(to: .zero)), .problem, "expired 0 seconds ago", "renew it")
-        expect(judge(.example(to: days(-3))), .problem, "expired 3 days ago, on 2026-11-21")
-        expect(judge(.example(from: .seconds(60))), .problem, "not valid before 2026-11-24T14:34:17", "timedatectl")
+        expect(judge(.example()), .ok, "smtp.example.com", "60 days", "1 intermediate")
+        expect(judge(.example(to: days(14) + .seconds(1))), .ok, "2026-12-08")
+        expect(judge(.example(to: days(14))), .warning, "14 days", "certbot renew")
+        expect(judge(.example(to: .seconds(3600))), .warning, "60 minutes")
+        expect(judge(.example(to: .zero)), .problem, "expired", "0 seconds", "certbot renew")
+        expect(judge(.example(to: days(-3))), .problem, "expired", "3 days", "2026-11-21")
+        expect(judge(.example(from: .seconds(60))), .problem, "2026-11-24T14:34:17", "timedatectl")
         expect(judge(.example(from: .zero)), .ok)
         expect(judge(.example(isSelfSigned: true, intermediates: 0)), .warning, "self-signed")
         expect(judge(.example(intermediates: 0)), .warning, "no intermediate", "fullchain.pem")
-        expect(judge(.example(names: ["mx.example.com"])), .warning, "names mx.example.com, but not", "set hostname")
-        expect(judge(.example(names: [])), .warning, "names no DNS name, but not")
-        expect(judge(.example(), keyIsOpen: true), .warning, "every user", #"chmod o-rwx '/tls/it'\''s.key'"#)
+        expect(judge(.example(names: ["mx.example.com"])), .warning, "mx.example.com", "smtp.example.com", "hostname")
+        expect(judge(.example(names: [])), .warning, "no DNS name", "smtp.example.com")
+        expect(judge(.example(), keyIsOpen: true), .warning, "/tls/it's.key", #"chmod o-rwx '/tls/it'\''s.key'"#)
         // Everything at once.
         let all = judge(
             .example(names: ["a.example"], to: days(-1), isSelfSigned: true, intermediates: 0), keyIsOpen: true)
@@ -53,7 +53,7 @@ import Testing
                     TLSIdentity(certificateChain: .file("/nowhere.pem"), privateKey: .file("/nowhere.key"))
                 ]))
         }
-        expect([Judge.certificate(unusable: try #require(error))], .problem, "/nowhere.pem", "run doctor as that user")
+        expect([Judge.certificate(unusable: try #require(error))], .problem, "/nowhere.pem", "doctor")
         expect([Judge.certificateNotSet], .problem, "tls.certificate", "fullchain.pem")
     }
 
@@ -66,14 +66,14 @@ import Testing
         }
         expect(try judge("mx.example.com", "192.0.2.7"), .ok, "192.0.2.7")
         expect(try judge("mx.example.com", "198.51.100.1", "2001:db8::7"), .ok, "198.51.100.1 and 2001:db8::7")
-        expect(try judge("mx.example.com", "198.51.100.1"), .warning, "not an address of this machine", "load balancer")
-        expect(try judge("mx.example.com", "127.0.1.1"), .ok, "on this machine;")
-        expect(try judge("mx.example.com", "::1"), .ok, "on this machine;")
-        expect(try judge("mx", "192.0.2.7"), .warning, "fully qualified", "set hostname")
+        expect(try judge("mx.example.com", "198.51.100.1"), .warning, "198.51.100.1", "load balancer")
+        expect(try judge("mx.example.com", "127.0.1.1"), .ok, "127.0.1.1", "other machines")
+        expect(try judge("mx.example.com", "::1"), .ok, "::1", "other machines")
+        expect(try judge("mx", "192.0.2.7"), .warning, "fully qualified", "hostname")
         expect(try judge("localhost.localdomain", "127.0.0.1"), .warning, "fully qualified")
         expect(
             [Judge.hostname("mx.example.com", .failed("Name or service not known"), own: own)], .warning,
-            "does not resolve", "Name or service not known")
+            "mx.example.com", "Name or service not known")
     }
 
     // MARK: Listeners
@@ -83,22 +83,23 @@ import Testing
     }
 
     @Test func listeners() {
-        expect(listener(.works(.example())), .ok, "answers and speaks TLS")
+        expect(listener(.works(.example())), .ok, "smtp://0.0.0.0:587", "TLS")
         expect(listener(.works(.example(fingerprint: "cc"))), .warning, "certificate", "systemctl restart")
         // With files that doctor can't read, the certificate that is presented is all there is.
         expect(listener(.works(.example(fingerprint: "cc")), known: []), .ok)
-        expect(listener(.works(.example(to: .zero)), known: []), .problem, "expired on 2026-11-24")
-        expect(
-            listener(.failed("Connection refused")), .problem, "not running", "Connection refused", "systemctl start")
-        expect(listener(.mute("no answer")), .problem, "does not answer as the relay does: no answer", "ss -ltnp")
-        expect(listener(.tlsFailed("no")), .problem, "does not speak TLS")
+        expect(listener(.works(.example(to: .zero)), known: []), .problem, "expired", "2026-11-24")
+        expect(listener(.failed("Connection refused")), .problem, "Connection refused", "systemctl start")
+        expect(listener(.mute("no answer")), .problem, "no answer", "ss -ltnp", "systemctl restart")
+        expect(listener(.tlsFailed("no")), .problem, " TLS", "journalctl")
         expect(listener(.withoutSTARTTLS), .problem, "STARTTLS")
         expect(listener(.greeted("220 mx ESMTP Postfix")), .problem, "another program", "Postfix", "ss -ltnp")
+        expect(listener(.greeted("421 4.7.0 Too many")), .warning, "421 4.7.0 Too many", "max_connections")
         expect(
-            listener(.greeted("421 4.7.0 Too many")), .warning, "refuses connections at the moment", "max_connections")
-        expect(listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "refuses connections at the moment")
-        expect(listener(.anyPort), .skipped, "any free port", "in listen")
-        expect(listener(.worksInClear), .ok, "answers")
+            listener(.greeted("HTTP/1.1 503 Service Unavailable")), .warning, "503 Service Unavailable",
+            "max_connections")
+        expect(listener(.anyPort), .skipped, "smtp://0.0.0.0:587", "free port", " listen")
+        expect(listener(.worksInClear), .ok, "smtp://0.0.0.0:587")
+        #expect(!listener(.worksInClear).contains { $0.found.contains("TLS") })
         expect(listener(.takesBalancersOnly), .ok, "proxy_networks")
         expect([Judge.inheritedSockets("http.listen")], .skipped, "http.listen", "systemctl list-sockets")
     }
@@ -108,12 +109,12 @@ import Testing
     @Test func databases() {
         func judge(_ observation: DatabaseObservation) -> [Finding] { [Judge.database("/var/relay.db", observation)] }
         expect(judge(.opened(schema: 2, known: 2)), .ok, "/var/relay.db", "version 2")
-        expect(judge(.opened(schema: 1, known: 2)), .warning, "version 1 of 2", "restart the relay")
-        expect(judge(.opened(schema: 3, known: 2)), .problem, "version 3", "install the newer relay")
-        expect(judge(.missing), .problem, "no database at /var/relay.db", "start the relay")
+        expect(judge(.opened(schema: 1, known: 2)), .warning, "version 1", " 2", "systemctl restart")
+        expect(judge(.opened(schema: 3, known: 2)), .problem, "version 3", "newer relay")
+        expect(judge(.missing), .problem, "/var/relay.db", "systemctl start", "--config")
         expect(judge(.failed(.corrupt("x"))), .problem, "damaged", "backup")
         expect(judge(.failed(.unavailable("Permission denied"))), .problem, "Permission denied", "as root")
-        expect(judge(.failed(.full)), .problem, "free some space")
+        expect(judge(.failed(.full)), .problem, "full", "space")
     }
 
     @Test func integrity() {
@@ -121,7 +122,7 @@ import Testing
             [Judge.integrity("/var/my relay.db", observation)]
         }
         expect(judge(.checked([])), .ok)
-        expect(judge(.checked(["a", "b", "c", "d"])), .problem, "damaged: a, b, c and 1 more", "backup")
+        expect(judge(.checked(["a", "b", "c", "d"])), .problem, "damaged", "a, b, c", "1 more", "backup")
         expect(
             judge(.unfinished(.seconds(10))), .skipped, "10 seconds",
             "sqlite3 -readonly '/var/my relay.db' 'PRAGMA quick_check'")
@@ -142,14 +143,14 @@ import Testing
         let directory = file("/d", 0o755)
         #expect(judge(directory, file("/d/db", 0o600), file("/d/db.spool", 0o700)).isEmpty)
         expect(
-            judge(directory, file("/d/db", 0o644), file("/d/db-wal", 0o604)), .warning, "/d/db and /d/db-wal",
+            judge(directory, file("/d/db", 0o644), file("/d/db-wal", 0o604)), .warning, "/d/db", "/d/db-wal",
             "chmod o-rwx /d/db /d/db-wal")
         // Nobody else gets that far.
         #expect(judge(file("/d", 0o750), file("/d/db", 0o644)).isEmpty)
         expect(judge(directory, file("/d/db", 0o600, owner: 0, group: 0)), .problem, "relay", "chown relay: /d/db")
-        expect(judge(directory, file("/d/db", 0o400)), .problem, "can't write")
+        expect(judge(directory, file("/d/db", 0o400)), .problem, "chown relay: /d/db")
         #expect(judge(directory, file("/d/db", 0o660, owner: 0)).isEmpty)
-        expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "can't write")
+        expect(judge(directory, file("/d/db", 0o640, owner: 0)), .problem, "chown relay: /d/db")
         let linked = Judge.permissions(directory: directory, files: [], links: ["/d/db"], user: "relay")
         #expect(linked.map(\.outcome) == [.warning])
         #expect(linked.allSatisfy { !($0.remedy ?? "").contains("chown") })
@@ -168,14 +169,21 @@ import Testing
         #expect(judge(key, directory).isEmpty)
         #expect(judge(file("/tls/key", 0o644, owner: 0, group: 0), file("/tls", 0o711, owner: 0, group: 0)).isEmpty)
         #expect(judge(key, directory, groups: [7, 100]).isEmpty)
-        expect(
-            judge(key, directory, groups: [7]), .warning, "can't read /tls/key: /tls can't be accessed",
-            "-o relay /tls/key")
-        expect(judge(file("/tls/key", 0o600, owner: 0), directory), .warning, "relay can't read /tls/key")
-        expect(
-            judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0)), .warning, "/tls can't be accessed")
+        // A directory that is closed is named beside the file in it.
+        func namesDirectory(_ findings: [Finding]) -> Bool {
+            findings.contains { $0.found.replacing("/tls/key", with: "").contains("/tls") }
+        }
+        let outside = judge(key, directory, groups: [7])
+        expect(outside, .warning, "relay", "/tls/key", "-o relay /tls/key")
+        #expect(namesDirectory(outside))
+        let closedFile = judge(file("/tls/key", 0o600, owner: 0), directory)
+        expect(closedFile, .warning, "relay", "/tls/key")
+        #expect(!namesDirectory(closedFile))
+        let closedDirectory = judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0))
+        expect(closedDirectory, .warning, "/tls/key")
+        #expect(namesDirectory(closedDirectory))
         // Who owns a file gets what is its owner's, and no more.
-        expect(judge(file("/tls/key", 0o077)), .warning, "can't read")
+        expect(judge(file("/tls/key", 0o077)), .warning, "/tls/key")
         let root = Account(name: "root", id: 0, groups: [0])
         #expect(Judge.reach(.certificate, file("/k", 0o000), through: [], by: root) == nil)
     }
@@ -192,14 +200,18 @@ import Testing
     }
 
     /// What is kept free counts as well.
-    @Test(arguments: [
-        (Int64(2_000_000_000), Finding.Outcome.ok, "2.0 GB"), (1_999_999_999, .warning, "storage.reserve_test"),
-        (1_000_000_000, .warning, "storage.reserve_test"), (999_999_999, .problem, "less than storage.reserve:"),
-        (1, .problem, "less than storage.reserve:"),
-    ])
-    func disksWithReserves(free: Int64, outcome: Finding.Outcome, words: String) {
+    @Test(
+        arguments: [
+            (Int64(2_000_000_000), Finding.Outcome.ok, "2.0 GB", []),
+            (1_999_999_999, .warning, "1.9 GB", ["storage.reserve_test"]),
+            (1_000_000_000, .warning, "1.0 GB", ["storage.reserve_test"]),
+            (999_999_999, .problem, "999 MB", ["storage.reserve"]), (1, .problem, "0 MB", ["storage.reserve"]),
+        ] as [(Int64, Finding.Outcome, String, [String])])
+    func disksWithReserves(free: Int64, outcome: Finding.Outcome, amount: String, settings: [String]) {
         let storage = StoragePolicy(reserve: 1_000_000_000, reserveTest: 2_000_000_000)
-        expect([Judge.disk("/var", free: free, total: 4_000_000_000, storage: storage)], outcome, words)
+        let finding = Judge.disk("/var", free: free, total: 4_000_000_000, storage: storage)
+        expect([finding], outcome, amount)
+        #expect(finding.found.matches(of: /storage\.[a-z_]+/).map { String($0.output) } == settings)
     }
 
     // MARK: Queue and keys
@@ -224,9 +236,7 @@ import Testing
         let scheduled = QueueStatus.Scheduled(lane: .live, deliveries: 2, next: now + .seconds(9000))
         let waiting = QueueStatus(depths: [], scheduled: [scheduled], lanes: [], emailsToday: [:])
         expect(Judge.queue(waiting, now: now), .ok, "2 live scheduled")
-        expect(
-            judge([], [lane("paused: answer AWS")]), .problem, "live lane has been held for 2 hours: paused: answer AWS"
-        )
+        expect(judge([], [lane("paused: answer AWS")]), .problem, "live", "2 hours", "paused: answer AWS")
         func lanes(_ names: String...) -> [LaneStatus] {
             names.map { name in
                 LaneStatus(
@@ -235,8 +245,9 @@ import Testing
             }
         }
         // One relay needs no name.
-        expect(judge([], lanes("gw1")), .problem, "live lane has been held")
-        expect(judge([], lanes("gw1", "gw2")), .problem, "live lane of the relay gw1 has been held")
+        expect(judge([], lanes("gw1")), .problem, "live", "paused")
+        #expect(!judge([], lanes("gw1")).contains { $0.found.contains("gw1") })
+        expect(judge([], lanes("gw1", "gw2")), .problem, "live", "gw1", "paused")
         expect(judge([], lanes("gw2", "gw3")), .ok, "empty")
     }
 
@@ -249,12 +260,10 @@ import Testing
         #expect(try judge(.init(deliveries: 50, bounces: 9, hardBounces: 9)).isEmpty)
         #expect(try judge(.init(deliveries: 500, bounces: 99, hardBounces: 99), .test).isEmpty)
         expect(
-            try judge(.init(deliveries: 999, bounces: 1, hardBounces: 1)), .ok, "0.10 % bounced permanently",
-            "0 % complaints")
+            try judge(.init(deliveries: 999, bounces: 1, hardBounces: 1)), .ok, "0.10 % bounce", " 0 % complaint")
         expect(
             try judge(.init(deliveries: 900, bounces: 100, hardBounces: 100)), .warning,
-            "10 % of live mail bounced permanently",
-            "Ab3dE6gH", "5 %")
+            "10 %", "bounce", "Ab3dE6gH", "5 %")
         expect(try judge(.init(deliveries: 1000, complaints: 2)), .warning, "0.20 %", "spam", "0.1 %")
     }
 
@@ -266,11 +275,12 @@ import Testing
         expect(open, .ok, "any domain", "Ab3dE6gH")
         let soon = judge(try .example(domains: ["a.example"], expiresAt: now + days(3)))
         #expect(soon.map(\.outcome) == [.warning, .ok])
-        #expect(soon[0].found.contains("expires in 3 days"))
+        #expect(soon[0].found.contains("3 days"))
         let ended = judge(try .example(expiresAt: now))
         #expect(ended.map(\.outcome) == [.warning, .ok])
         #expect(ended[0].remedy?.contains("keys revoke Ab3dE6gH") == true)
-        #expect(ended[1].found == "keys in use: 0 live, 0 test")
+        #expect(ended[1].found.contains("0 live, 0 test"))
+        #expect(!ended[1].found.contains("Ab3dE6gH"))
     }
 
     @Test func `What live keys send from`() throws {
@@ -297,17 +307,17 @@ import Testing
     // MARK: Settings
 
     @Test func settings() {
-        expect(Judge.settings(file: nil, mistakes: []), .ok, "the defaults")
+        expect(Judge.settings(file: nil, mistakes: []), .ok, "defaults")
         expect(Judge.settings(file: "/etc/r.yaml", mistakes: []), .ok, "/etc/r.yaml")
-        let places: [(SettingsMistake.Place, String)] = [
-            (.file("/etc/r.yaml", line: 3, column: 1), "correct line 3 of /etc/r.yaml"),
-            (.file("/etc/r.yaml", line: nil, column: nil), "--config"),
-            (.environment("HIVEKU_RELAY_X"), "unset HIVEKU_RELAY_X"),
+        let places: [(SettingsMistake.Place, [String])] = [
+            (.file("/etc/r.yaml", line: 3, column: 1), ["line 3", "/etc/r.yaml", "hiveku-relay config check"]),
+            (.file("/etc/r.yaml", line: nil, column: nil), ["/etc/r.yaml", "--config"]),
+            (.environment("HIVEKU_RELAY_X"), ["HIVEKU_RELAY_X"]),
         ]
         for (place, remedy) in places {
-            expect(
-                Judge.settings(file: "/etc/r.yaml", mistakes: [SettingsMistake(place, "x", "is wrong")]), .problem,
-                "is wrong", remedy)
+            let found = Judge.settings(file: "/etc/r.yaml", mistakes: [SettingsMistake(place, "x", "is wrong")])
+            expect(found, .problem, "is wrong")
+            for part in remedy { #expect(found.first?.remedy?.contains(part) == true) }
         }
         #expect(Judge.withoutSettings.map(\.subject) == Array(Finding.Subject.allCases.dropFirst()))
     }

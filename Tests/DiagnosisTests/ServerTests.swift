@@ -29,8 +29,7 @@ import Testing
     @Test func `A server with nothing wrong`() throws {
         let found = try judge()
         #expect(found.map(\.outcome) == [.ok, .ok])
-        #expect(
-            found[0].found == "postgresql://relay@db1,db2/relay answers, PostgreSQL 15.18; its schema has version 3")
+        expect([found[0]], .ok, "postgresql://relay@db1,db2/relay", "15.18", "version 3")
         #expect(found[1].found.contains("no standby"))
     }
 
@@ -39,14 +38,14 @@ import Testing
         func judge(_ error: StoreError) -> [Finding] { Judge.server(place, .failed(error), replica: .none) }
         expect(
             judge(.unavailable("connection refused")), .problem, "postgresql://relay@db1,db2/relay", "refused", "psql")
-        expect(judge(.full), .problem, "server's disk")
-        expect(judge(.corrupt("x")), .problem, "from a backup")
-        expect(judge(.newerSchema(found: 4, known: 3)), .problem, "install the newer relay")
+        expect(judge(.full), .problem, "server", "disk")
+        expect(judge(.corrupt("x")), .problem, "damaged", "backup")
+        expect(judge(.newerSchema(found: 4, known: 3)), .problem, "version 4", " 3", "newer relay")
         expect(judge(.olderSchemaInUse(found: 2, known: 3)), .problem, "hiveku-relay status")
     }
 
     @Test func `A server that can't be used tells that alone`() throws {
-        expect(try judge { $0.version = 140_012 }, .problem, "PostgreSQL 14.12", "15 or newer")
+        expect(try judge { $0.version = 140_012 }, .problem, "PostgreSQL 14.12", " 15 ")
         expect(try judge { $0.version = 150_000 }.prefix(1).map { $0 }, .ok, "15.0")
         expect(
             try judge { $0.isInRecovery = true }, .problem, "standby", "postgresql://relay@db1,db2/relay", "pg_promote")
@@ -57,8 +56,10 @@ import Testing
             $0.server = "db2:5432"
             $0.synchronousStandbyNames = "*"
         }
-        #expect(found[0].found.contains("answers at db2:5432, PostgreSQL 15.18"))
-        expect(Array(found.dropFirst()), .problem, "connected to db2:5432", "on db2:5432: ALTER SYSTEM RESET")
+        #expect(found[0].found.contains("db2:5432") && found[0].found.contains("15.18"))
+        expect(Array(found.dropFirst()), .problem, "ALTER SYSTEM RESET")
+        #expect(found.last?.found.contains("db2:5432") == true)
+        #expect(found.last?.remedy?.contains("db2:5432") == true)
     }
 
     @Test func `Without a primary it says what each server is, and how a standby is promoted`() throws {
@@ -70,10 +71,11 @@ import Testing
             ]
         }
         expect(
-            found, .problem, "no server accepts writes: db1:5432: timeout expired; db2:5432: standby",
-            "on db2:5432, as a superuser, in psql: ALTER SYSTEM RESET synchronous_standby_names; "
-                + "SELECT pg_reload_conf(); SELECT pg_promote()")
-        #expect(!found.contains { ($0.remedy ?? "").contains("name all servers") })
+            found, .problem, "db1:5432: timeout expired", "db2:5432: standby",
+            "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); SELECT pg_promote()")
+        #expect(found.first?.remedy?.contains("db2:5432") == true)
+        // The setting names all servers, so how to write it needs no explanation.
+        #expect(!found.contains { ($0.remedy ?? "").contains("postgresql://") })
     }
 
     @Test func `Two primaries are a problem, and nothing is said about their standbys`() throws {
@@ -87,20 +89,22 @@ import Testing
                 ]
             }
         }
-        for (found, words) in [
-            (try judge(1, 2), "stop PostgreSQL on db1:5432"), (try judge(2, 2), "the relay uses neither"),
-        ] {
-            expect(
-                findings(found, .problem), .problem, "two primaries", words, "do not reset synchronous_standby_names")
+        for (found, isOneOlder) in [(try judge(1, 2), true), (try judge(2, 2), false)] {
+            let problems = findings(found, .problem)
+            expect(problems, .problem, "primaries", "db1:5432", "db2:5432")
+            #expect(problems.first?.found.contains("timeline 2") == !isOneOlder)
+            // Which server has to be stopped is told only where it is known.
+            #expect(problems.first?.remedy?.contains("db1:5432") == isOneOlder)
+            #expect(problems.first?.remedy?.contains("synchronous_standby_names") == true)
             #expect(!found.contains { ($0.remedy ?? "").contains("ALTER SYSTEM RESET") })
         }
     }
 
     @Test func schemas() throws {
         func first(_ schema: Int?) throws -> [Finding] { [try #require(try judge { $0.schema = schema }.first)] }
-        expect(try first(nil), .warning, "do not exist yet", "start the relay")
-        expect(try first(4), .problem, "newer relay", "version 4", "up to 3")
-        expect(try first(2), .warning, "version 2 of 3", "backup", "stop all relays")
+        expect(try first(nil), .warning, "tables", "systemctl start")
+        expect(try first(4), .problem, "newer relay", "version 4", " 3")
+        expect(try first(2), .warning, "version 2", " 3", "backup", "all relays")
     }
 
     @Test(arguments: [
@@ -118,7 +122,7 @@ import Testing
             default: $0.fullPageWrites = false
             }
         }
-        expect(findings(found, outcome), outcome, "\(name) is off", remedy)
+        expect(findings(found, outcome), outcome, name, "off", remedy)
         #expect(found.count == 3)
     }
 
@@ -131,33 +135,36 @@ import Testing
                 $0.replicas = standby
             }.filter { $0.found.contains("synchronous_commit") }
         }
-        expect(try judge("off", ""), .problem, "loses acknowledged mail", "synchronous_commit = on")
-        expect(try judge("local", "*"), .problem, "no commit waits")
+        expect(try judge("off", ""), .problem, " off", "ALTER SYSTEM SET synchronous_commit = on")
+        expect(
+            try judge("local", "*"), .problem, " local", "synchronous_standby_names",
+            "ALTER SYSTEM SET synchronous_commit = on")
         #expect(try judge("local", "").isEmpty)
-        expect(try judge("remote_write", "*"), .warning, "in memory")
+        expect(try judge("remote_write", "*"), .warning, "remote_write", "memory")
         #expect(try judge("remote_write", "").isEmpty)
         for commit in ["on", "remote_apply"] { #expect(try judge(commit, "*").isEmpty) }
     }
 
-    @Test(arguments: [
-        (names: "", states: [], required: false, outcome: Finding.Outcome.ok, "no standby"),
-        (names: "", states: [], required: true, outcome: .problem, "set up a standby"),
-        (names: "", states: ["async"], required: false, outcome: .warning, "acknowledged last"),
-        (names: "", states: ["async"], required: true, outcome: .problem, "synchronous_standby_names = '*'"),
-        (names: "*", states: ["sync"], required: true, outcome: .ok, "commits wait for the standby db1"),
-        (names: "ANY 1 (*)", states: ["quorum", "quorum"], required: true, outcome: .ok, "standbys db1 and db2"),
-        (names: "*", states: ["sync", "potential"], required: false, outcome: .ok, "the standby db1"),
-        (names: "*", states: [], required: false, outcome: .problem, "ALTER SYSTEM RESET synchronous_standby_names"),
-        (names: "x", states: ["async"], required: true, outcome: .problem, "every commit waits"),
-        (names: "*", states: [""], required: true, outcome: .skipped, "GRANT pg_monitor"),
-    ])
-    func standbys(names: String, states: [String], required: Bool, outcome: Finding.Outcome, words: String) throws {
+    @Test(
+        arguments: [
+            ("", [], false, .ok, ["no standby"]), ("", [], true, .problem, ["database_replica", "docs/postgresql.md"]),
+            ("", ["async"], false, .warning, ["db1", "SET synchronous_standby_names = '*'"]),
+            ("", ["async"], true, .problem, ["database_replica", "SET synchronous_standby_names = '*'"]),
+            ("*", ["sync"], true, .ok, ["db1"]), ("ANY 1 (*)", ["quorum", "quorum"], true, .ok, ["db1", "db2"]),
+            ("*", ["sync", "potential"], false, .ok, ["db1"]),
+            ("*", [], false, .problem, ["ALTER SYSTEM RESET synchronous_standby_names"]),
+            ("x", ["async"], true, .problem, ["ALTER SYSTEM RESET synchronous_standby_names"]),
+            ("*", [""], true, .skipped, ["GRANT pg_monitor"]),
+        ] as [(String, [String], Bool, Finding.Outcome, [String])])
+    func standbys(names: String, states: [String], required: Bool, outcome: Finding.Outcome, words: [String]) throws {
         let found = try judge(replica: required ? .required : .none) {
             $0.synchronousStandbyNames = names
             $0.replicas = states.enumerated().map { .init(name: "db\($0 + 1)", syncState: $1) }
         }
         #expect(found.count == 2)
-        expect(Array(found.dropFirst()), outcome, words)
+        expect(Array(found.dropFirst()), outcome, words: words)
+        // Only the standbys that commits wait for are named.
+        if outcome == .ok { #expect(found.last?.found.contains("db2") == words.contains("db2")) }
     }
 
     @Test func `Commits that wait for a silent standby are a problem`() throws {
@@ -170,12 +177,14 @@ import Testing
                     $0.longestWaitForStandby = wait
                 }.dropFirst())
         }
-        expect(try judge(.seconds(3)), .ok, "commits wait for the standby db2")
+        expect(try judge(.seconds(3)), .ok, "standby", "db2")
         expect(try judge(nil), .ok, "db2")
-        expect(
-            try judge(.seconds(40)), .problem, "a commit on db1:5432 has waited 40 seconds for db2",
-            "was not promoted", "on db1:5432: ALTER SYSTEM RESET")
-        expect(try judge(.seconds(40), state: ""), .problem, "for a standby, which")
+        let silent = try judge(.seconds(40))
+        expect(silent, .problem, "db1:5432", "40 seconds", "db2", "promoted", "ALTER SYSTEM RESET")
+        #expect(silent.first?.remedy?.contains("db1:5432") == true)
+        let unknown = try judge(.seconds(40), state: "")
+        expect(unknown, .problem, "db1:5432", "40 seconds", "standby")
+        #expect(!unknown.contains { $0.found.contains("db2") })
     }
 
     @Test func `Several servers without a standby are a warning`() throws {
@@ -187,7 +196,7 @@ import Testing
             ]
         }
         expect(
-            Array(found.dropFirst()), .warning, "only on this server db2:5432", "db1:5432: timeout expired",
+            Array(found.dropFirst()), .warning, "no standby", "db2:5432", "db1:5432: timeout expired",
             "synchronous_standby_names = '*'")
     }
 
@@ -211,7 +220,7 @@ import Testing
             }
         }
         expect(try judge(10_000_000_000), .warning, "slot db2", "10 GB", "pg_drop_replication_slot('db2')")
-        expect(try judge(10_000_000_001), .problem, "fills up")
+        expect(try judge(10_000_000_001), .problem, "db2", "10 GB", "pg_drop_replication_slot('db2')")
     }
 
     @Test func clocks() throws {
@@ -219,19 +228,19 @@ import Testing
             try self.judge { $0.clockOffset = offset }.filter { $0.outcome != .ok }
         }
         #expect(try judge(.seconds(1)).isEmpty)
-        expect(try judge(.milliseconds(1001)), .warning, "1001ms ahead of", "timedatectl")
+        expect(try judge(.milliseconds(1001)), .warning, "1001ms ahead", "timedatectl")
         expect(try judge(.seconds(-3)), .warning, "3s behind")
-        expect(try judge(.milliseconds(-3001)), .problem, "does not start")
+        expect(try judge(.milliseconds(-3001)), .problem, "3001ms behind", "timedatectl")
     }
 
     @Test func connections() throws {
-        expect(
-            findings(try judge { $0.freeConnections = 8 }, .warning), .warning, "8 of the server's 100",
-            "max_connections")
+        let found = findings(try judge { $0.freeConnections = 8 }, .warning)
+        expect(found, .warning, "max_connections")
+        #expect(found.first?.found.matches(of: /[0-9]+/).prefix(2).map { String($0.output) } == ["8", "100"])
     }
 
     @Test func `The disk of the server is not seen from here`() {
-        expect([Judge.serverDisk], .skipped, "can't be seen from here", "452")
+        expect([Judge.serverDisk], .skipped, "server", "452")
     }
 
     @Test(

@@ -39,6 +39,13 @@ func expect(
     _ findings: [Finding], _ outcome: Finding.Outcome, _ words: String...,
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
+    expect(findings, outcome, words: words, sourceLocation: sourceLocation)
+}
+
+func expect(
+    _ findings: [Finding], _ outcome: Finding.Outcome, words: [String],
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
     #expect(findings.map(\.outcome) == [outcome], sourceLocation: sourceLocation)
     for finding in findings {
         #expect((finding.remedy == nil) == (outcome == .ok), sourceLocation: sourceLocation)
