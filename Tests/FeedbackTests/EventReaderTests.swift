@@ -176,16 +176,17 @@ import Testing
             .passedOver(.test)
         ),
         ("received mail", #"{"notificationType": "Received", "mail": {}, "receipt": {}}"#, .unknownKind("Received")),
-        ("no kind", "{\(mail)}", .malformed("the message has neither an eventType nor a notificationType")),
-        ("no mail", #"{"eventType": "Bounce", "bounce": {}}"#, .malformed("the Bounce event has no mail")),
-        ("no details", "{\"eventType\": \"Bounce\", \(mail)}", .malformed("the Bounce event has no bounce")),
-        (
-            "no id", #"{"eventType": "Bounce", "bounce": {}, "mail": {"messageId": "a b"}}"#,
-            .malformed("the Bounce event has no valid SES messageId")
-        ),
+    ]
+
+    /// The reason names these facts.
+    static let malformed: [(name: String, document: String, facts: [String])] = [
+        ("no kind", "{\(mail)}", ["eventType", "notificationType"]),
+        ("no mail", #"{"eventType": "Bounce", "bounce": {}}"#, ["Bounce", "mail"]),
+        ("no details", "{\"eventType\": \"Bounce\", \(mail)}", ["Bounce", "bounce"]),
+        ("no id", #"{"eventType": "Bounce", "bounce": {}, "mail": {"messageId": "a b"}}"#, ["Bounce", "messageId"]),
         (
             "no recipients", event("Complaint", #""complaint": {"complainedRecipients": []}"#),
-            .malformed("the Complaint event names no recipient")
+            ["Complaint", "recipient"]
         ),
         (
             "too many recipients",
@@ -193,19 +194,27 @@ import Testing
                 "Delivery",
                 #""delivery": {"recipients": ["#
                     + repeatElement(#""a@example.com""#, count: 501).joined(separator: ",") + "]}"),
-            .malformed("the Delivery event names more than 500 recipients")
+            ["Delivery", "500", "recipient"]
         ),
         (
             "a recipient that is none", event("Delivery", #""delivery": {"recipients": ["nobody"]}"#),
-            .malformed("the Delivery event names no recipient that is an address")
+            ["Delivery", "recipient", "address"]
         ),
         (
             "no time",
             #"{"eventType": "Delivery", "delivery": {"recipients": ["a@example.com"]}, "mail": {"messageId": "1"}}"#,
-            .malformed("the Delivery event has no timestamp")
+            ["Delivery", "timestamp"]
         ),
-        ("an array", "[]", .malformed("the message is an array where an object is expected")),
+        ("an array", "[]", ["array", "object"]),
     ]
+
+    /// Nouns that tell the reasons apart: each of them is in the reason only where it is one of the facts.
+    static let nouns = ["SNS", "JSON", "address"]
+
+    static func isMalformed(_ reading: QueueReading, _ facts: [String]) -> Bool {
+        guard case .malformed(let why) = reading else { return false }
+        return facts.allSatisfy { why.contains($0) } && nouns.allSatisfy { why.contains($0) == facts.contains($0) }
+    }
 
     /// As SNS puts an event into its envelope.
     static func notification(_ message: JSON) -> [UInt8] {
@@ -221,7 +230,24 @@ import Testing
         #expect(SESEventReader.read(Array(example.document.utf8)[...]) == example.reading, "\(example.name)")
     }
 
-    @Test(arguments: documents.filter { $0.name != "no time" && $0.name != "an array" })
+    @Test(arguments: malformed)
+    func tellsWhatIsMissing(_ example: (name: String, document: String, facts: [String])) {
+        let reading = SESEventReader.read(Array(example.document.utf8)[...])
+        #expect(Self.isMalformed(reading, example.facts), "\(example.name): \(reading)")
+    }
+
+    @Test(arguments: malformed.filter { $0.name != "no time" && $0.name != "an array" })
+    func tellsWhatIsMissingInTheEnvelopeOfSNS(
+        _ example: (name: String, document: String, facts: [String])
+    ) throws {
+        let text = SESEventReader.read(Self.notification(JSON(example.document))[...])
+        #expect(Self.isMalformed(text, example.facts), "\(example.name): \(text)")
+        let object = try JSON(reading: Array(example.document.utf8))
+        let reading = SESEventReader.read(Self.notification(object)[...])
+        #expect(Self.isMalformed(reading, example.facts), "\(example.name), an object: \(reading)")
+    }
+
+    @Test(arguments: documents)
     func readsTheEnvelopeOfSNS(_ example: (name: String, document: String, reading: QueueReading)) throws {
         #expect(
             SESEventReader.read(Self.notification(JSON(example.document))[...]) == example.reading, "\(example.name)")
@@ -250,22 +276,22 @@ import Testing
                 .passedOver(.subscriptionConfirmation)
             ),
             (Array(#"{"Type": "Novel", "Message": "You"}"#.utf8), .unknownKind("Novel")),
-            (notification(nil), .malformed("the SNS notification has no Message")),
-            (notification("[1]"), .malformed("the Message of the SNS notification is not a JSON object")),
-            (
-                notification("plain"),
-                .malformed("the Message of the SNS notification is not JSON (line 1, column 1 in it)")
-            ),
-            ([], .malformed("the message is not JSON (line 1, column 1)")),
-            (Array("{\"a\":\n1,}".utf8), .malformed("the message is not JSON (line 2, column 3)")),
-            ([0xFF, 0xFE], .malformed("the message is not JSON (line 1, column 1)")),
-            (
-                [UInt8](repeating: 0x20, count: 1 << 20 + 1),
-                .malformed("the message is longer than 1048576 octets")
-            ),
         ] as [([UInt8], QueueReading)])
     func tellsWhatIsNoEvent(body: [UInt8], reading: QueueReading) {
         #expect(SESEventReader.read(body[...]) == reading)
+    }
+
+    @Test(
+        arguments: [
+            (notification(nil), ["SNS", "Message"]), (notification("[1]"), ["SNS", "Message", "JSON", "object"]),
+            (notification("plain"), ["SNS", "Message", "JSON", "line 1, column 1"]),
+            ([], ["JSON", "line 1, column 1"]), (Array("{\"a\":\n1,}".utf8), ["JSON", "line 2, column 3"]),
+            ([0xFF, 0xFE], ["JSON", "line 1, column 1"]),
+            ([UInt8](repeating: 0x20, count: 1 << 20 + 1), ["1048576"]),
+        ] as [([UInt8], [String])])
+    func tellsWhyABodyIsNoEvent(body: [UInt8], facts: [String]) {
+        let reading = SESEventReader.read(body[...])
+        #expect(Self.isMalformed(reading, facts), "\(reading)")
     }
 
     @Test(

@@ -88,35 +88,45 @@ import Testing
         .answer(status, [:], #"{"__type":"com.amazonaws.sqs#\#(type)","message":"\#(message)"}"#)
     }
 
-    /// What is wrong, and a part of what to do.
+    /// What is wrong, and what the explanation names.
     @Test(
         arguments: [
-            (refusal(400, "QueueDoesNotExist"), .noQueue, "check feedback.queue_url"),
-            (refusal(400, "AccessDeniedException", "User is not authorized"), .denied, "allow sqs:ReceiveMessage"),
-            (refusal(403, "InvalidClientTokenId"), .credentials, "renew them"),
-            (refusal(403, "ExpiredToken"), .credentials, "renew them"),
-            (refusal(403, "SignatureDoesNotMatch", "secret-example"), .credentials, "secret access key"),
             (
-                refusal(403, "SignatureDoesNotMatch", "Signature expired: 1 is now earlier"), .clock,
-                "set this machine's clock"
+                refusal(400, "QueueDoesNotExist"), .noQueue,
+                ["QueueDoesNotExist", "feedback.queue_url", "feedback.region"]
             ),
-            (refusal(400, "RequestThrottled"), .throttled, "asks less often"),
-            (refusal(400, "OverLimit"), .throttled, "who else reads this queue"),
-            (refusal(500, "InternalFailure"), .unexpected, "asks again"),
-            (.answer(403, [:], "<html>"), .denied, "proxies on the way"),
-            (.answer(404, [:], "<html>"), .unexpected, "check feedback.queue_url"),
-            (.answer(301, ["Location": "http://192.0.2.1/"]), .unexpected, "check feedback.queue_url"),
-            (.answer(200, [:], "<html>"), .unexpected, "is not from SQS"),
-            (.cut, .unreachable, "can't be reached"),
-        ] as [(Reaction, SQSFailure.Kind, String)])
-    func explainsWhatFails(reaction: Reaction, kind: SQSFailure.Kind, remedy: String) async throws {
+            (
+                refusal(400, "AccessDeniedException", "User is not authorized"), .denied,
+                ["AccessDeniedException", "sqs:ReceiveMessage"]
+            ),
+            (refusal(403, "InvalidClientTokenId"), .credentials, ["InvalidClientTokenId", "renew"]),
+            (refusal(403, "ExpiredToken"), .credentials, ["ExpiredToken", "renew"]),
+            (
+                refusal(403, "SignatureDoesNotMatch", "secret-example"), .credentials,
+                ["SignatureDoesNotMatch", "access key id"]
+            ),
+            (refusal(403, "SignatureDoesNotMatch", "Signature expired: 1 is now earlier"), .clock, ["timedatectl"]),
+            (refusal(400, "RequestThrottled"), .throttled, ["RequestThrottled"]),
+            (refusal(400, "OverLimit"), .throttled, ["OverLimit", "deleted"]),
+            (refusal(500, "InternalFailure"), .unexpected, ["InternalFailure"]),
+            (.answer(403, [:], "<html>"), .denied, ["403", "sqs:ReceiveMessage", "proxies"]),
+            (.answer(404, [:], "<html>"), .unexpected, ["404", "feedback.queue_url"]),
+            (.answer(301, ["Location": "http://192.0.2.1/"]), .unexpected, ["301", "feedback.queue_url"]),
+            (.answer(200, [:], "<html>"), .unexpected, ["feedback.queue_url", "proxies"]),
+            (.cut, .unreachable, ["feedback.queue_url", "feedback.endpoint"]),
+        ] as [(Reaction, SQSFailure.Kind, [String])])
+    func explainsWhatFails(reaction: Reaction, kind: SQSFailure.Kind, facts: [String]) async throws {
         let (result, _) = try await call(reaction) { client throws(SQSFailure) in try await client.receive(limit: 10) }
         guard case .failure(let failure) = result else {
             Issue.record("no failure")
             return
         }
         #expect(failure.kind == kind)
-        #expect(failure.explanation.contains(remedy), "\(failure.explanation)")
+        for fact in facts { #expect(failure.explanation.contains(fact), "\(failure.explanation)") }
+        // What only some of the explanations name.
+        for word in ["feedback.queue_url", "deleted", "proxies", "renew", "timedatectl"] {
+            #expect(failure.explanation.contains(word) == facts.contains(word), "\(failure.explanation)")
+        }
         #expect(!failure.explanation.contains("secret-example"))
     }
 
