@@ -108,7 +108,11 @@ import Testing
             #expect(why.contains("ses.endpoint"))
         }
         let (missing, _) = try await ask({ await $0.identity("a.example") }, answered: .answer(404))
-        #expect(missing.result == .failure(.unexpected("HTTP status 404")))
+        guard case .failure(.unexpected(let status)) = missing.result else {
+            Issue.record("\(missing)")
+            return
+        }
+        #expect(status.contains("404"))
         let (cut, _) = try await ask({ await $0.account() }, answered: .cut)
         guard case .failure(.unreachable) = cut.result else {
             Issue.record("\(cut)")

@@ -180,7 +180,7 @@ private final class GatedBody: StoredBody {
         let (feedback, outcome) = try await calls(from: sender, unverified: [sender])
         #expect(feedback == [nil])
         let note = try #require(self.note(outcome))
-        #expect(note.contains(sender) && note.contains("Return-Path") && !note.contains("verify that"))
+        #expect(note.contains(sender) && note.contains("Return-Path") && !note.contains("ses.region"))
     }
 
     @Test(arguments: ["a@shop.example", nil]) func aSenderIsTold(_ sender: String?) async throws {
@@ -192,19 +192,22 @@ private final class GatedBody: StoredBody {
     @Test func aSenderThatIsNotVerifiedIsLeftOutAtOnce() async throws {
         let (feedback, outcome) = try await calls(from: "a@other.example", unverified: ["a@other.example"])
         #expect(feedback == ["a@other.example", nil])
-        #expect(note(outcome)?.contains("verify that address or its domain") == true)
+        let note = try #require(self.note(outcome))
+        #expect(note.contains("a@other.example") && note.contains("ses.region"))
     }
 
     /// Then it is for From, and nothing of the sender helps.
     @Test func aFromThatIsNotVerifiedFails() async throws {
         let (feedback, outcome) = try await calls(from: "a@shop.example", unverified: ["From <x@shop.example>"])
         #expect(feedback == ["a@shop.example"])
-        #expect(outcome.cause?.explanation.contains("From address is not verified in SES") == true)
+        #expect(outcome.cause?.explanation.contains("ses.region") == true)
         let both = try await calls(from: "a@b.example", unverified: ["a@b.example", "From <x@shop.example>"])
         #expect(both.feedback == ["a@b.example", nil])
         #expect(both.outcome.cause?.explanation.contains("a@b.example") == false)
         let hopeless = try await calls(from: nil, unverified: ["From <root@web01>"])
-        #expect(hopeless.outcome.cause?.explanation.hasPrefix("root@web01 can't be verified with SES") == true)
+        // The relay names it, and so does SES, whose words are repeated.
+        let explanation = try #require(hopeless.outcome.cause?.explanation)
+        #expect(explanation.ranges(of: "root@web01").count == 2 && !explanation.contains("ses.region"))
     }
 
     /// Where SES does not say whom it means, both are tried.
@@ -400,7 +403,7 @@ private final class GatedBody: StoredBody {
         }
         #expect(AnswerTests.Verdict(refused) == .again)
         #expect(refused.cause?.word == "connection-failed")
-        #expect(refused.cause?.explanation == "No connection to SES: Connection refused")
+        #expect(refused.cause?.explanation.mentions("SES", "Connection refused") == true)
     }
 
     @Test func namesWhatEachAddressOfAHostAnswered() async throws {
@@ -409,7 +412,7 @@ private final class GatedBody: StoredBody {
             await transport.send(try .example(), body: MemoryBody(noise(9)))
         }
         let explanation = try #require(refused.cause?.explanation)
-        #expect(explanation.contains("127.0.0.1: Connection refused"))
+        #expect(explanation.mentions("127.0.0.1", "Connection refused"))
         #expect(!explanation.contains("errno") && !explanation.contains("reset"), "\(explanation)")
     }
 
@@ -421,7 +424,7 @@ private final class GatedBody: StoredBody {
             }
             #expect(AnswerTests.Verdict(outcome) == .again)
             #expect(outcome.cause?.word == "connection-failed")
-            #expect(outcome.cause?.explanation == "No connection to SES: TLS failed: WRONG_VERSION_NUMBER")
+            #expect(outcome.cause?.explanation.mentions("SES", "TLS", "WRONG_VERSION_NUMBER") == true)
             #expect(server.requests.isEmpty)
         }
     }
