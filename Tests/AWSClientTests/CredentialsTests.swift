@@ -79,7 +79,7 @@ import Testing
 
     @Test func explainsWhatIsMissing() throws {
         for (profile, word) in [
-            ("half", "lacks aws_secret_access_key"), ("role", "role_arn"), ("blank", "not allowed in credentials"),
+            ("half", "aws_secret_access_key"), ("role", "role_arn"), ("blank", "character"),
         ] {
             guard case .failed(let why) = try answer(profile) else {
                 Issue.record("\(profile) did not fail")
@@ -195,13 +195,19 @@ private final class Script: CredentialsSource {
 
     @Test func doesNotGoOnPastABrokenSource() async throws {
         let chain = chain(Script([.failed("half a key")]), Script([.found(try .example())]))
-        await #expect(throws: CredentialsError("no AWS credentials: half a key")) { try await chain.credentials() }
+        await #expect {
+            try await chain.credentials()
+        } throws: { error in
+            "\(error)".contains("half a key")
+        }
     }
 
     @Test func namesAllPlacesWhereThereAreNone() async throws {
         let chain = chain(Script([.absent("not here")]), Script([.absent("nor here")]))
-        await #expect(throws: CredentialsError("no AWS credentials anywhere: not here; nor here")) {
+        await #expect {
             try await chain.credentials()
+        } throws: { error in
+            "\(error)".mentions("not here", "nor here")
         }
     }
 
@@ -243,7 +249,11 @@ private final class Script: CredentialsSource {
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 3)
         clock.advance(.seconds(190))
-        await #expect(throws: CredentialsError("no AWS credentials: down")) { try await chain.credentials() }
+        await #expect {
+            try await chain.credentials()
+        } throws: { error in
+            "\(error)".contains("down")
+        }
     }
 
     @Test func takesNoneThatHaveExpired() async throws {
@@ -348,7 +358,7 @@ private final class Script: CredentialsSource {
         await #expect {
             try await chain.credentials()
         } throws: { error in
-            "\(error)".contains("/none can't be read: No such file")
+            "\(error)".mentions("/none", "No such file")
         }
     }
 }
