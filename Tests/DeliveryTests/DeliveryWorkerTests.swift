@@ -205,7 +205,7 @@ import Testing
         await site.working(flows: true) { _ in await site.queue.state.until { $0.count(.failed) == 1 } }
         // Where the clock runs ahead of the worker, leases may run out, and what was claimed is released untried.
         let settlements = site.queue.state.value.settlements.values.flatMap { $0 }.filter { $0.result != .released }
-        #expect(settlements.last?.reason == "gave up after 10 min: ServiceUnavailable: Later.")
+        #expect(settlements.last?.reason == "\(gaveUpReason) 10 min: ServiceUnavailable: Later.")
         // 10, 20, 40, then 60 s each until the time is up, or longer.
         #expect(settlements.count >= 4 && settlements.count <= 13)
         let pauses = zip(settlements, settlements.dropFirst()).map { ($1.startedAt - $0.finishedAt).inSeconds }

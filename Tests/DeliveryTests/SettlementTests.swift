@@ -33,10 +33,10 @@ import Testing
             outcome: .limited, result: .retry(at: start + .seconds(900)), reason: "LimitExceededException: Much later."),
         Case(
             outcome: .busy, attempts: 50, acceptedBefore: 172_800, result: .failed,
-            reason: "gave up after 48 h: ServiceUnavailable: Later."),
+            reason: "\(gaveUpReason) 48 h: ServiceUnavailable: Later."),
         Case(
             outcome: .lost, attempts: 50, acceptedBefore: 172_800, result: .failed,
-            reason: "gave up after 48 h: connection-lost: No answer.", mayHaveBeenTaken: true),
+            reason: "\(gaveUpReason) 48 h: connection-lost: No answer.", mayHaveBeenTaken: true),
         Case(
             outcome: .busy, attempts: 50, acceptedBefore: 172_800, mayGiveUp: false,
             result: .retry(at: start + .seconds(3600)), reason: "ServiceUnavailable: Later."),
