@@ -44,9 +44,7 @@ import Testing
         }
         #expect(outcomes.map { $0 == .accepted } == [true, true, false, true, false])
         #expect(refusal.reason == .rateDay)
-        #expect(
-            refusal.explanation
-                == "The API key's limit of 5 emails per day is reached, resets at 00:00 UTC, in 12 h 0 min")
+        #expect(refusal.explanation.mentions("API key", "5", "day", "resets at 00:00 UTC, in 12 h 0 min"))
         let record = try #require(try await fixture.store.keyRecord(key, now: Sample.now))
         #expect(record.usage.emailsToday == 5)
         #expect(record.usage.emailsTotal == 5)
@@ -217,8 +215,11 @@ import Testing
     @Test func aTransactionThatWasRolledBackIsNoSuccess() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
-        await #expect(throws: StoreError.unavailable("the transaction was rolled back")) {
+        await #expect {
             try await fixture.store.write { try $0.execute(sql: "ROLLBACK") }
+        } throws: { error in
+            guard case .unavailable(let why)? = error as? StoreError else { return false }
+            return why.contains("transaction")
         }
         // The next one is not hindered.
         try await fixture.accept(key)
