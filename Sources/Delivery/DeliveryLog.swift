@@ -73,7 +73,7 @@ struct DeliveryLog: Sendable {
         case .failed, .retry, .released:
             // Only the operator learns of it, because the client has already got its 250.
             logger.warning(
-                "failed permanently; once the cause is corrected, 'hiveku-relay messages retry \(delivery.message)' sends it again unchanged",
+                "failed permanently; 'hiveku-relay messages show \(delivery.message)' says what to do",
                 metadata: metadata(delivery, settlement))
         }
         observe(.ended(delivery, settlement))

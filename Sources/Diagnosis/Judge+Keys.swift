@@ -84,7 +84,7 @@ extension Judge {
 
     /// The keys whose mail goes to SES.
     public static func liveKeys(_ keys: [Key], now: Timestamp) -> [Key] {
-        keys.filter { $0.environment == .live && $0.refusalOfUse(at: now) == nil && $0.scopes.contains(.send) }
+        keys.filter { $0.environment == .live && $0.refusalOfUse(at: now) == nil && $0.canSend }
     }
 
     /// The domains that live keys send from: those that they are restricted to, or else those of `senders`, the recent

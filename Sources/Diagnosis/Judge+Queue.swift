@@ -25,8 +25,8 @@ extension Judge {
                     "a \(depth.lane.rawValue) message has been \(depth.state.rawValue) for \((now - oldest).spelled)",
                     remedy:
                         "hiveku-relay messages list --state \(depth.state.rawValue) lists such messages, and "
-                        + "hiveku-relay messages show ID prints the last answer from SES. If it prints no answer, "
-                        + "hiveku-relay status says why all \(depth.lane.rawValue) mail waits"
+                        + "hiveku-relay messages show ID prints the attempts with the answers from SES. If it prints no "
+                        + "attempt, hiveku-relay status says whether the lane is held, and why"
                 ))
         }
         guard findings.isEmpty else { return findings }

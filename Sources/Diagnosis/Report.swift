@@ -33,7 +33,7 @@ public struct Report: Hashable, Sendable {
             let isSame =
                 finding.outcome == .skipped && before?.outcome == .skipped && before?.found == finding.found
                 && before?.remedy == finding.remedy
-            lines += wrap(isSame ? "the same" : finding.found, head, indent, width)
+            lines += wrap(isSame ? "for the same reason" : finding.found, head, indent, width)
             if let remedy = finding.remedy, !isSame {
                 lines += wrap("-> " + remedy, String(repeating: " ", count: indent), indent + 3, width)
             }

@@ -57,7 +57,7 @@ extension Key {
             case .unclear:
                 return Refusal(
                     .headerFrom,
-                    "This API key may send only for some domains, so all mail programs must find the same author. \(domain.text)"
+                    "This API key may send only from certain domains, so there must be only one way to read who the author is. \(domain.text)"
                 )
             }
         }

@@ -286,20 +286,23 @@ import Testing
     @Test func `What live keys send from`() throws {
         let held = try Key.example("AAAAAAAA", domains: ["example.com", "*.example.com", "*.shop.example"])
         let free = try Key.example("BBBBBBBB")
+        let batch = try Key.example("GGGGGGGG", domains: ["batch.example"], scopes: [.batch])
         let keys = [
-            held, free, try .example("CCCCCCCC", .test, domains: ["test.example"]),
+            held, free, batch, try .example("CCCCCCCC", .test, domains: ["test.example"]),
             try .example("DDDDDDDD", domains: ["mute.example"], scopes: []),
             try .example("EEEEEEEE", domains: ["old.example"], expiresAt: now),
             try .example("FFFFFFFF", domains: ["gone.example"], revokedAt: now),
         ]
         let live = Judge.liveKeys(keys, now: now)
-        #expect(live.map(\.id) == [held.id, free.id])
+        #expect(live.map(\.id) == [held.id, free.id, batch.id])
         let senders = [
             held.id: ["a@unused.example"],
             free.id: ["a@B.example", "c@b.example", "\"x@y\"@d.example", "a@[192.0.2.1]", "nobody", "a@example.com"],
         ]
         #expect(
-            Judge.domains(of: live, senders: senders) == ["example.com", "shop.example", "b.example", "d.example"])
+            Judge.domains(of: live, senders: senders) == [
+                "example.com", "shop.example", "b.example", "d.example", "batch.example",
+            ])
         #expect(Judge.domains(of: [free], senders: [:]).isEmpty)
         #expect(Judge.domains(of: [free], senders: [:], bouncesFrom: "b@Relay.example") == ["relay.example"])
     }

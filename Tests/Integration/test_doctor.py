@@ -124,7 +124,7 @@ def test_no_live_keys_no_questions(patient):
     assert key_id(scopeless) in keys[1]["found"]
     # Said once to people.
     text = patient.relay.run("doctor", check=False, environment=QUICK_RESOLVER).stdout
-    assert text.count("no key in use sends through SES") == 1 and text.count("the same") == len(SES_SUBJECTS) - 1
+    assert text.count("no key in use sends through SES") == 1 and text.count("for the same reason") == len(SES_SUBJECTS) - 1
 
 
 @pytest.mark.parametrize("certificate, outcome, words", [

@@ -30,6 +30,7 @@ RUN = {
     "hiveku-relay doctor": r"ok +database",
     "hiveku-relay doctor --json": r'"name":"database","outcome":"ok"',
     "hiveku-relay feedback template > feedback.yaml": r"",
+    "hiveku-relay feedback status": r"^off: ",
     "hiveku-relay keys create --name shop --environment test --scope email:send": r"^hk_test_\w{40}\n",
     "KEY=$(hiveku-relay keys create --name shop --environment live --scope email:send --allow-domain example.com --per-day 50000)":
         r"^Created the live key \w{8} 'shop'",

@@ -89,7 +89,7 @@ struct FeedbackCommand: AsyncParsableCommand {
             return lines + [
                 "last answer of the SQS queue: \(told(status.lastAnswerAt))", "last event: \(told(standing.lastEvent))",
                 "live mail last sent: \(told(standing.lastSent))",
-                "events that wait for their message: \(status.waiting)",
+                "events about messages that are not recorded as sent yet: \(status.waiting)",
             ]
         }
 

@@ -22,7 +22,7 @@ struct KeysShow: AsyncParsableCommand {
             ("Scopes", list(key.scopes.map(\.rawValue).sorted(), none: "none")), ("Limits", key.limits.description),
             ("Domains", list(key.domains.map(\.description), none: "any")),
             ("Networks", list(key.networks.map(\.description), none: "any")),
-            ("Repeats", key.detectsRepeats ? "queued once" : "queued again"),
+            ("Repeats", key.detectsRepeats ? "a message that is sent twice is queued once" : "each message is queued"),
             ("Created", key.createdAt.rfc3339),
             ("Expires", key.expiresAt?.rfc3339 ?? "never"),
         ]

@@ -13,7 +13,7 @@ struct Messages: AsyncParsableCommand {
 
             The relay sends a message to many recipients in parts of up to 50 recipients, called deliveries.
 
-            If all mail waits, 'hiveku-relay status' says why.
+            If all mail waits, run 'hiveku-relay status' and 'hiveku-relay doctor'.
             """,
         subcommands: [
             MessagesList.self, MessagesShow.self, MessagesWait.self, MessagesRetry.self, MessagesHold.self,
