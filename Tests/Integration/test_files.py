@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from relay import BINARY, DEADLINE, clean_environment
+from wording import mentions, one_mentions
 
 OTHER = 12345
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -75,7 +76,7 @@ def test_the_demo_uses_no_directory_that_is_a_link(tmp_path):
     elsewhere.mkdir()
     (tmp_path / ".hiveku-relay").symlink_to(elsewhere)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "it is a link or not a directory" in errors
+    assert status == 1 and mentions(errors, ".hiveku-relay", "link")
     assert list(elsewhere.iterdir()) == []
 
 
@@ -83,11 +84,11 @@ def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
     (tmp_path / ".hiveku-relay").mkdir()
     (tmp_path / ".hiveku-relay").chmod(0o777)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "other users can write to it" in errors
+    assert status == 1 and mentions(errors, ".hiveku-relay", "other users", "write")
     (tmp_path / ".hiveku-relay").rmdir()
     tmp_path.chmod(0o777)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and "every user of this machine can replace files" in errors
+    assert status == 1 and mentions(errors, "every user", "replace files")
     # As /tmp is.
     tmp_path.chmod(0o1777)
     assert demo(tmp_path, READY)[0] == 0
@@ -100,7 +101,7 @@ def test_the_demo_uses_no_directory_of_another_user(tmp_path):
     state.mkdir(mode=0o700)
     os.chown(state, OTHER, OTHER)
     status, _, errors = demo(tmp_path)
-    assert status == 1 and f"belongs to another user (uid {OTHER})" in errors
+    assert status == 1 and mentions(errors, ".hiveku-relay", f"uid {OTHER}")
     assert list(state.iterdir()) == []
 
 
@@ -201,8 +202,8 @@ def test_a_settings_file_that_is_none(tmp_path, pipe, command, what):
         [BINARY, *command, "--config", path], capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
     # doctor tells it as one finding among others.
     assert result.returncode == (1 if command == ["doctor"] else 78)
-    expected = "is a directory; name the file in it" if what == "directory" else "is a pipe, a socket or a device"
-    assert expected in result.stdout + result.stderr
+    told = result.stdout + result.stderr
+    assert str(path) in told and ("a directory" if what == "directory" else "a device") in told
 
 
 @pytest.mark.parametrize("setting", ["tls.certificate", "tls.private_key", "database"])
@@ -222,19 +223,18 @@ def test_a_file_with_secrets_that_everybody_may_read_is_told(own_relay):
     credentials = relay.directory / "aws"
     credentials.write_text("[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n")
     relay.write_settings({"ses.credentials_file": str(credentials)})
-    sentences = []
-    for path, words in [(credentials, "the AWS credentials in"), (relay.key_file, "the private key")]:
+    facts = [("every user", what, str(path)) for what, path in [("AWS credentials", credentials), ("private key", relay.key_file)]]
+    for path in (credentials, relay.key_file):
         path.chmod(0o644)
-        sentences.append(f"every user of this machine can read {words} {path}")
     checked = relay.run("config", "check")
     document = relay.json("config", "check")[0]
     doctor = relay.run("doctor", check=False)
     relay.start()
-    for sentence in sentences:
-        assert f"warning: {sentence}; chmod o-rwx" in checked.stderr
-        assert any(sentence in warning for warning in document["warnings"])
-        assert sentence in doctor.stdout
-        relay.wait_for_log(sentence)
+    for parts in facts:
+        assert one_mentions(checked.stderr.splitlines(), "warning: ", *parts, "chmod o-rwx")
+        assert one_mentions(document["warnings"], *parts)
+        assert one_mentions(doctor.stdout.splitlines(), *parts)
+        relay.wait_until(lambda: one_mentions(relay.log, *parts), f"{parts} in the log")
     relay.stop()
     credentials.chmod(0o640)
     relay.key_file.chmod(0o600)
@@ -275,7 +275,7 @@ def test_the_password_of_the_database_is_not_told(own_relay, command):
     assert result.returncode == (0 if command == ["config", "check"] else 1), told
     assert "sesame" not in told
     if command[0] not in ("keys", "status"):
-        assert f"every user of this machine can read the password of the database in {relay.config}" in told
+        assert mentions(told, "every user", "password", str(relay.config))
     if command == ["doctor"]:
         assert "postgresql://relay@127.0.0.1:1/relay" in told
 
@@ -288,6 +288,6 @@ def test_a_file_of_passwords_that_others_may_read_is_told(own_relay):
     relay.write_settings({"database": f"postgresql://relay@127.0.0.1:1/relay?passfile={passwords}"})
     for command in [["config", "check"], ["doctor"]]:
         result = relay.run(*command, check=False)
-        assert f"the passfile {passwords} is open to other users, so libpq does not use it" in result.stdout + result.stderr
+        assert mentions(result.stdout + result.stderr, f"passfile {passwords}", "other users", "libpq")
     passwords.chmod(0o600)
     assert "passfile" not in relay.run("config", "check").stderr

@@ -81,7 +81,7 @@ def test_sigterm_closes_idle_connections_at_once(own_relay):
     with session(relay, key) as smtp:
         assert relay.stop() == 0
         code, text = smtp.getreply()
-        assert code == 421 and b"shutting down" in text
+        assert code == 421 and text.startswith(b"4.3.2 ")
         smtp.quit = lambda: None
 
 
@@ -142,7 +142,8 @@ def test_rsa_beside_ecdsa(own_relay):
 def test_a_port_in_use_is_said(own_relay):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         relay = own_relay(start=False)
-        relay.write_settings({"listen": [f"smtp://127.0.0.1:{taken.getsockname()[1]}"]})
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        relay.write_settings({"listen": [f"smtp://{place}"]})
         result = relay.run("serve", check=False)
     assert result.returncode == 1
-    assert "can't listen on 127.0.0.1" in result.stderr
+    assert place in result.stderr

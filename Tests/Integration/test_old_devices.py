@@ -26,7 +26,7 @@ def test_a_reload_lets_old_devices_in(own_relay, kind):
     relay.start()
     for suite in ["AES256-SHA256", "ECDHE-RSA-AES128-SHA256"]:
         assert "handshake failure" in handshake(relay, kind, suite)
-    relay.wait_for_log("set tls.compatibility: old-devices)")
+    relay.wait_for_log("tls.compatibility: old-devices")
     relay.write_settings({**settings, "tls.compatibility": "old-devices"})
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_for_log("settings=tls.compatibility")

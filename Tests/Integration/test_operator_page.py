@@ -1,6 +1,7 @@
 """The operator's page in a browser: what an operator does on it, from the first key to the last message."""
 
 import json
+import re
 import smtplib
 import ssl
 import subprocess
@@ -21,6 +22,7 @@ from ses_standin import SESStandIn, slow
 from sqs import event
 from sqs_standin import SQSStandIn
 from submit import session, submit
+from wording import mentions
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def name_of(key):
 def create(page, name, **fields):
     """A key created on the page. Returns its secret."""
     page.open("/keys/new").send("/keys", name=name, **fields)
-    page.shows(f"The key for {name}", "Copy it now")
+    assert name in page.heading() and page.all(".important"), page.text()
     return shown_secret(page)
 
 
@@ -83,7 +85,7 @@ def test_a_key_is_shown_once(either, relay):
     lines = [code.text for code in either.all(".copy code")]
     assert any(line.startswith("swaks --server ") and key in line for line in lines)
     either.driver.refresh()
-    either.shows("The key was shown once")
+    assert "once" in either.heading() and not either.all(".copy code"), either.text()
     assert key not in either.driver.page_source
     either.driver.back()
     assert key not in either.driver.page_source
@@ -108,7 +110,7 @@ def test_mistakes_are_told_and_nothing_typed_is_lost(either, relay):
     either.open(f"/keys/{name_of(key)}").unfold("rules")
     either.send("/rules", name="Reports 2", per_second="many", domains="example.com\nnot a domain!", scope=["email:send", "email:batch"])
     shown = either.text()
-    assert "such as 10 or 0.5." in either.one(".mistake").text, shown
+    assert mentions(either.one(".mistake").text, "10", "0.5"), shown
     form = either.form("/rules")
     assert form.find_element(By.NAME, "per_second").get_attribute("value") == "many"
     assert form.find_element(By.NAME, "name").get_attribute("value") == "Reports 2"
@@ -117,7 +119,7 @@ def test_mistakes_are_told_and_nothing_typed_is_lost(either, relay):
     either.send("/rules", per_second="7")
     assert "domain" in either.one(".mistake").text
     either.send("/rules", domains="example.com", per_day="500", expires="2099-12-31")
-    either.shows("The rules are changed.")
+    either.did("rules")
     changed = relay.json("keys", "show", name_of(key))[0]
     assert (changed["name"], changed["scopes"], changed["domains"]) == ("Reports 2", ["email:batch", "email:send"], ["example.com"])
     assert changed["expires_at"].startswith("2099-12-31T00:00:00")
@@ -128,7 +130,7 @@ def test_both_secrets_work_after_a_rotation_with_grace(either, relay):
     either.link("Open the key's page")
     either.unfold("rotate")
     either.send("/rotate", grace="3600")
-    either.shows("The old secret works until")
+    assert re.search(r"old secret.*\d\d:\d\d UTC", either.text()), either.text()
     new = shown_secret(either)
     assert new != old and is_taken(relay, old) and is_taken(relay, new)
     either.open(f"/keys/{name_of(old)}").unfold("rotate")
@@ -150,10 +152,10 @@ def test_a_key_is_revoked_when_its_name_is_typed_and_a_connected_client_is_refus
             assert not button.is_enabled()
         else:
             either.press(button)
-            either.shows("What you typed is not the key's name, so nothing was changed")
+            assert "name" in either.one(".mistake").text
         assert is_taken(relay, key)
         either.send("/revoke", confirm="Old printer")
-        either.shows("The key is revoked", "revoked")
+        either.did("revoked").shows("revoked")
         with pytest.raises(smtplib.SMTPException):
             client.sendmail("printer@example.com", ["to@example.net"], "Subject: late\r\n\r\nlate\r\n")
     assert not is_taken(relay, key)
@@ -168,7 +170,7 @@ def test_the_name_of_a_form_decides_not_its_button(page, relay):
     document = page.one("html")
     page.driver.execute_script("arguments[0].submit()", form)
     page.arrives(document)
-    page.shows("What you typed is not the key's name")
+    assert "name" in page.one(".mistake").text
     assert is_taken(relay, key)
 
 
@@ -177,7 +179,7 @@ def test_the_name_of_a_form_decides_not_its_button(page, relay):
 
 def test_a_message_comes_and_is_found(page, relay):
     key = create(page, "Shop")
-    page.open("/messages").shows("There are no messages yet.")
+    assert page.open("/messages").one(".empty").text
     swaks(relay, key, "anna@customers.example", "Ihre Rechnung Nr. 4711")
     page.comes("Ihre Rechnung Nr. 4711", "anna@customers.example", "simulated")
     swaks(relay, key, "bob@customers.example", "Something else")
@@ -186,7 +188,7 @@ def test_a_message_comes_and_is_found(page, relay):
         page.send('/messages', q=words)
         page.shows("Ihre Rechnung Nr. 4711")
         assert "Something else" not in page.text(), words
-    page.send("/messages", q="nobody@example.org").shows("No message matches.")
+    assert "match" in page.send("/messages", q="nobody@example.org").one(".empty").text
     page.send("/messages", q="", key=name_of(key)).shows("Something else", "Ihre Rechnung")
     message = relay.json("messages", "list")[-1]["id"]
     page.send("/messages", q=message, key="")
@@ -207,12 +209,12 @@ def test_the_events_of_a_message_come_by_themselves(chromium, own_relay):
                          ["good@example.net", "gone@example.net"], "shop@example.com")
         page.open(f"/messages/{message}").comes("sending")
         taken.set()
-        page.comes("SES has accepted it.")
+        page.comes("feedback.queue_url")
         sent = relay.wait_for_state(message, "sent")["deliveries"][0]["ses_message_id"]
         queue.send(json.dumps(event("Delivery", sent, ["good@example.net"])))
         page.comes("delivered", "2026-11-24 14:33:17")
         queue.send(json.dumps(event("Bounce", sent, ["gone@example.net"])))
-        page.comes("bounced", "There is no such mailbox.", "550 5.1.1 user unknown")
+        page.comes("bounced", "mailbox", "550 5.1.1 user unknown")
         page.link("list of suppressions")
         page.shows("gone@example.net", "hard bounce")
         page.open("/messages").shows("bounced\ndelivered")
@@ -223,20 +225,22 @@ def test_a_bounce_says_why_in_words(either, relay):
     message = submit(relay, key, b"From: shop@example.com\r\nSubject: To nobody\r\n\r\nx\r\n", ["bounce@simulator.amazonses.com"])
     relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
     either.open(f"/messages/{message}")
-    either.shows("bounced", "There is no such mailbox. The address is now on the list of suppressions. No mail is sent to it while it is there.")
+    either.shows("bounced", "mailbox", "list of suppressions")
 
 
 def test_a_test_message_is_sent_from_the_page(either, relay):
     key = relay.create_key(name="Tried", allow_domain="example.org")
     either.open(f"/keys/{name_of(key)}").unfold("test")
     either.send("/test", to="you@example.net", **{"from": "me@elsewhere.example"})
-    either.shows("Send a test message")
+    assert either.one("details#test").get_attribute("open")
     assert "elsewhere.example" in either.one(".mistake").text
     assert either.form("/test").find_element(By.NAME, "from").get_attribute("value") == "me@elsewhere.example"
     assert either.form("/test").find_element(By.NAME, "to").get_attribute("value") == "you@example.net"
     either.send("/test", **{"from": "test@example.org"})
-    assert either.heading() == "Test message of Hiveku Relay"
-    either.shows("The test message is in the queue.", "you@example.net", "If you can read it, mail with this key arrives.")
+    assert "Hiveku Relay" in either.heading()
+    either.did("sent").shows("you@example.net")
+    # What the message itself says.
+    assert mentions(either.text(), "relay.example.com", name_of(key))
     if either.has_script:
         either.comes("simulated")
 
@@ -245,13 +249,13 @@ def test_a_test_message_is_sent_from_the_page(either, relay):
 
 
 def test_addresses_are_suppressed_and_taken_off_the_list(either, relay):
-    either.open("/suppressions").shows("No address is suppressed.")
+    assert either.open("/suppressions").one(".empty").text
     either.send("/suppressions", address="not an address")
     assert either.one(".mistake").is_displayed()
     either.send("/suppressions", address="no@example.net", note="asked by phone")
-    either.shows("The address is on the list.", "no@example.net", "added by a person", "asked by phone")
+    either.did("added").shows("no@example.net", "person", "asked by phone")
     assert [entry["address"] for entry in relay.json("suppressions", "list")] == ["no@example.net"]
-    either.send("/suppressions/remove").shows("The address is off the list.")
+    either.send("/suppressions/remove").did("removed")
     assert relay.json("suppressions", "list") == []
 
 
@@ -260,16 +264,16 @@ def test_an_address_whose_owner_complained_is_kept_unless_one_is_sure(either, re
     submit(relay, key, b"From: shop@example.com\r\n\r\nx\r\n", ["complaint@simulator.amazonses.com"])
     relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
     either.open("/suppressions").shows("complaint")
-    either.send("/suppressions/remove").shows("has complained")
+    either.send("/suppressions/remove").shows("complained")
     assert relay.json("suppressions", "list")
     either.link("Back")
-    either.send("/suppressions/remove", even_complaint="1").shows("The address is off the list.")
+    either.send("/suppressions/remove", even_complaint="1").did("removed")
 
 
 def test_a_webhook_from_its_secret_to_its_calls(either, relay):
     key = create(either, "Hooked")
     with Receiver() as receiver:
-        either.open("/webhooks").shows("There are no webhooks yet.")
+        assert either.open("/webhooks").one(".empty").text
         either.send("/webhooks", key=name_of(key), url="ftp://example.com/")
         assert "URL" in either.one(".mistake").text
         either.send("/webhooks", url=receiver.url(), event=["bounce", "delivered"])
@@ -277,15 +281,15 @@ def test_a_webhook_from_its_secret_to_its_calls(either, relay):
         assert secret.startswith("whsec_")
         either.driver.refresh()
         assert secret not in either.driver.page_source
-        either.send("/test").shows("A test event is in the queue.")
+        either.send("/test").did("tested")
         relay.wait_until(lambda: receiver.requests, "the test event")
         if either.has_script:
             either.comes("answered 204")
         else:
             relay.wait_until(lambda: "answered 204" in either.open(either.path).text(), "the call on the page")
-        either.send("/disable").shows("The webhook is changed.", "disabled")
+        either.send("/disable").did("webhook").shows("disabled")
         either.send("/enable").shows("enabled")
-        either.send("/delete").shows("The webhook is deleted.", "There are no webhooks yet.")
+        assert either.send("/delete").did("deleted").one(".empty").text
 
 
 def test_the_queue_says_why_a_lane_is_held(either, relay):
@@ -293,19 +297,20 @@ def test_the_queue_says_why_a_lane_is_held(either, relay):
     key = create(either, "Live", environment="live")
     message = submit(relay, key, b"From: shop@example.com\r\nSubject: Waits\r\n\r\nx\r\n")
     relay.wait_until(lambda: any(lane["held"] for lane in relay.json("status")[0]["lanes"]), "the live lane held")
-    either.open("/queue").shows("It is held:", "ses.region", "queued")
+    either.open("/queue").shows("held", "ses.region", "queued")
     either.link("queued")
     either.shows("Waits")
-    either.open(f"/messages/{message}").send("/hold").shows("Done.", "It is not sent until it is released.")
+    either.open(f"/messages/{message}").send("/hold").did("performed").shows("held", "released")
     either.send("/release").shows("queued")
-    either.send("/drop").shows("dropped: given up by the operator")
+    either.send("/drop").shows("dropped: ")
 
 
 def test_a_session_ends(either, relay):
     either.send("/sign-out")
-    assert either.heading() == "You are not signed in"
-    either.open("/messages")
-    assert either.heading() == "You are not signed in"
+    either.shows("hiveku-relay admin login")
+    assert not either.all("form")
+    either.open("/messages").shows("hiveku-relay admin login")
+    assert not either.all("form")
 
 
 def test_a_key_is_created_with_the_keyboard_alone(page, relay):
@@ -363,11 +368,11 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         relay.start()
         page = Page(chromium, relay).sign_in()
         page.link("Domains")
-        page.shows("There are no domains of live keys.")
+        assert "live" in page.one(".empty").text
         page.send("/domains", name="a@example.com", environment="live")
-        assert "is an address" in page.one(".mistake").text
+        assert mentions(page.one(".mistake").text, "address", "example.com")
         page.send("/domains", name="bücher.example", environment="live")
-        page.shows("bücher.example", "xn--bcher-kva.example", "The domain is added.", "pending", "missing")
+        page.did("domain").shows("bücher.example", "xn--bcher-kva.example", "pending", "missing")
         copied = [code.text for code in page.all(".card .copy code")]
         tokens = identities.identities["xn--bcher-kva.example"]["DkimAttributes"]["Tokens"]
         assert copied[:2] == [f"{tokens[0]}._domainkey.xn--bcher-kva.example", f"{tokens[0]}.dkim.{REGION}.amazonses.com"]
@@ -384,7 +389,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         dns.set("TXT", "_dmarc.xn--bcher-kva.example", "v=DMARC1; p=<b>often</b>")
         identities.found("xn--bcher-kva.example")
         page.send("/verify")
-        page.shows("Checked again.", "verified", "found", "wrong", "v=DMARC1; p=<b>often</b>", "It needs p=none")
+        page.did("checked").shows("verified", "found", "wrong", "v=DMARC1; p=<b>often</b>", "p=none")
         assert len([badge for badge in page.all(".card .badge") if badge.text == "found"]) == 4
         page.link("Domains")
         page.shows("bücher.example", "verified")
@@ -398,11 +403,11 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
 def test_a_simulated_domain_on_the_page(either):
     either.open("/domains")
     # Where no region is set, those of test keys are shown first.
-    either.shows("There are no domains of test keys.")
+    assert "test" in either.one(".empty").text
     either.open("/domains?environment=live")
     assert "ses.region" in either.one(".mistake").text
     either.send("/domains", name="example.com", environment="test")
-    either.shows("example.com", "TEST", "pending", "It is simulated")
+    either.shows("example.com", "TEST", "pending", "simulated")
     either.send("/verify")
     either.shows("verified")
     assert "missing" not in either.text()

@@ -19,7 +19,7 @@ DISPOSITIONS = ["deliver", "hold", "drop"]
 SLOW = "throttle@simulator.amazonses.com"
 
 
-DROPPED = "dropped: given up by the operator"
+DROPPED = "dropped: "
 
 
 def test_a_hundred_revocations_under_load(own_relay):
@@ -159,7 +159,7 @@ def test_drop_gives_up_what_is_queued(patient):
     messages = ended(patient, key)
     dropped = [m for m in messages if m["state"] == "failed"]
     assert dropped and {m["state"] for m in messages} <= {"failed", "simulated"}
-    assert {m["deliveries"][0]["reason"] for m in dropped} == {DROPPED}
+    assert all(m["deliveries"][0]["reason"].startswith(DROPPED) for m in dropped)
     assert {m["id"] for m in messages} == set(ids)
     # All of them together are not taken up again, one by its name is.
     assert " 0 deliveries" in patient.run("messages", "retry", "--key", key_id(key)).stderr

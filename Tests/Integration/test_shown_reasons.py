@@ -25,7 +25,7 @@ def test_a_throttled_address_is_told_so(own_relay):
             for _ in range(5):
                 guess = base64.b64encode(f"\0apikey\0{unissued_key()}".encode()).decode()
                 assert smtp.docmd("AUTH", f"PLAIN {guess}")[0] == 535
-    with pytest.raises(smtplib.SMTPAuthenticationError, match="Too many failed authentications") as error:
+    with pytest.raises(smtplib.SMTPAuthenticationError, match=r"\[auth-throttled\]") as error:
         connect(relay).login("apikey", key)
     assert error.value.smtp_code in (421, 454)
 
@@ -38,4 +38,4 @@ def test_too_many_errors_on_one_connection_still_show_the_last(own_relay):
         assert smtp.docmd("BOGUS")[0] == 500
     with pytest.raises(smtplib.SMTPAuthenticationError) as error:
         smtp.login("apikey", key)
-    assert b"[scope]" in error.value.smtp_error or b"too many errors" in error.value.smtp_error
+    assert b"[scope]" in error.value.smtp_error or error.value.smtp_error.startswith(b"4.7.0 ")

@@ -206,7 +206,7 @@ def test_plaintext_behind_starttls_is_never_a_command(relay, cut):
     whole = STARTTLS + INJECTED
     connection.send(*[part for part in (whole[:cut], whole[cut:]) if part])
     answers = [line for line in connection.rest() if line[:3].isdecimal()]
-    assert answers in ([], ["220 2.0.0 Ready to start TLS"])
+    assert [answer[:10] for answer in answers] in ([], ["220 2.0.0 "])
 
 
 def test_the_session_starts_again_under_tls(relay, key):

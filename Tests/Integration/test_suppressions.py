@@ -12,6 +12,7 @@ from ses import CREDENTIALS, REGION
 from ses_standin import Answer, SESStandIn
 from submit import submit
 from test_operator_actions import Terminal
+from wording import mentions
 
 PATH = "/v1/email/suppressions"
 SIMULATOR = "simulator.amazonses.com"
@@ -150,8 +151,9 @@ def test_simulator_addresses_lead_to_entries(relay, name, reason):
 
 def test_commands(stopped):
     made = stopped.run("suppressions", "add", "b@Example.net", "a@example.net", "--note", "asked\x1b by phone")
-    assert "Added 2 addresses to the list for live keys." in made.stderr and not made.stdout
-    assert "1 was already on it" in stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr
+    assert mentions(made.stderr, "2 addresses", "live") and not made.stdout
+    # One was there already.
+    assert mentions(stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr, "1 address", "live", "1 ", "already")
     entries = listed(stopped)
     assert [e["address"] for e in entries] == ["a@example.net", "b@example.net", "c@example.net"]
     assert entries[0] == {
@@ -164,7 +166,7 @@ def test_commands(stopped):
     removed = stopped.json("suppressions", "remove", "B@EXAMPLE.NET", "c@example.net")
     assert [e["address"] for e in removed] == ["b@example.net", "c@example.net"]
     failed = stopped.run("suppressions", "remove", "a@example.net", "b@example.net", check=False)
-    assert failed.returncode == 1 and "b@example.net is not on the list for live keys" in failed.stderr
+    assert failed.returncode == 1 and mentions(failed.stderr, "b@example.net", "not", "live")
     assert [e["address"] for e in listed(stopped)] == ["a@example.net"]
 
 
@@ -185,7 +187,8 @@ def test_a_complaint_is_removed_only_when_that_is_confirmed(stopped):
     assert refused.returncode == 1 and "--yes" in refused.stderr and len(listed(stopped)) == 1
     for answer, status, left in [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 0)]:
         terminal = Terminal(stopped, "suppressions", "remove", "a@example.net")
-        terminal.wait_for("a@example.net has complained about a message. Remove it from the list anyway? [y/N]")
+        terminal.wait_for("[y/N]")
+        assert mentions(terminal.text, "a@example.net", "complained", "[y/N]")
         terminal.type(answer)
         assert terminal.end() == status and len(listed(stopped)) == left
     put_back()
@@ -261,14 +264,14 @@ def test_nothing_is_imported_unless_all_lines_are_right(stopped):
 
 def test_mistakes_are_told_up_to_a_bound(stopped):
     refused = stopped.run("suppressions", "import", "-", input="nobody\n" * 5000, check=False)
-    assert refused.returncode == 1 and "There are 4,900 more mistakes." in refused.stderr
+    assert refused.returncode == 1 and "4,900" in refused.stderr
     assert refused.stderr.count("line ") == 100
 
 
 def test_an_open_quote_is_never_skipped(stopped):
     text = 'a@example.net\n"b@example.net\n' + "c@example.net\n" * 5000
     refused = stopped.run("suppressions", "import", "-", "--skip-invalid", input=text, check=False)
-    assert refused.returncode == 1 and "line 2: " in refused.stderr and "can't be read" in refused.stderr
+    assert refused.returncode == 1 and mentions(refused.stderr, "line 2: ", "quote", "closed")
     assert not listed(stopped)
 
 
@@ -365,17 +368,17 @@ def test_queries_that_are_wrong(api, query):
     assert answer.status == 422 and answer.code == "invalid"
 
 
-@pytest.mark.parametrize("body, code, pointer, words", [
-    ({}, "invalid", "#/email", "required"), ({"email": "nobody"}, "address", "#/email", "@"),
-    ({"email": ["a@example.net"]}, "invalid", "#/email", "an array"),
-    ({"email": "a@example.net", "reason": "hard bounce"}, "invalid", "#/reason", 'did you mean "hard_bounce"?'),
-    ({"email": "a@example.net", "note": "a\u0000b"}, "invalid", "#/note", "control"),
-    ({"email": "a@example.net", "comment": "x"}, "invalid", "#/comment", 'did you mean "note"?'),
+@pytest.mark.parametrize("body, code, pointer, parts", [
+    ({}, "invalid", "#/email", ["required"]), ({"email": "nobody"}, "address", "#/email", ["@"]),
+    ({"email": ["a@example.net"]}, "invalid", "#/email", ["an array"]),
+    ({"email": "a@example.net", "reason": "hard bounce"}, "invalid", "#/reason", ['"hard_bounce"']),
+    ({"email": "a@example.net", "note": "a\u0000b"}, "invalid", "#/note", ["control"]),
+    ({"email": "a@example.net", "comment": "x"}, "invalid", "#/comment", ['"comment"', '"note"']),
 ])
-def test_bodies_that_are_wrong(api, body, code, pointer, words):
+def test_bodies_that_are_wrong(api, body, code, pointer, parts):
     answer = api.post(PATH, body)
     assert answer.status == 422 and answer.code == code, answer
-    assert words in {error["pointer"]: error["detail"] for error in answer.json["errors"]}[pointer]
+    assert mentions({error["pointer"]: error["detail"] for error in answer.json["errors"]}[pointer], *parts)
     assert not listed(api.relay)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from relay import key_id
 from submit import submit
+from wording import mentions
 
 TEMPLATE_ID = r"tpl_[0-9a-z]{20}"
 DESCRIPTION = """\
@@ -47,8 +48,9 @@ def no_templates(relay):
 def test_files_become_a_template_and_a_template_becomes_the_same_files(relay, tmp_path):
     source = write(tmp_path / "welcome")
     created = relay.run("templates", "put", str(source)).stdout
-    id = re.fullmatch(rf"welcome: created as ({TEMPLATE_ID})\n", created).group(1)
-    assert f"nothing changed: version 1 of {id}" in relay.run("templates", "put", str(source / "template.yaml")).stdout
+    id = re.fullmatch(rf"welcome: .*\b({TEMPLATE_ID})\n", created).group(1)
+    again = relay.run("templates", "put", str(source / "template.yaml")).stdout
+    assert again != created and mentions(again, "welcome: ", "version 1", id)
     shown = relay.json("templates", "show", "WELCOME")[0]
     assert shown["id"] == id and shown["html"] == HTML and shown["text"] == TEXT
     assert [v["name"] for v in shown["variables"]] == ["customer.name", "order.total", "link"]
@@ -65,7 +67,7 @@ def test_another_content_makes_a_version_and_an_earlier_one_comes_back(relay, tm
     source = write(tmp_path / "welcome")
     relay.run("templates", "put", str(source))
     (source / "body.txt").write_text("Good day {{ customer.name }}\n")
-    assert "saved as version 2" in relay.run("templates", "put", str(source)).stdout
+    assert "version 2" in relay.run("templates", "put", str(source)).stdout
     refused = relay.run("templates", "show", "welcome", "--version", "1", "--to", str(source), check=False)
     assert refused.returncode == 1 and "--replace" in refused.stderr
     assert (source / "body.txt").read_text() == "Good day {{ customer.name }}\n"
@@ -75,7 +77,7 @@ def test_another_content_makes_a_version_and_an_earlier_one_comes_back(relay, tm
     assert [v["version"] for v in shown["versions"]] == [3, 2, 1]
     assert relay.json("templates", "show", f"{shown['id']}@2")[0]["text"] == "Good day {{ customer.name }}\n"
     missing = relay.run("templates", "rollback", "welcome", "--version", "9", check=False)
-    assert missing.returncode == 1 and "has no version 9" in missing.stderr
+    assert missing.returncode == 1 and mentions(missing.stderr, "welcome", "version 9")
 
 
 def test_a_body_that_the_template_does_not_have_goes_when_it_is_to_be_replaced(relay, tmp_path):
@@ -96,7 +98,7 @@ def test_all_mistakes_of_all_files_are_told_and_nothing_is_saved(relay, tmp_path
     assert places == [
         ("template.yaml", "1", "7"), ("template.yaml", "2", "1"), ("body.html", "2", "9"), ("body.txt", "1", "1"),
         ("body.txt", "2", "1")]
-    assert "5 mistakes; nothing is saved" in result.stderr
+    assert "5 mistakes" in result.stderr
     assert relay.json("templates", "list") == []
 
 
@@ -104,15 +106,14 @@ def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
     write(tmp_path / "a")
     write(tmp_path / "b", name="Welcome")
     result = relay.run("templates", "put", str(tmp_path), check=False)
-    assert result.returncode == 1 and "has the same name" in result.stderr
+    assert result.returncode == 1 and "same name" in result.stderr and str(tmp_path / "a") in result.stderr
 
 
-@pytest.mark.parametrize("path, words", [
-    ("nowhere", "there is no file or directory"), ("", "contains a template.yaml"), ("x.txt", "is neither a YAML nor a JSON file")])
-def test_what_holds_no_template_is_refused(relay, tmp_path, path, words):
+@pytest.mark.parametrize("path, parts", [("nowhere", ["no file"]), ("", ["template.yaml"]), ("x.txt", ["YAML", "JSON"])])
+def test_what_holds_no_template_is_refused(relay, tmp_path, path, parts):
     (tmp_path / "x.txt").write_text("x")
     result = relay.run("templates", "put", str(tmp_path / path), check=False)
-    assert result.returncode == 1 and words in result.stderr
+    assert result.returncode == 1 and str(tmp_path / path) in result.stderr and mentions(result.stderr, *parts)
 
 
 def test_one_file_may_hold_all_of_a_template(relay, tmp_path):
@@ -121,7 +122,7 @@ def test_one_file_may_hold_all_of_a_template(relay, tmp_path):
     relay.run("templates", "put", str(tmp_path / "order.json"))
     assert relay.json("templates", "show", "Order")[0]["html"] is None
     (tmp_path / "order.json").write_text(json.dumps({"name": "ORDER", "text": "{{n}}"}))
-    assert "Order is now called ORDER" in relay.run("templates", "put", str(tmp_path / "order.json")).stdout
+    assert mentions(relay.run("templates", "put", str(tmp_path / "order.json")).stdout, "ORDER: ", "Order", "ORDER")
 
 
 def test_values_are_put_in_and_all_that_is_wrong_with_them_is_told(relay, tmp_path):
@@ -158,15 +159,17 @@ def test_a_key_with_a_domain_allowlist_has_templates_of_its_own(relay, tmp_path)
 
 def test_a_template_that_is_deleted_is_gone(relay, tmp_path):
     relay.run("templates", "put", str(write(tmp_path / "welcome")))
-    assert "Deleted the template welcome" in relay.run("templates", "delete", "welcome").stderr
+    template = relay.json("templates", "show", "welcome")[0]["id"]
+    assert mentions(relay.run("templates", "delete", "welcome").stderr, "welcome", template)
     result = relay.run("templates", "show", "welcome", check=False)
-    assert result.returncode == 1 and "no template has the name or id welcome" in result.stderr
+    assert result.returncode == 1 and mentions(result.stderr, "no template", "welcome")
 
 
 def test_tags_are_counted_by_what_became_of_messages(relay):
     key = relay.create_key(environment="test")
     assert relay.json("statistics", "--by", "tag", "--key", key_id(key)) == []
-    assert "No message in this period had a tag" in relay.run("statistics", "--by", "tag", "--key", key_id(key)).stderr
+    nothing = relay.run("statistics", "--by", "tag", "--key", key_id(key))
+    assert "tag" in nothing.stderr and nothing.stdout == ""
     submit(
         relay, key, b"Hiveku-Tags: counted\r\nFrom: from@example.com\r\nSubject: x\r\n\r\nbody\r\n",
         recipients=["success@simulator.amazonses.com", "bounce@simulator.amazonses.com"])

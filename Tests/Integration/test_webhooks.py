@@ -14,6 +14,7 @@ from authority import issue
 from http_api import API, HTTP, taken
 from receivers import BODY_WITHOUT_END, HANG, HEADER_WITHOUT_END, TRICKLE, Receiver
 from relay import DEADLINE, ROOT, key_id
+from wording import mentions
 
 SETTINGS = {**HTTP, "webhooks.private_networks": ["127.0.0.0/8"]}
 SCOPES = ("email:send", "email:webhooks")
@@ -163,38 +164,38 @@ def test_changes(site):
     assert api.get(path).status == 404 and api.request("DELETE", path).status == 404
 
 
-@pytest.mark.parametrize("fields, pointer, words", [
-    ({}, "#/url", "required"),
-    ({"url": 5}, "#/url", "a number"),
-    ({"url": "http://app.example.com/", "x": 1}, "#/x", "not known"),
-    ({"url": "http://1.1.1.1/"}, "#/url", "https://"),
-    ({"url": "https://user:pw@app.example.com/"}, "#/url", "user name"),
-    ({"url": "https://app.example.com/#x"}, "#/url", "fragment"),
-    ({"url": "https://10.0.0.1/"}, "#/url", "no public address"),
-    ({"url": "https://169.254.169.254/latest"}, "#/url", "no public address"),
-    ({"url": "https://[::1]/"}, "#/url", "no public address"),
-    ({"url": "https://[::ffff:10.0.0.1]/"}, "#/url", "no public address"),
-    ({"url": "https://[64:ff9b::10.0.0.1]/"}, "#/url", "no public address"),
-    ({"url": "https://2130706433/"}, "#/url", "four decimal numbers"),
-    ({"url": "https://0x7f.1/"}, "#/url", "four decimal numbers"),
-    ({"url": "https://0177.0.0.1/"}, "#/url", "four decimal numbers"),
-    ({"url": "ftp://app.example.com/"}, "#/url", "https://"),
-    ({"url": "https://a.example/", "events": []}, "#/events", "empty"),
-    ({"url": "https://a.example/", "events": "bounce"}, "#/events", "array"),
-    ({"url": "https://a.example/", "events": ["bounced"]}, "#/events/0", 'did you mean "bounce"?'),
-    ({"url": "https://a.example/", "events": ["bounce", "open"]}, "#/events/1", "does not change messages"),
-    ({"url": "https://a.example/", "events": ["click"]}, "#/events/0", "does not change messages"),
-    ({"url": "https://a.example/", "tags": ["a\n"]}, "#/tags/0", "control character"),
-    ({"url": "https://a.example/", "enabled": "yes"}, "#/enabled", "true or false"),
-    ({"url": "https://a.example/", "event": ["bounce"]}, "#/event", 'did you mean "events"?'),
-    ({"url": "https://a.example/", "secret": "x"}, "#/secret", "signing_secret"),
+@pytest.mark.parametrize("fields, pointer, parts", [
+    ({}, "#/url", ["required"]),
+    ({"url": 5}, "#/url", ["a number"]),
+    ({"url": "http://app.example.com/", "x": 1}, "#/x", ['"x"', "not known"]),
+    ({"url": "http://1.1.1.1/"}, "#/url", ["https://"]),
+    ({"url": "https://user:pw@app.example.com/"}, "#/url", ["user name"]),
+    ({"url": "https://app.example.com/#x"}, "#/url", ["fragment"]),
+    ({"url": "https://10.0.0.1/"}, "#/url", ["public", "webhooks.private_networks"]),
+    ({"url": "https://169.254.169.254/latest"}, "#/url", ["public", "webhooks.private_networks"]),
+    ({"url": "https://[::1]/"}, "#/url", ["public", "webhooks.private_networks"]),
+    ({"url": "https://[::ffff:10.0.0.1]/"}, "#/url", ["public", "webhooks.private_networks"]),
+    ({"url": "https://[64:ff9b::10.0.0.1]/"}, "#/url", ["public", "webhooks.private_networks"]),
+    ({"url": "https://2130706433/"}, "#/url", ["IPv4", "decimal"]),
+    ({"url": "https://0x7f.1/"}, "#/url", ["IPv4", "decimal"]),
+    ({"url": "https://0177.0.0.1/"}, "#/url", ["IPv4", "decimal"]),
+    ({"url": "ftp://app.example.com/"}, "#/url", ["https://"]),
+    ({"url": "https://a.example/", "events": []}, "#/events", ["empty"]),
+    ({"url": "https://a.example/", "events": "bounce"}, "#/events", ["array"]),
+    ({"url": "https://a.example/", "events": ["bounced"]}, "#/events/0", ['"bounced"', '"bounce"']),
+    ({"url": "https://a.example/", "events": ["bounce", "open"]}, "#/events/1", ['"open"', "track"]),
+    ({"url": "https://a.example/", "events": ["click"]}, "#/events/0", ['"click"', "track"]),
+    ({"url": "https://a.example/", "tags": ["a\n"]}, "#/tags/0", ["control character"]),
+    ({"url": "https://a.example/", "enabled": "yes"}, "#/enabled", ["true", "false"]),
+    ({"url": "https://a.example/", "event": ["bounce"]}, "#/event", ['"event"', '"events"']),
+    ({"url": "https://a.example/", "secret": "x"}, "#/secret", ["signing_secret"]),
 ])
-def test_mistakes_are_told_with_their_place(site, fields, pointer, words):
+def test_mistakes_are_told_with_their_place(site, fields, pointer, parts):
     _, api = site
     answer = api.post("/v1/email/webhooks", fields)
     assert answer.status == 422 and answer.code == "invalid", answer
     told = {error["pointer"]: error["detail"] for error in answer.json["errors"]}
-    assert words in told[pointer], told
+    assert mentions(told[pointer], *parts), told
 
 
 def test_limits(site):
@@ -310,7 +311,7 @@ def test_nothing_private_is_reached_by_default(own_relay):
         api.post(f"/v1/email/webhooks/{webhook['id']}/test")
         record = relay.wait_until(
             lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the record")
-        assert "no public address" in record["error"] and record["response_status"] is record["response_body"] is None
+        assert "public" in record["error"] and record["response_status"] is record["response_body"] is None
         assert "127." not in record["error"]
         assert receiver.connections == 0
         # At a reload the operator's wish counts.
@@ -400,20 +401,21 @@ def test_an_answer_without_end_is_cut_off(site, kind):
 def test_commands(own_relay):
     relay = own_relay(SETTINGS)
     key = key_id(relay.create_key(scopes=("email:send",)))
-    assert "no webhooks" in relay.run("webhooks", "list").stderr
+    assert "webhooks create" in relay.run("webhooks", "list").stderr
     with Receiver() as receiver:
         made = relay.run("webhooks", "create", "--key", key, "--url", receiver.url(), "--event", "bounce", "--tag", "a")
         secret = made.stdout.strip()
-        assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{32}", secret) and "Created" in made.stderr
+        assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{32}", secret)
         shown = relay.json("webhooks", "list", "--key", key)[0]
         assert shown["events"] == ["bounce"] and shown["tags"] == ["a"] and shown["key"] == key
         webhook = shown["id"]
+        assert webhook in made.stderr
         relay.run("webhooks", "test", webhook)
         verify(arrived(relay, receiver, 1)[0], secret)
         relay.wait_until(
             lambda: relay.json("webhooks", "deliveries", webhook)[0]["status"] == "delivered", "the record")
         text = relay.run("webhooks", "show", webhook).stdout
-        assert "100 % of 1 event arrived" in text and "answered with 204" in text and secret not in text
+        assert mentions(text, "100 % of 1 event", "204") and secret not in text
         assert relay.json("webhooks", "show", webhook)[0]["statistics"]["delivered_24h"] == 1
         new = relay.run("webhooks", "rotate", webhook).stdout.strip()
         assert new != secret and new.startswith("whsec_")

@@ -20,6 +20,7 @@ from machine import CACHE, Machine, said
 from relay import self_signed
 from ses import REGION
 from ses_standin import SESStandIn
+from wording import mentions, one_mentions
 
 STATE, SETTINGS = "/var/lib/hiveku-relay", "/etc/hiveku-relay"
 UNITS = ["hiveku-relay.service", "hiveku-relay-smtp.socket", "hiveku-relay-smtps.socket"]
@@ -175,7 +176,7 @@ def test_it_waits_until_it_is_configured(machine, gateway):
     # Who starts it all the same is told what is missing, once.
     assert machine.run("systemctl", "start", "hiveku-relay.service", check=False).returncode != 0
     assert gateway.unit("hiveku-relay.service", "ExecMainStatus", "NRestarts") == {"ExecMainStatus": "78", "NRestarts": "0"}
-    assert "tls.certificate and tls.private_key are not set" in gateway.journal()
+    assert mentions(gateway.journal(), "tls.certificate", "tls.private_key", "not set")
 
 
 def test_a_client_does_not_start_it_over_and_over(machine, gateway):
@@ -198,7 +199,7 @@ def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, stor
         assert len(gateway.relay("keys", "list", "--json", user=user).stdout.splitlines()) == 2
     # Others learn that they are others.
     refused = gateway.relay("keys", "list", user="nobody", check=False)
-    assert refused.returncode == 78 and "Permission denied; run commands as root" in refused.stderr
+    assert refused.returncode == 78 and mentions(refused.stderr, "Permission denied", "root")
     assert f"{SETTINGS}/relay.yaml" in refused.stderr
 
 
@@ -254,7 +255,8 @@ def test_the_operators_page_is_at_its_socket(machine):
     answer = machine.said("perl", "-e", ASK, path, target, "")
     cookie = re.search(r"(?i)^Set-Cookie: ([^;]+)", answer, re.M)[1]
     assert "<h1>Keys</h1>" in machine.said("perl", "-e", ASK, path, "/keys", cookie)
-    assert "not signed in" in machine.said("perl", "-e", ASK, path, "/keys", "")
+    refused = machine.said("perl", "-e", ASK, path, "/keys", "")
+    assert refused.startswith("HTTP/1.1 401 ") and "hiveku-relay admin login" in refused
 
 
 def test_commands_of_root_leave_nothing_that_the_relay_cant_use(machine, gateway, story):
@@ -299,7 +301,7 @@ def test_the_journal_has_the_end_of_messages_that_were_dropped(gateway, machine)
         machine.wait_until(lambda: len(lines()) >= 2, "the end of the message")
         first, last = lines()
         assert first.startswith("accepted ") and last.startswith("failed "), (first, last)
-        assert f"key={key[8:16]}" in last and 'reason="dropped: given up by the operator"' in last
+        assert f"key={key[8:16]}" in last and 'reason="dropped: ' in last
 
 
 def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
@@ -324,14 +326,15 @@ def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
     machine.run("chmod", "600", f"{SETTINGS}/tls/relay.key")
     try:
         found = gateway.relay("doctor", check=False).stdout
-        assert f"the relay's user hiveku-relay can't read {SETTINGS}/tls/relay.key" in found, found
-        assert f"can't read {SETTINGS}/tls/relay.pem" not in found, found
+        assert one_mentions(found.splitlines(), "user hiveku-relay", "read", f"{SETTINGS}/tls/relay.key"), found
+        assert not one_mentions(found.splitlines(), "user hiveku-relay", f"{SETTINGS}/tls/relay.pem"), found
         machine.run("systemctl", "reload", "hiveku-relay.service")
         machine.wait_until(
-            lambda: "Permission denied; the relay runs as the user hiveku-relay" in gateway.journal(), "the reason")
+            lambda: one_mentions(gateway.journal().splitlines(), "relay.key", "Permission denied", "user hiveku-relay"), "the reason")
     finally:
         machine.run("chmod", "640", f"{SETTINGS}/tls/relay.key")
-    assert "can't read" not in gateway.relay("doctor", check=False).stdout
+    found = gateway.relay("doctor", check=False).stdout
+    assert not one_mentions(found.splitlines(), "user hiveku-relay", "read", f"{SETTINGS}/tls/relay.key"), found
 
 
 def test_the_journal_is_without_errors_that_are_none(machine):

@@ -91,7 +91,7 @@ def has_postgresql(relay):
     checked = subprocess.run(
         [BINARY, "config", "check", "--config", str(relay.config)], capture_output=True, text=True, env=clean_environment(),
         timeout=DEADLINE)
-    return "this build has no PostgreSQL" not in checked.stdout + checked.stderr
+    return "--traits PostgreSQL" not in checked.stdout + checked.stderr
 
 
 class Senders:

@@ -23,7 +23,7 @@ def has_postgresql():
         config.write_text("database: postgresql://127.0.0.1:1/relay\n")
         result = subprocess.run(
             [BINARY, "status", "--config", config], capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
-    return "this build" not in result.stderr
+    return "--traits PostgreSQL" not in result.stderr
 
 
 @pytest.fixture

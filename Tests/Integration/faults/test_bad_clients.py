@@ -14,6 +14,7 @@ from process import sockets
 from relay import DEADLINE
 from sizes import IS_FULL
 from submit import submit
+from wording import mentions
 
 SUBJECT = "left {}"
 HELLO = [b"EHLO client.example\r\n"]
@@ -129,7 +130,7 @@ def test_one_that_hardly_speaks_is_shown_out(own_relay, first):
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as client:
         client.sendall(first[:first.find(b"\x16")] if b"\x16" in first else first)
         if b"\x16" in first:
-            while b"Ready to start TLS" not in client.recv(65536):
+            while b"220 2.0.0 " not in client.recv(65536):
                 pass
             client.sendall(first[first.find(b"\x16"):])
         heard = b""
@@ -139,8 +140,8 @@ def test_one_that_hardly_speaks_is_shown_out(own_relay, first):
         except ConnectionResetError:
             pass
     if b"STARTTLS" not in first:
-        assert heard.splitlines()[-1] == (
-            b"421 4.4.2 relay.example.com allows 2 s to authenticate, closing the connection")
+        last = heard.splitlines()[-1]
+        assert last.startswith(b"421 4.4.2 relay.example.com ") and mentions(last, " 2 s ", "authenticate"), last
     relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
 
 
@@ -160,7 +161,7 @@ def test_one_byte_a_second_is_no_way_to_authenticate(own_relay):
                 continue
             except (ConnectionResetError, BrokenPipeError):
                 break
-    assert b"421 4.4.2 relay.example.com allows 3 s to authenticate" in heard
+    assert mentions(heard, "421 4.4.2 relay.example.com ", " 3 s ", "authenticate"), heard
 
 
 @pytest.mark.skipif(not IS_FULL, reason="takes the minute over which the speed of a message is measured")
@@ -179,5 +180,5 @@ def test_one_byte_a_second_is_no_way_to_send_a_message(own_relay):
                 break
         except TimeoutError:
             continue
-    assert reply.startswith(b"421 4.4.2 relay.example.com requires a message to arrive at 500 octets a second")
+    assert reply.startswith(b"421 4.4.2 relay.example.com ") and mentions(reply, "500 octets a second"), reply
     relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
