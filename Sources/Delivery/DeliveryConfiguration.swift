@@ -1,6 +1,6 @@
 import RelayCore
 
-/// The settings of a lane's worker.
+/// The configuration of a lane's worker.
 public struct DeliveryConfiguration: Sendable {
     /// How the sending rate is limited.
     public enum Pacing: Hashable, Sendable {
@@ -11,20 +11,20 @@ public struct DeliveryConfiguration: Sendable {
         case account(maximumRate: Double?)
     }
 
-    /// The number of deliveries that the transport sends at the same time.
+    /// The most deliveries that the worker gives to the transport at the same time.
     public var concurrency: Int
-    /// The most deliveries that are held at the same time. They wait for their turn, are being sent, or have an outcome
-    /// that is not recorded yet. The queue has no such limit. By default, the initializer derives this number from
-    /// ``concurrency``. If you change ``concurrency`` later, this number stays.
+    /// The most deliveries that the worker has claimed and whose outcomes it has not recorded yet. The queue has no such
+    /// limit. By default, the initializer computes this number from ``concurrency``. Code that changes ``concurrency``
+    /// later must also set this number if it should follow.
     public var maxActive: Int
-    /// The most deliveries that one claim takes. Each claim costs a transaction. By default it is ``maxActive``. If
-    /// you change ``concurrency`` later, this number stays too.
+    /// The most deliveries that one claim takes. Each claim costs a transaction. By default the initializer takes
+    /// ``maxActive``.
     public var claimBatch: Int
-    /// While deliveries wait for their turn and may start, outcomes are not recorded until there are this many of
-    /// them. With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.
+    /// The number of outcomes that are recorded together. Fewer are recorded only while no further delivery can start.
+    /// With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.
     public var settleBatch: Int
     /// The longest time that an outcome waits to be recorded together with others. It waits only while there are fewer
-    /// waiting outcomes than attempts in progress. So with few attempts at a time no outcome waits. A crash repeats the
+    /// waiting outcomes than attempts in progress. So with one attempt at a time no outcome waits. A crash repeats the
     /// attempts in progress in any case. The waiting outcomes at most double the number of messages that it repeats.
     public var settleDelay: Duration
     /// How the sending rate is limited.
@@ -48,8 +48,8 @@ public struct DeliveryConfiguration: Sendable {
         quotaInterval: Duration = .seconds(60)
     ) {
         self.concurrency = max(1, concurrency)
-        // A sender is a task that sends one delivery at a time. With 8 deliveries for each sender, senders rarely wait
-        // for the queue, although each claim and each record needs a sync, which may take as long as an answer.
+        // A sender is a task that sends one delivery at a time. Each claim and each settlement needs a sync, which may
+        // take as long as a call to SES. With 8 deliveries for each sender, senders still rarely wait for the queue.
         // Measured with 50 senders: they are busy 95 % of the time, and 90 % with 4 deliveries for each.
         self.maxActive = max(self.concurrency, maxActive ?? max(64, 8 * self.concurrency))
         self.claimBatch = max(1, claimBatch ?? self.maxActive)
@@ -63,7 +63,7 @@ public struct DeliveryConfiguration: Sendable {
         self.quotaInterval = quotaInterval
     }
 
-    /// The settings for a transport that answers at once: few tasks and large batches.
+    /// The configuration for a transport that answers at once: few tasks and large batches.
     public static func simulated(schedule: RetrySchedule = RetrySchedule()) -> DeliveryConfiguration {
         DeliveryConfiguration(
             concurrency: 2, maxActive: 1024, claimBatch: 256, settleBatch: 256, pacing: .unlimited, schedule: schedule)

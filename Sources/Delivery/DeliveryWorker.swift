@@ -5,8 +5,8 @@ import Synchronization
 /// Takes due deliveries of one lane from the queue, passes them to the transport, and records the outcomes.
 ///
 /// `LaneMachine`, a value behind a lock, decides what to do. This class does it. One loop asks the machine for a plan
-/// and starts what the plan says. Claims, settlements and other operations run concurrently, but each kind runs at most
-/// once at a time. When one completes, it wakes the loop for the next plan. A sender that has finished one delivery
+/// and starts what the plan says. A claim, a settlement and other operations may run at the same time, but never two of
+/// one kind. When one completes, it wakes the loop for the next plan. A sender that has finished one delivery
 /// takes the next one itself, without the loop.
 public final class DeliveryWorker: Sendable {
     private struct State {
@@ -27,7 +27,7 @@ public final class DeliveryWorker: Sendable {
     private let isWoken = Atomic(false)
     /// Whether a wake-up must ring the alarm. Each accepted batch wakes the worker. Starting a thread each time would
     /// cost more than handling the commands of a message.
-    private let mayRing = Atomic(true)
+    private let mustRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
 
@@ -75,7 +75,7 @@ public final class DeliveryWorker: Sendable {
         // The accesses here and in `nextPlan` have one total order. So either this call sees that it may ring, or
         // `nextPlan` sees the wake-up.
         let wasWoken = isWoken.exchange(true, ordering: .sequentiallyConsistent)
-        if !wasWoken, mayRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
+        if !wasWoken, mustRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
     }
 
     /// Returns when the loop has made a turn, which shows that it does not hang. Also returns when the task is
@@ -129,7 +129,7 @@ public final class DeliveryWorker: Sendable {
             }
             return (plan, plan.cancelSenders ? Array(state.senders.values) : [])
         }
-        mayRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)
+        mustRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)
         if plan.wantsToBeWoken, isWoken.load(ordering: .sequentiallyConsistent) { alarm.ring() }
         // Done outside the lock, because cancelling runs the transport's cancellation handlers.
         for sender in cancelled { sender.cancel() }

@@ -26,7 +26,7 @@ struct LaneMachine {
         var place: Int64?
     }
 
-    /// What must be done. Apart from starts, each operation runs at most once at a time.
+    /// What must be done. Apart from starts, never two operations of one kind run at the same time.
     struct Plan {
         var starts: [ActiveSet.Attempt] = []
         var claim: Claiming?
@@ -196,7 +196,7 @@ struct LaneMachine {
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
         longestPause = max(longestPause, schedule.longestPause)
-        // For the test lane this is all, because its rate has no limit.
+        // What follows concerns the rate, which `Pacing.unlimited` does not have.
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
         rateController?.limit(to: maximumRate, at: now.monotonic)
@@ -272,10 +272,11 @@ extension LaneMachine {
         return nil
     }
 
-    /// Whether an attempt may start. While a lane is held, the only delivery that can wait for its turn is the probe.
+    /// Whether an attempt may start. This does not depend on whether the lane is held, because then only the probe waits
+    /// for its turn.
     private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
 
-    /// Whether an attempt may start once fewer are under way.
+    /// Whether a further attempt may start, apart from the limit of attempts at the same time.
     private var hasNext: Bool { isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0 }
 
     private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {

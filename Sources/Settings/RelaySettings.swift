@@ -205,7 +205,7 @@ public struct RelaySettings: Sendable, Equatable {
         public var forEvents = false
     }
 
-    /// When a delivery is attempted again, and when it is given up.
+    /// How deliveries are sent: when a delivery is attempted again, and when it is given up.
     public struct Delivery: Hashable, Sendable {
         /// The pause before the second attempt. It doubles with each further attempt.
         public var retryFirst = Duration.seconds(30)

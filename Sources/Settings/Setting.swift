@@ -31,7 +31,8 @@ public struct Setting: Sendable {
         var problem: String
     }
 
-    /// A setting with one value. `unwritten` describes the default if it has no text.
+    /// A setting with one value. `unwritten` describes a default that can't be written in the file, because it
+    /// is nil or depends on the machine.
     init<Value: Equatable>(
         _ name: String, _ path: any WritableKeyPath<RelaySettings, Value> & Sendable, _ kind: ValueKind<Value>,
         unwritten: String? = nil, needsRestart: Bool = false, mayHoldSecret: Bool = false, _ description: String

@@ -85,7 +85,7 @@ extension RelaySettings.SES {
 }
 
 extension DeliveryConfiguration {
-    /// Makes the configuration of the live lane. `Relay.swift` makes the test lane's.
+    /// Makes the configuration of the live lane. The test lane's is ``DeliveryConfiguration/simulated(schedule:)``.
     init(_ settings: RelaySettings) {
         self.init(
             concurrency: settings.ses.concurrency, settleDelay: .milliseconds(10),
