@@ -81,7 +81,7 @@ private struct FieldMutator {
     }
 }
 
-/// Makes From fields of everything that attacks on readers of mail are made of.
+/// Makes From fields from the parts of known attacks on readers of mail.
 private struct FieldGenerator {
     private var generator: SeededGenerator
 
@@ -93,7 +93,7 @@ private struct FieldGenerator {
         "\"a b\"@acme.co", "\"a@evil.example\"@acme.co", "\"a\\\"b\"@acme.co", "a@sub.acme.co", "root@localhost",
         "a@ACME.co",
     ]
-    /// What others could take for an address, or what makes another domain of the one before.
+    /// What other readers could take for an address, or what changes the domain before it.
     private static let baits = [
         "ceo@evil.example", "ceo@acme.co", "jm@kunde.example", "<ceo@evil.example>", "@evil.example:", "@", "ceo@",
         "@evil.example",
@@ -256,8 +256,8 @@ private struct Reader {
         Reader(name: "Go", arguments: ["go", "run", "\(folder)/read.go"]),
     ]
 
-    /// What each of `readers` finds in each of `fields`. One process each reads all, and all run at once; they write into files, so
-    /// that none can wait for another.
+    /// What each of `readers` finds in each of `fields`. Each reader is one process, which reads all fields. All run at
+    /// once. They write into files, so that none has to wait for another.
     static func read(_ fields: [[UInt8]], _ readers: [Reader]) throws -> [[[String]]] {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("readers-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -338,8 +338,9 @@ struct OtherReadersTests {
         }
     }
 
-    /// The domain of an address that somebody could send to or believe in, without what may be left of the field's syntax around it.
-    /// Nil when there is none: no dot, or still syntax within it, as where a reader gives the field back for want of an address.
+    /// The domain of an address that somebody could send to or believe in, without the syntax of the field that may
+    /// stand around it. Nil if it has no dot, or if syntax is left within it: a reader that finds no address may give
+    /// the whole field back.
     private static func domain(_ found: String) -> String? {
         guard let at = found.lastIndex(of: "@") else { return nil }
         let domain = found[found.index(after: at)...].lowercased().trimmingCharacters(
@@ -378,7 +379,7 @@ struct OtherReadersTests {
     }
 
     private static func compare(_ cases: [Case]) throws {
-        // Whatever JavaMail takes as exactly one mailbox, a key without domains may send, and nothing else.
+        // A key without domains may send exactly those fields that JavaMail takes as one mailbox.
         let java = try Reader.read(cases.map(\.body), [.java])[0]
         for (test, found) in zip(cases, java) {
             let shown = text(test.body).debugDescription
@@ -397,7 +398,7 @@ struct OtherReadersTests {
             default: break
             }
         }
-        // A reader of what a key with exactly the known domains may send finds none but these.
+        // The key may send for exactly the domains that the relay found. Each reader must find no other domain.
         let known = zip(cases, java).filter { $0.0.domains != nil }
         let readings = try Reader.read(known.map(\.0.body), Reader.others)
         for (index, (test, found)) in known.enumerated() {
@@ -408,27 +409,29 @@ struct OtherReadersTests {
                 for address in addresses {
                     guard let domain = domain(address), !domains.contains(domain) else { continue }
                     Issue.record(
-                        "\(text(test.body).debugDescription): \(reader) finds \(address.debugDescription), not in \(domains.sorted())"
-                    )
+                        """
+                        \(text(test.body).debugDescription): \(reader) finds \(address.debugDescription), \
+                        not in \(domains.sorted())
+                        """)
                 }
             }
         }
     }
 
-    @Test("All readers find in every From field of the corpus whom the relay found")
+    @Test("In each From field of the corpus, all readers find the author that the relay finds")
     func corpus() throws {
         let cases = try Corpus.cases.get().flatMap { FieldMutator.fields(of: $0) }.map(Case.init)
         #expect(cases.count(where: { $0.domains != nil }) > 130)
         try Self.compare(cases)
     }
 
-    @Test("And in thousands that are made of what attacks are made of, or nearly right")
+    @Test("The same in thousands of generated fields: parts of attacks, and fields of the corpus with small changes")
     func generated() throws {
         let count = Self.count ?? 4000
         var generator = FieldGenerator(seed: Self.seed)
         var mutator = FieldMutator(try Corpus.cases.get(), seed: Self.seed)
         let cases = (0..<count).map { Case($0.isMultiple(of: 3) ? mutator.fieldBody() : generator.fieldBody()) }
-        // All ways to go are tried: too many refused, or in doubt, would make the test empty.
+        // Enough fields of each kind: with too many refused, or in doubt, the test would check little.
         let known = cases.count { $0.domains != nil }
         let taken = cases.count { $0.summary != nil }
         #expect(known > count / 5, "\(known)")
