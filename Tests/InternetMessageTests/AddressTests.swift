@@ -3,18 +3,37 @@ import Testing
 
 @testable import InternetMessage
 
+/// What the sentence of each rule mentions.
+private enum Rule {
+    static let badDots = ["local part", "dot"]
+    static let badCharacter = ["local part", "character", "quotes"]
+    static let openQuote = ["local part", "closing quote"]
+    static let backslash = ["local part", "backslash", "SES"]
+    static let nothing = ["nothing", "before", "@"]
+    static let noAt = ["@domain"]
+    static let noDomain = ["domain", "after", "@"]
+    static let lastDot = ["domain", "ends", "dot"]
+    static let noHost = ["domain", "host name"]
+    static let badEnd = ["domain", "followed", "character"]
+    static let badLiteral = ["literal", "[a.b.c.d]", "[IPv6:"]
+    static let openLiteral = ["literal", "closing bracket"]
+    static let textBehind = ["text", "after"]
+    static let control = ["control character"]
+    static let tooLong = ["64", "253", "254"]
+    static let nonASCII = ["SES", "ASCII", "xn--"]
+    static let missing = ["missing"]
+    static let blankBefore = ["blank", "before"]
+    static let blankInside = ["blank", "angle brackets", "<user@example.com>"]
+    static let name = ["display name", "<user@example.com>"]
+    static let noOpening = ["no opening", "<user@example.com>"]
+    static let noClosing = ["no closing", "angle bracket"]
+    static let bareRoute = ["source route", "<user@example.com>"]
+    static let badRoute = ["source route", "malformed"]
+    static let rest = ["space", "parameters"]
+}
+
 @Suite("Addresses")
 struct AddressTests {
-    private static let noDots =
-        "The local part of the address begins or ends with a dot or has two dots in a row"
-    private static let noHost =
-        "The domain of the address is not a host name of letters, digits, inner hyphens and dots"
-    private static let badLiteral = "The address literal is neither [a.b.c.d] nor [IPv6:...]"
-    private static let tooLong =
-        "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
-    private static let nonASCII =
-        "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
-
     private static func explanation(_ parse: () throws -> Void) -> String? {
         do {
             try parse()
@@ -54,44 +73,47 @@ struct AddressTests {
     @Test(
         "What is wrong is said",
         arguments: [
-            ("", "The address has nothing before the @"), ("user", "The address has no @domain"),
-            ("@example.com", "The address has nothing before the @"),
-            ("user@", "The address has no domain after the @"),
-            ("us er@example.com", "The local part of the address holds a character that needs quotes"),
-            ("us,er@example.com", "The local part of the address holds a character that needs quotes"),
-            ("us(x)er@example.com", "The local part of the address holds a character that needs quotes"),
-            (".user@example.com", noDots), ("user.@example.com", noDots), ("us..er@example.com", noDots),
-            (".@example.com", noDots),
-            ("user@example.com ", "There is text after the address"),
-            ("user@example.com,", "There is text after the address"),
-            ("user@@example.com", "The address has no domain after the @"),
-            ("user@example.com@evil.example", "There is text after the address"),
-            ("<user@example.com>", "The address has nothing before the @"),
-            ("user@example.com.", "The domain of the address ends with a dot"),
-            ("user@.example.com", noHost), ("user@example..com", noHost), ("user@-a.example", noHost),
-            ("user@a-.example", noHost),
-            ("user@a_b.example", noHost), ("user@192.0.2.1", noHost), ("user@example.1", noHost),
-            ("user@a!b.example", noHost),
-            (#""user@example.com"#, "A quoted local part has no closing quote"),
-            (#""a\\\\"@example.com"#, "A quoted local part ends with a backslash, which SES does not accept"),
-            (#""user\\"#, "A quoted local part has no closing quote"),
-            (#"""@example.com"#, "The address has nothing before the @"),
-            (#""user"x@example.com"#, "The local part of the address holds a character that needs quotes"),
-            (#"us"er"@example.com"#, "The local part of the address holds a character that needs quotes"),
-            (#"us\0er@example.com"#, "The address holds a control character"),
-            (#"user@exam\r\nple.com"#, "The address holds a control character"),
-            (#""us\ter"@example.com"#, "The address holds a control character"),
-            (#"j\u{F6}rg@example.com"#, nonASCII), (#"user@b\u{FC}cher.example"#, nonASCII), (#"\u{F6}\0"#, nonASCII),
-            (#"\{65*a}@example.com"#, tooLong), (#"a@\{64*abc.}c"#, tooLong), (#""\{63*a}"@example.com"#, tooLong),
-            (#"\{300*a}"#, tooLong),
-            ("a@[]", badLiteral), ("a@[192.0.2]", badLiteral), ("a@[192.0.2.256]", badLiteral),
-            ("a@[192.0.02.1]", badLiteral),
-            ("a@[192.0.2.1", "An address literal has no closing bracket"), ("a@[IPv6:]", badLiteral),
-            ("a@[2001:db8::1]", badLiteral), ("a@[IPv6:1:2:3:4:5:6:7]", badLiteral), ("a@[example.com]", badLiteral),
-            ("a@[192.0.2.1]x", "There is text after the address"),
-        ])
-    func errors(text: String, expected: String) {
-        #expect(Self.explanation { _ = try AddrSpec(parsing: octets(text)) } == expected)
+            ("", Rule.nothing), ("user", Rule.noAt),
+            ("@example.com", Rule.nothing),
+            ("user@", Rule.noDomain),
+            ("us er@example.com", Rule.badCharacter),
+            ("us,er@example.com", Rule.badCharacter),
+            ("us(x)er@example.com", Rule.badCharacter),
+            (".user@example.com", Rule.badDots), ("user.@example.com", Rule.badDots),
+            ("us..er@example.com", Rule.badDots), (".@example.com", Rule.badDots),
+            ("user@example.com ", Rule.textBehind),
+            ("user@example.com,", Rule.textBehind),
+            ("user@@example.com", Rule.noDomain),
+            ("user@example.com@evil.example", Rule.textBehind),
+            ("<user@example.com>", Rule.nothing),
+            ("user@example.com.", Rule.lastDot),
+            ("user@.example.com", Rule.noHost), ("user@example..com", Rule.noHost), ("user@-a.example", Rule.noHost),
+            ("user@a-.example", Rule.noHost),
+            ("user@a_b.example", Rule.noHost), ("user@192.0.2.1", Rule.noHost), ("user@example.1", Rule.noHost),
+            ("user@a!b.example", Rule.noHost),
+            (#""user@example.com"#, Rule.openQuote),
+            (#""a\\\\"@example.com"#, Rule.backslash),
+            (#""user\\"#, Rule.openQuote),
+            (#"""@example.com"#, Rule.nothing),
+            (#""user"x@example.com"#, Rule.badCharacter),
+            (#"us"er"@example.com"#, Rule.badCharacter),
+            (#"us\0er@example.com"#, Rule.control),
+            (#"user@exam\r\nple.com"#, Rule.control),
+            (#""us\ter"@example.com"#, Rule.control),
+            (#"j\u{F6}rg@example.com"#, Rule.nonASCII), (#"user@b\u{FC}cher.example"#, Rule.nonASCII),
+            (#"\u{F6}\0"#, Rule.nonASCII),
+            (#"\{65*a}@example.com"#, Rule.tooLong), (#"a@\{64*abc.}c"#, Rule.tooLong),
+            (#""\{63*a}"@example.com"#, Rule.tooLong), (#"\{300*a}"#, Rule.tooLong),
+            ("a@[]", Rule.badLiteral), ("a@[192.0.2]", Rule.badLiteral), ("a@[192.0.2.256]", Rule.badLiteral),
+            ("a@[192.0.02.1]", Rule.badLiteral),
+            ("a@[192.0.2.1", Rule.openLiteral), ("a@[IPv6:]", Rule.badLiteral),
+            ("a@[2001:db8::1]", Rule.badLiteral), ("a@[IPv6:1:2:3:4:5:6:7]", Rule.badLiteral),
+            ("a@[example.com]", Rule.badLiteral),
+            ("a@[192.0.2.1]x", Rule.textBehind),
+        ] as [(String, [String])])
+    func errors(text: String, parts: [String]) {
+        let explanation = Self.explanation { _ = try AddrSpec(parsing: octets(text)) }
+        #expect(explanation?.mentions(parts) == true, "\(explanation ?? "taken")")
     }
 
     @Test(
@@ -134,7 +156,7 @@ struct AddressTests {
                 let mailbox = try SMTPPath.parseForwardPath(Array(path.utf8)).mailbox
                 #expect(mailbox.text == "\(local)@\(domain)")
             }
-            #expect(explanation == (isTaken ? nil : Self.tooLong))
+            #expect(isTaken ? explanation == nil : explanation?.mentions(Rule.tooLong) == true)
             // Without a path too: what may stand in a header is what may be sent to.
             #expect(Self.explanation { _ = try AddrSpec(parsing: "\(local)@\(domain)".utf8) } == explanation)
         }
@@ -156,11 +178,6 @@ struct AddressTests {
 
 @Suite("Paths")
 struct SMTPPathTests {
-    private static let name =
-        "There is a display name or a second bracket before the address; write only <user@example.com>"
-    private static let blank =
-        "There is a blank between the address and its angle brackets; write <user@example.com>"
-
     @Test(
         "Paths and what is behind them",
         arguments: [
@@ -186,77 +203,55 @@ struct SMTPPathTests {
     @Test(
         "What is wrong with them",
         arguments: [
-            ("", "The address is missing"),
-            (" <user@example.com>", "There is a blank before the address"),
-            ("user", "The address has no @domain"), ("user SIZE=1", "The address has no @domain"),
-            ("SIZE=1", "The address has no @domain"),
-            ("user@", "The address has no domain after the @"),
-            ("us er@example.com", "The address has no @domain"),
-            (
-                "user@example.com>",
-                "The address has a closing angle bracket, but no opening one; write <user@example.com>"
-            ),
-            (
-                "user@example.com,x",
-                "The domain of the address is followed by a character that is not allowed in a domain"
-            ),
-            (
-                #"user@example.com\tx"#, "The address holds a control character"
-            ),
-            ("@a.example:user@example.com", "A source route must be in angle brackets; write <user@example.com>"),
-            (#""user@example.com"#, "A quoted local part has no closing quote"),
-            (
-                #"\{250*a}@b.example"#,
-                "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
-            ),
-            ("App <user@example.com>", Self.name), (#""App" <user@example.com>"#, Self.name),
-            ("user@example.com <user@example.com>", Self.name), ("<App <user@example.com>>", Self.name),
-            (#"<"App" <user@example.com>>"#, Self.name),
-            ("< user@example.com >", Self.blank), ("<user@example.com >", Self.blank),
-            ("< user@example.com>", Self.blank),
-            ("<user@example.com", "The address has no closing angle bracket"),
-            (#"<"user@example.com>"#, "A quoted local part has no closing quote"),
-            ("<user@example.com>x", "Only a space and parameters may follow the address"),
-            (#"<user@example.com>\tx"#, "Only a space and parameters may follow the address"),
-            (
-                "<user@example.com:25>",
-                "The domain of the address is followed by a character that is not allowed in a domain"
-            ),
-            ("<user>", "The address has no @domain"), ("<<user@example.com>", Self.name),
-            ("<user@example.com>>", "Only a space and parameters may follow the address"),
-            ("<@a.example>", "The source route of the address is malformed"),
-            ("<@a.example,:user@example.com>", "The source route of the address is malformed"),
-            ("<@a.example,b.example:user@example.com>", "The source route of the address is malformed"),
-            ("<@:user@example.com>", "The address has no domain after the @"),
-            ("<@a.example:>", "The address has nothing before the @"),
-            (#"<us\0er@example.com>"#, "The address holds a control character"),
-            (
-                #"<user@ex\u{E4}mple.com>"#,
-                "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
-            ),
-            (
-                #"\u{E4}"#,
-                "The address contains non-ASCII characters; SES accepts only ASCII, and domains in their xn-- form"
-            ),
-            (
-                #"<\{300*a}@example.com>"#,
-                "The address is too long: at most 64 octets before the @, 253 after it and 254 in all"
-            ),
-        ])
-    func errors(text: String, expected: String) {
+            ("", Rule.missing),
+            (" <user@example.com>", Rule.blankBefore),
+            ("user", Rule.noAt), ("user SIZE=1", Rule.noAt),
+            ("SIZE=1", Rule.noAt),
+            ("user@", Rule.noDomain),
+            ("us er@example.com", Rule.noAt),
+            ("user@example.com>", Rule.noOpening),
+            ("user@example.com,x", Rule.badEnd),
+            (#"user@example.com\tx"#, Rule.control),
+            ("@a.example:user@example.com", Rule.bareRoute),
+            (#""user@example.com"#, Rule.openQuote),
+            (#"\{250*a}@b.example"#, Rule.tooLong),
+            ("App <user@example.com>", Rule.name), (#""App" <user@example.com>"#, Rule.name),
+            ("user@example.com <user@example.com>", Rule.name), ("<App <user@example.com>>", Rule.name),
+            (#"<"App" <user@example.com>>"#, Rule.name),
+            ("< user@example.com >", Rule.blankInside), ("<user@example.com >", Rule.blankInside),
+            ("< user@example.com>", Rule.blankInside),
+            ("<user@example.com", Rule.noClosing),
+            (#"<"user@example.com>"#, Rule.openQuote),
+            ("<user@example.com>x", Rule.rest),
+            (#"<user@example.com>\tx"#, Rule.rest),
+            ("<user@example.com:25>", Rule.badEnd),
+            ("<user>", Rule.noAt), ("<<user@example.com>", Rule.name),
+            ("<user@example.com>>", Rule.rest),
+            ("<@a.example>", Rule.badRoute),
+            ("<@a.example,:user@example.com>", Rule.badRoute),
+            ("<@a.example,b.example:user@example.com>", Rule.badRoute),
+            ("<@:user@example.com>", Rule.noDomain),
+            ("<@a.example:>", Rule.nothing),
+            (#"<us\0er@example.com>"#, Rule.control),
+            (#"<user@ex\u{E4}mple.com>"#, Rule.nonASCII),
+            (#"\u{E4}"#, Rule.nonASCII),
+            (#"<\{300*a}@example.com>"#, Rule.tooLong),
+        ] as [(String, [String])])
+    func errors(text: String, parts: [String]) {
         do {
             let (path, _) = try SMTPPath.parsePath(octets(text))
             Issue.record("\(path) was accepted")
         } catch {
-            #expect(error.explanation == expected)
+            #expect(error.explanation.mentions(parts), "\(error.explanation)")
         }
     }
 
     @Test("No recipient is the null address")
     func nullRecipient() {
-        #expect(throws: AddressError.syntax("A recipient can't be the null address <>")) {
+        let error = #expect(throws: AddressError.self) {
             try SMTPPath.parseForwardPath(Array("<>".utf8))
         }
+        #expect(error?.explanation.mentions("recipient", "<>") == true)
     }
 }
 

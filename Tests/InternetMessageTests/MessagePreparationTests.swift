@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InternetMessage
@@ -252,10 +253,8 @@ struct MessagePreparationTests {
         arguments: ["", "  ", #"\u{F6}"#, #"a\r\n b"#, #"\{257*x}"#])
     func badKey(body: String) {
         let prepared = prepare(#"From: a@b.example\r\nHiveku-Idempotency-Key:"# + body + #"\r\n\r\n"#)
-        #expect(
-            prepared.rejection
-                == .malformedHeader(
-                    "The Hiveku-Idempotency-Key field must hold 1 to 256 printable ASCII characters"))
+        #expect(prepared.rejection?.kind == "malformed")
+        #expect(prepared.rejection?.explanation.mentions("Hiveku-Idempotency-Key", "1", "256", "ASCII") == true)
     }
 
     @Test(
@@ -285,7 +284,7 @@ struct MessagePreparationTests {
                 Issue.record("taken: \(body)")
                 continue
             }
-            #expect(text.contains("must hold a date and time"))
+            #expect(text.mentions("Hiveku-Scheduled-At", "date", "2026-12-01T09:00:00Z"))
         }
         let long = prepare(
             #"From: a@b.example\r\nHiveku-Tags: \{500*x,}\r\n"#
@@ -305,24 +304,19 @@ struct MessagePreparationTests {
     @Test(
         "Lines that can be read in two ways, by their number",
         arguments: [
-            (
-                #"From: a@b.example\r\nnonsense\r\n\r\n"#,
-                "Line 2 of the header is neither a field (Name: value) nor a continuation that begins with a blank"
-            ),
-            (#"From: a@b.example\r\nX: \0\r\n\r\n"#, "Line 2 of the header holds a control character"),
-            (#"X: y\r\n z\r\n\x0B\r\n\r\n"#, "Line 3 of the header holds a control character"),
-            (
-                #"From: a@b.example\r\nX: a\rb\r\n\r\n"#,
-                "Line 2 of the header holds a CR without LF; lines end with CRLF"
-            ),
-            (#"From: a@b.example\nX: y\r\n\r\n"#, "The header holds an LF without CR; lines end with CRLF"),
-            (#" x\r\n\r\n"#, "Line 1 of the header begins with a blank, but there is no field before it to continue"),
-            (#"X : y\r\n\r\n"#, "Line 1 of the header has a blank between the field name and the colon"),
-        ])
-    func malformed(message: String, expected: String) {
+            (#"From: a@b.example\r\nnonsense\r\n\r\n"#, ["Line 2", "Name: value"]),
+            (#"From: a@b.example\r\nX: \0\r\n\r\n"#, ["Line 2", "control character"]),
+            (#"X: y\r\n z\r\n\x0B\r\n\r\n"#, ["Line 3", "control character"]),
+            (#"From: a@b.example\r\nX: a\rb\r\n\r\n"#, ["Line 2", "CR without LF", "CRLF"]),
+            (#"From: a@b.example\nX: y\r\n\r\n"#, ["LF without CR", "CRLF"]),
+            (#" x\r\n\r\n"#, ["Line 1", "blank", "continue"]),
+            (#"X : y\r\n\r\n"#, ["Line 1", "blank", "colon"]),
+        ] as [(String, [String])])
+    func malformed(message: String, parts: [String]) {
         for chunks in halves(octets(message)) {
             let prepared = prepare(chunks)
-            #expect(prepared.rejection == .malformedHeader(expected))
+            #expect(prepared.rejection?.kind == "malformed")
+            #expect(prepared.rejection?.explanation.mentions(parts) == true, "\(prepared.result)")
             #expect(prepared.output.isEmpty)
         }
     }
@@ -330,12 +324,18 @@ struct MessagePreparationTests {
     @Test(
         "Every rejection explains itself in plain ASCII",
         arguments: [
-            (.duplicateField(name: "Subject"), "The message has more than one Subject field; SES accepts at most one"),
-            (.headerTooLarge(limit: 9), "The header section of the message is larger than 9 octets"),
-            (.lineTooLong(limit: 998), "The message has a line of more than 998 octets; break it with CRLF"),
-            (.from("x"), "x"), (.malformedHeader("y"), "y"),
-        ] as [(MessageRejection, String)])
-    func explanations(rejection: MessageRejection, expected: String) {
-        #expect(rejection.explanation == expected)
+            (.duplicateField(name: "Subject"), ["more than one", "Subject", "SES"]),
+            (.headerTooLarge(limit: 9), ["header", "9 octets"]),
+            (.lineTooLong(limit: 998), ["line", "998 octets", "CRLF"]),
+        ] as [(MessageRejection, [String])])
+    func explanations(rejection: MessageRejection, parts: [String]) {
+        #expect(rejection.explanation.mentions(parts))
+        #expect(rejection.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) })
+    }
+
+    @Test("A rejection that carries a sentence explains itself with it")
+    func carriedExplanations() {
+        #expect(MessageRejection.from("x").explanation == "x")
+        #expect(MessageRejection.malformedHeader("y").explanation == "y")
     }
 }

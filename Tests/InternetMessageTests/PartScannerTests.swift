@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InternetMessage
@@ -26,10 +27,11 @@ struct PartScannerTests {
         let most = prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text")]).rejection
         #expect(most?.kind == "mime")
         let number = Array(repeating: "1", count: PartScanner.maximumDepth).joined(separator: ".")
-        #expect(most?.explanation.contains("part \(number) has no /") == true)
+        #expect(most?.explanation.mentions("part \(number) ", "no /") == true)
         #expect(prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text/plain")]).rejection == nil)
         let more = prepare([Self.nested(PartScanner.maximumDepth + 1, "Content-Type: text/plain")]).rejection
-        #expect(more?.explanation == "The message has more than 64 nested multiparts")
+        #expect(more?.kind == "mime")
+        #expect(more?.explanation.mentions("64", "multiparts") == true)
     }
 
     @Test("A Content field as long as is read, and one octet more")
@@ -132,13 +134,13 @@ struct LoopCheckTests {
     @Test(
         "What has passed too often is refused",
         arguments: [
-            (0, 0, nil), (9, 90, nil), (9, 91, "100 Received fields"), (0, 99, nil), (0, 100, "100 Received fields"),
-            (10, 0, "passed this relay 10 times"), (11, 120, "passed this relay 10 times"),
-        ] as [(Int, Int, String?)])
-    func limits(own: Int, others: Int, part: String?) {
+            (0, 0, nil), (9, 90, nil), (9, 91, ["100 Received"]), (0, 99, nil), (0, 100, ["100 Received"]),
+            (10, 0, ["this relay", "10 times"]), (11, 120, ["this relay", "10 times"]),
+        ] as [(Int, Int, [String]?)])
+    func limits(own: Int, others: Int, parts: [String]?) {
         let rejection = Self.rejection(Self.message(own: own, others: others))
-        #expect(rejection.map(\.kind) == part.map { _ in "loop" })
-        if let part { #expect(rejection?.explanation.contains(part) == true) }
+        #expect(rejection.map(\.kind) == parts.map { _ in "loop" })
+        if let parts { #expect(rejection?.explanation.mentions(parts) == true) }
     }
 
     @Test("The relay's own field is told from others by its clause, however it is folded")
