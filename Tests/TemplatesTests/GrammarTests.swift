@@ -32,16 +32,15 @@ import Testing
     @Test("All mistakes are told at once, each with its line and column") func positions() throws {
         let content = TemplateContent(
             subject: "é {{}}", html: "<p>\r\n{{#if a}}\n<b>{{{x}}}</b>", text: "{{a\n}} {{1a}}\r{{a b}} {{a")
-        let expected = [
-            "/subject 1:3 The placeholder has no name; write one, such as {{customer.name}}.",
-            "/html 2:1 There are no conditions, loops or partials in a template; prepare the text in the application and give it as a variable.",
-            "/html 3:4 Three braces have no meaning, because a value is always escaped for its place; write two.",
-            "/text 1:1 The placeholder is not closed; write it on one line, such as {{name}}, or write \\{{ for two braces.",
-            "/text 2:4 The name in the placeholder is not made of letters (A to Z), digits and underscores, with a full stop between its parts, none of which begins with a digit; write it such as customer.name.",
-            "/text 3:1 The name in the placeholder is not made of letters (A to Z), digits and underscores, with a full stop between its parts, none of which begins with a digit; write it such as customer.name.",
-            "/text 3:9 The placeholder is not closed; write it on one line, such as {{name}}, or write \\{{ for two braces.",
-        ]
-        #expect(mistakes { _ = try ParsedTemplate(content) } == expected)
+        let badName = ["name", "A to Z", "digits", "underscores", "full stop", "customer.name"]
+        let notClosed = ["closed", "{{name}}", "\\{{"]
+        expect(
+            mistakes { _ = try ParsedTemplate(content) },
+            [
+                ("/subject 1:3", ["no name", "{{customer.name}}"]), ("/html 2:1", ["conditions", "loops", "partials"]),
+                ("/html 3:4", ["Three braces", "two"]), ("/text 1:1", notClosed), ("/text 2:4", badName),
+                ("/text 3:1", badName), ("/text 3:9", notClosed),
+            ])
     }
 
     @Test("A template may be as large and nested as the limits say, and no larger") func limits() throws {
@@ -49,32 +48,28 @@ import Testing
         let open = String(repeating: "{{", count: longest / 2)
         #expect(mistakes { _ = try ParsedTemplate(TemplateContent(text: open)) }.count == TemplateMistakes.limit + 1)
         let large = String(repeating: "a", count: longest + 1)
-        #expect(
-            mistakes { _ = try ParsedTemplate(TemplateContent(text: large)) }
-                == ["/text \"text\" has \(longest + 1) octets; shorten it to at most \(longest)."])
+        expect(
+            mistakes { _ = try ParsedTemplate(TemplateContent(text: large)) },
+            [("/text", ["\"text\"", "\(longest + 1) octets", "\(longest)"])])
         let many = String(repeating: "{{a}}", count: TemplateContent.mostPlaceholders)
         #expect(mistakes { _ = try ParsedTemplate(TemplateContent(text: many)) } == [])
-        #expect(
-            mistakes { _ = try ParsedTemplate(TemplateContent(text: many + "{{a}}")) }
-                == [" The template has more than 1000 placeholders; use fewer."])
+        expect(
+            mistakes { _ = try ParsedTemplate(TemplateContent(text: many + "{{a}}")) }, [("", ["1000 placeholders"])])
         let variables = (0...TemplateContent.mostVariables).map { "{{a\($0)}}" }.joined()
-        #expect(
-            mistakes { _ = try ParsedTemplate(TemplateContent(text: variables)) }
-                == ["/variables The template has more than 200 variables; use fewer."])
+        expect(
+            mistakes { _ = try ParsedTemplate(TemplateContent(text: variables)) },
+            [("/variables", ["200 variables"])])
         let deep = Array(repeating: "a", count: 9).joined(separator: ".")
-        #expect(
-            mistakes { _ = try ParsedTemplate(TemplateContent(text: "{{\(deep)}}")) }
-                == ["/text 1:1 The name in the placeholder has 9 parts; nest it at most 8 deep."])
+        expect(
+            mistakes { _ = try ParsedTemplate(TemplateContent(text: "{{\(deep)}}")) },
+            [("/text 1:1", ["name", "9 parts", "8"])])
     }
 
     @Test("Addresses have no placeholders, and are addresses") func addresses() throws {
         let content = TemplateContent(text: "a", from: "{{a}}@b.example", replyTo: ["ok@b.example", "b"])
-        let found = mistakes { _ = try ParsedTemplate(content) }
-        #expect(found.count == 2)
-        #expect(
-            found.first
-                == "/from An address of a template can't have placeholders; give \"from\" in the request instead.")
-        #expect(found.last?.hasPrefix("/reply_to/1 ") == true)
+        expect(
+            mistakes { _ = try ParsedTemplate(content) },
+            [("/from", ["placeholders", "\"from\"", "request"]), ("/reply_to/1", [])])
     }
 
     @Test("A placeholder that is not declared becomes a required string") func undeclared() throws {
@@ -86,10 +81,8 @@ import Testing
 
     @Test("A variable is not both a value and the parent of others") func conflicts() throws {
         let content = TemplateContent(text: "{{a}} {{a.b}}", variables: [.init(name: "c.d"), .init(name: "c")])
-        #expect(
-            mistakes { _ = try ParsedTemplate(content) } == [
-                "/variables/1/name \"c\" is a variable, so it can't contain other variables such as \"c.d\"; rename one of them.",
-                "/variables \"a\" is a variable, so it can't contain other variables such as \"a.b\"; rename one of them.",
-            ])
+        expect(
+            mistakes { _ = try ParsedTemplate(content) },
+            [("/variables/1/name", ["\"c\"", "\"c.d\""]), ("/variables", ["\"a\"", "\"a.b\""])])
     }
 }

@@ -109,7 +109,7 @@ import Testing
                 }, as: UTF8.self)
             let found = mistakes { _ = try ParsedTemplate(TemplateContent(subject: text, html: text, text: text)) }
             #expect(found.count <= TemplateMistakes.limit + 1)
-            #expect(found.allSatisfy { $0.hasSuffix(".") || $0.hasSuffix("?") }, "\(found)")
+            #expect(found.allSatisfy { $0.sentence.hasSuffix(".") || $0.sentence.hasSuffix("?") }, "\(found)")
         }
     }
 }

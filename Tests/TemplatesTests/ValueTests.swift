@@ -21,7 +21,7 @@ import Testing
         return template.render(try template.values(try json(variables))).text
     }
 
-    private func found(_ variables: String) throws -> [String] {
+    private func found(_ variables: String) throws -> [FoundMistake] {
         let template = try #require(template)
         let document = try json(variables)
         return mistakes { _ = try template.values(document) }
@@ -40,29 +40,28 @@ import Testing
     @Test("All that is missing, unknown or mistyped is told at once") func allAtOnce() throws {
         let document =
             #"{"customer": {"nam": "Ada"}, "count": "1", "paid": 1, "due": "2026-02-30", "notes": 1, "note": {}}"#
-        #expect(
-            try found(document) == [
-                "/customer/nam The template has no variable \"customer.nam\"; did you mean \"customer.name\"?",
-                "/count The variable \"count\" must be a number, not a string.",
-                "/paid The variable \"paid\" must be a boolean, not a number.",
-                "/due The variable \"due\" must be a date as a string (2026-12-01, or 2026-12-01T09:00:00Z), not this string.",
-                "/notes The template has no variable \"notes\"; did you mean \"note\"?",
-                "/note The variable \"note\" must be a string, not an object.",
-                "/customer/name The variable \"customer.name\" is required: a string.",
+        expect(
+            try found(document),
+            [
+                ("/customer/nam", ["\"customer.nam\"", "\"customer.name\""]),
+                ("/count", ["\"count\"", "number", "string"]), ("/paid", ["\"paid\"", "boolean", "number"]),
+                ("/due", ["\"due\"", "date", "2026-12-01", "2026-12-01T09:00:00Z", "string"]),
+                ("/notes", ["\"notes\"", "\"note\""]), ("/note", ["\"note\"", "string", "object"]),
+                ("/customer/name", ["\"customer.name\"", "required", "string"]),
             ])
-        #expect(
-            try found(#"{"customer": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#) == [
-                "/customer \"customer\" must be an object, not a string."
-            ])
-        #expect(try found("[]") == [" \"variables\" must be an object, not an array."])
+        expect(
+            try found(#"{"customer": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#),
+            [("/customer", ["\"customer\"", "object", "string"])])
+        expect(try found("[]"), [("", ["\"variables\"", "object", "array"])])
     }
 
     @Test("A name with a full stop is nested") func dotted() throws {
         let document = #"{"customer.name": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#
-        #expect(
-            try found(document) == [
-                "/customer.name The variable \"customer.name\" must be nested: {\"customer\": {\"name\": …}}.",
-                "/customer/name The variable \"customer.name\" is required: a string.",
+        expect(
+            try found(document),
+            [
+                ("/customer.name", ["\"customer.name\"", "{\"customer\": {\"name\": …}}"]),
+                ("/customer/name", ["\"customer.name\"", "required", "string"]),
             ])
     }
 
@@ -75,9 +74,8 @@ import Testing
 
     @Test("A NUL character stands in no body") func null() throws {
         let template = try ParsedTemplate(TemplateContent(subject: "{{b}}", text: "{{a}}"))
-        #expect(
-            mistakes { _ = try template.values(["a": "x\u{0}", "b": "\u{0}"]) }
-                == ["/a The variable \"a\" holds a NUL character; leave it out."])
+        expect(
+            mistakes { _ = try template.values(["a": "x\u{0}", "b": "\u{0}"]) }, [("/a", ["\"a\"", "NUL"])])
     }
 
     @Test("The size is known before anything is made") func size() throws {
@@ -99,9 +97,12 @@ import Testing
         let found = mistakes {
             _ = try ParsedTemplate(TemplateContent(html: "<a href='{{u}}'>", variables: [url, both]))
         }
-        #expect(found.count == 2)
-        #expect(found.first?.hasPrefix("/variables/0/default The default of \"u\" stands in a link") == true)
-        #expect(found.last?.hasPrefix("/variables/1/default The variable \"b\" has a default") == true)
+        expect(
+            found,
+            [
+                ("/variables/0/default", ["default", "\"u\"", "link"]),
+                ("/variables/1/default", ["\"b\"", "default", "required"]),
+            ])
     }
 
     @Test("Variables read back as they were stored") func stored() throws {
