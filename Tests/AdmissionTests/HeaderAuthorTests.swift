@@ -65,15 +65,10 @@ import Testing
     @Test("The sentences say why, and what to change")
     func sentences() throws {
         let other = KeyVerdict.ofHeader(try Self.summary(Self.library).get(), key: Self.key(["shop.example"]))
-        #expect(
-            other?.explanation
-                == "Some mail programs would show an address at kunde.example in the display name as the author, and this API key may not send as that; it may send only from shop.example: leave the address out of the name or change the key"
-        )
+        #expect(other?.explanation.mentions("kunde.example", "display name", "API key", "only", "shop.example") == true)
         let doubt = KeyVerdict.ofHeader(
             try Self.summary("From: a@shop.example (=?utf-8?q?=29m?=)").get(), key: Self.key(["shop.example"]))
         #expect(
-            doubt?.explanation
-                == "This API key may send only for some domains, so all mail programs must find the same author. The From field has an @ that mail programs read in different ways; write Name <user@example.com> without an @ in the name"
-        )
+            doubt?.explanation.mentions("API key", "domains", "From field", "an @", "Name <user@example.com>") == true)
     }
 }
