@@ -51,10 +51,9 @@ import Testing
         #expect(try await bench.store.nextSenderReport() == nil)
         #expect(try await bench.claimed().isEmpty)
         #expect(bench.events.withLock { $0 } == [.givenUp, .givenUp, .givenUp])
-        #expect(
-            bench.log.entries.map(\.description) == [
-                "notice: failures can't be reported to the envelope sender; give the application an envelope sender at a domain that accepts mail"
-            ])
+        let entries = bench.log.entries
+        #expect(entries.map(\.level) == [.notice])
+        #expect(entries.first?.message.mentions("envelope sender", "domain") == true)
     }
 
     @Test func withoutAnAddressWhatWaitsIsGivenUp() async throws {
@@ -88,7 +87,8 @@ import Testing
         store.refused.withLock { $0 = [] }
         _ = await reporter.round()
         #expect(try await bench.claimed().count == 1)
-        #expect(bench.log.entries.last?.description == "notice: reports to senders can be stored again")
+        #expect(bench.log.entries.last?.level == .notice)
+        #expect(bench.log.entries.last?.message.mentions("reports", "again") == true)
     }
 
     @Test func aStoreThatFailsIsAskedAgain() async throws {
