@@ -26,11 +26,11 @@ struct ActiveSet {
 
     /// A delivery that the transport is working on.
     struct Attempt: Sendable {
-        /// The slot of the concurrent sender that has the delivery.
+        /// The number of the sender that has the delivery. Each new sender gets the next number.
         var slot: Int
         var claim: Claim
         var startedAt: Moment
-        /// Whether the attempt tries if a held lane can move again.
+        /// Whether this attempt is to find out if a held lane can move again.
         var isProbe: Bool
 
         var delivery: ClaimedDelivery { claim.delivery }

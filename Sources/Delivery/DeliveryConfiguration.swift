@@ -13,12 +13,12 @@ public struct DeliveryConfiguration: Sendable {
 
     /// The most deliveries that the worker gives to the transport at the same time.
     public var concurrency: Int
-    /// The most deliveries that the worker has claimed and whose outcomes it has not recorded yet. The queue has no such
-    /// limit. By default, the initializer computes this number from ``concurrency``. Code that changes ``concurrency``
+    /// The most deliveries that the worker may have at a time, each from its claim until its outcome is recorded. The
+    /// queue may have more. By default, the initializer computes this number from ``concurrency``. Code that changes ``concurrency``
     /// later must also set this number if it should follow.
     public var maxActive: Int
-    /// The most deliveries that one claim takes. Each claim costs a transaction. By default the initializer takes
-    /// ``maxActive``.
+    /// The most deliveries that one claim takes. Each claim costs a transaction. By default the initializer
+    /// takes ``maxActive``. It does not follow a later change either.
     public var claimBatch: Int
     /// The number of outcomes that are recorded together. Fewer are recorded only while no further delivery can start.
     /// With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.

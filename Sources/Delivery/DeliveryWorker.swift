@@ -25,8 +25,8 @@ public final class DeliveryWorker: Sendable {
     private let state: Mutex<State>
     private let alarm: Alarm
     private let isWoken = Atomic(false)
-    /// Whether a wake-up must ring the alarm. Each accepted batch wakes the worker. Starting a thread each time would
-    /// cost more than handling the commands of a message.
+    /// Whether a wake-up must ring the alarm. ``wake()`` is called for each accepted batch. To continue the loop on a
+    /// thread each time would cost more than handling the commands of a message.
     private let mustRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])

@@ -122,7 +122,8 @@ struct LaneMachine {
     static let quotaPatience = Duration.seconds(5)
     static let cancelTime = Duration.seconds(1)
     static let closeTime = Duration.seconds(5)
-    /// The lane's rate is recorded again when it has changed by this part, but at most at ``statusInterval``.
+    /// The lane's rate is recorded again when it has changed by more than this fraction, but at most once in each
+    /// ``statusInterval``.
     static let notableChange = 0.1
     static let statusInterval = Duration.seconds(10)
     static let slowedDownInterval = Duration.seconds(60)
@@ -272,8 +273,8 @@ extension LaneMachine {
         return nil
     }
 
-    /// Whether an attempt may start. This does not depend on whether the lane is held, because then only the probe waits
-    /// for its turn.
+    /// Whether an attempt may start. It need not check whether the lane is held: while it is, only the probe waits for
+    /// its turn.
     private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
 
     /// Whether a further attempt may start, apart from the limit of attempts at the same time.
@@ -480,8 +481,8 @@ extension LaneMachine {
             storeOutage.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
         if let settlesAt, now.monotonic < settlesAt { return false }
-        // They wait for a full batch only while others can follow. Otherwise nothing would end the wait: while the store
-        // fails, nothing starts, and what waits for its turn takes the room of further claims.
+        // Outcomes wait for a full batch only while further deliveries can start. Otherwise the batch might never fill:
+        // while the store fails, no delivery starts, and those that wait for their turn leave no room for new claims.
         return active.unsettled.count >= configuration.settleBatch || !hasNext
     }
 

@@ -92,8 +92,9 @@ extension Judge {
                     "a commit\(at(found)) has waited \(wait.spelled) for \(standby), which is connected and does not answer: no mail "
                         + "is acknowledged until it does",
                     remedy:
-                        "check the standby and the network between the servers; or, if it is gone, was not promoted, and "
-                        + "only this server is to hold the mail\(on(found)): " + reset("synchronous_standby_names"))
+                        "check the standby and the network between the servers. If the standby is gone and was not "
+                        + "promoted, this server can continue without it. To do so, as a superuser, in psql\(on(found)): "
+                        + reset("synchronous_standby_names"))
             ]
         }
         guard synchronous.isEmpty else {
@@ -116,7 +117,8 @@ extension Judge {
                 "synchronous_standby_names is set, but no such standby is connected\(to(found)): every commit waits, and no mail is "
                     + "acknowledged",
                 remedy:
-                    "start the standby; or, if it is gone, was not promoted, and only this server is to hold the mail\(on(found)): "
+                    "start the standby. If it is gone and was not promoted, this server can continue without it. "
+                    + "To do so, as a superuser, in psql\(on(found)): "
                     + reset("synchronous_standby_names"))
         ]
     }

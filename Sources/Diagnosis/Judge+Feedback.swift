@@ -50,7 +50,7 @@ extension Judge {
             if let waiting = state.waiting, waiting > 10_000 {
                 findings.append(
                     .warning(
-                        .feedback, "\(waiting) messages about events wait in the SQS queue \(url)",
+                        .feedback, "\(waiting) event reports from SES wait in the SQS queue \(url)",
                         remedy: "to see whether the relay reads this queue: hiveku-relay feedback status"))
             }
             if let retention = state.retention, retention < .seconds(4 * 86_400) {
@@ -64,7 +64,7 @@ extension Judge {
             return findings + [
                 .ok(
                     .feedback,
-                    "the SQS queue \(url) can be read; messages about events that wait in it: \(state.waiting ?? 0)")
+                    "the SQS queue \(url) can be read; event reports that wait in it: \(state.waiting ?? 0)")
             ]
         }
     }

@@ -81,8 +81,11 @@ extension Judge {
     /// There is no domain to ask SES about.
     public static func noDomains() -> Finding {
         .skipped(
-            .identity, "no live key is restricted to a domain, and none has sent yet",
-            remedy: "restrict keys to their domains: hiveku-relay keys update ID --allow-domain example.com")
+            .identity,
+            "it is not known which domains send: no live key has --allow-domain, and none has sent yet",
+            remedy:
+                "nothing needs to be corrected; to have a domain checked, restrict its key to it: hiveku-relay keys update ID "
+                + "--allow-domain example.com")
     }
 
     /// Reports the domains that SES was not asked about.

@@ -1,7 +1,8 @@
 import InternetMessage
 
 extension Email {
-    /// All defects that prevent the composition of the email, in the order of its values. Empty for a valid email.
+    /// All defects for which the email can't be composed, or for which the composed message would be refused, in the
+    /// order of its values. Empty for a valid email.
     ///
     /// Rules that depend on the key or on settings are not checked here: who may be the author, the number of
     /// recipients, the size of the message, and the ending of a file's name.

@@ -40,9 +40,10 @@ package struct FieldWriter {
         append(": ")
     }
 
-    /// Appends a word after a blank: on this line if it fits, otherwise on the next. `first`: only the field's name is
-    /// before it, so no fold is allowed there.
-    private mutating func appendWord(length: Int, first: Bool) {
+    /// Writes what separates the next word from the text before it: a space if a word of this length fits on the line,
+    /// otherwise a fold. The caller then appends the word. `first`: only the field's name is before the word, so nothing
+    /// is written.
+    private mutating func separateWord(length: Int, first: Bool) {
         if first { return }
         if column + 1 + length > Self.preferredLine { fold() } else { octets.append(.space) }
     }
@@ -51,7 +52,7 @@ package struct FieldWriter {
     package mutating func field(_ name: String, words: [String]) {
         begin(name)
         for (index, word) in words.enumerated() {
-            appendWord(length: word.utf8.count, first: index == 0)
+            separateWord(length: word.utf8.count, first: index == 0)
             append(word)
         }
         end()
@@ -103,7 +104,7 @@ package struct FieldWriter {
         }
         while wordStart < value.endIndex {
             let end = wordEnd(from: wordStart)
-            appendWord(length: end - wordStart, first: wordStart == value.startIndex)
+            separateWord(length: end - wordStart, first: wordStart == value.startIndex)
             octets.append(contentsOf: value[wordStart..<end])
             wordStart = end + 1
         }
@@ -119,7 +120,7 @@ package struct FieldWriter {
         var index = 0
         while index < words.count {
             guard Self.needsEncoding(words[index]) else {
-                appendWord(length: words[index].count, first: index == 0)
+                separateWord(length: words[index].count, first: index == 0)
                 octets.append(contentsOf: words[index])
                 index += 1
                 continue
@@ -158,7 +159,7 @@ package struct FieldWriter {
         let domain = mailbox.address.domain.text
         let length = local.utf8.count + 1 + domain.utf8.count
         guard let name = mailbox.displayName, !name.isEmpty else {
-            appendWord(length: length, first: first)
+            separateWord(length: length, first: first)
             appendAddress(local, domain)
             return
         }
@@ -166,17 +167,17 @@ package struct FieldWriter {
             if !first { octets.append(.space) }
             EncodedWordWriter.append(Array(name.utf8)[...], to: &self)
         } else if name.utf8.allSatisfy({ $0.isAtomText }) {
-            appendWord(length: name.utf8.count, first: first)
+            separateWord(length: name.utf8.count, first: first)
             append(name)
         } else if Self.isPhrase(name) {
             for (index, word) in name.utf8.split(separator: .space).enumerated() {
-                appendWord(length: word.count, first: first && index == 0)
+                separateWord(length: word.count, first: first && index == 0)
                 octets.append(contentsOf: word)
             }
         } else {
             appendQuotedString(name, first: first)
         }
-        appendWord(length: length + 2, first: false)
+        separateWord(length: length + 2, first: false)
         octets.append(UInt8(ascii: "<"))
         appendAddress(local, domain)
         octets.append(UInt8(ascii: ">"))
@@ -201,7 +202,7 @@ package struct FieldWriter {
     /// A quoted string is never folded, because readers differ about a fold in quotes.
     private mutating func appendQuotedString(_ text: String, first: Bool) {
         let escapes = text.utf8.count { $0 == .quote || $0 == .backslash }
-        appendWord(length: text.utf8.count + escapes + 2, first: first)
+        separateWord(length: text.utf8.count + escapes + 2, first: first)
         octets.append(.quote)
         for byte in text.utf8 {
             if byte == .quote || byte == .backslash { octets.append(.backslash) }

@@ -209,7 +209,7 @@ extension LaneStatus {
     /// The rate in words; nil: no limit.
     package var rateWords: String? {
         guard let rate else { return nil }
-        guard rate > 0 else { return "sends nothing until the other relays give it a share of the rate" }
+        guard rate > 0 else { return "but at 0 emails a second until the other relays give it a share of the rate" }
         return "at most \(decimal((rate * 10).rounded() / 10)) emails a second"
     }
 }

@@ -116,7 +116,7 @@ extension SESAnswer {
             }
             return .failed(
                 cause(
-                    "The From address is not verified in SES. Verify the address or its domain in the region that ses.region names. If the account is in the sandbox, verify the recipients too. Then run 'hiveku-relay messages retry ID'"
+                    "SES has not verified an address of this message. If it is the sender's, verify it or its domain in the region that ses.region names. If it is a recipient's, the account is in the sandbox: verify the recipient too, or leave the sandbox. Then run 'hiveku-relay messages retry ID'"
                 ))
         case .mailFromDomain:
             return .failed(
@@ -283,10 +283,14 @@ extension DeliveryOutcome {
             (word, explanation) = ("unreadable-answer", "SES gave an answer that is too long")
         case (.body(.unreadable(let why)), _):
             (word, explanation) = (
-                "body-unreadable", "The stored message can't be read: \(ForeignText.bounded(why, 300))"
+                "body-unreadable",
+                "The stored message can't be read; check the disk of the database: \(ForeignText.bounded(why, 300))"
             )
         case (.body(.wrongSize), _):
-            (word, explanation) = ("body-unreadable", "The size of the stored message differs from the recorded size")
+            (word, explanation) = (
+                "body-unreadable",
+                "The size of the stored message differs from the recorded size; check the disk of the database"
+            )
         }
         self = .retry(Cause(word, explanation, mayHaveBeenTaken: mayHaveBeenTaken), pace: .normal)
     }

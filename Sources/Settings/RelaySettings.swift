@@ -170,8 +170,8 @@ public struct RelaySettings: Sendable, Equatable {
         /// The configuration set that messages are sent with; nil: none.
         public var configurationSet: String?
         public var maximumSendRate = SendRate.automatic
-        /// The most simultaneous calls to SES, and so the most connections. The live lane sends this many deliveries at
-        /// a time.
+        /// The most simultaneous calls to SES, and so the most connections. The live lane sends at most this many
+        /// deliveries at a time.
         public var concurrency = 10
         /// The path of a file in the form of `~/.aws/credentials`.
         public var credentialsFile: String?

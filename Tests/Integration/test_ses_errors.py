@@ -120,7 +120,7 @@ def test_an_ses_that_is_not_there_is_waited_for(own_relay):
 @pytest.mark.parametrize("answer, calls, parts", [
     (error(404, "NotFoundException", "Configuration set <none> does not exist."), 1, ["ses.configuration_set"]),
     # It is the envelope's sender too, without which it is tried.
-    (not_verified("from@example.com"), 2, ["From address", "ses.region"]),
+    (not_verified("from@example.com"), 2, ["sender", "ses.region"]),
     (error(400, "MailFromDomainNotVerifiedException"), 1, ["MAIL FROM", "MX record"]),
 ], ids=["not-found", "not-verified", "mail-from"])
 def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, calls, parts):

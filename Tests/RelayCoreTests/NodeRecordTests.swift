@@ -22,7 +22,7 @@ struct NodeRecordTests {
         "What a relay sends at most",
         arguments: [
             (nil, nil), (13.44, "… 13.4 emails … second …"), (5, "… 5 emails … second …"),
-            (0, "… nothing … relays … share … rate …"),
+            (0, "… 0 emails a second … relays … share … rate…"),
         ] as [(Double?, String?)])
     func rate(rate: Double?, words: String?) {
         let status = LaneStatus(lane: .live, heldBecause: nil, since: Sample.now, rate: rate, node: "gw1")

@@ -94,7 +94,8 @@ import Testing
         Row(410, nil, "", .again, "ses.endpoint"),
         Row(400, "MailFromDomainNotVerifiedException", "", .failed, "MX"),
         Row(
-            400, "MessageRejected", "Email address is not verified. The following…", .failed, "From", "ses.region",
+            400, "MessageRejected", "Email address is not verified. The following…", .failed, "sender", "ses.region",
+            "recipient", "sandbox",
             "hiveku-relay messages retry"),
         Row(400, "MessageRejected", "Transaction failed: local address contains", .failed),
         Row(400, "MessageRejected", "\"Daily message quota exceeded\"@example.com is bad", .failed, "Daily"),

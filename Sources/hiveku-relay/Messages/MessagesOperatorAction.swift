@@ -11,7 +11,7 @@ struct MessageSelection: ParsableArguments {
     @Option(help: "All messages in this state; with --key, only those of this key.") var state: MessageState?
     @Flag(
         help:
-            "Don't ask for confirmation. Without it, a command on a terminal asks if --key or --state select more than one message."
+            "Don't ask for confirmation. Without this flag, the command asks when it runs on a terminal and --key or --state select more than one message."
     )
     var yes = false
 
