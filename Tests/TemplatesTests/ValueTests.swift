@@ -27,7 +27,7 @@ import Testing
         return mistakes { _ = try template.values(document) }
     }
 
-    @Test("Numbers and dates are written as they are given") func asGiven() throws {
+    @Test("Numbers and dates are written as given") func asGiven() throws {
         #expect(
             try text(#"{"customer": {"name": "Ada"}, "count": 1.50e+2, "paid": true, "due": "2026-02-28"}"#)
                 == "Ada 1.50e+2 true 2026-02-28  Hello")
