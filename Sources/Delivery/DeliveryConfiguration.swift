@@ -20,7 +20,8 @@ public struct DeliveryConfiguration: Sendable {
     /// The most deliveries that one claim takes. Each claim costs a transaction. By default the initializer
     /// takes ``maxActive``. It does not follow a later change either.
     public var claimBatch: Int
-    /// The number of outcomes that are recorded together. Fewer are recorded only while no further delivery can start.
+    /// The least number of outcomes that are recorded together. Fewer are recorded only while no further delivery can
+    /// start.
     /// With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.
     public var settleBatch: Int
     /// The longest time that an outcome waits to be recorded together with others. It waits only while there are fewer

@@ -154,7 +154,8 @@ struct LaneMachine {
     /// Tells the machine what this process may do, if several relays share the queue. Call it before each plan and each
     /// outcome.
     ///
-    /// - Parameter place: nil if there is no place, or if only this process uses the queue.
+    /// - Parameter place: the number under which this relay records the status of its lane, if several relays share the
+    ///   queue. Nil if it has no such number now, or if only this process uses the queue.
     mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
         if let place, place != self.place {
             self.place = place
@@ -273,8 +274,8 @@ extension LaneMachine {
         return nil
     }
 
-    /// Whether an attempt may start. It need not check whether the lane is held: while it is, only the probe waits for
-    /// its turn.
+    /// Whether an attempt may start. It need not check whether the lane is held: a held lane has no waiting delivery
+    /// other than the probe, and the probe may start.
     private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
 
     /// Whether a further attempt may start, apart from the limit of attempts at the same time.

@@ -7,9 +7,10 @@ struct Messages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List, show, wait for, retry, hold, release and drop messages.",
         discussion: """
-            The state of a message says what the relay has done with it: queued (it waits to be sent, perhaps again), \
-            scheduled, sending, sent, simulated, failed, partly-failed, held (by an operator), suppressed or cancelled. \
-            The status of a recipient says what is known about this recipient, such as delivered or bounced.
+            The state of a message says what the relay has done with it: queued (it waits for its first \
+            attempt, or for the next one after a failed attempt), scheduled, sending, sent, simulated, failed, \
+            partly-failed, held (by an operator), suppressed or cancelled. The status of a recipient says what is known \
+            about this recipient, such as delivered or bounced.
 
             The relay sends a message to many recipients in parts of up to 50 recipients, called deliveries.
 

@@ -7,11 +7,11 @@ struct Status: AsyncParsableCommand {
         discussion: """
             Mail of live keys and of test keys goes through two separate lanes. A lane is 'moving', or 'HELD since …' \
             with the reason: the relay holds the live lane while SES refuses all mail (no permission, the account is \
-            paused, its quota is used up), or while credentials or ses.region are missing. A failure of the network does \
-            not hold the lane: 'hiveku-relay doctor' finds it. The relay tries again by itself after 30 seconds, \
-            later every 5 minutes, and moves the lane as soon as SES accepts mail. Messages in the state 'held' are \
-            another matter: an operator holds them ('hiveku-relay messages release' sends them). 'never started' means \
-            that no relay has run with this database yet.
+            paused, its quota is used up), or while credentials or ses.region are missing. While the lane is \
+            held, the relay tries again by itself, first after 30 seconds, later every 5 minutes, and moves the lane \
+            as soon as SES accepts mail. A failure of the network does not hold the lane: 'hiveku-relay doctor' finds \
+            it. Messages in the state 'held' are another matter: an operator holds them ('hiveku-relay messages \
+            release' sends them). 'never started' means that no relay has run with this database yet.
 
             The command prints what is in the database. So it also works while the relay is stopped, and it does not \
             show that the relay is stopped: 'systemctl status hiveku-relay' does.

@@ -220,8 +220,8 @@ struct SuppressionsExport: AsyncParsableCommand {
             commas, quotes or line ends are quoted (RFC 4180).
 
             A spreadsheet treats a cell that begins with = + - or @ as a formula, and the text of notes comes from \
-            other people's servers. Such a cell gets an apostrophe in front: '-user@example.com. 'hiveku-relay \
-            suppressions import' removes it again.
+            other people's servers. Such a cell gets an apostrophe in front. The command \
+            'hiveku-relay suppressions import' removes the apostrophe again.
             """)
 
     @Option(help: "Only the list for test keys or the list for live keys: test or live. Without it, both.")
