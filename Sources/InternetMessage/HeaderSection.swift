@@ -221,8 +221,8 @@ private struct HeaderReader {
             octets += bytes[index..<range.lowerBound]
             index = range.upperBound
         }
-        // If the last line is left out, its range ends after the CRLF that ends the field. What is kept then ends with
-        // the CRLF of the line before, which is not part of the body.
+        // If the last line is left out, what is kept ends with the CRLF of the line before. This CRLF now ends the field,
+        // so it is dropped: a body does not include the CRLF that ends its field.
         guard index <= body.upperBound else { return octets.dropLast(2) }
         return (octets + bytes[index..<body.upperBound])[...]
     }
