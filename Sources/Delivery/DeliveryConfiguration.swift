@@ -17,8 +17,8 @@ public struct DeliveryConfiguration: Sendable {
     /// queue may have more. By default, the initializer computes this number from ``concurrency``. Code that changes ``concurrency``
     /// later must also set this number if it should follow.
     public var maxActive: Int
-    /// The most deliveries that one claim takes. Each claim costs a transaction. By default the initializer
-    /// takes ``maxActive``. It does not follow a later change either.
+    /// The most deliveries that one claim takes. Each claim costs a transaction. By default, the initializer
+    /// sets it to ``maxActive``. If ``maxActive`` changes later, this number stays.
     public var claimBatch: Int
     /// The least number of outcomes that are recorded together. Fewer are recorded only while no further delivery can
     /// start.

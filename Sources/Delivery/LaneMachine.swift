@@ -370,7 +370,8 @@ extension LaneMachine {
 
     private func isDue(_ now: Moment) -> Bool { mayHaveDue || nextDueAt.map { $0 <= now.time } ?? false }
 
-    /// How many to claim now. Where the account's rate applies, these are recipients, otherwise deliveries.
+    /// The most deliveries to claim now. Where the account's rate applies, these deliveries may also have no more than
+    /// this many recipients together.
     private func claimable(at now: Moment) -> Int {
         guard isRunning, hasPlace, !isClaiming, isDue(now), storeOutage.mayAsk(at: now.monotonic),
             now.monotonic >= awaitsQuotaUntil
@@ -389,8 +390,9 @@ extension LaneMachine {
         return isIdle || wanted >= min(configuration.claimBatch, (target + 3) / 4) ? wanted : 0
     }
 
-    /// How many should wait for their turn. With a limited rate, it is what can be sent in one second. So a key that is
-    /// new in the queue need not wait for many deliveries of other keys.
+    /// How many deliveries should wait for their turn, or how many recipients where the account's rate applies. With a
+    /// limited rate, it is what can be sent in one second. So a key that is new in the queue need not wait for many
+    /// deliveries of other keys.
     private func waitingTarget(at now: Moment) -> Int {
         guard let rate = rateController?.rate(at: now.monotonic) else { return configuration.maxActive }
         return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
