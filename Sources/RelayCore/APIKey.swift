@@ -47,6 +47,7 @@ public struct KeyDigest: Sendable {
 /// The secret exists only in this value. The value has no textual description, so that it can't get into a log by
 /// accident. ``revealed`` is for the one time that a key is shown.
 public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// The environment that the key's prefix names: test for `hk_test_`, live for `hk_live_`.
     public let environment: Environment
     public let id: KeyID
     private let bytes: [UInt8]

@@ -1,5 +1,6 @@
 /// The store's data about a key, at the time when it decides on the key's messages.
 public struct KeyStanding: Sendable {
+    /// The key's rules and digests, as they are in the store now.
     public var stored: StoredKey
     /// Emails accepted in the current UTC day.
     public var emailsToday: Int
@@ -33,6 +34,7 @@ public struct AcceptanceLedger: Sendable {
     public struct Usage: Sendable, Hashable {
         /// The number of recipients.
         public var emails = 0
+        /// The number of messages that the ledger has accepted.
         public var messages = 0
 
         public init(emails: Int = 0, messages: Int = 0) {
@@ -41,6 +43,7 @@ public struct AcceptanceLedger: Sendable {
         }
     }
 
+    /// The time at which all submissions of the batch are decided on.
     public let now: Timestamp
     private let storage: StoragePolicy
     /// The octets that are free on the disk, as far as this is known.
@@ -49,6 +52,7 @@ public struct AcceptanceLedger: Sendable {
 
     /// A request that was accepted earlier under a fingerprint of an ``Idempotency``.
     public struct EarlierRequest: Sendable, Hashable {
+        /// The message that the earlier request created.
         public var message: MessageID
         /// The same as ``Idempotency/content``.
         public var content: [UInt8]

@@ -9,6 +9,7 @@ public enum CSV {
     public struct Record: Hashable, Sendable {
         /// The line, counted from 1. A cell may contain line ends, so a record may have several lines.
         public var line: Int
+        /// The cells in order, without their enclosing quotes. There are at most ``CSV/mostCells``.
         public var cells: [String]
 
         public init(line: Int, cells: [String]) {
@@ -95,10 +96,12 @@ extension CSV {
 
         public init() {}
 
+        /// What was read: the line where it begins, counted from 1, and its cells or why they can't be read.
         public typealias Found = (line: Int, record: Result<[String], Failure>)
 
         /// A fault, thrown while a record is read.
         public struct Failure: Error, Hashable, Sendable {
+            /// What is wrong with the record.
             public var fault: Fault
             public init(_ fault: Fault) { self.fault = fault }
         }

@@ -1,7 +1,9 @@
 /// A key holder's request that a message is not sent, with what the key must still be allowed to do when the request is
 /// decided.
 public struct Cancellation: Sendable {
+    /// The message that is not to be sent.
     public var message: MessageID
+    /// The key that makes the request. The message must belong to it.
     public var key: KeyID
     /// The secret that the client has authenticated with; nil if no authentication was needed.
     public var secret: KeyDigest?

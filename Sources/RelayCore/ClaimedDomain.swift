@@ -15,6 +15,7 @@ public struct ClaimedDomain: Hashable, Sendable {
         case unclear
     }
 
+    /// The part of the message that names the domain.
     public var place: Place
     /// The domain in lower-case A-labels. Nil for an address literal and for ``Place/unclear``, which no allowlist
     /// covers.

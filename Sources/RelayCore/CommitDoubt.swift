@@ -13,6 +13,7 @@ public struct CommitDoubt: Sendable, Hashable {
 
     /// The number of messages that the batch has put into the queue if it was committed.
     public var messages: Int
+    /// What became of the batch.
     public var ending: Ending
 
     public init(messages: Int, ending: Ending) {

@@ -13,6 +13,7 @@ public struct DatabaseServer: Hashable, Sendable {
 
     /// Host and port.
     public var name: String
+    /// What the server answered, or why it could not be asked.
     public var role: Role
 
     public init(name: String, role: Role) {

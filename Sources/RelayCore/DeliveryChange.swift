@@ -15,10 +15,13 @@ public struct DeliveryChange: Hashable, Sendable {
     public struct Attempt: Hashable, Sendable {
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
+        /// Why the attempt had this outcome: the ``Settlement/reason``. Nil if there is nothing to report.
         public var reason: String?
     }
 
+    /// The state after the change.
     public private(set) var state: DeliveryState
+    /// What happens to the reason that the delivery's record has.
     public private(set) var reason: Reason
     /// When the delivery is attempted next; nil: unchanged.
     public private(set) var due: Timestamp?
@@ -31,6 +34,7 @@ public struct DeliveryChange: Hashable, Sendable {
     public private(set) var lengthensPause = false
     /// SES may have the message already: the delivery is marked permanently.
     public private(set) var mayBeDuplicate = false
+    /// The id that SES or the simulation gave the message; nil: unchanged.
     public private(set) var sesMessageID: String?
     /// When the delivery ended. It is set exactly if the state is final.
     public private(set) var endedAt: Timestamp?
@@ -51,6 +55,7 @@ public struct DeliveryChange: Hashable, Sendable {
 extension DeliveryChange {
     /// The delivery's record at the moment when an attempt's outcome is recorded.
     public struct Standing: Hashable, Sendable {
+        /// The state that the store has for the delivery.
         public var state: DeliveryState
         /// Whether the delivery is being sent by the worker that reports the outcome.
         public var isHeldByReporter: Bool

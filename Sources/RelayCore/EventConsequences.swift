@@ -1,13 +1,19 @@
 /// What a store knows about a message when an event about one of its recipients is recorded.
 public struct MessageFacts: Sendable {
     public var id: MessageID
+    /// The key that the message was sent with.
     public var key: KeyID
+    /// The environment of that key: test or live. A suppression that follows applies to this environment.
     public var environment: Environment
     /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
+    /// The message's ``Submission/subject``; nil if it has none.
     public var subject: String?
+    /// The message's ``Submission/tags``; empty if it has none.
     public var tags: [String]
+    /// The message's ``Submission/isAutomatic``. If true, its sender gets no report by mail.
     public var isAutomatic: Bool
+    /// The template that the message was made from, with its version; nil: none.
     public var template: TemplateReference?
 
     public init(

@@ -4,6 +4,7 @@ public struct FeedbackReport: Hashable, Sendable {
     public var sesMessageID: String
     /// The recipient as SES writes it, without a display name. Its case may differ from the envelope's.
     public var recipient: String
+    /// What happened to this recipient's copy.
     public var event: RecipientEvent
 
     public init(sesMessageID: String, recipient: String, event: RecipientEvent) {

@@ -63,6 +63,7 @@ public struct Fingerprint: Hashable, Sendable {
 
 /// The key that a store provides for recognising repeats.
 public struct RepeatKey: Sendable {
+    /// The key for the hash of each message's content.
     public var key: ContentHash.Key
     /// Until this time a message may repeat one whose content was hashed with SHA-256, before the store had a key. Nil:
     /// no message may.

@@ -23,9 +23,13 @@ public struct SendingLimits: Hashable, Sendable {
 /// An API key's rules: everything about it except its secret and its usage.
 public struct Key: Hashable, Sendable {
     public var id: KeyID
+    /// The operator's name for the key: 1 to 100 characters, without control characters.
     public var name: String
+    /// Test or live. It decides the lane of the key's messages.
     public var environment: Environment
+    /// What the key may do. It needs ``Scope/send`` or ``Scope/batch`` to send mail.
     public var scopes: Set<Scope>
+    /// The key's rate, burst and daily cap.
     public var limits: SendingLimits
     /// The domains that may be sent from; empty: any.
     public var domains: [DomainPattern]
@@ -35,6 +39,7 @@ public struct Key: Hashable, Sendable {
     public var detectsRepeats = true
     /// Whether its webhooks get events about all messages of its environment.
     public var webhooksForAll = false
+    /// When the key was created. Lists begin with the newest key.
     public var createdAt: Timestamp
     /// When the key stops working; nil: never.
     public var expiresAt: Timestamp?
@@ -103,7 +108,9 @@ extension Key {
 
 /// What the store knows about a key for authentication: its rules and digests.
 public struct StoredKey: Sendable {
+    /// The key's rules.
     public var key: Key
+    /// The digest of the whole key with its present secret.
     public var digest: KeyDigest
     /// The digest before the last rotation, and when it stops being valid.
     public var previous: (digest: KeyDigest, until: Timestamp)?
@@ -174,8 +181,11 @@ public struct KeyUsage: Hashable, Sendable {
 
 /// What happened to a key since this was last stored. Activities of the same key are added up.
 public struct KeyActivity: Hashable, Sendable {
+    /// When the key last authenticated or sent; nil: not since this was last stored.
     public var lastUsedAt: Timestamp?
+    /// How often a limit of the key was hit, its rate or its daily cap.
     public var rateLimitHits = 0
+    /// Failed authentications with the key's id, as in ``KeyUsage/authFailures``.
     public var authFailures = 0
 
     public init(lastUsedAt: Timestamp? = nil, rateLimitHits: Int = 0, authFailures: Int = 0) {

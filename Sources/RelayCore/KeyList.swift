@@ -2,7 +2,9 @@
 public struct KeyFilter: Hashable, Sendable {
     /// A part of the name, or the beginning of the public id. The case of ASCII letters is ignored.
     public var text: String?
+    /// Only keys of this environment; nil: of both.
     public var environment: Environment?
+    /// Whether revoked keys are in the list too.
     public var includesRevoked: Bool
     /// Only keys after this one in the list. To get the next page, use the last key of this page.
     public var after: Place?
@@ -11,6 +13,7 @@ public struct KeyFilter: Hashable, Sendable {
 
     /// A key's position in the list.
     public struct Place: Hashable, Sendable {
+        /// When the key was created. The id orders keys that were created at the same time.
         public var createdAt: Timestamp
         public var id: KeyID
 
@@ -33,12 +36,15 @@ public struct KeyFilter: Hashable, Sendable {
 }
 
 extension Key {
+    /// The key's position in a list of keys.
     public var place: KeyFilter.Place { KeyFilter.Place(createdAt: createdAt, id: id) }
 }
 
 /// A key's use on one UTC day.
 public struct KeyDay: Hashable, Sendable {
+    /// The UTC day on which the emails were accepted.
     public var day: UTCDay
+    /// The recipients of the key's messages that were accepted on this day.
     public var emails: Int
     /// The outcome of these emails, as far as it was reported.
     public var feedback: FeedbackCounts

@@ -3,6 +3,7 @@
 public struct Envelope: Hashable, Sendable {
     /// The mailbox of the reverse-path; nil for the null reverse-path `<>`.
     public var reversePath: String?
+    /// The addresses of the recipients, each of them once.
     public var recipients: [String]
 
     public init(reversePath: String?, recipients: [String]) {
@@ -44,13 +45,16 @@ public struct SpooledBody: Hashable, Sendable {
 /// be checked.
 public struct Submission: Sendable {
     public var id: MessageID
+    /// The key that the message is sent with.
     public var key: KeyID
     /// The client's address.
     public var client: IPAddress
+    /// The sender and the recipients that the message is accepted for.
     public var envelope: Envelope
     /// Only for lists: decoded, without control characters, at most 200 characters.
     public var subject: String?
     public var body: SubmissionBody
+    /// When the relay had the whole message, by the relay's clock.
     public var acceptedAt: Timestamp
     /// Identifies repeats of the same message. Nil if repeats can't or need not be recognised.
     public var fingerprint: Fingerprint?
@@ -67,7 +71,9 @@ public struct Submission: Sendable {
     public var tags: [String]
     /// When the message is to be sent. Nil, or a time in the past: at once.
     public var scheduledAt: Timestamp?
+    /// How a repeat of the client's request is recognised; nil: only by ``fingerprint``.
     public var idempotency: Idempotency?
+    /// The batch that shares its place in the daily cap; nil: the message is decided on alone.
     public var batch: SubmissionBatch?
     /// By its header, the message is an automatic reply, a report, or from a list. Then failures are not reported by
     /// mail (RFC 3834 section 2).
@@ -176,9 +182,13 @@ public let maximumRecipientsPerDelivery = 50
 /// A delivery that a worker holds under a lease and hands to the transport.
 public struct ClaimedDelivery: Sendable {
     public var id: DeliveryID
+    /// The message that the delivery is a part of.
     public var message: MessageID
+    /// The key that the message was accepted with.
     public var key: KeyID
+    /// The environment of that key. It decides which transport gets the delivery.
     public var lane: Lane
+    /// The sender, and those recipients of the delivery that are not suppressed.
     public var envelope: Envelope
     /// The size of the message in octets.
     public var size: Int
@@ -237,14 +247,18 @@ public struct Settlement: Sendable {
         }
     }
 
+    /// The delivery that the attempt was made for.
     public var delivery: DeliveryID
+    /// What follows for the delivery.
     public var result: Result
     /// The events that a simulated send reports, as SES would report them later.
     public var events: [ReportedEvent] = []
     /// The reason of a retry or a failure: SES's error name or the relay's own word, and a sentence with the remedy.
     /// For a sent message, a note if there is something to report.
     public var reason: String?
+    /// When the attempt began, by the relay's clock.
     public var startedAt: Timestamp
+    /// When the attempt ended, by the relay's clock. For a final state, this is when the delivery ended.
     public var finishedAt: Timestamp
     /// SES may have accepted the message although no response arrived: another attempt may send it twice.
     public var mayHaveBeenTaken: Bool

@@ -2,9 +2,11 @@
 public struct RecipientCounts: Hashable, Sendable {
     /// SES or the simulation has accepted the message.
     public var sent: Int
+    /// SES or the simulation has reported that the recipient's server accepted the message.
     public var delivered: Int
     /// Hard and soft bounces.
     public var bounced: Int
+    /// SES or the simulation has reported a complaint about the message.
     public var complained: Int
 
     public init(sent: Int = 0, delivered: Int = 0, bounced: Int = 0, complained: Int = 0) {
@@ -26,6 +28,7 @@ public struct RecipientCounts: Hashable, Sendable {
         }
     }
 
+    /// Whether all four counts are 0.
     public var isEmpty: Bool { self == RecipientCounts() }
 
     /// Adds the counts one by one.
@@ -45,8 +48,11 @@ public struct RecipientCounts: Hashable, Sendable {
 
 /// Counts of the UTC day of the query, and of the 7 and 30 days that end with it.
 public struct MessageStatistics: Hashable, Sendable {
+    /// The counts of the query's UTC day, so far.
     public var today: RecipientCounts
+    /// The counts of 7 UTC days, including today.
     public var days7: RecipientCounts
+    /// The counts of 30 UTC days, including today.
     public var days30: RecipientCounts
 
     public init(
@@ -86,6 +92,7 @@ public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
 
 /// Selects statistics. They must satisfy every condition that is set.
 public struct StatisticsFilter: Hashable, Sendable {
+    /// Whether the statistics are those of templates or of tags.
     public var kind: StatisticsKind
     /// A template's id or a tag, compared octet by octet.
     public var name: String?
@@ -115,6 +122,7 @@ public struct StatisticsFilter: Hashable, Sendable {
 public struct NamedStatistics: Hashable, Sendable {
     /// A template's id or a tag. Empty: those beyond ``StatisticsKind/mostNames``, together.
     public var name: String
+    /// The counts of the messages with this name.
     public var statistics: MessageStatistics
 
     public init(name: String, statistics: MessageStatistics) {

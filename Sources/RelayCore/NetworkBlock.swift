@@ -9,6 +9,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// 4 or 16 bytes in network order, stored in two words so that copies do not allocate.
     let high: UInt64
     let low: UInt64
+    /// Whether the address is an IPv4 address, also if it was given as an IPv4-mapped IPv6 address.
     public let isIPv4: Bool
 
     /// Nil unless there are 4 or 16 bytes, in network order.
@@ -100,6 +101,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// An address or a CIDR block (RFC 4632), as in a key's network allowlist.
 public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
+    /// The first address of the block, or the only one.
     public let address: IPAddress
     /// The number of bits that are fixed, counted for the address's own family.
     public let prefixLength: Int

@@ -4,6 +4,7 @@ public struct NodeRecord: Hashable, Sendable {
     public var name: String
     /// The number in the ids of its messages, 0 to 1,023.
     public var number: Int64
+    /// When it took its place in the store, by the store's clock.
     public var startedAt: Timestamp
     /// When it last renewed its place, by the store's clock.
     public var lastSeenAt: Timestamp

@@ -50,9 +50,11 @@ public struct RecipientEvent: Hashable, Sendable {
         }
     }
 
+    /// What happened.
     public var kind: EventKind
     /// When it happened, as it was reported.
     public var at: Timestamp
+    /// What was reported about it. All fields are nil if nothing was.
     public var detail: Detail
 
     public init(_ kind: EventKind, at: Timestamp, _ detail: Detail = Detail()) {
@@ -133,7 +135,9 @@ public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
 
 /// An event and the recipient that it is about, with the address as in the envelope.
 public struct ReportedEvent: Hashable, Sendable {
+    /// The address as in the envelope.
     public var recipient: String
+    /// What happened to this recipient's copy.
     public var event: RecipientEvent
 
     public init(_ event: RecipientEvent, of recipient: String) {
@@ -146,6 +150,7 @@ public struct ReportedEvent: Hashable, Sendable {
 public struct RecipientRecord: Sendable, Hashable {
     /// The address as in the envelope.
     public var address: String
+    /// What is known about the recipient's copy, in one word.
     public var status: RecipientStatus
     /// When the recipient got this status.
     public var at: Timestamp

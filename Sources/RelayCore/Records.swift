@@ -2,10 +2,13 @@
 public struct MessageRecord: Sendable {
     /// One attempt at a delivery.
     public struct Attempt: Sendable, Hashable {
+        /// When the attempt began. For an interrupted one: when the delivery was claimed, if that is known.
         public var startedAt: Timestamp
+        /// When its outcome was known. For an interrupted one: when the interruption was noticed.
         public var finishedAt: Timestamp
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
+        /// Why it had this outcome: the ``Settlement/reason``. Nil if there is nothing to report.
         public var reason: String?
 
         public init(startedAt: Timestamp, finishedAt: Timestamp, outcome: String, reason: String?) {
@@ -18,12 +21,17 @@ public struct MessageRecord: Sendable {
 
     /// One delivery of the message.
     public struct Delivery: Sendable {
+        /// The addresses as in the envelope, at most ``maximumRecipientsPerDelivery``, with those that are suppressed.
         public var recipients: [String]
+        /// The delivery's state when the record was read.
         public var state: DeliveryState
+        /// The number of attempts that have ended. One that is under way does not count.
         public var attempts: Int
         /// Set only while it is queued.
         public var nextAttemptAt: Timestamp?
+        /// The id that SES or the simulation gave the message; nil if neither has answered with one.
         public var sesMessageID: String?
+        /// The reason that was recorded last: of an attempt, or of what an operator or a client did. Nil: none.
         public var reason: String?
         /// Whether an earlier attempt may have been sent although the relay got no response.
         public var maybeDuplicate: Bool
@@ -49,21 +57,29 @@ public struct MessageRecord: Sendable {
     }
 
     public var id: MessageID
+    /// The key that the message was accepted with.
     public var key: KeyID
+    /// The environment of that key: test or live.
     public var environment: Environment
+    /// The address of the client that submitted it; loopback for a report by the relay itself. Nil: not stored.
     public var client: IPAddress?
+    /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
+    /// The same as ``Submission/subject``; nil if it has none.
     public var subject: String?
     /// The size of the message in octets.
     public var size: Int
+    /// The same as ``Submission/acceptedAt``.
     public var acceptedAt: Timestamp
     /// Whether the bytes are still stored (see retention).
     public var hasBody: Bool
+    /// The same as ``Submission/tags``; empty if it has none.
     public var tags: [String]
     /// The time that it was scheduled for, even if that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?
     /// The template that it was made from, with its version; nil: none.
     public var template: TemplateReference?
+    /// The deliveries, whose recipients together are those of the envelope, in its order.
     public var deliveries: [Delivery]
     /// The events that others have reported about its recipients, and the suppressed recipients.
     public var reported: [ReportedEvent]
@@ -95,6 +111,7 @@ public struct MessageRecord: Sendable {
             of: deliveries.map { ($0.state, $0.nextAttemptAt) }, scheduledAt: scheduledAt, at: now)
     }
 
+    /// The recipients of all deliveries, in the order of the envelope.
     public var recipients: [String] { deliveries.flatMap(\.recipients) }
 }
 
@@ -120,15 +137,19 @@ extension MessageState {
 
 /// Selects messages. A message must satisfy every condition that is set.
 public struct MessageFilter: Sendable {
+    /// Only messages with these ids; nil: any. An empty list selects none.
     public var ids: [MessageID]?
+    /// Only messages of this key; nil: of all keys.
     public var key: KeyID?
     /// The tag, compared octet by octet.
     public var tag: String?
     /// Only older messages: those with smaller ids. To get the next page of a list, use the last id of this page.
     public var before: MessageID?
+    /// Only messages in this state; nil: in any.
     public var state: MessageState?
     /// The status of at least one recipient.
     public var status: RecipientStatus?
+    /// The whole subject, compared octet by octet; nil: any.
     public var subject: String?
     /// Words that must all be in the recipients or the subject. Whole words are matched; `ann*` matches words that
     /// begin with these letters, at least three letters and digits. Case and accents are ignored. So is punctuation
