@@ -156,6 +156,7 @@ public struct MessageFilter: Sendable {
     /// between words: `anna@example.com` is three words, which must follow each other, like all words that no space
     /// separates. Only messages that ``MessageRecords/indexWords()`` has added to the index are found.
     public var words: String?
+    /// Only messages that were accepted at this time or later; nil: at any time.
     public var since: Timestamp?
     /// The most messages, the newest first.
     public var limit: Int
@@ -183,6 +184,7 @@ extension MessageFilter {
 
 /// One page of a list of messages.
 public struct MessagePage: Sendable {
+    /// The messages of the page, the newest first. There may be none.
     public var messages: [MessageRecord]
     /// Where the next page begins: at messages with ids below this one. Nil: this was the last page.
     public var next: MessageID?
@@ -195,7 +197,9 @@ public struct MessagePage: Sendable {
 
 /// A key with its usage, as `keys list` and `keys show` print it.
 public struct KeyRecord: Sendable {
+    /// The key with its rules at present, without its secret.
     public var key: Key
+    /// How much the key has been used, up to the time of the query.
     public var usage: KeyUsage
 
     public init(key: Key, usage: KeyUsage) {
@@ -206,9 +210,11 @@ public struct KeyRecord: Sendable {
 
 /// The status that a worker stores about its lane, so that `status` can read it from another process.
 public struct LaneStatus: Hashable, Sendable {
+    /// The lane whose worker stored the status.
     public var lane: Lane
     /// Nil while the lane is moving; otherwise why it is held and what to do.
     public var heldBecause: String?
+    /// Since when the lane is held, or moving: the time of the last change, or of the worker's start.
     public var since: Timestamp
     /// Emails per second that this relay's worker allows itself now. It is a share if several relays use one account.
     /// Nil: no limit.
@@ -239,8 +245,11 @@ extension LaneStatus {
 public struct QueueStatus: Sendable {
     /// How many deliveries of a lane are in a state.
     public struct Depth: Hashable, Sendable {
+        /// The lane that the deliveries belong to.
         public var lane: Lane
+        /// The state of these deliveries: `queued`, `sending` or `held`.
         public var state: DeliveryState
+        /// The number of deliveries, at least 1. A delivery may have several recipients.
         public var deliveries: Int
         /// When the oldest of them was accepted, or became due if it was scheduled for later.
         public var oldest: Timestamp?
@@ -255,7 +264,9 @@ public struct QueueStatus: Sendable {
 
     /// Deliveries that wait for their scheduled time.
     public struct Scheduled: Hashable, Sendable {
+        /// The lane that the deliveries belong to.
         public var lane: Lane
+        /// The number of deliveries that wait, at least 1. A delivery may have several recipients.
         public var deliveries: Int
         /// When the first of them becomes due.
         public var next: Timestamp

@@ -43,6 +43,7 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
 
 /// A refusal that Admission decides, independent of the protocol. Each face (SMTP, HTTP) has its own code for a reason.
 public struct Refusal: Error, Hashable, Sendable {
+    /// The word for the cause. Each face derives its reply code from it.
     public var reason: RefusalReason
     /// What is wrong and what to change, in plain ASCII words for the application's owner. It never contains a key, nor
     /// any of the client's bytes that have not been checked.

@@ -9,7 +9,9 @@ public enum SenderReports: Hashable, Sendable {
 
 /// A recipient that a message did not reach, and whose sender has not been told yet.
 public struct UndeliveredRecipient: Hashable, Sendable {
+    /// The address of the recipient, as in the envelope.
     public var address: String
+    /// When the event of ``kind`` happened.
     public var at: Timestamp
     /// `failed`, `suppressed`, `bounced` or `rejected`.
     public var kind: EventKind
@@ -29,6 +31,7 @@ public struct UndeliveredRecipient: Hashable, Sendable {
 
 /// A report that is due.
 public struct DueSenderReport: Sendable {
+    /// The message that failed. The report goes to its envelope sender.
     public var message: MessageRecord
     /// The recipients in the order of the envelope; at least one.
     public var recipients: [UndeliveredRecipient]

@@ -18,6 +18,7 @@ public struct ServerExamination: Hashable, Sendable {
 
     /// A replication slot that no client reads.
     public struct Slot: Hashable, Sendable {
+        /// The name of the slot (`slot_name` in `pg_replication_slots`).
         public var name: String
         /// The octets of the write-ahead log that the server keeps for it.
         public var retainedBytes: Int64
@@ -49,6 +50,7 @@ public struct ServerExamination: Hashable, Sendable {
     public var version: Int
     /// Whether the server is a standby, which accepts no writes.
     public var isInRecovery: Bool
+    /// The standbys in `pg_stat_replication`, by name.
     public var replicas: [Replica]
     /// The value of `synchronous_standby_names`; empty if commits wait for no standby.
     public var synchronousStandbyNames: String
@@ -58,12 +60,17 @@ public struct ServerExamination: Hashable, Sendable {
     public var oldestSnapshotAge: Duration?
     /// For how long the oldest commit has waited for a standby; nil if none waits.
     public var longestWaitForStandby: Duration?
+    /// The slots without a reader, at most 100, by name. Empty if the server is a standby.
     public var inactiveSlots: [Slot]
+    /// The open prepared transactions (`pg_prepared_xacts`), at most 100, the oldest first.
     public var preparedTransactions: [PreparedTransaction]
     /// How far the server's clock is ahead of this machine's; negative if it is behind.
     public var clockOffset: Duration
+    /// Whether the setting `autovacuum` is on. Without it the queue's tables grow and become slow.
     public var autovacuum: Bool
+    /// Whether the setting `fsync` is on. Without it a crash of the server can lose acknowledged mail.
     public var fsync: Bool
+    /// Whether the setting `full_page_writes` is on. Without it a power cut can damage the database.
     public var fullPageWrites: Bool
     /// The value of `max_connections`.
     public var maximumConnections: Int

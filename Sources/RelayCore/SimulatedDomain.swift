@@ -2,6 +2,7 @@
 public struct SimulatedDomain: Hashable, Sendable {
     /// The name in lower case, as DNS writes it.
     public var name: String
+    /// When a key or an operator added it.
     public var createdAt: Timestamp
     /// Nil if an operator added it.
     public var createdBy: KeyID?

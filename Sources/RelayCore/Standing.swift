@@ -1,9 +1,12 @@
 /// Events of emails, counted by recipient.
 public struct FeedbackCounts: Hashable, Sendable {
+    /// Recipients with the event `delivered`.
     public var deliveries: Int
     /// Hard and soft bounces.
     public var bounces: Int
+    /// The hard bounces among ``bounces``: addresses that can never work (``BounceType/hard``).
     public var hardBounces: Int
+    /// Recipients with the event `complained`.
     public var complaints: Int
 
     public init(deliveries: Int = 0, bounces: Int = 0, hardBounces: Int = 0, complaints: Int = 0) {
@@ -25,6 +28,7 @@ public struct FeedbackCounts: Hashable, Sendable {
         }
     }
 
+    /// Adds the counts one by one.
     public static func + (a: FeedbackCounts, b: FeedbackCounts) -> FeedbackCounts {
         FeedbackCounts(
             deliveries: a.deliveries + b.deliveries, bounces: a.bounces + b.bounces,
@@ -37,6 +41,7 @@ public struct FeedbackCounts: Hashable, Sendable {
 /// SES counts hard bounces against the emails sent, and complaints against those delivered. Here both are counted
 /// against the emails that are known to have been delivered or bounced.
 public struct SendingStanding: Hashable, Sendable {
+    /// The counts that the rates are computed from.
     public var counts: FeedbackCounts
 
     public init(_ counts: FeedbackCounts) { self.counts = counts }

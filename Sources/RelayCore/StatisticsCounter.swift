@@ -2,9 +2,13 @@
 public struct StatisticsCounter: Sendable {
     /// The identity of a row of the statistics.
     public struct Place: Hashable, Comparable, Sendable {
+        /// The key that sent the messages.
         public let key: KeyID
+        /// What ``name`` names: a template or a tag.
         public let kind: StatisticsKind
+        /// The UTC day of the events.
         public let day: UTCDay
+        /// The id of the template, or the tag. Empty: the names beyond the limit (``others``).
         public let name: String
 
         /// The row that counts names beyond the limit.
@@ -39,6 +43,7 @@ public struct StatisticsCounter: Sendable {
         counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
+    /// Whether nothing has been counted.
     public var isEmpty: Bool { counts.isEmpty }
 
     /// Counts recipients of a message.

@@ -35,7 +35,9 @@ public enum CopiedTable: String, CaseIterable, Sendable {
             case integer, flag, real, text, octets
         }
 
+        /// The name of the column. All stores use the same name.
         public var name: String
+        /// The type of the column's values, apart from null.
         public var kind: Kind
 
         public init(stringLiteral name: String) { self.init(name, .integer) }

@@ -10,10 +10,13 @@ public enum SuppressionReason: String, CaseIterable, Sendable, Hashable {
 
 /// An address that no mail is sent to, in one environment.
 public struct Suppression: Hashable, Sendable {
+    /// The environment whose deliveries skip the address.
     public var environment: Environment
     /// The address as it was given, with its domain in lower case.
     public var address: String
+    /// The reason why no mail is sent. If there were several, the weightiest (``weightier(_:_:)``).
     public var reason: SuppressionReason
+    /// When the address was put on the list. An entry that is added again keeps this time.
     public var createdAt: Timestamp
     /// The message whose bounce or complaint caused this entry; nil if a person added it.
     public var message: MessageID?
@@ -76,16 +79,20 @@ extension RecipientEvent {
 public struct SuppressionFilter: Hashable, Sendable {
     /// The environment; nil: both.
     public var environment: Environment?
+    /// The reason of the entries; nil: any reason.
     public var reason: SuppressionReason?
     /// A part of the address, in upper or lower case.
     public var search: String?
     /// Only entries after this one, in the order of the list. The next page begins there.
     public var after: Cursor?
+    /// The most entries on one page.
     public var limit: Int
 
     /// A position in the list.
     public struct Cursor: Hashable, Sendable {
+        /// The environment of the last entry before the position.
         public var environment: Environment
+        /// The ``Suppression/matchKey(_:)`` of the address of the last entry before the position.
         public var matchKey: String
 
         public init(_ last: Suppression) {

@@ -36,8 +36,11 @@ extension Suppression {
 public struct SuppressionFile: Sendable {
     /// The values that apply if a line does not have its own.
     public struct Defaults: Sendable {
+        /// The environment of a line that names none.
         public var environment: Environment
+        /// The reason of a line that names none.
         public var reason: SuppressionReason
+        /// The time of a line that has no `created_at`.
         public var createdAt: Timestamp
 
         public init(environment: Environment, reason: SuppressionReason, createdAt: Timestamp) {
@@ -65,6 +68,7 @@ public struct SuppressionFile: Sendable {
 
     /// A mistake in a line's content: a sentence without its full stop.
     public struct LineMistake: Error, Hashable, Sendable {
+        /// What is wrong with the line: a sentence without its full stop.
         public var explanation: String
         public init(_ explanation: String) { self.explanation = explanation }
     }

@@ -1,12 +1,17 @@
 /// A template as lists show it: without its content, which may be large.
 public struct TemplateSummary: Hashable, Sendable {
     public var id: TemplateID
+    /// The owner, which decides which keys see the template (``Key/templateOwner``).
     public var owner: TemplateOwner
+    /// The name, which satisfies ``Template/fault(ofName:)``.
     public var name: String
     /// The latest version.
     public var version: Int
+    /// The subject of the latest version, with its placeholders; nil if that version has none.
     public var subject: String?
+    /// When the first version was saved.
     public var createdAt: Timestamp
+    /// When the latest version was saved, or the name was changed.
     public var updatedAt: Timestamp
     /// The key that saved the latest version; nil if an operator did.
     public var createdBy: KeyID?
@@ -35,8 +40,11 @@ public struct TemplateSummary: Hashable, Sendable {
 
 /// A version of a template as lists show it.
 public struct TemplateVersionSummary: Hashable, Sendable {
+    /// The number of the version, from 1.
     public var version: Int
+    /// The subject of this version, with its placeholders; nil if it has none.
     public var subject: String?
+    /// When this version was saved.
     public var createdAt: Timestamp
     /// The key that saved it; nil if an operator did.
     public var createdBy: KeyID?
@@ -60,6 +68,7 @@ public struct TemplateFilter: Hashable, Sendable {
 
     /// A template's position in the list. The position stays valid when the template is renamed or deleted.
     public struct Place: Hashable, Sendable {
+        /// The owner of the template. Lists are sorted by owner first.
         public var owner: TemplateOwner
         /// The ``Template/nameKey(_:)`` of its name.
         public var nameKey: String

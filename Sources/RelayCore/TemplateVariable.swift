@@ -4,6 +4,7 @@ import StrictJSON
 public struct TemplateVariable: Hashable, Sendable {
     /// A dotted path such as `customer.name`. It satisfies ``fault(ofName:)``.
     public var name: String
+    /// The type that the default must have, and the value in a request.
     public var type: TemplateVariableType
     /// Whether a request must provide it. A variable that is not required and not provided has its default, or is
     /// empty.

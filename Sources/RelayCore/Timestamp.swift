@@ -62,6 +62,7 @@ extension Timestamp {
 
 /// A timestamp split into the fields of the proleptic Gregorian calendar, UTC.
 public struct CivilTime: Hashable, Sendable {
+    /// The date and the time of day. Months and days count from 1; hours (0 to 23) and the rest count from 0.
     public var year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int, millisecond: Int
     /// The day of the week; 0 is Sunday.
     public var weekday: Int

@@ -56,10 +56,13 @@ public struct Webhook: Hashable, Sendable {
     public var events: Set<WebhookEvent>
     /// A message must have at least one of these tags; empty: any message.
     public var tags: [String]
+    /// Whether it receives events. The relay disables it after failures for ``timeout``, or if the endpoint is gone.
     public var isEnabled: Bool
     /// Why the relay disabled it; nil if a person disabled it, or if it is enabled.
     public var disabledBecause: String?
+    /// When the webhook was created.
     public var createdAt: Timestamp
+    /// The secret that signs its requests.
     public var secret: WebhookSecret
     /// The secret before the last rotation, and the time until which it still signs.
     public var previousSecret: WebhookSecret?
@@ -109,12 +112,15 @@ public struct Webhook: Hashable, Sendable {
 public struct WebhookCall: Sendable, Hashable {
     /// The id within the store.
     public var id: Int64
+    /// The webhook that receives the event.
     public var webhook: WebhookID
     /// `evt_…`: the same for all webhooks that receive the event, and at each attempt.
     public var event: String
+    /// The type of the event: a raw value of ``WebhookEvent``, or ``WebhookPayload/testType``.
     public var type: String
     /// JSON in UTF-8.
     public var body: [UInt8]
+    /// When the call was queued.
     public var createdAt: Timestamp
     /// The number of attempts before this one.
     public var attempts: Int
@@ -146,10 +152,15 @@ public struct WebhookAttempt: Sendable, Hashable {
         case gone
     }
 
+    /// The id of the call (``WebhookCall/id``).
     public var call: Int64
+    /// The webhook that was called.
     public var webhook: WebhookID
+    /// What follows from the result of the attempt, for the call and the webhook.
     public var verdict: Verdict
+    /// When the request began, by the wall clock.
     public var startedAt: Timestamp
+    /// When the response was complete or the request had failed, by the wall clock.
     public var finishedAt: Timestamp
     /// The status of the response; nil if there was none.
     public var status: Int?
@@ -181,7 +192,9 @@ public enum WebhookCallState: String, Sendable, Hashable, CaseIterable {
 
 /// A call as lists show it.
 public struct WebhookCallRecord: Sendable, Hashable {
+    /// The event and the webhook that receives it.
     public var call: WebhookCall
+    /// Whether the call waits for an attempt, was delivered, or was given up.
     public var state: WebhookCallState
     /// Set only while it waits.
     public var nextAttemptAt: Timestamp?
@@ -213,14 +226,19 @@ public struct WebhookCallRecord: Sendable, Hashable {
 public struct WebhookStatistics: Sendable, Hashable {
     /// Calls that ended or were attempted within the last 24 hours and 7 days, and how many of them were delivered.
     public var calls24Hours = 0
+    /// How many of ``calls24Hours`` were delivered.
     public var delivered24Hours = 0
+    /// The same as ``calls24Hours``, for the last 7 days.
     public var calls7Days = 0
+    /// How many of ``calls7Days`` were delivered.
     public var delivered7Days = 0
     /// The average latency of calls that were delivered within 24 hours; nil if there were none.
     public var latency: Duration?
     /// How many calls wait.
     public var waiting = 0
+    /// The newest call that was delivered; nil if none is kept.
     public var lastSuccess: WebhookCallRecord?
+    /// The newest call that was attempted and not delivered, even if it will be retried; nil if none is kept.
     public var lastFailure: WebhookCallRecord?
 
     public init() {}

@@ -8,7 +8,9 @@ public struct WebhookPayload: Sendable {
         public var id: MessageID
         /// The envelope sender; nil for the null reverse-path.
         public var from: String?
+        /// The subject of the message, decoded, at most 200 characters; nil if it has none.
         public var subject: String?
+        /// The tags of the message.
         public var tags: [String]
         /// The id that SES gave the message, if it is known.
         public var sesMessageID: String?
@@ -25,6 +27,7 @@ public struct WebhookPayload: Sendable {
     /// `evt_…`. It is derived from the message, the recipient and the event, so an event has the same id however often
     /// it is recorded.
     public let id: String
+    /// The event. The member `type` of the document is its raw value.
     public let type: WebhookEvent
     public let body: [UInt8]
 

@@ -20,7 +20,9 @@ public struct WebhookURL: Hashable, Sendable {
         public let explanation: String
     }
 
+    /// The scheme. Text with the scheme in upper case is accepted.
     public let scheme: Scheme
+    /// The host that the relay connects to.
     public let host: Host
     /// The port, also if the URL leaves it out.
     public let port: Int
