@@ -20,6 +20,7 @@ public struct FeedbackStanding: Hashable, Sendable {
 
     /// Whether `feedback.queue_url` is set.
     public var isSet: Bool
+    /// What the relay has recorded about its reads of the queue, such as the last answer.
     public var status: FeedbackStatus
     /// When the last event arrived; nil: never.
     public var lastEvent: Timestamp?

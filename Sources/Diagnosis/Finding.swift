@@ -17,7 +17,9 @@ public struct Finding: Hashable, Sendable {
             quota, identity, feedback, bounces
     }
 
+    /// What was checked.
     public let subject: Subject
+    /// Whether it works, and how much attention it needs.
     public let outcome: Outcome
     /// What was found, as a sentence.
     public let found: String

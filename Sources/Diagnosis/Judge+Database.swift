@@ -18,6 +18,7 @@ public enum IntegrityObservation: Hashable, Sendable {
 
 /// Who can access a file, and how.
 public struct FileStatus: Hashable, Sendable {
+    /// The path of the file or directory, as messages show it.
     public var path: String
     /// The user id of the owner.
     public var owner: UInt32

@@ -1,5 +1,6 @@
 /// The user that the relay runs as.
 public struct Account: Hashable, Sendable {
+    /// The name of the user in the system, as messages show it. If there is none, the user id as text.
     public var name: String
     /// The user id.
     public var id: UInt32

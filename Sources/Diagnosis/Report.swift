@@ -1,5 +1,6 @@
 /// All findings, as they are reported.
 public struct Report: Hashable, Sendable {
+    /// The results of the checks, in the order in which they are shown.
     public let findings: [Finding]
 
     public init(_ findings: [Finding]) { self.findings = findings }

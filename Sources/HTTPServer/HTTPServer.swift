@@ -20,6 +20,7 @@ public final class HTTPServer: Sendable {
         self.service = service
     }
 
+    /// The listeners that are bound, with their addresses, in the order in which `start` got them.
     public var bound: [ListenerGroup<HTTPListener>.Bound] { listeners.bound }
 
     /// Whether clients can connect: all listeners are up, and the server is not shutting down.

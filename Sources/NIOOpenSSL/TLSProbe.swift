@@ -70,6 +70,9 @@ public final class TLSProbe {
         return Array(bytes.prefix(filled))
     }
 
+    /// Sends `bytes` as application data. It returns when they are in the socket's buffer.
+    ///
+    /// - Throws: ``TLSError`` with the code `truncated` if they can't be sent, for example because the server has gone.
     public func write(_ bytes: [UInt8]) throws(TLSError) {
         var written = 0
         OpenSSLErrorQueue.clear()

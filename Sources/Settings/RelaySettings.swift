@@ -7,24 +7,39 @@ public struct RelaySettings: Sendable, Equatable {
     public var hostname = HostName.ofThisMachine()
     /// For an SQLite database, large bodies go into a directory beside it.
     public var database = DatabaseLocation.sqlite(standardDirectory + "/relay.db")
+    /// Whether PostgreSQL must have a synchronous standby. `required` is a mistake with an SQLite database.
     public var databaseReplica = DatabaseReplica.none
+    /// Where SMTP clients connect: 1 to 32 places. Changes take effect at a restart.
     public var listen: [Listener] = [
         .address(.startTLS, host: "0.0.0.0", port: 587), .address(.implicitTLS, host: "0.0.0.0", port: 465),
     ]
     /// Load balancers whose PROXY headers are accepted.
     public var proxyNetworks: [NetworkBlock] = []
+    /// The section `http`: where the HTTP API listens, and which proxies it trusts.
     public var http = HTTP()
+    /// The section `tls`: the certificates, keys and TLS versions of the SMTP and HTTP listeners.
     public var tls = TLS()
+    /// The section `submission`: the limits and rules for clients that send mail.
     public var submission = Submission()
+    /// The section `ses`: the region, rate and credentials for live mail.
     public var ses = SES()
+    /// The section `feedback`: the SQS queue with SES's events about live messages.
     public var feedback = Feedback()
+    /// The section `bounces`: the failure reports that go to the envelope senders of messages.
     public var bounces = Bounces()
+    /// The section `delivery`: the pauses between attempts, and when a delivery is given up.
     public var delivery = Delivery()
+    /// How long ended messages are kept, by the way they ended: the times in the section `retention`.
     public var retention = Retention()
+    /// The limits of disk space, in octets, from the section `storage` and `retention.simulated_size`.
     public var storage = StoragePolicy()
+    /// The section `log`: the level and format of log lines.
     public var log = Log()
+    /// The section `webhooks`: the networks that webhooks may reach although they are not public.
     public var webhooks = Webhooks()
+    /// The section `metrics`: where metrics and health are available. By default, nowhere.
     public var metrics = Metrics()
+    /// The section `admin`: where the operator's page is available. By default, nowhere.
     public var admin = Admin()
 
     /// Makes the defaults.
@@ -147,6 +162,7 @@ public struct RelaySettings: Sendable, Equatable {
         public var maximumRateDelay = Duration.seconds(5)
         /// Clients that may authenticate without TLS.
         public var plaintextAuthenticationNetworks: [NetworkBlock] = []
+        /// What to do with lines over 998 octets (RFC 5322, section 2.1.1), which SES does not accept.
         public var longLines = LongLines.fold
         /// Extensions of attached files' names, without the dot, in lower case.
         public var refusedAttachments = AttachmentEndings.refusedBySES
@@ -169,6 +185,7 @@ public struct RelaySettings: Sendable, Equatable {
         public var endpoint: String?
         /// The configuration set that messages are sent with; nil: none.
         public var configurationSet: String?
+        /// The most emails per second to SES: the rate of the account's quota, or a number from 0.01 to 100,000.
         public var maximumSendRate = SendRate.automatic
         /// The most simultaneous calls to SES, and so the most connections. The live lane sends at most this many
         /// deliveries at a time.
@@ -217,7 +234,9 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// Which log lines are written, and in which format.
     public struct Log: Hashable, Sendable {
+        /// The least severe lines that are written.
         public var level = Level.info
+        /// Text lines for people, or one JSON object for each line.
         public var format = Format.text
 
         /// The raw values are those of swift-log's levels.

@@ -10,6 +10,7 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
         case environment(String)
     }
 
+    /// Where the mistake is: in the file, or in an environment variable.
     public var place: Place
     /// The dotted name of the setting or section. Nil if the mistake is about neither.
     public var name: String?
@@ -36,6 +37,7 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
 
 /// All mistakes in the settings: mistakes of the file in the order of its lines, then mistakes of the environment.
 public struct SettingsErrors: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The mistakes, in the order in which ``description`` shows them.
     public var mistakes: [SettingsMistake]
 
     public init(_ mistakes: [SettingsMistake]) { self.mistakes = mistakes }

@@ -71,7 +71,9 @@ public struct JSONString: Hashable, Sendable, CustomStringConvertible, Expressib
 public struct JSONObject: Hashable, Sendable {
     /// A name with its value.
     public struct Member: Hashable, Sendable {
+        /// The name of the member, without escapes.
         public var name: JSONString
+        /// The value of the member, which may be null.
         public var value: JSON
 
         public init(_ name: JSONString, _ value: JSON) {

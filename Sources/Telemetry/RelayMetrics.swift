@@ -42,12 +42,19 @@ public final class RelayMetrics: Sendable {
     /// A number above that of the relay's series. The limit stops a mistake, and leaves room for new metrics.
     static let maximumSeries = 300
 
+    /// Counts an event of an SMTP connection: its start, its TLS, a refusal or a timeout.
     public func observe(_ event: SMTPEvent) { smtp.observe(event) }
+    /// Counts an event of an HTTP connection, or the answer to a request.
     public func observe(_ event: HTTPEvent) { http.observe(event) }
+    /// Counts an event of the admission, such as an authentication, a refusal, a delay or an accepted message.
     public func observe(_ event: Admission.Event) { admission.observe(event) }
+    /// Counts an event of the delivery, such as an ended, retried or suppressed delivery. Shows whether a lane is held.
     public func observe(_ event: DeliveryEvent) { delivery.observe(event) }
+    /// Counts a call of a webhook by its outcome, or a webhook that was disabled.
     public func observe(_ event: WebhookDispatcher.Event) { webhooks.observe(event) }
+    /// Counts a report to a sender: it was queued or given up.
     public func observe(_ event: SenderReportEvent) { senderReports.observe(event) }
+    /// Counts what SES reports of messages, and shows whether its queue can be read.
     public func observe(_ event: FeedbackEvent) { feedback.observe(event) }
     /// Reports that a queue of events is configured.
     public func readsFeedback() { feedback.begins() }

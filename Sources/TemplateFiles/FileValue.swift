@@ -64,6 +64,7 @@ public struct FilePlace: Hashable, Sendable, CustomStringConvertible {
 
 /// A mistake in a file.
 public struct FileMistake: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Where the mistake is. It may be the whole file.
     public var place: FilePlace
     /// What is wrong and what to do: a sentence without its full stop.
     public var problem: String

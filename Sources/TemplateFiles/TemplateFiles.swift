@@ -28,6 +28,7 @@ public struct TemplateFiles: Sendable {
     public struct File: Sendable {
         /// The path, in the form that messages show.
         public var path: String
+        /// The content of the file. It must be UTF-8.
         public var octets: [UInt8]
 
         public init(path: String, octets: [UInt8]) {
@@ -83,7 +84,9 @@ public struct TemplateFiles: Sendable {
 
     /// The fields of a form, in place of `template.yaml`. An empty field means that it is left out.
     public struct Fields: Sendable {
+        /// The name of the template, as the form gives it. It is checked when the template is read.
         public var name: String
+        /// The subject, with placeholders. If empty, requests must have a subject.
         public var subject: String
         /// The sender: `Name <a@b>` or `a@b`.
         public var from: String

@@ -7,6 +7,7 @@ public struct LineDiff: Sendable, Hashable {
 
     /// A line of one text or of both.
     public struct Line: Sendable, Hashable {
+        /// Which of the texts has the line.
         public var kind: Kind
         /// The line without its line end.
         public var text: String
@@ -23,6 +24,7 @@ public struct LineDiff: Sendable, Hashable {
         public var oldStart: Int
         /// The number of the first line in the new text, from 1 on.
         public var newStart: Int
+        /// The lines of the hunk, in the order of ``LineDiff/lines``.
         public var lines: [Line]
     }
 

@@ -5,9 +5,12 @@ import StrictJSON
 public struct RenderedTemplate: Sendable, Hashable {
     /// Nil if the template has no subject. `html`, `text` and `from` are nil in the same way.
     public var subject: String?
+    /// The HTML body. The values are in it with character references for `& < > " '`.
     public var html: String?
     public var text: String?
+    /// The sender of the template: `Name <a@b>` or `a@b`. It has no placeholders.
     public var from: String?
+    /// The Reply-To addresses of the template, in the form of ``from``. Empty if it has none.
     public var replyTo: [String]
 }
 
