@@ -49,7 +49,7 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
     public var alert: UInt8?
     /// The place in this module where the error was made.
     public var file: String
-    /// The number of the line in ``file``.
+    /// The number of the line in `file`.
     public var line: Int
 
     init(_ code: Code, _ message: String, alert: UInt8? = nil, file: String = #fileID, line: Int = #line) {

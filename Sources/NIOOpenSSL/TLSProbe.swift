@@ -72,7 +72,7 @@ public final class TLSProbe {
 
     /// Sends `bytes` as application data. It returns when they are in the socket's buffer.
     ///
-    /// - Throws: ``TLSError`` with the code `truncated` if they can't be sent, for example because the server has gone.
+    /// - Throws: `TLSError` with the code `truncated` if they can't be sent, for example because the server has gone.
     public func write(_ bytes: [UInt8]) throws(TLSError) {
         var written = 0
         OpenSSLErrorQueue.clear()

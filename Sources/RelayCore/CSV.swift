@@ -9,7 +9,7 @@ public enum CSV {
     public struct Record: Hashable, Sendable {
         /// The line, counted from 1. A cell may contain line ends, so a record may have several lines.
         public var line: Int
-        /// The cells in order, without their enclosing quotes. There are at most ``CSV/mostCells``.
+        /// The cells in order, without their enclosing quotes. There are at most `CSV.mostCells`.
         public var cells: [String]
 
         public init(line: Int, cells: [String]) {

@@ -15,7 +15,7 @@ public struct DeliveryChange: Hashable, Sendable {
     public struct Attempt: Hashable, Sendable {
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
-        /// Why the attempt had this outcome: the ``Settlement/reason``. Nil if there is nothing to report.
+        /// Why the attempt had this outcome: the `Settlement.reason`. Nil if there is nothing to report.
         public var reason: String?
     }
 

@@ -7,11 +7,11 @@ public struct MessageFacts: Sendable {
     public var environment: Environment
     /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
-    /// The message's ``Submission/subject``; nil if it has none.
+    /// The message's `Submission.subject`; nil if it has none.
     public var subject: String?
-    /// The message's ``Submission/tags``; empty if it has none.
+    /// The message's `Submission.tags`; empty if it has none.
     public var tags: [String]
-    /// The message's ``Submission/isAutomatic``. If true, its sender gets no report by mail.
+    /// The message's `Submission.isAutomatic`. If true, its sender gets no report by mail.
     public var isAutomatic: Bool
     /// The template that the message was made from, with its version; nil: none.
     public var template: TemplateReference?

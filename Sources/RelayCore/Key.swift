@@ -27,7 +27,7 @@ public struct Key: Hashable, Sendable {
     public var name: String
     /// Test or live. It decides the lane of the key's messages.
     public var environment: Environment
-    /// What the key may do. It needs ``Scope/send`` or ``Scope/batch`` to send mail.
+    /// What the key may do. It needs `Scope.send` or `Scope.batch` to send mail.
     public var scopes: Set<Scope>
     /// The key's rate, burst and daily cap.
     public var limits: SendingLimits
@@ -185,7 +185,7 @@ public struct KeyActivity: Hashable, Sendable {
     public var lastUsedAt: Timestamp?
     /// How often a limit of the key was hit, its rate or its daily cap.
     public var rateLimitHits = 0
-    /// Failed authentications with the key's id, as in ``KeyUsage/authFailures``.
+    /// Failed authentications with the key's id, as in `KeyUsage.authFailures`.
     public var authFailures = 0
 
     public init(lastUsedAt: Timestamp? = nil, rateLimitHits: Int = 0, authFailures: Int = 0) {

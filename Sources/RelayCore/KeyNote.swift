@@ -10,7 +10,7 @@ public struct KeyNote: Hashable, Sendable {
 }
 
 extension KeyRecord {
-    /// The key's rates of bounces and complaints in the last 30 UTC days, by its ``KeyUsage/feedback``.
+    /// The key's rates of bounces and complaints in the last 30 UTC days, by its `KeyUsage.feedback`.
     public var standing: SendingStanding { SendingStanding(usage.feedback) }
 
     /// What needs attention, the most urgent first; empty if the key is fine.

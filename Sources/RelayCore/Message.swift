@@ -71,7 +71,7 @@ public struct Submission: Sendable {
     public var tags: [String]
     /// When the message is to be sent. Nil, or a time in the past: at once.
     public var scheduledAt: Timestamp?
-    /// How a repeat of the client's request is recognised; nil: only by ``fingerprint``.
+    /// How a repeat of the client's request is recognised; nil: only by `fingerprint`.
     public var idempotency: Idempotency?
     /// The batch that shares its place in the daily cap; nil: the message is decided on alone.
     public var batch: SubmissionBatch?

@@ -56,7 +56,7 @@ public struct OperatorSecret: Hashable, Sendable, CustomStringConvertible, Custo
         revealed = String(text)
     }
 
-    /// The SHA-256 of ``revealed``, which the store keeps instead of the secret.
+    /// The SHA-256 of `revealed`, which the store keeps instead of the secret.
     public var digest: OperatorDigest { OperatorDigest(SHA256.digest(of: revealed.utf8)) }
 
     /// A token in the forms of a session, so that no other page can send them. It is derived from the cookie's secret,

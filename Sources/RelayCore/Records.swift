@@ -8,7 +8,7 @@ public struct MessageRecord: Sendable {
         public var finishedAt: Timestamp
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
-        /// Why it had this outcome: the ``Settlement/reason``. Nil if there is nothing to report.
+        /// Why it had this outcome: the `Settlement.reason`. Nil if there is nothing to report.
         public var reason: String?
 
         public init(startedAt: Timestamp, finishedAt: Timestamp, outcome: String, reason: String?) {
@@ -21,7 +21,7 @@ public struct MessageRecord: Sendable {
 
     /// One delivery of the message.
     public struct Delivery: Sendable {
-        /// The addresses as in the envelope, at most ``maximumRecipientsPerDelivery``, with those that are suppressed.
+        /// The addresses as in the envelope, at most `maximumRecipientsPerDelivery`, with those that are suppressed.
         public var recipients: [String]
         /// The delivery's state when the record was read.
         public var state: DeliveryState
@@ -65,15 +65,15 @@ public struct MessageRecord: Sendable {
     public var client: IPAddress?
     /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
-    /// The same as ``Submission/subject``; nil if it has none.
+    /// The same as `Submission.subject`; nil if it has none.
     public var subject: String?
     /// The size of the message in octets.
     public var size: Int
-    /// The same as ``Submission/acceptedAt``.
+    /// The same as `Submission.acceptedAt`.
     public var acceptedAt: Timestamp
     /// Whether the bytes are still stored (see retention).
     public var hasBody: Bool
-    /// The same as ``Submission/tags``; empty if it has none.
+    /// The same as `Submission.tags`; empty if it has none.
     public var tags: [String]
     /// The time that it was scheduled for, even if that has passed; nil: it was to be sent at once.
     public var scheduledAt: Timestamp?

@@ -11,7 +11,7 @@ public enum SenderReports: Hashable, Sendable {
 public struct UndeliveredRecipient: Hashable, Sendable {
     /// The address of the recipient, as in the envelope.
     public var address: String
-    /// When the event of ``kind`` happened.
+    /// When the event of `kind` happened.
     public var at: Timestamp
     /// `failed`, `suppressed`, `bounced` or `rejected`.
     public var kind: EventKind

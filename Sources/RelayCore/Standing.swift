@@ -4,7 +4,7 @@ public struct FeedbackCounts: Hashable, Sendable {
     public var deliveries: Int
     /// Hard and soft bounces.
     public var bounces: Int
-    /// The hard bounces among ``bounces``: addresses that can never work (``BounceType/hard``).
+    /// The hard bounces among `bounces`: addresses that can never work (`BounceType.hard`).
     public var hardBounces: Int
     /// Recipients with the event `complained`.
     public var complaints: Int

@@ -4,11 +4,11 @@ public struct StatisticsCounter: Sendable {
     public struct Place: Hashable, Comparable, Sendable {
         /// The key that sent the messages.
         public let key: KeyID
-        /// What ``name`` names: a template or a tag.
+        /// What `name` names: a template or a tag.
         public let kind: StatisticsKind
         /// The UTC day of the events.
         public let day: UTCDay
-        /// The id of the template, or the tag. Empty: the names beyond the limit (``others``).
+        /// The id of the template, or the tag. Empty: the names beyond the limit (`others`).
         public let name: String
 
         /// The row that counts names beyond the limit.

@@ -14,7 +14,7 @@ public struct Suppression: Hashable, Sendable {
     public var environment: Environment
     /// The address as it was given, with its domain in lower case.
     public var address: String
-    /// The reason why no mail is sent. If there were several, the weightiest (``weightier(_:_:)``).
+    /// The reason why no mail is sent. If there were several, the weightiest (`weightier(_:_:)`).
     public var reason: SuppressionReason
     /// When the address was put on the list. An entry that is added again keeps this time.
     public var createdAt: Timestamp
@@ -92,7 +92,7 @@ public struct SuppressionFilter: Hashable, Sendable {
     public struct Cursor: Hashable, Sendable {
         /// The environment of the last entry before the position.
         public var environment: Environment
-        /// The ``Suppression/matchKey(_:)`` of the address of the last entry before the position.
+        /// The `Suppression.matchKey(_:)` of the address of the last entry before the position.
         public var matchKey: String
 
         public init(_ last: Suppression) {

@@ -6,13 +6,13 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
     public static let idPrefix = "tpl_"
 
     public var id: TemplateID
-    /// The owner, which decides which keys see the template (``Key/templateOwner``).
+    /// The owner, which decides which keys see the template (`Key.templateOwner`).
     public var owner: TemplateOwner
     /// The name satisfies ``fault(ofName:)``.
     public var name: String
     /// From 1. Each save that changes the content creates the next version.
     public var version: Int
-    /// The content of the version ``version``.
+    /// The content of the version `version`.
     public var content: TemplateContent
     /// When the first version was saved.
     public var createdAt: Timestamp

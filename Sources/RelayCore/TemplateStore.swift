@@ -1,9 +1,9 @@
 /// A template as lists show it: without its content, which may be large.
 public struct TemplateSummary: Hashable, Sendable {
     public var id: TemplateID
-    /// The owner, which decides which keys see the template (``Key/templateOwner``).
+    /// The owner, which decides which keys see the template (`Key.templateOwner`).
     public var owner: TemplateOwner
-    /// The name, which satisfies ``Template/fault(ofName:)``.
+    /// The name, which satisfies `Template.fault(ofName:)`.
     public var name: String
     /// The latest version.
     public var version: Int

@@ -56,7 +56,7 @@ public struct Webhook: Hashable, Sendable {
     public var events: Set<WebhookEvent>
     /// A message must have at least one of these tags; empty: any message.
     public var tags: [String]
-    /// Whether it receives events. The relay disables it after failures for ``timeout``, or if the endpoint is gone.
+    /// Whether it receives events. The relay disables it after failures for `timeout`, or if the endpoint is gone.
     public var isEnabled: Bool
     /// Why the relay disabled it; nil if a person disabled it, or if it is enabled.
     public var disabledBecause: String?
@@ -116,7 +116,7 @@ public struct WebhookCall: Sendable, Hashable {
     public var webhook: WebhookID
     /// `evt_…`: the same for all webhooks that receive the event, and at each attempt.
     public var event: String
-    /// The type of the event: a raw value of ``WebhookEvent``, or ``WebhookPayload/testType``.
+    /// The type of the event: a raw value of `WebhookEvent`, or `WebhookPayload.testType`.
     public var type: String
     /// JSON in UTF-8.
     public var body: [UInt8]
@@ -152,7 +152,7 @@ public struct WebhookAttempt: Sendable, Hashable {
         case gone
     }
 
-    /// The id of the call (``WebhookCall/id``).
+    /// The id of the call (`WebhookCall.id`).
     public var call: Int64
     /// The webhook that was called.
     public var webhook: WebhookID
@@ -226,11 +226,11 @@ public struct WebhookCallRecord: Sendable, Hashable {
 public struct WebhookStatistics: Sendable, Hashable {
     /// Calls that ended or were attempted within the last 24 hours and 7 days, and how many of them were delivered.
     public var calls24Hours = 0
-    /// How many of ``calls24Hours`` were delivered.
+    /// How many of `calls24Hours` were delivered.
     public var delivered24Hours = 0
-    /// The same as ``calls24Hours``, for the last 7 days.
+    /// The same as `calls24Hours`, for the last 7 days.
     public var calls7Days = 0
-    /// How many of ``calls7Days`` were delivered.
+    /// How many of `calls7Days` were delivered.
     public var delivered7Days = 0
     /// The average latency of calls that were delivered within 24 hours; nil if there were none.
     public var latency: Duration?

@@ -8,7 +8,7 @@ extension WebhookSecret {
     /// The text that is shown once: `whsec_` and base64 (Standard Webhooks, "Signature scheme").
     public var text: String { WebhookSecret.prefix + Data(octets).base64EncodedString() }
 
-    /// The beginning of ``text`` (Standard Webhooks, "Signature scheme").
+    /// The beginning of `text` (Standard Webhooks, "Signature scheme").
     public static let prefix = "whsec_"
 }
 

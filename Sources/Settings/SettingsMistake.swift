@@ -37,7 +37,7 @@ public struct SettingsMistake: Error, Hashable, Sendable, CustomStringConvertibl
 
 /// All mistakes in the settings: mistakes of the file in the order of its lines, then mistakes of the environment.
 public struct SettingsErrors: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The mistakes, in the order in which ``description`` shows them.
+    /// The mistakes, in the order in which `description` shows them.
     public var mistakes: [SettingsMistake]
 
     public init(_ mistakes: [SettingsMistake]) { self.mistakes = mistakes }

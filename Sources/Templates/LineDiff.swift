@@ -24,7 +24,7 @@ public struct LineDiff: Sendable, Hashable {
         public var oldStart: Int
         /// The number of the first line in the new text, from 1 on.
         public var newStart: Int
-        /// The lines of the hunk, in the order of ``LineDiff/lines``.
+        /// The lines of the hunk, in the order of `LineDiff.lines`.
         public var lines: [Line]
     }
 

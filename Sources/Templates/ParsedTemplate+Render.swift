@@ -10,7 +10,7 @@ public struct RenderedTemplate: Sendable, Hashable {
     public var text: String?
     /// The sender of the template: `Name <a@b>` or `a@b`. It has no placeholders.
     public var from: String?
-    /// The Reply-To addresses of the template, in the form of ``from``. Empty if it has none.
+    /// The Reply-To addresses of the template, in the form of `from`. Empty if it has none.
     public var replyTo: [String]
 }
 
