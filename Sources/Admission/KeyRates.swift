@@ -145,16 +145,19 @@ final class KeyRates: Sendable {
                 state.limiter.learn(
                     given.answer, taken: given.taken, key: question.key, limits: question.limits, now: now)
             }
-            let (outcomes, next) = state.slices.answered(question.key, result, at: now)
+            let (outcomes, next) = state.slices.answered(question, result, at: now)
             let hits = outcomes.count { if case .success(let answer) = $0.result { answer != .go } else { false } }
             if hits > 0 { state.hits[question.key, default: 0] += hits }
             return (outcomes, next)
         }
         if case .failure(let error) = result { storageFailed(error) }
         for outcome in outcomes {
-            let (question, completion) = (outcome.waiter.question, outcome.waiter.completion)
+            let (request, completion) = (outcome.waiter.question, outcome.waiter.completion)
             switch outcome.result {
-            case .success(let told): completion(answer(told, question.emails, question.key, takenAt: now))
+            case .success(let told):
+                // The store took the emails after the question was asked. If they go back, what has flowed in since then
+                // does not go back with them.
+                completion(answer(told, request.emails, request.key, takenAt: question.askedAt))
             case .failure: completion(.refused(.storageUnavailable))
             }
         }
@@ -182,8 +185,15 @@ final class KeyRates: Sendable {
     private func giveBack(_ emails: Int, takenAt: MonotonicTime, _ key: Key) {
         let now = clock.monotonicNow()
         state.withLock { $0.limiter.giveBack(emails, takenAt: takenAt, key: key, now: now) }
-        guard let shared, now.seconds(since: takenAt) * key.limits.perSecond < Double(emails) else { return }
-        shared.giveBack(emails, since: takenAt, key: key.id, limits: key.limits)
+        giveBackToStore(emails, since: takenAt, key.id, key.limits, at: now)
+    }
+
+    /// Asks nothing of the store if the rate has filled the place of all the emails by now.
+    private func giveBackToStore(
+        _ emails: Int, since: MonotonicTime, _ key: KeyID, _ limits: SendingLimits, at now: MonotonicTime
+    ) {
+        guard now.seconds(since: since) * limits.perSecond < Double(emails) else { return }
+        shared?.giveBack(emails, since: since, key: key, limits: limits)
     }
 
     /// The number of emails that the key may send at once. It is negative while the key is in debt. Where relays share
@@ -199,8 +209,7 @@ final class KeyRates: Sendable {
         }
     }
 
-    /// Gives back the rest of slices that expire within a time, or of all slices. Emails that have expired are worth
-    /// little to the store: the rate has filled their place since.
+    /// Gives back the rest of slices that expire within a time, or of all slices.
     func giveBackUnused(expiringWithin time: Duration?) {
         guard shared != nil else { return }
         let now = clock.monotonicNow()
@@ -208,14 +217,14 @@ final class KeyRates: Sendable {
     }
 
     private func giveBack(_ unused: [RateSlices<Waiter>.Unused], at now: MonotonicTime) {
-        guard let shared, !unused.isEmpty else { return }
+        guard !unused.isEmpty else { return }
         state.withLock { state in
             for rest in unused {
                 state.limiter.learn(
                     givenBack: rest.emails, since: min(now, rest.until), key: rest.key, limits: rest.limits, now: now)
             }
         }
-        for rest in unused { shared.giveBack(rest.emails, since: rest.until, key: rest.key, limits: rest.limits) }
+        for rest in unused { giveBackToStore(rest.emails, since: rest.until, rest.key, rest.limits, at: now) }
     }
 
     /// Returns how often each key's rate was reached since the last call.

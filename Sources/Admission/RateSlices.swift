@@ -15,6 +15,8 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var limits: SendingLimits
         /// How long the request can wait, in seconds.
         var maximumWait: Double
+        /// When the question was asked. The store takes the emails later than this.
+        var askedAt: MonotonicTime
     }
 
     /// The result of a request that waited.
@@ -55,8 +57,6 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var left = 0
         /// When the slice expires.
         var until = MonotonicTime.distantPast
-        /// When the question in progress was asked.
-        var askedAt = MonotonicTime.distantPast
         /// The requests that wait, in order. The store is being asked about the first. If the list is empty, no
         /// question is in progress.
         var waiting: [Request] = []
@@ -91,14 +91,15 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         guard entry.waiting.count < Self.maximumWaiting else { return .full }
         entry.waiting.append(Request(emails: emails, limits: limits, maximumWait: maximumWait, waiter: waiter))
         defer { entries[key] = entry }
-        return entry.waiting.count == 1 ? .ask(question(key, &entry, at: now)) : .wait
+        return entry.waiting.count == 1 ? .ask(firstQuestion(key, &entry, at: now)) : .wait
     }
 
-    /// Handles the store's answer about a key. Returns the results of the requests that it served, in their order, and
+    /// Handles the store's answer to the question in progress about a key. Returns the results of the requests that it served, in their order, and
     /// the next question.
     mutating func answered(
-        _ key: KeyID, _ result: Result<SharedRateAnswer, any Error>, at now: MonotonicTime
+        _ question: Question, _ result: Result<SharedRateAnswer, any Error>, at now: MonotonicTime
     ) -> (outcomes: [Outcome], next: Question?) {
+        let key = question.key
         guard var entry = entries[key], let first = entry.waiting.first else { return ([], nil) }
         var outcomes: [Outcome] = []
         switch result {
@@ -116,7 +117,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 entry.left += max(0, taken - first.emails)
                 // The slice's time counts from when the question was asked, because the store's answer takes no account
                 // of the time after that.
-                entry.until = entry.askedAt + .seconds(given.aheadLasts)
+                entry.until = question.askedAt + .seconds(given.aheadLasts)
                 for request in entry.waiting.dropFirst() {
                     // The answer may have come so late that the slice has expired.
                     guard now < entry.until, request.limits == entry.limits, request.emails <= entry.left
@@ -137,15 +138,14 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 }
             }
         }
-        let next = entry.waiting.isEmpty ? nil : question(key, &entry, at: now)
+        let next = entry.waiting.isEmpty ? nil : firstQuestion(key, &entry, at: now)
         entries[key] = entry.waiting.isEmpty && entry.left == 0 ? nil : entry
         return (outcomes, next)
     }
 
     /// The question for the first request that waits. If the limits have changed, a slice under the former limits is
     /// not used any more.
-    private func question(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> Question {
-        entry.askedAt = now
+    private func firstQuestion(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> Question {
         let request = entry.waiting[0]
         if entry.limits != request.limits {
             entry.limits = request.limits
@@ -156,7 +156,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         let isKept = entries.count < Self.maximumKeys || entries[key] != nil
         return Question(
             key: key, emails: request.emails, most: isKept ? max(request.emails, Int(slice)) : request.emails,
-            limits: limits, maximumWait: request.maximumWait)
+            limits: limits, maximumWait: request.maximumWait, askedAt: now)
     }
 
     /// The number of emails in the key's slice.

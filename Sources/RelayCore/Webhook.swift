@@ -224,7 +224,7 @@ public struct WebhookCallRecord: Sendable, Hashable {
 
 /// A webhook's statistics.
 public struct WebhookStatistics: Sendable, Hashable {
-    /// Calls that ended or were attempted within the last 24 hours and 7 days, and how many of them were delivered.
+    /// Calls that were created within the last 24 hours and attempted at least once.
     public var calls24Hours = 0
     /// How many of `calls24Hours` were delivered.
     public var delivered24Hours = 0

@@ -133,9 +133,33 @@ import Testing
         }
         // The message's two, and later what is over.
         #expect(site.rates.givenBack == [2])
-        site.clock.advance(.seconds(1))
+        site.clock.advance(.milliseconds(250))
         site.admission.rates.giveBackUnused(expiringWithin: .zero)
         #expect(site.rates.givenBack == [2, 8])
+    }
+
+    @Test func emailsWhosePlaceTheRateHasFilledDoNotGoBack() async throws {
+        let site = try await Site(
+            StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) })
+        _ = try await site.send().get()
+        site.clock.advance(.seconds(1))
+        site.admission.rates.giveBackUnused(expiringWithin: .zero)
+        #expect(site.rates.givenBack == [])
+    }
+
+    @Test func emailsAreTakenFromWhenTheStoreWasAsked() async throws {
+        let site = try await Site()
+        var reception = try site.begin(recipients: 5)
+        let question = try question(&reception)
+        let answers = Mutex<[Admission.RateAnswer]>([])
+        site.admission.ask(question) { answer in answers.withLock { $0.append(answer) } }
+        let askedAt = site.clock.monotonicNow()
+        site.clock.advance(.milliseconds(20))
+        site.rates.allow(5)
+        let known = try #require(answers.withLock { exchange(&$0, []).first })
+        #expect(word(reception.opened(known)) == "now")
+        reception.giveUp()
+        #expect(site.rates.givenBack == [5] && site.rates.givenBackSince == [askedAt])
     }
 
     @Test func connectionsOfOneKeyWaitInTheirOrder() async throws {

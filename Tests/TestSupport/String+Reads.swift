@@ -1,10 +1,10 @@
 extension String {
-    /// Whether the text is as the pattern says. Each `…` in the pattern stands for wording, also for none.
+    /// Whether the text matches the pattern. Each `…` in the pattern matches any wording, or none.
     ///
-    /// What stands before the first `…` and behind the last is compared exactly, such as the codes and the reason word
-    /// of a reply. What stands between two of them has to be there in this order. If it has no capital letter, capitals
-    /// in the text do not matter, because a word may begin a sentence. A number in it is not part of a longer one.
-    /// Wording has no line breaks. A pattern without `…` is the whole text.
+    /// The parts before the first `…` and after the last are compared exactly, such as the codes and the reason word of
+    /// a reply. The parts between them must occur in their order. A part without capital letters also matches text with
+    /// capital letters, because a word may begin a sentence. A number does not match a part of a longer number. Wording
+    /// has no line breaks. A pattern without `…` must be equal to the text.
     public func reads(_ pattern: String) -> Bool {
         let parts = pattern.split(separator: "…", omittingEmptySubsequences: false).map(String.init)
         guard let first = parts.first, let last = parts.last, parts.count > 1 else { return self == pattern }

@@ -25,7 +25,7 @@ public final class StubRates: SharedRates {
     private struct State {
         var questions: [Question] = []
         var waiting: [@Sendable (Answer) -> Void] = []
-        var givenBack: [Int] = []
+        var givenBack: [(emails: Int, since: MonotonicTime)] = []
         var fixed: (@Sendable (Question) -> Answer)?
     }
 
@@ -39,7 +39,9 @@ public final class StubRates: SharedRates {
     /// Questions without an answer.
     public var open: Int { state.withLock { $0.waiting.count } }
     /// Emails of each call, in their order.
-    public var givenBack: [Int] { state.withLock { $0.givenBack } }
+    public var givenBack: [Int] { state.withLock { $0.givenBack.map(\.emails) } }
+    /// From when on the rate can fill the place of the emails of each call, in their order.
+    public var givenBackSince: [MonotonicTime] { state.withLock { $0.givenBack.map(\.since) } }
 
     public func take(
         _ emails: Int, most: Int, key: KeyID, limits: SendingLimits, maximumWait: Double,
@@ -55,7 +57,7 @@ public final class StubRates: SharedRates {
     }
 
     public func giveBack(_ emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits) {
-        state.withLock { $0.givenBack.append(emails) }
+        state.withLock { $0.givenBack.append((emails, since)) }
     }
 
     /// Answers the question that has waited longest. Returns false where there is none.

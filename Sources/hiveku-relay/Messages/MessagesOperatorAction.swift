@@ -82,7 +82,7 @@ struct MessagesRetry: AsyncParsableCommand {
             to this command.
 
             A dropped message is sent again only if it is named by its id. A message that an application has cancelled \
-            is never sent again. A scheduled message keeps its time.
+            is never sent again. A message that was dropped before its scheduled time waits for that time again.
             """)
 
     @OptionGroup var selection: MessageSelection
