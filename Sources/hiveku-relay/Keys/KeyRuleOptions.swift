@@ -10,29 +10,35 @@ struct KeyRuleOptions: ParsableArguments {
             "What the key may do: \(Scope.allCases.map(\.rawValue).joined(separator: ", ")). May be repeated.",
             valueName: "scope"))
     var scopes: [String] = []
-    @Option(help: "Emails per second; one recipient of one message is one email. (default: 10)") var perSecond: Double?
-    @Option(help: "Emails that may be sent at once after a pause. (default: one second's worth)") var burst: Int?
-    @Option(help: "Emails per UTC day. (default: no cap)") var perDay: Int?
+    @Option(help: "Emails per second; one recipient of one message is one email. (default of a new key: 10)")
+    var perSecond: Double?
+    @Option(help: "Emails that may be sent at once after a pause. (default of a new key: one second's worth)")
+    var burst: Int?
+    @Option(help: "Emails per UTC day. (default of a new key: no cap)") var perDay: Int?
     @Option(
         name: .customLong("allow-domain"),
         help: ArgumentHelp(
-            "A domain to send from, or *.example.com for subdomains. May be repeated. (default: any)",
+            "A domain to send from, or *.example.com for subdomains. May be repeated. (default of a new key: any)",
             valueName: "domain"))
     var domains: [String] = []
     @Option(
         name: .customLong("allow-network"),
         help: ArgumentHelp(
-            "An address or CIDR block that may use the key. May be repeated. (default: any)", valueName: "cidr"))
+            "An address or CIDR block that may use the key. May be repeated. (default of a new key: any)",
+            valueName: "cidr"))
     var networks: [String] = []
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether a message that is submitted twice within a day is queued only once. (default: yes)")
+        help: "Whether a message that is submitted twice within a day is queued only once. (default of a new key: yes)")
     var detectRepeats: Bool?
     @Flag(
         inversion: .prefixedNo,
-        help: "Whether the key's webhooks get events about the messages of all keys of its environment. (default: no)")
+        help: """
+            Whether the key's webhooks get events about the messages of all keys of its environment. \
+            (default of a new key: no)
+            """)
     var webhooksForAll: Bool?
-    @Option(help: "How long the key works from now on, for example 90d or 12h. (default: no expiry)")
+    @Option(help: "How long the key works from now on, for example 90d or 12h. (default of a new key: no expiry)")
     var expiresIn: TimeSpan?
 
     func validate() throws {
