@@ -280,7 +280,7 @@ public final class Admission: Sendable {
 
     /// A question about a key's rate. Only the store can answer it, since several relays share the rate.
     public struct RateQuestion: Sendable {
-        let question: KeyRates.Question
+        let request: KeyRates.Request
     }
 
     /// The answer to a question, for ``Reception/opened(_:)``. If the answer is not used, its emails go back to the
@@ -292,7 +292,7 @@ public final class Admission: Sendable {
     /// Asks the store about a key's rate. `completion` is called once: before this function returns, or on a thread of
     /// the store. Questions about one key are answered in their order.
     public func ask(_ question: RateQuestion, completion: @escaping @Sendable (RateAnswer) -> Void) {
-        rates.ask(question.question) { completion(RateAnswer(answer: $0)) }
+        rates.ask(question.request) { completion(RateAnswer(answer: $0)) }
     }
 
     /// Takes the emails of several messages from a key's rate at once, either all or none. Returns a share for each of
@@ -309,7 +309,7 @@ public final class Admission: Sendable {
             let answer: KeyRates.Answer
             switch rates.take(emails, grant.subject, maximumDelay: .zero) {
             case .answered(let known): answer = known
-            case .ask(let question): answer = await ask(RateQuestion(question: question)).answer
+            case .ask(let request): answer = await ask(RateQuestion(request: request)).answer
             }
             switch answer {
             case .now(let reservation), .after(_, let reservation):

@@ -15,12 +15,12 @@ final class KeyRates: Sendable {
     }
 
     private struct Waiter: Sendable {
-        var question: Question
+        var request: Request
         var completion: @Sendable (Answer) -> Void
     }
 
-    /// A question to the store.
-    struct Question: Sendable {
+    /// Emails that a message needs from a key's rate, which only the store can grant.
+    struct Request: Sendable {
         let key: KeyInUse
         let emails: Int
         let maximumDelay: Duration
@@ -34,7 +34,7 @@ final class KeyRates: Sendable {
 
     enum Step: Sendable {
         case answered(Answer)
-        case ask(Question)
+        case ask(Request)
     }
 
     /// Emails that were taken from a key's rate for a message in progress. They go back when the last reference is
@@ -88,7 +88,7 @@ final class KeyRates: Sendable {
     }
 
     /// Takes emails from the key's rate. Returns whether the message may be sent now, later or not at all, or the
-    /// question that the store must answer.
+    /// request that the store must answer.
     func take(_ emails: Int, _ key: KeyInUse, maximumDelay: Duration) -> Step {
         let rules = key.stored.key
         let now = clock.monotonicNow()
@@ -104,64 +104,64 @@ final class KeyRates: Sendable {
             emails <= 0 || state.withLock { $0.slices.take(emails, key: rules.id, limits: rules.limits, at: now) }
         return isInHand
             ? .answered(answer(.go, emails, key, takenAt: now))
-            : .ask(Question(key: key, emails: emails, maximumDelay: maximumDelay))
+            : .ask(Request(key: key, emails: emails, maximumDelay: maximumDelay))
     }
 
     /// Asks the store. `completion` is called once: before this function returns, or on a thread of the store.
-    func ask(_ question: Question, completion: @escaping @Sendable (Answer) -> Void) {
-        let rules = question.key.stored.key
+    func ask(_ request: Request, completion: @escaping @Sendable (Answer) -> Void) {
+        let rules = request.key.stored.key
         let now = clock.monotonicNow()
         let (step, unused) = state.withLock { state in
             // This must come first. Otherwise the unused emails of the old slice would count as part of the next one.
             let unused = state.slices.removeUnused(of: rules.id, at: now)
             let step = state.slices.enlist(
-                Waiter(question: question, completion: completion), for: question.emails,
-                maximumWait: question.maximumDelay.inSeconds, key: rules.id, limits: rules.limits, at: now)
+                Waiter(request: request, completion: completion), for: request.emails,
+                maximumWait: request.maximumDelay.inSeconds, key: rules.id, limits: rules.limits, at: now)
             return (step, unused)
         }
         if let unused { giveBack([unused], at: now) }
         switch step {
-        case .now: completion(answer(.go, question.emails, question.key, takenAt: now))
-        case .ask(let question): ask(question)
+        case .now: completion(answer(.go, request.emails, request.key, takenAt: now))
+        case .ask(let query): send(query)
         case .wait: break
         case .full: completion(.refused(.storageUnavailable))
         }
     }
 
-    private func ask(_ question: RateSlices<Waiter>.Question) {
+    private func send(_ query: RateSlices<Waiter>.StoreQuery) {
         guard let shared else { return }
         shared.take(
-            question.emails, most: question.most, key: question.key, limits: question.limits,
-            maximumWait: question.maximumWait
-        ) { [self] result in answered(question, result) }
+            query.emails, most: query.most, key: query.key, limits: query.limits,
+            maximumWait: query.maximumWait
+        ) { [self] result in answered(query, result) }
     }
 
     private func answered(
-        _ question: RateSlices<Waiter>.Question, _ result: Result<SharedRateAnswer, any Error>
+        _ query: RateSlices<Waiter>.StoreQuery, _ result: Result<SharedRateAnswer, any Error>
     ) {
         let now = clock.monotonicNow()
         let (outcomes, next) = state.withLock { state in
             if case .success(let given) = result {
                 state.limiter.learn(
-                    given.answer, taken: given.taken, key: question.key, limits: question.limits, now: now)
+                    given.answer, taken: given.taken, key: query.key, limits: query.limits, now: now)
             }
-            let (outcomes, next) = state.slices.answered(question, result, at: now)
+            let (outcomes, next) = state.slices.answered(query, result, at: now)
             let hits = outcomes.count { if case .success(let answer) = $0.result { answer != .go } else { false } }
-            if hits > 0 { state.hits[question.key, default: 0] += hits }
+            if hits > 0 { state.hits[query.key, default: 0] += hits }
             return (outcomes, next)
         }
         if case .failure(let error) = result { storageFailed(error) }
         for outcome in outcomes {
-            let (request, completion) = (outcome.waiter.question, outcome.waiter.completion)
+            let (request, completion) = (outcome.waiter.request, outcome.waiter.completion)
             switch outcome.result {
             case .success(let told):
-                // The store took the emails after the question was asked. If they go back, what has flowed in since then
+                // The store took the emails after the query was sent. If they go back, what has flowed in since then
                 // does not go back with them.
-                completion(answer(told, request.emails, request.key, takenAt: question.askedAt))
+                completion(answer(told, request.emails, request.key, takenAt: query.askedAt))
             case .failure: completion(.refused(.storageUnavailable))
             }
         }
-        if let next { ask(next) }
+        if let next { send(next) }
     }
 
     private func answer(

@@ -3,11 +3,11 @@ import RelayCore
 /// The slices of key rates that this relay holds, and the requests that wait for the store's answer. Used for keys
 /// whose rate all relays on the store share.
 ///
-/// A value without I/O and clock. At most one question for each key is in progress. Later requests are served in their
-/// order, from the slice that an answer brought, or by another question.
+/// A value without I/O and clock. At most one query for each key is in progress. Later requests are served in their
+/// order, from the slice that an answer brought, or by another query.
 struct RateSlices<Waiter: Sendable>: Sendable {
-    /// A question to the store.
-    struct Question: Hashable, Sendable {
+    /// A query that the store answers.
+    struct StoreQuery: Hashable, Sendable {
         var key: KeyID
         var emails: Int
         /// The largest number of emails to take if the rate allows them now.
@@ -15,7 +15,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var limits: SendingLimits
         /// How long the request can wait, in seconds.
         var maximumWait: Double
-        /// When the question was asked. The store takes the emails later than this.
+        /// When the query was sent. The store takes the emails later than this.
         var askedAt: MonotonicTime
     }
 
@@ -28,7 +28,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
     enum Step: Hashable, Sendable {
         /// The slice has enough emails after all.
         case now
-        case ask(Question)
+        case ask(StoreQuery)
         /// The result will come with an answer of the store.
         case wait
         /// Too many requests wait.
@@ -58,7 +58,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         /// When the slice expires.
         var until = MonotonicTime.distantPast
         /// The requests that wait, in order. The store is being asked about the first. If the list is empty, no
-        /// question is in progress.
+        /// query is in progress.
         var waiting: [Request] = []
     }
 
@@ -66,7 +66,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
 
     /// The size of a slice of a key's rate: what flows into the bucket in this number of seconds.
     static var sliceTime: Double { 0.1 }
-    /// The largest number of keys with a slice or a question. For a further key the store is asked for each message.
+    /// The largest number of keys with a slice or a query. For a further key the store is asked for each message.
     static var maximumKeys: Int { 10_000 }
     /// The largest number of messages of one key that wait for the store.
     static var maximumWaiting: Int { 1000 }
@@ -91,15 +91,15 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         guard entry.waiting.count < Self.maximumWaiting else { return .full }
         entry.waiting.append(Request(emails: emails, limits: limits, maximumWait: maximumWait, waiter: waiter))
         defer { entries[key] = entry }
-        return entry.waiting.count == 1 ? .ask(firstQuestion(key, &entry, at: now)) : .wait
+        return entry.waiting.count == 1 ? .ask(firstQuery(key, &entry, at: now)) : .wait
     }
 
-    /// Handles the store's answer to the question in progress about a key. Returns the results of the requests that it served, in their order, and
-    /// the next question.
+    /// Handles the store's answer to the query in progress about a key. Returns the results of the requests that it
+    /// served, in their order, and the next query.
     mutating func answered(
-        _ question: Question, _ result: Result<SharedRateAnswer, any Error>, at now: MonotonicTime
-    ) -> (outcomes: [Outcome], next: Question?) {
-        let key = question.key
+        _ query: StoreQuery, _ result: Result<SharedRateAnswer, any Error>, at now: MonotonicTime
+    ) -> (outcomes: [Outcome], next: StoreQuery?) {
+        let key = query.key
         guard var entry = entries[key], let first = entry.waiting.first else { return ([], nil) }
         var outcomes: [Outcome] = []
         switch result {
@@ -115,9 +115,9 @@ struct RateSlices<Waiter: Sendable>: Sendable {
             case .go:
                 if now >= entry.until { entry.left = 0 }
                 entry.left += max(0, taken - first.emails)
-                // The slice's time counts from when the question was asked, because the store's answer takes no account
+                // The slice's time counts from when the query was sent, because the store's answer takes no account
                 // of the time after that.
-                entry.until = question.askedAt + .seconds(given.aheadLasts)
+                entry.until = query.askedAt + .seconds(given.aheadLasts)
                 for request in entry.waiting.dropFirst() {
                     // The answer may have come so late that the slice has expired.
                     guard now < entry.until, request.limits == entry.limits, request.emails <= entry.left
@@ -129,7 +129,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 entry.waiting.removeFirst(served)
             case .wait: entry.waiting.removeFirst()
             case .refuse(let seconds):
-                // A request that can wait no longer than the refused one gets the same answer without a question.
+                // A request that can wait no longer than the refused one gets the same answer without a query.
                 entry.waiting.removeFirst()
                 entry.waiting.removeAll { request in
                     guard request.limits == first.limits, request.maximumWait < seconds else { return false }
@@ -138,14 +138,14 @@ struct RateSlices<Waiter: Sendable>: Sendable {
                 }
             }
         }
-        let next = entry.waiting.isEmpty ? nil : firstQuestion(key, &entry, at: now)
+        let next = entry.waiting.isEmpty ? nil : firstQuery(key, &entry, at: now)
         entries[key] = entry.waiting.isEmpty && entry.left == 0 ? nil : entry
         return (outcomes, next)
     }
 
-    /// The question for the first request that waits. If the limits have changed, a slice under the former limits is
+    /// The query for the first request that waits. If the limits have changed, a slice under the former limits is
     /// not used any more.
-    private func firstQuestion(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> Question {
+    private func firstQuery(_ key: KeyID, _ entry: inout Entry, at now: MonotonicTime) -> StoreQuery {
         let request = entry.waiting[0]
         if entry.limits != request.limits {
             entry.limits = request.limits
@@ -154,7 +154,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         let limits = request.limits
         let slice = min(limits.perSecond * Self.sliceTime, limits.capacity, 1e6).rounded(.down)
         let isKept = entries.count < Self.maximumKeys || entries[key] != nil
-        return Question(
+        return StoreQuery(
             key: key, emails: request.emails, most: isKept ? max(request.emails, Int(slice)) : request.emails,
             limits: limits, maximumWait: request.maximumWait, askedAt: now)
     }
@@ -184,6 +184,6 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return Unused(key: key, emails: entry.left, until: entry.until, limits: entry.limits)
     }
 
-    /// The number of keys with a slice or a question.
+    /// The number of keys with a slice or a query.
     var count: Int { entries.count }
 }

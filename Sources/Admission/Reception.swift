@@ -156,9 +156,9 @@ extension Admission {
             let limit = maximumDelay ?? configuration.maximumRateDelay
             switch admission.rates.take(recipients.count, grant.subject, maximumDelay: limit) {
             case .answered(let answer): return opened(answer)
-            case .ask(let question):
+            case .ask(let request):
                 phase = .asking
-                return .ask(RateQuestion(question: question))
+                return .ask(RateQuestion(request: request))
             }
         }
 

@@ -27,7 +27,7 @@ struct ActiveSet {
     /// A delivery that the transport is working on.
     struct Attempt: Sendable {
         /// The number of the sender that has the delivery. Each new sender gets the next number.
-        var slot: Int
+        var sender: Int
         var claim: Claim
         var startedAt: Moment
         /// Whether this attempt is to find out if a held lane can move again.

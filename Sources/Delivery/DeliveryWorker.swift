@@ -125,7 +125,7 @@ public final class DeliveryWorker: Sendable {
             let plan = state.machine.plan(at: now)
             // Done inside the lock, so that a sender can't finish before it is known.
             for start in plan.starts {
-                state.senders[start.slot] = Task(executorPreference: transport.executor) { await self.send(start) }
+                state.senders[start.sender] = Task(executorPreference: transport.executor) { await self.send(start) }
             }
             return (plan, plan.cancelSenders ? Array(state.senders.values) : [])
         }
@@ -168,7 +168,7 @@ public final class DeliveryWorker: Sendable {
         let now = Moment(clock)
         state.withLock { state in
             state.machine.gaveUp(attempt, mayHaveBeenTaken: mayHaveBeenTaken, at: now)
-            state.senders[attempt.slot] = nil
+            state.senders[attempt.sender] = nil
         }
         alarm.ring()
     }
@@ -183,7 +183,7 @@ public final class DeliveryWorker: Sendable {
         let (next, mustRing) = state.withLock { state in
             tellPlace(&state.machine, now)
             let next = state.machine.finished(attempt, outcome, at: now, random: random)
-            if next == nil { state.senders[attempt.slot] = nil }
+            if next == nil { state.senders[attempt.sender] = nil }
             return (next, state.machine.needsPlan(at: now))
         }
         if mustRing { alarm.ring() }

@@ -102,7 +102,7 @@ struct LaneMachine {
     /// Nothing is sent before the account's quota is known or this time is reached.
     private var awaitsQuotaUntil: MonotonicTime
     private var sentSinceQuota = true
-    private var nextSlot = 0
+    private var nextSender = 0
     /// The time of the first outcome that waits to be recorded together with others. Nil when outcomes need not wait.
     private var unsettledSince: MonotonicTime?
     /// The time at which the last plan asked for the next one.
@@ -178,9 +178,9 @@ struct LaneMachine {
     mutating func plan(at now: Moment) -> Plan {
         var plan = Plan()
         advancePhase(&plan, now)
-        while let attempt = startNext(in: nextSlot, at: now) {
+        while let attempt = startNext(for: nextSender, at: now) {
             plan.starts.append(attempt)
-            nextSlot += 1
+            nextSender += 1
         }
         plan.claim = beginClaim(at: now)
         plan.look = beginLook(at: now)
@@ -229,7 +229,7 @@ extension LaneMachine {
         sentSinceQuota = true
         govern(outcome, sentAt: attempt.startedAt.monotonic, at: now)
         judgeLane(outcome, attempt, at: now)
-        return startNext(in: attempt.slot, at: now)
+        return startNext(for: attempt.sender, at: now)
     }
 
     /// An attempt was not made, or was broken off, because another relay may have the delivery by now. It goes back to
@@ -257,7 +257,7 @@ extension LaneMachine {
         return !hold.isHeld && now.monotonic - movingSince >= configuration.schedule.grace
     }
 
-    private mutating func startNext(in slot: Int, at now: Moment) -> ActiveSet.Attempt? {
+    private mutating func startNext(for sender: Int, at now: Moment) -> ActiveSet.Attempt? {
         guard mayStart else { return nil }
         guard (rateController?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
         while let claim = active.next() {
@@ -267,7 +267,7 @@ extension LaneMachine {
                 continue
             }
             rateController?.take(claim.delivery.recipientCount, at: now.monotonic)
-            let attempt = ActiveSet.Attempt(slot: slot, claim: claim, startedAt: now, isProbe: hold.isHeld)
+            let attempt = ActiveSet.Attempt(sender: sender, claim: claim, startedAt: now, isProbe: hold.isHeld)
             active.started(attempt)
             return attempt
         }

@@ -15,7 +15,7 @@ import Testing
         var slices = Slices()
         var now: MonotonicTime = 1000
         var served: [String] = []
-        var questions: [Slices.Question] = []
+        var questions: [Slices.StoreQuery] = []
 
         mutating func ask(
             _ waiter: Int, _ emails: Int = 1, wait: Double = 5, limits: SendingLimits = RateSlicesTests.limits
@@ -189,7 +189,7 @@ import Testing
 
     @Test func keysBeyondTheBoundHaveNoSlice() throws {
         var slices = Slices()
-        var asked: [Slices.Question] = []
+        var asked: [Slices.StoreQuery] = []
         for _ in 0...Slices.maximumKeys {
             let key = Sample.key().stored.key.id
             guard

@@ -231,7 +231,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim == nil)
         // A sender takes the next by itself; what is not on record counts.
         let next = bench.finish(plan.starts[0])
-        #expect(next?.delivery.id.rawValue == 3 && next?.slot == plan.starts[0].slot)
+        #expect(next?.delivery.id.rawValue == 3 && next?.sender == plan.starts[0].sender)
         let settle = bench.plan()
         #expect(settle.settle.count == 1 && settle.claim == nil)
         // One is no reason for a claim while others wait; two are.
