@@ -1,4 +1,5 @@
-/// A reason why an email can't be composed: the place of the mistake, and what to change.
+/// A reason why an email can't be composed, or why its message would be refused: the place of the mistake, and what to
+/// change.
 public struct EmailDefect: Hashable, Sendable {
     /// The value of the ``Email`` that must be changed.
     public enum Place: Hashable, Sendable {

@@ -41,7 +41,8 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case idempotencyMismatch = "idempotency-mismatch"
 }
 
-/// A refusal that Admission decides, independent of the protocol. Each face (SMTP, HTTP) has its own code for a reason.
+/// A refusal of a login or a message, independent of the protocol. Admission decides most of them, the faces (SMTP,
+/// HTTP) a few. Each face has its own code for a reason.
 public struct Refusal: Error, Hashable, Sendable {
     /// The word for the cause. Each face derives its reply code from it.
     public var reason: RefusalReason

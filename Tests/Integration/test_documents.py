@@ -71,6 +71,19 @@ def test_every_command_and_option_is_on_its_page(documents, root):
             assert argument["abstract"] in described, (words, typed)
 
 
+def test_commands_in_help_fit_a_terminal(root):
+    """The help is wrapped at 80 columns. A wrapped command can't be pasted into a shell."""
+    def discussions(command, words=()):
+        words += (command["commandName"],)
+        yield words, command.get("discussion") or ""
+        for below in command.get("subcommands", []):
+            yield from discussions(below, words)
+
+    wide = [(words, line) for words, text in discussions(root) for line in text.splitlines()
+            if line.startswith("  ") and len(line) > 80]
+    assert wide == []
+
+
 def test_every_setting_is_in_the_manual_with_its_default(documents):
     text = rendered(documents / "man/hiveku-relay.yaml.5")
     section, names = None, []
@@ -113,3 +126,16 @@ def test_the_package_is_for_this_version_and_has_every_file():
     assert expected <= installed
     for script in (ROOT / "debian").glob("*.post*"):
         ran("sh", "-n", script)
+
+
+def test_the_table_of_modules_names_what_they_import():
+    table = (ROOT / "ARCHITECTURE.md").read_text().split("| module | contains | imports |\n|---|---|---|\n")[1].split("\n\n")[0]
+    rows = [re.fullmatch(r"\| `(\S+)` \| .+ \| (.+) \|", line).groups() for line in table.splitlines()]
+    modules = {module for module, _ in rows}
+    assert modules == set(os.listdir(ROOT / "Sources"))
+    for module, listed in rows:
+        if listed == "all":
+            continue
+        text = "".join(file.read_text() for file in (ROOT / "Sources" / module).rglob("*.swift"))
+        imported = set(re.findall(r"^(?:\w+ )?import (\w+)$", text, re.MULTILINE)) & modules
+        assert set(listed.split(", ")) & modules == imported, module

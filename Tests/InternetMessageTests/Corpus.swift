@@ -164,8 +164,8 @@ struct CorpusTests {
         if whole.rejection == nil { #expect(prepare(test.message.map { [$0] }).output == whole.output) }
     }
 
-    @Test("No explanation carries octets of the message")
-    func explanationsAreOurs() throws {
+    @Test("No explanation of a message of the corpus quotes an address of From")
+    func explanationsQuoteNoSender() throws {
         for test in try Corpus.cases.get() {
             let prepared = prepare([test.message])
             for rejection in [prepared.rejection, prepared.summary?.ambiguity] {

@@ -23,7 +23,8 @@ struct DatabaseCopy: AsyncParsableCommand {
             2. Copy. The target must be new: an SQLite file that does not exist yet, or a PostgreSQL database that is \
             empty.
 
-                 hiveku-relay database copy --from /var/lib/hiveku-relay/relay.db --to postgresql://relay@db.example.com/relay
+                 hiveku-relay database copy --from /var/lib/hiveku-relay/relay.db \\
+                   --to postgresql://relay@db.example.com/relay
 
             3. Name the new database in the settings, check them, and start the relay.
 

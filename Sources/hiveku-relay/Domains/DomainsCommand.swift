@@ -17,9 +17,11 @@ struct DomainsCommand: AsyncParsableCommand {
         discussion: """
             SES sends for a domain once it has found the domain's DKIM records in DNS. To set one up:
 
-                hiveku-relay domains add example.com          (prints the records)
-                … set the records at the domain's DNS provider, then wait some minutes …
-                hiveku-relay domains verify example.com       (checks whether SES and DNS have them)
+                hiveku-relay domains add example.com
+                # Set the records at the domain's DNS provider, and wait some minutes.
+                hiveku-relay domains verify example.com
+
+            'add' prints the records, and 'verify' checks whether SES and DNS have them.
 
             The domains of live keys are identities of the SES account in the region of ses.region. For them the AWS \
             credentials need the permissions ses:CreateEmailIdentity, ses:GetEmailIdentity and \

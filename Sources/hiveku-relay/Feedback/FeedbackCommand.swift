@@ -14,13 +14,15 @@ struct FeedbackCommand: AsyncParsableCommand {
             1. Print the template and deploy it in the region of SES:
 
                  hiveku-relay feedback template > feedback.yaml
-                 aws cloudformation deploy --template-file feedback.yaml --stack-name hiveku-relay \\
-                   --capabilities CAPABILITY_IAM --parameter-overrides RelayUser=NAME-OF-THE-IAM-USER
+                 aws cloudformation deploy --template-file feedback.yaml \\
+                   --stack-name hiveku-relay --capabilities CAPABILITY_IAM \\
+                   --parameter-overrides RelayUser=NAME-OF-THE-IAM-USER
 
             2. Take the lines for relay.yaml from the stack, and restart the relay:
 
                  aws cloudformation describe-stacks --stack-name hiveku-relay \\
-                   --query "Stacks[0].Outputs[?OutputKey=='RelaySettings'].OutputValue" --output text
+                   --output text --query \\
+                   "Stacks[0].Outputs[?OutputKey=='RelaySettings'].OutputValue"
                  systemctl restart hiveku-relay
 
             3. Send a live message, and see whether its event arrives:

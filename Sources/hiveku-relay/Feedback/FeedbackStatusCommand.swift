@@ -7,9 +7,9 @@ struct FeedbackStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show whether SES's events arrive.",
         discussion: """
-            In JSON, state is off (no SQS queue is set), failing (the SQS queue can't be read), idle (the relay \
-            does not read it), silent (live mail was sent, and no events about it have arrived), untried (no events were \
-            expected yet) or working.
+            The output begins with the state: off (no SQS queue is set), failing (the SQS queue can't be read), idle (the \
+            relay does not read it), silent (live mail was sent, and no events about it have arrived), untried (no events \
+            were expected yet) or working.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false

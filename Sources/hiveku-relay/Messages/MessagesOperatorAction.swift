@@ -113,7 +113,9 @@ struct MessagesHold: AsyncParsableCommand {
 struct MessagesRelease: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "release", abstract: "Let held messages be sent.",
-        discussion: "They are sent at once; a scheduled message keeps its time.")
+        discussion: """
+            They are sent as soon as their lane sends (see 'hiveku-relay status'); a scheduled message keeps its time.
+            """)
 
     @OptionGroup var selection: MessageSelection
     @OptionGroup var common: CommonOptions

@@ -9,7 +9,7 @@ struct SuppressionsCommand: AsyncParsableCommand {
         discussion: """
             A hard bounce or a complaint puts an address on the list; people can add others. A message to an address \
             on the list is accepted as usual, but this recipient gets the status 'suppressed' and is never handed to \
-            SES. The message's other recipients get it. There is a list for live keys and one for test keys. Upper and \
+            SES. The message is still sent to its other recipients. There is a list for live keys and one for test keys. Upper and \
             lower case make no difference.
 
             A change takes effect at once, also for messages that wait in the queue.

@@ -30,11 +30,12 @@ struct TemplatesCommand: AsyncParsableCommand {
             number, boolean and date. A placeholder that is not declared is a string that each request must provide. \
             In body.html a value is escaped for its place.
 
-                hiveku-relay templates put templates/        creates templates, or new versions of them
-                hiveku-relay templates render welcome --variables '{"customer": {"name": "Ada"}}'
+                hiveku-relay templates put templates/
+                hiveku-relay templates render welcome \\
+                    --variables '{"customer": {"name": "Ada"}}'
                 hiveku-relay templates show welcome --to welcome/
 
-            Each save that changes something creates a version; the last \(Template.keptVersions) versions are kept. \
+            'put' creates templates, or new versions of them. Each save that changes something creates a version; the last \(Template.keptVersions) versions are kept. \
             These templates are shared by all keys without a domain allowlist. A key with an allowlist has its own \
             templates, which --key selects.
             """,
