@@ -64,6 +64,7 @@ public struct CredentialsError: Error, Hashable, Sendable, CustomStringConvertib
 public struct StaticCredentials: CredentialsProvider {
     private let held: AWSCredentials
 
+    /// A provider that always returns these credentials.
     public init(_ credentials: AWSCredentials) { held = credentials }
 
     public func credentials() -> AWSCredentials { held }

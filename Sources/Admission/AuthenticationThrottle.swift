@@ -41,6 +41,7 @@ public struct AuthenticationThrottle: Sendable {
     private var younger: [IPAddress: Entry] = [:]
     private var older: [IPAddress: Entry] = [:]
 
+    /// No network has failed yet.
     public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
     /// How many seconds the client must wait; nil when it may try now.

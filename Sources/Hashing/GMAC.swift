@@ -27,6 +27,7 @@ public struct GMAC: Sendable {
     /// The number of octets so far.
     private var position = 0
 
+    /// The state before the first octet.
     public init(_ key: Key) { state = State(key) }
 
     /// Adds octets.

@@ -4,6 +4,7 @@ import Synchronization
 public final class Current<Value: Sendable>: Sendable {
     private let state: Mutex<Value>
 
+    /// Holds this value until another is set.
     public init(_ value: Value) { state = Mutex(value) }
 
     /// The current value. It can be read and set on any thread.

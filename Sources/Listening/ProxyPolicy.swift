@@ -8,6 +8,7 @@ import Synchronization
 public final class ProxyNetworks: Sendable {
     private let blocks: Mutex<[NetworkBlock]>
 
+    /// The networks at the start. If there are none, no PROXY header is accepted.
     public init(_ blocks: [NetworkBlock]) { self.blocks = Mutex(blocks) }
 
     /// Sets the networks for connections from now on.

@@ -200,6 +200,7 @@ public final class TLSServerContext: Sendable {
 public final class ReloadableTLSContext: Sendable {
     private let holder: Mutex<TLSServerContext>
 
+    /// Connections get this context until it is replaced.
     public init(_ context: TLSServerContext) {
         self.holder = Mutex(context)
     }

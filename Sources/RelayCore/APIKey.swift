@@ -49,6 +49,7 @@ public struct KeyDigest: Sendable {
 public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     /// The environment that the key's prefix names: test for `hk_test_`, live for `hk_live_`.
     public let environment: Environment
+    /// The public id: the first 8 characters after the prefix.
     public let id: KeyID
     private let bytes: [UInt8]
 

@@ -6,6 +6,7 @@ public protocol IdentifiedResource {
 
 /// The id of a resource: the prefix of its kind and 20 characters.
 public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomStringConvertible {
+    /// The whole id, with the prefix.
     public let text: String
 
     /// The prefix of the kind, with its underscore.

@@ -44,6 +44,7 @@ public struct SendingStanding: Hashable, Sendable {
     /// The counts that the rates are computed from.
     public var counts: FeedbackCounts
 
+    /// The standing that these counts give.
     public init(_ counts: FeedbackCounts) { self.counts = counts }
 
     /// A review begins at 5 % (SES Developer Guide, "Reputation metrics").

@@ -95,6 +95,7 @@ public struct SuppressionFilter: Hashable, Sendable {
         /// The `Suppression.matchKey(_:)` of the address of the last entry before the position.
         public var matchKey: String
 
+        /// The position after this entry.
         public init(_ last: Suppression) {
             environment = last.environment
             matchKey = Suppression.matchKey(last.address)

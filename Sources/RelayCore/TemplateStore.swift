@@ -30,6 +30,7 @@ public struct TemplateSummary: Hashable, Sendable {
         self.createdBy = createdBy
     }
 
+    /// The summary of this template, without its content.
     public init(_ template: Template) {
         self.init(
             id: template.id, owner: template.owner, name: template.name, version: template.version,
@@ -73,6 +74,7 @@ public struct TemplateFilter: Hashable, Sendable {
         /// The ``Template/nameKey(_:)`` of its name.
         public var nameKey: String
 
+        /// The position of this template in the list.
         public init(_ template: TemplateSummary) {
             owner = template.owner
             nameKey = Template.nameKey(template.name)

@@ -67,6 +67,7 @@ public struct CivilTime: Hashable, Sendable {
     /// The day of the week; 0 is Sunday.
     public var weekday: Int
 
+    /// The date and the time of day in UTC.
     public init(_ time: Timestamp) {
         let days = time.day.number
         let rest = time.milliseconds - time.day.start.milliseconds

@@ -29,6 +29,7 @@ public struct WebhookPayload: Sendable {
     public let id: String
     /// The event. The member `type` of the document is its raw value.
     public let type: WebhookEvent
+    /// The JSON document that is posted, in UTF-8.
     public let body: [UInt8]
 
     /// Nil for an event that no webhook receives.

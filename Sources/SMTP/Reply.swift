@@ -31,6 +31,7 @@ public struct Reply: Hashable, Sendable {
         self.init(code, status, lines: lines, reason: reason)
     }
 
+    /// A reply with the given lines, at least one, each without CRLF.
     public init(_ code: UInt16, _ status: EnhancedStatus?, lines: [String], reason: String? = nil) {
         self.code = code
         self.status = status

@@ -48,6 +48,7 @@ public struct SMTPListener: Hashable, Sendable {
         case implicitTLS
     }
 
+    /// Where the listener accepts connections.
     public typealias Place = ListenPlace
 
     /// The address or the socket.

@@ -57,6 +57,7 @@ public struct JSONString: Hashable, Sendable, CustomStringConvertible, Expressib
     /// For octets that are known to be valid UTF-8.
     init(checked utf8: ArraySlice<UInt8>) { self.utf8 = utf8 }
 
+    /// The string as octets of UTF-8.
     public init(_ text: String) { utf8 = Array(text.utf8)[...] }
 
     public init(stringLiteral value: String) { self.init(value) }
@@ -76,6 +77,7 @@ public struct JSONObject: Hashable, Sendable {
         /// The value of the member, which may be null.
         public var value: JSON
 
+        /// A member with this name, which has no escapes.
         public init(_ name: JSONString, _ value: JSON) {
             self.name = name
             self.value = value

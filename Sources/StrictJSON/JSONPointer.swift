@@ -6,6 +6,7 @@ public struct JSONPointer: Hashable, Sendable, CustomStringConvertible {
     /// The whole document.
     public static let root = JSONPointer([])
 
+    /// The place with these tokens, which have no escapes.
     public init(_ tokens: [String]) { self.tokens = tokens }
 
     /// The place of the member `name` in the object at this place.

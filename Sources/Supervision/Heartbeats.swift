@@ -34,6 +34,7 @@ public struct Heartbeats: Sendable {
     private let parts: [Part]
     private var askedAt: [MonotonicTime?]
 
+    /// None of these parts has been asked yet. From now on, a part is named by its position in `parts`.
     public init(_ parts: [Part]) {
         self.parts = parts
         askedAt = Array(repeating: nil, count: parts.count)

@@ -7,6 +7,7 @@ public struct RenderedTemplate: Sendable, Hashable {
     public var subject: String?
     /// The HTML body. The values are in it with character references for `& < > " '`.
     public var html: String?
+    /// The text body.
     public var text: String?
     /// The sender of the template: `Name <a@b>` or `a@b`. It has no placeholders.
     public var from: String?
