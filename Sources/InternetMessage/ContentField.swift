@@ -33,7 +33,7 @@ struct Multipart: Hashable {
     var isReport = false
 }
 
-/// Checks the Content fields of one message or one part.
+/// Checks Content fields, each by itself. One value serves the message and all its parts.
 struct ContentFieldCheck {
     let refusedAttachments: AttachmentEndings
 

@@ -8,9 +8,10 @@
 /// without keeping it.
 ///
 /// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
-/// checked before boundaries of an inner multipart. A part without the empty line after its header is not a part. A
-/// multipart without its first boundary is refused. An attached message (message/rfc822) is not read, because nothing
-/// says that SES reads it, and it may have any author.
+/// checked before boundaries of an inner multipart. If no empty line ends the header of a part, SES's parser ignores
+/// the part, so mistakes in that header do not count. A multipart without its first boundary is refused. An attached
+/// message (message/rfc822) is not read, because nothing says
+/// that SES reads it, and it may have any author.
 ///
 /// The scanner keeps in memory the boundaries of the open multiparts, the current field, and the current line if the
 /// line begins with a hyphen or belongs to a part's header. All lines are already within the limit of ``LineLimiter``.
@@ -22,7 +23,8 @@ struct PartScanner {
 
     /// A multipart whose end has not been reached.
     private struct Level {
-        /// Two hyphens and the boundary. Nil until the first line that looks like a boundary has come.
+        /// Two hyphens and the boundary. If Content-Type has no parameter `boundary`, this is nil until the first line
+        /// that looks like a boundary has come.
         var delimiter: [UInt8]?
         /// The number of the current part. 0 before the first part.
         var part = 0
@@ -37,8 +39,8 @@ struct PartScanner {
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether an empty line has come. It ends the header, unless the next line is an outer boundary: the CRLF before
-        /// a boundary belongs to the boundary.
+        /// Whether an empty line has come. The header ends with it, unless the next line is a boundary of an outer
+        /// multipart. Then the CRLF of the empty line belongs to that boundary, and the header has no end.
         var isEnded = false
     }
 

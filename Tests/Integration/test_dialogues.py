@@ -15,7 +15,7 @@ A dialogue is a text file of lines:
     @another KIND    connects as @connect does, but the previous connection stays open
     @many N          sends N octets of text, in lines
     @long N          sends one line of N octets
-    @repeat N TEXT   sends the line TEXT N times
+    @repeat N TEXT   sends one line N times: the words of TEXT with one blank between them (escapes and {…} are not replaced)
     @id NAME TEXT    the next reply must begin with TEXT; the rest of that reply is stored as {NAME}
     @other NAME TEXT the next reply must begin with TEXT; the rest must differ from {NAME}
     @close           the relay must close the connection now
@@ -25,7 +25,7 @@ A dialogue is a text file of lines:
                      dialogue has the codes, the reason word, and what the sentence must name
     S~ TEXT          the next reply line must match this regular expression
 
-In text to send, {plain USER KEY} is the response of AUTH PLAIN, and {base64 TEXT} is TEXT in base64.
+In the text of C: and C=, {plain USER KEY} is the response of AUTH PLAIN, and {base64 TEXT} is TEXT in base64.
 """
 
 import base64

@@ -118,23 +118,23 @@ private enum Oracle {
     }
 }
 
-/// Where the relay refuses what JavaMail takes, and why it may.
+/// A case in which the relay refuses a message that JavaMail accepts.
 private struct Stricter {
     /// What the explanation mentions.
     var parts: [String]
-    /// What DESIGN.md says about it.
-    var design: String
+    /// Why the relay refuses it, for the reader of this test.
+    var reason: String
 
     static let all = [
         Stricter(
             parts: ["non-ASCII"],
-            design: "No SMTPUTF8 (SES refuses such addresses); a non-ASCII address is refused with [address]"),
+            reason: "No SMTPUTF8 (SES refuses such addresses); a non-ASCII address is refused with [address]"),
         Stricter(
             parts: ["nested multiparts"],
-            design: "Everything is bounded: parts are checked as they stream by"),
+            reason: "Everything is bounded: parts are checked as they stream by"),
         Stricter(
             parts: ["Content", "\(PartScanner.maximumFieldSize) octets"],
-            design: "Everything is bounded: parts are checked as they stream by"),
+            reason: "Everything is bounded: parts are checked as they stream by"),
     ]
 
     static func allows(_ rejection: MessageRejection) -> Bool {

@@ -357,7 +357,7 @@ struct OtherReadersTests {
         let at = address.lastIndex(of: "@") ?? address.endIndex
         let labels = address[at...].dropFirst().split(separator: ".", omittingEmptySubsequences: false)
         if bytes.contains(where: { $0 >= 0x80 }) {
-            return "only ASCII; domains in their xn-- form (DESIGN section 4, no SMTPUTF8)"
+            return "only ASCII; domains in their xn-- form (no SMTPUTF8)"
         }
         if bytes.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
             return "a control character within quotes (RFC 5321 section 4.1.2)"

@@ -8,11 +8,11 @@ private struct SESRefusal: Sendable, CustomTestStringConvertible {
     enum Relay: Sendable {
         /// The message is refused, with this kind of rejection.
         case refuses(kind: String, header: String)
-        /// The message is taken, without what SES would refuse: this text is not in what goes on.
+        /// The message is accepted, and what SES would refuse is removed: this text is not in the message that goes to SES.
         case leavesOut(String, header: String)
         /// The address of the envelope is refused.
         case refusesAddress(String)
-        /// The message is taken: why nothing in it tells.
+        /// The message is accepted, because nothing in it shows that SES will refuse it. The text says why.
         case cannotKnow(String, header: String)
     }
 
@@ -201,7 +201,8 @@ struct SESRefusalTests {
         }
     }
 
-    /// With that, and with the two limits below, nothing is left that only the call to SES could refuse.
+    /// If this test and `size` pass, SES can refuse a call neither for an address of the envelope nor for the size of the
+    /// message.
     @Test("An address that the envelope may hold is one that SES's parser takes")
     func envelope() throws {
         var generator = SeededGenerator(seed: 7)

@@ -13,7 +13,7 @@ enum FeedbackTemplate {
             Default: hiveku-relay
             AllowedPattern: "[A-Za-z0-9][A-Za-z0-9-]{0,39}"
             ConstraintDescription: 1 to 40 letters, digits and hyphens.
-            Description: The configuration set gets this name, and the other resources one that begins with it. Give each relay its own.
+            Description: The configuration set gets this name, and the other resources one that begins with it. Relays that share a database share a name; give each other relay its own.
           RelayUser:
             Type: String
             Default: ""

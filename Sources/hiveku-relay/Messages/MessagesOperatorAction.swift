@@ -75,14 +75,15 @@ struct MessagesRetry: AsyncParsableCommand {
             Only the deliveries that failed are sent again, also those of a message in the state partly-failed. \
             Messages in other states do not change. A queued message is tried again by itself; to try it at once, hold \
             it and release it. A message that was sent and bounced, or that was suppressed, can't be sent again from \
-            here: the application must send it once more.
+            here: the application must send a new message.
 
             --state and --key select messages of any age. To send again only failed messages that the relay accepted in \
             the last 6 hours, list them with 'hiveku-relay messages list --state failed --since 6h', and give their ids \
             to this command.
 
             A dropped message is sent again only if it is named by its id. A message that an application has cancelled \
-            is never sent again. A message that was dropped before its scheduled time waits for that time again.
+            is never sent again. If a message was dropped before its scheduled time and is retried, it waits for that time \
+            again.
             """)
 
     @OptionGroup var selection: MessageSelection

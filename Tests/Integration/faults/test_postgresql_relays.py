@@ -17,7 +17,7 @@ __all__ = ["server"]
 # Each relay may have so many calls to SES under way.
 CONCURRENCY = 4
 MESSAGES = size(30, 100)
-# Within so many seconds the deliveries of a dead relay are with another: DESIGN.md, "Several relays".
+# Within so many seconds the deliveries of a dead relay are with another (ARCHITECTURE.md, "Liveness").
 TAKEN_OVER = 20
 ROUNDS = size(1, 10)
 

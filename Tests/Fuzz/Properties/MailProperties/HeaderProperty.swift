@@ -14,7 +14,7 @@ extension Property {
         try checkReaders(prepared)
         if !isFolding { try checkBody(prepared, input) }
 
-        // Once more: what is as SES takes it stays as it is.
+        // When a prepared message is prepared again, it must not change.
         let again = PreparationPolicy(longLines: policy.longLines, maximumHeaderSize: 16_384, addReceived: false)
         guard let second = prepare([prepared.octets[...]], again).success else {
             throw Violation("\(shown(prepared.octets)) is refused the second time")
