@@ -10,8 +10,7 @@
 /// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
 /// checked before boundaries of an inner multipart. If no empty line ends the header of a part, SES's parser ignores
 /// the part, so mistakes in that header do not count. A multipart without its first boundary is refused. An attached
-/// message (message/rfc822) is not read, because nothing says
-/// that SES reads it, and it may have any author.
+/// message (message/rfc822) is not read, because nothing says that SES reads it, and it may have any author.
 ///
 /// The scanner keeps in memory the boundaries of the open multiparts, the current field, and the current line if the
 /// line begins with a hyphen or belongs to a part's header. All lines are already within the limit of ``LineLimiter``.
