@@ -71,7 +71,7 @@ public enum MessageRejection: Error, Hashable, Sendable {
     /// SES's parser would not accept a Content-* field of the message or of a part. The sentence names the field and
     /// the part.
     case mime(String)
-    /// An attached file has an ending that SES refuses. The sentence names the file and the ending.
+    /// An attached file has an ending that ``PreparationPolicy/refusedAttachments`` has. The sentence names the file and the ending.
     case attachment(String)
     /// The message is in a mail loop. The sentence says how often it has passed this relay, or how many Received fields
     /// it has.

@@ -123,8 +123,8 @@ public struct MessagePreparation: Sendable {
             let previous = index > 0 ? bytes[index - 1] : header.last
             let length = lineLength + index - lineStart
             index += 1
-            // `HeaderSection` reports the same mistake, with the line's number. But if all lines end this way, there is
-            // no empty line, so `HeaderSection` is never called.
+            // `HeaderSection` refuses such a line too. But if all lines end this way, there is no empty line, so
+            // `HeaderSection` would not be called before the message ends.
             guard previous == .cr, length > 0 else {
                 refuse(.malformedHeader("The header holds an LF without CR; lines end with CRLF"))
                 return nil
@@ -202,8 +202,8 @@ public struct MessagePreparation: Sendable {
         output.append(contentsOf: header[fields])
     }
 
-    /// Adds a field. Octets that would end it early, or that are not ASCII, become spaces, because parts of the body
-    /// may come from a client.
+    /// Adds a field. Octets that would end it early, or that are not ASCII, become spaces, because some of the
+    /// field's text may come from a client.
     private static func append(_ name: String, _ body: String, to output: inout [UInt8]) {
         output.append(contentsOf: name.utf8)
         output.append(.colon)

@@ -20,7 +20,8 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case headerMIME = "header-mime"
     case headerSyntax = "header-syntax"
     case headerRepeated = "header-repeated"
-    /// A file that SES refuses because of its name's extension.
+    /// An attached file whose name has an ending that `submission.refused_attachments` lists. By default these are the
+    /// endings that SES refuses.
     case attachment
     /// The message has passed through too many servers, or through this one too often.
     case loop

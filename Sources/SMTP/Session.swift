@@ -6,8 +6,8 @@ import NIOCore
 ///
 /// Its driver reports what happened and carries out the returned action. Some actions ask for a decision
 /// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`). Between such an action and the call that answers
-/// it, the driver must stop reading and must pass no command in. The driver must pass no command in from `.receiveData`
-/// to ``messageFinished(_:)`` either.
+/// it, the driver must stop reading and must pass no command in. The driver must also pass no command in between the
+/// action `.receiveData` and the call of ``messageFinished(_:)``.
 public struct Session: Sendable {
     /// The settings that do not change during a session.
     public struct Configuration: Sendable {
@@ -60,8 +60,8 @@ public struct Session: Sendable {
     /// How far the mail transaction has come (RFC 5321 section 3.3). The driver keeps the recipients.
     private enum Transaction: Hashable {
         case none
-        /// MAIL was accepted, and so were `recipients` RCPT commands. `refusal` is the reply to the last RCPT, if it
-        /// was refused.
+        /// MAIL was accepted. `recipients` is the number of RCPT commands accepted since. `refusal` is the reply to the
+        /// last RCPT, if it was refused.
         case begun(recipients: Int, refusal: Reply?)
     }
 

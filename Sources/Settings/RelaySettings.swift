@@ -29,7 +29,7 @@ public struct RelaySettings: Sendable, Equatable {
     public var bounces = Bounces()
     /// The section `delivery`: the pauses between attempts, and when a delivery is given up.
     public var delivery = Delivery()
-    /// How long ended messages are kept, by the way they ended: the times in the section `retention`.
+    /// The section `retention`: how long messages are kept after they have ended, which depends on how they ended.
     public var retention = Retention()
     /// The limits of disk space, in octets, from the section `storage` and `retention.simulated_size`.
     public var storage = StoragePolicy()
@@ -57,8 +57,8 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// Whether a database server must have a synchronous standby.
     public enum DatabaseReplica: String, CaseIterable, Hashable, Sendable {
-        /// Not required. Mail is acknowledged when the primary has stored it. If commits wait for a standby, that must
-        /// have stored it too.
+        /// Not required. Mail is acknowledged when the primary has stored it. If commits wait for a standby, the
+        /// standby must have stored it too.
         case none
         /// Required. Without a synchronous standby, no mail is acknowledged.
         case required

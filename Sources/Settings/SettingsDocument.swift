@@ -75,7 +75,8 @@ struct SettingsDocument {
         }
     }
 
-    /// Takes the value's text. The setting parses the text later. Here it only checks the text.
+    /// Takes the value's text and records its mistakes. To find them, the setting parses the text into settings that are
+    /// not used. The value is assigned later, when the environment has been read too.
     private mutating func read(_ value: Node, of setting: Setting, _ mark: Mark?) -> Written? {
         var written = Written(items: [], place: place(mark))
         switch value {
