@@ -4,8 +4,8 @@ extension RelaySettings {
     /// All settings, in the order of `etc/relay.yaml`.
     public static let reference: [Setting] =
         general + httpSettings + tlsSettings + submissionSettings + sesSettings + feedbackSettings + bouncesSettings
-        + deliverySettings
-        + webhookSettings + metricsSettings + adminSettings
+        + deliverySettings + retentionSettings + storageSettings + logSettings + webhookSettings + metricsSettings
+        + adminSettings
 
     /// Variables that have the settings' prefix but are not settings.
     public static let otherVariables: [(name: String, description: String)] = [
@@ -164,6 +164,9 @@ extension RelaySettings {
         Setting(
             "delivery.give_up_after", \.delivery.giveUpAfter, .duration(.seconds(1), .seconds(14 * 86_400)),
             "How long delivery is attempted before the message fails."),
+    ]
+
+    private static let retentionSettings: [Setting] = [
         Setting(
             "retention.sent", \.retention.sent, retentionTime,
             "How long records of sent messages are kept. Their bodies are deleted as soon as they are sent."),
@@ -176,12 +179,18 @@ extension RelaySettings {
         Setting(
             "retention.failed", \.retention.failed, retentionTime,
             "How long failed messages are kept, with their bodies."),
+    ]
+
+    private static let storageSettings: [Setting] = [
         Setting(
             "storage.reserve", \.storage.reserve, .size(0...1 << 50),
             "With less free disk space than this, only small messages of live keys are accepted."),
         Setting(
             "storage.reserve_test", \.storage.reserveTest, .size(0...1 << 50),
             "With less free disk space than this, mail from test keys is refused."),
+    ]
+
+    private static let logSettings: [Setting] = [
         Setting("log.level", \.log.level, .word, "The least severe messages that are logged."),
         Setting("log.format", \.log.format, .word, "Text lines for people, or one JSON object per line."),
     ]

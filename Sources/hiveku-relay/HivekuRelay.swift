@@ -40,7 +40,7 @@ struct HivekuRelay: AsyncParsableCommand {
             // The user asked for help.
             guard (try? Output.write(Data((message + "\n").utf8))) != nil else { Glibc.exit(1) }
         } else {
-            Output.writeError(message + "\n")
+            printFailure(message)
         }
         Glibc.exit(status.rawValue)
     }

@@ -127,6 +127,21 @@ def test_the_journal_gets_severities_and_no_time(own_relay, format, is_journal):
         assert any(re.match(r'<5>(listening|\{.*"level":"notice","message":"listening")', line) for line in lines)
 
 
+@pytest.mark.parametrize("arguments, status", [(["serve"], 78), (["serve", "--unknown"], 64)], ids=["settings", "usage"])
+def test_the_journal_gets_the_severity_of_an_error_at_the_start(own_relay, arguments, status):
+    relay = own_relay({"listen": ["nonsense"], "log.level": "nonsense"}, start=False)
+    reading, writing = os.pipe()
+    stream = os.fstat(writing)
+    process = subprocess.Popen(
+        [BINARY, *arguments, "--config", str(relay.config)], stderr=writing, stdout=subprocess.DEVNULL,
+        env=clean_environment({"JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}))
+    os.close(writing)
+    with os.fdopen(reading) as log:
+        lines = log.readlines()
+    assert process.wait(DEADLINE) == status
+    assert len(lines) > 1 and all(line.startswith("<3>") for line in lines), lines
+
+
 # MARK: fail2ban
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Logging
 import RelayCore
 import Settings
 
@@ -36,7 +37,7 @@ struct CommonOptions: ParsableArguments {
         do {
             return try read()
         } catch {
-            printError("\(error)")
+            printFailure("\(error)")
             throw ExitCode(78)
         }
     }
@@ -72,6 +73,14 @@ struct CommandError: Error, CustomStringConvertible {
 
 func printError(_ text: String) {
     Output.writeError(text + "\n")
+}
+
+/// Prints to standard error why the program ends. If the journal reads standard error, each line has the severity of an
+/// error, as the relay's log lines have theirs (sd-daemon(3)).
+func printFailure(_ text: String) {
+    let isJournal = ServiceManager.readsStandardError(ProcessInfo.processInfo.environment)
+    let severity = isJournal ? "<\(Logger.Level.error.priority)>" : ""
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) { printError(severity + line) }
 }
 
 extension KeyID: ExpressibleByArgument {

@@ -37,7 +37,7 @@ struct Demo: Sendable {
             settings = try RelaySettings.load(
                 file: path + "/relay.yaml", environment: environment, offersPostgreSQL: KnownStores.hasPostgreSQL)
         } catch {
-            printError("\(error)")
+            printFailure("\(error)")
             throw ExitCode(78)
         }
     }

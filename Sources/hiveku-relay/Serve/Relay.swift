@@ -213,7 +213,7 @@ struct Relay: Sendable {
         do {
             return try make()
         } catch {
-            printError("\(error)")
+            printFailure("\(error)")
             throw ExitCode(78)
         }
     }
