@@ -1,6 +1,6 @@
-// A clock that steps when a test wants it to, for a process started with LD_PRELOAD=clock.so and CLOCK_CONTROL=FILE. The file
-// holds a 64-bit number of seconds, which may change at any time and is added to the time of day. Clocks that only ever go
-// forwards stay as they are, as they do when an administrator sets the clock.
+// A clock that a test can set, for a process started with LD_PRELOAD=clock.so and CLOCK_CONTROL=FILE. The file holds a 64-bit
+// number of seconds, which is added to the time of day. The number may change at any time. Monotonic clocks do not change, just as
+// when an administrator sets the clock.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 static const int64_t none = 0;
 static const volatile int64_t *ahead = &none;
 
-// Assigned through a pointer because ISO C has no conversion of a data pointer to a function's.
+// The assignment is through a pointer, because ISO C can't convert a data pointer to a function pointer.
 #define REAL(name) \
     static __typeof__(name) *real; \
     if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name)

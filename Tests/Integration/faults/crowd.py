@@ -1,7 +1,8 @@
 """Many connections that do not authenticate, in a process of their own: python crowd.py PORT COUNT DRIPPING.
 
-They come at once, from 200 addresses, and say nothing, except the first DRIPPING of them, which say an octet a second. When each
-has been greeted, refused or cut, what became of them is printed; they stay until standard input ends.
+The connections come at once, from 200 addresses. The first DRIPPING of them send an octet each second, and the others send nothing.
+When each has been greeted, refused or closed, the program prints how many had which end. The connections stay open until standard
+input ends.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 import threading
 
 ADDRESSES = 200
-# So many seconds without a word from any of them are the end of it.
+# After so many seconds in which no connection receives anything, the program waits no longer.
 PATIENCE = 60
 LINE = b"NOOP or anything\r\n"
 
@@ -26,7 +27,7 @@ def main(port, count, dripping):
         client.connect_ex(("127.0.0.1", port))
         heard[client] = b""
         selector.register(client, selectors.EVENT_READ)
-        # While the rest are still coming.
+        # Replies are read while the other connections are still being made.
         listen(selector, heard, 0)
     quiet_seconds = 0
     while quiet_seconds < PATIENCE and not all(
@@ -51,7 +52,7 @@ def main(port, count, dripping):
 
 
 def listen(selector, heard, timeout):
-    """Returns whether anything was heard."""
+    """Reads what has arrived. Returns whether anything arrived."""
     events = selector.select(timeout)
     for key, _ in events:
         client = key.fileobj

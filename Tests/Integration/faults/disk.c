@@ -1,6 +1,6 @@
-// A disk that fails when a test wants it to, for a process started with LD_PRELOAD=disk.so, DISK_UNDER=DIRECTORY and
-// DISK_CONTROL=FILE. The first octet of that file, which may change at any time, says what becomes of calls on files under the
-// directory: 'e' syncs fail with EIO, 'r' all is read-only, 'f' there is no space; anything else: nothing.
+// A disk that a test can make fail, for a process started with LD_PRELOAD=disk.so, DISK_UNDER=DIRECTORY and DISK_CONTROL=FILE. The
+// first octet of that file decides about calls on files in the directory, and may change at any time. 'e': syncs fail with EIO.
+// 'r': everything is read-only. 'f': there is no space. With any other octet, no call fails.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +19,7 @@
 static const volatile char *mode = "";
 static const char *under = "/nowhere";
 
-// Assigned through a pointer because ISO C has no conversion of a data pointer to a function's.
+// The assignment is through a pointer, because ISO C can't convert a data pointer to a function pointer.
 #define REAL(name) \
     static __typeof__(name) *real; \
     if (!real) *(void **)&real = dlsym(RTLD_NEXT, #name)

@@ -1,4 +1,4 @@
-"""Relays on a PostgreSQL that fails: a primary and its standby, clients that send again, and the ledger held against the database."""
+"""Relays on PostgreSQL servers that fail: a primary and its standby, clients that send again, and checks of the ledger."""
 
 import asyncio
 import random
@@ -20,10 +20,10 @@ STANDBY = "standby"
 
 
 class Pair:
-    """A primary and a standby on two ports. They take turns, and the relays' URI stays the same.
+    """A primary and a standby on two ports. They change roles, and the relays' URI stays the same.
 
-    `hosts`: two hosts of a network to run on, instead of the loopback interface.
-    `is_synchronous`: each commit waits for the standby.
+    `hosts`: two hosts of a network on which they run. The default is the loopback interface.
+    `is_synchronous`: whether each commit waits for the standby.
     """
 
     def __init__(self, directory, stack, *, hosts=(None, None), is_synchronous=True):
@@ -44,13 +44,14 @@ class Pair:
         return self._directory / f"server{self._made}"
 
     def follow(self):
-        """Makes a standby in the place of the server that has gone."""
+        """Makes a new standby on the port of the server that has gone."""
         port, host = self._spare
         self.standby = self._stack.enter_context(
             self.primary.standby(self._next_directory(), name=STANDBY, port=port, host=host, settings=self._settings))
         if self._is_synchronous:
             self.primary.wait_for_commits_on(STANDBY)
-            # As where both have the same settings: once promoted it waits for a standby that there is not.
+            # The standby has the same setting as the primary. So when it is promoted, its commits wait for a standby
+            # that does not exist.
             self.standby.set("synchronous_standby_names", f"1 ({STANDBY})")
 
     def kill_primary(self):
@@ -59,12 +60,12 @@ class Pair:
         self._spare = (self.primary.port, self.primary.host)
 
     def promote(self):
-        """Returns when commits on the standby wait for nobody any more."""
+        """Promotes the standby. Returns when its commits no longer wait for a standby."""
         self.primary, self.standby = self.standby.promote(), None
 
 
 def waiting_for_standby(server, table="node"):
-    """The process ids of the relays' sessions whose commit waits for the standby, and that have changed that table."""
+    """The process ids of the relays' sessions that have changed that table and whose commit waits for the standby."""
     return server.psql(
         "SELECT DISTINCT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE wait_event = 'SyncRep' AND usename = 'relay' "
         f"AND mode = 'RowExclusiveLock' AND relation = '{table}'::regclass").split()
@@ -95,9 +96,9 @@ def has_postgresql(relay):
 
 
 class Senders:
-    """Clients that each send one message behind the other, and send again, to any of the relays, what got no 250.
+    """Clients that each send one message after the other. A message that got no 250 is sent again, to any of the relays.
 
-    `answers` has each 250: the moment, the relay, the message.
+    `answers` has the time, the relay and the message of each 250.
     """
 
     def __init__(self, relays, keys, connections, content=b""):
@@ -107,14 +108,14 @@ class Senders:
         self._stopping = None
 
     async def run(self, act):
-        """Sends while `act()`, a function that blocks, runs in a thread; then until each message has its 250."""
+        """Sends while `act()`, a function that blocks, runs in a thread. Then goes on until each message has its 250."""
         self._stopping = asyncio.Event()
         working = [asyncio.create_task(self._work(number)) for number in range(self.connections)]
         try:
             await asyncio.to_thread(act)
         finally:
             self._stopping.set()
-            # Two relays' doubts and a failover at most; it goes on as soon as it can.
+            # This is enough time for a failover and for two relays that are in doubt about a commit. It usually takes less.
             await asyncio.wait_for(asyncio.gather(*working), 2 * DEADLINE)
 
     async def _work(self, number):
@@ -126,7 +127,7 @@ class Senders:
                 try:
                     client = await Client.connect(relay, key, self.ledger, self._contexts[relay])
                 except (OSError, AssertionError, PermissionError) as error:
-                    # A key that can't be looked up just now.
+                    # The relay can't be reached, or can't look up the key at the moment.
                     self.ledger.refusals.append(str(error))
                     await asyncio.sleep(0.05)
                     continue
@@ -135,7 +136,8 @@ class Senders:
             if sent is not None and sent.id:
                 self.answers.append((time.monotonic(), relay, sent))
                 message = None
-                # Otherwise all clients could stay with the relay that is the first to accept again, and none would ask the others.
+                # Some clients change the relay. Otherwise all clients could stay with the first relay that accepts
+                # again, and the others would have none.
                 if random.random() < 0.05:
                     client.close()
                     client = None
@@ -147,12 +149,12 @@ class Senders:
             client.close()
 
     def wait_for_answers(self, count):
-        """Until so many more messages got a 250."""
+        """Waits until so many more messages got a 250."""
         end = len(self.answers) + count
         wait_until(lambda: len(self.answers) >= end, lambda: f"{end} answers; there are {len(self.answers)}")
 
     def wait_for_each_relay(self, moment, server):
-        """Until each relay has given a 250 for a message that it was given after `moment`."""
+        """Waits until each relay has given a 250 for a message that it got after `moment`."""
         def state():
             sessions = server.psql("SELECT pid, state, wait_event, left(query, 60) FROM pg_stat_activity WHERE usename = 'relay'")
             logs = "\n".join("".join(relay.log[-15:]) for relay in self.relays)
@@ -161,7 +163,7 @@ class Senders:
         wait_until(lambda: None not in self.first_answers_after(moment), state)
 
     def first_answers_after(self, moment):
-        """For each relay the seconds from `moment` to its next 250 of a message that it was given after that."""
+        """For each relay, the seconds from `moment` to its next 250 for a message that it got after `moment`."""
         waits = {}
         for answered_at, relay, message in self.answers:
             if message.ended_at > moment:
@@ -170,7 +172,7 @@ class Senders:
 
 
 def rows(server):
-    """Of each message in the database: its subject, and the number that is its id."""
+    """The subject and the numeric id of each message in the database."""
     lines = server.psql("SELECT id, subject FROM message").splitlines()
     return [(subject, int(number)) for number, _, subject in (line.partition("|") for line in lines)]
 
@@ -182,7 +184,7 @@ def missing(ledger, server):
 
 
 def compare(ledger, server):
-    """Each message that got a 250 is there once, under the id of the 250, and none is there twice."""
+    """Asserts that the database has each message that got a 250 once, under the id in the 250. It has no message twice."""
     found = rows(server)
     times = Counter(subject for subject, _ in found)
     assert {subject for subject, count in times.items() if count > 1} == set(), "accepted twice"
@@ -190,18 +192,18 @@ def compare(ledger, server):
     wrong = [message.subject for message in ledger.accepted if by_subject.get(message.subject) != queue_file.number(message.id)]
     assert wrong == [], "acknowledged, and not there under that id"
     assert set(times) <= {message.subject for message in ledger.sent}
-    # Each is counted once, and has what was sent.
+    # Each message is counted once, and has a delivery.
     assert int(server.psql("SELECT coalesce(sum(emails), 0) FROM usage")) == len(found)
     assert server.psql("SELECT count(*) FROM message WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE message = message.id)") == "0"
 
 
 def refusals(ledger):
-    """How often each reply was given that was no 250, without texts that differ each time."""
+    """How often each reply other than 250 was given. Only the beginning of a reply counts, because the texts differ."""
     replies = [message.reply for message in ledger.sent if not message.id] + ledger.refusals
     return Counter(reply[:9] for reply in replies)
 
 
 def doubts(relays):
-    """How often a commit that was in doubt ended in each way, as the relays' logs tell."""
+    """How often a commit that was in doubt ended in each way, according to the relays' logs."""
     found = re.findall(r"the commit of a batch was in doubt ending=(\w+)", "".join(relay.log_text() for relay in relays))
     return Counter(found)

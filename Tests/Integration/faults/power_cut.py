@@ -1,8 +1,8 @@
-"""What a power cut would leave of a directory, worked out from the system calls on the files in it.
+"""The content of a directory after a power cut, computed from the system calls on the files in it.
 
-The least that POSIX and Linux promise: octets are on the disk once a sync that began after their writing ended has returned
-0. Those that a failed sync was for are gone, although reads still show them and later syncs succeed, until they are
-written again. The same holds for the names in a directory and its own sync.
+The computation assumes only what POSIX and Linux promise. Octets are on the disk when a sync has returned 0 that began after their
+write had ended. If a sync fails, its octets are lost until they are written again. Reads still show them, and later syncs succeed
+nevertheless. The same holds for the names in a directory and the syncs of the directory.
 """
 
 import re
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class File:
-    # On the disk.
+    # The content on the disk.
     octets: bytearray = field(default_factory=bytearray)
-    # As processes see it.
+    # The content that processes see.
     seen: bytearray = field(default_factory=bytearray)
-    # (when the write ended, from, to); a truncation is from and to where the file ends.
+    # (end of the write, from, to): writes without a sync. For a truncation, `from` and `to` are the new length of the file.
     dirty: list = field(default_factory=list)
     is_named: bool = False
     named_at: int = None
@@ -41,7 +41,7 @@ class File:
 
 class PowerCut:
     def __init__(self, directory):
-        """Begins with what lies in the directory, all of it safe."""
+        """Begins with the files in the directory. All of their content is on the disk."""
         self.directory = str(directory)
         self.files = {
             str(path): File(bytearray(path.read_bytes()), bytearray(path.read_bytes()), is_named=True)
@@ -83,7 +83,7 @@ class PowerCut:
                 file.named_at = None
 
     def leave(self, directory):
-        """Writes into `directory` what is on the disk."""
+        """Writes the content that is on the disk into `directory`."""
         for path, file in self.files.items():
             target = directory / path[len(self.directory):].lstrip("/")
             if file.is_named and not path.endswith("-shm"):

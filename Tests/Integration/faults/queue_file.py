@@ -1,4 +1,4 @@
-"""The relay's database as it lies on the disk, looked at without the relay (its tables: Sources/SQLiteStore/Schema.swift)."""
+"""The relay's database on the disk, read without the relay. Its tables are in Sources/SQLiteStore/Schema.swift."""
 
 import contextlib
 import shutil
@@ -8,7 +8,7 @@ CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def number(message_id):
-    """A message's id as the database holds it."""
+    """A message's id as the number that the database holds."""
     value = 0
     for digit in message_id:
         value = value << 5 | CROCKFORD.index(digit)
@@ -17,7 +17,7 @@ def number(message_id):
 
 @contextlib.contextmanager
 def reading(path):
-    """A connection to a database that others use."""
+    """A read-only connection to a database that other processes use."""
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
     try:
         yield database
@@ -27,7 +27,7 @@ def reading(path):
 
 @contextlib.contextmanager
 def copy(relay, directory):
-    """What a dead relay left, recovered in a copy, so that the relay has its own recovery still to do."""
+    """A copy of a killed relay's database. SQLite recovers the copy, so the relay still has to recover the original itself."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     for suffix in ["", "-wal"]:
@@ -45,7 +45,7 @@ def is_sound(database):
 
 
 def content(database, relay, message_id):
-    """A message's bytes, wherever they lie."""
+    """A message's octets, from the database or the spool."""
     row = database.execute(
         "SELECT spooled, bytes FROM message LEFT JOIN body ON body.message = message.id WHERE message.id = ?",
         [number(message_id)]).fetchone()

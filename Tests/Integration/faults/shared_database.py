@@ -1,4 +1,7 @@
-"""Several relays on one PostgreSQL server, and what lies in its database (tables: Sources/PostgreSQLStore/Schema.swift)."""
+"""Several relays on one PostgreSQL server, and the content of its database.
+
+Its tables are in Sources/PostgreSQLStore/Schema.swift.
+"""
 
 import functools
 import subprocess
@@ -57,17 +60,17 @@ class Group:
         return self.relays[index]
 
     def nodes(self):
-        """Of the relays that have not been declared dead: the ids of their places, in the order in which they took them."""
+        """The ids of the rows in `node` of the relays that have not been declared dead, in the order in which they were made."""
         return [int(line) for line in self.server.psql("SELECT id FROM node WHERE NOT is_dead ORDER BY id").split()]
 
     def wait_for_parts(self, count):
-        """Until each of so many relays knows that SES's rate is divided by their number."""
+        """Waits until each of so many relays knows that SES's rate is divided by their number."""
         wait_until(
             lambda: self.server.psql("SELECT count(*), min(divides_by), max(divides_by) FROM node WHERE NOT is_dead")
             == f"{count}|{count}|{count}", f"{count} relays divide the rate")
 
     def count(self, condition):
-        """Deliveries of which this holds."""
+        """The number of deliveries for which the condition holds."""
         return int(self.server.psql(f"SELECT count(*) FROM delivery WHERE {condition}"))
 
     def wait_for_the_end(self, deadline=DEADLINE):
@@ -75,12 +78,12 @@ class Group:
             "SELECT state, holder, count(*) FROM delivery GROUP BY 1, 2"), deadline)
 
     def subjects(self, condition="true"):
-        """Of deliveries of which this holds."""
+        """The subjects of the messages with a delivery for which the condition holds."""
         return self.server.psql(
             "SELECT subject FROM message JOIN delivery ON delivery.message = message.id WHERE " + condition).splitlines()
 
     def compare(self, ledger):
-        """Each message that was answered with 250 is there once, under the id of the answer, and nothing is there twice."""
+        """Asserts that each message that got a 250 is there once, under the id in the 250, and that no message is there twice."""
         rows = [line.split("|") for line in self.server.psql("SELECT subject, id FROM message").splitlines()]
         assert len({subject for subject, _ in rows}) == len(rows)
         found = {subject: int(message) for subject, message in rows}

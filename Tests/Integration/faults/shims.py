@@ -7,7 +7,7 @@ SOURCES = Path(__file__).parent
 
 
 def built(name, directory):
-    """The library made of `<name>.c`."""
+    """The library that is compiled from `<name>.c`."""
     return compiled(SOURCES / f"{name}.c", Path(directory) / f"{name}.so", "-shared", "-fPIC", "-ldl")
 
 
@@ -38,7 +38,7 @@ class Disk:
         self._set(b"f")
 
     def _set(self, mode):
-        # In place: the file is mapped.
+        # The file is changed in place, because the process has mapped it.
         with open(self._control, "r+b", buffering=0) as file:
             file.write(mode)
 
@@ -52,6 +52,6 @@ class Clock:
         self.environment = {"LD_PRELOAD": str(built("clock", directory)), "CLOCK_CONTROL": str(self._control)}
 
     def is_ahead(self, seconds):
-        """By so much from now on; behind, if it is negative."""
+        """From now on, the clock is so many seconds ahead. It is behind if the number is negative."""
         with open(self._control, "r+b", buffering=0) as file:
             file.write(seconds.to_bytes(8, "little", signed=True))

@@ -1,4 +1,4 @@
-"""How large a test is: short in `make test`, full in `make faults`."""
+"""The sizes of tests: short in `make test`, full in `make faults`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A relay's system calls, in their order, as strace saw them."""
+"""A relay's system calls in their order, as strace reported them."""
 
 import codecs
 import re
@@ -12,8 +12,8 @@ CALLS = "write,writev,sendto,sendmsg,pwrite64,ftruncate,fsync,fdatasync,mkdir,op
 
 
 def traced(relay, file, *options):
-    """Has the relay traced from its next start on."""
-    # As a grandchild (-D), so that the process is the relay's own.
+    """Makes strace trace the relay from its next start on."""
+    # With -D, strace runs as a detached grandchild, so that the process that the test has started becomes the relay.
     tracer = ["strace", "-D", "-f", "-yy", "-s", "1000000", "-e", f"trace={CALLS}", "-o", str(file), *options]
     if not shutil.which("strace") or subprocess.run([*tracer, "true"], capture_output=True).returncode != 0:
         pytest.skip("can't trace a process here")
@@ -23,22 +23,23 @@ def traced(relay, file, *options):
 @dataclass
 class Call:
     name: str
-    # With each descriptor's path or address behind its number.
+    # The arguments as text. Each descriptor's number is followed by its path or address.
     arguments: str
     result: int
-    # Places in the order of all beginnings and ends. What a call began with happened after all that ended before it.
+    # Line numbers in the trace, which has a line for each begin and each end. If a call begins after another one has ended, its
+    # number is higher.
     begin: int
     end: int
 
     @property
     def path(self):
-        """What the first descriptor is of."""
+        """The path or address of the first descriptor."""
         match = re.match(r"\d+<(.*?)>(?:,|$)", self.arguments)
         return match[1] if match else ""
 
     @property
     def octets(self):
-        """What is written."""
+        """The octets that the call writes."""
         match = re.search(r'"((?:[^"\\]|\\.)*)"', self.arguments)
         return codecs.escape_decode(match[1].encode())[0] if match else b""
 
@@ -49,7 +50,7 @@ RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (-?\d+)")
 
 
 def calls(file):
-    """All calls that have returned, by their ends."""
+    """All calls that have returned, in the order of their ends."""
     begun, found = {}, []
     with open(file, encoding="ascii", errors="backslashreplace") as lines:
         for place, line in enumerate(lines):

@@ -1,4 +1,7 @@
-"""Clients that leave at any point, in any way, or hardly speak: nothing of them is left, and others notice nothing."""
+"""Clients that leave at any point and in any way, or that send almost nothing.
+
+They leave nothing behind, and other clients are served.
+"""
 
 import base64
 import os
@@ -19,19 +22,19 @@ from wording import mentions
 SUBJECT = "left {}"
 HELLO = [b"EHLO client.example\r\n"]
 ENVELOPE = [b"MAIL FROM:<from@example.com>\r\n", b"RCPT TO:<to@example.net>\r\n", b"DATA\r\n"]
-# Over what is kept in memory, so that there is a file in the spool while it arrives.
+# A body that is too large for memory, so that the spool has a file while the body arrives.
 LARGE = (b"z" * 70 + b"\r\n") * 4000
 
 
 def dialogue(key, subject, body):
-    """All that a client says, in the pieces behind each of which, and in the middle of which, it may leave."""
+    """Everything that a client sends, in pieces. The client may leave after each piece, and in the middle of each."""
     response = base64.b64encode(b"\0apikey\0" + key.encode())
     head = f"From: from@example.com\r\nSubject: {subject}\r\n".encode()
     return [*HELLO, b"AUTH PLAIN " + response + b"\r\n", *ENVELOPE, head, b"\r\n", body, b".\r\n"]
 
 
 class Visitor:
-    """A client that waits for the reply to what wants one, and then is gone."""
+    """A client that waits for a reply after each command that has one, and then leaves."""
 
     def __init__(self, relay, kind):
         self.socket = socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE)
@@ -71,17 +74,17 @@ def resets(visitor):
 
 
 def says_goodbye(visitor):
-    """With TLS's close_notify, if there is TLS."""
+    """Closes the connection. With TLS, it sends close_notify first."""
     if isinstance(visitor.socket, ssl.SSLSocket):
         try:
             visitor.socket = visitor.socket.unwrap()
         except OSError:
-            pass  # The relay closed first.
+            pass  # The relay has already closed the connection.
     visitor.socket.close()
 
 
 def half_closes(visitor):
-    """Says that it sends nothing more, and reads to the end. The relay must come to one."""
+    """Closes its half of the connection and reads to the end. The relay must close the other half."""
     visitor.socket.shutdown(socket.SHUT_WR)
     try:
         while visitor.socket.recv(65536):
@@ -94,7 +97,8 @@ def half_closes(visitor):
 @pytest.mark.parametrize("leave", [closes, resets, says_goodbye, half_closes])
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
 def test_a_client_that_leaves_anywhere(own_relay, kind, leave):
-    # In clear too: there a half-closed connection is one, while in TLS it is a cut one.
+    # AUTH is allowed without TLS too, because a half-closed connection without TLS is valid. With TLS, a missing close_notify
+    # is an error.
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.1/32"], "submission.max_connections": 5})
     key = relay.create_key(per_second=1_000_000)
     submit(relay, key, b"From: from@example.com\r\n\r\nfirst\r\n")

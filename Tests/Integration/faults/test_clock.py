@@ -1,4 +1,7 @@
-"""The clock is put forward and back by a day, while the relay runs and while it is down: it goes on, and nothing is lost."""
+"""The clock is set forward and back by a day, while the relay runs and while it does not.
+
+The relay goes on, and no message is lost.
+"""
 
 import re
 import signal
@@ -38,7 +41,7 @@ def test_steps_while_it_runs(own_relay, clock, steps):
         with session(relay, live) as live_smtp, session(relay, test) as test_smtp:
             for number, ahead in enumerate([0, *steps]):
                 clock.is_ahead(ahead)
-                # A connection from before, and a new one, which must find the certificate valid.
+                # A connection from before the step, and a new one, for which the certificate must be valid.
                 for key, smtp, state in [(live, live_smtp, "sent"), (test, test_smtp, "simulated")]:
                     subjects = [f"{number} {way} {state}" for way in ("old", "new")]
                     code, text = send(smtp, content(subjects[0]))
@@ -54,7 +57,7 @@ def test_steps_while_it_runs(own_relay, clock, steps):
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forwards", "backwards"])
 def test_a_step_while_it_is_down(own_relay, clock, ahead):
-    """Ids that are made of the time must not come again, nor what is queued wait for a day."""
+    """An id, which contains the time, must not occur twice. And a queued message must not wait for a day."""
     relay = own_relay(environment=clock.environment)
     key = relay.create_key(per_second=1000)
     before = [submit(relay, key, content(f"before {number}")) for number in range(3)]
@@ -69,7 +72,7 @@ def test_a_step_while_it_is_down(own_relay, clock, ahead):
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forwards", "backwards"])
 def test_a_step_while_ses_has_a_message(own_relay, clock, ahead):
-    """A lease that seems to have run out is still the relay's: the message is sent once."""
+    """The lease seems to have ended, but the relay still has it. So the message is sent once."""
     answered = threading.Event()
     with SESStandIn() as ses:
         relay = own_relay({"ses.region": REGION, "ses.endpoint": ses.url}, environment(clock))

@@ -1,6 +1,6 @@
-"""Thousands of connections at once: the limits hold, who has a key is served, and memory is bounded.
+"""Thousands of connections at once: the limits hold, a client with a key is served, and memory is bounded.
 
-Figures are for a release build: HIVEKU_RELAY_BINARY=.build/release/hiveku-relay make faults FAULTS="-k crowd".
+The measured figures are for a release build: HIVEKU_RELAY_BINARY=.build/release/hiveku-relay make faults FAULTS="-k crowd".
 """
 
 import contextlib
@@ -29,7 +29,7 @@ MEASURED = size(20, 500)
 
 @pytest.fixture(autouse=True)
 def descriptors():
-    """As many as can be had, also for the processes that are started here."""
+    """Allows as many open files as the system permits, for this process and for those that it starts."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     needed = CROWD + 200
@@ -56,11 +56,11 @@ def test_a_crowd_beyond_the_limit_is_told_so_and_leaves_nothing(own_relay):
     key = relay.create_key(per_second=1000)
     with session(relay, key) as smtp:
         with crowd(relay, CROWD) as told:
-            # Who is shown out meanwhile, having no key, makes room for others.
+            # A connection that is closed meanwhile, because it has not authenticated, makes room for another one.
             assert told["greeted"] >= 1000 - 1 and told["refused"] > 0, told
             assert told["greeted"] + told["refused"] == CROWD
             relay.wait_until(lambda: sockets(relay) <= 2 + 1000, "no more than the limit")
-            # Who is in stays in.
+            # A client that has authenticated keeps its connection.
             for _ in range(5):
                 assert send(smtp, MESSAGE)[0] == 250
         relay.wait_until(lambda: sockets(relay) == 3, "the crowd gone")
@@ -78,7 +78,10 @@ def test_a_crowd_within_the_limit_is_served(own_relay):
 
 
 def test_under_stress_the_silent_make_room(own_relay):
-    """With a crowd that takes every place, a client with a key gets in: the silent are shown out after 10 s, not 60 s."""
+    """A crowd takes every place, and a client with a key gets in nevertheless.
+
+    Silent connections are then closed after 10 s, instead of the usual time limit.
+    """
     relay = own_relay({"submission.max_connections": 200, "submission.auth_timeout": "10m"})
     key = relay.create_key(per_second=1000)
     with crowd(relay, 400) as told:
@@ -91,14 +94,14 @@ def test_under_stress_the_silent_make_room(own_relay):
                 return None
 
         relay.wait_for_state(relay.wait_until(gets_in, "a place"), "simulated")
-        # No more were shown out than it takes.
+        # The relay has not closed more connections than necessary.
         relay.wait_until(lambda: sockets(relay) <= 2 + 160, "a fifth of the places free")
         assert sockets(relay) >= 2 + 150
 
 
 @pytest.mark.skipif(not IS_FULL, reason="a measurement")
 def test_bystanders_do_not_slow_down_who_has_a_key(own_relay):
-    """Measured on two relays in turn, message by message, so that the machine's moods are the same for both."""
+    """The test sends messages to two relays in turn, so that other load on the machine affects both in the same way."""
     settings = {"submission.max_connections": 20_000, "submission.max_connections_per_client": 20_000,
                 "submission.auth_timeout": "10m", "log.level": "notice"}
     relays = [own_relay(settings), own_relay(settings)]

@@ -1,6 +1,6 @@
-"""Many clients of the HTTP API at once: memory stays bounded, and nothing is lost.
+"""Many clients of the HTTP API at once: memory stays bounded, and no email is lost.
 
-200 clients at their full size: FAULTS_SIZE=full, or make faults FAULTS="-k http_crowds".
+The full size is 200 clients: FAULTS_SIZE=full, or make faults FAULTS="-k http_crowds".
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from relay import DEADLINE, key_id
 from sizes import size
 
 CLIENTS = size(30, 200)
-# Octets of JSON that each client sends.
+# The size of the JSON that each client sends, in octets.
 BODY = 20_000_000
-# MiB of memory that the relay may have.
+# The most memory that the relay may use, in MiB.
 LIMIT = 300
 
 
@@ -51,7 +51,7 @@ def test_many_large_requests_at_once(own_relay):
 
 
 def test_bodies_that_never_end_leave_nothing(own_relay):
-    """What was refused or given up is in no file, and the descriptors are given back."""
+    """No file has content of an aborted request, and the descriptors are closed."""
     relay = own_relay({**HTTP, "submission.max_connections_per_client": 1000})
     key = relay.create_key(per_second=1000)
     with API(relay, key, secure=False) as api:
@@ -72,6 +72,6 @@ def test_bodies_that_never_end_leave_nothing(own_relay):
 
     asyncio.run(crowd())
     relay.wait_until(lambda: len(descriptors(relay)) <= before, "the end of the requests")
-    # A body on its way has no name, so nothing of it can be left.
+    # The file of an incomplete body has no name. So no file can be left.
     assert {path.name for path in relay.directory.iterdir()} == files
     assert len(relay.json("messages", "list", "--key", key_id(key))) == 1

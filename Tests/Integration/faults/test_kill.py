@@ -1,8 +1,8 @@
-"""kill -9 at any moment under load: no acknowledged message is lost, and none is sent twice unmarked.
+"""kill -9 at any moment under load: no acknowledged message is lost, and none is sent twice without a mark.
 
-Each round kills a relay under 50 connections, looks at what lies on the disk, and starts it again on that. Clients send again
-what got no answer. The ledger of every 250 is held against the disk after each round, and against what the SES stand-in
-took at the end.
+In each round, 50 connections send to a relay, which is killed. The test looks at the files on the disk, and starts the relay again
+with them. Clients send a message again if it got no answer. The test compares each 250 with the disk after each round, and at the
+end with the messages that the SES stand-in has accepted.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from sizes import size
 
 ROUNDS = size(8, 200)
 CONNECTIONS = 50
-# A round's clients stop by themselves after so many messages each, so that the stand-in keeps up.
+# Each client stops after so many messages in a round, so that the stand-in keeps up.
 MESSAGES = 12
-# One client in so many sends bodies that go to the spool.
+# One in so many clients sends bodies that go to the spool.
 SPOOLING = 10
 LARGE = (b"z" * 70 + b"\r\n") * 3000
-# A relay lives so many seconds under load, at most.
+# The longest time, in seconds, that a relay runs under load.
 LONGEST = 2.0
-# The share of rounds before which a relay is killed while it starts, and of those in which it is being stopped when it is killed.
+# The share of rounds that begin with the kill of a relay that is starting, and of rounds in which the killed relay is stopping.
 STARTING = STOPPING = 0.15
 
 
@@ -90,7 +90,7 @@ async def load_until_killed(relay, keys, ledger, chance):
 
 
 def unanswered(ledger):
-    """By key, each message that its client must send again."""
+    """For each key, the messages that its clients must send again."""
     answered = {message.number for message in ledger.accepted}
     found = {message.number: message for message in ledger.sent if message.number not in answered}
     by_key = defaultdict(list)
@@ -114,12 +114,12 @@ def look_at_disk(relay, sent, directory):
             if spooled:
                 assert (relay.directory / "relay.db.spool" / spooled).stat().st_size == length
             else:
-                # Bytes go when all is sent, and not before.
+                # The relay deletes the octets when all deliveries are sent, and not earlier.
                 assert has_body or states == "sent", (message.id, states)
 
 
 def wait_for_the_end(relay):
-    """Until nothing is queued any more. It may take long, as long as it goes on."""
+    """Waits until nothing is queued any more. It may take long, as long as the number of deliveries decreases."""
     with queue_file.reading(relay.directory / "relay.db") as database:
         def waiting():
             return database.execute(
@@ -132,7 +132,7 @@ def wait_for_the_end(relay):
 
 
 def compare(relay, ledger, ses, keys):
-    """The ledger, the database and what SES took."""
+    """Compares the ledger, the database and the messages that SES has accepted."""
     assert {message.reply for message in ledger.sent if not message.id} <= {""}
     assert {reply for reply in ledger.refusals if not reply.startswith("421 4.3.2 ")} <= {""}
     with queue_file.reading(relay.directory / "relay.db") as database:
@@ -142,7 +142,7 @@ def compare(relay, ledger, ses, keys):
             "JOIN delivery ON delivery.message = message.id").fetchall()
         totals = dict(database.execute("SELECT key, SUM(emails) FROM usage GROUP BY key"))
     messages = {subject: row for subject, *row in rows}
-    # What was sent again was queued once.
+    # A message that was sent again was queued once.
     assert len(messages) == len(rows)
     assert {state for _, _, state, _ in messages.values()} <= {"sent", "simulated"}
     for message in ledger.accepted:

@@ -1,4 +1,4 @@
-"""kill -9 at any moment while events come in: what was deleted from SQS is on record, and each event goes out to the webhook."""
+"""kill -9 at any moment while events arrive: an event that was deleted from SQS is recorded, and each event goes to the webhook."""
 
 import json
 import random
@@ -14,9 +14,9 @@ from sizes import size
 from sqs_standin import SQSStandIn
 
 ROUNDS = size(8, 200)
-# Of each round, each an event or two.
+# The messages of each round. Each gets one or two events.
 MESSAGES = 40
-# A relay lives so many seconds with events to read, at most.
+# The longest time, in seconds, that a relay runs while there are events to read.
 LONGEST = 0.6
 KINDS = ["Delivery", "Bounce", "Complaint", "DeliveryDelay"]
 RECORDED = {"Delivery": "delivered", "Bounce": "bounced", "Complaint": "complained", "DeliveryDelay": "delayed"}
@@ -39,7 +39,7 @@ def event(kind, ses_id, recipient, moment):
 
 
 class Receiver:
-    """Takes every call, and keeps which event came under which webhook-id."""
+    """Accepts every call, and records the webhook-ids with which each event came."""
 
     def __init__(self):
         self.calls, self.lock = {}, threading.Lock()
@@ -71,7 +71,7 @@ class Receiver:
 
 
 def fill_sent(relay, key, round_number):
-    """Messages that SES has taken, put into the database as the relay would have left them. Returns (SES id, recipient, id)."""
+    """Puts messages into the database as if the relay had sent them to SES. Returns a list of (SES id, recipient, id)."""
     now = round(time.time() * 1000)
     rows = []
     with sqlite3.connect(relay.directory / "relay.db", timeout=DEADLINE) as database:
@@ -113,7 +113,7 @@ def test_kill_at_any_moment_loses_no_event_that_was_deleted_from_the_queue(own_r
             for ses_id, recipient, message in fill_sent(relay, key, number):
                 for kind in chance.sample(KINDS, chance.choice([1, 1, 2])):
                     body = event(kind, ses_id, recipient, chance.randrange(60_000))
-                    # SQS hands out twice what it will.
+                    # SQS may hand out a message twice.
                     for _ in range(chance.choice([1, 1, 1, 2])):
                         told.append((queue.send(body), (RECORDED[kind], message, recipient)))
             relay.start()
@@ -129,7 +129,7 @@ def test_kill_at_any_moment_loses_no_event_that_was_deleted_from_the_queue(own_r
         assert there == {what for _, what in told}
         wanted = {(WEBHOOK[kind], recipient) for kind, _, recipient in there}
         relay.wait_until(lambda: {(kind, to) for kind, _, to in list(receiver.calls)} >= wanted, "all events at the webhook", 300)
-        # What came twice came under one id, and no id came with two events.
+        # An event that came twice had the same webhook-id, and no webhook-id was used for two events.
         ids = {event: set(found) for event, found in receiver.calls.items()}
         assert all(len(found) == 1 for found in ids.values())
         assert len(set.union(*ids.values())) == len(ids)

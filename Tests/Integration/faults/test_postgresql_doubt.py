@@ -1,4 +1,4 @@
-"""A commit is in doubt: the relay finds out whether it holds before it answers, and accepts the message once."""
+"""A commit is in doubt: before the relay answers, it finds out whether the commit took effect. It accepts the message once."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ def test_a_connection_cut_around_a_commit(relays, tmp_path, plan, ending):  # no
 
         asyncio.run(senders.run(cut))
         compare(senders.ledger, server)
-        # The relay found out by itself: nobody had to send again.
+        # The relay found out by itself, so no client had to send again.
         assert {message.reply for message in senders.ledger.sent if not message.id} == set()
         assert senders.ledger.refusals == []
 
@@ -62,10 +62,10 @@ def test_a_wait_for_the_standby_that_is_cancelled_acknowledges_nothing(relays, t
                 for function in ("pg_cancel_backend", "pg_terminate_backend"):
                     end(waiting, function)
                     wait_until(lambda: not waiting & set(waiting_for_standby(primary, table)), "the wait has ended")
-                    # The relay finds the batch, changes its own row, and waits until the standby has that.
+                    # The relay finds the batch in the database, changes its own row, and waits until the standby has that change.
                     waiting, table = wait_until(lambda: set(waiting_for_standby(primary, "node")), "the relay waits again"), "node"
                 if IS_FULL:
-                    # In the end the clients are told to send again.
+                    # In the end, the relay asks the clients to send again.
                     wait_until(lambda: doubts([relay])["unknown"] > 0, "the relay gives up")
                 assert len(senders.answers) == answered
                 assert "committed" not in doubts([relay])
@@ -95,7 +95,7 @@ def test_a_primary_that_is_cut_off_from_its_standby_acknowledges_nothing(relays,
             network.cut("primary", "standby")
             wait_until(lambda: len(waiting_for_standby(old, "message")) >= 3, "a commit of each relay waits")
             answered = len(senders.answers)
-            # Until the relays have given up to wait, and look whether their batches are there.
+            # The relays have stopped waiting, and now check whether their batches are in the database.
             wait_until(lambda: len(looking_for_batches(old)) >= 3, "each relay is in doubt")
             assert len(senders.answers) == answered
             pair.promote()
@@ -113,7 +113,7 @@ def test_a_primary_that_is_cut_off_from_its_standby_acknowledges_nothing(relays,
 
 
 def looking_for_batches(server):
-    """The sessions that wait for the end of another transaction, with messages that it may have committed."""
+    """The sessions that insert messages and wait for the end of another transaction, which may have committed the same messages."""
     return server.psql(
         "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO message %'", "postgres").split()
 

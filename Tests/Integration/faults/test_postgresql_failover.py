@@ -1,4 +1,4 @@
-"""The primary dies under load and its standby takes over: no acknowledged message is lost, and none is accepted twice."""
+"""The primary is killed under load and its standby is promoted: no acknowledged message is lost, and none is accepted twice."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from sizes import IS_FULL, size
 
 ROUNDS = size(2, 20)
 CONNECTIONS = size(12, 30)
-# Answers before each kill, and after each promotion.
+# The number of answers before each kill, and after each promotion.
 MESSAGES = size(40, 200)
 
 
@@ -72,14 +72,14 @@ def test_relays_that_count_as_dead_after_a_long_outage_accept_again(relays, tmp_
 
 
 def test_without_a_synchronous_standby_the_ledger_finds_what_was_lost(relays, tmp_path):  # noqa: F811
-    """A negative control of the test above."""
+    """A negative control of the tests above: they do notice lost messages."""
     with contextlib.ExitStack() as stack:
         pair = Pair(tmp_path, stack, is_synchronous=False)
         three = relays(pair.url, 3)
         keys = [three[0].create_key(per_second=1_000_000)]
         senders = Senders(three, keys, CONNECTIONS)
         pair.primary.wait_for_replay(pair.standby)
-        # From here on the standby gets nothing.
+        # From here on, the standby receives nothing.
         pair.standby.set("primary_conninfo", "host=127.0.0.1 port=1")
         wait_until(lambda: pair.standby.psql("SELECT count(*) FROM pg_stat_wal_receiver") == "0", "nothing is received")
 

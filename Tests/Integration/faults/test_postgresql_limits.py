@@ -1,4 +1,4 @@
-"""The daily cap and the rate of a key hold for three relays together."""
+"""The daily cap and the rate of a key apply to three relays together."""
 
 import asyncio
 import collections
@@ -58,9 +58,9 @@ def unique(ledger):
 
 
 async def fill(relays, key, ledger, interrupt=None):  # noqa: F811
-    """Sends on all relays until each has said that the cap is reached. What got no answer, or an answer of 4xx, is sent again.
+    """Sends on all relays until each has replied that the cap is reached.
 
-    `interrupt` is called in the midst of it.
+    A message that got no reply, or a 4xx reply, is sent again. `interrupt` is called when a third of the cap is used.
     """
     is_full = [False] * len(relays)
     enough = asyncio.Event()
@@ -71,13 +71,13 @@ async def fill(relays, key, ledger, interrupt=None):  # noqa: F811
             try:
                 client = await Client.connect(relay, key, ledger, context)
             except (OSError, PermissionError, AssertionError):
-                # While the server is away no key can be looked up.
+                # While the server is away, the relay can't look up a key.
                 await asyncio.sleep(0.05)
                 continue
             while not is_full[place]:
                 message = await client.send(again=again)
                 if message is None:
-                    # The rate or the day's cap, told before the data.
+                    # The message was refused before its data, because of the rate or the daily cap.
                     is_full[place] = "[rate-day]" in ledger.refusals[-1]
                     if not is_full[place]:
                         break
@@ -94,7 +94,7 @@ async def fill(relays, key, ledger, interrupt=None):  # noqa: F811
 
     async def interrupted():
         await enough.wait()
-        assert len(unique(ledger)) < CAP, "the load was to be interrupted in its midst"
+        assert len(unique(ledger)) < CAP, "the cap was reached before the interruption"
         await asyncio.to_thread(interrupt)
 
     workers = [work(place) for place in range(len(relays)) for _ in range(4)]
@@ -105,7 +105,7 @@ Attempt = collections.namedtuple("Attempt", "asked answered")
 
 
 def test_three_relays_together_keep_to_the_rate_of_a_key(own_relay, server):
-    # Nothing waits for its turn, so that the moment at which the relay decides lies between the client's question and the answer.
+    # The relay delays no reply. So the time of its decision is between the client's question and the answer.
     group = Group(own_relay, server, settings={"submission.max_rate_delay": "0s"})
     key = group[0].create_key("test", per_second=RATE, burst=BURST)
     admitted = asyncio.run(press(group.relays, key, size(5, 30)))
@@ -122,7 +122,7 @@ def test_what_relays_hold_ahead_of_a_rate_does_not_come_on_top_of_a_burst(own_re
 
 
 def assert_rate(admitted):
-    """No window has more than rate × time + burst of those that were certainly decided on within it."""
+    """Asserts that no period has more than rate × length + burst messages that were certainly decided within it."""
     starts = sorted(attempt.asked for attempt in admitted)
     by_end = sorted(admitted, key=lambda attempt: attempt.answered)
     for start in starts:
@@ -133,7 +133,7 @@ def assert_rate(admitted):
 
 
 async def ask(client, admitted):
-    """One message, if the rate allows it. Returns whether it did."""
+    """Sends a message if the rate allows it. Returns whether it did."""
     asked = time.monotonic()
     if await client.begin():
         admitted.append(Attempt(asked, time.monotonic()))
@@ -145,7 +145,7 @@ async def ask(client, admitted):
 
 
 async def press(relays, key, seconds, clients=3):
-    """So many clients of each relay ask as often as they can for so many seconds."""
+    """Sends as often as possible for so many seconds, with so many clients of each relay. Returns the admitted messages."""
     admitted, ledger = [], Ledger()
     end = time.monotonic() + seconds
 
@@ -161,7 +161,10 @@ async def press(relays, key, seconds, clients=3):
 
 
 async def bursts(group, key, server, rounds):
-    """Each relay admits a message, and may take others ahead. Once the bucket is full again, all send as much as they may."""
+    """Each relay admits a message, and may reserve part of the rate.
+
+    When the bucket is full again, all clients send as much as possible.
+    """
     admitted, ledger = [], Ledger()
     clients = [await Client.connect(relay, key, ledger, trusting(relay)) for relay in group.relays]
     is_full = (f"SELECT bucket_tokens + {RATE} * (extract(epoch FROM clock_timestamp()) - updated_at) >= {BURST} "

@@ -1,4 +1,4 @@
-"""A relay of several is killed or stopped: what it had under way is sent by the others, and nothing of it by itself later."""
+"""One of several relays is killed or stopped. The other relays send its deliveries, and it does not send them again later."""
 
 import asyncio
 import signal
@@ -14,16 +14,16 @@ from submit import send, session
 
 __all__ = ["server"]
 
-# Each relay may have so many calls to SES under way.
+# Each relay may make so many calls to SES at the same time.
 CONCURRENCY = 4
 MESSAGES = size(30, 100)
-# Within so many seconds the deliveries of a dead relay are with another (ARCHITECTURE.md, "Liveness").
+# Within so many seconds, another relay has the deliveries of a dead relay (ARCHITECTURE.md, "Liveness").
 TAKEN_OVER = 20
 ROUNDS = size(1, 10)
 
 
 def load(relay, key, ledger, count):
-    """Sends so many messages, each of which is accepted."""
+    """Sends so many messages. Each of them is accepted."""
     async def run():
         client = await Client.connect(relay, key, ledger, trusting(relay))
         for _ in range(count):
@@ -34,9 +34,10 @@ def load(relay, key, ledger, count):
 
 
 def busy_group(own_relay, server, ses):
-    """Three relays, of which the first has deliveries under way at SES, which gives no answer, and others that wait for these.
+    """A group of one relay, to which the tests add others.
 
-    Returns the group, the ledger, and the number of the first relay's place.
+    The relay has calls to SES under way, which get no answer. Other deliveries that it has claimed wait for the end of these calls.
+    Returns the group, the key, the ledger, and the number of the relay's row in `node`.
     """
     group = Group(own_relay, server, 1, ses_settings(ses, **{"ses.concurrency": CONCURRENCY}))
     key = group[0].create_key("live", per_second=1_000_000)
@@ -72,7 +73,7 @@ def test_what_a_killed_relay_had_under_way_is_with_another_in_20_seconds(own_rel
             marked = set(group.subjects("maybe_duplicate"))
             assert set(times) == {message.subject for message in ledger.accepted}
             assert set(group.subjects("state = 'sent'")) == set(times)
-            # Whatever may have been sent twice says so.
+            # Every message that may have been sent twice is marked.
             assert doubtful <= marked and {subject for subject, n in times.items() if n > 1} <= marked
             assert max(times.values()) <= 2
             print(f"{len(lost)} deliveries of a killed relay were with others after {taken_over:.1f} s; {len(doubtful)} had been with SES")
@@ -97,24 +98,24 @@ def test_a_relay_that_wakes_sends_nothing_that_another_has_sent(own_relay, serve
                 ses.answer = OK
                 group.join()
                 group.join()
-                # The others have all that it had, its calls to SES included, and send it.
+                # The other relays claim and send all its deliveries, even those for which it has called SES.
                 wait_until(lambda: group.count("state = 'sent'") == MESSAGES, "the others have sent all")
-                # Longer than a node may be silent: its place is lost.
+                # The relay is stopped for longer than it may be silent, so the others declare it dead.
                 wait_until(lambda: node not in group.nodes(), "its place is lost")
                 wait_until(lambda: time.monotonic() - stopped_at > size(0, 25), "it has been stopped for long enough")
                 before, others = len(ses.taken), group.nodes()
             finally:
                 stopped.process.send_signal(signal.SIGCONT)
-            # It goes on in a new place, with what it had claimed still in its memory.
+            # It goes on as a new node. The deliveries that it had claimed are still in its memory.
             wait_until(lambda: set(group.nodes()) - set(others), "it has a new place")
-            # Only now SES answers its old calls, so that its senders are free for what they had waiting.
+            # SES answers the old calls only now. Then the relay could send the deliveries that it had claimed.
             held.set()
-            # What was begun is served or refused in order, and the connections go on.
+            # A transaction that had begun is completed or refused in order, and the connections stay open.
             begun.send(b"From: from@example.com\r\nSubject: begun\r\n\r\nbody\r\n.\r\n")
             replies = {"begun": begun.getreply()[0]}
             replies["idle"] = send(idle, b"From: from@example.com\r\nSubject: idle\r\n\r\nbody\r\n")[0]
         assert set(replies.values()) <= {250, 451}, replies
-        # And it accepts and sends, at last alone: what it had waiting has had its turn before that.
+        # The relay accepts and sends new messages, in the end alone. By then it would have sent the old deliveries.
         after = Ledger()
         load(stopped, key, after, 20)
         group.wait_for_the_end()
@@ -140,7 +141,7 @@ def test_status_shows_the_relays_and_which_of_them_live(own_relay, server):
     assert set(first) >= {"name", "number", "live", "started_at", "last_seen_at", "version"}
     group[2].stop(signal.SIGKILL)
     wait_until(lambda: len(living()) == 2, "the killed relay is not among the living", TAKEN_OVER)
-    # One that ends in order is gone at once.
+    # A relay that is stopped in order is removed at once.
     assert group[1].stop() == 0
     assert len(living()) == 1
     assert len(group[0].run("status").stdout.split(" live ")) == 2

@@ -1,4 +1,4 @@
-"""Revocation is instant on three relays: once `keys revoke` has returned, none of them answers a message of the key with 250."""
+"""Revocation is immediate on three relays: after `keys revoke` has returned, none of them answers a message of the key with 250."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from sizes import IS_FULL, size
 __all__ = ["server"]
 
 RACES = size(200, 10_000)
-# So many of them run side by side.
+# The number of races that run at the same time.
 ABREAST = 4
 
 
@@ -42,7 +42,10 @@ def test_nothing_is_accepted_on_any_relay_after_a_revocation_has_returned(own_re
 
 
 async def race(group, contexts, ledger):
-    """Revokes a key while it is used on each relay. Returns the seconds after which idle sessions were refused at MAIL, one a relay."""
+    """Revokes a key while it is used on each relay.
+
+    Returns, for each relay, the seconds until it refused MAIL in an idle session.
+    """
     key = await asyncio.to_thread(create_key, group)
     own = Ledger()
 

@@ -1,4 +1,4 @@
-"""Three relays together keep to SES's rate, while one joins and one is killed, and use it."""
+"""Three relays together keep to SES's rate and use most of it, while one joins and one is killed."""
 
 import asyncio
 import signal
@@ -12,12 +12,12 @@ from sizes import IS_FULL, size
 __all__ = ["server"]
 
 RATE = 20
-# So many seconds each number of relays is at work.
+# Each number of relays works for so many seconds.
 STAGE = size(5, 30)
 
 
 class TimedSES(SESStandIn):
-    """Notes when each call came."""
+    """Records the time of each call."""
 
     def __init__(self):
         super().__init__(keeps_raw=False)
@@ -35,7 +35,7 @@ def test_three_relays_keep_to_the_rate_of_ses_while_one_joins_and_one_is_killed(
         key = group[0].create_key("live", per_second=1_000_000)
         group.wait_for_parts(2)
         ledger = Ledger()
-        # More than can be sent.
+        # These are more messages than the rate allows during the test.
         asyncio.run(fill(group, key, ledger, RATE * (STAGE * 3 + 40)))
         at_work(ses, STAGE)
         group.join()
@@ -51,8 +51,10 @@ def test_three_relays_keep_to_the_rate_of_ses_while_one_joins_and_one_is_killed(
         most = max(within(times, start, 1) for start in times)
         used = sum(began <= moment < ended for moment in times) / (ended - began) / RATE
         print(f"{len(times)} calls to SES, {most} in the busiest second of {RATE}; three relays used {used:.1%} of the rate")
-        # On a busy machine calls reach the stand-in late, and then many at once. When relays began them is on record; of five seconds, as
-        # relays know the server's time to some hundredths of a second only. What was abandoned has on record when it was claimed.
+        # On a busy machine, calls reach the stand-in late, and then many at once. So the test uses the recorded times at
+        # which the relays began them. It looks at five seconds, because a relay knows the server's time only to some
+        # hundredths of a second. Only sent attempts count, because the record of an abandoned one has the time of its
+        # claim.
         begun = sorted(int(line) / 1000 for line in server.psql("SELECT started_at FROM attempt WHERE outcome = 'sent'").split())
         assert max(within(begun, start, 5) for start in begun) <= 5 * RATE
         if IS_FULL:
@@ -72,12 +74,12 @@ async def fill(group, key, ledger, count):
 
 
 def at_work(ses, seconds):
-    """Until SES has been called for so many seconds more. Returns the moment."""
+    """Waits until SES is called more than so many seconds after now. Returns the time."""
     began = time.monotonic()
     wait_until(lambda: ses.times and ses.times[-1] > began + seconds, "SES is called")
     return time.monotonic()
 
 
 def within(times, start, seconds):
-    """Calls in so many seconds from a moment on."""
+    """The number of calls within so many seconds from `start` on."""
     return sum(start <= moment < start + seconds for moment in times)

@@ -1,4 +1,4 @@
-"""After a failover the old primary starts again as a primary: no relay uses it, and what was acknowledged stays."""
+"""After a failover, the old primary starts again as a primary. No relay uses it, and no acknowledged message is lost."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ MESSAGES = size(30, 200)
 
 
 def doctor(relay):
-    """What `doctor` says of the database: outcome, finding and remedy in one text for each check."""
+    """doctor's checks of the database: the outcome, the finding and the remedy of each check in one text."""
     checks = json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"]
     return [f"{check['outcome']}: {check['found']} / {check['remedy']}" for check in checks if check["name"] == "database"]
 
@@ -30,7 +30,7 @@ def live_nodes(relay):
 
 
 def tells_of_old(relay, old):
-    """Whether the log says that the server `old` accepts writes too, and that the other one was promoted."""
+    """Whether the log says that the server `old` accepts writes too, and that the other server was promoted."""
     return one_mentions(relay.log, "two primaries", old, "promoted")
 
 
@@ -48,12 +48,13 @@ def test_an_old_primary_that_starts_again_is_refused(relays, tmp_path):  # noqa:
             pair.promote()
             senders.wait_for_answers(MESSAGES)
             old.start()
-            # Until somebody resets it, each of its commits waits for a standby; now it would accept mail.
+            # Commits on the old primary wait for a standby until an operator resets this setting. After the reset, it
+            # could accept mail.
             old.set("synchronous_standby_names", "")
             for relay in two:
                 wait_until(lambda: tells_of_old(relay, f"127.0.0.1:{old_port}"), relay.log_text)
                 assert " critical" in relay.log_text().lower()
-            # A relay and commands that connect for the first time take the new primary, although the old one is named first.
+            # A relay and commands that connect for the first time use the new primary, although the URI names the old one first.
             assert len(live_nodes(third)) == 3
             third.stop()
             third.start()
@@ -62,7 +63,8 @@ def test_an_old_primary_that_starts_again_is_refused(relays, tmp_path):  # noqa:
             assert one_mentions(problems, "two primaries", "not reset", "synchronous_standby_names"), problems
             assert not any("ALTER SYSTEM RESET" in text for text in problems), problems
             senders.wait_for_answers(MESSAGES)
-            # Nor once the new one is away: what the old one accepts would be lost.
+            # The relays do not use the old primary while the new one is away either: messages that the old one accepted
+            # would be lost.
             before = old.psql("SELECT count(*) FROM message")
             pair.primary.stop("immediate")
             for relay in two:
@@ -84,7 +86,7 @@ def test_an_old_primary_that_comes_back_into_the_network_is_refused(relays, tmp_
 
         def act():
             senders.wait_for_answers(MESSAGES)
-            # Its packets vanish: nobody is told that it does not answer.
+            # The packets of the old primary vanish, and no program gets an error.
             network.isolate("primary")
             pair.promote()
             moments.append(time.monotonic())
@@ -93,7 +95,7 @@ def test_an_old_primary_that_comes_back_into_the_network_is_refused(relays, tmp_
             network.heal()
             for relay in two:
                 wait_until(lambda: tells_of_old(relay, f"{old.address}:{old.port}"), relay.log_text)
-            # Counted only now: a COMMIT that was on its way may have arrived late. Its message was not acknowledged.
+            # The messages are counted only now, because a late COMMIT may have arrived. Its message was not acknowledged.
             before = old.psql("SELECT count(*) FROM message")
             senders.wait_for_answers(MESSAGES)
             assert old.psql("SELECT count(*) FROM message") == before
@@ -109,7 +111,7 @@ def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # 
         pair = Pair(tmp_path, stack)
         (relay,) = relays(pair.url, 1)
         pair.primary.set("synchronous_standby_names", "")
-        # As a standby that somebody has started as a server of its own: that begins no timeline.
+        # An operator may start a standby as a server of its own in this way. It then begins no new timeline.
         pair.standby.stop()
         (pair.standby.data / "standby.signal").unlink()
         pair.standby.start()
@@ -123,7 +125,7 @@ def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # 
             relay.start()
         relay.process.wait()
         relay.process = None
-        # Once one of them is stopped, the other one serves.
+        # When one of them is stopped, the relay uses the other one.
         pair.standby.stop()
         relay.start()
         assert live_nodes(relay)
@@ -138,7 +140,7 @@ def test_doctor_says_what_each_server_is_and_that_commits_wait(relays, tmp_path)
         pair.primary.psql("GRANT pg_monitor TO relay")
         assert any(text.startswith("ok: ") and mentions(text, "commit", f" {STANDBY} / None") for text in doctor(relay))
 
-        # As after a power cut: the primary does not know yet that the standby has gone.
+        # The standby stops without a word, as after a power cut. The primary does not know yet that it has gone.
         processes = standby.processes()
         for process in processes:
             os.kill(process, signal.SIGSTOP)

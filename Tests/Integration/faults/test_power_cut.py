@@ -1,7 +1,7 @@
-"""A power cut on a disk whose syncs fail now and then: what was acknowledged is on the disk, by a sync that worked.
+"""A power cut on a disk whose syncs sometimes fail: an acknowledged message is on the disk, because a sync for it has succeeded.
 
-After a failed sync the system takes the pages for written, so that the next one succeeds without them. Nothing may be
-acknowledged on the strength of that one.
+After a failed sync, the system considers the pages written. So the next sync succeeds without writing them. The relay must not
+acknowledge a message because of that next sync.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from system_calls import calls, traced
 CONNECTIONS = 10
 MESSAGES = size(12, 100)
 LARGE = (b"z" * 70 + b"\r\n") * 3000
-# Of each thread's syncs, from the one on, every so many-th fails. The first are of the start.
+# (first, step): in each thread, this sync fails, and then every sync after so many more. The syncs before belong to the start.
 FAILING = size([(3, 5)], [(3, 2), (3, 3), (4, 5), (5, 11)])
 
 

@@ -1,4 +1,4 @@
-"""An SES that does not answer, answers by half, can't be found or speaks no TLS: no message is lost or fails for it."""
+"""SES does not answer, sends half an answer, can't be found, or does not use TLS. No message is lost or fails because of that."""
 
 import socket
 import ssl
@@ -24,7 +24,7 @@ def delivery(relay, message_id):
 
 
 class Impostor:
-    """Listens where SES should be, and does with each connection what it is made with."""
+    """Listens where SES should be, and handles each connection with `behave`."""
 
     def __init__(self, behave, port=0):
         self._behave = behave
@@ -38,7 +38,7 @@ class Impostor:
         return self
 
     def __exit__(self, *_):
-        # Closing alone does not wake who waits in accept.
+        # `close` alone would not wake the thread that waits in `accept`.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(DEADLINE)
         self._listener.close()
@@ -59,7 +59,7 @@ class Impostor:
 
 def after_request(answer):
     def behave(connection):
-        # The whole of a small request: what is left unread would make a reset of the close.
+        # The whole request is read, because unread octets would turn the close into a reset.
         connection.settimeout(0.5)
         try:
             while connection.recv(65536):
@@ -90,7 +90,7 @@ def test_half_an_answer(own_relay, answer):
     with SESStandIn(port) as ses:
         relay.wait_for_state(message_id, "sent")
         assert ses.count("weather") == 1
-    # It may have been taken, and sent twice: that is said.
+    # SES may have accepted the message, so the message may have been sent twice. The record says that.
     assert delivery(relay, message_id)["maybe_duplicate"]
     assert delivery(relay, message_id)["history"][0]["outcome"] == "retry"
 
@@ -103,10 +103,10 @@ def test_an_answer_that_never_comes(own_relay):
         key = relay.create_key("live")
         message_id = submit(relay, key, MESSAGE)
         relay.wait_until(lambda: ses.count("weather"), "the call")
-        # Others go on beside it.
+        # Other messages are sent meanwhile.
         other = submit(relay, key, MESSAGE.replace(b"weather", b"other"))
         relay.wait_for_state(other, "sent")
-        # The relay waits for a minute.
+        # The relay waits for an answer for a minute.
         relay.wait_until(lambda: delivery(relay, message_id)["history"], "an end of the wait", 2 * DEADLINE)
         relay.wait_for_state(message_id, "sent")
         assert ses.count("weather") == 2
@@ -130,7 +130,7 @@ def test_a_certificate_that_nobody_vouches_for(own_relay, tmp_path):
         relay.wait_until(lambda: len(delivery(relay, message_id)["history"]) > 1, "a second try")
     found = delivery(relay, message_id)
     assert found["history"][0]["outcome"] == "retry" and "TLS" in found["reason"]
-    # Neither the message nor a signature was shown to the impostor.
+    # The impostor received neither the message nor a signature.
     assert not any(heard)
     assert not found["maybe_duplicate"]
 
@@ -157,6 +157,6 @@ def test_a_name_that_cannot_be_found(own_relay):
     found = delivery(relay, message_id)
     assert found["history"][0]["outcome"] == "retry" and found["reason"].startswith("connection-failed: ")
     assert not found["maybe_duplicate"]
-    # Test keys are none of it; and the end comes as ever.
+    # Messages of test keys are not affected, and the relay stops as usual.
     relay.wait_for_state(submit(relay, test, MESSAGE), "simulated")
     assert relay.stop() == 0

@@ -1,4 +1,4 @@
-"""A disk that is full, a database that others keep locked, that is damaged or from the future."""
+"""A full disk, and a database that another process keeps locked, that is damaged, or that a newer relay has written."""
 
 import contextlib
 import re
@@ -40,16 +40,16 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
     with session(relay, key) as smtp:
         accepted = [message_id(send(smtp, content))]
         filler = fill(small_disk)
-        # SQLite may find room in what its log has already; in the end there is none.
+        # SQLite may find room in its log at first. In the end there is none.
         for _ in range(2000):
             reply = send(smtp, content)
             if reply[0] != 250:
                 break
             accepted.append(message_id(reply))
         assert verdict(reply) == REFUSED
-        # The connection and the relay go on, and so does the service, once there is space.
+        # The connection and the relay go on. When there is space again, mail is accepted again.
         assert verdict(send(smtp, content)) == REFUSED
-        # What could not be written takes no space.
+        # A body that could not be written takes no space.
         spool = small_disk / "relay.db.spool"
         relay.wait_until(lambda: {file.name for file in spool.iterdir()} <= set(accepted), "only whole messages spooled")
         filler.unlink()
@@ -67,7 +67,7 @@ def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
     with API(relay, relay.create_key(per_second=1_000_000)) as api:
         taken(api.send())
         filler = fill(small_disk)
-        # SQLite may find room in what its log has already; in the end there is none.
+        # SQLite may find room in its log at first. In the end there is none.
         for _ in range(2000):
             answer = api.send()
             if answer.status != 200:
@@ -87,14 +87,14 @@ def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  
     def refused(smtp, content):
         code, text = send(smtp, content)
         assert code in (250, 452), text
-        # A refusal of DATA leaves the envelope as it is.
+        # A refused DATA keeps the envelope, so the session is reset.
         smtp.rset()
         return code == 452 and "[storage]" in text and text
 
     with session(relay, test) as tester, session(relay, live) as sender:
         assert not refused(tester, MESSAGE)
         filler = fill(roomy_disk, leaving=48 << 20)
-        # The relay looks once a second.
+        # The relay checks the space once a second.
         text = relay.wait_until(lambda: refused(tester, MESSAGE), "test keys refused")
         assert mentions(text, "disk space", "test keys")
         assert not refused(sender, MESSAGE)
@@ -128,14 +128,14 @@ def test_a_disk_that_fails_refuses_loses_nothing_and_recovers(own_relay, tmp_pat
             fault(disk)
             for _ in range(5):
                 assert verdict(send(smtp, content)) == REFUSED
-            # The rest of the relay goes on: a client that comes now is told the same.
+            # The rest of the relay goes on: a new client gets the same reply.
             with session(relay, key, "smtp") as another:
                 assert verdict(send(another, content)) == REFUSED
             disk.is_well()
             accepted.append(message_id(send(smtp, content)))
         fault(disk)
         assert verdict(send(smtp, content)) == REFUSED
-        # What was acknowledged needs nothing of what failed.
+        # The relay is killed while the disk fails. The acknowledged messages must be complete without the failed writes.
         relay.stop(signal.SIGKILL)
         disk.is_well()
         smtp.close()
@@ -147,7 +147,7 @@ def test_a_disk_that_fails_refuses_loses_nothing_and_recovers(own_relay, tmp_pat
     assert [part for part in parts if part not in relay.log_text()] == []
 
 
-# A write waits 5 s for its turn.
+# A write waits up to 5 s for the lock.
 @pytest.mark.parametrize("seconds", [size(1, 30)])
 def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
     relay = own_relay()
@@ -157,10 +157,10 @@ def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
         other.execute("BEGIN IMMEDIATE")
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            # The relay waits for its turn for some seconds before it says so.
+            # The relay waits some seconds for the lock before it replies.
             assert verdict(send(smtp, MESSAGE)) == REFUSED
         relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "locked"), "the lock in the log")
-        # Who connects meanwhile is let in, and told the same.
+        # A client that connects meanwhile can authenticate, and gets the same reply.
         with session(relay, key) as another:
             assert verdict(send(another, MESSAGE)) == REFUSED
         other.execute("ROLLBACK")
@@ -185,7 +185,7 @@ def test_a_database_that_cannot_be_used_is_refused_at_start(own_relay, damage, w
 
 
 def test_damage_within_the_database_is_refused_at_start(own_relay):
-    """In each page in turn; only in one that is free it does no harm."""
+    """The test damages one page after the other. Damage to a free page does no harm."""
     relay = own_relay(start=False)
     key = relay.create_key(per_second=1000)
     relay.start()

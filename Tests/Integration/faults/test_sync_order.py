@@ -1,4 +1,4 @@
-"""The 250 goes to the socket only after the sync of all that the message needs has returned: seen in the system calls."""
+"""The 250 is sent only after the syncs of everything that the message needs have returned. The system calls show this."""
 
 import re
 import smtplib
@@ -16,7 +16,7 @@ MESSAGES = 5
 
 @pytest.mark.parametrize("filler", ["", FILLER], ids=["small", "spooled"])
 def test_250_comes_after_the_sync(own_relay, tmp_path, filler):
-    # In clear, so that the trace shows what the client is told.
+    # Without TLS, so that the trace shows the replies.
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.1/32"]}, start=False)
     traced(relay, tmp_path / "trace")
     key = relay.create_key(per_second=1_000_000)
@@ -47,11 +47,11 @@ def test_250_comes_after_the_sync(own_relay, tmp_path, filler):
 
 
 def test_new_files_are_durable_before_the_first_message(own_relay, tmp_path):
-    """The database, its log and the spool: their names are in a directory, which must be synced too."""
+    """The names of the database, its log and the spool are in a directory, which must be synced too."""
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.1/32"]}, start=False)
     traced(relay, tmp_path / "trace")
     relay.start()
-    # Made by another process, with a sync of the log only.
+    # Another process makes the key. It syncs only the log.
     key = relay.create_key()
     with smtplib.SMTP("127.0.0.1", relay.ports["smtp"], timeout=DEADLINE) as smtp:
         smtp.login("apikey", key)
@@ -67,7 +67,7 @@ def test_new_files_are_durable_before_the_first_message(own_relay, tmp_path):
 
 
 class Disk:
-    """What a trace says about the relay's files."""
+    """The calls on the relay's files in a trace."""
 
     def __init__(self, relay, found):
         self.calls = found
@@ -79,7 +79,7 @@ class Disk:
         return [call for call in self.calls if call.path == path and call.name in ("write", "pwrite64")]
 
     def synced(self, path, after):
-        """The first sync of `path` that began after a call had ended."""
+        """The first sync of `path` that began after the call `after` had ended."""
         found = [call for call in self.calls if call.path == path and call.name in ("fsync", "fdatasync")
                  and call.begin > after.end]
         assert found, f"no sync of {path} after {after}"
@@ -87,10 +87,10 @@ class Disk:
         return found[0]
 
     def commit_of(self, page):
-        """The last write of the transaction that `page` was written to the log by.
+        """The last write of the transaction that wrote `page` to the log.
 
-        In the log (https://www.sqlite.org/fileformat2.html#the_write_ahead_log) each page has a header of 24 octets before
-        it, with a size in the octets 4 to 7 in a transaction's last one, which is 0 in all others.
+        In the log (https://www.sqlite.org/fileformat2.html#the_write_ahead_log), each page has a header of 24 octets before it.
+        Octets 4 to 7 of the header are 0, except for a transaction's last page. There they are the size of the database.
         """
         writes = self.writes(self.log)
         for header, content in zip(writes, writes[1:]):

@@ -1,4 +1,4 @@
-"""What testssl.sh has to say of the listeners."""
+"""testssl.sh finds no serious problem in the listeners."""
 
 import json
 import shutil
@@ -10,9 +10,9 @@ from authority import issue
 from sizes import IS_FULL
 
 HARMLESS = {"OK", "INFO", "LOW", "DEBUG"}
-# What it could not look at, such as GOST.
+# The severity of findings that testssl.sh could not check, such as GOST.
 UNKNOWN = "WARN"
-# The test's authority has no list of revocations.
+# The authority of the tests has no revocation list.
 ELSEWHERE = {"cert_revocation"}
 
 

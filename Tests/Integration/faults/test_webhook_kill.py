@@ -1,4 +1,4 @@
-"""kill -9 while events go out: each of them arrives, and comes with one webhook-id however often it comes."""
+"""kill -9 while events are sent: each event arrives, and has the same webhook-id each time."""
 
 import random
 import signal
@@ -11,7 +11,7 @@ from sizes import size
 
 ROUNDS = size(3, 40)
 MESSAGES = 40
-# A relay lives so many seconds after the messages were taken, at most.
+# The longest time, in seconds, that a relay runs after it has accepted the messages.
 LONGEST = 0.7
 EMAIL = {"from": "from@example.com", "to": "success@simulator.amazonses.com", "subject": "Hello", "text": "It works.\n"}
 
@@ -20,7 +20,7 @@ def test_kill_at_any_moment_loses_no_event(own_relay):
     chance = random.Random()
     relay = own_relay({**HTTP, "webhooks.private_networks": ["127.0.0.0/8"]})
     key = relay.create_key(scopes=("email:send", "email:webhooks"), per_second=100000)
-    # Every fifth request is refused, so that some calls wait for another try when the relay is killed.
+    # Every fifth request is refused, so that some calls wait for another attempt when the relay is killed.
     with Receiver(lambda request, number: 500 if number % 5 == 0 else 200) as receiver:
         with API(relay, key) as api:
             answer = api.post("/v1/email/webhooks", {"url": receiver.url(), "events": ["delivery"]})
@@ -36,7 +36,7 @@ def test_kill_at_any_moment_loses_no_event(own_relay):
         def missing():
             return set(messages) - {request.json["data"]["email_id"] for request in list(receiver.requests)}
 
-        # What was claimed is due again after 30 s, and what was refused after as long.
+        # A claimed call is due again after 30 s. A refused call is due after the same time.
         relay.wait_until(lambda: not missing(), "all events", deadline=3 * DEADLINE)
         ids = {}
         for request in list(receiver.requests):
