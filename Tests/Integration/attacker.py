@@ -1,6 +1,6 @@
-"""Somebody between an application and the relay: STARTTLS is taken out of the offer, or the certificate is another one.
+"""An attacker between an application and the relay. It removes STARTTLS from the offer, or shows a certificate of its own.
 
-It takes any key and any message, so that a client which goes on gives itself away.
+It accepts any key and any message, so that a client that does not notice the attack reveals its key.
 """
 
 import base64
@@ -13,7 +13,7 @@ from relay import DEADLINE
 
 
 class Attacker:
-    """Listens on a port of its own. `certificate`: a pair of files to offer STARTTLS with; None: STARTTLS is taken out."""
+    """Listens on a port of its own. `certificate`: the two files with which it offers STARTTLS; None: it removes STARTTLS."""
 
     def __init__(self, certificate=None):
         self.received = b""
@@ -99,7 +99,7 @@ class Attacker:
                 say("250 2.0.0 ok")
 
     def has(self, key):
-        """Whether the key has come here, in clear or in base64, as it is or within AUTH PLAIN's message."""
+        """Whether the attacker has received the key: in clear or in base64, by itself or within AUTH PLAIN's message."""
         words = re.findall(rb"[A-Za-z0-9+/]{16,}={0,2}", self.received)
         decoded = []
         for word in words:

@@ -1,4 +1,4 @@
-"""Certificates as an authority issues them: for any names and any time, with the chain."""
+"""Certificates as an authority issues them: for any names and any period of validity, with the chain."""
 
 import datetime
 
@@ -29,9 +29,11 @@ def _certificate(name, key, issuer, issuer_key, start, end, authority, names=())
 
 
 def issue(directory, names=("relay.example.com",), days=90, chain=True, name="issued"):
-    """Paths of a certificate, with the intermediate one that issued it unless `chain` is false, and of its key.
+    """Returns the paths of a certificate and of its key. The file of the certificate also has the intermediate certificate that
+    issued it, unless `chain` is false.
 
-    `days` from now it ends; below zero: it has ended. What a client verifies it with is beside it, as `<name>.root`.
+    The certificate expires in `days` days. A negative number means that it has expired. The root certificate, with which a client
+    verifies it, is written to `<name>.root` in the same directory.
     """
     now = datetime.datetime.now(datetime.timezone.utc)
     start, end = now - datetime.timedelta(days=400), now + datetime.timedelta(days=days)

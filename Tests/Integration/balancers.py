@@ -1,4 +1,4 @@
-"""HAProxy and nginx of Debian, unpacked and run by the tests with the configurations that README.md shows."""
+"""Debian's HAProxy and nginx: unpacked, and run by the tests with the configurations that README.md shows."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ def shown(language):
 
 
 def filled(text, *replacements):
-    """`text` with what is meant in the place of what is written; each must stand in it."""
+    """`text` with each written part replaced by the one that is meant. Each written part must occur in `text`."""
     for written, meant in replacements:
         assert written in text, f"not in the page: {written}"
         text = text.replace(written, meant)
@@ -29,7 +29,7 @@ def filled(text, *replacements):
 
 
 class Balancer:
-    """Where its clients connect: a port for STARTTLS, one for implicit TLS, and one for HTTP under TLS."""
+    """A running load balancer. Its ports: one for STARTTLS, one for implicit TLS, and one for HTTP under TLS."""
 
     def __init__(self, ports, process):
         self.ports, self.process = ports, process
@@ -63,7 +63,10 @@ GREETING_CHECK = "option smtpchk EHLO smtp.example.com"
 
 
 def haproxy(directory, relay, version=2, host="127.0.0.1", check=GREETING_CHECK, checks_every="1h"):
-    """HAProxy in front of `relay`, listening on `host`; `check` is the backend's option for checks with STARTTLS."""
+    """HAProxy in front of `relay`, listening on `host`.
+
+    `check` is the option with which the backend for STARTTLS does its checks.
+    """
     ports = {kind: free_port() for kind in PORTS}
     text = filled(
         shown("haproxy"), *((f"bind :{port}", f"bind {host}:{ports[kind]}") for kind, port in PORTS.items()),

@@ -1,4 +1,4 @@
-"""Chromium in front of the operator's page, as a person uses it: by labels, links and buttons."""
+"""The operator's page in Chromium, used as a person uses it: by labels, links and buttons."""
 
 import base64
 import contextlib
@@ -24,7 +24,7 @@ AXE = (Path(axe_selenium_python.__file__).parent / "node_modules/axe-core/axe.mi
 
 @contextlib.contextmanager
 def chromium(script=True):
-    """A driver of a browser with a profile of its own, that asks nobody on the network for anything."""
+    """A driver of a browser that has a profile of its own and sends no requests to the network."""
     options = Options()
     options.binary_location = shutil.which("chromium")
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -34,7 +34,7 @@ def chromium(script=True):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if not script:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    # With both paths given, selenium looks for no driver to download.
+    # Because both paths are given, selenium does not look for a driver to download.
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(DEADLINE)
     try:
@@ -44,17 +44,17 @@ def chromium(script=True):
 
 
 class Page:
-    """What is open in the browser. `has_script`: whether the page's script runs."""
+    """The page that is open in the browser. `has_script`: whether the page's script runs."""
 
     def __init__(self, driver, relay, has_script=True):
         self.driver, self.relay, self.has_script = driver, relay, has_script
         driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         self.is_dark(False)
-        # What another test's page made the browser say: asking for it takes it away.
+        # Reading the browser's log empties it. This removes the entries that an earlier test's page caused.
         driver.get_log("browser")
 
-    # -- how it looks
+    # -- appearance
 
     def is_dark(self, dark):
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
@@ -75,9 +75,10 @@ class Page:
         path.write_bytes(base64.b64decode(data))
 
     def violations(self):
-        """What axe finds against WCAG 2 A and AA, in words.
+        """The violations of WCAG 2 A and AA that axe finds, in words.
 
-        Without the rule of a dt that is no child of its dl: this axe is older than the div that HTML allows between them.
+        The rule that a dt must be a child of its dl is off: HTML allows a div between them, but this version of axe does not know
+        that.
         """
         self.driver.execute_script(AXE)
         found = self.driver.execute_async_script("""
@@ -88,7 +89,7 @@ class Page:
         return [f"{one['id']}: {one['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
                 for one in found for node in one["nodes"] or [{"html": "", "failureSummary": ""}]]
 
-    # -- where it is
+    # -- navigation
 
     def sign_in(self):
         self.driver.get(self.relay.login_link())
@@ -103,7 +104,7 @@ class Page:
     def path(self):
         return "/" + self.driver.current_url.split("/", 3)[3]
 
-    # -- what it shows
+    # -- content
 
     def heading(self):
         return self.all("h1")[0].text
@@ -120,7 +121,7 @@ class Page:
         return found[0]
 
     def until(self, condition, what):
-        """Until `condition` returns something true, which is returned; what changes meanwhile is looked at again."""
+        """Waits until `condition` returns something true, and returns it. If an element changes meanwhile, it tries again."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             try:
@@ -132,7 +133,7 @@ class Page:
         raise AssertionError(f"not within {DEADLINE} s: {what}\n{self.text()}\n{self.relay.log_text()[-3000:]}")
 
     def comes(self, *texts):
-        """Waits until the page shows them, without loading it."""
+        """Waits until the page shows the texts, without loading the page again."""
         for text in texts:
             self.until(lambda: text in self.text(), f"{text!r} on the page {self.path}")
 
@@ -142,22 +143,22 @@ class Page:
             assert text in shown, (text, shown)
 
     def did(self, what):
-        """That the page says what was done, which its URL names; the words are its own."""
+        """Asserts that the URL names what was done, and that the page has a sentence about it, in its own words."""
         done = parse_qs(urlsplit(self.driver.current_url).query).get("done")
         assert done == [what] and self.one(".done").text, (what, self.path, self.text())
         return self
 
-    # -- what one does
+    # -- actions
 
     def press(self, element):
-        """Clicks what leads to another page, and waits for that."""
+        """Clicks an element that leads to another page, and waits for that page."""
         document = self.one("html")
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
         self.arrives(document)
 
     def arrives(self, document):
-        """Until the document is another one than `document`, and whole."""
+        """Waits until another document than `document` is completely loaded."""
         def is_there():
             try:
                 document.is_enabled()
@@ -176,14 +177,14 @@ class Page:
         return details
 
     def form(self, action):
-        """The form for a path, or for paths that end so; of two for one path, the one that changes something."""
+        """The form whose action ends with `action`. If two forms match, it is the one that changes something."""
         found = self.all(f'form[action$="{action}"]')
         changing = [form for form in found if form.get_attribute("method") == "post"]
         assert found and len(changing or found) == 1, (action, len(found), self.driver.page_source[:5000])
         return (changing or found)[0]
 
     def fill(self, action, **values):
-        """Types into fields by name, or chooses in them: a text, an option's value, a list of the boxes to check."""
+        """Fills in fields by name. A value is a text, the value of an option, or a list of the boxes to check."""
         form = self.form(action)
         for name, value in values.items():
             fields = form.find_elements(By.NAME, name)
@@ -204,11 +205,11 @@ class Page:
         return form
 
     def send(self, action, **values):
-        """Fills a form in and sends it, and says yes where the page asks whether one is sure."""
+        """Fills in a form and sends it. If the page asks for a confirmation, it confirms."""
         button = self.fill(action, **values).find_element(By.TAG_NAME, "button")
         asks = self.has_script and button.get_attribute("data-confirm")
         if asks:
-            # Said no, nothing happens.
+            # If the confirmation is dismissed, nothing happens.
             button.click()
             self.driver.switch_to.alert.dismiss()
             assert self.driver.find_elements(By.TAG_NAME, "main")
@@ -217,7 +218,7 @@ class Page:
         return self
 
     def messages_of_the_browser(self):
-        """What the browser complains of, but for the answers 4xx that tests ask for."""
+        """The messages in the browser's log, without those about answers 4xx, which tests cause on purpose."""
         return [entry["message"] for entry in self.driver.get_log("browser") if "the server responded with a status" not in entry["message"]]
 
 

@@ -18,7 +18,7 @@ def relay():
 
 @pytest.fixture
 def own_relay(tmp_path):
-    """Makes relays for one test, each with settings of its own; they are ended with it."""
+    """Makes relays for one test, each with settings of its own. They are stopped at the end of the test."""
     made = []
 
     def make(settings=None, environment=None, start=True):
@@ -36,7 +36,7 @@ def own_relay(tmp_path):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A browser that the tests of a run share."""
+    """A browser that all tests of a run share."""
     with browser.chromium() as driver:
         yield driver
 

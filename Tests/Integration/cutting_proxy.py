@@ -1,7 +1,7 @@
-"""A proxy in front of a PostgreSQL server that understands its protocol, and cuts connections around a COMMIT.
+"""A proxy in front of a PostgreSQL server. It understands PostgreSQL's protocol, and cuts connections around a COMMIT.
 
-What is read of the protocol (PostgreSQL's manual, "Frontend/Backend Protocol", "Message Formats"): the names of prepared statements
-(Parse), which of them is bound (Bind), and the tags of what the server completed (CommandComplete).
+It reads these parts of the protocol (PostgreSQL's manual, "Frontend/Backend Protocol", "Message Formats"): the names of prepared
+statements (Parse), which of them is bound (Bind), and the tags of completed commands (CommandComplete).
 """
 
 import asyncio
@@ -10,19 +10,19 @@ import threading
 
 from relay import DEADLINE, free_port
 
-# A client that asks whether the server speaks TLS or GSSAPI is answered with a single octet.
+# The server answers a client that asks for TLS or GSSAPI with a single octet.
 REQUESTS = (80877103, 80877104)
 
 
 class CuttingProxy:
-    """Passes connections on to a server. `cut` arms it.
+    """Passes connections on to a server. `cut` says which commits it interrupts.
 
-    It looks at transactions only that insert into a table named by `insertion`.
+    It only counts transactions that insert into the table named by `insertion`.
     """
 
     def __init__(self, server, insertion="INSERT INTO message "):
         self.server, self.insertion, self.port = server, insertion, free_port()
-        # What is still to be done with the next commits: "before" or "after".
+        # What remains to be done with the next commits: "before" or "after".
         self._plan, self.cuts = [], []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -51,10 +51,10 @@ class CuttingProxy:
         return self.server.url().replace(f":{self.server.port}/", f":{self.port}/")
 
     def cut(self, *plan):
-        """What happens to the next commits, in this order.
+        """Sets what happens to the next commits, in this order.
 
-        - `before`: the connection is cut, and the COMMIT was not passed on.
-        - `after`: the connection is cut once the server has committed, and its answer was not passed on.
+        - `before`: the proxy does not pass the COMMIT on, and cuts the connection.
+        - `after`: the server commits. The proxy does not pass its answer on, and cuts the connection.
         """
         assert not self._plan and set(plan) <= {"before", "after"}
         self.cuts = []
@@ -70,12 +70,12 @@ class CuttingProxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            # At once: what is not sent yet is not sent any more.
+            # `abort` closes at once: octets that are not sent yet are dropped.
             for end in (writer, back):
                 end.transport.abort()
 
     def next_cut(self, where):
-        """Whether the commit that is here now is to be cut at this point."""
+        """Whether the current commit is to be cut at this point."""
         if not self._plan or self._plan[0] != where:
             return False
         self.cuts.append(self._plan.pop(0))
@@ -96,7 +96,7 @@ class _Session:
         self.octets = 0
 
     async def forward(self, reader, server):
-        """What the client sends. Ends with the connection, or where it is to be cut."""
+        """Passes on what the client sends, until the connection ends or is to be cut."""
         while True:
             length = await reader.readexactly(4)
             body = await reader.readexactly(struct.unpack("!I", length)[0] - 4)
@@ -119,7 +119,7 @@ class _Session:
                     self.inserts = True
                 elif text == "COMMIT" and self.inserts:
                     if self.proxy.next_cut("before"):
-                        # What came before it arrives.
+                        # The server still gets what the client sent before the COMMIT.
                         await server.drain()
                         return
                     self.is_committing = self.proxy.plans_after
@@ -127,7 +127,7 @@ class _Session:
             await server.drain()
 
     async def answer(self, server, writer):
-        """What the server sends."""
+        """Passes on what the server sends, until the connection ends or is to be cut."""
         while True:
             first = await server.readexactly(1)
             if self.octets:

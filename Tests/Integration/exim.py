@@ -1,6 +1,7 @@
-"""Exim as a client with a queue, unpacked beside the tests: nothing is installed, and no server starts by itself.
+"""Exim as a client with a queue. It is unpacked beside the tests: nothing is installed, and no server starts by itself.
 
-Exim wants the user that its package makes. It gets it in a mount namespace of its own, so the machine's users stay as they are.
+Exim needs the user that its package creates. This user exists in a mount namespace of its own, so the machine's users do not
+change.
 """
 
 import subprocess
@@ -71,7 +72,7 @@ class Exim:
         return result.stdout
 
     def inject(self, recipient, text):
-        """Into its queue, without an attempt to deliver."""
+        """Puts a message into Exim's queue, without an attempt to deliver it."""
         self.run("-odq", "-oi", "-f", "from@example.com", recipient, input=text)
 
     def deliver(self):

@@ -1,4 +1,4 @@
-"""The HTTP API as a client sees it: one request at a time, with the answer as it came."""
+"""The HTTP API as a client sees it: one request at a time, with the unchanged answer."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ class Answer:
 
     @property
     def code(self):
-        """The reason word of a problem, which is checked to be one."""
+        """The reason word of a problem document. It also checks the document's form."""
         assert self.fields["Content-Type"] == "application/problem+json", (self.status, self.octets)
         problem = self.json
         assert problem["status"] == self.status
@@ -36,10 +36,10 @@ class Answer:
 
 
 class API:
-    """Requests on one connection, which is kept."""
+    """Requests on one connection, which stays open."""
 
     def __init__(self, relay, key=None, secure=True, source=None, port=None):
-        """`port`: of a load balancer in front of the relay."""
+        """`port`: the port of a load balancer in front of the relay."""
         self.key = key
         source = (source, 0) if source else None
         if secure:
@@ -87,7 +87,7 @@ class API:
 
 
 def taken(answer):
-    """The id of an email that was taken."""
+    """The id of an email that was accepted."""
     assert answer.status == 200, answer
     assert answer.json["messageId"].startswith("msg_")
     return answer.json["messageId"]
@@ -95,7 +95,7 @@ def taken(answer):
 
 @contextlib.contextmanager
 def raw(relay, port="http"):
-    """A connection on which octets go out as they are."""
+    """A connection on which a test sends its own octets."""
     with socket.create_connection(("127.0.0.1", relay.ports[port]), timeout=DEADLINE) as connection:
         yield connection
 

@@ -1,4 +1,4 @@
-"""Many clients of the HTTP API at once: raw connections that are kept, and note what they were answered and when they asked."""
+"""Many clients of the HTTP API at once. Each keeps a raw connection open, and notes the answers and the times of its requests."""
 
 import asyncio
 import itertools
@@ -14,14 +14,14 @@ _numbers = itertools.count()
 @dataclass
 class Request:
     """One request as its client saw it."""
-    # Just before its last octet went out.
+    # The time just before its last octet was sent.
     ended_at: float = 0
     status: int = 0
     answer: dict = None
 
     @property
     def id(self):
-        """The relay's id of the email, when it was taken."""
+        """The relay's id of the email, if it was accepted."""
         return self.answer["messageId"].removeprefix("msg_") if self.status == 200 else None
 
     @property
@@ -47,7 +47,7 @@ class WebClient:
                 f"Authorization: Bearer {self.key}\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
 
     async def begin(self, email=None):
-        """Sends a request but for its last octet; returns whether it did, as load.Client has it."""
+        """Sends a request without its last octet. Returns True, because load.Client.begin returns whether it succeeded."""
         octets = self._octets(email)
         self.writer.write(octets[:-1])
         self.rest = octets[-1:]

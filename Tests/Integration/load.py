@@ -1,4 +1,4 @@
-"""Many clients at once, quick ones: raw connections that pipeline, and note what they were answered and when they asked."""
+"""Many fast clients at once. Each pipelines on a raw connection, and notes the replies and the times of its messages."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ class Sent:
     key: str
     recipients: int
     content: bytes
-    # Just before the end of its data went out.
+    # The time just before the end of its data was sent.
     ended_at: float = 0
     reply: str = ""
 
@@ -34,16 +34,16 @@ class Sent:
 
     @property
     def id(self):
-        """The relay's id of it, when it was taken."""
+        """The relay's id of the message, if it was accepted."""
         match = re.fullmatch(r"250 2\.0\.0 Ok: queued as ([0-9a-z]{13})", self.reply)
         return match[1] if match else None
 
 
 @dataclass
 class Ledger:
-    """What clients were told, in the order in which they were."""
+    """The replies that clients got, in the order of their messages."""
     sent: list = field(default_factory=list)
-    # What else a client was refused with, before it could send a message.
+    # Refusals that clients got before they could send a message.
     refusals: list = field(default_factory=list)
 
     @property
@@ -87,7 +87,7 @@ class Client:
                 return line.decode().rstrip("\r\n")
 
     async def begin(self, recipients=1):
-        """Brings a message to where its data is awaited; returns whether it is."""
+        """Sends the envelope and DATA. Returns whether the relay now waits for the data."""
         self.write(self._envelope(recipients))
         return await self._begun(recipients)
 
@@ -110,7 +110,7 @@ class Client:
         message.ended_at = time.monotonic()
 
     async def end(self, recipients=1, content=b"", again=None):
-        """Sends a begun message and returns it with its reply. `again`: as it was sent before."""
+        """Sends the data of a begun message. Returns the message with its reply. `again`: a message to send a second time."""
         message = replace(again, reply="") if again else Sent(next(_numbers), self.key, recipients, content)
         self._end(message)
         self.write(".\r\n")
@@ -118,12 +118,12 @@ class Client:
         return message
 
     async def send(self, recipients=1, content=b"", again=None):
-        """A message as a whole; None where it was refused before its data."""
+        """Sends a whole message. Returns None if it was refused before its data."""
         recipients = again.recipients if again else recipients
         return await self.end(recipients, content, again) if await self.begin(recipients) else None
 
     async def send_until_refused(self, recipients=1):
-        """One message behind the other, each envelope in the same packet as the end of the message before."""
+        """Sends one message after the other. Each envelope is in the same packet as the end of the message before."""
         if not await self.begin(recipients):
             return
         while True:
@@ -143,7 +143,7 @@ def trusting(relay):
 
 
 async def run(*arguments):
-    """A command of the relay's while clients are at work; returns when it returned."""
+    """Runs a command of the relay while clients are at work. Returns the time at which the command returned."""
     relay, *words = arguments
     from relay import BINARY, clean_environment
     process = await asyncio.create_subprocess_exec(

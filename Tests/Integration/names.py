@@ -1,6 +1,6 @@
-"""A DNS server of the tests' own at a loopback address, and relays whose resolver asks it.
+"""The tests' own DNS server at a loopback address, and relays whose resolver asks it.
 
-Its port is 53, since /etc/resolv.conf names no other: tests that use it need root.
+Its port is 53, because /etc/resolv.conf can't name another port. Tests that use it therefore need root.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def _data(type_, value):
 
 
 class DNS:
-    """`records`: values by (name in lower case, type). A name with none has none; `failing` names are answered with SERVFAIL."""
+    """`records`: lists of values by (name in lower case, type). Queries for the names in `failing` are answered with SERVFAIL."""
 
     def __init__(self):
         self.records, self.failing, self.asked = {}, set(), []
@@ -43,12 +43,12 @@ class DNS:
         self.records[name.lower(), type_] = list(values)
 
     def set_all(self, domain):
-        """Sets each record of a document of the API as it is wanted."""
+        """Sets the records of a domain, with the values that the API's document about the domain gives."""
         for record in domain["records"]:
             self.set(record["type"], record["name"], record["value"])
 
     def answer(self, query, limit=None):
-        """`limit`: octets that an answer over UDP may have."""
+        """The response to a query. `limit`: the most octets that a response over UDP may have."""
         end, labels = 12, []
         while query[end]:
             labels.append(query[end + 1:end + 1 + query[end]].decode())
@@ -71,7 +71,7 @@ class DNS:
 
 @contextlib.contextmanager
 def serving():
-    """Yields a DNS whose `prefix` starts programs that ask it."""
+    """Yields a DNS whose `prefix` starts a program that asks this DNS."""
     if os.geteuid() != 0:
         pytest.skip("needs root, for port 53")
     dns = DNS()
@@ -88,7 +88,7 @@ def serving():
                 answer = dns.answer(self.request.recv(struct.unpack(">H", length)[0], socket.MSG_WAITALL))
                 self.request.sendall(struct.pack(">H", len(answer)) + answer)
 
-    # Each test's server has an address of its own: tests run at the same time.
+    # Each test's server has an address of its own, because tests run at the same time.
     number = os.getpid() % 200
     address = f"127.53.{number}.{next(_numbers) % 250 + 1}"
     with contextlib.ExitStack() as stack:
@@ -105,6 +105,6 @@ def serving():
 
 
 def asks(relay, dns):
-    """Makes this relay's process ask the DNS."""
+    """Makes this relay's process ask the DNS `dns`."""
     relay.prefix = [*dns.prefix, str(relay.directory / "resolv.conf")]
     return relay

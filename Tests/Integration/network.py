@@ -1,4 +1,4 @@
-"""Hosts of a network of the tests' own, whose links can be cut. Needs root."""
+"""Hosts in a network of the tests' own. The links between the hosts can be cut. Needs root."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ def _ip(*arguments, inside=None):
 
 
 class Host:
-    """A network namespace with an address in the network of its siblings, and a loopback interface."""
+    """A host: a network namespace with a loopback interface and an address in the network of the other hosts."""
 
     def __init__(self, name, number, process):
         self.name, self.address, self._process = name, f"10.213.0.{number}", process
@@ -30,7 +30,7 @@ class Host:
 
     @contextlib.contextmanager
     def entered(self):
-        """This thread is on the host: so are the sockets that it makes and the programs that it starts."""
+        """Moves this thread to the host, with the sockets that it makes and the programs that it starts."""
         outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         inside = os.open(self.namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -50,7 +50,7 @@ def _enter(namespace):
 
 
 class Network:
-    """Hosts, each of which reaches each other one. `with Network("a", "b") as network: network["a"].address`."""
+    """Hosts that all reach each other. `with Network("a", "b") as network: network["a"].address`."""
 
     def __init__(self, *names):
         self._names, self._hosts, self._processes = names, {}, []
@@ -79,7 +79,7 @@ class Network:
             raise
 
     def __exit__(self, *_):
-        # The kernel takes the namespaces away when the last process in them has ended.
+        # The kernel removes a namespace when the last process in it has ended.
         for process in self._processes:
             process.stdin.close()
             process.wait()
@@ -88,7 +88,7 @@ class Network:
         return self._hosts[name]
 
     def _namespace(self):
-        # Ends with the tests, however they end: its standard input ends then.
+        # The process ends when the tests end, however they end, because its standard input ends then.
         process = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo && exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
@@ -101,11 +101,11 @@ class Network:
     def _hardware(host):
         return f"02:00:00:00:00:{int(host.address.rpartition('.')[2]):02x}"
 
-    # A partition is made of neighbours that can't be found: packets vanish, and no program is told, as where a cable is cut behind the
-    # next switch. An interface that is down would give errors at once.
+    # In a partition, hosts have wrong hardware addresses for each other. Packets vanish, and no program gets an error, as when
+    # a cable is cut behind the next switch. An interface that is down would cause errors at once.
 
     def cut(self, one, other):
-        """No packet passes between the two hosts, in either direction."""
+        """Lets no packet pass between the two hosts, in either direction."""
         for here, there in ((one, other), (other, one)):
             _ip("neighbour", "replace", self[there].address, "lladdr", NOBODY, "dev", "net0", "nud", "permanent",
                 inside=self[here].namespace)
@@ -116,12 +116,12 @@ class Network:
                 inside=self[here].namespace)
 
     def isolate(self, name):
-        """No packet passes between this host and any other one."""
+        """Lets no packet pass between this host and any other host."""
         for other in self._hosts.keys() - {name}:
             self.cut(name, other)
 
     def heal(self):
-        """Each host reaches each other one."""
+        """Lets all hosts reach each other again."""
         for one in self._hosts:
             for other in self._hosts:
                 if one < other:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs tests of this directory with relays on PostgreSQL: what is promised holds on each store. More arguments are pytest's."""
+"""Runs tests of this directory with relays on PostgreSQL: both stores must keep the same promises. Arguments go to pytest."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ from postgresql import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = "Tests/Integration"
-# What goes the whole way of a message, an event and a request. The others ask nothing of the store that these do not.
+# Tests in which a message, an event or a request goes its whole way. The other tests ask nothing of the store that these do not.
 FILES = ["test_dialogues.py", "test_repeats.py", "test_live.py", "test_http.py", "test_revocation.py", "test_what_became.py",
          "test_webhooks.py", "test_suppressions.py", "test_sender_reports.py"]
-# It writes to a SQLite file.
+# This test writes to an SQLite file.
 NOT_HERE = "not test_what_an_older_relay_accepted_is_known_again_for_a_day"
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="hiveku-relay-postgresql-") as directory:
         with Server(directory, settings={"max_connections": 500}) as server:
-            # It makes a database for each relay.
+            # The role `relay` makes a database for each relay.
             server.psql("ALTER ROLE relay CREATEDB", "postgres")
             command = [sys.executable, "-m", "pytest", *[f"{HERE}/{name}" for name in FILES]]
             command += ["-k", NOT_HERE]

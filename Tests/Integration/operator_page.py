@@ -1,4 +1,4 @@
-"""The operator's page as a program asks for it: one request at a time, with the answer as it came."""
+"""The operator's page as a program sees it: one request at a time, with the unchanged answer."""
 
 import contextlib
 import http.client
@@ -13,14 +13,14 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Visitor:
-    """Requests of somebody who has the cookies given, each on a connection of its own."""
+    """A visitor with the given cookie. Each request has a connection of its own."""
 
     def __init__(self, relay, cookie=None):
         self.relay = relay
         self.cookie = cookie
 
     def request(self, method, path, body=None, fields=(), hosts=None):
-        """`fields`: pairs, of which a name may come twice. `hosts`: the values of Host; None: the one that is right."""
+        """`fields`: pairs of name and value; a name may occur twice. `hosts`: the values of Host; None: the right one."""
         port = self.relay.ports["page"]
         fields = list(fields.items() if isinstance(fields, dict) else fields)
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as connection:
@@ -47,11 +47,11 @@ class Visitor:
 
     @property
     def token(self):
-        """What this page's forms carry."""
+        """The token that the forms of this session carry."""
         return re.search(r'name="token" value="([^"]+)"', self.text("/keys"))[1]
 
     def post(self, path, values=(), token=True, content_type=FORM, fields=(), body=None, **options):
-        """Sends a form. `token`: True for this session's, else the one given; None for none."""
+        """Sends a form. `token`: True for this session's token, None for no token, or the token to send."""
         values = list(values.items() if isinstance(values, dict) else values)
         if token is not None:
             values.append(("token", self.token if token is True else token))
@@ -63,7 +63,7 @@ class Visitor:
         return self.request("POST", path, body, fields, **options)
 
     def followed(self, answer):
-        """The page that a form leads to."""
+        """The page to which the answer to a form redirects."""
         assert answer.status == 303, answer
         return self.text(answer.fields["Location"])
 
@@ -74,7 +74,7 @@ def path_of(link):
 
 
 def cookie_of(answer):
-    """The session's cookie as the browser sends it back."""
+    """The cookie of the new session, as the browser sends it back."""
     assert answer.status == 303, answer
     return answer.fields["Set-Cookie"].partition(";")[0]
 

@@ -1,4 +1,4 @@
-"""What stands on the operator's page of a gateway that is in use: keys with a month behind them, messages, addresses, webhooks."""
+"""Content for the operator's page, as of a gateway in use: keys with a month of use, messages, addresses and webhooks."""
 
 import random
 import sqlite3
@@ -9,7 +9,7 @@ from submit import submit
 
 DAY_MS = 86_400_000
 
-# Name, environment, days old, emails on a working day and on a Sunday, options of `keys create`.
+# Name, environment, age in days, emails on a working day and on a Sunday, options of `keys create`.
 KEYS = [
     ("Web shop", "live", 400, (820, 1100), {"allow_domain": ["shop.example.com"], "per_second": 5, "per_day": 5000}),
     ("Newsletter", "live", 310, (40, 9200), {"allow_domain": ["news.example.com"], "per_second": 10, "scope": ["email:batch"]}),
@@ -21,7 +21,7 @@ KEYS = [
 
 
 def furnish(relay):
-    """Fills the database of a relay that has not been started. Returns the keys by name."""
+    """Fills the database of a relay that has not been started yet. Returns the keys by name."""
     keys = {}
     for name, environment, _, _, options in KEYS:
         keys[name] = relay.create_key(environment, name=name, **options)
@@ -66,7 +66,7 @@ def order(number):
 
 
 def fill(relay, keys):
-    """Sends messages with the keys of a relay that runs. Returns the id of one that bounced."""
+    """Sends messages with the keys of a running relay. Returns the id of a message that bounced."""
     shop = keys["Staging of the web shop"]
     for number, recipient in enumerate([
             "anna@customers.example", "complaint@simulator.amazonses.com", "ooto@simulator.amazonses.com", "c.dupont@example.org"]):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""All that tests need of PostgreSQL: servers, standbys, and pgbouncer in front of them.
+"""PostgreSQL for the tests: servers, standbys, and pgbouncer in front of them.
 
-`postgresql.py --serve [DIRECTORY] [--pgbouncer session|transaction]` runs one for another program's tests. It prints the URL of a
-database. For each line `database` on its standard input it makes an empty database and prints its URL, and `drop URL` drops one. It
-ends when its standard input ends.
+`postgresql.py --serve [DIRECTORY] [--pgbouncer session|transaction]` runs a server for the tests of another program. It prints the
+URL of a database. For each line `database` on its standard input, it makes an empty database and prints its URL. For a line `drop
+URL`, it drops that database. It ends when its standard input ends.
 """
 
 import argparse
@@ -77,10 +77,11 @@ class Pgbouncer:
 
 
 def serve(directory, pooling):
-    # What the program that starts this one has open is not for the servers: Foundation's Process takes another program for alive as long as
-    # anybody has its socket.
+    # The servers must not inherit open files of the program that starts this one: Foundation's Process considers a program
+    # alive as long as any process has its socket.
     os.closerange(3, 65536)
-    # Above the ports of the integration tests, which may run at the same time, and other ones than another server's like this.
+    # These ports are above those of the integration tests, which may run at the same time. Another server like this one uses
+    # other ports.
     start = 24_000 + os.getpid() % 800 * 10
     ports = (port for port in range(start, start + 10) if not is_open("127.0.0.1", port))
     with contextlib.ExitStack() as stack:
@@ -109,7 +110,7 @@ def main():
                         help="where its files are; a temporary directory unless told")
     parser.add_argument("--pgbouncer", choices=("session", "transaction"), help="give URLs of a pgbouncer in front of it")
     arguments = parser.parse_args()
-    # So that what was started is ended.
+    # On SIGTERM, exit in a way that stops the servers too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         serve(arguments.serve, arguments.pgbouncer)

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of the tests' own: primaries, and standbys that follow them."""
+"""The tests' own PostgreSQL servers: primaries, and standbys that follow them."""
 
 import contextlib
 import os
@@ -29,11 +29,11 @@ class NotInstalled(Exception):
 
 
 class Failed(Exception):
-    """A program of PostgreSQL refused. The text is what it wrote."""
+    """A program of PostgreSQL failed. The text is its output."""
 
 
 def programs():
-    """The directory of postgres and psql: what `make deps-test` unpacks, or what the machine has."""
+    """The directory of postgres and psql: from the packages that `make deps-test` unpacks, or from the machine."""
     for base in PLACES:
         versions = [path for path in (base / "usr/lib/postgresql").glob("*/bin") if int(path.parent.name) >= 15 and (path / "postgres").exists()]
         if versions:
@@ -42,16 +42,19 @@ def programs():
 
 
 def unprivileged(command):
-    """`command` as a user that is not root, which PostgreSQL and pgbouncer refuse.
+    """`command`, to be run as a user other than root, because PostgreSQL and pgbouncer refuse to run as root.
 
-    The user exists in a namespace only and is root outside: it can reach each directory that the tests make.
+    The user exists only in a namespace. Outside it is root, so it can reach each directory that the tests make.
     """
     command = [str(word) for word in command]
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--", *command] if os.geteuid() == 0 else command
 
 
 def run(command, timeout=DEADLINE, **options):
-    """Standard output without the last line's end. Raises Failed, or subprocess.TimeoutExpired after `timeout` seconds."""
+    """Runs `command` and returns its standard output without the final line end.
+
+    Raises Failed, or subprocess.TimeoutExpired after `timeout` seconds.
+    """
     result = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=timeout, env=clean_environment(), **options)
     if result.returncode != 0:
@@ -60,7 +63,10 @@ def run(command, timeout=DEADLINE, **options):
 
 
 def wait_until(condition, what, deadline=DEADLINE):
-    """The first true value of `condition()`. Raises AssertionError with `what` after `deadline` seconds."""
+    """Waits for the first true value of `condition()` and returns it.
+
+    After `deadline` seconds it raises AssertionError with `what`.
+    """
     end = time.monotonic() + deadline
     while not (value := condition()):
         assert time.monotonic() < end, f"waited {deadline} s for this: {what() if callable(what) else what}"
@@ -83,14 +89,15 @@ def quoted(text):
 class Server:
     """A server with a database `relay` and a role `relay` that owns it and logs in by TCP with a password.
 
-    Commands of the tests reach it through a Unix socket, so also in a network namespace and behind a partition.
+    The tests run commands on it through a Unix socket. So they reach it in a network namespace and behind a partition too.
 
-    - `port`, `address`: where it listens; a free port of the loopback interface unless told.
-    - `settings`: as in postgresql.conf.
-    - `durable`: flushes to the disk. Without it a server is faster, and survives the loss of its processes but not of the machine.
-    - `sync_delay`: seconds that each flush waits first; makes it durable.
-    - `wal_directory`: where the log is written, unless it is among the data.
-    - `host`: a `network.Host` to run on.
+    - `port`, `address`: where it listens. The default is a free port of the loopback interface.
+    - `settings`: settings as in postgresql.conf.
+    - `durable`: it flushes to the disk. Without this, it is faster. It then survives the loss of its processes, but not of the
+    machine.
+    - `sync_delay`: the seconds that each flush waits first. This also makes the server durable.
+    - `wal_directory`: the directory of the write-ahead log. The default is a directory within the data.
+    - `host`: the `network.Host` on which it runs.
     """
 
     def __init__(self, directory, *, port=None, address="127.0.0.1", settings=None, durable=False, sync_delay=None,
@@ -106,7 +113,7 @@ class Server:
 
     def __enter__(self):
         self.directory.mkdir(parents=True, exist_ok=True)
-        # Not in the directory, whose path may be longer than a socket's name can be.
+        # Not in `self.directory`, because its path may be too long for the name of a socket.
         self._sockets = tempfile.mkdtemp(prefix="pg-")
         try:
             self.create()
@@ -134,7 +141,7 @@ class Server:
             CREATE ROLE replication REPLICATION LOGIN PASSWORD {quoted(self.password)};""", database="postgres")
         self.create_database("relay")
         if self.sync_delay:
-            # What has been made until here took thousands of flushes.
+            # The steps until here made thousands of flushes. So flushes become slow only now.
             self._slow = True
             self.restart()
 
@@ -143,7 +150,7 @@ class Server:
         (self.data / "postgresql.conf").write_text("".join(f"{name} = {quoted(value)}\n" for name, value in own.items()))
         (self.data / "pg_hba.conf").write_text(ACCESS)
 
-    # Its life
+    # Start and stop
 
     def start(self):
         environment = {}
@@ -167,7 +174,10 @@ class Server:
         return lines[0] == str(self.process.pid) and len(lines) > 7 and lines[7].strip() == "ready"
 
     def stop(self, mode="fast"):
-        """`smart` waits for its clients, `fast` ends them, `immediate` leaves the recovery to the next start."""
+        """Stops the server. `smart` waits until the clients have left, and `fast` disconnects them.
+
+        `immediate` ends the processes at once. The server then recovers at its next start.
+        """
         self.process.send_signal(SIGNALS[mode])
         self.process.wait(DEADLINE)
         self.process = None
@@ -177,8 +187,9 @@ class Server:
         return self.start()
 
     def kill(self):
-        """As a crash of the machine's processes: none of them does anything more, and what they wrote stays."""
-        # The postmaster is stopped first, so that it starts no process that is missed. Each of its processes has a process group.
+        """Kills all processes of the server at once. What they have written to files stays."""
+        # The postmaster is stopped first, so that it can't start a process that this would miss. Each of its processes has
+        # its own process group.
         self.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: _state(self.process.pid)[0] in "TZ", "the postmaster is stopped")
         for process in reversed(self.processes()):
@@ -201,7 +212,7 @@ class Server:
     # Its processes
 
     def processes(self):
-        """The ids of the postmaster, which is first, and of its processes."""
+        """The ids of the server's processes: first that of the postmaster, then those that it started."""
         postmaster = self.process.pid
         found = [postmaster]
         for name in os.listdir("/proc"):
@@ -212,7 +223,7 @@ class Server:
         return found
 
     def cpu_seconds(self):
-        """What its processes have used since the start, those included that have ended (to 10 ms each)."""
+        """The processor time that its processes have used since the start, with those that have ended (to 10 ms each)."""
         total = 0
         for process in self.processes():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -220,25 +231,25 @@ class Server:
         ended = _state(self.process.pid)[13:15]
         return total + sum(map(int, ended)) / os.sysconf("SC_CLK_TCK")
 
-    # What is asked of it
+    # Queries and settings
 
     def url(self, database="relay", role="relay"):
         return f"postgresql://{role}:{self.password}@{self.address}:{self.port}/{database}"
 
     def psql(self, sql, database="relay", *, role="postgres", timeout=DEADLINE):
-        """What `sql` answers, a line a row, columns parted by `|`. Raises Failed, or subprocess.TimeoutExpired."""
+        """The result of `sql`: a line for each row, with `|` between the columns. Raises Failed, or subprocess.TimeoutExpired."""
         return run([programs() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self._sockets, "-p", self.port, "-U", role,
                     "-d", database], timeout, input=sql)
 
     def create_database(self, name):
-        # template0, to which nobody can connect: a connection to the template would be in the way. Copied as files where they are not
-        # flushed one by one, so that the log does not grow by each database.
+        # Nobody can connect to template0, so no connection prevents the copy. Without flushes, the database is copied as
+        # files, so that a new database does not make the write-ahead log grow.
         strategy = "wal_log" if self.settings["fsync"] == "on" else "file_copy"
         self.psql(f"CREATE DATABASE {name} OWNER relay TEMPLATE template0 STRATEGY {strategy}", database="postgres")
         return self.url(name)
 
     def set(self, name, value):
-        """Changes a setting of the running server. New sessions have it when this returns, and the checkpointer too."""
+        """Changes a setting of the running server. When this returns, new sessions and the checkpointer have the new value."""
         loaded = self.psql("SELECT pg_conf_load_time()", "postgres")
         self.psql(f"ALTER SYSTEM SET {name} = {quoted(value)}", "postgres")
         self.psql("SELECT pg_reload_conf()", "postgres")
@@ -249,11 +260,11 @@ class Server:
     # Replication
 
     def standby(self, directory, *, name="standby", slot=False, **options):
-        """A standby that follows this server under the `application_name` `name`, with a slot of that name or none."""
+        """A standby that follows this server. `name` is its `application_name`, and the name of its slot if it has one."""
         return Standby(self, directory, name, slot, **options)
 
     def wait_for_commits_on(self, *names):
-        """Makes each commit wait for all these standbys, or for none. They follow when this returns."""
+        """Makes each commit wait for all these standbys, or for none. Returns when the standbys follow."""
         self.set("synchronous_standby_names", f"{len(names)} ({', '.join(names)})" if names else "")
         for name in names:
             wait_until(
@@ -263,7 +274,7 @@ class Server:
                 f"{name} is a synchronous standby")
 
     def wait_for_replay(self, standby):
-        """Until the standby has replayed what is committed now."""
+        """Waits until the standby has replayed everything that is committed now."""
         written = self.psql("SELECT pg_current_wal_flush_lsn()")
         wait_until(
             lambda: standby.psql(f"SELECT pg_last_wal_replay_lsn() >= {quoted(written)}::pg_lsn") == "t", f"{written} is replayed")
@@ -291,7 +302,10 @@ class Standby(Server):
                    lambda: f"{self.name} follows\n{self.log.read_text()}")
 
     def promote(self, *, reset=True):
-        """Makes it a primary. `reset` ends what it inherited: that commits wait for a standby, which it is no more."""
+        """Makes it a primary.
+
+        With `reset`, its commits no longer wait for a standby. It inherited that setting from the old primary.
+        """
         assert self.psql(f"SELECT pg_promote(true, {DEADLINE})") == "t", self.log.read_text()
         if reset:
             self.set("synchronous_standby_names", "")
@@ -299,13 +313,13 @@ class Standby(Server):
 
 
 def _state(process):
-    """The fields of /proc/PID/stat behind the name: state, parent, and so on."""
+    """The fields of /proc/PID/stat that follow the name: state, parent, and so on."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 @contextlib.contextmanager
 def full_disk(server):
-    """The file system of the server's data has no space left, until the end. It must be a small one (`small_disk.mounted`)."""
+    """Fills the file system with the server's data within the `with` statement. It must be a small one (`small_disk.mounted`)."""
     from small_disk import fill
 
     status = os.statvfs(server.data)

@@ -25,15 +25,18 @@ class Request:
 
 
 class Receiver:
-    """`behave(request, number)` says what is done about the number-th request: a status, (status, fields, body), HANG, or TRICKLE
-    for an answer of which an octet comes each second, or one of the answers without end."""
+    """A receiver of webhooks. `behave(request, number)` decides the answer to the request with this number.
+
+    The answer is a status, a tuple (status, fields, body), HANG (no answer), TRICKLE (one octet each second), or one of the answers
+    without end.
+    """
 
     def __init__(self, behave=lambda request, number: 204, address="127.0.0.1", tls=None):
         self.requests = []
         self.lock = threading.Lock()
         self.ended = threading.Event()
         self.connections = 0
-        # Sent in answers without end.
+        # How many octets have been sent in answers without end.
         self.octets = 0
         receiver = self
 

@@ -1,4 +1,4 @@
-"""A relay under test: the program itself, started with settings of its own, and asked through its own commands."""
+"""A relay under test: the program itself with settings of its own. Tests examine it through its own commands."""
 
 import hashlib
 import itertools
@@ -14,16 +14,16 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The URL of a PostgreSQL server, with a role that may make databases: then relays are on databases there, one for each directory.
+# The URL of a PostgreSQL server, with a role that may make databases. If it is set, each relay has a database on that server.
 POSTGRESQL = os.environ.get("RELAY_TEST_POSTGRESQL")
 BINARY = os.environ.get("HIVEKU_RELAY_BINARY", str(ROOT / ".build/debug/hiveku-relay"))
 
-# How long anything may take before a test fails rather than hangs. Not a measure of speed.
+# How long any step may take. After that the test fails, so that it does not hang. This is not a measure of speed.
 DEADLINE = 60
 
 
 def clean_environment(extra=None):
-    """The environment without what would change the relay's settings or where it finds AWS credentials."""
+    """The environment without variables that would change the relay's settings or the place where it finds AWS credentials."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HIVEKU_RELAY_", "AWS_"))}
     env.update(extra or {})
     return env
@@ -44,7 +44,7 @@ class Relay:
     def __init__(self, directory, settings=None, environment=None):
         self.directory = Path(directory)
         self.environment = environment or {}
-        # What the relay is started by, such as a tracer that becomes it.
+        # The command that starts the relay, such as a tracer.
         self.prefix = []
         self.certificate, self.key_file = self_signed(self.directory)
         self.config = self.directory / "relay.yaml"
@@ -58,7 +58,7 @@ class Relay:
             "database": self.database(),
             "listen": ["smtp://127.0.0.1:0", "smtps://127.0.0.1:0"],
             "tls": {"certificate": [str(self.certificate)], "private_key": [str(self.key_file)]},
-            # Whatever the machine has: a test that is about space says so.
+            # No reserve, so that the tests do not depend on the free space of the machine. A test about space sets a reserve.
             "storage": {"reserve": 0, "reserve_test": 0},
         }
         for name, value in settings.items():
@@ -67,15 +67,15 @@ class Relay:
                 tree.setdefault(section, {})[leaf] = value
             else:
                 tree[section] = value
-        # Those that a test waits for until the relay is ready.
+        # `start` waits until the relay has reported so many ports.
         self.expected_ports = 2 + len([place for place in tree.get("http", {}).get("listen", []) if "://" in place])
         page = tree.get("admin", {}).get("listen", "")
         self.expected_ports += page.startswith("http://")
-        # JSON is YAML.
+        # JSON is valid YAML.
         self.config.write_text(json.dumps(tree, indent=2))
 
     def database(self):
-        """A file in the directory, or a database on RELAY_TEST_POSTGRESQL that is made at the first call."""
+        """A file in the directory. With RELAY_TEST_POSTGRESQL, it is a database on that server, which the first call makes."""
         if not POSTGRESQL:
             return str(self.directory / "relay.db")
         name = "test_" + hashlib.sha256(str(self.directory).encode()).hexdigest()[:24]
@@ -98,14 +98,15 @@ class Relay:
         return self
 
     def spawn(self):
-        """Starts the process without waiting for what becomes of it."""
+        """Starts the process, and does not wait until it is ready."""
         assert self.process is None
         self.ports = {}
         self.ready = threading.Event()
         self.process = subprocess.Popen(
             [*self.prefix, BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             env=clean_environment(self.environment), text=True)
-        # A reader has its own process, ports and event: what an earlier process wrote last must not pass for this one's.
+        # Each reader thread has its own process, ports and event, so that the last lines of an earlier process do not count
+        # for this one.
         self.reader = threading.Thread(
             target=self._read_log, args=(self.process, self.ports, self.ready, self.expected_ports), daemon=True)
         self.reader.start()
@@ -158,7 +159,7 @@ class Relay:
         return result
 
     def json(self, *arguments, **options):
-        """The objects that a command prints, one a line."""
+        """The objects that a command prints, one object for each line."""
         return [json.loads(line) for line in self.run(*arguments, "--json", **options).stdout.splitlines()]
 
     def create_key(self, environment="test", scopes=("email:send",), **options):
@@ -174,7 +175,7 @@ class Relay:
         return f"http://127.0.0.1:{self.ports['page']}{path}"
 
     def login_link(self):
-        """A link to the operator's page, with the port that it has where the settings leave that open."""
+        """A link to the operator's page, with the real port. The settings of the tests have port 0."""
         url = self.json("admin", "login")[0]["url"]
         return self.page_url("/" + url.partition("://")[2].partition("/")[2])
 
@@ -189,7 +190,7 @@ class Relay:
         return result.stdout
 
     def wait_until(self, condition, what, deadline=DEADLINE):
-        """Until `condition` returns something true, which is returned."""
+        """Waits until `condition` returns something true, and returns it."""
         end = time.monotonic() + deadline
         while time.monotonic() < end:
             found = condition()
@@ -199,7 +200,7 @@ class Relay:
         raise AssertionError(f"not within {deadline} s: {what}\n{self.log_text()}")
 
     def wait_for_log(self, *texts):
-        """Lines are written a moment after what they tell of."""
+        """Waits until the log contains the texts, because the relay writes a line a moment after the event."""
         for text in texts:
             self.wait_until(lambda: text in self.log_text(), f"{text!r} in the log")
 
@@ -213,13 +214,13 @@ def key_id(key):
     return key[8:16]
 
 
-# Below the ports that the kernel gives out by itself, so that no connection and no listener takes one that a test is about to use;
-# and for each of the processes that run tests side by side others.
+# Below the ports that the kernel assigns by itself, so that no other connection or listener takes a port that a test is about to
+# use. Tests run side by side in several processes: each process has other ports.
 _ports = itertools.cycle(range(start := 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), start + 1_000))
 
 
 def free_port():
-    """A port of 127.0.0.1 that nobody listens on, and that this returns no second time soon."""
+    """A port of 127.0.0.1 on which nobody listens. It is a long time before this function returns the same port again."""
     for port in itertools.islice(_ports, 1_000):
         with socket.socket() as probe:
             try:
@@ -231,7 +232,7 @@ def free_port():
 
 
 def as_sent(received, sent, key, expect_received=True):
-    """Asserts that `received`, what SES is given, is `sent` with only what the contract adds and removes.
+    """Asserts that `received`, the content for SES, is `sent` with only those changes that the contract describes.
 
     `sent` is the content as the client sent it, with CRLF.
     """

@@ -1,6 +1,6 @@
-"""A stand-in for SES v2 that answers GetAccount and the calls about identities as a test wants, in the shapes of botocore's model.
+"""A stand-in for SES v2. It answers GetAccount and the calls about identities as a test wants, in the shapes of botocore's model.
 
-moto does not know GetAccount, gives no DKIM tokens, and has verified each identity at once.
+moto does not know GetAccount, gives no DKIM tokens, and verifies each identity at once.
 """
 
 import contextlib
@@ -25,18 +25,19 @@ class SES:
             "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 1200.0},
             "SendingEnabled": True}
         self.identities = {}
-        # (status, error name, message) in place of every answer, or of those to one operation.
+        # (status, error name, message): answered instead of every answer (`refusal`), or of those to GetAccount
+        # (`account_refusal`).
         self.refusal = None
         self.account_refusal = None
         # How far SES's clock is ahead of this machine's, in seconds.
         self.clock_ahead = 0
-        # Answers to GetEmailIdentity that are throttled before one is given.
+        # How many calls of GetEmailIdentity are throttled before one gets an answer.
         self.throttled = 0
-        # Until this is set no answer is given; None: at once.
+        # No call gets an answer until this is set. None: answers come at once.
         self.gate = None
-        # By the name of an operation: (status, error name, message) in place of its answer.
+        # By the name of an operation: (status, error name, message), answered instead of the operation's own answer.
         self.refusals = {}
-        # Identities in an answer to ListEmailIdentities.
+        # How many identities an answer to ListEmailIdentities has.
         self.page_size = 1000
         self.asked = []
 
@@ -55,7 +56,7 @@ class SES:
             "SigningHostedZone": f"dkim.{REGION}.amazonses.com"}
 
     def found(self, domain):
-        """SES has found the records."""
+        """From now on, SES has found the records of the domain."""
         self.identities[domain].update(VerifiedForSendingStatus=True, VerificationStatus="SUCCESS")
 
     def write(self, path, document):
@@ -85,7 +86,7 @@ class SES:
         return 404, "UnknownOperationException", {}
 
     def answer(self, path, authorization, document=None):
-        """Status, error name, document. `document`: of a POST."""
+        """Returns status, error name and document. `document`: the document of a POST."""
         self.asked.append(path)
         if self.gate:
             self.gate.wait(DEADLINE)
@@ -118,7 +119,7 @@ class SES:
 
 @contextlib.contextmanager
 def serving():
-    """Yields the SES, with its `url`."""
+    """Yields an SES, with its `url`."""
     ses = SES()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -133,7 +134,7 @@ def serving():
         def reply(self, given=None):
             status, name, document = ses.answer(self.path, self.headers.get("Authorization"), given)
             body = json.dumps(document).encode()
-            # Not by send_response, which adds a Date of its own.
+            # `send_response` would add a Date of its own.
             self.send_response_only(status)
             self.send_header("Date", email.utils.formatdate(time.time() + ses.clock_ahead, usegmt=True))
             self.send_header("Content-Type", "application/json")

@@ -1,6 +1,6 @@
-"""A stand-in for sending through SES v2: takes messages, counts them by itself, and answers as badly as a test wants.
+"""A stand-in for sending through SES v2. It accepts messages, counts them, and gives bad answers when a test wants them.
 
-moto answers well or not at all.
+moto gives good answers, or none at all.
 """
 
 import base64
@@ -21,18 +21,18 @@ ACCOUNT = "/v2/email/account"
 
 @dataclass(frozen=True)
 class Answer:
-    """What becomes of one SendEmail call."""
+    """What happens to one SendEmail call."""
     status: int = 200
     error: str = None
     message: str = ""
-    # Whether SES has the message after this, whatever it says.
+    # Whether SES accepts the message, whatever the answer says.
     takes: bool = True
-    # In place of what should be said.
+    # A body to send instead of the usual one.
     body: bytes = None
-    # Held back until this is set; with `never`, the connection stays open without a word.
+    # The answer is held back until this event is set.
     after: threading.Event = None
     never: bool = False
-    # The connection is cut instead.
+    # The connection is cut instead of an answer.
     cuts: bool = False
 
 
@@ -55,7 +55,7 @@ NEVER = Answer(never=True)
 
 
 def slow(until):
-    """Takes the message, and says so once the event is set."""
+    """Accepts the message, and answers when the event is set."""
     return Answer(after=until)
 
 
@@ -65,22 +65,22 @@ class Taken:
     message_id: str
     recipients: tuple
     body_digest: bytes
-    # Empty where the stand-in keeps none.
+    # Empty if the stand-in keeps no contents.
     raw: bytes
     # FeedbackForwardingEmailAddress, if it was given.
     feedback: str = None
 
 
 class SESStandIn:
-    """Serves while it is used as a context. `answer` is for calls for which `script` holds none."""
+    """Serves within a `with` statement. `script` has the answers to the next calls. When it is empty, `answer` is used."""
 
     def __init__(self, port=0, keeps_raw=True):
         self.keeps_raw = keeps_raw
         self.answer = OK
         self.script = collections.deque()
-        # Addresses that SES has not verified, to report bounces to.
+        # Addresses that SES has not verified. It refuses them as addresses for reports on bounces.
         self.unverified = set()
-        # As GetAccount tells it; None: the call is denied, as it is to many accounts.
+        # The quota in the answer to GetAccount. None: the call is denied, as it is for many accounts.
         self.quota = {"MaxSendRate": 500.0, "Max24HourSend": -1.0, "SentLast24Hours": 0.0}
         self.taken = []
         self.calls = []
@@ -89,7 +89,7 @@ class SESStandIn:
         self._ended = threading.Event()
 
     def count(self, subject):
-        """How often a message with this subject was taken."""
+        """How often a message with this subject was accepted."""
         return sum(taken.subject == subject for taken in self.taken)
 
     def __enter__(self):

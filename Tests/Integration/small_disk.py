@@ -16,7 +16,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def roomy_disk(tmp_path):
-    """A file system that a relay does not fill within moments."""
+    """A file system that is too large for a relay to fill within moments."""
     with mounted(tmp_path, "96m") as path:
         yield path
 
@@ -37,7 +37,7 @@ def mounted(tmp_path, size):
 
 
 def fill(disk, leaving=0):
-    """Takes the space that is left, but for so many octets. Removing the file gives it back."""
+    """Fills the file system except for `leaving` octets. To get the space back, remove the file that this returns."""
     filler = disk / "filler"
     if leaving:
         status = os.statvfs(disk)

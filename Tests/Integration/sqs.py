@@ -60,7 +60,7 @@ class Queue:
                 Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies[start:start + 10])])
 
     def left(self):
-        """Messages that are not deleted, whether somebody has taken them or not."""
+        """How many messages have not been deleted, whether a consumer has received them or not."""
         found = self.sqs.get_queue_attributes(
             QueueUrl=self.url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"])["Attributes"]
@@ -68,7 +68,7 @@ class Queue:
 
 
 def event(kind, ses_id, recipients, at="2026-11-24T14:33:17.042Z", name="eventType", **details):
-    """An event of SES, as "Contents of event data that Amazon SES publishes to Amazon SNS" has it."""
+    """An event of SES, in the form of "Contents of event data that Amazon SES publishes to Amazon SNS"."""
     member = {"Bounce": "bounce", "Complaint": "complaint", "Delivery": "delivery", "DeliveryDelay": "deliveryDelay",
               "Reject": "reject", "Rendering Failure": "failure", "Send": "send", "Open": "open", "Click": "click",
               "Subscription": "subscription"}.get(kind, kind.lower())
@@ -96,7 +96,7 @@ def event(kind, ses_id, recipients, at="2026-11-24T14:33:17.042Z", name="eventTy
 
 
 def notification(event, as_text=True):
-    """In the envelope of SNS; moto wraps the event as an object."""
+    """The event in the envelope of SNS. moto's envelope has the event as an object instead of text."""
     return {"Type": "Notification", "MessageId": "0ec3ac6d", "TopicArn": f"arn:aws:sns:{REGION}:123456789012:events",
             "Message": json.dumps(event) if as_text else event, "Timestamp": "2026-11-24T14:33:18.000Z",
             "SignatureVersion": "1", "Signature": "c2ln"}

@@ -1,7 +1,7 @@
-"""Stands in for SQS, over its JSON protocol: keeps what has not been deleted, and hands it out again when nobody deleted it.
+"""A stand-in for SQS, over its JSON protocol. It keeps messages until they are deleted, and hands out again those that are not.
 
-moto is the real server of the tests of behaviour; this one says which messages were deleted, and when a relay that was killed
-has them no longer.
+Tests of behaviour use moto as the server. This stand-in also reports which messages were deleted. And when a relay was killed, it
+can make that relay's messages visible again.
 """
 
 import json
@@ -10,8 +10,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-# The visibility time-out, in seconds. A request of a relay that was killed may be read after `relay_died`, and takes messages
-# then: they come back like any that nobody deleted.
+# The visibility timeout, in seconds. A request of a killed relay may be read after `relay_died`, and then receives messages. These
+# become visible again after this time, like all messages that nobody deletes.
 VISIBILITY = 5
 
 
@@ -20,7 +20,7 @@ class SQSStandIn:
 
     def __init__(self):
         self.lock = threading.Condition()
-        # By receipt handle: the body of what is in the queue, and until when somebody has it.
+        # By receipt handle: the bodies of the messages in the queue, and the time until which a received message is invisible.
         self.bodies, self.under_way = {}, {}
         self.deleted = set()
         self.number = 0
@@ -59,7 +59,7 @@ class SQSStandIn:
         self.server.server_close()
 
     def send(self, body):
-        """Returns what the message is known by in ``deleted``."""
+        """Puts a message into the queue. Returns its handle, by which ``deleted`` lists it."""
         with self.lock:
             self.number += 1
             handle = f"handle-{self.number}"
@@ -68,7 +68,7 @@ class SQSStandIn:
             return handle
 
     def relay_died(self):
-        """What it had is visible again at once, which saves the test the visibility time-out."""
+        """Makes the dead relay's messages visible at once, so that the test need not wait for the visibility timeout."""
         with self.lock:
             self.under_way.clear()
 

@@ -1,4 +1,4 @@
-"""Sending with smtplib, byte for byte."""
+"""Sends messages with smtplib, without a change of any octet."""
 
 import contextlib
 import re
@@ -26,7 +26,10 @@ def session(relay, key, kind="smtps"):
 
 
 def send(smtp, content, recipients=("to@example.net",), sender="from@example.com"):
-    """The reply at the end of data, as (code, text). `content` has CRLF line ends and goes out as it is."""
+    """Sends a message. Returns the reply to the end of data, as (code, text).
+
+    If an earlier command was refused, it returns that reply. `content` has CRLF line ends and is sent unchanged.
+    """
     for code, text in [smtp.mail(sender)] + [smtp.rcpt(recipient) for recipient in recipients]:
         if code != 250:
             return code, text.decode()

@@ -1,4 +1,4 @@
-"""Sockets that systemd holds: a restart turns nobody away."""
+"""Listening sockets that systemd holds: no client is refused during a restart."""
 
 import fcntl
 import os
@@ -16,7 +16,8 @@ from submit import send, session, submit
 from wording import mentions
 
 MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
-# LISTEN_PID must be the relay's own, which is known only behind the fork: a shell sets it and becomes the relay.
+# LISTEN_PID must be the relay's own process id, which is known only after the fork. So a shell sets it, and then executes the
+# relay.
 BECOME_RELAY = 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=smtp:smtps exec "$@"'
 
 
@@ -62,9 +63,9 @@ def activation(own_relay):
 
 
 def test_the_backlog_stays(activation):
-    """As many may wait as the .socket units say, also after the relay has begun to listen, and while it restarts."""
+    """The backlog stays as the .socket units set it, after the relay has begun to listen too, and while it restarts."""
     def backlogs():
-        # Of a socket that listens, tcpi_sacked is its backlog (tcp_get_info in Linux).
+        # For a listening socket, Linux reports the backlog as tcpi_sacked (tcp_get_info).
         return {struct.unpack_from("I", held.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)[0]
                 for held in activation.sockets.values()}
 
@@ -103,7 +104,7 @@ def test_a_restart_under_load_turns_nobody_away(activation):
         while not over.is_set():
             try:
                 with session(relay, key, kind) as smtp:
-                    # From here on the relay may say good-bye by itself: the message is what counts.
+                    # From here on the relay may close the connection. Only the message counts.
                     smtp.quit = lambda: None
                     code, text = send(smtp, MESSAGE)
                 assert code == 250, (code, text)
@@ -127,16 +128,16 @@ def test_a_restart_under_load_turns_nobody_away(activation):
         for client in clients:
             client.join(DEADLINE)
     assert not failures, failures
-    # Every message once, in the queue that all of them worked on.
+    # Each message is accepted once, in the queue that all relays worked on.
     assert len(set(accepted)) == len(accepted)
     assert relay.json("keys", "list")[0]["emails_total"] == len(accepted)
 
 
 def starting(relay, settings, *names):
-    """A relay that systemd would start with sockets of these names."""
+    """Starts a relay as systemd would, with sockets of these names."""
     relay.write_settings(settings)
     held = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    # Copies far from the numbers that they are to have.
+    # The copies have numbers far above those that the sockets must have in the relay.
     copies = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 100 + n) for n, one in enumerate(held)]
     moves = " ".join(f"{3 + n}<&{copy}" for n, copy in enumerate(copies))
     script = f'exec {moves}; LISTEN_PID=$$ LISTEN_FDS={len(names)} LISTEN_FDNAMES={":".join(names)} exec "$@"'
@@ -176,7 +177,7 @@ def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
         while len([line for line in lines if "listening" in line]) < 2:
             lines.append(process.stderr.readline())
             assert lines[-1], lines
-        # Mail is taken all the same.
+        # The relay accepts mail although it does not use one of the sockets.
         unused = [line for line in lines if "no listener uses" in line]
         assert len(unused) == 1 and "socket=https" in unused[0] and mentions(unused[0], "remedy=", "http.listen", "systemd")
         with socket.create_connection(held[0].getsockname(), timeout=DEADLINE) as client:
@@ -192,7 +193,7 @@ def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
 
 
 def test_the_units_are_without_faults(tmp_path):
-    """As systemd reads them, with another program in the place of the one that is not installed here."""
+    """systemd reads the units. The relay is not installed here, so another program takes its place."""
     for unit in (ROOT / "systemd").iterdir():
         (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/hiveku-relay", "/bin/true"))
     units = sorted(tmp_path.iterdir())

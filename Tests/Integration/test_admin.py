@@ -1,4 +1,4 @@
-"""hiveku-relay admin: how an operator gets a link to the page, and what is said where there is none."""
+"""hiveku-relay admin: how an operator gets a link to the page, and what the command says if there is no page."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from wording import mentions
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, as it comes out of ssh's tunnel."""
+    """HTTP over a Unix socket, with the Host field that a request through ssh's tunnel has."""
 
     def __init__(self, path):
         super().__init__("127.0.0.1", 8025, timeout=DEADLINE)
@@ -43,7 +43,7 @@ def test_without_a_page_it_is_said_how_to_have_one(relay):
 def test_a_page_at_a_unix_socket(own_relay, tmp_path):
     path = str(tmp_path / "admin.sock")
     relay = own_relay({"admin.listen": f"unix:{path}", "hostname": "gateway.example.com"})
-    # For the relay's user and group alone.
+    # Only the relay's user and group may use the socket.
     assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o660
     result = relay.run("admin", "login")
     link = result.stdout.strip()
@@ -53,7 +53,7 @@ def test_a_page_at_a_unix_socket(own_relay, tmp_path):
     assert (response.status, response.headers["Location"]) == (303, "/keys")
     cookie = response.headers["Set-Cookie"].split(";")[0]
     assert "<h1>Keys</h1>" in get(path, "/keys", cookie)[1]
-    # The relay ends, and so does its socket; the session goes on with the next one.
+    # When the relay ends, the socket is removed. The session is still valid at the next relay.
     relay.stop()
     assert not (tmp_path / "admin.sock").exists()
     relay.start()
@@ -73,7 +73,7 @@ def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
 
 
 def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_relay):
-    # Without SES a live message waits.
+    # Without SES, a live message stays in the queue.
     relay = own_relay(PAGE)
     key = relay.create_key("live", name="Leaving")
     id = key_id(key)

@@ -1,4 +1,4 @@
-"""The alerts for Prometheus, tried with its own tool."""
+"""The alerts for Prometheus, tested with promtool."""
 
 import os
 import re

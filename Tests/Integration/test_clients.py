@@ -1,4 +1,4 @@
-"""Real clients, over both kinds of TLS: what SES would be given is what they sent, but for the fields of the contract."""
+"""Real clients, over both kinds of TLS: SES gets what the client sent, except for the header fields that the contract names."""
 
 import os
 import random
@@ -87,7 +87,7 @@ def test_smtplib_bodies(relay, key, context, kind, name):
         smtp.login("apikey", key)
         smtp.mail("from@example.com", [f"size={len(sent)}", "body=8bitmime"])
         smtp.rcpt("to@example.net")
-        # Not `smtp.data`: it makes line ends of its own.
+        # `smtp.data` is not used, because it changes line ends.
         smtp.putcmd("DATA")
         assert smtp.getreply()[0] == 354
         stuffed = re.sub(rb"(?m)^\.", b"..", sent)
@@ -130,7 +130,7 @@ def test_smtplib_mechanisms_and_attachments(relay, key, context, kind, mechanism
     check(relay, key, queued(text)[0], sent, recipients)
 
 
-# -- the others
+# -- other clients
 
 MESSAGE = (
     "From: Shop <from@example.com>\r\nTo: to@example.net\r\nBcc: secret@example.net,\r\n more@example.net\r\n"
@@ -164,7 +164,7 @@ def test_swaks(relay, key, message_file, kind, mechanism):
         ["swaks", "--server", "127.0.0.1", "--port", relay.ports[kind], *tls, "--auth", mechanism, "--auth-user",
          "apikey", "--auth-password", key, "--from", "from@example.com", "--to", "to@example.net,cc@example.net",
          "--data", f"@{message_file}"], relay)
-    # swaks turns the line ends of the file into CRLF, leaves the rest, and ends the data with an empty line of its own.
+    # swaks turns the file's line ends into CRLF and changes nothing else. It ends the data with an empty line of its own.
     message_id = queued(output)[0]
     received = relay.wait_for_state(message_id, "simulated")
     assert received["recipients"] == ["to@example.net", "cc@example.net"]
@@ -193,7 +193,7 @@ def test_msmtp(relay, key, tmp_path, kind, mechanism):
         f"password {key}\nauth {mechanism}\ntls on\ntls_starttls {'on' if kind == 'smtp' else 'off'}\n"
         f"tls_trust_file {relay.certificate}\nset_date_header off\nset_msgid_header off\nset_from_header off\n")
     config.chmod(0o600)
-    # msmtp takes Bcc out itself and makes CRLF of LF.
+    # msmtp removes Bcc itself, and turns LF into CRLF.
     run(["msmtp", "-C", config, "to@example.net", "bcc@example.net"], relay, input=MESSAGE.replace(b"\r\n", b"\n"))
     message = newest(relay, key)
     check(relay, key, message["id"], MESSAGE, ["to@example.net", "bcc@example.net"])
@@ -201,7 +201,7 @@ def test_msmtp(relay, key, tmp_path, kind, mechanism):
 
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
 def test_s_nail(relay, key, tmp_path, kind):
-    """s-nail makes the message itself, and says in its verbose log what it sends."""
+    """s-nail composes the message itself. Its verbose log shows what it sends."""
     attachment = tmp_path / "attachment.bin"
     attachment.write_bytes(random.Random(2).randbytes(5000))
     home = tmp_path / "home"
@@ -224,7 +224,7 @@ def test_s_nail(relay, key, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
 def test_git_send_email(relay, key, tmp_path, kind):
-    """git prints each line of the header that it makes; the body is the patch's."""
+    """git composes the header, and prints each line of it. The body comes from the patch."""
     patch = tmp_path / "0001.patch"
     patch.write_text(
         "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n"
@@ -242,7 +242,7 @@ def test_git_send_email(relay, key, tmp_path, kind):
     message_id = queued(output)[0]
     message = relay.wait_for_state(message_id, "simulated")
     assert message["recipients"] == ["a@example.net", "b@example.net"]
-    # The debugging leaves empty lines out: what is up to the first line of the body is the header.
+    # The debugging output has no empty lines, so the header ends before the first line of the body.
     lines = [m[1].rstrip("\r") for m in re.finditer(r"(?m)^Net::SMTP\S*=GLOB\S*>>> (.*)$", output.decode())]
     head = lines[lines.index("DATA") + 1 : lines.index("Body")]
     body = patch.read_text().partition("\n\n")[2]

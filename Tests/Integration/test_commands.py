@@ -1,4 +1,4 @@
-"""The commands: what they print, for people and as JSON, and how they end."""
+"""The commands: their output, as text and as JSON, and their exit status."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_a_key_without_scope_is_warned_about(relay):
 def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, parts):
     result = relay.run("keys", "create", "--name", "x", "--environment", "test", *arguments, check=False)
     assert result.returncode == 64
-    # Without the line about the command's usage.
+    # Only the message counts, not the line about the command's usage.
     assert mentions(result.stderr.partition("Usage:")[0], *parts)
     assert result.stdout == ""
 
@@ -174,7 +174,7 @@ def test_operator_actions_on_messages(relay):
     key = relay.create_key(per_second=100)
     message_id = submit(relay, key, MESSAGE)
     relay.wait_for_state(message_id, "simulated")
-    # What has ended is not changed by hold, release, drop.
+    # hold, release, drop and retry do not change a delivery that has ended.
     for command in ["hold", "release", "drop", "retry"]:
         assert " 0 deliveries" in relay.run("messages", command, message_id).stderr
     assert relay.run("messages", "drop", check=False).returncode == 64
@@ -235,7 +235,7 @@ def test_config_check_names_every_mistake(own_relay):
     document = json.loads(relay.run("config", "check", "--json", check=False).stdout)
     assert document["ok"] is False and len(document["mistakes"]) == 3
     assert document["mistakes"][1]["setting"] == "submission.max_recipients" and document["mistakes"][1]["line"] == 3
-    # Every command refuses to work with such a file, in the same words.
+    # Every command refuses to work with such a file, and prints the same text.
     for command in [["serve"], ["keys", "list"], ["status"]]:
         other = relay.run(*command, check=False)
         assert (other.returncode, other.stderr) == (78, result.stderr)
@@ -275,7 +275,10 @@ def test_every_command_teaches(relay):
 
 
 def test_a_key_in_place_of_its_id(relay):
-    """It is at hand when it has leaked; and no mistake with it repeats it."""
+    """Every command that expects a key's id also accepts the key. After a leak, the key may be all that the operator has.
+
+    No error message repeats the key.
+    """
     key = relay.create_key()
     assert json.loads(relay.run("keys", "show", key, "--json").stdout)["id"] == key_id(key)
     mistyped = key[:-1] + ("a" if key[-1] != "a" else "b")
@@ -301,7 +304,7 @@ def test_output_that_cannot_be_written_is_an_error(relay, arguments):
     assert result.returncode == 1
     if arguments != ["--help"]:
         assert mentions(result.stderr, "output", "No space left on device")
-    # And nobody to tell it to.
+    # Standard error can't be written either, so only the exit status is left.
     with open("/dev/full", "w") as full:
         result = subprocess.run([BINARY, *arguments, *options], stdout=full, stderr=full, env=clean_environment(relay.environment))
     assert result.returncode == 1
@@ -309,7 +312,7 @@ def test_output_that_cannot_be_written_is_an_error(relay, arguments):
 
 @pytest.fixture
 def open_directory():
-    """That everybody may pass through."""
+    """A directory that every user may pass through."""
     with tempfile.TemporaryDirectory() as path:
         os.chmod(path, 0o711)
         yield pathlib.Path(path)
@@ -324,7 +327,7 @@ def test_roots_commands_work_as_the_relays_user(own_relay, open_directory):
     relay.write_settings({"database": str(state / "relay.db")})
     relay.create_key()
     assert {path.stat().st_uid for path in state.iterdir()} == {12345}
-    # Its user may have put a link in place of a file, to one that is root's alone.
+    # The relay's user may have replaced a file by a link to a file that only root may read.
     secret = open_directory / "secret.db"
     database = sqlite3.connect(secret)
     database.executescript("PRAGMA user_version = 1; CREATE TABLE secret (word); INSERT INTO secret VALUES ('secret')")

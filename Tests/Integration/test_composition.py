@@ -1,4 +1,4 @@
-"""What readers of mail find in a composed message is what the application gave."""
+"""Programs that read mail find in a composed message exactly what the application gave."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ SCRIPTS = [
     "සිංහල", "ไทย", "ລາວ", "བོད་ཡིག", "မြန်မာ", "ខ្មែរ", "ქართული", "Հայերեն", "አማርኛ", "中文", "繁體中文", "日本語テキスト", "한국어", "ᏣᎳᎩ", "ᐃᓄᒃᑎᑐᑦ",
     "монгол", "ᠮᠣᠩᠭᠣᠯ", "ދިވެހި", "ܣܘܪܝܝܐ", "ⵜⴰⵎⴰⵣⵉⵖⵜ", "Tiếng Việt", "Türkçe İı", "Íslenska þð", "👩‍👩‍👧‍👦🏳️‍🌈", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "𐍈𐌰", "e\u0301\u0327", "ﷺ",
 ]
-# Octets that readers take for syntax, or for something encoded.
+# Texts that a program that reads mail could take for syntax, or for something encoded.
 AWKWARD = [
     "a, b; c: d", "a (b) [c] <d>", 'a "b" c', "a\\b", "a@b.example", "a  b", "=?utf-8?q?x?=", "=?", "?=", "=41", "%41", "a=b&c=%20",
     "'a'", "a*0*=x", "_a_b_", "a. b.", "Dr. J. O'Neil-Smith, Jr.", "ü, (b) <c@d.example>", 'ü "x" \\', "ü =?utf-8?q?x?= ü", "a =? ü ?= b",
@@ -34,7 +34,7 @@ AWKWARD = [
 
 
 def compose(emails):
-    """The answer and the octets of each email."""
+    """For each email, the answer and the octets of the composed message."""
     lines = "\n".join(json.dumps(email) for email in emails)
     done = subprocess.run([ROOT / ".build/debug/compose-probe"], input=lines.encode(), capture_output=True, check=True)
     output, at, found = done.stdout, 0, []
@@ -136,7 +136,7 @@ def note(value):
 
 
 def emails():
-    """By a name each."""
+    """Emails, each with a name."""
     for script in SCRIPTS:
         yield f"script {script}", email(**{
             "from": f"{script} <app@shop.example>",
@@ -194,7 +194,7 @@ def composed():
 
 
 def with_single_blanks(value):
-    """The names as a reader has them that makes one blank of several."""
+    """`value` with names in which several spaces are one space, as some programs read them."""
     if isinstance(value, dict):
         return value | {
             field: [[re.sub(" +", " ", name), address] for name, address in value[field]]

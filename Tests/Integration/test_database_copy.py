@@ -13,7 +13,7 @@ from submit import submit
 from wording import mentions
 
 SMALL = b"From: from@example.com\r\nTo: to@example.net\r\nSubject: small\r\n\r\nHello\r\n"
-# Named where the program was built without it.
+# The error message names this option if the program was built without the store for PostgreSQL.
 BUILD_OPTION = "--traits PostgreSQL"
 LARGE = b"From: from@example.com\r\nTo: to@example.net\r\nSubject: large\r\n\r\n" + b"".join(
     b"%076d\r\n" % number for number in range(14_000))
@@ -52,7 +52,7 @@ def move(relay, database):
 
 
 def listed(relay):
-    """All that is shown of each message."""
+    """All messages by id, with everything that `messages list` shows of them."""
     return {m["id"]: m for m in relay.json("messages", "list", "--limit", "1000")}
 
 

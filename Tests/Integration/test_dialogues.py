@@ -21,8 +21,8 @@ A dialogue is a text file of lines:
     @close           the relay must close the connection now
     C: TEXT          sends a line; \\r \\n \\0 \\t and \\xNN are octets, {…} is replaced, CRLF is added
     C= TEXT          sends the text without CRLF
-    S: TEXT          the next reply line must be this text, in which … matches any text: sentences are no contract, so a
-                     dialogue has the codes, the reason word, and what the sentence must name
+        S: TEXT          the next reply line must be this text, in which … matches any text. The wording of replies is no contract,
+                         so a dialogue has the codes, the reason word, and the facts that the sentence must name
     S~ TEXT          the next reply line must match this regular expression
 
 In the text of C: and C=, {plain USER KEY} is the response of AUTH PLAIN, and {base64 TEXT} is TEXT in base64.
@@ -75,7 +75,7 @@ class Player:
             self.tls()
 
     def tls(self):
-        assert self.buffer == b"", "plaintext behind the reply to STARTTLS"
+        assert self.buffer == b"", "plain text after the reply to STARTTLS"
         context = ssl.create_default_context(cafile=str(self.relay.certificate))
         self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
 
@@ -152,11 +152,11 @@ class Player:
             self.send(self.octets("AUTH PLAIN {plain apikey %s}" % arguments[0]) + b"\r\n")
             assert self.line() == "235 2.7.0 Authentication successful"
         elif name == "close":
-            assert self.buffer == b"", f"left over: {self.buffer!r}"
+            assert self.buffer == b"", f"the relay sent more: {self.buffer!r}"
             try:
                 assert self.socket.recv(100) == b""
             except (ConnectionResetError, ssl.SSLEOFError):
-                pass  # closed all the same
+                pass  # A reset closes the connection too.
         else:
             raise AssertionError(f"unknown directive @{name}")
 
@@ -184,7 +184,7 @@ class Player:
 
 
 def matches(reply, pattern):
-    """Whether a reply line is the pattern, in which … matches one octet or more."""
+    """Whether a reply line matches the pattern, in which … stands for one octet or more."""
     return re.fullmatch(".+".join(map(re.escape, pattern.split("…"))), reply) is not None
 
 
@@ -214,11 +214,11 @@ def test_dialogue(path, own_relay, relay):
 
 
 def test_every_reason_word_is_provoked():
-    """For each reason word that README lists, a dialogue reads it from a real connection, or a test named here does."""
+    """For each reason word that README lists, a dialogue gets a reply with it from a real connection, or a test named here does."""
     elsewhere = {
-        "storage",  # faults/test_storage.py: it needs a disk that is full
+        "storage",  # faults/test_storage.py, because it needs a full disk
     }
-    # Words of requests over HTTP: test_http.py.
+    # Reason words of requests over HTTP, which test_http.py tests.
     elsewhere |= {"idempotency-mismatch", "bad-request", "not-found", "method-not-allowed", "timeout", "conflict",
                   "unsupported-media-type", "header-fields"}
     elsewhere |= {"complaint"}  # test_suppressions.py

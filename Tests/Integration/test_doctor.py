@@ -1,4 +1,4 @@
-"""`doctor`: what it finds, what it says to do, and that it changes nothing."""
+"""`doctor`: which problems it finds, which remedies it gives, and that it changes nothing."""
 
 import contextlib
 import json
@@ -21,12 +21,12 @@ SUBJECTS = [
     "settings", "certificate", "hostname", "listeners", "database", "disk", "queue", "keys", "ses", "credentials", "clock",
     "account", "quota", "identity", "feedback", "bounces"]
 SES_SUBJECTS = SUBJECTS[SUBJECTS.index("ses"):SUBJECTS.index("feedback")]
-# The name relay.example.com does not resolve, which may take a resolver without a network its time.
+# The name relay.example.com does not resolve. Without a network, a resolver may take a long time to find that out.
 QUICK_RESOLVER = {"RES_OPTIONS": "timeout:1 attempts:1"}
 
 
 class Patient:
-    """A relay with ports, certificate and SES of its own, and what doctor says of it."""
+    """A relay with ports, a certificate and an SES of its own, which doctor examines."""
 
     def __init__(self, relay, ses):
         self.relay = relay
@@ -44,7 +44,7 @@ class Patient:
         assert document["ok"] == all(check["outcome"] != "problem" for check in document["checks"])
         assert result.returncode == (0 if document["ok"] else 1)
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in result.stdout + result.stderr
-        # No progress where nobody sees it.
+        # There is no progress line if standard error is not a terminal.
         assert result.stderr == ""
         return document["checks"]
 
@@ -54,12 +54,15 @@ def of(checks, name):
 
 
 def but_ok(checks):
-    """What is not ok; the host name does not resolve in these tests, and test_feedback.py has the queue of events."""
+    """The checks that are not ok, without those of the host name, which never resolves in these tests, and of the queue of events.
+
+    test_feedback.py tests the queue of events.
+    """
     return [c for c in checks if c["outcome"] != "ok" and c["name"] not in ("hostname", "feedback")]
 
 
 def expect(checks, name, outcome, *parts):
-    """That the one thing that is not ok is this, with these facts in what is found and its remedy; returns it."""
+    """Asserts that this is the only check that is not ok, and that its finding or remedy names these facts. Returns the check."""
     found = but_ok(checks)
     assert [(c["name"], c["outcome"]) for c in found] == [(name, outcome)], found
     for part in parts:
@@ -76,7 +79,7 @@ def ses():
 
 @pytest.fixture
 def patient(own_relay, ses, tmp_path):
-    """Makes them: running or not, with a live key for example.com or without."""
+    """Makes patients: with a running relay or not, and with a live key for example.com or not."""
 
     def make(settings=None, start=True, live=True, credentials=CREDENTIALS, **certificate):
         pem, key = issue(tmp_path, **certificate)
@@ -103,10 +106,10 @@ def test_all_is_well(patient):
     assert "1 live, 0 test" in found["keys"]
     assert "environment" in found["credentials"] and "AKIDEXAMPLE" in found["credentials"]
     assert "1200 of 50000 emails" in found["quota"] and "14 a second" in found["quota"]
-    # One domain, though two rules name it, and SES is asked once about it.
+    # Two rules name the same domain, so there is one check, and doctor asks SES once.
     (identity,) = [c["found"] for c in of(checks, "identity")]
     assert mentions(identity, "example.com", "verified", REGION)
-    # (The relay asks about the account too.)
+    # (The relay also asks SES about the account.)
     assert [path for path in patient.ses.asked if "identities" in path] == ["/v2/email/identities/example.com"]
     text = patient.relay.run("doctor", environment=QUICK_RESOLVER).stdout
     assert re.search(r"(?m)^ok {7}certificate  /", text) and "\x1b" not in text
@@ -124,7 +127,7 @@ def test_no_live_keys_no_questions(patient):
     keys = of(checks, "keys")
     assert key_id(expired) in keys[0]["found"] and "keys revoke " + key_id(expired) in keys[0]["remedy"]
     assert key_id(scopeless) in keys[1]["found"]
-    # Said once to people.
+    # In the output for people, the reason is given only once.
     text = patient.relay.run("doctor", check=False, environment=QUICK_RESOLVER).stdout
     assert text.count(of(checks, "ses")[0]["found"]) == 1 and text.count("the same reason") == len(SES_SUBJECTS) - 1
 
@@ -151,7 +154,7 @@ def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
     settings["tls"]["private_key"] = [str(other_key)]
     relay.config.write_text(json.dumps(settings))
     expect(patient.examine(), "certificate", "problem", "private key", settings["tls"]["certificate"][0])
-    # What the relay has loaded is not what the files hold now.
+    # The files now have another certificate than the one that the relay has loaded.
     settings["tls"]["certificate"] = [str(other)]
     relay.config.write_text(json.dumps(settings))
     other_key.chmod(0o644)
@@ -192,7 +195,7 @@ def test_somebody_else_at_the_port(patient, talk, parts):
     patient = patient(start=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
-            # The visitor may leave in a hurry.
+            # Doctor may close the connection early.
             with server.accept()[0] as connection, contextlib.suppress(OSError):
                 connection.sendall(talk)
                 connection.shutdown(socket.SHUT_WR)
@@ -211,7 +214,7 @@ def test_somebody_else_at_the_port(patient, talk, parts):
 
 
 def test_listeners_behind_a_load_balancer(patient):
-    """Doctor visits them as a load balancer, if this machine is one."""
+    """Doctor connects to the listeners as a load balancer does, if this machine may be one."""
     listen = [f"smtp+proxy://127.0.0.1:{free_port()}", f"smtps+proxy://127.0.0.1:{free_port()}"]
     patient = patient({"listen": listen, "proxy_networks": ["127.0.0.1"]})
     checks = of(patient.examine(), "listeners")
@@ -229,7 +232,7 @@ def test_listeners_behind_a_load_balancer(patient):
 ])
 @pytest.mark.parametrize("kind", ["address", "socket"])
 def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, parts):
-    """In the clear, with somebody in the relay's place."""
+    """HTTP without TLS. Another program answers instead of the relay."""
     path = str(tmp_path / "http.sock")
     with (socket.create_server(("127.0.0.1", 0)) if kind == "address" else socket.socket(socket.AF_UNIX)) as server:
         if kind == "socket":
@@ -265,7 +268,7 @@ def test_there_is_no_database(patient):
         "settings": "ok", "certificate": "ok", "database": "problem", "disk": "ok", "queue": "skipped", "keys": "skipped",
         **{name: "skipped" for name in SES_SUBJECTS}, "feedback": "skipped", "bounces": "ok"}
     assert mentions(of(checks, "database")[0]["found"], "no", str(patient.relay.directory / "relay.db"))
-    # And there is none afterwards.
+    # Doctor has not created one.
     assert sorted(os.listdir(patient.relay.directory)) == before
 
 
@@ -301,7 +304,7 @@ def test_permissions_of_the_database(patient):
     path = patient.relay.directory / "relay.db"
     patient.relay.directory.chmod(0o755)
     path.chmod(0o644)
-    # SQLite gives the files beside it the same permissions.
+    # Doctor reports only the database, because SQLite gives the other files beside it the same permissions.
     check = next(c for c in of(patient.examine(), "database") if c["outcome"] != "ok")
     assert check["outcome"] == "warning" and f"chmod o-rwx {path}" in check["remedy"]
     patient.relay.directory.chmod(0o750)
@@ -330,7 +333,7 @@ def test_held_lane_and_senders_of_late(patient):
     assert mentions(of(checks, "keys")[0]["found"], "any domain", key_id(key), "--allow-domain")
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
     assert "ses.region" in of(checks, "ses")[0]["remedy"]
-    # The key is held to no domain: those that it has sent from are looked at, and the domain above counts.
+    # The key may send from any domain. So doctor looks at the domains that it has sent from. A verified parent domain is enough.
     environment = {"HIVEKU_RELAY_SES_REGION": REGION}
     check = of(patient.examine(environment), "identity")[0]
     assert check["outcome"] == "problem" and mentions(check["found"], "no identity", "mail.example.org", REGION)
@@ -477,7 +480,7 @@ def test_a_terminal_gets_lines_of_its_width(patient):
         while piece := os.read(leader, 10_000):
             output += piece
     except OSError:
-        # The terminal's end, when nobody has it open any more.
+        # The terminal has ended, because no process has it open any more.
         pass
     os.close(leader)
     assert process.wait(DEADLINE) == 1

@@ -1,4 +1,4 @@
-"""Man pages and completions, as the program's definitions make them, and that the package's lists agree with the tree."""
+"""Man pages and completions, made from the program's definitions. And the package's lists name every file of the tree."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def root():
 
 
 def rendered(page):
-    """As plain text, without the line breaks that a width makes."""
+    """The page as plain text, in lines so wide that no sentence is broken."""
     text = ran("mandoc", "-T", "utf8", "-O", "width=1000", page)[0]
     return re.sub(".\b", "", text)
 
@@ -56,7 +56,7 @@ def test_the_pages_are_without_faults(documents):
 def test_every_command_and_option_is_on_its_page(documents, root):
     for words, command in leaves(root):
         text = rendered(documents / f"man/hiveku-relay-{words[1]}.1")
-        # What it is for, on a line of its own, and the options behind it.
+        # The synopsis: the command on a line of its own, with its options after it.
         synopsis = re.search(rf"^\s+{re.escape(' '.join(words))}(?=\s|$).*$", text, re.M)
         assert synopsis, words
         assert command["abstract"] in text

@@ -1,4 +1,4 @@
-"""Domains: identities of SES for live keys, rows of the store for test keys, and their records as DNS has them."""
+"""Domains: for live keys they are identities of SES, for test keys they are rows of the store. DNS has their records."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ def statuses(domain):
 
 
 def command(relay, *arguments, dns=None, **options):
-    """As Relay.run, but asking the DNS."""
+    """Runs a command like Relay.run. With `dns`, the command asks that DNS server."""
     prefix = [*dns.prefix, str(relay.directory / "resolv-of-command.conf")] if dns else []
     return subprocess.run(
         [*prefix, BINARY, "domains", *arguments, "--config", str(relay.config)], capture_output=True, text=True, timeout=DEADLINE,
@@ -100,7 +100,7 @@ def test_what_dns_has_is_told_apart(live, dns):
     assert [record["status"] for record in found] == ["found", "wrong", "unknown", "wrong", "found"]
     assert found[1]["found"] == ["elsewhere.example"] and found[1]["reason"] is None
     assert found[2]["found"] == [] and "DNS server" in found[2]["reason"]
-    # It came over TCP, in several strings; what it says is kept in what is to be set.
+    # The long record came over TCP, in several strings. The proposed value keeps all of it.
     assert found[3]["found"] == [long] and "amazonses.com" in found[3]["reason"]
     assert found[3]["value"] == long.replace("v=spf1 ", "v=spf1 include:amazonses.com ")
     dns.set("TXT", "example.com", "v=spf1 include:amazonses.com ~all", "v=spf1 -all")
@@ -114,7 +114,7 @@ def test_a_mail_from_domain_needs_its_records(live, identities, dns):
     dns.set("MX", "bounce.example.com", f"10 feedback-smtp.{ses.REGION}.amazonses.com")
     domain = live.get(f"{PATH}/example.com").json
     records = {record["purpose"]: record for record in domain["records"]}
-    # Where SES names no zone, it is the classic one.
+    # If SES names no zone, the record points to the classic zone.
     assert records["dkim"]["value"] == "c.dkim.amazonses.com"
     assert (records["mail_from"]["name"], records["mail_from"]["status"]) == ("bounce.example.com", "found")
     assert (records["spf"]["name"], records["spf"]["required"], records["spf"]["status"]) == ("bounce.example.com", True, "missing")
@@ -162,7 +162,7 @@ def test_what_ses_refuses_is_told(live, identities, refusal, status, code, words
     identities.refusals["CreateEmailIdentity"] = refusal
     answer = live.post(PATH, {"name": "example.com"})
     assert (answer.status, answer.code) == (status, code) and words in answer.json["detail"], answer
-    # The account's own names are nobody's business.
+    # The answer does not show the names in the AWS account.
     assert "123456789012" not in answer.octets.decode()
     identities.refusals = {"ListEmailIdentities": refusal}
     assert live.get(PATH).status == status
@@ -194,14 +194,14 @@ def test_a_ses_that_hangs_occupies_few_and_ends_in_time(own_relay, identities):
     for thread in threads:
         thread.start()
     try:
-        # Those beyond the limit are told at once to come back.
+        # Requests beyond the limit get an answer at once: the client is to come back later.
         relay.wait_until(lambda: len(answers) >= 4, "the refusals")
         assert {(answer.status, answer.code) for answer in answers[:4]} == {(503, "busy")}
         assert all(int(answer.fields["Retry-After"]) >= 1 for answer in answers[:4])
-        # Test keys have their domains all the same.
+        # Test keys get an answer nevertheless, because they do not use SES.
         with API(relay, relay.create_key("test", SCOPES)) as api:
             assert api.get(PATH).status == 200
-        # The others are given up after 10 s.
+        # The relay gives up the other requests after 10 s.
         relay.wait_until(lambda: len(answers) == 12, "all answers")
         assert sorted(answer.code for answer in answers) == ["busy"] * 4 + ["ses"] * 8
     finally:
@@ -217,7 +217,7 @@ def test_without_a_region_live_domains_are_refused(relay):
 
 
 def test_moto_takes_the_calls(own_relay):
-    """The shapes of the calls, with somebody else's server."""
+    """Tests the shapes of the calls with a server that other people wrote."""
     with sqs.serving() as url:
         relay = own_relay({**HTTP, "ses.region": ses.REGION, "ses.endpoint": url}, ses.CREDENTIALS)
         result = command(relay, "add", "shop.example", "--zone")
@@ -258,7 +258,7 @@ def test_a_key_sees_adds_and_verifies_what_its_allowlist_has(relay):
             api.post(f"{PATH}/{name}/verify") for name in ("other.example", "nobody.example")] + [
             api.post(PATH, {"name": name}) for name in ("other.example", "nobody.example", "shop.example")]
         assert {(answer.status, answer.code) for answer in answers} == {(403, "sender-domain")}
-        # Whether another tenant has it does not show.
+        # The answer does not show whether another tenant has the domain.
         assert answers[0].json["detail"].replace("other.example", "nobody.example") == answers[1].json["detail"]
     with API(relay, everyone) as api:
         assert api.get(f"{PATH}/nobody.example").status == 404
@@ -329,7 +329,7 @@ def test_the_commands_tell_what_is_wrong(own_relay, identities):
             (["add", "example.com", "--zone", "--json"], 64, ["--zone", "--json"]),
             (["list", "--environment", "prod"], 64, ["prod"])]:
         result = command(relay, *arguments)
-        # Without the line about the command's usage.
+        # Only the message counts, not the line about the command's usage.
         told = result.stderr.partition("Usage:")[0]
         assert (result.returncode, result.stdout) == (status, "") and mentions(told, *parts), result
     relay.write_settings(HTTP)

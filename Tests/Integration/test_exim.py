@@ -1,4 +1,7 @@
-"""Exim goes on without AUTH after 535, unless it is told not to: its queue must outlive a key that is refused, and its log say why."""
+"""After 535, Exim goes on without AUTH, unless it is configured not to.
+
+If a key is refused, Exim must keep its queue and log why.
+"""
 
 import os
 
@@ -28,7 +31,7 @@ def test_a_queue_waits_until_the_key_is_corrected(exim):
         client.inject(f"to{number}@example.net", f"From: from@example.com\nSubject: {number}\n\nHello\n")
     relay.run("keys", "revoke", key_id(revoked))
     client.deliver()
-    # Nothing is returned to the sender, and the reason is on record.
+    # Exim returns nothing to the sender, and its log has the reason.
     assert client.queue == 10, client.log
     assert "[key-revoked]" in client.log
     assert " ** " not in client.log

@@ -1,4 +1,4 @@
-"""What SES tells of messages that it has taken: from a queue of moto's SQS into the records."""
+"""Events about messages that SES has accepted: the relay reads them from a queue of moto's SQS and records them."""
 
 import json
 import re
@@ -37,13 +37,13 @@ def settings(moto, queue_url):
 
 @pytest.fixture
 def relay(own_relay, moto, queue):
-    # moto's SES does not know configuration sets that it was not told of.
+    # Without a configuration set, because moto's SES knows only those that were created.
     return own_relay({k: v for k, v in settings(moto, queue.url).items() if k != "ses.configuration_set"},
                      sqs.CREDENTIALS)
 
 
 def sent(relay, recipients=("to@example.net",)):
-    """A live message that SES has taken, and SES's id for it."""
+    """A live message that SES has accepted. Returns its id, and SES's id for it."""
     key = relay.create_key("live", per_second=1000)
     message_id = submit(relay, key, b"From: from@example.com\r\n\r\nlive\r\n", list(recipients))
     message = relay.wait_for_state(message_id, "sent")
@@ -78,7 +78,7 @@ def test_every_kind_is_recorded_and_deleted(relay, queue):
     _, ses_id = sent(relay, ["a@example.net", "b@example.net"])
     one, both = ["a@example.net"], ["a@example.net", "b@example.net"]
     queue.put(
-        # The raw form, the envelope of SNS, moto's, and an identity's notification.
+        # The raw form, the envelope of SNS, moto's variant of the envelope, and a notification of an identity.
         event("Delivery", ses_id, both), notification(event("DeliveryDelay", ses_id, one)),
         notification(event("Bounce", ses_id, one), as_text=False),
         event("Complaint", ses_id, ["B <b@example.net>"], name="notificationType"),
@@ -93,7 +93,7 @@ def test_every_kind_is_recorded_and_deleted(relay, queue):
     assert rows(relay, "SELECT bounce_type, subtype, diagnostic, server, feedback_id FROM event WHERE kind = 'bounced'") == [
         ("hard", "General", "550 5.1.1 user unknown", "mta.example.net", "feedback-1")]
     relay.wait_for_log(" kind=Novel")
-    # A hard bounce and a complaint keep further mail away.
+    # After a hard bounce or a complaint, the address gets no more mail.
     assert rows(relay, "SELECT environment, address, reason FROM suppression ORDER BY address") == [
         ("live", "a@example.net", "hard_bounce"), ("live", "b@example.net", "complaint")]
 
@@ -122,7 +122,7 @@ def test_an_event_that_comes_before_its_send_is_on_record_waits(relay, queue):
     queue.put(event("Delivery", "not-known-yet", ["to@example.net"]))
     relay.wait_until(lambda: status(relay)["waiting"] == 1, "the event waits")
     empty(relay, queue)
-    # Now the answer of SES is on record.
+    # Now the relay has recorded SES's id for the message.
     database = sqlite3.connect(f"{relay.directory}/relay.db", timeout=60)
     with database:
         database.execute("UPDATE delivery SET ses_message_id = 'not-known-yet' WHERE ses_message_id = ?", (ses_id,))
@@ -175,7 +175,7 @@ def test_the_relay_ends_at_once_while_it_waits_for_messages(relay, queue):
     relay.wait_until(lambda: status(relay)["last_answer_at"] or True, "running")
     began = time.monotonic()
     assert relay.stop() == 0
-    # A long poll lasts 20 s.
+    # A long poll lasts 20 s. The relay does not wait for its end.
     assert time.monotonic() - began < 15
 
 
@@ -190,7 +190,7 @@ def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
     assert "feedback.queue_url" in found["failure"]
     assert mentions(relay.run("feedback", "status").stdout, "failing", found["failure"])
     with sqs.serving(port):
-        # There is a server, but no such queue.
+        # The server is there now, but it does not have this queue yet.
         relay.wait_for_log("reason=no_queue")
         queue = Queue(url)
         _, ses_id = sent(relay)
@@ -204,7 +204,7 @@ def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
 
 def test_what_cannot_be_committed_is_not_deleted(relay, queue):
     _, ses_id = sent(relay)
-    # Another process keeps the database for longer than the relay waits for it.
+    # Another process locks the database for longer than the relay waits.
     database = sqlite3.connect(f"{relay.directory}/relay.db", timeout=60, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     queue.put(event("Delivery", ses_id, ["to@example.net"]))

@@ -1,4 +1,4 @@
-"""Files that somebody else has prepared: links, pipes, files and directories of other users, and files that everybody may read."""
+"""Files that another user has prepared: links, pipes, other users' files and directories, and files that everybody may read."""
 
 import os
 import pathlib
@@ -20,14 +20,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @pytest.fixture
 def open_directory():
-    """That everybody may pass through."""
+    """A directory that every user may pass through."""
     with tempfile.TemporaryDirectory() as path:
         os.chmod(path, 0o711)
         yield pathlib.Path(path)
 
 
 def demo(directory, until=None):
-    """Starts the demo in `directory`, waits until it says `until` or has ended; its status, output and errors."""
+    """Starts the demo in `directory`, and stops it when it prints `until`. Returns its status, output and errors."""
     process = subprocess.Popen(
         [BINARY, "serve", "--demo"], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=0,
         env=clean_environment({
@@ -46,7 +46,7 @@ READY = "messages list"
 
 
 def test_the_demos_files_are_its_users_alone(tmp_path):
-    # Whatever the umask is (here: none).
+    # The umask does not matter: here it is 0.
     status, _, errors = demo(tmp_path, READY)
     assert status == 0, errors
     state = tmp_path / ".hiveku-relay"
@@ -89,7 +89,7 @@ def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
     tmp_path.chmod(0o777)
     status, _, errors = demo(tmp_path)
     assert status == 1 and mentions(errors, "every user", "replace files")
-    # As /tmp is.
+    # /tmp has these permissions.
     tmp_path.chmod(0o1777)
     assert demo(tmp_path, READY)[0] == 0
 
@@ -117,7 +117,7 @@ def test_roots_demo_in_somebodys_directory_is_theirs(open_directory):
     (home / ".hiveku-relay" / "relay.db.spool").symlink_to(open_directory)
     for path in [home / ".hiveku-relay", home / ".hiveku-relay" / "relay.db.spool"]:
         os.chown(path, OTHER, OTHER, follow_symlinks=False)
-    # What the link leads to is closed to that user, and so to root's demo.
+    # The link leads to a directory that is closed to that user, and therefore to root's demo too.
     status, _, errors = demo(home)
     assert status == 1 and "relay.db.spool: Permission denied" in errors
     (home / ".hiveku-relay" / "relay.db.spool").unlink()
@@ -129,7 +129,7 @@ def test_roots_demo_in_somebodys_directory_is_theirs(open_directory):
 
 @needs_root
 def test_roots_serve_becomes_the_owner_of_the_directory(own_relay, open_directory):
-    """Also on ports that only root may bind: they are bound first."""
+    """This works with ports that only root may bind too, because the relay binds its ports first."""
     relay = own_relay(start=False)
     state = open_directory / "state"
     state.mkdir(mode=0o750)
@@ -149,7 +149,7 @@ def test_roots_serve_becomes_the_owner_of_the_directory(own_relay, open_director
     os.chmod(relay.config, 0o644)
     relay.start()
     assert [relay.ports["smtp"], relay.ports["smtps"]] == ports
-    # Every thread, also the first one, which Dispatch parks.
+    # All threads have the new user, with the first one too, which Dispatch parks.
     tasks = [(task / "status").read_text() for task in pathlib.Path(f"/proc/{relay.process.pid}/task").iterdir()]
     assert len(tasks) > 2
     for text in tasks:
@@ -159,7 +159,7 @@ def test_roots_serve_becomes_the_owner_of_the_directory(own_relay, open_director
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_for_log("settings read")
     assert relay.stop() == 0
-    # What the relay's user may not read is told at the start, not at the first SIGHUP.
+    # A file that the relay's user may not read is reported at the start, not at the first SIGHUP.
     relay.config.chmod(0o600)
     result = relay.run("serve", check=False)
     assert result.returncode == 78 and "Permission denied" in result.stderr
@@ -184,7 +184,7 @@ def low_ports(count):
     return ports
 
 
-# -- what is no regular file
+# -- files that are not regular files
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_a_settings_file_that_is_none(tmp_path, pipe, command, what):
     path = {"pipe": pipe, "directory": tmp_path}.get(what, what)
     result = subprocess.run(
         [BINARY, *command, "--config", path], capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
-    # doctor tells it as one finding among others.
+    # doctor reports it as one of its checks.
     assert result.returncode == (1 if command == ["doctor"] else 78)
     told = result.stdout + result.stderr
     assert str(path) in told and ("a directory" if what == "directory" else "a device") in told
@@ -257,7 +257,7 @@ def test_no_mangled_key_is_repeated(relay, arguments):
     for text in MANGLED:
         result = relay.run(*arguments, text, check=False)
         told = (result.stdout + result.stderr).lower()
-        # Of what is behind the public id, no part.
+        # No part of the key after its public id is shown.
         assert not [i for i in range(16, 40) if KEY[i : i + 8].lower() in told], (arguments, text, told)
 
 

@@ -1,4 +1,4 @@
-"""Clients that say that they send nothing more, and wait for what they are owed."""
+"""Clients that close their half of the connection and then wait for the remaining replies."""
 
 import base64
 import socket
@@ -16,7 +16,7 @@ def login(key):
 
 
 class Connection:
-    """A client that sends all it has to say, then closes its half of the connection."""
+    """A client that sends everything that it has to send, and then closes its half of the connection."""
 
     def __init__(self, relay, kind):
         self.raw = socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE)
@@ -24,7 +24,7 @@ class Connection:
         self.is_finished = False
         if kind == "smtps":
             context = ssl.create_default_context(cafile=str(relay.certificate))
-            # Memory, so that FIN can be sent with close_notify or without.
+            # TLS works on memory, so that FIN can be sent with or without close_notify.
             self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
             self.exchange(self.tls.do_handshake)
@@ -44,7 +44,7 @@ class Connection:
                     self.incoming.write_eof()
 
     def flush(self):
-        """Nothing is sent after FIN: what TLS still wants to say then, it keeps."""
+        """Sends what TLS has to send. After FIN, it sends nothing."""
         data = self.outgoing.read()
         if data and not self.is_finished:
             self.raw.sendall(data)
@@ -56,7 +56,10 @@ class Connection:
             self.raw.sendall(data)
 
     def finish(self, data, close_notify):
-        """In one piece: what came behind a QUIT by itself would meet a connection that is closed, and be answered with RST."""
+        """Sends everything in one piece.
+
+        Data in a later packet, after a QUIT, would reach a closed connection and be answered with RST.
+        """
         if self.tls:
             self.tls.write(data)
             if close_notify:
@@ -71,10 +74,10 @@ class Connection:
         try:
             self.raw.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the relay was faster
+            pass  # The relay has already closed the connection.
 
     def rest(self):
-        """All that the relay still says."""
+        """Everything that the relay sends from now on."""
         received = b""
         while True:
             try:
@@ -133,7 +136,7 @@ def test_quit_is_answered(plain_relay, dialogue):
 
 
 def test_a_refused_login_is_answered(plain_relay, dialogue):
-    """In its time: the answers to failures are held back."""
+    """The reply takes its time, because the relay delays replies to failed logins."""
     key = plain_relay.create_key(scopes=())
     for _ in range(4):
         assert "[scope]\r\n" in dialogue(plain_relay, b"EHLO client\r\n", login(key))
@@ -159,7 +162,10 @@ def test_half_a_message_is_not_taken(plain_relay, dialogue):
 
 
 def test_a_client_that_reads_slowly_gets_the_last_replies_too(plain_relay):
-    """The relay closes when they have been written, not while they wait for room in the client's window."""
+    """The relay first writes all replies, which have to wait for room in the client's window.
+
+    Only then does it close the connection.
+    """
     count = 220_000
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

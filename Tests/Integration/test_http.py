@@ -1,4 +1,4 @@
-"""The HTTP API from outside: each row of the contract's tables, through a real connection."""
+"""The HTTP API from outside: each row of the contract's tables is tested through a real connection."""
 
 import base64
 import email
@@ -489,12 +489,12 @@ def test_messages_of_a_key(relay):
         since = relay.message(ids[4])["accepted_at"]
         assert [m["messageId"] for m in api.get(f"/v1/email/messages?since={since}").json["data"]][-1] == ids[4]
         one = api.message(ids[0]).json
-        # Its events: test_statuses.py.
+        # test_statuses.py tests the events.
         found = [{name: value for name, value in r.items() if name != "events"} for r in one["recipients"]]
         assert found == [{"email": "to@example.net", "status": "sent", "at": one["recipients"][0]["at"],
                           "detail": None}]
         assert (one["from"], one["subject"], one["tags"]) == ("from@example.com", "No. 0", ["t0"])
-        # Ids with and without their prefix, and none of somebody else's.
+        # An id is found with and without its prefix. Another key's ids are not found.
         assert api.message(ids[0][4:]).json == one
         for path in [foreign, "msg_0000000000000"]:
             assert (api.message(path).status, api.message(path).code) == (404, "not-found")
@@ -509,7 +509,8 @@ def test_a_tag_with_a_blank(api):
 
 def test_a_recipients_detail_is_its_own(relay, api):
     simulator = "simulator.amazonses.com"
-    # The environment's list of suppressions keeps the addresses that bounce and complain: with a label, they are this test's own.
+    # Addresses that bounce or complain stay on the environment's list of suppressions. With a label, each test has addresses of
+    # its own.
     label = secrets.token_hex(4)
     message_id = taken(api.send({**EMAIL, "to": [f"{mailbox}+{label}@{simulator}" for mailbox in ["success", "bounce", "complaint"]]}))
     relay.wait_for_state(message_id, "simulated")
@@ -538,7 +539,7 @@ def test_queries_that_are_wrong(api, query):
     assert (answer.status, answer.code) == (422, "invalid")
 
 
-# -- behind a proxy, and in the clear
+# -- behind a proxy, and without TLS
 
 def test_the_client_behind_a_proxy(own_relay):
     relay = own_relay({**HTTP, "http.trusted_proxies": ["127.0.0.2"]})
@@ -546,20 +547,20 @@ def test_the_client_behind_a_proxy(own_relay):
     with API(relay, key, secure=False, source="127.0.0.2") as proxy, API(relay, key, secure=False) as client:
         message_id = taken(proxy.send(X_Forwarded_For="198.51.100.7"))
         assert b"from [198.51.100.7] ([198.51.100.7])" in relay.raw(message_id)
-        # What the client wrote stands in front of what the proxy added.
+        # The proxy adds the client's address after the text that the client wrote, so only the last address counts.
         answer = proxy.send(X_Forwarded_For="198.51.100.7, 203.0.113.9")
         assert (answer.status, answer.code) == (403, "network") and "203.0.113.9" in answer.json["detail"]
         assert proxy.send().code == "network"
         answer = proxy.send(X_Forwarded_For="unknown")
         assert (answer.status, answer.code) == (400, "bad-request")
-        # From anybody else the field means nothing.
+        # In a request from any other address, the field has no effect.
         assert client.send(X_Forwarded_For="198.51.100.7").code == "network"
     relay.wait_for_log("client=203.0.113.9")
 
 
 @pytest.fixture
 def public_address():
-    """An address of this machine that is none of its loopback addresses."""
+    """An address of this machine that is not a loopback address."""
     address = "198.51.100.201"
     command = ["ip", "address", "add", f"{address}/32", "dev", "lo"]
     if subprocess.run(command, capture_output=True).returncode != 0:
@@ -589,7 +590,7 @@ def test_clear_text_is_for_this_machine_and_trusted_proxies(own_relay, public_ad
 
 
 def test_a_client_that_is_gone_has_no_rights(own_relay):
-    """A connection that was reset before it was looked at has no address."""
+    """If a connection is reset before the relay asks for its address, it has no address. Such a request must be refused."""
     relay = own_relay(HTTP)
     key = relay.create_key(allow_network="127.0.0.1/32", per_second=1000)
     body = json.dumps(EMAIL)
@@ -609,7 +610,7 @@ def test_a_unix_socket(own_relay):
     path = relay.directory / "http.sock"
     relay.write_settings({"http.listen": [f"unix:{path}"], "http.trusted_proxies": ["127.0.0.1"]})
     relay.start()
-    # What connects to the socket counts as 127.0.0.1, and may name the client.
+    # A program that connects to the socket counts as 127.0.0.1, and may name its client.
     key = relay.create_key(allow_network=["127.0.0.1", "192.0.2.7"])
     relay.wait_until(path.exists, "the socket")
     assert stat.S_IMODE(path.stat().st_mode) == 0o660

@@ -1,4 +1,4 @@
-"""What is not a well-formed request gets its problem document or is closed, and queues nothing."""
+"""A request that is not well formed gets a problem document, or its connection is closed. It queues nothing."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ def relay(tmp_path_factory):
 
 @pytest.fixture
 def key(relay):
-    """A key of its own for each test: whatever is queued under it is queued by the test."""
+    """A key for each test, so that all messages of the key come from this test."""
     return relay.create_key(per_second=10000)
 
 
@@ -36,7 +36,7 @@ def head(key, *fields, method="POST", path="/v1/email/send", version="HTTP/1.1",
 
 
 def exchange(relay, octets, end=False):
-    """What comes back until the relay closes the connection."""
+    """Sends octets, and returns the answer up to the end of the connection."""
     with raw(relay) as connection:
         connection.sendall(octets)
         if end:
@@ -65,7 +65,7 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     ([f"Content-Length: {len(BODY)}", "X: folded\r\n line"], BODY),
     ([f"Content-Length: {len(BODY)}", "X: a\0b"], BODY), ([f"Content-Length: {len(BODY)}", "no colon"], BODY)])
 def test_two_ways_to_read_a_request(relay, key, fields, body):
-    """Request smuggling: whatever two servers could take for two different requests is taken for none."""
+    """Request smuggling: a request that two servers could read differently is refused."""
     behind = head(key, f"Content-Length: {len(BODY)}") + BODY
     answer = exchange(relay, head(key, *fields) + body + behind)
     assert answer.startswith(b"HTTP/1.1 400 ") and b'"code":"bad-request"' in answer, answer
@@ -114,7 +114,7 @@ def test_a_body_that_is_cut_off_is_not_taken(relay, key, fields, body, port):
         context = ssl.create_default_context(cafile=str(relay.certificate))
         with raw(relay, "https") as plain, context.wrap_socket(plain, server_hostname="localhost") as connection:
             connection.sendall(octets)
-            # Says in TLS that nothing more comes, and waits until the relay has said so too.
+            # `unwrap` says in TLS that nothing more comes, and waits until the relay says the same.
             with contextlib.suppress(OSError):
                 connection.unwrap()
             answer = b""
@@ -145,7 +145,7 @@ def test_an_old_client_is_hung_up_on(relay, key):
 @pytest.mark.parametrize("fields", [
     ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"], ["Upgrade: websocket"]])
 def test_a_client_that_asks_for_another_protocol_may_come_again(relay, key, fields):
-    """Nothing is read behind such a request, so the connection ends with its answer."""
+    """The relay reads nothing after such a request. So it closes the connection after the answer."""
     answer = exchange(relay, head(key, f"Content-Length: {len(BODY)}", *fields) + BODY)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b"\r\nConnection: close\r\n" in answer
     assert len(queued(relay, key)) == 1
@@ -163,7 +163,7 @@ def test_a_length_beyond_all_numbers_is_too_large(relay, key, length):
 
 
 def test_a_client_that_reads_nothing_is_not_written_to_without_limit(relay, key):
-    """The next request is answered when the client has taken the answer before it."""
+    """The relay answers the next request only when the client has read the answer before."""
     with raw(relay) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(5)
@@ -186,7 +186,7 @@ def test_octet_by_octet(relay, key):
 
 def test_a_body_without_length(relay, key):
     answer = exchange(relay, head(key) + BODY)
-    # Without a length there is no body: what follows is read as another request, which it is not.
+    # Without a length, the request has no body. The octets that follow are read as another request, which is not well formed.
     assert answer.startswith(b"HTTP/1.1 400 ") and queued(relay, key) == []
 
 
@@ -202,7 +202,7 @@ def test_hostile_documents(relay, key, text):
         assert answer.status in (400, 422) and answer.code in ("invalid", "recipients"), answer
         assert len(answer.octets) < 65536
         assert queued(relay, key) == []
-        # The connection is as good as before.
+        # The connection can still be used.
         taken(api.send())
 
 
@@ -235,7 +235,7 @@ def test_idle_connections_above_the_limit_are_closed(own_relay):
     try:
         for _ in range(300):
             connections.append(socket.create_connection(("127.0.0.1", relay.ports["http"]), timeout=DEADLINE))
-        # Those above the limit are closed; the others stay.
+        # The connections above the limit are closed. The others stay open.
         closed = [c for c in connections[200:] if read_to_end(c) == b""]
         assert len(closed) == 100
     finally:
@@ -268,14 +268,14 @@ def refuses_connections(relay):
             pass
     except ConnectionRefusedError:
         return True
-    # A client that still connects while the listener closes is reset.
+    # A client that connects while the listener closes gets a reset.
     except ConnectionResetError:
         pass
     return False
 
 
 def test_the_relay_ends_while_requests_are_under_way(own_relay):
-    """A request that has begun is answered; an idle connection is closed; nothing that was answered 200 is lost."""
+    """A request that has begun is answered. An idle connection is closed. No email that was answered with 200 is lost."""
     relay = own_relay(HTTP)
     key = relay.create_key(per_second=10000)
     with raw(relay) as connection, API(relay, key) as idle:

@@ -1,4 +1,4 @@
-"""Real clients over HTTPS: the recipes of docs/applications.md as they stand there, and what people use beside them."""
+"""Real clients over HTTPS: the recipes of docs/applications.md as the page shows them, and other clients that people use."""
 
 import asyncio
 import itertools
@@ -58,7 +58,7 @@ def run(relay, key, directory, section, authority=None):
     text = recipe(section, language).replace("relay.example.com", f"localhost:{port}")
     authority = str(authority or relay.certificate)
     if language == "php":
-        # As the page says for a certificate that PHP does not know.
+        # The page has this line for a certificate that PHP does not know.
         text = text.replace("CURLOPT_TIMEOUT => 60,", f'CURLOPT_TIMEOUT => 60, CURLOPT_CAINFO => "{authority}",')
     environment = clean_environment({
         "HIVEKU_API_KEY": key, "NODE_EXTRA_CA_CERTS": authority, "REQUESTS_CA_BUNDLE": authority, "SSL_CERT_FILE": authority,
@@ -74,7 +74,7 @@ def test_a_recipe_sends(relay, key, tmp_path, section):
     message_id = re.search(r"msg_[0-9a-z]{13}", result.stdout)[0]
     message = relay.wait_for_state(message_id, "simulated")
     assert (message["key"], message["subject"]) == (key_id(key), "Your order")
-    # The recipes have an idempotency key: the second run sends nothing, and says the same.
+    # The recipes have an idempotency key. So the second run queues nothing, and prints the same id.
     assert message_id in run(relay, key, tmp_path, section).stdout
     assert len(relay.json("messages", "list", "--key", key_id(key))) == 1
 
@@ -89,7 +89,7 @@ def test_a_recipe_shows_why_it_was_refused(relay, tmp_path, section):
 
 @pytest.mark.parametrize("section", RECIPES)
 def test_a_recipe_gives_its_key_to_nobody_else(relay, key, tmp_path, section):
-    """A relay whose certificate the client does not know is not spoken to."""
+    """If the client does not know the relay's certificate, it sends nothing to the relay."""
     foreign, _ = self_signed(tmp_path, "foreign")
     result = run(relay, key, tmp_path, section, authority=foreign)
     assert result.returncode != 0 and "msg_" not in result.stdout
@@ -129,7 +129,7 @@ public class Send {
 
 
 def test_javas_client_asks_for_another_protocol_and_sends_on(relay, key, tmp_path):
-    """In the clear it asks for HTTP/2 with each first request of a connection."""
+    """Without TLS, Java's client asks for HTTP/2 with the first request of each connection."""
     (tmp_path / "Send.java").write_text(JAVA)
     result = subprocess.run(
         ["java", "Send.java", f"http://127.0.0.1:{relay.ports['http']}/v1/email/send", json.dumps(EMAIL)], cwd=tmp_path,
@@ -150,12 +150,15 @@ def test_curl_as_the_readme_has_it(relay, key):
 
 
 class SDK:
-    """Behaves as the vendor's SDK is documented to: a 429 is waited for as long as Retry-After says, with backoff, and repeated."""
+    """Behaves as the documentation of the vendor's SDK says.
+
+    After a 429, it waits as long as Retry-After says, and somewhat longer at each attempt. Then it sends the request again.
+    """
 
     def __init__(self, relay, key):
         self.url = f"https://localhost:{relay.ports['https']}/v1/email/send"
         self.session = requests.Session()
-        # Its own authority, whatever the environment says.
+        # The session must use the relay's certificate, whatever the environment says.
         self.session.trust_env = False
         self.session.verify = str(relay.certificate)
         self.session.headers["Authorization"] = f"Bearer {key}"

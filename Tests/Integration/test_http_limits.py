@@ -1,4 +1,4 @@
-"""Revocation, caps and rates over HTTP, and over both faces at once: one key, one bucket, one cap."""
+"""Revocation, caps and rates over HTTP, and over HTTP and SMTP at once: a key has one bucket and one cap for both."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from test_revocation import DISPOSITIONS, ended, is_revocation, revoke_while
 
 ROUNDS = 15
 CONNECTIONS = 50
-# Of these, so many have sent all but the last octet of a request when the revocation returns.
+# So many of these connections have sent a request without its last octet when the revocation returns.
 LURKERS = 5
 
 
@@ -35,7 +35,10 @@ def test_revocations_under_load(own_relay, faces):
 
 
 async def revoke_under_load(relay, key, disposition, smtp):
-    """All requests and all messages of the clients, `smtp` of which speak that, and when `keys revoke` had returned."""
+    """Revokes a key while clients use it. `smtp` of them use SMTP.
+
+    Returns all requests, the ledger, and the time at which `keys revoke` returned.
+    """
     context, ledger, requests = trusting(relay), Ledger(), []
     clients = await asyncio.gather(
         *(WebClient.connect(relay, key, requests, context) for _ in range(CONNECTIONS - smtp)),
@@ -77,9 +80,9 @@ def test_one_daily_cap_for_two_relays_and_both_faces(own_relay):
 
 
 def test_one_bucket_for_both_faces(own_relay):
-    """What one face has used of a key's burst, the other has not."""
+    """A key has one burst for HTTP and SMTP together."""
     relay = own_relay({**HTTP, "submission.max_rate_delay": "0s"})
-    # No more than the burst within the time of the test.
+    # The rate is so low that no more than the burst is allowed during the test.
     key = relay.create_key(per_second=0.001, burst=20)
 
     async def by_turns():
@@ -97,7 +100,7 @@ def test_one_bucket_for_both_faces(own_relay):
     taken_ones = [sent.id for sent in [*requests, *ledger.sent] if sent.id]
     assert len(taken_ones) == 20
     assert {request.code for request in requests if not request.id} == {"rate-second"}
-    # The session keeps the envelope that was refused, and hears so from then on.
+    # The session keeps the refused envelope, so the later commands are refused too.
     assert ledger.refusals[0].endswith("[rate-second]")
 
 
@@ -125,7 +128,7 @@ def test_what_is_taken_from_a_key_is_taken_from_open_connections(own_relay, comm
 
 
 def test_another_key_on_the_same_connection_is_another_key(own_relay):
-    """A connection of a reverse proxy carries requests of many clients."""
+    """One connection of a reverse proxy carries requests of many clients."""
     relay = own_relay(HTTP)
     keys = [relay.create_key(name=name, per_second=1000) for name in ["one", "two"]]
     with API(relay) as api:

@@ -1,4 +1,4 @@
-"""The server held to its own description, by schemathesis: requests made up from the document, good and bad ones."""
+"""schemathesis compares the server with its own description: it makes good and bad requests from that document."""
 
 import os
 
@@ -15,7 +15,7 @@ from relay import DEADLINE, Relay
 
 load_all_checks()
 
-# Requests for each operation and kind of input. `SCHEMA_EXAMPLES=500` for the long form.
+# The number of requests for each operation and kind of input. `SCHEMA_EXAMPLES=500` makes the long form of the test.
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "25"))
 
 OPERATIONS = [
@@ -33,8 +33,9 @@ OPERATIONS = [
     "POST /v1/email/templates/{id}/rollback", "GET /v1/email/tags",
 ]
 
-# No answer is a server's failure; status, headers, type and body are those of the document; what breaks the schema is refused.
-# A schema can't say all that makes an address or a base64 text, so what follows it may be refused nevertheless.
+# No answer may be a server error. Status, header fields, type and body must be those of the document. A request that violates the
+# schema must be refused. A request that follows it may be refused too: a schema can't describe every rule for an address or a
+# base64 text.
 ANSWERED = [
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",
@@ -43,7 +44,7 @@ ANSWERED = [
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """The base URL of a relay, a key without limits that matter, and the document that is served."""
+    """A running relay, its base URL, a key whose limits don't matter here, and the document that the relay serves."""
     relay = Relay(tmp_path_factory.mktemp("schema"), HTTP).start()
     key = relay.create_key(scopes=("email:send", "email:batch", "email:webhooks", "email:templates", "email:domains"), per_second=100000)
     base = f"http://127.0.0.1:{relay.ports['http']}"
@@ -66,22 +67,22 @@ def test_what_is_served_is_a_description(served):
 
 @pytest.mark.parametrize("operation, mode", [
     (operation, mode) for operation in OPERATIONS for mode in [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
-    # Nothing can be wrong with a request that has no parameters.
+    # A request without parameters can't have a wrong one.
     if (operation, mode) not in [
         ("GET /v1/openapi.json", GenerationMode.NEGATIVE), ("GET /v1/email/webhooks", GenerationMode.NEGATIVE)]
 ])
 def test_answers_are_those_of_the_document(served, operation, mode):
     _, base, key, document = served
-    # Each request has the key: what comes without one has a test of its own.
+    # Each request has the key. Another test covers requests without a key.
     document = {name: value for name, value in document.items() if name != "security"}
     schema = schemathesis.openapi.from_dict(document)
     method, path = operation.split(" ")
-    # A batch is answered, though all of its emails be wrong.
+    # A batch gets the status 200 even if all of its emails are wrong.
     is_refused = mode is GenerationMode.NEGATIVE and operation != "POST /v1/email/batch"
     names = ANSWERED + (["negative_data_rejection"] if is_refused else [])
     checks = CHECKS.get_by_names(names)
     session = requests.Session()
-    # No proxy, and no key from a netrc file.
+    # The session uses no proxy, and no key from a netrc file.
     session.trust_env = False
     strategy = schema[path][method].as_strategy(generation_mode=mode)
 
@@ -97,7 +98,7 @@ def test_answers_are_those_of_the_document(served, operation, mode):
 
 
 def identity(path):
-    """An id of what the path is about."""
+    """A well-formed id of the kind that the path needs."""
     return next((id for word, id in [
         ("webhooks", "wh_0123456789abcdefghjk"), ("templates", "tpl_0123456789abcdefghjk")] if word in path), "msg_06f1c4k9x2b7e")
 

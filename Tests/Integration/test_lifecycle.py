@@ -1,4 +1,4 @@
-"""Starting, stopping, dying, and certificates that change."""
+"""The relay starts, stops and is killed, and its certificates change."""
 
 import re
 import signal
@@ -48,20 +48,20 @@ def test_sigterm_lets_a_transaction_end_and_then_closes(own_relay):
         stopper = threading.Thread(target=lambda: status.append(relay.stop()))
         process = relay.process
         stopper.start()
-        # It has stopped listening when a new connection is refused.
+        # The relay has stopped listening when it refuses a new connection.
         relay.wait_until(lambda: refuses(relay.ports["smtps"]), "the door shut")
         assert process.poll() is None
         smtp.send(MESSAGE + b".\r\n")
         code, text = smtp.getreply()
         assert code == 250, text
         message_id = re.search(rb"queued as (\w+)", text)[1].decode()
-        # Then the server says good-bye by itself.
+        # Then the relay closes the connection.
         assert smtp.getreply()[0] == 421
         smtp.quit = lambda: None
     stopper.join(DEADLINE)
     assert status == [0], relay.log_text()
     del context
-    # Whether it was still sent before the end or not: it is there, and it is sent once.
+    # The relay may have sent the message before it ended, or not. In both cases the message is there, and is sent once.
     relay.start()
     message = relay.wait_for_state(message_id, "simulated")
     assert message["deliveries"][0]["attempts"] == 1
@@ -100,14 +100,14 @@ def test_sighup_takes_a_new_certificate_without_dropping_anyone(own_relay):
     assert served_certificate(relay).strip() == first.strip()
     with session(relay, key) as smtp:
         certificate, key_file = self_signed(relay.directory, "new")
-        # As certbot does: each file is replaced as a whole.
+        # Each file is replaced as a whole, as certbot does it.
         key_file.replace(relay.key_file)
         certificate.replace(relay.certificate)
         relay.process.send_signal(signal.SIGHUP)
         second = relay.certificate.read_text()
         relay.wait_until(lambda: served_certificate(relay).strip() == second.strip(), "the new certificate")
         assert send(smtp, MESSAGE)[0] == 250
-        # One that is no good changes nothing, and the log says so.
+        # A file that is not a certificate changes nothing, and the log reports it.
         relay.certificate.write_text("no certificate")
         relay.process.send_signal(signal.SIGHUP)
         relay.wait_until(lambda: "certificates not reloaded" in relay.log_text(), "a word in the log")

@@ -1,4 +1,4 @@
-"""Live keys: the message goes to SES, for which moto's SES v2 server stands in."""
+"""Live keys: the relay sends the message to SES. In these tests, moto's SES v2 server takes the place of SES."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def call(method, url, body=None):
     request = urllib.request.Request(
         url, method=method, data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json",
-                 # moto reads region and service out of the signature's scope, and does not verify it.
+                 # moto reads the region and the service from the signature's scope. It does not verify the signature.
                  "Authorization": "AWS4-HMAC-SHA256 Credential=testing/20260101/eu-west-1/ses/aws4_request, "
                                   "SignedHeaders=host, Signature=0"})
     with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
@@ -51,7 +51,7 @@ def moto():
 
 
 def sent(moto):
-    """What moto's SES took, in its order."""
+    """The messages that moto's SES has accepted, in their order."""
     data = call("GET", f"{moto}/moto-api/data.json")
     return data.get("ses", {}).get("RawMessage", [])
 
@@ -74,10 +74,10 @@ def test_a_live_message_reaches_ses(live, moto, size):
     assert delivery["ses_message_id"] and delivery["attempts"] == 1 and not delivery["maybe_duplicate"]
     taken = sent(moto)[before:]
     assert len(taken) == 1
-    # moto adds the addresses of To to those it was given.
+    # moto adds the addresses in To to the recipients that it was given.
     assert taken[0]["destinations"] == [*recipients, "to@example.net"]
     as_sent(taken[0]["raw_data"].encode(), content, key)
-    # Once it is sent, its bytes are not kept.
+    # The relay deletes the content of a message when it is sent.
     assert live.run("messages", "show", message_id, "--raw", check=False).returncode == 1
 
 

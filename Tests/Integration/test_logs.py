@@ -22,11 +22,11 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 def refused(relay, password):
-    """Logs in with a key that the relay does not have."""
+    """Logs in with a password that the relay refuses."""
     context = ssl.create_default_context(cafile=str(relay.certificate))
     with smtplib.SMTP_SSL("localhost", relay.ports["smtps"], timeout=DEADLINE, context=context) as smtp:
         smtp.ehlo()
-        # Once: smtplib's own login tries every mechanism.
+        # One attempt only: smtplib's own `login` would try every mechanism.
         response = base64.b64encode(f"\0apikey\0{password}".encode()).decode()
         assert smtp.docmd("AUTH", f"PLAIN {response}")[0] == 535
 
@@ -43,7 +43,7 @@ def unknown():
 
 
 def story(relay):
-    """What attackers and others do; returns the key that mail was sent with, and the message's id."""
+    """Does what attackers and other clients do. Returns the key with which mail was sent, and the message's id."""
     key, expired, scopeless = relay.create_key(), relay.create_key(expires_in="1s"), relay.create_key(scopes=())
     message_id = submit(relay, key, MESSAGE)
     with session(relay, key) as smtp:
@@ -80,16 +80,16 @@ def test_every_acceptance_end_and_refusal_has_its_line(own_relay, format):
     assert [line["reason"] for line in lines if line["message"] == "refused"] == REASONS
     assert all(line["level"] == "notice" and line["client"] == "127.0.0.1" for line in lines if line["message"] == "refused")
     assert sum(line["message"] == "accepted" for line in lines) == sum(line["message"] == "simulated" for line in lines) == 2
-    # The sentence that the client got: devices show no replies.
+    # The log has the sentence of the reply too, because many devices show no replies.
     assert all(line["text"] for line in lines if line["message"] == "refused")
-    # A refused authentication names its key where there is one.
+    # The line about a refused authentication names the key if the relay has it.
     assert [("key" in line) for line in lines if line["message"] == "refused"] == [
         True, True, True, False, False, False, False]
     assert not re.search(r"hk_(test|live)_[0-9A-Za-z]|hunter2", relay.log_text())
 
 
 def parsed(line, format):
-    """A line's time, level, message and fields, however it is written. The field `message` is the id in text."""
+    """The time, level, message and fields of a line in either format. The message's id has the name `message_id` in both."""
     if format == "json":
         fields = json.loads(line)
         assert list(fields) == sorted(fields)
@@ -103,7 +103,7 @@ def parsed(line, format):
 
 @pytest.mark.parametrize("is_journal", [True, False])
 def test_the_journal_gets_severities_and_no_time(own_relay, format, is_journal):
-    """The variable names the stream that the journal reads; another one is written to as ever."""
+    """JOURNAL_STREAM names the stream that the journal reads. If standard error is another stream, the log has its usual form."""
     relay = own_relay({"log.format": format, "log.level": "debug"}, start=False)
     reading, writing = os.pipe()
     status = os.fstat(writing)
@@ -146,7 +146,7 @@ def test_the_journal_gets_the_severity_of_an_error_at_the_start(own_relay, argum
 
 @pytest.fixture
 def regex():
-    """fail2ban-regex: the one that is installed, or the one that 'make test' put beside the tests."""
+    """The installed fail2ban-regex, or the one that `make test` has unpacked beside the tests."""
     installed = shutil.which("fail2ban-regex")
     if installed:
         return [installed], clean_environment()
@@ -155,7 +155,7 @@ def regex():
 
 
 def caught(regex, lines, directory):
-    """The lines that the filter counts."""
+    """The lines that the filter matches, and fail2ban-regex's output."""
     log = directory / "relay.log"
     log.write_text("".join(lines))
     command, environment = regex
@@ -178,7 +178,7 @@ def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, r
     assert len(expected) == 1 and matched == expected
     # fail2ban found the date in each line, with the right pattern.
     assert re.search(r"\[(\d+)\] .*(Year|%Y)", told), told
-    # The journal passes the lines on with host and program in front.
+    # The journal passes the lines on with the host and the program before them.
     def as_journal(line):
         line = re.sub(rf'^{TIME} notice |,"time":"{TIME}"', "", line)
         return "Nov 25 07:25:32 gateway hiveku-relay[4711]: " + line
@@ -187,7 +187,7 @@ def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, r
 
 
 @pytest.mark.parametrize("line", [
-    # Texts of a client, in places where the log quotes them.
+    # Texts from a client, in places where the log quotes them.
     'connection failed client=192.0.2.1 error="refused client=203.0.113.9 reason=key-unknown"',
     'connection failed client=192.0.2.1 error="x\\" refused client=203.0.113.9 reason=key-unknown"',
     'refused client=203.0.113.9 reason=address text="x reason=key-unknown text="',
@@ -213,7 +213,7 @@ def test_the_filter_knows_both_kinds_of_address(regex, tmp_path, client):
 
 
 def test_the_jail_is_one_that_fail2ban_takes(tmp_path):
-    """With the filters and actions of the distribution; nothing is started."""
+    """fail2ban reads the jail with the distribution's filters and actions. Nothing is started."""
     source = next((place for place in [FAIL2BAN / "etc/fail2ban", "/etc/fail2ban"] if os.path.isdir(place)), None)
     configuration = tmp_path / "fail2ban"
     shutil.copytree(source, configuration)

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md and CONTRIBUTING.md name is there: files, and tests."""
+"""The files and tests that ARCHITECTURE.md and CONTRIBUTING.md name exist."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ ENDINGS = "swift|py|txt|md|yaml|json|dict|install|conf"
 
 
 def spans(page):
-    """What is in backquotes, also across a line's end, but not within fences."""
+    """The texts in backquotes, even if they contain a line break. Fenced blocks are left out."""
     text = re.sub(r"(?ms)^```.*?^```$", "", (ROOT / page).read_text())
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
 
@@ -27,7 +27,7 @@ def test_files_exist(page):
     known = names()
     found = 0
     for span in spans(page):
-        # A name with an ellipsis is that of several files. NewFace is an example.
+        # A name with an ellipsis stands for several files. NewFace is only an example.
         if "…" in span or "NewFace" in span or not re.fullmatch(rf"[\w+./-]+(\.({ENDINGS})|/)", span):
             continue
         if "/" in span:
@@ -40,7 +40,7 @@ def test_files_exist(page):
 
 
 def test_tests_exist():
-    """Each test that CONTRIBUTING.md names."""
+    """Each test that CONTRIBUTING.md names exists."""
     functions = "\n".join(
         path.read_text() for pattern in ("*.swift", "*.py") for path in (ROOT / "Tests").rglob(pattern))
     found = 0

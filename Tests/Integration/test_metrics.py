@@ -1,4 +1,4 @@
-"""Metrics and health, asked for as Prometheus and others do."""
+"""Metrics and health checks, requested as Prometheus and other programs do it."""
 
 import http.client
 import json
@@ -25,14 +25,14 @@ MESSAGE = b"From: from@example.com\r\nSubject: secret subject\r\n\r\nbody\r\n"
 
 
 def documented():
-    """The metrics of the table for operators: name → (kind, labels, sentence)."""
+    """The metrics in the table for operators: name → (kind, labels, sentence)."""
     lines = (ROOT / "etc/prometheus/README.md").read_text().splitlines()
     rows = [re.split(r" *\| *", line.strip("| ")) for line in lines if line.startswith("| `hiveku_relay_")]
     return {name.strip("`"): (kind, labels, sentence) for name, kind, labels, sentence in rows}
 
 
 class Metrics:
-    """A scrape."""
+    """The metrics in one answer to /metrics."""
 
     def __init__(self, text):
         self.text = text
@@ -48,7 +48,7 @@ class Metrics:
 
 
 def address(relay):
-    """Where the relay tells its metrics."""
+    """The address at which the relay serves its metrics."""
     return relay.wait_until(
         lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics' listener")[1]
 
@@ -83,7 +83,7 @@ def measured(own_relay):
 def test_what_is_served_is_what_is_documented(measured):
     metrics = scrape(measured())
     table = documented()
-    # The parser takes _total off a counter's name.
+    # The parser removes _total from the name of a counter.
     served = {f.name + ("_total" if f.type == "counter" else ""): (f.type, f.documentation) for f in metrics.families}
     assert served == {name: (kind, sentence) for name, (kind, labels, sentence) in table.items()}
     for name, (_, labels, _) in table.items():
@@ -101,7 +101,7 @@ def test_traffic_is_counted(measured):
     with session(relay, key) as smtp:
         assert send(smtp, MESSAGE)[0] == 250
         assert send(smtp, MESSAGE.replace(b"body", b"other"), recipients=["a@example.net"])[0] == 250
-        # The bucket is empty: this one is held back for a second or so.
+        # The bucket is empty, so the relay delays this message by about a second.
         assert send(smtp, MESSAGE.replace(b"body", b"third"))[0] == 250
         code, text = send(smtp, MESSAGE, sender="from@example.org")
         assert code == 553 and text.endswith("[sender-domain]")
@@ -121,7 +121,7 @@ def test_traffic_is_counted(measured):
     assert gain("connections_total", tls="implicit") == 2 and gain("connections_total", tls="starttls") == 1
     assert gain("tls_handshakes_total", version="TLSv1.3", resumed="false") == 3
     assert gain("authentications_total", result="ok") == 2
-    # smtplib tries PLAIN, then LOGIN.
+    # smtplib tries PLAIN, and then LOGIN, so there are two refusals.
     assert gain("authentications_total", result="key-malformed") == gain("refusals_total", reason="key-malformed") == 2
     assert gain("refusals_total", reason="sender-domain") == 1
     assert gain("rate_delay_seconds_count") == 1 and 0 < gain("rate_delay_seconds_sum") < 2
@@ -131,7 +131,7 @@ def test_traffic_is_counted(measured):
     assert gain("commit_messages_count") == 3 and gain("commit_messages_sum") == 3
     assert gain("commit_messages_bucket", le="1") == 3 and gain("commit_messages_bucket", le="+Inf") == 3
     assert gain("commit_seconds_count") == 3 and gain("commit_seconds_sum") > 0
-    # Each message is taken, claimed, and settled; a claim may find several.
+    # Each message is accepted, claimed and settled, and each of these steps syncs. One claim may include several messages.
     assert gain("sync_seconds_count") >= 5 and gain("sync_seconds_sum") > 0
     assert gain("emails_sent_total", lane="test") == 3
     assert gain("delivery_delay_seconds_count", lane="test") == 3
@@ -141,7 +141,7 @@ def test_traffic_is_counted(measured):
 
 
 def test_what_waits_is_told_by_lane_and_state(measured):
-    """Without a region nothing live can be sent."""
+    """Without a region, no live message can be sent."""
     relay = measured()
     key = relay.create_key("live")
     held = submit(relay, key, MESSAGE)
@@ -299,12 +299,12 @@ def test_a_unix_socket(own_relay, tmp_path):
     status, text = ask_unix(path)
     assert status == 200 and Metrics(text)("store_up") == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
-    # A second relay leaves the first one's socket alone.
+    # A second relay does not remove the first relay's socket.
     other = own_relay({"metrics.listen": f"unix:{path}"}, start=False)
     result = other.run("serve", check=False)
     assert result.returncode == 1 and mentions(result.stderr, str(path), "another process")
     assert ask_unix(path)[0] == 200
-    # What a crash leaves behind is no hindrance.
+    # A relay can start although a crash has left the socket behind.
     relay.stop(signal.SIGKILL)
     assert path.exists()
     relay.start()
@@ -339,7 +339,7 @@ def test_the_dashboard_names_metrics_that_there_are():
             found = set(re.findall(r"hiveku_relay_\w+", target["expr"]))
             assert found and found <= names, (panel["title"], found - names)
             used |= found
-    # And it shows all of them.
+    # The dashboard shows all metrics.
     assert {re.sub("_(bucket|sum|count)$", "", n) if n not in documented() else n for n in used} == set(documented())
 
 
@@ -349,7 +349,10 @@ def test_the_alerts_name_metrics_that_there_are():
 
 
 def test_who_only_sits_there_makes_room(measured):
-    """More connections than there are places, some silent and some dripping: a probe is answered, each time."""
+    """More connections than the listener allows.
+
+    Some send nothing, some send one octet at a time. A health check is answered each time.
+    """
     relay = measured()
     host, port = address(relay).rsplit(":", 1)
     sitting = []
@@ -360,7 +363,7 @@ def test_who_only_sits_there_makes_room(measured):
             if number % 3 == 1:
                 client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Drip: ")
             elif number % 3 == 2:
-                # A whole head, and a body that never comes.
+                # The header is complete, and the body never comes.
                 client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
         for _ in range(3):
             assert ask(relay, "/healthz")[0] == 200
@@ -370,7 +373,7 @@ def test_who_only_sits_there_makes_room(measured):
                 except OSError:
                     pass
         assert scrape(relay)("store_up") == 1
-        # The first ones have gone to make room.
+        # The relay has closed the first connections, to make room.
         assert sitting[0].recv(1) == b""
     finally:
         for client in sitting:

@@ -1,4 +1,7 @@
-"""Old devices that know no modern cipher suite: refused with the remedy in the log, let in by a setting, without a restart."""
+"""Old devices that know no modern cipher suite.
+
+They are refused, and the log has the remedy. A setting admits them, without a restart.
+"""
 
 import signal
 import subprocess
@@ -9,7 +12,7 @@ from relay import DEADLINE, self_signed
 
 
 def handshake(relay, kind, suite):
-    """What openssl's client says that offers nothing but `suite`."""
+    """The output of openssl's client when it offers only `suite`."""
     starttls = ["-starttls", "smtp"] if kind == "smtp" else []
     result = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{relay.ports[kind]}", *starttls, "-tls1_2", "-cipher",
@@ -32,7 +35,7 @@ def test_a_reload_lets_old_devices_in(own_relay, kind):
     relay.wait_for_log("settings=tls.compatibility")
     for suite in ["AES256-SHA256", "ECDHE-RSA-AES128-SHA256"]:
         assert f"Cipher is {suite}" in handshake(relay, kind, suite)
-    # And back.
+    # The setting can be changed back.
     relay.write_settings(settings)
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_until(lambda: relay.log_text().count("settings=tls.compatibility") == 2, "the second change")

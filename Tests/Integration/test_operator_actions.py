@@ -1,4 +1,4 @@
-"""Commands that change many messages: they ask on a terminal, show how far they are there, and do neither in a script."""
+"""Commands that change many messages. On a terminal they ask first and show their progress. In a script they do neither."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from wording import mentions
 
 @pytest.fixture
 def queue(own_relay):
-    """A relay that does not run, with 1,200 messages in its queue."""
+    """A relay that is not running, with 1,200 messages in its queue."""
     relay = own_relay(start=False)
     relay.key = key_id(relay.create_key("live"))
     database = sqlite3.connect(relay.directory / "relay.db")
@@ -40,7 +40,7 @@ def states(relay):
 
 
 class Terminal:
-    """A command with somebody at a terminal before it."""
+    """A command on a terminal at which a person types."""
 
     def __init__(self, relay, *arguments, **redirected):
         self.master, slave = pty.openpty()
@@ -119,10 +119,10 @@ def test_one_message_is_not_worth_a_question(queue):
 
 
 def test_a_script_is_not_asked_and_sees_no_progress(queue):
-    """It has said what it wants, and would hang."""
+    """A script has no one who could answer: a question would make it hang. The options of its command say what to do."""
     result = queue.run("messages", "drop", "--state", "queued")
     assert re.fullmatch(r".*\b1200 deliveries.*\n", result.stderr) and result.stdout == ""
-    # Named one by one only: see 'messages retry --help'.
+    # Failed messages are retried only if they are named one by one: see 'messages retry --help'.
     assert re.fullmatch(r".*\b0 deliveries.*\n", queue.run("messages", "retry", "--state", "failed").stderr)
 
 

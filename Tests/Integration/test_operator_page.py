@@ -1,4 +1,4 @@
-"""The operator's page in a browser: what an operator does on it, from the first key to the last message."""
+"""The operator's page in a browser: an operator's work, from the first key to the last message."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def relay(own_relay):
 
 @pytest.fixture(params=["script", "no script"])
 def either(request, relay):
-    """The page in a browser that runs its script, and in one that does not."""
+    """The page in a browser that runs its script, and in a browser that does not."""
     name = "chromium" if request.param == "script" else "chromium_without_script"
     return Page(request.getfixturevalue(name), relay, has_script=request.param == "script").sign_in()
 
@@ -55,12 +55,12 @@ def shown_secret(page):
 
 
 def name_of(key):
-    """The public id."""
+    """The public id of a key."""
     return key[8:16]
 
 
 def create(page, name, **fields):
-    """A key created on the page. Returns its secret."""
+    """Creates a key on the page. Returns its secret."""
     page.open("/keys/new").send("/keys", name=name, **fields)
     assert name in page.heading() and page.all(".important"), page.text()
     return shown_secret(page)
@@ -98,7 +98,7 @@ def test_a_button_that_is_pressed_twice_makes_one_key(page, relay):
     page.open("/keys/new")
     form = page.fill("/keys", name="Twice")
     document = page.one("html")
-    # Both presses come before the answer to the first.
+    # The form is sent twice before the first answer arrives.
     page.driver.execute_script("const form = arguments[0]; form.requestSubmit(); form.requestSubmit();", form)
     page.arrives(document)
     assert is_taken(relay, shown_secret(page))
@@ -163,7 +163,7 @@ def test_a_key_is_revoked_when_its_name_is_typed_and_a_connected_client_is_refus
 
 
 def test_the_name_of_a_form_decides_not_its_button(page, relay):
-    """The script only holds the button back: the relay itself compares the name."""
+    """The script only disables the button. The relay itself compares the name."""
     key = create(page, "Guarded")
     page.open(f"/keys/{name_of(key)}").unfold("revoke")
     form = page.fill("/revoke", confirm="something else")
@@ -239,13 +239,13 @@ def test_a_test_message_is_sent_from_the_page(either, relay):
     either.send("/test", **{"from": "test@example.org"})
     assert "Hiveku Relay" in either.heading()
     either.did("sent").shows("you@example.net")
-    # What the message itself says.
+    # These facts are in the content of the message.
     assert mentions(either.text(), "relay.example.com", name_of(key))
     if either.has_script:
         either.comes("simulated")
 
 
-# -- the rest
+# -- suppressions, webhooks, the queue, the session, the keyboard
 
 
 def test_addresses_are_suppressed_and_taken_off_the_list(either, relay):
@@ -377,7 +377,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         tokens = identities.identities["xn--bcher-kva.example"]["DkimAttributes"]["Tokens"]
         assert copied[:2] == [f"{tokens[0]}._domainkey.xn--bcher-kva.example", f"{tokens[0]}.dkim.{REGION}.amazonses.com"]
         assert len(copied) == 10
-        # As a person does it: what the buttons copy goes into the zone.
+        # The zone gets what the buttons copy, as a person would do it.
         chromium.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
         button = page.all(".card button[data-copy]")[1]
         button.click()
@@ -393,7 +393,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
         assert len([badge for badge in page.all(".card .badge") if badge.text == "found"]) == 4
         page.link("Domains")
         page.shows("bücher.example", "verified")
-        # What SES refuses is told, and the form is as it was.
+        # If SES refuses a domain, the page shows why, and the form keeps its values.
         identities.refusals["CreateEmailIdentity"] = (403, "AccessDeniedException", "no")
         page.send("/domains", name="other.example", environment="live")
         assert "ses:CreateEmailIdentity" in page.one(".mistake").text
@@ -402,7 +402,7 @@ def test_a_domain_is_set_up_on_the_page(chromium, own_relay):
 
 def test_a_simulated_domain_on_the_page(either):
     either.open("/domains")
-    # Where no region is set, those of test keys are shown first.
+    # If no region is set, the page first shows the domains of test keys.
     assert "test" in either.one(".empty").text
     either.open("/domains?environment=live")
     assert "ses.region" in either.one(".mistake").text

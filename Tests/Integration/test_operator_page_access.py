@@ -1,5 +1,7 @@
-"""The operator's page for everybody: on a phone, in the dark, without JavaScript, with a screen reader. Its pictures are in
-`screenshots/` afterwards, to be looked at."""
+"""Everybody can use the operator's page: on a phone, in dark colours, without JavaScript, with a screen reader.
+
+The tests write pictures of the pages to `screenshots/`, for a person to look at.
+"""
 
 import re
 
@@ -15,7 +17,7 @@ from receivers import Receiver
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A relay whose page has something of everything, and the path of each page by a name."""
+    """A relay whose pages have content of every kind, and the paths of the pages by name."""
     relay = Relay(tmp_path_factory.mktemp("page"), {**PAGE, "webhooks.private_networks": ["127.0.0.0/8"]})
     keys = furnish(relay)
     relay.start()
@@ -65,7 +67,7 @@ def unfold(page):
 
 
 def mistakes(page):
-    """Pages that a form with a mistake leads to."""
+    """The pages that answer a form with a mistake."""
     yield "new-key-mistake", lambda: page.open("/keys/new").send("/keys", name="Name", per_second="x")
     yield "suppressions-mistake", lambda: page.open("/suppressions").send("/suppressions", address="x")
     yield "domains-mistake", lambda: page.open("/domains").send("/domains", name="x")
@@ -79,7 +81,7 @@ def secrets(page, site):
 
 
 def each(page, site):
-    """Opens one after the other, whole, and yields its name."""
+    """Opens one page after the other, opens all folded parts of the page, and yields its name."""
     for name, path in pages(site).items():
         page.open(path)
         unfold(page)
@@ -159,7 +161,7 @@ def test_a_narrow_screen_scrolls_one_way_only(page, site, width):
 
 
 def test_every_page_is_whole_without_script(chromium_without_script, site):
-    """The same pages, links and forms are there; what only a script can do is not."""
+    """Without script, the pages have the same links and forms. Buttons that need a script are hidden."""
     page = Page(chromium_without_script, site[0], has_script=False).sign_in()
     for name, path in pages(site).items():
         page.open(path)
@@ -183,7 +185,7 @@ def test_no_page_has_an_error_in_its_html_or_code_in_it(site):
     assert [shown[name].status for name in ("mistake", "wrong token", "foreign", "host")] == [422, 403, 403, 421]
     for name, answer in shown.items():
         assert answer.fields["Content-Type"] == "text/html; charset=utf-8", name
-        # Strict: an error of the parser is raised.
+        # In strict mode, the parser raises each error.
         tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(answer.octets.decode())
         scripts = tree.findall(".//script")
         assert [(one.text, one.get("src", "").partition("?")[0]) for one in scripts] == [(None, "/page.js")], name

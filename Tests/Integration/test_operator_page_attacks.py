@@ -1,4 +1,4 @@
-"""Attacks on the operator's page, over HTTP as they come: other pages in the operator's browser, links, cookies, forms, paths."""
+"""Attacks on the operator's page over HTTP: by other pages in the operator's browser, and with links, cookies, forms and paths."""
 
 import concurrent.futures
 import contextlib
@@ -45,7 +45,7 @@ def keys(relay):
 
 
 def of(port):
-    """Names of the page as it is reached, and through ssh at another port."""
+    """Names under which the browser may reach the page: directly, and through ssh at another port."""
     return [f"127.0.0.1:{port}", "127.0.0.1", "localhost", f"localhost:{port}", "LOCALHOST:8025", "127.0.0.1:8025", "[::1]", "[::1]:8025",
             "127.9.8.7"]
 
@@ -67,7 +67,10 @@ FOREIGN = [
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_another_name_is_refused_whatever_it_looks_like(relay, visitor, host):
-    """DNS rebinding: the browser believes that it talks to the attacker's host, and so lets the attacker's page read the answer."""
+    """DNS rebinding: the browser believes that it talks to the attacker's host.
+
+    So it would let the attacker's page read the answer.
+    """
     host = host.format(relay.ports["page"])
     for method, path in (("GET", "/keys"), ("GET", "/style.css"), ("GET", "/login?token=x"), ("POST", "/sign-out")):
         answer = visitor.request(method, path, b"" if method == "POST" else None, hosts=[host.encode("utf-8")])
@@ -81,7 +84,7 @@ def test_one_host_is_named(visitor, hosts):
 
 
 def test_a_target_that_names_another_host_is_refused(relay, visitor):
-    """As a browser sends it to a proxy, with the same name in Host (RFC 9112, section 3.2.2)."""
+    """A browser sends such a target to a proxy, with the same name in Host (RFC 9112, section 3.2.2)."""
     for name in ("evil.example", f"evil.example:{relay.ports['page']}"):
         assert visitor.get(f"http://{name}/keys", hosts=[name]).status == 421
     for target in ("//evil.example/keys", "evil.example:443"):
@@ -107,7 +110,7 @@ CROSS_SITE = [("Origin", origin) for origin in ORIGINS] + [
 
 @pytest.mark.parametrize("field", CROSS_SITE, ids=lambda field: f"{field[0]} {field[1]}")
 def test_what_another_page_sends_is_refused(relay, visitor, field):
-    """With the operator's cookie and token, which another page has not: even then."""
+    """The request is refused even with the operator's cookie and token, which another page does not have."""
     field = (field[0], field[1].format(relay.ports["page"]))
     token = visitor.token
     for path in ("/keys", "/messages", "/style.css", "/login?token=x"):
@@ -134,7 +137,7 @@ def test_no_answer_lets_another_page_read_it(visitor):
 
 
 def form_actions(relay, visitor):
-    """Each path that changes something, with what it takes."""
+    """Each path that changes something, with the values of its form."""
     key = key_id(relay.create_key(name="Target"))
     message = submit(relay, relay.create_key(name="Sender"), b"From: a@example.com\r\n\r\nx\r\n")
     location = visitor.post("/webhooks", {"key": key, "url": "http://127.0.0.1:9/"}).fields["Location"].partition("?")[0]
@@ -149,9 +152,9 @@ def form_actions(relay, visitor):
 
 
 def state(relay):
-    """All that a form could have changed."""
+    """Everything that a form could have changed."""
     with contextlib.closing(sqlite3.connect(f"file:{relay.directory}/relay.db?mode=ro", uri=True)) as database:
-        # When a key was used last is written a while after.
+        # The time of a key's last use is left out, because the relay writes it some time later.
         rules = database.execute("SELECT id, name, scopes, per_second, domains, networks, expires_at, revoked_at, digest FROM key").fetchall()
         return [rules] + [database.execute(f"SELECT * FROM {table}").fetchall() for table in
                           ("message", "delivery", "suppression", "webhook", "webhook_call", "operator_session")]
@@ -168,19 +171,19 @@ def test_a_form_counts_only_with_the_token_of_its_session(relay, visitor):
     for path, values in actions.items():
         for token in (None, "", "x", foreign, own[:-1], own + "A", own.swapcase(), visitor.cookie.partition("=")[2]):
             assert visitor.post(path, values, token).status == 403, (path, token)
-        # In the query, in a field of the header, in a cookie: not in the form.
+        # The token must be in the form. It does not count in the query, in a header field or in a cookie.
         assert visitor.post(f"{path}?token={own}", values, None).status == 403, path
         for field in ("X-CSRF-Token", "token", "X-Token"):
             assert visitor.post(path, values, None, fields={field: own}).status == 403
         assert visitor.post(path, values, None, fields={"Cookie": f"{visitor.cookie}; token={own}"}).status == 403
-        # The first of two counts, so that nothing is slipped in before.
+        # If a form has two tokens, the first one counts. So an attacker can't put a token of his own before it.
         assert visitor.post(path, [("token", foreign), *values.items()], own).status == 403
         assert Visitor(relay).post(path, values, own).status == 401, path
     assert state(relay) == before
 
 
 def test_a_form_is_what_a_browsers_form_is(relay, visitor):
-    """What a page of another origin can send without asking: text/plain and multipart; and JSON, which is no form."""
+    """A page of another origin can send text/plain and multipart without asking. JSON is not a form either."""
     token = visitor.token
     before = state(relay)
     good = f"name=Made&scope=email:send&token={token}".encode()
@@ -229,14 +232,14 @@ def test_a_link_is_good_for_five_minutes(relay):
         link = path_of(relay.login_link())
         end = database.execute("SELECT MAX(ends_at) FROM operator_login").fetchone()[0]
     assert 280 < end / 1000 - time.time() <= 300
-    # As if five minutes had passed.
+    # This changes the database as if five minutes had passed.
     change(relay, "UPDATE operator_login SET ends_at = ? WHERE ends_at = ?", round(time.time() * 1000) - 1, end)
     answer = Visitor(relay).get(link)
     assert answer.status == 403 and "Set-Cookie" not in answer.fields
 
 
 def test_a_link_that_is_only_looked_at_is_not_used_up(relay):
-    """By scanners of mail, previews of chats, and browsers that fetch ahead."""
+    """Mail scanners, previews in chats, and browsers that fetch ahead look at links."""
     link = path_of(relay.login_link())
     somebody = Visitor(relay)
     for method, fields in [("HEAD", {}), ("OPTIONS", {}), ("POST", {}), ("GET", {"Sec-Purpose": "prefetch"}),
@@ -268,7 +271,7 @@ def test_made_up_links_and_cookies_let_nobody_in(relay, visitor):
         assert answer.status in (401, 431), (made_up[:50], answer.status)
         if len(made_up) < 100 and not re.search(r"[ ]", made_up):
             assert Visitor(relay).get(f"/login?token={made_up}").status in (400, 403)
-    # The token of the forms and the session's own secret are no links.
+    # The token of the forms and the session's own secret can't be used as links.
     for secret_of in (secret, visitor.token):
         assert Visitor(relay).get(f"/login?token={secret_of}").status == 403
         assert Visitor(relay).get(f"/login?token={secret_of}&token=x").status in (400, 403)
@@ -277,13 +280,13 @@ def test_made_up_links_and_cookies_let_nobody_in(relay, visitor):
 
 
 def test_of_several_cookies_the_good_one_counts(relay, visitor):
-    """Another program on this machine may set one for the same name and a longer path: it must not shut the operator out."""
+    """Another program on this machine may set a cookie with the same name and a longer path. It must not shut the operator out."""
     name, _, secret = visitor.cookie.partition("=")
     bad = f"{name}={'A' * 43}"
     assert Visitor(relay, f"{bad}; {visitor.cookie}").get("/keys").status == 200
     assert Visitor(relay, f"a=b; {visitor.cookie}; {bad}").get("/keys").status == 200
     assert Visitor(relay, f"{name.upper()}={secret}").get("/keys").status == 401
-    # Not without end.
+    # The relay does not look at an unlimited number of cookies.
     assert Visitor(relay, "; ".join(50 * [bad])).get("/keys").status == 401
 
 
@@ -312,7 +315,7 @@ def test_signing_out_ends_the_session_itself(relay):
     here, other = sign_in(relay), sign_in(relay)
     answer = here.post("/sign-out")
     assert answer.status == 303 and "Max-Age=0" in answer.fields["Set-Cookie"]
-    # The browser has forgotten the cookie; somebody who has copied it gets nothing for it either.
+    # The browser has forgotten the cookie. A copy of the cookie is no longer valid either.
     assert here.get("/keys").status == 401 and other.get("/keys").status == 200
 
 
@@ -381,12 +384,12 @@ def test_nothing_gets_into_the_header_of_an_answer(relay, visitor):
     for values in ({"address": "a@example.com\r\nSet-Cookie: evil=1", "environment": "live\r\nX: y"},
                    {"address": "a@example.com", "environment": "live", "note": "x\r\nSet-Cookie: evil=1"}):
         assert "Set-Cookie" not in visitor.post("/suppressions", values).fields
-    # What a redirect leads to is never taken from the request.
+    # The target of a redirect never comes from the request.
     for path in ("//evil.example", "/\\evil.example", "/?next=//evil.example", "/keys?next=https://evil.example"):
         assert visitor.get(path).fields.get("Location") in (None, "/keys"), path
 
 
-# -- what a client may cost
+# -- limits for a client
 
 
 def test_paths_that_are_none_are_not_found(visitor):
@@ -414,7 +417,7 @@ def test_a_form_is_64_kib_at_most(relay, visitor):
 
 
 def test_slow_clients_and_crowds_leave_room_again(own_relay):
-    """64 connections at a time. One more is closed, and there is room again when others go."""
+    """The page accepts 64 connections at a time. It closes further ones. When connections end, there is room again."""
     relay = own_relay(PAGE)
     here = sign_in(relay)
     port = relay.ports["page"]
@@ -422,7 +425,7 @@ def test_slow_clients_and_crowds_leave_room_again(own_relay):
         crowd = []
         for _ in range(70):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE))
-            # A request that does not end.
+            # This request is never completed.
             with contextlib.suppress(OSError):
                 connection.sendall(b"GET /keys HTTP/1.1\r\nHost: 127.0.0.1\r\n")
             crowd.append(connection)
@@ -476,9 +479,9 @@ def test_no_secret_is_in_the_log(own_relay):
     assert "the operator has signed in" in log and "create a key" in log
     for name, secret in secrets.items():
         assert len(secret) > 30 and secret not in log, name
-        # The part that is secret, too: a key's public id is shown.
+        # The secret part must not be in the log by itself either. Only a key's public id is shown.
         assert secret[-24:] not in log, name
-    # Nor in the database.
+    # The secrets are not in the database either.
     content = b"".join(path.read_bytes() for path in relay.directory.glob("relay.db*") if path.is_file())
     for name in ("link", "cookie", "token", "key", "rotated"):
         assert secrets[name].encode() not in content, name

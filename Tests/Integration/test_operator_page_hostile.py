@@ -1,4 +1,4 @@
-"""The operator's page and what others write into it: mail, names, notes. Nothing of it is run, and nothing is fetched for it."""
+"""Content from others on the operator's page: mail, names, notes. The page runs none of it as code, and fetches nothing for it."""
 
 import http.server
 import threading
@@ -13,7 +13,7 @@ from submit import submit
 
 SETTINGS = {**PAGE, "webhooks.private_networks": ["127.0.0.0/8"]}
 
-# Each would set the title, or the global that the tests look at, if a browser took it for markup or script.
+# If a browser took one of these texts for markup or script, it would set the title or the global variable that the tests check.
 HOSTILE = [
     "<script>document.title = 'run'; window.run = 1</script>",
     "<img src=x onerror=\"document.title='run';window.run=1\">",
@@ -29,7 +29,7 @@ HOSTILE = [
 
 
 class Listener:
-    """Counts who connects: an address that only hostile content names."""
+    """A server whose address occurs only in hostile content. It records requests and connections."""
 
     def __enter__(self):
         self.asked = asked = []
@@ -47,7 +47,7 @@ class Listener:
 
         class Server(http.server.ThreadingHTTPServer):
             def verify_request(self, request, client):
-                # A browser that only connects (rel=preconnect) has told the sender enough.
+                # Even a connection without a request (rel=preconnect) would tell the sender that the message was opened.
                 asked.append("a connection")
                 return True
 
@@ -72,7 +72,7 @@ def page(chromium, relay):
 
 
 def is_untouched(page):
-    """No hostile text was taken for anything but text."""
+    """Asserts that the browser treated every hostile text as plain text."""
     assert page.driver.execute_script("return window.run") is None, page.path
     assert "run" != page.driver.title
     own = page.driver.execute_script("""
@@ -88,7 +88,7 @@ def is_untouched(page):
 
 
 def hostile_html(url):
-    """`url`: a server that must not be asked for anything."""
+    """A hostile page. `url`: the server that must not get any request."""
     return f"""<!doctype html><html><head>
         <base href="{url}/base/"><link rel="stylesheet" href="{url}/link.css"><link rel="prefetch" href="{url}/prefetch">
         <link rel="preconnect" href="{url}"><link rel="dns-prefetch" href="{url}"><link rel="icon" href="{url}/icon">
@@ -135,7 +135,7 @@ def test_the_html_of_a_message_does_nothing(request, relay, script):
         driver.switch_to.frame(frame)
         page.until(lambda: page.all("#seen"), "the frame's text")
         assert page.one("#seen").text == "Dear operator, this text is seen."
-        # An origin of its own: what is in it has no way to the page around it.
+        # The frame has an origin of its own, so its content has no access to the page around it.
         assert driver.execute_script("return origin") == "null"
         assert listener.asked == []
         for dangerous in ("send", "out", "code"):
@@ -145,19 +145,19 @@ def test_the_html_of_a_message_does_nothing(request, relay, script):
         driver.switch_to.default_content()
         assert page.path == f"/messages/{found}" and driver.title == title
         is_untouched(page)
-        # What is placed over everything is so in its frame only.
+        # An element that is placed over everything covers only its own frame.
         assert driver.execute_script("scrollTo(0, 0); return document.elementFromPoint(40, 40).closest('header') !== null")
-        # And by itself, without the frame around it.
+        # Then the message is opened by itself, without the frame around it.
         page.open(f"/messages/{found}/html")
         assert driver.execute_script("return window.run") is None and driver.execute_script("return origin") == "null"
         page.until(lambda: page.all("#seen"), "the text")
         assert page.path == f"/messages/{found}/html"
-        # A click at a link leads nowhere. The browser connects to its host all the same, and asks it for nothing.
+        # A click on a link leads nowhere. The browser may connect to the link's host, but sends no request.
         assert set(listener.asked) <= {"a connection"}
 
 
 def test_a_frame_of_another_page_shows_nothing_of_this_one(page, relay):
-    """Clickjacking: neither X-Frame-Options nor frame-ancestors lets a page be framed."""
+    """Clickjacking: X-Frame-Options and frame-ancestors forbid other pages to show this one in a frame."""
     found = submit(relay, relay.create_key(), message("<p id=seen>x</p>"))
     for path in ("/keys", "/keys/new", f"/messages/{found}/html", "/login?token=x", "/style.css"):
         framing = f'<title>framing</title><iframe src="{page.relay.page_url(path)}"></iframe>'
@@ -215,7 +215,7 @@ def test_hostile_texts_are_texts(page, relay):
             is_untouched(page)
             for text in texts if path == "/messages" else ():
                 assert text[:80] in page.text(), (path, text)
-        # What comes in a query and in a form that is wrong stands in fields and in sentences.
+        # The page shows texts from a query or from a form with a mistake again, in fields and in sentences.
         for text in texts:
             for path in ("/keys", "/messages", "/suppressions"):
                 page.open(path).send(path, **{"address" if path == "/suppressions" else "q": text})
@@ -242,7 +242,7 @@ def test_what_a_receiver_answers_is_text(page, relay):
 
 
 def test_text_can_not_be_turned_around(page, relay):
-    """What turns the direction of text could make a name look like another one: it is shown as a character that can't be shown."""
+    """Characters that change the direction of text could make one name look like another. The page shows U+FFFD instead of them."""
     found = submit(relay, relay.create_key(name="pay"), message("<p>x</p>", "=?utf-8?q?abc=E2=80=AEgpj.exe=E2=81=A6?="))
     page.open(f"/messages/{found}")
     assert page.heading() == "abc\ufffdgpj.exe\ufffd"

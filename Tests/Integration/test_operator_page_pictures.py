@@ -1,4 +1,4 @@
-"""The pictures of the operator's page in the README: made again with WRITE_PICTURES=1 (`make pictures`)."""
+"""The README's pictures of the operator's page. WRITE_PICTURES=1 (`make pictures`) writes them again."""
 
 import pytest
 
@@ -13,7 +13,7 @@ WIDTH, MOST_OCTETS = 1200, 250_000
 
 @pytest.fixture
 def gateway(tmp_path):
-    """A relay with a month behind it, and a message that bounced."""
+    """A relay with a month of use, and the id of a message that bounced."""
     relay = Relay(tmp_path, PAGE)
     keys = furnish(relay)
     relay.start()
@@ -27,19 +27,19 @@ def test_the_readmes_pictures(chromium, gateway):
     page = Page(chromium, relay).sign_in()
     chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-    # Something to look at first, as an operator has it who looks at the page each day.
+    # First the page that an operator looks at each day. It shows the keys that need attention.
     page.open("/keys?environment=live")
     page.shows("Newsletter", "Old intranet", "unused", "log in")
     page.picture(folder / "keys.png", 1600)
     page.open(f"/messages/{bounced}")
     frame = page.one("iframe.mail")
-    # Brings the frame in, which is loaded when it is seen.
+    # The browser loads the frame when it becomes visible.
     chromium.execute_script("arguments[0].scrollIntoView()", frame)
     chromium.switch_to.frame(frame)
     page.until(lambda: page.all("h1"), "the message in its frame")
     chromium.switch_to.default_content()
     page.shows("bounced", "mailbox", "b.jansen@example.nl")
-    # Down to the end of the frame.
+    # The picture ends at the end of the frame.
     end = chromium.execute_script("return arguments[0].getBoundingClientRect().bottom + scrollY", page.one("iframe.mail"))
     page.picture(folder / "message.png", round(end) + 24)
     for name in ("keys", "message"):

@@ -1,4 +1,4 @@
-"""Templates on the operator's page, in a browser with and without script: written, looked at, compared, taken back."""
+"""Templates on the operator's page, in a browser with and without script: they are written, previewed, compared and rolled back."""
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_the_preview_shows_what_is_written(either, relay):
     if not either.has_script:
         form.find_element("css selector", "[data-preview]").click()
     either.until(lambda: mentions(framed(either), '"name"', "required"), "what is missing")
-    # It can be sent after all that, and one step back leads out of the editor.
+    # After the previews, the form can still be sent. The preview has not navigated away from the editor.
     either.send("/templates", values="")
     assert only(relay)["html"] == "<h1>{{ name }}</h1>"
     assert either.messages_of_the_browser() == []

@@ -1,4 +1,7 @@
-"""`database_replica: required`: no mail is accepted that no standby would have. And root's commands on a server."""
+"""`database_replica: required`: the relay accepts mail only if a standby gets it too.
+
+And root's commands with a PostgreSQL server.
+"""
 
 import os
 import subprocess
@@ -48,7 +51,7 @@ def test_once_none_is_asked_for_nothing_is_accepted(tmp_path, primary):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the relay's user")
 def test_roots_commands_look_for_libpqs_files_as_the_relays_user(tmp_path):
-    """Libpq looks into the home directory, and with TLS can't go on where that is closed to the user."""
+    """libpq looks into the home directory. With TLS, it fails if the user may not read that directory."""
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=db"],
@@ -59,7 +62,7 @@ def test_roots_commands_look_for_libpqs_files_as_the_relays_user(tmp_path):
     settings = {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
     with Server(tmp_path / "primary", settings=settings) as server:
         result = subprocess.run(
-            # The directory whose owner the command becomes.
+            # The command becomes the owner of this directory.
             ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /var/lib && install -d -o 12345 -g 12345 /var/lib/hiveku-relay && exec \"$@\"",
              "sh", BINARY, "keys", "list"],
             capture_output=True, text=True, timeout=DEADLINE,

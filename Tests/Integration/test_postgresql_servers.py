@@ -1,4 +1,4 @@
-"""The servers that tests of several relays stand on do what those tests believe of them."""
+"""The PostgreSQL servers of the tests behave as the tests of several relays assume."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ TABLE = "CREATE TABLE message (id bigint PRIMARY KEY, body text)"
 
 
 def query(url, sql, host=None, timeout=DEADLINE):
-    """What a client is told that logs in by the URL."""
+    """Logs in by the URL as a client, and returns the answer to the SQL."""
     with host.entered() if host else contextlib.nullcontext():
         return run([programs() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url], timeout, input=sql)
 
@@ -46,7 +46,7 @@ def test_a_new_database_is_empty_and_the_relays(shared):
 def test_the_processors_time_includes_backends_that_have_ended(shared):
     before = shared.cpu_seconds()
     shared.psql("SELECT sum(length(md5(n::text))) FROM generate_series(1, 1000000) n")
-    # The backend may outlive its client by a moment, and counts either way.
+    # The backend may run a moment longer than its client. Its time counts in both cases.
     assert shared.cpu_seconds() - before > 0.1
 
 
@@ -106,7 +106,7 @@ def test_a_killed_primarys_synchronous_commits_are_on_the_promoted_standby(tmp_p
             acknowledged += client.stdout.readlines()
         standby.promote()
         assert int(standby.psql("SELECT count(*) FROM message")) >= len(acknowledged) >= 20
-        # It accepts by itself, and can have a standby in turn.
+        # The promoted server accepts writes by itself, and can have a standby too.
         query(standby.url(), "INSERT INTO message VALUES (1000, 'after')")
         with standby.standby(tmp_path / "third", name="third") as third:
             standby.wait_for_commits_on("third")
@@ -143,7 +143,7 @@ def test_without_space_for_data_a_statement_fails_and_the_server_goes_on(tmp_pat
 def test_pgbouncer_passes_a_client_on(shared, tmp_path, mode):
     with Pgbouncer(shared, tmp_path, mode) as pgbouncer:
         assert query(pgbouncer.url(), "SELECT current_user, inet_server_port()") == f"relay|{shared.port}"
-        # What distinguishes the modes: two clients share a server's session between transactions, or do not.
+        # In transaction mode, two clients share a session of the server between their transactions. In session mode they do not.
         pids = "SELECT pg_backend_pid()"
         with psql_process(shared, pgbouncer.url()) as one, psql_process(shared, pgbouncer.url()) as other:
             for client in (one, other):
@@ -169,7 +169,7 @@ def test_packets_of_a_partition_vanish_and_pass_again_after_it(tmp_path):
         network.isolate("one")
         with network["three"].entered(), pytest.raises(TimeoutError):
             socket.create_connection((server.address, server.port), timeout=1)
-        # The tests still reach it, by its Unix socket.
+        # The tests still reach the server through its Unix socket.
         assert server.psql("SELECT 1") == "1"
 
         network.heal()
@@ -226,7 +226,7 @@ def test_served_to_another_program_it_makes_databases_and_ends_with_its_input(op
         served.stdin.write(f"drop {urls[1]}\n")
         served.stdin.flush()
         assert served.stdout.readline() == "dropped\n"
-        # Not by a connection to it: pgbouncer would try again and again.
+        # The databases are listed, because a connection to the dropped one would not fail: pgbouncer would try again and again.
         assert query(urls[0], "SELECT datname FROM pg_database WHERE datname LIKE 'test%'") == "test2"
         postmaster = int((tmp_path / "data/postmaster.pid").read_text().split()[0])
         served.stdin.close()
@@ -245,7 +245,7 @@ def test_where_nothing_is_installed_the_error_says_what_to_run(tmp_path, monkeyp
 
 @contextlib.contextmanager
 def psql_process(server, url=None):
-    """A client whose statements the test writes, one line after the other. It ends with the test's interest in it."""
+    """A client to which the test writes statements, one line after the other. It ends with the `with` statement."""
     process = subprocess.Popen(
         [str(programs() / "psql"), "-XAtq", "-d", url or f"postgresql:///relay?host={server._sockets}&port={server.port}&user=postgres"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean_environment())

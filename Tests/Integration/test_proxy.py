@@ -1,4 +1,4 @@
-"""Behind HAProxy and nginx, and behind load balancers that send what they should not: the PROXY protocol."""
+"""The PROXY protocol: the relay behind HAProxy and nginx, and behind load balancers that send wrong headers."""
 
 import base64
 import contextlib
@@ -48,7 +48,7 @@ def balancer(relay, request, tmp_path_factory):
 def connected(relay, ports, kind, source):
     """An SMTP client at the address `source`, under TLS."""
     context = ssl.create_default_context(cafile=str(relay.certificate))
-    # The certificate names no IPv6 address.
+    # Host names are not checked, because the certificate names no IPv6 address.
     context.check_hostname = False
     options = {"timeout": DEADLINE, "source_address": (source, 0)}
     address = "::1" if ":" in source else "127.0.0.1"
@@ -72,7 +72,7 @@ def log_lines(relay, text):
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
 @pytest.mark.parametrize("source", ["127.0.0.2", "127.0.0.3"])
 def test_the_client_is_known_by_its_own_address(relay, balancer, kind, source):
-    """In the Received field, in the log, and to the key's allowlist."""
+    """The client's address is in the Received field and in the log, and the key's allowlist applies to it."""
     key = relay.create_key(allow_network=f"{source}/32")
     with connected(relay, balancer.ports, kind, source) as smtp:
         smtp.login("apikey", key)
@@ -94,7 +94,7 @@ def test_another_clients_address_is_refused(relay, balancer, kind):
 
 
 def test_http_through_a_load_balancer(relay, balancer):
-    """The client's own address decides whether it may use the key, and stands in the log."""
+    """The relay logs the client's own address, and checks that address when the client uses the key."""
     key = relay.create_key(allow_network="127.0.0.2/32")
     with API(relay, key, source="127.0.0.2", port=balancer.ports["https"]) as api:
         message = taken(api.send())
@@ -119,7 +119,7 @@ def test_over_ipv6(relay, tmp_path, version):
 
 
 def connections(relay):
-    """How many the relay has accepted."""
+    """How many connections the relay has accepted."""
     address = relay.wait_until(lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics")[1]
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=DEADLINE) as answer:
         samples = re.findall(r"^hiveku_relay_connections_total\{.*\} (\d+)", answer.read().decode(), re.M)
@@ -132,17 +132,18 @@ def test_health_checks_leave_no_line(relay, tmp_path, version, check):
     written, before = len(relay.log), connections(relay)
     with haproxy(tmp_path, relay, version, check=check, checks_every="20ms"):
         relay.wait_until(lambda: connections(relay) > before + 8, "some health checks")
-        # Somebody who only looks whether the port is open, and somebody who leaves a line, behind which all others are written. While
-        # HAProxy runs: its end may cut a handshake, which leaves a line.
+        # The first client only checks whether the port is open. The second one causes a log line, and all earlier lines
+        # come before it. This happens while HAProxy runs, because the end of HAProxy may cut a handshake, which would cause
+        # a log line.
         direct(relay, "smtp", b"")
         direct(relay, "smtp", b"garbage")
         relay.wait_until(lambda: "proxy-missing" in "".join(relay.log[written:]), "the line")
-        # A relay that has just been started may still write lines about that.
+        # A relay that has just started may still write lines about its start.
         lines = [line for line in relay.log[written:] if "serving " not in line and "listening " not in line]
     assert ["proxy-missing" in line for line in lines] == [True], lines
 
 
-# -- made by hand
+# -- with headers that the tests write
 
 def line(source="192.0.2.7", family=4):
     return f"PROXY TCP{family} {source} {source} 40000 587\r\n".encode()
@@ -154,7 +155,7 @@ def block(command=0x21, kind=0x11, rest=None, length=None):
 
 
 def direct(relay, kind, *pieces):
-    """What the relay answers to octets that come without a load balancer, up to the end of the connection or of a line."""
+    """Sends octets without a load balancer. Returns the relay's answer, up to the end of the connection or of a line."""
     with socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
@@ -188,14 +189,14 @@ def test_a_header_cut_in_every_place(relay, header):
 
 @pytest.mark.parametrize("header", [line(), block()])
 def test_a_header_and_the_beginning_of_tls_in_one_segment(relay, header):
-    """Implicit TLS: the client's hello comes with the header."""
+    """Implicit TLS: the ClientHello comes with the header."""
     key = relay.create_key(allow_network="192.0.2.7")
     context = ssl.create_default_context(cafile=str(relay.certificate))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     with socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE) as connection:
         def carry(step):
-            """Until TLS has what it needs for `step`."""
+            """Passes octets in both directions until TLS has what it needs for `step`."""
             while True:
                 try:
                     result = step()
@@ -238,7 +239,7 @@ def test_a_connection_without_a_good_header_is_closed(own_relay, octets, reason,
 
 
 def test_a_header_that_is_cut_or_does_not_come(relay):
-    """The rest of the header has five seconds, also of a client that goes on sending."""
+    """The header must be complete within five seconds, even if the client goes on sending."""
     written = len(relay.log)
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as cut:
         cut.sendall(line()[:20])
@@ -293,7 +294,7 @@ def test_limits_and_throttle_go_by_the_clients_address(own_relay):
 
 
 def test_listeners_with_and_without_load_balancer_beside_each_other(own_relay):
-    """A header where none is expected is what a client says, and no command."""
+    """A listener without a load balancer expects no header. It reads a header as an unknown command."""
     relay = own_relay({"listen": ["smtp://127.0.0.1:0", "smtps+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"]})
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as connection:
         connection.sendall(line() + b"QUIT\r\n")
@@ -319,11 +320,11 @@ def accepts(relay):
 
 
 def test_a_client_whose_header_comes_during_the_shutdown_is_greeted(own_relay):
-    """A load balancer that has connected a client in the last moment: it may still send its message."""
+    """A load balancer connected the client at the last moment. The client may still send its message."""
     relay = own_relay(PROXIED)
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as connection:
         connection.sendall(line()[:20])
-        # Behind this the relay has taken in the connection.
+        # This connection was made later. When it is greeted, the relay has accepted the first one too.
         assert direct(relay, "smtp", line()).startswith(b"220 ")
         relay.process.send_signal(signal.SIGTERM)
         relay.wait_until(lambda: not accepts(relay), "the listener to close")

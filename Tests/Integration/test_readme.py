@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell to type does what they say: each command is run, or is named here with why it is not."""
+"""The commands in README.md and docs/ do what the pages say. Each command is run here, or is listed with a reason why it is not."""
 
 import json
 import os
@@ -16,15 +16,16 @@ from submit import session, submit
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-# Commands of these programs must be run here or be in NOT_RUN.
+# Commands of these programs must be run here or be listed in NOT_RUN.
 PROGRAMS = ("hiveku-relay", "sqlite3", "swaks", "make")
 
-# Blocks that are run whole, in their order, by the tests at the end of this file.
+# Tests at the end of this file run these blocks as a whole, line by line.
 SCRIPTS = {
     ("operating.md", "Backup"), ("operating.md", "Restore"), ("operating.md", "Moving to another machine"),
     ("templates.md", "From a file to mail")}
 
-# Run one by one: what the output says. They succeed, but for doctor, which tells by its status what it found.
+# Commands that are run one by one, each with a pattern for its output. They succeed, except doctor, whose exit status tells what it
+# found.
 RUN = {
     "hiveku-relay config check": r"",
     "hiveku-relay doctor": r"ok +database",
@@ -90,7 +91,7 @@ NOT_RUN = {
     "make release": "builds for minutes; make deb does it too",
 }
 
-# What the pages call things, and what they are here. Owners are this user's, who may not give files away.
+# Names on the pages, and their replacements here. The owner is the current user, because only root may give files away.
 SUBSTITUTES = [
     ("hiveku-relay:hiveku-relay", f"{os.getuid()}:{os.getgid()}"),
     ("-o hiveku-relay -g hiveku-relay ", ""),
@@ -166,7 +167,7 @@ def test_every_command_is_run_or_has_a_reason_not_to():
     alone = {line for page, section, line in typed if (page, section) not in SCRIPTS}
     assert alone == RUN.keys() | NOT_RUN.keys()
     assert SCRIPTS <= {(page, section) for page, section, _ in typed}
-    # No program hides behind another.
+    # No line of another program hides one of these programs.
     for _, section, line in commands():
         hidden = [word for word in PROGRAMS if re.search(rf"(?:[|;&(]|-- )\s*{word} ", line) and program(line) not in PROGRAMS]
         assert not hidden, line
@@ -174,7 +175,7 @@ def test_every_command_is_run_or_has_a_reason_not_to():
 
 @pytest.fixture(scope="module")
 def shown(relay):
-    """A key and a message for the commands to show."""
+    """A key and a message that the commands can show."""
     key = relay.create_key(name="readme")
     message = submit(relay, key, b"From: a@example.com\r\nTo: to@example.net\r\nSubject: Order 42\r\n\r\nHello.\r\n")
     relay.wait_for_state(message, "simulated")
@@ -187,17 +188,17 @@ def test_command(relay, shown, tmp_path, line):
     output = RUN[line]
     identity = key_id(key) if "--key ID" in line else message
     typed = substituted(re.sub(r"\bID\b", identity, line), port=relay.ports["smtp"])
-    # swaks asks for the password.
+    # swaks asks for the password on standard input.
     result = shell(typed, relay, tmp_path, input=f"{key}\n" if line.startswith("swaks") else None)
     assert result.returncode in ((0, 1) if "doctor" in line else (0,)), result.stdout + result.stderr
     assert re.search(output, (result.stdout + result.stderr).strip()), result.stdout + result.stderr
 
 
-# -- what is named exists
+# -- all names exist
 
 @pytest.fixture(scope="module")
 def options():
-    """The options of each command, by its words."""
+    """The long options of each command, by the command's words."""
     dump = json.loads(subprocess.run(
         [BINARY, "--experimental-dump-help"], capture_output=True, check=True, timeout=DEADLINE).stdout)
     found = {}
@@ -223,7 +224,7 @@ def test_every_command_and_option_named_exists(options):
             words = words[1:]
         named = {word.partition("=")[0] for word in words if word.startswith("--")}
         if words[0].startswith("--") and not explicit:
-            # An option by itself.
+            # An option without a command.
             assert any(words[0] in names for names in options.values()), f"{page}: no option {words[0]}"
             checked += 1
         elif explicit or (words[0],) in options:
@@ -262,7 +263,7 @@ def test_every_setting_named_exists():
             assert variable in {name.upper().replace(".", "_") for name in known} | {"CONFIG"}, f"{page}: {variable}"
     assert named > 20
     for page, _, lines in blocks("yaml"):
-        # The fields of a template, not settings.
+        # The YAML on this page has fields of a template, not settings.
         if page == "templates.md":
             continue
         section = None
@@ -299,7 +300,7 @@ def test_no_page_has_a_key_in_it():
         assert not re.search(r"hk_(live|test)_\w{8}", page.read_text()), page.name
 
 
-# -- what is to be pasted
+# -- texts to paste
 
 def pasted(section, language, number=0):
     return [lines for page, s, lines in blocks(language) if (page, s) == ("applications.md", section)][number]
@@ -316,7 +317,7 @@ def test_msmtp_as_configured(relay, shown, tmp_path):
         text = text.replace(written, str(meant))
     (tmp_path / "msmtprc").write_text(text)
     (tmp_path / "msmtprc").chmod(0o600)
-    # As PHP calls it: the recipients are in the message, and there need not be a From.
+    # PHP calls msmtp like this: the recipients are in the message, and a From field is not needed.
     path = re.search(r'"/usr/bin/(msmtp .*)"', "\n".join(pasted("PHP `mail()`, over msmtp", "ini")))[1]
     result = subprocess.run(
         f"{path} -C {tmp_path}/msmtprc", shell=True, input="To: to@example.net\nSubject: over msmtp\n\nHello.\n", text=True,
@@ -327,7 +328,7 @@ def test_msmtp_as_configured(relay, shown, tmp_path):
 
 
 def test_django_as_configured(relay, shown):
-    """With what Django makes of its settings."""
+    """The test logs in with the values of Django's settings."""
     key, _ = shown
     values = {}
     environment = {"os": type("os", (), {"environ": {"HIVEKU_API_KEY": key}})}
@@ -344,7 +345,10 @@ BODY = b"".join(b"%075d\r\n" % n for n in range(6000))
 
 @pytest.fixture
 def house(own_relay, tmp_path):
-    """A relay whose live messages wait, since SES is not set: one in the database, one in the spool; and its directory."""
+    """A relay with its directory. Two live messages wait in it, because SES is not set.
+
+    The body of the first one is in the database, and that of the second one in the spool.
+    """
     state = tmp_path / "state"
     state.mkdir()
     relay = own_relay({"database": str(state / "relay.db")})
@@ -358,11 +362,11 @@ def house(own_relay, tmp_path):
 
 
 def follow(relay, lines, directory, **values):
-    """Types `lines`, and does to the relay what systemctl would."""
+    """Runs `lines`. Instead of systemctl, it starts and stops the relay."""
     for line in lines:
         if line.startswith("systemctl"):
             verb = line.split()[1]
-            # Who starts a service that runs, or stops one that does not, has what he wants.
+            # To start a service that runs, or to stop one that does not, is not an error.
             if verb in ("stop", "disable"):
                 assert relay.stop() in (0, None), relay.log_text()
             elif relay.process is None:
@@ -386,7 +390,7 @@ def back_up(relay, directory):
 
 def restore(relay, backup, directory):
     lines = [line.replace("2026-11-25-031500", backup.name) for line in script("operating.md", "Restore")]
-    # Up to where somebody has to decide about each message.
+    # Only the lines before the first decision about a message are run here. The caller runs the others.
     until = next(n for n, line in enumerate(lines) if line.startswith("hiveku-relay messages release"))
     outputs = dict(
         (line, result.stdout) for line, result in follow(relay, lines[:until], directory, backups=backup.parent))
@@ -395,7 +399,7 @@ def restore(relay, backup, directory):
 
 def test_a_restored_queue_is_whole_and_held(house, tmp_path):
     backup = back_up(house, tmp_path)
-    # One is accepted later, and one revoked: neither is known to the backup.
+    # After the backup, a message is accepted and the key is revoked. The backup knows of neither.
     submit(house, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nLater.\r\n")
     house.run("keys", "revoke", key_id(house.key))
     house.stop(signal.SIGKILL)
@@ -406,7 +410,7 @@ def test_a_restored_queue_is_whole_and_held(house, tmp_path):
     assert house.raw(house.sent[1]).endswith(BODY)
     assert (house.state / "relay.db").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "state.lost").is_dir()
-    # The key works as it did at the backup, as the page warns.
+    # The key works again as it did at the time of the backup. The page warns of this.
     submit(house, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nNew.\r\n")
     for line in rest:
         assert shell(re.sub(r"\bID\b", house.sent[1], line), house, tmp_path).returncode == 0, line
@@ -414,7 +418,7 @@ def test_a_restored_queue_is_whole_and_held(house, tmp_path):
 
 
 def test_a_message_under_way_at_the_backup_is_held_too(house, tmp_path):
-    """`messages hold` takes what is queued; hence the start and stop before it."""
+    """`messages hold` only holds queued messages. That is why the relay is started and stopped before it."""
     backup = back_up(house, tmp_path)
     changed = subprocess.run(
         ["sqlite3", str(backup / "relay.db"),
@@ -426,7 +430,7 @@ def test_a_message_under_way_at_the_backup_is_held_too(house, tmp_path):
 
 
 def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
-    """Also where messages arrive between the copies of the database and of the spool."""
+    """This holds even if messages arrive between the copy of the database and the copy of the spool."""
     key = house.create_key("live", per_second=1_000_000)
     text = script("operating.md", "Backup")
     accepted = []
@@ -441,7 +445,7 @@ def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
                 accepted.append(n)
 
     more(3)
-    # The script up to its first copy, then up to its second, and messages after each.
+    # The script runs up to its first copy, and then up to its second. After each copy, more messages arrive.
     prelude = []
     for line in text:
         prelude.append(substituted(line, state=house.state, backups=tmp_path / "backups"))
@@ -457,12 +461,12 @@ def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
     assert len(listed) == 2 + 3
     for message in listed:
         assert message["state"] == "held" and (message["size"] < 1000 or house.raw(message["id"]).endswith(BODY))
-    # What came between the copies has a body and no row, and goes at the start.
+    # Messages that came between the copies have a body and no row. The relay deletes these bodies at its start.
     assert len(list((house.state / "relay.db.spool").iterdir())) == 1 + 3
 
 
 def test_a_backup_comes_to_an_end_while_the_database_is_written(house, tmp_path):
-    """SQLite's backup begins again when another process has written, unless it stays at one moment."""
+    """SQLite's backup starts again when another process has written, unless it reads within one transaction."""
     house.stop()
     database = sqlite3.connect(house.state / "relay.db", isolation_level=None)
     database.execute("PRAGMA synchronous = OFF")

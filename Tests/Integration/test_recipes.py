@@ -1,6 +1,7 @@
-"""The recipes of docs/applications.md, taken from the page: each sends through the relay, and meets somebody in between.
+"""The recipes of docs/applications.md, taken from the page. Each sends through the relay, and meets an attacker.
 
-What the page's table says of a client (it refuses, or it gives the key away) is what it is seen to do.
+The page's table says of each client whether it refuses the attacker's server or gives the key away. The tests check that it does
+so.
 """
 
 import json
@@ -31,7 +32,7 @@ def recipe(section, language="", number=0):
 
 
 class Place:
-    """Where a client is told that the relay is, and what it has: the recipe's values become these."""
+    """The values that a client needs instead of those in the recipe: the relay's port and certificate, and the key."""
 
     def __init__(self, directory, port, authority, key):
         self.directory, self.port, self.authority, self.key = directory, port, authority, key
@@ -47,7 +48,7 @@ class Place:
         meant = {
             "relay.example.com": "localhost", "587": str(self.port), "/etc/hiveku-api-key": str(self.key_file),
             "/etc/ssl/certs/ca-certificates.crt": str(self.authority), "=KEY": f"={self.key}"}
-        # All at once: a port may have 587 in it, and a key KEY.
+        # All values are replaced in one pass, because a port may contain 587, and a key may contain KEY.
         return re.sub("|".join(map(re.escape, meant)), lambda found: meant[found[0]], text)
 
     def write(self, name, text, mode=0o600):
@@ -57,7 +58,7 @@ class Place:
         return path
 
     def run(self, *command, input=None, environment=None, **options):
-        """Whether it succeeded, and what it said."""
+        """Runs a command. Returns whether it succeeded, and its output."""
         result = subprocess.run(
             [str(word) for word in command], input=input, capture_output=True, timeout=DEADLINE,
             cwd=self.directory, env={**self.environment, **(environment or {})}, **options)
@@ -97,7 +98,7 @@ def phpmailer(place):
 
 
 def wordpress(place):
-    """Of WordPress there are the two functions that the recipe calls."""
+    """Only the two functions of WordPress that the recipe calls are present."""
     plugin = place.fill(recipe("WordPress", "php")).replace("<?php", "")
     return php(
         place, plugin,
@@ -130,7 +131,7 @@ def django_old(place):
 
 
 def rails(place, change=lambda text: text):
-    """Action Mailer hands its settings to the gem `mail`, which does the rest."""
+    """Action Mailer passes its settings to the gem `mail`, which sends the message."""
     script = place.write("send.rb", f"""
 require 'ostruct'
 require 'mail'
@@ -156,7 +157,7 @@ transport.sendMail({from: 'shop@example.com', to: 'you@example.net', subject: 'r
 
 
 def nullmailer(place):
-    """What nullmailer-send does with a line of `remotes`: it gives the options to the protocol's program."""
+    """Does what nullmailer-send does with a line of `remotes`: it passes the options to the protocol's program."""
     host, program, *options = place.fill(recipe("nullmailer")).split()
     message = place.write("queued", "shop@example.com\nyou@example.net\n\n" + MESSAGE)
     return place.run(
@@ -166,7 +167,8 @@ def nullmailer(place):
 
 def alertmanager(place):
     port = free_port()
-    # Debian's program looks for its templates where the package would have put them: a path of the same length, to here.
+    # Debian's program looks for its templates where the package would install them. That path is replaced by one of the same
+    # length to this directory.
     installed = b"/usr/share/prometheus/alertmanager"
     for template in (CLIENTS / "usr/share/prometheus/alertmanager").glob("*.tmpl"):
         (place.directory / template.name).write_bytes(template.read_bytes())
@@ -195,7 +197,7 @@ receivers: [{name: mail, email_configs: [{to: you@example.net, headers: {Subject
             except OSError:
                 assert process.poll() is None and time.monotonic() < end, process.stderr.read()
                 time.sleep(0.05)
-        # It counts what it has sent and what it could not send.
+        # Alertmanager counts the notifications that it has sent and those that failed.
         while time.monotonic() < end:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
                 text = answer.read().decode()
@@ -216,9 +218,10 @@ receivers: [{name: mail, email_configs: [{to: you@example.net, headers: {Subject
 
 
 def exim(place):
-    """Unpacked, it looks for its user by a name that this machine does not have: nss_wrapper has it. It then delivers at once.
+    """Runs Exim, which is only unpacked, so that it delivers at once.
 
-    From root it becomes that user, for whom its files must be open.
+    Exim looks for its user by name. This machine does not have that user, so nss_wrapper supplies it. If the test runs as root,
+    Exim changes to that user, who must be able to read Exim's files.
     """
     user, group = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     with tempfile.TemporaryDirectory() as name:
@@ -299,7 +302,7 @@ def test_a_recipe_sends_through_the_relay(relay, key, tmp_path, name):
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
-    """For the right name, by nobody whom the client knows."""
+    """A certificate for the right name, issued by nobody whom the client trusts."""
     return self_signed(tmp_path_factory.mktemp("foreign"), "foreign", "rsa")
 
 
@@ -318,7 +321,10 @@ def test_somebody_in_between(relay, key, tmp_path, foreign, row, attack):
 
 
 def test_exim_keeps_the_mail_while_its_key_is_refused(relay, tmp_path):
-    """By `hosts_require_auth`: without it Exim goes on without AUTH, and what the relay says to that bounces the mail."""
+    """`hosts_require_auth` achieves this.
+
+    Without it, Exim goes on without AUTH, and the relay's next reply would make it bounce the mail.
+    """
     key = relay.create_key()
     relay.run("keys", "revoke", key_id(key))
     sent, log = exim(Place(tmp_path, relay.ports["smtp"], relay.certificate, key))

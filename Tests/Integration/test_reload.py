@@ -1,4 +1,4 @@
-"""Reload: each setting that the log names as changed has its new value on new connections."""
+"""Reload: new connections use the new value of each setting that the log names as changed."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ MESSAGE = b"From: from@example.com\r\nSubject: kept\r\n\r\nbody\r\n"
 
 
 def reload(relay, words):
-    """Sends SIGHUP, waits until `words` are in the log, and returns the log from the signal on."""
+    """Sends SIGHUP, waits until `words` are in the log, and returns the part of the log since the signal."""
     before = len(relay.log)
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_until(lambda: words in "".join(relay.log[before:]), f"'{words}' in the log")

@@ -1,4 +1,4 @@
-"""Messages that are sent again, over a change of how their content is hashed."""
+"""A message is recognized when it is sent again, even if an older relay stored another hash of its content."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ def submitted(relay, key, content):
 
 
 def former_fingerprint(key):
-    """As relays up to schema version 5 made it: SHA-256 over SHA-256 of the client's own fields and the body."""
+    """The fingerprint that relays up to schema version 5 made: SHA-256 over the SHA-256 of the client's own fields and the body."""
     parts = [b"message", key[8:16].encode(), b"<order@shop.example>", b"from@example.com", b"to@example.net"]
     content = hashlib.sha256(FIELDS + BODY).digest()
     return hashlib.sha256(b"".join(part + b"\0" for part in parts) + content).digest()[:16]
@@ -32,7 +32,7 @@ def test_what_an_older_relay_accepted_is_known_again_for_a_day(own_relay):
     first = submitted(relay, key, content)
     assert submitted(relay, key, content) == first
     relay.stop()
-    # The database as the migration from version 5 leaves it.
+    # The database is changed to the state in which the migration from version 5 leaves it.
     database = sqlite3.connect(relay.directory / "relay.db")
     with database:
         assert database.execute("SELECT former_until FROM repeat_key").fetchall() == [(None,)]

@@ -1,4 +1,4 @@
-"""Revocation is instant: once `keys revoke` has returned, no message of the key is answered 250, on any connection."""
+"""Revocation is immediate: after `keys revoke` has returned, no message of the key is answered with 250, on any connection."""
 
 import asyncio
 import time
@@ -11,11 +11,12 @@ from submit import send, session, submit
 
 ROUNDS = 100
 CONNECTIONS = 50
-# Of these, so many wait with their data until the revocation has returned: the case that caches get wrong.
+# So many of these connections send the end of their data only after the revocation has returned. In this case, a cache could be out
+# of date.
 LURKERS = 5
 QUIET = b"From: from@example.com\r\nSubject: open\r\n\r\nbody\r\n"
 DISPOSITIONS = ["deliver", "hold", "drop"]
-# The relay's simulated sends are over at once; those to this mailbox are throttled twice, and so stay in the queue a while.
+# Simulated deliveries usually end at once. Deliveries to this mailbox are throttled twice, so they stay in the queue for a while.
 SLOW = "throttle@simulator.amazonses.com"
 
 
@@ -36,7 +37,7 @@ def test_a_hundred_revocations_under_load(own_relay):
         refused = [message.reply for message in ledger.sent if not message.id]
         assert {reply for reply in refused if not is_revocation("550 5.7.1", reply)} == set()
         assert {reply for reply in ledger.refusals if not is_revocation("530 5.7.0", reply)} == set()
-        # Every 250 is in the queue's records, and nothing else.
+        # The queue's records have exactly the messages that were answered with 250.
         taken = [message.id for message in ledger.accepted]
         assert len(taken) >= CONNECTIONS and len(set(taken)) == len(taken)
         messages = ended(relay, key)
@@ -50,7 +51,7 @@ def test_a_hundred_revocations_under_load(own_relay):
 
 
 async def revoke_under_load(relay, key, disposition):
-    """The ledger of all clients, and when `keys revoke` had returned."""
+    """Revokes a key while clients send with it. Returns the ledger of all clients, and the time at which `keys revoke` returned."""
     context, ledger = trusting(relay), Ledger()
     clients = await asyncio.gather(*(Client.connect(relay, key, ledger, context) for _ in range(CONNECTIONS)))
     revoked_at = await revoke_while(clients, LURKERS, relay, key, disposition)
@@ -60,7 +61,10 @@ async def revoke_under_load(relay, key, disposition):
 
 
 async def revoke_while(clients, lurkers, relay, key, disposition):
-    """Revokes a key while clients send with it, and so many of them wait before their last octets until that is done; when it was."""
+    """Revokes a key while clients send with it. Returns the time at which `keys revoke` returned.
+
+    So many `lurkers` of the clients send the end of their data only after that time.
+    """
     revoked = asyncio.Event()
     await asyncio.gather(*(client.send() for client in clients))
     lurkers, busy = clients[:lurkers], clients[lurkers:]
@@ -86,7 +90,7 @@ def is_revocation(code, reply):
 
 
 def ended(relay, key):
-    """The messages of a key, once none of them is on its way any more."""
+    """Waits until no message of a key is queued or being sent. Returns the messages."""
     def look():
         messages = relay.json("messages", "list", "--key", key_id(key), "--limit", "100000")
         return messages if not {m["state"] for m in messages} & {"queued", "sending"} else None
@@ -104,7 +108,7 @@ def test_what_is_taken_from_a_key_is_taken_from_open_sessions(relay, command, wo
         assert smtp.mail("from@example.com")[0] == 250 and smtp.rcpt("to@example.net")[0] == 250
         assert smtp.docmd("DATA")[0] == 354
         relay.run(*[key_id(key) if argument == "ID" else argument for argument in command])
-        # At the end of data at once; and soon after also before.
+        # At the end of data, the change applies at once. Earlier commands are refused soon after.
         smtp.send(QUIET + b".\r\n")
         code, text = smtp.getreply()
         assert (code, text[:6], text[-len(word) - 2:]) == (550, b"5.7.1 ", f"[{word}]".encode())
@@ -119,7 +123,7 @@ def test_what_is_taken_from_a_key_is_taken_from_open_sessions(relay, command, wo
 
 
 def queued(relay, key):
-    """Messages that wait for another try."""
+    """Submits messages that then wait for another attempt. Returns their ids."""
     content = "From: from@example.com\r\nSubject: {}\r\n\r\nwaits\r\n"
     ids = [submit(relay, key, content.format(number).encode(), [SLOW]) for number in range(3)]
     for message_id in ids:
@@ -144,7 +148,7 @@ def test_hold_keeps_what_is_queued_until_it_is_released(patient):
     ids = queued(patient, key)
     patient.run("keys", "revoke", key_id(key), "--queued", "hold")
     messages = ended(patient, key)
-    # One that was on its way for the last time may have arrived.
+    # A message may have been sent if its last attempt had already begun.
     held = [m["id"] for m in messages if m["state"] == "held"]
     assert held and {m["state"] for m in messages} <= {"held", "simulated"}
     assert "messages release" in patient.message(held[0])["deliveries"][0]["reason"]
@@ -161,7 +165,7 @@ def test_drop_gives_up_what_is_queued(patient):
     assert dropped and {m["state"] for m in messages} <= {"failed", "simulated"}
     assert all(m["deliveries"][0]["reason"].startswith(DROPPED) for m in dropped)
     assert {m["id"] for m in messages} == set(ids)
-    # All of them together are not taken up again, one by its name is.
+    # `messages retry --key` does not retry dropped messages. `messages retry` with the id of one does.
     assert " 0 deliveries" in patient.run("messages", "retry", "--key", key_id(key)).stderr
     patient.run("messages", "retry", dropped[0]["id"])
     assert patient.wait_for_state(dropped[0]["id"], "simulated", "failed")

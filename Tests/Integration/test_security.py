@@ -1,4 +1,4 @@
-"""What SECURITY.md names as shown by a test is there to show it."""
+"""The tests that SECURITY.md names exist."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_the_threat_model_names_tests_that_exist():
         shown = row.rstrip(" |").rpartition("|")[2]
         if shown.strip() == "shown by":
             continue
-        # A file, then what of it in parentheses; or a property by its name alone.
+        # The row names a file, with functions of it in parentheses, or a property of the fuzzer by its name alone.
         for path, functions in re.findall(r"`([\w./-]+\.\w+)`(?: \(([^)]*)\))?", shown):
             where = ROOT / path if path.startswith("systemd/") else ROOT / "Tests" / path
             assert where.is_file(), f"{path}: {row}"
@@ -25,5 +25,5 @@ def test_the_threat_model_names_tests_that_exist():
             for name in re.findall(r"`([a-z]+)`", words):
                 assert f'Property("{name}")' in properties, f"no property {name}: {row}"
                 named += 1
-        assert "`" in shown, f"shown by nothing: {row}"
+        assert "`" in shown, f"no test is named: {row}"
     assert named > 40

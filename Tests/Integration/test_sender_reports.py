@@ -1,4 +1,4 @@
-"""Reports by mail to the senders of messages that did not arrive, read back by Python and by Perl; and that no loop can arise."""
+"""Reports by mail to the senders of messages that did not arrive. Python and Perl read them. And reports can't cause a loop."""
 
 import email
 import email.policy
@@ -44,14 +44,20 @@ def message(subject="Invoice", fields="", sender="from@example.com"):
 
 
 def reports(relay):
-    """Messages that are reports, also those that are handed in again, the newest first: the first has no sender."""
+    """The messages that are reports, the newest first, with those that a client has submitted again.
+
+    A report has a null reverse-path.
+    """
     listed = relay.json("messages", "list")
     subjects = {message["subject"] for message in listed if not message["from"]} - {"quiet"}
     return [message for message in listed if message["subject"] in subjects]
 
 
 def report_of(relay, ses=None, count=1):
-    """The newest report that was sent, and its octets: of a live one as SES got them, since the relay keeps none."""
+    """The newest report that was sent, and its octets.
+
+    With `ses`, the octets come from SES, because the relay keeps none of a live report.
+    """
     found = relay.wait_until(
         lambda: [r for r in [reports(relay)] if len(r) >= count and r[0]["state"] in ("sent", "simulated")], "a report")[0]
     assert len(found) == count
@@ -59,14 +65,17 @@ def report_of(relay, ses=None, count=1):
 
 
 def no_report(relay, key):
-    """A failure that is told comes behind those that are not: after its report, theirs would be there."""
+    """Asserts that earlier failures caused no report.
+
+    It causes a failure that is reported: an earlier report would come before that one.
+    """
     submit(relay, key, message("told"), [BOUNCE], sender="told@example.com")
     report, octets = report_of(relay)
     assert parsed(octets)["To"] == "told@example.com"
 
 
 def parsed(octets):
-    """The report, as Python reads it, without a defect in it or its parts."""
+    """The report as Python reads it. Asserts that the report and its parts have no defects."""
     found = email.message_from_bytes(octets, policy=email.policy.default)
     for part in found.walk():
         assert not part.defects, (part.get_content_type(), part.defects)
@@ -78,7 +87,7 @@ def parsed(octets):
 
 
 def groups(report):
-    """The fields of the message, and those of each recipient."""
+    """The fields about the message, and the fields about each recipient."""
     assert report.get_content_type() == "multipart/report"
     assert report.get_param("report-type") == "delivery-status"
     status = list(report.iter_parts())[1]
@@ -100,13 +109,13 @@ print encode_json({
 
 
 def by_perl(octets):
-    # As it lies in a mailbox on Unix.
+    # With LF as line end, as in a mailbox on Unix.
     result = subprocess.run(["perl", "-e", PERL], input=octets.replace(b"\r\n", b"\n"), capture_output=True, timeout=DEADLINE)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
 
-# -- what a report is
+# -- the content of a report
 
 def test_a_bounce_of_a_test_key_leads_to_a_simulated_report(simulated):
     key = simulated.create_key("test")
@@ -176,7 +185,7 @@ def test_a_sender_hears_of_a_failed_delivery(live, ses):
     assert recipient["Final-Recipient"] == "rfc822; a@example.net" and recipient["Status"] == "5.0.0"
     assert "MessageRejected" in recipient["Diagnostic-Code"] and recipient["Diagnostic-Code"].startswith("x-hiveku-relay; ")
     (sent,) = ses.taken
-    # The null reverse-path: SES is told of no address for reports on the report.
+    # A report has the null reverse-path. So SES gets no address for reports about the report.
     assert sent.recipients == ("app@example.com",) and sent.raw == octets and sent.feedback is None
     assert by_perl(octets)["reports"][0]["email"] == "a@example.net"
 
@@ -190,7 +199,7 @@ def test_it_counts_for_no_key(live, ses):
     assert usage["emails_today"] == usage["emails_total"] == 1
 
 
-# -- when there is none
+# -- no report
 
 def test_without_an_address_there_are_none(own_relay):
     relay = own_relay()
@@ -199,7 +208,7 @@ def test_without_an_address_there_are_none(own_relay):
     relay.write_settings(ON)
     relay.process.send_signal(signal.SIGHUP)
     relay.wait_for_log("settings changed")
-    # What failed before is not told.
+    # A failure before the change of the setting is not reported.
     submit(relay, key, message("second"), ["bounce+2@simulator.amazonses.com"])
     _, octets = report_of(relay)
     assert f"rfc822; bounce+2@simulator.amazonses.com" == groups(parsed(octets))[1][0]["Final-Recipient"]
@@ -214,7 +223,7 @@ def test_bounces_are_told_where_that_is_asked_for_only(own_relay):
     relay = own_relay({"bounces.from": "bounces@example.com"})
     key = relay.create_key("test")
     relay.wait_for_state(submit(relay, key, message(), [BOUNCE]), "simulated")
-    # The bounce has suppressed the address, and of this one the sender hears.
+    # The bounce has put the address on the list of suppressions. A suppressed recipient is always reported to the sender.
     submit(relay, key, message("second"), [BOUNCE], sender="told@example.com")
     _, octets = report_of(relay)
     report = parsed(octets)
@@ -244,7 +253,7 @@ def test_a_report_that_bounces_is_not_reported(simulated):
     submit(simulated, key, message(), [BOUNCE], sender="bounce+sender@simulator.amazonses.com")
     record, octets = report_of(simulated)
     assert simulated.message(record["id"])["statuses"][0]["status"] == "bounced"
-    # Handed in again as it is, as by a gateway that forwards everything, it leads to no other.
+    # A gateway that forwards everything may submit the report again, unchanged. This causes no other report.
     for sender in ("", "app@example.com"):
         again = submit(simulated, key, octets, ["bounce+again@simulator.amazonses.com"], sender=sender)
         simulated.wait_for_state(again, "simulated", "suppressed")
@@ -253,7 +262,7 @@ def test_a_report_that_bounces_is_not_reported(simulated):
         lambda: [r for r in reports(simulated) if simulated.message(r["id"])["deliveries"][0]["recipients"] == ["told@example.com"]],
         "the report that is due")
     assert len(told) == 1
-    # This one, the first, and the two that were handed in.
+    # The report that is due, the first one, and the two that were submitted again.
     assert len(reports(simulated)) == 4
 
 
@@ -282,7 +291,7 @@ def test_what_an_operator_drops_is_not_reported(own_relay, ses):
     no_report(relay, relay.create_key("test"))
 
 
-# -- through thick and thin
+# -- after a kill, over HTTP, and in doctor
 
 def test_a_report_that_is_due_survives_a_kill(own_relay, ses):
     relay = own_relay({"ses.region": REGION, "ses.endpoint": ses.url, **ON}, CREDENTIALS)

@@ -1,4 +1,4 @@
-"""Whatever SES answers: no message is lost, none is sent twice unmarked, and the record says what happened and what to do."""
+"""Whatever SES answers, no message is lost, and none is sent twice without a mark. The record says what happened and what to do."""
 
 import random
 import re
@@ -75,7 +75,7 @@ def test_what_passes_is_tried_again(live, ses, answer, word, times_taken, maybe_
 
 @pytest.mark.parametrize("sender", ["www-data@web01", "root@[192.0.2.7]", "cron@nas.local"])
 def test_a_sender_that_can_be_no_identity_loses_no_mail(live, ses, sender):
-    """SES would refuse the message for it, and nobody can verify such a name."""
+    """SES would refuse the message because of such a sender, and nobody can verify such a name."""
     ses.unverified = {sender}
     message_id = submit(live, live.create_key("live"), message("cron"), sender=sender)
     live.wait_for_state(message_id, "sent")
@@ -97,7 +97,7 @@ def test_a_sender_that_is_not_verified_is_left_out(live, ses):
         live.wait_for_state(message_id, "sent")
         assert outcomes(live, message_id) == ["sent"]
         assert mentions(delivery(live, message_id)["reason"], "app@other.example", "ses.region")
-    # The second one costs no second call.
+    # For the second message, the relay leaves the sender out from the beginning, without another call.
     assert ([taken.feedback for taken in ses.taken], len(ses.calls)) == ([None, None], 3)
     message_id = submit(live, key, message("own"), sender="app@shop.example")
     live.wait_for_state(message_id, "sent")
@@ -113,13 +113,13 @@ def test_an_ses_that_is_not_there_is_waited_for(own_relay):
     with SESStandIn(port) as ses:
         relay.wait_for_state(message_id, "sent")
         assert ses.count("early") == 1
-    # Nobody can have taken it before.
+    # No SES can have accepted the message before.
     assert not delivery(relay, message_id)["maybe_duplicate"]
 
 
 @pytest.mark.parametrize("answer, calls, parts", [
     (error(404, "NotFoundException", "Configuration set <none> does not exist."), 1, ["ses.configuration_set"]),
-    # It is the envelope's sender too, without which it is tried.
+    # The envelope sender is the same address. So the relay first tries again without it.
     (not_verified("from@example.com"), 2, ["sender", "ses.region"]),
     (error(400, "MailFromDomainNotVerifiedException"), 1, ["MAIL FROM", "MX record"]),
 ], ids=["not-found", "not-verified", "mail-from"])
@@ -143,7 +143,10 @@ def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live,
     (error(403, "InvalidClientTokenId", "The security token included in the request is invalid."), "CRITICAL"),
 ], ids=["suspended", "paused", "quota", "credentials"])
 def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, level):
-    """That it moves again by itself takes a probe after 30 s, and is tested where time is. A new start tries at once."""
+    """The lane is held until a probe, after 30 s, succeeds.
+
+    Another test covers that with a simulated clock. A new start tries at once.
+    """
     ses.answer = answer
     key, test_key = live.create_key("live"), live.create_key("test")
     with session(live, key) as smtp:
@@ -152,7 +155,7 @@ def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, le
     live.wait_until(lambda: (lane := live_lane(live)) and lane["held"], "the lane held")
     assert answer.error in live_lane(live)["held_because"]
     assert "HELD" in live.run("status").stdout
-    # Test keys are none of it.
+    # Messages of test keys are not affected.
     live.wait_for_state(submit(live, test_key, message("test")), "simulated")
     live.wait_until(
         lambda: {m["state"] for m in live.json("messages", "list", "--key", key_id(key))} == {"queued"}, "all back")
@@ -188,7 +191,7 @@ def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):
     stopper = threading.Thread(target=lambda: status.append(live.stop()))
     process = live.process
     stopper.start()
-    # The door is shut first; then it waits.
+    # The relay first closes its listeners, and then waits.
     live.wait_until(lambda: refuses(live.ports["smtps"]), "the door shut")
     assert process.poll() is None
     answered.set()
@@ -215,7 +218,7 @@ def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
 
 
 def test_a_ledger_of_bad_weather(live, ses):
-    """Many messages, every other call answered badly: each arrives, and what arrives twice is marked."""
+    """Half of the answers to many messages are bad. Each message arrives, and a message that arrives twice is marked."""
     answers = [THROTTLE, SERVER_ERROR, CUT_AFTER_TAKING, BROKEN_JSON]
     ses.script.extend(random.Random(1).choices([OK] * 4 + answers, k=60))
     keys = [live.create_key("live", per_second=1000) for _ in range(3)]

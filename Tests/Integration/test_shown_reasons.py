@@ -1,4 +1,4 @@
-"""What an application shows its owner when the relay closes the connection: Python's smtplib keeps no reply of a closed one."""
+"""The reason that an application shows when the relay closes the connection. Python's smtplib drops the reply that closes it."""
 
 import base64
 import smtplib

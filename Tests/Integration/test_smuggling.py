@@ -1,5 +1,5 @@
-"""Commands where they don't belong, on real connections: behind what others take for the end of a message, behind STARTTLS, in
-a HTTP request, and a key in plain text."""
+"""Commands where they do not belong, on real connections. They follow octets that other servers take for the end of the data, or
+follow STARTTLS, or are in an HTTP request. Another test sends a key in plain text."""
 
 import base64
 import socket
@@ -12,8 +12,8 @@ from relay import DEADLINE, key_id
 LINE_ENDING = "550 5.6.11"
 TAKEN = "250 2.0.0"
 
-# What servers have taken for the end of the data (CVE-2023-51764, -51765, -51766 and what was found after them), and what
-# looks like it; with the answer once CRLF.CRLF has come.
+# Octets that servers have taken for the end of the data (CVE-2023-51764, -51765, -51766 and later findings), and octets that look
+# like it. Each has the relay's reply to the message after the real end, CRLF.CRLF.
 ENDS = {
     "LF.LF": (b"\n.\n", LINE_ENDING),
     "LF.CRLF": (b"\n.\r\n", LINE_ENDING),
@@ -48,7 +48,7 @@ PLAIN = b"AUTH PLAIN " + base64.b64encode(b"\0apikey\0guess")
 
 
 class Connection:
-    """A connection whose TLS records, and the pieces in which they arrive, are for the test to say."""
+    """A connection on which the test decides about the TLS records, and about the pieces in which they arrive."""
 
     def __init__(self, relay, kind):
         self.socket = socket.create_connection(("127.0.0.1", relay.ports[kind]), timeout=DEADLINE)
@@ -83,7 +83,7 @@ class Connection:
         return data
 
     def send(self, *records, piece=None):
-        """Each in a TLS record of its own (in a segment of its own, without TLS), these in pieces of `piece` octets."""
+        """Sends each record as a TLS record, or without TLS as a segment. `piece`: the octets in each piece of a TLS record."""
         for record in records:
             if self.tls is None:
                 self.socket.sendall(record)
@@ -117,7 +117,7 @@ class Connection:
         return self.reply()
 
     def rest(self):
-        """Lines up to the connection's end."""
+        """The lines up to the end of the connection."""
         lines = []
         try:
             while True:
@@ -151,7 +151,10 @@ def submit(connection, *records, piece=None):
 
 
 def ways(before, end, after):
-    """One record; two, cut at each octet of what looks like the end; one for each octet of it; and one record in pieces."""
+    """Ways to send the same octets. Each way is a list of records and a size for the pieces of each record.
+
+    One record. Two records, cut at each octet of `end`. A record for each octet of `end`. One record in pieces.
+    """
     whole = before + end + after
     yield [whole], None
     for cut in range(len(before), len(before) + len(end) + 1):
@@ -168,7 +171,7 @@ def test_nothing_is_smuggled_behind_an_end_that_is_none(relay, key, name):
     for records, piece in ways(HEADER, end, after):
         reply = submit(connection, *records, piece=piece)
         assert reply.startswith(answer), (reply, records)
-        # One answer for one message: the next is that to the next command.
+        # The message gets exactly one reply. The next reply is that to the next command.
         assert connection.say(b"NOOP") == "250 2.0.0 Ok"
     connection.close()
     if answer == TAKEN:
@@ -178,7 +181,7 @@ def test_nothing_is_smuggled_behind_an_end_that_is_none(relay, key, name):
 
 @pytest.mark.parametrize(("end", "answer"), [(b"\r\n.\r\n", TAKEN), (b"\r\r\n.\r\n", LINE_ENDING)])
 def test_an_end_is_one_in_whatever_pieces_it_comes(relay, key, end, answer):
-    """And what stands behind it is a command."""
+    """The octets after the end of the data are a command."""
     connection = signed_in(relay, key)
     for records, piece in ways(HEADER, end, b"NOOP\r\n"):
         assert submit(connection, *records, piece=piece).startswith(answer)
@@ -187,7 +190,7 @@ def test_an_end_is_one_in_whatever_pieces_it_comes(relay, key, end, answer):
 
 
 def test_nobody_smuggled_anything(relay, key):
-    """The envelopes of all that the tests before have sent."""
+    """Checks the envelopes of all messages that the tests above have sent."""
     messages = relay.json("messages", "list", "--key", key_id(key), "--limit", "1000")
     assert len(messages) > 50
     assert {message["from"] for message in messages} == {"from@example.com"}
@@ -200,7 +203,7 @@ STARTTLS = b"STARTTLS\r\n"
 
 @pytest.mark.parametrize("cut", range(len(STARTTLS) + 3))
 def test_plaintext_behind_starttls_is_never_a_command(relay, cut):
-    """The line and its surplus, in two segments cut at each octet (CVE-2011-0411 and its like)."""
+    """STARTTLS and the octets after it, in two segments that are cut at each octet (CVE-2011-0411 and similar vulnerabilities)."""
     connection = Connection(relay, "smtp")
     assert connection.reply().startswith("220 ")
     whole = STARTTLS + INJECTED
@@ -225,7 +228,7 @@ def test_the_session_starts_again_under_tls(relay, key):
 
 @pytest.mark.parametrize("how", ["PLAIN", "PLAIN in two", "LOGIN", "LOGIN inline"])
 def test_a_key_in_plain_text_is_not_taken(relay, key, how):
-    """Nor does it show up in the log, nor count as used."""
+    """The key is not in the log either."""
     secret = base64.b64encode(key.encode())
     plain = base64.b64encode(b"\0apikey\0" + key.encode())
     lines = {
@@ -261,7 +264,10 @@ REQUESTS = {
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_http_request_ends_the_connection(relay, key, kind, name):
-    """With commands in its body, which a browser can be made to send; whole, and cut after the first line."""
+    """The request has commands in its body, which a website can make a browser send.
+
+    It is sent whole, and cut after the first line.
+    """
     body = b"EHLO browser\r\nAUTH PLAIN " + base64.b64encode(b"\0apikey\0" + key.encode()) + b"\r\n" + SMUGGLED
     first, _, rest = REQUESTS[name].partition(b"\r\n")
     for records in ([REQUESTS[name] + body], [first + b"\r\n", rest + body]):
@@ -270,6 +276,6 @@ def test_a_http_request_ends_the_connection(relay, key, kind, name):
         try:
             connection.send(*records)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # closed before all was sent
+            pass  # The relay closed the connection before everything was sent.
         assert connection.rest() == []
         connection.close()

@@ -1,4 +1,4 @@
-"""What became of each recipient, told by the commands and over HTTP: with a test key and the simulator's addresses, without AWS."""
+"""The status of each recipient, in the commands and over HTTP: with a test key and the simulator's addresses, without AWS."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Being looked after: signs of life for the service manager, a hang that is seen, an outage that is none."""
+"""Supervision: watchdog notifications for the service manager, a hang that it notices, and outages that are not a hang."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ MESSAGE = b"From: from@example.com\r\n\r\nbody\r\n"
 
 
 class Manager:
-    """What systemd is to a service: hears what it says."""
+    """The part of systemd that receives a service's notifications."""
 
     def __init__(self, directory):
         self.path = str(directory / "notify")
@@ -36,7 +36,7 @@ class Manager:
         return said
 
     def heard(self):
-        """What has been said by now and not been listened to."""
+        """The notifications that have arrived and have not been read yet."""
         said = []
         self.socket.setblocking(False)
         try:
@@ -67,7 +67,7 @@ def test_readiness_life_and_status_are_told_to_systemd(own_relay, manager):
 
 
 class Frozen:
-    """One thread of a process, stopped as a hang would stop it, while the others go on: ptrace(2)."""
+    """One thread of a process is stopped with ptrace(2), as a hang would stop it. The other threads go on."""
 
     SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
     WALL = 0x40000000
@@ -95,7 +95,7 @@ class Frozen:
 
 
 def event_loops(process):
-    """The threads that serve clients. The lowest number is the relay's own group, the others are libraries'."""
+    """The threads that serve clients. Those with the lowest number belong to the relay itself, the others to libraries."""
     threads = {}
     for thread in os.listdir(f"/proc/{process}/task"):
         with open(f"/proc/{process}/task/{thread}/comm") as file:
@@ -113,7 +113,7 @@ def test_an_event_loop_that_hangs_stops_the_signs_of_life(own_relay, manager):
         line = relay.wait_until(
             lambda: next((line for line in relay.log if "part of the relay does not respond" in line), None), "a word in the log")
         assert " critical part of the relay does not respond" in line and 'part="event loop ' in line
-        # The relay itself goes on: it says how it stands, and that it lives no more.
+        # The relay itself goes on. It reports its status, and sends no more watchdog notifications.
         manager.heard()
         manager.waits_for("STATUS=0 deliveries waiting")
         assert "WATCHDOG=1" not in manager.heard()
@@ -122,14 +122,14 @@ def test_an_event_loop_that_hangs_stops_the_signs_of_life(own_relay, manager):
 
 
 def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay, manager):
-    """Somebody copies or repairs it: the relay refuses meanwhile, and a new one could do no better."""
+    """Another program copies or repairs the database. Meanwhile the relay refuses mail. A restart would not help."""
     relay = own_relay(environment=manager.environment(1))
     key = relay.create_key()
     with session(relay, key) as smtp:
         other = sqlite3.connect(relay.directory / "relay.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         manager.heard()
-        # Each of these waits for some seconds; the interval is one.
+        # Each of these takes some seconds. The watchdog interval is one second.
         for _ in range(2):
             assert send(smtp, MESSAGE)[0] == 452
         assert manager.heard().count("WATCHDOG=1") >= 5
@@ -140,14 +140,14 @@ def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay
 
 
 def test_a_service_manager_that_does_not_listen_holds_nothing_up(own_relay, manager):
-    """Its queue is full after some ten signs of life."""
+    """The manager's socket is full after some ten notifications."""
     relay = own_relay(environment=manager.environment(0.2))
     manager.waits_for("READY=1")
     with open("/proc/sys/net/unix/max_dgram_qlen") as file:
         length = int(file.read())
     key = relay.create_key(per_second=1_000_000)
     with session(relay, key) as smtp:
-        # More of them than it holds, 20 a second.
+        # Notifications come 20 times a second, more of them than the socket can hold.
         for _ in range(2 * length):
             assert send(smtp, MESSAGE)[0] == 250
             select_nothing(0.05)
@@ -167,17 +167,17 @@ def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
     process = relay.process.pid
     with session(relay, key) as smtp:
         limits = resource.prlimit(process, resource.RLIMIT_NOFILE)
-        # All that are open stay so; two more connections can be made, or fewer if it opens a file.
+        # The open descriptors stay open. Two more connections can be accepted, or fewer if the relay opens a file.
         used = max(int(name) for name in os.listdir(f"/proc/{process}/fd")) + 1
         resource.prlimit(process, resource.RLIMIT_NOFILE, (used + 2, limits[1]))
         clients = [socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) for _ in range(20)]
         try:
             relay.wait_until(lambda: "can't accept connections" in relay.log_text(), "a word in the log")
             assert "LimitNOFILE" in relay.log_text()
-            # Trying again without a pause takes a processor: each of these two seconds whole.
+            # If the relay tried again without a pause, it would use a processor for the whole of these two seconds.
             before = cpu_seconds(process)
             for _ in range(20):
-                # Who is connected is served.
+                # A client that is connected is served.
                 assert smtp.noop()[0] == 250
                 select_nothing(0.1)
             assert cpu_seconds(process) - before < 1
@@ -205,7 +205,7 @@ def test_a_health_check_of_the_port_is_not_worth_a_line(own_relay):
         client.shutdown(socket.SHUT_WR)
         client.recv(1000)
     relay.wait_until(lambda: "connection failed" in relay.log_text(), "a word of the one that began")
-    # Somebody who looks at the certificate, and says good-bye.
+    # This client looks at the certificate, and then closes the connection in order.
     context = ssl.create_default_context(cafile=str(relay.certificate))
     with context.wrap_socket(
             socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE), server_hostname="localhost"):

@@ -1,4 +1,7 @@
-"""The list of suppressions: no address on it is handed to SES, however it got there, and it goes out and in as CSV."""
+"""The list of suppressions: SES gets no message for an address on it, however the address got there.
+
+The list can be exported and imported as CSV.
+"""
 
 import csv
 import io
@@ -44,7 +47,7 @@ def listed(relay, *options):
 
 
 def handed_over(ses):
-    """Every recipient of every message that SES was given, in lower case."""
+    """All recipients of all messages that SES was given, in lower case."""
     return {recipient.lower() for taken in ses.taken for recipient in taken.recipients}
 
 
@@ -52,7 +55,7 @@ def place(address):
     return f"{PATH}/{urllib.parse.quote(address, safe='')}"
 
 
-# -- what is suppressed is not sent
+# -- suppressed recipients get no mail
 
 def test_one_of_fifty_recipients_is_left_out(live, ses):
     key = live.create_key("live", per_second=1000)
@@ -107,7 +110,7 @@ def test_what_is_added_while_a_retry_waits_is_not_tried_again(own_relay, ses):
     message_id = submit(relay, relay.create_key("live"), message("retry"), ["a@example.net"])
     relay.wait_until(lambda: relay.message(message_id)["deliveries"][0]["history"], "the first attempt")
     relay.run("suppressions", "add", "A@example.net")
-    # Released messages are tried at once.
+    # A released message is tried at once.
     relay.run("messages", "hold", message_id)
     relay.wait_for_state(message_id, "held")
     relay.run("messages", "release", message_id)
@@ -124,7 +127,7 @@ def test_mail_flows_again_after_a_removal(live, ses):
     assert [t.subject for t in ses.taken] == ["after"]
 
 
-# -- what puts an address on the list
+# -- reasons for an entry
 
 @pytest.mark.parametrize("name, reason", [
     ("bounce", "hard_bounce"), ("bounce+42", "hard_bounce"), ("suppressionlist", "hard_bounce"), ("complaint", "complaint"),
@@ -152,7 +155,7 @@ def test_simulator_addresses_lead_to_entries(relay, name, reason):
 def test_commands(stopped):
     made = stopped.run("suppressions", "add", "b@Example.net", "a@example.net", "--note", "asked\x1b by phone")
     assert mentions(made.stderr, "2 addresses", "live") and not made.stdout
-    # One was there already.
+    # One of the addresses is on the list already.
     assert mentions(stopped.run("suppressions", "add", "A@example.net", "c@example.net").stderr, "1 address", "live", "1 ", "already")
     entries = listed(stopped)
     assert [e["address"] for e in entries] == ["a@example.net", "b@example.net", "c@example.net"]
@@ -204,7 +207,8 @@ def test_an_export_is_read_by_others_and_imported_again(own_relay):
         '"d,d"@example.net': "two\nlines", "'-e@example.net": "'"}
     first, second = own_relay(start=False), own_relay(start=False)
     text = io.StringIO()
-    # This writer guards no formula but for the address that begins as a guarded one does.
+    # This writer protects no cell against formulas. It only adds an apostrophe to the address that begins with one, as the
+    # export does.
     csv.writer(text).writerows(
         [("address", "note"), *((f"'{a}" if a[0] == "'" else a, note) for a, note in notes.items())])
     first.run("suppressions", "import", "-", input=text.getvalue())
@@ -213,7 +217,7 @@ def test_an_export_is_read_by_others_and_imported_again(own_relay):
     exported = first.run("suppressions", "export").stdout
     rows = list(csv.reader(io.StringIO(exported, newline="")))
     assert rows[0] == COLUMNS and len(rows) == len(notes) + 1
-    # Nothing that a spreadsheet runs.
+    # No cell begins with a character that makes a spreadsheet run a formula.
     assert not [cell for row in rows for cell in row if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
     assert [row[0] for row in rows[1:] if row[5].removeprefix("'") in ("ü", "two\nlines")] == [
         '"d,d"@example.net', "'-c@example.net"]
@@ -242,7 +246,7 @@ def test_what_an_import_does_not_say(stopped, tmp_path):
     done = stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "hard_bounce")
     assert "ignored: state, origin" in done.stderr and "Imported 1 address." in done.stderr
     assert [(e["environment"], e["reason"]) for e in listed(stopped)] == [("test", "hard_bounce")]
-    # The weightier reason stays.
+    # The more serious reason is kept.
     stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "complaint")
     stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "manual")
     assert [e["reason"] for e in listed(stopped)] == ["complaint"]

@@ -1,4 +1,4 @@
-"""The commands templates and statistics: templates as files, their versions, and what became of messages."""
+"""The commands `templates` and `statistics`: templates as files, their versions, and the outcomes of messages."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Templates by HTTP, through a running relay under a test key: saved, changed, rendered and sent."""
+"""Templates over HTTP, in a running relay with a test key: they are saved, changed, rendered and sent."""
 
 import email
 import email.policy
@@ -40,7 +40,7 @@ def api(relay, key):
 
 @pytest.fixture
 def saved(api):
-    """A template that is deleted behind the test."""
+    """Saves templates. They are deleted after the test."""
     made = []
 
     def save(template):
@@ -62,12 +62,12 @@ def text_of(message, kind):
     return message.get_body((kind,)).get_content().replace("\r\n", "\n")
 
 
-# -- the whole way
+# -- from a template to mail
 
 def test_from_a_template_to_mail(relay, api, saved):
     template = saved(GREETING)
     assert re.fullmatch(r"tpl_[0-9a-z]{20}", template["id"]) and template["version"] == 1
-    # What was not declared is a required string.
+    # A variable that is not declared is a required string.
     assert template["variables"][-1] == {"name": "customer.name", "type": "string", "required": True}
     answer = api.send({
         "to": TO, "template_id": template["id"], "variables": {"customer": {"name": "<Ann> {{count}}"}, "count": 1.50}})
@@ -110,7 +110,7 @@ def test_a_version_is_pinned(relay, api, saved):
     template = saved({"text": "first", "subject": "s", "from": "a@example.com"})
     path = f"{TEMPLATES}/{template['id']}"
     assert api.request("PATCH", path, {"text": "second"}).json["version"] == 2
-    # A save that changes nothing, and a new name, make no version.
+    # A save that changes nothing makes no new version. A new name does not either.
     assert api.request("PATCH", path, {"text": "second"}).json["version"] == 2
     assert api.request("PATCH", path, {"name": template["name"] + "x"}).json["version"] == 2
     for reference, text in [(template["id"], "second"), (template["id"] + "@1", "first")]:
@@ -171,7 +171,7 @@ def test_statistics_count_what_was_sent(relay, api, saved):
     assert tags["statistics-a"]["today"]["sent"] == 2
 
 
-# -- who sees which
+# -- access to templates
 
 def test_a_tenant_has_templates_of_its_own(relay, api, saved):
     shared = saved({"text": "t", "subject": "s", "name": "Tenant"})
@@ -184,17 +184,17 @@ def test_a_tenant_has_templates_of_its_own(relay, api, saved):
                 own.post(path + "/rollback", {"version": 1}).status] == [404] * 7
         answer = own.send({"from": "a@tenant.example", "to": TO, "template_id": shared["id"]})
         assert (answer.status, answer.code, answer.json["errors"][0]["pointer"]) == (422, "invalid", "#/template_id")
-        # Names are unique to the owner.
+        # A name is unique for each owner.
         made = own.post(TEMPLATES, {"name": "Tenant", "text": "mine", "subject": "s", "from": "a@tenant.example"})
         assert made.status == 201 and made.json["created_by"] == key_id(tenant)
         taken(own.send({"to": TO, "template_id": made.json["id"]}))
         assert api.get(f"{TEMPLATES}/{made.json['id']}").status == 404
-        # The sender that a template gives is held to the key's domains, as any other.
+        # The key's domains also apply to a sender that comes from a template.
         other = own.post(TEMPLATES, {"name": "Other", "text": "t", "subject": "s", "from": "a@example.com"}).json
         assert own.send({"to": TO, "template_id": other["id"]}).code == "sender-domain"
     with API(relay, relay.create_key(scopes=("email:send",))) as sender:
         assert sender.get(TEMPLATES).code == "scope"
-        # To send with a template needs the scope to send only.
+        # To send with a template, a key only needs the scope to send.
         taken(sender.send({"from": "a@example.com", "to": TO, "template_id": shared["id"]}))
 
 
@@ -239,7 +239,7 @@ def test_a_template_of_a_megabyte_is_taken_and_sent(relay, api, saved):
     assert api.get(f"{TEMPLATES}/{template['id']}").json["html"] == html
     results = api.batch([{"to": TO, "template_id": template["id"], "variables": {"a": "<"}}] * 3).json["results"]
     assert [result["status"] for result in results] == ["queued"] * 3
-    # More than one request may make: what is over is refused, and the rest is sent.
+    # This is more than one request may compose. The last emails are refused, and the first ones are sent.
     results = api.batch([{"to": TO, "template_id": template["id"], "variables": {"a": "<"}}] * 100).json["results"]
     assert results[0]["status"] == "queued" and results[-1]["error"]["code"] == "size"
 
@@ -284,7 +284,7 @@ def test_the_same_request_twice_is_sent_once(api, saved):
     template = saved({"subject": "s", "text": "{{a}}", "from": "a@example.com"})
     request = {"to": TO, "template_id": template["id"], "variables": {"a": "1"}, "idempotency_key": template["id"]}
     first = api.send(request)
-    # A newer version changes nothing in what was sent.
+    # A newer version does not change a message that was sent.
     api.request("PATCH", f"{TEMPLATES}/{template['id']}", {"text": "{{a}}!"})
     again = api.send(request)
     assert taken(first) == taken(again) and again.fields["Idempotent-Replayed"] == "true"
@@ -297,9 +297,9 @@ def test_a_request_names_few_templates(api):
     assert all(result["status"] == "failed" for result in api.batch(emails[:20]).json["results"])
 
 
-# -- values stay in their places, by another reader of HTML
+# -- values stay in their places: html5lib checks this
 
-# Without <frameset>: there readers drop all of a text but its blanks.
+# <frameset> is left out: in it, HTML parsers drop all text except blanks.
 PIECES = [
     "<p>", "</p>", '<a href="', "<a href='", '">', "'>", '<p title="', "<p style='", "<title>", "</title>", "<!--", "-->",
     "<style>", "</style>", "<svg>", "</svg>", "<", ">", '"', "'", "&", "{{a}}", "{{a}}", "{{b}}", "text", "é", "\r\n",
@@ -321,7 +321,7 @@ def tree(node, values):
 
     children, text = [], ""
     for child in node.childNodes:
-        # html5lib may make several nodes of one text.
+        # html5lib may make several nodes of one piece of text.
         if child.nodeType == child.TEXT_NODE:
             text += child.data
             continue
@@ -338,7 +338,7 @@ def tree(node, values):
 
 
 def scripts(node):
-    """URLs of scripts, as browsers read them."""
+    """URLs of attributes that a browser would run or read as script."""
     found = []
     for child in node.getElementsByTagName("*"):
         for name, value in child.attributes.items():
@@ -353,7 +353,7 @@ def parse(html, scripting):
 
 
 def test_no_value_leaves_its_place(api, saved):
-    """What html5lib makes of a mail has the same elements and attributes, whatever the values are."""
+    """html5lib finds the same elements and attributes in the mail, whatever the values are."""
     generator = random.Random(19)
     checked = 0
     for _ in range(1500):
@@ -368,7 +368,8 @@ def test_no_value_leaves_its_place(api, saved):
         try:
             plain = api.post(path + "/render", {"variables": {"a": "valueA", "b": "valueB"}}).json["html"]
             for _ in range(4):
-                # Marks around a value show where it ends, unless it is to stand at the beginning of its place.
+                # Marks around a value show where it ends. In some places the value must come first, so each value
+                # is also tried without marks.
                 values = {name: generator.choice(VALUES) for name in "ab"}
                 framed = {name: f"s{name}{value}e{name}" for name, value in values.items()}
                 for given in [values, framed]:

@@ -1,4 +1,4 @@
-"""What is told of a key's usage agrees with what it was used for, also when the relay dies."""
+"""The reported usage of a key agrees with its real use, even if the relay is killed."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ def usage(relay, key):
 
 
 def use(relay, key):
-    """Sends 2 messages of 3 emails, hits the rate once, fails to log in twice: smtplib tries PLAIN, then LOGIN."""
+    """Sends 2 messages with 3 emails, exceeds the rate once, and fails to log in twice, because smtplib tries PLAIN, then LOGIN."""
     with session(relay, key) as smtp:
         for recipients in [["a@example.net"], ["b@example.net", "c@example.net"]]:
             assert send(smtp, MESSAGE, recipients)[0] == 250
@@ -48,7 +48,7 @@ def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(ow
     relay = own_relay({"submission.max_rate_delay": "0s"})
     key = relay.create_key(**SLOW)
     use(relay, key)
-    # Emails are counted with the message itself; what else happened follows by itself.
+    # Emails are counted together with the message. The other activity is written a moment later.
     assert usage(relay, key)["emails_total"] == 3
     relay.wait_until(
         lambda: (u := usage(relay, key))["rate_limit_hits"] == 1 and u["auth_failures"] == 2, "the activity on record")
@@ -78,7 +78,7 @@ def test_a_death_under_load_counts_what_is_in_the_queue(own_relay):
     ledger = asyncio.run(send_until_killed())
     listed = relay.json("messages", "list", "--key", key_id(key), "--limit", "100000")
     assert {message.id for message in ledger.accepted} <= {message["id"] for message in listed}
-    # What was stored and not answered any more counts too.
+    # A message that was stored, but not answered before the kill, counts too.
     assert len(listed) <= len(ledger.sent)
     found = usage(relay, key)
     assert found["emails_total"] == found["emails_today"] == sum(len(message["recipients"]) for message in listed)
@@ -86,7 +86,7 @@ def test_a_death_under_load_counts_what_is_in_the_queue(own_relay):
 
 
 def test_one_daily_cap_for_two_relays(own_relay):
-    """50 connections to two processes on one database: exactly as many emails as the cap allows."""
+    """50 connections to two processes on one database: the processes accept exactly as many emails as the cap allows."""
     first = own_relay({"submission.max_connections_per_client": 1000})
     second = own_relay({"database": str(first.directory / "relay.db"), "submission.max_connections_per_client": 1000})
     key = first.create_key(per_second=1_000_000, per_day=120)

@@ -1,4 +1,4 @@
-"""Webhooks from outside: events of test keys, posted to receivers that verify them with Standard Webhooks' own library."""
+"""Webhooks from outside: events of test keys go to receivers, which verify them with Standard Webhooks' own library."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ def simulated(kind, tags=()):
 
 @pytest.fixture
 def site(own_relay):
-    """A relay, and a client with a key that may have webhooks."""
+    """A relay, and a client whose key may create webhooks."""
     relay = own_relay(SETTINGS)
     key = relay.create_key(scopes=SCOPES, per_second=1000)
     with API(relay, key) as api:
@@ -49,7 +49,7 @@ def deliveries(api, webhook, **query):
 
 
 def verify(request, secret):
-    """As a receiver does, by both signatures."""
+    """Verifies both signatures, as a receiver does."""
     Webhook(secret).verify(request.body, request.headers)
     expected = hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
     assert request.headers["X-Hiveku-Signature"] == expected
@@ -89,7 +89,7 @@ def test_events_arrive_signed(site):
 
 
 def test_the_readmes_verifier_in_node(site):
-    """What people paste takes what the relay sends, and nothing else."""
+    """The code for receivers accepts what the relay sends, and nothing else."""
     relay, api = site
     code = re.search(r"```js\n(const crypto.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     code += """
@@ -302,7 +302,7 @@ def test_retry_after_is_kept(site):
 
 
 def test_nothing_private_is_reached_by_default(own_relay):
-    """By names too: the address that they lead to decides."""
+    """This holds for names too, because the address to which a name resolves decides."""
     relay = own_relay(HTTP)
     with API(relay, relay.create_key(scopes=SCOPES)) as api, Receiver() as receiver:
         for url in [receiver.url(), receiver.url(scheme="https"), receiver.url(scheme="http", host="localhost")]:
@@ -314,7 +314,7 @@ def test_nothing_private_is_reached_by_default(own_relay):
         assert "public" in record["error"] and record["response_status"] is record["response_body"] is None
         assert "127." not in record["error"]
         assert receiver.connections == 0
-        # At a reload the operator's wish counts.
+        # After a reload, the new setting allows private addresses.
         relay.write_settings(SETTINGS)
         relay.process.send_signal(1)
         relay.wait_for_log("settings changed")
@@ -322,7 +322,7 @@ def test_nothing_private_is_reached_by_default(own_relay):
 
 
 def test_over_tls_the_name_must_be_that_of_the_certificate(tmp_path, own_relay):
-    """The relay trusts what the system does, so it gets a system with another store."""
+    """The relay trusts the certificates of the system. So it runs in a mount namespace with other certificates."""
     tls = issue(tmp_path, names=("localhost",))
     relay = own_relay(SETTINGS, start=False)
     relay.prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c",
@@ -350,7 +350,7 @@ def test_a_receiver_that_hangs_or_trickles_holds_up_nobody(site):
         assert {r.json["data"]["email_id"] for r in good.requests} == set(messages)
         for message in messages:
             relay.wait_for_state(message, "simulated")
-        # Each has its room at most.
+        # Each receiver has at most four calls at a time.
         assert len(hanging.requests) <= 4 and len(trickling.requests) <= 4
         webhook = next(w for w in api.get("/v1/email/webhooks").json["data"] if w["url"] == trickling.url())
         record = relay.wait_until(
@@ -359,7 +359,7 @@ def test_a_receiver_that_hangs_or_trickles_holds_up_nobody(site):
 
 
 def test_receivers_that_hang_take_no_connection_from_another_at_the_same_host(own_relay):
-    """Webhooks of several keys often lead to one host: a gateway, or a service that takes webhooks for others."""
+    """Webhooks of several keys often go to one host: a gateway, or a service that receives webhooks for others."""
     relay = own_relay(SETTINGS)
     clients = [API(relay, relay.create_key(scopes=SCOPES, per_second=1000)) for _ in range(2)]
     with Receiver(lambda request, _: HANG if "hang" in request.path else 204) as receiver:
@@ -394,7 +394,7 @@ def test_an_answer_without_end_is_cut_off(site, kind):
             lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the record")
         assert len(record["response_body"] or record["error"]) <= 1024 and record["duration_ms"] < 15000
         assert record["response_status"] == (500 if kind == BODY_WITHOUT_END else None)
-        # What the sockets hold is sent too.
+        # The octets in the buffers of the sockets count as sent too.
         assert receiver.octets < 16 << 20
 
 

@@ -1,5 +1,7 @@
-"""One mail to each end that it can have leads to the event, the webhook, the suppression and the report to its sender: with a test
-key without AWS, and with a live key through moto's SES and SQS."""
+"""The consequences of each possible end of a mail: the event, the webhook call, the suppression and the report to the sender.
+
+A test key shows them without AWS. A live key shows them through moto's SES and SQS.
+"""
 
 import pytest
 
@@ -11,7 +13,8 @@ from submit import submit
 
 SIMULATOR = "simulator.amazonses.com"
 BOUNCES = {"bounces.from": "bounces@example.com", "bounces.for_events": True, "webhooks.private_networks": ["127.0.0.0/8"]}
-# What each of the simulator's addresses leads to: status, events at the webhook, reason on the list, report to the sender.
+# For each of the simulator's addresses: the status, the events at the webhook, the reason for a suppression, and whether the sender
+# gets a report.
 ENDS = {
     "success": ("delivered", {"sent", "delivery"}, None, False),
     "ooto": ("delivered", {"sent", "delivery"}, None, False),

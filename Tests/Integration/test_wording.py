@@ -1,15 +1,16 @@
-"""The wording of sentences is no contract: to reword one, nobody has to change a test. So no test repeats a sentence of the sources."""
+"""The wording of sentences is no contract: a new wording must not require a change of tests. So no test repeats a sentence of the
+sources."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# So many words in a row are a sentence. Names of log events are shorter: tests find lines of the log by them.
+# A run of so many words counts as a sentence. Names of log events are shorter, because tests find lines of the log by them.
 WORDS = 9
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"|\'((?:[^\'\\\n]|\\.)*)\'')
 WORD = re.compile(r"(?![A-Z]{2})[A-Za-z(][A-Za-z'-]*[,.;:)]?")
 INTERPOLATION = re.compile(r"\\\([^()]*(?:\([^()]*\)[^()]*)*\)")
-# Words of other programs, which both the sources and the tests quote.
+# Texts of other programs, which both the sources and the tests quote.
 QUOTED = ["Email address is not verified", "Successfully validated SNS topic"]
 
 

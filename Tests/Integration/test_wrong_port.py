@@ -1,4 +1,4 @@
-"""Clients that begin TLS where commands are expected, or the other way round: the log says which port to use."""
+"""Clients that begin TLS where commands are expected, or send commands where TLS is expected. The log says which port to use."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ def line(relay, text):
 
 
 def offer(logged):
-    """For which of both the line names a port."""
+    """For which of the two, STARTTLS or TLS, the line names a port."""
     return re.search(r"\b(STARTTLS|TLS)\b(?:(?!TLS).)*? port \d", logged)[1]
 
 

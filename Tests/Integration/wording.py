@@ -1,4 +1,4 @@
-"""What a sentence must tell, whatever its wording: tests name the facts in it, and where it needs one, the noun of its rule."""
+"""Checks that do not depend on the wording of a sentence. A test names the facts in it and, where needed, the noun of its rule."""
 
 
 def mentions(text, *parts):

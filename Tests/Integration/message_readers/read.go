@@ -1,4 +1,4 @@
-// Go: net/mail, mime and mime/multipart.
+// Go: the packages net/mail, mime and mime/multipart.
 package main
 
 import (

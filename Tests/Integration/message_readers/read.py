@@ -1,4 +1,4 @@
-"""Python: the parser of email.policy.default, and email.utils with email.header, which must agree with it."""
+"""Python: the parser of email.policy.default. email.utils with email.header must agree with it."""
 
 import email
 import email.header
@@ -18,8 +18,8 @@ def addresses(new, old, name):
     found = [[a.display_name, a.addr_spec] for value in new.get_all(name, []) for a in value.addresses]
     raw = [str(value).replace("\r\n", "") for value in old.get_all(name, [])]
     by_utils = [[old_text(n), a] for n, a in email.utils.getaddresses(raw)]
-    # The policy's parser keeps the blank between two encoded words of a name, against RFC 2047 section 6.2, and email.utils makes
-    # one blank of several. But for blanks they must agree.
+    # Contrary to RFC 2047 section 6.2, the policy's parser keeps the blank between two encoded words of a name. email.utils
+    # turns several blanks into one. So the names are compared without blanks.
     def solid(pairs):
         return [["".join(name.split()), address] for name, address in pairs]
 

@@ -1,4 +1,4 @@
-# Ruby: the mail library, as Rails uses it.
+# Ruby: the gem mail, which Rails uses.
 require 'digest'
 require 'json'
 require 'mail'
