@@ -1,11 +1,12 @@
 // Tells ThreadSanitizer what Synchronization.Mutex does when there is contention.
 //
 // The lock's fast path is an atomic operation, which the compiler instruments wherever it is inlined. The slow path is a futex
-// that inherits priority: the kernel itself writes who holds the lock, which ThreadSanitizer can't see, so it takes whatever two
-// contenders do under the lock for a race (eight lines show it: two threads that append to one array). These functions stand
-// before those of libswiftSynchronization, call them, and say what they did.
+// that inherits priority: the kernel itself writes which thread holds the lock. ThreadSanitizer can't see that, so it reports a
+// race for whatever two contending threads do under the lock. (A program of eight lines shows it: two threads append to one
+// array.) These functions replace those of libswiftSynchronization, call them, and report each lock and unlock to
+// ThreadSanitizer.
 //
-// To be preloaded: see 'make sanitize-thread'. What is no lock of this kind is reported as ever.
+// To be preloaded: see 'make sanitize-thread'. Races over anything other than such a lock are still reported.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
