@@ -7,8 +7,8 @@ struct FeedbackStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show whether SES's events arrive.",
         discussion: """
-            The output begins with the state: off (no SQS queue is set), failing (the SQS queue can't be read), idle (the \
-            relay does not read it), silent (live mail was sent, and no events about it have arrived), untried (no events \
+            The output begins with the state: off (no SQS queue is set), failing (the relay can't read the SQS queue), idle \
+            (no relay tries to read it), silent (live mail was sent, and no events about it have arrived), untried (no events \
             were expected yet) or working.
             """)
 
