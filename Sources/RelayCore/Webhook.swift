@@ -56,7 +56,8 @@ public struct Webhook: Hashable, Sendable {
     public var events: Set<WebhookEvent>
     /// A message must have at least one of these tags; empty: any message.
     public var tags: [String]
-    /// Whether it receives events. The relay disables it after failures for `timeout`, or if the endpoint is gone.
+    /// Whether it receives events. The relay disables it when it has failed for 24 hours (``timeout``), or
+    /// if the endpoint is gone (410).
     public var isEnabled: Bool
     /// Why the relay disabled it; nil if a person disabled it, or if it is enabled.
     public var disabledBecause: String?

@@ -67,7 +67,8 @@ public final class WebhookDispatcher: Sendable {
         await withTaskCancellationHandler {
             // A separate task that is not cancelled: running calls and their records must survive the cancellation.
             await Task {
-                // If it fails, the failure time of failing webhooks still counts from earlier.
+                // If this fails, the time in which no relay made calls counts towards the time after which a failing
+                // webhook is disabled.
                 try? await store.beginCalling(now: clock.now())
                 await loop()
             }.value
@@ -77,8 +78,8 @@ public final class WebhookDispatcher: Sendable {
         }
     }
 
-    /// Tells the dispatcher that events may have been recorded. Cheap, from any thread. Calls at the same time count as
-    /// one.
+    /// Tells the dispatcher that events may have been recorded. Cheap, from any thread. If it is called several
+    /// times before the dispatcher looks for them, this counts as once.
     public func wake() {
         if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
     }
@@ -97,8 +98,8 @@ public final class WebhookDispatcher: Sendable {
                 return machine.plan(at: now)
             }
             if plan.isFinished { break }
-            // Until then further calls of wake() need not do anything. Events that are recorded later cause another
-            // look.
+            // The look that follows finds the events that were recorded before this line. A wake() after it causes
+            // another look.
             if plan.look { isWoken.store(false, ordering: .releasing) }
             if !plan.settle.isEmpty { Task { await settle(plan.settle) } }
             if let claim = plan.claim { Task { await self.claim(claim) } }

@@ -14,18 +14,20 @@ struct WebhookMachine: Sendable {
         var ofWebhook = 4
         /// The most calls of all failing webhooks.
         var ofFailing = 32
-        /// A claimed call is due again after this time unless its result is recorded. It is longer than a call takes.
+        /// A claimed call is due again after this time unless its result is recorded. It must be longer than a
+        /// call can take (``PinnedTransport``): otherwise a call that is still running is claimed again.
         var lease = Duration.seconds(30)
         /// The pause between two calls of a failing webhook: 100,000 calls to a port without a listener must not keep
         /// the machine busy.
         var failingPause = Duration.seconds(1)
-        /// The longest pause that a receiver can request for its other calls.
+        /// The longest time for which the Retry-After of one call delays the other calls of the same webhook.
         var longestPause = Duration.seconds(60)
         /// The pause between two looks into the store while there is no sign of waiting calls.
         var look = Duration.seconds(1)
         /// The pause between two looks while events arrive.
         var shortestLook = Duration.milliseconds(100)
-        /// The first pause between two attempts to use a failing store. It doubles up to the second value.
+        /// The first pause between two attempts to use a failing store. It doubles with each failure, up to
+        /// `longestStorePause`.
         var storePause = Duration.seconds(1)
         var longestStorePause = Duration.seconds(30)
         /// How long running calls may take at the end. Calls that take longer are due again when their lease ends.
@@ -91,8 +93,8 @@ struct WebhookMachine: Sendable {
     /// Whether the last attempt to use the store failed.
     var storeFails: Bool { storeRetry != nil }
 
-    /// Whether a moment has come that was set at most this far ahead. A moment that is farther ahead was set before the
-    /// clock was set back.
+    /// Whether `moment` has come. No moment is set more than `longest` ahead. One that is farther ahead was set before the
+    /// clock was set back, and counts as come.
     private func ready(_ moment: Timestamp?, _ longest: Duration, at now: Timestamp) -> Bool {
         moment.map { $0 <= now || $0 > now + longest } ?? true
     }
@@ -131,7 +133,7 @@ struct WebhookMachine: Sendable {
         return plan
     }
 
-    /// Later than `now`: work that could be done already waits for an event.
+    /// Nil, or later than `now`. Work that is due but not in this plan waits for an event, which causes another plan.
     private func nextWake(at now: Timestamp) -> Timestamp? {
         if let storeRetry, !ready(storeRetry.at, limits.longestStorePause, at: now) { return storeRetry.at }
         if isLooking || isClaiming || mayBeDue { return nil }
@@ -226,7 +228,7 @@ struct WebhookMachine: Sendable {
 
     mutating func settled(_ disabled: [WebhookID]) {
         isSettling = false
-        // Their places were taken.
+        // Until now, the recorded results took places. If they left none, calls that were due were not claimed.
         if settling + underWay + results.count >= limits.calls { mayBeDue = true }
         settling = 0
         storeRetry = nil

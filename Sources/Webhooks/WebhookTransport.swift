@@ -8,7 +8,7 @@ struct WebhookRequest: Sendable, Hashable {
     var body: [UInt8]
 }
 
-/// Makes one attempt at a call. Returns within its time.
+/// Makes one attempt at a call, and returns within the limit that the transport sets for a call.
 protocol WebhookTransport: Sendable {
     func post(_ request: WebhookRequest, policy: WebhookAddressPolicy) async -> WebhookResult
     func shutdown() async

@@ -50,7 +50,7 @@ RUN = {
     "hiveku-relay domains verify example.com --environment test": r"verified",
     "hiveku-relay messages list --since 1h": r"Order 42",
     "hiveku-relay messages list --since 1d": r"Order 42",
-    "hiveku-relay messages list --since 1d --key ID": r"Order 42",
+    "hiveku-relay messages list --since 1d --key KEY-ID": r"Order 42",
     "hiveku-relay messages list --since 1d --search user@example.net": r"No messages",
     "hiveku-relay messages list --since 1d --status bounced": r"No messages",
     "hiveku-relay messages list --state failed --since 6h --limit 100000 | awk 'NR > 1 {print $1}' | xargs -r hiveku-relay messages retry":
@@ -59,6 +59,7 @@ RUN = {
     "hiveku-relay messages retry --state failed --key ID": r"^Queued 0 deliveries again",
     "hiveku-relay admin logout": r"^Ended 0 sessions",
     "hiveku-relay messages show ID": r"Order 42",
+    "hiveku-relay messages show MESSAGE-ID": r"Order 42",
     "hiveku-relay messages show ID --raw": r"(?m)^Subject: Order 42\r?$",
     'hiveku-relay messages wait --key ID --subject "Order 42" --timeout 10s --json': r'"simulated"',
     "hiveku-relay suppressions list --reason complaint --search example.net": r"No suppressed address matches",
@@ -186,8 +187,8 @@ def shown(relay):
 def test_command(relay, shown, tmp_path, line):
     key, message = shown
     output = RUN[line]
-    identity = key_id(key) if "--key ID" in line else message
-    typed = substituted(re.sub(r"\bID\b", identity, line), port=relay.ports["smtp"])
+    identity = key_id(key) if "--key" in line else message
+    typed = substituted(re.sub(r"\b(KEY-|MESSAGE-)?ID\b", identity, line), port=relay.ports["smtp"])
     # swaks asks for the password on standard input.
     result = shell(typed, relay, tmp_path, input=f"{key}\n" if line.startswith("swaks") else None)
     assert result.returncode in ((0, 1) if "doctor" in line else (0,)), result.stdout + result.stderr
