@@ -21,7 +21,7 @@ import Testing
         #expect(try await store.faults().isEmpty)
         #expect(try await store.keyRecords(includingRevoked: false, now: Sample.now).map(\.key.id) == [key])
         #expect(try await store.queueStatus(now: Sample.now).depths.map(\.deliveries) == [1])
-        // What is written meanwhile is seen too.
+        // The examining store also sees what is written after it was opened.
         try await fixture.accept(key)
         #expect(try await store.queueStatus(now: Sample.now).depths.map(\.deliveries) == [2])
     }
@@ -50,7 +50,7 @@ import Testing
         let fixture = try StoreFixture()
         let queue = try DatabaseQueue(path: fixture.path)
         try await queue.writeWithoutTransaction { database in
-            // Two trees on one page.
+            // Two tables then have the same root page.
             try database.execute(
                 sql: """
                     PRAGMA writable_schema = ON;

@@ -14,7 +14,7 @@ import Testing
         }
     }
 
-    /// No part of the list looks at the rows of keys that are not on it, or is sorted.
+    /// The query for a part of the list reads no rows of keys that are not in this part, and sorts nothing.
     @Test(
         arguments: [
             KeyFilter(), KeyFilter(text: "x", environment: .live), KeyFilter(includesRevoked: true),
@@ -34,7 +34,7 @@ import Testing
         #expect(try plan(KeySearch.use, ["k", 1, 1]) == [step])
     }
 
-    /// Each message that is accepted asks for this: the index of days must not draw it away.
+    /// This query runs for each accepted message. SQLite must use the primary key for it, and not the index of days.
     @Test func theUsageOfOneDayIsFoundByTheKey() throws {
         let plan = try plan(KeyRow.lookUpWithEmailsToday, [1, "k"])
         #expect(plan.contains("SEARCH usage USING PRIMARY KEY (key=? AND day=?)"), "\(plan)")
@@ -48,7 +48,7 @@ import Testing
         #expect(!feedback.contains { $0.contains("usage") || $0.contains(" key ") }, "\(feedback)")
     }
 
-    /// The sum of a day is that of its keys.
+    /// The counts of a day are the sums of the counts of all keys on that day.
     @Test func feedbackIsSummedByDay() async throws {
         let fixture = try StoreFixture()
         let (a, b) = (try await fixture.key(.live), try await fixture.key(.live))

@@ -11,7 +11,7 @@ import Testing
             key.scopes = Set(Scope.allCases)
             key.limits = SendingLimits(perSecond: 2.5, burst: 7, perDay: 100)
             key.domains = [DomainPattern(normalised: "example.com"), DomainPattern(normalised: "*.example.org")]
-            key.networks = [try! NetworkBlock("192.0.2.0/24"), try! NetworkBlock("2001:db8::/32")]  // literals
+            key.networks = [try! NetworkBlock("192.0.2.0/24"), try! NetworkBlock("2001:db8::/32")]  // valid literals
             key.expiresAt = Sample.now + .seconds(86_400)
         }
         try await fixture.store.insertKey(stored)
@@ -70,7 +70,7 @@ import Testing
         #expect(try await fixture.store.storedKey(secret.id)?.accepts(secret.digest, at: Sample.now) == true)
     }
 
-    /// Nobody undoes what another changes meanwhile.
+    /// A change does not undo another change that is made at the same time.
     @Test func changesAtATimeAllCount() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = 0 }

@@ -8,8 +8,9 @@ import Testing
 
 private let wanted = ProcessInfo.processInfo.environment["LIST_COST_MESSAGES"].flatMap { Int($0) }
 
-/// What lists cost where there is much. Says what it measured and asserts no time; runs when LIST_COST_MESSAGES says how many messages
-/// there are to be (1000000 take a minute or two), with a tenth as many keys and as many days of use.
+/// Measures how long lists take in a large database. It prints the times, but does not compare them with limits. It
+/// runs only if LIST_COST_MESSAGES is set to the number of messages (1000000 take a minute or two). The database has
+/// one key for every ten messages, and one day of a key's use for every message.
 @Suite struct ListCostTests {
     private let fixture: StoreFixture
     private var store: SQLiteStore { fixture.store }
@@ -41,7 +42,8 @@ private let wanted = ProcessInfo.processInfo.environment["LIST_COST_MESSAGES"].f
         try await measure("status") { try await store.queueStatus(now: Sample.now).emailsToday.count }
     }
 
-    /// One of 5,000 has failed, and one of 100,000 is held. A key is used on every sixth of the last 60 days.
+    /// One message in 5,000 has failed, and one in 100,000 is held. Each key was used on every sixth of the last 60
+    /// days.
     private func fill(_ count: Int) async throws {
         let day = Sample.now.day.number
         try await store.write { database in

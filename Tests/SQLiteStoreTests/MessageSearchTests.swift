@@ -8,7 +8,7 @@ import Testing
 @Suite struct MessageSearchTests {
     private static let key = Sample.key().secret.id
 
-    /// How the pages of a search are found, in SQLite's words.
+    /// SQLite's query plan for the pages of a search.
     private func plan(_ filter: MessageFilter) throws -> [String] {
         try plan(MessageSearch(filter, now: Sample.now).sql)
     }
@@ -25,8 +25,8 @@ import Testing
         }
     }
 
-    /// No search for a key's messages goes through a table, whatever else is asked; and it begins in the index that leaves the
-    /// fewest.
+    /// No search for a key's messages scans a table, whatever other conditions the filter has. The search begins with
+    /// the index that leaves the fewest messages.
     @Test(
         arguments: [
             (MessageFilter(key: key), "message_by_key (key=? AND rowid<?)"),
@@ -68,7 +68,7 @@ import Testing
         #expect(!plan.contains { $0.hasPrefix("SCAN tag") }, "\(plan)")
     }
 
-    /// Where the index has the order of the ids, a page ends as soon as it is full.
+    /// If the index is in the order of the ids, nothing is sorted, and a page ends as soon as it is full.
     @Test(
         arguments: [
             MessageFilter(key: key), MessageFilter(key: key, state: .failed), MessageFilter(key: key, tag: "t"),
@@ -82,7 +82,8 @@ import Testing
         #expect(!plan.contains { $0.contains("TEMP B-TREE") }, "\(plan)")
     }
 
-    /// Whatever else is asked, the words lead, in the order of the ids.
+    /// Whatever other conditions the filter has, a search for words begins with the index of words, in the order of the
+    /// ids.
     @Test(
         arguments: [
             MessageFilter(), MessageFilter(key: key), MessageFilter(key: key, state: .failed),
@@ -94,7 +95,7 @@ import Testing
         #expect(MessageSearch(filter, now: Sample.now).sqlForFew == nil)
         let plan = try plan(filter)
         let scans = plan.filter { $0.hasPrefix("SCAN") && !$0.hasPrefix("SCAN looked") }
-        // M: MATCH, and below an id.
+        // In the plan, `M` stands for MATCH, and `<` for the ids below a limit.
         let isMatched =
             scans.count == 1 && scans[0].hasPrefix("SCAN message_words VIRTUAL TABLE INDEX")
             && scans[0].contains("M") && scans[0].contains("<")
@@ -102,7 +103,8 @@ import Testing
         #expect(!plan.contains { $0.contains("TEMP B-TREE") }, "\(plan)")
     }
 
-    /// Where few deliveries are queued, they are where a search for them begins; they are counted in their index too.
+    /// If few deliveries of all keys are in a state, a search for this state begins with them. The same index is used
+    /// to count them.
     @Test(
         arguments: [
             (MessageFilter(state: .queued), "delivery_queued (lane=?)"),
@@ -115,7 +117,7 @@ import Testing
         #expect(found.contains { $0.hasPrefix("SEARCH driver USING INDEX \(index)") }, "\(found)")
         let counted = try plan(few.count)
         #expect(counted.contains { $0.hasPrefix("SEARCH driver USING INDEX \(index)") }, "\(counted)")
-        // What was found is gone through, and no table.
+        // Only the results of subqueries are scanned, and no table.
         for step in found + counted where step.hasPrefix("SCAN") {
             #expect(step.hasPrefix("SCAN (subquery"), "\(step)")
         }
@@ -140,7 +142,7 @@ import Testing
         #expect(!ids.contains(sent) && !ids.contains(later))
     }
 
-    /// In time that is bounded: a page ends although nothing was found.
+    /// A page takes a limited time: it ends after enough messages were examined, even if none of them matches.
     @Test func aPageEndsWhereEnoughWasLookedAt() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -154,7 +156,7 @@ import Testing
             var filter = filter
             let first = try await fixture.store.messagePage(filter, lookingAt: 300, now: Sample.now)
             #expect(first.messages.isEmpty)
-            // The 300th from the newest.
+            // The 300th message, counted from the newest.
             #expect(first.next == batch[900].id)
             filter.before = first.next
             let rest = try await fixture.store.messagePage(filter, lookingAt: .max, now: Sample.now)
@@ -188,7 +190,7 @@ import Testing
         }
     }
 
-    /// A message that took hours to come has an id of when it began.
+    /// A message that took hours to arrive has an id from the time at which it began.
     @Test func sinceCountsFromTheAcceptance() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()

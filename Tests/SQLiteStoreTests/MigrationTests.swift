@@ -9,7 +9,7 @@ import Testing
 @Suite struct MigrationTests {
     private static let next = "ALTER TABLE key ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'"
 
-    /// The database of a fixture, as a relay opens it that knows one version more.
+    /// Opens the database at `path` like a relay that knows one further version, which `migration` creates.
     private func migrate(_ path: String, by migration: String = next) throws {
         let pool = try DatabasePool(path: path)
         try Schema.prepare(
@@ -41,18 +41,19 @@ import Testing
         #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
         let copy = "\(fixture.path).v\(version)"
         #expect(try names(in: fixture) == ["relay.db.v\(version)"])
-        // It holds keys and mail: as closed to others as the database.
+        // The copy contains keys and mail. So it is closed to other users, like the database.
         let attributes = try FileManager.default.attributesOfItem(atPath: copy)
         #expect(attributes[.posixPermissions] as? Int == 0o600)
         #expect(try strings(copy, "PRAGMA integrity_check") == ["ok"])
         #expect(try strings(copy, "PRAGMA user_version") == ["\(version)"])
-        // A relay of the version before works on it.
+        // A relay of the previous version can use the copy.
         let before = try SQLiteStore(path: copy, role: .relay, now: Sample.now)
         #expect(try await before.keyRecord(key, now: Sample.now)?.usage.emailsTotal == 1)
         #expect(try await before.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
     }
 
-    /// What version 1 counted with the key is the sum of its days.
+    /// Version 1 counted a key's emails in the row of the key. After the migration, the total is the sum of the key's
+    /// days.
     @Test func keysOfVersion1KeepTheirUsage() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
@@ -87,7 +88,8 @@ import Testing
         #expect((usage.lastUsedAt, usage.emailsTotal) == (Sample.now + .seconds(1), 9))
     }
 
-    /// What version 3 had queued, and remembered of repeats, goes on; messages of then have neither tags nor a time.
+    /// Messages that version 3 had queued are delivered, and repeats of its messages are recognised. Its messages have
+    /// neither tags nor a scheduled time.
     @Test func messagesOfVersion3GoOn() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
@@ -125,7 +127,7 @@ import Testing
         #expect(try await store.claim(lane: .test, limit: 9, leaseUntil: Sample.now, now: Sample.now).count == 1)
     }
 
-    @Test("What version 5 remembers of contents is known again for a day", arguments: [true, false])
+    @Test("Contents that version 5 remembers are recognised for one more day", arguments: [true, false])
     func formerHashes(remembers: Bool) async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
@@ -147,7 +149,8 @@ import Testing
         #expect(migrated + .seconds(86_399) <= until && until <= SystemClock().now() + .seconds(86_400))
     }
 
-    /// Tags of what version 7 had queued count when that is sent, and what it had sent is not counted afterwards.
+    /// The tags of messages that version 7 had queued are counted when these messages are sent. Messages that version 7
+    /// had sent are not counted later.
     @Test func tagsOfVersion7Count() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
@@ -193,7 +196,8 @@ import Testing
         #expect(try await store.messages(MessageFilter()).allSatisfy { $0.template == nil })
     }
 
-    /// Messages of version 6 are found by their words and rare states, and the sums of days are those of the keys.
+    /// Messages of version 6 are found by their words and by rare states. The counts of a day are the sums of the
+    /// counts of all keys on that day.
     @Test func recordsOfVersion6AreFound() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
@@ -269,7 +273,7 @@ import Testing
 
     @Test func withoutACopyThereIsNoMigration() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
-        // What is in the way can't be replaced by a file.
+        // A directory is in the place of the unfinished copy, and a file can't replace a directory.
         let unfinished = "\(fixture.path).v\(Schema.version).unfinished"
         try FileManager.default.createDirectory(atPath: unfinished, withIntermediateDirectories: false)
         #expect(throws: (any Error).self) { try migrate(fixture.path) }
@@ -281,7 +285,7 @@ import Testing
         #expect(throws: (any Error).self) { try migrate(fixture.path, by: MigrationTests.next + "; nonsense") }
         #expect(try strings(fixture.path, "PRAGMA user_version") == ["\(Schema.version)"])
         #expect(try strings(fixture.path, "SELECT name FROM pragma_table_info('key')").contains("colour") == false)
-        // Each try would leave another.
+        // The copy is deleted. Otherwise each failed try would leave one more copy.
         #expect(try names(in: fixture) == [])
         try migrate(fixture.path)
         #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
@@ -307,7 +311,7 @@ import Testing
         #expect(try strings(copy, "PRAGMA integrity_check") == ["ok"])
     }
 
-    /// A command of the new program must not take the tables from under the old one's relay.
+    /// A command of the new program must not migrate the tables while a relay of the old program uses them.
     @Test func whatARelayUsesIsNotMigrated() async throws {
         let (fixture, _) = try await fixtureWithAMessage(role: .relay)
         let version = Schema.version

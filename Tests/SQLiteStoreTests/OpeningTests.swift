@@ -8,7 +8,8 @@ import Testing
 
 @Suite struct OpeningTests {
     @Test func everythingIsSyncedBeforeACommitReturns() throws {
-        // The store refuses to open otherwise; here it is asked from outside that it runs in WAL mode.
+        // The store refuses to open if SQLite does not accept `synchronous=FULL`. Here another connection checks that
+        // the database is in WAL mode.
         let fixture = try StoreFixture()
         let queue = try DatabaseQueue(path: fixture.path)
         #expect(try queue.read { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
@@ -39,13 +40,13 @@ import Testing
         let key = try await fixture.key()
         for _ in 0..<9 { try await fixture.accept(key, body: Array(repeating: 0x78, count: 900)) }
         try fixture.store.close()
-        // All that is in the log goes into the database itself.
+        // This moves everything from the write-ahead log into the database file.
         try await DatabaseQueue(path: fixture.path).writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
         let url = URL(fileURLWithPath: fixture.path)
         let sound = try Data(contentsOf: url)
         let page = SQLiteStore.pageSize
         #expect(sound.count > 10 * page)
-        // The second page is a table's root, and no page of so new a database is free.
+        // The second page is the root of a table. So new a database has no free pages.
         try (sound.prefix(page) + Data(repeating: 0x41, count: page) + sound.dropFirst(2 * page)).write(to: url)
         do {
             _ = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)

@@ -6,7 +6,8 @@ import Testing
 
 @testable import SQLiteStore
 
-/// Root's commands work in a directory that belongs to the relay's user, who might have prepared it for them.
+/// Commands that root runs work in a directory that belongs to the relay's user. This user could have prepared links or
+/// other files there to misuse root's rights.
 @Suite(.enabled(if: geteuid() == 0, "only root can give files away"))
 struct OwnedFileTests {
     private static let relay: uid_t = 12345
@@ -61,7 +62,7 @@ struct OwnedFileTests {
         #expect(text.mentions("link", "23456"))
     }
 
-    /// As in /tmp, where others can put a file of theirs in the place before the relay's first start.
+    /// In a directory such as /tmp, other users can create the file before the relay's first start.
     @Test func aFileOfAnotherUsersIsNotTaken() throws {
         #expect(chown(directory.path, 0, 0) == 0)
         let path = directory.file("relay.db")

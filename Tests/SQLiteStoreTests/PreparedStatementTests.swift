@@ -6,10 +6,11 @@ import Testing
 
 @testable import SQLiteStore
 
-/// SQLite prepares a statement again, each time that it runs, where a parameter stands for what the condition of a partial index has as
-/// a literal: another value could make that index fit. That costs more than what most statements do.
+/// If a statement has a parameter where the condition of a partial index has a literal, SQLite prepares the statement
+/// again each time it runs, because with another value the index could be used. For most statements, this takes longer
+/// than the statement itself.
 @Suite("Prepared statements") struct PreparedStatementTests {
-    @Test("What runs for each message, and for each look at the queue, is prepared once", arguments: Lane.allCases)
+    @Test("Statements that run for each message or each poll of the queue are prepared once", arguments: Lane.allCases)
     func preparedOnce(lane: Lane) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(lane)

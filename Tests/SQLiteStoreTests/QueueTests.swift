@@ -35,7 +35,7 @@ import Testing
         }
         let claimed = try await fixture.claim(limit: 12)
         #expect(claimed.count == 12)
-        // The first round has one of each key.
+        // The first round has one delivery of each key.
         #expect(Set(claimed.prefix(6).map(\.key)) == small.union([greedy]))
         #expect(claimed.dropFirst(6).allSatisfy { $0.key == greedy })
     }
@@ -141,7 +141,7 @@ import Testing
                 lane: lane, limit: 9, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
             #expect(claimed.count == 1)
             #expect(claimed.first?.attempts == 1)
-            // SES may have taken it; a simulation leaves no trace outside.
+            // SES may have accepted the live message. A simulated send has no effect outside the relay.
             #expect(claimed.first?.maybeDuplicate == (lane == .live))
         }
     }
@@ -160,19 +160,20 @@ import Testing
         #expect(message.deliveries.first?.maybeDuplicate == true)
     }
 
-    /// In a lane that did not come round in time, its worker extends first what it is still at work on.
+    /// If a lane's worker is late, it extends the leases of the deliveries that it still works on before it reclaims
+    /// others. So the worker of the other lane must not reclaim them.
     @Test func oneLaneTakesNothingBackFromTheOther() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
         #expect(try await fixture.claim(.live).count == 1)
         #expect(try await fixture.store.reclaimAbandoned(lane: .test, now: Sample.now + .seconds(61)) == 0)
         #expect(try await fixture.message(id).state == .sending)
-        // Another relay's is anybody's.
+        // If another relay holds the delivery, the worker of either lane may reclaim it.
         let other = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
         #expect(try await other.reclaimAbandoned(lane: .test, now: Sample.now + .seconds(61)) == 1)
     }
 
-    /// Also one that another relay has by now.
+    /// An answer counts even if another relay has claimed the delivery in the meantime.
     @Test func anAnswerCountsWhoeverHasTheDelivery() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
@@ -191,7 +192,7 @@ import Testing
         #expect((delivery.state, delivery.sesMessageID, delivery.maybeDuplicate) == (.sent, "ses-1", true))
     }
 
-    /// The account's rate counts recipients.
+    /// The account's rate counts recipients, so the number of recipients limits a claim too.
     @Test(arguments: [(1, 1), (50, 1), (51, 2), (100, 2), (101, 3), (999, 4)])
     func aClaimEndsWithEnoughRecipients(_ recipients: Int, _ deliveries: Int) async throws {
         let fixture = try StoreFixture()
@@ -201,7 +202,7 @@ import Testing
             lane: .live, limit: 9, recipients: recipients, leaseUntil: Sample.now + .seconds(60), now: Sample.now
         ).deliveries
         #expect(claimed.count == deliveries)
-        // The others are still there.
+        // The other deliveries are still in the queue.
         #expect(try await fixture.claim(.live).count == 4 - deliveries)
     }
 
@@ -219,7 +220,8 @@ import Testing
         let (live, test) = (try await fixture.key(.live), try await fixture.key(.test))
         let tomorrow = Sample.now + .seconds(86_400)
         let limit = Sample.now + .seconds(3600)
-        // Taken before the clock was put back by a day; on time; and of the other lane.
+        // The first message was accepted before the clock was set back by a day. The second is due in time. The third
+        // is in the other lane.
         let late = try await fixture.accept(live, at: tomorrow)
         let onTime = try await fixture.accept(live, at: limit)
         try await fixture.accept(test, at: tomorrow)

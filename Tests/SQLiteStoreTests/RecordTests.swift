@@ -50,13 +50,14 @@ import Testing
         #expect(try await fixture.perform(.release, one) == 1)
         #expect(try await fixture.perform(.drop, one) == 1)
         #expect(try await fixture.message(id).deliveries.first?.reason == droppedReason)
-        // Dropped on purpose: a retry of all that failed does not bring it back, one by name does.
+        // An operator dropped the message on purpose. So a retry of all failed messages does not queue it again, but a
+        // retry of this message does.
         #expect(try await fixture.perform(.retry(dropped: false), MessageFilter(key: key, limit: .max)) == 0)
         #expect(try await fixture.perform(.retry(dropped: true), one) == 1)
         #expect(try await fixture.claim(.live).count == 1)
     }
 
-    /// More than a page, of which every other one is meant.
+    /// There is more than one page of messages, and the action applies to every second one.
     @Test func anActionChangesManyByTheirState() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
@@ -77,7 +78,7 @@ import Testing
         let all = MessageFilter(key: key, limit: .max)
         let rest = try await fixture.store.matching(.hold, all, now: Sample.now) { _ in }
         #expect(rest.count == 550 && Set(rest).isDisjoint(with: odd))
-        // What was changed meanwhile, by somebody else, is left as it is.
+        // Messages whose state has changed in the meantime stay as they are.
         #expect(try await fixture.store.perform(.drop, Array(odd.prefix(500)), now: Sample.now) == 0)
     }
 
@@ -126,7 +127,7 @@ import Testing
             }
         }
         let scans = plan.filter { $0.hasPrefix("SCAN delivery") }
-        // Whole passes, but each over an index that holds one state only.
+        // Each scan reads a whole index, but each index contains one state only.
         #expect(
             scans.map { $0.split(separator: " ").last } == ["delivery_queued", "delivery_sending", "delivery_held"])
     }

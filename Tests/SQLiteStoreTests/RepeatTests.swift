@@ -53,7 +53,7 @@ import Testing
         #expect(try await again.accept([submission], now: almost + .milliseconds(1)) == [.accepted])
     }
 
-    @Test("Relays on one database hash contents with one key, those on another with another")
+    @Test("Relays hash contents with the same key if, and only if, they are on the same database")
     func repeatKey() throws {
         func hash(_ store: SQLiteStore) throws -> [UInt8] {
             var hash = ContentHash(try #require(store.repeatKey), at: Sample.now)
@@ -114,7 +114,8 @@ import Testing
         #expect(try fixture.count("repeat") == 0)
     }
 
-    /// What a client was promised outlives the message's own record.
+    /// A request is remembered for as long as it was promised to clients, even if the message's record is deleted
+    /// earlier.
     @Test func aRequestIsRememberedForADayAlsoWhenItsMessageIsGone() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -135,7 +136,8 @@ import Testing
         #expect(try await submit(at: end + .milliseconds(1)).outcome == .accepted)
     }
 
-    /// Ids never go back. After a clock that was days ahead they are ahead of it, and say nothing about a message's age.
+    /// Ids never decrease. If the clock was days ahead and was set back, new ids are ahead of the clock and do not show
+    /// a message's age.
     @Test func aClockThatWasAheadMakesNoMemoryLonger() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -150,11 +152,12 @@ import Testing
         #expect(try fixture.count("repeat") == 0)
         #expect(try await submit(fixture, key, fingerprint(key, "order-43"), at: later).outcome == .accepted)
         let afterwards = later + Fingerprint.memory + .milliseconds(1)
-        // Also when nobody has come around to forget it.
+        // The message is accepted even if `prune` has not deleted the earlier fingerprint yet.
         #expect(try await submit(fixture, key, fingerprint(key, "order-43"), at: afterwards).outcome == .accepted)
     }
 
-    /// One from the time when the clock was ahead is known again, unless it would be for long.
+    /// A message from the time when the clock was ahead is recognised, unless it would be recognised for too long
+    /// because the clock was far ahead.
     @Test(arguments: [(hours: 2, isKnown: true), (hours: 240, isKnown: false)])
     func aMessageOfLaterThanNow(_ hours: Int, isKnown: Bool) async throws {
         let fixture = try StoreFixture()
@@ -164,12 +167,12 @@ import Testing
         #expect(outcome == (isKnown ? .repeated(ahead.id) : .accepted))
     }
 
-    /// Many are gone through piece by piece, and from the beginning again.
+    /// Many fingerprints are examined in pieces. After the last piece, the next call begins with the first piece again.
     @Test func manyAreForgottenInPieces() async throws {
         let fixture = try StoreFixture()
         let first = MessageID.first(at: Sample.now)
         try await DatabaseQueue(path: fixture.path).write { database in
-            // Every second one is too young to go.
+            // Every second fingerprint is too young to be deleted.
             try database.execute(
                 sql: """
                     WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < ?2 - 1)

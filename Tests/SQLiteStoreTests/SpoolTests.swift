@@ -6,7 +6,7 @@ import Testing
 @testable import SQLiteStore
 
 @Suite struct SpoolTests {
-    /// The next sync of the directory would succeed without what the failed one was for.
+    /// After a failed sync of the directory, the next sync would succeed although the earlier names are not on disk.
     @Test func aNameWhoseDirectoryFailedToSyncIsNeverReliedOn() async throws {
         let directory = try TemporaryDirectory()
         let spool = try Spool(beside: directory.file("relay.db"))

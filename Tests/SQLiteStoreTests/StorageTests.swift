@@ -8,7 +8,7 @@ import Testing
 @testable import SQLiteStore
 
 @Suite struct StorageTests {
-    /// A store on a disk with so much free.
+    /// A store on a disk with `free` octets of free space.
     private func store(_ path: String, _ policy: StoragePolicy, free: Int?) throws -> SQLiteStore {
         try SQLiteStore(
             path: path, role: .relay, now: Sample.now, storage: policy, freeSpace: { free })
@@ -43,11 +43,11 @@ import Testing
             if case .refused(let refusal) = outcome { refusal.reason } else { nil }
         }
         #expect(reasons == [.storage, nil, .storage])
-        // The early answer is the same.
+        // The early answer gives the same results.
         #expect(store.refusalOfSpace(for: .test, size: 0)?.reason == .storage)
         #expect(store.refusalOfSpace(for: .live, size: 0) == nil)
         #expect(store.refusalOfSpace(for: .live, size: large.count)?.reason == .storage)
-        // And it changes with the settings.
+        // The early answer changes with the settings.
         store.storage = .unlimited
         #expect(store.refusalOfSpace(for: .test, size: 0) == nil)
         #expect(try await store.accept([batch[0]], now: Sample.now) == [.accepted])
@@ -70,7 +70,7 @@ import Testing
             return
         }
         #expect(refusal.reason == .storage)
-        // It is removed on one of the spool's threads; whatever else is asked of them exclusively comes behind it.
+        // The file is deleted on the spool's queue. The barrier waits for that.
         store.spool.queue.sync(flags: .barrier) {}
         #expect(try store.spool.names().isEmpty)
     }
@@ -84,14 +84,14 @@ import Testing
             }
         }
         let first = space.free()
-        // Unless the machine stands still for a second, the same again.
+        // The second answer is the first one again, unless the computer paused for a second in between.
         let again = space.free()
         #expect(first == 1 && again == asked.withLock { $0 })
         #expect(FreeSpace.octets(at: "/").map { $0 >= 0 } == true)
         #expect(FreeSpace.octets(at: "/nowhere/at/all") == nil)
     }
 
-    /// Bodies of 1,000 octets, of which 3 may stay.
+    /// Each body has 1,000 octets, and three bodies may stay.
     @Test func theOldestSimulatedBodiesGoFirst() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = nil }
@@ -110,13 +110,13 @@ import Testing
         var kept: [Bool] = []
         for id in sent { kept.append(try await fixture.message(id).hasBody) }
         #expect(kept == [false, false, false, true, true, true])
-        // The records stay, and say where the bytes went.
+        // The records of the messages stay, and the error says that the body was deleted.
         await #expect(throws: StoreError.bodyGone(sent[0])) { try await fixture.store.body(of: sent[0]) }
-        // It goes on where it was.
+        // The next calls continue where the last ones stopped.
         fixture.store.storage.simulatedSize = 1000
         while try await fixture.store.prune(Retention(), now: later) {}
         #expect(try bytesKept(fixture) == (1000, 1000))
-        // And what goes by age is no longer counted.
+        // Bodies that are deleted because of their age are no longer counted either.
         while try await fixture.store.prune(Retention(), now: later + .seconds(30 * 86_400)) {}
         #expect(try bytesKept(fixture) == (0, 0))
         #expect(try fixture.count("message") == 0)
@@ -130,7 +130,7 @@ import Testing
         try await fixture.settle(try await fixture.claim(.live), .failed, reason: "no")
         let dropped = try await fixture.accept(test, body: body)
         #expect(try await fixture.perform(.drop, MessageFilter(ids: [dropped])) == 1)
-        // Two deliveries, of which one has ended.
+        // The message has two deliveries, and one of them has ended.
         let halfway = try await fixture.accept(test, recipients: Sample.recipients(51), body: body)
         try await fixture.settle(try await fixture.claim(limit: 1), .simulated(sesMessageID: "1"))
         fixture.store.storage.simulatedSize = 0
@@ -139,14 +139,14 @@ import Testing
         #expect(try await !fixture.message(dropped).hasBody)
         #expect(try await fixture.message(halfway).hasBody)
         #expect(try bytesKept(fixture) == (1000, 1000))
-        // When it has ended as a whole it is met again.
+        // After both deliveries have ended, the body is deleted too.
         let later = Sample.now + .seconds(1)
         try await fixture.settle(try await fixture.claim(at: later), .simulated(sesMessageID: "2"), at: later)
         while try await fixture.store.prune(Retention(), now: later) {}
         #expect(try bytesKept(fixture) == (0, 0))
     }
 
-    /// Where the clock was ahead, the place that was reached is ahead of what ends now.
+    /// If the clock was ahead, the position that the deletion has reached is later than the messages that end now.
     @Test func aClockThatWasAheadStopsNothing() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -160,7 +160,7 @@ import Testing
         }
     }
 
-    /// Nobody prunes here: what comes too fast drops by itself.
+    /// Nothing calls `prune` here. The store itself deletes bodies if messages arrive too fast.
     @Test func mailThatComesFasterThanPruningIsBounded() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = nil }
@@ -170,7 +170,7 @@ import Testing
             try await fixture.accept(key, body: [UInt8](repeating: 65, count: 1000), at: time)
             try await fixture.settle(try await fixture.claim(at: time), .simulated(sesMessageID: "1"), at: time)
         }
-        // What was begun is done when it may begin again.
+        // This waits until the deletion in the background has finished.
         while fixture.store.simulatedDropper.load(ordering: .acquiring) != SimulatedDropper.idle.rawValue {
             await Task.yield()
         }
@@ -211,7 +211,7 @@ import Testing
         #expect(pauses == [4, 0])
     }
 
-    /// The pauses go by what lengthens them since an operator had it sent again.
+    /// The length of a pause depends on the attempts that lengthen it since an operator last retried the delivery.
     @Test func pausesAreCountedApartFromAttempts() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)

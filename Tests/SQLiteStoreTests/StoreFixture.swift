@@ -57,7 +57,7 @@ final class StoreFixture {
             })
     }
 
-    /// As a command does it; returns how many deliveries changed.
+    /// Performs the action as a command does. Returns how many deliveries changed.
     @discardableResult
     func perform(_ operatorAction: OperatorAction, _ filter: MessageFilter, at time: Timestamp = Sample.now)
         async throws -> Int
@@ -65,7 +65,7 @@ final class StoreFixture {
         try await store.perform(operatorAction, all: filter, now: time)
     }
 
-    /// Rows of a table, asked from outside.
+    /// The number of rows of a table, read through another connection.
     func count(_ table: String) throws -> Int {
         try DatabaseQueue(path: path).read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table)") ?? -1 }
     }

@@ -108,7 +108,7 @@ import Testing
             return
         }
         #expect(refusal.reason == .keyRevoked)
-        // Comes back to the queue: then it has the fate of the others.
+        // When the delivery that was being sent returns to the queue, it is treated like the others.
         try await fixture.settle(claimed, .retry(at: Sample.now), reason: "ServiceUnavailable")
         let expected: MessageState = queued == .deliver ? .queued : queued == .hold ? .held : .failed
         #expect(try await fixture.message(underway).state == expected)
@@ -125,7 +125,8 @@ import Testing
         #expect(try await fixture.message(id).state == .queued)
     }
 
-    /// A batch waits for its turn to write, and a clock may be put back: what it says may be of before the revocation.
+    /// A batch waits for its turn to write, and a clock may be set back. So the time of a batch may be before the
+    /// revocation.
     @Test func aMessageAfterARevocationIsRefusedWhateverTheClockSays() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -178,7 +179,7 @@ import Testing
         #expect(try await stored.read(at: 299_990, count: 100) == Array(repeating: 65, count: 10))
         try await fixture.settle(try await fixture.claim(.live), .sent(sesMessageID: "ses-1"))
         await #expect(throws: StoreError.bodyGone(id)) { try await fixture.store.body(of: id) }
-        // An open body outlives its file: SES may still be reading it.
+        // An open body can be read after its file was deleted, because it may still be on its way to SES.
         #expect(try await stored.read(at: 0, count: 3) == [65, 65, 65])
     }
 
@@ -200,7 +201,7 @@ import Testing
             var submission = Sample.submission(kept, key: secret.id)
             submission.body = try await spooled(store, kept)
             #expect(try await store.accept([submission], now: Sample.now) == [.accepted])
-            // Another relay that starts leaves the unfinished bodies of one that lives alone.
+            // A relay that starts does not delete the unfinished bodies of another relay that is running.
             let other = try SQLiteStore(path: path, role: .relay, now: Sample.now)
             #expect(try FileManager.default.contentsOfDirectory(atPath: path + ".spool").count == 2)
             try other.close()
@@ -211,7 +212,8 @@ import Testing
         #expect(try await bytes(of: again.body(of: kept)) == [2, 3])
     }
 
-    /// After some errors SQLite rolls back by itself. What is done then must not pass for written.
+    /// After some errors, SQLite rolls a transaction back by itself. The store must not report such a transaction as
+    /// written.
     @Test func aTransactionThatWasRolledBackIsNoSuccess() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -221,7 +223,7 @@ import Testing
             guard case .unavailable(let why)? = error as? StoreError else { return false }
             return why.contains("transaction")
         }
-        // The next one is not hindered.
+        // The next transaction succeeds.
         try await fixture.accept(key)
         #expect(try fixture.count("message") == 1)
     }

@@ -19,7 +19,7 @@ import Testing
         }
     }
 
-    /// Throws where the index does not hold the words of its rows, exactly.
+    /// Throws if the index does not contain exactly the words of its rows.
     private func checkIndex(of fixture: StoreFixture) async throws {
         try await fixture.store.write { database in
             try database.execute(sql: "INSERT INTO message_words (message_words, rank) VALUES ('integrity-check', 1)")
@@ -33,7 +33,8 @@ import Testing
         #expect(try position(in: fixture) == 0)
     }
 
-    /// Neither for words nor for the other indexes of lists: of a key that was used today, and a message that is sent.
+    /// The indexes of words and of lists cost no additional page for a message that is sent, if its key was used
+    /// earlier that day.
     @Test func aMessageWritesNoPageMore() async throws {
         var pages: [Int] = []
         for isWithout in [false, true] {
@@ -53,7 +54,7 @@ import Testing
             try await fixture.accept(key)
             try await fixture.settle(try await fixture.claim(.live), .sent(sesMessageID: "2"))
             let log = try FileManager.default.attributesOfItem(atPath: fixture.path + "-wal")[.size] as? Int
-            // A header of 32 octets, and one of 24 before each page.
+            // The log has a header of 32 octets, and each page in it has a header of 24.
             pages.append((try #require(log) - 32) / (24 + SQLiteStore.pageSize))
         }
         #expect(pages[0] > 0 && pages[0] == pages[1])
@@ -102,7 +103,7 @@ import Testing
         try await checkIndex(of: fixture)
     }
 
-    /// Ids of deliveries are given again where the newest were pruned.
+    /// If the newest deliveries were pruned, their ids are used again.
     @Test func thePositionFollowsWhatIsPruned() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
@@ -121,7 +122,7 @@ import Testing
         #expect(try await fixture.store.indexWords() == 0)
         #expect(try await find("next", in: fixture) == [next])
         #expect(try await find("gone", in: fixture).isEmpty)
-        // What was never brought in leaves the position where it is.
+        // A message that was never added to the index does not change the position when it is pruned.
         try await fixture.accept(key, recipients: ["unseen@example.net"])
         try await fixture.settle(try await fixture.claim(), .failed, reason: "no")
         #expect(try await fixture.store.prune(Retention(failed: .seconds(1)), now: late) == false)
@@ -131,7 +132,7 @@ import Testing
         try await checkIndex(of: fixture)
     }
 
-    /// The record of a suppressed recipient stays with the delivery, and is found so.
+    /// The record of a suppressed recipient stays with the delivery, so a search finds it.
     @Test func aSuppressedRecipientIsFound() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(
@@ -144,7 +145,7 @@ import Testing
         #expect(try await find("blocked@example.net", in: fixture) == [id])
     }
 
-    /// Where nothing has come, nobody waits for the one who writes.
+    /// If no message has arrived, nothing is written, so the caller does not wait for other writers.
     @Test func nothingNewIsNothingToWrite() async throws {
         let fixture = try StoreFixture()
         let reader = try SQLiteStore(examining: fixture.path)

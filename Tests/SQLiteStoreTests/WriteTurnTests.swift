@@ -11,7 +11,7 @@ import Testing
 
     init() throws { directory = try TemporaryDirectory() }
 
-    /// Writes without pause: the next transaction waits already when one ends.
+    /// Writes without pause: when a transaction ends, the next one is already waiting.
     final class BusyWriter: Sendable {
         private let store: SQLiteStore
         private let state = Mutex((transactions: 0, isStopped: false))
@@ -29,7 +29,7 @@ import Testing
             store.write(
                 { database in
                     try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
-                    // So much work that a caller that finds the database locked now and then does so each time.
+                    // The transaction does so much work that another caller finds the database locked at each try.
                     _ = try Int.fetchOne(
                         database,
                         sql: """
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    /// SQLite refuses one of two that make a database at once, without waiting for the other.
+    /// If two callers create a database at the same time, SQLite refuses one of them without waiting for the other.
     @Test func manyOpenOneNewDatabase() throws {
         for round in 0..<20 {
             let path = directory.file("new\(round).db")
@@ -68,9 +68,9 @@ import Testing
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
         let relay = BusyWriter(fixture.store)
         defer { relay.stop() }
-        // Each would fail after 5 s of finding the database locked.
+        // Each call would fail after it had found the database locked for 5 s.
         for _ in 0..<20 { try await tool.checkWritable() }
-        // The relay goes on as well.
+        // The relay continues to write too.
         let before = relay.transactions
         try await fixture.store.checkWritable()
         #expect(relay.transactions > before)
@@ -90,7 +90,7 @@ import Testing
         var begun = 0
         for _ in 0..<2 { turn.take { begun += 1 } }
         #expect(begun == 2)
-        // Who passes by lets go of nothing that is not its own.
+        // A caller that ignores the turn releases no lock of another holder.
         others.letGo(WriteTurn.octet)
         turn.take { #expect(isTaken(others)) }
         #expect(!isTaken(others))
