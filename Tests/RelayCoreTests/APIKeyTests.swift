@@ -89,12 +89,12 @@ struct APIKeyTests {
         #expect(String(decoding: Base62.encode(value, width: 6), as: UTF8.self) == expected)
     }
 
-    /// A key with its checksum made to fit, so that only the malformation in question is left.
+    /// Adds the right checksum to a key, so that only the tested malformation is left.
     private static func withChecksum(_ body: String) -> [UInt8] {
         Array(body.utf8) + Base62.encode(CRC32.checksum(of: body.utf8), width: 6)
     }
 
-    @Test("The checksum is the CRC-32 of all before it")
+    @Test("The checksum is the CRC-32 of all characters before it")
     func checksumOfParts() throws {
         let key = try APIKey(parsing: Self.withChecksum("hk_live_Abcd1234" + String(repeating: "x", count: 26)))
         #expect(key.id == KeyID("Abcd1234"))
@@ -104,7 +104,7 @@ struct APIKeyTests {
     private static let whole = key().revealed
 
     @Test(
-        "Each way to damage a key has its name",
+        "Each kind of damage to a key is reported as a malformation of its own",
         arguments: [
             ("", .empty),
             (" ", .blanks),
@@ -130,7 +130,7 @@ struct APIKeyTests {
         #expect(Self.malformation(text.utf8) == expected)
     }
 
-    @Test("Blanks, line ends and controls are told as such, wherever they stand")
+    @Test("Blanks, line ends and control characters are reported as blanks, at any position")
     func blanks() {
         for blank in [" ", "  ", "\t", "\r\n", "\n", "\r", "\0", "\u{7F}"] {
             for position in [0, 1, 8, 20, 47, 48] {
@@ -140,7 +140,7 @@ struct APIKeyTests {
         }
     }
 
-    @Test("A key cut anywhere is told as cut")
+    @Test("A truncated key is reported with its length, or as a wrong prefix")
     func cut() {
         for count in 8..<APIKey.length {
             #expect(Self.malformation(Self.whole.utf8.prefix(count)) == .length(count))
@@ -148,7 +148,7 @@ struct APIKeyTests {
         for count in 1..<8 { #expect(Self.malformation(Self.whole.utf8.prefix(count)) == .prefix) }
     }
 
-    @Test("Every change of a single character is caught, also two swapped neighbours")
+    @Test("Every change of a single character is detected, and so is every swap of two neighbours")
     func mistyped() {
         let original = Array(Self.whole.utf8)
         for index in original.indices {
@@ -165,7 +165,7 @@ struct APIKeyTests {
         }
     }
 
-    @Test("No description of a key holds its secret")
+    @Test("No description of a key contains its secret")
     func neverRevealed() {
         let key = Self.key(.live)
         let secret = String(key.revealed.dropFirst(16))
@@ -189,7 +189,7 @@ struct APIKeyTests {
     }
 
     @Test(
-        "What resembles a key is known, so that it is not echoed",
+        "Text that resembles a key is recognised, so that it is not echoed",
         arguments: [
             (whole, true), ("  " + whole, true), (whole + whole, true), ("hk_test_", true), ("hk_live_x", true),
             ("apikey", false), ("", false), ("hk_", false), ("hk_demo_1", false), ("x hk_test_1", false),
@@ -212,7 +212,7 @@ struct APIKeyTests {
 
 @Suite("Digests of keys")
 struct KeyDigestTests {
-    @Test("It is SHA-256")
+    @Test("A digest is a SHA-256 hash")
     func knownAnswer() throws {
         // FIPS 180-2, appendix B.1.
         let expected: [UInt8] = [
@@ -222,12 +222,12 @@ struct KeyDigestTests {
         #expect(KeyDigest(of: "abc".utf8).bytes == expected)
     }
 
-    @Test("It has 32 octets", arguments: [0, 1, 31, 32, 33, 64])
+    @Test("A digest has 32 octets", arguments: [0, 1, 31, 32, 33, 64])
     func length(count: Int) {
         #expect((KeyDigest(bytes: [UInt8](repeating: 0, count: count)) != nil) == (count == 32))
     }
 
-    @Test("Two match when all bits are the same, and only then")
+    @Test("Two digests match only if all bits are the same")
     func matching() throws {
         let bytes = KeyDigest(of: "some key".utf8).bytes
         let digest = try #require(KeyDigest(bytes: bytes))
@@ -238,7 +238,8 @@ struct KeyDigestTests {
             let other = try #require(KeyDigest(bytes: changed))
             #expect(!digest.matches(other) && !other.matches(digest), "bit \(bit)")
         }
-        // Differences that would cancel out if they were summed or folded instead of gathered.
+        // These two differences would cancel each other out if the comparison added or XORed differences instead of
+        // ORing them.
         var twice = bytes
         twice[0] ^= 0x80
         twice[31] ^= 0x80

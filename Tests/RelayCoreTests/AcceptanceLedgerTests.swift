@@ -9,7 +9,7 @@ import Testing
         var requests: [Fingerprint: AcceptanceLedger.EarlierRequest] = [:]
     }
 
-    /// A key against which every rule speaks, and a submission that breaks them all.
+    /// A key and a submission that break every rule.
     private struct Case {
         var key: (secret: APIKey, stored: StoredKey)
         var submission: Submission
@@ -58,7 +58,7 @@ import Testing
         if case .refuse(let refusal) = decision { refusal.reason } else { nil }
     }
 
-    /// From the worst case on, one fault is corrected after the other: the next one speaks.
+    /// The test begins with the worst case and corrects one fault after the other. Each time, the next rule applies.
     @Test func theRulesSpeakInOrder() throws {
         var example = try worst()
         #expect(reason(decide(example)) == .keyRevoked)
@@ -75,7 +75,7 @@ import Testing
         example.key.stored.key.domains.append(.init(normalised: "a.example"))
         #expect(reason(decide(example)) == .headerDomain)
         example.key.stored.key.domains = []
-        // What the client promised speaks before what the message says.
+        // The client's idempotency key is checked before the message's fingerprint.
         let request = Fingerprint(key: example.key.secret.id, request: "order-42")
         example.submission.idempotency = Idempotency(request: request, content: [1])
         example.store.requests[request] = .init(message: example.submission.id, content: [2])
@@ -90,7 +90,7 @@ import Testing
         #expect(decide(example) == .accept(.test, remembering: example.submission.fingerprint))
     }
 
-    @Test("A repeat may be remembered under the former fingerprint; what is remembered from now on is the other")
+    @Test("A repeat is also found under the former fingerprint, and a new message is remembered under the other one")
     func formerFingerprint() throws {
         var example = try worst()
         example.key.stored = Sample.key().stored
@@ -125,7 +125,7 @@ import Testing
         #expect(reason(decision) == .keyRevoked)
     }
 
-    /// Recipients of each message, and whether it is taken: a cap of 5, of which 1 is used.
+    /// The cap is 5, of which 1 is used. Each message is accepted if its recipients still fit.
     @Test func theDaysCapIsExactWithinABatch() throws {
         let (secret, stored) = Sample.key { $0.limits.perDay = 5 }
         var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
@@ -160,11 +160,11 @@ import Testing
                     standing: { _ in KeyStanding(stored: stored, emailsToday: 0) }, firstOfRepeat: { _ in nil },
                     earlierRequest: { _ in nil }))
         }
-        // 3 octets each.
+        // Each message has 3 octets.
         #expect(reasons == [nil, nil, .storage, .storage])
     }
 
-    /// Nobody is told to come back for what no day has room for.
+    /// If no day has room for a message, the refusal does not say when to retry.
     @Test(
         arguments: [(5, 0, 5, nil), (5, 1, 5, "resets at 00:00 UTC"), (5, 0, 6, "never fit"), (0, 0, 1, "never fit")]
             as [(Int, Int, Int, String?)])
@@ -176,7 +176,7 @@ import Testing
         #expect((refusal.retryAfter == nil) == (words == "never fit"))
     }
 
-    /// Also where a key has no repeats detected.
+    /// This also applies to a key for which repeats are not detected.
     @Test(arguments: [true, false])
     func theSameRequestIsRepeatedAndAnotherRefused(_ detectsRepeats: Bool) throws {
         var (secret, stored) = Sample.key()
@@ -196,7 +196,7 @@ import Testing
         #expect(decision([1, 3]) == .refuse(.idempotencyMismatch))
     }
 
-    /// The emails of a batch go by the request as a whole first, then by their place in it.
+    /// For an email of a batch, the whole request is looked up first, then the email's place in it.
     @Test func aBatchIsOneRequest() throws {
         let (secret, stored) = Sample.key()
         let first = try #require(MessageID(rawValue: 1))
@@ -213,19 +213,21 @@ import Testing
         }
         #expect(decision(part: 0, content: [1]) == .repeated(first))
         #expect(decision(part: 1, content: [1]) == .accept(.test, remembering: nil, requests: [parts[1]]))
-        // Another batch under the same key, also where it has an email at a place that the first one had none at.
+        // Another batch under the same idempotency key is refused, even for an email at a place where the first batch
+        // had none.
         #expect(decision(part: 0, content: [2]) == .refuse(.idempotencyMismatch))
         #expect(decision(part: 1, content: [2]) == .refuse(.idempotencyMismatch))
     }
 
-    /// What is submitted: recipients, and the batch, if any, with all of its emails. A cap of 10.
+    /// Each submission has a number of recipients, and the name of its batch if it has one. Each batch is submitted
+    /// with all its emails. The cap is 10.
     @Test(
         arguments: [
-            // All fit, also beside others.
+            // All emails of the batch fit.
             ([(4, "a"), (6, "a")], [nil, nil]),
-            // One too many: none is taken, and what comes behind has the day for itself.
+            // The batch has one email too many, so none is accepted. The next message can use the whole cap.
             ([(4, "a"), (7, "a"), (10, nil)], [.rateDay, .rateDay, nil]),
-            // What stands between the members of a batch does not take their place.
+            // A message between the emails of a batch does not take their room.
             ([(4, "a"), (1, nil), (6, "a")], [nil, .rateDay, nil]),
             ([(4, "a"), (1, nil), (5, "a")], [nil, nil, nil]),
             ([(4, "a"), (2, "b"), (4, "a"), (1, "b")], [nil, .rateDay, nil, .rateDay]),

@@ -2,7 +2,7 @@ import RelayCore
 import Testing
 
 @Suite("Comma-separated values") struct CSVTests {
-    /// Each record as `line: cell|cell`, each mistake as `line: fault`.
+    /// Returns each record as `line: cell|cell`, and each mistake as `line: fault`.
     private func read(_ text: String, pieces: Int = .max) -> [String] {
         var reader = CSV.Reader()
         var found: [String] = []
@@ -43,7 +43,7 @@ import Testing
         #expect(read(String(repeating: ",", count: CSV.mostCells) + "\nb") == ["1: tooManyCells", "2: b"])
     }
 
-    /// What it hides can't be told, so nothing behind it is read.
+    /// It is unknown where the quoted text should end, so nothing after the quote is read.
     @Test func anOpenQuoteEndsTheReading() {
         let lines = String(repeating: "x@example.com\n", count: 2000)
         #expect(read("a\n\"b\n\(lines)") == ["1: a", "2: openQuote"])

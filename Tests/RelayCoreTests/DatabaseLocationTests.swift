@@ -2,7 +2,7 @@ import RelayCore
 import Testing
 
 @Suite struct DatabaseLocationTests {
-    /// The URIs of PostgreSQL's manual (section "Connection URIs"), and what is told of each.
+    /// The URIs of PostgreSQL's manual (section "Connection URIs"), and the description of each place.
     @Test(arguments: [
         ("postgresql://", "postgresql://"),
         ("postgres://localhost", "postgresql://localhost"),

@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    /// Who has lost the delivery may still say that it was sent, unless that is on record.
+    /// A process that has lost the delivery may still report that it was sent, unless this is recorded already.
     @Test(arguments: DeliveryState.allCases)
     func aLateOutcome(_ state: DeliveryState) {
         let standing = standing(state, isOurs: false)
@@ -71,7 +71,8 @@ import Testing
         }
     }
 
-    /// What comes back of a revoked key has the fate of what was queued; what has ended has not come back.
+    /// Deliveries of a revoked key that return to the queue are treated like the queued ones. Deliveries that have
+    /// ended do not return.
     @Test(
         arguments: [(.deliver, .queued), (.hold, .held), (.drop, .failed)] as [(QueuedDisposition, DeliveryState)])
     func aRevokedKeysReturns(_ onReturn: QueuedDisposition, _ expected: DeliveryState) throws {
@@ -101,7 +102,7 @@ import Testing
         #expect(!change.lengthensPause)
     }
 
-    /// States that are affected, and what comes of it.
+    /// The states that each action affects, and the state that results.
     @Test(
         arguments: [
             (.retry(dropped: true), [.failed], .queued), (.retry(dropped: false), [.failed], .queued),
@@ -114,7 +115,8 @@ import Testing
         let change = DeliveryChange(operatorAction, scheduledAt: nil, at: Sample.now)
         #expect(change.state == expected)
         #expect(change.attempt == nil)
-        // Put into the queue again, it is as new: due at once, with all its time and the shortest pause.
+        // A delivery that is queued again is like a new one: it is due at once, has all its time, and has the shortest
+        // pause.
         #expect(change.queuedSince == (expected == .queued ? Sample.now : nil))
         #expect(change.due == change.queuedSince)
     }
@@ -130,7 +132,7 @@ import Testing
         #expect(OperatorAction.retry(dropped: false).affects(.failed, reason: nil))
     }
 
-    /// What is put back into the queue keeps a time that has not come.
+    /// A delivery that is put back into the queue keeps its scheduled time if that is in the future.
     @Test(arguments: [OperatorAction.release, .retry(dropped: true)], [-1, 0, 1])
     func aScheduledTimeIsKept(_ operatorAction: OperatorAction, _ seconds: Int) {
         let change = DeliveryChange(operatorAction, scheduledAt: Sample.now + .seconds(seconds), at: Sample.now)
@@ -158,12 +160,13 @@ import Testing
         #expect(MessageState(of: deliveries) == expected)
     }
 
-    /// In seconds from now: when each delivery is tried next (nil: it has ended), and what the message was scheduled for.
+    /// Times in seconds from now: when each delivery is tried next (nil: it has ended), and for when the message was
+    /// scheduled.
     @Test(
         arguments: [
             ([10], 10, .scheduled), ([10, 10], 10, .scheduled), ([10, nil], 10, .scheduled),
             ([0], 0, .queued), ([-1], -1, .queued), ([10], nil, .queued),
-            // Tried already: the clock was put back.
+            // The first delivery was tried already, before the clock was set back.
             ([30, 10], 10, .queued), ([nil], 10, .sent),
         ] as [([Int?], Int?, MessageState)])
     func aMessageIsScheduledWhileAllOfItWaits(_ due: [Int?], _ scheduled: Int?, _ expected: MessageState) {

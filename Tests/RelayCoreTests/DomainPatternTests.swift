@@ -5,7 +5,7 @@ import Testing
 @Suite("Domain allowlist")
 struct DomainPatternTests {
     @Test(
-        "An exact domain is itself and nothing else; a suffix is its subdomains only",
+        "An exact domain matches only itself, and a suffix matches only its subdomains",
         arguments: [
             (
                 "example.com", ["example.com"],
@@ -28,7 +28,7 @@ struct DomainPatternTests {
         for domain in refused { #expect(!pattern.matches(domain), "\(domain)") }
     }
 
-    @Test("It is written as it was given", arguments: ["example.com", "*.example.com"])
+    @Test("A pattern is written as it was given", arguments: ["example.com", "*.example.com"])
     func description(text: String) {
         #expect(DomainPattern(normalised: text).description == text)
     }

@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct LikelySecretTests {
     @Test(arguments: [
-        // A key, cut, with something lost, retyped in capitals, with other separators, within a sentence.
+        // Keys: whole, cut off within a sentence, in capitals, with other, missing or additional separators, and after
+        // a letter.
         ("hk_live_A1b2C3d4abcdefghijklmnopqrstuvwxyz012345", "hk_live_A1b2C3d4…"),
         ("no key 'hk_test_A1b2C3d4abcdefghijklm' here", "no key 'hk_test_A1b2C3d4…' here"),
         ("HK_LIVE_A1B2C3D4ABCDEFGHIJKLMNOP", "HK_LIVE_A1B2C3D4…"),
@@ -11,17 +12,17 @@ import Testing
         ("hklive_A1b2C3d4abcdefghijkl", "hklive_A1b2C3d4…"),
         ("hk_live_A1b2C3d4_abcdefghijkl", "hk_live_A1b2C3d4…"),
         ("xhk_live_A1b2C3d4abcdefghijkl", "xhk_live_A1b2C3d4…"),
-        // Without its beginning, and its second half after a blank.
+        // A key without its beginning, and a key with a blank in it.
         ("A1b2C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "…"),
         ("hk_live_A1b2 C3d4kJ8sDf3Gh5Kl0QwErTy7Zx", "hk_live_A1b2 …"),
-        // Of a webhook, also where its base64 is no mixture.
+        // Secrets of webhooks, even if their base64 text is not a mixture of letters and digits.
         ("no webhook has the id whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "no webhook has the id whsec_…"),
         ("whsec_aaaaaaaaaa/aaaaaaa+a", "whsec_…"),
-        // AWS: the documentation's examples, and a session token.
+        // AWS credentials: the examples of the documentation, and a session token.
         ("AKIAIOSFODNN7EXAMPLE", "AKIA…"), ("ASIAIOSFODNN7EXAMPLE", "ASIA…"),
         ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "…"),
         ("IQoJb3JpZ2luX2VjEK7aCXVzLWVhc3QtMSJHMEUCIQ==", "…"),
-        // A password in a URI, also where it holds an @ or a slash.
+        // A password in a URI, even if it contains an @ or a slash.
         ("'postgresql://relay:geheim@db.example/relay' is", "'postgresql://relay:…@db.example/relay' is"),
         ("postgresql://relay:ge@h/eim@db.example:5432/relay", "postgresql://relay:…@db.example:5432/relay"),
         ("postgresql://db.example/relay?user=a&password=geheim x", "postgresql://db.example/relay?user=a&password=… x"),

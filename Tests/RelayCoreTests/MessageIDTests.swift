@@ -7,7 +7,7 @@ import Testing
 struct MessageIDTests {
     private static let noon = Timestamp(milliseconds: 1_795_530_797_042)
 
-    @Test("10,000 in one millisecond are all different and in order")
+    @Test("10,000 ids of one millisecond are all different and in order")
     func burst() {
         var generator = InstanceIDs(instance: 5)
         let ids = (0..<10_000).map { _ in generator.next(at: Self.noon) }
@@ -16,7 +16,7 @@ struct MessageIDTests {
         #expect(ids.map(\.description) == ids.map(\.description).sorted())
     }
 
-    @Test("They stay in order when the clock stands, steps back or lies before 2020")
+    @Test("Ids stay in order when the clock stands still, steps back or is before 2020")
     func clock() {
         var generator = InstanceIDs(instance: 5)
         let offsets: [Int64] = [0, 0, 1, -1, -3_600_000, -3_600_000, 2, 2, -10, 5, 1000, 0]
@@ -28,7 +28,7 @@ struct MessageIDTests {
         }
     }
 
-    @Test("Ids borrowed from the future are not given again when it comes")
+    @Test("Ids that were taken from later milliseconds are not used again in those milliseconds")
     func borrowed() {
         var generator = InstanceIDs(instance: 5)
         var ids = Set<MessageID>()
@@ -50,7 +50,7 @@ struct MessageIDTests {
     }
 
     @Test(
-        "An instance number counts modulo 1,024",
+        "An instance number is taken modulo 1,024",
         arguments: [(0, 1024), (3, 1027), (-1, 1023), (.min, 0)] as [(Int64, Int64)])
     func modulo(a: Int64, b: Int64) {
         var first = InstanceIDs(instance: a)
@@ -58,7 +58,7 @@ struct MessageIDTests {
         #expect(first.next(at: Self.noon) == second.next(at: Self.noon))
     }
 
-    @Test("After a restart with the clock put back, ids go on beyond the newest", arguments: [0, 1, 7] as [Int64])
+    @Test("After a restart with the clock set back, new ids exceed the newest id", arguments: [0, 1, 7] as [Int64])
     func restart(other: Int64) {
         var before = InstanceIDs(instance: other)
         let newest = (0..<9).map { _ in before.next(at: Self.noon) }.max()
@@ -68,11 +68,11 @@ struct MessageIDTests {
         #expect(Set(ids).count == ids.count)
         #expect(ids == ids.sorted())
         #expect(ids.allSatisfy { $0 > newest ?? $0 && $0.instance == 1 })
-        // Another relay may have given out the newest, and this one others in the same millisecond.
+        // Another relay may have made the newest id, and this relay may have made others in the same millisecond.
         #expect(ids.allSatisfy { $0.rawValue >> 22 > Self.noon.milliseconds - 1_577_836_800_000 })
     }
 
-    @Test("Once the clock is beyond the newest again, ids tell the time")
+    @Test("Once the clock has passed the newest id, ids show the time again")
     func caughtUp() {
         var before = InstanceIDs(instance: 0)
         var after = InstanceIDs(instance: 0, after: before.next(at: Self.noon))
@@ -80,7 +80,7 @@ struct MessageIDTests {
         #expect(after.next(at: later).rawValue == MessageID.first(at: later))
     }
 
-    @Test("Ids stay in order and unlike when the relay gets another number", arguments: [0, 1, 4095, 4096, 5000])
+    @Test("Ids stay in order and different when the relay gets another number", arguments: [0, 1, 4095, 4096, 5000])
     func otherNumber(before: Int) {
         var generator = MessageIDGenerator()
         var ids: [MessageID] = []
@@ -95,7 +95,7 @@ struct MessageIDTests {
         #expect(ids == ids.sorted())
     }
 
-    @Test("The parts stand where the format says")
+    @Test("The parts of an id are where the format says")
     func layout() {
         var generator = InstanceIDs(instance: 1023)
         _ = generator.next(at: Self.noon)
@@ -118,7 +118,7 @@ struct MessageIDTests {
         #expect(MessageID(text.uppercased()) == id)
     }
 
-    @Test("Text reads back, and is ordered as the numbers are")
+    @Test("The text of an id can be read back, and is ordered like the numbers")
     func roundTrip() throws {
         var generator = SeededGenerator(seed: 9)
         let ids = try (0..<2000).map { _ in
@@ -129,7 +129,7 @@ struct MessageIDTests {
     }
 
     @Test(
-        "What is no id is refused",
+        "Text that is not an id is refused",
         arguments: [
             "", "000000000000", "00000000000000", "8000000000000", "zzzzzzzzzzzzz", "000000000000i", "000000000000l",
             "000000000000o", "000000000000u", "000000000000 ", "-000000000001", "00000000000\u{E9}",
@@ -145,7 +145,7 @@ struct MessageIDTests {
         #expect(MessageID(rawValue: value) == nil)
     }
 
-    @Test("The form of the HTTP API is read as well, and nothing that resembles it")
+    @Test("The form of the HTTP API is read too, but nothing that only resembles it")
     func external() throws {
         let id = try #require(MessageID(rawValue: 1 << 40))
         #expect(id.external == "msg_" + id.description)

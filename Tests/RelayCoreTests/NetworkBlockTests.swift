@@ -19,7 +19,7 @@ struct NetworkBlockTests {
     }
 
     @Test(
-        "Anything else is no address",
+        "Other text is not an address",
         arguments: [
             "", " ", "localhost", "mail.example.com", "192.0.2", "192.0.2.", "192.0.2.256", "192.0.2.1.1", "192.0.02.1",
             "0x7f.0.0.1", "2130706433", "192.0.2.1 ", " 192.0.2.1", "192.0.2.1/32", "192.0.2.1:25", "[::1]", ":", ":::",
@@ -30,7 +30,7 @@ struct NetworkBlockTests {
         #expect(IPAddress(text) == nil)
     }
 
-    @Test("Nothing can hide behind a NUL")
+    @Test("Text with a NUL is refused")
     func null() {
         for text in ["192.0.2.1\0", "192.0.2.1\0.example", "::1\0", "\0", "192.0.2.0\0/24", "192.0.2.0/24\0"] {
             #expect(IPAddress(text) == nil)
@@ -38,7 +38,7 @@ struct NetworkBlockTests {
         }
     }
 
-    @Test("Octets in, octets out")
+    @Test("An address is made from octets, and returns them")
     func octets() throws {
         let four = try #require(IPAddress(bytes: [192, 0, 2, 1]))
         #expect(four.isIPv4 && four.bytes == [192, 0, 2, 1] && four == IPAddress("192.0.2.1"))
@@ -52,7 +52,7 @@ struct NetworkBlockTests {
     }
 
     @Test(
-        "Prefixes clear the bits behind them",
+        "The bits after a prefix are cleared",
         arguments: [
             ("192.0.2.255", 32, "192.0.2.255"), ("192.0.2.255", 25, "192.0.2.128"), ("192.0.2.255", 0, "0.0.0.0"),
             ("192.0.2.255", -3, "0.0.0.0"), ("192.0.2.255", 99, "192.0.2.255"),
@@ -66,7 +66,7 @@ struct NetworkBlockTests {
     }
 
     @Test(
-        "Blocks hold what is in them and nothing beside",
+        "Blocks contain their own addresses and no others",
         arguments: [
             ("192.0.2.7", ["192.0.2.7", "::ffff:192.0.2.7"], ["192.0.2.6", "192.0.2.8", "::c000:207"]),
             (
@@ -93,7 +93,7 @@ struct NetworkBlockTests {
     }
 
     @Test(
-        "Blocks are written in one form, which reads back",
+        "Blocks are written in one form, which can be read back",
         arguments: [
             ("192.0.2.7", "192.0.2.7"), ("192.0.2.7/32", "192.0.2.7"), ("192.0.2.0/24", "192.0.2.0/24"),
             ("2001:DB8:0::/32", "2001:db8::/32"), ("::1/128", "::1"), ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
@@ -111,7 +111,7 @@ struct NetworkBlockTests {
     private static let lengthInIPv6 = ["prefix length", "0", "128"]
 
     @Test(
-        "The error says what was meant",
+        "The error says what is wrong, and what may have been meant",
         arguments: [
             ("192.0.2.7/24", ["bits", "24", "192.0.2.0/24", "network", "192.0.2.7", "address"]),
             ("10.1.0.0/8", ["bits", "8", "10.0.0.0/8", "network", "10.1.0.0", "address"]),

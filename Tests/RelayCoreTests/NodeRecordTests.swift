@@ -6,7 +6,7 @@ import Testing
 @Suite("Relays on one store")
 struct NodeRecordTests {
     @Test(
-        "How a relay's clock stands",
+        "The words for a relay's clock",
         arguments: [
             (nil, "… not known …"), (0, "… right …"), (0.04, "… right …"), (-0.04, "… right …"),
             (1.26, "… 1.3 s … ahead …"), (-2, "… 2 s … behind …"),
@@ -19,7 +19,7 @@ struct NodeRecordTests {
     }
 
     @Test(
-        "What a relay sends at most",
+        "The words for the most that a relay sends",
         arguments: [
             (nil, nil), (13.44, "… 13.4 emails … second …"), (5, "… 5 emails … second …"),
             (0, "… 0 emails a second … relays … share … rate…"),

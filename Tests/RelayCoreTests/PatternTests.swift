@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-/// The helper that other tests compare sentences with has to be able to say no.
+/// Other tests compare sentences with this helper, so it must also be able to reject a text.
 @Suite("Patterns of sentences") struct PatternTests {
     @Test(arguments: [
         ("250 2.1.0 Ok", "250 2.1.0 Ok"), ("452 4.3.1 The disk is full [storage]", "452 4.3.1 … [storage]"),

@@ -2,7 +2,7 @@ import RelayCore
 import TestSupport
 import Testing
 
-/// How a recipient's status follows from what is on record.
+/// How a recipient's status follows from the records.
 @Suite struct RecipientEventTests {
     private static let start = Sample.now
     private static let address = "to@example.net"
@@ -45,7 +45,7 @@ import Testing
         (.held, [], .held), (.sent, [attempt("sent", 1)], .sent), (.simulated, [attempt("simulated", 1)], .sent),
         (.failed, [attempt("failed", 1, "no")], .failed), (.failed, [], .failed), (.cancelled, [], .cancelled),
         (.sent, [], .sent),
-        // An operator had it sent again.
+        // An operator retried the delivery.
         (.queued, [attempt("failed", 1)], .queued), (.sending, [attempt("failed", 1)], .sending),
         (.sent, [attempt("failed", 1), attempt("sent", 3)], .sent),
     ])
@@ -55,7 +55,7 @@ import Testing
         #expect(try record(state, history).status == status)
     }
 
-    @Test("What was told of a copy comes after its sending, whatever the clocks say")
+    @Test("Reported events come after the sending of the message, whatever the clocks say")
     func order() throws {
         let told = [Self.event(.complained, 0), Self.event(.delivered, 0), Self.event(.delayed, -5)]
         let record = try record(.sent, [Self.attempt("sent", 2)], told: told)
@@ -73,7 +73,7 @@ import Testing
         ([event(.delayed, 2)], RecipientStatus.delayed), ([event(.delayed, 2), event(.delivered, 3)], .delivered),
         ([event(.delivered, 2), event(.complained, 9)], .complained),
         ([event(.bounced, 2, hard), event(.delivered, 3)], .bounced),
-        // An automatic reply, not a failure.
+        // A soft bounce after the delivery is an automatic reply, not a failure.
         ([event(.delivered, 2), event(.bounced, 3, soft)], .delivered), ([event(.bounced, 3, soft)], .bounced),
         ([event(.rejected, 2)], .rejected), ([event(.failed, 2)], .failed),
         ([event(.complained, 2), event(.bounced, 9, hard)], .complained),
@@ -112,7 +112,7 @@ import Testing
         #expect(recipient.at == Self.start + .seconds(4))
         let dropped = try record(.failed, [Self.attempt("retry", 4)], reason: droppedReason)
         #expect(dropped.status == .failed && dropped.detail == droppedReason)
-        // It had failed before, and was to be sent again.
+        // The delivery had failed before, and was queued again.
         let again = try record(.failed, [Self.attempt("failed", 1, "no")], reason: droppedReason)
         #expect(again.detail == droppedReason && again.events.map(\.kind) == [.queued, .failed, .failed])
     }

@@ -8,7 +8,7 @@ import Testing
     ])
     func mayBeVerified(_ address: String) { #expect(SenderIdentity.obstacle(to: address) == nil) }
 
-    /// And words that say why.
+    /// Addresses that can't be verified, and words that say why.
     @Test(arguments: [
         ("www-data@web01", "'web01'"), ("root@localhost", "'localhost'"),
         ("a@[192.0.2.7]", "address literal"), ("a@[IPv6:2001:db8::1]", "address literal"), ("a@nas.local", ".local"),

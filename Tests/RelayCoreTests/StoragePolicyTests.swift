@@ -10,9 +10,9 @@ import Testing
             (.test, 28 << 20, 1 << 40, true), (.test, 0, 0, false),
             (.live, 28 << 20, 1 << 30, true), (.live, 28 << 20, 284 << 20, true),
             (.live, 28 << 20, (284 << 20) - 1, false), (.live, (128 << 10) + 1, 256 << 20, false),
-            // Small live mail is taken to the end.
+            // Small live messages are accepted until the disk is full.
             (.live, 128 << 10, 256 << 20, true), (.live, 128 << 10, 1, true), (.live, 0, 0, true),
-            // No number is too large, or below nothing.
+            // Very large and negative numbers are allowed.
             (.test, .max, 0, false), (.live, .max, .min, false), (.test, -1, .max, true),
         ] as [(Environment, Int, Int, Bool)])
     func takes(environment: Environment, size: Int, free: Int, isTaken: Bool) {

@@ -71,7 +71,7 @@ import Testing
         let text = Suppression.csvHeading + entries.map(\.csvLine).joined()
         #expect(lines(text).lines == entries.map { .entry($0) })
         #expect(Suppression.csvHeading == "address,environment,reason,created_at,message,note\n")
-        // Without its first line too.
+        // The file can also be read without its first line.
         #expect(lines(entries.map(\.csvLine).joined()).lines == entries.map { .entry($0) })
     }
 }

@@ -56,7 +56,7 @@ import Testing
         #expect(Timestamp(rfc5322: text.utf8) == nil)
     }
 
-    /// What is written is read, over eight hundred years.
+    /// Times that are written can be read back, over eight hundred years.
     @Test func whatIsWrittenIsRead() {
         var time = Timestamp(rfc3339: "1600-01-01T00:00:00Z".utf8) ?? Timestamp(milliseconds: 0)
         while time.rfc3339 < "2400" {

@@ -30,7 +30,7 @@ struct TimestampTests {
         #expect(time.rfc3339 == rfc3339)
         #expect(time.description == rfc3339)
         #expect(time.rfc5322 == rfc5322)
-        // The same but for two things: the day has two digits, and the zone a name.
+        // The HTTP date differs in two things: the day has two digits, and the zone has a name.
         let fields = rfc5322.split(separator: " ").map(String.init)
         let day = fields[1].count == 1 ? "0" + fields[1] : fields[1]
         #expect(time.httpDate == ([fields[0], day] + fields[2...4] + ["GMT"]).joined(separator: " "))

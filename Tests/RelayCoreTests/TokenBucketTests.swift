@@ -34,7 +34,7 @@ struct TokenBucketTests {
                 .take(1, at: 0, .go),
                 .take(1, at: 0, .wait(seconds: 0.5)), .take(1, at: 0, .wait(seconds: 1)),
                 .take(1, at: 0, .wait(seconds: 1.5)),
-                // A caller that comes later, also a little later, is told a later moment: 0.25 + 1.75 > 1.5.
+                // A caller that comes later, even a little later, gets a later time: 0.25 + 1.75 > 1.5.
                 .take(1, at: 0.25, .wait(seconds: 1.75)),
                 .take(1, at: 10, .go),
             ]),
@@ -42,7 +42,7 @@ struct TokenBucketTests {
             limits: SendingLimits(perSecond: 1, burst: 3),
             steps: [
                 .take(1, at: 0, .go), .take(1, at: 0, .go), .take(1, at: 0, .go), .take(1, at: 0, .wait(seconds: 1)),
-                // The pause pays the debt and fills up to the burst, no further.
+                // During the pause, the bucket pays its debt and fills up to the burst, but no further.
                 .take(3, at: 100, .go), .take(1, at: 100, .wait(seconds: 1)),
             ]),
         "a message larger than the bucket leaves it in debt": Scenario(
@@ -86,7 +86,7 @@ struct TokenBucketTests {
             limits: SendingLimits(perSecond: 4),
             steps: [
                 .take(4, at: 0, .go), .take(4, at: 1, .go), .take(4, at: 2, .go),
-                // Kept for so long, the first are worth nothing, the last all.
+                // The first emails were kept for so long that they are worth nothing. The last ones are worth all.
                 .giveBack(4, takenAt: 0, at: 2), .giveBack(4, takenAt: 1, at: 2), .take(1, at: 2, .wait(seconds: 0.25)),
                 .giveBack(1, takenAt: 2, at: 2), .giveBack(4, takenAt: 2, at: 2), .isFull(at: 2, true),
             ]),
@@ -133,7 +133,7 @@ struct TokenBucketTests {
         }
     }
 
-    @Test("Changed limits hold at once")
+    @Test("Changed limits apply at once")
     func changedLimits() {
         let wide = SendingLimits(perSecond: 100)
         let narrow = SendingLimits(perSecond: 2)
@@ -143,7 +143,7 @@ struct TokenBucketTests {
         #expect(bucket.take(1, limits: wide, at: 1, maximumWait: 5) == .go)
     }
 
-    @Test("Over a long time no more goes than the rate and one burst allow")
+    @Test("Over a long time, no more emails are sent than the rate and one burst allow")
     func longRun() {
         let limits = SendingLimits(perSecond: 7, burst: 20)
         var bucket = TokenBucket(limits: limits, at: 0)
@@ -167,7 +167,7 @@ struct TokenBucketTests {
             }
         }
         let sent = moments.reduce(0) { $0 + $1.count }
-        // One message's overdraft at the end may come on top.
+        // The last message may exceed this by its own emails.
         #expect(Double(sent) <= 20 + 7 * latest.seconds + 4)
         #expect(Double(sent) >= 7 * latest.seconds * 0.9)
     }

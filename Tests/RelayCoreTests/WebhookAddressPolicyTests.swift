@@ -6,7 +6,7 @@ import Testing
     private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
     @Test(
-        "Public ones",
+        "Public addresses may be reached",
         arguments: [
             "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.1",
             "169.253.0.1", "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.167.0.1", "198.17.0.1", "198.20.0.1",
@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test(
-        "Not the others",
+        "Other addresses may not be reached",
         arguments: [
             "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.1",
             "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1",
@@ -37,13 +37,13 @@ import Testing
         #expect(!WebhookAddressPolicy.isPublic(try address(text)))
     }
 
-    @Test("Each block of the tables is read") func tables() {
+    @Test("Each block of the tables can be read") func tables() {
         for texts in [WebhookAddressPolicy.special4Texts, WebhookAddressPolicy.special6Texts] {
             #expect(WebhookAddressPolicy.blocks(texts).count == texts.count)
         }
     }
 
-    @Test("Networks that the operator names are exempt, there without TLS too") func exempt() throws {
+    @Test("Networks that the operator names are exempt, and may be reached without TLS") func exempt() throws {
         let policy = WebhookAddressPolicy(privateNetworks: [
             try NetworkBlock("10.1.0.0/16"), try NetworkBlock("fd00::/8"),
         ])
@@ -61,7 +61,7 @@ import Testing
         #expect(policy.refusal(of: try WebhookURL("https://[::ffff:10.1.2.3]/")) == nil)
     }
 
-    @Test("A name is judged by its addresses, one by one") func names() throws {
+    @Test("Each address of a name is checked separately") func names() throws {
         let policy = WebhookAddressPolicy()
         let url = try WebhookURL("https://rebind.example/")
         #expect(policy.refusal(of: url) == nil)

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("URLs of webhooks") struct WebhookURLTests {
     @Test(
-        "Are read",
+        "Valid URLs are read",
         arguments: [
             ("https://example.com", "https://example.com/"),
             ("HTTPS://Example.COM/A?b=c%20d", "https://example.com/A?b=c%20d"),
@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test(
-        "Are refused",
+        "Invalid URLs are refused",
         arguments: [
             "", "example.com", "ftp://example.com/", "file:///etc/passwd", "https:example.com", "https://",
             "https:///x",
@@ -31,12 +31,12 @@ import Testing
             "https://a..b/", "https://-a.example/", "https://a-.example/", "https://example.com\\@evil.example/",
             "https://exa mple.com/", "https://example.com/ x", "https://example.com/\n", "https://b\u{FC}cher.example/",
             "https://example.com/%zz", "https://example.com/%2", "https://example.com/<x>", "https://example.com/\"",
-            // IPv4 in other spellings.
+            // IPv4 addresses in other spellings.
             "https://2130706433/", "https://0x7f000001/", "https://0x7f.1/", "https://127.1/", "https://127.0.1/",
             "https://0177.0.0.1/", "https://127.0.0.1./", "https://017700000001/", "https://0x7F.0x0.0x0.0x1/",
             "https://127.0.0.0x1/", "https://256.0.0.1/", "https://1.2.3.4.5/", "https://127.0.0.1%2f/", "https://%31/",
             "https://\u{FF11}27.0.0.1/",
-            // IPv6 with zones and without brackets.
+            // IPv6 addresses with zones or without brackets.
             "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://::1/", "https://[::1/",
             "https://[127.0.0.1]/",
             "https://[v1.x]/", "https://[::1]x/", "https://[]/",
@@ -45,7 +45,7 @@ import Testing
         #expect(throws: WebhookURL.Mistake.self) { try WebhookURL(text) }
     }
 
-    @Test("Are of limited length") func length() {
+    @Test("The length of a URL is limited") func length() {
         #expect(throws: Never.self) { try WebhookURL("https://a.example/" + String(repeating: "x", count: 2030)) }
         #expect(throws: WebhookURL.Mistake.self) {
             try WebhookURL("https://a.example/" + String(repeating: "x", count: 2031))

@@ -5,7 +5,7 @@ import Testing
     @Test(arguments: [
         ("anna@example.com", ["anna", "example", "com"]), ("Order No. 4711", ["order", "no", "4711"]),
         ("CAFÉ Zu\u{308}rich", ["cafe", "zurich"]), ("ΟΔΟΣ οδος", ["οδοσ", "οδοσ"]), ("İstanbul", ["istanbul"]),
-        // Marks that tell letters apart stay, and so do letters that are two in upper case.
+        // Marks that distinguish letters stay, and so do letters that become two in upper case.
         ("ガス", ["ガス"]), ("straße", ["straße"]), ("한국", ["한국"]),
         ("\u{301}", []), ("“ ”…", []), ("", []), ("a\u{0}b", ["a", "b"]), ("it's", ["it", "s"]), ("½ ²", ["½", "²"]),
     ]) func wordsAreLettersAndDigitsWithoutCaseAndAccents(_ text: String, _ words: [String]) {
@@ -20,7 +20,7 @@ import Testing
     @Test func piecesArePhrasesAndMayEndInABeginning() throws {
         let search = try #require(WordSearch("anna@exam* \"order\" … or*"))
         #expect(search.pieces.map(\.words) == [["anna", "exam"], ["order"], ["or"]])
-        // Of two letters it would be half of all words.
+        // A beginning of two letters would match half of all words.
         #expect(search.pieces.map(\.isBeginning) == [true, false, false])
     }
 
