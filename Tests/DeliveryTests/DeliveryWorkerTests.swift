@@ -6,7 +6,7 @@ import Testing
 @testable import Delivery
 
 @Suite struct DeliveryWorkerTests {
-    /// A worker in its surroundings.
+    /// A worker with its clock, queue, log and transport.
     struct Site: Sendable {
         let clock = ManualClock(start)
         let queue: MemoryQueue
@@ -28,7 +28,8 @@ import Testing
                 observe: { event in events.change { $0.append(event) } })
         }
 
-        /// Works while `body` runs, then is stopped and waited for. Time passes by itself only if it `flows`.
+        /// Runs the worker while `body` runs, then stops it and waits for its end. Time passes by itself only if
+        /// `flows` is true.
         func working(flows: Bool = false, _ body: (Task<Void, Never>) async throws -> Void) async rethrows {
             let run = Task { await worker.run() }
             let time = Task { if flows { await clock.run() } }
@@ -56,7 +57,7 @@ import Testing
         #expect(site.count(.info) == 100)
     }
 
-    /// The clock stands still, so no timer can have helped.
+    /// The clock stands still, so no timer can have woken the worker.
     @Test func wakingItDeliversWithoutPolling() async {
         let site = Site(ScriptedTransport(.done))
         await site.working { _ in
@@ -70,7 +71,7 @@ import Testing
         #expect(site.clock.now() == start)
     }
 
-    /// Another process doesn't wake it.
+    /// Another process that queues a delivery does not wake the worker.
     @Test func pollingFindsWhatNobodyToldOf() async {
         let site = Site(ScriptedTransport(.done))
         await site.working(flows: true) { _ in
@@ -117,7 +118,7 @@ import Testing
         await site.working(flows: true) { _ in
             await site.queue.state.until { $0.statuses.last?.heldBecause != nil }
             let since = site.clock.now()
-            // Some probes later.
+            // The test waits for some more probes.
             let held = site.transport.calls.value.begun
             await site.transport.calls.until { $0.begun > held + 4 }
             #expect(site.clock.now() - since >= .seconds(30 + 60 + 120))
@@ -158,7 +159,7 @@ import Testing
         #expect(site.clock.now() == start)
     }
 
-    /// Whether it heeds the cancellation or not.
+    /// The send is cut off, whether it reacts to the cancellation or not.
     @Test(arguments: [true, false])
     func aSendThatNeverEndsIsCutOffAtShutdown(heeds: Bool) async {
         let never = Watched(false)
@@ -203,10 +204,10 @@ import Testing
         let site = Site(ScriptedTransport(.busy), configuration)
         site.queue.enqueue(deliveries(1..<2))
         await site.working(flows: true) { _ in await site.queue.state.until { $0.count(.failed) == 1 } }
-        // Where the clock runs ahead of the worker, leases may run out, and what was claimed is released untried.
+        // If the clock runs ahead of the worker, leases may expire, and claimed deliveries are then released untried.
         let settlements = site.queue.state.value.settlements.values.flatMap { $0 }.filter { $0.result != .released }
         #expect(settlements.last?.reason == "\(gaveUpReason) 10 min: ServiceUnavailable: Later.")
-        // 10, 20, 40, then 60 s each until the time is up, or longer.
+        // The pauses are at least 10, 20, 40 and then 60 s each, until the delivery is given up.
         #expect(settlements.count >= 4 && settlements.count <= 13)
         let pauses = zip(settlements, settlements.dropFirst()).map { ($1.startedAt - $0.finishedAt).inSeconds }
         #expect(zip(pauses.dropLast(), [10, 20, 40, 60, 60, 60, 60, 60, 60, 60, 60]).allSatisfy { $0 >= $1 })
@@ -224,7 +225,7 @@ import Testing
         }
         let retries = site.log.entries.filter { $0.message.contains("tried again") }
         #expect(retries.count { $0.level > .debug } == 5)
-        // The last four may have been answered otherwise already.
+        // The last four attempts may have succeeded already.
         #expect(retries.count >= 996)
         let minutes = Int((site.clock.now() - start).inSeconds / 60)
         #expect(site.count(.warning) >= 1 && site.count(.warning) <= minutes + 1)
@@ -262,7 +263,8 @@ import Testing
         }
     }
 
-    /// Throttling twice, as the simulator's mailbox does, then success: the whole way of a test key's message.
+    /// The whole delivery of a test key's messages. The simulator's mailbox for throttling throttles twice, and then
+    /// accepts the message.
     @Test func simulatedLane() async {
         let clock = ManualClock(start)
         let queue = MemoryQueue()
@@ -286,7 +288,7 @@ import Testing
 
     // MARK: Place among relays
 
-    /// The process loses its place between the claim and the attempt, as one does that was stopped for a while.
+    /// The process loses its place between the claim and the attempt, for example because it was suspended for a while.
     @Test func nothingIsSentOfWhatOthersMayTake() async {
         let queue = MemoryQueue()
         let site = Site(
@@ -300,7 +302,7 @@ import Testing
         #expect(queue.state.value.count(.queued) == 3 && queue.state.value.count(.sent) == 1)
     }
 
-    /// The process is stopped after it has read the body.
+    /// The process is suspended after it has read the body.
     @Test func whatWasReadIsNotSentAnyMore() async {
         let queue = MemoryQueue()
         let site = Site(

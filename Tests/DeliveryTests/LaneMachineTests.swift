@@ -4,7 +4,7 @@ import Testing
 
 @testable import Delivery
 
-/// A machine, and the time that a test lets pass for it.
+/// A lane machine, and the time that a test lets pass for it.
 struct Bench {
     var machine: LaneMachine
     var now = Moment(time: start, monotonic: 1000)
@@ -26,7 +26,7 @@ struct Bench {
 
     mutating func plan() -> LaneMachine.Plan { machine.plan(at: now) }
 
-    /// Answers whatever a plan asks of the store, and does so until nothing is asked any more. `due` is the queue.
+    /// Answers everything that plans ask of the store, until a plan asks for nothing more. `due` is the queue.
     @discardableResult
     mutating func settleDown(due: [ClaimedDelivery] = []) -> LaneMachine.Plan {
         var due = due
@@ -101,7 +101,7 @@ extension LaneMachine.Note {
         #expect(broken.settle.map(\.delivery.rawValue) == [1])
         #expect(broken.settle.allSatisfy { $0.result == .released && $0.mayHaveBeenTaken })
         #expect(broken.claim == nil)
-        // Nothing tells when the place is back, so it is asked for each second.
+        // No event reports that the place is back, so the machine is asked for a plan every second.
         #expect(broken.wakeAt.map { $0 <= bench.now.time + .milliseconds(1001) } == true)
         bench.machine.stands(ownsClaims: true, shareOfRate: .whole, at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
@@ -175,7 +175,7 @@ extension LaneMachine.Note {
         #expect(plan.upkeep?.reclaim == true)
         #expect(plan.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: start, rate: nil))
         #expect(!plan.look && plan.settle.isEmpty && plan.starts.isEmpty)
-        // Everything is asked once.
+        // Everything is asked for only once.
         let second = bench.plan()
         #expect(second.claim == nil && second.upkeep == nil)
     }
@@ -213,10 +213,10 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim != nil)
     }
 
-    @Test("A wake is heard where a claim would follow, and otherwise waits for the next plan")
+    @Test("A wake-up is wanted only if a claim would follow it, and otherwise waits for the next plan")
     func wantsToBeWoken() {
         var bench = Bench()
-        // The claim under way rings when it is answered.
+        // The answer to the claim under way leads to the next plan anyway.
         let first = bench.plan()
         #expect(first.claim != nil && !first.wantsToBeWoken)
         if let claim = first.claim { bench.machine.claimed(DeliveryClaim([]), by: claim, at: bench.now) }
@@ -229,12 +229,13 @@ extension LaneMachine.Note {
         let plan = bench.settleDown(due: deliveries(1..<100))
         #expect(plan.starts.map(\.delivery.id.rawValue) == [1, 2])
         #expect(bench.plan().claim == nil)
-        // A sender takes the next by itself; what is not on record counts.
+        // A sender takes the next delivery by itself. Deliveries whose outcomes are not recorded yet count towards the
+        // limit.
         let next = bench.finish(plan.starts[0])
         #expect(next?.delivery.id.rawValue == 3 && next?.sender == plan.starts[0].sender)
         let settle = bench.plan()
         #expect(settle.settle.count == 1 && settle.claim == nil)
-        // One is no reason for a claim while others wait; two are.
+        // While other deliveries wait, room for one delivery is no reason for a claim, but room for two is.
         bench.machine.settled(at: bench.now)
         #expect(bench.plan().claim == nil)
         bench.finish(plan.starts[1])
@@ -258,7 +259,7 @@ extension LaneMachine.Note {
     @Test func aLeaseThatRanOutIsNotUsed() {
         var bench = Bench(.init(concurrency: 1, pacing: .unlimited))
         let first = bench.settleDown(due: deliveries(1..<4)).starts[0]
-        // The machine slept for an hour.
+        // The computer was suspended for an hour.
         bench.now.time = bench.now.time + .seconds(3600)
         #expect(bench.finish(first) == nil)
         let results = bench.plan().settle.map(\.result)
@@ -302,7 +303,7 @@ extension LaneMachine.Note {
         let plan = bench.plan()
         #expect(plan.settle.isEmpty)
         #expect(plan.wakeAt == bench.now.time + .milliseconds(10))
-        // The next one need not wake anybody: somebody wakes anyway.
+        // A wake-up in the meantime does not end the wait.
         bench.pass(0.004)
         bench.machine.woken()
         #expect(bench.plan().settle.isEmpty)
@@ -310,7 +311,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.map(\.delivery.rawValue) == [1])
     }
 
-    @Test("As many outcomes as there are attempts under way go on record at once") func gatheredHalf() {
+    @Test("Outcomes are recorded at once when there are as many of them as attempts under way") func gatheredHalf() {
         var (bench, starts) = gatheringBench()
         bench.finish(starts[0])
         #expect(bench.plan().settle.isEmpty)
@@ -319,7 +320,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.map(\.delivery.rawValue) == [1, 2])
     }
 
-    @Test("The only attempt's outcome goes on record at once, and so does each at the end") func notGathered() {
+    @Test("The only attempt's outcome is recorded at once, and so is each outcome at shutdown") func notGathered() {
         var alone = Bench(.init(concurrency: 4, maxActive: 16, settleDelay: .milliseconds(10), pacing: .unlimited))
         let only = alone.settleDown(due: deliveries(1..<2)).starts[0]
         alone.finish(only)
@@ -352,7 +353,7 @@ extension LaneMachine.Note {
             batches.append(bench.plan().settle.count)
             bench.machine.settled(at: bench.now)
         }
-        // Once nothing waits for its turn, outcomes wait for nothing either.
+        // When no delivery waits for its turn any more, outcomes are recorded at once.
         #expect(batches == [0, 0, 3, 0, 0, 3, 1, 1])
     }
 
@@ -387,12 +388,13 @@ extension LaneMachine.Note {
         #expect(started.count >= 93 && started.count <= 100)
     }
 
-    /// What waits here is beyond the reach of who revokes a key.
+    /// The revocation of a key does not stop deliveries that are claimed already. So a claim takes no more recipients
+    /// than can be sent in a second.
     @Test func aSecondsWorthIsCountedInRecipients() throws {
         var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
         let claim = try #require(bench.plan().claim)
         #expect(claim.recipients == 10)
-        // Fewer than the limit, but enough: there may be more.
+        // These are fewer deliveries than the limit, but enough recipients. So there may be more in the queue.
         let six = (0..<6).map { "r\($0)@example.net" }
         bench.machine.claimed(
             DeliveryClaim([delivery(1, recipients: six), delivery(2, recipients: six)]), by: claim, at: bench.now)
@@ -401,7 +403,7 @@ extension LaneMachine.Note {
         #expect(plan.claim?.recipients == 4)
     }
 
-    /// Of a lease that ran out while its outcome goes on record.
+    /// The lease of the delivery expired while its outcome was being recorded, so the delivery is claimed again.
     @Test func whatHasEndedIsNotClaimedAgainWhileItGoesOnRecord() throws {
         var bench = Bench()
         let start = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
@@ -415,7 +417,7 @@ extension LaneMachine.Note {
 
     // MARK: Giving up
 
-    /// The relay was not running, or the lane was held: nothing could be tried meanwhile.
+    /// The relay was not running, or the lane was held, so nothing could be tried in the meantime.
     @Test(arguments: [false, true]) func whatIsOldWhenTheLaneMovesAgainGetsSomeTriesMore(wasHeld: Bool) throws {
         var bench = Bench()
         if wasHeld {
@@ -517,14 +519,14 @@ extension LaneMachine.Note {
             bench.pass(1)
             if let rate = bench.settleDown().upkeep?.status?.rate { rates.append(rate) }
         }
-        // Full, cut (told 10 s later), full again.
+        // The rates are: full, reduced (recorded 10 s later), and full again.
         #expect(rates.count >= 1 && rates.count <= 3)
         #expect(rates.first == 96)
     }
 }
 
 @Suite struct LaneHoldingTests {
-    /// Two under way, some waiting; the first answers that nothing can be sent.
+    /// Two attempts are under way, and some deliveries wait. The first attempt answers that nothing can be sent.
     private func heldBench(
         _ outcome: DeliveryOutcome = .paused, hasQuotaSource: Bool = false
     ) -> (bench: Bench, other: ActiveSet.Attempt, plan: LaneMachine.Plan) {
@@ -545,7 +547,7 @@ extension LaneMachine.Note {
         return try #require(starts.first)
     }
 
-    @Test("While the lane is held, one wake is as good as a thousand") func isWokenOnce() {
+    @Test("While the lane is held, no further wake-up is wanted after the first one") func isWokenOnce() {
         var (bench, _, _) = heldBench()
         bench.machine.woken()
         let plan = bench.plan()
@@ -558,7 +560,7 @@ extension LaneMachine.Note {
         #expect(plan.settle.map(\.delivery.rawValue) == [1, 3, 4])
         #expect(plan.notes.map(\.word) == ["held"])
         #expect(plan.upkeep?.status?.heldBecause == "SendingPausedException: Paused.")
-        // What else was under way is released too, and not told again.
+        // The other attempt under way is released too, and the hold is not reported again.
         bench.finish(other, .paused)
         let after = bench.settleDown()
         #expect(after.settle.map(\.result) == [.released] && after.notes.isEmpty)
@@ -582,7 +584,7 @@ extension LaneMachine.Note {
             #expect(bench.settleDown(due: deliveries(5..<9)).starts.isEmpty)
             bench.pass(1)
             let attempt = try probe(&bench, Int64(id))
-            // One at a time.
+            // Only one probe is sent at a time.
             #expect(bench.settleDown(due: deliveries(50..<59)).starts.isEmpty)
             bench.finish(attempt, .paused)
             let plan = bench.settleDown()
@@ -663,7 +665,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown(due: deliveries(30..<40)).starts.isEmpty)
         bench.pass(1)
         bench.finish(try probe(&bench, 40), .done)
-        // After it moved for long, it starts again.
+        // After the lane has moved for a long time, the first pause is the shortest one again.
         bench.pass(400)
         bench.machine.woken()
         bench.finish(bench.settleDown(due: deliveries(50..<51)).starts[0], .paused)
@@ -695,7 +697,7 @@ extension LaneMachine.Note {
         var plan = bench.plan()
         #expect(plan.notes.map(\.word) == ["storeFailed"])
         #expect(plan.settle.isEmpty && plan.claim == nil)
-        // What can't be recorded is not sent; what is under way may end.
+        // Nothing is sent whose outcome can't be recorded. Attempts under way may end.
         #expect(bench.finish(starts[1]) == nil)
         var pauses: [Double] = []
         var last = bench.now.monotonic
@@ -703,7 +705,7 @@ extension LaneMachine.Note {
             bench.pass(0.5)
             plan = bench.plan()
             guard !plan.settle.isEmpty else { continue }
-            // Two that were sent and one that was not.
+            // Two deliveries were sent, and one was not.
             #expect(plan.settle.count == 3)
             #expect(plan.starts.isEmpty)
             pauses.append(bench.now.monotonic.seconds(since: last))
@@ -724,8 +726,8 @@ extension LaneMachine.Note {
         #expect(notes.filter { $0 == "storeRecovered" }.count == 1)
     }
 
-    /// A claim that was under way when the store failed brings deliveries that can't start, and outcomes wait for a
-    /// full batch.
+    /// A claim that was under way when the store failed brings deliveries that can't start. Outcomes must not wait for
+    /// a full batch then.
     @Test func outcomesAreRecordedAgainThoughDeliveriesWait() throws {
         var bench = Bench(.init(concurrency: 1, maxActive: 8, settleBatch: 3, pacing: .unlimited))
         let first = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
@@ -745,7 +747,8 @@ extension LaneMachine.Note {
         #expect(over.starts.map(\.delivery.id.rawValue) == [2])
     }
 
-    /// A full disk can still be read: that must not count as recovery, with an alternating log.
+    /// A full disk can still be read. That must not count as recovery: the log would alternate between failure and
+    /// recovery.
     @Test func aSpellLastsUntilWhatFailedWorksAgain() {
         var outage = StoreOutage()
         let steps: [(operation: StoreOutage.Operation, works: Bool, at: MonotonicTime, begins: Bool, lasted: Double?)] =
@@ -829,7 +832,7 @@ extension LaneMachine.Note {
         bench.settleDown()
         bench.pass(10)
         #expect(bench.settleDown().cancelSenders)
-        // One heeds it.
+        // One attempt reacts to the cancellation.
         bench.finish(starts[0], .lost)
         #expect(bench.settleDown().settle.map(\.mayHaveBeenTaken) == [true])
         bench.pass(1)
@@ -837,7 +840,7 @@ extension LaneMachine.Note {
         #expect(plan.settle.map(\.result) == [.retry(at: bench.now.time)])
         #expect(plan.settle.map(\.mayHaveBeenTaken) == [true])
         #expect(plan.isFinished)
-        // Its answer comes too late.
+        // The answer of the other attempt comes too late.
         #expect(bench.finish(starts[1], .done) == nil)
         #expect(bench.plan().settle.isEmpty)
     }

@@ -4,10 +4,11 @@ import Testing
 @testable import Delivery
 
 @Suite struct RetryScheduleTests {
-    /// Each attempt made the next pause longer.
+    /// A number of attempts, each of which made the next pause longer.
     private func tries(_ count: Int) -> RetrySchedule.Tries { .init(attempts: count, pauses: count) }
 
-    /// Pauses go by those attempts that lengthen them, a throttled one's by all: 10 attempts, 1 of which counts.
+    /// A pause depends on the attempts that lengthen pauses, but a pause after throttling depends on all attempts.
+    /// Here, one of 10 attempts lengthens pauses.
     @Test(
         arguments: [(.normal, 60), (.slow, 1800), (.patient, 1800), (.throttled, 5.5)]
             as [(DeliveryOutcome.Pace, Double)])
@@ -16,7 +17,7 @@ import Testing
         #expect(RetrySchedule().pause(after: tries, pace: pace, random: 0.5) == .seconds(seconds))
     }
 
-    /// `random` 0.5 is the pause without jitter.
+    /// With `random` 0.5, the pause has no jitter.
     @Test(
         arguments: [
             (.normal, 0, 30), (.normal, 1, 60), (.normal, 2, 120), (.normal, 6, 1920), (.normal, 7, 3600),
@@ -54,9 +55,9 @@ import Testing
             (.normal, 0, 0, 30), (.normal, 9, 170_000, 172_800), (.normal, 9, 172_799, 172_800),
             (.normal, 9, 172_800, nil),
             (.normal, 9, 999_999, nil), (.slow, 9, 172_800, nil), (.slow, 3, 172_000, 172_800),
-            // Its first attempt: the lane was held all the time, or an operator had it sent again.
+            // This is the first attempt: the lane was held until then, or an operator retried the delivery.
             (.normal, 0, 500_000, 500_030), (.normal, 1, 500_030, nil),
-            // No reason to give up.
+            // Throttling is no reason to give up.
             (.throttled, 9, 172_799, 172_804.5), (.throttled, 9, 999_999, 1_000_004.5),
         ] as [(DeliveryOutcome.Pace, Int, Double, Double?)])
     func givesUp(pace: DeliveryOutcome.Pace, attempts: Int, endedAfter: Double, due: Double?) {

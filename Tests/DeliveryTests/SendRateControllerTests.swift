@@ -41,7 +41,8 @@ import Testing
 
     // MARK: Shares
 
-    /// Whole numbers each, which add up to the rate; the first ones have one more.
+    /// The shares are whole numbers that add up to the rate. The first ones may be greater by one, and the first one
+    /// has the fraction.
     @Test(
         arguments: [
             (14, [14]), (13.5, [13.5]), (14, [7, 7]), (14, [5, 5, 4]), (20, [7, 7, 6]), (2, [1, 1, 0]),
@@ -62,7 +63,7 @@ import Testing
     func noSecondHoldsMoreThanIsAllowedToAllRelaysTogether(allowed: Double, relays: Int) {
         var governors = (0..<relays).map { _ in SendRateController(setting: allowed, at: 0) }
         for i in governors.indices { governors[i].take(share: RateShare(place: i, count: relays), at: 0) }
-        // All full, so that they begin together, which is the worst moment.
+        // All controllers are full, so they begin at the same time, which is the worst case.
         var sent: [MonotonicTime] = []
         for step in 0..<5000 {
             let now = MonotonicTime(seconds: 100 + Double(step) / 1000)
@@ -116,7 +117,7 @@ import Testing
                 sent.append(now)
             } else {
                 now = now.advanced(bySeconds: delay + 1e-9)
-                // The worker oversleeps now and then, and once for long.
+                // The worker sometimes wakes a little late, and once very late.
                 if sent.count % 7 == 3 { now = now + .milliseconds(4) }
                 if sent.count == 20 { now = now + .seconds(2) }
             }
@@ -142,7 +143,8 @@ import Testing
     @Test func throttledAnswersOfOneEventCutOnce() {
         var rateController = SendRateController(setting: 100, at: 0)
         let full = rateController.rate(at: 9)
-        // Only what was sent after a cut and answered a second later or more leads to another.
+        // A throttled answer leads to another cut only if its request was sent after the last cut, and the answer came
+        // at least a second after that cut.
         let answers: [(sentAt: MonotonicTime, at: MonotonicTime, cuts: Bool)] = [
             (9.9, 10, true), (9.95, 10.1, false), (10.5, 10.9, false), (9.99, 11.05, false), (10.9, 11.1, true),
         ]
@@ -153,7 +155,7 @@ import Testing
                 #expect(rateController.rate(at: 10) < full && rateController.rate(at: 10) > 0.8 * full)
             }
         }
-        // Everything since the first cut was throttled: now it is halved.
+        // All answers since the first cut were throttled, so the rate is halved now.
         #expect(rateController.rate(at: 11.1) < 0.5 * full)
     }
 
@@ -202,8 +204,8 @@ import Testing
         #expect(rateController.rate(at: 200) > 0.05)
     }
 
-    /// An hour with an account whose limit changes, while the quota tells of it only minutes later. Going by the quota,
-    /// which is never exceeded, costs up to 170 s at 20 instead of 80 a second.
+    /// An hour with an account whose limit changes, while the quota shows the change only minutes later. The quota is
+    /// never exceeded, which costs up to 170 s at 20 instead of 80 emails a second.
     @Test func anHourWithAChangingLimit() {
         let account = SESAccount(.anySecond, limits: [(0, 50), (1200, 20), (2400, 80)])
         let result = simulate(account, reportEvery: 170)
@@ -212,7 +214,7 @@ import Testing
         #expect(Double(result.throttled) <= 0.01 * Double(result.calls), "\(result)")
     }
 
-    /// However SES counts, and at rates where each email is a large part.
+    /// The results are good however SES counts, and even at rates of which each email is a large part.
     @Test(arguments: SESAccount.Measure.allCases)
     func anHourOfASmallAccount(measure: SESAccount.Measure) {
         let account = SESAccount(measure, limits: [(0, 14), (1200, 5), (2400, 10)])
@@ -221,7 +223,8 @@ import Testing
         #expect(Double(result.throttled) <= 0.01 * Double(result.calls), "\(result)")
     }
 
-    /// The setting is too high for the account, or somebody else sends through it: only throttling tells.
+    /// The setting is too high for the account, or another program sends through the account. Only throttling shows
+    /// this.
     @Test(arguments: SESAccount.Measure.allCases)
     func anHourWithALimitThatNobodyTells(measure: SESAccount.Measure) {
         let account = SESAccount(measure, limits: [(0, 20), (1200, 35), (2400, 12)])
@@ -237,7 +240,7 @@ extension SendRateController {
     }
 }
 
-/// How SES might count what it lets through.
+/// An account that counts in one of the ways in which SES might count the emails that it accepts.
 struct SESAccount {
     enum Measure: CaseIterable { case secondsOfTheClock, anySecond, bucket }
 
@@ -286,7 +289,8 @@ struct SESAccount {
 }
 
 struct SimulatedHour {
-    /// By the account's limit, and by what was known of it when it was higher.
+    /// The emails that the account's limit allowed, and those that the smaller of this limit and the known quota
+    /// allowed.
     var allowed = 0.0
     var told = 0.0
     var calls = 0
@@ -294,7 +298,8 @@ struct SimulatedHour {
     var throttled = 0
 }
 
-/// Sends all the time for an hour. A request takes 5 to 45 ms to the account and as long back.
+/// Sends all the time for an hour. A request takes 5 to 45 ms to reach the account, and so does the answer on its way
+/// back.
 private func simulate(
     _ account: SESAccount, setting: Double? = nil, reportEvery: Double? = nil, seed: UInt64 = 1
 ) -> SimulatedHour {
@@ -331,17 +336,17 @@ private func simulate(
             rateController.take(1, at: MonotonicTime(seconds: now))
             onTheWay.insert(now, at: now + random.uniform(0.005, 0.045))
         }
-        // Woken a little late, as timers do.
+        // The timer wakes the sender a little late.
         let delay = rateController.delay(at: MonotonicTime(seconds: now))
         nextSend = delay == 0 ? now : now + delay + random.uniform(0, 0.001)
     }
 }
 
-/// A few things that are to happen, in order of time.
+/// A few future events, in the order of their times.
 private struct Timeline<Element> {
     private var entries: [(time: Double, element: Element)] = []
 
-    /// Latest first, so that the next is the last.
+    /// The entries are in the order of time with the latest first, so the next one is the last entry.
     var next: Double { entries.last?.time ?? .infinity }
 
     mutating func insert(_ element: Element, at time: Double) {

@@ -40,7 +40,7 @@ import Testing
         Case(
             outcome: .busy, attempts: 50, acceptedBefore: 172_800, mayGiveUp: false,
             result: .retry(at: start + .seconds(3600)), reason: "ServiceUnavailable: Later."),
-        // Soon, while it is new; and not all at one moment.
+        // After few attempts, the delivery is retried soon. The jitter spreads the retries of several deliveries.
         Case(
             outcome: .busy, attempts: 1, acceptedBefore: 172_800, mayGiveUp: false,
             result: .retry(at: start + .seconds(60)), reason: "ServiceUnavailable: Later."),
@@ -64,7 +64,7 @@ import Testing
         #expect(settlement.startedAt == start - .seconds(1) && settlement.finishedAt == start)
     }
 
-    /// A throttled answer says nothing about the message.
+    /// A throttled answer says nothing about the message, so it does not lengthen the pauses.
     @Test(arguments: [
         (DeliveryOutcome.busy, true), (.lost, true), (.limited, true), (.denied, true), (.throttled, false),
     ])

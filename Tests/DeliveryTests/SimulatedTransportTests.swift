@@ -5,7 +5,7 @@ import Testing
 @testable import Delivery
 
 @Suite struct SimulatedTransportTests {
-    /// A body that nobody may read.
+    /// A body that must not be read.
     struct Unread: StoredBody {
         let size = 100
         func read(at offset: Int, count: Int) async throws -> [UInt8] { throw StoreError.full }
@@ -94,7 +94,8 @@ import Testing
         #expect(events.map(\.event.at) == [clock.now(), clock.now() + .milliseconds(1)])
     }
 
-    /// CI sees what will become of the reports.
+    /// If SES can't verify the sender, a note says where SES would report bounces. So an application's own tests show
+    /// it too.
     @Test(arguments: [("a@example.com", false), ("www-data@web01", true), ("a@[192.0.2.1]", true)])
     func aSenderThatCanBeNoIdentityIsTold(_ sender: String, _ isTold: Bool) async {
         var claimed = delivery(1, lane: .test)

@@ -41,7 +41,7 @@ final class Watched<Value: Sendable>: Sendable {
 
     func change<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
         try state.withLock { state in
-            // Also when `body` throws.
+            // The watchers are informed even if `body` throws.
             defer { State.tell(&state) }
             return try body(&state.value)
         }
@@ -60,7 +60,7 @@ final class Watched<Value: Sendable>: Sendable {
     }
 }
 
-/// The queue as every store keeps it, in memory; it breaks and blocks when told to.
+/// A queue in memory that behaves like the queue of every store. A test can make it fail or block.
 final class MemoryQueue: DeliveryQueue {
     struct State: Sendable {
         var tables = MemoryTables()
@@ -161,7 +161,7 @@ final class MemoryQueue: DeliveryQueue {
     }
 }
 
-/// Answers as a test says, and counts.
+/// A transport that answers as a test decides, and counts its calls.
 final class ScriptedTransport: Transport {
     var executor: (any TaskExecutor)? { nil }
 
