@@ -49,7 +49,7 @@ final class AdmissionFixture: Sendable {
 
     static let origin = Admission.Origin(clientName: "client", client: Sample.client, with: "ESMTPSA")
 
-    /// A message for so many recipients, up to its DATA.
+    /// Begins a message for `recipients` recipients, without its content.
     func begin(_ grant: Grant, recipients: Int = 1) throws -> Admission.Reception {
         var reception = try admission.begin(
             from: .mailbox(address("from@example.com")), origin: AdmissionFixture.origin, grant
@@ -58,7 +58,7 @@ final class AdmissionFixture: Sendable {
         return reception
     }
 
-    /// What a message for so many recipients hears at its DATA. The emails that it takes stay taken.
+    /// The answer at DATA to a message for `recipients` recipients. The emails that it takes from the rate stay taken.
     func open(_ grant: Grant, recipients: Int = 1) throws -> Admission.Reception.Opening {
         var reception = try begin(grant, recipients: recipients)
         let opening = reception.open()
@@ -68,7 +68,7 @@ final class AdmissionFixture: Sendable {
 
     private let underWay = Mutex<[Admission.Reception]>([])
 
-    /// The whole way of a message.
+    /// Submits a whole message.
     func send(
         _ grant: Grant, from sender: String = "from@example.com", header: String = "From: from@example.com\r\n",
         body: String = "Hello\r\n", recipients: [String] = ["to@example.net"]
@@ -144,7 +144,7 @@ extension Result where Failure == Refusal {
         var generator = SeededGenerator.next()
         let forged = APIKey(rotating: key.id, .test, using: &generator)
         #expect(await fixture.authenticate(forged).reason == .keyUnknown)
-        // A live key with the id of a test key is no key either.
+        // A live key with the id of a test key is unknown too.
         let live = APIKey(rotating: key.id, .live, using: &generator)
         #expect(await fixture.authenticate(live).reason == .keyUnknown)
         await fixture.admission.flushActivity()
@@ -179,7 +179,8 @@ extension Result where Failure == Refusal {
         }
     }
 
-    /// The secret is right, or was; or it can be none. Other applications behind the address must not suffer for that.
+    /// In these cases the secret is right or was right, or the text can't be a key at all. They must not block other
+    /// applications at the same address.
     @Test func whatIsNoGuessShutsNobodyOut() async throws {
         let fixture = try AdmissionFixture()
         let clock = fixture.clock
@@ -326,7 +327,7 @@ extension Result where Failure == Refusal {
         let grant = try await fixture.authenticate(key).get()
         _ = try fixture.open(grant)
         func wait() throws -> Duration? {
-            // It goes with the scope, and gives its place back.
+            // The reception ends with this function, and gives its place back.
             var reception = try fixture.begin(grant)
             guard case .after(let delay) = reception.open() else { return nil }
             return delay
@@ -369,10 +370,10 @@ extension Result where Failure == Refusal {
         #expect(await fixture.send(grant).reason == nil)
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: fixture.clock.now())
         try await tool.revokeKey(key.id, queued: .deliver, now: fixture.clock.now())
-        // The grant has not heard of it; the store's transaction decides.
+        // The grant does not show the revocation yet. The store's transaction decides.
         #expect(grant.refusal(at: fixture.clock.now()) == nil)
         #expect(await fixture.send(grant).reason == .keyRevoked)
-        // And from then on the early answers know.
+        // From then on, the early answers refuse the key too.
         #expect(grant.refusal(at: fixture.clock.now())?.reason == .keyRevoked)
     }
 
@@ -393,7 +394,7 @@ extension Result where Failure == Refusal {
         case scope, network, secret
     }
 
-    /// All that authentication asks for must hold as long as the session is used.
+    /// Everything that authentication requires must hold as long as the session is used.
     @Test(arguments: Change.allCases) func whatIsTakenFromTheKeyIsTakenFromOpenSessions(_ change: Change) async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
@@ -417,14 +418,15 @@ extension Result where Failure == Refusal {
             fixture.clock.advance(.seconds(60))
             expected = .keyUnknown
         }
-        // At the end of data at once, also before the early answers know.
+        // The message is refused at the end of its data at once, even before the early answers refuse the key.
         #expect(await fixture.send(grant).reason == expected)
         try await fixture.admission.refreshGrants()
         #expect(grant.refusal(at: fixture.clock.now())?.reason == expected)
         #expect(fixture.admission.begin(from: .null, origin: AdmissionFixture.origin, grant).reason == expected)
     }
 
-    /// The ledger: 50 senders, a revocation in the middle, and not one acceptance that began after it returned.
+    /// While 50 senders submit messages, the key is revoked. No message is accepted whose submission began after the
+    /// revocation had returned.
     @Test func afterRevocationReturnsNothingIsAccepted() async throws {
         for _ in 0..<20 {
             let fixture = try AdmissionFixture()

@@ -38,7 +38,7 @@ import Testing
         #expect(written == ClientLogLimiter.direct)
     }
 
-    /// However many clients there are.
+    /// The limiter uses limited memory, however many clients there are.
     @Test func memoryIsBounded() {
         var limiter = ClientLogLimiter()
         let many = UInt32(ClientLogLimiter.maximumClients)

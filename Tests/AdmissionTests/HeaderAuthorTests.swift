@@ -6,7 +6,7 @@ import Testing
 
 @testable import Admission
 
-/// Whom a header may name, for keys with and without a list of domains.
+/// The authors that a header may name, for keys with and without a list of domains.
 @Suite("Authors of a header and a key's domains") struct HeaderAuthorTests {
     private static func summary(_ header: String) -> Result<HeaderSummary, MessageRejection> {
         var preparation = MessagePreparation(
@@ -28,7 +28,7 @@ import Testing
         "From: =?utf-8?q?J=C3=BCrgen_M=C3=BCller_=28jm=40kunde=2Eexample=29?= <app@shop.example>"
 
     @Test(
-        "Every possible author must be on the list, and a doubt is on none",
+        "Every possible author must be on the list, and an unclear author is on no list",
         arguments: [
             (library, [], nil), (library, ["shop.example"], .headerDomain),
             (library, ["shop.example", "kunde.example"], nil), (library, ["kunde.example"], .headerDomain),
@@ -57,7 +57,7 @@ import Testing
         let summary = try Self.summary(header).get()
         let refusal = KeyVerdict.ofHeader(summary, key: Self.key(domains))
         #expect(refusal?.reason == reason)
-        // The store decides by the same domains.
+        // The store decides in the same way, by the header's domains.
         #expect(Self.key(domains).refusal(of: summary.claimedDomains) == refusal)
         #expect(refusal?.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) } != false)
     }

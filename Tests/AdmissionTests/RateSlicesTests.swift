@@ -4,13 +4,13 @@ import Testing
 
 @testable import Admission
 
-/// Slices of keys' rates, as values: what is asked, who is served, and what goes back.
+/// Slices of keys' rates, tested as values: what the store is asked, which waiters are served, and what is given back.
 @Suite struct RateSlicesTests {
     private typealias Slices = RateSlices<Int>
     private static let key = Sample.key().stored.key.id
     private static let limits = SendingLimits(perSecond: 100)
 
-    /// Slices of one key, and those who were served.
+    /// Slices of one key, and the waiters that were served.
     private struct Bench {
         var slices = Slices()
         var now: MonotonicTime = 1000
@@ -82,7 +82,7 @@ import Testing
         var bench = Bench()
         for waiter in 1...4 { bench.ask(waiter, waiter == 3 ? 20 : 2) }
         #expect(bench.questions.count == 1)
-        // Nobody passes those who wait, also not with a slice in hand.
+        // No message overtakes the waiting ones, even if the slice has emails left.
         bench.answer(.go, taken: 10)
         #expect(bench.served == ["1 go", "2 go"] && bench.left() == 6)
         let passes = bench.slices.take(1, key: Self.key, limits: Self.limits, at: bench.now)
@@ -173,7 +173,7 @@ import Testing
         bench.answer(.go, taken: 10)
         bench.ask(2, 30)
         #expect(bench.slices.removeUnused(expiringBefore: nil).map(\.emails) == [9])
-        // The one who waits is answered all the same.
+        // The waiter is answered anyway.
         bench.answer(.go, taken: 30)
         #expect(bench.served == ["1 go", "2 go"])
     }

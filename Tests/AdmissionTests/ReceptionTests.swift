@@ -6,7 +6,7 @@ import Testing
 
 @testable import Admission
 
-/// The one way in: what every face is held to.
+/// Every message enters through a reception. These rules apply to every face.
 @Suite struct ReceptionTests {
     private static func content(_ text: String, into reception: inout Admission.Reception) {
         Array(text.utf8).withUnsafeBytes { reception.consume($0) }
@@ -35,7 +35,7 @@ import Testing
         #expect(message.submission.envelope.reversePath == "from@example.com")
     }
 
-    /// However many there are.
+    /// A repeated recipient is found, however many recipients there are.
     @Test func aRepeatedRecipientIsFoundAmongMany() async throws {
         let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1000, burst: 1000) }
         var reception = try fixture.begin(grant, recipients: 60)
@@ -61,7 +61,7 @@ import Testing
         #expect(refusal?.explanation.mentions("2 recipients") == true)
         #expect(reception.add(try address("to0@example.net")) == nil)
         guard case .now = reception.open() else {
-            Issue.record("those before do not stand")
+            Issue.record("the recipients before the limit are not kept")
             return
         }
     }
@@ -89,7 +89,7 @@ import Testing
         case droppedWhenOpen, droppedWithContent, givenUp, refusedHeader, refusedByTheFace
     }
 
-    /// However a message ends that is not sent, its emails go back to the key's rate.
+    /// If a message is not accepted, its emails go back to the key's rate, however the message ends.
     @Test(arguments: WayOut.allCases) func noWayOutForgetsTheReservation(_ wayOut: WayOut) async throws {
         let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         for _ in 0..<3 {
@@ -143,7 +143,7 @@ import Testing
             return
         }
         #expect(first.count > piece.utf8.count)
-        // While it is written more may come, up to a bound.
+        // While a piece is written, more content may arrive, up to a limit.
         guard case .more = reception.next() else { return }
         Self.content(piece, into: &reception)
         guard case .hold = reception.next() else {
@@ -180,7 +180,7 @@ import Testing
         #expect(refusal == .storageUnavailable)
     }
 
-    /// A repeat is what differs in nothing but trace fields.
+    /// A message is a repeat if it differs only in trace fields.
     @Test(
         arguments: [
             ("Subject: one\r\n", "Subject: one\r\n", true),
@@ -202,7 +202,7 @@ import Testing
         #expect((one == two) == isRepeat)
     }
 
-    /// What tells one message from another is `<left@right>` (RFC 5322 section 3.6.4).
+    /// A Message-ID identifies a message only if it has the form `<left@right>` (RFC 5322 section 3.6.4).
     @Test(
         arguments: [
             ("<alarm@ups1>", true), ("<>", false), ("alarm", false), ("<alarm>", false), ("<@ups1>", false),
@@ -216,7 +216,8 @@ import Testing
         #expect((one == two) == isOne)
     }
 
-    /// Tags of both add up; a time that the face was given counts more than the header's.
+    /// The message gets the tags of the face and those of the header. A time that the face was given takes precedence
+    /// over the header's time.
     @Test func whatTheFaceAndTheHeaderAskForIsMerged() async throws {
         let (fixture, grant) = try await fixture()
         let time = Sample.now + .seconds(60)
@@ -235,7 +236,7 @@ import Testing
         }
         var found = try #require(try submission(options))
         #expect(found.tags == ["a", "b", "c"] && found.scheduledAt == time && found.waitsUntil == time)
-        // The client's own promise counts, not what the message says.
+        // The client's idempotency key counts, and not the Message-ID.
         #expect(found.idempotency == options.idempotency && found.fingerprint == nil)
         options = SubmissionOptions(scheduledAt: time + .seconds(1))
         found = try #require(try submission(options))

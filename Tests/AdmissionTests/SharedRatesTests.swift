@@ -7,7 +7,7 @@ import Testing
 
 @testable import Admission
 
-/// Admission where the store keeps the rates for several relays.
+/// Admission with a store that keeps the rates for several relays.
 @Suite struct SharedRatesTests {
     private struct Site {
         let rates: StubRates
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    /// Begins a message that has to ask.
+    /// Opens a message for which the store must be asked. Returns the question.
     private func question(_ reception: inout Admission.Reception) throws -> Admission.RateQuestion {
         guard case .ask(let question) = reception.open() else {
             throw Refusal(.invalid, "nothing is asked")
@@ -131,7 +131,7 @@ import Testing
         if let answer = answers.withLock({ exchange(&$0, []).first }) {
             #expect(word(reception.opened(answer)) == "storage")
         }
-        // The message's two, and later what is over.
+        // The two emails of the message go back first, and the rest of the slice later.
         #expect(site.rates.givenBack == [2])
         site.clock.advance(.milliseconds(250))
         site.admission.rates.giveBackUnused(expiringWithin: .zero)
@@ -215,12 +215,12 @@ import Testing
         #expect(available() == 50)
         _ = try ask(5, .success(SharedRateAnswer(answer: .go, taken: 5, aheadLasts: 0.2)))
         #expect(available() == 45)
-        // Other relays have used it up meanwhile.
+        // Other relays have used the rate up in the meantime.
         _ = try ask(1, .success(SharedRateAnswer(answer: .refuse(seconds: 2), taken: 0, aheadLasts: 0.2)))
         #expect(available() == -19)
         site.clock.advance(.seconds(3))
         #expect(available() == 11)
-        // There was one at least, and the rest of the slice is here.
+        // The answer `go` shows that at least one email was available. The rest of the slice counts too.
         _ = try ask(1, .success(SharedRateAnswer(answer: .go, taken: 1, aheadLasts: 0.2)))
         #expect(available() == 10)
     }
@@ -251,7 +251,7 @@ import Testing
     }
 }
 
-/// What a store on several relays can fail with: it concerns the whole batch.
+/// Errors of a store that several relays share. They concern the whole batch.
 @Suite struct DoubtTests {
     @Test(arguments: [StoreError.inDoubt, .instanceLost]) func aBatchInDoubtIsNotTriedOneByOne(
         error: StoreError
@@ -266,7 +266,7 @@ import Testing
             commits.submit(
                 [Sample.submission(ids.next(at: clock.now()), key: Sample.key().stored.key.id)], completion: note)
         }
-        // The first is a batch of its own, the others came while it was under way.
+        // The first submission is a batch of its own. The others arrived while this batch was under way.
         store.fail()
         #expect(store.batches == [1, 3])
         store.fail()
@@ -293,7 +293,7 @@ import Testing
     }
 }
 
-/// Fails each batch when told to, and has a number that changes.
+/// A store that fails each batch when a test calls `fail()`, and whose number can change.
 private final class DoubtfulStore: KeyDirectoryStore, SubmissionStore {
     private struct State {
         var batches: [Int] = []

@@ -13,7 +13,7 @@ import Testing
         return throttle
     }
 
-    // MARK: Slower
+    // MARK: Delays
 
     @Test(arguments: zip(0...12, [0, 0, 0, 0.125, 0.25, 0.5, 1, 1, 1, 1, 1, 1, 1]))
     func answersGetSlower(failures: Int, delay: Double) {
@@ -36,7 +36,7 @@ import Testing
         #expect(delays == [0.5, 1, 2, 3, 3])
     }
 
-    /// A person at the keyboard, and a dialogue in a test, see them through.
+    /// A person at the keyboard, or a test with a dialogue, can wait until these delays have passed.
     @Test func untilTheDoorIsShutTheDelaysAddUpToSeconds() {
         let sum = (1...10).map { throttle(failures: $0).delay(for: ThrottleTests.guesser, at: 0) }.reduce(0, +)
         #expect(sum < 6)
@@ -48,7 +48,7 @@ import Testing
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 700) == 0)
     }
 
-    // MARK: Shut
+    // MARK: Blocking
 
     @Test func theTenthFailureShutsTheDoor() {
         #expect(throttle(failures: 9).wait(for: ThrottleTests.guesser, at: 0) == nil)
@@ -82,7 +82,7 @@ import Testing
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 600) == 0)
     }
 
-    // MARK: Whose
+    // MARK: Clients
 
     @Test(arguments: [1, 5, 10, 30])
     func aSuccessTakesAllBack(failures: Int) {
@@ -113,7 +113,7 @@ import Testing
         #expect(throttle.count == (isOne ? 0 : 1))
     }
 
-    // MARK: How many
+    // MARK: Memory
 
     private func address(_ number: Int) -> IPAddress { IPAddress(ipv4: UInt32(truncatingIfNeeded: number)) }
 
@@ -125,7 +125,7 @@ import Testing
             most = max(most, throttle.count)
         }
         #expect(most <= 65_536)
-        // Those of the last while are known all the same.
+        // The most recent addresses are still known.
         for _ in 0..<9 { throttle.failed(address(999_999), isGuess: true, at: 1) }
         #expect(throttle.wait(for: address(999_999), at: 1) != nil)
     }
@@ -138,7 +138,7 @@ import Testing
         func known(_ numbers: Range<Int>) -> [Int] { numbers.filter { throttle.delay(for: address($0), at: 0) > 0 } }
         for number in 0..<7 { throttle.failed(address(number), isGuess: true, at: 0) }
         #expect(known(0..<8) == Array(0..<7))
-        // Failed again, so it is among the youngest.
+        // This address failed again, so it is among the newest.
         throttle.failed(address(0), isGuess: true, at: 0)
         #expect(known(0..<8) == [0, 4, 5, 6])
         for number in 8..<11 { throttle.failed(address(number), isGuess: true, at: 0) }
@@ -161,7 +161,8 @@ import Testing
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == nil)
     }
 
-    /// A clock that never steps is asked for; one that does must not lock anybody out for ever, nor trap.
+    /// The throttle expects a clock that never steps back. If a clock does, the throttle must not block a client for
+    /// ever, and must not trap.
     @Test func aClockThatStandsOrStepsBackIsSurvived() {
         let throttle = throttle(failures: 10, at: 1000)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 1000) == 600)
