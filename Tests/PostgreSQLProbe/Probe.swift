@@ -3,10 +3,11 @@ import PostgreSQLStore
 import RelayCore
 import TestSupport
 
-/// Drives the store on PostgreSQL by itself, for Benchmarks/postgresql.py. Prints a line of JSON.
+/// Runs the PostgreSQL store without the rest of the relay, for Benchmarks/postgresql.py. Prints its results as JSON.
 ///
 /// - `accept URL BATCH MESSAGES [KEYS] [SIZE]`: batches are accepted, one after the other.
-/// - `cycle URL MESSAGES WINDOW`: messages go through the queue, 50 at a time: accepted, claimed, settled. A line for each WINDOW of them.
+/// - `cycle URL MESSAGES WINDOW`: messages are accepted, claimed and settled, 50 at a time. Prints a line for each
+///   WINDOW messages.
 /// - `body URL MEBIBYTES TIMES`: large bodies are stored and accepted.
 @main
 enum Probe {
@@ -42,7 +43,7 @@ enum Probe {
 
     // MARK: Messages
 
-    /// Makes submissions of as many keys, with other octets each.
+    /// Makes submissions of `count` keys. Each submission has different octets.
     private struct Source {
         let keys: [KeyID]
         private let size: Int
@@ -90,13 +91,13 @@ enum Probe {
         guard outcomes.allSatisfy({ $0 == .accepted }) else { throw StoreError.unavailable("not accepted") }
     }
 
-    // MARK: Works
+    // MARK: Modes
 
     private static func accept(
         _ store: PostgreSQLStore, batch: Int, messages: Int, keys: Int, size: Int
     ) async throws {
         var source = try await Source(store, keys: keys, size: size)
-        // Plans are made, and the processor's caches filled.
+        // This lets the server make its query plans, and fills the processor's caches.
         for _ in 0..<20 { try await take(source.next(batch), store) }
         print("ready")
         fflush(nil)
@@ -116,7 +117,7 @@ enum Probe {
         _ = readLine()
     }
 
-    /// The same number waits all the time, so that each claim finds as much as the one before.
+    /// The number of waiting messages stays the same, so that each claim finds as many as the one before.
     private static func cycle(_ store: PostgreSQLStore, messages: Int, window: Int) async throws {
         var source = try await Source(store, keys: 10, size: 1024)
         for _ in 0..<20 { try await take(source.next(50), store) }

@@ -4,17 +4,17 @@ import SQLiteStore
 import TestSupport
 import Testing
 
-/// An SQLite database with something in every table, as a relay leaves it that was killed.
+/// An SQLite database with rows in every table, in the state in which a killed relay leaves it.
 struct CopyFixture {
     let directory: TemporaryDirectory
     let path: String
     let key: KeyID
     /// A message that is `sending`.
     let underWay: MessageID
-    /// Its body is over 128 KiB.
+    /// A message whose body is over 128 KiB.
     let large: MessageID
     static let largeBody = (0..<700_001).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
-    /// By which the message `large` is known again.
+    /// The fingerprint by which the message `large` is recognised.
     let fingerprint: Fingerprint
 
     init() async throws {
@@ -95,7 +95,7 @@ struct CopyFixture {
             environment: .live, address: "Gone@example.net", reason: .manual, createdAt: Sample.now)
         #expect(try await store.add([suppression]) == 1)
 
-        // One is sent and bounces, one fails, one is held, one is under way.
+        // One message is sent and bounces, one fails, one is held, and one is being sent.
         func settle(_ deliveries: [ClaimedDelivery], _ result: Settlement.Result, _ reason: String? = nil) async throws
         {
             try await store.settle(
@@ -140,7 +140,8 @@ struct CopyFixture {
         try await fillColumns()
     }
 
-    /// Adds a row to each table that has a value in each column, so that none is left out unseen.
+    /// Adds a row to each table. The row has a value in every column, so that the tests notice a column that is not
+    /// copied.
     private func fillColumns() async throws {
         let store = try SQLiteStore(path: path, role: .tool, now: Sample.now)
         for table in CopiedTable.allCases where table != .repeatKey {
@@ -153,7 +154,7 @@ struct CopyFixture {
             for (place, column) in table.columns.enumerated() where row[place] == .null {
                 row[place] = rows.map { $0[place] }.first { $0 != .null } ?? filler(column.kind)
             }
-            // Behind the last one.
+            // The new row comes after the last one.
             switch row[table.keyLength - 1] {
             case .integer(let number): row[table.keyLength - 1] = .integer(number + 1)
             case .text(let text): row[table.keyLength - 1] = .text(text + "z")
@@ -161,7 +162,7 @@ struct CopyFixture {
             case .real, .null: Issue.record("a key of \(table) is of another kind than all others")
             }
             if table == .template, let place = table.columns.firstIndex(where: { $0.name == "name_key" }) {
-                // Two of an owner have different names.
+                // Two templates of one owner must have different names.
                 row[place] = .text("another name")
             }
             try await store.replace([row], of: table, after: last, through: nil)
@@ -184,7 +185,7 @@ func all(_ table: CopiedTable, of store: any CopyableStore) async throws -> [[Co
     try await store.rows(of: table, after: nil, limit: 1_000_000)
 }
 
-/// What a store holds, row by row, and its bodies.
+/// All rows of a store, and its bodies.
 struct Contents: Equatable {
     var rows: [CopiedTable: [[CopiedValue]]] = [:]
     var bodies: [MessageID: [UInt8]] = [:]
@@ -199,7 +200,7 @@ struct Contents: Equatable {
         }
     }
 
-    /// Expects the same, and says in which table it is not.
+    /// Expects the same contents. A failure names the table that differs.
     func expectSame(as other: Contents, _ location: SourceLocation = #_sourceLocation) {
         for table in CopiedTable.allCases {
             #expect(rows[table] == other.rows[table], "\(table)", sourceLocation: location)

@@ -12,7 +12,7 @@ private func opened(file path: String) throws -> SQLiteStore {
     try SQLiteStore(path: path, role: .tool, now: Sample.now)
 }
 
-/// Holds the source, copies, and lets go of it.
+/// Holds the source and copies it. The hold ends when the source is closed.
 @discardableResult
 private func copy(
     from source: any CopyableStore, to target: any CopyableStore, batch: Int = 1000
@@ -21,7 +21,7 @@ private func copy(
     return try await StoreCopy(from: source, to: target, batch: batch).run()
 }
 
-/// A copy to a new PostgreSQL database.
+/// Copies the fixture's database to a new PostgreSQL database, and calls `body` with the copy.
 private func copied<T>(_ fixture: CopyFixture, to url: String, _ body: (PostgreSQLStore) async throws -> T) async throws
     -> T
 {
@@ -39,7 +39,7 @@ private func canJoin(_ url: String) async -> Bool {
     return true
 }
 
-/// A target that fails after so many writes, as one that is killed.
+/// A target that fails after `writes` writes, as if the process had been killed.
 private final class FailingTarget: CopyableStore {
     struct Killed: Error {}
     let store: any CopyableStore
@@ -76,7 +76,7 @@ private final class FailingTarget: CopyableStore {
         try await store.completeBodies(among: messages)
     }
     func insert(_ bodies: [(message: MessageID, body: any StoredBody)]) async throws {
-        // A large body is there in part.
+        // Before the failure, a part of a large body is written.
         let first = bodies.prefix(1).map { ($0.message, BrokenBody(whole: $0.body) as any StoredBody) }
         if done.load(ordering: .relaxed) == writes { try await store.insert(first) }
         try count()
@@ -139,7 +139,7 @@ private struct BrokenBody: StoredBody {
         }
     }
 
-    /// Each try does a write more than what the one before has left, and a part of the next body.
+    /// Each try makes one write more than the previous try, and also writes a part of the next body.
     @Test func aCopyToPostgreSQLGoesOnWhereverItWasBrokenOff() async throws {
         let fixture = try await CopyFixture()
         let source = try opened(file: fixture.path)
@@ -207,7 +207,7 @@ private struct BrokenBody: StoredBody {
             try first.close()
             try broken.close()
 
-            // A relay works on, messages are removed, a key is revoked, a body goes.
+            // A relay then works with the source again: a key is revoked, and messages and bodies are removed.
             do {
                 let relay = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
                 try await relay.revokeKey(fixture.key, queued: .drop, now: Sample.now + .seconds(1))
@@ -287,7 +287,7 @@ private struct BrokenBody: StoredBody {
                 try await server.checkHold()
                 let other = try PostgreSQLStore(url, role: .tool)
                 defer { try? other.close() }
-                // Both wait for ten seconds, so both at once.
+                // Both calls wait for ten seconds, so they run at the same time.
                 let revocation = Task { [key = fixture.key] in
                     try await other.revokeKey(key, queued: .hold, now: Sample.now)
                 }
@@ -365,10 +365,10 @@ private struct BrokenBody: StoredBody {
             await #expect(throws: StoreError.self) {
                 _ = try await StoreCopy(from: source, to: target.store).run()
             }
-            // Neither is an unfinished copy copied.
+            // An unfinished copy can't be copied either.
             await #expect(throws: StoreError.self) { try await target.store.holdForCopy() }
             _ = try await StoreCopy(from: foreign, to: target.store).run()
-            // What is complete is a relay's.
+            // A complete copy belongs to a relay, so it can't be the target of another copy.
             await #expect(throws: StoreError.self) { _ = try await StoreCopy(from: foreign, to: target.store).run() }
         }
         let path = fixture.directory.file("taken.db")
@@ -390,7 +390,7 @@ private struct BrokenBody: StoredBody {
             let store = try relay(url)
             defer { try? store.close() }
             let now = Sample.now + .seconds(10)
-            // What was under way when the relay ended is taken up.
+            // Deliveries that were being sent when the relay ended are returned to the queue.
             var reclaimed = 0
             for lane in Lane.allCases { reclaimed += try await store.reclaimAbandoned(lane: lane, now: now) }
             #expect(reclaimed > 0)
@@ -401,7 +401,7 @@ private struct BrokenBody: StoredBody {
             let key = try #require(try await store.storedKey(fixture.key))
             #expect(key.key.limits == SendingLimits(perSecond: 2.5, burst: 7, perDay: 1000))
             #expect(key.previous != nil)
-            // A message that comes again is known, and a new one gets numbers of its own.
+            // A repeated message is recognised, and the delivery of a new message gets a number that is not in use.
             var ids = InstanceIDs(instance: store.instance, after: store.newestMessage)
             var again = Sample.submission(ids.next(at: now), key: fixture.key, at: now)
             again.fingerprint = fixture.fingerprint
@@ -410,7 +410,7 @@ private struct BrokenBody: StoredBody {
             #expect(outcomes == [.repeated(fixture.large), .accepted])
             let deliveries = try await all(.delivery, of: store)
             #expect(deliveries.contains { $0[0] == .integer((highest ?? 0) + 1) && $0[1] == .integer(new.id.rawValue) })
-            // Words are found once the relay has gone through the messages.
+            // Words are found once the relay has added the messages to the index.
             while try await store.indexWords() > 0 {}
             var filter = MessageFilter()
             filter.words = "hello"

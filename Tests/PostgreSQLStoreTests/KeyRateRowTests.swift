@@ -4,13 +4,14 @@ import Testing
 
 @testable import PostgreSQLStore
 
-/// The rate of a key as a row that several relays take from, without a server.
+/// The row with a key's rate, from which several relays take emails. The tests need no server.
 @Suite struct KeyRateRowTests {
     @Test func whatRelaysHoldAheadOfARateCountsAsIfItWereInTheBucket() {
         let limits = SendingLimits(perSecond: 50, burst: 10)
         var bucket = TokenBucket(limits: limits, at: 0)
         var (ahead, until) = (0, 0.0)
-        /// Asks at a moment: how many are taken, and how many may be sent at once afterwards.
+        /// Asks for one email at the time `seconds`. At most `most` emails are taken, including those that are taken
+        /// ahead. Returns how many were taken.
         func take(_ seconds: Double, most: Int) -> Int {
             var row = KeyRateRow(
                 bucket: bucket, ahead: ahead, aheadUntil: until, now: MonotonicTime(seconds: seconds))
@@ -18,26 +19,27 @@ import Testing
             (bucket, ahead, until) = (row.bucket, row.ahead, row.aheadUntil)
             return taken
         }
-        // Three relays with a message each, and what they may take ahead.
+        // Three relays send one message each, and take ahead as many emails as they may.
         #expect((0..<3).map { _ in take(0, most: 5) } == [5, 2, 1])
         #expect(ahead == 5)
-        // The bucket has filled up since, and they still have theirs.
+        // The bucket has filled up since then, and the relays still hold the emails that they took ahead.
         var sent = ahead
         while take(0.4, most: 1) == 1 { sent += 1 }
         #expect(sent == 10)
-        // Theirs is lost, and the bucket has room for it again.
+        // The emails that the relays took ahead have expired, and the bucket has room for them again.
         #expect((0..<12).map { _ in take(1, most: 1) }.reduce(0, +) == 10)
-        // What is taken ahead then may be spent until 1.5, and the bucket has filled up beside it.
+        // Emails that are taken ahead at this time may be spent until 1.5 s. Until then, the bucket fills up only as
+        // far as they leave room.
         #expect(take(1.2, most: 5) == 5)
         let held = ahead
         #expect(held == 4)
-        // So the room that it leaves is filled from then on only.
+        // So the bucket fills the room of these emails only from 1.5 s on.
         var behind = 0
         while take(1.501, most: 1) == 1 { behind += 1 }
         #expect(held + behind == 10)
     }
 
-    /// What several relays may do with a row, at moments of one clock.
+    /// Simulates several relays that use one row and have one clock.
     private struct Site {
         struct Slice {
             var left = 0
@@ -69,7 +71,8 @@ import Testing
             return result
         }
 
-        /// A message at a relay, whose question takes `transit` seconds to reach the server.
+        /// Sends a message at a relay. If the relay must ask the server, the request takes `transit` seconds to reach
+        /// it.
         mutating func send(_ place: Int, transit: Double) {
             if now < slices[place].until, slices[place].left > 0 {
                 slices[place].left -= 1

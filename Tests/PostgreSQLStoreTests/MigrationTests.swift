@@ -5,7 +5,8 @@ import Testing
 @testable import PostgreSQLStore
 
 @Suite struct MigrationTests {
-    /// A database of version 1 with a message with a tag that is queued, and a relay that is alive.
+    /// Creates a database of version 1. It contains a queued message with a tag, and the row of a relay that is
+    /// running.
     private func makeVersion1(_ url: String) throws -> KeyID {
         let (_, stored) = Sample.key()
         let id = stored.key.id.text
@@ -63,13 +64,13 @@ import Testing
                         delivery: $0.id, result: .simulated(sesMessageID: "test"), startedAt: Sample.now,
                         finishedAt: Sample.now)
                 })
-            // Tags of what was queued count, and there is no template yet.
+            // The tags of the queued message are counted, and there are no templates yet.
             let found = try await store.statistics(StatisticsFilter(.tag, key: key), now: Sample.now)
             #expect(found.map(\.name) == ["welcome"])
             #expect(found.first?.statistics.today == RecipientCounts(sent: 1))
             #expect(try await store.messages(MessageFilter()).allSatisfy { $0.template == nil })
             #expect(try await store.templates(TemplateFilter()).isEmpty)
-            // What was counted is still there, and is added to.
+            // The earlier counts are still there, and the new message is added to them.
             _ = try await store.accept(
                 [
                     Sample.submission(

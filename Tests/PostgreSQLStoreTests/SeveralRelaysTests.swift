@@ -9,7 +9,7 @@ private final class Flag: Sendable {
     let value = Mutex(false)
 }
 
-/// What holds for several relays on one database together.
+/// Rules that several relays on one database must keep together.
 @Suite struct SeveralRelaysTests {
     private func key(
         _ store: PostgreSQLStore, _ environment: Environment = .test, configure: (inout Key) -> Void = { _ in }
@@ -59,7 +59,7 @@ private final class Flag: Sendable {
             try await first.write { connection in
                 try connection.queue("UPDATE node SET seen_at = seen_at - 600001 WHERE is_dead")
             }
-            #expect(try await gone() == ["second"], "it holds a delivery")
+            #expect(try await gone() == ["second"], "the relay that has ended holds a delivery")
         }
     }
 
@@ -139,7 +139,7 @@ private final class Flag: Sendable {
                 lane: .live, limit: 1, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
             #expect(claimed.deliveries.count == 1)
             #expect(try await stores[0].reclaimAbandoned(lane: .live, now: Sample.now) == 0)
-            // As if it had not renewed its place for long.
+            // As if the relay had not renewed its place for a long time.
             let dead = try #require(stores[1].membership?.place)
             try await stores[0].write { connection in
                 try connection.queue("UPDATE node SET seen_at = 0 WHERE id = $1", [dead.node])
@@ -153,15 +153,15 @@ private final class Flag: Sendable {
             let lost = try #require(claimed.deliveries.first)
             #expect(!stores[1].owns(lost))
             #expect(stores[1].shareOfRate == .none)
-            // It goes on in another place.
+            // The relay continues in another place.
             try await stores[1].renewPlace()
-            #expect(!stores[1].owns(lost), "it was claimed in the place that is lost")
+            #expect(!stores[1].owns(lost), "the delivery was claimed in the lost place")
             #expect(stores[1].membership?.place?.node != dead.node)
             let again = try await stores[1].claim(
                 lane: .live, limit: 1, recipients: .max, leaseUntil: Sample.now + .seconds(60), now: Sample.now)
             #expect(again.deliveries.map(\.maybeDuplicate) == [true])
             #expect(again.deliveries.allSatisfy { stores[1].owns($0) })
-            // What it had sent meanwhile is sent all the same.
+            // The relay can still record that it sent the delivery.
             try await stores[1].settle(
                 again.deliveries.map {
                     Settlement(
@@ -175,7 +175,7 @@ private final class Flag: Sendable {
         try await withRelays(2) { stores in
             let membership = try #require(stores[1].membership)
             let place = try #require(membership.place)
-            // As a commit keeps the row that waits for a standby, and whose client has given up.
+            // This locks the row like a commit that waits for a standby although its client has given up.
             try await stores[0].write { connection in
                 try connection.run("UPDATE node SET seen_at = seen_at WHERE id = $1", [place.node])
                 #expect(throws: ServerError.self) {
@@ -196,7 +196,8 @@ private final class Flag: Sendable {
             let second = try relay(url, name: "second")
             defer { try? second.close() }
             #expect(second.shareOfRate == .none, "the first still sends at the whole rate")
-            // It hears of the second with its next renewal, and tells with the one after that it divides by two.
+            // The first relay learns of the second with its next renewal. With the renewal after that, it reports that
+            // it divides the rate by two.
             try await first.renewPlace()
             #expect(first.shareOfRate.part(of: 20) + second.shareOfRate.part(of: 20) <= 20)
             try await first.renewPlace()
@@ -212,7 +213,7 @@ private final class Flag: Sendable {
             defer { try? first.close() }
             let second = try relay(url, name: "second")
             try second.close()
-            // As a renewal that was waiting for its turn.
+            // As if a renewal had waited for its turn while the relay was closed.
             try await second.renewPlace()
             #expect(try await first.nodes(now: Sample.now).filter(\.isLive).map(\.name) == ["first"])
         }
@@ -279,7 +280,7 @@ private final class Flag: Sendable {
             try await stores[0].record([id: KeyActivity(authFailures: 1)])
             let after = try await stores[1].changeCounter()
             try await stores[0].record([id: KeyActivity(rateLimitHits: 1)])
-            #expect(try await stores[1].changeCounter() == after, "use is no change")
+            #expect(try await stores[1].changeCounter() == after, "use of a key is not a change of the key")
         }
     }
 
@@ -321,7 +322,7 @@ private final class Flag: Sendable {
             }
             try await count(1)
             try await check(8)
-            // The cap counts all of them.
+            // The daily cap counts all rows.
             let more = try submission(stores[0], 2, id, recipients: 2)
             guard case .refused = try await stores[0].accept([more], now: Sample.now).first else {
                 Issue.record("more than the cap was accepted")
@@ -340,7 +341,7 @@ private final class Flag: Sendable {
         }
     }
 
-    /// Otherwise each claim would pass the dead entries of a key that had many deliveries and has none left.
+    /// Otherwise each claim would read the dead index entries of a key that had many deliveries and has none left.
     @Test func aClaimRemembersThatAKeyHasNothingDue() async throws {
         try await withRelays(1) { stores in
             let (busy, idle) = (try await key(stores[0]), try await key(stores[0]))

@@ -3,34 +3,34 @@ import Foundation
 import Glibc
 import ProcessSupport
 
-/// A program that answers each line with a line, and ends when its standard input does: also when this process is killed.
+/// A program that answers each line with a line. It ends when its standard input ends, even if this process is killed.
 ///
-/// Its questions are asked one after the other, on a thread of their own, since reads and writes block.
+/// Questions are sent one after the other on a separate thread, because reads and writes block.
 final class Conversation: Sendable {
     private let queue = DispatchQueue(label: "PostgreSQLTestServer")
     private let process: ChildProcess
     private let channel: FileHandle
     private let errors: FileHandle
 
-    /// - Throws: `PostgreSQLTestServer.Failed` where the program can't be started.
+    /// - Throws: `PostgreSQLTestServer.Failed` if the program can't be started.
     init(_ command: [String]) throws {
         errors = try Self.fileWithoutName()
         let (channel, itsEnd) = try Self.channel()
         self.channel = channel
-        // A program that has ended must not end this process by a signal.
+        // A write to a program that has ended must not end this process with a signal.
         signal(SIGPIPE, SIG_IGN)
-        // Closed behind the start, and not before: nothing else keeps it open.
+        // The program's end of the channel is closed after the start, and not before: nothing else keeps it open.
         defer { try? itsEnd.close() }
         do {
             process = try ChildProcess(command, input: itsEnd, output: itsEnd, errors: errors)
         } catch let error as ChildProcess.NotStarted {
             throw PostgreSQLTestServer.Failed(description: error.description)
         }
-        // What the program prints first: that it is ready. It is read with the first answer.
+        // The first line of the program says that it is ready. It is read before the first answer.
         queue.async { [self] in _ = try? line() }
     }
 
-    /// - Throws: `PostgreSQLTestServer.Failed` with what the program wrote to standard error, where it has ended.
+    /// - Throws: `PostgreSQLTestServer.Failed` with what the program wrote to standard error, if it has ended.
     func ask(_ question: String) async throws -> String {
         try await onQueue { [self] in
             try write(question + "\n")
@@ -58,7 +58,7 @@ final class Conversation: Sendable {
 
     private func line() throws -> String {
         var line = Data()
-        // An error of the channel is its end too: that of a program that has not read all.
+        // An error of the channel counts as its end too. It occurs if the program ended before it had read everything.
         while let byte = try? channel.read(upToCount: 1), let value = byte.first {
             if value == UInt8(ascii: "\n") { return String(decoding: line, as: UTF8.self) }
             line.append(value)
@@ -73,7 +73,8 @@ final class Conversation: Sendable {
             description: "the server for tests has ended: \(text.trimmingCharacters(in: .whitespacesAndNewlines))")
     }
 
-    /// Closed in other programs that this process starts, from its making on: one that held it open would keep the server alive.
+    /// Other programs that this process starts never inherit the channel. A program that held it open would keep the
+    /// server alive.
     private static func channel() throws -> (FileHandle, FileHandle) {
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
@@ -85,7 +86,7 @@ final class Conversation: Sendable {
         )
     }
 
-    /// For standard error. Not a pipe, which nobody would empty while the program runs.
+    /// A file for standard error. It is not a pipe, because nothing would read from the pipe while the program runs.
     private static func fileWithoutName() throws -> FileHandle {
         guard let file = tmpfile() else { throw failure("tmpfile", errno) }
         defer { fclose(file) }

@@ -1,21 +1,22 @@
 import Foundation
 
-/// A PostgreSQL server for tests, in a process of its own: `Tests/Integration/postgresql.py --serve`, which ends with this process.
+/// A PostgreSQL server for tests. It runs in a separate process, `Tests/Integration/postgresql.py --serve`, which ends
+/// with this process.
 package actor PostgreSQLTestServer {
     package enum Pooling: String, Sendable, CaseIterable {
-        /// pgbouncer in front, which gives each client a session of the server for as long as it is connected.
+        /// pgbouncer is in front. It gives each client a session of the server for as long as the client is connected.
         case session
-        /// pgbouncer in front, which gives each client another session for each transaction.
+        /// pgbouncer is in front. It gives each client another session for each transaction.
         case transaction
     }
 
-    /// Why there is no server, or no database: what the program wrote.
+    /// The reason why there is no server or no database, as the program wrote it.
     package struct Failed: Error, CustomStringConvertible {
         package let description: String
     }
 
-    /// The server that the tests of this process share, started at the first use. POSTGRESQL_TEST_POOLING=session or transaction puts
-    /// pgbouncer in front.
+    /// The server that the tests of this process share. It is started at the first use. If POSTGRESQL_TEST_POOLING is
+    /// `session` or `transaction`, pgbouncer is in front of it.
     package static let shared = PostgreSQLTestServer(
         mode: ProcessInfo.processInfo.environment["POSTGRESQL_TEST_POOLING"])
 
@@ -34,14 +35,15 @@ package actor PostgreSQLTestServer {
     }
 
     /// - Parameters:
-    ///   - mode: pgbouncer's, which the program checks.
-    ///   - program: what is run in the place of the real one, with its arguments.
+    ///   - mode: the pooling mode of pgbouncer, which the program checks; nil for no pgbouncer.
+    ///   - program: the program to run, with its arguments.
     init(mode: String?, program: [String] = PostgreSQLTestServer.program) {
         self.mode = mode
         self.program = program
     }
 
-    /// The URL of a new, empty database that the URL's role owns. It goes with the server, if not by `drop(_:)`.
+    /// The URL of a new, empty database that the URL's role owns. It is deleted with the server, unless `drop(_:)`
+    /// deletes it earlier.
     package func emptyDatabase() async throws -> String {
         try await ask("database")
     }
@@ -59,7 +61,7 @@ package actor PostgreSQLTestServer {
     }
 
     private func ask(_ question: String) async throws -> String {
-        // Without an await between the look and the start: two callers must not start two servers.
+        // There is no `await` between the check and the start, because two callers must not start two servers.
         let conversation: Conversation
         if let existing = self.conversation {
             conversation = existing
@@ -71,7 +73,7 @@ package actor PostgreSQLTestServer {
         do {
             return try await conversation.ask(question)
         } catch {
-            // The next use starts another one, rather than to speak with one that has ended.
+            // The next use then starts another server, and does not use one that has ended.
             if self.conversation === conversation { self.conversation = nil }
             throw error
         }

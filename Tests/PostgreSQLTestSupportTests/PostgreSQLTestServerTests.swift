@@ -6,7 +6,7 @@ import Testing
 @Suite("PostgreSQL for tests") struct PostgreSQLTestServerTests {
     typealias Pooling = PostgreSQLTestServer.Pooling
 
-    @Test("each database is empty and the caller's own, in each mode of pooling", arguments: [nil] + Pooling.allCases)
+    @Test("each caller gets an empty database of its own, in each mode of pooling", arguments: [nil] + Pooling.allCases)
     func eachDatabaseIsEmpty(pooling: Pooling?) async throws {
         let server = PostgreSQLTestServer(pooling: pooling)
         let urls = [try await server.emptyDatabase(), try await server.emptyDatabase()]
@@ -55,7 +55,7 @@ import Testing
         try await server.stop()
     }
 
-    @Test("where there is no server, the error has what the program wrote")
+    @Test("if there is no server, the error contains what the program wrote")
     func noServer() async throws {
         let server = PostgreSQLTestServer(
             mode: nil, program: ["sh", "-c", "echo 'not installed: run make deps-test' >&2; exit 1"])
@@ -70,14 +70,14 @@ import Testing
         #expect(error?.description == "can't start no-such-program: No such file or directory")
     }
 
-    @Test("a mode of pooling that there is not is an error")
+    @Test("an unknown mode of pooling is an error")
     func unknownPooling() async throws {
         let server = PostgreSQLTestServer(mode: "statement")
         let error = await #expect(throws: PostgreSQLTestServer.Failed.self) { try await server.emptyDatabase() }
         #expect(error?.description.contains("invalid choice: 'statement'") == true)
     }
 
-    /// psql, which answers each line of SQL that has one row with a line.
+    /// Starts psql. It answers each line of SQL whose result has one row with one line.
     private func psql(_ url: String) throws -> Conversation {
         let script = """
             import os, sys

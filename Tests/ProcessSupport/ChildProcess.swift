@@ -1,10 +1,10 @@
 import Foundation
 import Glibc
 
-/// A program that a test starts. It has the three descriptors that it is given, and no other.
+/// A program that a test starts. Only standard input, output and error are open in it.
 ///
-/// Not with Foundation's Process, which has crashed in tests that start many programs at once, and which keeps programs from ending: those
-/// that are started later inherit its sockets.
+/// Foundation's Process is not used, because it has crashed in tests that start many programs at once. Besides,
+/// programs that it starts later inherit its sockets, which keeps the earlier programs from ending.
 package final class ChildProcess: Sendable {
     package struct NotStarted: Error, CustomStringConvertible {
         package let description: String
@@ -14,8 +14,9 @@ package final class ChildProcess: Sendable {
 
     /// - Parameters:
     ///   - command: the program, which is looked for in PATH, and its arguments.
-    ///   - input: standard input; nil for an empty one. So for `output` and `errors`: nil where what is written is not kept.
-    ///   - directory: where it runs; nil for this process's.
+    ///   - input: standard input; nil for an empty one. `output` and `errors` are standard output and standard error;
+    ///     nil if they are not kept.
+    ///   - directory: the program's working directory; nil for that of this process.
     /// - Throws: ``NotStarted``.
     package init(
         _ command: [String], input: FileHandle? = nil, output: FileHandle? = nil, errors: FileHandle? = nil,
@@ -47,7 +48,8 @@ package final class ChildProcess: Sendable {
         id = process
     }
 
-    /// That of an open file, or of one that another thread opens meanwhile. To close one that is not open does no harm.
+    /// The greatest descriptor that is open, or that another thread may open in the meantime. It does no harm to close
+    /// a descriptor that is not open.
     private static var greatestDescriptor: CInt {
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -55,13 +57,13 @@ package final class ChildProcess: Sendable {
         return min(CInt(clamping: limit.rlim_cur) - 1, (open.compactMap { CInt($0) }.max() ?? 3) + 256)
     }
 
-    /// Waits until it has ended, which is to be done once. Blocks the thread.
+    /// Waits until the program has ended. Call this exactly once. It blocks the thread.
     ///
-    /// - Returns: its exit status; the signal that ended it, as a negative number.
+    /// - Returns: the program's exit status, or the signal that ended it as a negative number.
     package func wait() -> Int32 {
         var status: CInt = 0
         while waitpid(id, &status, 0) < 0 {
-            // Nobody else waits for it, so there is no other error.
+            // Nothing else waits for the program, so there is no other error.
             precondition(errno == EINTR, "waitpid: \(String(cString: strerror(errno)))")
         }
         return status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)
