@@ -10,9 +10,9 @@ extension StoreContract {
             try await bench.store.insertKey(stored)
             let found = try bench.unwrap(try await bench.store.storedKey(secret.id))
             try bench.equal(found.key, stored.key)
-            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the secret is taken")
+            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the secret is accepted")
             let other = Sample.key().secret.id
-            try bench.holds(try await bench.store.storedKey(other) == nil, "an unknown key is found")
+            try bench.holds(try await bench.store.storedKey(other) == nil, "no unknown key is found")
             try bench.equal(try await bench.store.keyRecord(other, now: Sample.now)?.key, nil)
             try bench.equal(
                 Set(try await bench.store.currentKeys([secret.id, other]).keys), [secret.id])
@@ -39,9 +39,9 @@ extension StoreContract {
             let new = Sample.key().secret.digest
             try await bench.store.rotateKey(secret.id, digest: new, previousUntil: Sample.now + second)
             let found = try bench.unwrap(try await bench.store.storedKey(secret.id))
-            try bench.holds(found.accepts(new, at: Sample.now), "the new secret is taken")
-            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the old one still is")
-            try bench.holds(!found.accepts(secret.digest, at: Sample.now + second), "and then no longer")
+            try bench.holds(found.accepts(new, at: Sample.now), "the new secret is accepted")
+            try bench.holds(found.accepts(secret.digest, at: Sample.now), "the old secret is still accepted")
+            try bench.holds(!found.accepts(secret.digest, at: Sample.now + second), "the old secret is refused")
         },
         StoreContract("keys are listed by creation, with their usage") { bench in
             let old = try await bench.key { $0.createdAt = Sample.now - second }
@@ -87,7 +87,7 @@ extension StoreContract {
                 let id = try await bench.key()
                 var submission = try bench.submission(id)
                 submission.domains = [ClaimedDomain(.envelope, name: "a.example", text: "a.example")]
-                // Changed after the session began.
+                // The rule is changed after the session began.
                 try await bench.store.updateKey(id, rule)
                 try bench.equal(try await bench.reasons([submission]), [reason])
             }
@@ -168,7 +168,7 @@ extension StoreContract {
                 try await bench.store.accept(try batch(2, [1]), now: Sample.now), first.map { .repeated($0.id) })
             try bench.equal(
                 try await bench.reasons(try batch(3, [2])), Array(repeating: .idempotencyMismatch, count: 3))
-            // The same, asked for outside of an acceptance.
+            // The same requests are found outside of an acceptance.
             let parts = (0..<2).map { Fingerprint(key: id, request: "b", part: $0) }
             let known = try await bench.store.requests(
                 under: parts + [Fingerprint(key: id, request: "c")], now: Sample.now)
@@ -178,7 +178,7 @@ extension StoreContract {
                     parts[0]: .init(message: first[0].id, content: [1]),
                     parts[1]: .init(message: first[1].id, content: [1]),
                 ])
-            // An email that joins them later does not make the request be remembered for longer.
+            // An email that is added to the request later does not extend the time for which the request is remembered.
             let end = Sample.now + Fingerprint.memory
             try bench.equal(
                 try await bench.store.accept(try batch(3, [1]), now: end),
@@ -276,7 +276,7 @@ extension StoreContract {
             var found = try await bench.message(message).deliveries[0]
             try bench.equal(found.state, .queued)
             try bench.equal(found.nextAttemptAt, due)
-            try bench.holds(found.maybeDuplicate, "it may have been taken")
+            try bench.holds(found.maybeDuplicate, "SES may have accepted the message")
             let claimed = try await bench.claim(.live, at: due)
             try bench.equal(claimed.map { [$0.attempts, $0.pauses] }, [[1, 1]])
             try await bench.settle(claimed, .sent(sesMessageID: "0100"), reason: "note", at: due)
@@ -286,16 +286,16 @@ extension StoreContract {
             try bench.equal(found.attempts, 2)
             try bench.equal(found.history.map(\.outcome), ["retry", "sent"])
             try bench.equal(found.history.map(\.reason), ["busy: no", "note"])
-            // The bytes go as soon as all of it is sent.
+            // The bytes are deleted as soon as the whole message is sent.
             try await bench.fails(.bodyGone(message)) { _ = try await bench.store.body(of: message) }
         },
         StoreContract("the bytes stay until the last part is sent") { bench in
             let message = try await bench.accept(try await bench.key(.live), recipients: 51)
             let parts = try await bench.claim(.live)
             try await bench.settle([parts[0]], .sent(sesMessageID: "1"))
-            try bench.holds(try await bench.message(message).hasBody, "the other part needs them")
+            try bench.holds(try await bench.message(message).hasBody, "the other part needs the bytes")
             try await bench.settle([parts[1]], .sent(sesMessageID: "2"))
-            try bench.holds(!(try await bench.message(message).hasBody), "nobody needs them")
+            try bench.holds(!(try await bench.message(message).hasBody), "no part needs the bytes any more")
         },
         StoreContract("what is given back is due at once and was no attempt") { bench in
             let message = try await bench.accept(try await bench.key())
@@ -383,7 +383,7 @@ extension StoreContract {
             try bench.equal(try await bench.message(message).state, .scheduled)
             let due = Sample.now + .seconds(20)
             try await bench.settle(try await bench.claim(at: due), .retry(at: due + .seconds(30)), at: due)
-            // The clock is put back.
+            // The clock is set back.
             try bench.equal(try await bench.message(message).state, .queued)
             try bench.equal(try await forward(), 1)
             try bench.equal(try await bench.store.nextDue(lane: .test), Sample.now)
@@ -436,7 +436,7 @@ extension StoreContract {
                 [.init(lane: .test, state: .queued, deliveries: 1, oldest: Sample.now + .seconds(100))])
             try bench.equal(
                 later.scheduled, [.init(lane: .test, deliveries: 2, next: Sample.now + .seconds(200))])
-            // One that was never scheduled is as old as its acceptance.
+            // The age of a message that was never scheduled is counted from its acceptance.
             try await bench.accept(id, at: Sample.now + .seconds(50))
             try bench.equal(
                 try await bench.store.queueStatus(now: due).depths,
@@ -457,7 +457,7 @@ extension StoreContract {
             try bench.equal(record.state, .cancelled)
             let reasons = record.deliveries.map(\.reason)
             try bench.equal(reasons.count, 2)
-            try bench.holds(reasons.allSatisfy { $0.mentions("cancelled", "application") }, "who cancelled is named")
+            try bench.holds(reasons.allSatisfy { $0.mentions("cancelled", "application") }, "reasons say who cancelled")
             try bench.equal(try await bench.store.nextDue(lane: .test), nil)
             let held = try await bench.accept(id)
             try await bench.store.perform(.hold, all: MessageFilter(ids: [held]), now: Sample.now)
@@ -482,7 +482,7 @@ extension StoreContract {
             try bench.equal(try await cancel(try bench.submission(owner).id, owner), .notFound)
             try await bench.store.revokeKey(owner, queued: .deliver, now: Sample.now)
             guard case .refused(let refusal) = try await cancel(message, owner) else {
-                throw StoreContract.Violation(description: "a revoked key cancelled")
+                throw StoreContract.Violation(description: "a revoked key cancelled a message")
             }
             try bench.equal(refusal.reason, .keyRevoked)
             try bench.equal(try await bench.message(message).state, .queued)
@@ -502,7 +502,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.accept([submission], now: Sample.now), [.accepted])
             let retention = Retention(sent: .zero, simulated: .zero, failed: .seconds(10))
             while try await bench.store.prune(retention, now: Sample.now + .seconds(10)) {}
-            try bench.holds(try await bench.message(message).hasBody, "it is kept, with its bytes")
+            try bench.holds(try await bench.message(message).hasBody, "the message is kept with its bytes")
             while try await bench.store.prune(retention, now: Sample.now + .seconds(11)) {}
             try bench.equal(try await bench.store.messages(MessageFilter()).map(\.id), [submission.id])
         },
@@ -595,7 +595,7 @@ extension StoreContract {
                 try bench.equal(try await bench.message(underWay).state, .sending)
                 try await bench.settle(claimed, .retry(at: Sample.now + .seconds(9000)), reason: "busy")
                 try bench.equal(try await bench.message(underWay).state, expected)
-                // Nothing of it is in the way of the next one.
+                // The message is dropped, so that it does not disturb the next round.
                 try await bench.store.perform(.drop, all: MessageFilter(key: id), now: Sample.now)
             }
         },
@@ -616,7 +616,7 @@ extension StoreContract {
             try await bench.settle(try await bench.claim(at: later), .retry(at: later), at: later)
             try await bench.settle(try await bench.claim(at: later), .failed, reason: "no", at: later)
             try bench.equal(try await perform(.retry(dropped: false)), ["1", "queued"])
-            // It is as new, but for the attempts on record.
+            // The delivery is like a new one, except for the recorded attempts.
             let claimed = try await bench.claim(at: later)
             try bench.equal(claimed.map { [$0.attempts, $0.pauses] }, [[2, 0]])
             try bench.equal(claimed.map(\.queuedSince), [later])
@@ -667,7 +667,7 @@ extension StoreContract {
                     .init(lane: .test, state: .sending, deliveries: 1, oldest: Sample.now),
                     .init(lane: .live, state: .queued, deliveries: 1, oldest: Sample.now),
                 ])
-            // A store that relays share tells whose lane it is.
+            // A store that relays share also returns the relay of each lane.
             let lanes = status.lanes.map { status in
                 var status = status
                 status.node = nil

@@ -4,7 +4,7 @@ import TestSupport
 private let second = Duration.seconds(1)
 
 extension Bench {
-    /// A live message that SES has taken under the id `ses`.
+    /// Sends a live message that SES has accepted under the id `ses`.
     func sent(
         _ key: KeyID, _ recipients: Int = 1, as ses: String, at time: Timestamp = Sample.now
     ) async throws -> MessageID {
@@ -85,7 +85,7 @@ extension StoreContract {
                     _ = try await bench.store.record([bench.report(kind, ses, detail)], now: Sample.now)
                 }
                 try bench.equal(try await bench.statuses(message), [.complained])
-                // Else the next message would go nowhere.
+                // Otherwise the recipient of the next message would be suppressed.
                 _ = try await bench.store.removeSuppression(
                     of: Sample.recipients(1)[0], in: .live, evenComplaint: true)
             }
@@ -352,7 +352,7 @@ extension StoreContract {
                     report: second, of: message, recipients: due[0].recipients.map(\.address), now: later), .overtaken)
             try bench.equal(try await bench.store.dueSenderReports(limit: 9, now: later).count, 0)
             try bench.equal(try await bench.claim(.live, at: later).map(\.message), [report.id])
-            // It counts for nothing of the key's.
+            // The report does not count as an email of the key.
             try bench.equal(try await bench.store.keyRecord(key, now: later)?.usage.emailsTotal, 60)
         },
         StoreContract("the bytes are kept until the sender is told, and then go") { bench in
@@ -362,7 +362,7 @@ extension StoreContract {
             try await bench.suppress(to[0])
             let message = try await bench.accept(key, recipients: 2)
             try await bench.settle(try await bench.claim(.live), .sent(sesMessageID: "ses-1"))
-            try bench.holds(try await bench.store.body(of: message).size > 0, "the report quotes its header")
+            try bench.holds(try await bench.store.body(of: message).size > 0, "the report quotes the body's header")
             try await bench.store.forgetSenderReport(of: message, recipients: [to[0]])
             try await bench.fails(.bodyGone(message)) { _ = try await bench.store.body(of: message) }
         },
@@ -513,7 +513,7 @@ extension StoreContract {
             try bench.equal(disabled.map(\.id), [id])
             try bench.equal(try await bench.store.webhookBacklog().disabled, 1)
             let enabled = try await bench.store.update(id) { $0.isEnabled = true }
-            try bench.holds(enabled != nil && enabled?.failingSince == nil, "it begins again")
+            try bench.holds(enabled != nil && enabled?.failingSince == nil, "the webhook is not failing any more")
             try bench.equal(try await bench.store.webhookBacklog().disabled, 0)
         },
         StoreContract("a webhook that is gone is disabled at once, and hears nothing more") { bench in

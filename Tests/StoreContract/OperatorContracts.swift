@@ -9,7 +9,7 @@ extension StoreContract {
     static let lists = [
         StoreContract("the list of keys is found newest first, in parts, without those that were revoked") { bench in
             var ids: [KeyID] = []
-            // Two of each moment: then the id decides.
+            // Keys are created in pairs that have the same time. Within a pair, the id decides the order.
             for index in 0..<8 {
                 ids.append(try await bench.key { $0.createdAt = Sample.now - .seconds(index / 2) })
             }
@@ -43,7 +43,7 @@ extension StoreContract {
             try bench.equal(try await ids(nil, .live), [shop])
             try bench.equal(try await ids(""), [shop, rate])
             for text in ["web", "SHOP", "b s", "Web Shop"] { try bench.equal(try await ids(text), [shop]) }
-            // They stand for themselves.
+            // `%` and `_` stand for themselves.
             for text in ["%", "_", "0%_S"] { try bench.equal(try await ids(text), [rate]) }
             for text in ["%shop", "w_b", "*", "web shop 2", "\\%", "'"] { try bench.equal(try await ids(text), []) }
             try bench.equal(try await ids("web", .test), [])
@@ -89,7 +89,7 @@ extension StoreContract {
             try bench.equal(
                 try await days([b, a], 2), [b: [use(1, 1), bounce], a: [use(0, 1)]])
             try bench.equal(try await days([], 30), [:])
-            // What is of later, by a clock that was ahead, is of no day that is asked for.
+            // Use that was counted later, by a clock that was ahead, belongs to no requested day.
             try bench.equal(try await bench.store.use(of: [a], days: 2, now: Sample.now - day), [a: [use(2, 4)]])
         },
         StoreContract("pages of messages follow each other, however few are looked at") { bench in
@@ -103,11 +103,11 @@ extension StoreContract {
             }
             let later = Sample.now + .seconds(100)
             try await bench.settle(try await bench.claim(.live, at: later), .failed, reason: "no", at: later)
-            /// All pages of the filter.
+            /// The messages on all pages of the filter.
             func pages(_ filter: MessageFilter, lookingAt most: Int) async throws -> [MessageID] {
                 var filter = filter
                 var found: [MessageID] = []
-                // As many pages at most as there are messages, and one that is empty.
+                // There are at most as many pages as messages, and one empty page.
                 for _ in 0...all.count {
                     let page = try await bench.store.messagePage(filter, lookingAt: most, now: later)
                     try bench.holds(page.messages.count <= filter.limit, "a page is no longer than its limit")
@@ -211,7 +211,8 @@ extension StoreContract {
             try bench.equal(try await bench.find("anna"), [other, order])
             try bench.equal(try await bench.find("  anna\tord* "), [other, order])
             try bench.equal(try await bench.find("example.com"), [bare, order])
-            // Words are whole but for a `*` behind three letters, each must be there, and within a piece they follow each other.
+            // A search finds only whole words, unless a `*` follows at least three letters. Each word must occur, and
+            // the words of one piece must follow each other.
             for words in [
                 "ord 4711", "ord", "or*", "an*", "*nna", "anna carl", "example@anna", "nna", "anna@com", "lee.bob",
             ] {
@@ -255,7 +256,7 @@ extension StoreContract {
             ] {
                 try bench.equal(try await bench.find(words), [])
             }
-            // However long it is.
+            // A search does not fail, however long its text is.
             _ = try await bench.find(String(repeating: "word ", count: 10_000))
             _ = try await bench.find(String(repeating: "\"a", count: 10_000))
             _ = try await bench.find("a" + String(repeating: "\u{301}", count: 10_000))
@@ -274,7 +275,7 @@ extension StoreContract {
             for recipient in ["r0@example.com", "r49@example.com", "r50@example.com", "r119@example.com"] {
                 try bench.equal(try await bench.find(recipient), [large])
             }
-            // The newest goes, and with it what another comes under that is accepted then.
+            // The newest message is pruned. The next message may then get the same delivery ids.
             let parts = try await bench.claim().filter { $0.message == large }
             try await bench.settle(parts, .simulated(sesMessageID: "1"))
             while try await bench.store.prune(Retention(simulated: second), now: Sample.now + .seconds(10)) {}
@@ -313,7 +314,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.session(session, now: late - .milliseconds(1)), late)
             try bench.equal(try await bench.store.session(session, now: late), nil)
             try bench.equal(try await bench.store.session(other, now: Sample.now), nil)
-            // A session is no link.
+            // A session can't be used as a link.
             try bench.equal(
                 try await bench.store.beginSession(other, until: late, redeeming: session, now: Sample.now), false)
         },
@@ -338,7 +339,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.session(try digest(11), now: Sample.now), nil)
             try bench.equal(try await bench.store.session(try digest(12), now: Sample.now), late)
             try await bench.store.insertLogin(try digest(5), until: late, now: Sample.now)
-            // One has run out.
+            // Two sessions are ended, because one of the three has expired already.
             try bench.equal(try await bench.store.endSessions(now: Sample.now + second), 2)
             try bench.equal(try await bench.store.session(try digest(12), now: Sample.now), nil)
             try bench.equal(

@@ -1,8 +1,8 @@
 import RelayCore
 import TestSupport
 
-/// One thing that several relays hold to which have a store each on one database. A test of a store that can be shared goes through
-/// ``all`` and calls ``hold(_:)`` with at least two on a new database each.
+/// One rule that several relays must keep if each has a store on the same database. The test of a store that can be
+/// shared calls ``hold(_:)`` of each contract in ``all``, each time with at least two stores on a new database.
 public struct SharedStoreContract: Sendable, CustomStringConvertible {
     public let description: String
     private let body: @Sendable ([Bench]) async throws -> Void
@@ -121,7 +121,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
                 }
             }
             try bench.equal(Set(claimed.joined()).count, claimed.joined().count)
-            // One that finds all of the rest locked has nothing to claim; the other claims it then.
+            // A relay that finds all remaining calls locked claims nothing. The relay that locked them claims them.
             try bench.equal(claimed.joined().count, 240)
         },
         SharedStoreContract("a sender is told by one") { benches in
@@ -145,7 +145,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(try await bench.claim(.live, at: later).count, 10)
         },
         SharedStoreContract("a key has only so many webhooks, also where all add some at once") { benches in
-            // Of several keys, so that the last places are often taken at the same moment.
+            // This is repeated with several keys, so that the last places are often taken at the same moment.
             for _ in 0..<10 {
                 let key = try await benches[0].key(.live)
                 let added = try await atOnce((0..<2 * Webhook.mostOfKey).map { benches[$0 % benches.count] }) { bench in
@@ -161,7 +161,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
     ]
 }
 
-/// Runs `body` for all of them at once.
+/// Runs `body` for all parts at the same time.
 private func atOnce<Part: Sendable, Result: Sendable>(
     _ parts: [Part], _ body: @escaping @Sendable (Part) async throws -> Result
 ) async throws -> [Result] {
@@ -171,7 +171,7 @@ private func atOnce<Part: Sendable, Result: Sendable>(
     }
 }
 
-/// Messages to two recipients, which SES has taken under these ids.
+/// Sends `count` messages to two recipients each. Returns the ids under which SES has accepted them.
 private func sent(_ count: Int, by key: KeyID, _ bench: Bench) async throws -> [String] {
     var ids: [String] = []
     for number in 0..<count {
@@ -194,7 +194,7 @@ extension Bench {
         }
     }
 
-    /// In pieces. Returns what became of all of them together.
+    /// Records the reports in random order, in pieces. Returns the sum of the outcomes.
     fileprivate func recordInAnyOrder(_ reports: [FeedbackReport]) async throws -> FeedbackOutcome {
         var generator = SeededGenerator.next()
         let shuffled = reports.shuffled(using: &generator)

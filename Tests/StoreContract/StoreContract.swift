@@ -1,14 +1,15 @@
 import RelayCore
 import TestSupport
 
-/// All that a relay asks of a store.
+/// Everything that a relay needs from a store.
 public typealias AnyStore = any KeyStore & SubmissionStore & DeliveryQueue & MessageCancellation
     & MessageRecords & FeedbackStore & SuppressionStore & SenderReportStore & WebhookStore & OperatorSessionStore
     & TemplateStore & StatisticsStore & SimulatedDomainStore
 
-/// One thing that every store has to hold to. A test of a store goes through ``all`` and calls ``hold(_:)`` with a new store each.
+/// One rule that every store must keep. The test of a store calls ``hold(_:)`` of each contract in ``all``, each time
+/// with a new store.
 ///
-/// Knows no test library, so that it can be called from any.
+/// It uses no test library, so tests of any test library can call it.
 public struct StoreContract: Sendable, CustomStringConvertible {
     public let description: String
     private let body: @Sendable (Bench) async throws -> Void
@@ -31,7 +32,7 @@ public struct StoreContract: Sendable, CustomStringConvertible {
     }
 }
 
-/// A store with shorthands.
+/// A store with short functions for tests.
 final class Bench: Sendable {
     let store: AnyStore
     private let ids = Counter()
@@ -56,7 +57,7 @@ final class Bench: Sendable {
         return submission.id
     }
 
-    /// Nil: accepted.
+    /// Submits a batch. Returns the reason for which each submission was refused; nil if it was accepted.
     func reasons(_ batch: [Submission], at time: Timestamp = Sample.now) async throws -> [RefusalReason?] {
         try await store.accept(batch, now: time).map { outcome in
             if case .refused(let refusal) = outcome { refusal.reason } else { nil }
@@ -98,7 +99,7 @@ final class Bench: Sendable {
     }
 
     func unwrap<T>(_ value: T?, line: Int = #line) throws -> T {
-        guard let value else { throw StoreContract.Violation(description: "line \(line): there is none") }
+        guard let value else { throw StoreContract.Violation(description: "line \(line): expected a value") }
         return value
     }
 

@@ -50,7 +50,7 @@ extension Bench {
         return Dictionary(uniqueKeysWithValues: found.map { ($0.name, $0.statistics) })
     }
 
-    /// A live message that SES has taken under the id `ses`.
+    /// Sends a live message that SES has accepted under the id `ses`.
     func sent(
         _ key: KeyID, _ recipients: Int = 1, as ses: String, template: TemplateReference? = nil, tags: [String] = [],
         at time: Timestamp = Sample.now
@@ -227,7 +227,7 @@ extension StoreContract {
                 bench.report(.complained, "ses-1", recipients[0]), bench.report(.delayed, "ses-1", recipients[2]),
             ]
             _ = try await bench.store.record(reports, now: Sample.now + second)
-            // Told again, and another time of the same kind.
+            // The same reports arrive again, and another one of the same kind with a different time.
             _ = try await bench.store.record(
                 reports + [bench.report(.bounced, "ses-1", recipients[1], at: Sample.now + second, soft)],
                 now: Sample.now + second)
@@ -345,7 +345,7 @@ extension StoreContract {
             let found = try await bench.statistics(.tag) { $0.key = key }
             try bench.equal(found.count, most + 1)
             try bench.equal(found[""]?.today.sent, 20)
-            // Known names go on, and other keys have names of their own.
+            // Names that are already known continue to be counted, and other keys have names of their own.
             let known = try bench.unwrap(found.keys.first { !$0.isEmpty })
             _ = try await bench.sent(key, as: "ses-2", tags: [known])
             _ = try await bench.sent(other, as: "ses-3", tags: ["new"])

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// 1, 2, 3 and so on, for any caller.
+/// Counts 1, 2, 3 and so on, for any number of callers.
 public final class Counter: Sendable {
     private let last = Atomic<Int64>(0)
 

@@ -1,7 +1,7 @@
 import RelayCore
 
 extension DeliveryQueue {
-    /// However many recipients they have.
+    /// Claims deliveries, however many recipients they have.
     public func claim(
         lane: Lane, limit: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [ClaimedDelivery] {

@@ -1,6 +1,6 @@
 import RelayCore
 
-/// The message ids of one relay whose number stays.
+/// Makes the message ids of one relay, whose number does not change.
 public struct InstanceIDs: Sendable {
     public let instance: Int64
     private var generator: MessageIDGenerator

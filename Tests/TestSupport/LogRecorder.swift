@@ -1,12 +1,13 @@
 import Logging
 import Synchronization
 
-/// Keeps what was logged, and lets a test wait for it: the handler's way of saying that it has come to a point.
+/// Keeps log entries, and lets a test wait for an entry. In this way, a test waits until the code has reached a certain
+/// point.
 public final class LogRecorder: Sendable {
     public struct Entry: Sendable, CustomStringConvertible {
         public var level: Logger.Level
         public var message: String
-        /// Of the logger and of the event.
+        /// The metadata of the logger and of the event.
         public var metadata: [String: String]
 
         public var description: String { "\(level): \(message)" }
@@ -26,14 +27,14 @@ public final class LogRecorder: Sendable {
     private let state = Mutex(State())
     private let level: Logger.Level
 
-    /// Keeps what is of this level or above.
+    /// Keeps entries of this level or above.
     public init(level: Logger.Level = .trace) { self.level = level }
 
     public var entries: [Entry] { state.withLock { $0.entries } }
     public func entries(_ message: String) -> [Entry] { entries.filter { $0.message == message } }
     public var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self, logLevel: level) } }
 
-    /// Returns once `message` has been logged `count` times, or when the test is over its time limit.
+    /// Returns once `message` has been logged `count` times, or when the test has exceeded its time limit.
     public func wait(for message: String, count: Int = 1) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

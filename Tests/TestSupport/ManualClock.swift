@@ -1,22 +1,22 @@
 import RelayCore
 import Synchronization
 
-/// A clock that stands still until it is moved. Sleepers wake when so much time has passed as lay before their moment, as those of
-/// the machine's clock: also when the wall clock was put forward or back meanwhile.
+/// A clock that stands still until it is moved. As with the computer's clock, a sleeper wakes after the time that was
+/// left until its deadline when it began to sleep, even if the wall clock was set forward or back in the meantime.
 public final class ManualClock: RelayClock {
     private typealias Continuation = CheckedContinuation<Void, any Error>
 
     private struct State {
         var now: Timestamp
-        /// Since the clock was made.
+        /// The time since the clock was created.
         var elapsed = Duration.zero
         var sleepers: [Int: (wake: Duration, continuation: Continuation)] = [:]
         var cancelled: Set<Int> = []
         var nextID = 0
-        /// Of ``untilSlept()``.
+        /// The callers of ``untilSlept()``.
         var watchers: [CheckedContinuation<Void, Never>] = []
 
-        /// Those who are to be woken.
+        /// Returns the sleepers to wake.
         mutating func advance(_ duration: Duration) -> [Continuation] {
             now = now + duration
             elapsed += duration
@@ -26,12 +26,13 @@ public final class ManualClock: RelayClock {
         }
     }
 
-    /// Nobody is resumed under the lock: resuming a task waits while it is being cancelled, and that waits for the lock.
+    /// No task is resumed under this lock: resuming a task waits while the task is being cancelled, and the
+    /// cancellation waits for the lock.
     private let state: Mutex<State>
     private let skipped: Duration
 
-    /// Stands at 2026-11-25T12:00:00Z unless told otherwise. Sleeps that are shorter than `skipped` move the clock by themselves,
-    /// at once: the pauses between two tries, where a test is about longer times.
+    /// The clock stands at 2026-11-25T12:00:00Z by default. A sleep that is shorter than `skipped` moves the clock at
+    /// once: a test about longer times need not wait for the pauses between two tries.
     public init(
         _ now: Timestamp = Timestamp(milliseconds: 1_795_608_000_000), skippingSleepsBelow skipped: Duration = .zero
     ) {
@@ -42,7 +43,7 @@ public final class ManualClock: RelayClock {
     public func now() -> Timestamp { state.withLock { $0.now } }
     public func monotonicNow() -> MonotonicTime { 1000 + state.withLock { $0.elapsed } }
 
-    /// Moves both clocks on.
+    /// Moves the wall clock and the monotonic clock forward.
     public func advance(_ duration: Duration) {
         for sleeper in state.withLock({ $0.advance(duration) }) { sleeper.resume() }
     }
@@ -86,7 +87,7 @@ public final class ManualClock: RelayClock {
         }
     }
 
-    /// Until somebody sleeps.
+    /// Returns when a task sleeps.
     public func untilSlept() async {
         await withCheckedContinuation { continuation in
             let isAsleep = state.withLock { state in
@@ -97,7 +98,8 @@ public final class ManualClock: RelayClock {
         }
     }
 
-    /// Moves to where the next sleeper wakes, again and again, until the task that this runs in is cancelled.
+    /// Moves the clock to the time at which the next sleeper wakes, again and again, until the current task is
+    /// cancelled.
     public func run() async {
         while !Task.isCancelled {
             await untilSlept()

@@ -1,6 +1,6 @@
 import RelayCore
 
-/// What became of messages, in memory.
+/// Keeps in memory what happened to messages.
 struct MemoryEvents: Sendable {
     struct Address: Hashable, Sendable {
         var environment: Environment
@@ -17,13 +17,13 @@ struct MemoryEvents: Sendable {
     var status = FeedbackStatus()
     var counts: [KeyID: [Int64: FeedbackCounts]] = [:]
     var suppressions: [Address: Suppression] = [:]
-    /// With the time at which they came on record.
+    /// Undelivered recipients, each with the time at which it was recorded.
     var undelivered: [MessageID: [String: (recipient: UndeliveredRecipient, since: Timestamp)]] = [:]
     var webhooks: [WebhookID: Webhook] = [:]
     var calls: [Int64: WebhookCallRecord] = [:]
     var lastCall: Int64 = 0
 
-    /// Returns whether it is new.
+    /// Returns whether the entry is new.
     mutating func add(_ entry: Suppression) -> Bool {
         let address = Address(entry.environment, entry.address)
         guard var before = suppressions[address] else {
@@ -60,7 +60,7 @@ extension MemoryTables {
         }
     }
 
-    /// Returns whether it is new, and whether it put the recipient on the list.
+    /// Returns whether the event is new, and whether it put the recipient on the suppression list.
     mutating func add(
         _ event: RecipientEvent, of recipient: String, _ message: MessageFacts, sesMessageID: String?, now: Timestamp
     ) -> (isNew: Bool, suppresses: Bool) {
@@ -134,7 +134,7 @@ extension MemoryTables {
         }
     }
 
-    /// Returns false where no message is known.
+    /// Returns false if no message is known for the report.
     mutating func record(_ report: FeedbackReport, _ outcome: inout FeedbackOutcome, now: Timestamp) -> Bool {
         guard
             let row = deliveries.values.first(where: {
@@ -454,7 +454,7 @@ extension MemoryTables {
         return webhook.isEnabled && key.revokedAt == nil
     }
 
-    /// Of webhooks that are called, the one that has been due longest first.
+    /// The waiting calls of active webhooks. The call that has been due longest is the first.
     fileprivate var waitingCalls: [WebhookCallRecord] {
         told.calls.values.filter { $0.state == .waiting && isActive($0.call.webhook) }.sorted {
             ($0.nextAttemptAt?.milliseconds ?? 0, $0.call.id) < ($1.nextAttemptAt?.milliseconds ?? 0, $1.call.id)

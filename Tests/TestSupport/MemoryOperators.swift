@@ -38,7 +38,7 @@ extension MemoryStore {
     }
 }
 
-/// Octets with ASCII letters in lower case.
+/// The octets of the text, with ASCII letters in lower case.
 private func lowered(_ text: String) -> [UInt8] { text.utf8.map { 0x41...0x5A ~= $0 ? $0 + 0x20 : $0 } }
 
 private func contains<T: Equatable>(_ whole: [T], _ part: [T]) -> Bool {

@@ -1,7 +1,8 @@
 import RelayCore
 import Synchronization
 
-/// A store of one process, in memory: all that the contract asks for, and nothing on disk.
+/// A store for one process, in memory. It does everything that the contract of stores requires, and writes nothing to
+/// disk.
 public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, MessageCancellation, MessageRecords,
     FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore, TemplateStore,
     StatisticsStore, SimulatedDomainStore
@@ -100,7 +101,7 @@ public final class MemoryStore: KeyStore, SubmissionStore, DeliveryQueue, Messag
         }
     }
 
-    /// Nobody else changes it.
+    /// No other process changes the store.
     public func changeCounter() async throws -> Int64 { 0 }
 
     // MARK: Messages

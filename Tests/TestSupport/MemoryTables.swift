@@ -1,14 +1,14 @@
 import RelayCore
 
-/// What a store keeps, in memory, for one process. What is decided is decided by the values of RelayCore.
+/// The data of a store, in memory, for one process. All decisions are made by the types of RelayCore.
 public struct MemoryTables: Sendable {
     public struct Delivery: Sendable {
-        /// As it would be claimed now.
+        /// The delivery as it would be claimed now.
         public var delivery: ClaimedDelivery
         public var state = DeliveryState.queued
         public var due: Timestamp
         public var scheduledAt: Timestamp?
-        /// While it is under way.
+        /// Set while the delivery is under way.
         public var claimedAt: Timestamp?
         public var leaseUntil: Timestamp?
         public var onReturn = QueuedDisposition.deliver
@@ -30,7 +30,7 @@ public struct MemoryTables: Sendable {
             state == .queued && due == scheduledAt && due > now
         }
 
-        /// `start` and `end` are those of the attempt, where there was one.
+        /// `start` and `end` are those of the attempt, if there was one.
         mutating func apply(_ change: DeliveryChange, from start: Timestamp, to end: Timestamp) {
             state = change.state
             if case .set(let new) = change.reason { reason = new }
@@ -66,7 +66,8 @@ public struct MemoryTables: Sendable {
     /// Messages that are found by their words.
     var indexed: Set<MessageID> = []
     var templates: [TemplateID: [Template]] = [:]
-    /// When versions were saved: the time of the latest is also that of a change of the name.
+    /// The times at which versions were saved. For the latest version, `updatedAt` does not show this time, because a
+    /// change of the name changes `updatedAt` too.
     var templateTimes: [TemplateReference: Timestamp] = [:]
     var statistics: [StatisticsCounter.Place: RecipientCounts] = [:]
     var domains: [String: SimulatedDomain] = [:]
@@ -81,7 +82,7 @@ public struct MemoryTables: Sendable {
 
     public init() {}
 
-    /// Without a message: for tests of what comes behind the store.
+    /// Adds a delivery without a message, for tests of the code that takes deliveries from the store.
     public mutating func enqueue(_ delivery: ClaimedDelivery) { deliveries[delivery.id] = Delivery(delivery) }
 
     // MARK: Messages
@@ -209,7 +210,7 @@ public struct MemoryTables: Sendable {
             let kept = withoutSuppressed(delivery, now: now)
             if kept.envelope.recipients.isEmpty {
                 deliveries[delivery.id]?.apply(DeliveryChange(suppressedAt: now), from: now, to: now)
-                // A simulated send keeps its bytes.
+                // A simulated message keeps its bytes.
                 if lane == .live { dropBody(of: delivery.message) }
                 claim.suppressed.append(delivery)
             } else {
@@ -250,7 +251,7 @@ public struct MemoryTables: Sendable {
         if change.state == .sent { dropBody(of: message) }
     }
 
-    /// The bytes of a message go as soon as all of it is sent, or suppressed, and no report quotes them.
+    /// Deletes the bytes of a message as soon as all its deliveries are sent or suppressed and no report quotes them.
     mutating func dropBody(of message: MessageID) {
         guard parts(of: message).allSatisfy({ $0.state == .sent || $0.state == .suppressed }),
             told.undelivered[message] == nil
@@ -338,7 +339,7 @@ public struct MemoryTables: Sendable {
         return affected.count
     }
 
-    /// Newest first, as many as there are.
+    /// All messages that satisfy the filter, newest first, regardless of its limit.
     func records(_ filter: MessageFilter, now: Timestamp) -> [MessageRecord] {
         records(before: filter.before, now: now).filter { satisfies($0, filter) }
     }

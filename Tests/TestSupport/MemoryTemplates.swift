@@ -70,7 +70,8 @@ extension MemoryStore {
                 return .nameTaken
             }
             var versions = tables.templates[id] ?? []
-            // The name is the template's. Where only that was changed, the latest version has the time of the change.
+            // All versions have the template's name. If only the name was changed, the latest version has the time of
+            // the change.
             for index in versions.indices { versions[index].name = saved.name }
             if saved.version == before.version {
                 versions.removeLast()

@@ -8,9 +8,10 @@ public struct SeededGenerator: RandomNumberGenerator {
 
     private static let numbers = Atomic<UInt64>(1)
 
-    /// Another one at each call of a run, for what must differ from test to test.
+    /// Returns a different generator at each call, for values that must differ from test to test.
     ///
-    /// Not the system's: it has no stored property, hence no address, and ThreadSanitizer looks up the one that is handed on.
+    /// The system's generator is not used. It has no stored property and hence no address, but ThreadSanitizer looks up
+    /// the address that is passed on.
     public static func next() -> SeededGenerator {
         SeededGenerator(seed: numbers.add(1, ordering: .relaxed).newValue &* 0x2545_F491_4F6C_DD1D)
     }

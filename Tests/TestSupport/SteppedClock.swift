@@ -1,17 +1,17 @@
 import RelayCore
 import Synchronization
 
-/// Time that a test moves by hand, and only while the worker has nothing to do before it moves.
+/// A clock that a test moves by hand. It moves only when the worker has nothing left to do at the present time.
 ///
-/// What a worker waits for is either time, or an answer of its queue or its transport: those tell the clock what they are
-/// doing (``during(_:)``), and the test tells whether there is work that needs no time (``expectsWork(_:)``). So no step of
-/// the clock comes between the worker and its work, however slow the machine is.
+/// A worker waits either for time, or for an answer of its queue or its transport. The queue and the transport report
+/// to the clock while they are working (``during(_:)``). The test reports whether there is work that needs no time
+/// (``expectsWork(_:)``). So the clock never moves before the worker has done its work, however slow the computer is.
 public final class SteppedClock: RelayClock {
     private struct State {
         var underWay = 0
         var sleepers: [Int: Timestamp] = [:]
         var nextID = 0
-        /// Grows with whatever happens.
+        /// Increases with each change.
         var events = 0
         var waiter: CheckedContinuation<Void, Never>?
         var hasWork: @Sendable () async -> Bool = { false }
@@ -41,11 +41,12 @@ public final class SteppedClock: RelayClock {
         return try await work()
     }
 
-    /// Asked before each step: whether something will happen although time stands still.
+    /// Sets a function that is called before each step. It returns whether something will happen although time stands
+    /// still.
     public func expectsWork(_ body: @escaping @Sendable () async -> Bool) { change { $0.hasWork = body } }
 
-    /// Waits until nothing is under way and nothing can happen, then moves on to where the first sleeper wakes, but at least
-    /// by `stride` and at most to `limit`.
+    /// Waits until nothing is under way and nothing can happen. Then moves the clock to the time at which the first
+    /// sleeper wakes, but at least by `stride` and at most to `limit`.
     public func step(atLeast stride: Duration = .zero, limit: Timestamp) async {
         let target = min(max(await untilQuiet(), now() + stride), limit)
         manual.advance(target - now())
@@ -55,7 +56,7 @@ public final class SteppedClock: RelayClock {
         while now() < end { await step(atLeast: stride, limit: end) }
     }
 
-    /// Returns when the first sleeper wakes.
+    /// Waits until nothing is under way. Returns the time at which the first sleeper wakes.
     private func untilQuiet() async -> Timestamp {
         while true {
             let (before, hasWork) = state.withLock { ($0.events, $0.hasWork) }
@@ -85,7 +86,7 @@ public final class SteppedClock: RelayClock {
         return value
     }
 
-    /// Nil while something is under way, or somebody is waking up.
+    /// Nil while something is under way, or while a sleeper is waking up.
     private func wakeOfFirst(_ state: State) -> Timestamp? {
         guard state.underWay == 0, let first = state.sleepers.values.min(), first > now() else { return nil }
         return first

@@ -1,8 +1,9 @@
 extension String {
     /// Whether the text has all of the parts, in this order.
     ///
-    /// Tests check sentences with it, because the wording of a sentence is no contract: they name the facts in it (names,
-    /// values, places, a setting, a command) and, where nothing else tells which rule applied, a noun that names the rule.
+    /// Tests use it to check sentences, because the wording of a sentence is not a contract. They name the facts in the
+    /// sentence (names, values, places, a setting, a command). If nothing else shows which rule applied, they also name
+    /// a noun for the rule.
     public func mentions(_ parts: String...) -> Bool { mentions(parts) }
 
     public func mentions(_ parts: [String]) -> Bool {

@@ -21,7 +21,7 @@ extension String {
         return true
     }
 
-    /// Where the first occurrence of the part ends that does not begin or end within a number.
+    /// The end of the first occurrence of the part that does not begin or end within a number.
     private func end(of part: String) -> Index? {
         for range in ranges(of: part) {
             let cutsBefore = part.first?.isNumber == true && self[..<range.lowerBound].last?.isNumber == true
@@ -33,7 +33,7 @@ extension String {
 }
 
 extension [String] {
-    /// Whether these texts are as the patterns say, one pattern for each text.
+    /// Whether each text matches its pattern. There must be one pattern for each text.
     public func reads(_ patterns: [String]) -> Bool {
         count == patterns.count && zip(self, patterns).allSatisfy { $0.reads($1) }
     }

@@ -1,11 +1,11 @@
 import RelayCore
 import Synchronization
 
-/// A store's rates that answer when a test says so.
+/// The rates of a store, whose answers a test decides.
 public final class StubRates: SharedRates {
     public typealias Answer = Result<SharedRateAnswer, any Error>
 
-    /// What was asked.
+    /// The arguments of a call of `take`.
     public struct Question: Hashable, Sendable {
         public var emails: Int
         public var most: Int
@@ -31,16 +31,17 @@ public final class StubRates: SharedRates {
 
     private let state = Mutex(State())
 
-    /// - Parameter fixed: answers each question at once; nil: ``answer(_:)`` does.
+    /// - Parameter fixed: answers each question at once. If it is nil, questions wait for ``answer(_:)``.
     public init(_ fixed: (@Sendable (Question) -> Answer)? = nil) { state.withLock { $0.fixed = fixed } }
 
-    /// All that were asked, in their order.
+    /// All questions, in the order in which they were asked.
     public var questions: [Question] { state.withLock { $0.questions } }
     /// Questions without an answer.
     public var open: Int { state.withLock { $0.waiting.count } }
-    /// Emails of each call, in their order.
+    /// The emails of each call of `giveBack`, in the order of the calls.
     public var givenBack: [Int] { state.withLock { $0.givenBack.map(\.emails) } }
-    /// From when on the rate can fill the place of the emails of each call, in their order.
+    /// For each call of `giveBack`, in the order of the calls: the time from which the rate can fill the place of the
+    /// emails.
     public var givenBackSince: [MonotonicTime] { state.withLock { $0.givenBack.map(\.since) } }
 
     public func take(
@@ -60,7 +61,7 @@ public final class StubRates: SharedRates {
         state.withLock { $0.givenBack.append((emails, since)) }
     }
 
-    /// Answers the question that has waited longest. Returns false where there is none.
+    /// Answers the question that has waited longest. Returns false if there is none.
     @discardableResult
     public func answer(_ answer: Answer) -> Bool {
         let completion = state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
@@ -68,7 +69,7 @@ public final class StubRates: SharedRates {
         return completion != nil
     }
 
-    /// The rate allows it now: `taken` emails were taken.
+    /// Answers that the rate allows the message now, and that `taken` emails were taken.
     @discardableResult
     public func allow(_ taken: Int) -> Bool {
         answer(.success(SharedRateAnswer(answer: .go, taken: taken, aheadLasts: 0.2)))

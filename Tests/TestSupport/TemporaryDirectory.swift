@@ -1,6 +1,6 @@
 import Foundation
 
-/// A directory that goes with the value.
+/// A directory that is deleted together with the value.
 public final class TemporaryDirectory: Sendable {
     public let path: String
 
@@ -13,7 +13,7 @@ public final class TemporaryDirectory: Sendable {
 
     public func file(_ name: String) -> String { path + "/" + name }
 
-    /// In one step, as those who rotate credentials do it: it is another file afterwards.
+    /// Writes the file in one step, like programs that rotate credentials. Afterwards, another file has the name.
     ///
     /// - Returns: the path of the file.
     @discardableResult
