@@ -3,7 +3,7 @@ import Testing
 
 @testable import InternetMessage
 
-/// What the sentence of each rule mentions.
+/// For each rule, the words that its explanation must mention, in this order.
 private enum Rule {
     static let badDots = ["local part", "dot"]
     static let badCharacter = ["local part", "character", "quotes"]
@@ -46,7 +46,7 @@ struct AddressTests {
     }
 
     @Test(
-        "Mailboxes have one form each",
+        "Each mailbox has one normal form",
         arguments: [
             ("user@example.com", "user@example.com"), ("User@EXAMPLE.Com", "User@example.com"),
             ("a@b", "a@b"), ("first.last+tag@sub.example.com", "first.last+tag@sub.example.com"),
@@ -71,7 +71,7 @@ struct AddressTests {
     }
 
     @Test(
-        "What is wrong is said",
+        "The explanation names what is wrong with an address",
         arguments: [
             ("", Rule.nothing), ("user", Rule.noAt),
             ("@example.com", Rule.nothing),
@@ -113,7 +113,7 @@ struct AddressTests {
         ] as [(String, [String])])
     func errors(text: String, parts: [String]) {
         let explanation = Self.explanation { _ = try AddrSpec(parsing: octets(text)) }
-        #expect(explanation?.mentions(parts) == true, "\(explanation ?? "taken")")
+        #expect(explanation?.mentions(parts) == true, "\(explanation ?? "accepted")")
     }
 
     @Test(
@@ -136,7 +136,7 @@ struct AddressTests {
         #expect(mailbox?.domainName == nil)
     }
 
-    @Test("Equal mailboxes are equal, and only they")
+    @Test("Two spellings of one mailbox are equal, and different mailboxes are not")
     func equality() throws {
         let a = try AddrSpec(parsing: "user@Example.com".utf8)
         #expect(a == (try AddrSpec(parsing: "\"user\"@EXAMPLE.COM".utf8)))
@@ -144,7 +144,7 @@ struct AddressTests {
         #expect(a.domainName?.text == "example.com")
     }
 
-    @Test("The longest address, and one octet more")
+    @Test("The longest address is accepted, and one octet more is refused")
     func lengths() throws {
         let local = String(repeating: "a", count: 64)
         // The path may have 256 octets, brackets included.
@@ -157,12 +157,13 @@ struct AddressTests {
                 #expect(mailbox.text == "\(local)@\(domain)")
             }
             #expect(isTaken ? explanation == nil : explanation?.mentions(Rule.tooLong) == true)
-            // Without a path too: what may stand in a header is what may be sent to.
+            // The same limit applies to an address without a path, so that every address in a header can also be a
+            // recipient.
             #expect(Self.explanation { _ = try AddrSpec(parsing: "\(local)@\(domain)".utf8) } == explanation)
         }
     }
 
-    @Test("Random octets get an answer")
+    @Test("Random octets cause no crash, and an accepted mailbox can be parsed again")
     func random() {
         var generator = SeededGenerator(seed: 31)
         let alphabet = Array(#"ab.@"\<>[]:,( )1-I6pv"#.utf8) + [0, 13, 10, 200]
@@ -179,7 +180,7 @@ struct AddressTests {
 @Suite("Paths")
 struct SMTPPathTests {
     @Test(
-        "Paths and what is behind them",
+        "A path is parsed, and the text after it is returned",
         arguments: [
             ("<user@example.com>", "user@example.com", ""),
             ("<user@example.com> SIZE=1", "user@example.com", " SIZE=1"),
@@ -189,7 +190,7 @@ struct SMTPPathTests {
             ("<@[192.0.2.1]:user@example.com>", "user@example.com", ""),
             (#"<"a>b"@example.com> x"#, #""a>b"@example.com"#, " x"),
             (#"<"a\\"> "@example.com>"#, #""a\"> "@example.com"#, ""),
-            // Without brackets, as old devices write it.
+            // Paths without angle brackets, as old devices write them.
             ("user@example.com", "user@example.com", ""), ("user@example.com SIZE=1", "user@example.com", " SIZE=1"),
             ("root@localhost ", "root@localhost", " "), ("a@[192.0.2.1] x", "a@[192.0.2.1]", " x"),
             (#""a b"@example.com x"#, #""a b"@example.com"#, " x"),
@@ -201,7 +202,7 @@ struct SMTPPathTests {
     }
 
     @Test(
-        "What is wrong with them",
+        "The explanation names what is wrong with a path",
         arguments: [
             ("", Rule.missing),
             (" <user@example.com>", Rule.blankBefore),
@@ -246,7 +247,7 @@ struct SMTPPathTests {
         }
     }
 
-    @Test("No recipient is the null address")
+    @Test("The null path <> is refused as a recipient")
     func nullRecipient() {
         let error = #expect(throws: AddressError.self) {
             try SMTPPath.parseForwardPath(Array("<>".utf8))
@@ -258,7 +259,7 @@ struct SMTPPathTests {
 @Suite("Domain names")
 struct DomainNameTests {
     @Test(
-        "Names as they stand in addresses",
+        "ASCII domain names, as they are written in addresses",
         arguments: [
             ("example.com", "example.com"), ("EXAMPLE.Com", "example.com"), ("localhost", "localhost"),
             ("a.b.c.d.e", "a.b.c.d.e"),
@@ -278,26 +279,27 @@ struct DomainNameTests {
         #expect(DomainName(text: text)?.text == expected)
     }
 
-    /// Not what another label would be, nor what would be read as another one.
+    /// The decoded form of a label is not shown if it would become another label when it is encoded again.
     @Test(
-        "A label without a U-label is shown as it is",
+        "A label that has no valid U-label is shown in its xn-- form",
         arguments: [
             "xn--example.com", "xn--a.example", "xn--e28h.example", "xn--99999999.example", "xn--zckzah-a.example",
         ])
     func withoutUnicode(text: String) { #expect(DomainName(text: text)?.unicodeText == text) }
 
     @Test(
-        "Names as a person writes them",
+        "Domain names as people write them",
         arguments: [
             ("b\u{FC}cher.example", "xn--bcher-kva.example"), ("B\u{DC}CHER.Example", "xn--bcher-kva.example"),
             ("fa\u{DF}.de", "xn--fa-hia.de"), ("москва.рф", "xn--80adxhks.xn--p1ai"),
             ("МОСКВА.РФ", "xn--80adxhks.xn--p1ai"),
             ("例え.テスト", "xn--r8jz45g.xn--zckzah"), ("ελλάς.gr", "xn--hxarsa0b.gr"),
-            // No letters: an emoji, a full-width letter, another full stop, a zero-width joiner, a mark in front.
+            // Characters that are refused, such as an emoji, a full-width letter, another full stop, a zero-width
+            // joiner, or a combining mark at the beginning.
             ("\u{1F600}.example", nil), ("\u{FF45}xample.com", nil), ("a\u{3002}example", nil),
             ("\u{FC}a\u{200D}b.example", nil),
             ("\u{301}a.example", nil), ("a\u{202E}b.example", nil), ("a\u{2044}b.example", nil),
-            // Reserved, empty or badly placed.
+            // Labels that are reserved, empty or too long, and hyphens in the wrong place.
             ("xn--\u{FC}.example", nil), ("\u{FC}b--c.example", nil), ("\u{FC}--c.example", "xn----c-goa.example"),
             ("-\u{FC}.example", nil), ("\u{FC}-.example", nil), ("\u{FC}..example", nil), (".\u{FC}", nil),
             ("\u{FC}.", nil),
@@ -323,7 +325,7 @@ struct DomainNameTests {
         #expect(try #require(DomainName(text: text)).isSubdomain(of: parent) == expected)
     }
 
-    /// RFC 3492, section 7.1, and a few short ones.
+    /// The samples of RFC 3492, section 7.1, and a few short strings.
     @Test(
         "Punycode",
         arguments: [
@@ -351,7 +353,7 @@ struct DomainNameTests {
         #expect(Punycode.decode(Array(expected.utf8)) == Array(text.unicodeScalars))
     }
 
-    /// An overflow, a letter that is no digit, and an end in the middle of a number.
-    @Test("What is no Punycode", arguments: ["99999999", "a!", "\u{FC}-a", "z", "zzzzzzzzzzzzzzz"])
+    /// The strings have an overflow, a character that is not a digit, or an end in the middle of a number.
+    @Test("Invalid Punycode is not decoded", arguments: ["99999999", "a!", "\u{FC}-a", "z", "zzzzzzzzzzzzzzz"])
     func noPunycode(text: String) { #expect(Punycode.decode(Array(text.utf8)) == nil) }
 }

@@ -2,10 +2,11 @@ import Testing
 
 @testable import InternetMessage
 
-/// Which messages nobody is told of by mail when they fail: without this, two programs could write to each other for ever.
+/// Which messages count as automatic mail. The relay sends no mail about their failure. Otherwise two programs could
+/// write to each other forever.
 struct AutomaticMailTests {
     private func isAutomatic(_ fields: String) -> Bool? {
-        // With a part for those of type multipart: one without is refused.
+        // The body has a part for each multipart type in these tests, because a multipart without parts is refused.
         let body = "--a\r\n\r\nText\r\n--a--\r\n--report\r\n\r\nText\r\n--report--\r\n"
         return prepare([Array("From: a@example.com\r\n\(fields)\r\n\(body)".utf8)]).summary?.isAutomatic
     }

@@ -11,7 +11,7 @@ struct CorpusCase: Sendable, CustomTestStringConvertible {
         case withOthers(from: String, senders: [String], others: [String])
         /// Accepted only for keys without a list of domains. The explanation mentions `parts`.
         case ambiguous(from: String, parts: [String])
-        /// The kind of the rejection, and what its explanation mentions.
+        /// Refused with this kind of rejection. The explanation mentions `parts`.
         case refused(kind: String, parts: [String])
     }
 
@@ -33,7 +33,7 @@ enum Corpus {
 
     static let files = ["fields", "syntax", "octets", "encoded-words", "clients", "authors"]
 
-    /// All cases; a file that can't be read or understood throws.
+    /// All cases, or the error if a file cannot be read or has a wrong form.
     static let cases = Result { try files.flatMap(read) }
 
     /// Messages that SES refuses because of other fields or of parts. Tests that compare readings of From skip them.
@@ -99,7 +99,7 @@ enum Corpus {
         }
     }
 
-    /// What stands between the " ... " of a verdict.
+    /// The texts of a verdict, which are separated by " ... ".
     private static func mentioned(_ text: Substring) -> [String] {
         text.components(separatedBy: " ... ").filter { !$0.isEmpty }
     }
@@ -133,7 +133,7 @@ struct CorpusTests {
     }
 
     @Test(
-        "Every case gets its verdict, whole and octet by octet",
+        "Every case gets its verdict, as one piece and octet by octet",
         arguments: try Corpus.cases.get() + Corpus.sesCases.get())
     func verdict(_ test: CorpusCase) {
         let whole = prepare([test.message])
@@ -176,7 +176,7 @@ struct CorpusTests {
         }
     }
 
-    @Test("What was accepted is accepted again, with the same senders")
+    @Test("A prepared message is accepted again, unchanged and with the same senders")
     func idempotent() throws {
         for test in try Corpus.cases.get() + Corpus.sesCases.get() {
             let once = prepare([test.message])

@@ -9,7 +9,7 @@ struct EncodedWordTests {
         "Decoding for display",
         arguments: [
             ("plain", "plain"), ("", ""),
-            // RFC 2047, section 8, as a text.
+            // The examples of RFC 2047, section 8, for unstructured text.
             ("=?ISO-8859-1?Q?a?=", "a"), ("=?ISO-8859-1?Q?a?= b", "a b"),
             ("=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=", "ab"),
             ("=?ISO-8859-1?Q?a?=  =?ISO-8859-1?Q?b?=", "ab"), (#"=?ISO-8859-1?Q?a?=\r\n  =?ISO-8859-1?Q?b?="#, "ab"),
@@ -19,12 +19,12 @@ struct EncodedWordTests {
             ("=?iso-8859-1?q?J=F6rg?=", "J\u{F6}rg"), ("=?us-ascii?q?x=3Dy?=", "x=y"),
             ("=?utf-8*de?q?J=C3=B6rg?=", "J\u{F6}rg"),
             ("a =?utf-8?q?b?= c", "a b c"), ("a=?utf-8?q?b?=c", "abc"), ("=?utf-8?q?a?= x =?utf-8?q?b?=", "a x b"),
-            // A character cut in two.
+            // A character that is split between two encoded words.
             ("=?utf-8?b?SsM=?= =?utf-8?b?tnJn?=", "J\u{F6}rg"), ("=?utf-8?q?=C3?= =?utf-8?q?=B6?=", "\u{F6}"),
             ("=?utf-8?q?=C3?= =?iso-8859-1?q?=F6?=", "\u{FFFD}\u{F6}"),
-            // Senders forget to encode a question mark.
+            // Some senders do not encode a question mark.
             ("=?utf-8?q?what??=", "what?"), ("=?utf-8?q?a?b?=", "a?b"), ("=?utf-8?q??=", ""),
-            // What can't be decoded stays.
+            // Text that cannot be decoded stays unchanged.
             ("=?x-mine?q?a?=", "=?x-mine?q?a?="), ("=?utf-8?x?a?=", "=?utf-8?x?a?="),
             ("=?utf-8?q?=C?=", "=?utf-8?q?=C?="),
             ("=?utf-8?q?=XY?=", "=?utf-8?q?=XY?="), ("=?utf-8?b?a?=", "=?utf-8?b?a?="),
@@ -38,7 +38,7 @@ struct EncodedWordTests {
         #expect(EncodedWord.decode(octets(text)[...]) == expected)
     }
 
-    @Test("Any octets get an answer")
+    @Test("Any octets are decoded without a crash, and text without encoded words stays unchanged")
     func random() {
         var generator = SeededGenerator(seed: 5)
         let alphabet = Array("=?qb_aA4 utf-8".utf8) + [0x0D, 0x0A, 0xC3]

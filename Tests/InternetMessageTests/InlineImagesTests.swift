@@ -18,7 +18,7 @@ struct InlineImagesTests {
     private static let shown = "data:image/png;base64,YWJj"
 
     @Test(
-        "What src=\"cid:…\" names is put into the HTML, and nothing else changes",
+        "An image that src=\"cid:…\" names is put into the HTML, and nothing else changes",
         arguments: [
             ("<img src=\"cid:i@x\">", "<img src=\"\(shown)\">"),
             ("<IMG alt='' SRC = 'CID:i@x'>", "<IMG alt='' SRC = '\(shown)'>"),
@@ -44,7 +44,7 @@ struct InlineImagesTests {
     }
 
     @Test(
-        "Only images that hold no script",
+        "Only images of types that hold no script are put into the HTML",
         arguments: ["image/svg+xml", "text/plain", "application/octet-stream", "image/bmp"])
     func types(type: String) {
         let message = ReadableMessage(octets(Self.related("<img src=\"cid:i@x\">", type: type)))
@@ -52,7 +52,7 @@ struct InlineImagesTests {
     }
 
     @Test(
-        "Base64 with its padding",
+        "An image is written in base64 with its padding",
         arguments: [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("\\xFB\\xFF\\xBF?", "+/+/Pw==")])
     func base64(content: String, encoded: String) {
         let message = multipart(
@@ -64,7 +64,7 @@ struct InlineImagesTests {
         #expect(ReadableMessage(octets(message)).html?.text == "<img src='data:image/gif;base64,\(encoded)'>")
     }
 
-    @Test("The first part with a Content-ID counts, also one that is said to be an attachment")
+    @Test("The first part with the Content-ID is used, even if it is marked as an attachment")
     func first() {
         #expect(
             ReadableMessage(octets(Self.related("<img src='cid:i@x'>", count: 2))).parts.map(\.isAttachment) == [
@@ -79,7 +79,7 @@ struct InlineImagesTests {
         #expect(summary(message) == "html=<img src='data:image/gif;base64,YWJj'>; attached image/gif 3 <i>")
     }
 
-    @Test("No more than so many images, and so many octets of them, each time that one is shown")
+    @Test("The number and the octets of images are limited, and an image counts each time that it is shown")
     func bounds() {
         let html = "\\{21*<img src='cid:i@x'>}"
         let many = ReadableMessage(octets(Self.related(html)))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Line limiter")
 struct LineLimiterTests {
-    /// Nil: a line is too long, and is not to be folded.
+    /// Nil if a line is too long and must not be folded.
     private static func limit(_ chunks: [[UInt8]], folding: Bool = true) -> [UInt8]? {
         var limiter = LineLimiter()
         var output: [UInt8] = []
@@ -15,7 +15,7 @@ struct LineLimiterTests {
         return limiter.finish(folding: folding, to: &output) ? output : nil
     }
 
-    /// The content of the lines, without CRLF; the last one is what stands behind the last CRLF.
+    /// The lines without their CRLF. The last one is the text after the last CRLF.
     private static func lines(_ bytes: [UInt8]) -> [[UInt8]] {
         var lines: [[UInt8]] = [[]]
         var index = 0
@@ -31,7 +31,8 @@ struct LineLimiterTests {
         return lines
     }
 
-    /// Postfix's rule, written down plainly: 998 octets, then CRLF and a space, which counts.
+    /// A simple implementation of Postfix's rule: after 998 octets come CRLF and a space. The space counts towards the
+    /// next line.
     private static func oracle(_ bytes: [UInt8]) -> [UInt8] {
         let folded = lines(bytes).map { line in
             var pieces: [[UInt8]] = []
@@ -52,7 +53,7 @@ struct LineLimiterTests {
     private static let crlf: [UInt8] = [0x0D, 0x0A]
 
     @Test(
-        "Folds exactly",
+        "Lines are folded exactly at the limit",
         arguments: [0, 1, 996, 997, 998, 999, 1000, 1994, 1995, 1996, 1997, 2991, 2992, 2993, 2994, 10_000])
     func exact(count: Int) {
         let line = Self.line(count)
@@ -74,7 +75,7 @@ struct LineLimiterTests {
         }
     }
 
-    @Test("A line of 998 with its CRLF cut anywhere around the limit")
+    @Test("A line near the limit is folded correctly, wherever it and its CRLF are cut")
     func cuts() {
         for count in [997, 998, 999, 1995, 1996] {
             for end in [Self.crlf, [0x0D, 0x0D, 0x0A], [0x0D, 0x62], [0x0A, 0x0D], [0x0D]] {
@@ -90,7 +91,7 @@ struct LineLimiterTests {
         }
     }
 
-    @Test("Random lines in random pieces, bare CR and LF among them")
+    @Test("Random lines, some with a bare CR or LF, are folded correctly in random pieces")
     func random() {
         var generator = SeededGenerator(seed: 12)
         for _ in 0..<400 {
@@ -117,7 +118,7 @@ struct LineLimiterTests {
         }
     }
 
-    @Test("Lines within the limit pass as they are, however many")
+    @Test("Any number of lines within the limit pass unchanged")
     func passing() {
         let input = Array((0..<500).map { Self.line($0 % 120) + Self.crlf }.joined())
         #expect(Self.limit([input], folding: false) == input)

@@ -8,7 +8,7 @@ struct MessagePreparationTests {
     private static let added = #"Date: Tue, 24 Nov 2026 14:33:17 +0000\r\nMessage-ID: <1@relay.test>\r\n"#
 
     @Test(
-        "What goes in, and what comes out",
+        "Messages before and after the preparation",
         arguments: [
             // Date and Message-ID are added at the end of the header when missing, and only then.
             (#"From: a@b.example\r\n\r\nHi\r\n"#, #"From: a@b.example\r\n"# + added + #"\r\nHi\r\n"#),
@@ -24,7 +24,8 @@ struct MessagePreparationTests {
                 #"Message-ID: <y@z>\r\nFrom: a@b.example\r\n\r\n"#,
                 #"Message-ID: <y@z>\r\nFrom: a@b.example\r\nDate: Tue, 24 Nov 2026 14:33:17 +0000\r\n\r\n"#
             ),
-            // Fields that don't reach SES, folded ones whole, in any case, in any number, also with a blank before the colon.
+            // Fields that do not reach SES. They may be folded, in upper or lower case, repeated, or have a blank
+            // before the colon.
             (
                 #"Bcc: x@y.example\r\nFrom: a@b.example\r\nBCC: x@y.example,\r\n z@y.example,\r\n\tw@y.example\r\nTo: t@y.example\r\n\r\n"#,
                 #"From: a@b.example\r\nTo: t@y.example\r\n"# + added + #"\r\n"#
@@ -49,12 +50,13 @@ struct MessagePreparationTests {
                 #"HIVEKU-TAGS: a,\r\n \r\n b\r\nFrom: a@b.example\r\nHiveku-Scheduled-At : x\r\nHiveku-Tag: stays\r\n\r\n"#,
                 #"From: a@b.example\r\nHiveku-Tag: stays\r\n"# + added + #"\r\n"#
             ),
-            // Continuations of blanks only end the header for some.
+            // Continuation lines that hold only blanks are removed, because some readers see the end of the header in
+            // them.
             (
                 #"Subject: x\r\n \r\n y\r\n\t\t\r\nFrom: a@b.example\r\n  \r\n\r\n"#,
                 #"Subject: x\r\n y\r\nFrom: a@b.example\r\n"# + added + #"\r\n"#
             ),
-            // The empty line is added; the body passes octet for octet.
+            // The empty line after the header is added if it is missing. The body passes unchanged.
             (#"From: a@b.example\r\n"#, #"From: a@b.example\r\n"# + added + #"\r\n"#),
             (#"From: a@b.example"#, #"From: a@b.example\r\n"# + added + #"\r\n"#),
             (
@@ -80,11 +82,12 @@ struct MessagePreparationTests {
     }
 
     @Test(
-        "Received stands at the top, when it is wanted, on one line or folded",
+        "The Received field is added at the top if the policy wants it, on one line or folded",
         arguments: [
             (#"from x by y; date"#, #"Received: from x by y; date\r\n"#),
             (#"from x\r\n by y;\r\n\tdate"#, #"Received: from x\r\n by y;\r\n\tdate\r\n"#),
-            // What would end the field is made harmless.
+            // Characters that would end the field, and all other characters that are not printable ASCII, become
+            // blanks.
             (#"from x\r\nFrom: evil"#, #"Received: from x  From: evil\r\n"#),
             (#"x\ny\rz\0\u{F6}"#, #"Received: x y z   \r\n"#),
             (#"x\r\n \r\ny"#, #"Received: x     y\r\n"#), (#"x\r\n "#, #"Received: x   \r\n"#),
@@ -98,7 +101,8 @@ struct MessagePreparationTests {
         #expect(prepare(message, PreparationPolicy(addReceived: false), context).output == octets(rest))
     }
 
-    /// Amazon SES Developer Guide, "Amazon SES header fields": what may stand in a message once.
+    /// The fields that a message may have only once: those of the Amazon SES Developer Guide, "Amazon SES header
+    /// fields", and the relay's own.
     private static let once = [
         "Accept-Language", "acceptLanguage", "Archived-At", "Auto-Submitted", "Bounces-to", "Comments",
         "Content-Alternative",
@@ -118,7 +122,7 @@ struct MessagePreparationTests {
         "Hiveku-Tags", "Hiveku-Scheduled-At",
     ]
 
-    @Test("Fields that SES takes once, twice", arguments: once)
+    @Test("A field that may occur only once is refused if it occurs twice", arguments: once)
     func duplicates(name: String) {
         let body = ["Content-Type": "text/plain", "Content-Disposition": "inline"][name] ?? "s@b.example"
         let field = ": " + body + #"\r\n"#
@@ -128,12 +132,12 @@ struct MessagePreparationTests {
         #expect(
             prepare(header + name.lowercased() + #":\r\n "# + body + #"\r\n\r\n"#).rejection
                 == .duplicateField(name: name))
-        // In the body it is no field.
+        // In the body, the same line is not a field.
         #expect(prepare(header + #"\r\n"# + name + field).rejection == nil)
     }
 
     @Test(
-        "Other fields may stand there in any number",
+        "Other fields may occur any number of times",
         arguments: [
             "To", "Cc", "Bcc", "Received", "Return-Path", "X-Mailer", "X-SES-CONFIGURATION-SET", "Resent-To", "Froma",
         ])
@@ -141,7 +145,7 @@ struct MessagePreparationTests {
         #expect(prepare(#"From: a@b.example\r\n\{3*"# + name + #": x@b.example\r\n}\r\n"#).rejection == nil)
     }
 
-    @Test("The header is held to its limit, to the octet")
+    @Test("The limit of the header is exact to the octet")
     func headerLimit() {
         let header = octets(#"From: a@b.example\r\nX: \{50*y}\r\n\r\n"#)
         for (limit, isTaken) in [(header.count, true), (header.count - 1, false), (20, false)] {
@@ -151,7 +155,7 @@ struct MessagePreparationTests {
                 #expect(prepared.output.isEmpty == !isTaken)
             }
         }
-        // Without an end it is refused as soon as the limit is reached, and nothing more is held.
+        // A header without an end is refused as soon as the limit is reached, and no more of it is kept.
         var preparation = MessagePreparation(policy: PreparationPolicy(), context: plainContext)
         var output: [UInt8] = []
         let line = octets(#"X-Filler: \{70*x}\r\n"#)
@@ -188,13 +192,13 @@ struct MessagePreparationTests {
         #expect(prepare(#"\{999*z}: x\r\nFrom: a@b.example\r\n\r\n"#).rejection?.kind == "malformed")
     }
 
-    @Test("A field that is left out is left out whole, also when it was folded here")
+    @Test("A removed field is removed completely, even if the relay has folded it")
     func longBcc() {
         let prepared = prepare(#"Bcc: \{200*someone@other.example, }x@y.example\r\nFrom: a@b.example\r\n\r\n"#)
         #expect(prepared.output == octets(#"From: a@b.example\r\n"# + Self.added + #"\r\n"#))
     }
 
-    @Test("After a refusal nothing comes out, whatever goes in")
+    @Test("After a rejection there is no more output, whatever the input is")
     func afterRefusal() {
         var preparation = MessagePreparation(policy: PreparationPolicy(longLines: .refuse), context: plainContext)
         var output: [UInt8] = []
@@ -207,7 +211,7 @@ struct MessagePreparationTests {
         #expect(output.count == count)
     }
 
-    @Test("The summary stands as soon as the header has ended")
+    @Test("The summary is available as soon as the header has ended")
     func earlySummary() {
         var preparation = MessagePreparation(policy: PreparationPolicy(), context: plainContext)
         var output: [UInt8] = []
@@ -219,7 +223,7 @@ struct MessagePreparationTests {
     }
 
     @Test(
-        "The Subject for lists",
+        "The Subject is decoded and shortened, so that a list can show it",
         arguments: [
             ("hello", "hello"), ("", ""), ("  padded  ", "padded"), ("=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "Gr\u{FC}\u{DF}e"),
             (#"a\r\n b\r\n\t c"#, "a b c"), (#"\r\n a"#, "a"), (#"a\tb"#, "a b"),
@@ -235,7 +239,7 @@ struct MessagePreparationTests {
         #expect((subject?.unicodeScalars.count ?? 0) <= 200)
     }
 
-    @Test("The summary has what the header has")
+    @Test("The summary has the values of the header's fields")
     func summary() {
         let bare = prepare(#"From: a@b.example\r\n\r\n"#).summary
         #expect(bare?.subject == nil && bare?.messageID == nil && bare?.idempotencyKey == nil && bare?.senders == [])
@@ -271,7 +275,7 @@ struct MessagePreparationTests {
         #expect(prepared.summary?.tags == expected)
     }
 
-    @Test("A time is told as it stands, and a field without one is refused")
+    @Test("The scheduled time is kept as it was written, and a malformed field is refused")
     func scheduledAt() {
         func field(_ body: String) -> (HeaderSummary?, MessageRejection?) {
             let prepared = prepare(#"From: a@b.example\r\nHiveku-Scheduled-At:"# + body + #"\r\n\r\n"#)
@@ -281,7 +285,7 @@ struct MessagePreparationTests {
         #expect(prepare(#"From: a@b.example\r\n\r\n"#).summary?.scheduledAt == nil)
         for body in ["", " ", #"\u{F6}"#, #"\{201*x}"#] {
             guard case .relayField(let text) = field(body).1 else {
-                Issue.record("taken: \(body)")
+                Issue.record("accepted: \(body)")
                 continue
             }
             #expect(text.mentions("Hiveku-Scheduled-At", "date", "2026-12-01T09:00:00Z"))
@@ -290,19 +294,19 @@ struct MessagePreparationTests {
             #"From: a@b.example\r\nHiveku-Tags: \{500*x,}\r\n"#
                 + String(repeating: " \(String(repeating: "y", count: 900))\r\n", count: 20) + "\r\n")
         guard case .relayField = long.rejection else {
-            Issue.record("a list of tags of any length is taken")
+            Issue.record("a list of tags that is too long was accepted")
             return
         }
     }
 
-    @Test("The longest idempotency key")
+    @Test("The longest idempotency key is accepted")
     func longestKey() {
         let prepared = prepare(#"From: a@b.example\r\nHiveku-Idempotency-Key: \{256*x}\r\n\r\n"#)
         #expect(prepared.summary?.idempotencyKey == String(repeating: "x", count: 256))
     }
 
     @Test(
-        "Lines that can be read in two ways, by their number",
+        "A malformed line is refused, and the explanation names its number",
         arguments: [
             (#"From: a@b.example\r\nnonsense\r\n\r\n"#, ["Line 2", "Name: value"]),
             (#"From: a@b.example\r\nX: \0\r\n\r\n"#, ["Line 2", "control character"]),
@@ -333,7 +337,7 @@ struct MessagePreparationTests {
         #expect(rejection.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) })
     }
 
-    @Test("A rejection that carries a sentence explains itself with it")
+    @Test("A rejection that has a text uses it as its explanation")
     func carriedExplanations() {
         #expect(MessageRejection.from("x").explanation == "x")
         #expect(MessageRejection.malformedHeader("y").explanation == "y")

@@ -28,12 +28,13 @@ private struct SESMutator {
     init(_ cases: [CorpusCase]) { messages = cases.map(\.message) }
 
     private mutating func position(_ message: [UInt8]) -> Int {
-        // Not in the first line, which is From.
+        // The first line, which is the From field, stays unchanged.
         let start = (message.firstIndex(of: .lf) ?? -1) + 1
         return Int.random(in: min(start, message.count)...message.count, using: &generator)
     }
 
-    /// With CRLF at each line's end: anything else is refused while it is received.
+    /// A changed message in which every line ends with CRLF. The relay refuses other line ends while it receives a
+    /// message.
     mutating func message() -> [UInt8] {
         while true {
             let message = mutated()
@@ -95,7 +96,7 @@ private enum Oracle {
         let directory = files.temporaryDirectory.appendingPathComponent("oracle-\(UUID().uuidString)")
         try files.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? files.removeItem(at: directory) }
-        // Files, not pipes: both sides may write more than a pipe holds.
+        // Files are used instead of pipes, because both sides may write more than a pipe holds.
         let inputFile = directory.appendingPathComponent("input")
         let outputFile = directory.appendingPathComponent("output")
         try input.write(to: inputFile)
@@ -142,9 +143,9 @@ private struct Stricter {
     }
 }
 
-@Suite("What SES's parser refuses")
+@Suite("Agreement with SES's parser")
 struct OracleTests {
-    /// It allows all attachments, because their endings do not concern the parser.
+    /// This policy allows all attachments, because SES's parser does not check the endings of file names.
     private static let policy = PreparationPolicy(refusedAttachments: AttachmentEndings([]))
 
     private static func concernsSES(_ rejection: MessageRejection) -> Bool {
@@ -157,7 +158,8 @@ struct OracleTests {
     /// Compares both readings of each message. Returns how many messages both accept, and how many both refuse.
     private static func compare(_ messages: [[UInt8]]) throws -> (accepted: Int, refused: Int) {
         let prepared = messages.map { prepare([$0], policy) }
-        // JavaMail reads what SES would get. If the relay refuses the message, JavaMail reads what the relay got.
+        // JavaMail reads the message that SES would get. If the relay refuses the message, JavaMail reads the message
+        // that the relay got.
         let readings = try Oracle.read(
             zip(messages, prepared).map { $1.rejection == nil ? $1.output : withoutBlankLines($0) })
         try #require(readings.count == messages.count)
@@ -166,12 +168,12 @@ struct OracleTests {
             switch (prepared.rejection, reading.verdict) {
             case (nil, .taken): counts.accepted += 1
             case (nil, .refused(let refusal)):
-                Issue.record("JavaMail refuses what the relay takes: \(refusal): \(text(message).debugDescription)")
+                Issue.record("Only JavaMail refuses this message: \(refusal): \(text(message).debugDescription)")
             case (let rejection?, .refused) where concernsSES(rejection): counts.refused += 1
             case (let rejection?, .taken) where concernsSES(rejection):
                 guard !Stricter.allows(rejection) else { continue }
                 Issue.record(
-                    "JavaMail takes what the relay refuses: \(rejection.explanation): \(text(message).debugDescription)"
+                    "Only the relay refuses this message: \(rejection.explanation): \(text(message).debugDescription)"
                 )
             default: break
             }
@@ -180,7 +182,7 @@ struct OracleTests {
         return counts
     }
 
-    /// The message without those lines of its header that hold only blanks: the relay never passes them on.
+    /// The message without the lines of its header that hold only blanks. The relay never passes such lines on.
     private static func withoutBlankLines(_ message: [UInt8]) -> [UInt8] {
         let headerEnd = message.firstRange(of: octets(#"\r\n\r\n"#))?.lowerBound ?? message.endIndex
         var kept: [UInt8] = []
@@ -193,7 +195,7 @@ struct OracleTests {
         return kept + message[index...]
     }
 
-    /// A file name that JavaMail reads, and whose ending SES refuses, is one that the relay refuses.
+    /// If JavaMail finds a file name whose ending SES refuses, the relay must refuse the message.
     private static func checkNames(_ message: [UInt8], _ reading: Oracle.Reading) throws {
         let refused = AttachmentEndings.refusedBySES.contains { ending in
             reading.fileNames.contains { $0.lowercased().hasSuffix("." + ending) }
@@ -213,7 +215,7 @@ struct OracleTests {
     func mutations() throws {
         var mutator = SESMutator(try Corpus.sesCases.get())
         let counts = try Self.compare((0..<20_000).map { _ in mutator.message() })
-        // Enough of each kind: else the test would check little.
+        // There must be enough messages of each kind. Otherwise the test would check little.
         #expect(counts.accepted > 4000 && counts.refused > 4000, "\(counts)")
     }
 }

@@ -93,7 +93,7 @@ private struct FieldGenerator {
         "\"a b\"@acme.co", "\"a@evil.example\"@acme.co", "\"a\\\"b\"@acme.co", "a@sub.acme.co", "root@localhost",
         "a@ACME.co",
     ]
-    /// What other readers could take for an address, or what changes the domain before it.
+    /// Texts that other readers could read as an address, or that change the domain before them.
     private static let baits = [
         "ceo@evil.example", "ceo@acme.co", "jm@kunde.example", "<ceo@evil.example>", "@evil.example:", "@", "ceo@",
         "@evil.example",
@@ -121,7 +121,7 @@ private struct FieldGenerator {
         "iso-2022-kr",
         "iso-2022-cn", "iso-2022-jp-2", "hz-gb-2312", "x-mine", "cp037", "unknown-8bit",
     ]
-    /// Shifts and escapes, overlong forms, halves of characters.
+    /// Shift and escape sequences, overlong forms, and parts of multi-octet characters.
     private static let rawPieces: [[UInt8]] = [
         [0x1B, 0x28, 0x42], [0x1B, 0x28, 0x4A], [0x1B, 0x24, 0x42], [0x1B, 0x24, 0x40],
         [0x1B, 0x24, 0x42, 0x3A, 0x34, 0x1B, 0x28, 0x42],
@@ -136,7 +136,7 @@ private struct FieldGenerator {
 
     private mutating func any(_ list: [String]) -> [UInt8] { Array((list.randomElement(using: &generator) ?? "").utf8) }
 
-    /// Text with some bait in it.
+    /// Random text that may contain some of `baits`.
     private mutating func text() -> [UInt8] {
         var result: [UInt8] = []
         for _ in 0..<Int.random(in: 1...3, using: &generator) {
@@ -163,7 +163,7 @@ private struct FieldGenerator {
                 case 0x20: word.append(0x5F)
                 case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: word.append(byte)
                 default:
-                    // Some encoders leave more than they may.
+                    // Some encoders leave characters unencoded that they must encode.
                     if byte < 0x7F, byte > 0x20, chance(1, in: 12) {
                         word.append(byte)
                     } else {
@@ -196,7 +196,7 @@ private struct FieldGenerator {
         return [0x28] + content + [0x29]
     }
 
-    /// Something of a display name.
+    /// One piece of a display name.
     private mutating func piece() -> [UInt8] {
         switch Int.random(in: 0..<16, using: &generator) {
         case 0..<3: any(Self.words)
@@ -235,7 +235,8 @@ private struct FieldGenerator {
     }
 }
 
-/// One reader of mail and how it is started; `Support/Readers/README.md` says what it reads and writes.
+/// A program that reads mail, and the command that starts it. `Support/Readers/README.md` describes its input and
+/// output.
 private struct Reader {
     var name: String
     var arguments: [String]
@@ -256,8 +257,8 @@ private struct Reader {
         Reader(name: "Go", arguments: ["go", "run", "\(folder)/read.go"]),
     ]
 
-    /// What each of `readers` finds in each of `fields`. Each reader is one process, which reads all fields. All run at
-    /// once. They write into files, so that none has to wait for another.
+    /// The addresses that each of `readers` finds in each of `fields`. Each reader is one process, which reads all
+    /// fields. All processes run at once. They write into files, so that none has to wait for another.
     static func read(_ fields: [[UInt8]], _ readers: [Reader]) throws -> [[[String]]] {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("readers-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -299,25 +300,26 @@ private struct Reader {
 
 @Suite("Other readers of the same octets")
 struct OtherReadersTests {
-    /// `make readers` sets it: the number of fields of the long form. It begins with another seed each day.
+    /// The number of fields of the long form. `make readers` sets it, and uses another seed each day.
     private static let count = ProcessInfo.processInfo.environment["FROM_FIELDS"].flatMap { Int($0) }
     private static let seed = ProcessInfo.processInfo.environment["FROM_SEED"].flatMap { UInt64($0) } ?? 2026
 
-    /// A field and what the relay says of it.
+    /// A From field and the relay's result for it.
     private struct Case {
         var body: [UInt8]
         var summary: HeaderSummary?
         var rejection: MessageRejection?
 
-        /// The domains that a key must be allowed, and no more; nil when no list will do.
+        /// The domains that must be on a key's list, and no others. Nil if a key with a list of domains cannot send the
+        /// message.
         var domains: Set<String>? {
             guard let summary, summary.ambiguity == nil else { return nil }
             return Set([summary.from.domain.text] + summary.otherAuthors.map(\.text))
         }
 
-        /// The body as it goes on to SES.
+        /// Prepares a message with `body` as its From field. Keeps the field in the form in which it goes to SES.
         init(_ body: [UInt8]) {
-            // A line that is over the limit is folded, which may cut the address in two.
+            // A line over the limit is folded. The fold may split the address.
             let prepared = prepare([Array("From:".utf8) + body + octets(#"\r\n\r\nHello.\r\n"#)])
             summary = prepared.summary
             rejection = prepared.rejection
@@ -338,9 +340,9 @@ struct OtherReadersTests {
         }
     }
 
-    /// The domain of an address that somebody could send to or believe in, without the syntax of the field that may
-    /// stand around it. Nil if it has no dot, or if syntax is left within it: a reader that finds no address may give
-    /// the whole field back.
+    /// The domain of an address that a person could send to or trust. Characters of the field's syntax around the
+    /// domain are removed. Nil if the domain has no dot or still contains such characters: a reader that finds no
+    /// address may return the whole field.
     private static func domain(_ found: String) -> String? {
         guard let at = found.lastIndex(of: "@") else { return nil }
         let domain = found[found.index(after: at)...].lowercased().trimmingCharacters(
@@ -351,7 +353,8 @@ struct OtherReadersTests {
         return domain.unicodeScalars.contains { ".\u{3002}\u{FF0E}\u{FF61}".unicodeScalars.contains($0) } ? domain : nil
     }
 
-    /// Why an address that JavaMail takes is refused all the same: SES can send for none of these.
+    /// The reason why the relay refuses an address that JavaMail accepts. SES cannot send for any of these addresses.
+    /// Nil if there is no reason.
     private static func exception(_ address: String) -> String? {
         let bytes = Array(address.utf8)
         let at = address.lastIndex(of: "@") ?? address.endIndex
@@ -379,14 +382,15 @@ struct OtherReadersTests {
     }
 
     private static func compare(_ cases: [Case]) throws {
-        // A key without domains may send exactly those fields that JavaMail takes as one mailbox.
+        // A key without a list of domains may send exactly those fields that JavaMail reads as one mailbox.
         let java = try Reader.read(cases.map(\.body), [.java])[0]
         for (test, found) in zip(cases, java) {
             let shown = text(test.body).debugDescription
             let own = found.first ?? ""
             switch (test.summary, test.rejection) {
             case (.some(let summary), _):
-                // A route is dropped; quotes may be. A fold within quotes is a tab to JavaMail, or a space.
+                // The relay drops a route, and it may drop quotes. JavaMail reads a fold within quotes as a tab or as a
+                // space.
                 let route = own.hasPrefix("@") ? own.drop { $0 != ":" }.dropFirst() : own[...]
                 #expect(
                     (try? AddrSpec(parsing: route.replacing("\t", with: " ").utf8)) == summary.from,
@@ -394,7 +398,7 @@ struct OtherReadersTests {
             case (_, .some(.from(let explanation)))
             where !own.isEmpty && exception(own) == nil && test.body.count < LineLimiter.limit
                 && !explanation.contains("From fields"):
-                Issue.record("\(shown): JavaMail takes \(own), but: \(explanation)")
+                Issue.record("\(shown): JavaMail accepts \(own), but the relay refuses it: \(explanation)")
             default: break
             }
         }
@@ -425,13 +429,13 @@ struct OtherReadersTests {
         try Self.compare(cases)
     }
 
-    @Test("The same in thousands of generated fields: parts of attacks, and fields of the corpus with small changes")
+    @Test("All readers agree with the relay on thousands of fields made from attacks and from the corpus")
     func generated() throws {
         let count = Self.count ?? 4000
         var generator = FieldGenerator(seed: Self.seed)
         var mutator = FieldMutator(try Corpus.cases.get(), seed: Self.seed)
         let cases = (0..<count).map { Case($0.isMultiple(of: 3) ? mutator.fieldBody() : generator.fieldBody()) }
-        // Enough fields of each kind: with too many refused, or in doubt, the test would check little.
+        // There must be enough fields of each kind. If too many were refused or ambiguous, the test would check little.
         let known = cases.count { $0.domains != nil }
         let taken = cases.count { $0.summary != nil }
         #expect(known > count / 5, "\(known)")

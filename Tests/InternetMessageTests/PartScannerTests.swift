@@ -13,7 +13,7 @@ struct PartScannerTests {
         for chunks in halves(test.message) { #expect(prepare(chunks).result == whole.result) }
     }
 
-    /// Multiparts within one another; the innermost has one part, whose header is `inner`.
+    /// Nested multiparts. The innermost has one part, whose header is `inner`.
     private static func nested(_ depth: Int, _ inner: String) -> [UInt8] {
         var message = #"From: a@b.example\r\n"#
         for level in 1...depth {
@@ -22,7 +22,7 @@ struct PartScannerTests {
         return octets(message + inner + #"\r\n\r\n"#)
     }
 
-    @Test("As many multiparts within one another as are read, and one more")
+    @Test("Multiparts may be nested up to the limit, and one level more is refused")
     func depth() {
         let most = prepare([Self.nested(PartScanner.maximumDepth, "Content-Type: text")]).rejection
         #expect(most?.kind == "mime")
@@ -34,11 +34,11 @@ struct PartScannerTests {
         #expect(more?.explanation.mentions("64", "multiparts") == true)
     }
 
-    @Test("A Content field as long as is read, and one octet more")
+    @Test("A Content field may be as long as the limit, and one octet more is refused")
     func fieldSize() {
         let head = "Content-Type: text/plain; name=x"
         for (extra, isTaken) in [(0, true), (1, false)] {
-            // Folds of 900 octets, each with CRLF and a blank.
+            // Each fold has 900 octets, including its CRLF and its first blank.
             var field = head
             while field.utf8.count < PartScanner.maximumFieldSize - 1000 {
                 field += "\r\n " + String(repeating: " ", count: 897)
@@ -53,7 +53,7 @@ struct PartScannerTests {
         }
     }
 
-    @Test("Any number of parts, and the number of the one that is wrong")
+    @Test("Any number of parts is accepted, and the explanation names the number of a wrong part")
     func count() {
         let parts =
             #"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\{5000*--b\r\n\r\nText\r\n}"#
@@ -62,7 +62,7 @@ struct PartScannerTests {
         #expect(rejection?.explanation.contains("part 5001") == true)
     }
 
-    @Test("Nothing but the part's fields is kept")
+    @Test("Only the Content fields of a part are kept in memory")
     func memory() {
         var scanner = PartScanner(
             Multipart(boundary: Array("b".utf8)), fields: ContentFieldCheck(refusedAttachments: AttachmentEndings([])))
@@ -74,10 +74,10 @@ struct PartScannerTests {
         #expect(scanner.finish() == nil)
     }
 
-    @Test("Lines that are folded on the way are read as they go on")
+    @Test("Lines that the relay folds are checked in their folded form")
     func folded() {
         let long = #"\{1200*x}"#
-        // The fold parts the name of the file, as SES will see it.
+        // The fold splits the file name. SES will see it split, too.
         let message =
             #"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"#
             + #"Content-Disposition: attachment; filename="# + long + #"\r\n\r\n--b--\r\n"#
@@ -132,7 +132,7 @@ struct LoopCheckTests {
     }
 
     @Test(
-        "What has passed too often is refused",
+        "A message with too many Received fields is refused",
         arguments: [
             (0, 0, nil), (9, 90, nil), (9, 91, ["100 Received"]), (0, 99, nil), (0, 100, ["100 Received"]),
             (10, 0, ["this relay", "10 times"]), (11, 120, ["this relay", "10 times"]),
@@ -143,7 +143,7 @@ struct LoopCheckTests {
         if let parts { #expect(rejection?.explanation.mentions(parts) == true) }
     }
 
-    @Test("The relay's own field is told from others by its clause, however it is folded")
+    @Test("The relay recognizes its own Received fields by their clause, however they are folded")
     func own() {
         for fold in [" ", #"\r\n\t"#, "  "] {
             #expect(Self.rejection(Self.message(own: 10, others: 0, fold: fold))?.kind == "loop")

@@ -5,7 +5,7 @@ import Testing
 
 private func read(_ message: String) -> ReadableMessage { ReadableMessage(octets(message)) }
 
-/// What a person sees of one text part with these fields and this body.
+/// The text that a person sees of a message with these fields and this body. The message has only one text part.
 private func text(_ fields: String, _ body: String) -> String? {
     let message = read(fields + #"\r\n\r\n"# + body)
     #expect(message.parts.isEmpty && message.html == nil && !message.isCutOff)
@@ -40,14 +40,14 @@ struct ReadableHeaderTests {
         #expect(message.text == "")
     }
 
-    @Test("Fields stand in the order of the message, each as often as it is written")
+    @Test("Fields keep the order of the message, and repeated fields stay repeated")
     func order() {
         let message = read(#"B: 1\r\na: 2\r\nB : 3\r\n\r\nC: 4\r\n"#)
         #expect(message.fields.map { "\($0.name)=\($0.value)" } == ["B=1", "a=2", "B=3"])
         #expect(message.text == "C: 4\n")
     }
 
-    @Test("A line that is no field begins the body")
+    @Test("A line that is not a field begins the body")
     func notAField() {
         let message = read(#"A: 1\r\nHello there\r\nB: 2\r\n"#)
         #expect(message.fields.map(\.name) == ["A"])
@@ -56,14 +56,14 @@ struct ReadableHeaderTests {
         #expect(read("J\\u{FC}: 1").text == "J\u{FC}: 1")
     }
 
-    @Test("A header is read as far as there is one", arguments: ["", "A", "A:", "A: 1", "A: 1\\r", "A: 1\\r\\n", " A"])
+    @Test("An incomplete header is read", arguments: ["", "A", "A:", "A: 1", "A: 1\\r", "A: 1\\r\\n", " A"])
     func cut(octets message: String) {
         let message = read(message)
         #expect(message.fields.count <= 1)
         #expect(!message.isCutOff)
     }
 
-    @Test("No more than so many fields, and so many characters of each")
+    @Test("The number of fields and the characters of each field are limited")
     func bounds() {
         let many = read("\\{1001*A: 1\\r\\n}\\r\\n")
         #expect(many.fields.count == 1000 && many.isCutOff)
@@ -105,7 +105,7 @@ struct ReadableTextTests {
     }
 
     @Test(
-        "Charsets are decoded; where none is known it is UTF-8 or windows-1252",
+        "Charsets are decoded; text in an unknown charset is read as UTF-8 or windows-1252",
         arguments: [
             ("utf-8", "\\xC3\\xBC\\xFF\\xC3", "\\u{FC}\\u{FFFD}\\u{FFFD}"), ("UTF8", "\\u{FEFF}a", "a"),
             ("us-ascii", "\\xC3\\xBC", "\\u{FC}"), ("us-ascii", "\\xFC", "\\u{FC}"),
@@ -123,7 +123,7 @@ struct ReadableTextTests {
             text("Content-Type: text/plain; charset=" + charset, body) == InternetMessageTests.text(octets(shown)))
     }
 
-    @Test("Each octet of each table is what Foundation makes of it")
+    @Test("Each table decodes each octet as Foundation does")
     func tables() throws {
         let encodings: [(TextCharset.Table, String.Encoding)] = [
             (.windows1250, .windowsCP1250), (.windows1251, .windowsCP1251), (.windows1252, .windowsCP1252),
@@ -139,13 +139,13 @@ struct ReadableTextTests {
         }
     }
 
-    @Test("Line ends become LF, other controls but tab U+FFFD")
+    @Test("Line ends become LF, and all other control characters except tab become U+FFFD")
     func controls() {
         #expect(text("A: 1", "a\\r\\nb\\rc\\nd\\r\\r\\ne\\tf") == "a\nb\nc\nd\n\ne\tf")
         #expect(text("A: 1", "\\0\\e\\x7F\\u{85}\\x0C") == "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}")
     }
 
-    @Test("A long text is cut between two characters, whatever encodes it")
+    @Test("A long text is cut between two characters, whatever its encoding is")
     func bounds() {
         let limit = 256 * 1024
         #expect(read("\\r\\n\\{\(limit)*a}").isCutOff == false)

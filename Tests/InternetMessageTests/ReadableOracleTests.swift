@@ -5,20 +5,20 @@ import Testing
 
 @testable import InternetMessage
 
-/// Python's email package: `Support/read_message.py`.
+/// Runs `Support/read_message.py`, which reads messages with Python's email package.
 private enum PythonReader {
     struct Reading: Decodable {
         struct Part: Decodable {
             var name: String?
             var type: String
-            /// Nil: Python does not keep the octets of it.
+            /// Nil if Python does not keep the octets of the part.
             var size: Int?
             var attached: Bool
         }
 
         struct Field: Decodable {
             var name: String
-            /// Nil: Python gives up at it.
+            /// Nil if the script cannot compare the value (see its function `field_of`).
             var value: String?
         }
 
@@ -58,11 +58,12 @@ private enum PythonReader {
 
 private struct Sample {
     var octets: [UInt8]
-    /// Each multipart has a part, and ends with its boundary, which is no other one's. Elsewhere Python takes a line end at the end of a text, or leaves it.
+    /// Whether each multipart has a part, a boundary that no other multipart has, and a closing delimiter. For other
+    /// messages, Python may add or leave out a line end at the end of a text.
     var isWhole = true
 }
 
-/// Makes multipart messages of pieces that fit and some that do not, always the same ones.
+/// Makes multipart messages from pieces, some of which do not fit together. Each run makes the same messages.
 private struct MessageMaker {
     private var generator = SeededGenerator(seed: 17)
     private var isWhole = true
@@ -100,7 +101,7 @@ private struct MessageMaker {
 
     private mutating func body(_ encoding: String?) -> String {
         var lines = (0..<Int.random(in: 0...5, using: &generator)).map { _ in any(Self.lines) }
-        // Python gives back a base64 of which some octets are left over as it is.
+        // Python does not decode base64 that has surplus digits, so the body is complete base64 here.
         if encoding == "base64" {
             let text = octets(lines.joined(separator: "\\r\\n"))
             lines = [
@@ -113,7 +114,7 @@ private struct MessageMaker {
         return lines.joined(separator: "\\r\\n") + (chance(1, in: 2) ? "\\r\\n" : "")
     }
 
-    /// - Parameter outer: The boundaries of the multiparts around it.
+    /// - Parameter outer: The boundaries of the multiparts around the entity.
     private mutating func entity(_ outer: [String]) -> String {
         var header: [String] = []
         if outer.count < 4, chance(outer.isEmpty ? 4 : 1, in: 5) {
@@ -152,7 +153,7 @@ private struct MessageMaker {
         var message = octets(fields.joined() + entity([]))
         if chance(1, in: 8) {
             message.removeLast(Int.random(in: 0...message.count / 2, using: &generator))
-            // Half a line end is none.
+            // A CR without its LF is not a line end.
             if message.last == .cr { message.removeLast() }
             isWhole = false
         }
@@ -160,7 +161,7 @@ private struct MessageMaker {
     }
 }
 
-@Suite("What Python reads of the same messages")
+@Suite("The relay reads messages as Python's email package does")
 struct ReadableOracleTests {
     private static func isSame(_ one: String?, _ other: String?, _ sample: Sample) -> Bool {
         guard !sample.isWhole, let one, let other else { return one == other }
@@ -182,7 +183,7 @@ struct ReadableOracleTests {
             #expect(isSame(read.html?.text, python.html, sample), "\(shown)")
             #expect(read.parts.map(\.type) == python.parts.map(\.type), "\(shown)")
             for (part, other) in zip(read.parts, python.parts) {
-                // Python takes the quote of a string that does not end for a part of it.
+                // If a quoted string does not end, Python treats the opening quote as a part of it.
                 if sample.isWhole { #expect(part.name == other.name, "\(shown)") }
                 guard let size = other.size else { continue }
                 #expect(sample.isWhole ? part.size == size : abs(part.size - size) <= 2, "\(shown)")
@@ -195,22 +196,22 @@ struct ReadableOracleTests {
         return counts
     }
 
-    @Test("The same of each message of the corpus that the relay takes")
+    @Test("Python and the relay read the same in each message of the corpus that the relay accepts")
     func corpus() throws {
-        // What is kept is what goes on.
+        // The relay stores the prepared message, so that form is compared.
         let prepared = (try Corpus.cases.get() + Corpus.sesCases.get()).map { prepare([$0.message]) }
         let kept = prepared.filter { $0.rejection == nil }.map(\.output)
         let counts = try Self.compare(
-            // Most of the multiparts there are not whole.
+            // Most multiparts of the corpus are not whole.
             kept.map { Sample(octets: $0, isWhole: !text($0).lowercased().contains("multipart/")) })
         #expect(counts.texts >= 100 && counts.fields >= 300, "\(counts) of \(kept.count)")
     }
 
-    @Test("And of thousands of messages with parts")
+    @Test("Python and the relay read the same in thousands of generated messages with parts")
     func made() throws {
         var maker = MessageMaker()
         let counts = try Self.compare((0..<5000).map { _ in maker.message() })
-        // Too few of one kind would make the test empty.
+        // If there were too few values of one kind, the test would check little.
         #expect(counts.fields > 5000 && counts.texts > 2000 && counts.html > 500 && counts.parts > 3000, "\(counts)")
     }
 }

@@ -21,7 +21,7 @@ struct ReadablePartsTests {
             multipart("mixed", "b", [multipart("alternative", "c", [plain, html]), file]),
             "text=Hi; html=<p>Hi; attached application/pdf 5 b.pdf"
         ),
-        // The boundary of one is the beginning of another's.
+        // The boundary of one multipart is the beginning of the boundary of another.
         (multipart("mixed", "b", [multipart("related", "bb", [html]), plain]), "text=Hi; html=<p>Hi"),
         (multipart("mixed", "b", [multipart("mixed", "b", [plain])]), "text=; attached text/plain 2"),
         (multipart("mixed", "b", [plain, plain]), "text=Hi; attached text/plain 2"),
@@ -45,7 +45,7 @@ struct ReadablePartsTests {
             multipart("mixed", "b", ["Content-Type: message/rfc822\\r\\n\\r\\n" + multipart("mixed", "c", [plain])]),
             "attached message/rfc822 91"
         ),
-        // An attachment is no text.
+        // An attachment is not shown as text.
         (
             multipart("mixed", "b", ["Content-Disposition: ATTACHMENT\\r\\n\\r\\nno", plain]),
             "text=Hi; attached text/plain 2"
@@ -86,12 +86,12 @@ struct ReadablePartsTests {
             multipart("mixed", "b", ["Content-Type: multipart/mixed; boundary=c\\r\\n\\r\\n--c\\r\\n" + plain, html]),
             "text=Hi; html=<p>Hi"
         ),
-        // Parts without an empty line, and with a line that is no field.
+        // A part without an empty line, and a part with a line that is not a field.
         (
             "Content-Type: multipart/mixed; boundary=b\\r\\n\\r\\n--b\\r\\nContent-Type: text/html\\r\\n--b\\r\\nHi there\\r\\n--b--",
             "text=Hi there; html="
         ),
-        // It ends anywhere.
+        // Messages that end before they are complete.
         (
             "Content-Type: multipart/mixed; boundary=b\\r\\n\\r\\n--b\\r\\nContent-Type: text/html\\r\\n\\r\\nHi\\r\\n--",
             "html=Hi|--"
@@ -100,13 +100,13 @@ struct ReadablePartsTests {
         ("Content-Type: multipart/mixed; boundary=b", "text="),
     ]
 
-    @Test("Each message shows what it says", arguments: messages)
+    @Test("Each message is shown as expected", arguments: messages)
     func message(octets message: String, shown: String) {
         #expect(summary(message) == shown)
     }
 
     @Test(
-        "A part has a name, decoded, or none",
+        "The name of a part comes from Content-Disposition or else from Content-Type, and is decoded",
         arguments: [
             ("; filename=a.png", "a.png"), ("; filename=\"a b.png\"", "a b.png"), ("", "t.png"),
             ("; filename=\"\"", "t.png"),
@@ -126,7 +126,7 @@ struct ReadablePartsTests {
         #expect(message.isCutOff == name.hasPrefix("\\{"))
     }
 
-    @Test("Multiparts within one another are opened down to a depth")
+    @Test("Nested multiparts are opened only down to a limited depth")
     func depth() {
         func nested(_ depth: Int) -> String {
             (0..<depth).reversed().reduce(Self.plain) { multipart("mixed", "b\($1)x", [$0]) }
@@ -137,7 +137,7 @@ struct ReadablePartsTests {
         #expect(ReadableMessage(octets(nested(2000))).isCutOff)
     }
 
-    @Test("No more than so many parts, and the text is found behind them too")
+    @Test("The number of parts is limited, but a text after the last of them is still found")
     func parts() {
         let many = ReadableMessage(
             octets(multipart("mixed", "b", [String](repeating: Self.file, count: 201) + [Self.plain])))

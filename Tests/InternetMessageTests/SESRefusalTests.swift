@@ -8,7 +8,8 @@ private struct SESRefusal: Sendable, CustomTestStringConvertible {
     enum Relay: Sendable {
         /// The message is refused, with this kind of rejection.
         case refuses(kind: String, header: String)
-        /// The message is accepted, and what SES would refuse is removed: this text is not in the message that goes to SES.
+        /// The message is accepted, and the part that SES would refuse is removed: this text is not in the message that
+        /// goes to SES.
         case leavesOut(String, header: String)
         /// The address of the envelope is refused.
         case refusesAddress(String)
@@ -17,7 +18,7 @@ private struct SESRefusal: Sendable, CustomTestStringConvertible {
     }
 
     var quote: String
-    /// Where it is quoted.
+    /// The document or the report that quotes the refusal.
     var source: String
     var relay: Relay
 
@@ -166,7 +167,7 @@ struct SESRefusalTests {
         SESRefusal(
             "Illegal content", "github.com/drewblas/aws-ses/issues/51",
             .cannotKnow("what SES objects to is on no record", header: from)),
-        // What only the account and the service know.
+        // Refusals for reasons that only the account and SES know.
         SESRefusal(
             "Email address is not verified", "SES Developer Guide, Email sending errors",
             .cannotKnow("which identities are verified is the account's", header: from)),
@@ -181,7 +182,7 @@ struct SESRefusalTests {
             .cannotKnow("this is a state of the account; the message waits", header: from)),
     ]
 
-    @Test("Each has its answer before 250", arguments: all)
+    @Test("The relay handles each refusal before it replies 250", arguments: all)
     fileprivate func answer(_ refusal: SESRefusal) {
         #expect(!refusal.source.isEmpty)
         switch refusal.relay {
@@ -203,7 +204,7 @@ struct SESRefusalTests {
 
     /// If this test and `size` pass, SES can refuse a call neither for an address of the envelope nor for the size of the
     /// message.
-    @Test("An address that the envelope may hold is one that SES's parser takes")
+    @Test("SES's parser accepts every address that the envelope may hold")
     func envelope() throws {
         var generator = SeededGenerator(seed: 7)
         let pieces = [
@@ -229,7 +230,7 @@ struct SESRefusalTests {
         #expect(taken > 2000, "\(taken)")
     }
 
-    @Test("The largest message that the settings allow stays below 40 MB in base64, folded wherever it can be")
+    @Test("The largest message that the settings allow stays below 40 MB in base64, even if all of it is folded")
     func size() {
         let largest = 28 << 20
         var preparation = MessagePreparation(policy: PreparationPolicy(), context: plainContext)
@@ -246,7 +247,8 @@ struct SESRefusalTests {
             prepared += output.count
         }
         #expect(preparation.rejection == nil && size > largest - chunk.count)
-        // The rest, a header of the largest size that is folded too, and the fields that are added.
+        // This allows for the rest of the message, for the folds of the largest header, and for the fields that the
+        // relay adds.
         let most = prepared + 2 * chunk.count + 4096
         #expect((most + 2) / 3 * 4 < 40_000_000)
     }

@@ -2,7 +2,7 @@ import Foundation
 
 @testable import InternetMessage
 
-/// The octets that a test or the corpus writes with escapes; the corpus's FORMAT.md lists them.
+/// The octets of a text with escapes, as tests and the corpus write them. The corpus's FORMAT.md lists the escapes.
 func octets(_ escaped: some StringProtocol) -> [UInt8] {
     var result: [UInt8] = []
     var rest = Substring(escaped)
@@ -40,7 +40,7 @@ func octets(_ escaped: some StringProtocol) -> [UInt8] {
 
 func text(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }
 
-/// What a preparation makes of a message.
+/// The output and the result of the preparation of a message.
 struct Prepared: Equatable {
     var output: [UInt8] = []
     var result: Result<HeaderSummary, MessageRejection>
@@ -71,12 +71,12 @@ func prepare(
     prepare([octets(message)], policy, context)
 }
 
-/// All ways to cut `bytes` into two pieces, and into single octets.
+/// All ways to cut `bytes` into two pieces, and `bytes` cut into single octets.
 func halves(_ bytes: [UInt8]) -> [[[UInt8]]] {
     [bytes.map { [$0] }] + (0...bytes.count).map { [Array(bytes[..<$0]), Array(bytes[$0...])] }
 }
 
-/// One line for a message: what it shows, and what of.
+/// Describes a message in one line: its text, its HTML and its parts.
 func summary(_ message: ReadableMessage) -> String {
     var words: [String] = []
     if let text = message.text { words.append("text=\(text.replacing("\n", with: "|"))") }
@@ -91,7 +91,7 @@ func summary(_ message: ReadableMessage) -> String {
 
 func summary(_ message: String) -> String { summary(ReadableMessage(octets(message))) }
 
-/// A multipart of parts that are each written with their header.
+/// A multipart. Each of `parts` includes its header.
 func multipart(_ subtype: String, _ boundary: String, _ parts: [String]) -> String {
     "Content-Type: multipart/\(subtype); boundary=\"\(boundary)\"\\r\\n\\r\\n"
         + parts.map { "--\(boundary)\\r\\n\($0)\\r\\n" }.joined() + "--\(boundary)--\\r\\n"

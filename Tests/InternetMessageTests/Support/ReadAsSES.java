@@ -22,8 +22,9 @@ import javax.mail.internet.MimeUtility;
 /**
  * Reads messages with JavaMail, in the way that reproduces the refusals of SES.
  *
- * Input: messages, each behind its length in four octets, big-endian. Output, a line for each message: "ok", or "none" for no
- * verdict, or why JavaMail refuses it; behind that, with a tab before each, the names of the files that it finds.
+ * Input: messages, each after its length in four octets, big-endian. Output: one line for each message. It begins with "ok", with
+ * "none" if there is no verdict, or with the reason why JavaMail refuses the message. Then come the names of the files that
+ * JavaMail finds, each after a tab.
  */
 public class ReadAsSES {
     private final List<String> names = new ArrayList<>();
@@ -62,13 +63,14 @@ public class ReadAsSES {
         } catch (MessagingException refusal) {
             return String.valueOf(refusal.getMessage()).replaceAll("[^ -~]", "?");
         } catch (ConcurrentModificationException fault) {
-            // JavaMail's own fault, at two parameters in pieces whose first is not encoded. It says nothing about the message.
+            // This is a bug in JavaMail. It occurs if two parameters are split into pieces and the first piece is not encoded. It
+            // says nothing about the message.
             names.clear();
             return "none";
         }
     }
 
-    /** "Missing final '@domain'" is what SES says of an empty field as well. */
+    /** SES reports "Missing final '@domain'" for an empty field, too. */
     private static void readAddresses(String body) throws MessagingException {
         InternetAddress[] addresses = InternetAddress.parseHeader(body, true);
         if (addresses.length == 0) throw new MessagingException("Missing final '@domain'");
@@ -76,7 +78,7 @@ public class ReadAsSES {
     }
 
     private void readEntity(MimePart part, String type, String disposition) throws Exception {
-        // JavaMail itself overlooks a wrong Content-Type in places; SES does not ("Expected '/', got ;").
+        // JavaMail ignores a wrong Content-Type in some places, but SES does not ("Expected '/', got ;").
         ContentType contentType = type == null ? null : new ContentType(type);
         if (disposition != null) {
             note(new ContentDisposition(disposition).getParameter("filename"));

@@ -1,6 +1,6 @@
-"""Python's email package, as the oracle of what a person reads of a message.
+"""Reads messages with Python's email package. The tests compare the result with the relay's result.
 
-Input: messages, each behind its length in four octets, big-endian. Output: a line of JSON for each.
+Input: messages, each after its length in four octets, big-endian. Output: a line of JSON for each message.
 """
 
 import base64
@@ -14,9 +14,9 @@ import struct
 import sys
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# What the fields show of controls, line separators and what changes the direction of text.
+# Control characters, line separators, and characters that change the direction of text. Fields show U+FFFD in their place.
 HIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-# Names of charsets whose controls nobody writes: the WHATWG Encoding Standard reads both as windows-1252.
+# Charsets whose C1 control characters do not occur in text. The WHATWG Encoding Standard reads both as windows-1252.
 SAME = {"iso-8859-1": "cp1252", "latin1": "cp1252"}
 KNOWN = {"utf-8", "cp1252", "windows-1252", "iso-8859-15", "iso-8859-2", "windows-1250", "windows-1251", "koi8-r"}
 GUESSED = {"us-ascii", "ascii", "utf8"}
@@ -45,19 +45,19 @@ def raw_octets(payload):
 
 
 def octets_of(part):
-    # get_payload() decodes what is no ASCII, in a charset of its own choice.
+    # get_payload() would decode non-ASCII octets in a charset of its own choice.
     payload = part._payload
     if not isinstance(payload, str):
-        # What stands in a message/… part, as it was written.
+        # The content of a message/… part. Python parses it and does not keep its octets.
         return None
     octets = raw_octets(payload)
     match str(part.get("content-transfer-encoding", "")).strip().lower():
         case "quoted-printable":
-            # Python leaves the blanks at the ends of lines, which RFC 2045 section 6.7 takes away, and makes one of two "=".
+            # Python keeps blanks at the ends of lines, which RFC 2045 section 6.7 removes. Python also reads "==" as one "=".
             octets = re.sub(rb"[ \t]+(?=\r?\n|\Z)", b"", octets)
             return quopri.decodestring(re.sub(rb"=(?==)", b"=3D", octets))
         case "base64":
-            # Python gives up at a text that is cut within four digits.
+            # Python cannot decode a text that is cut within a group of four digits.
             digits = re.sub(rb"[^A-Za-z0-9+/=]", b"", octets)
             digits = digits[:-1] if len(digits) % 4 == 1 else digits
             return base64.b64decode(digits + b"==")
@@ -66,7 +66,7 @@ def octets_of(part):
 
 
 def field_of(value):
-    """Null where Python gives up at the base64 of a word, and where the relay shows the word of a charset as it stands."""
+    """The value as text. None if Python cannot decode the base64 of an encoded word, or if its charset is not listed above."""
     octets = raw_octets(value) if isinstance(value, str) else str(value).encode()
     line = re.sub(r"\r?\n", "", octets.decode("ascii", "surrogateescape")).strip(" \t\r")
     pieces = []
@@ -87,17 +87,17 @@ def name_of(part):
     try:
         name = part.get_filename()
     except TypeError:
-        # Python's own fault, at a continued parameter that is cut behind its name.
+        # This is a bug in Python. It occurs if a continued parameter is cut after its name.
         return None
     return None if name is None else field_of(name.encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape")) or None
 
 
 def make_plain(part):
-    """Writes the fields that Python reads less of than the relay does as it would read them."""
+    """Rewrites the fields of which Python reads less than the relay does, so that Python reads as much of them."""
     for name, value in part.raw_items():
         if name.lower() not in ("content-type", "content-disposition"):
             continue
-        # Python knows no comments there.
+        # Python does not support comments in these fields.
         if '"' not in value:
             value = re.sub(r"\s*\([^()]*\)\s*", "", value)
         part.replace_header(name, text_of(raw_octets(value), None))

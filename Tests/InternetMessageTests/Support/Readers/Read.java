@@ -1,4 +1,4 @@
-// JavaMail (libmail-java): whose errors SES quotes, and what applications in Java read mail with.
+// JavaMail (libmail-java). SES quotes its error messages, and applications in Java read mail with it.
 import java.io.BufferedInputStream;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -43,7 +43,7 @@ public class Read {
                     if (!mailbox.isGroup()) one = hexadecimal(mailbox.getAddress());
                 }
             } catch (AddressException refused) {
-                // None, then.
+                // The result stays "none".
             }
             for (String text : new String[] {
                 new String(body, StandardCharsets.ISO_8859_1), new String(body, StandardCharsets.UTF_8)
@@ -54,7 +54,7 @@ public class Read {
                 try {
                     add(MimeUtility.decodeText(unfolded), found);
                 } catch (Exception unknown) {
-                    // A charset that it does not know.
+                    // JavaMail does not know the charset.
                 }
             }
             output.print(one);
@@ -75,23 +75,23 @@ public class Read {
             try {
                 for (InternetAddress address : InternetAddress.parseHeader(text, isStrict)) add(address, found);
             } catch (AddressException refused) {
-                // Nothing is found then.
+                // JavaMail finds nothing in this case.
             }
             try {
                 for (InternetAddress address : InternetAddress.parse(text, isStrict)) add(address, found);
             } catch (AddressException refused) {
-                // Nothing is found then.
+                // JavaMail finds nothing in this case.
             }
         }
     }
 
-    // What does not validate is no address, whatever it says.
+    // An address that does not validate is not an address, and is left out.
     private static void add(InternetAddress address, TreeSet<String> found) {
         try {
             address.validate();
             found.add(address.getAddress());
         } catch (AddressException refused) {
-            // Garbage, which lenient parsing leaves.
+            // Lenient parsing can return text that is not an address.
         }
     }
 }

@@ -1,4 +1,4 @@
-// Go: net/mail, with the charsets that it knows and with all others taken octet by octet.
+// Go: net/mail, once with only the charsets that it knows, and once with all other charsets copied octet by octet.
 package main
 
 import (

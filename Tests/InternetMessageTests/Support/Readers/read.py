@@ -40,7 +40,7 @@ def readings(body):
         lambda: by_policy(b"From: " + decoded(raw).replace("\r", "").replace("\n", "").encode() + b"\r\n\r\n"),
     ]
     for way in ways:
-        # A reader that gives up, at a charset that it does not know or a text that is none, finds what it found before.
+        # A reader may fail at an unknown charset or at malformed text. The addresses that it found before are kept.
         try:
             yield from way()
         except Exception:

@@ -28,7 +28,7 @@ while (prefix = STDIN.read(4))
   begin
     found += Array(Mail.new('From: '.b + body + "\r\n\r\n".b).from)
   rescue StandardError
-    # It finds nothing then.
+    # The library finds nothing in this case.
   end
   found = found.compact.map { |address| address.to_s.b }.reject { |address| address.empty? || address == '@' }
   puts found.uniq.sort.map { |address| address.unpack1('H*') }.join(' ')
