@@ -25,12 +25,13 @@ func fuzzer(_ name: String, _ properties: [Target.Dependency]) -> Target {
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 
-/// What libFuzzer runs: built with its instrumentation and that of AddressSanitizer (see the Makefile), which the product's own
-/// package must not be.
+/// The programs that libFuzzer runs. They are built with the instrumentation of libFuzzer and of AddressSanitizer (see
+/// `run.sh`). The product's own package must not be built with it.
 let package = Package(
     name: "fuzz",
     dependencies: [
-        // By name: the identity of a package at a path is the folder's name, which is anybody's choice.
+        // The name is given here, because otherwise the package's identity is the name of its folder, which can be any
+        // name.
         .package(name: "hiveku-relay", path: "../.."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
@@ -52,7 +53,8 @@ let package = Package(
                 relay("StrictJSON"), relay("MessageComposition"), relay("Templates"), relay("HTTPServer"),
                 relay("RelayCore"),
             ]),
-        // Apart, so that the short form in CI need not build what the others stand on.
+        // These are separate programs, so that the short form in CI does not have to build the dependencies of all
+        // properties.
         fuzzer("mail", ["MailProperties"]),
         fuzzer("tls", ["TLSProperties"]),
         fuzzer(

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Holds the properties against what libFuzzer makes up, under AddressSanitizer, as many at once as there are processors.
+# Runs libFuzzer on each property, under AddressSanitizer. As many properties run at once as there are processors.
 #
 #   run.sh [-r RUNS] [-s SECONDS] [PROPERTY...]     without names: all of them
 #
-# What is found goes to Failures/PROPERTY, which 'make test' replays from then on. The corpora grow in .build-fuzz; those in the
-# repository stay small and are written by hand.
+# An input that breaks a property goes to Failures/PROPERTY. From then on, 'make test' checks it. libFuzzer's own corpora are in
+# .build-fuzz and grow there. The corpora in the repository stay small and are written by hand.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 fuzz=Tests/Fuzz
@@ -16,7 +16,7 @@ declare -A product=(
     [sasl]=fuzz-mail [tls]=fuzz-tls [settings]=fuzz-services [answer]=fuzz-services
     [proxy]=fuzz-services [json]=fuzz-services [request]=fuzz-services [template]=fuzz-services [event]=fuzz-services [dns]=fuzz-services
 )
-# Octets of an input at most: long enough for what each can do wrong, and for the limits that each has.
+# The most octets of an input, for each property. This is enough for the mistakes and the limits that the property checks.
 declare -A length=(
     [data]=96 [commands]=2500 [header]=2500 [from]=160 [parts]=2500 [readable]=1500 [address]=300 [compose]=2500 [sasl]=128 [tls]=1024 [settings]=1024 [answer]=512
     [proxy]=300 [json]=256 [request]=1024 [template]=400 [event]=1500 [dns]=512
@@ -42,7 +42,8 @@ for wanted in $(for name in "${properties[@]}"; do echo "${product[$name]}"; don
         --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link -Xswiftc -enable-testing
 done
 
-# A short memory of what was allocated where: the inputs are kept, and tell it again with a longer one.
+# AddressSanitizer keeps a short call stack for each allocation. Failing inputs are kept, so they can be run again with a longer
+# one.
 export ASAN_OPTIONS=malloc_context_size=1:quarantine_size_mb=8:detect_stack_use_after_return=0
 hold() {
     local name=$1 grown=$build/corpus/$1 log=$build/$1.log
@@ -63,11 +64,11 @@ hold() {
         "$(grep -a -o 'cov: [0-9]*' "$log" | tail -n 1)"
 }
 
-# As many at once as there are processors: each uses one.
+# As many properties run at once as there are processors, because each uses one.
 running=0
 for name in "${properties[@]}"; do
     if [ $running = "$(nproc)" ]; then
-        # Whether a property holds is told by its file, not by the status.
+        # The file $name.holds shows that a property holds. The exit status is not used.
         wait -n || true
         running=$((running - 1))
     fi

@@ -2,7 +2,8 @@ import Foundation
 import FuzzSupport
 import Testing
 
-/// What libFuzzer starts from, and what it has ever found, without libFuzzer: in seconds, at each change.
+/// Checks the properties without libFuzzer: with the inputs that libFuzzer starts from, and with every input that it
+/// has ever found. This takes seconds, so it runs at each change.
 @Suite("Properties under fuzzing")
 struct ReplayTests {
     static let properties: [Property] = [
@@ -29,7 +30,7 @@ struct ReplayTests {
         }
     }
 
-    @Test("Holds for all of its corpus", arguments: properties.map(\.name))
+    @Test("Each property holds for its corpus", arguments: properties.map(\.name))
     func corpus(name: String) throws {
         let property = try #require(Self.properties.first { $0.name == name })
         let files = try Self.files("Corpus", of: name)
@@ -37,13 +38,13 @@ struct ReplayTests {
         try Self.replay(property, files)
     }
 
-    @Test("Holds for what it once did not hold for", arguments: properties.map(\.name))
+    @Test("Each property holds for the inputs that once broke it", arguments: properties.map(\.name))
     func failures(name: String) throws {
         let property = try #require(Self.properties.first { $0.name == name })
         try Self.replay(property, Self.files("Failures", of: name))
     }
 
-    @Test("Each corpus is one of a property")
+    @Test("Each corpus belongs to a property")
     func strayFolders() throws {
         let names = Set(Self.properties.map(\.name))
         for folder in ["Corpus", "Failures"] {

@@ -1,13 +1,13 @@
-/// Two ways in which the same octets can arrive: in one piece, and in short ones, which cut CRLFs and words in two.
+/// Two ways in which the same octets can arrive: in one piece, and in short pieces, which split CRLFs and words.
 ///
-/// The cuts are drawn from the octets themselves: a failure repeats, and the files of a corpus hold nothing but the input.
+/// The cuts depend only on the octets. So a failure can be repeated, and the files of a corpus hold only the input.
 public func chunkings(of input: [UInt8]) -> [[ArraySlice<UInt8>]] {
     [[input[...]], scattered(input)]
 }
 
 private func scattered(_ input: [UInt8]) -> [ArraySlice<UInt8>] {
     var random = Scatter(seed: fingerprint(input))
-    // Octet by octet, or mostly so, or in pieces of a few.
+    // The longest piece has 1, 2, 4 or 16 octets.
     let longest = [1, 2, 4, 16][Int(random.next() % 4)]
     var chunks: [ArraySlice<UInt8>] = []
     chunks.reserveCapacity(input.count)
@@ -20,12 +20,12 @@ private func scattered(_ input: [UInt8]) -> [ArraySlice<UInt8>] {
     return chunks
 }
 
-/// FNV-1a.
+/// The hash of the octets by FNV-1a.
 public func fingerprint(_ bytes: [UInt8]) -> UInt64 {
     bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
 }
 
-/// SplitMix64.
+/// The random number generator SplitMix64.
 private struct Scatter {
     private var state: UInt64
 
@@ -40,7 +40,7 @@ private struct Scatter {
     }
 }
 
-/// Octets as text that shows each of them, for messages.
+/// Octets as text for messages, with control characters escaped.
 public func shown(_ bytes: some Collection<UInt8>) -> String {
     String(decoding: bytes, as: UTF8.self).debugDescription
 }

@@ -1,8 +1,9 @@
-/// What must hold for any input: not only that nothing crashes.
+/// A rule that must hold for any input. Besides, no input may crash the relay.
 ///
-/// The same properties run under libFuzzer (`make fuzz`) and, over the corpora and every past failure, in `make test`.
+/// The same properties run under libFuzzer (`make fuzz`) and in `make test`, which checks the corpora and all past
+/// failures.
 public struct Property: Sendable {
-    /// The folder of its corpus, and of its past failures.
+    /// The name of the property. Its corpus and its past failures are in folders with this name.
     public let name: String
     private let body: @Sendable ([UInt8]) throws -> Void
 
@@ -11,10 +12,11 @@ public struct Property: Sendable {
         self.body = body
     }
 
-    /// - Throws: ``Violation`` where the property does not hold.
+    /// - Throws: ``Violation`` if the property does not hold.
     public func check(_ input: [UInt8]) throws { try body(input) }
 
-    /// For libFuzzer, which learns of a violation as it does of a crash, and keeps the input.
+    /// Checks an input of libFuzzer. A violation ends the process, so that libFuzzer treats it as a crash and keeps the
+    /// input.
     public func fuzz(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         do {
             try check(Array(UnsafeBufferPointer(start: data, count: count)))

@@ -8,12 +8,12 @@ import Synchronization
     import Musl
 #endif
 
-/// The property under test, for libFuzzer's callback, which carries no context.
+/// The property under test. It is global, because libFuzzer's callback has no context argument.
 private let current = Mutex<Property?>(nil)
 
 /// Runs libFuzzer over the property that the variable FUZZ_PROPERTY names.
 ///
-/// By a variable, not by an argument: libFuzzer starts itself again for some of its work.
+/// An environment variable is used instead of an argument, because libFuzzer starts itself again for some of its work.
 public func fuzz(_ properties: [Property]) {
     let name = getenv("FUZZ_PROPERTY").map { String(cString: $0) } ?? ""
     guard let property = properties.first(where: { $0.name == name }) else {

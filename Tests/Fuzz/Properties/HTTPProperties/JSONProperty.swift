@@ -2,8 +2,8 @@ import FuzzSupport
 import StrictJSON
 
 extension Property {
-    /// A document is read the same way each time and within its limits; what is written reads back as itself; and a mistake is in
-    /// the document, in words fit for a terminal.
+    /// A document is read the same way each time and within its limits. A written document reads back as the same
+    /// value. Each mistake has a place in the document and an explanation that is fit for a terminal.
     public static let json = Property("json") { input in
         let limits = JSONLimits(depth: 8, values: 64)
         let value: JSON
@@ -22,7 +22,7 @@ extension Property {
         let again = try JSON(reading: written, limits: limits)
         try require(again == value, "\(shown(input)) is written as \(shown(written))")
         try require(again.bytes == written, "\(shown(written)) is written as \(shown(again.bytes))")
-        // Within other text it is the same.
+        // Within an array, the document gives the same value.
         let padded = try JSON(reading: (Array(" [".utf8) + input + Array("]\n".utf8))[...], limits: .init())
         try require(padded == .array([value]), "\(shown(input)) is another value within an array")
     }
@@ -37,15 +37,15 @@ extension Property {
     }
 }
 
-/// Words for a client: short, and nothing that moves the cursor.
+/// Checks words for a client: they must be short and have no control characters.
 func checkWords(_ words: String, _ input: [UInt8]) throws {
     try require((1...2000).contains(words.utf8.count), "\(words.utf8.count) octets of words: \(shown(input))")
     try require(
         words.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) },
-        "words that move the cursor: \(words.debugDescription), for \(shown(input))")
+        "words with control characters: \(words.debugDescription), for \(shown(input))")
 }
 
-/// What a value is made of.
+/// The size and the depth of a value, and whether its strings and names are valid.
 private struct Shape {
     var values = 0
     var depth = 0

@@ -6,8 +6,9 @@ import StrictJSON
 @testable import HTTPServer
 
 extension Property {
-    /// The body of a request becomes emails within the limits, or mistakes: few, each at a place in the document and in words fit
-    /// for a client. The same email with its members in another order has the same digest.
+    /// The body of a request gives emails within the limits, or a few mistakes. Each mistake has a place in the
+    /// document and words that are fit for a client. The same email with its members in another order has the same
+    /// digest.
     public static let request = Property("request") { input in
         guard let document = try? JSON(reading: input) else { return }
         try check(
@@ -56,13 +57,13 @@ extension Property {
 
     private static func check(_ failure: EmailRequestFailure, _ input: [UInt8]) throws {
         guard case .invalid(let errors) = failure else {
-            throw Violation("two keys, where there is one: \(shown(input))")
+            throw Violation("different idempotency keys, although no header has one: \(shown(input))")
         }
         try require(
             (1...(ValidationErrors.limit + 1)).contains(errors.count), "\(errors.count) mistakes: \(shown(input))")
         for error in errors {
             try checkWords(error.detail, input)
-            try require(error.detail.hasSuffix(".") || error.detail.hasSuffix("?"), "no sentence: \(error.detail)")
+            try require(error.detail.hasSuffix(".") || error.detail.hasSuffix("?"), "not a sentence: \(error.detail)")
             let fragment = error.pointer.fragment
             try require(
                 fragment.utf8.allSatisfy { (0x21...0x7E).contains($0) } && fragment.utf8.count <= 2000,

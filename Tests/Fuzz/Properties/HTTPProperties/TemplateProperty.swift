@@ -5,10 +5,10 @@ import StrictJSON
 import Templates
 
 extension Property {
-    /// A template is refused in words fit for a client, or takes any values: what it makes of them has the size that was announced,
-    /// is what stands in the template with each value in its place, and composes.
+    /// A template is refused in words that are fit for a client, or it accepts any values. Then the result has the
+    /// announced size, is the template with each value in its place, and can be composed.
     ///
-    /// Input: subject, html, text and two values, with an octet 255 between them, which UTF-8 never has.
+    /// Input: subject, html, text and two values, separated by the octet 255, which never occurs in UTF-8.
     public static let template = Property("template") { input in
         let pieces = input.split(separator: 0xFF, omittingEmptySubsequences: false).map {
             String(decoding: $0, as: UTF8.self)
@@ -41,7 +41,7 @@ extension Property {
         for mistake in mistakes.all {
             try checkWords(mistake.sentence, input)
             try require(
-                mistake.detail.hasSuffix(".") || mistake.detail.hasSuffix("?"), "no sentence: \(mistake.detail)")
+                mistake.detail.hasSuffix(".") || mistake.detail.hasSuffix("?"), "not a sentence: \(mistake.detail)")
             guard let position = mistake.position else { continue }
             try require(
                 (1...(input.count + 1)).contains(position.line) && (1...(input.count + 1)).contains(position.column),
@@ -49,7 +49,7 @@ extension Property {
         }
     }
 
-    /// The variables get the values in turn.
+    /// Renders the template. Its variables get the values in turn.
     private static func rendered(
         _ template: ParsedTemplate, _ values: [String], _ input: [UInt8]
     ) throws -> RenderedTemplate {
@@ -60,17 +60,17 @@ extension Property {
         let given = try template.values(tree.json)
         let made = template.render(given)
         let size = [made.subject, made.html, made.text].reduce(0) { $0 + ($1?.utf8.count ?? 0) }
-        try require(given.size == size, "\(given.size) octets were announced, \(size) came: \(shown(input))")
+        try require(given.size == size, "\(given.size) octets were announced, but there are \(size): \(shown(input))")
         return made
     }
 
-    /// What begins or ends a tag, an attribute or a reference comes from the template alone.
+    /// Checks that the characters that begin or end a tag or an attribute come only from the template.
     private static func checkMarkup(_ made: RenderedTemplate, _ plain: RenderedTemplate, _ input: [UInt8]) throws {
         for mark in "<>\"'".utf8 {
             func count(_ html: String?) -> Int { html?.utf8.count { $0 == mark } ?? 0 }
             try require(
                 count(made.html) == count(plain.html),
-                "a value has brought \(Character(Unicode.Scalar(mark))): \(shown(input))")
+                "a value has added \(Character(Unicode.Scalar(mark))): \(shown(input))")
         }
         let subject = made.subject ?? ""
         try require(
@@ -87,11 +87,12 @@ extension Property {
         var composer = MessageComposer(email, seed: 1)
         var octets = 0
         while let piece = composer.next() { octets += piece.count }
-        try require(octets == composer.size, "\(composer.size) octets were announced, \(octets) came: \(shown(input))")
+        try require(
+            octets == composer.size, "\(composer.size) octets were announced, but there are \(octets): \(shown(input))")
     }
 }
 
-/// Values by the parts of their names.
+/// The values, in a tree by the parts of their names.
 private struct Tree {
     private var values: [(name: String, value: String)] = []
     private var children: [(name: String, tree: Tree)] = []

@@ -4,10 +4,10 @@ import NIOCore
 import SMTP
 
 extension Property {
-    /// A dialogue is the same however it arrives; nothing is asked of the store before TLS and authentication; and every
-    /// reply is one that a client can read.
+    /// The replies do not depend on how the input is cut into reads. The store is not asked for anything before TLS and
+    /// authentication. Each reply is well-formed.
     public static let commands = Property("commands") { input in
-        // Most that there is to say is said under TLS.
+        // Most inputs run under TLS, because most commands need it.
         let isSecure = fingerprint(input) % 4 != 0
         var first: [UInt8]?
         for chunks in chunkings(of: input) {
@@ -27,12 +27,13 @@ extension Property {
     }
 }
 
-/// Drives a session as the connection's handler does, in the place of the store that takes what does not begin with an x.
+/// Drives a session as the connection's handler does. It also decides in place of the store: it refuses values that
+/// begin with an x, and accepts all others.
 private struct Dialogue {
     private var session: Session
     private var lines = CommandLineDecoder()
     private var content: DataDecoder?
-    /// Accepted in this transaction.
+    /// The number of recipients that were accepted in this transaction.
     private var recipients = 0
     private var inbound = ByteBuffer()
     private(set) var transcript: [UInt8] = []
@@ -57,7 +58,7 @@ private struct Dialogue {
             case .tooLong(let beginning): try perform(session.receivedTooLongLine(beginning: beginning))
             case .bareLineFeed(let line): try perform(session.receivedBareLineFeed(line: line))
             case .needMoreData:
-                try require(inbound.readableBytes < session.lineLimit, "a line without end is kept")
+                try require(inbound.readableBytes < session.lineLimit, "an endless line is kept in memory")
                 return
             }
         }
@@ -67,7 +68,7 @@ private struct Dialogue {
         guard content?.decode(&inbound, emit: { transcript += $0 }) == true else { return false }
         content = nil
         try perform(session.messageFinished(Reply(250, EnhancedStatus(0, 0), "Ok: queued as 1")))
-        try require(!session.isInTransaction, "a transaction outlives its message")
+        try require(!session.isInTransaction, "the transaction goes on after its message")
         return true
     }
 
@@ -80,7 +81,7 @@ private struct Dialogue {
         case .startTLS(let reply):
             try require(!session.isSecure, "TLS within TLS")
             try write(reply)
-            // What follows is the handshake's, or ends the connection.
+            // The octets after it belong to the handshake, or they end the connection.
             hasEnded = true
         case .authenticate(let credentials):
             try require(session.isSecure && !session.isAuthenticated, "AUTH over plain text, or twice")
@@ -102,7 +103,7 @@ private struct Dialogue {
             recipients += 1
             try perform(session.recipientAccepted())
         case .endTransaction(let reply):
-            try require(!session.isInTransaction, "a transaction outlives its end")
+            try require(!session.isInTransaction, "the transaction goes on after its end")
             recipients = 0
             try write(reply)
         case .openData:
@@ -124,7 +125,8 @@ private struct Dialogue {
 
     private mutating func note(_ what: String, _ text: String) { transcript += Array("[\(what) \(text)]".utf8) }
 
-    /// RFC 5321 section 4.2: each line a code, a blank or hyphen and printable text, with a blank in the last line only.
+    /// Writes a reply and checks its form (RFC 5321 section 4.2): each line has a code, a blank or a hyphen, and
+    /// printable text. Only the last line has the blank.
     private mutating func write(_ reply: Reply) throws {
         var buffer = ByteBuffer()
         reply.write(into: &buffer)
@@ -140,8 +142,10 @@ private struct Dialogue {
             try require(
                 line.prefix(3).elementsEqual(String(reply.code).utf8), "a reply without its code: \(shown(bytes))")
             try require(
-                line[start + 3] == (isLast ? 0x20 : 0x2D), "a reply's lines don't hang together: \(shown(bytes))")
-            try require(line.allSatisfy { (0x20...0x7E).contains($0) }, "a reply holds a control: \(shown(bytes))")
+                line[start + 3] == (isLast ? 0x20 : 0x2D),
+                "a reply has a wrong separator after its code: \(shown(bytes))")
+            try require(
+                line.allSatisfy { (0x20...0x7E).contains($0) }, "a reply has a control character: \(shown(bytes))")
             start = end + 2
         }
         transcript += bytes

@@ -3,15 +3,16 @@ import InternetMessage
 import MessageComposition
 
 extension Property {
-    /// For any values, either defects are told, or the message has the size that was announced, passes the relay's own preparation,
-    /// and says what the values say.
+    /// For any values, either the defects are reported, or the message has the announced size, passes the relay's own
+    /// preparation and has the given values.
     ///
-    /// Input: the values of an email, each behind an octet 255, which UTF-8 never has.
+    /// Input: the values of an email, separated by the octet 255, which never occurs in UTF-8.
     public static let compose = Property("compose") { input in
         let values = Values(input)
         if let content = Base64Text(values.content[...]) {
             try require(
-                content.decodedSize == decodedBase64(values.content).count, "\(shown(values.content)) is measured wrong"
+                content.decodedSize == decodedBase64(values.content).count,
+                "the size of \(shown(values.content)) is wrong"
             )
         }
         let email = values.email
@@ -19,7 +20,7 @@ extension Property {
         for defect in defects {
             try require(
                 defect.explanation.utf8.allSatisfy { (0x20...0x7E).contains($0) },
-                "\(defect.explanation) holds a control")
+                "\(defect.explanation) has a control character")
         }
         guard defects.isEmpty else { return }
         var composer = MessageComposer(email, seed: fingerprint(input))
@@ -29,7 +30,9 @@ extension Property {
                 (1...MessageComposer.maximumPieceSize).contains(piece.count), "a piece of \(piece.count) octets")
             message += piece
         }
-        try require(message.count == composer.size, "\(composer.size) octets were announced, \(message.count) came")
+        try require(
+            message.count == composer.size,
+            "\(composer.size) octets were announced, but the message has \(message.count)")
         try checkPreparation(email, message)
         try checkFields(email, message)
         try checkParts(email, message)
@@ -65,7 +68,7 @@ extension Property {
             "the subject \(email.subject.debugDescription) becomes \(decoded.debugDescription)")
     }
 
-    /// The contents come back, each once, in order.
+    /// Checks that the message has each of the contents once, in order.
     private static func checkParts(_ email: Email, _ message: [UInt8]) throws {
         var expected = [email.text, email.html].compactMap { $0 }.map { lines(Array($0.utf8)) }
         expected += email.attachments.map { decodedBase64($0.content.bytes) }
@@ -89,7 +92,7 @@ extension Property {
     }
 }
 
-/// An email made of what the fuzzer gives.
+/// An email that is made from the values of the input.
 private struct Values {
     let email: Email
     let content: [UInt8]
@@ -104,7 +107,7 @@ private struct Values {
         content = octets(10)
         let author = try? Mailbox(parsing: text(0))
         let address = author?.address ?? mailboxes(1).first?.address
-        // The mailbox of a recipient takes the name as it is, controls included.
+        // A recipient's mailbox gets the name unchanged, including control characters.
         let named = address.map { [Mailbox(displayName: text(0), address: $0)] } ?? []
         var attachments: [Email.Attachment] = []
         if let content = Base64Text(content[...]), pieces.count > 10 {
@@ -128,7 +131,7 @@ private struct Values {
     }()
 }
 
-/// A message or a part, read without regard to speed.
+/// A message or a part. The reader is simple and not made for speed.
 private struct Entity {
     let fields: [(name: String, body: [UInt8])]
     private let content: ArraySlice<UInt8>
@@ -144,7 +147,7 @@ private struct Entity {
         String(decoding: fields.first { $0.name == name }?.body ?? [], as: UTF8.self)
     }
 
-    /// The decoded contents of all that has no parts.
+    /// The decoded contents of all entities that have no parts.
     var leaves: [[UInt8]] {
         let type = body("content-type")
         guard type.hasPrefix(" multipart/"), let start = Array(type.utf8).firstRange(of: Array("boundary=\"".utf8))

@@ -3,7 +3,7 @@ import NIOCore
 import SMTP
 
 extension Property {
-    /// Content ends at CRLF.CRLF and nowhere else, however it arrives; and what was stuffed comes out as it was.
+    /// Content ends at CRLF.CRLF and nowhere else, in any pieces. Dot-stuffed content is restored exactly.
     public static let data = Property("data") { input in
         let stream = input + Array("\r\n.\r\nQUIT\r\n".utf8)
         let expected = Content(byTheRFC: stream)
@@ -16,7 +16,7 @@ extension Property {
         try require(unstuffed.octets == message && unstuffed.rest.isEmpty, "\(shown(input)) was stuffed: \(unstuffed)")
     }
 
-    /// RFC 5321 section 4.5.2.
+    /// The message after dot-stuffing (RFC 5321 section 4.5.2).
     private static func stuffed(_ message: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(message.count + 8)
@@ -29,10 +29,10 @@ extension Property {
     }
 }
 
-/// What stood behind DATA.
+/// The input after DATA, as it was decoded.
 private struct Content: Equatable, CustomStringConvertible {
     var octets: [UInt8] = []
-    /// What follows the end, which is the client's next command.
+    /// The octets after the end of the content. They are the client's next commands.
     var rest: [UInt8] = []
     var defect: DataDecoder.Defect?
 
@@ -51,15 +51,15 @@ private struct Content: Equatable, CustomStringConvertible {
         defect = decoder.defect
     }
 
-    /// Written down without regard to speed: the content ends where CRLF.CRLF first stands, its beginning counting as
-    /// behind a CRLF, and each line loses a dot at its beginning.
+    /// A simple implementation of the RFC, not made for speed. The content ends at the first CRLF.CRLF. The beginning
+    /// of the content counts as the beginning of a line. If a line begins with a dot, this dot is removed.
     init(byTheRFC stream: [UInt8]) {
         let end = Content.crlf + [0x2E] + Content.crlf
         let whole = Content.crlf + stream
         let found =
             whole.indices.first { whole[$0] == 0x0D && whole[$0...].starts(with: end) } ?? whole.count - end.count
         rest = Array(whole[(found + end.count)...])
-        // With the CRLF that ends the last line, without the one put in front.
+        // The content includes the CRLF that ends its last line, but not the CRLF that was put in front of it.
         let content = whole[2..<max(2, found + 2)]
         octets.reserveCapacity(content.count)
         for index in content.indices {

@@ -2,8 +2,8 @@ import FuzzSupport
 import InternetMessage
 
 extension Property {
-    /// The message that goes on has the one From field that was checked, by the rules of every reader; and nothing
-    /// else of it changes on the way.
+    /// The prepared message has exactly the one From field that was checked, by the rules of every reader. Nothing else
+    /// in the message changes.
     public static let header = Property("header") { input in
         let choice = fingerprint(input)
         let isFolding = choice & 1 == 0
@@ -27,12 +27,13 @@ extension Property {
             "the sender of \(shown(prepared.octets)) changes to \(second.summary.from)")
     }
 
-    /// As ``header``, for what stands in a From field.
+    /// The same as ``header``, but the input is the body of a From field.
     public static let from = Property("from") { input in
         try Property.header.check(Array("From: ".utf8) + input + Array("\r\n\r\nBody\r\n".utf8))
     }
 
-    /// However the message arrives, the same comes out, or the same refusal; nil for that.
+    /// Prepares the message in different pieces, which must all give the same output or the same rejection. Nil if the
+    /// message is rejected.
     private static func preparedAlike(_ input: [UInt8], _ policy: PreparationPolicy) throws -> Prepared? {
         var first: Preparation?
         for chunks in chunkings(of: input) {
@@ -47,17 +48,18 @@ extension Property {
 
     private static func checkForm(_ prepared: Prepared) throws {
         let lines = Lines.byCRLF(prepared.octets[...])
-        try require(lines.allSatisfy { $0.count <= 998 }, "a line of \(lines.map(\.count).max() ?? 0) octets goes on")
+        try require(
+            lines.allSatisfy { $0.count <= 998 }, "a line of \(lines.map(\.count).max() ?? 0) octets is passed on")
         try require(
             prepared.header.suffix(4).elementsEqual("\r\n\r\n".utf8),
             "the header section has no end: \(shown(prepared.header))")
         try require(
             prepared.summary.subject.map { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } }
                 ?? true,
-            "the subject holds controls")
+            "the subject has control characters")
     }
 
-    /// By three notions of a line and four ways to read an address.
+    /// Reads the header with three definitions of a line and four ways to find an address.
     private static func checkReaders(_ prepared: Prepared) throws {
         let own = prepared.summary.from
         let domains = [own.domainName].compactMap { $0 } + prepared.summary.otherAuthors
@@ -65,23 +67,24 @@ extension Property {
             let lines = split(prepared.header)
             let end = lines.firstIndex(where: \.isEmpty) ?? lines.endIndex
             try require(
-                lines[end...].allSatisfy(\.isEmpty), "some read an end within the header: \(shown(prepared.header))")
+                lines[end...].allSatisfy(\.isEmpty),
+                "some readers find an end within the header: \(shown(prepared.header))")
             let fields = Lines.fields(lines[..<end])
             let froms = fields.filter { $0.name == "from" }
-            try require(froms.count == 1, "some read \(froms.count) From fields: \(shown(prepared.header))")
+            try require(froms.count == 1, "some readers find \(froms.count) From fields: \(shown(prepared.header))")
             let gone = fields.first {
                 ["bcc", "resent-bcc", "return-path", "hiveku-idempotency-key"].contains($0.name)
                     || $0.name.hasPrefix("x-ses-")
             }
-            try require(gone == nil, "\(gone?.name ?? "") goes on: \(shown(prepared.header))")
+            try require(gone == nil, "\(gone?.name ?? "") is not removed: \(shown(prepared.header))")
             for from in froms {
-                // A key with a domain allowlist may not send what is ambiguous, and all of these domains must be on its list. A
-                // domain without a dot is nobody's.
+                // A key with a domain allowlist may not send an ambiguous message. Its list must have all of these
+                // domains. A domain without a dot does not belong to anybody.
                 guard prepared.summary.ambiguity == nil else { continue }
                 for address in Readers.addresses(in: from.body) where address != own {
                     guard let domain = address.domainName, domain.text.contains(".") else { continue }
                     try require(
-                        domains.contains(domain), "\(domains) were checked, some read \(address) in \(shown(from.body))"
+                        domains.contains(domain), "\(domains) were checked, some find \(address) in \(shown(from.body))"
                     )
                 }
             }
@@ -97,7 +100,7 @@ extension Property {
     }
 }
 
-/// A message made ready.
+/// A prepared message.
 private struct Prepared: Equatable {
     var octets: [UInt8]
     var header: ArraySlice<UInt8>

@@ -2,8 +2,8 @@ import FuzzSupport
 import InternetMessage
 
 extension Property {
-    /// The fields that SES's parser reads, and the parts: the same verdict in whatever pieces the message arrives, in words that are fit
-    /// for a reply; and what is taken is taken again, as it is.
+    /// The checks of the parts and of the fields that SES's parser reads. The verdict is the same in any pieces, and
+    /// its explanation fits in a reply. An accepted message is accepted again, unchanged.
     public static let parts = Property("parts") { input in
         let message = Array("From: a@good.example\r\n".utf8) + input
         var first: Outcome?
@@ -19,8 +19,9 @@ extension Property {
         case .failure(let rejection):
             let words = rejection.explanation
             try require(
-                words.utf8.allSatisfy { (0x20...0x7E).contains($0) }, "\(words.debugDescription) holds a control")
-            // RFC 5321 section 4.5.3.1.5: a reply line has 512 octets, with code and reason word.
+                words.utf8.allSatisfy { (0x20...0x7E).contains($0) },
+                "\(words.debugDescription) has a control character")
+            // RFC 5321 section 4.5.3.1.5: a reply line has at most 512 octets, including the code and the reason word.
             try require(words.utf8.count <= 450, "too long for a reply: \(words)")
         case .success:
             let second = Outcome([first.octets[...]])
@@ -29,7 +30,7 @@ extension Property {
     }
 }
 
-/// What becomes of a message.
+/// The output and the verdict of the preparation of a message.
 private struct Outcome: Equatable {
     var octets: [UInt8] = []
     var verdict: Result<HeaderSummary, MessageRejection>
@@ -43,7 +44,7 @@ private struct Outcome: Equatable {
         var output: [UInt8] = []
         for chunk in chunks { chunk.withUnsafeBytes { preparation.consume($0, into: &output) } }
         verdict = preparation.finish(into: &output)
-        // Of a refused message, what was put out before depends on the pieces.
+        // If the message is refused, the output until then depends on the pieces, so it is not compared.
         if case .success = verdict { octets = output }
     }
 

@@ -1,6 +1,6 @@
 import InternetMessage
 
-/// Notions of a line that readers of mail have.
+/// The definitions of a line that different mail readers use.
 enum Lines {
     static func byCRLF(_ bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
         split(bytes) { rest in rest.starts(with: [0x0D, 0x0A]) ? 2 : 0 }
@@ -13,7 +13,7 @@ enum Lines {
         }
     }
 
-    /// What Python's `splitlines` does: VT, FF, FS, GS, RS, NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR too.
+    /// Splits as Python's `splitlines` does: also at VT, FF, FS, GS, RS, NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR.
     static func byUnicode(_ bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
         split(bytes) { rest in
             switch rest.first {
@@ -26,7 +26,7 @@ enum Lines {
         }
     }
 
-    /// `end` tells how many octets of a line end its argument begins with.
+    /// `end` returns the length of the line end at the beginning of its argument, or 0 if there is none.
     private static func split(
         _ bytes: ArraySlice<UInt8>, end: (ArraySlice<UInt8>) -> Int
     ) -> [ArraySlice<UInt8>] {
@@ -44,7 +44,7 @@ enum Lines {
         return start < bytes.endIndex ? lines + [bytes[start...]] : lines
     }
 
-    /// Fields as a lenient reader finds them: blanks before the colon and lines without one are no matter.
+    /// Fields as a lenient reader finds them. It ignores blanks before the colon, and lines without a colon.
     static func fields(_ lines: some Sequence<ArraySlice<UInt8>>) -> [(name: String, body: [UInt8])] {
         var fields: [(name: String, body: [UInt8])] = []
         for line in lines {
@@ -60,7 +60,7 @@ enum Lines {
     }
 }
 
-/// Careless ways to find the address in a From field. What they find counts if it is an address at all.
+/// Careless ways to find the address in a From field. A result counts only if it is a valid address.
 enum Readers {
     static func addresses(in body: [UInt8]) -> [AddrSpec] {
         let decoded = Array(EncodedWord.decode(body[...]).utf8)
@@ -69,19 +69,19 @@ enum Readers {
         return found.compactMap { $0.flatMap { try? AddrSpec(parsing: $0) } }
     }
 
-    /// A reader that takes what stands in the last brackets.
+    /// A reader that takes the text in the last angle brackets.
     private static func lastAngle(_ text: [UInt8]) -> [UInt8]? {
         guard let open = text.lastIndex(of: 0x3C) else { return nil }
         return trimmed(text[(open + 1)...].prefix { $0 != 0x3E })
     }
 
-    /// A reader that takes what stands in the first brackets, and knows no quotes.
+    /// A reader that takes the text in the first angle brackets and does not support quotes.
     private static func firstAngle(_ text: [UInt8]) -> [UInt8]? {
         guard let open = text.firstIndex(of: 0x3C) else { return nil }
         return trimmed(text[(open + 1)...].prefix { $0 != 0x3E })
     }
 
-    /// A reader that drops comments wherever they stand, and takes what is left.
+    /// A reader that removes comments everywhere and takes the rest.
     private static func withoutComments(_ text: [UInt8]) -> [UInt8]? {
         var depth = 0
         var rest: [UInt8] = []

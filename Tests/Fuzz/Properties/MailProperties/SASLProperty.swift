@@ -3,14 +3,16 @@ import FuzzSupport
 @testable import SMTP
 
 extension Property {
-    /// A text is the base64 of one thing or of none, and an exchange ends with what the client said or with an error.
+    /// A text is the base64 of one value or of none. An exchange ends with exactly what the client sent, or with an
+    /// error.
     public static let sasl = Property("sasl") { input in
         let encoded = base64(input)
-        try require(Base64.decode(encoded) == input, "\(shown(input)) does not come back")
+        try require(Base64.decode(encoded) == input, "\(shown(input)) is not decoded to the same octets")
         if let decoded = Base64.decode(input) {
             try require(base64(decoded) == input, "\(shown(input)) is not the base64 of \(decoded)")
         }
-        // The same octets as they are, and as what a client would make of them.
+        // Each exchange runs with the lines of the input as they are, and with the base64 that a client would send for
+        // the input.
         let lines = input.split(separator: 0x0A).map(Array.init)
         for mechanism in SASLMechanism.allCases {
             try converse(mechanism, lines)
@@ -35,19 +37,21 @@ extension Property {
                 !credentials.password.contains(0) && !credentials.userName.contains(0), "a NUL is part of PLAIN")
             let response = lines.first.flatMap { Base64.decode($0) } ?? []
             let ending = [0] + credentials.userName + [0] + credentials.password
-            try require(response.suffix(ending.count) == ending[...], "PLAIN came out as something else")
+            try require(
+                response.suffix(ending.count) == ending[...], "the credentials of PLAIN differ from the response")
         case .login:
             try require(lines.count >= 2, "LOGIN ended after \(lines.count) lines")
             let given = [credentials.userName, credentials.password]
-            // RFC 4954: a response of "=" stands for nothing.
+            // RFC 4954: an initial response of "=" is an empty value.
             let first = lines[0] == Array("=".utf8) ? [] : Base64.decode(lines[0])
-            try require([first, Base64.decode(lines[1])] == given, "LOGIN came out as something else")
+            try require(
+                [first, Base64.decode(lines[1])] == given, "the credentials of LOGIN differ from the responses")
         }
     }
 
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
-    /// RFC 4648 section 4, group by group.
+    /// Encodes as RFC 4648 section 4 says, group by group.
     private static func base64(_ bytes: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity((bytes.count + 2) / 3 * 4)

@@ -3,10 +3,10 @@ import FuzzSupport
 @testable import Resolver
 
 extension Property {
-    /// Whatever a DNS server answers, what is read of it is bounded, and names are in the characters of names. What is asked for in
-    /// upper case is what is asked for in lower case.
+    /// For any answer of a DNS server, the records that are read have a limit, and names have only characters of names.
+    /// A question in upper case gives the same records as a question in lower case.
     ///
-    /// The input is an answer, to a question about a.example.com.
+    /// The input is the answer to a question about a.example.com.
     public static let dns = Property("dns") { input in
         for type in DNSRecordType.allCases {
             let found = read(type, "a.example.com", input)
@@ -16,7 +16,7 @@ extension Property {
                 switch (type, data) {
                 case (.cname, .cname(let name)), (.mx, .mx(_, let name)): try check(name, input)
                 case (.txt, .txt(let text)):
-                    // An octet that is no UTF-8 becomes U+FFFD, of three octets.
+                    // An octet that is not UTF-8 becomes U+FFFD, which has three octets.
                     try require(text.utf8.count <= 3 * input.count, "too long: \(shown(input))")
                 default: throw Violation("a record of another type: \(shown(input))")
                 }
@@ -29,7 +29,7 @@ extension Property {
     }
 
     private static func check(_ name: String, _ input: [UInt8]) throws {
-        // Each octet is written with four at most.
+        // Each octet is written with at most four characters.
         try require(name.utf8.count <= 4 * 255, "a name of \(name.utf8.count) octets: \(shown(input))")
         try require(
             name.unicodeScalars.allSatisfy { scalar in

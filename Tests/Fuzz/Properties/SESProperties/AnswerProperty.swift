@@ -5,8 +5,8 @@ import RelayCore
 @testable import SESTransport
 
 extension Property {
-    /// Whatever answers in SES's place, what goes into the records is bounded, fit for a terminal and without the secrets of
-    /// the request; and only an answer of success with an id counts as sent.
+    /// Any answer, of SES or of another server in its place, gives records that have a limit, are fit for a terminal
+    /// and do not have the secrets of the request. Only a success with an id counts as sent.
     ///
     /// The first line of the input is the status and the error's name in the header; the rest is the body.
     public static let answer = Property("answer") { input in
@@ -23,7 +23,7 @@ extension Property {
         try checkDocuments(body, input)
     }
 
-    /// What the request is taken to hold: an answer may repeat it.
+    /// A secret of the request. An answer may repeat it.
     private static let secret = "FwoGZXIvYXdzEBY"
 
     private static func check(_ outcome: DeliveryOutcome, of answer: SESAnswer, _ input: [UInt8]) throws {
@@ -32,14 +32,14 @@ extension Property {
         case .sent(let id, _):
             try require(isSuccess, "sent with status \(answer.status): \(shown(input))")
             try require(1...256 ~= id.utf8.count, "an id of \(id.utf8.count) octets: \(shown(input))")
-            try require(id.utf8.allSatisfy { 0x21...0x7E ~= $0 }, "an id that is none: \(shown(input))")
+            try require(id.utf8.allSatisfy { 0x21...0x7E ~= $0 }, "an invalid id: \(shown(input))")
         case .simulated: throw Violation("simulated by SES: \(shown(input))")
         case .retry(let cause, _), .failed(let cause), .laneHeld(let cause, _):
             try checkWords(cause.word, "the word", input)
             try checkWords(cause.explanation, "the explanation", input)
             if isSuccess || (answer.status >= 500 && answer.errorName == nil) {
                 guard case .retry = outcome, cause.mayHaveBeenTaken else {
-                    throw Violation("taken for certain with status \(answer.status): \(shown(input))")
+                    throw Violation("the outcome counts as certain with status \(answer.status): \(shown(input))")
                 }
             }
         }
@@ -54,10 +54,11 @@ extension Property {
         try require(words.unicodeScalars.count <= 1200, "\(what) is too long: \(shown(input))")
         try require(
             words.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) },
-            "\(what) moves the cursor: \(shown(input))")
+            "\(what) has a control character: \(shown(input))")
     }
 
-    /// The other documents that come over HTTP, with an answer of success: the service that gives it knows the request anyway.
+    /// Checks the other documents that come with a successful answer over HTTP. They may repeat the secret, because the
+    /// service that sends them knows the request anyway.
     private static func checkDocuments(_ body: [UInt8], _ input: [UInt8]) throws {
         if let quota = SendQuota(account: body) {
             try require(quota.maximumRate > 0 && quota.maximumRate.isFinite, "no rate: \(shown(input))")
@@ -67,7 +68,7 @@ extension Property {
         try checkForm(SESIdentityState(document: body)?.mailFrom?.domain ?? "", "the domain", input)
         switch CredentialsDocument.answer(body, from: "the endpoint") {
         case .found, .absent: break
-        // Here the body is the secret.
+        // Here the body itself is secret, so only the length of the words is checked.
         case .failed(let words): try require(words.unicodeScalars.count <= 200, "too long: \(shown(input))")
         }
     }

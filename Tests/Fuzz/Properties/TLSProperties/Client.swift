@@ -1,13 +1,13 @@
 internal import COpenSSL
 import NIOOpenSSL
 
-/// An honest client over OpenSSL, whose wire is two buffers in memory.
+/// A client that uses OpenSSL correctly. Its wire is two buffers in memory.
 final class Client {
     private struct SetupError: Error {}
 
-    /// Made once for each version: most of what a client costs.
+    /// OpenSSL's context. It is made once for each version, because it is most of the cost of a client.
     private final class Context: Sendable {
-        /// Not changed any more, and counted by OpenSSL: for any thread.
+        /// Any thread may use it, because it does not change any more and OpenSSL counts the references.
         nonisolated(unsafe) let pointer: OpaquePointer?
 
         init(_ version: Int32) {
@@ -66,7 +66,7 @@ final class Client {
         if SSL_is_init_finished(ssl) == 0 {
             SSL_do_handshake(ssl)
         } else {
-            // Tickets, and whatever else the server says of itself.
+            // Reads the tickets and other messages that the server sends by itself.
             var byte: UInt8 = 0
             var count = 0
             while SSL_read_ex(ssl, &byte, 1, &count) == 1 {}
@@ -74,7 +74,8 @@ final class Client {
         ERR_clear_error()
     }
 
-    /// Moves octets both ways until nobody has any more; `change` stands between the client and the server.
+    /// Moves octets both ways until neither side has any more. `change` may change the client's octets on the way to
+    /// the server.
     func exchange(with server: Server, _ change: ([UInt8]) -> ArraySlice<UInt8> = { $0[...] }) {
         while true {
             advance()

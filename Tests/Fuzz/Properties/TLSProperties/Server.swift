@@ -10,7 +10,7 @@ final class Server {
     private var sent = 0
 
     private static let context = Result {
-        // 2026-01-01; nobody verifies the certificate.
+        // 2026-01-01. No client verifies the certificate.
         let identity = try TLSIdentity.selfSigned(hostnames: ["mail.example"], now: 1_767_225_600)
         return try TLSServerContext(TLSConfiguration(identities: [identity]))
     }
@@ -34,18 +34,18 @@ final class Server {
         return all
     }
 
-    /// The connection is cut off.
+    /// Cuts the connection off, and checks what the server has sent and reported.
     func finish() throws {
         _ = try? channel.finish(acceptAlreadyClosed: true)
         _ = takeOutput()
         try require(sent <= 65_536, "the server answers with \(sent) octets")
-        // Nothing that can be said twice: the failure, or that the connection was cut off.
+        // Only one error may be reported: the failure, or that the connection was cut off.
         try require(application.errors <= 1, "the server fails \(application.errors) times")
         try require(!application.isReadAfterFailure, "plaintext after a failure")
     }
 }
 
-/// In the place of SMTP.
+/// Takes the place of the SMTP handler.
 final class Application: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

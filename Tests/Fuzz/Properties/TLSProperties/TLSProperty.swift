@@ -3,10 +3,11 @@ import NIOCore
 import NIOOpenSSL
 
 extension Property {
-    /// Whatever a client or somebody between sends in the place of TLS, the application gets what the client said under TLS,
-    /// or the beginning of it, and nothing else; the handler answers little, says why it fails once, and lets go of all.
+    /// A client, or somebody between client and server, may send anything in place of TLS. The application gets only
+    /// the text that the client sent under TLS, or its beginning. The handler sends little, reports one failure at
+    /// most, and releases everything.
     ///
-    /// The first octet chooses what the others do.
+    /// The first octet chooses the version of TLS and how the other octets are used.
     public static let tls = Property("tls") { input in
         guard let choice = input.first else { return }
         let payload = Array(input.dropFirst())
@@ -19,16 +20,16 @@ extension Property {
         }
     }
 
-    /// The payload is all that arrives.
+    /// The client sends only the payload.
     private static func hostileClient(_ payload: [UInt8]) throws {
         let server = try Server()
         for chunk in chunkings(of: payload)[1] { server.deliver(chunk) }
         try server.finish()
         try require(server.application.received.isEmpty, "plaintext without a handshake")
-        try require(!server.application.isEstablished, "a handshake out of nothing")
+        try require(!server.application.isEstablished, "a handshake that no client began")
     }
 
-    /// The payload comes between records of an established connection.
+    /// The payload arrives between records of an established connection.
     private static func intruder(_ payload: [UInt8], _ version: TLSVersion) throws {
         let (server, client) = try connected(version)
         client.write("NOOP\r\n")
@@ -37,10 +38,10 @@ extension Property {
         try server.finish()
         try require(
             server.application.received == Array("NOOP\r\n".utf8),
-            "plaintext out of nothing: \(shown(server.application.received))")
+            "plaintext that the client did not send: \(shown(server.application.received))")
     }
 
-    /// Octets of what the client sends are changed: each three of the payload are a position and a mask.
+    /// Octets that the client sends are changed. Every three octets of the payload are a position and a mask.
     private static func tampering(_ payload: [UInt8], _ version: TLSVersion) throws {
         let server = try Server()
         let client = try Client(version)
@@ -66,7 +67,7 @@ extension Property {
             "the server read \(shown(server.application.received))")
     }
 
-    /// The client says the payload in records of some length, which arrive in pieces of another.
+    /// The client sends the payload in records of several lengths. They arrive in pieces of another length.
     private static func splitting(_ payload: [UInt8], _ version: TLSVersion) throws {
         let (server, client) = try connected(version)
         var ciphertext: [UInt8] = []
