@@ -2,10 +2,10 @@ import Testing
 
 @testable import MessageComposition
 
-@Suite("Base64 as it came")
+@Suite("Base64 text of attachments")
 struct Base64TextTests {
     @Test(
-        "The octets are counted, not decoded",
+        "The size of the content is counted without decoding",
         arguments: [
             ("", 0), (" \r\n\t", 0), ("QQ==", 1), ("QUI=", 2), ("QUJD", 3), ("QUJD\r\nQQ==\r\n", 4), ("Q Q = =", 1),
             ("+/+/", 3), ("Q\tU\nI\r=", 2),
@@ -15,7 +15,7 @@ struct Base64TextTests {
     }
 
     @Test(
-        "Anything else is refused",
+        "Text that is not base64 is refused",
         arguments: [
             "Q", "QQ", "QQ=", "QUI", "QQ===", "====", "=", "==", "Q===", "QQ==QQ==", "QQ=A", "QU-_", "QUJD!", "QU\0D",
             "QUÄ=",
@@ -25,7 +25,7 @@ struct Base64TextTests {
         #expect(Base64Text(Array(text.utf8)[...]) == nil)
     }
 
-    @Test("The digits are cut into lines of 76, whatever lines they came in")
+    @Test("The digits are written in lines of 76, whatever their lines were before")
     func lines() {
         let digits = String(repeating: "QUJD", count: 50)
         let expected = [digits.prefix(76), digits.dropFirst(76).prefix(76), digits.dropFirst(152)]
@@ -44,7 +44,7 @@ struct Base64TextTests {
         }
     }
 
-    @Test("A slice of a larger body is taken as it is")
+    @Test("A slice of a larger body is used as it is")
     func slice() {
         let body = Array(#"{"content":"QUJD"}"#.utf8)
         let content = Base64Text(body[12..<16])

@@ -8,7 +8,7 @@ import Testing
 struct ComposerTests {
     private static func lines(_ texts: String...) -> String { texts.joined(separator: "\r\n") + "\r\n" }
 
-    @Test("A text alone is a message of one part")
+    @Test("An email with only a text becomes a message of one part")
     func plain() {
         #expect(
             text(compose(sampleEmail()))
@@ -17,7 +17,7 @@ struct ComposerTests {
                     "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable", "", "Hi"))
     }
 
-    @Test("Each level of the structure is there where it is needed")
+    @Test("A message has a multipart of each kind only where it is needed")
     func structure() {
         func file(_ id: String?) -> Email.Attachment {
             Email.Attachment(filename: "a.png", contentID: id, content: base64("QUJD"))
@@ -54,7 +54,7 @@ struct ComposerTests {
     }
 
     @Test(
-        "Lines of text are as quoted-printable has them",
+        "The lines of a text are written in quoted-printable",
         arguments: [
             ("", ""), ("a", "a\r\n"), ("a\n", "a\r\n"), ("a\r", "a\r\n"), ("a\r\nb\nc\rd", "a\r\nb\r\nc\r\nd\r\n"),
             ("\r\r\n\n", "\r\n\r\n\r\n"), ("a \nb\t", "a=20\r\nb=09\r\n"), ("a  \n", "a =20\r\n"), ("a=b", "a=3Db\r\n"),
@@ -74,7 +74,7 @@ struct ComposerTests {
         #expect(lines.size == output.count)
     }
 
-    @Test("The shorter encoding is chosen, and both carry the text")
+    @Test("The shorter encoding is chosen, and each encoding gives the text back")
     func shorter() throws {
         var generator = SeededGenerator(seed: 5)
         let alphabets = [
@@ -150,7 +150,7 @@ struct ComposerTests {
         return result
     }
 
-    @Test("The size is known before, and the pieces are small")
+    @Test("The size of a message is known before it is composed, and its pieces are small")
     func pieces() throws {
         let content = base64(String(repeating: "QUJDREVG\r\n", count: 200_000))
         let email = sampleEmail {
@@ -181,7 +181,7 @@ struct ComposerTests {
         #expect(message != compose(email, seed: 8))
     }
 
-    @Test("Names of files are in one form each")
+    @Test("Each file name is written in one form")
     func filenames() {
         func words(_ name: String) -> [String] { FilenameParameter.words(name) }
         #expect(words("a b.pdf") == ["filename=\"a b.pdf\""])
@@ -194,7 +194,7 @@ struct ComposerTests {
             ])
     }
 
-    @Test("A long name has ten pieces at most, which are one name", arguments: ["é", "日", "𝔘", "a𝔘", "%"])
+    @Test("A long name has at most ten pieces, which together give the name", arguments: ["é", "日", "𝔘", "a𝔘", "%"])
     func longFilenames(character: String) {
         let name = String(repeating: character, count: 255 / character.utf8.count)
         let words = FilenameParameter.words(name)
@@ -210,7 +210,7 @@ struct ComposerTests {
         #expect(text(octets) == name)
     }
 
-    @Test("An attachment that SES refuses is left to the relay's settings, in every form of its name")
+    @Test("The composer accepts an attachment that SES refuses; the preparation refuses it, in every form of its name")
     func refusedEndings() {
         for name in ["setup.exe", "ü.exe", String(repeating: "日", count: 40) + ".exe", "a\".exe"] {
             let email = sampleEmail { $0.attachments = [.init(filename: name, content: base64(""))] }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import MessageComposition
 
-@Suite("What keeps an email from being composed")
+@Suite("Defects of an email")
 struct DefectTests {
     private static let controls = ["\r\nBcc: x@x.example", "\n", "\r", "\0", "\u{B}", "\u{7F}", "\u{85}", "\u{2028}"]
 
@@ -30,7 +30,7 @@ struct DefectTests {
         #expect(Self.places { $0.text = "lone\rCR, tab\t, \u{B}" } == [])
     }
 
-    @Test("All defects are told at once, each with its place")
+    @Test("All defects are reported at once, each with its place")
     func together() {
         let places = Self.places {
             $0.from.displayName = "A\nB"
@@ -69,20 +69,20 @@ struct DefectTests {
             Self.places { $0.attachments = [Self.file("a", id: "a\(control)")] } == [.attachment(0, .contentID)])
     }
 
-    @Test("A NUL in a text is none of it")
+    @Test("A NUL in a text is a defect")
     func null() {
         #expect(Self.places { $0.text = "a\0b" } == [.text])
         #expect(Self.places { $0.html = "a\0b" } == [.html])
     }
 
-    @Test("The author has a domain")
+    @Test("The address of the author must have a domain name")
     func literal() {
         #expect(Self.places { $0.from = mailbox("a@[192.0.2.1]") } == [.from])
         #expect(Self.places { $0.to = [mailbox("a@[192.0.2.1]")] } == [])
     }
 
     @Test(
-        "What others write is no header of the application",
+        "An application must not set a header that the relay, SES or a mail server writes",
         arguments: [
             "From", "to", "CC", "Bcc", "Sender", "Reply-To", "Subject", "Date", "Message-ID", "MIME-Version",
             "Content-Type", "content-language", "Received", "Return-Path", "DKIM-Signature", "ARC-Seal",
@@ -93,7 +93,7 @@ struct DefectTests {
     }
 
     @Test(
-        "A refused header tells which field of the email says the same",
+        "The explanation of a refused header names the field of the email to use instead",
         arguments: [
             ("From", "from"), ("to", "to"), ("CC", "cc"), ("Bcc", "bcc"), ("Reply-To", "reply_to"),
             ("Subject", "subject"), ("Hiveku-Tags", "tags"), ("Hiveku-Scheduled-At", "scheduled_at"),
@@ -105,17 +105,17 @@ struct DefectTests {
             #expect(fault.mentions("header", "\"\(field)\""))
         } else {
             #expect(fault.mentions("header", "leave"))
-            #expect(fault?.contains("\"") == false, "names no field")
+            #expect(fault?.contains("\"") == false, "the explanation must not name a field")
         }
     }
 
     @Test(
-        "A header has a name that is one", arguments: ["", "a b", "a:", "ä", "a\t", String(repeating: "a", count: 77)])
+        "A header must have a valid name", arguments: ["", "a b", "a:", "ä", "a\t", String(repeating: "a", count: 77)])
     func names(name: String) {
         #expect(Self.places { $0.headers = [.init(name: name, value: "x")] } == [.header(name)])
     }
 
-    @Test("Headers are held to their limits")
+    @Test("Headers must be within their limits")
     func headers() {
         func header(_ name: String, _ value: String) -> [EmailDefect.Place] {
             Self.places { $0.headers = [.init(name: name, value: value)] }
@@ -138,14 +138,14 @@ struct DefectTests {
             } == [.headerSection])
     }
 
-    @Test("The subject is held to its limit")
+    @Test("The subject must be within its limit")
     func subject() {
         #expect(Self.places { $0.subject = String(repeating: "a", count: 4096) } == [])
         #expect(Self.places { $0.subject = String(repeating: "a", count: 4097) } == [.subject])
     }
 
     @Test(
-        "A file has a name without path",
+        "The name of a file must have no path",
         arguments: [
             ("report.pdf", true), ("Ü 山.pdf", true), ("a\"b'%.txt", true), ("a/b", false), ("..\\b", false),
             ("..", false), (".", false), ("=?utf-8?q?a?=", false), (".profile", true), (" a", false), ("a ", false),
@@ -158,7 +158,7 @@ struct DefectTests {
     }
 
     @Test(
-        "A content type is a media type for a file",
+        "A content type must be a media type that a file can have",
         arguments: [
             ("text/plain", "text/plain"), ("Image/PNG", "Image/PNG"),
             ("text/csv; charset=utf-8", "text/csv; charset=utf-8"),
@@ -177,7 +177,7 @@ struct DefectTests {
         #expect(Self.places { $0.attachments = [Self.file("a", type: type)] } == expected)
     }
 
-    @Test("The ending tells the type of a file that has none")
+    @Test("A file without a content type gets its type from its ending")
     func endings() {
         #expect(MediaType(ofFile: "a.PDF").words == ["application/pdf"])
         #expect(MediaType(ofFile: "pdf").words == ["application/octet-stream"])
@@ -186,7 +186,7 @@ struct DefectTests {
     }
 
     @Test(
-        "A content identifier is one word",
+        "A content identifier must be one word",
         arguments: [
             ("logo", true), ("image001.png@01D9ABCD.123", true), ("", false), ("<a>", false), ("a b", false),
             ("ä", false), ("a\"b", false), ("a,b", false), (String(repeating: "a", count: 201), false),
@@ -197,7 +197,7 @@ struct DefectTests {
                 == (isGood ? [] : [.attachment(0, .contentID)]))
     }
 
-    @Test("Attachments are counted, and identifiers are one file's")
+    @Test("The number of attachments is limited, and no two files may have the same identifier")
     func attachments() {
         #expect(Self.places { $0.attachments = (0..<100).map { _ in Self.file("a") } } == [])
         #expect(Self.places { $0.attachments = (0...100).map { _ in Self.file("a") } } == [.attachments])

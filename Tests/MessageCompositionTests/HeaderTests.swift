@@ -6,7 +6,7 @@ import Testing
 @Suite("The header of a composed message")
 struct HeaderTests {
     @Test(
-        "A subject is written so that readers find it again",
+        "A subject is written so that readers decode it to the same text",
         arguments: [
             ("", "Subject:"), ("Hello", "Subject: Hello"), ("a  b", "Subject: a  b"),
             ("Grüße aus Köln", "Subject: =?utf-8?b?R3LDvMOfZQ==?= aus =?utf-8?b?S8O2bG4=?="),
@@ -26,7 +26,7 @@ struct HeaderTests {
         "한국어", "ᏣᎳᎩ", "👩‍👩‍👧‍👦🏳️‍🌈", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "Tiếng Việt", "e\u{301}\u{327}", "ﷺ",
     ]
 
-    @Test("Text in every script, of any length, comes back", arguments: scripts)
+    @Test("Text of any length in every script is decoded to the same text", arguments: scripts)
     func everyScript(script: String) {
         for count in [1, 2, 7, 40] {
             for separator in ["", " ", "  ", " ascii "] {
@@ -36,7 +36,7 @@ struct HeaderTests {
                 #expect(lines.allSatisfy { $0.utf8.count <= 76 && $0.utf8.allSatisfy { $0 < 0x80 } })
                 for word in written.split(whereSeparator: { $0 == " " || $0 == "\n" }) where word.hasPrefix("=?") {
                     #expect(word.utf8.count <= 75)
-                    // Each word by itself is whole characters.
+                    // Each encoded word by itself has only whole characters.
                     #expect(!EncodedWord.decode(Array(word.utf8)[...]).unicodeScalars.contains("\u{FFFD}"))
                 }
                 let unfolded = written.replacing("\n", with: "").dropFirst("Subject: ".count)
@@ -45,7 +45,7 @@ struct HeaderTests {
         }
     }
 
-    @Test("Long text in ASCII is folded at single spaces, and else encoded")
+    @Test("Long ASCII text is folded at single spaces, or encoded if that is not possible")
     func folding() {
         for subject in [
             Array(repeating: "word", count: 100).joined(separator: " "), String(repeating: "a", count: 900),
@@ -60,7 +60,7 @@ struct HeaderTests {
     }
 
     @Test(
-        "A header of the application is left as it is where it is ASCII",
+        "A header of the application keeps its ASCII text unchanged",
         arguments: [
             ("X-A", "", "X-A:"), ("X-A", "  b ", "X-A: b"), ("X-A", "a  b", "X-A: a  b"),
             ("X-A", "=?utf-8?q?x?=", "X-A: =?utf-8?q?x?="), ("X-A", "a\tb", "X-A: a\tb"),
@@ -81,7 +81,7 @@ struct HeaderTests {
     }
 
     @Test(
-        "A name is a phrase, a quoted string or encoded words",
+        "A display name is written as a phrase, a quoted string or encoded words",
         arguments: [
             (nil, "To: a@x.example"), ("", "To: a@x.example"), ("Bob", "To: Bob <a@x.example>"),
             ("Bob B", "To: Bob B <a@x.example>"), ("Bob  B", "To: \"Bob  B\" <a@x.example>"),
@@ -96,7 +96,7 @@ struct HeaderTests {
         #expect(throws: Never.self) { try prepare(compose(email)).get() }
     }
 
-    @Test("A hundred recipients are folded behind their commas")
+    @Test("A list of a hundred recipients is folded after commas")
     func manyRecipients() throws {
         let email = sampleEmail {
             $0.to = (0..<100).map {
@@ -120,7 +120,7 @@ struct HeaderTests {
         _ = try prepare(message).get()
     }
 
-    @Test("The longest names and addresses stay within a line")
+    @Test("The longest names and addresses stay within the limit of a line")
     func longest() throws {
         let local = String(repeating: "l", count: 64)
         let address = "\(local)@" + (0..<3).map { _ in String(repeating: "d", count: 60) }.joined(separator: ".")

@@ -6,7 +6,7 @@ import Testing
 @Suite("Mailboxes as applications write them")
 struct MailboxTests {
     @Test(
-        "Name and address are found",
+        "The name and the address are found",
         arguments: [
             ("a@x.example", nil, "a@x.example"),
             ("  a@X.Example ", nil, "a@x.example"),
@@ -36,7 +36,7 @@ struct MailboxTests {
     }
 
     @Test(
-        "A mistake has its own sentence",
+        "Each mistake has its own error",
         arguments: [
             ("", .empty), (" \t", .empty),
             ("a@x.example\r\nBcc: b@x.example", .control), ("A\nB <a@x.example>", .control),
@@ -65,7 +65,7 @@ struct MailboxTests {
     }
 
     @Test(
-        "An address is good where it is good for SMTP",
+        "An address that SMTP refuses is refused with the same error",
         arguments: [
             "a@", "@x.example", "a b@x.example", "a@x..example", "a@-x.example", ".a@x.example", "a.@x.example",
             "a@x.example.", "a@[1.2.3]", "a (x)@x.example", "a@x.example (x)", "a@b@x.example",

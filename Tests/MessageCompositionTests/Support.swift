@@ -2,13 +2,13 @@ import InternetMessage
 
 @testable import MessageComposition
 
-/// The mailbox that a test writes.
+/// Parses a mailbox that a test writes.
 func mailbox(_ text: String) -> Mailbox {
     guard let mailbox = try? Mailbox(parsing: text) else { preconditionFailure("no mailbox: \(text)") }
     return mailbox
 }
 
-/// An email that a test changes one value of.
+/// A sample email. `change` may change its values.
 func sampleEmail(_ change: (inout Email) -> Void = { _ in }) -> Email {
     var email = Email(
         from: mailbox("Acme <app@shop.example>"), to: [mailbox("u@x.example")], subject: "Hello", text: "Hi\r\n")
@@ -16,13 +16,13 @@ func sampleEmail(_ change: (inout Email) -> Void = { _ in }) -> Email {
     return email
 }
 
-/// The content of an attachment: what the base64 of a test says.
+/// The content of an attachment, from base64 that a test writes.
 func base64(_ text: String) -> Base64Text {
     guard let content = Base64Text(Array(text.utf8)[...]) else { preconditionFailure("no base64: \(text)") }
     return content
 }
 
-/// All pieces of an email's message.
+/// The whole message of an email.
 func compose(_ email: Email, seed: UInt64 = 0xAB) -> [UInt8] {
     var composer = MessageComposer(email, seed: seed)
     var message: [UInt8] = []
@@ -32,7 +32,7 @@ func compose(_ email: Email, seed: UInt64 = 0xAB) -> [UInt8] {
 
 func text(_ octets: some Collection<UInt8>) -> String { String(decoding: octets, as: UTF8.self) }
 
-/// The field of a header with its folds.
+/// The field of this name in the header of the email, with its folds.
 func field(_ name: String, of email: Email) -> String {
     let header = text(HeaderSectionWriter.octets(of: email)).replacing("\r\n", with: "\n")
     var found: [Substring] = []
@@ -46,7 +46,7 @@ func field(_ name: String, of email: Email) -> String {
     return found.joined(separator: "\n")
 }
 
-/// What the relay makes of a composed message before it is queued.
+/// Prepares a composed message, as the relay does before the message is queued.
 func prepare(_ message: [UInt8]) -> Result<HeaderSummary, MessageRejection> {
     let context = PreparationContext(
         received: "from client.example ([192.0.2.7])\r\n\tby relay.example with ESMTPSA id 1",
