@@ -6,7 +6,7 @@ import Testing
 @Suite("Base64")
 struct Base64Tests {
     @Test(
-        "RFC 4648, section 10",
+        "The test vectors of RFC 4648, section 10, are decoded",
         arguments: [
             ("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob"), ("Zm9vYmE=", "fooba"),
             ("Zm9vYmFy", "foobar"),
@@ -16,12 +16,12 @@ struct Base64Tests {
     }
 
     @Test(
-        "A text has one meaning or none",
+        "Base64 that is not canonical is refused",
         arguments: [
-            // Cut, padded too little, too much, in the middle, alone.
+            // Text that is cut, has too little or too much padding, has padding in the middle, or is only padding.
             "Z", "Zg", "Zg=", "Zm9", "Zg===", "Zg====", "=", "==", "====", "A===", "Zg==Zg==", "Z=g=", "=Zg=", "Zm9v=",
             "Zm9v====",
-            // Bits left over that are not zero.
+            // Unused bits that are not zero.
             "Zh==", "Zm9=", "Zn==", "//==", "AAB=",
             // Characters of other alphabets, blanks, line ends.
             "Zm9-", "Zm9_", "Zm 9", " Zm9", "Zm9 ", #"Zm9v\r\n"#, #"Zm9\n"#, #"Zm\09"#, #"Zm9\u{7F}"#, "Zm*v",
@@ -31,7 +31,7 @@ struct Base64Tests {
         #expect(Base64.decode(octets(encoded)) == nil)
     }
 
-    /// The textbook encoder, as a check of the decoder that owes nothing to it.
+    /// A textbook encoder. It shares no code with the decoder, so it can check the decoder.
     private static func encode(_ bytes: [UInt8]) -> [UInt8] {
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         var output: [UInt8] = []
@@ -46,7 +46,7 @@ struct Base64Tests {
         return output
     }
 
-    @Test("What was encoded is decoded, and no other text decodes to the same")
+    @Test("Encoded octets are decoded again, and no other text is decoded to the same octets")
     func roundTrip() {
         var generator = SeededGenerator(seed: 4)
         for count in 0..<120 {

@@ -29,7 +29,7 @@ struct CommandLineDecoderTests {
         return (results, input.readableBytes)
     }
 
-    /// With a limit of 8 octets, CRLF included.
+    /// The expected results with a limit of 8 octets, CRLF included.
     private static let scripts: [(input: String, results: [String], left: Int)] = [
         ("", [], 0),
         ("\r\n", ["''"], 0),
@@ -64,7 +64,7 @@ struct CommandLineDecoderTests {
         }
     }
 
-    @Test("Long scripts give the same lines in three pieces, cut anywhere")
+    @Test("A long script in three pieces gives the same lines, wherever it is cut")
     func longScript() {
         let input = "EHLO client.example\r\nNOOP\nMAIL FROM:<someone@sender.example> SIZE=1\r\nQUIT\r\n"
         for chunks in chunkings(Array(input.utf8)) {
@@ -74,7 +74,7 @@ struct CommandLineDecoderTests {
         }
     }
 
-    @Test("A line is as long as the limit allows, CRLF included")
+    @Test("A line may be as long as the limit, CRLF included")
     func limit() {
         for length in 2045...2050 {
             let line = [UInt8](repeating: 0x41, count: length - 2) + [0x0D, 0x0A]
@@ -85,7 +85,7 @@ struct CommandLineDecoderTests {
         }
     }
 
-    @Test("A line without end is thrown away as it arrives")
+    @Test("An endless line is discarded as it arrives")
     func endless() {
         var decoder = CommandLineDecoder()
         var input = ByteBuffer()
@@ -105,21 +105,21 @@ struct CommandLineDecoderTests {
         var decoder = CommandLineDecoder()
         var input = buffer("0123456789")
         #expect(decoder.next(from: &input, limit: 20) == .needMoreData)
-        // Raised: the rest still fits.
+        // The limit is raised: the rest of the line still fits.
         input.writeString("0123456789\r\n")
         #expect(decoder.next(from: &input, limit: 30) == .line(buffer("01234567890123456789")))
-        // Lowered below what has arrived already.
+        // The limit is lowered below the number of octets that have arrived.
         input.writeString("0123456789")
         #expect(decoder.next(from: &input, limit: 20) == .needMoreData)
         #expect(decoder.next(from: &input, limit: 8) == .needMoreData)
-        // Raised again: what was thrown away stays so, and the line is told once.
+        // The limit is raised again: the discarded octets stay discarded, and the line is reported once.
         #expect(decoder.next(from: &input, limit: 100) == .needMoreData)
         input.writeString("0\r\nA\r\n")
         #expect(decoder.next(from: &input, limit: 100) == .tooLong(beginning: buffer("01234567")))
         #expect(decoder.next(from: &input, limit: 100) == .line(buffer("A")))
     }
 
-    @Test("What stands behind a line stays in the buffer until it is asked for")
+    @Test("The octets after a line stay in the buffer until the next call")
     func stopsBetweenLines() {
         var decoder = CommandLineDecoder()
         var input = buffer("STARTTLS\r\nEHLO evil\r\n")
@@ -127,7 +127,7 @@ struct CommandLineDecoderTests {
         #expect(text(input.readableBytesView) == "EHLO evil\r\n")
     }
 
-    @Test("A buffer with a history is read from its reader index")
+    @Test("A buffer that was partly read before is read from its reader index")
     func readerIndex() {
         var decoder = CommandLineDecoder()
         var input = buffer("rubbish\r\nNOOP\r\n")

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Commands")
 struct CommandTests {
-    // What a command becomes, or the reply to it. In a reply, `…` stands for wording.
+    // The expected results: the parsed command, or the reply to it. In a reply, `…` stands for any wording.
     private static let name = "501 5.1.7 … display name … <user@example.com> … [address]"
     private static let blank = "501 5.1.7 … blank … <user@example.com> … [address]"
     private static let nonASCII = "553 5.6.7 … non-ASCII … SES … xn-- … [address]"
@@ -33,7 +33,7 @@ struct CommandTests {
             ("EHLO client.example.com", "EHLO client.example.com"), ("ehlo client", "EHLO client"),
             ("HELO client", "HELO client"), ("EhLo  client  ", "EHLO client"),
             ("EHLO [192.0.2.1]", "EHLO [192.0.2.1]"), ("EHLO [IPv6:2001:db8::1]", "EHLO [IPv6:2001:db8::1]"),
-            // Nothing that could look like something else in a trace field.
+            // Characters that could have a meaning in a trace field are replaced.
             ("EHLO my pc", "EHLO my?pc"), ("EHLO a(b)c;d", "EHLO a?b?c?d"), (#"EHLO a<b>"c""#, "EHLO a?b??c?"),
             (#"EHLO b\u{FC}cher"#, "EHLO b??cher"), ("EHLO my_pc", "EHLO my_pc"),
             ("EHLO", hello),
@@ -135,7 +135,7 @@ struct CommandTests {
         #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
     }
 
-    @Test("What cannot be the name of a parameter is not quoted")
+    @Test("Text that cannot be the name of a parameter is not quoted")
     func parameterWithoutName() {
         func reply(to parameter: String) -> String {
             Command.parse(ByteBuffer(bytes: octets("MAIL FROM:<a@b.example> " + parameter))).rendered
@@ -169,7 +169,7 @@ struct CommandTests {
         #expect(Command.parse(ByteBuffer(bytes: octets(line))).rendered.reads(expected))
     }
 
-    @Test("Octets that are no UTF-8 are an answer, not a trap")
+    @Test("Octets that are not UTF-8 get a reply and cause no crash")
     func rawOctets() {
         var generator = SeededGenerator(seed: 21)
         let starts = ["", "MAIL FROM:<", "RCPT TO:<", "EHLO ", "AUTH PLAIN ", "MAIL FROM:<a@b.example> SIZE="].map {

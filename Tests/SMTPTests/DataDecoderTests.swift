@@ -29,8 +29,8 @@ struct DataDecoderTests {
         return outcome
     }
 
-    /// What the RFC says, written down without regard to speed: the data end where CRLF.CRLF first stands, the beginning
-    /// counting as behind a CRLF; each line loses a dot at its beginning.
+    /// A simple implementation of the RFC, not made for speed. The data end at the first CRLF.CRLF. The beginning of
+    /// the data counts as the beginning of a line. If a line begins with a dot, this dot is removed.
     private static func oracle(_ bytes: [UInt8]) -> Outcome {
         let crlf: [UInt8] = [0x0D, 0x0A]
         let end = crlf + [0x2E] + crlf
@@ -39,7 +39,7 @@ struct DataDecoderTests {
         guard let found = whole.indices.first(where: { whole[$0...].starts(with: end) }) else { return outcome }
         outcome.hasEnded = true
         outcome.left = Array(whole[(found + end.count)...])
-        // With the CRLF that ends the last line, without the one put in front.
+        // The content includes the CRLF that ends its last line, but not the CRLF that was put in front of it.
         let content = Array(whole[2..<max(2, found + 2)])
         for (index, byte) in content.enumerated() where outcome.defect == nil {
             switch byte {
@@ -69,7 +69,7 @@ struct DataDecoderTests {
     }
 
     @Test(
-        "Plain data in every split over three buffers",
+        "Plain data, split over three buffers in every way",
         arguments: [
             (#".\r\n"#, "", ""),
             (#"a\r\n.\r\n"#, #"a\r\n"#, ""),
@@ -88,9 +88,10 @@ struct DataDecoderTests {
         Self.check(octets(input), expected)
     }
 
-    /// What other servers have taken for the end of the data (CVE-2023-51764, -51765, -51766 and after them).
+    /// Sequences that other servers have accepted as the end of the data (CVE-2023-51764, -51765, -51766 and later
+    /// ones).
     @Test(
-        "No smuggled end ends the data",
+        "A false end does not end the data",
         arguments: [
             (#"\n.\n"#, .bareLineFeed), (#"\n.\r\n"#, .bareLineFeed), (#"\r\n.\n"#, .bareLineFeed),
             (#"\r.\r"#, .bareCarriageReturn), (#"\r.\r\n"#, .bareCarriageReturn), (#"\r\n.\r"#, .bareCarriageReturn),
@@ -112,7 +113,7 @@ struct DataDecoderTests {
         Self.check(bytes, expected)
     }
 
-    @Test("Each combination of line ends around a dot, against what the RFC says")
+    @Test("Each combination of line ends around a dot is decoded as the RFC says")
     func combinations() {
         let ends = [
             "\r\n", "\n", "\r", "\r\r", "\n\n", "\r\r\n", "\n\r", "\r\n\r", "\n\r\n", "\0", "\r\0\n", "\r\n\0", "",
@@ -132,7 +133,7 @@ struct DataDecoderTests {
         }
     }
 
-    @Test("Random octets of the dangerous kind, in random pieces, against what the RFC says")
+    @Test("Random sequences of CR, LF, dots and NUL, in random pieces, are decoded as the RFC says")
     func random() {
         var generator = SeededGenerator(seed: 42)
         let alphabet: [UInt8] = [0x0D, 0x0A, 0x2E, 0x0D, 0x0A, 0x2E, 0x41, 0x00, 0x0D, 0x0A]
@@ -157,7 +158,7 @@ struct DataDecoderTests {
         }
     }
 
-    @Test("What was stuffed comes out as it was")
+    @Test("Dot-stuffed content is restored exactly")
     func roundTrip() {
         var generator = SeededGenerator(seed: 43)
         let words = [
@@ -179,7 +180,7 @@ struct DataDecoderTests {
     }
 
     @Test(
-        "The first defect is told, however the octets arrive",
+        "The first defect is reported, however the octets arrive",
         arguments: [
             (#"a\rb\0c\nd"#, .bareCarriageReturn), (#"a\0b\rc\nd"#, .null), (#"a\nb\rc\0d"#, .bareLineFeed),
             (#"a\r\0"#, .bareCarriageReturn), (#"a\0\r"#, .null), (#"a\r\rb\n"#, .bareCarriageReturn), (#"\0"#, .null),
@@ -191,7 +192,7 @@ struct DataDecoderTests {
         }
     }
 
-    @Test("Content goes on in long runs")
+    @Test("Content is passed on in long pieces")
     func runs() {
         var decoder = DataDecoder()
         var input = buffer(String(repeating: "a line of text\r\n", count: 1000) + ".\r\n")

@@ -5,8 +5,8 @@ import NIOCore
 
 func buffer(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }
 
-/// The octets that a test writes with escapes (`\r`, `\n`, `\t`, `\0`, `\\`, `\u{E9}`), so that the log of the tests can be
-/// read.
+/// The octets of a text with escapes (`\r`, `\n`, `\t`, `\0`, `\\`, `\u{E9}`). Tests use escapes so that their log can
+/// be read.
 func octets(_ escaped: String) -> [UInt8] {
     var result: [UInt8] = []
     var rest = escaped[...]
@@ -44,7 +44,7 @@ extension Reply {
 }
 
 extension Session.Action {
-    /// One line for each thing that the driver is to do.
+    /// One line for each step that the driver must do.
     var rendered: [String] {
         switch self {
         case .reply(let reply): reply.wireLines
@@ -91,7 +91,7 @@ extension Command {
     }
 }
 
-/// All ways to cut `bytes` into at most three pieces, the cuts also at the ends, and into single octets.
+/// All ways to cut `bytes` into three pieces, which may be empty, and `bytes` cut into single octets.
 func chunkings(_ bytes: [UInt8]) -> [[[UInt8]]] {
     var result: [[[UInt8]]] = [bytes.map { [$0] }]
     for first in 0...bytes.count {

@@ -13,7 +13,7 @@ struct ReplyTests {
     }
 
     @Test(
-        "Wire form",
+        "The octets of a reply on the wire",
         arguments: [
             (Reply(250, EnhancedStatus(0, 0), "Ok"), #"250 2.0.0 Ok\r\n"#),
             (Reply(354, nil, "Go"), #"354 Go\r\n"#),
@@ -27,12 +27,12 @@ struct ReplyTests {
                 Reply(452, EnhancedStatus(5, 3), "Too many", reason: "recipients"),
                 #"452 4.5.3 Too many [recipients]\r\n"#
             ),
-            // The longest that it can be beside its text, for which there must be room.
+            // The longest code and enhanced status. A reply must have room for its text beside them.
             (
                 Reply(.max, EnhancedStatus(.max, .max), "text", reason: "reason"),
                 #"65535 655.65535.65535 text [reason]\r\n"#
             ),
-            // Nothing gets out of its line.
+            // Characters that are not printable ASCII become question marks, so that no text can begin another line.
             (Reply(550, EnhancedStatus(6, 0), "a\r\n250 b"), #"550 5.6.0 a??250 b\r\n"#),
             (Reply(550, EnhancedStatus(6, 0), "a\0b\tc\u{7F}"), #"550 5.6.0 a?b?c?\r\n"#),
             (Reply(550, EnhancedStatus(6, 0), "caf\u{E9} \u{2028}"), #"550 5.6.0 caf?? ???\r\n"#),
@@ -42,7 +42,7 @@ struct ReplyTests {
     }
 
     @Test(
-        "A text of any length keeps its line within 512 octets, and keeps its reason",
+        "A reply line has at most 512 octets and keeps its reason, however long the text is",
         arguments: [479, 480, 481, 10_000])
     func long(count: Int) {
         for character in ["x", "\u{E9}"] {
@@ -55,14 +55,14 @@ struct ReplyTests {
         }
     }
 
-    @Test("A long text is cut behind 480 octets")
+    @Test("A long text is cut after 480 octets")
     func cut() {
         #expect(Self.wire(Reply(250, nil, String(repeating: "x", count: 480))).utf8.count == 4 + 480 + 2)
         #expect(Self.wire(Reply(250, nil, String(repeating: "x", count: 481))).utf8.count == 4 + 480 + 2)
     }
 
     @Test(
-        "Replies that go beside a session carry their code",
+        "Replies that the session does not create have their codes",
         arguments: [
             (Reply.shuttingDown("relay.test"), "421 4.3.2 relay.test … shutting down …"),
             (Reply.idleTooLong("relay.test"), "421 4.4.2 relay.test … waited … client …"),

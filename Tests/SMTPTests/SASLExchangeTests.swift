@@ -37,7 +37,7 @@ struct SASLExchangeTests {
             // "\0apikey\0sesame"
             Exchange(.plain, initial: "AGFwaWtleQBzZXNhbWU=", outcome: "'apikey' / 'sesame'"),
             Exchange(.plain, "AGFwaWtleQBzZXNhbWU=", outcome: "334 ", "'apikey' / 'sesame'"),
-            // "someone\0apikey\0sesame": the authorization identity is of no use here.
+            // "someone\0apikey\0sesame": the authorization identity is ignored.
             Exchange(.plain, initial: "c29tZW9uZQBhcGlrZXkAc2VzYW1l", outcome: "'apikey' / 'sesame'"),
             // "\0\0sesame", "\0apikey\0"
             Exchange(.plain, initial: "AABzZXNhbWU=", outcome: "'' / 'sesame'"),
@@ -60,7 +60,7 @@ struct SASLExchangeTests {
             Exchange(.login, initial: "YXBpa2V5", "c2VzYW1l", outcome: "334 UGFzc3dvcmQ6", "'apikey' / 'sesame'"),
             Exchange(.login, initial: "=", "c2VzYW1l", outcome: "334 UGFzc3dvcmQ6", "'' / 'sesame'"),
             Exchange(.login, "", "", outcome: "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "'' / ''"),
-            // A password may hold anything, NUL too.
+            // A password may have any octets, including NUL.
             Exchange(.login, initial: "YXBpa2V5", "cwBl", outcome: "334 UGFzc3dvcmQ6", "'apikey' / 's\0e'"),
             Exchange(.login, "*", outcome: "334 VXNlcm5hbWU6", "cancelled"),
             Exchange(.login, "YXBpa2V5", "*", outcome: "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "cancelled"),
@@ -80,7 +80,7 @@ struct SASLExchangeTests {
         #expect(outcome.reads(test.outcome))
     }
 
-    @Test("Credentials don't show themselves")
+    @Test("The description and the dump of credentials do not show the password")
     func withheld() {
         let credentials = Credentials(userName: Array("apikey".utf8), password: Array("sesame".utf8))
         var dumped = ""

@@ -5,13 +5,14 @@ import Testing
 
 @testable import SMTP
 
-/// A session written down as it is spoken: `>` what the client sends, `!` what the driver tells, `<` what is to be done
-/// about it, all of it and in order. `…` stands for wording there. `#` begins a remark.
+/// A session, written as a dialogue in order. `>` is a line that the client sends. `!` is an event that the driver
+/// reports. `<` is one step that the driver must do then; all steps must be listed, and `…` stands for any wording in
+/// them. `#` begins a remark.
 struct Dialogue: Sendable, CustomTestStringConvertible {
     enum Start: Sendable {
         /// Before any command.
         case plaintext, secure
-        /// Behind EHLO and AUTH.
+        /// After EHLO and AUTH.
         case authenticated
     }
 
@@ -27,7 +28,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
         self.script = script
     }
 
-    /// Begins before TLS.
+    /// A dialogue that begins before TLS.
     init(_ name: String, offersStartTLS: Bool = true, allowsPlaintextAuthentication: Bool = false, _ script: String) {
         self.name = name
         self.offersStartTLS = offersStartTLS
@@ -83,7 +84,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// Speaks it. Returns where it went another way, if it did.
+    /// Runs the dialogue. Returns a description of the first difference, or nil if there is none.
     func run() -> String? {
         var session = session()
         var pending: [String] = []
@@ -108,7 +109,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
 }
 
 extension Session {
-    /// A session of a relay that takes 1000 octets and three recipients.
+    /// A session of a relay that accepts at most 1000 octets and three recipients.
     fileprivate init(offersStartTLS: Bool = true, allowsPlaintextAuthentication: Bool = false, isSecure: Bool) {
         let configuration = Configuration(
             hostname: "relay.test", maximumMessageSize: 1000, maximumRecipients: 3, offersStartTLS: offersStartTLS,
@@ -116,7 +117,7 @@ extension Session {
         self.init(configuration: configuration, isSecure: isSecure)
     }
 
-    /// EHLO and AUTH.
+    /// Sends EHLO and AUTH.
     fileprivate mutating func authenticate() {
         _ = received(line: buffer("EHLO client.test"))
         _ = received(line: buffer("AUTH PLAIN AGFwaWtleQBzZXNhbWU="))
@@ -130,9 +131,9 @@ struct SessionTests {
         if let problem = dialogue.run() { Issue.record(Comment(rawValue: problem)) }
     }
 
-    // MARK: What many dialogues say
+    // MARK: Parts of many dialogues
 
-    /// EHLO; it offers these too.
+    /// EHLO and its reply, which also lists `offers`.
     private static func ehlo(_ offers: String...) -> String {
         let fixed = ["relay.test", "PIPELINING", "8BITMIME", "SIZE 1000", "ENHANCEDSTATUSCODES"]
         let lines = (fixed + offers).map { "< 250-\($0)" }
@@ -687,12 +688,12 @@ struct SessionTests {
         ])
     func errors(_ dialogue: Dialogue) { Self.check(dialogue) }
 
-    @Test("The longest line depends on whether the client may still send a secret")
+    @Test("Longer lines are allowed while the client may still authenticate")
     func lineLimits() {
         var session = Session(isSecure: true)
         #expect(session.lineLimit == 12_288)
         _ = session.received(line: buffer("EHLO client.test"))
-        // Only AUTH may use it.
+        // Only AUTH may use the longer limit.
         let long = buffer("NOOP " + String(repeating: "x", count: 2042))
         #expect(long.readableBytes + 2 == 2049)
         #expect(session.received(line: long).rendered.reads(["500 5.5.2 … too long …"]))
