@@ -29,7 +29,7 @@ import Testing
 
     private func fail(_ code: CInt = EMFILE) {
         channel.pipeline.fireErrorCaught(IOError(errnoCode: code, reason: "accept"))
-        // It has come to the end of the pipeline.
+        // The error was passed on to the end of the pipeline.
         #expect(throws: IOError.self) { try channel.throwIfErrorCaught() }
     }
 

@@ -8,7 +8,7 @@ import Testing
 @testable import SMTPServer
 
 func testTLS() throws -> ReloadableTLSContext {
-    // 2026-01-01: nobody verifies it.
+    // 2026-01-01. No test verifies the certificate.
     let identity = try TLSIdentity.selfSigned(hostnames: ["relay.example.com"], now: 1_767_225_600)
     return ReloadableTLSContext(try TLSServerContext(TLSConfiguration(identities: [identity])))
 }
@@ -17,7 +17,7 @@ func testTLS() throws -> ReloadableTLSContext {
     private static let transaction =
         "MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n" + Client.content(500) + ".\r\n"
 
-    /// Every decision on the way, and refusals, in one piece.
+    /// A dialogue in one text, with every decision of the relay and with refusals.
     private func dialogue(_ key: APIKey) -> String {
         "EHLO client.example\r\nMAIL FROM:<from@example.com>\r\n" + Client.plain("guess") + "\r\n"
             + Client.plain(key.revealed) + "\r\n" + PipeliningTests.transaction
@@ -99,7 +99,7 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(fixture.logs.entries("HTTP request on an SMTP port, connection closed").count == 1)
     }
 
-    /// However many refusals a client causes, and however it varies them.
+    /// The log has a limit for one client, however many refusals the client causes and however different they are.
     @Test func aClientCannotDrownTheLog() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
@@ -127,7 +127,7 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(fixture.logs.entries("plaintext data after STARTTLS, connection closed").count == 1)
     }
 
-    /// In a read of its own it goes to TLS, which it is not.
+    /// Plaintext that arrives in a later read goes to TLS. It is not TLS, so the handshake fails.
     @Test(arguments: [10, 5, 1])
     func soDoesPlaintextThatComesLater(readSize: Int) async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
@@ -145,7 +145,7 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(failure.metadata["error"]?.hasPrefix("handshake failed") == true)
     }
 
-    /// The line and its surplus in two reads, cut at each octet.
+    /// The STARTTLS line and the plaintext after it arrive in two reads, cut at each octet.
     @Test(arguments: 0...25)
     func itIsNeverACommandHoweverItIsCut(cut: Int) async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
@@ -173,7 +173,8 @@ func testTLS() throws -> ReloadableTLSContext {
     }
 }
 
-/// The client says `close_notify`: what came before it counts, what it is owed is written, and then the connection ends.
+/// The client sends `close_notify`. The relay still processes the input before it and writes the replies that are due.
+/// Then the connection ends.
 @Suite(.timeLimit(.minutes(1))) struct CloseNotifyTests {
     @Test func anIdleConnectionEndsWithoutAWord() async throws {
         let fixture = try ServerFixture()

@@ -4,10 +4,10 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct GuessingTests {
-    /// A key that could be one: its check characters fit.
+    /// A wrong key in the form of a key: its check characters are right.
     private static let guess = Client.plain(Sample.key().secret.revealed)
 
-    /// The reply to one more wrong key, which was held back for `milliseconds` exactly.
+    /// Sends one more wrong key. Checks that its reply is held back for exactly `milliseconds`.
     private func fail(
         _ client: Client, _ fixture: ServerFixture, _ number: Int, heldBackFor milliseconds: Int64
     ) async throws {
@@ -32,7 +32,7 @@ import Testing
             }
         }
         let client = try await fixture.greeted()
-        // Clients that show no reply with which the connection ends show the first.
+        // Some clients do not show the reply that ends the connection. They show the reply before it, so there are two.
         await client.send(Client.plain(fixture.key.revealed) + "\r\n")
         for code in ["454", "421"] {
             let reply = try await client.reply()
@@ -72,7 +72,7 @@ import Testing
         #expect(try await fixture.timers() == 0)
     }
 
-    /// A client that says `close_notify` is owed its answer, and gets it no earlier than others.
+    /// A client that has sent `close_notify` still gets its reply, but no earlier than other clients.
     @Test func aClientThatSendsNothingMoreIsAnsweredInItsTurn() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
@@ -105,7 +105,8 @@ import Testing
         #expect(try await fixture.greeted().authenticate(fixture.key).hasPrefix("235 "))
     }
 
-    /// Exim and sendmail go on without AUTH; a permanent refusal would make them return their whole queue.
+    /// Exim and sendmail continue without AUTH after a refused AUTH. A permanent refusal would make them return their
+    /// whole queue.
     @Test func afterARefusedAuthenticationMailIsRefusedForNowWithItsReason() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()

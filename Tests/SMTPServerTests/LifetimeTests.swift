@@ -6,13 +6,14 @@ import Testing
 @testable import Admission
 @testable import SMTPServer
 
-/// A client may leave at any point: nothing of it stays behind, and what it had taken is given back once.
+/// A client may leave at any point. Nothing of its connection is left, and its place in the key's rate is given back
+/// exactly once.
 @Suite(.timeLimit(.minutes(1))) struct LifetimeTests {
     enum Point: CaseIterable, Sendable {
         case connected, greeted, withinAuth, lookingUp, signedIn, sender, recipient, held, data, content, spooled
         case piece, pieceBeforeEnd, finishing, committing, queued
 
-        /// Whether its message goes on without it.
+        /// Whether the message is accepted although the client has left.
         var isTaken: Bool {
             switch self {
             case .finishing, .committing, .queued: true
@@ -21,10 +22,10 @@ import Testing
         }
     }
 
-    /// Two emails at once, and no more in sight: what is given back twice would show.
+    /// The key may send two emails at once, and then none for seconds. So a place that is given back twice is noticed.
     private static let limits = SendingLimits(perSecond: 0.25, burst: 2)
 
-    /// A client that has come to `point`, and the gate that it waits at.
+    /// A client that has come to `point`, and the closed gate at which a step of the store waits, if any.
     private func client(at point: Point, _ fixture: ServerFixture) async throws -> (Client, Gate?) {
         let store = fixture.store
         if point == .connected { return (try await fixture.connect(), nil) }
@@ -79,7 +80,7 @@ import Testing
         return (client, gate)
     }
 
-    /// How many emails the key may send at once.
+    /// How many emails the key may send at once now.
     private func tokens(_ fixture: ServerFixture) async throws -> Int {
         let admission = fixture.service.admission
         let result = await admission.authenticate(
@@ -110,7 +111,7 @@ import Testing
         let fixture = try ServerFixture(limits: LifetimeTests.limits)
         var used = 0
         if point == .held {
-            // The next one must wait.
+            // The key's two emails are used up, so the next client must wait.
             let other = try await fixture.signedIn()
             for _ in 0..<2 { #expect(try await other.sendMessage().hasPrefix("250 ")) }
             try await other.disconnect()
@@ -125,7 +126,7 @@ import Testing
         #expect(try await tokens(fixture) == 2 - used - (point.isTaken ? 1 : 0))
     }
 
-    /// The message is refused, or lost to the disk, when the client is gone: its place is given back then, and once.
+    /// The message fails in the store after the client has left. Then its place is given back, exactly once.
     @Test(arguments: [Point.finishing, .committing])
     func aPlaceIsGivenBackOnceWhenTheMessageFailsLater(point: Point) async throws {
         let fixture = try ServerFixture(limits: LifetimeTests.limits)

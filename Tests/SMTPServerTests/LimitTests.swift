@@ -17,7 +17,7 @@ import Testing
         #expect(
             try await third.remainingReplies().reads(["421 4.4.5 relay.example.com … 2 connections … one address …"]))
         #expect(third.isClosed)
-        // The one that was refused gives nothing back.
+        // The refused connection had no place, so it gives none back.
         #expect(fixture.openConnections == 2)
         _ = try await fixture.greeted(from: ConnectionLimitTests.other)
         try await first.disconnect()
@@ -43,7 +43,7 @@ import Testing
         let replies = try await third.remainingReplies()
         #expect(replies.reads(["421 4.4.5 relay.example.com … 2 connections …"]))
         #expect(!replies.contains { $0.contains("address") })
-        // TLS from the first octet has no way to say so without a handshake.
+        // With implicit TLS, a reply would need a handshake first, so the connection ends without one.
         let encrypted = try await fixture.connect(implicitTLS: true)
         #expect(try await encrypted.remainingReplies() == [])
         #expect(fixture.openConnections == 2)
@@ -94,7 +94,7 @@ import Testing
 }
 
 extension ConnectionLimitTests {
-    /// One host has all addresses of its network at its disposal.
+    /// One host can use all addresses of its network.
     @Test func anIPv6NetworkCountsAsOneClient() throws {
         let limiter = ConnectionLimiter(maximum: 12, maximumPerClient: 2)
         func isAdmitted(_ text: String) throws -> Bool {
@@ -107,7 +107,7 @@ extension ConnectionLimitTests {
         #expect(try isAdmitted("2001:db8::3"))
     }
 
-    /// A site has 65,536 such networks.
+    /// A site has 65,536 IPv6 networks.
     @Test func anIPv6SiteGetsAShareOfAllPlaces() throws {
         let limiter = ConnectionLimiter(maximum: 40, maximumPerClient: 5)
         func admit(_ text: String) throws -> ConnectionLimiter.Verdict { limiter.admit(try #require(IPAddress(text))) }
@@ -120,7 +120,7 @@ extension ConnectionLimitTests {
     }
 }
 
-/// What a client may make the server hold in memory.
+/// How much a client can make the server keep in memory.
 @Suite(.timeLimit(.minutes(1))) struct MemoryTests {
     @Test func aClientThatReadsNoRepliesIsNotReadFrom() async throws {
         let fixture = try ServerFixture()
@@ -149,7 +149,7 @@ extension ConnectionLimitTests {
         await eventually { await client.isForgotten }
     }
 
-    /// A read that ends within a line leaves the buffer in use; it must not hold on to all that went before.
+    /// After a read that ends within a line, the buffer stays in use. It must not keep the octets of all reads before.
     @Test func readsThatEndWithinALineDoNotAddUp() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()

@@ -6,7 +6,8 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct ShapingTests {
     private static let goOn = "354 End data with <CR><LF>.<CR><LF>"
 
-    /// Clients of a key that allows one email per second, the first of which is used up.
+    /// Clients that wait for the reply to DATA. Their key allows one email per second, and the first email has been
+    /// sent.
     private func waitingClients(_ count: Int) async throws -> (ServerFixture, [Client]) {
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
         let first = try await fixture.signedIn()
@@ -50,7 +51,7 @@ import Testing
                 "451 4.7.1 … API key … 1 email … second … retry in 6 s [rate-second]"))
         await fixture.advance(.seconds(5))
         for client in clients { #expect(try await client.reply() == ShapingTests.goOn) }
-        // The envelope stands: the client may ask again.
+        // The envelope stays valid: the client may send DATA again.
         await fixture.advance(.seconds(1))
         #expect(try await late.say("DATA") == ShapingTests.goOn)
     }
@@ -64,9 +65,9 @@ import Testing
         default: await clients[0].fail(IOError(errnoCode: 104, reason: "read"))
         }
         #expect(clients[0].isClosed)
-        // Nothing waits for the moment that would have been its turn.
+        // No timer keeps the connection in memory until the time at which its turn would have come.
         await eventually { await clients[0].isForgotten }
-        // The first client's own is left.
+        // Only the timer of the first client is left.
         #expect(try await fixture.timers() == 1)
         let next = try await fixture.signedIn()
         await next.sendEnvelope()
@@ -87,7 +88,7 @@ import Testing
 
     // MARK: Rates that relays share
 
-    /// A client that has said DATA, of which the store has been asked.
+    /// A client that has sent DATA. The store has been asked whether the key may send.
     private func asking(_ rates: StubRates) async throws -> (ServerFixture, Client) {
         let fixture = try ServerFixture(rates: rates)
         let client = try await fixture.signedIn()
@@ -102,7 +103,7 @@ import Testing
     @Test func theReplyToDataWaitsForTheStore() async throws {
         let rates = StubRates()
         let (fixture, client) = try await asking(rates)
-        // However long that takes, it is not the client that is slow.
+        // The time limits of the client do not run meanwhile, however long the store takes.
         await fixture.advance(.seconds(400))
         await client.send(Client.content())
         #expect(try await client.pending() == "")
@@ -138,7 +139,7 @@ import Testing
         let (_, client) = try await asking(rates)
         rates.answer(answer)
         #expect(try await client.reply().reads(reply))
-        // The envelope stands: the client may ask again.
+        // The envelope stays valid: the client may send DATA again.
         await client.send("DATA\r\n")
         #expect(try await client.pending() == "")
         rates.allow(1)

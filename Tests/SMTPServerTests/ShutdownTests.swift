@@ -111,7 +111,7 @@ import Testing
         #expect(try await client.remainingReplies().reads([ShutdownTests.bye]))
     }
 
-    // MARK: The limit
+    // MARK: The time limit of the shutdown
 
     @Test(arguments: ["MAIL", "DATA", "held"])
     func whoDoesNotComeToAnEndIsCutOff(state: String) async throws {
@@ -132,7 +132,7 @@ import Testing
         await eventually { await client.isForgotten }
     }
 
-    /// It may yet be taken: to say that it was not would be untrue.
+    /// The store may still accept the message. A reply that the message was refused could be wrong.
     @Test func aMessageThatTheStoreIsAboutToTakeIsNotAnswered() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
@@ -164,7 +164,7 @@ import Testing
         #expect(fixture.openConnections == 0)
     }
 
-    /// On real sockets, with no time allowed.
+    /// This test uses real sockets, and a shutdown that gives the clients no time.
     @Test func theServerWaitsForItsConnectionsAndNoLonger() async throws {
         let fixture = try ServerFixture()
         let server = try await SMTPServer.start(

@@ -4,7 +4,8 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct SpoolTests {
-    /// One piece that waits for the disk, one that is being filled, and what one read brings on top.
+    /// The most octets in memory: one piece that waits for the disk, one piece that is being filled, and the octets of
+    /// a read.
     private static let bound = 2 * MessageIntake.chunkSize + 2 * 65_536
 
     @Test func aSmallMessageNeverTouchesTheSpool() async throws {
@@ -38,7 +39,7 @@ import Testing
             return
         }
         #expect(body.name == "\(submission.id)")
-        // What came in, and the trace fields.
+        // The file has the received content and the trace fields.
         #expect(fixture.store.files == [body.name: body.size])
         #expect((content.utf8.count..<content.utf8.count + 1024).contains(body.size))
         #expect(await client.buffered < 4096)
@@ -58,7 +59,7 @@ import Testing
         #expect(fixture.store.accepted.count == 1)
     }
 
-    /// Its end may be a long time coming.
+    /// The space is given back before the end of the message, because the end may arrive much later.
     @Test func whatIsTooLargeGivesItsSpaceBackAtOnce() async throws {
         let fixture = try ServerFixture(maximumMessageSize: 1 << 20)
         let client = try await fixture.signedIn()
@@ -83,7 +84,7 @@ import Testing
         await client.send(Client.content(300_000) + "bare\nline feed\r\n.\r\n")
         #expect(try await client.reply().hasSuffix("[line-ending]"))
         await eventually { fixture.store.files.isEmpty }
-        // Decided in the store's transaction, when the file is complete.
+        // This refusal is decided in the store's transaction, when the file is complete.
         fixture.store.fail { $0.refusal = .dayUsedUp(cap: 1, at: fixture.clock.now()) }
         #expect(try await client.sendMessage(300_000).hasSuffix("[rate-day]"))
         await eventually { fixture.store.files.isEmpty }
@@ -129,7 +130,7 @@ import Testing
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.fail { step.set(.full, in: &$0) }
-        // Once before and once after the failure is known, the message is read to its end.
+        // The message is read to its end, whether the end comes before or after the failure is known.
         for size in [140_000, 1_000_000] {
             #expect(try await client.sendMessage(size).reads(StorageTests.storage))
             await eventually { fixture.store.files.isEmpty }

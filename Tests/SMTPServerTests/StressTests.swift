@@ -5,7 +5,7 @@ import Testing
 
 @testable import SMTPServer
 
-/// Over 80 % of the connections in use: who has not authenticated has less time to.
+/// If more than 80 % of the connections are in use, clients have less time to authenticate.
 @Suite(.timeLimit(.minutes(1))) struct StressTests {
     private static let tooSlow = "421 4.4.2 relay.example.com … 10 s … authenticate … most connections …"
     private static let usual = "421 4.4.2 relay.example.com … 60 s … authenticate …"
@@ -16,7 +16,7 @@ import Testing
         return clients
     }
 
-    /// Asserts that the clients were told `reply` and nothing else, and are closed.
+    /// Asserts that the clients got `reply` and nothing else, and that their connections are closed.
     private func expectEnd(_ clients: some Sequence<Client>, with reply: String) async throws {
         for client in clients {
             #expect(try await client.pending().reads(reply + "\r\n"))

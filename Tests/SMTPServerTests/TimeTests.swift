@@ -8,7 +8,8 @@ import Testing
     private static let notAuthenticated = "421 4.4.2 relay.example.com … 60 s … authenticate …"
     private static let tooSlow = "421 4.4.2 relay.example.com … message … 500 octets a second …"
 
-    /// Nothing a second before, the reply and the connection's end at the second.
+    /// Expects no output until one second before `seconds` have passed, and then the reply and the end of the
+    /// connection.
     private func expectEnd(_ client: Client, _ fixture: ServerFixture, after seconds: Int, with reply: String)
         async throws
     {
@@ -107,7 +108,7 @@ import Testing
         let client = try await fixture.greeted()
         await fixture.advance(.seconds(30))
         #expect(try await client.say("STARTTLS") == "220 2.0.0 Ready to start TLS")
-        // A record's header that announces more than ever comes.
+        // The header of a record. It announces more octets than the client sends.
         await client.send(ByteBuffer(bytes: [0x16, 0x03, 0x01, 0x02, 0x00, 0x01]))
         await fixture.advance(.seconds(29))
         #expect(!client.isClosed)
@@ -151,7 +152,7 @@ import Testing
         #expect(fixture.store.accepted.isEmpty)
     }
 
-    /// It has ended its message as it ended its lines, and waits for the reply to it.
+    /// The client has also ended its message with LF alone, and waits for the reply.
     @Test func aClientThatEndsLinesWithLFAloneIsToldSoWhenItsTimeIsUp() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
@@ -167,7 +168,7 @@ import Testing
         #expect(fixture.openConnections == 0)
     }
 
-    /// An operator sees what a connection was closed for.
+    /// The log must tell the operator why a connection was closed.
     @Test func aConnectionThatTimesOutLeavesALine() async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         _ = try await fixture.connect(implicitTLS: true)
@@ -179,7 +180,7 @@ import Testing
         #expect(remedy.mentions("STARTTLS", "587"))
     }
 
-    /// The timer that was armed before may come in the middle of it.
+    /// A timer that was set before DATA may fire in the middle of this minute.
     @Test func theSpeedIsLookedAtOverAFullMinute() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
@@ -193,7 +194,7 @@ import Testing
         let client = try await fixture.signedIn()
         fixture.store.appends.close()
         _ = try await client.openData()
-        // Four reads fill the buffers; what is left is too little for a window.
+        // Four reads fill the buffers. The octets that are left are fewer than a client must send in a minute.
         await client.send(Client.content(4 * 65_536 + 20_000))
         await fixture.store.appends.arrival()
         await fixture.advance(.seconds(150))
@@ -201,7 +202,7 @@ import Testing
         #expect((1..<30_000).contains(await client.unread))
         fixture.store.appends.open()
         await eventually { await client.unread == 0 }
-        // Half a window was over; the client gets a full one from here on.
+        // Half of the current minute had passed. From here on, the client gets a full minute.
         try await expectEnd(client, fixture, after: 60, with: TimeTests.tooSlow)
         await eventually { fixture.store.files.isEmpty }
     }

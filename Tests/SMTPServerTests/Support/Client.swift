@@ -9,22 +9,22 @@ import Testing
 
 @testable import SMTPServer
 
-/// In the place of the socket: delivers one read for each that is asked for, and takes what is written.
+/// Takes the place of the socket. It delivers one read for each requested read, and accepts writes.
 final class Wire: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
 
-    /// What the client has sent and nobody has read.
+    /// Octets that the client has sent and the server has not read.
     private(set) var unread = ByteBuffer()
     private var isReadWanted = false
-    /// Octets of one read at most.
+    /// The most octets of one read.
     var readSize = 65_536
-    /// Whether the client leaves what it is sent unread.
+    /// Whether the client reads nothing, so that written octets stay unsent.
     var isStuck = false
     private(set) var unsent = ByteBuffer()
     private var context: ChannelHandlerContext?
 
-    /// NIO's own for a socket.
+    /// NIO's default for a socket.
     static let highWatermark = 64 * 1024
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -37,7 +37,7 @@ final class Wire: ChannelDuplexHandler {
 
     func read(context: ChannelHandlerContext) {
         isReadWanted = true
-        // Not from inside: a socket's octets come with a turn of the event loop of their own.
+        // Octets are not delivered within this call, because a socket delivers them in another turn of the event loop.
         context.eventLoop.assumeIsolated().execute { self.deliver() }
     }
 
@@ -46,7 +46,7 @@ final class Wire: ChannelDuplexHandler {
             let piece = unread.readSlice(length: min(readSize, unread.readableBytes))
         else { return }
         isReadWanted = false
-        // From the head of the pipeline, where STARTTLS puts its handler.
+        // Octets enter at the head of the pipeline, where STARTTLS adds its handler.
         context.channel.pipeline.syncOperations.fireChannelRead(NIOAny(piece))
         context.channel.pipeline.syncOperations.fireChannelReadComplete()
     }
@@ -73,7 +73,7 @@ final class Wire: ChannelDuplexHandler {
     }
 }
 
-/// A client on a virtual connection, whose time is that of its fixture.
+/// A client on a virtual connection. It shares the virtual time of its fixture.
 final class Client: Sendable {
     let channel: NIOAsyncTestingChannel
     private let loop: NIOAsyncTestingEventLoop
@@ -107,14 +107,14 @@ final class Client: Sendable {
 
     func send(_ bytes: ByteBuffer) async { await onWire { $0.send(bytes) } }
 
-    /// The next reply, its lines parted by LF. Throws when the connection ends before there is one.
+    /// The next reply, with its lines separated by LF. Throws if the connection ends before there is a reply.
     func reply() async throws -> String {
         while true {
             if let reply = takeReply() { return reply }
             let buffer: ByteBuffer = try await withTaskCancellationHandler {
                 try await channel.waitForOutboundWrite()
             } onCancel: {
-                // Past the test's time limit: a reply that never comes must not keep the run from ending.
+                // The test is over its time limit. A reply that never comes must not keep the run from ending.
                 channel.close(promise: nil)
             }
             received.withLock { $0 += String(buffer: buffer) }
@@ -145,7 +145,7 @@ final class Client: Sendable {
         }
     }
 
-    /// All that has come and was not looked at.
+    /// All output that has arrived and that no other call has returned.
     func pending() async throws -> String {
         await loop.run()
         while let buffer: ByteBuffer = try await channel.readOutbound() {
@@ -157,7 +157,7 @@ final class Client: Sendable {
         }
     }
 
-    /// Replies up to the connection's end.
+    /// All replies up to the end of the connection.
     func remainingReplies() async throws -> [String] {
         var replies: [String] = []
         do {
@@ -173,7 +173,7 @@ final class Client: Sendable {
         "AUTH PLAIN " + Data("\u{0}apikey\u{0}\(password)".utf8).base64EncodedString()
     }
 
-    /// Everything of a transaction up to the answer to DATA.
+    /// Sends the commands of a transaction up to DATA. Returns the reply to DATA.
     func openData(recipients: Int = 1) async throws -> String {
         await sendEnvelope(recipients: recipients)
         for _ in 0...recipients { #expect(try await reply().hasPrefix("250 2.1.")) }
@@ -215,7 +215,7 @@ final class Client: Sendable {
                     version: .tls13, cipher: "TLS_AES_128_GCM_SHA256", resumed: false, serverName: nil, group: nil)))
     }
 
-    /// What TLS makes of octets with a `close_notify` behind them.
+    /// Delivers a text and then `close_notify`, as the TLS handler would.
     func sendLast(_ text: String) async {
         await onLoop { channel, _ in
             if !text.isEmpty { channel.pipeline.fireChannelRead(ByteBuffer(string: text)) }
@@ -226,7 +226,7 @@ final class Client: Sendable {
 
     func fail(_ error: any Error) async { await onLoop { channel, _ in channel.pipeline.fireErrorCaught(error) } }
 
-    // MARK: What is to be seen from outside
+    // MARK: The state of the connection
 
     var isClosed: Bool { !channel.isActive }
 
@@ -242,7 +242,7 @@ final class Client: Sendable {
         }
     }
 
-    /// Whether nothing holds on to the connection's handler any more.
+    /// Whether the connection's handler is no longer in memory.
     var isForgotten: Bool {
         get async {
             let bound = bound

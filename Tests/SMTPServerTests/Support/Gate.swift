@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A place that is passed only while it is open, so that a test decides when what lies behind it happens.
+/// A gate that lets callers pass only while it is open. A test uses it to decide when the next step happens.
 final class Gate: Sendable {
     private typealias Continuation = CheckedContinuation<Void, Never>
 
@@ -36,7 +36,7 @@ final class Gate: Sendable {
         }
     }
 
-    /// Returns once somebody stands before the closed gate, or when the test is over its time limit.
+    /// Returns when a caller waits at the closed gate, or when the test is over its time limit.
     func arrival() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

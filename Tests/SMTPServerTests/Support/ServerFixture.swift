@@ -10,7 +10,7 @@ import Testing
 
 @testable import SMTPServer
 
-/// All that a connection needs, on time that is moved by hand.
+/// Everything that a connection needs, with a time that tests move forward.
 final class ServerFixture: Sendable {
     let clock = ManualClock()
     let loop = NIOAsyncTestingEventLoop()
@@ -19,7 +19,7 @@ final class ServerFixture: Sendable {
     let key: APIKey
     let service: SMTPService
 
-    /// - Parameter plaintext: whether clients may authenticate without TLS, which spares most tests the handshake.
+    /// - Parameter plaintext: whether clients may authenticate without TLS. Most tests then need no handshake.
     init(
         limits: SendingLimits = SendingLimits(perSecond: 1000), plaintext: Bool = true,
         tls: ReloadableTLSContext? = nil,
@@ -52,16 +52,16 @@ final class ServerFixture: Sendable {
 
     var openConnections: Int { service.limiter.count }
 
-    /// Both clocks; what is due on the event loop happens in its order.
+    /// Moves both clocks forward. Timers of the event loop fire in their order.
     func advance(_ duration: Duration) async {
         clock.advance(duration)
         await loop.advanceTime(by: TimeAmount(duration))
     }
 
-    /// What other threads have handed to the event loop is done.
+    /// Runs everything that other threads have given to the event loop.
     func settle() async { await loop.run() }
 
-    /// Timers on the event loop, which has no public way to ask for them.
+    /// The number of timers on the event loop. There is no public way to ask for it.
     func timers() async throws -> Int {
         let loop = loop
         return try await loop.executeInContext {
@@ -73,7 +73,7 @@ final class ServerFixture: Sendable {
         }
     }
 
-    /// A client that has connected and looked at nothing yet.
+    /// A client that has connected and has read nothing yet.
     func connect(from address: IPAddress = Sample.client, implicitTLS: Bool = false) async throws -> Client {
         let client = try await Client(service: service, loop: loop, address: address, implicitTLS: implicitTLS)
         try await client.connect()
@@ -94,8 +94,8 @@ final class ServerFixture: Sendable {
     }
 }
 
-/// Waits for what other threads are about to finish, such as letting go of a last reference. Nothing else may be waited for
-/// so: what never comes is found by the suite's time limit.
+/// Waits for something that other threads are about to finish, such as the release of a last reference. Do not use it
+/// for anything else: if the condition never becomes true, only the suite's time limit ends the wait.
 func eventually(_ condition: () async throws -> Bool) async rethrows {
     while try await !condition() {
         if Task.isCancelled { return }

@@ -1,7 +1,7 @@
 import RelayCore
 import Synchronization
 
-/// A store in memory, whose every step waits at a gate and fails when told to.
+/// A store in memory. Tests can stop its steps at gates and make them fail.
 final class StubStore: KeyDirectoryStore, SubmissionStore {
     struct Faults {
         var lookUp: StoreError?
@@ -9,14 +9,14 @@ final class StubStore: KeyDirectoryStore, SubmissionStore {
         var makeFile: StoreError?
         var append: StoreError?
         var finish: StoreError?
-        /// What the store's own transaction decides.
+        /// The refusal that the store's own transaction decides.
         var refusal: Refusal?
     }
 
     fileprivate struct State {
         var keys: [KeyID: StoredKey] = [:]
         var accepted: [Submission] = []
-        /// Octets by name: what stands in the spool.
+        /// The size in octets of each file in the spool, by name.
         var files: [String: Int] = [:]
         var faults = Faults()
     }
