@@ -4,7 +4,7 @@ import NIOPosix
 import TestSupport
 import Testing
 
-/// Real sockets and a real client: `openssl s_client` against an echo server.
+/// Tests with real sockets and a real client: `openssl s_client` against an echo server.
 @Suite(.timeLimit(.minutes(1))) struct ClientToolTests {
     @Test(arguments: TLSVersion.allCases, ["EC", "RSA"])
     func `A client talks to the server`(version: TLSVersion, keyType: String) async throws {
@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    /// What OpenSSL at its lowest level of security offers, each by itself: what old devices know.
+    /// The cipher suites of old devices that OpenSSL offers at its lowest security level. Each is tested by itself.
     static let oldSuites = [
         "AES256-SHA256", "AES128-SHA256", "AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384",
         "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA",
@@ -71,7 +71,7 @@ import Testing
     func `An old suite is taken for old devices, and by nobody else`(suite: String) async throws {
         let arguments = ["-tls1_2", "-cipher", "\(suite):@SECLEVEL=0", "-ign_eof"]
         try await EchoServer.with(.oldDevices) { server, _ in
-            // More than one record, and more than is reserved for one.
+            // The text needs more than one record, and more octets than are reserved for one.
             let text = (0..<5_000).map { "line \($0)\n" }.joined()
             let outcome = try await server.client(arguments, input: text + "quit\n")
             #expect(outcome.status == 0, "\(outcome.output)")
@@ -100,7 +100,7 @@ import Testing
         try await EchoServer.with(.oldDevices) { server, _ in
             let outcome = try await server.client(["-tls1_2", "-cipher", "\(suite):@SECLEVEL=0"], input: "")
             #expect(outcome.status != 0)
-            // Some of them this OpenSSL does not even offer.
+            // This OpenSSL does not even offer some of these suites.
             #expect(outcome.output.matches(of: /alert handshake failure|no cipher match|no ciphers/).count > 0)
         }
     }
@@ -147,7 +147,7 @@ import Testing
 
     @Test func `A large answer arrives whole, with close_notify behind it`() async throws {
         try await EchoServer.with { server, _ in
-            // As long as a line may be that s_client reads at once: it comes back as it went.
+            // The text is much longer than one record. The server must send it back unchanged.
             let text = (0..<20_000).map { "line \($0)\n" }.joined()
             let outcome = try await server.client(["-quiet", "-ign_eof"], input: text + "quit\n")
             #expect(outcome.status == 0)

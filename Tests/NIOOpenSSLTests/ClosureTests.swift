@@ -85,7 +85,7 @@ import Testing
         server.deliverOutput(of: client)
         #expect(server.application.story == ["<handshakeCompleted>", "the rest", "<closeNotifyReceived>"])
         server.close(.all)
-        #expect(try server.takeOutput() == nil)  // said once
+        #expect(try server.takeOutput() == nil)  // close_notify is sent only once
     }
 
     @Test func `A half-closure before the handshake is complete waits for it`() throws {
@@ -185,7 +185,7 @@ import Testing
 
     @Test(arguments: TLSVersion.allCases)
     func `A fatal alert after the handshake is told by its number`(version: TLSVersion) throws {
-        // OpenSSL sends one for a record that it cannot decrypt.
+        // OpenSSL sends a fatal alert for a record that it cannot decrypt.
         let (server, client) = try connect(.only(version))
         server.write("250 Ok\r\n")
         server.flush()

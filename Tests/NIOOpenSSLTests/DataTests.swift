@@ -6,7 +6,7 @@ import Testing
 
 /// Application data after the handshake.
 @Suite struct DataTests {
-    /// Octets of which no stretch repeats soon.
+    /// Octets in which no sequence repeats soon.
     private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) } }
 
     // MARK: - Reading
@@ -108,14 +108,14 @@ import Testing
         let client = try TLSClient(.only(version))
         server.channel.read()
         #expect(server.wire.reads == 1)
-        // The handshake takes reads of its own, as many as there are.
+        // The handshake requests as many reads as it needs.
         try server.exchange(with: client, piece: 50)
         #expect(server.application.received.isEmpty)
         let afterHandshake = server.wire.reads
         #expect(afterHandshake > 2)
         client.write("plaintext")
         var ciphertext = try #require(client.takeOutput())
-        // Part of a record is no plaintext: the read still stands.
+        // A part of a record has no plaintext, so the application's read is not complete yet.
         server.deliver(try ciphertext.take(6))
         #expect(server.wire.reads == afterHandshake + 1)
         server.deliver(ciphertext)
@@ -291,7 +291,7 @@ import Testing
         for _ in 0..<5_000 where !server.application.isInactive {
             client.updateKeys()
             server.deliverOutput(of: client)
-            // A client that reads nothing.
+            // The client reads nothing.
             answered += try server.takeOutput()?.readableBytes ?? 0
         }
         #expect(server.application.story == ["<handshakeCompleted>", "<error limitExceeded>", "<inactive>"])

@@ -5,9 +5,9 @@ import Testing
 
 @testable import NIOOpenSSL
 
-/// Handshakes that fail, and what the operator gets to read of them.
+/// Handshakes that fail, and the explanations of the failures for the operator.
 @Suite struct FailureTests {
-    /// Drives both sides until one gives up.
+    /// Runs both sides until one of them fails. Returns the server's error and the client.
     private func fail(
         _ options: TLSClient.Options, against context: TLSServerContext
     ) throws -> (error: TLSError, client: TLSClient) {
@@ -51,7 +51,7 @@ import Testing
     @Test func `A client that finds the certificate expired says so`() throws {
         let identity = try TLSIdentity.selfSigned(hostnames: ["mail.example"], now: testTime - 86_400 * 1_000)
         guard case .bytes(let certificate, _) = identity.certificateChain else {
-            Issue.record("a self-signed certificate is in memory")
+            Issue.record("a self-signed certificate must be in memory")
             return
         }
         var options = TLSClient.Options()
@@ -97,7 +97,7 @@ import Testing
         #expect(error.description.mentions("handshake", "key exchange group"))
     }
 
-    // MARK: - What is no TLS at all
+    // MARK: - Input that is not TLS
 
     @Test(
         arguments: [
@@ -125,8 +125,8 @@ import Testing
         #expect(try #require(try server.takeOutput()).readableBytesView.first == 21)  // an alert
     }
 
-    /// Any octet of a ClientHello may be wrong: that ends in a handshake or in an error, never in silence with more
-    /// than the whole of it delivered, and never in a crash.
+    /// Any octet of a ClientHello may be wrong. The server must answer or report an error, unless the damaged
+    /// ClientHello announces more octets. The server must never crash.
     @Test func `A damaged ClientHello is refused or harmless`() throws {
         let context = try selfSignedContext()
         let client = try TLSClient()
@@ -139,7 +139,8 @@ import Testing
                 let server = try EmbeddedServer(context)
                 server.deliver(ByteBuffer(bytes: damaged))
                 let answered = try server.takeOutput() != nil
-                // Another length makes the server wait for the rest of it; an SSL 2 record (its first bit) has one too.
+                // If a length is damaged, the server may wait for more octets. If the first bit is set, the server
+                // reads an SSL 2 record, which has a length, too.
                 let mayWait = (3...8).contains(index) || index == 0 && mask & 0x80 != 0
                 #expect(answered || !server.application.errors.isEmpty || mayWait, "octet \(index) ^ \(mask)")
                 server.disconnect()
@@ -192,7 +193,7 @@ import Testing
         #expect(server.application.story == ["<error notTLS>", "<inactive>"])
     }
 
-    // MARK: - The queue of errors
+    // MARK: - OpenSSL's queue of errors
 
     @Test(arguments: TLSVersion.allCases)
     func `A bad peer does not break another on the same thread`(version: TLSVersion) throws {
@@ -246,13 +247,14 @@ import Testing
         #expect(TLSError.Code.protocolViolation.description == "protocolViolation")
     }
 
-    /// Which failure makes OpenSSL say "internal error" depends on the processor: its codes are told apart here.
+    /// It depends on the processor which failures OpenSSL reports as "internal error". So this test checks the
+    /// classification of the codes directly.
     @Test(
         arguments: [
             (0x0A00_010B, true),  // SSL_R_WRONG_VERSION_NUMBER
             (0x0A00_0418, true),  // the alert unknown_ca
             (0x0A0C_0103, false),  // ERR_R_INTERNAL_ERROR
-            (0x1C80_006C, false),  // of a cipher
+            (0x1C80_006C, false),  // a reason of a cipher
         ] as [(UInt, Bool)])
     func `Only the TLS part's own reasons tell what happened`(code: UInt, tells: Bool) {
         #expect(OpenSSLErrorQueue.Entry(code: code, text: "").isTLS == tells)

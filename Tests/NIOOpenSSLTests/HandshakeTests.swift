@@ -78,7 +78,7 @@ import Testing
         #expect(server.application.story == ["<handshakeCompleted>", "firstsecond"])
     }
 
-    // MARK: - Which certificate
+    // MARK: - The choice of the certificate
 
     @Test(
         arguments: TLSVersion.allCases,
@@ -114,7 +114,7 @@ import Testing
             TLSConfiguration(identities: [material.ecIdentity, material.rsaIdentity]))
         var options = TLSClient.Options.only(version)
         options.trusted = material.root
-        // The intermediate certificate comes from the server, or this does not verify.
+        // The client can verify the certificate only if the server sends the intermediate certificate.
         #expect(try connect(options, to: context).1.serverKeyType == "EC")
         options.trusted = material.rsa
         options.signatureAlgorithms = "rsa_pss_rsae_sha256:rsa_pkcs1_sha256"
@@ -153,7 +153,8 @@ import Testing
 
     @Test(
         arguments: [
-            // With P-521 first, TLS 1.3 takes a HelloRetryRequest. With TLS 1.2 the groups go for the certificate too.
+            // With P-521 first, TLS 1.3 needs a HelloRetryRequest. In TLS 1.2, the groups also apply to the
+            // certificate.
             (TLSVersion.tls12, "P-521:P-256", "secp256r1"), (.tls13, "P-521:P-256", "secp256r1"),
             (.tls13, "P-384", "secp384r1"),
         ])
@@ -227,7 +228,7 @@ import Testing
     @Test func `What a client may send before the end of its handshake has a limit`() throws {
         let context = try selfSignedContext()
         let server = try EmbeddedServer(context)
-        // A ClientHello (1) that says it has 131,000 octets, in records of a handshake (22).
+        // A ClientHello (type 1) that announces 131,000 octets, in handshake records (type 22).
         var body: [UInt8] = [1, 0x01, 0xFF, 0xB8] + [UInt8](repeating: 3, count: 131_000)
         var sent = 0
         while server.application.errors.isEmpty, !body.isEmpty {

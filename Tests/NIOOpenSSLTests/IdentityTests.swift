@@ -3,7 +3,7 @@ import NIOOpenSSL
 import TestSupport
 import Testing
 
-/// Certificates and keys from PEM, and what is said of those that cannot be used.
+/// Certificates and keys from PEM, and the errors of those that cannot be used.
 @Suite struct IdentityTests {
     private static func failure(_ identities: [TLSIdentity]) -> TLSConfigurationError? {
         do throws(TLSConfigurationError) {
@@ -14,7 +14,7 @@ import Testing
         }
     }
 
-    // MARK: - What works
+    // MARK: - Certificates and keys that can be used
 
     @Test func `Files of every form that tools write are read`() async throws {
         let material = try await Material.shared
@@ -25,7 +25,7 @@ import Testing
             ("traditional", material.rsa, material.rsaKeyTraditional, "RSA"),
             ("parameters", material.ec384, material.ec384Key, "EC"),
             ("ed25519", material.ed25519, material.ed25519Key, "ED25519"),
-            // One file with everything, key first, and words between.
+            // A file with everything: the key first, then other text, then the certificate.
             (
                 "both", material.rsaKey + Array("words\n".utf8) + material.rsa, material.rsa + material.rsaKey, "RSA"
             ),
@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test func `Dates far away are told right`() throws {
-        // Past 2049 a certificate's dates have another form (RFC 5280, section 4.1.2.5).
+        // After 2049, the dates of a certificate have another form (RFC 5280, section 4.1.2.5).
         for now in [Int64(0) + 3_600, 2_524_608_000, 4_102_444_800] {
             let identity = try TLSIdentity.selfSigned(hostnames: ["a.example"], now: now)
             let info = try #require(try TLSServerContext(TLSConfiguration(identities: [identity])).certificates.first)
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    // MARK: - What does not
+    // MARK: - Certificates and keys that cannot be used
 
     @Test func `Each mistake has its own error`() async throws {
         let material = try await Material.shared
@@ -208,17 +208,17 @@ import Testing
         #expect(info.keyType == "EC")
         #expect(info.dnsNames == listed.compactMap { $0.hasPrefix("DNS:") ? String($0.dropFirst(4)) : nil })
         guard case .bytes(let certificate, _) = identity.certificateChain else {
-            Issue.record("a self-signed certificate is in memory")
+            Issue.record("a self-signed certificate must be in memory")
             return
         }
-        // As others read it.
+        // The `openssl` command reads the certificate, too.
         let directory = try TemporaryDirectory()
         let path = try directory.write(certificate, to: "certificate.pem")
         let shown = try await OpenSSLTool.run(["x509", "-in", path, "-noout", "-text"])
         #expect(shown.status == 0)
         #expect(shown.output.contains(listed.joined(separator: ", ") + "\n"), "\(shown.output)")
         #expect(shown.output.contains("Version: 3 (0x2)") && shown.output.contains("CA:FALSE"))
-        // And it verifies with itself as what is trusted.
+        // The certificate verifies if it is itself the trusted certificate.
         let purpose = ["verify", "-purpose", "sslserver", "-attime", "\(testTime)", "-CAfile", path, path]
         #expect(try await OpenSSLTool.run(purpose).status == 0)
     }

@@ -5,12 +5,14 @@ import NIOOpenSSL
 import Synchronization
 import Testing
 
-/// Thousands of connections of every fate. Each test runs in a process of its own, so that it sees its own memory only.
+/// Thousands of connections that end in different ways. Each test runs in its own process, so that it measures only its
+/// own memory.
 @Suite struct LeakTests {
-    /// How many allocations of OpenSSL live.
+    /// The number of OpenSSL's allocations that have not been freed.
     static let allocations = Atomic<Int>(0)
 
-    /// To be called before anything uses OpenSSL.
+    /// Begins to count OpenSSL's allocations. Returns whether that is possible: it must be called before anything uses
+    /// OpenSSL.
     static func countAllocations() -> Bool {
         CRYPTO_set_mem_functions(
             { count, _, _ in
@@ -36,7 +38,7 @@ import Testing
         return try #require(fields.count > 1 ? Int(fields[1]) : nil) * sysconf(Int32(_SC_PAGESIZE))
     }
 
-    /// Calls `body` many times and expects that nothing is left of all but the first quarter of the calls.
+    /// Calls `body` many times. Expects that no call after the first quarter of the calls leaves anything in memory.
     static func expectNoLeak(rounds: Int, _ body: (TLSServerContext, Int) throws -> Void) throws {
         let context = try selfSignedContext()
         for round in 0..<rounds / 4 { try body(context, round) }
@@ -44,9 +46,9 @@ import Testing
         let memory = try Self.residentMemory()
         for round in rounds / 4..<rounds { try body(context, round) }
         #expect(context.liveConnections == 0)
-        // OpenSSL's own tables may grow by a few.
+        // OpenSSL's own tables may grow by a few allocations.
         #expect(Self.allocations.load(ordering: .relaxed) - allocations < 20)
-        // As little as 800 octets lost in each of 3,000 connections would be more.
+        // A loss of only 800 octets in each of 3,000 connections would reach this limit.
         #expect(try Self.residentMemory() - memory < 2_400_000)
     }
 
@@ -64,7 +66,7 @@ import Testing
                 server.write("221 bye\r\n")
                 try server.exchange(with: client)
                 server.flush()
-                // Closed by the server, or by the client and the network.
+                // The server closes the connection, or the client and the network do.
                 if round % 3 == 0 { server.disconnect() } else { server.close(.all) }
             }
         }
@@ -79,20 +81,20 @@ import Testing
                 let server = try EmbeddedServer(context)
                 switch round % 5 {
                 case 0: server.deliver("GET / HTTP/1.1\r\n")
-                case 1:  // leaves in the middle
+                case 1:  // the client leaves within the handshake
                     let client = try TLSClient(clients[round % 2])
                     client.advance()
                     server.deliverOutput(of: client)
                     server.disconnect()
-                case 2:  // leaves in the middle of the ClientHello
+                case 2:  // the client leaves within the ClientHello
                     let client = try TLSClient(clients[round % 2])
                     client.advance()
                     var hello = try #require(client.takeOutput())
                     server.deliver(try hello.take(50))
                     server.disconnect()
-                case 3:  // does not trust us
+                case 3:  // the client does not trust the certificate
                     try server.exchange(with: TLSClient(distrustful))
-                default:  // sends garbage afterwards
+                default:  // the client sends garbage after the handshake
                     try server.exchange(with: TLSClient(clients[round % 2]))
                     server.write("waiting")
                     server.deliver("QUIT\r\n")

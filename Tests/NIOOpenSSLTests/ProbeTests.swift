@@ -2,7 +2,7 @@ import Foundation
 import NIOOpenSSL
 import Testing
 
-/// The client that looks at servers.
+/// The client that checks what other TLS servers present.
 @Suite struct ProbeTests {
     private static func connect(to port: Int) throws -> CInt {
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
@@ -20,7 +20,7 @@ import Testing
         return descriptor
     }
 
-    /// It blocks, so it has a thread of its own.
+    /// Runs `body` in a thread of its own, because the client blocks.
     private static func onOwnThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread { continuation.resume(with: Result(catching: body)) }

@@ -3,14 +3,14 @@ import NIOOpenSSL
 import Testing
 
 @Suite struct ResumptionTests {
-    /// One connection, with what it left for the next.
+    /// Makes one connection. Returns its information, and the session for the next connection.
     private func session(
         _ version: TLSVersion, from context: TLSServerContext, resuming session: TLSClient.Session? = nil
     ) throws -> (info: TLSConnectionInfo, session: TLSClient.Session) {
         var options = TLSClient.Options.only(version)
         options.session = session
         let (server, client) = try connect(options, to: context)
-        // Data still moves, whatever keys it was.
+        // Both sides must be able to exchange data, with any session keys.
         client.write("ping")
         server.application.onRead = { context, _ in
             context.writeAndFlush(NIOAny(ByteBuffer(string: "pong")), promise: nil)
@@ -30,7 +30,7 @@ import Testing
         let second = try self.session(version, from: context, resuming: first.session)
         #expect(second.info.resumed)
         #expect(second.info.version == version)
-        // TLS 1.3 exchanges new keys even so.
+        // TLS 1.3 exchanges new keys even when it resumes a session.
         #expect(second.info.group == (version == .tls13 ? "x25519" : nil))
         #expect(second.info.serverName == "mail.example")
         let third = try self.session(version, from: context, resuming: second.session)
@@ -65,7 +65,7 @@ import Testing
         #expect(second.info.resumed)
         try context.ticketKeys.rotate()
         #expect(try !self.session(version, from: context, resuming: first.session).info.resumed)
-        // The second one was given a new ticket with the key between.
+        // The second connection got a new ticket, made with the key of the first rotation.
         #expect(try self.session(version, from: context, resuming: second.session).info.resumed)
     }
 

@@ -3,10 +3,10 @@ import NIOOpenSSL
 import NIOPosix
 import Testing
 
-/// Sends back what it gets, over TLS on a port of the loopback interface. After a line `quit` it closes, after a line
-/// `half` it closes its output only.
+/// Sends back the data that it receives, over TLS on a port of the loopback interface. After a line `quit` it closes
+/// the connection. After a line `half` it closes only its output.
 final class EchoServer: Sendable {
-    /// What became of one connection.
+    /// What happened in one connection.
     struct Report: Sendable {
         var info: TLSConnectionInfo?
         var handshakes = 0
@@ -23,7 +23,8 @@ final class EchoServer: Sendable {
         self.reports = reports
     }
 
-    /// Runs one with an ECDSA and an RSA certificate; the directory has what verifies them in the file `trusted`.
+    /// Runs a server with an ECDSA and an RSA certificate. In the directory, the file `trusted` has the certificates to
+    /// verify them.
     static func with(
         _ compatibility: TLSCompatibility = .modern, _ body: (EchoServer, TemporaryDirectory) async throws -> Void
     ) async throws {
@@ -81,7 +82,7 @@ private final class EchoHandler: ChannelInboundHandler {
 
     private var report = EchoServer.Report()
     private let sink: AsyncStream<EchoServer.Report>.Continuation
-    /// The end of what was read: a line may come in pieces.
+    /// The last octets that were read, because a line may arrive in pieces.
     private var tail = ""
 
     init(_ sink: AsyncStream<EchoServer.Report>.Continuation) { self.sink = sink }

@@ -4,8 +4,8 @@ import NIOOpenSSL
 import Synchronization
 import Testing
 
-/// The handler under test in an embedded channel, between a recorder in the place of the socket and another in that of
-/// the application.
+/// The handler under test in an embedded channel. One recorder takes the place of the socket, and another takes the
+/// place of the application.
 final class EmbeddedServer {
     let channel = EmbeddedChannel()
     let wire = Wire()
@@ -18,7 +18,7 @@ final class EmbeddedServer {
         try pipeline.addHandlers([self.wire, self.handler, self.application] as [any ChannelHandler])
     }
 
-    /// With a certificate of its own.
+    /// Makes a server with its own certificate.
     convenience init(minimumVersion: TLSVersion = .tls12) throws {
         try self.init(selfSignedContext(minimumVersion: minimumVersion))
     }
@@ -49,7 +49,7 @@ final class EmbeddedServer {
         return all.flatMap { $0.readableBytes > 0 ? $0 : nil }
     }
 
-    /// Moves octets both ways until nobody has any more.
+    /// Moves octets both ways until neither side has any more.
     func exchange(with client: TLSClient, piece: Int = .max) throws {
         var moved = true
         while moved {
@@ -66,17 +66,17 @@ final class EmbeddedServer {
         }
     }
 
-    /// What the client has to send, delivered; the answer is left for ``takeOutput()``.
+    /// Delivers the output of the client. The server's answer stays for ``takeOutput()``.
     func deliverOutput(of client: TLSClient, piece: Int = .max) {
         if let ciphertext = client.takeOutput() { self.deliver(ciphertext, piece: piece) }
     }
 
-    /// The TCP stream ends, both ways.
+    /// Ends the TCP connection in both directions.
     func disconnect() { self.wire.context?.close(promise: nil) }
 
     // MARK: - The application
 
-    /// Writes, and keeps what becomes of the write in `log` under `name`.
+    /// Writes, and records the result of the write in `log` under `name`.
     func write(_ bytes: [UInt8], as name: String = "", log: Log? = nil) {
         let promise = self.channel.eventLoop.makePromise(of: Void.self)
         self.channel.write(ByteBuffer(bytes: bytes), promise: promise)
@@ -96,7 +96,7 @@ final class EmbeddedServer {
     }
 }
 
-/// In the place of the socket: sees what the handler asks of it.
+/// Takes the place of the socket, and records what the handler requests.
 final class Wire: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -104,7 +104,7 @@ final class Wire: ChannelOutboundHandler {
     private(set) var context: ChannelHandlerContext?
     private(set) var reads = 0
     private(set) var outputIsClosed = false
-    /// As a socket whose buffer is full: writes are taken, and complete when ``release()`` says so.
+    /// Whether it acts as a socket with a full buffer: it accepts writes, and completes them after ``release()``.
     var isFull = false
     private var held: [(data: NIOAny, promise: EventLoopPromise<Void>?)] = []
 
@@ -126,17 +126,17 @@ final class Wire: ChannelOutboundHandler {
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard mode == .output else { return context.close(mode: mode, promise: promise) }
-        // An embedded channel would close altogether.
+        // An embedded channel would close in both directions.
         self.outputIsClosed = true
         promise?.succeed(())
     }
 }
 
-/// In the place of the application: keeps what the handler tells it.
+/// Takes the place of the application, and records what the handler reports.
 final class Application: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    /// All of it, in order: plaintext as text, events and errors by name.
+    /// Everything in order: plaintext as text, events and errors by name.
     private(set) var story: [String] = []
     private(set) var received: [UInt8] = []
     private(set) var readSizes: [Int] = []
@@ -192,14 +192,14 @@ final class Application: ChannelInboundHandler {
 }
 
 extension ByteBuffer {
-    /// The first `count` octets, for a read of their own.
+    /// Takes the first `count` octets, so that a test can deliver them in a separate read.
     mutating func take(_ count: Int) throws -> ByteBuffer {
         let part = self.readSlice(length: count)
         return try #require(part, "there are no \(count) octets")
     }
 }
 
-/// What became of promises, in the order in which it did.
+/// The results of promises, in the order in which they were completed.
 final class Log: Sendable {
     private let lines = Mutex<[String]>([])
 

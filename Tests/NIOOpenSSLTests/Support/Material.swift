@@ -1,14 +1,14 @@
 import NIOOpenSSL
 
-/// Certificates and keys, made by `openssl` once for all tests that need more than a self-signed certificate. All PEM
-/// unless the name says otherwise; kept in memory only.
+/// Certificates and keys, made by `openssl` once for all tests that need more than a self-signed certificate. They are
+/// PEM unless the name says otherwise. They are kept only in memory.
 struct Material: Sendable {
     var root: [UInt8]
     var intermediate: [UInt8]
     /// ECDSA P-256, issued by `intermediate`.
     var ec: [UInt8]
     var ecKey: [UInt8]
-    /// ECDSA P-384, self-signed; the key in the older form, behind a block with its parameters.
+    /// ECDSA P-384, self-signed. The key is in the older form, after a block with its parameters.
     var ec384: [UInt8]
     var ec384Key: [UInt8]
     /// RSA, 2,048 bits, self-signed.
@@ -31,7 +31,7 @@ struct Material: Sendable {
 
     var ecIdentity: TLSIdentity { Self.identity(self.ec + self.intermediate, self.ecKey, "ec") }
     var rsaIdentity: TLSIdentity { Self.identity(self.rsa, self.rsaKey, "rsa") }
-    /// What a client verifies either of the two with.
+    /// The certificates with which a client can verify either of the two identities.
     var trusted: [UInt8] { self.root + self.rsa }
 
     static func identity(_ certificate: [UInt8], _ key: [UInt8], _ name: String) -> TLSIdentity {

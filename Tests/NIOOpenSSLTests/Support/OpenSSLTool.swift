@@ -16,7 +16,7 @@ enum OpenSSLTool {
         var outcome: Outcome
     }
 
-    /// Runs it with `input` as its standard input, and ends it if it does not end by itself.
+    /// Runs the command with `input` as its standard input. Ends it if it does not end by itself within 30 seconds.
     static func run(_ arguments: [String], input: String = "", in directory: TemporaryDirectory? = nil) async throws
         -> Outcome
     {
@@ -36,14 +36,14 @@ enum OpenSSLTool {
         return Outcome(status: status, output: String(decoding: try Data(contentsOf: output), as: UTF8.self))
     }
 
-    /// Runs it and throws what it said if it failed.
+    /// Runs the command. Throws its output if it fails.
     static func succeed(_ arguments: [String], in directory: TemporaryDirectory) async throws {
         let outcome = try await Self.run(arguments, in: directory)
         guard outcome.status == 0 else { throw Failure(arguments: arguments, outcome: outcome) }
     }
 }
 
-/// A directory that goes when nobody needs it any more.
+/// A directory that is removed when it is no longer used.
 final class TemporaryDirectory: Sendable {
     let url: URL
 

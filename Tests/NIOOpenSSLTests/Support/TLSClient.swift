@@ -2,7 +2,7 @@ internal import COpenSSL
 import NIOCore
 import NIOOpenSSL
 
-/// A TLS client over OpenSSL whose wire is two buffers in memory, so that a test decides what arrives, when, and in
+/// A TLS client that uses OpenSSL. Its wire is two buffers in memory, so that a test decides what arrives, when, and in
 /// which pieces. It accepts any certificate unless told otherwise.
 final class TLSClient {
     struct Options {
@@ -33,7 +33,7 @@ final class TLSClient {
         var message: String
     }
 
-    /// Options made ready for any number of clients: most of what a client costs.
+    /// The prepared options, for any number of clients. To prepare them is most of the cost of a client.
     final class Context {
         fileprivate let pointer: OpaquePointer
         fileprivate let options: Options
@@ -58,9 +58,9 @@ final class TLSClient {
     /// Plaintext from the server.
     private(set) var received: [UInt8] = []
     private(set) var hasReceivedCloseNotify = false
-    /// OpenSSL's reason once the connection has failed.
+    /// OpenSSL's reason for the failure of the connection, if it has failed.
     private(set) var failure: String?
-    /// The fatal alert from the server that made it fail.
+    /// The fatal alert from the server that made the connection fail.
     private(set) var alert: UInt8?
 
     convenience init(_ options: Options = Options()) throws { try self.init(Context(options)) }
@@ -80,13 +80,13 @@ final class TLSClient {
     }
 
     deinit {
-        // Or OpenSSL takes the session of a connection without close_notify for broken.
+        // Without this, OpenSSL would treat the session of a connection without close_notify as broken.
         SSL_set_shutdown(self.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(self.ssl)
     }
 
     private static func configure(_ context: OpaquePointer, _ options: Options) -> Bool {
-        // Old versions and suites are there to be refused by the server, not here.
+        // Old versions and suites are allowed here, because the server must refuse them, not the client.
         SSL_CTX_set_security_level(context, 0)
         guard COpenSSL_SSL_CTX_set_min_proto_version(context, options.versions.lowerBound) == 1,
             COpenSSL_SSL_CTX_set_max_proto_version(context, options.versions.upperBound) == 1,
@@ -131,7 +131,7 @@ final class TLSClient {
 
     // MARK: - TLS
 
-    /// Goes on with the handshake or reads what has arrived.
+    /// Continues the handshake, or reads the data that has arrived.
     func advance() {
         guard self.failure == nil, !self.hasReceivedCloseNotify else { return }
         if SSL_is_init_finished(self.ssl) == 0, !self.note({ SSL_do_handshake(self.ssl) }) { return }
@@ -149,7 +149,7 @@ final class TLSClient {
 
     func write(_ text: String) { self.write(Array(text.utf8)) }
 
-    /// Says `close_notify`.
+    /// Sends `close_notify`.
     func closeOutput() {
         ERR_clear_error()
         _ = SSL_shutdown(self.ssl)
@@ -158,12 +158,12 @@ final class TLSClient {
     /// TLS 1.2: asks for another handshake.
     func renegotiate() { _ = self.note { SSL_renegotiate(self.ssl) } && self.note { SSL_do_handshake(self.ssl) } }
 
-    /// TLS 1.3: new keys for what this side sends, and asks for the same of the other.
+    /// TLS 1.3: takes new keys for the data of the client, and asks the server to do the same.
     func updateKeys() {
         _ = self.note { SSL_key_update(self.ssl, SSL_KEY_UPDATE_REQUESTED) } && self.note { SSL_do_handshake(self.ssl) }
     }
 
-    /// - Returns: whether `call` succeeded. If it did not, keeps the reason unless it only waits for input.
+    /// - Returns: whether `call` succeeded. If it failed, its reason is kept, unless it only waits for input.
     private func note(_ call: () -> Int32) -> Bool {
         ERR_clear_error()
         let result = call()
@@ -181,7 +181,7 @@ final class TLSClient {
         return false
     }
 
-    // MARK: - What came of it
+    // MARK: - Results
 
     var isEstablished: Bool { self.failure == nil && SSL_is_init_finished(self.ssl) == 1 }
     var isResumed: Bool { SSL_session_reused(self.ssl) == 1 }
@@ -199,7 +199,8 @@ final class TLSClient {
         }
     }
 
-    /// The session with the last ticket; with TLS 1.3 it comes after the handshake, with the first ``advance()``.
+    /// The session with the last ticket. With TLS 1.3, the ticket comes after the handshake, in the first
+    /// ``advance()``.
     var session: Session? { SSL_get1_session(self.ssl).map(Session.init) }
 }
 
