@@ -75,7 +75,7 @@ public struct MessageIntake: Sendable {
         }
     }
 
-    /// The `ContentHash` over the client's own header fields, except trace fields, and the prepared body.
+    /// The `ContentHash` over the prepared body and the client's own header fields, without the trace fields.
     /// Nil when no hash was given. Read it only after the message has been finished.
     public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 

@@ -104,10 +104,12 @@ public struct HeaderSummary: Hashable, Sendable {
     /// allowlist, as `from` must, because mail clients show them as the sender ("sent by", "on behalf of", "redirected
     /// by").
     public var senders: [AddrSpec]
-    /// Further domains whose addresses some mail program could show as the author's: the domains in the display names
-    /// of From, Sender, Resent-From and Resent-Sender. Each must be on the allowlist too.
+    /// Further domains whose addresses some mail program could show as the author's. They are in the display names and
+    /// comments of From, Sender, Resent-From and Resent-Sender. The domain of the field's own address is not among
+    /// them, nor are those in a quoted name that no program reads as an address. Each must be on the allowlist too.
     public var otherAuthors: [DomainName]
-    /// Set when mail programs could disagree about who the author is: says why. No allowlist covers this case.
+    /// Set when mail programs could disagree about who the author is: says why. A key with an allowlist then refuses
+    /// the message, whatever is on the list.
     public var ambiguity: MessageRejection?
     /// The Subject for lists. Encoded words are decoded (RFC 2047), control characters are replaced, and there are at
     /// most 200 characters. Do not base decisions on it.
