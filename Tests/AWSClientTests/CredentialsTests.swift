@@ -149,7 +149,7 @@ import Testing
     }
 }
 
-/// A source that says what a test wants, one answer after the other; the last one stays.
+/// A source that gives the test's answers in order. It repeats the last one.
 private final class Script: CredentialsSource {
     let name = "script"
     private let answers: Mutex<[SourceAnswer]>
@@ -242,7 +242,7 @@ private final class Script: CredentialsSource {
         clock.advance(.seconds(3400))
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 2)
-        // Not again for each message.
+        // The source is not asked again for each message.
         #expect(try await chain.credentials().accessKeyID == "AKIAOLD")
         #expect(source.loads == 2)
         clock.advance(.seconds(10))
@@ -267,7 +267,7 @@ private final class Script: CredentialsSource {
         let old = try await chain.credentials()
         await chain.refused(old)
         #expect(try await chain.credentials().accessKeyID == "AKIANEW")
-        // Another request was refused with the old ones, too.
+        // Another request with the old credentials was refused, too.
         await chain.refused(old)
         _ = try await chain.credentials()
         #expect(source.loads == 2)
@@ -294,7 +294,7 @@ private final class Script: CredentialsSource {
         let waiter = Task { try await chain.credentials() }
         await source.hasStarted()
         waiter.cancel()
-        // Comes back although the source has not answered yet.
+        // The cancelled call ends although the source has not answered yet.
         await #expect(throws: CredentialsError.self) { try await waiter.value }
         await gate.open()
         #expect(try await chain.credentials().accessKeyID == "AKIDEXAMPLE")
@@ -309,7 +309,7 @@ private final class Script: CredentialsSource {
         #expect(try await chain.credentials().accessKeyID == "AKIAONE")
         try directory.write(file("AKIATWO"), to: "credentials")
         #expect(try await chain.credentials().accessKeyID == "AKIATWO")
-        // Half written: the old ones serve on.
+        // The file is half written. The chain continues to use the old credentials.
         try directory.write("[default]\naws_access_key_id = AKIATHREE\n", to: "credentials")
         #expect(try await chain.credentials().accessKeyID == "AKIATWO")
         try directory.write(file("AKIATHREE"), to: "credentials")

@@ -9,7 +9,7 @@ import Testing
 @Suite struct DeadlinesTests {
     private let clock = ManualClock()
 
-    /// What has ended, in order; told when there is something.
+    /// The numbers of the calls whose time is over, in order. `next` waits for the next number.
     private final class Ends: Sendable {
         private let ended = Mutex<[Int]>([])
         private let (stream, continuation) = AsyncStream.makeStream(of: Int.self)
@@ -24,7 +24,7 @@ import Testing
         func next() async -> Int? { await stream.first { _ in true } }
     }
 
-    /// Lets time pass until `ends` is told of something.
+    /// Moves the clock in steps of `duration` until `ends` gets a number. Returns the number.
     private func pass(_ duration: Duration, until ends: Ends) async -> Int? {
         let mover = Task { [clock] in
             while !Task.isCancelled {

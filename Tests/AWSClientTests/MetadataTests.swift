@@ -15,7 +15,7 @@ private let document = """
     "SecretAccessKey":"secret","Token":"token","Expiration":"2026-11-24T20:33:17Z"}
     """
 
-/// Never nil; were it so, no answer would be equal to it.
+/// This is never nil. If it were nil, no answer would be equal to it.
 private let documented = AWSCredentials(
     accessKeyID: "ASIAEXAMPLE", secretAccessKey: "secret", sessionToken: "token",
     expiresAt: Timestamp(iso8601: "2026-11-24T20:33:17Z")
@@ -146,7 +146,7 @@ private let documented = AWSCredentials(
 @Suite struct InstanceCredentialsTests {
     private static let rolePath = "/latest/meta-data/iam/security-credentials/"
 
-    /// Metadata service version 2: without the session's token it says nothing.
+    /// Version 2 of the metadata service: without the session's token, it refuses requests.
     @Sendable private static func metadata(_ request: Received, _: Int) -> Reaction {
         if request.method == "PUT", request.path == "/latest/api/token" {
             return request.header("X-aws-ec2-metadata-token-ttl-seconds") == nil

@@ -50,7 +50,7 @@ import Testing
             region: "ap-southeast-2"),
     ]
 
-    /// The same requests signed by the AWS SDK for Python.
+    /// Compares with the signatures that the AWS SDK for Python makes for the same requests.
     @Test func agreesWithBotocore() async throws {
         let script = """
             import json, sys

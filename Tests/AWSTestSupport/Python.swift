@@ -1,7 +1,8 @@
 import Foundation
 import ProcessSupport
 
-/// Runs scripts with the Python that has botocore and moto: `python3`, or what PYTHON names.
+/// Runs scripts with the Python that has botocore and moto: the program that the environment variable PYTHON names, or
+/// `python3`.
 package final class Python: Sendable {
     struct Failed: Error, CustomStringConvertible { let description: String }
 
@@ -15,7 +16,7 @@ package final class Python: Sendable {
         process = try ChildProcess(
             [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script],
             input: input.fileHandleForReading, output: output.fileHandleForWriting)
-        // The output ends with the last handle for it.
+        // The output ends when the last handle for writing to it is closed.
         try output.fileHandleForWriting.close()
         self.input = input.fileHandleForWriting
         self.output = output.fileHandleForReading
@@ -34,7 +35,7 @@ package final class Python: Sendable {
         }
     }
 
-    /// The next line that the script prints; nil when it has ended.
+    /// The next line that the script prints; nil when its output has ended.
     package func line() async throws -> String? {
         try await Python.onThread { [output] in
             var line = Data()
@@ -46,7 +47,8 @@ package final class Python: Sendable {
         }
     }
 
-    /// The script sees the end of its input and ends; also when this process dies without saying so.
+    /// Closes the script's input, so that the script ends, and waits for its end. If this process dies, the input ends
+    /// as well.
     package func end() async throws {
         try input.close()
         try await Python.onThread { [process] in _ = process.wait() }

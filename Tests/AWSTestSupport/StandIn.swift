@@ -4,7 +4,7 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// What a test's server got.
+/// A request that a test's server received.
 package struct Received: Sendable {
     package var method: String
     package var path: String
@@ -14,13 +14,13 @@ package struct Received: Sendable {
     package func header(_ name: String) -> String? { headers.first(name: name) }
 }
 
-/// What it does about it.
+/// What the server does with a request.
 package enum Reaction: Sendable {
     case answer(Int, [String: String] = [:], String = "{}")
     case silence
-    /// The connection ends instead of an answer.
+    /// Closes the connection instead of answering.
     case cut
-    /// Status and header, and then no more.
+    /// Sends the status and the header, and then nothing more.
     case headOnly(Int)
 
     package static func refusal(_ status: Int, _ name: String, _ message: String = "no") -> Reaction {
@@ -41,8 +41,8 @@ package final class StandIn: Sendable {
     package var url: String { "http://127.0.0.1:\(port)" }
     package var requests: [Received] { log.all }
 
-    /// `atHead` may react before the body is there; nil: it waits for the body. `whole` reacts to the n-th whole request,
-    /// counted from 1.
+    /// `atHead` may react to a request before its body has come. If it returns nil, the server waits for the body.
+    /// `whole` reacts to the n-th whole request, counted from 1.
     package static func start(
         atHead: @escaping @Sendable (Received) -> Reaction? = { _ in nil },
         whole: @escaping @Sendable (Received, Int) -> Reaction

@@ -4,14 +4,14 @@ import RelayCore
 import TestSupport
 
 extension ManualClock {
-    /// Of calls to stand-ins for AWS. It stands at 2026-11-24T14:33:17.042Z; the short pauses between two tries pass by
-    /// themselves, and a time-out comes when a test wants it.
+    /// A clock for calls to stand-ins for AWS. It shows 2026-11-24T14:33:17.042Z. The short pauses between two tries
+    /// pass by themselves. A time-out comes when a test advances the clock.
     package static func forCalls() -> ManualClock {
         ManualClock(Timestamp(milliseconds: 1_795_530_797_042), skippingSleepsBelow: .seconds(1))
     }
 }
 
-/// Opened once; who waits before goes on then.
+/// A gate that is opened once. The tasks that wait at it continue then.
 package actor Gate {
     private var isOpen = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
@@ -30,7 +30,7 @@ package actor Gate {
 }
 
 extension AWSCredentials {
-    /// AWS's own examples: valid by form, and nobody's.
+    /// Credentials from AWS's documentation. Their form is valid, and they belong to no account.
     package static func example(
         _ id: String = "AKIDEXAMPLE", token: String? = nil, expiresAt: Timestamp? = nil
     ) throws -> AWSCredentials {
@@ -43,8 +43,8 @@ extension AWSCredentials {
     }
 }
 
-/// A port of the loopback address where nobody listens, and where nobody else can begin to while this lives: a port that a
-/// server has let go of is soon another's.
+/// A port of the loopback address at which no program listens. No other program can start to listen at it while this
+/// object exists. (After a server has released a port, another program may soon use it.)
 package final class RefusingPort {
     package let number: UInt16
     private let descriptor: CInt
@@ -68,5 +68,5 @@ package final class RefusingPort {
     deinit { close(descriptor) }
 }
 
-/// What a test needs and could not get.
+/// A test could not get something that it needs.
 struct NotToBeHad: Error {}

@@ -5,7 +5,7 @@ import Testing
 @testable import AWSClient
 @testable import SESTransport
 
-/// Every row of the table: what SES says, and what the worker is told.
+/// Every row of the table: SES's answer, and the outcome that the worker gets.
 @Suite struct AnswerTests {
     enum Verdict: Equatable, Sendable {
         case retry(DeliveryOutcome.Pace, mayHaveBeenTaken: Bool)
@@ -30,7 +30,7 @@ import Testing
         var name: String?
         var message: String
         var verdict: Verdict
-        /// What the explanation names.
+        /// Words that the explanation contains.
         var facts: [String]
 
         init(_ status: Int, _ name: String?, _ message: String, _ verdict: Verdict, _ facts: String...) {
@@ -78,7 +78,7 @@ import Testing
         Row(403, "RequestTimeTooSkewed", "", .held(alert: true), "clock"),
         Row(403, "AccessDenied", "", .held(alert: true), "ses:SendEmail"),
         Row(403, "AccessDeniedException", "User is not authorized", .held(alert: true), "ses:SendEmail"),
-        // It names one sender's identity: that one waits, the others go on.
+        // The answer names one sender's identity. Only the messages of this sender wait.
         Row(
             403, "AccessDeniedException",
             "User: arn:aws:iam::1:user/r is not authorized to perform: ses:SendEmail on resource: arn:aws:ses:eu-west-1:1:identity/example.com",
@@ -103,7 +103,7 @@ import Testing
         Row(400, "BadRequestException", "Missing final '@domain'", .failed, "Missing final"),
         Row(400, "BadRequestException", "Daily message quota exceeded@example.com", .failed),
         Row(400, "SomethingNew", "\"maximum sending rate exceeded\"@example.com", .failed),
-        // Without a name it is somebody else's answer.
+        // An answer without an error name is not from SES but, for example, from a proxy.
         Row(400, nil, "", .again, "proxies"),
         Row(400, nil, "Maximum sending rate exceeded.", .retry(.throttled, mayHaveBeenTaken: false)),
         Row(413, nil, "", .failed),
@@ -134,7 +134,7 @@ import Testing
 
     @Test func takesTheMessageID() {
         #expect(SESAnswer(status: 200, messageID: "0100-x").outcome == .sent(sesMessageID: "0100-x"))
-        // A name in the header of a success means nothing.
+        // An error name in the header of a successful answer is ignored.
         #expect(SESAnswer(status: 200, errorName: "X", messageID: "0100-x").outcome == .sent(sesMessageID: "0100-x"))
     }
 

@@ -13,7 +13,7 @@ import Testing
 @Suite("Domains at SES") struct SESDomainsTests {
     private let clock = ManualClock.forCalls()
 
-    /// - Parameter react: what SES does about the n-th request, from 1.
+    /// - Parameter react: what SES does with the n-th request, counted from 1.
     private func ask<Value>(
         _ question: (SESDomains) async throws(DomainFailure) -> Value,
         answered react: @escaping @Sendable (Received, Int) -> Reaction

@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test func `The account tells its state`() async throws {
-        // As in botocore's model of GetAccount.
+        // The document has the form of botocore's model of GetAccount.
         let document = """
             {"DedicatedIpAutoWarmupEnabled":false,"EnforcementStatus":"PROBATION","ProductionAccessEnabled":false,
             "SendQuota":{"Max24HourSend":200.0,"MaxSendRate":1.0,"SentLast24Hours":3.0},"SendingEnabled":true}
@@ -168,7 +168,7 @@ import Testing
         #expect(ahead(5_999, 6_100, 5_000) == 0)
         #expect(ahead(6_500, 6_600, 5_000) == 500)
         #expect(ahead(1_000, 4_000, 5_000) == -1_000)
-        // A slow answer: it may have been any time between.
+        // The answer is slow. The server's time may be any moment between the request and the answer.
         #expect(ahead(1_000, 9_000, 5_000) == 0)
     }
 }

@@ -10,9 +10,10 @@ import Testing
 @testable import AWSClient
 @testable import SESTransport
 
-/// Against an SES that somebody else has written.
+/// Tests with moto, an independent implementation of SES.
 @Suite struct MotoTests {
-    /// Prints its port when it is ready, and ends with its input, so that it can't outlive the tests.
+    /// The script prints its port when the server is ready. It ends when its input ends, so that it can't outlive the
+    /// tests.
     private static let script = """
         import sys
         from moto.server import ThreadedMotoServer
@@ -57,7 +58,7 @@ import Testing
 
         var creation = HTTPRequest(url: url + "/v2/email/identities")
         creation.method = .POST
-        // It takes the region from the signature's scope, and nothing else.
+        // Moto reads only the region from the Authorization field. It does not check the signature.
         creation.headers.add(
             name: "Authorization",
             value:

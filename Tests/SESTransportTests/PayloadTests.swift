@@ -18,7 +18,7 @@ import Testing
         return all
     }
 
-    /// What the connection is given, and how far the payload had come at each piece.
+    /// The pieces that the connection gets, and the stage of the upload at each piece.
     private func sent(
         _ payload: PreparedPayload, _ progress: UploadProgress
     ) async throws -> [(bytes: [UInt8], stage: UploadProgress.Stage)] {

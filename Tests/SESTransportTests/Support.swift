@@ -17,7 +17,7 @@ final class MemoryBody: StoredBody {
     private let failsAt: Int?
     private let reads = Mutex<[(offset: Int, count: Int)]>([])
 
-    /// `claiming`: another size than it has. `mostAtATime`: gives less than it is asked for.
+    /// `claiming` is a size that differs from the real one. `mostAtATime` is the most that one read returns.
     init(_ bytes: [UInt8], claiming size: Int? = nil, mostAtATime: Int = .max, failsAt: Int? = nil) {
         self.bytes = bytes
         self.size = size ?? bytes.count

@@ -11,7 +11,7 @@ import Testing
 @testable import AWSClient
 @testable import SESTransport
 
-/// Gives one set of credentials after the other, changing when one is refused.
+/// Gives the same credentials until they are refused, then the next ones.
 private actor Rotating: CredentialsProvider {
     private var sets: [AWSCredentials]
 
@@ -27,8 +27,7 @@ private actor Rotating: CredentialsProvider {
     }
 }
 
-/// A body whose second reading waits for a gate: the request is begun, and does not end.
-/// A body that could be read, and then must not be sent.
+/// A body that can be read but must not be sent, because it was withdrawn.
 private struct WithdrawnBody: StoredBody {
     let size: Int
     var mayBeSent: Bool { false }
@@ -36,6 +35,7 @@ private struct WithdrawnBody: StoredBody {
     func read(at offset: Int, count: Int) async -> [UInt8] { [UInt8](repeating: 120, count: min(count, size - offset)) }
 }
 
+/// A body whose second reading waits for a gate: the request has begun and does not end.
 private final class GatedBody: StoredBody {
     let size: Int
     private let read = Mutex(0)
@@ -79,7 +79,8 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    /// What becomes of one small message at a server that behaves so. `passing`: time that passes once it has it.
+    /// Sends one small message to a server that reacts with `whole`. Returns the outcome. `passing` is the time that
+    /// passes after the server has received the request.
     private func outcome(
         passing time: Duration? = nil, _ whole: @escaping @Sendable (Received, Int) -> Reaction
     ) async throws -> DeliveryOutcome {
@@ -155,7 +156,8 @@ private final class GatedBody: StoredBody {
         if case .sent(_, let note) = outcome { note } else { nil }
     }
 
-    /// The calls that a message from this sender makes at an SES that has not verified these: the feedback addresses.
+    /// Sends a message from this sender to an SES that has not verified these identities. Returns the feedback address
+    /// of each call, and the outcome.
     private func calls(
         from sender: String?, unverified: [String]
     ) async throws -> (feedback: [String?], outcome: DeliveryOutcome) {
@@ -171,7 +173,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    /// What the public DNS does not know is never tried.
+    /// A sender whose domain can't be in the public DNS is never tried as a feedback address.
     @Test(arguments: [
         "www-data@web01", "root@[192.0.2.7]", "root@[IPv6:2001:db8::1]", "cron@nas.local", "cron@NAS.LAN",
         "a@b.home.arpa",
@@ -196,7 +198,7 @@ private final class GatedBody: StoredBody {
         #expect(note.contains("a@other.example") && note.contains("ses.region"))
     }
 
-    /// Then it is for From, and nothing of the sender helps.
+    /// SES refuses the message because of its From field. Leaving out the sender does not help.
     @Test func aFromThatIsNotVerifiedFails() async throws {
         let (feedback, outcome) = try await calls(from: "a@shop.example", unverified: ["From <x@shop.example>"])
         #expect(feedback == ["a@shop.example"])
@@ -205,12 +207,12 @@ private final class GatedBody: StoredBody {
         #expect(both.feedback == ["a@b.example", nil])
         #expect(both.outcome.cause?.explanation.contains("a@b.example") == false)
         let hopeless = try await calls(from: nil, unverified: ["From <root@web01>"])
-        // The relay names it, and so does SES, whose words are repeated.
+        // The explanation has the address twice: in the relay's words, and in the words of SES, which it quotes.
         let explanation = try #require(hopeless.outcome.cause?.explanation)
         #expect(explanation.ranges(of: "root@web01").count == 2 && !explanation.contains("ses.region"))
     }
 
-    /// Where SES does not say whom it means, both are tried.
+    /// If SES does not name the identity that it refuses, the relay tries the message again without the sender.
     @Test func aRefusalWithoutNamesIsTriedWithoutTheSender() async throws {
         try await StandIn.with(whole: { _, count in
             count == 1 ? .refusal(400, "MessageRejected", "Email address is not verified.") : .taken()
@@ -418,7 +420,7 @@ private final class GatedBody: StoredBody {
 
     @Test func knowsThatNothingWasSentWithoutAHandshake() async throws {
         try await StandIn.with(whole: { _, _ in .taken() }) { server in
-            // The server speaks no TLS.
+            // The server does not support TLS.
             let outcome = try await withTransport(to: "https://127.0.0.1:\(server.port)") { transport in
                 await transport.send(try .example(), body: MemoryBody(noise(9)))
             }
