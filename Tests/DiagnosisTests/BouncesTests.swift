@@ -2,7 +2,7 @@ import Testing
 
 @testable import Diagnosis
 
-/// Reports to the senders of messages.
+/// What doctor finds about reports to the senders of messages.
 @Suite struct BouncesTests {
     @Test(
         arguments: [

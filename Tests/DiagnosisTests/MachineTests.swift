@@ -5,7 +5,7 @@ import Testing
 
 @testable import Diagnosis
 
-/// What stands on the machine itself.
+/// What doctor finds on the machine itself: certificate, host name, listeners, database, disk, queue and keys.
 @Suite struct MachineTests {
     // MARK: Certificate
 
@@ -29,7 +29,7 @@ import Testing
         expect(judge(.example(names: ["mx.example.com"])), .warning, "mx.example.com", "smtp.example.com", "hostname")
         expect(judge(.example(names: [])), .warning, "no DNS name", "smtp.example.com")
         expect(judge(.example(), keyIsOpen: true), .warning, "/tls/it's.key", #"chmod o-rwx '/tls/it'\''s.key'"#)
-        // Everything at once.
+        // A certificate can have all faults at once.
         let all = judge(
             .example(names: ["a.example"], to: days(-1), isSelfSigned: true, intermediates: 0), keyIsOpen: true)
         #expect(all.map(\.outcome) == [.problem, .warning, .warning, .warning])
@@ -85,7 +85,8 @@ import Testing
     @Test func listeners() {
         expect(listener(.works(.example())), .ok, "smtp://0.0.0.0:587", "TLS")
         expect(listener(.works(.example(fingerprint: "cc"))), .warning, "certificate", "systemctl restart")
-        // With files that doctor can't read, the certificate that is presented is all there is.
+        // If doctor can't read the certificate files, it can't compare them with the certificate that the listener
+        // presents.
         expect(listener(.works(.example(fingerprint: "cc")), known: []), .ok)
         expect(listener(.works(.example(to: .zero)), known: []), .problem, "expired", "2026-11-24")
         expect(listener(.failed("Connection refused")), .problem, "Connection refused", "systemctl start")
@@ -129,7 +130,7 @@ import Testing
         expect(judge(.failed("disk I/O error")), .problem, "disk I/O error")
     }
 
-    /// Owner and group 100, unless said otherwise.
+    /// The owner and the group are 100 unless the test gives others.
     private func file(
         _ path: String, _ permissions: UInt32, owner: UInt32 = 100, group: UInt32 = 100
     ) -> FileStatus {
@@ -145,7 +146,7 @@ import Testing
         expect(
             judge(directory, file("/d/db", 0o644), file("/d/db-wal", 0o604)), .warning, "/d/db", "/d/db-wal",
             "chmod o-rwx /d/db /d/db-wal")
-        // Nobody else gets that far.
+        // Other users can't enter the directory.
         #expect(judge(file("/d", 0o750), file("/d/db", 0o644)).isEmpty)
         expect(judge(directory, file("/d/db", 0o600, owner: 0, group: 0)), .problem, "relay", "chown relay: /d/db")
         expect(judge(directory, file("/d/db", 0o400)), .problem, "chown relay: /d/db")
@@ -154,7 +155,7 @@ import Testing
         let linked = Judge.permissions(directory: directory, files: [], links: ["/d/db"], user: "relay")
         #expect(linked.map(\.outcome) == [.warning])
         #expect(linked.allSatisfy { !($0.remedy ?? "").contains("chown") })
-        // Root may do everything.
+        // If root owns the directory, root is the relay's user, and root may do everything.
         #expect(judge(file("/d", 0o755, owner: 0, group: 0), file("/d/db", 0o600)).isEmpty)
         #expect(
             judge(directory, file("/d/db", 0o606, owner: 0, group: 0)).map(\.outcome) == [.warning])
@@ -169,7 +170,7 @@ import Testing
         #expect(judge(key, directory).isEmpty)
         #expect(judge(file("/tls/key", 0o644, owner: 0, group: 0), file("/tls", 0o711, owner: 0, group: 0)).isEmpty)
         #expect(judge(key, directory, groups: [7, 100]).isEmpty)
-        // A directory that is closed is named beside the file in it.
+        // If the relay's user can't enter a directory, the finding names it in addition to the file.
         func namesDirectory(_ findings: [Finding]) -> Bool {
             findings.contains { $0.found.replacing("/tls/key", with: "").contains("/tls") }
         }
@@ -182,7 +183,7 @@ import Testing
         let closedDirectory = judge(key, file("/", 0o755, owner: 0), file("/tls", 0o700, owner: 0))
         expect(closedDirectory, .warning, "/tls/key")
         #expect(namesDirectory(closedDirectory))
-        // Who owns a file gets what is its owner's, and no more.
+        // The owner of a file has the owner's permissions only, not those of the group or of others.
         expect(judge(file("/tls/key", 0o077)), .warning, "/tls/key")
         let root = Account(name: "root", id: 0, groups: [0])
         #expect(Judge.reach(.certificate, file("/k", 0o000), through: [], by: root) == nil)
@@ -199,7 +200,7 @@ import Testing
         expect([Judge.disk("/var", free: free, total: total, storage: .unlimited)], outcome, words)
     }
 
-    /// What is kept free counts as well.
+    /// The space that `storage.reserve` and `storage.reserve_test` keep free counts as well.
     @Test(
         arguments: [
             (Int64(2_000_000_000), Finding.Outcome.ok, "2.0 GB", []),
@@ -229,10 +230,10 @@ import Testing
         expect(judge([], [lane(nil)]), .ok, "empty")
         expect(judge([depth(.queued, .seconds(3600))]), .ok, "3 live queued")
         expect(judge([depth(.queued, .seconds(3601))]), .warning, "60 minutes", "messages list --state queued")
-        // Held by the operator, for as long as that is wanted.
+        // The operator has held these deliveries, so their age is no reason for a warning.
         expect(judge([depth(.held, days(9))]), .ok, "3 live held")
         expect(judge([depth(.queued, nil)]), .ok)
-        // What waits for its time is no reason to worry, however long.
+        // Deliveries that wait for their scheduled time are no reason for a warning, however long they wait.
         let scheduled = QueueStatus.Scheduled(lane: .live, deliveries: 2, next: now + .seconds(9000))
         let waiting = QueueStatus(depths: [], scheduled: [scheduled], lanes: [], emailsToday: [:])
         expect(Judge.queue(waiting, now: now), .ok, "2 live scheduled")
@@ -244,7 +245,7 @@ import Testing
                     node: name)
             }
         }
-        // One relay needs no name.
+        // If there is only one relay, the finding does not name it.
         expect(judge([], lanes("gw1")), .problem, "live", "paused")
         #expect(!judge([], lanes("gw1")).contains { $0.found.contains("gw1") })
         expect(judge([], lanes("gw1", "gw2")), .problem, "live", "gw1", "paused")

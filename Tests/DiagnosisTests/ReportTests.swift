@@ -11,7 +11,7 @@ import Testing
     ])
 
     @Test func `Lines in a pipe are as long as they like`() {
-        // The reason and the remedy of one check are not repeated for the next one.
+        // If two checks in a row have the same reason and remedy, the report shows them only once.
         let text = report.text(width: nil).replacing(/skipped  keys .*/, with: "skipped  keys")
         #expect(!report.text(width: nil).contains("skipped  keys      unknown"))
         #expect(
@@ -38,10 +38,10 @@ import Testing
             lines[1...3] == [
                 "problem  database  there is no database",
                 "                   at",
-                // Longer than a line can be.
+                // This word is longer than a line.
                 "                   /var/lib/hiveku-relay/relay.db",
             ])
-        // Narrower than the columns: as in a pipe.
+        // If the terminal is narrower than the columns, lines are as long as in a pipe.
         #expect(report.text(width: 30) == report.text(width: nil))
     }
 

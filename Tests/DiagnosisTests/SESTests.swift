@@ -4,7 +4,7 @@ import Testing
 
 @testable import Diagnosis
 
-/// What SES says.
+/// What doctor finds about SES and the AWS account.
 @Suite struct SESTests {
     private let origin = CredentialsOrigin(source: "environment", accessKeyID: "AKIDEXAMPLE")
     private let agreeing = ClockReading(askedAt: now, answeredAt: now + .milliseconds(50), server: now)
@@ -92,11 +92,12 @@ import Testing
         (.seconds(-303), .problem, "5 minutes ahead"),
     ])
     func clocks(server: Duration, outcome: Finding.Outcome, words: String) {
-        // The answer took a second, which proves nothing.
+        // The answer took a second, and the server's time is in whole seconds. So one second of the difference is not
+        // certain.
         let reading = ClockReading(askedAt: now, answeredAt: now + .seconds(1), server: now + server)
         let finding = Judge.clock(reading)
         expect([finding], outcome, words)
-        // A clock that agrees has no difference to tell.
+        // If the clocks agree, the finding names no difference.
         #expect(finding.found.contains { $0.isNumber } == (server != .zero))
     }
 
@@ -153,7 +154,7 @@ import Testing
         let verified = Answer.success(SESIdentityState(isVerifiedForSending: true, verification: "SUCCESS"))
         let pending = Answer.success(SESIdentityState(isVerifiedForSending: false, verification: "PENDING"))
         let missing = Answer.failure(.notFound("x"))
-        // The parent is named where it is the one that is verified.
+        // The finding names the parent domain only if the parent is the verified one.
         expect(identity(verified), .ok, "a.example.com", "eu-west-1")
         #expect(!identity(verified).contains { $0.found.contains(" example.com") })
         expect(identity(missing, verified), .ok, "a.example.com", " example.com", "eu-west-1")

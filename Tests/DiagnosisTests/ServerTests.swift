@@ -4,11 +4,11 @@ import Testing
 
 @testable import Diagnosis
 
-/// The database server.
+/// What doctor finds about the database server.
 @Suite struct ServerTests {
     private static let place = try? PostgreSQLPlace("postgresql://relay:SECRET@db1,db2/relay")
 
-    /// A server alone with nothing wrong, unless changed.
+    /// The findings about a single server. It has no faults except those that `change` makes.
     private func judge(
         replica: RelaySettings.DatabaseReplica = .none, _ change: (inout ServerExamination) -> Void = { _ in }
     ) throws -> [Finding] {
@@ -74,7 +74,7 @@ import Testing
             found, .problem, "db1:5432: timeout expired", "db2:5432: standby",
             "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf(); SELECT pg_promote()")
         #expect(found.first?.remedy?.contains("db2:5432") == true)
-        // The setting names all servers, so how to write it needs no explanation.
+        // The setting names all servers, so the finding does not explain how to write it.
         #expect(!found.contains { ($0.remedy ?? "").contains("postgresql://") })
     }
 
@@ -93,7 +93,7 @@ import Testing
             let problems = findings(found, .problem)
             expect(problems, .problem, "primaries", "db1:5432", "db2:5432")
             #expect(problems.first?.found.contains("timeline 2") == !isOneOlder)
-            // Which server has to be stopped is told only where it is known.
+            // The remedy names the server to stop only if the timelines show which one is older.
             #expect(problems.first?.remedy?.contains("db1:5432") == isOneOlder)
             #expect(problems.first?.remedy?.contains("synchronous_standby_names") == true)
             #expect(!found.contains { ($0.remedy ?? "").contains("ALTER SYSTEM RESET") })
@@ -163,7 +163,7 @@ import Testing
         }
         #expect(found.count == 2)
         expect(Array(found.dropFirst()), outcome, words: words)
-        // Only the standbys that commits wait for are named.
+        // The finding names only the standbys that commits wait for.
         if outcome == .ok { #expect(found.last?.found.contains("db2") == words.contains("db2")) }
     }
 

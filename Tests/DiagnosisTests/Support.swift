@@ -34,7 +34,7 @@ extension Key {
     }
 }
 
-/// That there is one finding, with this outcome and these words in it; and a remedy unless all is well.
+/// Expects one finding with this outcome and these words in it. It must have a remedy unless the outcome is `.ok`.
 func expect(
     _ findings: [Finding], _ outcome: Finding.Outcome, _ words: String...,
     sourceLocation: SourceLocation = #_sourceLocation

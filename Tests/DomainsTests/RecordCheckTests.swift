@@ -107,7 +107,7 @@ import Testing
         let long = "v=spf1 " + String(repeating: "a", count: 5000)
         let finding = check(record, (0..<40).map { _ in .txt(long) })
         #expect(finding.values.count == 8 && finding.values.allSatisfy { $0.count == 1001 })
-        // A record that is too long to be looked through is not offered again.
+        // If the existing record is too long to be checked, the suggested value does not contain it.
         #expect(CheckedRecord(record, answer: .success([.txt(long)])).record.value == DomainRecord.spf)
     }
 }

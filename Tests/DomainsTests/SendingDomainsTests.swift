@@ -25,7 +25,7 @@ private final class StubResolver: RecordResolver {
     func shutdown() {}
 }
 
-/// An authority that keeps who asks for a list waiting, until it is told to answer.
+/// An authority whose list of domains comes only after the test calls `answerAll`.
 private final class SlowAuthority: DomainAuthority {
     private let waiting = Mutex<[CheckedContinuation<Void, Never>]>([])
 
@@ -133,7 +133,7 @@ private final class SlowAuthority: DomainAuthority {
             } throws: { error in
                 if case DomainFailure.busy = error { true } else { false }
             }
-            // A slow SES does not keep test keys from their domains.
+            // While SES is slow, test keys can still list their domains.
             #expect(try await domains.list(.test, limit: 1).isEmpty)
             slow.answerAll()
             for try await found in group { #expect(found.isEmpty) }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Resolver
 
-/// An answer as a DNS server makes it (RFC 1035 section 4.1).
+/// An answer in the form that a DNS server sends (RFC 1035 section 4.1).
 struct Answer {
     var octets: [UInt8]
 
@@ -22,14 +22,14 @@ struct Answer {
 
     static func texts(_ strings: [[UInt8]]) -> [UInt8] { strings.flatMap { [UInt8($0.count)] + $0 } }
 
-    /// - Parameter owner: octets of a name; nil: a pointer to the question's.
+    /// - Parameter owner: the octets of the record's name; nil for a pointer to the question's name.
     mutating func add(owner: [UInt8]? = nil, _ type: UInt16, _ data: [UInt8]) {
         octets += (owner ?? [0xC0, 12]) + Answer.number(type) + Answer.number(1) + [0, 0, 0, 60]
         octets += Answer.number(UInt16(data.count)) + data
     }
 }
 
-@Suite("Answers of DNS") struct DNSMessageTests {
+@Suite("DNS answers") struct DNSMessageTests {
     private func records(_ type: DNSRecordType, _ answer: Answer, of name: String = "a.example.com") throws -> [DNSData]
     {
         try DNSMessage.records(type, of: name, in: answer.octets)
@@ -37,7 +37,7 @@ struct Answer {
 
     @Test func `A name that is compressed is read whole`() throws {
         var answer = Answer(question: "a.example.com", type: 5, records: 1)
-        // "x." in front of what stands at octet 14: example.com.
+        // The name is "x" and a pointer to octet 14, where the name example.com begins.
         answer.add(5, [1, UInt8(ascii: "X"), 0xC0, 14])
         #expect(try records(.cname, answer) == [.cname("x.example.com")])
     }
@@ -61,7 +61,7 @@ struct Answer {
         answer.add(owner: Answer.name("other.example"), 16, Answer.texts([Array("foreign".utf8)]))
         answer.add(owner: Answer.name("b.example.net"), 16, Answer.texts([Array("own".utf8)]))
         answer.add(5, Answer.name("b.example.net"))
-        // Another class (CHAOS) is another world.
+        // This record has another class (CHAOS), so it does not count.
         answer.octets +=
             Answer.name("b.example.net") + Answer.number(16) + Answer.number(3) + [0, 0, 0, 0, 0, 2, 1, 0x78]
         #expect(try records(.txt, answer, of: "a.example.com") == [.txt("own")])
@@ -81,12 +81,12 @@ struct Answer {
 
     @Test(
         arguments: [
-            // To itself, forwards, and to one another.
+            // Pointers that lead to themselves, forwards, in a circle, and behind the end.
             [0xC0, 43], [0xC0, 200], [1, 0x61, 0xC0, 43], [0xFF, 0xFF],
         ] as [[UInt8]])
     func `A compressed name that leads nowhere is refused`(_ data: [UInt8]) {
         var answer = Answer(question: "a.example.com", type: 5, records: 1)
-        // The data begin at octet 43: behind the header (12), the question (19) and the record's own head (12).
+        // The data begin at octet 43: after the header (12 octets), the question (19) and the record's own fields (12).
         answer.add(5, data)
         #expect(throws: DNSMessageError.self) { try records(.cname, answer) }
     }

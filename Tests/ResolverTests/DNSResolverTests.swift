@@ -52,13 +52,14 @@ private final class StandInServer: Sendable {
     }
 }
 
-/// The question with another header: an answer with this code (RFC 1035 section 4.1.1) and these records, each from its owner on.
+/// Turns the octets of a question into an answer with this code (RFC 1035 section 4.1.1) and these records. The octets
+/// of each record begin with its owner.
 private func answered(_ question: [UInt8], code: UInt8 = 0, _ records: [[UInt8]] = []) -> [UInt8] {
     var answer = question
     answer[2] |= 0x80
     answer[3] = 0x80 | code
     answer[7] = UInt8(records.count)
-    // Without what an extension (EDNS) has put behind the question.
+    // The answer leaves out the record that an extension (EDNS) has put behind the question.
     answer[11] = 0
     let end = answer[12...].firstIndex(of: 0) ?? 12
     return Array(answer[...(end + 4)]) + records.flatMap { $0 }
