@@ -6,7 +6,7 @@ import Testing
 
 @testable import Feedback
 
-/// A queue in memory: hands out what it is given, then waits as a long poll does.
+/// A queue in memory. It gives out its messages, then waits as a long poll does.
 private final class FakeQueue: MessageQueue {
     private struct State {
         var messages: [SQSMessage]
@@ -53,7 +53,7 @@ private final class FakeQueue: MessageQueue {
     }
 }
 
-/// A store that fails as often as it is told.
+/// A store that fails for its first `failures` commits.
 private final class FakeStore: FeedbackStore {
     private struct State {
         var failures: Int
@@ -64,7 +64,7 @@ private final class FakeStore: FeedbackStore {
 
     private let state: Mutex<State>
     private let queue: FakeQueue
-    /// Whether anything had been deleted when a commit began or failed.
+    /// Whether a message had been deleted from the queue before its report was committed.
     private let deletedEarly = Mutex(false)
 
     init(_ queue: FakeQueue, failures: Int = 0) {
@@ -121,7 +121,7 @@ private final class FakeStore: FeedbackStore {
             await Task.yield()
         }
         task.cancel()
-        // Nobody moves the clock: what waits at the end would wait for ever.
+        // Nothing moves the clock now. If the consumer waited for a time at its end, it would wait for ever.
         await task.value
     }
 
@@ -144,7 +144,7 @@ private final class FakeStore: FeedbackStore {
         #expect(!store.hasDeletedEarly)
     }
 
-    /// Also when it is cancelled before it has begun.
+    /// The consumer also ends if it is cancelled before it has begun (`polls` is 0).
     @Test(.timeLimit(.minutes(1)), arguments: [0, 1]) func endsWhileItWaitsForMessages(polls: Int) async {
         let queue = FakeQueue([])
         let store = FakeStore(queue)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Feedback
 
-/// The shapes that the SES Developer Guide documents, with what the relay makes of them.
+/// The forms of events that the SES Developer Guide documents, and what the relay reads from each.
 @Suite struct EventReaderTests {
     static let mail = """
         "mail": {
@@ -178,7 +178,7 @@ import Testing
         ("received mail", #"{"notificationType": "Received", "mail": {}, "receipt": {}}"#, .unknownKind("Received")),
     ]
 
-    /// The reason names these facts.
+    /// Malformed events. The reason for refusing each of them names these facts.
     static let malformed: [(name: String, document: String, facts: [String])] = [
         ("no kind", "{\(mail)}", ["eventType", "notificationType"]),
         ("no mail", #"{"eventType": "Bounce", "bounce": {}}"#, ["Bounce", "mail"]),
@@ -208,7 +208,7 @@ import Testing
         ("an array", "[]", ["array", "object"]),
     ]
 
-    /// Nouns that tell the reasons apart: each of them is in the reason only where it is one of the facts.
+    /// Nouns that distinguish the reasons. A reason contains one of them only if the noun is among the facts.
     static let nouns = ["SNS", "JSON", "address"]
 
     static func isMalformed(_ reading: QueueReading, _ facts: [String]) -> Bool {
@@ -216,7 +216,7 @@ import Testing
         return facts.allSatisfy { why.contains($0) } && nouns.allSatisfy { why.contains($0) == facts.contains($0) }
     }
 
-    /// As SNS puts an event into its envelope.
+    /// The SNS notification that contains an event.
     static func notification(_ message: JSON) -> [UInt8] {
         let envelope: JSON = [
             "Type": "Notification", "MessageId": "0ec3ac6d", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:events",
@@ -321,7 +321,7 @@ import Testing
         #expect(report.event.detail.diagnostic == "550  [31mred  ")
     }
 
-    /// SNS takes 256 KiB: most of it is the header of the message, which SES repeats.
+    /// SNS accepts up to 256 KiB. Most of such an event is the header of the message, which SES repeats.
     @Test func readsAMessageOf256KiB() {
         let headers = (0..<2050).map { "{\"name\": \"X-\($0)\", \"value\": \"\(String(repeating: "v", count: 90))\"}" }
         let event =

@@ -21,7 +21,7 @@ import Testing
 
     private func receipts(_ numbers: Range<Int>) -> [String] { numbers.map { "r\($0)" } }
 
-    /// A machine that waits for its first message; nothing waits in the store.
+    /// A machine that waits for its first message. No event in the store waits for a match.
     private func started() -> FeedbackMachine {
         var machine = FeedbackMachine()
         #expect(machine.next(at: 0) == [.matchWaiting, .receive(limit: 10)])
@@ -30,7 +30,7 @@ import Testing
         return machine
     }
 
-    /// Without logs, events and notes.
+    /// The actions without `.log`, `.tell` and `.note`.
     private func work(_ actions: [FeedbackMachine.Action]) -> [FeedbackMachine.Action] {
         actions.filter {
             switch $0 {
@@ -77,17 +77,17 @@ import Testing
         #expect(actions.contains(.tell(.malformed)))
     }
 
-    /// While one transaction runs, what the others bring is gathered for the next.
+    /// While one transaction runs, the messages that other calls receive are gathered for the next transaction.
     @Test func putsSeveralReceptionsIntoOneTransaction() {
         var machine = started()
         machine.received(messages(0..<10), limit: 10, at: 1, wall)
-        #expect(work(machine.next(at: 1)).count == 3, "one records, and two take more")
+        #expect(work(machine.next(at: 1)).count == 3, "one action records, and two receive more")
         machine.received(messages(10..<20), limit: 10, at: 1, wall)
         machine.received(messages(20..<30), limit: 10, at: 1, wall)
         #expect(work(machine.next(at: 1)).allSatisfy { $0 == .receive(limit: 10) })
         machine.recorded(outcome(10), at: 2)
         #expect(work(machine.next(at: 2)) == [.delete(receipts(0..<10))])
-        // Each transaction is a sync of the disk, so a moment is waited for more.
+        // Each transaction syncs the disk, so the machine waits a moment for more messages.
         #expect(machine.wakeAt == MonotonicTime(seconds: 2) + FeedbackMachine.gatherTime)
         #expect(work(machine.next(at: 3)) == [.record((10..<30).map { report(1000 * $0) })])
     }
@@ -127,7 +127,7 @@ import Testing
         }
         #expect(counts == [2, 4, 8, 8, 8, 8])
         machine.received([], limit: 10, at: 2, wall)
-        #expect(work(machine.next(at: 2)).isEmpty, "the others end, and one is left")
+        #expect(work(machine.next(at: 2)).isEmpty, "receivers end until one is left")
     }
 
     @Test func takesNoMoreThanItHoldsInMemory() {
@@ -152,10 +152,10 @@ import Testing
         #expect(work(actions).isEmpty)
         #expect(lines(actions) == [.storeFailed("disk full")])
         #expect(machine.wakeAt == 3)
-        // One by one after a failure, and nothing more is taken meanwhile.
+        // After a failure, messages are recorded one by one, and no more messages are received meanwhile.
         #expect(work(machine.next(at: 3)) == [.record([report(0)])])
         machine.recordFailed("disk full", at: 3)
-        #expect(lines(machine.next(at: 3)).isEmpty, "it was told")
+        #expect(lines(machine.next(at: 3)).isEmpty, "the failure was logged before")
         #expect(machine.wakeAt == 5)
         #expect(work(machine.next(at: 5)) == [.record([report(1000)])])
         machine.recorded(outcome(1), at: 6)
@@ -197,7 +197,7 @@ import Testing
             machine.receiveFailed(refused, limit: 10, at: now, wall)
             told += lines(machine.next(at: now))
             var wake = now
-            // The note on record may come first.
+            // The action `.note` may come first.
             repeat {
                 wake = machine.wakeAt ?? now
                 let actions = machine.next(at: wake)
@@ -217,7 +217,7 @@ import Testing
         #expect(lines(machine.next(at: now)) == [.queueRecovered(seconds: now.seconds)])
     }
 
-    /// A policy that lacks sqs:DeleteMessage shows in nothing else.
+    /// If a policy lacks sqs:DeleteMessage, only the failed deletion shows it.
     @Test func whatCannotBeDeletedIsAnOutageToo() {
         var machine = started()
         machine.received(messages(0..<1), limit: 10, at: 1, wall)
@@ -227,7 +227,7 @@ import Testing
         machine.deleteFailed(1, SQSFailure(.denied, "not allowed"), at: 1, wall)
         #expect(lines(machine.next(at: 1)) == [.queueFailed(SQSFailure(.denied, "not allowed"))])
         machine.received([], limit: 10, at: 2, wall)
-        #expect(lines(machine.next(at: 2)).isEmpty, "that the queue can be read does not end it")
+        #expect(lines(machine.next(at: 2)).isEmpty, "a successful read does not end the outage")
         machine.deleted(1, kept: 0, at: 3)
     }
 
@@ -297,7 +297,7 @@ import Testing
         machine.noted(isStored: true)
         #expect(!machine.next(at: 1).contains(.stop))
         machine.recorded(outcome(1), at: 1.5)
-        #expect(work(machine.next(at: 1.5)) == [.delete(["r0"])], "what came meanwhile is left to the queue")
+        #expect(work(machine.next(at: 1.5)) == [.delete(["r0"])], "a message that came meanwhile is left in the queue")
         machine.noted(isStored: true)
         machine.deleted(1, kept: 0, at: 2)
         #expect(machine.next(at: 2) == [.stop])

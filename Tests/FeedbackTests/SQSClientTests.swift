@@ -12,7 +12,7 @@ import Testing
 @Suite struct SQSClientTests {
     private static let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 
-    /// What a call comes to, and the request that was made.
+    /// The result of a call, and the requests that it made.
     private func call<Value: Sendable>(
         _ reaction: Reaction, _ body: @Sendable (SQSClient) async throws(SQSFailure) -> Value
     ) async throws -> (Result<Value, SQSFailure>, [Received]) {
@@ -88,7 +88,7 @@ import Testing
         .answer(status, [:], #"{"__type":"com.amazonaws.sqs#\#(type)","message":"\#(message)"}"#)
     }
 
-    /// What is wrong, and what the explanation names.
+    /// The queue's answer, the kind of failure, and the words that the explanation contains.
     @Test(
         arguments: [
             (
@@ -123,14 +123,14 @@ import Testing
         }
         #expect(failure.kind == kind)
         for fact in facts { #expect(failure.explanation.contains(fact), "\(failure.explanation)") }
-        // What only some of the explanations name.
+        // An explanation contains one of these words only if the word is among its facts.
         for word in ["feedback.queue_url", "deleted", "proxies", "renew", "timedatectl"] {
             #expect(failure.explanation.contains(word) == facts.contains(word), "\(failure.explanation)")
         }
         #expect(!failure.explanation.contains("secret-example"))
     }
 
-    /// A long poll may last 20 s; the end of the relay does not wait for it.
+    /// A long poll may last 20 s. When the relay stops, it does not wait for the poll.
     @Test(.timeLimit(.minutes(1))) func aLongPollEndsWithItsTask() async throws {
         try await StandIn.with(whole: { _, _ in .silence }) { server in
             let credentials = try #require(AWSCredentials(accessKeyID: "AKIDEXAMPLE", secretAccessKey: "example"))

@@ -71,7 +71,7 @@ import Testing
             ])
     }
 
-    /// Servers' replies, subjects and headers are others' text.
+    /// Servers and applications write the replies, subjects and headers, so they may contain anything.
     @Test(
         arguments: [
             "550 no\r\nX-Injected: yes", "550 no\n\nFinal-Recipient: rfc822; x@y",
@@ -88,9 +88,9 @@ import Testing
             original: "A: b\r\n\r\n"
         ).octets()
         let all = String(decoding: octets, as: UTF8.self)
-        #expect(all.components("\r\n--=_report_7").count == 5, "three parts and the end")
+        #expect(all.components("\r\n--=_report_7").count == 5, "three parts and the closing boundary")
         let status = try part("message/delivery-status", of: octets)
-        #expect(status.allSatisfy { $0.utf8.allSatisfy { (0x20..<0x7F).contains($0) } }, "in ASCII")
+        #expect(status.allSatisfy { $0.utf8.allSatisfy { (0x20..<0x7F).contains($0) } }, "the status is in ASCII")
         let known = [
             "Reporting-MTA", "Arrival-Date", "X-Hiveku-Relay-Message-ID", "Final-Recipient", "Action", "Status",
             "Diagnostic-Code", "Last-Attempt-Date",

@@ -1,7 +1,7 @@
 import SenderReports
 import Testing
 
-@Suite("The header of the original") struct OriginalHeaderTests {
+@Suite("The header of the original message") struct OriginalHeaderTests {
     private func header(_ text: String) -> OriginalHeader { OriginalHeader(beginning: Array(text.utf8)) }
 
     @Test(

@@ -27,7 +27,7 @@ import Testing
         bench.clock.advance(.seconds(60))
         _ = await reporter.round()
         #expect(try await bench.records().count == 2)
-        // It counts for nothing of the key's.
+        // The report does not count as an email of the key.
         #expect(try await bench.store.keyRecord(bench.key.secret.id, now: bench.clock.now())?.usage.emailsTotal == 60)
     }
 
@@ -105,7 +105,8 @@ import Testing
         #expect(try await bench.claimed().count == 1)
     }
 
-    /// A message of which a part is under way waits, and the reporter must not look again at once.
+    /// While some deliveries of a message are still under way, its report waits. The reporter must not look again at
+    /// once.
     @Test func whatWaitsForTheRestOfItsMessageIsNotAskedForAllTheTime() async throws {
         let bench = try await Bench()
         let id = bench.nextID()
@@ -190,7 +191,7 @@ private final class Bench: Sendable {
     }
 }
 
-/// Passes on to another store, unless it is told to fail, or to refuse what is of some messages.
+/// Passes calls on to another store. A test can make it fail, or make it refuse the reports of some messages.
 private final class FaultyStore: SenderReportStore {
     let store: MemoryStore
     let refused = Mutex<Set<MessageID>>([])

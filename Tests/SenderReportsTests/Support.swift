@@ -44,7 +44,7 @@ func part(_ type: String, of octets: [UInt8]) throws -> [String] {
 }
 
 extension StringProtocol {
-    /// What stands between the occurrences of `separator`.
+    /// The pieces of the text between the occurrences of `separator`.
     func components(_ separator: String) -> [String] {
         var parts: [String] = []
         var rest = self[...]

@@ -7,8 +7,8 @@ import Testing
 
 @testable import Webhooks
 
-@Suite("The way to a receiver") struct PinnedTransportTests {
-    /// Gives one answer after the other; the last one again and again.
+@Suite("The connection to a receiver") struct PinnedTransportTests {
+    /// Gives the answers in order, and repeats the last one.
     private final class ScriptedResolver: AddressResolver {
         private let state: Mutex<(answers: [[String]], lookUps: Int)>
 
@@ -51,7 +51,7 @@ import Testing
         return result
     }
 
-    @Test("Connects to the address that was judged, and asks for the name") func pinned() async throws {
+    @Test("A call goes to the address that was checked, and has the name in Host") func pinned() async throws {
         try await StandIn.with(whole: { _, _ in .answer(200, [:], "thanks") }) { server in
             let resolver = ScriptedResolver(["127.0.0.1"])
             try await with(resolver) { transport in
@@ -68,7 +68,7 @@ import Testing
         }
     }
 
-    @Test("A name that leads to a private address is not connected to, whatever it led to before") func rebinding()
+    @Test("The relay does not connect to a name whose address is now private") func rebinding()
         async throws
     {
         try await StandIn.with(whole: { _, _ in .answer(200) }) { server in
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test("Without networks that are exempt, nothing of this machine is reached") func loopback() async throws {
+    @Test("Without exempt networks, no address of this machine is reached") func loopback() async throws {
         try await StandIn.with(whole: { _, _ in .answer(200) }) { server in
             try await with(ScriptedResolver(["127.0.0.1"])) { transport in
                 for url in [
@@ -131,7 +131,7 @@ import Testing
         }
     }
 
-    @Test("Where there is no connection to the first address, the second is tried") func second() async throws {
+    @Test("If the connection to the first address fails, the second is tried") func second() async throws {
         try await StandIn.with(whole: { _, _ in .answer(204, [:], "") }) { server in
             try await with(ScriptedResolver(["127.0.0.9", "127.0.0.1"])) { transport in
                 let result = await transport.post(
@@ -141,13 +141,13 @@ import Testing
         }
     }
 
-    @Test("A receiver that says nothing is given up after 15 s") func silence() async throws {
+    @Test("A call to a receiver that does not answer fails after 15 s") func silence() async throws {
         try await StandIn.with(whole: { _, _ in .silence }) { server in
             try await with(ScriptedResolver(["127.0.0.1"])) { transport in
                 async let result = transport.post(
                     try request("http://hook.example:\(server.port)/"), policy: try local())
                 await server.received(1)
-                // A second more: the timer is a millisecond late on purpose.
+                // The test waits a second more, because the timer is a millisecond late on purpose.
                 clock.advance(.seconds(16))
                 let told = try await result
                 #expect(told.status == nil && told.response.contains("15 s"))
@@ -155,7 +155,7 @@ import Testing
         }
     }
 
-    @Test("An answer is read as far as it is kept") func long() async throws {
+    @Test("Only the part of an answer that is kept is read") func long() async throws {
         let long = String(repeating: "x", count: 1 << 20)
         try await StandIn.with(whole: { _, _ in .answer(500, ["Retry-After": "7"], long) }) { server in
             try await with(ScriptedResolver(["127.0.0.1"])) { transport in
@@ -166,13 +166,13 @@ import Testing
         }
     }
 
-    @Test("What is kept of an answer is UTF-8 without controls") func excerpt() {
+    @Test("The kept part of an answer is UTF-8 without control characters") func excerpt() {
         let octets = [UInt8](repeating: 0xFF, count: 1024)
         #expect(ResponseExcerpt.text(octets).utf8.count <= WebhookAttempt.longestResponse)
         #expect(ResponseExcerpt.text(Array("a\u{1B}[31m\n".utf8)) == "a [31m ")
     }
 
-    @Test("Clients that nobody uses are kept up to a number") func bounded() async throws {
+    @Test("The number of unused clients that are kept is bounded") func bounded() async throws {
         let clients = PinnedClients(group: MultiThreadedEventLoopGroup.singleton, connectTimeout: .seconds(1), kept: 2)
         for number in 1...20 {
             let target = PinnedClients.Target(host: "h\(number).example", address: IPAddress(ipv4: UInt32(number)))

@@ -6,7 +6,7 @@ import Testing
 @testable import Webhooks
 
 @Suite("The resolver") struct SystemResolverTests {
-    @Test("Finds this machine, and says so where there is nothing") func system() async throws {
+    @Test("The resolver finds this machine, and reports a name without an address") func system() async throws {
         let resolver = SystemResolver(clock: SystemClock(), threads: 1)
         let found = try await resolver.addresses(of: "localhost", within: .seconds(30)).get()
         #expect(found.allSatisfy(\.isLoopback) && !found.isEmpty)
@@ -19,7 +19,7 @@ import Testing
         resolver.shutdown()
     }
 
-    @Test("A look-up that hangs is given up in time, and begun once for all that ask") func hanging() async {
+    @Test("A look-up that hangs is given up in time, and runs once for all callers") func hanging() async {
         let clock = ManualClock()
         let gate = Gate()
         let resolver = SystemResolver(clock: clock, threads: 1) { _ in
@@ -29,7 +29,7 @@ import Testing
         let answers = await withTaskGroup(of: SystemResolver.Answer.self) { group in
             for _ in 0..<3 { group.addTask { await resolver.addresses(of: "slow.example", within: .seconds(15)) } }
             group.addTask {
-                // Until all of them have given up.
+                // This loop runs until all three calls have given up.
                 while !Task.isCancelled {
                     clock.advance(.seconds(1))
                     await Task.yield()
@@ -48,7 +48,7 @@ import Testing
     }
 }
 
-/// Holds threads up until it is opened.
+/// Makes threads wait until it is opened.
 private final class Gate: Sendable {
     private let state = Mutex((isOpen: false, entered: 0))
 

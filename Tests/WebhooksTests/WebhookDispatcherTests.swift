@@ -7,7 +7,7 @@ import Testing
 @testable import Webhooks
 
 @Suite("The dispatcher") struct WebhookDispatcherTests {
-    /// Answers as it is told, by host; a host without an answer hangs until it gets one.
+    /// Gives the answer of each host. A call to a host without an answer hangs until `release`.
     private final class ScriptedTransport: WebhookTransport {
         private struct State {
             var answers: [String: WebhookResult] = [:]
@@ -21,7 +21,7 @@ import Testing
         init(_ answers: [String: WebhookResult]) { state.withLock { $0.answers = answers } }
 
         var requests: [WebhookRequest] { state.withLock { $0.requests } }
-        /// At the same time.
+        /// The most calls to this host that were open at the same time.
         func most(_ host: String) -> Int { state.withLock { $0.most[host] ?? 0 } }
 
         func post(_ request: WebhookRequest, policy: WebhookAddressPolicy) async -> WebhookResult {
@@ -66,7 +66,7 @@ import Testing
         await run.value
     }
 
-    @Test("Sends what waits, signed, and records it") func sends() async throws {
+    @Test("Waiting calls are signed, sent and recorded") func sends() async throws {
         let (store, clock) = (MemoryWebhooks(), ManualClock())
         let hook = webhook()
         _ = try await store.insert(hook)
@@ -83,7 +83,7 @@ import Testing
                 == WebhookSignature(id: first.signature.id, body: first.body, secrets: [hook.secret], at: clock.now()))
     }
 
-    @Test("A receiver that hangs holds up no other, and takes 4 places") func hanging() async throws {
+    @Test("A receiver that hangs delays no other receiver, and uses 4 places") func hanging() async throws {
         let (store, clock) = (MemoryWebhooks(), ManualClock())
         let (good, bad) = (webhook(1, url: "https://good.example/"), webhook(2, url: "https://bad.example/"))
         for hook in [good, bad] { _ = try await store.insert(hook) }
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    @Test("410 disables it, and an address that is none is no crash") func gone() async throws {
+    @Test("410 disables a webhook, and an invalid address causes no crash") func gone() async throws {
         let (store, clock) = (MemoryWebhooks(), ManualClock())
         let (gone, odd) = (webhook(1, url: "https://gone.example/"), webhook(2, url: "https://127.1/"))
         for (id, hook) in [gone, odd].enumerated() {
@@ -114,7 +114,7 @@ import Testing
         #expect(transport.requests.count == 1)
     }
 
-    @Test("A store that fails and comes back loses nothing") func storeFails() async throws {
+    @Test("Nothing is lost if the store fails for a time") func storeFails() async throws {
         let (store, clock) = (MemoryWebhooks(), ManualClock())
         let hook = webhook()
         _ = try await store.insert(hook)

@@ -4,16 +4,16 @@ import Testing
 
 @testable import Webhooks
 
-@Suite("What is called when") struct WebhookMachineTests {
+@Suite("When each webhook is called") struct WebhookMachineTests {
     private let now = Sample.now
 
-    /// The room that the next claim gives, after a look that found something due.
+    /// The free places of each webhook in the next claim, after a look that found a due call.
     private func room(_ machine: inout WebhookMachine, at now: Timestamp) -> [WebhookID: Int]? {
         machine.looked(now, at: now)
         return machine.plan(at: now).claim?.room
     }
 
-    /// Claims `calls`, which must be asked for.
+    /// Claims `calls`, if the machine plans a claim.
     private func claimed(
         _ machine: inout WebhookMachine, _ calls: [(WebhookCall, Webhook)], at now: Timestamp
     ) -> [WebhookMachine.Start] {
@@ -25,18 +25,18 @@ import Testing
         (0..<Int64(count)).map { (call(first + $0, of: hook), hook) }
     }
 
-    @Test("Begins with a claim for all places, 4 for each webhook") func first() {
+    @Test("The machine begins with a claim for all places, 4 for each webhook") func first() {
         var machine = WebhookMachine()
         let plan = machine.plan(at: now)
         #expect(
             plan.claim
                 == WebhookMachine.Claim(
                     limit: 64, room: [:], otherwise: 4, ofFailing: 32, leaseUntil: now + .seconds(30)))
-        // One at a time.
+        // There is only one claim at a time.
         #expect(machine.plan(at: now).claim == nil)
     }
 
-    @Test("Where nothing is due it looks each second, and a second after that") func idle() {
+    @Test("If nothing is due, it looks again after a second or when the next call is due") func idle() {
         var machine = WebhookMachine()
         #expect(claimed(&machine, [], at: now).isEmpty)
         #expect(machine.plan(at: now).wakeAt == now + .seconds(1))
@@ -60,7 +60,7 @@ import Testing
         #expect(machine.plan(at: now + .milliseconds(100)).look)
     }
 
-    @Test("A webhook whose 4 places are taken is given none") func room() {
+    @Test("A webhook gets no more than 4 places") func room() {
         var machine = WebhookMachine()
         let hook = webhook()
         let starts = claimed(&machine, calls(4, of: hook), at: now)
@@ -69,7 +69,7 @@ import Testing
         let plan = machine.plan(at: now)
         #expect(plan.claim?.room == [hook.id: 1])
         #expect(plan.settle.map(\.verdict) == [.delivered])
-        // With the result that is not on record yet.
+        // The result that is not recorded yet also uses a place.
         #expect(plan.claim?.limit == 60)
     }
 
@@ -83,11 +83,11 @@ import Testing
         machine = WebhookMachine()
         let again = claimed(&machine, calls(1, of: webhook(failing: true)), at: now)
         _ = machine.finished(again[0], broken, startedAt: now, at: now, random: 0.5)
-        // The store gives it one, as it fails.
+        // The store gives one place to a webhook that fails.
         #expect(room(&machine, at: now + .seconds(1)) == [:])
     }
 
-    @Test("A receiver that asks for timeout gets it for its other calls too, a minute at most") func timeout() {
+    @Test("Retry-After also delays the other calls to the receiver, by a minute at most") func timeout() {
         var machine = WebhookMachine()
         let hook = webhook(failing: true)
         let starts = claimed(&machine, calls(1, of: hook), at: now)
@@ -99,7 +99,7 @@ import Testing
         #expect(room(&later, at: now + .seconds(60)) == [:])
     }
 
-    @Test("One that works again has all its places at once") func recovered() {
+    @Test("A webhook that works again has all its places at once") func recovered() {
         var machine = WebhookMachine()
         let starts = claimed(&machine, calls(1, of: webhook(failing: true)), at: now)
         #expect(machine.finished(starts[0], ok, startedAt: now, at: now, random: 0.5).change == false)
@@ -121,7 +121,7 @@ import Testing
         #expect(busy.plan(at: now + .seconds(1)).claim?.room.values.allSatisfy { $0 == 0 } ?? true)
     }
 
-    @Test("A clock that is put back makes nothing wait for the time that it was put back by") func clockPutBack() {
+    @Test("If the clock is set back by an hour, no call waits an hour longer") func clockPutBack() {
         var machine = WebhookMachine()
         let starts = claimed(&machine, calls(1, of: webhook()), at: now)
         _ = machine.finished(starts[0], broken, startedAt: now, at: now, random: 0.5)
@@ -133,7 +133,7 @@ import Testing
         #expect(plan.wakeAt.map { $0 <= back + .seconds(60) } ?? true)
     }
 
-    @Test("Results that can't be recorded take the places of calls, and are tried again") func storeFails() {
+    @Test("Results that can't be recorded use places of calls, and recording is tried again") func storeFails() {
         var machine = WebhookMachine(limits: .init(calls: 2))
         let starts = claimed(&machine, calls(2, of: webhook()), at: now)
         for start in starts { _ = machine.finished(start, ok, startedAt: now, at: now, random: 0.5) }
@@ -151,7 +151,7 @@ import Testing
         #expect(machine.plan(at: now + .seconds(3)).claim?.limit == 2)
     }
 
-    @Test("At the end it takes nothing more, and records what ends") func stop() {
+    @Test("When it stops, it claims no more calls, and records those that end") func stop() {
         var machine = WebhookMachine()
         let starts = claimed(&machine, calls(1, of: webhook()), at: now)
         machine.stop(at: now)
@@ -164,7 +164,7 @@ import Testing
         #expect(machine.plan(at: now).isFinished)
     }
 
-    @Test("At the end a receiver that hangs is waited for 3 s") func stopWhileHanging() {
+    @Test("When it stops, it waits 3 s for a receiver that hangs") func stopWhileHanging() {
         var machine = WebhookMachine()
         #expect(claimed(&machine, calls(2, of: webhook()), at: now).count == 2)
         machine.stop(at: now)

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Signatures") struct WebhookSignatureTests {
     /// The example of the Standard Webhooks libraries' own tests.
-    @Test("Are those of Standard Webhooks") func standard() throws {
+    @Test("Signatures are those of Standard Webhooks") func standard() throws {
         let secret = WebhookSecret(octets: Array(try #require(Data(base64Encoded: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))))
         let signature = WebhookSignature(
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek", body: Array(#"{"test": 2432232314}"#.utf8), secrets: [secret],
@@ -18,7 +18,7 @@ import Testing
         #expect(secret.text == "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     }
 
-    @Test("After a rotation there are two for a day, and the vendor's is by the new secret") func rotation() {
+    @Test("After a rotation, two secrets sign for a day; the vendor's signature uses the new one") func rotation() {
         var hook = webhook()
         let old = hook.secret
         var generator = SeededGenerator(seed: 9)
@@ -36,7 +36,7 @@ import Testing
         #expect(both.hiveku == code.hexadecimal)
     }
 
-    @Test("A secret is in no description") func withheld() {
+    @Test("No description contains a secret") func withheld() {
         let hook = webhook()
         #expect(!"\(hook)".contains(hook.secret.text) && !"\(hook.secret)".contains("whsec"))
     }
