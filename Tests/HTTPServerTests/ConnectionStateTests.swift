@@ -10,7 +10,7 @@ import Testing
 
     private func state() -> HTTPConnectionState { HTTPConnectionState(HTTPTimeouts(), connectedAt: start) }
 
-    /// A request with a body of so many octets, whole.
+    /// Receives a whole request with a body of this many octets.
     private func receive(_ state: inout HTTPConnectionState, at seconds: Int64, body octets: Int = 10) {
         #expect(state.headReceived(at: at(seconds)) == .pass)
         #expect(state.bodyReceived(octets) == .pass)
@@ -130,10 +130,10 @@ import Testing
         #expect(state.expired(at: at(95)) == .idle)
     }
 
-    /// The time of a body is renewed by what it brings, not by that it brings something.
+    /// The time limit of a body grows with the number of octets that come, not with the number of reads.
     @Test(
         arguments: [
-            // Octets each second, seconds, whether it is too slow by then.
+            // Octets per second, seconds, whether the body is too slow by then.
             (1, 59, false), (1, 60, true), (499, 60, false), (499, 60 * 600, true), (500, 60 * 600, false),
         ] as [(Int, Int64, Bool)])
     func aBodyHasAMinuteAndASecondForEach500Octets(octets: Int, seconds: Int64, isTooSlow: Bool) {

@@ -17,7 +17,7 @@ private func read(
     }
 }
 
-/// The mistakes in a document, one a line: place and sentence.
+/// The mistakes in a document. Each line has a place and a sentence.
 private func mistakes(_ result: Result<some Any, EmailRequestFailure>) -> [String] {
     switch result {
     case .success: []
@@ -26,7 +26,7 @@ private func mistakes(_ result: Result<some Any, EmailRequestFailure>) -> [Strin
     }
 }
 
-/// The least email there is, with some fields changed; nil takes one out.
+/// The smallest valid email, with some fields changed. Nil removes a field.
 private func email(_ changes: KeyValuePairs<String, JSON?> = [:]) -> JSON {
     var members: [JSONObject.Member] = [
         .init("from", "a@example.com"), .init("to", "b@example.net"), .init("subject", "s"), .init("text", "t"),
@@ -38,7 +38,7 @@ private func email(_ changes: KeyValuePairs<String, JSON?> = [:]) -> JSON {
     return .object(JSONObject(members))
 }
 
-/// What is said of `nobody` as an address.
+/// The sentence about `nobody` as an address.
 private var noMailbox: String {
     do throws(MailboxError) {
         _ = try Mailbox(parsing: "nobody")
@@ -50,7 +50,7 @@ private var noMailbox: String {
 
 @Suite("The document of an email")
 struct EmailRequestTests {
-    @Test("The least email there is")
+    @Test("The smallest valid email")
     func least() throws {
         let request = try read(email()).get()
         #expect(request.email.from.address.text == "a@example.com")
@@ -91,7 +91,7 @@ struct EmailRequestTests {
     }
 
     @Test(
-        "Null is as good as a field that is left out",
+        "Null counts as a missing field",
         arguments: [
             "cc", "bcc", "reply_to", "html", "attachments", "tags", "headers", "scheduled_at", "idempotency_key",
         ])
@@ -99,7 +99,7 @@ struct EmailRequestTests {
         #expect(throws: Never.self) { try read(email([field: .null])).get() }
     }
 
-    /// Changes that spoil the email, and its mistakes: the place of each, and what its sentence names.
+    /// Changes that make the email invalid, and its mistakes: the place of each, and what its sentence names.
     static let refusals: [(KeyValuePairs<String, JSON?>, [[String]])] = [
         (["from": nil], [["#/from", "from", "required", "user@example.com", "Name <user@example.com>"]]),
         (["from": .null], [["#/from", "from", "required", "user@example.com", "Name <user@example.com>"]]),
@@ -187,7 +187,7 @@ struct EmailRequestTests {
         ),
     ]
 
-    /// What is told of a field that resembles none: all that there are.
+    /// The parts of the mistake about a field whose name resembles no known name: the sentence lists all fields.
     private static func unknown(_ name: String) -> [String] {
         [
             "#/\(name)", name, "from", "to", "cc", "bcc", "reply_to", "subject", "html", "text", "attachments", "tags",
@@ -195,7 +195,7 @@ struct EmailRequestTests {
         ]
     }
 
-    @Test("All mistakes are told, each with its place", arguments: refusals.indices)
+    @Test("All mistakes are reported, each with its place", arguments: refusals.indices)
     func refusal(index: Int) {
         let (changes, expected) = Self.refusals[index]
         let told = mistakes(read(email(changes)))
@@ -203,14 +203,14 @@ struct EmailRequestTests {
     }
 
     @Test(
-        "What is no object is no email",
+        "A document that is not an object is not an email",
         arguments: [([], "array"), ("x", "string"), (nil, "null")] as [(JSON, String)])
     func noObject(document: JSON, kind: String) {
         let told = mistakes(read(document))
         #expect(tells(told, [["#", "email", "object", kind]]), "\(told)")
     }
 
-    @Test("The word for the mistakes is that of all of them")
+    @Test("Mistakes of one kind have the word of that kind, and mixed mistakes have a general word")
     func kinds() {
         func kind(_ changes: KeyValuePairs<String, JSON?>) -> ValidationError.Kind? {
             if case .failure(let failure) = read(email(changes)) { failure.kind } else { nil }
@@ -222,7 +222,7 @@ struct EmailRequestTests {
         #expect(kind(["subject": nil]) == .invalid)
     }
 
-    @Test("Mistakes are counted, too")
+    @Test("The number of reported mistakes is bounded")
     func manyMistakes() {
         let fields = (0..<1000).map { JSONObject.Member(JSONString("unknown-field-\($0)"), 1) }
         let told = mistakes(read(.object(JSONObject(fields))))
@@ -230,7 +230,7 @@ struct EmailRequestTests {
         #expect(tells(Array(told.suffix(1)), [["#", "100"]]))
     }
 
-    @Test("A recipient who is named twice counts once")
+    @Test("A recipient that is named twice counts once")
     func repeatedRecipients() throws {
         let changes: KeyValuePairs<String, JSON?> = [
             "to": ["1@example.net", "2@example.net", "3@example.net"], "cc": ["1@example.net", "4@example.net"],
@@ -245,7 +245,7 @@ struct EmailRequestTests {
         #expect(try read(email(["tags": .array(tags)])).get().tags == (0..<10).map { "tag \($0)" })
     }
 
-    @Test("A time is kept as it is asked for, also when it has passed")
+    @Test("A scheduled time is kept as given, even if it has passed")
     func past() throws {
         let before = try #require(Timestamp(rfc3339: "2020-01-01T00:00:00Z".utf8))
         #expect(try read(email(["scheduled_at": "2020-01-01T00:00:00Z"])).get().scheduledAt == before)
@@ -254,7 +254,7 @@ struct EmailRequestTests {
         #expect(try read(email(["scheduled_at": JSON(horizon.rfc3339)])).get().scheduledAt == horizon)
     }
 
-    @Test("Header and field must name one idempotency key")
+    @Test("The header and the field must have the same idempotency key")
     func idempotencyKeys() throws {
         let one = try IdempotencyKey("one")
         #expect(try read(email(), header: one).get().idempotency?.key == one)
@@ -277,7 +277,7 @@ struct EmailBatchTests {
         }
     }
 
-    /// Expects these mistakes of each item: the place of each, and what its sentence names.
+    /// Expects these mistakes in each item: the place of each mistake, and what its sentence names.
     private func expectMistakes(
         _ batch: EmailBatch, _ expected: [[[String]]], sourceLocation: SourceLocation = #_sourceLocation
     ) {
@@ -288,7 +288,7 @@ struct EmailBatchTests {
         }
     }
 
-    @Test("An array, or an object with one")
+    @Test("A batch is an array, or an object that contains an array")
     func forms() throws {
         for document in [[email(), email()], ["emails": [email(), email()]]] as [JSON] {
             let batch = try read(document).get()
@@ -323,14 +323,14 @@ struct EmailBatchTests {
         ),
     ]
 
-    @Test("What is no batch is refused as a whole", arguments: refusals.indices)
+    @Test("A document that is not a batch is refused as a whole", arguments: refusals.indices)
     func refusal(index: Int) {
         let (document, expected) = Self.refusals[index]
         let told = mistakes(read(document))
         #expect(tells(told, expected), "\(told)")
     }
 
-    @Test("A batch has one idempotency key, or each of its emails has one")
+    @Test("A batch may have one idempotency key, or each of its emails may have one")
     func idempotencyKeys() throws {
         let one = try IdempotencyKey("one")
         let array: JSON = [email()]

@@ -38,10 +38,10 @@ import Testing
     private func proxies() throws -> [NetworkBlock] { try ["10.0.0.0/8", "fd00::/8"].map { try NetworkBlock($0) } }
 
     @Test(arguments: [
-        // From a peer that is no trusted proxy, the field means nothing.
+        // The field is ignored if the peer is not a trusted proxy.
         ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"), ("192.0.2.1", [], "192.0.2.1"), ("10.1.1.1", [], "10.1.1.1"),
         ("10.1.1.1", ["198.51.100.7"], "198.51.100.7"), ("10.1.1.1", ["198.51.100.7, 10.2.2.2"], "198.51.100.7"),
-        // What a client wrote stands in front.
+        // The addresses that the client itself wrote come first in the field. They do not count.
         ("10.1.1.1", ["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
         ("10.1.1.1", ["203.0.113.9", "198.51.100.7", "10.3.3.3"], "198.51.100.7"),
         ("10.1.1.1", ["10.2.2.2, 10.3.3.3"], "10.1.1.1"), ("fd00::1", [" 2001:db8::1 "], "2001:db8::1"),

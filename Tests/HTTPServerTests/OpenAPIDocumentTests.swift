@@ -17,7 +17,7 @@ struct OpenAPIDocumentTests {
 
     init() throws { document = try JSON(reading: Array(OpenAPIDocument.text.utf8)) }
 
-    /// The value at a place; slashes in names are written as `~1`.
+    /// The value at a JSON pointer. A slash in a name is written as `~1`.
     private func value(_ pointer: String) throws -> JSON {
         var value = document
         for token in pointer.split(separator: "/") {
@@ -47,8 +47,8 @@ struct OpenAPIDocumentTests {
         return object.members.map(\.name.text)
     }
 
-    /// With Python's validator of OpenAPI; its examples with that of JSON Schema.
-    @Test("Follows its specification, and its examples follow the document")
+    /// A validator of OpenAPI in Python checks the document. A validator of JSON Schema checks its examples.
+    @Test("Follows the OpenAPI specification, and its examples follow its schemas")
     func specification() throws {
         let script = """
             import json, sys
@@ -89,7 +89,7 @@ struct OpenAPIDocumentTests {
         let process = try ChildProcess(
             [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", script],
             input: input.fileHandleForReading, errors: errors.fileHandleForWriting)
-        // What it writes ends with the last handle for it.
+        // The error output ends when the last handle for writing to it is closed.
         try errors.fileHandleForWriting.close()
         try input.fileHandleForWriting.write(contentsOf: Data(document.bytes))
         try input.fileHandleForWriting.close()
@@ -97,7 +97,7 @@ struct OpenAPIDocumentTests {
         #expect(process.wait() == 0, "\(String(decoding: words, as: UTF8.self))")
     }
 
-    @Test("Has the fields and bounds that are checked")
+    @Test("Has the fields and bounds that the server checks")
     func fields() throws {
         #expect(try names("components/schemas/Email/properties") == FieldNames.email.known)
         #expect(try names("components/schemas/Attachment/properties") == FieldNames.attachment.known)
@@ -162,7 +162,7 @@ struct OpenAPIDocumentTests {
         #expect(list.contains(" \(Webhook.mostOfKey) "))
     }
 
-    @Test("Knows the fields, states and records of domains")
+    @Test("Has the fields, states and records of domains")
     func domains() throws {
         #expect(try names("/components/schemas/NewDomain/properties") == FieldNames.domain.known)
         #expect(try strings("/components/schemas/DomainStatus/enum") == DomainStatus.allCases.map(\.rawValue))
@@ -177,7 +177,7 @@ struct OpenAPIDocumentTests {
         let codes = try strings("components/schemas/Problem/properties/code/enum")
         #expect(Set(codes).count == codes.count)
         #expect(Set(codes) == Set(ProblemCode.allCases.map(\.word)))
-        // The API says `sent` of what is simulated.
+        // The API reports a simulated message as `sent`.
         let states = try strings("components/schemas/MessageStatus/enum")
         #expect(Set(MessageState.allCases.map(\.rawValue)).subtracting(states) == ["simulated"])
         let recipientStates = try strings("components/schemas/RecipientStatus/enum")
@@ -215,7 +215,7 @@ struct OpenAPIDocumentTests {
         }
     }
 
-    @Test("Its examples of requests are taken")
+    @Test("Its examples of requests are accepted")
     func examples() throws {
         var context = EmailRequest.Context(
             now: try #require(Timestamp(rfc3339: "2026-11-28T12:00:00Z".utf8)), maximumRecipients: 100)

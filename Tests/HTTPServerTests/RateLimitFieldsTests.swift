@@ -32,7 +32,7 @@ import Testing
         let fields = RateLimitFields(standing, usedToday: 40, at: now)
         #expect(fields.policy == #""second";q=10;w=1, "day";q=100;w=86400"#)
         #expect(fields.limit == #""second";r=10;t=0, "day";r=60;t=21600"#)
-        // A cap may be lowered below what was sent.
+        // A daily cap may be lowered below the number of emails that were already sent.
         #expect(RateLimitFields(standing, usedToday: 140, at: now).limit.hasSuffix(#""day";r=0;t=21600"#))
     }
 }

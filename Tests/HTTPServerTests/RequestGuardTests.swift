@@ -11,7 +11,7 @@ import Testing
 
 @Suite struct RequestGuardTests {
     @Test func aBodyThatComesTooSlowlyIsAnsweredAndTheConnectionCloses() throws {
-        // Time has run out as soon as the event loop looks at it.
+        // The time limits are zero, so the body is too slow as soon as the event loop checks it.
         var timeouts = HTTPTimeouts()
         timeouts.body = .zero
         timeouts.linger = .zero

@@ -6,7 +6,7 @@ import Testing
 @Suite("Idempotency keys")
 struct IdempotencyKeyTests {
     @Test(
-        "The header has the key bare or as a string",
+        "The header has the key with or without quotes",
         arguments: [
             ("abc", "abc"), (#""abc""#, "abc"), (#""a\"b\\c""#, #"a"b\c"#), (#""a b""#, "a b"), ("a\"b", "a\"b"),
             ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
@@ -16,7 +16,7 @@ struct IdempotencyKeyTests {
     }
 
     @Test(
-        "What is no key is refused",
+        "A value that is not a key is refused",
         arguments: [
             "", #""""#, #"""#, #""abc"#, #""abc";p=1"#, #""abc" "#, #""a\c""#, #""abc\""#, "é", "\"é\"", "a\u{7F}",
             "a\tb",
@@ -41,7 +41,7 @@ struct DigestTests {
     }
 
     @Test(
-        "Documents that say the same have one digest",
+        "Documents with the same content have the same digest",
         arguments: [
             (#"{"a":1,"b":[true,null]}"#, #" { "b" : [ true , null ] , "a" : 1 } "#),
             (#""é\n""#, #""\u00e9\u000a""#),
@@ -54,7 +54,7 @@ struct DigestTests {
         #expect(try digest(a).count == 16)
     }
 
-    @Test("Others have others")
+    @Test("Documents with different content have different digests")
     func other() throws {
         let documents = [
             "null", "true", "false", "0", "1", "1.0", #""""#, #""1""#, #""true""#, "[]", "[null]", "[[]]", "[[],[]]",
@@ -66,7 +66,7 @@ struct DigestTests {
         #expect(Set(digests).count == documents.count)
     }
 
-    @Test("A member that is left out does not count, but deeper down it does")
+    @Test("The member to leave out does not count at the top level, but counts in a nested object")
     func leavingOut() throws {
         let plain = try digest(#"{"a":1}"#)
         #expect(try digest(#"{"key":"x","a":1}"#, leavingOut: "key") == plain)

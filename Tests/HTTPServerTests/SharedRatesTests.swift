@@ -14,7 +14,7 @@ import Testing
 
 @testable import HTTPServer
 
-/// Requests to send where the store keeps the rates for several relays.
+/// Requests to send emails while the store keeps the rates for several relays.
 @Suite struct SharedRatesTests {
     private struct Site {
         let rates: StubRates
@@ -37,7 +37,7 @@ import Testing
             let grant = try await admission.authenticate(
                 userName: Array("apikey".utf8), password: Array(secret.revealed.utf8), client: Sample.client
             ).get()
-            // 2026-01-01: nobody verifies it.
+            // The certificate's time is 2026-01-01. No client verifies the certificate.
             let identity = try TLSIdentity.selfSigned(hostnames: ["relay.example.com"], now: 1_767_225_600)
             let service = HTTPService(
                 configuration: Current(
@@ -54,7 +54,7 @@ import Testing
             api = EmailAPI(service, Caller(grant: grant, isSecure: true))
         }
 
-        /// The answer to a request with these emails, each to so many recipients.
+        /// The answer to a request with these emails. Each number is the number of an email's recipients.
         func send(_ recipients: [Int], isBatch: Bool) async -> HTTPAnswer {
             let emails = recipients.map { count in
                 let list = (0..<count).map { "\"r\($0)@example.net\"" }.joined(separator: ",")
@@ -73,10 +73,10 @@ import Testing
         #expect(answer.head.status.code == 200)
         #expect(site.rates.questions.map(\.emails) == [1] && site.rates.questions.map(\.most) == [2])
         #expect(site.rates.questions.map(\.maximumWait) == [0])
-        // Two of twenty were taken, and one is left here.
+        // The relay took two of the second's twenty emails from the store. It used one and has one left.
         #expect(answer.head.headerFields[.rateLimit]?.hasPrefix("\"second\";r=19;") == true)
         #expect(await site.send([1], isBatch: false).head.status.code == 200)
-        #expect(site.rates.questions.count == 1, "the slice served the second")
+        #expect(site.rates.questions.count == 1, "the second email needs no query: the slice had one left")
     }
 
     @Test func aBatchIsOneQuestion() async throws {

@@ -9,7 +9,7 @@ import Testing
 
 @testable import HTTPServer
 
-/// The mistakes in a document, one a line: kind, place and sentence.
+/// The mistakes in a document. Each line has a kind, a place and a sentence.
 private func mistakes(_ body: () throws -> Void) -> [String] {
     do {
         try body()
@@ -21,7 +21,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     }
 }
 
-@Suite("Emails that are made of templates") struct TemplatedEmailTests {
+@Suite("Emails that are made from templates") struct TemplatedEmailTests {
     private static let id = "tpl_0123456789abcdefghjk"
     private let now = Timestamp(milliseconds: 1_795_824_000_000)
 
@@ -41,7 +41,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         subject: "Hello {{name}}", html: "<p>{{name}}</p>", text: "{{name}}", from: "Acme <a@example.com>",
         replyTo: ["r@example.com", "s@example.com"])
 
-    @Test("The template gives what the request does not have") func defaults() throws {
+    @Test("The template supplies the fields that the request lacks") func defaults() throws {
         let document: JSON = ["to": "b@example.net", "template_id": JSON(Self.id), "variables": ["name": "<Ann>"]]
         let request = try EmailRequest(document, idempotencyKey: nil, try context(greeting))
         #expect(request.email.subject == "Hello <Ann>")
@@ -51,7 +51,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(request.template?.description == "\(Self.id)@7")
     }
 
-    @Test("What the request has wins") func overrides() throws {
+    @Test("A field of the request replaces that of the template") func overrides() throws {
         let document: JSON = [
             "to": "b@example.net", "from": "c@example.com", "reply_to": "d@example.com", "subject": "{{name}}",
             "template_id": JSON(Self.id), "variables": ["name": "Ann"],
@@ -61,7 +61,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(request.email.replyTo.map(\.address.text) == ["d@example.com"])
     }
 
-    @Test("All mistakes are told at once, at their places") func allAtOnce() throws {
+    @Test("All mistakes are reported at once, each with its place") func allAtOnce() throws {
         let document: JSON = [
             "to": "nobody", "html": "<p>", "template_id": JSON(Self.id), "variables": ["nme": "Ann"], "tags": 1,
         ]
@@ -86,17 +86,17 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     }
 
     @Test(
-        "A template that is not there is told at its place",
+        "A missing template is reported with its place",
         arguments: ["tpl_00000000000000000000", "tpl_0123456789abcdefghjk@3", "welcome"])
     func missing(_ id: String) throws {
         let document: JSON = ["to": "b@example.net", "template_id": JSON(id)]
         let context = try context(greeting)
         let found = mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) }
-        // Without the template it is not known what else is missing.
+        // Without the template, the relay can't know what else is missing.
         #expect(found.count == 1 && found[0].hasPrefix("invalid #/template_id "), "\(found)")
     }
 
-    @Test("What neither has is told") func lacking() throws {
+    @Test("Fields that neither the request nor the template has are reported") func lacking() throws {
         let document: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
         let context = try context(TemplateContent(text: "t"))
         let missing = mistakes { _ = try EmailRequest(document, idempotencyKey: nil, context) }
@@ -114,7 +114,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(tells(useless, [["invalid #/variables", "variables", "template_id"]]), "\(useless)")
     }
 
-    @Test("What is too large is refused before it is made") func size() throws {
+    @Test("An email that would be too large is refused before it is rendered") func size() throws {
         let document: JSON = [
             "to": "b@example.net", "template_id": JSON(Self.id),
             "variables": ["name": JSON(String(repeating: "&", count: 2000))],
@@ -136,10 +136,10 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(tells(found, [["invalid #/variables", "subject", "4096"]]), "\(found)")
     }
 
-    @Test("The emails of a batch share the room") func batch() throws {
+    @Test("The emails of a batch share the space for rendering") func batch() throws {
         let item: JSON = ["to": "b@example.net", "template_id": JSON(Self.id), "variables": ["name": "123456789"]]
         let wrong: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
-        // 15 for the subject, 16 for the HTML, 9 for the text.
+        // Each email needs 40 octets: 15 for the subject, 16 for the HTML, 9 for the text.
         let batch = try EmailBatch(
             [item, wrong, item, item], idempotencyKey: nil, try context(greeting, room: 80))
         #expect(batch.items.map { (try? $0.get()) != nil } == [true, false, true, false])
@@ -148,14 +148,14 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(Problem(failure).mistakes.first?.pointer.fragment == "#/3/variables")
     }
 
-    @Test("Each template of a request is asked for once, and few are") func references() throws {
+    @Test("Each template of a request is looked up once, and there is a limit") func references() throws {
         func email(_ id: String) -> JSON { ["template_id": JSON(id)] }
         let ids = (0..<30).map { "\(Self.id)@\($0 + 1)" }
         #expect(RequestTemplates.references(in: email(Self.id)).map(\.description) == [Self.id])
         #expect(RequestTemplates.references(in: .array([email(ids[0]), email(ids[1]), email(ids[0]), 1])).count == 2)
         #expect(RequestTemplates.references(in: ["emails": .array(ids.map(email))]).count == 21)
         #expect(RequestTemplates.references(in: ["template_id": 1]).isEmpty)
-        // Without its values the greeting has 6, 7 and no octets.
+        // Without its values, the greeting has 6 octets of subject, 7 of HTML and none of text.
         let templates = try context(greeting).templates
         #expect(templates.leastSize(of: .array([email(Self.id), email(Self.id), email(ids[0]), 1])) == 26)
         #expect(templates.leastSize(of: email(Self.id)) == 13)
@@ -165,7 +165,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
 @Suite("The documents of templates") struct TemplateFieldsTests {
     private static let id = "tpl_0123456789abcdefghjk"
 
-    @Test("Everything that is wrong is told at once") func allAtOnce() throws {
+    @Test("All mistakes are reported at once") func allAtOnce() throws {
         let document: JSON = [
             "name": "tpl_a", "html": "<p {{a}}>{{b", "text": 1, "variable": [],
             "variables": [
@@ -183,20 +183,20 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         #expect(found.contains { $0.mentions(" #/html ", "1", "4", "tag") }, "\(found)")
     }
 
-    @Test("A change keeps what it does not name, and removes what is null") func change() throws {
+    @Test("A change keeps the fields that it does not name, and removes those that are null") func change() throws {
         let before = TemplateContent(
             subject: "{{s}}", html: "{{a}} {{c}}", text: "t",
             variables: [.init(name: "s"), .init(name: "a", type: .number), .init(name: "c")], from: "a@example.com")
         let fields = try TemplateFields(["html": "{{a}} {{n}}", "text": nil, "from": nil], isComplete: false)
         let after = try fields.checked(before)
         #expect(after.html == "{{a}} {{n}}" && after.text == nil && after.from == nil && after.subject == "{{s}}")
-        // Nothing asks for c any more.
+        // No placeholder uses c any more.
         #expect(after.variables == [.init(name: "s"), .init(name: "a", type: .number), .init(name: "n")])
         let found = mistakes { _ = try TemplateFields(["html": nil, "text": nil], isComplete: false).checked(before) }
         #expect(tells(found, [["invalid #/text", "html", "text", "required"]]), "\(found)")
     }
 
-    @Test("A variable with a default need not be given") func defaults() throws {
+    @Test("A variable with a default is not required") func defaults() throws {
         let document = Array(
             #"{"name": "n", "text": "{{a}}", "variables": [{"name": "a", "type": "number", "default": 1.0e1}]}"#.utf8)
         let fields = try TemplateFields(try JSON(reading: document), isComplete: true)
@@ -228,7 +228,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
     ])
     func noRoutes(_ rest: String) { #expect(Route.find(.get, TemplateRoute.path + rest) == .notFound) }
 
-    @Test("A cursor leads back to its text", arguments: ["", "a", "é=/+", "."]) func cursors(_ text: String) {
+    @Test("A cursor can be decoded to its text", arguments: ["", "a", "é=/+", "."]) func cursors(_ text: String) {
         let cursor = TextCursor.encoded(text)
         #expect(TextCursor.text(cursor) == text)
         #expect(!cursor.isEmpty && cursor.utf8.allSatisfy { $0 != 0x3D && $0 != 0x2F && $0 != 0x2B })

@@ -12,7 +12,7 @@ import Testing
         Route.find(try #require(HTTPRequest.Method(method)), path)
     }
 
-    @Test("Are found by path and method") func routes() throws {
+    @Test("Routes are found by path and method") func routes() throws {
         let id = try #require(WebhookID(Self.id))
         let base = "/v1/email/webhooks"
         let known: [(String, String, WebhookRoute)] = [
@@ -35,7 +35,7 @@ import Testing
         try WebhookFields(JSON(reading: Array(text.utf8)), isComplete: complete, policy: WebhookAddressPolicy())
     }
 
-    @Test("Null counts as left out, and * as all") func values() throws {
+    @Test("Null counts as a missing field, and * as all events") func values() throws {
         let read = try fields(
             #"{"url":"https://a.example/","events":["bounce","*"],"tags":["b","a","b"],"enabled":null}"#)
         #expect(
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test(
-        "Are refused with every mistake at once",
+        "Invalid documents are refused",
         arguments: [
             "[]", "{}", #"{"url":"https://a.example/","events":[1]}"#, #"{"url":"https://a.example/","events":{}}"#,
             #"{"url":"https://a.example/","tags":"a"}"#, #"{"url":"https://127.0.0.1/"}"#,
@@ -55,7 +55,7 @@ import Testing
         #expect(throws: EmailRequestFailure.self) { try fields(text) }
     }
 
-    @Test("Enabling one ends what the relay held against it") func enabling() throws {
+    @Test("Enabling a webhook clears the reason why the relay disabled it") func enabling() throws {
         var generator = SystemRandomNumberGenerator()
         let now = Timestamp(milliseconds: 1)
         var webhook = Webhook(
@@ -67,7 +67,7 @@ import Testing
         #expect(webhook.url == "https://a.example/")
     }
 
-    @Test("A page of deliveries") func query() {
+    @Test("The query for a page of deliveries is checked") func query() {
         #expect(DeliveriesQuery.read("limit=3&cursor=17") == .success(DeliveriesQuery(limit: 3, cursor: 17)))
         #expect(DeliveriesQuery.read("") == .success(DeliveriesQuery()))
         for query in [

@@ -38,7 +38,7 @@ import Testing
             expiresAt: Timestamp(milliseconds: 1_900_000_012_345))
     }
 
-    /// To send the form back as it is changes nothing, not even the time of day at which the key ends.
+    /// Sending the form without edits changes nothing, not even the time of day at which the key expires.
     @Test func aFormThatNobodyTouchedChangesNothing() throws {
         let key = try Self.key()
         var changed = key

@@ -25,7 +25,7 @@ import Testing
         #expect(html.text == "<pre>a\nb\n\tc&lt;\u{FFFD}</pre>")
     }
 
-    /// Any text: what a browser would take for markup is not there any more.
+    /// For any text, the HTML has no characters that a browser would read as markup.
     @Test func noTextBecomesMarkup() {
         var generator = SystemRandomNumberGenerator()
         let alphabet: [Unicode.Scalar] = ["<", ">", "&", "\"", "'", "a", "=", "/", "\u{0}", "\n", "`", "\u{2028}", "é"]

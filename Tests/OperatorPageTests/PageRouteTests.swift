@@ -52,7 +52,7 @@ import Testing
         #expect(PageRoute.find(.post, "/messages/0scdbbvv80000/drop") == .found(.act(.perform(message, .drop))))
     }
 
-    /// What changes something is no page, and no page changes anything.
+    /// A path that changes something accepts only POST, and a page accepts only GET and HEAD.
     @Test(arguments: [
         ("/keys/AbCdEfGh/revoke", "POST"), ("/keys/AbCdEfGh/rotate", "POST"), ("/sign-out", "POST"),
         ("/suppressions/remove", "POST"),
@@ -77,7 +77,7 @@ import Testing
         #expect(PageRoute.find(.post, path) == .notFound)
     }
 
-    /// Links and forms are made by `Path` alone, so they lead where a route is.
+    /// Only `Path` makes the paths of links and forms. Each of these paths must have a route.
     @Test func thePathsOfLinksHaveRoutes() throws {
         let key = try #require(Self.key)
         let message = try #require(Self.message)

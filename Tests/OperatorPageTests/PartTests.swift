@@ -35,7 +35,7 @@ import Testing
 }
 
 @Suite struct AssetTests {
-    /// All that a browser loads for a page, beside the page itself.
+    /// The files that a browser loads for a page, in addition to the page itself.
     @Test func theFilesAreSmallAndNothingIsFromElsewhere() {
         let octets = Asset.allCases.map(\.octets)
         #expect(octets.map(\.count).reduce(0, +) < 40_000)
@@ -79,7 +79,7 @@ import Testing
         #expect(await secrets.begin("form", "/second") == "/first")
     }
 
-    /// The second one waits for the first, and is led where that leads.
+    /// The second request waits for the first one, and is redirected to the same page.
     @Test func aFormThatComesAgainWhileItIsAtWorkWaitsForItsEnd() async {
         let secrets = ShownOnce(clock: ManualClock(Self.start))
         #expect(await secrets.begin("form", "/first") == nil)

@@ -23,7 +23,7 @@ import Testing
             "127.0.0.1/", "xn--localhost",
         ] as [String?])
     func otherHostsAreRefused(_ host: String?) {
-        // A colon without a port is one that RFC 3986 allows; it leads nowhere else.
+        // RFC 3986 allows a colon without a port. It means the same host.
         if host == "127.0.0.1:" { return #expect(RequestCheck.refusal(authority: host, [:]) == nil) }
         #expect(RequestCheck.refusal(authority: host, [:]) == .host)
     }

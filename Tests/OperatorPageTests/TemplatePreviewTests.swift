@@ -9,7 +9,8 @@ import Testing
 @testable import OperatorPage
 
 @Suite struct TemplatePreviewTests {
-    /// What is made up fits each template: nested as its names are, of its types, and a link where a link must stand.
+    /// The sample values fit each template: they are nested as its names are, they have its types, and a value is a
+    /// link if its place needs a link.
     @Test func valuesThatAreMadeUpFit() throws {
         let content = TemplateContent(
             subject: "{{ customer.name }}",

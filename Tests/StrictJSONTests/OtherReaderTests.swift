@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Another reader of JSON as a judge: Python's, in one process for all documents.
+/// Compares this reader of JSON with Python's. One Python process reads all documents.
 @Suite("Agreement with another reader of JSON")
 struct OtherReaderTests {
     private static let documents: [String] = [
@@ -13,7 +13,7 @@ struct OtherReaderTests {
         #" [ 1 , "two" , { "three" : null } ] "#, #""a string""#, "-12.75E+2", "true",
     ]
 
-    /// Documents that are changed in a few octets, as they come from a seed.
+    /// Documents with a few changed octets. The changes come from a fixed seed.
     private static func mutations(_ count: Int) -> [[UInt8]] {
         var random = SeededGenerator(seed: 0x4A53_4F4E)
         let pieces = [
@@ -38,8 +38,8 @@ struct OtherReaderTests {
         }
     }
 
-    /// Python's reader, held to what this one is strict about: names that occur twice, halves of surrogate pairs, NaN, and the
-    /// encoding, which it guesses otherwise. Its white space is the same, so is its grammar of numbers.
+    /// Python's reader, made as strict as this one about names that occur twice, halves of surrogate pairs, NaN, and
+    /// the encoding, which Python otherwise guesses. White space and the grammar of numbers are the same in both.
     private static let script = """
         import json, sys
         def members(pairs):
@@ -58,7 +58,7 @@ struct OtherReaderTests {
                 print("refused")
         """
 
-    /// As the script shows it: a number as an object with its text.
+    /// The value as the script prints it: a number is an object with the number's text.
     private static func shown(_ value: JSON) -> JSON {
         switch value {
         case .number(let number): ["number": JSON(number.text)]
@@ -69,7 +69,7 @@ struct OtherReaderTests {
         }
     }
 
-    @Test("Reads the same, and refuses the same, of thousands of changed documents")
+    @Test("Both readers agree on thousands of changed documents")
     func agreement() throws {
         let inputs = Self.mutations(6000)
         let lines = inputs.map { $0.map { hexadecimal($0) }.joined() + "\n" }.joined()
@@ -80,7 +80,7 @@ struct OtherReaderTests {
         let process = try ChildProcess(
             [ProcessInfo.processInfo.environment["PYTHON"] ?? "python3", "-c", Self.script],
             input: FileHandle(forReadingFrom: file), output: output.fileHandleForWriting)
-        // The output ends with the last handle for it.
+        // The output ends when the last handle for writing to it is closed.
         try output.fileHandleForWriting.close()
         let answers = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
             .split(separator: "\n")
@@ -93,7 +93,8 @@ struct OtherReaderTests {
             if value != nil { taken += 1 }
             #expect(ours == answer, "\(String(decoding: input, as: UTF8.self).debugDescription)")
         }
-        // Otherwise the changes are not such as to tell the two apart.
+        // If nearly all documents were accepted, or nearly all refused, they could not show a difference between the
+        // readers.
         #expect(taken > 500 && taken < inputs.count - 500)
     }
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import StrictJSON
 
-/// What a document is read as, or why it is refused.
+/// The value that a document is read as, or why the document is refused.
 private func read(_ text: String, limits: JSONLimits = JSONLimits()) -> Result<JSON, JSONError> {
     read(Array(text.utf8), limits: limits)
 }
@@ -45,12 +45,12 @@ struct ReadingTests {
         ("\"\u{7F}\"", "\u{7F}"),
         (#""é€😀\#u{10FFFF}\#u{FEFF}\#u{FFFE}""#, "é€😀\u{10FFFF}\u{FEFF}\u{FFFE}"),
         (#"{"":1}"#, ["": 1]),
-        // Two ways to compose a letter are two names.
+        // Two encodings of the same letter are two different names.
         ("{\"\u{E9}\":1,\"e\u{301}\":2}", ["\u{E9}": 1, "e\u{301}": 2]),
         (#"{"a":{"a":1},"b":{"a":1}}"#, ["a": ["a": 1], "b": ["a": 1]]),
     ]
 
-    @Test("A value is what is written", arguments: documents)
+    @Test("A document is read as the value that is written in it", arguments: documents)
     func document(text: String, value: JSON) throws {
         #expect(try read(text).get() == value)
     }
@@ -134,7 +134,8 @@ struct ReadingTests {
         ("[\u{B}1]", 1, 2, valueExpected("control character")),
     ]
 
-    /// What is named where something else stands in the place of a value: that, and all that a value can be.
+    /// The parts of a sentence about something that stands in the place of a value: what stands there, and all kinds of
+    /// values.
     private static func valueExpected(_ found: String) -> [String] {
         [found, "value", "string", "double quotes", "number", "object", "array", "true", "false", "null"]
     }
@@ -142,14 +143,14 @@ struct ReadingTests {
     private static let escape = ["backslash", "escape", #"\\"#]
     private static let surrogate = ["half", "surrogate"]
 
-    @Test("A mistake is told with its place", arguments: refusals)
+    @Test("A mistake is reported with its place", arguments: refusals)
     func refusal(text: String, line: Int, column: Int, facts: [String]) {
         let result = read(text)
         #expect(isRefused(result, line: line, column: column, facts), "\(result)")
     }
 
     @Test(
-        "Octets that are not UTF-8 are refused where they stand",
+        "Octets that are not UTF-8 are refused with their place",
         arguments: [
             [0x80], [0xBF], [0xC0, 0x80], [0xC1, 0xBF], [0xC2], [0xC2, 0x20], [0xE0, 0x9F, 0xBF], [0xE1, 0x80],
             [0xE2, 0x82, 0x20], [0xED, 0xA0, 0x80], [0xED, 0xBF, 0xBF], [0xF0, 0x8F, 0xBF, 0xBF],
@@ -163,7 +164,7 @@ struct ReadingTests {
         }
     }
 
-    @Test("A special octet is seen wherever it stands in a long string")
+    @Test("A special octet is found at each position in a long string")
     func alignments() throws {
         for length in 0..<40 {
             for place in 0...length {
@@ -182,7 +183,7 @@ struct ReadingTests {
         }
     }
 
-    @Test("The offset counts octets from the beginning of what was given")
+    @Test("The offset counts octets from the beginning of the input")
     func offset() throws {
         let document = Array("....{\"é\": x}".utf8).dropFirst(4)
         let error = try #require(throws: JSONError.self) { try JSON(reading: document) }
@@ -201,7 +202,7 @@ struct ReadingTests {
         }
     }
 
-    @Test("A name in a sentence is short, and moves no cursor")
+    @Test("A name in a sentence is shortened, and its control characters are escaped")
     func excerpts() {
         #expect(JSONString("to").excerpt == "\"to\"")
         #expect(JSONString("a\u{1B}[2J\u{202E}\n").excerpt == #""a\u{1b}[2J\u{202e}\u{a}""#)
@@ -209,7 +210,7 @@ struct ReadingTests {
         #expect(long.excerpt == "\"" + String(repeating: "ü", count: 64) + "…\"")
     }
 
-    @Test("Depth is bounded, and counts what is open only")
+    @Test("Depth is bounded, and only open arrays and objects count")
     func depth() throws {
         func nested(_ depth: Int) -> String {
             String(repeating: "[", count: depth) + String(repeating: "]", count: depth)

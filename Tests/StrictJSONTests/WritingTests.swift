@@ -36,7 +36,7 @@ struct WritingTests {
         #expect(try JSON(reading: JSON.number(number).bytes) == .number(number))
     }
 
-    @Test("What is not a number can't be written", arguments: [Double.nan, .infinity, -.infinity])
+    @Test("NaN and infinity can't be written as numbers", arguments: [Double.nan, .infinity, -.infinity])
     func notNumbers(value: Double) {
         #expect(JSONNumber(value) == nil)
     }
@@ -54,7 +54,7 @@ struct PointerTests {
         (.root.appending("a#?\n"), "/a#?\n", "#/a%23?%0A"),
     ]
 
-    @Test("A place is told as text and as a fragment", arguments: pointers)
+    @Test("A pointer is written as text and as a fragment of a URI", arguments: pointers)
     func forms(pointer: JSONPointer, text: String, fragment: String) {
         #expect(pointer.description == text)
         #expect(pointer.fragment == fragment)
